@@ -1,0 +1,58 @@
+"""Bayesian Gaussian mixtures on TensorFlow and Keras 3.
+
+The public names below load on first use (PEP 562): `import tfgmm` alone loads neither TensorFlow nor NumPy,
+so that the command line answers at once and the companions never pay for TensorFlow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOMES
+    from tfgmm import plot as plot
+    from tfgmm.draws import Draws as Draws
+    from tfgmm.export import export_model as export_model
+    from tfgmm.model import GaussianMixtureModel as GaussianMixtureModel
+    from tfgmm.model import load_model as load_model
+    from tfgmm.priors import Priors as Priors
+    from tfgmm.serve import IntegrityError as IntegrityError
+    from tfgmm.serve import Scorer as Scorer
+    from tfgmm.serve import load_scorer as load_scorer
+
+# setup.cfg reads this line; asking the installed metadata instead would cost 20 ms
+__version__ = "0.1.0"
+
+# public name -> the module it lives in; None: the name is itself a module of the package
+_HOMES: dict[str, str | None] = {
+    "Draws": "draws",
+    "GaussianMixtureModel": "model",
+    "IntegrityError": "serve",
+    "Priors": "priors",
+    "Scorer": "serve",
+    "export_model": "export",
+    "load_model": "model",
+    "load_scorer": "serve",
+    "plot": None,
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    """Returns the public object `name`, loading its module the first time it is asked for."""
+    if name not in _HOMES:
+        # no full stop at the end: Python goes on with ". Did you mean ...?" where a name is close
+        message = f"`tfgmm` has no public name {name!r}. The public names are: {', '.join(sorted(_HOMES))}"
+        raise AttributeError(message, name=name, obj=import_module(__name__))
+    home = _HOMES[name]
+    found = import_module(f"{__name__}.{home or name}")
+    if home is not None:
+        found = getattr(found, name)
+        globals()[name] = found  # the next look-up does not come here
+    return found
+
+
+def __dir__() -> list[str]:
+    """Returns every public name, loaded or not."""
+    return sorted(__all__)

@@ -1,0 +1,36 @@
+"""What is maximised: lower bounds on the log evidence, as pure functions of rows, weights and components."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+Tensor = Any
+
+
+def log_joint(components: Any, rows: Tensor, log_weights: Tensor, draws: Any) -> Tensor:
+    """Returns log theta_k + log Normal(row | component k), nats: (B, K), or (S, B, K) for shared draws.
+
+    Args:
+        components: a class of `tfgmm.components`.
+        rows: (B, D) float, measured from the centre.
+        log_weights: (K,), (B, K) or (S, 1, K).
+        draws: component parameters with the same leading axes.
+    """
+    return log_weights + components.log_density(rows, draws)
+
+
+def marginal_log_likelihoods(components: Any, rows: Tensor, log_weights: Tensor, draws: Any) -> Tensor:
+    """Returns an unbiased estimate of E_q[log sum_k theta_k Normal(row | mu_k, 1 / tau_k)] per row, nats: (B,).
+
+    The likelihood part of the marginal bound: L_M = sum over rows of this - KL(q || prior). Draws shared by the
+    batch, leading axes (S, 1), are averaged; draws per row, leading axis (B,), give one estimate each.
+    """
+    log_likelihoods = tf.reduce_logsumexp(log_joint(components, rows, log_weights, draws), axis=-1)
+    return tf.reduce_mean(log_likelihoods, axis=0) if log_likelihoods.shape.rank == 2 else log_likelihoods
+
+
+def kl_to_prior(weights: Any, components: Any, centre: Tensor) -> Tensor:
+    """Returns KL(q || prior) over weights, locations and precisions, nats, scalar float64."""
+    return weights.kl(weights.posterior()) + components.kl(components.posterior(), centre)

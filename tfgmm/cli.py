@@ -1,0 +1,141 @@
+"""The command `tfgmm`: one subcommand per step.
+
+Every subcommand imports what it needs inside its function: `tfgmm --help` loads no TensorFlow.
+
+Exit codes: 0 done, 1 failed (one line on standard error says what, received and fix), 2 wrong usage.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tfgmm import __version__
+
+CARD_NAME = "model_card.json"
+DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, a stranger's may
+
+app = typer.Typer(
+    name="tfgmm",
+    help="Bayesian Gaussian mixtures on TensorFlow and Keras 3.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Returns nothing: runs the command line and leaves with its exit code."""
+    app(prog_name="tfgmm")
+
+
+def _print_version(wanted: bool) -> None:
+    """Returns nothing; prints the version and leaves when `--version` was given."""
+    if wanted:
+        typer.echo(f"tfgmm {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Bayesian Gaussian mixtures on TensorFlow and Keras 3."""
+
+
+@app.command()
+def info(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that export_model wrote.")],
+) -> None:
+    """Print the model card of an exported folder."""
+    try:
+        card = read_card(directory)
+    except (OSError, ValueError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
+    _print_card(directory, card)
+
+
+def read_card(directory: Path) -> dict[str, Any]:
+    """Returns the model card of an exported folder as it stands in the file; checksums are not checked.
+
+    Args:
+        directory: a folder that `tfgmm.export_model` wrote.
+
+    Raises:
+        OSError: there is no such folder, or no readable card in it.
+        ValueError: the card is not a JSON object.
+    """
+    fix = "Give the folder that tfgmm.export_model wrote."
+    if not directory.is_dir():
+        found = "a file" if directory.exists() else "nothing of that name"
+        raise FileNotFoundError(f"`DIR` must be an exported folder. Received: {directory} ({found}). {fix}")
+    path = directory / CARD_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"`DIR` must hold {CARD_NAME}. Received: {directory}, which has none. {fix}")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # bad JSON, and bytes that are not UTF-8
+        raise ValueError(f"{CARD_NAME} must be JSON. Received: {path} ({error}). Export the model again.") from None
+    if not isinstance(card, dict):
+        kind = type(card).__name__
+        raise ValueError(f"{CARD_NAME} must be a JSON object. Received: {path}, a {kind}. Export the model again.")
+    return card
+
+
+def card_rows(card: Mapping[str, Any], *, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Returns one (label, text) pair per line of the card's table; what is nested is indented under its name.
+
+    Reads whatever keys there are, so that the card may grow without a change here.
+    """
+    indent = "  " * depth
+    for key, value in card.items():
+        label = indent + _printable(str(key)).replace("_", " ")
+        if isinstance(value, Mapping) and value and depth < DEEPEST:
+            yield label, ""
+            yield from card_rows(value, depth=depth + 1)
+        else:
+            yield label, _text(value)
+
+
+def _text(value: Any, *, depth: int = 0, longest: int = 8) -> str:
+    """Returns a value of the card as a person would write it; long and deep lists are cut."""
+    if value is None or value == {} or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        rest = f", ... ({len(value)} in all)" if len(value) > longest else ""
+        inner = ", ".join(_text(entry, depth=depth + 1) for entry in value[:longest]) if depth < DEEPEST else "..."
+        return f"[{inner}{rest}]" if depth else inner + rest
+    if isinstance(value, dict):
+        return f"{len(value)} entries"
+    return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Returns the text without control characters: a stranger's card must not steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
+    """Returns nothing; prints the card as a two-column table."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # Text, not str: square brackets in a card are brackets, not rich's markup
+    table = Table(title=Text(_printable(str(directory))), show_header=False, title_justify="left", pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in card_rows(card):
+        table.add_row(Text(label), Text(text))
+    Console().print(table)

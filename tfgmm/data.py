@@ -1,0 +1,178 @@
+"""The one door into training: rows of any kind in, batches of centred float32 rows out, as tf.data."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm.readers import Rows, read_rows
+from tfgmm.summary import DataSummary, SummaryAccumulator, summarise
+from tfgmm.summary import centre as centre_rows
+
+Tensor = Any
+Source = Rows | tf.data.Dataset
+
+NOT_FINITE = "rows must hold finite numbers: a batch of the dataset has a NaN or infinite value"
+
+_LARGEST_BATCH = 65_536
+_SMALLEST_BATCH = 1_024
+# Numbers in the (batch, K, D) tensor of a training step: about 130 MB each, and a step keeps several.
+_BATCH_NUMBERS = 2**25
+
+
+class Batches(NamedTuple):
+    """`dataset` of (B, D) float32 centred rows; endless when `steps_per_epoch` says where an epoch ends."""
+
+    dataset: tf.data.Dataset
+    steps_per_epoch: int | None
+    batch_size: int | None
+
+
+def open_source(data: Any, name: str, num_features: int, column_names: tuple[str, ...] | None = None) -> Source:
+    """Returns `data` as `Rows` in memory, or as the tf.data dataset that it is, checked for D columns.
+
+    Args:
+        data: anything `read_rows` takes, a tf.data dataset of (B, D) batches, or a tuple of one of those.
+        name: what the argument is called in errors.
+        num_features: D of the model.
+        column_names: names the model was fitted on, if any: named columns are put in that order.
+
+    Raises:
+        ValueError, TypeError: as `read_rows`; a dataset that is unbatched, or yields labels or dicts.
+    """
+    if isinstance(data, tuple) and len(data) == 1:
+        data = data[0]
+    if isinstance(data, tf.data.Dataset):
+        return _check_dataset(data, name, num_features)
+    if isinstance(data, tf.Tensor):
+        data = data.numpy()
+    rows = read_rows(data, name=name, column_names=column_names)
+    if rows.values.shape[1] != num_features:
+        raise ValueError(
+            f"`{name}` must have shape (N, {num_features}): this model was built with num_features={num_features}. "
+            f"Received: shape {rows.values.shape}. Pass the training columns only."
+        )
+    return rows
+
+
+def _check_dataset(dataset: tf.data.Dataset, name: str, num_features: int) -> tf.data.Dataset:
+    spec = dataset.element_spec
+    if isinstance(spec, tuple) and len(spec) == 1:
+        return _check_dataset(dataset.map(lambda rows: rows), name, num_features)
+    if not isinstance(spec, tf.TensorSpec):
+        raise TypeError(
+            f"`{name}` must be a dataset of row batches, each one tensor of shape (B, {num_features}). "
+            f"Received: elements {spec}. A mixture has no labels or named inputs: "
+            "map each element to its rows, e.g. dataset.map(lambda rows, label: rows)."
+        )
+    if not (spec.dtype.is_floating or spec.dtype.is_integer or spec.dtype.is_bool):
+        raise TypeError(
+            f"`{name}` must be a dataset of numbers. Received: elements of type {spec.dtype.name}. "
+            "Map the columns to numbers first."
+        )
+    if spec.shape.rank is not None and (spec.shape.rank != 2 or spec.shape[1] not in (None, num_features)):
+        raise ValueError(
+            f"`{name}` must be a dataset of batches of shape (B, {num_features}). "
+            f"Received: elements of shape {tuple(spec.shape)}. Use .batch(batch_size) on a dataset of single rows."
+        )
+    return dataset
+
+
+def summarise_source(source: Source, name: str, num_data: int | None, steps_per_epoch: int | None) -> DataSummary:
+    """Returns the summary of the whole data; of the first batch, with N = `num_data`, where it cannot be read whole.
+
+    Args:
+        source: what `open_source` returned.
+        name: what the argument is called in errors.
+        num_data: N given by the user, or None.
+        steps_per_epoch: given by the user, or None; needed for an endless dataset.
+
+    Raises:
+        ValueError: N is unknown and not given; an endless dataset without `steps_per_epoch`; no rows; NaN.
+    """
+    if isinstance(source, Rows):
+        return summarise(source, name=name)
+    cardinality = int(source.cardinality())
+    if cardinality == tf.data.INFINITE_CARDINALITY and steps_per_epoch is None:
+        raise ValueError(
+            f"`{name}` must be a finite dataset unless `steps_per_epoch` is given. Received: an endless dataset. "
+            "Pass steps_per_epoch=..., or remove .repeat()."
+        )
+    if cardinality < 0 and num_data is None:
+        raise ValueError(
+            f"`num_data`, the number of rows in the whole data set, must be known: it scales the KL term. "
+            f"Received: `{name}`, a dataset of unknown or endless length. "
+            "Pass compile(..., num_data=...), or apply tf.data.experimental.assert_cardinality to the dataset."
+        )
+    whole = cardinality >= 0
+    accumulator = SummaryAccumulator(name=name)
+    for block in (source if whole else source.take(1)).as_numpy_iterator():
+        accumulator.update(np.asarray(block))
+    if accumulator.num_data == 0:
+        raise ValueError(
+            f"`{name}` must hold at least one batch of rows. Received: a dataset without rows. "
+            "If it was made with drop_remainder=True, the data may be shorter than one batch."
+        )
+    summary = accumulator.result()
+    return summary if whole else dataclasses.replace(summary, num_data=num_data)
+
+
+def default_batch_size(num_data: int, num_components: int, num_features: int) -> int:
+    """Returns B: the whole data when small, else about 64 K rows, fewer where K x D would make batches huge.
+
+    Example:
+
+    >>> default_batch_size(3_000, 3, 2), default_batch_size(10**7, 32, 16), default_batch_size(10**7, 500, 512)
+    (3000, 65536, 1024)
+    """
+    affordable = max(_SMALLEST_BATCH, _BATCH_NUMBERS // (num_components * num_features))
+    return min(num_data, _LARGEST_BATCH, affordable)
+
+
+def training_batches(
+    source: Source, centre: np.ndarray, batch_size: int, *, seed: int, shuffle: bool, steps_per_epoch: int | None
+) -> Batches:
+    """Returns endless batches in memory, each epoch in an order that is a pure function of (seed, epoch).
+
+    A tf.data dataset keeps its own batches and order. The last, short batch of an epoch is included.
+    """
+    if not isinstance(source, Rows):
+        return Batches(source.map(lambda rows: centre_batch(rows, centre)), steps_per_epoch, None)
+    rows = tf.constant(centre_rows(source.values, centre))
+    num_batches = math.ceil(len(source.values) / batch_size)
+    if num_batches == 1:
+        dataset = tf.data.Dataset.from_tensors(rows).repeat()
+    else:
+        epochs = tf.data.Dataset.counter()
+        dataset = epochs.flat_map(lambda epoch: _one_epoch(rows, batch_size, num_batches, seed, epoch, shuffle))
+    return Batches(dataset.prefetch(2), steps_per_epoch or num_batches, batch_size)
+
+
+def _one_epoch(
+    rows: Tensor, batch_size: int, num_batches: int, seed: int, epoch: Tensor, shuffle: bool
+) -> tf.data.Dataset:
+    batches = tf.data.Dataset.range(num_batches)
+    if not shuffle:
+        return batches.map(lambda batch: rows[batch * batch_size : (batch + 1) * batch_size])
+    order = tf.random.experimental.stateless_shuffle(tf.range(len(rows)), seed=tf.stack([seed, epoch]))
+    return batches.map(lambda batch: tf.gather(rows, order[batch * batch_size : (batch + 1) * batch_size]))
+
+
+def ordered_batches(source: Source, centre: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    """Returns finite batches of centred rows in their own order, for evaluation."""
+    if not isinstance(source, Rows):
+        return source.map(lambda rows: centre_batch(rows, centre))
+    rows = tf.constant(centre_rows(source.values, centre))
+    starts = tf.data.Dataset.range(0, len(source.values), batch_size)
+    return starts.map(lambda start: rows[start : start + batch_size])
+
+
+def centre_batch(rows: Tensor, centre: np.ndarray) -> Tensor:
+    """Returns one batch of a dataset, (B, D) float32, measured from `centre`; stops the run on NaN or infinity."""
+    centred = tf.cast(tf.cast(rows, tf.float64) - centre, tf.float32)
+    checked = tf.debugging.assert_all_finite(centred, NOT_FINITE)
+    return tf.ensure_shape(checked, (None, len(centre)))

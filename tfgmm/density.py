@@ -1,0 +1,115 @@
+"""A mixture at known parameters: densities, memberships and samples. Model, export and scorer share it.
+
+Rows are scored in chunks, so that no N x K array exists unless responsibilities are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm import bounds
+from tfgmm.components import COMPONENTS
+from tfgmm.summary import centre as centre_rows
+
+Tensor = Any
+Score = Literal["log_prob", "responsibilities", "assignment"]
+
+# Numbers in the largest temporary, (chunk, K, D): more spills out of the processor's cache.
+_CHUNK_NUMBERS = 2**22
+
+
+class MixtureDensity(NamedTuple):
+    """The parameters of a mixture density. Leading axes (S, 1) on weights and components average S mixtures.
+
+    Args:
+        covariance: name of the component shape, a key of `COMPONENTS`.
+        centre: (D,) float64, data units; what component locations are measured from.
+        log_weights: (..., K) float64.
+        components: the parameters of the component shape by name, (..., K, D) float64.
+    """
+
+    covariance: str
+    centre: np.ndarray
+    log_weights: np.ndarray
+    components: Mapping[str, np.ndarray]
+
+
+def score_rows(density: MixtureDensity, rows: np.ndarray, score: Score) -> np.ndarray:
+    """Returns one figure, or one line of figures, per row.
+
+    Args:
+        density: the mixture.
+        rows: (N, D) numbers of any type, data units.
+        score: "log_prob" (N,) float32 nats, "responsibilities" (N, K) float32 or "assignment" (N,) int64.
+
+    Rows with a NaN or infinite value get NaN (assignment -1); their neighbours are untouched.
+    """
+    log_weights = tf.cast(density.log_weights, tf.float32)
+    draws = COMPONENTS[density.covariance].point(density.components)
+    chunk = chunk_size(density)
+    scored = [
+        score_batch(density.covariance, score, tf.constant(batch), log_weights, draws).numpy()
+        for batch in (
+            centre_rows(rows[start : start + chunk], density.centre) for start in range(0, max(len(rows), 1), chunk)
+        )
+    ]
+    return np.concatenate(scored)
+
+
+def chunk_size(density: MixtureDensity) -> int:
+    """Returns the number of rows to score at a time."""
+    numbers_per_row = np.size(density.log_weights) * len(density.centre)
+    return int(np.clip(_CHUNK_NUMBERS // numbers_per_row, 64, 65_536))
+
+
+@tf.function(reduce_retracing=True)
+def score_batch(covariance: str, score: Score, rows: Tensor, log_weights: Tensor, draws: Any) -> Tensor:
+    """Returns the score of centred rows (B, D); see `score_rows`."""
+    return SCORES[score](rows, bounds.log_joint(COMPONENTS[covariance], rows, log_weights, draws))
+
+
+def log_prob(rows: Tensor, log_joints: Tensor) -> Tensor:
+    """Returns the log density of each row, nats, (B,), from log joints (B, K) or (S, B, K).
+
+    With S mixtures it is the log of their average density (log-mean-exp), which integrates to 1 as they do.
+    """
+    log_densities = tf.reduce_logsumexp(log_joints, axis=-1)
+    if log_densities.shape.rank == 2:
+        num_draws = tf.cast(tf.shape(log_densities)[0], log_densities.dtype)
+        log_densities = tf.reduce_logsumexp(log_densities, axis=0) - tf.math.log(num_draws)
+    return tf.where(_is_finite(rows), log_densities, np.nan)
+
+
+def responsibilities(rows: Tensor, log_joints: Tensor) -> Tensor:
+    """Returns the probability of each component given the row, (B, K) from log joints (B, K); rows sum to 1."""
+    return tf.where(_is_finite(rows)[:, None], tf.nn.softmax(log_joints, axis=-1), np.nan)
+
+
+def assignment(rows: Tensor, log_joints: Tensor) -> Tensor:
+    """Returns the most probable component, (B,) int64 from log joints (B, K); -1 for rows that are not finite."""
+    return tf.where(_is_finite(rows), tf.argmax(log_joints, axis=-1), tf.constant(-1, tf.int64))
+
+
+SCORES = {"log_prob": log_prob, "responsibilities": responsibilities, "assignment": assignment}
+
+
+def sample_rows(density: MixtureDensity, num_samples: Tensor, seed: Tensor) -> Tensor:
+    """Returns rows drawn from the mixture, (num_samples, D) float64, data units; a pure function of the seed.
+
+    Args:
+        density: one mixture (no leading axes).
+        num_samples: scalar int.
+        seed: (2,) int.
+    """
+    assignment_seed, noise_seed = tf.unstack(tf.random.split(seed, 2))
+    log_weights = tf.cast(density.log_weights, tf.float32)[None, :]
+    drawn = tf.random.stateless_categorical(log_weights, num_samples, assignment_seed)[0]
+    return density.centre + COMPONENTS[density.covariance].sample(density.components, drawn, noise_seed)
+
+
+def _is_finite(rows: Tensor) -> Tensor:
+    return tf.reduce_all(tf.math.is_finite(rows), axis=-1)

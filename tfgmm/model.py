@@ -1,0 +1,455 @@
+"""The mixture as a Keras model: posterior variables, `call`, densities, saving."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any, Literal
+
+_LEGACY = os.environ.get("TF_USE_LEGACY_KERAS", "").lower()
+if _LEGACY in ("1", "true"):
+    raise ImportError(
+        f"tfgmm needs Keras 3. Received: TF_USE_LEGACY_KERAS={_LEGACY} in the environment, which makes tf.keras "
+        "Keras 2. Unset it before TensorFlow is imported."
+    )
+if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    raise ImportError(
+        "tfgmm needs Keras on TensorFlow. Received: KERAS_BACKEND="
+        f"{os.environ['KERAS_BACKEND']} in the environment. Set KERAS_BACKEND=tensorflow, or unset it."
+    )
+
+import keras  # noqa: E402  the environment is checked first, while the message can still be ours
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from tfgmm import bounds, density, initialize  # noqa: E402
+from tfgmm import data as door  # noqa: E402
+from tfgmm.components import COMPONENTS  # noqa: E402
+from tfgmm.draws import Draws  # noqa: E402
+from tfgmm.priors import Priors  # noqa: E402
+from tfgmm.readers import Rows  # noqa: E402
+from tfgmm.summary import DataSummary  # noqa: E402
+from tfgmm.trainer import MixtureTrainer  # noqa: E402
+from tfgmm.weights import WEIGHTS  # noqa: E402
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"tfgmm needs Keras on TensorFlow. Received: the backend {keras.backend.backend()!r}, from Keras's own "
+        'configuration file. Set "backend": "tensorflow" there, or KERAS_BACKEND=tensorflow.'
+    )
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="tfgmm")
+class GaussianMixtureModel(MixtureTrainer):
+    """A Bayesian mixture of Gaussians whose posterior is fitted by variational inference.
+
+        theta ~ Dirichlet(c0)    mu_kd ~ Normal(m0, s0)    tau_kd ~ Gamma(a0, rate b0)
+        row | component k ~ Normal(mu_k, diag(1 / tau_k))
+
+    with posterior q(mu) = Normal(locs, scales), q(tau) = Gamma(alpha, beta), q(theta) = Dirichlet(counts).
+
+    Args:
+        num_components: K, at least 1.
+        num_features: D, the number of columns, at least 1.
+        covariance: the shape of a component; "diag" (one scale per column).
+        weights: the prior family of the weights; "dirichlet".
+        priors: `tfgmm.Priors` in data units; default Normal(0, 1), Gamma(5, 5), Dirichlet(2).
+        seed: of the start and of every draw; default a random one. Same seed, same machine, same result.
+        num_draws: None draws one set of parameters per row (Monte-Carlo noise averages out within a batch);
+            a number S draws S sets shared by the batch: cheaper, and noisier per step.
+
+    Attributes:
+        locs, scales: (K, D) float64, data units. Mean and standard deviation of q(mu).
+        alpha, beta: (K, D) float64. Shape and rate of q(tau); beta in squared data units.
+        counts: (K,) float64. Concentrations of q(theta).
+        num_data: N of training, 0 before. column_names: of the training columns, or None.
+
+    Raises:
+        ValueError: a size below 1, an unknown covariance or weights, priors of the wrong length.
+
+    Source: mean-field variational mixture, Bishop 2006 section 10.2, with independent Normal and Gamma priors;
+    draws after Figurnov, Mohamed and Mnih 2018.
+
+    Example:
+
+    >>> rows = np.random.default_rng(0).normal([[-3.0, 0.0]] * 50 + [[3.0, 1.0]] * 50, 0.5)
+    >>> model = tfgmm.GaussianMixtureModel(2, 2, seed=1)
+    >>> model.compile(keras.optimizers.Adam(0.05))
+    >>> history = model.fit(rows, epochs=200, verbose=0)
+    >>> sorted(model.locs.numpy().round(0).tolist())
+    [[-3.0, 0.0], [3.0, 1.0]]
+    >>> bool(model.assign(rows[:1]) == model.assign(rows[1:2]))
+    True
+    """
+
+    def __init__(
+        self,
+        num_components: int,
+        num_features: int,
+        covariance: str = "diag",
+        weights: str = "dirichlet",
+        priors: Priors | None = None,
+        seed: int | None = None,
+        *,
+        num_draws: int | None = None,
+    ) -> None:
+        super().__init__(autocast=False, dtype="float32")
+        self.num_components = _check_count("num_components", num_components)
+        self.num_features = _check_count("num_features", num_features)
+        self.num_draws = None if num_draws is None else _check_count("num_draws", num_draws)
+        self.covariance = _check_choice("covariance", covariance, COMPONENTS)
+        self.weight_prior = _check_choice("weights", weights, WEIGHTS)
+        self.priors = _check_priors(priors)
+        self.priors.check_sizes(self.num_components, self.num_features)
+        self.seed = random.randrange(2**31) if seed is None else _check_seed(seed)
+        self.data_summary: DataSummary | None = None
+        self.mixture_weights = WEIGHTS[weights](self.num_components, self.priors)
+        self.components = COMPONENTS[covariance](self.num_components, self.num_features, self.priors)
+        self._create_variables()
+        self.mean_log_likelihood = keras.metrics.Mean("log_likelihood", dtype="float64")
+        self.mean_kl = keras.metrics.Mean("kl", dtype="float64")
+        self.validation_seed = tf.constant([self.seed, -1], tf.int64)
+        self.built = True
+
+    def _create_variables(self) -> None:
+        components, weights = self._first_start()
+        self.components.create_variables(self._add_trained, components)
+        self.mixture_weights.create_variables(self._add_trained, weights)
+        self.stored_centre = self._add_stored("centre", (self.num_features,), "float64")
+        self.stored_num_data = self._add_stored("num_data", (), "float64")
+        self.step = self._add_stored("step", (), "int64")
+
+    def _add_trained(self, name: str, start: np.ndarray) -> Any:
+        values = np.array(start, np.float64)
+        return self.add_weight(
+            name=name, shape=values.shape, dtype="float64", initializer=lambda shape, dtype: tf.constant(values, dtype)
+        )
+
+    def _add_stored(self, name: str, shape: tuple[int, ...], dtype: str) -> Any:
+        return self.add_weight(name=name, shape=shape, dtype=dtype, initializer="zeros", trainable=False)
+
+    def _first_start(self) -> tuple[Any, Any]:
+        generator = np.random.default_rng(self.seed)
+        return self.components.random_start(generator), self.mixture_weights.random_start(generator)
+
+    # --- The posterior ---------------------------------------------------------------------------------------
+
+    @property
+    def locs(self) -> Tensor:
+        """Means of q(mu), (K, D) float64, data units."""
+        return self.components.posterior().locs + self.stored_centre
+
+    @property
+    def scales(self) -> Tensor:
+        """Standard deviations of q(mu), (K, D) float64, data units. (Not those of the components.)"""
+        return self.components.posterior().scales
+
+    @property
+    def alpha(self) -> Tensor:
+        """Shapes of q(tau), (K, D) float64."""
+        return self.components.posterior().alpha
+
+    @property
+    def beta(self) -> Tensor:
+        """Rates of q(tau), (K, D) float64, squared data units."""
+        return self.components.posterior().beta
+
+    @property
+    def counts(self) -> Tensor:
+        """Concentrations of q(theta), (K,) float64."""
+        return self.mixture_weights.posterior().counts
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(D,) float64, data units: what rows are measured from before they become float32."""
+        return self.stored_centre.numpy()
+
+    @property
+    def num_data(self) -> int:
+        """N of training, 0 before; saved with the model."""
+        return int(self.stored_num_data)
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """Names of the training columns, or None when they had none."""
+        return self.data_summary.column_names if self.data_summary else None
+
+    @property
+    def is_untouched(self) -> bool:
+        """True while every posterior variable is as the constructor made it."""
+        components, weights = self._first_start()
+        start = (components.locs, *(np.log(value) for value in (*components[1:], *weights)))
+        return all(np.array_equal(variable, value) for variable, value in zip(self.trainable_variables, start))
+
+    # --- The bound -------------------------------------------------------------------------------------------
+
+    def call(self, x: Tensor, sampling: bool = True) -> tuple[Tensor, Tensor]:
+        """Returns the log likelihood of each row, (B,) float32, and KL(q || prior), scalar float32; nats.
+
+        With N the size of the whole data, `kl / N - mean(log_likelihoods)` is the loss: minus the marginal
+        bound L_M per row. (For `sampling=False` that sum is not a bound.)
+
+        Args:
+            x: (B, D) rows, any float type, data units; float64 is centred before it is rounded to float32.
+            sampling: draw the parameters from q, new draws every call; False takes their posterior means.
+        """
+        rows = tf.cast(tf.cast(x, tf.float64) - self.stored_centre, tf.float32)
+        log_likelihoods, kl = self.bound_terms(rows, self.next_seed()) if sampling else self._terms_at_means(rows)
+        return log_likelihoods, tf.cast(kl, tf.float32)
+
+    def bound_terms(self, rows: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns log likelihoods (B,) float32 of centred rows (B, D) under draws from `seed`, and the KL, float64."""
+        per_row = self.num_draws is None
+        sample_shape = tf.shape(rows)[:1] if per_row else [self.num_draws, 1]
+        dtype = tf.float32 if per_row else tf.float64  # shared draws are few: let them be exact
+        weights_seed, components_seed = tf.unstack(tf.random.split(seed, 2))
+        log_weights = self.mixture_weights.log_draws(
+            self.mixture_weights.posterior(), sample_shape, weights_seed, dtype
+        )
+        draws = self.components.draws(self.components.posterior(), sample_shape, components_seed, dtype)
+        log_likelihoods = bounds.marginal_log_likelihoods(
+            self.components, rows, tf.cast(log_weights, tf.float32), draws
+        )
+        return log_likelihoods, self._kl()
+
+    def _terms_at_means(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        log_weights = tf.cast(self.mixture_weights.log_mean(self.mixture_weights.posterior()), tf.float32)
+        point = self.components.point(self.components.means(self.components.posterior()))
+        log_joint = bounds.log_joint(self.components, rows, log_weights, point)
+        return tf.reduce_logsumexp(log_joint, axis=-1), self._kl()
+
+    def _kl(self) -> Tensor:
+        return bounds.kl_to_prior(self.mixture_weights, self.components, tf.convert_to_tensor(self.stored_centre))
+
+    def next_seed(self) -> Tensor:
+        """Returns (seed, step), (2,) int64, and moves the step on: draws are a pure function of the two."""
+        seed = tf.stack([tf.constant(self.seed, tf.int64), tf.convert_to_tensor(self.step)])
+        self.step.assign_add(1)
+        return seed
+
+    # --- Starting --------------------------------------------------------------------------------------------
+
+    def initialize(self, x: Any, start: Any = "k-means++") -> GaussianMixtureModel:
+        """Returns the model, its centre taken from the rows and its components started among them.
+
+        `fit` does this by itself for an untouched model; call it before a training loop of your own.
+
+        Args:
+            x: rows, as in `fit`.
+            start: "k-means++", "random" (rows), or locations (K, D), data units.
+
+        Example:
+
+        >>> rows = np.array([[0.0], [0.2], [9.0], [9.2]])
+        >>> model = tfgmm.GaussianMixtureModel(2, 1).initialize(rows, start=[[0.0], [9.0]])
+        >>> model.locs.numpy().ravel().round(6).tolist()
+        [0.0, 9.0]
+        """
+        source = door.open_source(x, "x", self.num_features)
+        self.adapt_to(door.summarise_source(source, "x", None, None))
+        self.start_from(source, start)
+        return self
+
+    def adapt_to(self, summary: DataSummary, num_data: int | None = None) -> None:
+        """Returns nothing; takes N, the column names and the centre from `summary`. No parameter moves."""
+        self.data_summary = summary
+        self.stored_num_data.assign(summary.num_data if num_data is None else num_data)
+        locs = self.locs
+        self.stored_centre.assign(summary.mean)
+        self.components.centred_locs.assign(locs - self.stored_centre)
+
+    def start_from(self, source: door.Source, start: Any = "k-means++") -> None:
+        """Returns nothing; starts the components among the rows of `source`, each narrower than all of them."""
+        sample = initialize.sample_of(source, self.centre, self.seed)
+        locs = initialize.start_locs(start, sample, self.num_components, self.centre, self.seed)
+        spread = np.array(self.data_summary.scale) * self.num_components ** (-1.0 / self.num_features)
+        self.components.assign(self.components.start_at(locs, spread))
+
+    # --- What a fitted mixture is for ------------------------------------------------------------------------
+
+    def plug_in(self) -> density.MixtureDensity:
+        """Returns the mixture at the posterior means: E[theta], E[mu], E[tau]."""
+        means = self.components.means(self.components.posterior())
+        return density.MixtureDensity(
+            self.covariance,
+            self.centre,
+            self.mixture_weights.log_mean(self.mixture_weights.posterior()).numpy(),
+            {name: value.numpy() for name, value in means.items()},
+        )
+
+    def predictive(self, num_draws: int = 64, seed: int = 0) -> density.MixtureDensity:
+        """Returns S mixtures drawn from q; their average density is the posterior predictive."""
+        draws = self.draws(num_draws, seed)
+        parameters = {"locs": draws.locs[0] - self.centre, "precisions": draws.scales[0] ** -2.0}
+        return density.MixtureDensity(
+            self.covariance,
+            self.centre,
+            np.log(draws.weights[0])[:, None, :],
+            {name: value[:, None] for name, value in parameters.items()},
+        )
+
+    def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in") -> np.ndarray:
+        """Returns the log density of each row, (N,) float32, nats; both kinds integrate to 1.
+
+        Args:
+            x: rows, as in `fit`; a row with a NaN or infinite value gets NaN.
+            kind: "plug_in" at the posterior means, or "predictive": averaged over 64 draws from q.
+
+        Raises:
+            ValueError: an unknown kind, or rows of the wrong shape.
+        """
+        _check_choice("kind", kind, ("plug_in", "predictive"))
+        return self._score(x, "log_prob", self.plug_in() if kind == "plug_in" else self.predictive())
+
+    def responsibilities(self, x: Any) -> np.ndarray:
+        """Returns the probability of each component given the row, (N, K) float32; rows sum to 1."""
+        return self._score(x, "responsibilities", self.plug_in())
+
+    def assign(self, x: Any) -> np.ndarray:
+        """Returns the most probable component of each row, (N,) int64; -1 for rows that are not finite."""
+        return self._score(x, "assignment", self.plug_in())
+
+    def _score(self, x: Any, score: density.Score, mixture: density.MixtureDensity) -> np.ndarray:
+        source = door.open_source(x, "x", self.num_features, self.column_names)
+        if isinstance(source, Rows):
+            return density.score_rows(mixture, source.values, score)
+        return np.concatenate(
+            [density.score_rows(mixture, np.asarray(block), score) for block in source.as_numpy_iterator()]
+        )
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
+    ) -> np.ndarray:
+        """Returns `log_prob(x)`, (N,) float32, nats.
+
+        Args:
+            x: rows, as in `fit`.
+            steps: the number of batches to score, when `x` is an endless dataset.
+            batch_size, verbose: taken so that Keras code runs; rows are scored in chunks of our own, silently.
+        """
+        del batch_size, verbose
+        return self.log_prob(x if steps is None else x.take(steps))
+
+    def sample(self, n: int, seed: int | None = None) -> np.ndarray:
+        """Returns `n` rows drawn from the plug-in mixture, (n, D) float64, data units; a new draw without `seed`."""
+        rows = density.sample_rows(self.plug_in(), _check_count("n", n, least=0), _seed_pair(seed))
+        return rows.numpy()
+
+    def draws(self, n: int, seed: int | None = None) -> Draws:
+        """Returns `n` draws of weights, locations and component scales from q, as one chain; data units."""
+        sample_shape = [_check_count("n", n)]
+        weights_seed, components_seed = tf.unstack(tf.random.split(_seed_pair(seed), 2))
+        posterior = self.mixture_weights.posterior()
+        log_weights = self.mixture_weights.log_draws(posterior, sample_shape, weights_seed, tf.float64)
+        drawn = self.components.draws(self.components.posterior(), sample_shape, components_seed, tf.float64)
+        base, offset, log_precisions = (tf.cast(value, tf.float64) for value in drawn)
+        return Draws(
+            weights=tf.exp(log_weights).numpy()[None],
+            locs=(base + offset + self.stored_centre).numpy()[None],
+            scales=tf.exp(-0.5 * log_precisions).numpy()[None],
+            column_names=self.column_names,
+        )
+
+    # --- Saving and showing ----------------------------------------------------------------------------------
+
+    def export(self, filepath: Any, *, overwrite: bool = False) -> None:  # type: ignore[override]
+        """Returns nothing; writes the folder that `tfgmm.export_model` describes."""
+        from tfgmm.export import export_model
+
+        export_model(self, filepath, overwrite=overwrite)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments and the data summary, as plain JSON values."""
+        return {
+            "num_components": self.num_components,
+            "num_features": self.num_features,
+            "covariance": self.covariance,
+            "weights": self.weight_prior,
+            "priors": self.priors.to_dict(),
+            "seed": self.seed,
+            "num_draws": self.num_draws,
+            "data_summary": self.data_summary.to_dict() if self.data_summary else None,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> GaussianMixtureModel:
+        """Returns the model that `get_config` describes, its variables not yet restored."""
+        del custom_objects
+        arguments = dict(config)
+        summary = arguments.pop("data_summary", None)
+        model = cls(**{**arguments, "priors": Priors.from_dict(arguments["priors"])})
+        model.data_summary = DataSummary.from_dict(summary) if summary else None
+        return model
+
+    def __repr__(self) -> str:
+        state = f"fitted to {self.num_data} rows" if self.num_data else "not fitted"
+        return (
+            f"<GaussianMixtureModel num_components={self.num_components}, num_features={self.num_features}, "
+            f"covariance={self.covariance!r}, weights={self.weight_prior!r}, {state}>"
+        )
+
+    def summary(self, print_fn: Any = print, **kwargs: Any) -> None:  # type: ignore[override]
+        """Returns nothing; prints the sizes, and weight, means and standard deviations per component."""
+        del kwargs  # Keras's own options arrange layers, and a mixture has none
+        mixture = self.plug_in()
+        lines = [repr(self), f"{'component':>9}  {'weight':>6}  mean (standard deviation) per column"]
+        locs = mixture.components["locs"] + self.centre
+        sds = mixture.components["precisions"] ** -0.5
+        for k, log_weight in enumerate(mixture.log_weights):
+            columns = ", ".join(f"{loc:.4g} ({sd:.3g})" for loc, sd in zip(locs[k], sds[k]))
+            lines.append(f"{k:>9}  {np.exp(log_weight):6.3f}  {columns}")
+        print_fn("\n".join(lines))
+
+
+def load_model(path: Any) -> GaussianMixtureModel:
+    """Returns the model in the .keras file at `path`, compiled as it was saved, ready to go on.
+
+    Raises:
+        ValueError: the file is not a whole .keras file of a tfgmm model. FileNotFoundError: it is not there.
+    """
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"`path` must be a .keras file. Received: {path}, which does not exist. Check it.")
+    try:
+        model = keras.saving.load_model(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"`path` must be a whole .keras file written by model.save. Received: {path}, which cannot be read "
+            f"({error}). Save it again, or go back to an older copy."
+        ) from error
+    if not isinstance(model, GaussianMixtureModel):
+        raise ValueError(f"`path` must hold a tfgmm model. Received: a {type(model).__name__}. Use keras.saving.")
+    return model
+
+
+def _check_count(name: str, value: Any, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"`{name}` must be a whole number of at least {least}. Received: {value!r}. Choose one.")
+    return int(value)
+
+
+def _check_choice(name: str, value: Any, choices: Any) -> str:
+    if value not in choices:
+        names = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {names}. Received: {value!r}. Choose one of them.")
+    return str(value)
+
+
+def _check_priors(priors: Any) -> Priors:
+    if priors is None:
+        return Priors()
+    if not isinstance(priors, Priors):
+        raise TypeError(f"`priors` must be a tfgmm.Priors. Received: {type(priors).__name__}. Use tfgmm.Priors(...).")
+    return priors
+
+
+def _check_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise ValueError(f"`seed` must be a whole number from 0 to 2**63 - 1. Received: {seed!r}. Try seed=0.")
+    return int(seed)
+
+
+def _seed_pair(seed: int | None) -> Tensor:
+    return tf.constant([random.randrange(2**31) if seed is None else _check_seed(seed), 0], tf.int64)

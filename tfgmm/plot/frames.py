@@ -1,0 +1,103 @@
+"""What all pictures share: the Axes to draw on, its aspect, numbers in words, and the checks at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+from numpy.typing import ArrayLike, NDArray
+
+from tfgmm.shapes import check_shape
+
+FIGURE_SIZE = (5.0, 4.0)  # inches: 10-point text is still 10 pixels high on a screen 360 pixels wide
+HALO = [withStroke(linewidth=3, foreground="white")]
+_LARGEST_EQUAL_RATIO = 3.0
+_CAPTION = "tfgmm caption"
+
+
+def axes_or_new(ax: Axes | None, size: tuple[float, float] = FIGURE_SIZE) -> Axes:
+    """Returns `ax`, or the Axes of one new figure of that size (inches) when `ax` is None."""
+    if ax is not None:
+        return ax
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def set_frame(ax: Axes, limits: NDArray[np.float64]) -> None:
+    """Sets the limits (2, 2); one unit is as long up as across where the two ranges differ less than threefold."""
+    ax.set_xlim(*limits[0])
+    ax.set_ylim(*limits[1])
+    ax.set_aspect("auto" if equal_ratio(limits) is None else "equal")
+
+
+def equal_ratio(limits: NDArray[np.float64]) -> float | None:
+    """Returns the width over the height of limits (2, 2), or None when they differ threefold or more."""
+    ratio = float(np.ptp(limits[0]) / np.ptp(limits[1]))
+    return ratio if 1 / _LARGEST_EQUAL_RATIO < ratio < _LARGEST_EQUAL_RATIO else None
+
+
+def add_caption(ax: Axes, line: str) -> None:
+    """Adds a line of small print between the picture and its title, below those that are there already.
+
+    A legend would lie on the rows; here nothing is hidden, and no layout cuts it off.
+    """
+    earlier = [text for text in ax.texts if text.get_gid() == _CAPTION]
+    lines = [text.get_text() for text in earlier if text.get_text() != line] + [line]
+    for text in earlier:
+        text.remove()
+    above: dict[str, Any] = {
+        "xy": (0.5, 1.0),
+        "xycoords": "axes fraction",
+        "xytext": (0, 4),
+        "textcoords": "offset points",
+    }
+    caption = ax.annotate(
+        "\n".join(lines), **above, ha="center", va="bottom", fontsize="small", linespacing=1.2, gid=_CAPTION
+    )
+    caption.set_in_layout(False)  # its width must not move the picture; the title above it keeps its height
+    ax.set_title(ax.get_title(), pad=7 + 1.25 * caption.get_fontsize() * (1 + caption.get_text().count("\n")))
+
+
+def padded_limits(points: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+    """Returns ((x0, x1), (y0, y1)) around points (N, 2), widened on each side by `margin` times the range."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = high - low
+    span = np.where(span > 0, span, np.maximum(np.abs(high), 1.0))
+    return np.stack([low - margin * span, high + margin * span], axis=1)
+
+
+def shown_number(value: float, spread: float) -> str:
+    """Returns `value` with as many digits as `spread` (a width in the same unit, above 0) makes meaningful."""
+    decimals = max(0, 1 - int(np.floor(np.log10(spread))))
+    if decimals <= 6 and abs(value) < 1e7:
+        return f"{value:.{decimals}f}"
+    magnitude = np.floor(np.log10(max(abs(value), spread)))
+    return f"{value:.{min(17, max(3, int(magnitude) + decimals + 1))}g}"
+
+
+def check_finite(name: str, values: ArrayLike, letters: str, *, fix: str, **sizes: int) -> NDArray[np.float64]:
+    """Returns `values` as float64 with the axes `letters`, at least one row and only finite numbers; else raises."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be an array of numbers. Received: {type(values).__name__}. {fix}") from error
+    check_shape(name, array, letters, fix=fix, **sizes)
+    if array.size == 0:
+        raise ValueError(f"`{name}` must not be empty. Received: shape {array.shape}. {fix}")
+    num_bad = int(array.size - np.isfinite(array).sum())
+    if num_bad:
+        raise ValueError(
+            f"`{name}` must hold finite numbers only. Received: {num_bad} of {array.size:,} values are NaN or "
+            "infinite. Drop or mend them first."
+        )
+    return array
+
+
+def check_names(name: str, names: Sequence[str]) -> tuple[str, str]:
+    """Returns the two names as a tuple; raises when they are not two strings."""
+    if isinstance(names, str) or len(names) != 2 or not all(isinstance(entry, str) for entry in names):
+        raise ValueError(f'`{name}` must be two strings. Received: {names!r}. Pass for example ("x", "y").')
+    return names[0], names[1]

@@ -1,0 +1,115 @@
+"""The picture of a loss that falls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from tfgmm.plot.colours import component_colours
+from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, shown_number
+
+_NAMES = {"loss": "training", "val_loss": "validation"}
+
+
+def loss(history: Any, *, ax: Axes | None = None, burn_in: int | None = None) -> Axes:
+    """Returns the Axes with the loss of every epoch, and that of the validation rows where there are any.
+
+    The first epochs can be a hundred times higher and would press the rest flat. They are drawn too, but the frame
+    need not reach up to them; a line above it then says how many are higher and where the
+    loss began. The y axis is never bent.
+
+    Args:
+        history: what `model.fit` returns (a Keras History), or a mapping with "loss" and perhaps "val_loss", each
+            (T,) for T epochs, nats per row.
+        ax: where to draw; None makes a new figure.
+        burn_in: how many first epochs need not fit into the frame, 0 to T - 1. None: as few as make the frame 1,000
+            times lower, else 100, else 10, if a tenth of all epochs is enough for it; else 0.
+
+    Returns:
+        The matplotlib Axes. Epochs are counted from 1, as Keras prints them.
+
+    Raises:
+        TypeError: `history` is neither.
+        ValueError: no "loss"; an empty one; NaN or infinite losses; `burn_in` out of range.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = loss({"loss": [3.2, 2.5, 2.4], "val_loss": [3.3, 2.6, 2.5]})
+    >>> ax.get_ylabel()
+    'loss (nats per row)'
+    >>> plt.close(ax.figure)
+    """
+    series = _series(history)
+    num_epochs = len(series["loss"])
+    first_shown = _burn_in(series["loss"]) if burn_in is None else _check_burn_in(burn_in, num_epochs)
+    started = np.asarray(getattr(history, "epoch", ()) or range(num_epochs))
+    epochs = 1 + (started if started.shape == (num_epochs,) else np.arange(num_epochs))
+    ax = axes_or_new(ax)
+    for (name, values), colour in zip(series.items(), component_colours(len(series)), strict=True):
+        marker = "o" if num_epochs <= 25 else ""
+        ax.plot(epochs, values, color=colour, label=_NAMES[name], marker=marker, markersize=3, linewidth=1.4)
+    _set_height(ax, np.concatenate([values[first_shown:] for values in series.values()]))
+    ax.locator_params(axis="x", integer=True)
+    ax.set(xlabel="epoch", ylabel="loss (nats per row)", title="Loss by epoch")
+    _write_hidden(ax, series["loss"])
+    if len(series) > 1:
+        ax.legend(loc="upper right", fontsize="small")
+    return ax
+
+
+def _series(history: Any) -> dict[str, NDArray[np.float64]]:
+    """Returns "loss" and, where there is one, "val_loss": (T,) each."""
+    logs = getattr(history, "history", history)
+    fix = 'Pass what `model.fit` returned, or a mapping such as {"loss": [3.2, 2.5]}.'
+    if not isinstance(logs, Mapping):
+        raise TypeError(f"`history` must be a Keras History or a mapping. Received: {type(history).__name__}. {fix}")
+    if "loss" not in logs:
+        raise ValueError(f'`history` must have an entry "loss". Received: entries {sorted(logs)}. {fix}')
+    training = check_finite('history["loss"]', logs["loss"], "T", fix=fix)
+    if not len(logs.get("val_loss", ())):
+        return {"loss": training}
+    same_length = 'Validate after every epoch, or leave "val_loss" out.'
+    validation = check_finite('history["val_loss"]', logs["val_loss"], "T", fix=same_length, T=len(training))
+    return {"loss": training, "val_loss": validation}
+
+
+def _burn_in(values: NDArray[np.float64]) -> int:
+    """Returns how many first epochs of (T,) to leave above the frame: at most T / 10, and only if it helps much."""
+    gaps = values - values.min()
+    for share in (0.001, 0.01, 0.1):
+        high = np.flatnonzero(gaps > share * gaps.max())
+        num_hidden = int(high[-1]) + 1 if high.size else 0
+        if num_hidden <= len(values) // 10:
+            return num_hidden
+    return 0
+
+
+def _check_burn_in(burn_in: int, num_epochs: int) -> int:
+    if not isinstance(burn_in, (int, np.integer)) or not 0 <= burn_in < num_epochs:
+        raise ValueError(
+            f"`burn_in` must be a whole number from 0 to {num_epochs - 1}, for {num_epochs} epochs. "
+            f"Received: {burn_in!r}. Leave it out to have it chosen."
+        )
+    return int(burn_in)
+
+
+def _set_height(ax: Axes, shown: NDArray[np.float64]) -> None:
+    """Sets the y limits so that the `shown` losses fit, with a little air."""
+    low, high = float(shown.min()), float(shown.max())
+    air = 0.06 * (high - low) if high > low else max(1e-3, 0.01 * abs(high))
+    ax.set_ylim(low - air, high + air)
+
+
+def _write_hidden(ax: Axes, values: NDArray[np.float64]) -> None:
+    """Writes how many training losses are above the frame, if any, and where the loss began."""
+    low, high = ax.get_ylim()
+    num_hidden = int((values > high).sum())
+    if not num_hidden:
+        return
+    epochs = "1 epoch is" if num_hidden == 1 else f"{num_hidden} epochs are"
+    add_caption(ax, f"{epochs} above this frame (the first: {shown_number(values[0], 10 * (high - low))})")

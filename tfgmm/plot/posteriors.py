@@ -1,0 +1,176 @@
+"""The pictures of posterior draws: one number, or two together."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import gaussian_kde
+
+from tfgmm.plot.colours import INK, component_colours, mix
+from tfgmm.plot.frames import (
+    HALO,
+    add_caption,
+    axes_or_new,
+    check_finite,
+    check_names,
+    padded_limits,
+    set_frame,
+    shown_number,
+)
+from tfgmm.plot.grids import MASS_CAPTION, Grid, cell_edges, draw_mass_lines, mass_levels, middles
+
+_MAX_KERNELS = 10_000
+_NUM_CELLS = 80
+_BANDS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+
+
+def posterior(
+    values: ArrayLike, *, label: str, interval: float = 0.9, colour: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Returns the Axes with a histogram of posterior draws, their mean, and the central interval.
+
+    The bars have area 1, so the height is a density. The interval leaves out (1 - interval) / 2 of the draws on
+    either side.
+
+    Args:
+        values: (S,) draws of one number.
+        label: what the number is, with its unit, e.g. "standard deviation of eruptions (minutes), component 0".
+        interval: the share of the draws inside the interval, between 0 and 1.
+        colour: of the bars; `component_colours(K)[k]` for component k. None: that of component 0.
+        ax: where to draw; None makes a new figure.
+
+    Returns:
+        The matplotlib Axes.
+
+    Raises:
+        ValueError: no draws; a wrong shape; NaN or infinite draws; all draws equal; `interval` not inside (0, 1).
+
+    Example:
+
+    >>> import numpy as np
+    >>> import matplotlib.pyplot as plt
+    >>> ax = posterior(np.linspace(1.0, 3.0, 101), label="spread (m)", interval=0.5)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['mean: 2.00', '50 % interval: 1.50 to 2.50']
+    >>> plt.close(ax.figure)
+    """
+    draws = check_finite("values", values, "S", fix="Pass the draws of one number.")
+    _check_vary(draws[:, None])
+    if not 0 < interval < 1:
+        raise ValueError(f"`interval` must be between 0 and 1. Received: {interval!r}. The usual value is 0.9.")
+    fill = component_colours(1)[0] if colour is None else colour
+    low, high = np.quantile(draws, [(1 - interval) / 2, (1 + interval) / 2])
+    mean_text, low_text, high_text = (shown_number(v, float(draws.std())) for v in (draws.mean(), low, high))
+    ax = axes_or_new(ax)
+    pale, medium = mix(fill, "white", 0.85), mix(fill, "white", 0.35)
+    ax.axvspan(low, high, color=pale, linewidth=0)
+    heights = ax.hist(draws, bins=_num_bins(draws), density=True, color=medium, histtype="stepfilled")[0]
+    ax.axvline(draws.mean(), color=INK, linewidth=1.4, label=f"mean: {mean_text}")
+    ends = f"{100 * interval:g} % interval: {low_text} to {high_text}"
+    for end, name in ((low, ends), (high, None)):
+        ax.axvline(end, color=INK, linewidth=1.1, linestyle="--", label=name)
+    ax.set_ylim(0, 1.35 * heights.max())  # room for the legend above the bars
+    ax.set(xlabel=textwrap.fill(label, 56), ylabel="density", title="Posterior draws")
+    ax.legend(loc="upper right", fontsize="small", framealpha=1.0)
+    return ax
+
+
+def posterior_joint(
+    values: ArrayLike, *, labels: Sequence[str], colour: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Returns the Axes with the joint density of two numbers, from their posterior draws.
+
+    The density is a Gaussian kernel estimate (bandwidth by Scott's rule). Each band holds a tenth of the probability,
+    the darkest where the density is highest; the outermost tenth stays white. Two lines enclose 50 % and 90 %.
+    Of more than 10,000 draws, 10,000 are used, always the same ones. One unit is as long up as across where the
+    two ranges differ less than threefold.
+
+    Args:
+        values: (S, 2) draws; 3 or more.
+        labels: what the two numbers are, with their units.
+        colour: of the bands; `component_colours(K)[k]` for component k. None: that of component 0.
+        ax: where to draw; None makes a new figure.
+
+    Returns:
+        The matplotlib Axes.
+
+    Raises:
+        ValueError: too few draws; a wrong shape; NaN or infinite draws; draws that all lie on one line.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import matplotlib.pyplot as plt
+    >>> draws = np.random.default_rng(0).normal([2.0, 54.5], [0.03, 0.6], size=(200, 2))
+    >>> ax = posterior_joint(draws, labels=("mean eruption (minutes)", "mean waiting (minutes)"))
+    >>> ax.get_xlabel()
+    'mean eruption (minutes)'
+    >>> plt.close(ax.figure)
+    """
+    draws = check_finite("values", values, "SD", fix="Pass the draws of two numbers, one row per draw.", D=2)
+    names = check_names("labels", labels)
+    _check_vary(draws)
+    grid = _kernel_grid(draws)
+    fill = component_colours(1)[0] if colour is None else colour
+    ax = axes_or_new(ax)
+    bands = [*mass_levels(grid, _BANDS), grid.values.max()]
+    tints = [mix(fill, "white", share) for share in np.linspace(0.88, 0.25, len(_BANDS))]
+    ax.contourf(*grid.centres, grid.values, levels=bands, colors=tints)
+    draw_mass_lines(ax, grid, INK)
+    centre = draws.mean(axis=0)
+    where = ", ".join(shown_number(value, width) for value, width in zip(centre, draws.std(axis=0), strict=True))
+    ax.plot(*centre, linestyle="", marker="+", markersize=10, color=INK, path_effects=HALO)
+    set_frame(ax, _frame_of(grid))
+    ax.locator_params(nbins=5)
+    ax.set(xlabel=textwrap.fill(names[0], 42), ylabel=textwrap.fill(names[1], 42), title="Joint posterior")
+    add_caption(ax, f"{MASS_CAPTION}; cross: mean ({where})")
+    return ax
+
+
+def _frame_of(grid: Grid) -> NDArray[np.float64]:
+    """Returns ((x0, x1), (y0, y1)): the region with 95 % of the probability and a margin, so that few far draws
+    do not make the picture small."""
+    inside = grid.values >= mass_levels(grid, [0.95])[0]
+    x, y = grid.centres
+    corners = [
+        [edge[used].min(), edge[used].max()] for edge, used in ((x, inside.any(axis=0)), (y, inside.any(axis=1)))
+    ]
+    return padded_limits(np.transpose(corners), 0.15)
+
+
+def _check_vary(draws: NDArray[np.float64]) -> None:
+    """Raises when draws (S, D) have no spread to draw a density of."""
+    deviations = draws - draws.mean(axis=0)
+    widths = np.abs(deviations).max(axis=0)
+    if (widths > 0).all() and np.linalg.matrix_rank(deviations / widths, tol=1e-9) == draws.shape[1]:
+        return
+    raise ValueError(
+        f"`values` must vary: in each column, and not along one line. Received: {len(draws)} draws with ranges "
+        f"{np.ptp(draws, axis=0).tolist()}. Pass more draws, or leave out a number that is fixed."
+    )
+
+
+def _num_bins(draws: NDArray[np.float64]) -> int:
+    """Returns 8 to 200 bins: numpy's "auto" choice, kept in bounds where the tails are long."""
+    quartiles = np.quantile(draws, [0.25, 0.75])
+    width = 2 * (quartiles[1] - quartiles[0]) / len(draws) ** (1 / 3)
+    return 8 if width <= 0 else int(np.clip(np.ptp(draws) / width, 8, 200))
+
+
+def _kernel_grid(draws: NDArray[np.float64]) -> Grid:
+    """Returns the kernel density of draws (S, 2) on 80 by 80 cells, narrower amid the draws, that reach beyond them."""
+    if len(draws) > _MAX_KERNELS:
+        draws = draws[np.random.default_rng(0).choice(len(draws), _MAX_KERNELS, replace=False)]
+    (x_low, x_high), (y_low, y_high) = padded_limits(draws, 0.12)
+    x_edges = cell_edges(x_low, x_high, _NUM_CELLS, draws[:, 0])
+    y_edges = cell_edges(y_low, y_high, _NUM_CELLS, draws[:, 1])
+    columns, lines = np.meshgrid(middles(x_edges), middles(y_edges))
+    # The sum over kernels is the same in any unit; scaled columns keep its covariance well conditioned.
+    centre, spread = draws.mean(axis=0), draws.std(axis=0)
+    kernels = gaussian_kde(((draws - centre) / spread).T)
+    points = (np.stack([columns.ravel(), lines.ravel()], axis=1) - centre) / spread
+    return Grid(x_edges, y_edges, kernels(points.T).reshape(columns.shape) / spread.prod())

@@ -1,0 +1,32 @@
+"""Parameters that stay positive whatever an optimizer does to the numbers behind them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+Tensor = Any
+
+# Shapes and concentrations below 1e-9 have gradients beyond float32 (they go as 1 / shape^2); scales and rates
+# may go as far as their squares stay inside float64 and their ratios inside float32.
+SHAPE_RANGE = (1e-9, 1e34)
+SCALE_RANGE = (1e-34, 1e34)
+
+
+def positive(logarithm: Tensor, limits: tuple[float, float] = SCALE_RANGE) -> Tensor:
+    """Returns exp(logarithm) held within `limits`: finite and positive for any finite input.
+
+    Args:
+        logarithm: float variable or tensor of any shape; this is what is trained.
+        limits: smallest and largest value returned. The gradient is zero beyond them, never NaN.
+
+    Example:
+
+    >>> positive(tf.constant([-1e4, 0.0, 1e4], tf.float64)).numpy().tolist()
+    [1e-34, 1.0, 1e+34]
+    """
+    low, high = limits
+    bounded = tf.clip_by_value(tf.convert_to_tensor(logarithm), math.log(low), math.log(high))
+    return tf.clip_by_value(tf.exp(bounded), low, high)

@@ -1,0 +1,365 @@
+"""How a mixture is trained: `compile`, `fit` and `evaluate` of Keras, on the marginal bound."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfgmm import data as door
+from tfgmm.readers import Rows
+from tfgmm.summary import DataSummary
+
+Tensor = Any
+
+LOGS = ("loss", "elbo", "log_likelihood", "kl")
+LOSS_NOT_FINITE = "the loss or its gradient is not finite"
+
+# Rows that one call of the compiled training function should see: fewer and Python's share of the time shows,
+# more and callbacks and the progress bar stand still.
+_ROWS_PER_EXECUTION = 65_536
+
+
+class MixtureTrainer(keras.Model):
+    """The training half of `GaussianMixtureModel`: everything between `compile` and the logs.
+
+    A subclass provides `bound_terms(rows, seed)`, `next_seed()`, `validation_seed`, `adapt_to(summary)`,
+    `start_from(rows)`, `num_components`, `num_features`, `column_names` and the variable `stored_num_data`.
+    """
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        num_data: int | None = None,
+        *,
+        steps_per_execution: int | str = "auto",
+        run_eagerly: bool = False,
+    ) -> None:
+        """Returns nothing; chooses how `fit` will train.
+
+        Args:
+            optimizer: a Keras optimizer, or its name; it follows gradients of the marginal bound L_M through
+                draws from q. With more than about 5,000 rows per component the gradient's noise is large
+                beside its signal: expect slow last digits.
+            num_data: N, the rows in the whole data set, which scales the KL term. Arrays, frames, files and
+                datasets of known length are counted; a stream of unknown length needs it here.
+            steps_per_execution: training steps per call of the compiled function; "auto" chooses by batch size.
+            run_eagerly: run the step as plain Python, for debugging.
+
+        Raises:
+            ValueError: no optimizer, a learning rate that is not positive, `num_data` below 1.
+
+        Example:
+
+        >>> model = tfgmm.GaussianMixtureModel(3, 2)
+        >>> model.compile(keras.optimizers.Adam(1e-3))
+        """
+        optimizer = _check_optimizer(optimizer)
+        if num_data is not None and (isinstance(num_data, bool) or int(num_data) < 1):
+            raise ValueError(f"`num_data` must be at least 1. Received: {num_data}. Pass the size of the whole data.")
+        super().compile(
+            optimizer=optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=1 if steps_per_execution == "auto" else steps_per_execution,
+            jit_compile=False,  # XLA has no kernel for Gamma draws
+        )
+        # Building the slots now keeps the training step at one trace.
+        optimizer.build(self.trainable_variables)
+        if num_data is not None:
+            self.stored_num_data.assign(num_data)
+        self.compile_settings = {
+            "num_data": None if num_data is None else int(num_data),
+            "steps_per_execution": steps_per_execution,
+            "run_eagerly": run_eagerly,
+        }
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns what `compile` was given, as saved in a .keras file."""
+        if not self.compiled:
+            return {}
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer), **self.compile_settings}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Returns nothing; compiles as `get_compile_config` says."""
+        self.compile(**{**config, "optimizer": keras.saving.deserialize_keras_object(config["optimizer"])})
+
+    def fit(
+        self,
+        x: Any = None,
+        y: None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: None = None,
+        sample_weight: None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> Any:
+        """Returns the Keras `History` of training on `x`; its logs are row-weighted means over each epoch.
+
+        A model that nobody has changed since it was made starts at k-means++ centres of the data, unless
+        `initialize` chose otherwise; a trained or loaded one goes on from where it stands.
+
+        Args:
+            x: (N, D) array, nested list, pandas or polars frame, path of a CSV, Parquet or Arrow file, or a
+                tf.data dataset of (B, D) batches. NaN and infinite values are refused.
+            batch_size: rows per step; default all rows when they are few, else about 64 K.
+            validation_data: further rows, of any kind that `x` may be; logged as `val_loss` and so on, scaled
+                by the training N so that they compare.
+            validation_split: share of the rows, from the end, kept for validation (not for datasets).
+            shuffle: a new order of rows every epoch, a pure function of (seed, epoch).
+            y, class_weight, sample_weight: refused; a mixture has none.
+            epochs, verbose, callbacks, initial_epoch, steps_per_epoch, validation_steps,
+                validation_batch_size, validation_freq: as in `keras.Model.fit`.
+
+        Logs:
+            loss: -elbo / N, nats per row. elbo: log_likelihood - kl, whole data, nats; it goes up.
+            log_likelihood: expected log likelihood of the whole data, nats. kl: KL(q || prior), nats.
+            The elbo is an estimate of L_M (mathematics: marginal bound) from the draws of the step.
+
+        Raises:
+            ValueError, TypeError: bad data (see `tfgmm.readers.read_rows`), or N unknown.
+            FloatingPointError: the loss became NaN or infinite; the model keeps its last good step.
+        """
+        _refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
+        self._check_compiled("fit")
+        source, validation = self._open_training(x, validation_split, validation_data, batch_size)
+        summary = door.summarise_source(source, "x", self.compile_settings["num_data"], steps_per_epoch)
+        self._adopt(summary, source)
+        batch_size = self._batch_size(batch_size, summary.num_data)
+        batches = door.training_batches(
+            source, self.centre, batch_size, seed=self.seed, shuffle=shuffle, steps_per_epoch=steps_per_epoch
+        )
+        if validation is not None:
+            validation = door.ordered_batches(validation, self.centre, validation_batch_size or batch_size)
+        self._set_steps_per_execution(batches)
+        with _plain_errors():
+            return super().fit(
+                batches.dataset,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_data=validation,
+                shuffle=False,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=batches.steps_per_epoch,
+                validation_steps=validation_steps,
+                validation_freq=validation_freq,
+            )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: None = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: None = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Returns [loss, elbo, log_likelihood, kl] on `x`, or a dict of them with `return_dict=True`.
+
+        The figures of `fit`, with draws from a fixed seed, scaled by the N of training (saved with the model).
+
+        Args:
+            x: rows, as in `fit`. The other arguments are those of `keras.Model.evaluate`.
+        """
+        passed_on = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
+        if kwargs:  # fit calls us for its validation rows, which are batches of our own already
+            return super().evaluate(x, return_dict=return_dict, **passed_on, **kwargs)
+        _refuse_labels(y=y, sample_weight=sample_weight)
+        self._check_compiled("evaluate")
+        if not self.num_data:
+            raise ValueError(
+                "`num_data`, the number of rows trained on, must be known: it scales the KL term. "
+                "Received: a model that was never fitted. Call fit first, or compile(..., num_data=...)."
+            )
+        source = door.open_source(x, "x", self.num_features, self.column_names)
+        if isinstance(source, Rows):
+            batch_size = self._batch_size(batch_size, len(source.values))
+        batches = door.ordered_batches(source, self.centre, batch_size)
+        with _plain_errors():
+            logs = super().evaluate(batches, return_dict=True, **passed_on)
+        return logs if return_dict else [logs[name] for name in LOGS]
+
+    def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:  # type: ignore[override]
+        """Returns the logs of one gradient step on the rows `x`, (B, D); see `fit`.
+
+        N is what an earlier `fit` saw, or `compile(..., num_data=...)`.
+        """
+        return self._on_batch(super().train_on_batch, "train_on_batch", x, y, return_dict)
+
+    def test_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:  # type: ignore[override]
+        """Returns the logs of the rows `x`, (B, D), without training; see `evaluate`."""
+        return self._on_batch(super().test_on_batch, "test_on_batch", x, y, return_dict)
+
+    def train_step(self, data: Any) -> dict[str, Tensor]:
+        """Returns the running logs after one optimizer step on centred rows (B, D)."""
+        rows = keras.utils.unpack_x_y_sample_weight(data)[0]
+        variables = self.trainable_variables
+        with tf.GradientTape() as tape:
+            log_likelihoods, kl = self.bound_terms(rows, self.next_seed())
+            num_data = tf.cast(self.stored_num_data, kl.dtype)
+            loss = kl / num_data - tf.cast(tf.reduce_mean(log_likelihoods), kl.dtype)
+        gradients = self._only_if_finite(loss, tape.gradient(loss, variables))
+        self.optimizer.apply_gradients(zip(gradients, variables))
+        return self._track(log_likelihoods, kl)
+
+    def test_step(self, data: Any) -> dict[str, Tensor]:
+        """Returns the running logs of centred rows (B, D); draws from a fixed seed, so that epochs compare."""
+        rows = keras.utils.unpack_x_y_sample_weight(data)[0]
+        return self._track(*self.bound_terms(rows, self.validation_seed))
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The running means behind the logs, reset by Keras at each epoch."""
+        return [self.mean_log_likelihood, self.mean_kl]
+
+    def get_metrics_result(self) -> dict[str, Tensor]:
+        """Returns loss, elbo, log_likelihood and kl from the row-weighted means so far."""
+        num_data = tf.convert_to_tensor(self.stored_num_data)
+        kl = self.mean_kl.result()
+        log_likelihood = num_data * self.mean_log_likelihood.result()
+        elbo = log_likelihood - kl
+        return {"loss": -elbo / num_data, "elbo": elbo, "log_likelihood": log_likelihood, "kl": kl}
+
+    def _track(self, log_likelihoods: Tensor, kl: Tensor) -> dict[str, Tensor]:
+        log_likelihoods = tf.cast(log_likelihoods, tf.float64)
+        self.mean_log_likelihood.update_state(log_likelihoods)
+        self.mean_kl.update_state(kl, sample_weight=tf.cast(tf.size(log_likelihoods), tf.float64))
+        return self.get_metrics_result()
+
+    def _only_if_finite(self, loss: Tensor, gradients: list[Tensor]) -> list[Tensor]:
+        """Returns the gradients; stops the run, before any variable moves, if they or the loss are not finite."""
+        total = loss + tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
+        message = f"{LOSS_NOT_FINITE} at step"
+        check = tf.debugging.Assert(tf.math.is_finite(total), [message, tf.convert_to_tensor(self.step)])
+        with tf.control_dependencies([] if check is None else [check]):
+            return [tf.identity(gradient) for gradient in gradients]
+
+    def _open_training(
+        self, x: Any, validation_split: float, validation_data: Any, batch_size: int | None
+    ) -> tuple[door.Source, door.Source | None]:
+        source = door.open_source(x, "x", self.num_features, self.column_names if self.num_data else None)
+        if isinstance(source, tf.data.Dataset) and (batch_size is not None or validation_split):
+            raise ValueError(
+                "`batch_size` and `validation_split` must be left out when `x` is a dataset, which has its own "
+                f"batches. Received: batch_size={batch_size}, validation_split={validation_split}. "
+                "Use dataset.unbatch().batch(...), and pass validation_data."
+            )
+        if validation_data is not None:
+            names = source.column_names if isinstance(source, Rows) else self.column_names
+            return source, door.open_source(validation_data, "validation_data", self.num_features, names)
+        if validation_split:
+            return door.split_rows(source, validation_split)
+        return source, None
+
+    def _adopt(self, summary: DataSummary, source: door.Source) -> None:
+        given = self.compile_settings["num_data"]
+        if given is not None and abs(given - summary.num_data) > 0.01 * given:
+            warnings.warn(
+                f"num_data={given} was given to compile, but the data has {summary.num_data} rows. The KL term is "
+                f"scaled by {given}; leave num_data out to have the rows counted.",
+                stacklevel=3,
+            )
+        untouched = self.is_untouched
+        self.adapt_to(summary, given)
+        if untouched:
+            self.start_from(source)
+
+    def _batch_size(self, batch_size: int | None, num_data: int) -> int:
+        if batch_size is None:
+            return door.default_batch_size(num_data, self.num_components, self.num_features)
+        if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
+            raise ValueError(f"`batch_size` must be a whole number of at least 1. Received: {batch_size}. Leave it out.")
+        return int(batch_size)
+
+    def _set_steps_per_execution(self, batches: door.Batches) -> None:
+        """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""
+        if self.compile_settings["steps_per_execution"] != "auto" or batches.batch_size is None:
+            return
+        steps = batches.steps_per_epoch
+        most = max(1, min(steps, _ROWS_PER_EXECUTION // batches.batch_size))
+        wanted = max(size for size in range(1, most + 1) if steps % size == 0)
+        if wanted != self.steps_per_execution:
+            self.steps_per_execution = wanted
+            self.train_function = self.test_function = None
+
+    def _check_compiled(self, method: str) -> None:
+        if not self.compiled:
+            raise ValueError(
+                f"The model must be compiled before `{method}`. Received: a model that was not. "
+                "Call model.compile(keras.optimizers.Adam(1e-2)) first."
+            )
+
+    def _on_batch(self, method: Any, name: str, x: Any, y: None, return_dict: bool) -> Any:
+        _refuse_labels(y=y)
+        self._check_compiled(name)
+        source = door.open_source(x, "x", self.num_features, self.column_names)
+        if not self.num_data or not isinstance(source, Rows):
+            raise ValueError(
+                f"`{name}` needs rows in memory and a known `num_data`. Received: num_data={self.num_data or None}. "
+                "Call fit first, or compile(..., num_data=...)."
+            )
+        batch = next(iter(door.ordered_batches(source, self.centre, len(source.values))))
+        with _plain_errors():
+            logs = method(batch, return_dict=True)
+        return logs if return_dict else [logs[name] for name in LOGS]
+
+
+def _check_optimizer(optimizer: Any) -> Any:
+    if optimizer is None:
+        raise ValueError(
+            "`optimizer` must be a Keras optimizer or its name. Received: None. "
+            "Pass one, e.g. model.compile(keras.optimizers.Adam(1e-2))."
+        )
+    optimizer = keras.optimizers.get(optimizer)
+    learning_rate = float(np.asarray(optimizer.learning_rate))
+    if not (math.isfinite(learning_rate) and learning_rate > 0):
+        raise ValueError(
+            f"`learning_rate` must be positive and finite. Received: {learning_rate}. Try 1e-2, or 1e-3."
+        )
+    return optimizer
+
+
+def _refuse_labels(**arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise TypeError(
+                f"`{name}` must be left out: a mixture is fitted to rows alone. "
+                f"Received: {type(value).__name__}. Rows with weights are not supported yet."
+            )
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turns the two failures we raise inside graphs into Python's own, without TensorFlow's stack in the way."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if door.NOT_FINITE in error.message:
+            raise ValueError(
+                f"{door.NOT_FINITE}. Drop or fill those rows; the model stands as after the last good step."
+            ) from None
+        if LOSS_NOT_FINITE in error.message:
+            step = error.message.partition(LOSS_NOT_FINITE)[2].partition("\n")[0]
+            raise FloatingPointError(
+                f"{LOSS_NOT_FINITE}{step}. The model stands as after the last good step. "
+                "Lower the learning rate, or look for columns of very different size."
+            ) from None
+        raise

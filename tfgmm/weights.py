@@ -1,0 +1,74 @@
+"""Posteriors of the mixture weights: one small class per prior, and a table from name to class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm.log_gamma import log_dirichlet_draws
+from tfgmm.positive import SHAPE_RANGE, positive
+from tfgmm.priors import Priors
+
+Tensor = Any
+AddWeight = Callable[..., Any]
+
+
+class DirichletPosterior(NamedTuple):
+    """q(theta) = Dirichlet(counts); `counts` is (K,) float64, positive."""
+
+    counts: Tensor
+
+
+class DirichletWeights:
+    """Weights theta ~ Dirichlet(c0) with posterior Dirichlet(counts).
+
+    Args:
+        num_components: K.
+        priors: its `weight_concentration` is c0, one number or (K,).
+    """
+
+    name = "dirichlet"
+
+    def __init__(self, num_components: int, priors: Priors) -> None:
+        self.num_components = num_components
+        self.prior_counts = np.broadcast_to(np.float64(priors.weight_concentration), (num_components,))
+
+    def create_variables(self, add_weight: AddWeight, start: DirichletPosterior) -> None:
+        """Adds the trained variable, log counts (K,), at `start`."""
+        self.log_counts = add_weight("log_counts", np.log(start.counts))
+
+    def random_start(self, generator: np.random.Generator) -> DirichletPosterior:
+        """Returns the start of an untouched model: the prior itself."""
+        del generator  # same call as the components' random_start; the weights start without noise
+        return DirichletPosterior(np.array(self.prior_counts))
+
+    def posterior(self) -> DirichletPosterior:
+        """Returns q(theta) as it stands, float64 and differentiable in the variable."""
+        return DirichletPosterior(positive(self.log_counts, SHAPE_RANGE))
+
+    def assign(self, posterior: DirichletPosterior) -> None:
+        """Sets the variable so that `posterior()` returns `posterior`."""
+        self.log_counts.assign(tf.math.log(tf.cast(posterior.counts, tf.float64)))
+
+    def log_mean(self, posterior: DirichletPosterior) -> Tensor:
+        """Returns log E[theta], (K,) float64."""
+        return tf.math.log(posterior.counts) - tf.math.log(tf.reduce_sum(posterior.counts))
+
+    def log_draws(self, posterior: DirichletPosterior, sample_shape: Tensor, seed: Tensor, dtype: tf.DType) -> Tensor:
+        """Returns log theta draws, sample_shape + (K,), `dtype`; never -inf."""
+        return log_dirichlet_draws(posterior.counts, sample_shape, seed, dtype)
+
+    def kl(self, posterior: DirichletPosterior) -> Tensor:
+        """Returns KL(q(theta) || prior) in nats, scalar float64."""
+        counts, prior = posterior.counts, tf.constant(self.prior_counts)
+        total, prior_total = tf.reduce_sum(counts), tf.reduce_sum(prior)
+        log_normalisers = tf.math.lgamma(total) - tf.math.lgamma(prior_total)
+        log_normalisers += tf.reduce_sum(tf.math.lgamma(prior) - tf.math.lgamma(counts))
+        expected_log = tf.math.digamma(counts) - tf.math.digamma(total)
+        return log_normalisers + tf.reduce_sum((counts - prior) * expected_log)
+
+
+WEIGHTS: dict[str, type[DirichletWeights]] = {DirichletWeights.name: DirichletWeights}
