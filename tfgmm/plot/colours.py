@@ -47,7 +47,8 @@ def component_colours(num_components: int) -> list[str]:
 
 def mix(colour: str, other: str, share: float) -> str:
     """Returns `colour` with `share` (0 to 1) of `other` mixed in, as a string such as "#0072b2"."""
-    return to_hex((1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(other)))
+    red, green, blue = (1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(other))
+    return to_hex((red, green, blue))
 
 
 def _component_colour(k: int) -> str:

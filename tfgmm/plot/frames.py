@@ -58,7 +58,7 @@ def add_caption(ax: Axes, line: str) -> None:
         "\n".join(lines), **above, ha="center", va="bottom", fontsize="small", linespacing=1.2, gid=_CAPTION
     )
     caption.set_in_layout(False)  # its width must not move the picture; the title above it keeps its height
-    ax.set_title(ax.get_title(), pad=7 + 1.25 * caption.get_fontsize() * (1 + caption.get_text().count("\n")))
+    ax.set_title(ax.get_title(), pad=7 + 1.25 * float(caption.get_fontsize()) * (1 + caption.get_text().count("\n")))
 
 
 def padded_limits(points: NDArray[np.float64], margin: float) -> NDArray[np.float64]:

@@ -27,7 +27,8 @@ class Grid(NamedTuple):
     @property
     def masses(self) -> NDArray[np.float64]:
         """The probability in each cell, (M, L)."""
-        return self.values * np.outer(np.diff(self.y_edges), np.diff(self.x_edges))
+        masses: NDArray[np.float64] = self.values * np.outer(np.diff(self.y_edges), np.diff(self.x_edges))
+        return masses
 
     @property
     def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

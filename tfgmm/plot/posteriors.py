@@ -73,7 +73,7 @@ def posterior(
     ends = f"{100 * interval:g} % interval: {low_text} to {high_text}"
     for end, name in ((low, ends), (high, None)):
         ax.axvline(end, color=INK, linewidth=1.1, linestyle="--", label=name)
-    ax.set_ylim(0, 1.35 * heights.max())  # room for the legend above the bars
+    ax.set_ylim(0, 1.35 * np.max(heights))  # room for the legend above the bars
     ax.set(xlabel=textwrap.fill(label, 56), ylabel="density", title="Posterior draws")
     ax.legend(loc="upper right", fontsize="small", framealpha=1.0)
     return ax
