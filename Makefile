@@ -67,17 +67,17 @@ bench: $(ALL)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis training/figures benchmarks/results
-	find tfgmm tests training benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is older than the packaging files after they changed: then pip runs again. The stamp of all
 # extras renews the base's too, so that `demo` after `install` finds everything in place.
 $(BASE): $(PACKAGING) | $(VENV)/bin/python
-	@echo "Installing tfgmm and its base packages into $(VENV) (about 2 GB; a few minutes) ..."
+	@echo "Installing tfgmm and its base packages into $(VENV) (3 GB on the disk, a few minutes) ..."
 	$(PIP) --editable .
 	@touch $(BASE)
 
 $(ALL): $(PACKAGING) | $(VENV)/bin/python
-	@echo "Installing tfgmm and every extra into $(VENV) (about 4 GB; a few minutes) ..."
+	@echo "Installing tfgmm and every extra into $(VENV) (4 GB on the disk, more with CUDA; a few minutes) ..."
 	$(PIP) --editable ".[$(EXTRAS)]"
 	@touch $(BASE) $(ALL)
 

@@ -119,8 +119,13 @@ def test_info_prints_the_card(tmp_path: Path) -> None:
 
 def test_card_rows_indent_what_is_nested_and_cut_long_lists() -> None:
     rows = list(cli.card_rows({"data": {"num_data": 300000}, "weights": [0.1] * 20}))
-    assert rows[:2] == [("data", ""), ("  num data", "300,000")]
+    assert rows[:2] == [("data", ""), ("  num data", "300000")]
     assert rows[2][1].endswith("0.1, ... (20 in all)")
+
+
+def test_card_rows_keep_file_names_and_join_short_parts() -> None:
+    card = {"files": {"saved_model.pb": {"bytes": 98, "sha256": "55f7"}}}
+    assert list(cli.card_rows(card)) == [("files", ""), ("  saved_model.pb", "bytes 98; sha256 55f7")]
 
 
 def test_a_card_cannot_steer_the_terminal() -> None:

@@ -12,15 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
-from tfgmm import __version__
+from tfgmm import __version__, artefact
 
-CARD_NAME = "model_card.json"
+CARD_NAME = artefact.CARD
 DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, a stranger's may
 
 app = typer.Typer(
     name="tfgmm",
     help="Bayesian Gaussian mixtures on TensorFlow and Keras 3.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: half the time of the boxed one, and errors stay one line
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -94,12 +95,20 @@ def card_rows(card: Mapping[str, Any], *, depth: int = 0) -> Iterator[tuple[str,
     """
     indent = "  " * depth
     for key, value in card.items():
-        label = indent + _printable(str(key)).replace("_", " ")
-        if isinstance(value, Mapping) and value and depth < DEEPEST:
+        # words for keys like num_data; file names keep their underscores
+        label = indent + (key.replace("_", " ") if key.isidentifier() else _printable(key))
+        if isinstance(value, Mapping) and _is_short(value) and depth:
+            yield label, "; ".join(f"{_printable(name)} {_text(entry)}" for name, entry in value.items())
+        elif isinstance(value, Mapping) and value and depth < DEEPEST:
             yield label, ""
             yield from card_rows(value, depth=depth + 1)
         else:
             yield label, _text(value)
+
+
+def _is_short(value: Mapping[str, Any]) -> bool:
+    """Returns whether a nested part of the card fits on one line: a pair of plain values, e.g. shape and dtype."""
+    return 0 < len(value) <= 2 and not any(isinstance(entry, Mapping) for entry in value.values())
 
 
 def _text(value: Any, *, depth: int = 0, longest: int = 8) -> str:
@@ -110,8 +119,6 @@ def _text(value: Any, *, depth: int = 0, longest: int = 8) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, int):
-        return f"{value:,}"
     if isinstance(value, list):
         rest = f", ... ({len(value)} in all)" if len(value) > longest else ""
         inner = ", ".join(_text(entry, depth=depth + 1) for entry in value[:longest]) if depth < DEEPEST else "..."

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.readers import Rows, read_rows
-from tfgmm.summary import DataSummary, SummaryAccumulator, summarise
+from tfgmm.summary import DataSummary, SummaryAccumulator, check_finite, summarise
 from tfgmm.summary import centre as centre_rows
 
 Tensor = Any
@@ -32,7 +32,14 @@ class Batches(NamedTuple):
     batch_size: int | None
 
 
-def open_source(data: Any, name: str, num_features: int, column_names: tuple[str, ...] | None = None) -> Source:
+def open_source(
+    data: Any,
+    name: str,
+    num_features: int,
+    column_names: tuple[str, ...] | None = None,
+    *,
+    allow_empty: bool = False,
+) -> Source:
     """Returns `data` as `Rows` in memory, or as the tf.data dataset that it is, checked for D columns.
 
     Args:
@@ -40,6 +47,7 @@ def open_source(data: Any, name: str, num_features: int, column_names: tuple[str
         name: what the argument is called in errors.
         num_features: D of the model.
         column_names: names the model was fitted on, if any: named columns are put in that order.
+        allow_empty: take data without rows.
 
     Raises:
         ValueError, TypeError: as `read_rows`; a dataset that is unbatched, or yields labels or dicts.
@@ -50,7 +58,7 @@ def open_source(data: Any, name: str, num_features: int, column_names: tuple[str
         return _check_dataset(data, name, num_features)
     if isinstance(data, tf.Tensor):
         data = data.numpy()
-    rows = read_rows(data, name=name, column_names=column_names)
+    rows = read_rows(data, name=name, column_names=column_names, allow_empty=allow_empty)
     if rows.values.shape[1] != num_features:
         raise ValueError(
             f"`{name}` must have shape (N, {num_features}): this model was built with num_features={num_features}. "
@@ -142,7 +150,7 @@ def training_batches(
     """
     if not isinstance(source, Rows):
         return Batches(source.map(lambda rows: centre_batch(rows, centre)), steps_per_epoch, None)
-    rows = tf.constant(centre_rows(source.values, centre))
+    rows = tf.constant(centre_rows(source, centre))
     num_batches = math.ceil(len(source.values) / batch_size)
     if num_batches == 1:
         dataset = tf.data.Dataset.from_tensors(rows).repeat()
@@ -162,11 +170,16 @@ def _one_epoch(
     return batches.map(lambda batch: tf.gather(rows, order[batch * batch_size : (batch + 1) * batch_size]))
 
 
-def ordered_batches(source: Source, centre: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """Returns finite batches of centred rows in their own order, for evaluation."""
+def ordered_batches(source: Source, centre: np.ndarray, batch_size: int, name: str = "x") -> tf.data.Dataset:
+    """Returns batches of centred rows in their own order, for evaluation.
+
+    Raises:
+        ValueError: the rows hold NaN or infinite values.
+    """
     if not isinstance(source, Rows):
         return source.map(lambda rows: centre_batch(rows, centre))
-    rows = tf.constant(centre_rows(source.values, centre))
+    check_finite(source, name=name)
+    rows = tf.constant(centre_rows(source, centre, name=name))
     starts = tf.data.Dataset.range(0, len(source.values), batch_size)
     return starts.map(lambda start: rows[start : start + batch_size])
 
@@ -176,3 +189,16 @@ def centre_batch(rows: Tensor, centre: np.ndarray) -> Tensor:
     centred = tf.cast(tf.cast(rows, tf.float64) - centre, tf.float32)
     checked = tf.debugging.assert_all_finite(centred, NOT_FINITE)
     return tf.ensure_shape(checked, (None, len(centre)))
+
+
+def split_rows(source: Rows, validation_split: float) -> tuple[Rows, Rows]:
+    """Returns the rows before the last `validation_split` share of them, and that share, as Keras splits."""
+    num_data = len(source.values)
+    kept = num_data - int(math.ceil(num_data * validation_split)) if 0 < validation_split < 1 else 0
+    if kept < 1:
+        raise ValueError(
+            "`validation_split` must be between 0 and 1 and leave at least one row to train on. "
+            f"Received: {validation_split}, with {num_data} rows. Pass a smaller share, or validation_data."
+        )
+    head, tail = source.values[:kept], source.values[kept:]
+    return dataclasses.replace(source, values=head), dataclasses.replace(source, values=tail)

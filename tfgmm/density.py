@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from tfgmm import bounds
 from tfgmm.components import COMPONENTS
+from tfgmm.data import open_source
+from tfgmm.readers import Rows
 from tfgmm.summary import centre as centre_rows
 
 Tensor = Any
@@ -38,16 +40,26 @@ class MixtureDensity(NamedTuple):
     components: Mapping[str, np.ndarray]
 
 
-def score_rows(density: MixtureDensity, rows: np.ndarray, score: Score) -> np.ndarray:
+def score_data(
+    density: MixtureDensity, data: Any, score: Score, column_names: tuple[str, ...] | None = None
+) -> np.ndarray:
     """Returns one figure, or one line of figures, per row.
 
     Args:
         density: the mixture.
-        rows: (N, D) numbers of any type, data units.
+        data: N rows of any kind that `open_source` takes, data units.
         score: "log_prob" (N,) float32 nats, "responsibilities" (N, K) float32 or "assignment" (N,) int64.
+        column_names: names of the training columns: columns with names are put in that order.
 
     Rows with a NaN or infinite value get NaN (assignment -1); their neighbours are untouched.
     """
+    source = open_source(data, "x", len(density.centre), column_names, allow_empty=True)
+    if isinstance(source, Rows):
+        return _score_array(density, source.values, score)
+    return np.concatenate([_score_array(density, np.asarray(block), score) for block in source.as_numpy_iterator()])
+
+
+def _score_array(density: MixtureDensity, rows: np.ndarray, score: Score) -> np.ndarray:
     log_weights = tf.cast(density.log_weights, tf.float32)
     draws = COMPONENTS[density.covariance].point(density.components)
     chunk = chunk_size(density)
@@ -68,7 +80,7 @@ def chunk_size(density: MixtureDensity) -> int:
 
 @tf.function(reduce_retracing=True)
 def score_batch(covariance: str, score: Score, rows: Tensor, log_weights: Tensor, draws: Any) -> Tensor:
-    """Returns the score of centred rows (B, D); see `score_rows`."""
+    """Returns the score of centred rows (B, D); see `score_data`."""
     return SCORES[score](rows, bounds.log_joint(COMPONENTS[covariance], rows, log_weights, draws))
 
 
@@ -107,7 +119,7 @@ def sample_rows(density: MixtureDensity, num_samples: Tensor, seed: Tensor) -> T
     """
     assignment_seed, noise_seed = tf.unstack(tf.random.split(seed, 2))
     log_weights = tf.cast(density.log_weights, tf.float32)[None, :]
-    drawn = tf.random.stateless_categorical(log_weights, num_samples, assignment_seed)[0]
+    drawn = tf.random.stateless_categorical(log_weights, tf.cast(num_samples, tf.int32), assignment_seed)[0]
     return density.centre + COMPONENTS[density.covariance].sample(density.components, drawn, noise_seed)
 
 

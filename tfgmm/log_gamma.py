@@ -7,6 +7,7 @@ has no logarithm.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -17,62 +18,55 @@ Tensor = Any  # TensorFlow ships no usable static types
 _LARGE_SHAPE = 1e3
 
 
-def log_gamma_draws(shape: Tensor, sample_shape: Tensor, seed: Tensor, dtype: tf.DType = tf.float32) -> Tensor:
-    """Returns log x for x ~ Gamma(shape, rate 1), differentiable in `shape`.
+def log_gamma_draws(
+    shapes: Sequence[Tensor], sample_shape: Tensor, seed: Tensor, dtype: tf.DType = tf.float32
+) -> list[Tensor]:
+    """Returns log x for x ~ Gamma(shape, rate 1), for each tensor of `shapes`, differentiable in them.
 
     A draw with shape + 1, which never comes near zero, is carried down to `shape` in log space:
     log x = log Gamma(shape + 1) draw + log(U) / shape, with U uniform
     (Naesseth, Ruiz, Linderman and Blei 2017, section 4, shape augmentation).
 
     Args:
-        shape: (...,) float, Gamma shapes, positive.
-        sample_shape: (R,) int, axes put before those of `shape`.
+        shapes: float tensors of known shape, positive. All are drawn in one go: the fixed cost of a draw is paid once.
+        sample_shape: (R,) int, axes put before those of each tensor.
         seed: (2,) int, the only source of randomness.
         dtype: float type of the draws.
 
     Returns:
-        Tensor of shape sample_shape + shape of `shape`, type `dtype`.
+        One tensor per entry of `shapes`, sample_shape + its shape, type `dtype`.
 
     Example:
 
-    >>> draws = log_gamma_draws(tf.constant([0.01, 100.0]), [4], [1, 2])
+    >>> [draws] = log_gamma_draws([tf.constant([0.01, 100.0])], [4], [1, 2])
     >>> draws.shape.as_list(), bool(tf.reduce_all(tf.math.is_finite(draws)))
     ([4, 2], True)
     """
-    shape = tf.cast(shape, dtype)
-    full_shape = tf.concat([sample_shape, tf.shape(shape)], axis=0)
+    flat = tf.concat([tf.reshape(tf.cast(shape, dtype), [-1]) for shape in shapes], axis=0)
+    num_draws = tf.reduce_prod(sample_shape)
     gamma_seed, uniform_seed = tf.unstack(tf.random.split(seed, 2))
-    augmented = shape + 1.0
-    gammas = tf.random.stateless_gamma(full_shape, gamma_seed, alpha=tf.stop_gradient(augmented), dtype=dtype)
+    full_shape = tf.stack([num_draws, tf.size(flat)])
+    gammas = tf.random.stateless_gamma(full_shape, gamma_seed, alpha=tf.stop_gradient(flat) + 1.0, dtype=dtype)
     uniforms = tf.random.stateless_uniform(full_shape, uniform_seed, dtype=dtype)
     # uniforms may be 0 but never 1, so log1p(-U) is finite where log(U) is not.
-    return _log_with_gradient(tf.broadcast_to(augmented, full_shape), gammas) + tf.math.log1p(-uniforms) / shape
-
-
-def log_dirichlet_draws(counts: Tensor, sample_shape: Tensor, seed: Tensor, dtype: tf.DType = tf.float32) -> Tensor:
-    """Returns log weights, theta ~ Dirichlet(counts), sample_shape + (K,); finite however small the counts.
-
-    Args:
-        counts: (K,) float, concentrations, positive.
-        sample_shape: (R,) int, axes put before K.
-        seed: (2,) int.
-        dtype: float type of the draws.
-    """
-    log_gammas = log_gamma_draws(counts, sample_shape, seed, dtype)
-    return log_gammas - tf.reduce_logsumexp(log_gammas, axis=-1, keepdims=True)
+    drawn = _log_with_gradient(flat + 1.0, gammas) + tf.math.log1p(-uniforms) / flat
+    pieces = tf.split(drawn, [shape.shape.num_elements() for shape in shapes], axis=1)
+    return [
+        tf.reshape(piece, tf.concat([sample_shape, tf.shape(shape)], axis=0)) for piece, shape in zip(pieces, shapes)
+    ]
 
 
 @tf.custom_gradient
-def _log_with_gradient(shape: Tensor, draws: Tensor) -> Any:
-    """Returns log(draws), with d log(draw) / d shape at a fixed quantile as its gradient."""
+def _log_with_gradient(shapes: Tensor, draws: Tensor) -> Any:
+    """Returns log(draws), (M, n), with d log(draw) / d shape at a fixed quantile as its gradient in shapes (n,)."""
 
     def gradient(upstream: Tensor) -> tuple[Tensor, None]:
-        large = shape >= _LARGE_SHAPE
-        one = tf.ones_like(shape)
+        large = shapes >= _LARGE_SHAPE
         # Each branch sees a harmless value where the other one is used: no NaN can leak through the mask.
-        safe_shape, safe_draws = tf.where(large, one, shape), tf.where(large, one, draws)
-        implicit = tf.raw_ops.RandomGammaGrad(alpha=safe_shape, sample=safe_draws) / safe_draws
-        return upstream * tf.where(large, _wilson_hilferty_gradient(shape, draws), implicit), None
+        safe_shapes, safe_draws = tf.where(large, 1.0, shapes), tf.where(large, 1.0, draws)
+        implicit = tf.raw_ops.RandomGammaGrad(alpha=safe_shapes, sample=safe_draws) / safe_draws
+        slopes = tf.where(large, _wilson_hilferty_gradient(shapes, draws), implicit)
+        return tf.reduce_sum(upstream * slopes, axis=0), None
 
     return tf.math.log(draws), gradient
 

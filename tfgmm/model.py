@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from typing import Any, Literal
@@ -26,10 +27,10 @@ from tfgmm import bounds, density, initialize  # noqa: E402
 from tfgmm import data as door  # noqa: E402
 from tfgmm.components import COMPONENTS  # noqa: E402
 from tfgmm.draws import Draws  # noqa: E402
+from tfgmm.log_gamma import log_gamma_draws  # noqa: E402
 from tfgmm.priors import Priors  # noqa: E402
-from tfgmm.readers import Rows  # noqa: E402
 from tfgmm.summary import DataSummary  # noqa: E402
-from tfgmm.trainer import MixtureTrainer  # noqa: E402
+from tfgmm.trainer import MixtureTrainer, RunningBound  # noqa: E402
 from tfgmm.weights import WEIGHTS  # noqa: E402
 
 if keras.backend.backend() != "tensorflow":
@@ -108,8 +109,7 @@ class GaussianMixtureModel(MixtureTrainer):
         self.mixture_weights = WEIGHTS[weights](self.num_components, self.priors)
         self.components = COMPONENTS[covariance](self.num_components, self.num_features, self.priors)
         self._create_variables()
-        self.mean_log_likelihood = keras.metrics.Mean("log_likelihood", dtype="float64")
-        self.mean_kl = keras.metrics.Mean("kl", dtype="float64")
+        self.running_bound = RunningBound(lambda: tf.convert_to_tensor(self.stored_num_data))
         self.validation_seed = tf.constant([self.seed, -1], tf.int64)
         self.built = True
 
@@ -119,6 +119,7 @@ class GaussianMixtureModel(MixtureTrainer):
         self.mixture_weights.create_variables(self._add_trained, weights)
         self.stored_centre = self._add_stored("centre", (self.num_features,), "float64")
         self.stored_num_data = self._add_stored("num_data", (), "float64")
+        self.stored_elbo = self._add_stored("elbo", (), "float64", math.nan)
         self.step = self._add_stored("step", (), "int64")
 
     def _add_trained(self, name: str, start: np.ndarray) -> Any:
@@ -127,8 +128,9 @@ class GaussianMixtureModel(MixtureTrainer):
             name=name, shape=values.shape, dtype="float64", initializer=lambda shape, dtype: tf.constant(values, dtype)
         )
 
-    def _add_stored(self, name: str, shape: tuple[int, ...], dtype: str) -> Any:
-        return self.add_weight(name=name, shape=shape, dtype=dtype, initializer="zeros", trainable=False)
+    def _add_stored(self, name: str, shape: tuple[int, ...], dtype: str, value: float = 0.0) -> Any:
+        initializer = keras.initializers.Constant(value)
+        return self.add_weight(name=name, shape=shape, dtype=dtype, initializer=initializer, trainable=False)
 
     def _first_start(self) -> tuple[Any, Any]:
         generator = np.random.default_rng(self.seed)
@@ -172,6 +174,12 @@ class GaussianMixtureModel(MixtureTrainer):
         return int(self.stored_num_data)
 
     @property
+    def elbo(self) -> float | None:
+        """The whole-data bound at the end of the last `fit`, nats; None before."""
+        elbo = float(self.stored_elbo)
+        return elbo if math.isfinite(elbo) else None
+
+    @property
     def column_names(self) -> tuple[str, ...] | None:
         """Names of the training columns, or None when they had none."""
         return self.data_summary.column_names if self.data_summary else None
@@ -203,16 +211,23 @@ class GaussianMixtureModel(MixtureTrainer):
         """Returns log likelihoods (B,) float32 of centred rows (B, D) under draws from `seed`, and the KL, float64."""
         per_row = self.num_draws is None
         sample_shape = tf.shape(rows)[:1] if per_row else [self.num_draws, 1]
-        dtype = tf.float32 if per_row else tf.float64  # shared draws are few: let them be exact
-        weights_seed, components_seed = tf.unstack(tf.random.split(seed, 2))
-        log_weights = self.mixture_weights.log_draws(
-            self.mixture_weights.posterior(), sample_shape, weights_seed, dtype
-        )
-        draws = self.components.draws(self.components.posterior(), sample_shape, components_seed, dtype)
+        # Draws shared by the batch are few: let them be exact.
+        log_weights, draws = self._draw(sample_shape, seed, tf.float32 if per_row else tf.float64)
         log_likelihoods = bounds.marginal_log_likelihoods(
             self.components, rows, tf.cast(log_weights, tf.float32), draws
         )
         return log_likelihoods, self._kl()
+
+    def _draw(self, sample_shape: Tensor, seed: Tensor, dtype: tf.DType) -> tuple[Tensor, Any]:
+        """Returns log weights, sample_shape + (K,), and component parameters drawn from q."""
+        gamma_seed, loc_seed = tf.unstack(tf.random.split(seed, 2))
+        weights, components = self.mixture_weights.posterior(), self.components.posterior()
+        shapes = [self.mixture_weights.gamma_shapes(weights), self.components.gamma_shapes(components)]
+        for_weights, for_components = log_gamma_draws(shapes, sample_shape, gamma_seed, dtype)
+        return (
+            self.mixture_weights.log_draws(for_weights),
+            self.components.draws(components, for_components, loc_seed),
+        )
 
     def _terms_at_means(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         log_weights = tf.cast(self.mixture_weights.log_mean(self.mixture_weights.posterior()), tf.float32)
@@ -312,12 +327,7 @@ class GaussianMixtureModel(MixtureTrainer):
         return self._score(x, "assignment", self.plug_in())
 
     def _score(self, x: Any, score: density.Score, mixture: density.MixtureDensity) -> np.ndarray:
-        source = door.open_source(x, "x", self.num_features, self.column_names)
-        if isinstance(source, Rows):
-            return density.score_rows(mixture, source.values, score)
-        return np.concatenate(
-            [density.score_rows(mixture, np.asarray(block), score) for block in source.as_numpy_iterator()]
-        )
+        return density.score_data(mixture, x, score, self.column_names)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
@@ -334,16 +344,12 @@ class GaussianMixtureModel(MixtureTrainer):
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Returns `n` rows drawn from the plug-in mixture, (n, D) float64, data units; a new draw without `seed`."""
-        rows = density.sample_rows(self.plug_in(), _check_count("n", n, least=0), _seed_pair(seed))
-        return rows.numpy()
+        return density.sample_rows(self.plug_in(), _check_count("n", n, least=0), _seed_pair(seed)).numpy()
 
     def draws(self, n: int, seed: int | None = None) -> Draws:
         """Returns `n` draws of weights, locations and component scales from q, as one chain; data units."""
         sample_shape = [_check_count("n", n)]
-        weights_seed, components_seed = tf.unstack(tf.random.split(_seed_pair(seed), 2))
-        posterior = self.mixture_weights.posterior()
-        log_weights = self.mixture_weights.log_draws(posterior, sample_shape, weights_seed, tf.float64)
-        drawn = self.components.draws(self.components.posterior(), sample_shape, components_seed, tf.float64)
+        log_weights, drawn = self._draw(sample_shape, _seed_pair(seed), tf.float64)
         base, offset, log_precisions = (tf.cast(value, tf.float64) for value in drawn)
         return Draws(
             weights=tf.exp(log_weights).numpy()[None],

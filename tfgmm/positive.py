@@ -24,9 +24,8 @@ def positive(logarithm: Tensor, limits: tuple[float, float] = SCALE_RANGE) -> Te
 
     Example:
 
-    >>> positive(tf.constant([-1e4, 0.0, 1e4], tf.float64)).numpy().tolist()
-    [1e-34, 1.0, 1e+34]
+    >>> [f"{value:.3g}" for value in positive(tf.constant([-1e4, 0.0, 1e4], tf.float64)).numpy()]
+    ['1e-34', '1', '1e+34']
     """
     low, high = limits
-    bounded = tf.clip_by_value(tf.convert_to_tensor(logarithm), math.log(low), math.log(high))
-    return tf.clip_by_value(tf.exp(bounded), low, high)
+    return tf.exp(tf.clip_by_value(tf.convert_to_tensor(logarithm), math.log(low), math.log(high)))

@@ -38,7 +38,12 @@ class Rows:
 
 
 def read_rows(
-    data: Any, *, name: str = "x", column_names: Sequence[str] | None = None, columns: Sequence[str] | None = None
+    data: Any,
+    *,
+    name: str = "x",
+    column_names: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    allow_empty: bool = False,
 ) -> Rows:
     """Returns the rows of an array, a table in memory or a file as one (N, D) array of numbers with column names.
 
@@ -54,9 +59,10 @@ def read_rows(
         column_names: the D names that the model was fitted on. Data with names must have just these, in any order,
             and comes back in this order; of data without names only the number of columns is checked.
         columns: the names of the columns to keep, in the order wanted; the others are not looked at. Default: all.
+        allow_empty: take data without rows too: there is nothing to fit, but nothing to score is fine.
 
     Returns:
-        Rows: `values` (N, D) with N, D >= 1, in the data's units.
+        Rows: `values` (N, D), in the data's units; D >= 1, and N >= 1 unless `allow_empty`.
 
     Raises:
         TypeError: something that is not a table of numbers; every column that is not of numbers is named.
@@ -77,8 +83,12 @@ def read_rows(
     source = open_table(name, data)
     if source is not None and source.named:
         wanted = _wanted_names(name, source, columns, column_names)
-        return Rows(_table_values(name, source, wanted), wanted)
-    values = _number_array(name, data) if source is None else _table_values(name, source, source.names)
+        return Rows(_table_values(name, source, wanted, allow_empty), wanted)
+    values = (
+        _number_array(name, data, allow_empty)
+        if source is None
+        else _table_values(name, source, source.names, allow_empty)
+    )
     if columns is not None:
         fix = "Select the columns by position before, or pass a table with names."
         raise ValueError(f"`columns` must be None for data without column names. Received: {list(columns)}. {fix}")
@@ -112,7 +122,7 @@ def _kind_error(name: str, data: Any, fix: str) -> TypeError:
     return TypeError(f"`{name}` must be {kinds}. Received: {received.removeprefix('builtins.')}. {fix}")
 
 
-def _number_array(name: str, data: Any) -> np.ndarray:
+def _number_array(name: str, data: Any, allow_empty: bool) -> np.ndarray:
     array = _as_array(name, data)
     if array.dtype.kind not in "fiub":
         raise TypeError(
@@ -120,7 +130,7 @@ def _number_array(name: str, data: Any) -> np.ndarray:
             + _dtype_fix(name, array.dtype)
         )
     if array.ndim:
-        _check_not_empty(name, array.shape)
+        _check_not_empty(name, array.shape, allow_empty)
     plain = name if isinstance(data, np.ndarray) else f"np.asarray({name})"
     one = f"Pass {plain}[:, None] for one column, {plain}[None, :] for one row."
     fix = one if array.ndim == 1 else "Pass one row per observation and one column per feature."
@@ -155,9 +165,9 @@ def _dtype_fix(name: str, dtype: np.dtype) -> str:
     return f"Encode text as numbers, or pass {name}.astype('float64') if all its values are numbers."
 
 
-def _check_not_empty(name: str, shape: tuple[int, ...], origin: str = "") -> None:
-    if 0 in shape[:2]:
-        missing = "rows" if shape[0] == 0 else "columns"
+def _check_not_empty(name: str, shape: tuple[int, ...], allow_empty: bool, origin: str = "") -> None:
+    if 0 in shape[1 if allow_empty else 0 : 2]:
+        missing = "rows" if shape[0] == 0 and not allow_empty else "columns"
         fix = "Check the filter or selection that made it."
         received = f"no {missing}, shape {shape}{origin}"
         raise ValueError(f"`{name}` must have at least one row and one column. Received: {received}. {fix}")
@@ -200,11 +210,11 @@ def _listed(names: Sequence[str], limit: int = 20) -> str:
     return (", ".join(repr(label) for label in names[:limit]) or "none") + more
 
 
-def _table_values(name: str, source: TableSource, wanted: Sequence[str]) -> np.ndarray:
+def _table_values(name: str, source: TableSource, wanted: Sequence[str], allow_empty: bool) -> np.ndarray:
     columns = source.load(wanted)
     _check_column_types(name, source, wanted, columns)
     num_rows = len(columns[0]) if columns else 0
-    _check_not_empty(name, (num_rows, len(columns)), source.origin)
+    _check_not_empty(name, (num_rows, len(columns)), allow_empty, source.origin)
     return _interleaved(columns, num_rows)
 
 

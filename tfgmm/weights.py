@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.log_gamma import log_dirichlet_draws
 from tfgmm.positive import SHAPE_RANGE, positive
 from tfgmm.priors import Priors
 
@@ -57,9 +56,16 @@ class DirichletWeights:
         """Returns log E[theta], (K,) float64."""
         return tf.math.log(posterior.counts) - tf.math.log(tf.reduce_sum(posterior.counts))
 
-    def log_draws(self, posterior: DirichletPosterior, sample_shape: Tensor, seed: Tensor, dtype: tf.DType) -> Tensor:
-        """Returns log theta draws, sample_shape + (K,), `dtype`; never -inf."""
-        return log_dirichlet_draws(posterior.counts, sample_shape, seed, dtype)
+    def gamma_shapes(self, posterior: DirichletPosterior) -> Tensor:
+        """Returns the shapes of the Gamma variables that `log_draws` needs, (K,) float64."""
+        return posterior.counts
+
+    def log_draws(self, log_gammas: Tensor) -> Tensor:
+        """Returns log theta draws, (..., K), from log Gamma draws of those shapes; never -inf, however small counts.
+
+        Gammas divided by their sum are Dirichlet; in log space no weight can underflow to an exact zero.
+        """
+        return log_gammas - tf.reduce_logsumexp(log_gammas, axis=-1, keepdims=True)
 
     def kl(self, posterior: DirichletPosterior) -> Tensor:
         """Returns KL(q(theta) || prior) in nats, scalar float64."""

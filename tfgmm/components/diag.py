@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.log_gamma import log_gamma_draws
 from tfgmm.positive import SHAPE_RANGE, positive
 from tfgmm.priors import Priors
 
@@ -55,7 +54,6 @@ class DiagComponents:
     """
 
     name = "diag"
-    parameter_names = ("locs", "precisions")
 
     def __init__(self, num_components: int, num_features: int, priors: Priors) -> None:
         self.shape = (num_components, num_features)
@@ -125,21 +123,32 @@ class DiagComponents:
         rate_terms = a0 * (tf.math.log(beta) - tf.math.log(b0)) + alpha * (b0 - beta) / beta
         return tf.reduce_sum(shape_terms + rate_terms)
 
+    @staticmethod
+    def parameter_shapes(num_components: int, num_features: int) -> dict[str, tuple[int, ...]]:
+        """Returns the shape of every exported parameter, by name."""
+        shape = (num_components, num_features)
+        return {"locs": shape, "precisions": shape}
+
     def means(self, posterior: DiagPosterior) -> dict[str, Tensor]:
         """Returns the posterior means by name, as exported: centred locs and E[tau] = alpha / beta, (K, D) float64."""
         return {"locs": posterior.locs, "precisions": posterior.alpha / posterior.beta}
 
-    def draws(self, posterior: DiagPosterior, sample_shape: Tensor, seed: Tensor, dtype: tf.DType) -> DiagDraws:
-        """Returns component parameters drawn from q, sample_shape + (K, D) float32, differentiable in q.
+    def gamma_shapes(self, posterior: DiagPosterior) -> Tensor:
+        """Returns the shapes of the Gamma variables that `draws` needs, (K, D) float64."""
+        return posterior.alpha
+
+    def draws(self, posterior: DiagPosterior, log_gammas: Tensor, seed: Tensor) -> DiagDraws:
+        """Returns component parameters drawn from q, (..., K, D) float32, differentiable in q.
 
         Args:
-            dtype: float type of the drawing itself: float64 where draws are few, float32 for one per row.
+            posterior: q.
+            log_gammas: (..., K, D) log Gamma draws of the shapes above; their type is the type of the drawing.
+            seed: (2,) int, for the locations.
         """
-        loc_seed, precision_seed = tf.unstack(tf.random.split(seed, 2))
-        noise = tf.random.stateless_normal(tf.concat([sample_shape, self.shape], 0), loc_seed, dtype=dtype)
+        dtype = log_gammas.dtype
+        noise = tf.random.stateless_normal(tf.shape(log_gammas), seed, dtype=dtype)
         base, rest = _high_and_low(posterior.locs)
         offset = rest + tf.cast(tf.cast(posterior.scales, dtype) * noise, tf.float32)
-        log_gammas = log_gamma_draws(posterior.alpha, sample_shape, precision_seed, dtype)
         log_precisions = log_gammas - tf.cast(tf.math.log(posterior.beta), dtype)
         return DiagDraws(base, offset, tf.cast(log_precisions, tf.float32))
 

@@ -1,0 +1,143 @@
+"""A fitted mixture as a folder: SavedModel, parameters and model card, whole or not there."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm import __version__, artefact, bounds, density
+from tfgmm.components import COMPONENTS
+from tfgmm.model import GaussianMixtureModel
+
+Tensor = Any
+
+
+def export_model(model: GaussianMixtureModel, path: str | os.PathLike[str], *, overwrite: bool = False) -> pathlib.Path:
+    """Returns the path of the folder written: the mixture at its posterior means, to be scored anywhere.
+
+    The folder holds a SavedModel (signatures `serving_default`, `log_prob`, `responsibilities`, `assignment`: input
+    `x` float32 (B, D), data units; and `sample`: inputs `num_samples`, `seed`), `parameters.npz` and
+    `model_card.json`. It is written beside `path` and renamed: complete, or not there.
+
+    Args:
+        model: a fitted `GaussianMixtureModel`.
+        path: the folder to make.
+        overwrite: replace an earlier export at `path`; without it, it is kept.
+
+    Raises:
+        TypeError: `model` is something else.
+        ValueError: a parameter of the model is not finite.
+        FileExistsError: `path` holds an export and `overwrite` is False, or holds something else.
+        OSError: the disk refuses.
+
+    Example:
+
+    >>> import tempfile
+    >>> model = tfgmm.GaussianMixtureModel(2, 1, seed=0)
+    >>> folder = export_model(model, tempfile.mkdtemp() + "/mixture")
+    >>> tfgmm.load_scorer(folder).log_prob([[0.5]]) == model.log_prob([[0.5]])
+    array([ True])
+    """
+    if not isinstance(model, GaussianMixtureModel):
+        raise TypeError(
+            f"`model` must be a tfgmm.GaussianMixtureModel. Received: {type(model).__name__}. Pass the fitted model."
+        )
+    mixture = model.plug_in()
+    numbers = parameters(mixture)
+    for name, values in numbers.items():
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"`model` must have finite parameters. Received: {name} with NaN or infinite values. "
+                "Train it again with a lower learning rate; nothing was written."
+            )
+    target = pathlib.Path(path)
+    with artefact.written_whole(target, overwrite) as folder:
+        tf.saved_model.save(module := ServedMixture(mixture), str(folder), signatures=module.signatures())
+        np.savez(folder / artefact.PARAMETERS, **numbers)
+        card = model_card(model, numbers) | {"files": artefact.checksums(folder)}
+        (folder / artefact.CARD).write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return target
+
+
+def parameters(mixture: density.MixtureDensity) -> dict[str, np.ndarray]:
+    """Returns the arrays of parameters.npz: centre (D,), weights (K,), and the component parameters, from the centre."""
+    return {
+        "centre": np.asarray(mixture.centre),
+        "weights": np.exp(mixture.log_weights),
+        **{name: np.asarray(value) for name, value in mixture.components.items()},
+    }
+
+
+def model_card(model: GaussianMixtureModel, numbers: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Returns what the numbers are and where they come from, as plain JSON values."""
+    summary = model.data_summary
+    return {
+        "format": artefact.FORMAT,
+        "format_version": artefact.FORMAT_VERSION,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "model": {
+            "num_components": model.num_components,
+            "num_features": model.num_features,
+            "covariance": model.covariance,
+            "weights": model.weight_prior,
+            "column_names": list(model.column_names) if model.column_names else None,
+        },
+        "priors": model.priors.to_dict(),
+        "training": {
+            "num_data": model.num_data or None,
+            "elbo_nats": model.elbo,
+            "seed": model.seed,
+            "data_summary": summary.to_dict() if summary else None,
+        },
+        "parameters": {name: {"shape": list(values.shape), "dtype": "float64"} for name, values in numbers.items()},
+        "versions": {
+            "tfgmm": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
+        },
+    }
+
+
+class ServedMixture(tf.Module):
+    """The functions of a SavedModel: a mixture's parameters as constants, plain operations that any server runs."""
+
+    def __init__(self, mixture: density.MixtureDensity) -> None:
+        super().__init__()
+        num_features = len(mixture.centre)
+        rows = tf.TensorSpec((None, num_features), tf.float32, name="x")
+        scalar = tf.TensorSpec((), tf.int64)
+        components = COMPONENTS[mixture.covariance]
+        log_weights = tf.cast(mixture.log_weights, tf.float32)
+        point = components.point(mixture.components)
+
+        def scores(x: Tensor, names: tuple[density.Score, ...]) -> dict[str, Tensor]:
+            centred = tf.cast(tf.cast(x, tf.float64) - mixture.centre, tf.float32)
+            log_joint = bounds.log_joint(components, centred, log_weights, point)
+            return {name: density.SCORES[name](centred, log_joint) for name in names}
+
+        def scoring(*names: density.Score) -> Any:
+            return tf.function(lambda x: scores(x, names), input_signature=[rows])
+
+        self.log_prob = scoring("log_prob")
+        self.responsibilities = scoring("responsibilities")
+        self.assignment = scoring("assignment")
+        self.serving_default = scoring("log_prob", "responsibilities", "assignment")
+
+        @tf.function(input_signature=[scalar, scalar])
+        def sample(num_samples: Tensor, seed: Tensor) -> dict[str, Tensor]:
+            return {"x": density.sample_rows(mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))}
+
+        self.sample = sample
+
+    def signatures(self) -> dict[str, Any]:
+        """Returns the named functions of the SavedModel."""
+        names = ("serving_default", "log_prob", "responsibilities", "assignment", "sample")
+        return {name: getattr(self, name) for name in names}
