@@ -38,8 +38,8 @@ help:
 install: $(ALL)
 
 demo: $(BASE)
-	$(RUN) training/three_clusters.py
-	$(RUN) training/old_faithful.py
+	$(RUN) -m tfgmm.quiet training/three_clusters.py
+	$(RUN) -m tfgmm.quiet training/old_faithful.py
 	@echo
 	@echo "The pictures are in training/figures/, the exported models in saved_models/."
 

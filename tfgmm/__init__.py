@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOMES
+    from tfgmm import callbacks as callbacks
     from tfgmm import plot as plot
     from tfgmm.draws import Draws as Draws
     from tfgmm.export import export_model as export_model
@@ -30,6 +31,7 @@ _HOMES: dict[str, str | None] = {
     "IntegrityError": "serve",
     "Priors": "priors",
     "Scorer": "serve",
+    "callbacks": None,
     "export_model": "export",
     "load_model": "model",
     "load_scorer": "serve",

@@ -9,81 +9,271 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import hashlib
+import itertools
+import json
 import os
 import pathlib
+import re
 import shutil
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CARD = "model_card.json"
 PARAMETERS = "parameters.npz"
 FORMAT = "tfgmm.mixture"
 FORMAT_VERSION = 1
 
+_LARGEST_CARD = 2**24  # bytes; the card of 100,000 columns has half of it
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux's renameat2
 _HERE = -100  # AT_FDCWD
+
+_numbering = itertools.count()
+_being_written: set[str] = set()  # names of folders; no two of a process are the same
 
 
 class IntegrityError(ValueError):
     """An exported folder is not as it was written: a file is missing, cut, changed or not understood."""
 
 
+COPY_AGAIN = "Export the model again, or copy the folder again from where it is whole."
+
+
+def refusal(folder: pathlib.Path, file: str, what: str, fix: str = COPY_AGAIN) -> IntegrityError:
+    """Returns the error for a folder whose `file` is not as it must be."""
+    received = f"{folder}, whose {shown(file)} {what}"
+    return IntegrityError(f"`path` must be a complete, unchanged export. Received: {received}. {fix}")
+
+
+def shown(text: str, longest: int = 200) -> str:
+    """Returns text from a stranger's folder, fit for an error message: one line, no control characters."""
+    return "".join(character if character.isprintable() else "?" for character in text[:longest])
+
+
+def path_of(path: Any) -> pathlib.Path:
+    """Returns `path` as a path with a last part: "." and ".." become what they stand for.
+
+    Raises:
+        TypeError: it is not a path. ValueError: no folder can have that name.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"`path` must be a path. Received: {type(path).__name__}. Pass the name of a folder.")
+    text = os.fsdecode(path)
+    if not text or "\0" in text:
+        raise ValueError(f"`path` must be the name of a folder. Received: {text!r}. Pass the name of a folder.")
+    plain = pathlib.Path(text)
+    return plain if plain.name not in ("", "..") else pathlib.Path(os.path.realpath(plain))
+
+
+def file_sizes(folder: pathlib.Path) -> dict[str, int]:
+    """Returns the bytes of every file below `folder` but the card, by relative path with "/".
+
+    Raises:
+        IntegrityError: something there is neither a file nor a folder. Symbolic links are not followed.
+    """
+    sizes = {}
+    for parent, folders, files in os.walk(folder, onerror=_stop):
+        for name in (*folders, *files):
+            path = pathlib.Path(parent, name)
+            relative, status = path.relative_to(folder).as_posix(), path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                sizes[relative] = status.st_size
+            elif not stat.S_ISDIR(status.st_mode):
+                kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
+                raise refusal(folder, relative, f"is {kind}: an export has none")
+    sizes.pop(CARD, None)
+    return dict(sorted(sizes.items()))
+
+
+def _stop(error: OSError) -> None:
+    raise error
+
+
 def checksums(folder: pathlib.Path) -> dict[str, dict[str, int | str]]:
     """Returns size and SHA-256 of every file below `folder` but the card, by relative path with "/"."""
-    return {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": _sha256(file)}
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.relative_to(folder).as_posix() != CARD
-    }
+    return {name: {"bytes": size, "sha256": sha256(folder / name)} for name, size in file_sizes(folder).items()}
 
 
-def _sha256(file: pathlib.Path) -> str:
-    with open(file, "rb") as stream:
+def sha256(file: pathlib.Path) -> str:
+    """Returns the SHA-256 of a file's contents, as hexadecimal digits."""
+    with open(file, "rb", opener=_open_plain) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_bytes(file: pathlib.Path, most: int) -> bytes:
+    """Returns the contents of a file of at most `most` bytes.
+
+    Raises:
+        OSError: it cannot be read, is a symbolic link, or is larger.
+    """
+    with open(file, "rb", opener=_open_plain) as stream:
+        contents = stream.read(most + 1)
+    if len(contents) > most:
+        raise OSError(errno.EFBIG, f"larger than {most} bytes")
+    return contents
+
+
+def _open_plain(file: str, flags: int) -> int:
+    # A link, or a pipe that would block for ever, may have taken the place of the file since the folder was listed.
+    return os.open(file, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_card(folder: pathlib.Path) -> dict[str, Any]:
+    """Returns the card in `folder`, a JSON object that calls itself a tfgmm mixture; its fields are not checked.
+
+    Raises:
+        IntegrityError: there is none, or it cannot be read, or it is the card of something else.
+    """
+    try:
+        card = json.loads(read_bytes(folder / CARD, _LARGEST_CARD).decode("utf-8"))
+    except FileNotFoundError:
+        raise refusal(folder, CARD, "is missing: the folder is not a complete export") from None
+    except (ValueError, OSError, RecursionError) as error:
+        raise refusal(folder, CARD, f"cannot be read ({shown(str(error))})") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise refusal(folder, CARD, f"is not a model card of format {FORMAT!r}")
+    return card
+
+
+def fault_in(numbers: Mapping[str, np.ndarray]) -> str | None:
+    """Returns what makes parameters useless, in words that follow "has", or None when they are a mixture.
+
+    Args:
+        numbers: float64 arrays by name: `weights` (K,), `centre` (D,) and those of the components.
+    """
+    import numpy as np  # here, because the command line imports this file and must start at once
+
+    largest = np.finfo(np.float32).max
+    for name, values in numbers.items():
+        if not np.isfinite(values).all():
+            return f"{name} with NaN or infinite values"
+        if name in ("weights", "precisions") and (values <= 0).any():
+            return f"{name} that are not positive"
+        if name == "locs" and (np.abs(values) > largest).any():
+            return f"{name} farther than {largest:.3g} from the centre"
+    if abs(numbers["weights"].sum() - 1.0) > 1e-9:
+        return "weights that do not sum to 1"
+    return None
 
 
 @contextlib.contextmanager
 def written_whole(target: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
     """Yields a fresh folder beside `target` to write into; it becomes `target` when the block ends well.
 
-    Until then, and when the block fails, what stood at `target` stands there still.
+    Until then, and when the block fails, what stood at `target` stands there still. What exports that were killed
+    left behind is removed first.
 
     Raises:
         FileExistsError: `target` is there and `overwrite` is False, or is not an export of ours.
         OSError: the disk refuses.
     """
-    _check_target(target, overwrite)
-    temporary = target.parent / f".{target.name}.{os.getpid()}.writing"
+    _clear_up_after_the_dead(target)
+    check_target(target, overwrite)
+    temporary = target.parent / f".{target.name}.{os.getpid()}.{next(_numbering)}.writing"
+    _being_written.add(temporary.name)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-    except OSError as error:
-        raise type(error)(
-            f"`path` must be a folder that can be written. Received: {target} ({error}). Choose another place."
-        ) from error
-    try:
+        _make_folder(temporary)
         yield temporary
         _flush(temporary)
-        _put_in_place(temporary, target)
+        check_target(target, overwrite)
+        _put_in_place(temporary, target, overwrite)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise _disk_error(target, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        _being_written.discard(temporary.name)
 
 
-def _check_target(target: pathlib.Path, overwrite: bool) -> None:
+def _make_folder(folder: pathlib.Path) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", error.filename) from error
+
+
+def _disk_error(target: pathlib.Path, error: OSError) -> OSError:
+    """Returns an OSError of the same kind and number that says which folder could not be written."""
+    room = ""
+    with contextlib.suppress(OSError):
+        room = f"; {shutil.disk_usage(target.parent).free / 2**20:.1f} MiB are free there"
+    named = type(error)(
+        f"`path` must be a folder that can be written. Received: {target} ({error}{room}). "
+        "Choose another place, or make room; what stood there before is untouched."
+    )
+    named.errno = error.errno
+    return named
+
+
+def check_target(target: pathlib.Path, overwrite: bool) -> None:
+    """Returns nothing; passes when `target` is free, an empty folder, or an export of ours that may be replaced.
+
+    Raises:
+        FileExistsError: it is not.
+    """
     if not os.path.lexists(target):
         return
-    if target.is_symlink() or not target.is_dir() or (any(target.iterdir()) and not (target / CARD).is_file()):
+    foreign = _why_foreign(target)
+    if foreign:
         raise FileExistsError(
-            f"`path` must be a new folder, or an earlier export. Received: {target}, which is something else. "
-            "Choose another place; nothing was touched."
+            f"`path` must be a new folder, or an earlier export. Received: {target}, {foreign}. "
+            "Choose another place, or remove it yourself; nothing was touched."
         )
-    if not overwrite:
+    if not overwrite and any(target.iterdir()):
         raise FileExistsError(
             f"`path` must be a new folder unless overwrite=True. Received: {target}, which holds an export. "
             "Pass overwrite=True to replace it, or choose another place."
         )
+
+
+def _why_foreign(target: pathlib.Path) -> str | None:
+    """Returns why what stands at `target` is not ours to replace, or None. An export that lost files still is ours."""
+    if target.is_symlink() or not target.is_dir():
+        return "which is not a folder"
+    if not any(target.iterdir()):
+        return None
+    try:
+        listed = read_card(target).get("files")
+        others = sorted(file_sizes(target).keys() - (listed if isinstance(listed, dict) else {}))
+    except IntegrityError:
+        return "which is something else, or an export whose card is damaged"
+    return f"which holds other files too ({shown(', '.join(others[:3]))})" if others else None
+
+
+def _clear_up_after_the_dead(target: pathlib.Path) -> None:
+    """Removes what killed exports to `target` left; an earlier export that one had moved aside goes back."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d{{1,9}})(\.\d+)?\.(writing|replaced)")
+    try:
+        names = sorted(os.listdir(target.parent))
+    except OSError:
+        return  # nothing there yet; writing says what is wrong
+    for name in names:
+        match, path = pattern.fullmatch(name), target.parent / name
+        if match is None or path.with_suffix(".writing").name in _being_written or _is_alive(int(match[1])):
+            continue
+        if match[3] == "replaced" and not os.path.lexists(target):
+            os.rename(path, target)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    if process == os.getpid():
+        return False  # what this process is writing is known by name
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _flush(folder: pathlib.Path) -> None:
@@ -96,16 +286,19 @@ def _flush(folder: pathlib.Path) -> None:
             os.close(descriptor)
 
 
-def _put_in_place(temporary: pathlib.Path, target: pathlib.Path) -> None:
+def _put_in_place(temporary: pathlib.Path, target: pathlib.Path, overwrite: bool) -> None:
     """Renames `temporary` to `target`; an earlier folder there changes places with it in one step where Linux can."""
-    if not target.exists():
-        os.rename(temporary, target)
-        return
-    if not _exchange(temporary, target):
+    if not overwrite or not target.exists():
+        os.rename(temporary, target)  # fails when another process has put an export there meanwhile
+    elif not _exchange(temporary, target):
         aside = temporary.with_suffix(".replaced")
         os.rename(target, aside)
-        os.rename(temporary, target)
-        shutil.rmtree(aside)
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            os.rename(aside, target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _exchange(one: pathlib.Path, other: pathlib.Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ from tfgmm.summary import DataSummary, SummaryAccumulator, check_finite, summari
 from tfgmm.summary import centre as centre_rows
 
 Tensor = Any
-Source = Rows | tf.data.Dataset
+Source: TypeAlias = "Rows | tf.data.Dataset"
 
 NOT_FINITE = "rows must hold finite numbers: a batch of the dataset has a NaN or infinite value"
 
@@ -116,9 +116,8 @@ def summarise_source(source: Source, name: str, num_data: int | None, steps_per_
             f"Received: `{name}`, a dataset of unknown or endless length. "
             "Pass compile(..., num_data=...), or apply tf.data.experimental.assert_cardinality to the dataset."
         )
-    whole = cardinality >= 0
     accumulator = SummaryAccumulator(name=name)
-    for block in (source if whole else source.take(1)).as_numpy_iterator():
+    for block in (source.take(1) if cardinality < 0 else source).as_numpy_iterator():
         accumulator.update(np.asarray(block))
     if accumulator.num_data == 0:
         raise ValueError(
@@ -126,7 +125,7 @@ def summarise_source(source: Source, name: str, num_data: int | None, steps_per_
             "If it was made with drop_remainder=True, the data may be shorter than one batch."
         )
     summary = accumulator.result()
-    return summary if whole else dataclasses.replace(summary, num_data=num_data)
+    return summary if cardinality >= 0 or num_data is None else dataclasses.replace(summary, num_data=num_data)
 
 
 def default_batch_size(num_data: int, num_components: int, num_features: int) -> int:
@@ -170,8 +169,8 @@ def _one_epoch(
     return batches.map(lambda batch: tf.gather(rows, order[batch * batch_size : (batch + 1) * batch_size]))
 
 
-def ordered_batches(source: Source, centre: np.ndarray, batch_size: int, name: str = "x") -> tf.data.Dataset:
-    """Returns batches of centred rows in their own order, for evaluation.
+def ordered_batches(source: Source, centre: np.ndarray, batch_size: int | None, name: str = "x") -> tf.data.Dataset:
+    """Returns batches of centred rows in their own order, for evaluation. A dataset has its own `batch_size`.
 
     Raises:
         ValueError: the rows hold NaN or infinite values.
@@ -180,8 +179,8 @@ def ordered_batches(source: Source, centre: np.ndarray, batch_size: int, name: s
         return source.map(lambda rows: centre_batch(rows, centre))
     check_finite(source, name=name)
     rows = tf.constant(centre_rows(source, centre, name=name))
-    starts = tf.data.Dataset.range(0, len(source.values), batch_size)
-    return starts.map(lambda start: rows[start : start + batch_size])
+    size = batch_size or len(source.values)
+    return tf.data.Dataset.range(0, len(source.values), size).map(lambda start: rows[start : start + size])
 
 
 def centre_batch(rows: Tensor, centre: np.ndarray) -> Tensor:

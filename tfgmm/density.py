@@ -5,6 +5,7 @@ Rows are scored in chunks, so that no N x K array exists unless responsibilities
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -60,16 +61,10 @@ def score_data(
 
 
 def _score_array(density: MixtureDensity, rows: np.ndarray, score: Score) -> np.ndarray:
-    log_weights = tf.cast(density.log_weights, tf.float32)
-    draws = COMPONENTS[density.covariance].point(density.components)
+    score_batch = _compiled_score(density.covariance, score, len(density.centre), np.shape(density.log_weights))
     chunk = chunk_size(density)
-    scored = [
-        score_batch(density.covariance, score, tf.constant(batch), log_weights, draws).numpy()
-        for batch in (
-            centre_rows(rows[start : start + chunk], density.centre) for start in range(0, max(len(rows), 1), chunk)
-        )
-    ]
-    return np.concatenate(scored)
+    batches = (centre_rows(rows[start : start + chunk], density.centre) for start in range(0, max(len(rows), 1), chunk))
+    return np.concatenate([score_batch(batch, density.log_weights, dict(density.components)) for batch in batches])
 
 
 def chunk_size(density: MixtureDensity) -> int:
@@ -78,10 +73,23 @@ def chunk_size(density: MixtureDensity) -> int:
     return int(np.clip(_CHUNK_NUMBERS // numbers_per_row, 64, 65_536))
 
 
-@tf.function(reduce_retracing=True)
-def score_batch(covariance: str, score: Score, rows: Tensor, log_weights: Tensor, draws: Any) -> Tensor:
-    """Returns the score of centred rows (B, D); see `score_data`."""
-    return SCORES[score](rows, bounds.log_joint(COMPONENTS[covariance], rows, log_weights, draws))
+@functools.lru_cache(maxsize=64)
+def _compiled_score(covariance: str, score: Score, num_features: int, weights_shape: tuple[int, ...]) -> Any:
+    """Returns the score of centred rows (B, D) as a graph, traced once per shape of mixture and for every B."""
+    components = COMPONENTS[covariance]
+    shapes = components.parameter_shapes(weights_shape[-1], num_features)
+    signature = [
+        tf.TensorSpec((None, num_features), tf.float32),
+        tf.TensorSpec(weights_shape, tf.float64),
+        {name: tf.TensorSpec((*weights_shape[:-1], *shape), tf.float64) for name, shape in shapes.items()},
+    ]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def score_batch(rows: Tensor, log_weights: Tensor, parameters: dict[str, Tensor]) -> Tensor:
+        point = components.point(parameters)
+        return SCORES[score](rows, bounds.log_joint(components, rows, tf.cast(log_weights, tf.float32), point))
+
+    return score_batch
 
 
 def log_prob(rows: Tensor, log_joints: Tensor) -> Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import os
 import pathlib
 import platform
-from importlib import metadata
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -33,10 +34,11 @@ def export_model(model: GaussianMixtureModel, path: str | os.PathLike[str], *, o
         overwrite: replace an earlier export at `path`; without it, it is kept.
 
     Raises:
-        TypeError: `model` is something else.
+        TypeError: `model` is something else, or `path` is not a path.
         ValueError: a parameter of the model is not finite.
-        FileExistsError: `path` holds an export and `overwrite` is False, or holds something else.
-        OSError: the disk refuses.
+        FileExistsError: `path` holds an export and `overwrite` is False, or holds something else: only a folder with
+            the files of an export and no others is ever replaced.
+        OSError: the disk refuses. Nothing is left half written, and an earlier export stands as it stood.
 
     Example:
 
@@ -50,29 +52,39 @@ def export_model(model: GaussianMixtureModel, path: str | os.PathLike[str], *, o
         raise TypeError(
             f"`model` must be a tfgmm.GaussianMixtureModel. Received: {type(model).__name__}. Pass the fitted model."
         )
+    target = artefact.path_of(path)
     mixture = model.plug_in()
     numbers = parameters(mixture)
-    for name, values in numbers.items():
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"`model` must have finite parameters. Received: {name} with NaN or infinite values. "
-                "Train it again with a lower learning rate; nothing was written."
-            )
-    target = pathlib.Path(path)
+    fault = artefact.fault_in(numbers)
+    if fault:
+        raise ValueError(
+            f"`model` must have finite parameters. Received: {fault}. "
+            "Train it again with a lower learning rate; nothing was written."
+        )
     with artefact.written_whole(target, overwrite) as folder:
-        tf.saved_model.save(module := ServedMixture(mixture), str(folder), signatures=module.signatures())
+        _save(ServedMixture(mixture), folder)
         np.savez(folder / artefact.PARAMETERS, **numbers)
         card = model_card(model, numbers) | {"files": artefact.checksums(folder)}
         (folder / artefact.CARD).write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return target
+    return pathlib.Path(path)
+
+
+def _save(module: ServedMixture, folder: pathlib.Path) -> None:
+    """Writes the SavedModel; a refusal of the disk, which TensorFlow reports in its own way, becomes an OSError."""
+    try:
+        tf.saved_model.save(module, str(folder), signatures=module.signatures())
+    except tf.errors.ResourceExhaustedError as error:
+        raise OSError(errno.ENOSPC, error.message) from error
+    except tf.errors.OpError as error:
+        raise OSError(errno.EIO, error.message) from error
 
 
 def parameters(mixture: density.MixtureDensity) -> dict[str, np.ndarray]:
-    """Returns the arrays of parameters.npz: centre (D,), weights (K,), and the component parameters, from the centre."""
+    """Returns the arrays of parameters.npz: centre (D,), weights (K,), component parameters measured from the centre."""
     return {
-        "centre": np.asarray(mixture.centre),
+        "centre": np.ascontiguousarray(mixture.centre),
         "weights": np.exp(mixture.log_weights),
-        **{name: np.asarray(value) for name, value in mixture.components.items()},
+        **{name: np.ascontiguousarray(value) for name, value in mixture.components.items()},
     }
 
 
@@ -82,7 +94,7 @@ def model_card(model: GaussianMixtureModel, numbers: dict[str, np.ndarray]) -> d
     return {
         "format": artefact.FORMAT,
         "format_version": artefact.FORMAT_VERSION,
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "model": {
             "num_components": model.num_components,
             "num_features": model.num_features,
@@ -101,7 +113,7 @@ def model_card(model: GaussianMixtureModel, numbers: dict[str, np.ndarray]) -> d
         "versions": {
             "tfgmm": __version__,
             "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
+            **{package.__name__: package.__version__ for package in (tf, keras, np)},
         },
     }
 

@@ -279,7 +279,8 @@ class GaussianMixtureModel(MixtureTrainer):
         """Returns nothing; starts the components among the rows of `source`, each narrower than all of them."""
         sample = initialize.sample_of(source, self.centre, self.seed)
         locs = initialize.start_locs(start, sample, self.num_components, self.centre, self.seed)
-        spread = np.array(self.data_summary.scale) * self.num_components ** (-1.0 / self.num_features)
+        scale = self.data_summary.scale if self.data_summary else np.ones(self.num_features)
+        spread = np.array(scale) * self.num_components ** (-1.0 / self.num_features)
         self.components.assign(self.components.start_at(locs, spread))
 
     # --- What a fitted mixture is for ------------------------------------------------------------------------
@@ -360,7 +361,7 @@ class GaussianMixtureModel(MixtureTrainer):
 
     # --- Saving and showing ----------------------------------------------------------------------------------
 
-    def export(self, filepath: Any, *, overwrite: bool = False) -> None:  # type: ignore[override]
+    def export(self, filepath: Any, *, overwrite: bool = False) -> None:
         """Returns nothing; writes the folder that `tfgmm.export_model` describes."""
         from tfgmm.export import export_model
 
@@ -396,7 +397,7 @@ class GaussianMixtureModel(MixtureTrainer):
             f"covariance={self.covariance!r}, weights={self.weight_prior!r}, {state}>"
         )
 
-    def summary(self, print_fn: Any = print, **kwargs: Any) -> None:  # type: ignore[override]
+    def summary(self, print_fn: Any = print, **kwargs: Any) -> None:
         """Returns nothing; prints the sizes, and weight, means and standard deviations per component."""
         del kwargs  # Keras's own options arrange layers, and a mixture has none
         mixture = self.plug_in()

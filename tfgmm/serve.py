@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import io
+import math
 import os
 import pathlib
 import random
@@ -13,10 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm import artefact, density
-from tfgmm.artefact import IntegrityError
+from tfgmm.artefact import CARD, FORMAT_VERSION, PARAMETERS, IntegrityError, refusal, shown
 from tfgmm.components import COMPONENTS
 
 __all__ = ["IntegrityError", "Scorer", "load_scorer"]
+
+_ATTEMPTS = 100  # while the folder is exchanged for another, again and again
+_HEADER_ROOM = 4096  # bytes that an archive may need per array besides its numbers; NumPy needs about 300
 
 
 class Scorer:
@@ -51,8 +56,9 @@ class Scorer:
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Returns `n` rows drawn from the mixture, (n, D) float64, data units; a new draw without `seed`."""
-        seed = random.randrange(2**31) if seed is None else seed
-        return density.sample_rows(self._mixture, n, tf.constant([seed, 0], tf.int64)).numpy()
+        seed = random.randrange(2**31) if seed is None else _whole("seed", seed, 2**63 - 1)
+        num_samples = _whole("n", n, 2**31 - 1)
+        return density.sample_rows(self._mixture, num_samples, tf.constant([seed, 0], tf.int64)).numpy()
 
     def __repr__(self) -> str:
         model = self.card["model"]
@@ -60,112 +66,170 @@ class Scorer:
         return f"<Scorer {sizes}, covariance={model['covariance']!r}>"
 
 
+def _whole(name: str, value: Any, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= most:
+        raise ValueError(f"`{name}` must be a whole number from 0 to {most}. Received: {value!r}. Choose one.")
+    return int(value)
+
+
 def load_scorer(path: str | os.PathLike[str]) -> Scorer:
     """Returns the mixture in an exported folder, ready to score rows.
 
     Checksums first, then numbers only: the graph beside them is never loaded, so that a folder from elsewhere can
     hold numbers and nothing else. (Checksums show damage, not malice: they say nothing about who wrote the folder.)
+    A folder that is exchanged for a newer export meanwhile is read again from the start.
 
     Args:
         path: a folder written by `tfgmm.export_model`.
 
     Raises:
-        FileNotFoundError: no such folder.
+        FileNotFoundError: no such folder. NotADirectoryError: not a folder.
         IntegrityError (a ValueError): not an export, or not as it was written; names the file.
 
     Example: see `tfgmm.export_model`.
     """
-    folder = pathlib.Path(path)
+    folder = artefact.path_of(path)
+    for _ in range(_ATTEMPTS):
+        before = _identity(folder)
+        try:
+            return _load(folder)
+        except (IntegrityError, OSError):
+            if _identity(folder) == before:
+                raise
+    return _load(folder)
+
+
+def _identity(folder: pathlib.Path) -> tuple[int, ...] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_ctime_ns
+
+
+def _load(folder: pathlib.Path) -> Scorer:
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"`path` must be a folder written by tfgmm.export_model. Received: {folder}, which is not a folder. "
-            "Check the path."
-        )
-    card = _read_card(folder)
-    _check_files(folder, card)
-    numbers = _read_numbers(folder, card)
-    return Scorer(_mixture(folder, card["model"], numbers), card)
+        kind, what = (NotADirectoryError, "a folder") if folder.exists() else (FileNotFoundError, "there")
+        wanted = "`path` must be a folder written by tfgmm.export_model"
+        raise kind(f"{wanted}. Received: {folder}, which is not {what}. Check the path.")
+    card = artefact.read_card(folder)
+    _check_version(folder, card)
+    _check_fields(folder, card)
+    shapes = _shapes(folder, card)
+    _check_files(folder, card["files"], shapes)
+    return Scorer(_mixture(folder, card, shapes), card)
 
 
-def _read_card(folder: pathlib.Path) -> dict[str, Any]:
-    try:
-        card = json.loads((folder / artefact.CARD).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise _refusal(folder, artefact.CARD, "is missing: the folder is not a complete export") from None
-    except (ValueError, OSError) as error:
-        raise _refusal(folder, artefact.CARD, f"cannot be read ({error})") from error
-    if not isinstance(card, dict) or card.get("format") != artefact.FORMAT:
-        raise _refusal(folder, artefact.CARD, f"is not a model card of format {artefact.FORMAT!r}")
-    if card.get("format_version") != artefact.FORMAT_VERSION:
-        written = card.get("versions", {}).get("tfgmm", "another version")
-        raise _refusal(
-            folder,
-            artefact.CARD,
-            f"has format version {card.get('format_version')!r}, written by tfgmm {written}; "
-            f"this tfgmm reads version {artefact.FORMAT_VERSION}",
-        )
-    return _checked_fields(folder, card)
+def _check_version(folder: pathlib.Path, card: dict[str, Any]) -> None:
+    version, versions = card.get("format_version"), card.get("versions")
+    if not _is_count(version):
+        raise refusal(folder, CARD, "has no format version")
+    if version > FORMAT_VERSION:
+        written = versions.get("tfgmm") if isinstance(versions, dict) else None
+        name = f"tfgmm {shown(written)}" if isinstance(written, str) else "a newer tfgmm"
+        what = f"has format version {version}, written by {name}; this tfgmm reads version {FORMAT_VERSION}"
+        raise refusal(folder, CARD, what, f"Install {name}, or export the model again with this one.")
 
 
-def _checked_fields(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, Any]:
-    """Returns the card when the fields that are used have the types they must have."""
-    model = card.get("model")
-    sizes = [model.get(name) for name in ("num_components", "num_features")] if isinstance(model, dict) else [None]
-    names = model.get("column_names") if isinstance(model, dict) else None
-    well_formed = (
-        all(isinstance(size, int) and 0 < size < 2**31 for size in sizes)
-        and isinstance(card.get("files"), dict)
-        and model.get("covariance") in COMPONENTS
-        and (names is None or (isinstance(names, list) and len(names) == sizes[1]))
-    )
-    if not well_formed:
-        raise _refusal(folder, artefact.CARD, "lacks a field, or has one of the wrong kind")
-    return card
+def _check_fields(folder: pathlib.Path, card: dict[str, Any]) -> None:
+    """Returns nothing; passes when the fields of the card that are used have the types they must have."""
+    for field in ("model", "files", "parameters", "training", "priors", "versions"):
+        if not isinstance(card.get(field), dict):
+            raise refusal(folder, CARD, f"must have an object in its field {field!r}")
+    model = card["model"]
+    for field in ("num_components", "num_features"):
+        if not _is_count(model.get(field)):
+            raise refusal(folder, CARD, f"must have a positive whole number in its field {field!r}")
+    if not isinstance(model.get("covariance"), str) or model["covariance"] not in COMPONENTS:
+        raise refusal(folder, CARD, f"must have one of {', '.join(COMPONENTS)} in its field 'covariance'")
+    names = model.get("column_names")
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if names is not None and not (is_list and len(set(names)) == len(names) == model["num_features"]):
+        raise refusal(folder, CARD, "must have one name per column, or none, in its field 'column_names'")
 
 
-def _check_files(folder: pathlib.Path, card: dict[str, Any]) -> None:
-    found, listed = artefact.checksums(folder), card["files"]
-    if artefact.PARAMETERS not in listed:
-        raise _refusal(folder, artefact.CARD, f"does not list {artefact.PARAMETERS}")
-    for name in sorted(set(listed) | set(found)):
-        if name not in found:
-            raise _refusal(folder, name, "is missing")
-        if name not in listed:
-            raise _refusal(folder, name, "is not listed in the card: it is not part of the export")
-        if found[name] != listed[name]:
-            raise _refusal(folder, name, "has changed since it was written (its size or SHA-256 differs)")
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
 
 
-def _read_numbers(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, np.ndarray]:
-    num_components, num_features = card["model"]["num_components"], card["model"]["num_features"]
-    per_component = COMPONENTS[card["model"]["covariance"]].parameter_shapes(num_components, num_features)
+def _shapes(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of every array in parameters.npz, from the sizes; the card must declare the same."""
+    model = card["model"]
+    num_components, num_features = model["num_components"], model["num_features"]
+    per_component = COMPONENTS[model["covariance"]].parameter_shapes(num_components, num_features)
     shapes = {"centre": (num_features,), "weights": (num_components,), **per_component}
+    declared = {name: {"shape": list(shape), "dtype": "float64"} for name, shape in shapes.items()}
+    if card["parameters"] != declared:
+        raise refusal(folder, CARD, f"must declare the parameters {declared}")
+    return shapes
+
+
+def _check_files(folder: pathlib.Path, listed: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
+    """Returns nothing; passes when the files are the listed ones, the sizes first: nothing is read for their sake."""
+    for name in sorted(listed):
+        if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or name == CARD:
+            raise refusal(folder, CARD, f"lists {shown(name)!r}: not the name of a file of an export")
+    found = artefact.file_sizes(folder)
+    for name in sorted({PARAMETERS, *listed, *found}):
+        if name not in found:
+            raise refusal(folder, name, "is missing")
+        if name not in listed:
+            raise refusal(folder, name, "is not listed in the card: it is not part of the export")
+        if not isinstance(listed[name], dict) or listed[name].get("bytes") != found[name]:
+            raise refusal(folder, name, "has changed since it was written (its size differs from the card's)")
+    needed = 8 * sum(math.prod(shape) for shape in shapes.values())
+    if not needed < found[PARAMETERS] < needed + _HEADER_ROOM * (len(shapes) + 1):
+        what = f"has {found[PARAMETERS]} bytes where the card's sizes need {needed} and a little more"
+        raise refusal(folder, PARAMETERS, what)
+    for name in sorted(found.keys() - {PARAMETERS}):
+        _check_sum(folder, name, listed, artefact.sha256(folder / name))
+
+
+def _check_sum(folder: pathlib.Path, name: str, listed: dict[str, Any], found: str) -> None:
+    if listed[name].get("sha256") != found:
+        raise refusal(folder, name, "has changed since it was written (its SHA-256 differs from the card's)")
+
+
+def _mixture(folder: pathlib.Path, card: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> density.MixtureDensity:
+    contents = artefact.read_bytes(folder / PARAMETERS, card["files"][PARAMETERS]["bytes"])
+    _check_sum(folder, PARAMETERS, card["files"], hashlib.sha256(contents).hexdigest())
     try:
-        with np.load(folder / artefact.PARAMETERS, allow_pickle=False) as file:
-            if set(file.files) != set(shapes):
-                raise ValueError(f"holds {sorted(file.files)} where {sorted(shapes)} are needed")
-            numbers = {name: file[name] for name in shapes}
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise _refusal(folder, artefact.PARAMETERS, f"cannot be read ({error})") from error
-    for name, shape in shapes.items():
-        if numbers[name].shape != shape or numbers[name].dtype != np.float64:
-            raise _refusal(folder, artefact.PARAMETERS, f"has {name} of another shape or type than {shape} float64")
-        if not np.isfinite(numbers[name]).all():
-            raise _refusal(folder, artefact.PARAMETERS, f"has {name} with values that are not finite")
-    return numbers
+        numbers = _numbers(contents, shapes)
+    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise refusal(folder, PARAMETERS, f"cannot be read ({shown(str(error))})") from error
+    fault = artefact.fault_in(numbers)
+    if fault:
+        raise refusal(folder, PARAMETERS, f"has {fault}")
+    centre, log_weights = numbers.pop("centre"), np.log(numbers.pop("weights"))
+    return density.MixtureDensity(card["model"]["covariance"], centre, log_weights, numbers)
 
 
-def _mixture(folder: pathlib.Path, model: dict[str, Any], numbers: dict[str, np.ndarray]) -> density.MixtureDensity:
-    weights = numbers.pop("weights")
-    if (weights <= 0).any() or abs(weights.sum() - 1.0) > 1e-9:
-        raise _refusal(folder, artefact.PARAMETERS, "has weights that are not positive or do not sum to 1")
-    if "precisions" in numbers and (numbers["precisions"] <= 0).any():
-        raise _refusal(folder, artefact.PARAMETERS, "has precisions that are not positive")
-    return density.MixtureDensity(model["covariance"], numbers.pop("centre"), np.log(weights), numbers)
+def _numbers(contents: bytes, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Returns the arrays of an .npz file, float64: those named, of those shapes, uncompressed, and no others.
+
+    Raises:
+        ValueError, OSError, EOFError, RuntimeError, BadZipFile: the file is another, or damaged.
+    """
+    with zipfile.ZipFile(io.BytesIO(contents)) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in shapes):
+            raise ValueError(f"it holds {sorted(members)} where {sorted(shapes)} are needed")
+        for member in members.values():
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(contents):
+                raise ValueError(f"{member.filename} is compressed, or larger than the file")
+        return {name: _array(archive.read(f"{name}.npy"), name, shape) for name, shape in shapes.items()}
 
 
-def _refusal(folder: pathlib.Path, file: str, what: str) -> IntegrityError:
-    return IntegrityError(
-        f"`path` must be a complete, unchanged export. Received: {folder}, whose {file} {what}. "
-        "Export the model again, or copy the folder again from where it is whole."
-    )
+def _array(contents: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns the numbers of an .npy file whose header is, word for word, the one that this shape has in float64.
+
+    So a header is compared, never interpreted: one that declares objects (a pickle) or a huge shape is only text.
+    """
+    length = int.from_bytes(contents[8:10], "little")
+    header, values = contents[10 : 10 + length], contents[10 + length :]
+    wanted = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"
+    if contents[:8] != b"\x93NUMPY\x01\x00" or header.strip() != wanted.encode():
+        raise ValueError(f"{name} is not an array of shape {shape} and type float64")
+    if len(values) != 8 * math.prod(shape):
+        raise ValueError(f"{name} has {len(values)} bytes of numbers where shape {shape} needs {8 * math.prod(shape)}")
+    return np.frombuffer(values, "<f8").reshape(shape).astype(np.float64)

@@ -6,7 +6,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -24,6 +24,14 @@ LOSS_NOT_FINITE = "the loss or its gradient is not finite"
 # Rows that one call of the compiled training function should see: fewer and Python's share of the time shows,
 # more and callbacks and the progress bar stand still.
 _ROWS_PER_EXECUTION = 65_536
+
+
+class CompileSettings(NamedTuple):
+    """What `compile` was given beside the optimizer; saved with the model."""
+
+    num_data: int | None
+    steps_per_execution: int | str
+    run_eagerly: bool
 
 
 class RunningBound(keras.metrics.Metric):
@@ -62,6 +70,8 @@ class MixtureTrainer(keras.Model):
     `start_from(source)`, `num_components`, `num_features`, `column_names`, `running_bound` and the
     variables `stored_num_data` and `stored_elbo`.
     """
+
+    steps_per_execution: int  # Keras's own; set from `compile` or chosen by `fit`
 
     def compile(
         self,
@@ -103,17 +113,15 @@ class MixtureTrainer(keras.Model):
         optimizer.build(self.trainable_variables)
         if num_data is not None:
             self.stored_num_data.assign(num_data)
-        self.compile_settings = {
-            "num_data": None if num_data is None else int(num_data),
-            "steps_per_execution": steps_per_execution,
-            "run_eagerly": run_eagerly,
-        }
+        self.compile_settings = CompileSettings(
+            None if num_data is None else int(num_data), steps_per_execution, run_eagerly
+        )
 
     def get_compile_config(self) -> dict[str, Any]:
         """Returns what `compile` was given, as saved in a .keras file."""
         if not self.compiled:
             return {}
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer), **self.compile_settings}
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer), **self.compile_settings._asdict()}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Returns nothing; compiles as `get_compile_config` says."""
@@ -167,7 +175,7 @@ class MixtureTrainer(keras.Model):
         _refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
         self._check_compiled("fit")
         source, validation = self._open_training(x, validation_split, validation_data, batch_size)
-        summary = door.summarise_source(source, "x", self.compile_settings["num_data"], steps_per_epoch)
+        summary = door.summarise_source(source, "x", self.compile_settings.num_data, steps_per_epoch)
         self._adopt(summary, source)
         batch_size = self._batch_size(batch_size, summary.num_data)
         batches = door.training_batches(
@@ -231,14 +239,14 @@ class MixtureTrainer(keras.Model):
             logs = super().evaluate(batches, return_dict=True, **passed_on)
         return logs if return_dict else [logs[name] for name in LOGS]
 
-    def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:  # type: ignore[override]
+    def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
         """Returns the logs of one gradient step on the rows `x`, (B, D); see `fit`.
 
         N is what an earlier `fit` saw, or `compile(..., num_data=...)`.
         """
         return self._on_batch(super().train_on_batch, "train_on_batch", x, y, return_dict)
 
-    def test_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:  # type: ignore[override]
+    def test_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
         """Returns the logs of the rows `x`, (B, D), without training; see `evaluate`."""
         return self._on_batch(super().test_on_batch, "test_on_batch", x, y, return_dict)
 
@@ -294,7 +302,7 @@ class MixtureTrainer(keras.Model):
         return source, None
 
     def _adopt(self, summary: DataSummary, source: door.Source) -> None:
-        given = self.compile_settings["num_data"]
+        given = self.compile_settings.num_data
         if given is not None and abs(given - summary.num_data) > 0.01 * given:
             warnings.warn(
                 f"num_data={given} was given to compile, but the data has {summary.num_data} rows. The KL term is "
@@ -317,11 +325,12 @@ class MixtureTrainer(keras.Model):
 
     def _set_steps_per_execution(self, batches: door.Batches) -> None:
         """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""
-        if self.compile_settings["steps_per_execution"] != "auto" or batches.batch_size is None:
+        if self.compile_settings.steps_per_execution != "auto":
             return
-        steps = batches.steps_per_epoch
-        most = max(1, min(steps, _ROWS_PER_EXECUTION // batches.batch_size))
-        wanted = max(size for size in range(1, most + 1) if steps % size == 0)
+        steps, wanted = batches.steps_per_epoch, 1
+        if steps is not None and batches.batch_size is not None:
+            most = max(1, min(steps, _ROWS_PER_EXECUTION // batches.batch_size))
+            wanted = max(size for size in range(1, most + 1) if steps % size == 0)
         if wanted != self.steps_per_execution:
             self.steps_per_execution = wanted
             self.train_function = self.test_function = None

@@ -33,7 +33,7 @@ class DirichletWeights:
 
     def __init__(self, num_components: int, priors: Priors) -> None:
         self.num_components = num_components
-        self.prior_counts = np.broadcast_to(np.float64(priors.weight_concentration), (num_components,))
+        self.prior_counts = np.broadcast_to(np.asarray(priors.weight_concentration, np.float64), (num_components,))
 
     def create_variables(self, add_weight: AddWeight, start: DirichletPosterior) -> None:
         """Adds the trained variable, log counts (K,), at `start`."""

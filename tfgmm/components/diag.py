@@ -57,10 +57,10 @@ class DiagComponents:
 
     def __init__(self, num_components: int, num_features: int, priors: Priors) -> None:
         self.shape = (num_components, num_features)
-        self.loc_mean = np.broadcast_to(np.float64(priors.loc_mean), (num_features,))
-        self.loc_scale = np.broadcast_to(np.float64(priors.loc_scale), (num_features,))
-        self.precision_shape = np.broadcast_to(np.float64(priors.precision_shape), (num_features,))
-        self.precision_rate = np.broadcast_to(np.float64(priors.precision_rate), (num_features,))
+        self.loc_mean = np.broadcast_to(np.asarray(priors.loc_mean, np.float64), (num_features,))
+        self.loc_scale = np.broadcast_to(np.asarray(priors.loc_scale, np.float64), (num_features,))
+        self.precision_shape = np.broadcast_to(np.asarray(priors.precision_shape, np.float64), (num_features,))
+        self.precision_rate = np.broadcast_to(np.asarray(priors.precision_rate, np.float64), (num_features,))
 
     def create_variables(self, add_weight: AddWeight, start: DiagPosterior) -> None:
         """Adds the four trained variables, (K, D) float64 each, at `start`."""

@@ -1,0 +1,85 @@
+"""What is written for people runs: the examples in docstrings and README, and the recipes, small."""
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgmm
+
+ROOT = pathlib.Path(__file__).parent.parent
+MODULES = sorted(
+    found.name for found in pkgutil.walk_packages(tfgmm.__path__, "tfgmm.") if not found.name.endswith("__main__")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_run(name):
+    module = importlib.import_module(name)
+    names = {**vars(module), "tfgmm": tfgmm, "np": np, "keras": keras, "tf": tf}
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for test in doctest.DocTestFinder().find(module, globs=names):
+        runner.run(test)
+    assert runner.failures == 0, f"{name}: see the captured output"
+
+
+def test_docstrings_hold_examples():
+    found = [test for name in MODULES for test in doctest.DocTestFinder().find(importlib.import_module(name))]
+    assert sum(bool(test.examples) for test in found) >= 20
+
+
+def readme_blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+
+
+def test_readme_example_runs(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(ROOT)
+    blocks = readme_blocks("python")
+    assert blocks
+    names = {}
+    for block in blocks:
+        exec(block.replace("/tmp/geyser", str(tmp_path / "geyser")), names)
+    shown = capsys.readouterr().out
+    densities = names["model"].log_prob(names["new_rows"])
+    assert densities[2] < densities[:2].min() - 5  # the row that README calls an outlier
+    assert "fitted to 272 rows" in shown
+
+
+def test_readme_names_targets_that_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make ([\w-]+)", "\n".join(readme_blocks("sh"))):
+        assert re.search(rf"^{target}:", makefile, flags=re.M), target
+
+
+def test_readme_house_names_every_module():
+    house = (ROOT / "README.md").read_text().partition("## The house")[2]
+    for path in (ROOT / "tfgmm").iterdir():
+        if path.suffix == ".py" and not path.name.startswith("__"):
+            assert f"`{path.name}`" in house, path.name
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "figures"),
+    [
+        ("three_clusters.py", ["--epochs", "3", "--export", "EXPORT"], 5),
+        ("old_faithful.py", ["--epochs", "3", "--exports", "EXPORT"], 8),
+    ],
+)
+def test_recipe_runs_small(script, arguments, figures, tmp_path):
+    places = {"EXPORT": str(tmp_path / "exports")}
+    command = [sys.executable, "-m", "tfgmm.quiet", str(ROOT / "training" / script)]
+    command += [places.get(argument, argument) for argument in arguments] + ["--figures", str(tmp_path / "figures")]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""  # TensorFlow's own lines are kept from the console
+    assert "fitted to" in ran.stdout
+    assert len(list((tmp_path / "figures").rglob("*.png"))) == figures
+    assert list((tmp_path / "exports").rglob("model_card.json"))
