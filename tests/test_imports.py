@@ -17,8 +17,9 @@ PACKAGE = ROOT / "tfgmm"
 
 # Left to right. `draws` stands left of the model because all engines, the model among them, answer in draws.
 ORDER = """
-    shapes priors tables readers summary draws data log_gamma positive weights components bounds density initialize
-    trainer model natural_gradient callbacks fit diagnose artefact export serve plot companions mlflow report cli
+    shapes checks priors tables readers summary draws keras3 data log_gamma positive weights components bounds density
+    initialize natural_gradient trainer model callbacks fit diagnose artefact export serve plot companions mlflow report
+    quiet cli
 """.split()
 
 # Imports inside a function that point right on purpose: (room, the room it asks for), with the reason.
@@ -28,7 +29,7 @@ LATE = {
 }
 
 # Rooms that load no TensorFlow, themselves or through others, until a function needs it
-LIGHT = "shapes priors tables readers summary draws diagnose artefact plot companions mlflow report cli".split()
+LIGHT = "shapes checks quiet priors tables readers summary draws diagnose artefact plot companions mlflow report cli".split()
 TENSORFLOW = {"tensorflow", "keras", "tensorflow_probability"}
 PRIVATE = ("tensorflow.python", "keras.src", "tf_keras", "tensorflow.keras.src", "tfp.layers")
 

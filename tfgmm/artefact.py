@@ -52,7 +52,7 @@ def refusal(folder: pathlib.Path, file: str, what: str, fix: str = COPY_AGAIN) -
 
 
 def shown(text: str, longest: int = 200) -> str:
-    """Returns text from a stranger's folder, fit for an error message: one line, no control characters."""
+    """Returns text from a stranger's folder as an error may show it: one line, no control characters."""
     return "".join(character if character.isprintable() else "?" for character in text[:longest])
 
 
@@ -107,11 +107,7 @@ def sha256(file: pathlib.Path) -> str:
 
 
 def read_bytes(file: pathlib.Path, most: int) -> bytes:
-    """Returns the contents of a file of at most `most` bytes.
-
-    Raises:
-        OSError: it cannot be read, is a symbolic link, or is larger.
-    """
+    """Returns the contents of a file; OSError for one of more than `most` bytes, or a symbolic link."""
     with open(file, "rb", opener=_open_plain) as stream:
         contents = stream.read(most + 1)
     if len(contents) > most:
@@ -214,11 +210,7 @@ def _disk_error(target: pathlib.Path, error: OSError) -> OSError:
 
 
 def check_target(target: pathlib.Path, overwrite: bool) -> None:
-    """Returns nothing; passes when `target` is free, an empty folder, or an export of ours that may be replaced.
-
-    Raises:
-        FileExistsError: it is not.
-    """
+    """Returns nothing; FileExistsError unless `target` is free, empty, or an export that may be replaced."""
     if not os.path.lexists(target):
         return
     foreign = _why_foreign(target)

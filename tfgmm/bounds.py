@@ -14,7 +14,7 @@ def log_joint(components: Any, rows: Tensor, log_weights: Tensor, draws: Any) ->
 
     Args:
         components: a class of `tfgmm.components`.
-        rows: (B, D) float, measured from the centre.
+        rows: (B, D) float32, measured from the centre.
         log_weights: (K,), (B, K) or (S, 1, K).
         draws: component parameters with the same leading axes.
     """

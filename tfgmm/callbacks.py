@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
+from tfgmm.keras3 import keras
 
 
 class ProgressBar(keras.callbacks.Callback):

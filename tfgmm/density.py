@@ -6,6 +6,7 @@ Rows are scored in chunks, so that no N x K array exists unless responsibilities
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -52,12 +53,18 @@ def score_data(
         score: "log_prob" (N,) float32 nats, "responsibilities" (N, K) float32 or "assignment" (N,) int64.
         column_names: names of the training columns: columns with names are put in that order.
 
-    Rows with a NaN or infinite value get NaN (assignment -1); their neighbours are untouched.
+    Rows with a NaN or infinite value get NaN (assignment -1); their neighbours are untouched. More than 1e17 standard
+    deviations from every component, all of them are equally far: memberships there say nothing.
+
+    Raises:
+        ValueError: the wrong columns, or a finite value beyond float32 (3.4e38) once centred.
     """
     source = open_source(data, "x", len(density.centre), column_names, allow_empty=True)
     if isinstance(source, Rows):
         return _score_array(density, source.values, score)
-    return np.concatenate([_score_array(density, np.asarray(block), score) for block in source.as_numpy_iterator()])
+    no_rows = np.zeros((0, len(density.centre)))
+    blocks = itertools.chain([no_rows], source.as_numpy_iterator())
+    return np.concatenate([_score_array(density, np.asarray(block), score) for block in blocks])
 
 
 def _score_array(density: MixtureDensity, rows: np.ndarray, score: Score) -> np.ndarray:

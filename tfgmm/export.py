@@ -63,7 +63,7 @@ def export_model(model: GaussianMixtureModel, path: str | os.PathLike[str], *, o
         )
     with artefact.written_whole(target, overwrite) as folder:
         _save(ServedMixture(mixture), folder)
-        np.savez(folder / artefact.PARAMETERS, **numbers)
+        np.savez(folder / artefact.PARAMETERS, allow_pickle=False, **numbers)
         card = model_card(model, numbers) | {"files": artefact.checksums(folder)}
         (folder / artefact.CARD).write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return pathlib.Path(path)
@@ -80,7 +80,7 @@ def _save(module: ServedMixture, folder: pathlib.Path) -> None:
 
 
 def parameters(mixture: density.MixtureDensity) -> dict[str, np.ndarray]:
-    """Returns the arrays of parameters.npz: centre (D,), weights (K,), component parameters measured from the centre."""
+    """Returns the arrays of parameters.npz: centre (D,), weights (K,), and the components', from the centre."""
     return {
         "centre": np.ascontiguousarray(mixture.centre),
         "weights": np.exp(mixture.log_weights),

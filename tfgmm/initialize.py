@@ -44,7 +44,7 @@ def start_locs(start: Any, sample: np.ndarray, num_components: int, centre: np.n
         seed: of the choice.
 
     Raises:
-        ValueError: an unknown name, or an array of the wrong shape.
+        ValueError: an unknown name, or an array of the wrong shape or with NaN or infinity.
 
     Example:
 
@@ -55,6 +55,8 @@ def start_locs(start: Any, sample: np.ndarray, num_components: int, centre: np.n
     if not isinstance(start, str):
         locs = np.asarray(start, np.float64)
         check_shape("start", locs, "KD", K=num_components, D=len(centre))
+        if not np.isfinite(locs).all():
+            raise ValueError(f"`start` must hold finite locations. Received: {locs.tolist()}. Pass rows of the data.")
         return locs - centre
     if start not in ("k-means++", "random"):
         raise ValueError(

@@ -43,6 +43,7 @@ def log_gamma_draws(
     ([4, 2], True)
     """
     flat = tf.concat([tf.reshape(tf.cast(shape, dtype), [-1]) for shape in shapes], axis=0)
+    sample_shape = tf.cast(sample_shape, tf.int32)  # an empty list would be float32
     num_draws = tf.reduce_prod(sample_shape)
     gamma_seed, uniform_seed = tf.unstack(tf.random.split(seed, 2))
     full_shape = tf.stack([num_draws, tf.size(flat)])

@@ -7,37 +7,20 @@ import os
 import random
 from typing import Any, Literal
 
-_LEGACY = os.environ.get("TF_USE_LEGACY_KERAS", "").lower()
-if _LEGACY in ("1", "true"):
-    raise ImportError(
-        f"tfgmm needs Keras 3. Received: TF_USE_LEGACY_KERAS={_LEGACY} in the environment, which makes tf.keras "
-        "Keras 2. Unset it before TensorFlow is imported."
-    )
-if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
-    raise ImportError(
-        "tfgmm needs Keras on TensorFlow. Received: KERAS_BACKEND="
-        f"{os.environ['KERAS_BACKEND']} in the environment. Set KERAS_BACKEND=tensorflow, or unset it."
-    )
+import numpy as np
+import tensorflow as tf
 
-import keras  # noqa: E402  the environment is checked first, while the message can still be ours
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
-from tfgmm import bounds, density, initialize  # noqa: E402
-from tfgmm import data as door  # noqa: E402
-from tfgmm.components import COMPONENTS  # noqa: E402
-from tfgmm.draws import Draws  # noqa: E402
-from tfgmm.log_gamma import log_gamma_draws  # noqa: E402
-from tfgmm.priors import Priors  # noqa: E402
-from tfgmm.summary import DataSummary  # noqa: E402
-from tfgmm.trainer import MixtureTrainer, RunningBound  # noqa: E402
-from tfgmm.weights import WEIGHTS  # noqa: E402
-
-if keras.backend.backend() != "tensorflow":
-    raise ImportError(
-        f"tfgmm needs Keras on TensorFlow. Received: the backend {keras.backend.backend()!r}, from Keras's own "
-        'configuration file. Set "backend": "tensorflow" there, or KERAS_BACKEND=tensorflow.'
-    )
+from tfgmm import bounds, density, initialize
+from tfgmm import data as door
+from tfgmm.checks import check_choice, check_count, check_seed
+from tfgmm.components import COMPONENTS
+from tfgmm.draws import Draws
+from tfgmm.keras3 import keras
+from tfgmm.log_gamma import log_gamma_draws
+from tfgmm.priors import Priors
+from tfgmm.summary import DataSummary
+from tfgmm.trainer import MixtureTrainer, RunningBound
+from tfgmm.weights import WEIGHTS
 
 Tensor = Any
 
@@ -97,14 +80,14 @@ class GaussianMixtureModel(MixtureTrainer):
         num_draws: int | None = None,
     ) -> None:
         super().__init__(autocast=False, dtype="float32")
-        self.num_components = _check_count("num_components", num_components)
-        self.num_features = _check_count("num_features", num_features)
-        self.num_draws = None if num_draws is None else _check_count("num_draws", num_draws)
-        self.covariance = _check_choice("covariance", covariance, COMPONENTS)
-        self.weight_prior = _check_choice("weights", weights, WEIGHTS)
+        self.num_components = check_count("num_components", num_components)
+        self.num_features = check_count("num_features", num_features)
+        self.num_draws = None if num_draws is None else check_count("num_draws", num_draws)
+        self.covariance = check_choice("covariance", covariance, COMPONENTS)
+        self.weight_prior = check_choice("weights", weights, WEIGHTS)
         self.priors = _check_priors(priors)
         self.priors.check_sizes(self.num_components, self.num_features)
-        self.seed = random.randrange(2**31) if seed is None else _check_seed(seed)
+        self.seed = random.randrange(2**31) if seed is None else check_seed(seed)
         self.data_summary: DataSummary | None = None
         self.mixture_weights = WEIGHTS[weights](self.num_components, self.priors)
         self.components = COMPONENTS[covariance](self.num_components, self.num_features, self.priors)
@@ -316,7 +299,7 @@ class GaussianMixtureModel(MixtureTrainer):
         Raises:
             ValueError: an unknown kind, or rows of the wrong shape.
         """
-        _check_choice("kind", kind, ("plug_in", "predictive"))
+        check_choice("kind", kind, ("plug_in", "predictive"))
         return self._score(x, "log_prob", self.plug_in() if kind == "plug_in" else self.predictive())
 
     def responsibilities(self, x: Any) -> np.ndarray:
@@ -345,11 +328,11 @@ class GaussianMixtureModel(MixtureTrainer):
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Returns `n` rows drawn from the plug-in mixture, (n, D) float64, data units; a new draw without `seed`."""
-        return density.sample_rows(self.plug_in(), _check_count("n", n, least=0), _seed_pair(seed)).numpy()
+        return density.sample_rows(self.plug_in(), check_count("n", n, least=0), _seed_pair(seed)).numpy()
 
     def draws(self, n: int, seed: int | None = None) -> Draws:
         """Returns `n` draws of weights, locations and component scales from q, as one chain; data units."""
-        sample_shape = [_check_count("n", n)]
+        sample_shape = [check_count("n", n)]
         log_weights, drawn = self._draw(sample_shape, _seed_pair(seed), tf.float64)
         base, offset, log_precisions = (tf.cast(value, tf.float64) for value in drawn)
         return Draws(
@@ -431,19 +414,6 @@ def load_model(path: Any) -> GaussianMixtureModel:
     return model
 
 
-def _check_count(name: str, value: Any, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"`{name}` must be a whole number of at least {least}. Received: {value!r}. Choose one.")
-    return int(value)
-
-
-def _check_choice(name: str, value: Any, choices: Any) -> str:
-    if value not in choices:
-        names = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"`{name}` must be one of {names}. Received: {value!r}. Choose one of them.")
-    return str(value)
-
-
 def _check_priors(priors: Any) -> Priors:
     if priors is None:
         return Priors()
@@ -452,11 +422,5 @@ def _check_priors(priors: Any) -> Priors:
     return priors
 
 
-def _check_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
-        raise ValueError(f"`seed` must be a whole number from 0 to 2**63 - 1. Received: {seed!r}. Try seed=0.")
-    return int(seed)
-
-
 def _seed_pair(seed: int | None) -> Tensor:
-    return tf.constant([random.randrange(2**31) if seed is None else _check_seed(seed), 0], tf.int64)
+    return tf.constant([random.randrange(2**31) if seed is None else check_seed(seed), 0], tf.int64)

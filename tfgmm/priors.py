@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Number = float | tuple[float, ...]
@@ -87,15 +87,14 @@ class Priors:
 def _plain_numbers(name: str, value: Any) -> Number:
     """Returns `value` as a Python float or a tuple of them, so that it is hashable and survives JSON."""
     plain = value.tolist() if hasattr(value, "tolist") else value
-    try:
-        if isinstance(plain, Iterable) and not isinstance(plain, (str, bytes)):
-            return tuple(float(item) for item in plain)
-        return float(plain)
-    except (TypeError, ValueError):
+    items = list(plain) if isinstance(plain, Sequence) and not isinstance(plain, (str, bytes)) else [plain]
+    if any(isinstance(item, bool) or not isinstance(item, (int, float)) for item in items):
         raise TypeError(
             f"`priors.{name}` must be a number or a flat list of numbers. Received: {value!r}. "
             "Give one number for all columns, or one per column."
-        ) from None
+        )
+    numbers = tuple(float(item) for item in items)
+    return numbers if isinstance(plain, Sequence) else numbers[0]
 
 
 def _check_range(name: str, value: Number, positive: bool) -> None:

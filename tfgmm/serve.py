@@ -121,7 +121,8 @@ def _load(folder: pathlib.Path) -> Scorer:
 
 
 def _check_version(folder: pathlib.Path, card: dict[str, Any]) -> None:
-    version, versions = card.get("format_version"), card.get("versions")
+    version: Any = card.get("format_version")
+    versions = card.get("versions")
     if not _is_count(version):
         raise refusal(folder, CARD, "has no format version")
     if version > FORMAT_VERSION:

@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tfgmm import data as door
+from tfgmm.checks import check_count
+from tfgmm.keras3 import keras
 from tfgmm.readers import Rows
 from tfgmm.summary import DataSummary
 
@@ -101,8 +102,8 @@ class MixtureTrainer(keras.Model):
         >>> model.compile(keras.optimizers.Adam(1e-3))
         """
         optimizer = _check_optimizer(optimizer)
-        if num_data is not None and (isinstance(num_data, bool) or int(num_data) < 1):
-            raise ValueError(f"`num_data` must be at least 1. Received: {num_data}. Pass the size of the whole data.")
+        if num_data is not None:
+            num_data = check_count("num_data", num_data)
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
@@ -113,9 +114,7 @@ class MixtureTrainer(keras.Model):
         optimizer.build(self.trainable_variables)
         if num_data is not None:
             self.stored_num_data.assign(num_data)
-        self.compile_settings = CompileSettings(
-            None if num_data is None else int(num_data), steps_per_execution, run_eagerly
-        )
+        self.compile_settings = CompileSettings(num_data, steps_per_execution, run_eagerly)
 
     def get_compile_config(self) -> dict[str, Any]:
         """Returns what `compile` was given, as saved in a .keras file."""

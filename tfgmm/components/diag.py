@@ -163,7 +163,7 @@ class DiagComponents:
         """Returns log Normal(row | mu_k, 1 / tau_k), nats: (..., B, K).
 
         Args:
-            rows: (B, D) float, measured from the centre.
+            rows: (B, D) float32, measured from the centre.
             draws: leading axes (B,) for one draw per row, (S, 1) for S draws shared by the batch, or none.
 
         Subtracts before squaring: exact to about 1e-5 nats for components down to 1e-4 of the data's range.

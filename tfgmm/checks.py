@@ -1,0 +1,53 @@
+"""Checks of plain arguments, each with an error that says which, what was received, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """Returns `value` as an int when it is a whole number of at least `least`.
+
+    Raises:
+        ValueError: it is not.
+
+    Example:
+
+    >>> check_count("num_components", 0)
+    Traceback (most recent call last):
+        ...
+    ValueError: `num_components` must be a whole number of at least 1. Received: 0. Choose a larger one.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(
+            f"`{name}` must be a whole number of at least {least}. Received: {value!r}. Choose a larger one."
+            if isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            else f"`{name}` must be a whole number of at least {least}. Received: {value!r}. Pass an int."
+        )
+    return int(value)
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
+    """Returns `value` when it is one of `choices`.
+
+    Raises:
+        ValueError: it is not; lists the choices.
+    """
+    if not isinstance(value, str) or value not in choices:
+        names = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {names}. Received: {value!r}. Choose one of them.")
+    return value
+
+
+def check_seed(seed: Any) -> int:
+    """Returns `seed` as an int when it is a whole number from 0 to 2**63 - 1.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise ValueError(f"`seed` must be a whole number from 0 to 2**63 - 1. Received: {seed!r}. Try seed=0.")
+    return int(seed)
