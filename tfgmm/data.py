@@ -54,6 +54,11 @@ def open_source(
     """
     if isinstance(data, tuple) and len(data) == 1:
         data = data[0]
+    if isinstance(data, tuple) and any(hasattr(part, "shape") for part in data):
+        raise TypeError(
+            f"`{name}` must be rows alone. Received: a tuple of {len(data)} arrays. "
+            "A mixture has no labels or weights: pass the rows only."
+        )
     if isinstance(data, tf.data.Dataset):
         return _check_dataset(data, name, num_features)
     if isinstance(data, tf.Tensor):
@@ -120,12 +125,16 @@ def summarise_source(source: Source, name: str, num_data: int | None, steps_per_
     for block in (source.take(1) if cardinality < 0 else source).as_numpy_iterator():
         accumulator.update(np.asarray(block))
     if accumulator.num_data == 0:
-        raise ValueError(
-            f"`{name}` must hold at least one batch of rows. Received: a dataset without rows. "
-            "If it was made with drop_remainder=True, the data may be shorter than one batch."
-        )
+        raise _no_rows(name)
     summary = accumulator.result()
     return summary if cardinality >= 0 or num_data is None else dataclasses.replace(summary, num_data=num_data)
+
+
+def _no_rows(name: str) -> ValueError:
+    return ValueError(
+        f"`{name}` must hold at least one batch of rows. Received: a dataset without rows. "
+        "If it was made with drop_remainder=True, the data may be shorter than one batch."
+    )
 
 
 def default_batch_size(num_data: int, num_components: int, num_features: int) -> int:
@@ -141,11 +150,27 @@ def default_batch_size(num_data: int, num_components: int, num_features: int) ->
 
 
 def training_batches(
-    source: Source, centre: np.ndarray, batch_size: int, *, seed: int, shuffle: bool, steps_per_epoch: int | None
+    source: Source,
+    centre: np.ndarray,
+    batch_size: int,
+    *,
+    seed: int,
+    shuffle: bool,
+    steps_per_epoch: int | None,
+    initial_epoch: int = 0,
 ) -> Batches:
-    """Returns endless batches in memory, each epoch in an order that is a pure function of (seed, epoch).
+    """Returns endless batches in memory, each pass in an order that is a pure function of (seed, pass).
 
-    A tf.data dataset keeps its own batches and order. The last, short batch of an epoch is included.
+    A tf.data dataset keeps its own batches and order. The last, short batch of a pass is included.
+
+    Args:
+        source: what `open_source` returned.
+        centre: (D,) float64, data units.
+        batch_size: B; a dataset has its own.
+        seed: of the order.
+        shuffle: False keeps the order of the rows.
+        steps_per_epoch: steps that make an epoch; default one pass over the rows.
+        initial_epoch: epochs done before, whose batches are skipped: a resumed run goes on where it stood.
     """
     if not isinstance(source, Rows):
         return Batches(source.map(lambda rows: centre_batch(rows, centre)), steps_per_epoch, None)
@@ -154,18 +179,20 @@ def training_batches(
     if num_batches == 1:
         dataset = tf.data.Dataset.from_tensors(rows).repeat()
     else:
-        epochs = tf.data.Dataset.counter()
-        dataset = epochs.flat_map(lambda epoch: _one_epoch(rows, batch_size, num_batches, seed, epoch, shuffle))
+        passes, done = divmod(initial_epoch * (steps_per_epoch or num_batches), num_batches)
+        dataset = tf.data.Dataset.counter(start=passes)
+        dataset = dataset.flat_map(lambda number: _one_pass(rows, batch_size, num_batches, seed, number, shuffle))
+        dataset = dataset.skip(done)
     return Batches(dataset.prefetch(2), steps_per_epoch or num_batches, batch_size)
 
 
-def _one_epoch(
-    rows: Tensor, batch_size: int, num_batches: int, seed: int, epoch: Tensor, shuffle: bool
+def _one_pass(
+    rows: Tensor, batch_size: int, num_batches: int, seed: int, number: Tensor, shuffle: bool
 ) -> tf.data.Dataset:
     batches = tf.data.Dataset.range(num_batches)
     if not shuffle:
         return batches.map(lambda batch: rows[batch * batch_size : (batch + 1) * batch_size])
-    order = tf.random.experimental.stateless_shuffle(tf.range(len(rows)), seed=tf.stack([seed, epoch]))
+    order = tf.random.experimental.stateless_shuffle(tf.range(len(rows)), seed=tf.stack([seed, number]))
     return batches.map(lambda batch: tf.gather(rows, order[batch * batch_size : (batch + 1) * batch_size]))
 
 
@@ -176,6 +203,8 @@ def ordered_batches(source: Source, centre: np.ndarray, batch_size: int | None, 
         ValueError: the rows hold NaN or infinite values.
     """
     if not isinstance(source, Rows):
+        if next(iter(source.take(1)), None) is None:
+            raise _no_rows(name)
         return source.map(lambda rows: centre_batch(rows, centre))
     check_finite(source, name=name)
     rows = tf.constant(centre_rows(source, centre, name=name))

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfgmm.readers import Rows
 from tfgmm.shapes import check_shape
 from tfgmm.summary import centre as centre_rows
+from tfgmm.summary import check_finite
 
 _SAMPLE_ROWS = 20_000
 _LEAST_LOCAL_TRIALS = 20
@@ -25,7 +26,9 @@ def sample_of(source: Rows | tf.data.Dataset, centre: np.ndarray, seed: int) -> 
         return centre_rows(values, centre)
     blocks, num_rows = [], 0
     for block in source.as_numpy_iterator():
-        blocks.append(centre_rows(np.asarray(block), centre))
+        rows = Rows(np.asarray(block))
+        check_finite(rows)
+        blocks.append(centre_rows(rows, centre))
         num_rows += len(block)
         if num_rows >= _SAMPLE_ROWS:
             break

@@ -64,7 +64,8 @@ def _log_with_gradient(shapes: Tensor, draws: Tensor) -> Any:
     def gradient(upstream: Tensor) -> tuple[Tensor, None]:
         large = shapes >= _LARGE_SHAPE
         # Each branch sees a harmless value where the other one is used: no NaN can leak through the mask.
-        safe_shapes, safe_draws = tf.where(large, 1.0, shapes), tf.where(large, 1.0, draws)
+        safe_shapes = tf.where(large, tf.ones_like(shapes), shapes)
+        safe_draws = tf.where(large, tf.ones_like(draws), draws)
         implicit = tf.raw_ops.RandomGammaGrad(alpha=safe_shapes, sample=safe_draws) / safe_draws
         slopes = tf.where(large, _wilson_hilferty_gradient(shapes, draws), implicit)
         return tf.reduce_sum(upstream * slopes, axis=0), None

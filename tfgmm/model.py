@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import zipfile
 from typing import Any, Literal
 
 import numpy as np
@@ -188,7 +189,7 @@ class GaussianMixtureModel(MixtureTrainer):
         """
         rows = tf.cast(tf.cast(x, tf.float64) - self.stored_centre, tf.float32)
         log_likelihoods, kl = self.bound_terms(rows, self.next_seed()) if sampling else self._terms_at_means(rows)
-        return log_likelihoods, tf.cast(kl, tf.float32)
+        return log_likelihoods, tf.cast(tf.minimum(kl, tf.float32.max), tf.float32)
 
     def bound_terms(self, rows: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
         """Returns log likelihoods (B,) float32 of centred rows (B, D) under draws from `seed`, and the KL, float64."""
@@ -254,6 +255,8 @@ class GaussianMixtureModel(MixtureTrainer):
         """Returns nothing; takes N, the column names and the centre from `summary`. No parameter moves."""
         self.data_summary = summary
         self.stored_num_data.assign(summary.num_data if num_data is None else num_data)
+        if np.array_equal(self.centre, summary.mean):
+            return  # moving there and back would round the locations
         locs = self.locs
         self.stored_centre.assign(summary.mean)
         self.components.centred_locs.assign(locs - self.stored_centre)
@@ -404,7 +407,7 @@ def load_model(path: Any) -> GaussianMixtureModel:
         raise FileNotFoundError(f"`path` must be a .keras file. Received: {path}, which does not exist. Check it.")
     try:
         model = keras.saving.load_model(path)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"`path` must be a whole .keras file written by model.save. Received: {path}, which cannot be read "
             f"({error}). Save it again, or go back to an older copy."

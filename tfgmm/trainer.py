@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -102,6 +103,8 @@ class MixtureTrainer(keras.Model):
         >>> model.compile(keras.optimizers.Adam(1e-3))
         """
         optimizer = _check_optimizer(optimizer)
+        if steps_per_execution != "auto":
+            steps_per_execution = check_count("steps_per_execution", steps_per_execution)
         if num_data is not None:
             num_data = check_count("num_data", num_data)
         super().compile(
@@ -173,23 +176,30 @@ class MixtureTrainer(keras.Model):
         """
         _refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
         self._check_compiled("fit")
+        steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
         source, validation = self._open_training(x, validation_split, validation_data, batch_size)
         summary = door.summarise_source(source, "x", self.compile_settings.num_data, steps_per_epoch)
         self._adopt(summary, source)
         batch_size = self._batch_size(batch_size, summary.num_data)
         batches = door.training_batches(
-            source, self.centre, batch_size, seed=self.seed, shuffle=shuffle, steps_per_epoch=steps_per_epoch
+            source,
+            self.centre,
+            batch_size,
+            seed=self.seed,
+            shuffle=shuffle,
+            steps_per_epoch=steps_per_epoch,
+            initial_epoch=initial_epoch,
         )
         if validation is not None:
             size = validation_batch_size or batch_size
             validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
         self._set_steps_per_execution(batches)
         with _plain_errors():
-            history = super().fit(
+            return super().fit(
                 batches.dataset,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=callbacks,
+                callbacks=_with_first(_StoreBound(), callbacks),
                 validation_data=validation,
                 shuffle=False,
                 initial_epoch=initial_epoch,
@@ -197,9 +207,6 @@ class MixtureTrainer(keras.Model):
                 validation_steps=validation_steps,
                 validation_freq=validation_freq,
             )
-        if history.history.get("elbo"):
-            self.stored_elbo.assign(history.history["elbo"][-1])
-        return history
 
     def evaluate(
         self,
@@ -254,11 +261,14 @@ class MixtureTrainer(keras.Model):
         rows = keras.utils.unpack_x_y_sample_weight(data)[0]
         variables = self.trainable_variables
         with tf.GradientTape() as tape:
-            log_likelihoods, kl = self.bound_terms(rows, self.next_seed())
+            with tf.control_dependencies([rows]):  # a batch that never comes must not use up a step
+                seed = self.next_seed()
+            log_likelihoods, kl = self.bound_terms(rows, seed)
             num_data = tf.cast(self.stored_num_data, kl.dtype)
             loss = kl / num_data - tf.cast(tf.reduce_mean(log_likelihoods), kl.dtype)
         gradients = self._only_if_finite(loss, tape.gradient(loss, variables))
-        self.optimizer.apply_gradients(zip(gradients, variables))
+        with tf.control_dependencies(gradients):
+            self.optimizer.apply_gradients(zip(gradients, variables))
         return self._track(log_likelihoods, kl)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
@@ -316,20 +326,17 @@ class MixtureTrainer(keras.Model):
     def _batch_size(self, batch_size: int | None, num_data: int) -> int:
         if batch_size is None:
             return door.default_batch_size(num_data, self.num_components, self.num_features)
-        if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
-            raise ValueError(
-                f"`batch_size` must be a whole number of at least 1. Received: {batch_size}. Leave it out."
-            )
-        return int(batch_size)
+        return check_count("batch_size", batch_size)
 
     def _set_steps_per_execution(self, batches: door.Batches) -> None:
         """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""
-        if self.compile_settings.steps_per_execution != "auto":
-            return
-        steps, wanted = batches.steps_per_epoch, 1
-        if steps is not None and batches.batch_size is not None:
-            most = max(1, min(steps, _ROWS_PER_EXECUTION // batches.batch_size))
-            wanted = max(size for size in range(1, most + 1) if steps % size == 0)
+        steps, given = batches.steps_per_epoch, self.compile_settings.steps_per_execution
+        if given == "auto":
+            most = 1 if batches.batch_size is None else max(1, _ROWS_PER_EXECUTION // batches.batch_size)
+        else:
+            most = int(given)
+        # An endless dataset does not end with the epoch: a call that reached beyond it would take steps of the next.
+        wanted = most if steps is None else max(size for size in range(1, min(most, steps) + 1) if steps % size == 0)
         if wanted != self.steps_per_execution:
             self.steps_per_execution = wanted
             self.train_function = self.test_function = None
@@ -354,6 +361,21 @@ class MixtureTrainer(keras.Model):
         with _plain_errors():
             logs = method(batch, return_dict=True)
         return logs if return_dict else [logs[name] for name in LOGS]
+
+
+class _StoreBound(keras.callbacks.Callback):
+    """Keeps the bound of the epoch with the weights, before any other callback saves or restores them."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.model.stored_elbo.assign(logs["elbo"])
+
+
+def _with_first(callback: Any, callbacks: Any) -> Any:
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(callback)
+        return callbacks
+    others = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+    return [callback, *others]
 
 
 def _check_optimizer(optimizer: Any) -> Any:
@@ -389,9 +411,9 @@ def _plain_errors() -> Iterator[None]:
                 f"{door.NOT_FINITE}. Drop or fill those rows; the model stands as after the last good step."
             ) from None
         if LOSS_NOT_FINITE in error.message:
-            step = error.message.partition(LOSS_NOT_FINITE)[2].partition("\n")[0]
+            step = re.search(r"at step\D*(\d+)", error.message)
             raise FloatingPointError(
-                f"{LOSS_NOT_FINITE}{step}. The model stands as after the last good step. "
+                f"{LOSS_NOT_FINITE}{' at step ' + step[1] if step else ''}. The model stands as after the last good step. "
                 "Lower the learning rate, or look for columns of very different size."
             ) from None
         raise
