@@ -27,7 +27,7 @@ PACKAGE_ROOT = pathlib.Path(tfgmm.__file__).parents[1]
 # Loads TensorFlow once. For each line with a folder it forks a child that exports there without end, models 0 and 1
 # in turn, answers with the child's number once the first export stands, and kills it at the next line.
 WRITER = """
-import itertools, os, signal, sys
+import itertools, os, select, signal, sys
 import tfgmm
 from tfgmm.export import export_model
 
@@ -44,7 +44,12 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         write_without_end(folder, write)
-    os.read(read, 1)
+    os.close(write)
+    if not select.select([read], [], [], 100)[0]:
+        os.kill(child, signal.SIGKILL)
+    if not os.read(read, 1):
+        sys.exit(f"the child died by itself, or wrote nothing: {os.waitpid(child, 0)[1]}")
+    os.close(read)
     print(child, flush=True)
     sys.stdin.readline()
     os.kill(child, signal.SIGKILL)
@@ -80,13 +85,20 @@ def no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def writer() -> Iterator[subprocess.Popen[str]]:
+def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    errors = tmp_path_factory.mktemp("writer") / "errors.txt"
     env = {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, "-W", "ignore", "-c", WRITER]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+    with (
+        open(errors, "w") as stream,
+        subprocess.Popen(
+            command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, text=True
+        ) as process,
+    ):
         yield process
         process.stdin.close()
+    if process.returncode:
+        print(errors.read_text())  # pytest shows it with the test that failed
 
 
 def tell(writer: subprocess.Popen[str], line: str) -> str:

@@ -31,8 +31,7 @@ FORMAT = "tfgmm.mixture"
 FORMAT_VERSION = 1
 
 _LARGEST_CARD = 2**24  # bytes; the card of 100,000 columns has half of it
-_EXCHANGE = 2  # RENAME_EXCHANGE of Linux's renameat2
-_HERE = -100  # AT_FDCWD
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2
 
 _numbering = itertools.count()
 _being_written: set[str] = set()  # names of folders; no two of a process are the same

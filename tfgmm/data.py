@@ -31,6 +31,12 @@ class Batches(NamedTuple):
     steps_per_epoch: int | None
     batch_size: int | None
 
+    @property
+    def num_batches(self) -> int | None:
+        """Steps of one epoch, or None when nobody knows."""
+        length = int(self.dataset.cardinality())
+        return self.steps_per_epoch or (length if length > 0 else None)
+
 
 def open_source(
     data: Any,

@@ -63,14 +63,25 @@ def _log_with_gradient(shapes: Tensor, draws: Tensor) -> Any:
 
     def gradient(upstream: Tensor) -> tuple[Tensor, None]:
         large = shapes >= _LARGE_SHAPE
-        # Each branch sees a harmless value where the other one is used: no NaN can leak through the mask.
-        safe_shapes = tf.where(large, tf.ones_like(shapes), shapes)
-        safe_draws = tf.where(large, tf.ones_like(draws), draws)
-        implicit = tf.raw_ops.RandomGammaGrad(alpha=safe_shapes, sample=safe_draws) / safe_draws
-        slopes = tf.where(large, _wilson_hilferty_gradient(shapes, draws), implicit)
+        # Few rows make all shapes small, many rows make most of them large: pay for both only when both are there.
+        slopes = tf.cond(
+            tf.reduce_any(large), lambda: _mixed_gradient(large, shapes, draws), lambda: _gradient(shapes, draws)
+        )
         return tf.reduce_sum(upstream * slopes, axis=0), None
 
     return tf.math.log(draws), gradient
+
+
+def _gradient(shapes: Tensor, draws: Tensor) -> Tensor:
+    """Returns d log x / d shape by TensorFlow's implicit gradient, good for shapes below 1e3."""
+    return tf.raw_ops.RandomGammaGrad(alpha=shapes, sample=draws) / draws
+
+
+def _mixed_gradient(large: Tensor, shapes: Tensor, draws: Tensor) -> Tensor:
+    """Returns the gradient where some shapes are large; both ways see harmless values where the other one counts."""
+    ones = tf.ones_like(draws)
+    implicit = _gradient(tf.where(large, tf.ones_like(shapes), shapes), tf.where(large, ones, draws))
+    return tf.where(large, _wilson_hilferty_gradient(shapes, draws), implicit)
 
 
 def _wilson_hilferty_gradient(shape: Tensor, draws: Tensor) -> Tensor:

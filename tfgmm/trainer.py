@@ -73,7 +73,10 @@ class MixtureTrainer(keras.Model):
     variables `stored_num_data` and `stored_elbo`.
     """
 
-    steps_per_execution: int  # Keras's own; set from `compile` or chosen by `fit`
+    # Keras's own attributes, which it leaves untyped
+    steps_per_execution: int  # set from `compile` or chosen by `fit`
+    train_function: Any
+    test_function: Any
 
     def compile(
         self,
@@ -256,6 +259,25 @@ class MixtureTrainer(keras.Model):
         """Returns the logs of the rows `x`, (B, D), without training; see `evaluate`."""
         return self._on_batch(super().test_on_batch, "test_on_batch", x, y, return_dict)
 
+    def make_train_function(self, force: bool = False) -> Any:
+        """Returns the function that Keras calls to train: `steps_per_execution` steps in one graph.
+
+        Keras's own nests three graphs and wraps every batch in an optional, half of a short step's time. Here the
+        steps divide the epoch, so that none can run into its end.
+        """
+        if self.train_function is None or force:
+            num_steps = self.steps_per_execution
+
+            def train_steps(iterator: Any) -> Any:
+                if num_steps == 1:
+                    return self.train_step(next(iterator))  # raises at the end of the data, as Keras expects
+                for _ in tf.range(num_steps):
+                    self.train_step(next(iterator))
+                return self.get_metrics_result()
+
+            self.train_function = train_steps if self.run_eagerly else _compiled(train_steps, self.train_step)
+        return self.train_function
+
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Returns the running logs after one optimizer step on centred rows (B, D)."""
         rows = keras.utils.unpack_x_y_sample_weight(data)[0]
@@ -330,13 +352,13 @@ class MixtureTrainer(keras.Model):
 
     def _set_steps_per_execution(self, batches: door.Batches) -> None:
         """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""
-        steps, given = batches.steps_per_epoch, self.compile_settings.steps_per_execution
+        steps, given = batches.num_batches, self.compile_settings.steps_per_execution
         if given == "auto":
             most = 1 if batches.batch_size is None else max(1, _ROWS_PER_EXECUTION // batches.batch_size)
         else:
             most = int(given)
         # An endless dataset does not end with the epoch: a call that reached beyond it would take steps of the next.
-        wanted = most if steps is None else max(size for size in range(1, min(most, steps) + 1) if steps % size == 0)
+        wanted = 1 if steps is None else max(size for size in range(1, min(most, steps) + 1) if steps % size == 0)
         if wanted != self.steps_per_execution:
             self.steps_per_execution = wanted
             self.train_function = self.test_function = None
@@ -361,6 +383,12 @@ class MixtureTrainer(keras.Model):
         with _plain_errors():
             logs = method(batch, return_dict=True)
         return logs if return_dict else [logs[name] for name in LOGS]
+
+
+def _compiled(steps: Callable[[Any], Any], step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Returns `steps` on an iterator as a graph; on a plain generator, as of `train_on_batch`, one `step`."""
+    of_iterator, of_batch = tf.function(steps), tf.function(step)
+    return lambda source: of_iterator(source) if isinstance(source, tf.data.Iterator) else of_batch(next(source))
 
 
 class _StoreBound(keras.callbacks.Callback):
