@@ -18,8 +18,8 @@ PACKAGE = ROOT / "tfgmm"
 # Left to right. `draws` stands left of the model because all engines, the model among them, answer in draws.
 ORDER = """
     shapes checks priors tables readers summary draws keras3 data log_gamma positive weights components bounds density
-    initialize natural_gradient trainer model callbacks fit diagnose artefact export serve plot companions mlflow report
-    quiet cli
+    initialize scores steps natural_gradient trainer model callbacks fit diagnose artefact
+    export serve plot companions mlflow report quiet cli
 """.split()
 
 # Imports inside a function that point right on purpose: (room, the room it asks for), with the reason.

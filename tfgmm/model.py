@@ -6,28 +6,29 @@ import math
 import os
 import random
 import zipfile
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import bounds, density, initialize
+from tfgmm import bounds, initialize
 from tfgmm import data as door
 from tfgmm.checks import check_choice, check_count, check_seed
 from tfgmm.components import COMPONENTS
-from tfgmm.draws import Draws
 from tfgmm.keras3 import keras
 from tfgmm.log_gamma import log_gamma_draws
 from tfgmm.priors import Priors
+from tfgmm.scores import MixtureScores
+from tfgmm.steps import RunningBound
 from tfgmm.summary import DataSummary
-from tfgmm.trainer import MixtureTrainer, RunningBound
+from tfgmm.trainer import MixtureTrainer
 from tfgmm.weights import WEIGHTS
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="tfgmm")
-class GaussianMixtureModel(MixtureTrainer):
+class GaussianMixtureModel(MixtureScores, MixtureTrainer):
     """A Bayesian mixture of Gaussians whose posterior is fitted by variational inference.
 
         theta ~ Dirichlet(c0)    mu_kd ~ Normal(m0, s0)    tau_kd ~ Gamma(a0, rate b0)
@@ -148,11 +149,6 @@ class GaussianMixtureModel(MixtureTrainer):
         return self.mixture_weights.posterior().counts
 
     @property
-    def centre(self) -> np.ndarray:
-        """(D,) float64, data units: what rows are measured from before they become float32."""
-        return self.stored_centre.numpy()
-
-    @property
     def num_data(self) -> int:
         """N of training, 0 before; saved with the model."""
         return int(self.stored_num_data)
@@ -162,11 +158,6 @@ class GaussianMixtureModel(MixtureTrainer):
         """The whole-data bound at the end of the last `fit`, nats; None before."""
         elbo = float(self.stored_elbo)
         return elbo if math.isfinite(elbo) else None
-
-    @property
-    def column_names(self) -> tuple[str, ...] | None:
-        """Names of the training columns, or None when they had none."""
-        return self.data_summary.column_names if self.data_summary else None
 
     @property
     def is_untouched(self) -> bool:
@@ -196,13 +187,13 @@ class GaussianMixtureModel(MixtureTrainer):
         per_row = self.num_draws is None
         sample_shape = tf.shape(rows)[:1] if per_row else [self.num_draws, 1]
         # Draws shared by the batch are few: let them be exact.
-        log_weights, draws = self._draw(sample_shape, seed, tf.float32 if per_row else tf.float64)
+        log_weights, draws = self.draw_parameters(sample_shape, seed, tf.float32 if per_row else tf.float64)
         log_likelihoods = bounds.marginal_log_likelihoods(
             self.components, rows, tf.cast(log_weights, tf.float32), draws
         )
         return log_likelihoods, self._kl()
 
-    def _draw(self, sample_shape: Tensor, seed: Tensor, dtype: tf.DType) -> tuple[Tensor, Any]:
+    def draw_parameters(self, sample_shape: Tensor, seed: Tensor, dtype: tf.DType) -> tuple[Tensor, Any]:
         """Returns log weights, sample_shape + (K,), and component parameters drawn from q."""
         gamma_seed, loc_seed = tf.unstack(tf.random.split(seed, 2))
         weights, components = self.mixture_weights.posterior(), self.components.posterior()
@@ -269,82 +260,6 @@ class GaussianMixtureModel(MixtureTrainer):
         spread = np.array(scale) * self.num_components ** (-1.0 / self.num_features)
         self.components.assign(self.components.start_at(locs, spread))
 
-    # --- What a fitted mixture is for ------------------------------------------------------------------------
-
-    def plug_in(self) -> density.MixtureDensity:
-        """Returns the mixture at the posterior means: E[theta], E[mu], E[tau]."""
-        means = self.components.means(self.components.posterior())
-        return density.MixtureDensity(
-            self.covariance,
-            self.centre,
-            self.mixture_weights.log_mean(self.mixture_weights.posterior()).numpy(),
-            {name: value.numpy() for name, value in means.items()},
-        )
-
-    def predictive(self, num_draws: int = 64, seed: int = 0) -> density.MixtureDensity:
-        """Returns S mixtures drawn from q; their average density is the posterior predictive."""
-        draws = self.draws(num_draws, seed)
-        parameters = {"locs": draws.locs[0] - self.centre, "precisions": draws.scales[0] ** -2.0}
-        return density.MixtureDensity(
-            self.covariance,
-            self.centre,
-            np.log(draws.weights[0])[:, None, :],
-            {name: value[:, None] for name, value in parameters.items()},
-        )
-
-    def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in") -> np.ndarray:
-        """Returns the log density of each row, (N,) float32, nats; both kinds integrate to 1.
-
-        Args:
-            x: rows, as in `fit`; a row with a NaN or infinite value gets NaN.
-            kind: "plug_in" at the posterior means, or "predictive": averaged over 64 draws from q.
-
-        Raises:
-            ValueError: an unknown kind, or rows of the wrong shape.
-        """
-        check_choice("kind", kind, ("plug_in", "predictive"))
-        return self._score(x, "log_prob", self.plug_in() if kind == "plug_in" else self.predictive())
-
-    def responsibilities(self, x: Any) -> np.ndarray:
-        """Returns the probability of each component given the row, (N, K) float32; rows sum to 1."""
-        return self._score(x, "responsibilities", self.plug_in())
-
-    def assign(self, x: Any) -> np.ndarray:
-        """Returns the most probable component of each row, (N,) int64; -1 for rows that are not finite."""
-        return self._score(x, "assignment", self.plug_in())
-
-    def _score(self, x: Any, score: density.Score, mixture: density.MixtureDensity) -> np.ndarray:
-        return density.score_data(mixture, x, score, self.column_names)
-
-    def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
-    ) -> np.ndarray:
-        """Returns `log_prob(x)`, (N,) float32, nats.
-
-        Args:
-            x: rows, as in `fit`.
-            steps: the number of batches to score, when `x` is an endless dataset.
-            batch_size, verbose: taken so that Keras code runs; rows are scored in chunks of our own, silently.
-        """
-        del batch_size, verbose
-        return self.log_prob(x if steps is None else x.take(steps))
-
-    def sample(self, n: int, seed: int | None = None) -> np.ndarray:
-        """Returns `n` rows drawn from the plug-in mixture, (n, D) float64, data units; a new draw without `seed`."""
-        return density.sample_rows(self.plug_in(), check_count("n", n, least=0), _seed_pair(seed)).numpy()
-
-    def draws(self, n: int, seed: int | None = None) -> Draws:
-        """Returns `n` draws of weights, locations and component scales from q, as one chain; data units."""
-        sample_shape = [check_count("n", n)]
-        log_weights, drawn = self._draw(sample_shape, _seed_pair(seed), tf.float64)
-        base, offset, log_precisions = (tf.cast(value, tf.float64) for value in drawn)
-        return Draws(
-            weights=tf.exp(log_weights).numpy()[None],
-            locs=(base + offset + self.stored_centre).numpy()[None],
-            scales=tf.exp(-0.5 * log_precisions).numpy()[None],
-            column_names=self.column_names,
-        )
-
     # --- Saving and showing ----------------------------------------------------------------------------------
 
     def export(self, filepath: Any, *, overwrite: bool = False) -> None:
@@ -383,18 +298,6 @@ class GaussianMixtureModel(MixtureTrainer):
             f"covariance={self.covariance!r}, weights={self.weight_prior!r}, {state}>"
         )
 
-    def summary(self, print_fn: Any = print, **kwargs: Any) -> None:
-        """Returns nothing; prints the sizes, and weight, means and standard deviations per component."""
-        del kwargs  # Keras's own options arrange layers, and a mixture has none
-        mixture = self.plug_in()
-        lines = [repr(self), f"{'component':>9}  {'weight':>6}  mean (standard deviation) per column"]
-        locs = mixture.components["locs"] + self.centre
-        sds = mixture.components["precisions"] ** -0.5
-        for k, log_weight in enumerate(mixture.log_weights):
-            columns = ", ".join(f"{loc:.4g} ({sd:.3g})" for loc, sd in zip(locs[k], sds[k]))
-            lines.append(f"{k:>9}  {np.exp(log_weight):6.3f}  {columns}")
-        print_fn("\n".join(lines))
-
 
 def load_model(path: Any) -> GaussianMixtureModel:
     """Returns the model in the .keras file at `path`, compiled as it was saved, ready to go on.
@@ -423,7 +326,3 @@ def _check_priors(priors: Any) -> Priors:
     if not isinstance(priors, Priors):
         raise TypeError(f"`priors` must be a tfgmm.Priors. Received: {type(priors).__name__}. Use tfgmm.Priors(...).")
     return priors
-
-
-def _seed_pair(seed: int | None) -> Tensor:
-    return tf.constant([random.randrange(2**31) if seed is None else check_seed(seed), 0], tf.int64)

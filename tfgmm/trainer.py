@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import re
 import warnings
-from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,12 +13,12 @@ from tfgmm import data as door
 from tfgmm.checks import check_count
 from tfgmm.keras3 import keras
 from tfgmm.readers import Rows
+from tfgmm.steps import LOSS_NOT_FINITE, StoreBound, compiled, plain_errors, with_first
 from tfgmm.summary import DataSummary
 
 Tensor = Any
 
 LOGS = ("loss", "elbo", "log_likelihood", "kl")
-LOSS_NOT_FINITE = "the loss or its gradient is not finite"
 
 # Rows that one call of the compiled training function should see: fewer and Python's share of the time shows,
 # more and callbacks and the progress bar stand still.
@@ -34,35 +31,6 @@ class CompileSettings(NamedTuple):
     num_data: int | None
     steps_per_execution: int | str
     run_eagerly: bool
-
-
-class RunningBound(keras.metrics.Metric):
-    """Row-weighted means of the bound's two parts over an epoch, as the four figures that are logged.
-
-    One variable and one addition per step: with steps of a millisecond, a Keras `Mean` per figure shows.
-
-    Args:
-        num_data: returns N, float64. (Not the variable itself: Keras resets every variable a metric holds.)
-    """
-
-    def __init__(self, num_data: Callable[[], Tensor]) -> None:
-        super().__init__(name="bound", dtype="float64")
-        self._num_data = num_data
-        self._sums = self.add_variable(shape=(3,), initializer="zeros", dtype="float64", name="sums")
-
-    def update_state(self, log_likelihoods: Tensor, kl: Tensor) -> None:
-        """Returns nothing; takes in the log likelihoods (B,) of a batch and the KL (scalar) of its step, nats."""
-        num_rows = tf.cast(tf.size(log_likelihoods), tf.float64)
-        total = tf.reduce_sum(tf.cast(log_likelihoods, tf.float64))
-        self._sums.assign_add(tf.stack([total, kl * num_rows, num_rows]))
-
-    def result(self) -> dict[str, Tensor]:
-        """Returns loss, elbo, log_likelihood and kl, scalars float64, as means over the rows so far."""
-        total, kl, num_rows = tf.unstack(tf.convert_to_tensor(self._sums))
-        num_data = self._num_data()
-        log_likelihood, kl = num_data * total / num_rows, kl / num_rows
-        elbo = log_likelihood - kl
-        return {"loss": -elbo / num_data, "elbo": elbo, "log_likelihood": log_likelihood, "kl": kl}
 
 
 class MixtureTrainer(keras.Model):
@@ -178,7 +146,7 @@ class MixtureTrainer(keras.Model):
             FloatingPointError: the loss became NaN or infinite; the model keeps its last good step.
         """
         _refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
-        self._check_compiled("fit")
+        self._checkcompiled("fit")
         steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
         source, validation = self._open_training(x, validation_split, validation_data, batch_size)
         summary = door.summarise_source(source, "x", self.compile_settings.num_data, steps_per_epoch)
@@ -197,12 +165,12 @@ class MixtureTrainer(keras.Model):
             size = validation_batch_size or batch_size
             validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
         self._set_steps_per_execution(batches)
-        with _plain_errors():
+        with plain_errors():
             return super().fit(
                 batches.dataset,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=_with_first(_StoreBound(), callbacks),
+                callbacks=with_first(StoreBound(), callbacks),
                 validation_data=validation,
                 shuffle=False,
                 initial_epoch=initial_epoch,
@@ -234,7 +202,7 @@ class MixtureTrainer(keras.Model):
         if kwargs:  # fit calls us for its validation rows, which are batches of our own already
             return super().evaluate(x, return_dict=return_dict, **passed_on, **kwargs)
         _refuse_labels(y=y, sample_weight=sample_weight)
-        self._check_compiled("evaluate")
+        self._checkcompiled("evaluate")
         if not self.num_data:
             raise ValueError(
                 "`num_data`, the number of rows trained on, must be known: it scales the KL term. "
@@ -244,7 +212,7 @@ class MixtureTrainer(keras.Model):
         if isinstance(source, Rows):
             batch_size = self._batch_size(batch_size, len(source.values))
         batches = door.ordered_batches(source, self.centre, batch_size)
-        with _plain_errors():
+        with plain_errors():
             logs = super().evaluate(batches, return_dict=True, **passed_on)
         return logs if return_dict else [logs[name] for name in LOGS]
 
@@ -275,7 +243,7 @@ class MixtureTrainer(keras.Model):
                     self.train_step(next(iterator))
                 return self.get_metrics_result()
 
-            self.train_function = train_steps if self.run_eagerly else _compiled(train_steps, self.train_step)
+            self.train_function = train_steps if self.run_eagerly else compiled(train_steps, self.train_step)
         return self.train_function
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
@@ -363,7 +331,7 @@ class MixtureTrainer(keras.Model):
             self.steps_per_execution = wanted
             self.train_function = self.test_function = None
 
-    def _check_compiled(self, method: str) -> None:
+    def _checkcompiled(self, method: str) -> None:
         if not self.compiled:
             raise ValueError(
                 f"The model must be compiled before `{method}`. Received: a model that was not. "
@@ -372,7 +340,7 @@ class MixtureTrainer(keras.Model):
 
     def _on_batch(self, method: Any, name: str, x: Any, y: None, return_dict: bool) -> Any:
         _refuse_labels(y=y)
-        self._check_compiled(name)
+        self._checkcompiled(name)
         source = door.open_source(x, "x", self.num_features, self.column_names)
         if not self.num_data or not isinstance(source, Rows):
             raise ValueError(
@@ -380,30 +348,9 @@ class MixtureTrainer(keras.Model):
                 "Call fit first, or compile(..., num_data=...)."
             )
         batch = next(iter(door.ordered_batches(source, self.centre, len(source.values))))
-        with _plain_errors():
+        with plain_errors():
             logs = method(batch, return_dict=True)
         return logs if return_dict else [logs[name] for name in LOGS]
-
-
-def _compiled(steps: Callable[[Any], Any], step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Returns `steps` on an iterator as a graph; on a plain generator, as of `train_on_batch`, one `step`."""
-    of_iterator, of_batch = tf.function(steps), tf.function(step)
-    return lambda source: of_iterator(source) if isinstance(source, tf.data.Iterator) else of_batch(next(source))
-
-
-class _StoreBound(keras.callbacks.Callback):
-    """Keeps the bound of the epoch with the weights, before any other callback saves or restores them."""
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.model.stored_elbo.assign(logs["elbo"])
-
-
-def _with_first(callback: Any, callbacks: Any) -> Any:
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(callback)
-        return callbacks
-    others = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-    return [callback, *others]
 
 
 def _check_optimizer(optimizer: Any) -> Any:
@@ -426,22 +373,3 @@ def _refuse_labels(**arguments: Any) -> None:
                 f"`{name}` must be left out: a mixture is fitted to rows alone. "
                 f"Received: {type(value).__name__}. Rows with weights are not supported yet."
             )
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Turns the two failures we raise inside graphs into Python's own, without TensorFlow's stack in the way."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        if door.NOT_FINITE in error.message:
-            raise ValueError(
-                f"{door.NOT_FINITE}. Drop or fill those rows; the model stands as after the last good step."
-            ) from None
-        if LOSS_NOT_FINITE in error.message:
-            step = re.search(r"at step\D*(\d+)", error.message)
-            raise FloatingPointError(
-                f"{LOSS_NOT_FINITE}{' at step ' + step[1] if step else ''}. The model stands as after the last good step. "
-                "Lower the learning rate, or look for columns of very different size."
-            ) from None
-        raise

@@ -1,0 +1,130 @@
+"""What a fitted mixture is for: densities, memberships, samples and draws from its posterior."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm import density
+from tfgmm.checks import check_choice, check_count, check_seed
+from tfgmm.draws import Draws
+from tfgmm.summary import DataSummary
+
+Tensor = Any
+
+
+class MixtureScores:
+    """The scoring half of `GaussianMixtureModel`, for rows of any kind and number, in data units.
+
+    A subclass provides the attributes below.
+    """
+
+    covariance: str
+    components: Any
+    mixture_weights: Any
+    stored_centre: Any
+    data_summary: DataSummary | None
+    draw_parameters: Any  # (sample_shape, seed, dtype) -> log weights, component parameters
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(D,) float64, data units: what rows are measured from before they become float32."""
+        return self.stored_centre.numpy()
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """Names of the training columns, or None when they had none."""
+        return self.data_summary.column_names if self.data_summary else None
+
+    def plug_in(self) -> density.MixtureDensity:
+        """Returns the mixture at the posterior means: E[theta], E[mu], E[tau]."""
+        means = self.components.means(self.components.posterior())
+        return density.MixtureDensity(
+            self.covariance,
+            self.centre,
+            self.mixture_weights.log_mean(self.mixture_weights.posterior()).numpy(),
+            {name: value.numpy() for name, value in means.items()},
+        )
+
+    def predictive(self, num_draws: int = 64, seed: int = 0) -> density.MixtureDensity:
+        """Returns S mixtures drawn from q; their average density is the posterior predictive."""
+        draws = self.draws(num_draws, seed)
+        parameters = {"locs": draws.locs[0] - self.centre, "precisions": draws.scales[0] ** -2.0}
+        return density.MixtureDensity(
+            self.covariance,
+            self.centre,
+            np.log(draws.weights[0])[:, None, :],
+            {name: value[:, None] for name, value in parameters.items()},
+        )
+
+    def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in") -> np.ndarray:
+        """Returns the log density of each row, (N,) float32, nats; both kinds integrate to 1.
+
+        Args:
+            x: rows, as in `fit`; a row with a NaN or infinite value gets NaN.
+            kind: "plug_in" at the posterior means, or "predictive": averaged over 64 draws from q.
+
+        Raises:
+            ValueError: an unknown kind, or rows of the wrong shape.
+        """
+        check_choice("kind", kind, ("plug_in", "predictive"))
+        return self._score(x, "log_prob", self.plug_in() if kind == "plug_in" else self.predictive())
+
+    def responsibilities(self, x: Any) -> np.ndarray:
+        """Returns the probability of each component given the row, (N, K) float32; rows sum to 1."""
+        return self._score(x, "responsibilities", self.plug_in())
+
+    def assign(self, x: Any) -> np.ndarray:
+        """Returns the most probable component of each row, (N,) int64; -1 for rows that are not finite."""
+        return self._score(x, "assignment", self.plug_in())
+
+    def _score(self, x: Any, score: density.Score, mixture: density.MixtureDensity) -> np.ndarray:
+        return density.score_data(mixture, x, score, self.column_names)
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
+    ) -> np.ndarray:
+        """Returns `log_prob(x)`, (N,) float32, nats.
+
+        Args:
+            x: rows, as in `fit`.
+            steps: the number of batches to score, when `x` is an endless dataset.
+            batch_size, verbose: taken so that Keras code runs; rows are scored in chunks of our own, silently.
+        """
+        del batch_size, verbose
+        return self.log_prob(x if steps is None else x.take(steps))
+
+    def sample(self, n: int, seed: int | None = None) -> np.ndarray:
+        """Returns `n` rows drawn from the plug-in mixture, (n, D) float64, data units; a new draw without `seed`."""
+        return density.sample_rows(self.plug_in(), check_count("n", n, least=0), _seed_pair(seed)).numpy()
+
+    def draws(self, n: int, seed: int | None = None) -> Draws:
+        """Returns `n` draws of weights, locations and component scales from q, as one chain; data units."""
+        sample_shape = [check_count("n", n)]
+        log_weights, drawn = self.draw_parameters(sample_shape, _seed_pair(seed), tf.float64)
+        base, offset, log_precisions = (tf.cast(value, tf.float64) for value in drawn)
+        return Draws(
+            weights=tf.exp(log_weights).numpy()[None],
+            locs=(base + offset + self.centre).numpy()[None],
+            scales=tf.exp(-0.5 * log_precisions).numpy()[None],
+            column_names=self.column_names,
+        )
+
+    def summary(self, print_fn: Any = print, **kwargs: Any) -> None:
+        """Returns nothing; prints the sizes, and weight, means and standard deviations per component."""
+        del kwargs  # Keras's own options arrange layers, and a mixture has none
+        mixture = self.plug_in()
+        lines = [repr(self), f"{'component':>9}  {'weight':>6}  mean (standard deviation) per column"]
+        locs = mixture.components["locs"] + self.centre
+        sds = mixture.components["precisions"] ** -0.5
+        for k, log_weight in enumerate(mixture.log_weights):
+            columns = ", ".join(f"{loc:.4g} ({sd:.3g})" for loc, sd in zip(locs[k], sds[k]))
+            lines.append(f"{k:>9}  {np.exp(log_weight):6.3f}  {columns}")
+        print_fn("\n".join(lines))
+
+
+def _seed_pair(seed: int | None) -> Tensor:
+    return tf.constant([random.randrange(2**31) if seed is None else check_seed(seed), 0], tf.int64)

@@ -1,0 +1,89 @@
+"""What a training call is made of: running logs, the compiled loop of steps, errors in plain words."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from tfgmm.data import NOT_FINITE
+from tfgmm.keras3 import keras
+
+Tensor = Any
+
+LOSS_NOT_FINITE = "the loss or its gradient is not finite"
+
+
+class RunningBound(keras.metrics.Metric):
+    """Row-weighted means of the bound's two parts over an epoch, as the four figures that are logged.
+
+    One variable and one addition per step: with steps of a millisecond, a Keras `Mean` per figure shows.
+
+    Args:
+        num_data: returns N, float64. (Not the variable itself: Keras resets every variable a metric holds.)
+    """
+
+    def __init__(self, num_data: Callable[[], Tensor]) -> None:
+        super().__init__(name="bound", dtype="float64")
+        self._num_data = num_data
+        self._sums = self.add_variable(shape=(3,), initializer="zeros", dtype="float64", name="sums")
+
+    def update_state(self, log_likelihoods: Tensor, kl: Tensor) -> None:
+        """Returns nothing; takes in the log likelihoods (B,) of a batch and the KL (scalar) of its step, nats."""
+        num_rows = tf.cast(tf.size(log_likelihoods), tf.float64)
+        total = tf.reduce_sum(tf.cast(log_likelihoods, tf.float64))
+        self._sums.assign_add(tf.stack([total, kl * num_rows, num_rows]))
+
+    def result(self) -> dict[str, Tensor]:
+        """Returns loss, elbo, log_likelihood and kl, scalars float64, as means over the rows so far."""
+        total, kl, num_rows = tf.unstack(tf.convert_to_tensor(self._sums))
+        num_data = self._num_data()
+        log_likelihood, kl = num_data * total / num_rows, kl / num_rows
+        elbo = log_likelihood - kl
+        return {"loss": -elbo / num_data, "elbo": elbo, "log_likelihood": log_likelihood, "kl": kl}
+
+
+def compiled(steps: Callable[[Any], Any], step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Returns `steps` on an iterator as a graph; on a plain generator, as of `train_on_batch`, one `step`."""
+    of_iterator, of_batch = tf.function(steps), tf.function(step)
+    return lambda source: of_iterator(source) if isinstance(source, tf.data.Iterator) else of_batch(next(source))
+
+
+class StoreBound(keras.callbacks.Callback):
+    """Keeps the bound of the epoch with the weights, before any other callback saves or restores them."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Returns nothing; stores the bound."""
+        self.model.stored_elbo.assign(logs["elbo"])
+
+
+def with_first(callback: Any, callbacks: Any) -> Any:
+    """Returns Keras's `callbacks` argument, of any kind it may have, with `callback` before the others."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(callback)
+        return callbacks
+    others = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+    return [callback, *others]
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turns the two failures we raise inside graphs into Python's own, without TensorFlow's stack in the way."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if NOT_FINITE in error.message:
+            raise ValueError(
+                f"{NOT_FINITE}. Drop or fill those rows; the model stands as after the last good step."
+            ) from None
+        if LOSS_NOT_FINITE in error.message:
+            step = re.search(r"at step\D*(\d+)", error.message)
+            where = f" at step {step[1]}" if step else ""
+            raise FloatingPointError(
+                f"{LOSS_NOT_FINITE}{where}. The model stands as after the last good step. "
+                "Lower the learning rate, or look for columns of very different size."
+            ) from None
+        raise
