@@ -146,37 +146,28 @@ class MixtureTrainer(keras.Model):
             FloatingPointError: the loss became NaN or infinite; the model keeps its last good step.
         """
         _refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
-        self._checkcompiled("fit")
+        self._check_compiled("fit")
         steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
         source, validation = self._open_training(x, validation_split, validation_data, batch_size)
         summary = door.summarise_source(source, "x", self.compile_settings.num_data, steps_per_epoch)
         self._adopt(summary, source)
         batch_size = self._batch_size(batch_size, summary.num_data)
-        batches = door.training_batches(
-            source,
-            self.centre,
-            batch_size,
-            seed=self.seed,
-            shuffle=shuffle,
-            steps_per_epoch=steps_per_epoch,
-            initial_epoch=initial_epoch,
-        )
+        order = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
+        batches = door.training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
         if validation is not None:
             size = validation_batch_size or batch_size
             validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
         self._set_steps_per_execution(batches)
+        passed_on = {"epochs": epochs, "verbose": verbose, "initial_epoch": initial_epoch}
+        passed_on |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
         with plain_errors():
             return super().fit(
                 batches.dataset,
-                epochs=epochs,
-                verbose=verbose,
                 callbacks=with_first(StoreBound(), callbacks),
                 validation_data=validation,
                 shuffle=False,
-                initial_epoch=initial_epoch,
                 steps_per_epoch=batches.steps_per_epoch,
-                validation_steps=validation_steps,
-                validation_freq=validation_freq,
+                **passed_on,
             )
 
     def evaluate(
@@ -202,7 +193,7 @@ class MixtureTrainer(keras.Model):
         if kwargs:  # fit calls us for its validation rows, which are batches of our own already
             return super().evaluate(x, return_dict=return_dict, **passed_on, **kwargs)
         _refuse_labels(y=y, sample_weight=sample_weight)
-        self._checkcompiled("evaluate")
+        self._check_compiled("evaluate")
         if not self.num_data:
             raise ValueError(
                 "`num_data`, the number of rows trained on, must be known: it scales the KL term. "
@@ -331,7 +322,7 @@ class MixtureTrainer(keras.Model):
             self.steps_per_execution = wanted
             self.train_function = self.test_function = None
 
-    def _checkcompiled(self, method: str) -> None:
+    def _check_compiled(self, method: str) -> None:
         if not self.compiled:
             raise ValueError(
                 f"The model must be compiled before `{method}`. Received: a model that was not. "
@@ -340,7 +331,7 @@ class MixtureTrainer(keras.Model):
 
     def _on_batch(self, method: Any, name: str, x: Any, y: None, return_dict: bool) -> Any:
         _refuse_labels(y=y)
-        self._checkcompiled(name)
+        self._check_compiled(name)
         source = door.open_source(x, "x", self.num_features, self.column_names)
         if not self.num_data or not isinstance(source, Rows):
             raise ValueError(
