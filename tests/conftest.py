@@ -1,6 +1,80 @@
-"""What every test needs: a quiet TensorFlow and figures without a screen. Must run before either is imported."""
+"""What every test needs: a quiet TensorFlow and figures without a screen; and the fixtures of several test modules."""
+
+from __future__ import annotations
 
 import os
 
+# Must run before either is imported: the fixtures import what they need themselves.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.register_assert_rewrite("exports", "pictures", "tables_of_rows")
+
+
+@pytest.fixture(scope="session")
+def models() -> list[Any]:
+    """Two models to export, not fitted; see exports.py."""
+    import exports
+
+    return [exports.model_of(0), exports.model_of(1)]
+
+
+@pytest.fixture(scope="session")
+def model(models: list[Any]) -> Any:
+    return models[0]
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory, model: Any) -> pathlib.Path:
+    """An export of model 0, to read only."""
+    import tfgmm
+
+    return tfgmm.export_model(model, tmp_path_factory.mktemp("whole") / "mixture")
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path, whole: pathlib.Path) -> pathlib.Path:
+    """An export of model 0, alone in its parent folder, to damage or replace."""
+    return pathlib.Path(shutil.copytree(whole, tmp_path / "mixture"))
+
+
+@pytest.fixture
+def no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the folder alone: exports without the third of a second that their graph takes."""
+    from tfgmm import export
+
+    monkeypatch.setattr(export, "_save", lambda module, folder: (folder / "saved_model.pb").write_text("a graph"))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A fitted model and its export, to read only."""
+    import exports
+    import numpy as np
+    import pandas as pd
+
+    import tfgmm
+
+    rows = np.random.default_rng(0).normal(size=(300, exports.D)) * 2.0 + 1.0
+    fitted = exports.fitted(pd.DataFrame(rows, columns=list(exports.NAMES)))
+    return exports.Exported(fitted, tfgmm.export_model(fitted, tmp_path_factory.mktemp("exported") / "mixture"))
+
+
+@pytest.fixture
+def no_figures_left() -> Iterator[None]:
+    """Closes all figures before and after; no drawing may change matplotlib's settings."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+    settings = dict(matplotlib.rcParams)
+    yield
+    plt.close("all")
+    assert dict(matplotlib.rcParams) == settings

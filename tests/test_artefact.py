@@ -1,121 +1,20 @@
-"""An exported folder is whole or not there: whatever fails, whenever the process dies, whoever reads meanwhile."""
+"""An exported folder is whole or not there whatever fails, and nothing of others is touched."""
 
 from __future__ import annotations
 
 import errno
 import os
 import pathlib
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import tensorflow as tf
+from exports import contents, is_one_of, model_of
 
 import tfgmm
 from tfgmm import artefact, export
-
-ROWS = np.array([[0.0], [1.0]])
-PACKAGE_ROOT = pathlib.Path(tfgmm.__file__).parents[1]
-
-# Loads TensorFlow once. For each line with a folder it forks a child that exports there without end, models 0 and 1
-# in turn, answers with the child's number once the first export stands, and kills it at the next line.
-WRITER = """
-import itertools, os, select, signal, sys
-import tfgmm
-from tfgmm.export import export_model
-
-def write_without_end(folder, ready):
-    models = [tfgmm.GaussianMixtureModel(2, 1, seed=seed) for seed in (0, 1)]
-    for turn in itertools.count():
-        export_model(models[turn % 2], folder, overwrite=True)
-        if turn == 0:
-            os.write(ready, b"1")
-
-for line in sys.stdin:
-    folder = line.rstrip("\\n")
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        write_without_end(folder, write)
-    os.close(write)
-    if not select.select([read], [], [], 100)[0]:
-        os.kill(child, signal.SIGKILL)
-    if not os.read(read, 1):
-        sys.exit(f"the child died by itself, or wrote nothing: {os.waitpid(child, 0)[1]}")
-    os.close(read)
-    print(child, flush=True)
-    sys.stdin.readline()
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    print("dead", flush=True)
-"""
-
-
-def model_of(seed: int) -> tfgmm.GaussianMixtureModel:
-    return tfgmm.GaussianMixtureModel(2, 1, seed=seed)
-
-
-@pytest.fixture(scope="module")
-def models() -> list[tfgmm.GaussianMixtureModel]:
-    return [model_of(0), model_of(1)]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, models: list[Any]) -> pathlib.Path:
-    return tfgmm.export_model(models[0], tmp_path_factory.mktemp("whole") / "mixture")
-
-
-@pytest.fixture
-def folder(tmp_path: pathlib.Path, whole: pathlib.Path) -> pathlib.Path:
-    """An export of model 0, alone in its parent folder."""
-    return pathlib.Path(shutil.copytree(whole, tmp_path / "mixture"))
-
-
-@pytest.fixture
-def no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of the folder alone: exports without the third of a second that their graph takes."""
-    monkeypatch.setattr(export, "_save", lambda module, folder: (folder / "saved_model.pb").write_text("a graph"))
-
-
-@pytest.fixture(scope="module")
-def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    errors = tmp_path_factory.mktemp("writer") / "errors.txt"
-    env = {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    command = [sys.executable, "-W", "ignore", "-c", WRITER]
-    with (
-        open(errors, "w") as stream,
-        subprocess.Popen(
-            command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, text=True
-        ) as process,
-    ):
-        yield process
-        process.stdin.close()
-    if process.returncode:
-        print(errors.read_text())  # pytest shows it with the test that failed
-
-
-def tell(writer: subprocess.Popen[str], line: str) -> str:
-    writer.stdin.write(line + "\n")
-    writer.stdin.flush()
-    answer = writer.stdout.readline().rstrip("\n")
-    assert answer, "the writing process has died"
-    return answer
-
-
-def contents(folder: pathlib.Path) -> dict[str, bytes]:
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-
-
-def is_one_of(folder: pathlib.Path, models: list[Any]) -> bool:
-    found = tfgmm.load_scorer(folder).log_prob(ROWS)
-    return any(np.array_equal(found, model.log_prob(ROWS)) for model in models)
 
 
 def failing(error: Exception, after: int = 0) -> Callable[..., Any]:
@@ -328,118 +227,3 @@ def test_place_that_cannot_be_written_is_named(tmp_path: pathlib.Path, models: l
     assert not isinstance(caught.value, FileExistsError)
     assert str(paths[place]) in str(caught.value)
     assert contents(tmp_path) == {"file": b"mine"}
-
-
-# --- What a killed export leaves
-
-
-def pid_of_the_dead() -> int:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    return process.pid
-
-
-def leave(folder: pathlib.Path, pid: int, suffix: str = "writing") -> pathlib.Path:
-    left = folder.with_name(f".{folder.name}.{pid}.{suffix}")
-    (left / "variables").mkdir(parents=True)
-    (left / "saved_model.pb").write_text("half")
-    return left
-
-
-@pytest.mark.usefixtures("no_graph")
-def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(folder: pathlib.Path, models: list[Any]) -> None:
-    dead, parent = pid_of_the_dead(), folder.parent
-    gone = [leave(folder, dead), leave(folder, dead, "7.writing"), leave(folder, dead, "replaced")]
-    gone.append(leave(folder, os.getpid()))  # an earlier process of that number: this one knows what it writes
-    kept = [leave(folder, os.getppid()), leave(parent / "mixtures", dead), leave(parent / "mixture", dead, "other")]
-    tfgmm.export_model(models[1], folder, overwrite=True)
-    assert [path.exists() for path in (*gone, *kept)] == [False] * len(gone) + [True] * len(kept)
-
-
-@pytest.mark.usefixtures("no_graph")
-def test_leftovers_go_even_when_the_export_is_refused(folder: pathlib.Path, models: list[Any]) -> None:
-    left = leave(folder, pid_of_the_dead())
-    with pytest.raises(FileExistsError):
-        tfgmm.export_model(models[1], folder)
-    assert not left.exists()
-
-
-def test_export_that_a_killed_one_had_moved_aside_goes_back(folder: pathlib.Path, models: list[Any]) -> None:
-    os.rename(folder, folder.with_name(f".mixture.{pid_of_the_dead()}.0.replaced"))
-    with pytest.raises(FileExistsError, match="holds an export"):
-        tfgmm.export_model(models[1], folder)
-    assert is_one_of(folder, models[:1])
-    assert [path.name for path in folder.parent.iterdir()] == ["mixture"]
-
-
-def test_two_exports_of_one_process_to_one_place_do_not_disturb_each_other(
-    tmp_path: pathlib.Path, whole: pathlib.Path
-) -> None:
-    target = tmp_path / "mixture"
-    with artefact.written_whole(target, True) as first, artefact.written_whole(target, True) as second:
-        assert first != second
-        for place in (first, second):
-            shutil.copytree(whole, place, dirs_exist_ok=True)
-    assert contents(target) == contents(whole)
-    assert [path.name for path in tmp_path.iterdir()] == ["mixture"]
-
-
-# --- Killed, and read meanwhile
-
-
-def kill_and_look(writer: subprocess.Popen[str], folder: pathlib.Path, models: list[Any], times: int) -> None:
-    moments = random.Random(times)
-    for _ in range(times):
-        tell(writer, str(folder))
-        time.sleep(moments.uniform(0.0, 0.5))
-        assert tell(writer, "kill") == "dead"
-        assert is_one_of(folder, models)
-    tfgmm.export_model(models[0], folder, overwrite=True)
-    assert is_one_of(folder, models[:1])
-    assert [path.name for path in folder.parent.iterdir()] == ["mixture"]
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_an_export_that_is_killed_leaves_a_whole_one(
-    writer: subprocess.Popen[str], folder: pathlib.Path, models: list[Any]
-) -> None:
-    kill_and_look(writer, folder, models, times=5)
-
-
-@pytest.mark.slow
-def test_an_export_that_is_killed_leaves_a_whole_one_20_times(
-    writer: subprocess.Popen[str], folder: pathlib.Path, models: list[Any]
-) -> None:
-    kill_and_look(writer, folder, models, times=20)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="folders change places in one step on Linux only")
-def test_reader_sees_whole_folders_only_while_another_process_overwrites(
-    writer: subprocess.Popen[str], folder: pathlib.Path, models: list[Any]
-) -> None:
-    expected = [model.log_prob(ROWS).tolist() for model in models]
-    tell(writer, str(folder))
-    identities, seen, end = set(), set(), time.monotonic() + 4.0
-    while time.monotonic() < end:
-        identities.add(folder.stat().st_ctime_ns)
-        seen.add(expected.index(tfgmm.load_scorer(folder).log_prob(ROWS).tolist()))
-    tell(writer, "kill")
-    assert len(identities) > 2, "the other process wrote nothing meanwhile"
-    assert seen == {0, 1}
-    tf.saved_model.load(str(folder))
-
-
-def test_folder_exchanged_between_card_and_numbers_is_read_again(
-    folder: pathlib.Path, models: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read_card, times = artefact.read_card, []
-
-    def read_card_then_exchange(path: pathlib.Path) -> dict[str, Any]:
-        card = read_card(path)
-        if not times:
-            times.append(1)
-            tfgmm.export_model(models[1], folder, overwrite=True)
-        return card
-
-    monkeypatch.setattr(artefact, "read_card", read_card_then_exchange)
-    assert is_one_of(folder, models[1:])

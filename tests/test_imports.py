@@ -15,12 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tfgmm"
 
-# Left to right. `draws` stands left of the model because all engines, the model among them, answer in draws.
-ORDER = """
-    shapes checks priors tables readers summary draws keras3 data log_gamma positive weights components bounds density
-    initialize scores steps natural_gradient trainer model callbacks fit diagnose artefact
-    export serve plot companions mlflow report quiet cli
-""".split()
+# Left to right, as README prints it. `draws` stands left of the model because all engines answer in draws.
+ORDER = (ROOT / "README.md").read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0].split()
 
 # Imports inside a function that point right on purpose: (room, the room it asks for), with the reason.
 LATE = {

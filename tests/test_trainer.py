@@ -103,6 +103,7 @@ def test_without_shuffle_rows_keep_their_order():
     assert seen_rows(epochs=2, shuffle=False) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]] * 2
 
 
+@pytest.mark.filterwarnings("ignore:the priors do not suit the data")  # rows that are their own numbers
 def test_the_default_batch_is_the_whole_data_when_small():
     assert [len(step) for step in seen_rows(num_rows=300, batch_size=None)] == [300]
 

@@ -30,6 +30,20 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def check_columns(name: str, rows: Any, num_features: int) -> None:
+    """Returns nothing when `rows`, a tensor whose shape may be known in part, can be (B, D).
+
+    Raises:
+        ValueError: it cannot; wrong columns would broadcast into numbers that look right.
+    """
+    shape = rows.shape
+    if shape.rank is not None and (shape.rank != 2 or shape[1] not in (None, num_features)):
+        raise ValueError(
+            f"`{name}` must have shape (B, {num_features}): this model was built with num_features={num_features}. "
+            f"Received: shape {tuple(shape)}. Pass the training columns only."
+        )
+
+
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
     """Returns `value` when it is one of `choices`.
 

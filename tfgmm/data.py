@@ -18,6 +18,9 @@ Source: TypeAlias = "Rows | tf.data.Dataset"
 
 NOT_FINITE = "rows must hold finite numbers: a batch of the dataset has a NaN or infinite value"
 
+# Rows that tell enough of a stream to start from.
+SAMPLE_ROWS = 20_000
+
 _LARGEST_BATCH = 65_536
 _SMALLEST_BATCH = 1_024
 # Numbers in the (batch, K, D) tensor of a training step: about 130 MB each, and a step keeps several.
@@ -101,39 +104,46 @@ def _check_dataset(dataset: tf.data.Dataset, name: str, num_features: int) -> tf
     return dataset
 
 
-def summarise_source(source: Source, name: str, num_data: int | None, steps_per_epoch: int | None) -> DataSummary:
-    """Returns the summary of the whole data; of the first batch, with N = `num_data`, where it cannot be read whole.
+def summarise_source(source: Source, name: str, num_data: int | None) -> DataSummary:
+    """Returns the summary of the whole data; of the first 20,000 rows, with N = `num_data`, for a stream.
 
     Args:
         source: what `open_source` returned.
         name: what the argument is called in errors.
         num_data: N given by the user, or None.
-        steps_per_epoch: given by the user, or None; needed for an endless dataset.
 
     Raises:
-        ValueError: N is unknown and not given; an endless dataset without `steps_per_epoch`; no rows; NaN.
+        ValueError: N is unknown and not given; no rows; NaN or infinite values.
     """
     if isinstance(source, Rows):
         return summarise(source, name=name)
-    cardinality = int(source.cardinality())
-    if cardinality == tf.data.INFINITE_CARDINALITY and steps_per_epoch is None:
-        raise ValueError(
-            f"`{name}` must be a finite dataset unless `steps_per_epoch` is given. Received: an endless dataset. "
-            "Pass steps_per_epoch=..., or remove .repeat()."
-        )
-    if cardinality < 0 and num_data is None:
+    is_stream = int(source.cardinality()) < 0
+    if is_stream and num_data is None:
         raise ValueError(
             f"`num_data`, the number of rows in the whole data set, must be known: it scales the KL term. "
             f"Received: `{name}`, a dataset of unknown or endless length. "
             "Pass compile(..., num_data=...), or apply tf.data.experimental.assert_cardinality to the dataset."
         )
     accumulator = SummaryAccumulator(name=name)
-    for block in (source.take(1) if cardinality < 0 else source).as_numpy_iterator():
+    for block in source.as_numpy_iterator():
         accumulator.update(np.asarray(block))
+        if is_stream and accumulator.num_data >= SAMPLE_ROWS:
+            break
     if accumulator.num_data == 0:
         raise _no_rows(name)
     summary = accumulator.result()
-    return summary if cardinality >= 0 or num_data is None else dataclasses.replace(summary, num_data=num_data)
+    return dataclasses.replace(summary, num_data=num_data) if is_stream and num_data else summary
+
+
+def check_ends(source: Source, name: str, steps: int | None, fix: str) -> None:
+    """Returns nothing when going through `source` comes to an end.
+
+    Raises:
+        ValueError: it is endless and `steps` is None; `fix` says which argument to pass.
+    """
+    endless = not isinstance(source, Rows) and int(source.cardinality()) == tf.data.INFINITE_CARDINALITY
+    if endless and steps is None:
+        raise ValueError(f"`{name}` must be a finite dataset. Received: an endless one. {fix}")
 
 
 def _no_rows(name: str) -> ValueError:

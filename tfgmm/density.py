@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfgmm import bounds
 from tfgmm.components import COMPONENTS
-from tfgmm.data import open_source
+from tfgmm.data import check_ends, open_source
 from tfgmm.readers import Rows
 from tfgmm.summary import centre as centre_rows
 
@@ -62,6 +62,7 @@ def score_data(
     source = open_source(data, "x", len(density.centre), column_names, allow_empty=True)
     if isinstance(source, Rows):
         return _score_array(density, source.values, score)
+    check_ends(source, "x", None, "Use .take(n) to score its first n batches.")
     no_rows = np.zeros((0, len(density.centre)))
     blocks = itertools.chain([no_rows], source.as_numpy_iterator())
     return np.concatenate([_score_array(density, np.asarray(block), score) for block in blocks])

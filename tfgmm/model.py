@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfgmm import bounds, initialize
 from tfgmm import data as door
-from tfgmm.checks import check_choice, check_count, check_seed
+from tfgmm.checks import check_choice, check_columns, check_count, check_seed
 from tfgmm.components import COMPONENTS
 from tfgmm.keras3 import keras
 from tfgmm.log_gamma import log_gamma_draws
@@ -176,8 +176,13 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
 
         Args:
             x: (B, D) rows, any float type, data units; float64 is centred before it is rounded to float32.
+                Columns count by position here: Keras hands over their values alone.
             sampling: draw the parameters from q, new draws every call; False takes their posterior means.
+
+        Raises:
+            ValueError: `x` has not D columns.
         """
+        check_columns("x", x, self.num_features)
         rows = tf.cast(tf.cast(x, tf.float64) - self.stored_centre, tf.float32)
         log_likelihoods, kl = self.bound_terms(rows, self.next_seed()) if sampling else self._terms_at_means(rows)
         return log_likelihoods, tf.cast(tf.minimum(kl, tf.float32.max), tf.float32)
@@ -221,7 +226,7 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
 
     # --- Starting --------------------------------------------------------------------------------------------
 
-    def initialize(self, x: Any, start: Any = "k-means++") -> GaussianMixtureModel:
+    def initialize(self, x: Any, start: Any = "k-means++", num_data: int | None = None) -> GaussianMixtureModel:
         """Returns the model, its centre taken from the rows and its components started among them.
 
         `fit` does this by itself for an untouched model; call it before a training loop of your own.
@@ -229,6 +234,7 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         Args:
             x: rows, as in `fit`.
             start: "k-means++", "random" (rows), or locations (K, D), data units.
+            num_data: N, where `x` is a stream of unknown length; default what `compile` was given.
 
         Example:
 
@@ -238,8 +244,11 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         [0.0, 9.0]
         """
         source = door.open_source(x, "x", self.num_features)
-        self.adapt_to(door.summarise_source(source, "x", None, None))
-        self.start_from(source, start)
+        if num_data is None and self.compiled:
+            num_data = self.compile_settings.num_data
+        summary = door.summarise_source(source, "x", num_data)
+        self.adapt_to(summary, num_data)
+        self.start_from(source, summary, start)
         return self
 
     def adapt_to(self, summary: DataSummary, num_data: int | None = None) -> None:
@@ -252,12 +261,12 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         self.stored_centre.assign(summary.mean)
         self.components.centred_locs.assign(locs - self.stored_centre)
 
-    def start_from(self, source: door.Source, start: Any = "k-means++") -> None:
+    def start_from(self, source: door.Source, summary: DataSummary, start: Any = "k-means++") -> None:
         """Returns nothing; starts the components among the rows of `source`, each narrower than all of them."""
         sample = initialize.sample_of(source, self.centre, self.seed)
+        initialize.warn_of_odd_data(sample, summary, self.priors, self.num_components)
         locs = initialize.start_locs(start, sample, self.num_components, self.centre, self.seed)
-        scale = self.data_summary.scale if self.data_summary else np.ones(self.num_features)
-        spread = np.array(scale) * self.num_components ** (-1.0 / self.num_features)
+        spread = np.array(summary.scale) * self.num_components ** (-1.0 / self.num_features)
         self.components.assign(self.components.start_at(locs, spread))
 
     # --- Saving and showing ----------------------------------------------------------------------------------
@@ -305,9 +314,20 @@ def load_model(path: Any) -> GaussianMixtureModel:
     Raises:
         ValueError: the file is not a whole .keras file of a tfgmm model. FileNotFoundError: it is not there.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"`path` must be the path of a .keras file. Received: {path!r}. Pass a string or a Path.")
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"`path` must be a .keras file. Received: {path}, which does not exist. Check it.")
+    if os.path.isdir(path):
+        raise ValueError(
+            f"`path` must be a .keras file. Received: {path}, a folder. Use tfgmm.load_scorer for an exported folder."
+        )
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"`path` must be a whole .keras file. Received: {path}, which is cut short or of another kind. "
+            "Save the model again, or go back to an older copy."
+        )
     try:
         model = keras.saving.load_model(path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

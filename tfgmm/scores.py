@@ -26,6 +26,7 @@ class MixtureScores:
     components: Any
     mixture_weights: Any
     stored_centre: Any
+    stored_num_data: Any
     data_summary: DataSummary | None
     draw_parameters: Any  # (sample_shape, seed, dtype) -> log weights, component parameters
 
@@ -36,8 +37,8 @@ class MixtureScores:
 
     @property
     def column_names(self) -> tuple[str, ...] | None:
-        """Names of the training columns, or None when they had none."""
-        return self.data_summary.column_names if self.data_summary else None
+        """Names of the training columns; None when they had none, or before training."""
+        return self.data_summary.column_names if self.data_summary and int(self.stored_num_data) else None
 
     def plug_in(self) -> density.MixtureDensity:
         """Returns the mixture at the posterior means: E[theta], E[mu], E[tau]."""
@@ -91,11 +92,22 @@ class MixtureScores:
 
         Args:
             x: rows, as in `fit`.
-            steps: the number of batches to score, when `x` is an endless dataset.
+            steps: the number of batches to score, when `x` is a dataset.
             batch_size, verbose: taken so that Keras code runs; rows are scored in chunks of our own, silently.
+
+        Raises:
+            ValueError: `steps` with rows in memory, which have no batches.
         """
         del batch_size, verbose
-        return self.log_prob(x if steps is None else x.take(steps))
+        if steps is not None and not isinstance(x, tf.data.Dataset):
+            raise ValueError(
+                f"`steps` must be left out unless `x` is a dataset. Received: {steps}. Pass x[:n] instead."
+            )
+        return self.log_prob(x if steps is None else x.take(check_count("steps", steps)))
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """Returns `log_prob(x)`, (B,) float32, nats."""
+        return self.log_prob(x)
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Returns `n` rows drawn from the plug-in mixture, (n, D) float64, data units; a new draw without `seed`."""

@@ -37,7 +37,7 @@ class MixtureTrainer(keras.Model):
     """The training half of `GaussianMixtureModel`: everything between `compile` and the logs.
 
     A subclass provides `bound_terms(rows, seed)`, `next_seed()`, `validation_seed`, `adapt_to(summary)`,
-    `start_from(source)`, `num_components`, `num_features`, `column_names`, `running_bound` and the
+    `start_from(source, summary)`, `num_components`, `num_features`, `column_names`, `running_bound` and the
     variables `stored_num_data` and `stored_elbo`.
     """
 
@@ -139,7 +139,8 @@ class MixtureTrainer(keras.Model):
         Logs:
             loss: -elbo / N, nats per row. elbo: log_likelihood - kl, whole data, nats; it goes up.
             log_likelihood: expected log likelihood of the whole data, nats. kl: KL(q || prior), nats.
-            The elbo is an estimate of L_M (mathematics: marginal bound) from the draws of the step.
+            The elbo is an estimate of the marginal bound from the draws of the step. To stop on it, use
+            EarlyStopping("val_loss"), or EarlyStopping("elbo", mode="max"): Keras cannot guess that it rises.
 
         Raises:
             ValueError, TypeError: bad data (see `tfgmm.readers.read_rows`), or N unknown.
@@ -148,14 +149,18 @@ class MixtureTrainer(keras.Model):
         _refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
         self._check_compiled("fit")
         steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
-        source, validation = self._open_training(x, validation_split, validation_data, batch_size)
-        summary = door.summarise_source(source, "x", self.compile_settings.num_data, steps_per_epoch)
+        epochs = check_count("epochs", epochs, least=0)
+        source, validation = self._open_training(x, validation_split, validation_data, batch_size, steps_per_epoch)
+        summary = door.summarise_source(source, "x", self.compile_settings.num_data)
         self._adopt(summary, source)
         batch_size = self._batch_size(batch_size, summary.num_data)
         order = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
         batches = door.training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
         if validation is not None:
-            size = validation_batch_size or batch_size
+            size = batch_size if validation_batch_size is None else validation_batch_size
+            size = check_count("validation_batch_size", size)
+            fix = "Pass validation_steps=..., or remove .repeat()."
+            door.check_ends(validation, "validation_data", validation_steps, fix)
             validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
         self._set_steps_per_execution(batches)
         passed_on = {"epochs": epochs, "verbose": verbose, "initial_epoch": initial_epoch}
@@ -200,6 +205,7 @@ class MixtureTrainer(keras.Model):
                 "Received: a model that was never fitted. Call fit first, or compile(..., num_data=...)."
             )
         source = door.open_source(x, "x", self.num_features, self.column_names)
+        door.check_ends(source, "x", steps, "Pass steps=..., or remove .repeat().")
         if isinstance(source, Rows):
             batch_size = self._batch_size(batch_size, len(source.values))
         batches = door.ordered_batches(source, self.centre, batch_size)
@@ -270,14 +276,22 @@ class MixtureTrainer(keras.Model):
         """Returns the gradients; stops the run, before any variable moves, if they or the loss are not finite."""
         total = loss + tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
         message = f"{LOSS_NOT_FINITE} at step"
-        check = tf.debugging.Assert(tf.math.is_finite(total), [message, tf.convert_to_tensor(self.step)])
+        # Held to the range of float32: a loss of 1e67 is finite in float64 and has diverged all the same.
+        is_finite = tf.math.is_finite(tf.cast(total, tf.float32))
+        check = tf.debugging.Assert(is_finite, [message, tf.convert_to_tensor(self.step)])
         with tf.control_dependencies([] if check is None else [check]):
             return [tf.identity(gradient) for gradient in gradients]
 
     def _open_training(
-        self, x: Any, validation_split: float, validation_data: Any, batch_size: int | None
+        self,
+        x: Any,
+        validation_split: float,
+        validation_data: Any,
+        batch_size: int | None,
+        steps_per_epoch: int | None,
     ) -> tuple[door.Source, door.Source | None]:
-        source = door.open_source(x, "x", self.num_features, self.column_names if self.num_data else None)
+        source = door.open_source(x, "x", self.num_features, self.column_names)
+        door.check_ends(source, "x", steps_per_epoch, "Pass steps_per_epoch=..., or remove .repeat().")
         if isinstance(source, tf.data.Dataset) and (batch_size is not None or validation_split):
             raise ValueError(
                 "`batch_size` and `validation_split` must be left out when `x` is a dataset, which has its own "
@@ -302,7 +316,7 @@ class MixtureTrainer(keras.Model):
         untouched = self.is_untouched
         self.adapt_to(summary, given)
         if untouched:
-            self.start_from(source)
+            self.start_from(source, summary)
 
     def _batch_size(self, batch_size: int | None, num_data: int) -> int:
         if batch_size is None:
@@ -333,10 +347,12 @@ class MixtureTrainer(keras.Model):
         _refuse_labels(y=y)
         self._check_compiled(name)
         source = door.open_source(x, "x", self.num_features, self.column_names)
-        if not self.num_data or not isinstance(source, Rows):
+        if not isinstance(source, Rows):
+            raise ValueError(f"`x` must be rows in memory for `{name}`. Received: a dataset. Use fit or evaluate.")
+        if not self.num_data:
             raise ValueError(
-                f"`{name}` needs rows in memory and a known `num_data`. Received: num_data={self.num_data or None}. "
-                "Call fit first, or compile(..., num_data=...)."
+                f"`num_data`, the size of the whole data, must be known for `{name}`: it scales the KL term. "
+                "Received: None. Call fit first, or compile(..., num_data=...)."
             )
         batch = next(iter(door.ordered_batches(source, self.centre, len(source.values))))
         with plain_errors():
@@ -350,7 +366,13 @@ def _check_optimizer(optimizer: Any) -> Any:
             "`optimizer` must be a Keras optimizer or its name. Received: None. "
             "Pass one, e.g. model.compile(keras.optimizers.Adam(1e-2))."
         )
-    optimizer = keras.optimizers.get(optimizer)
+    try:
+        optimizer = keras.optimizers.get(optimizer)
+    except ValueError as error:
+        raise ValueError(
+            f"`optimizer` must be a Keras optimizer or its name. Received: {optimizer!r}. "
+            "Pass one, e.g. keras.optimizers.Adam(1e-2)."
+        ) from error
     learning_rate = float(np.asarray(optimizer.learning_rate))
     if not (math.isfinite(learning_rate) and learning_rate > 0):
         raise ValueError(f"`learning_rate` must be positive and finite. Received: {learning_rate}. Try 1e-2, or 1e-3.")

@@ -157,8 +157,16 @@ def _write_names(ax: Axes, mesh: QuadMesh, names: tuple[str, str]) -> None:
     ax.set_title("Mixture density")
     ax.set_xlabel(names[0])
     ax.set_ylabel(names[1])
-    label = f"density, per {_unit(names[0])} × {_unit(names[1])}"
+    label = f"density, per {_area_unit(*map(_unit, names))}"
     ax.figure.colorbar(mesh, ax=ax, label=label if len(label) <= 40 else label.replace(" × ", "\n× "))
+
+
+def _area_unit(x_unit: str, y_unit: str) -> str:
+    """Returns the product of two units in words; the square of one where both are the same."""
+    if x_unit != y_unit:
+        return f"{x_unit} × {y_unit}"
+    # "per m/s²" would say something else: only a single word goes without brackets.
+    return f"{x_unit}²" if x_unit.replace("°", "").isalpha() else f"({x_unit})²"
 
 
 def _unit(name: str) -> str:

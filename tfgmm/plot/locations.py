@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,8 @@ from tfgmm.plot.frames import (
 
 # The 95 % quantile of chi-square with 2 degrees of freedom is -2 log(1 - 0.95): the squared radius, in sds.
 _RADIUS = float(np.sqrt(-2 * np.log(0.05)))
-_PANEL_HEIGHT = 1.9  # inches
+_PANEL_HEIGHT = 2.1  # inches
+_PANEL_LETTERS = 20  # of a name, side by side along a panel
 
 
 def means(
@@ -71,6 +73,7 @@ def means(
     _draw_map(ax, checked_locs, checked_scales, names)
     for k, panel in enumerate(panels):
         _draw_panel(panel, k, checked_locs, checked_scales)
+    _name_panels(panels, ax.get_xlabel(), ax.get_ylabel())
     return ax
 
 
@@ -101,7 +104,7 @@ def _draw_mean(ax: Axes, loc: NDArray[np.float64], scale: NDArray[np.float64], c
 
 def _new_map_and_panels(num_components: int) -> tuple[Axes, list[Axes]]:
     """Returns the Axes of one new figure: the map, and below it one panel for each of the K components."""
-    num_columns = max(min(num_components, 3), int(np.ceil(num_components**0.5)))
+    num_columns = _num_columns(num_components)
     num_lines = -(-num_components // num_columns)
     width, height = FIGURE_SIZE
     size = (max(width, 1.7 * num_columns), height + _PANEL_HEIGHT * num_lines)
@@ -124,3 +127,18 @@ def _draw_panel(ax: Axes, k: int, locs: NDArray[np.float64], scales: NDArray[np.
         axis.set_major_locator(MaxNLocator(3))
     ax.ticklabel_format(useOffset=False)
     ax.tick_params(labelsize="x-small")
+
+
+def _name_panels(panels: list[Axes], x_name: str, y_name: str) -> None:
+    """Writes the names of the columns below the panels that have none below them, and left of those on the left."""
+    num_columns = _num_columns(len(panels))
+    for k, panel in enumerate(panels):
+        if k + num_columns >= len(panels):
+            panel.set_xlabel(textwrap.fill(x_name, _PANEL_LETTERS), fontsize="x-small")
+        if k % num_columns == 0:
+            panel.set_ylabel(textwrap.fill(y_name, _PANEL_LETTERS), fontsize="x-small")
+
+
+def _num_columns(num_components: int) -> int:
+    """Returns how many of the K panels stand side by side."""
+    return max(min(num_components, 3), int(np.ceil(num_components**0.5)))
