@@ -68,6 +68,7 @@ def test_saved_model_marks_rows_that_are_not_finite_and_leaves_their_neighbours(
     np.testing.assert_allclose(found["log_prob"][good], exported.model.log_prob(rows[good]), rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:the priors do not suit the data")
 def test_rows_at_an_offset_of_1e8_score_as_float64_says(tmp_path: pathlib.Path) -> None:
     rows = np.random.default_rng(1).normal(1e8, 40.0, size=(200, D))
     model = fitted(rows, epochs=2)
@@ -125,6 +126,7 @@ def test_card_holds_size_and_checksum_of_every_other_file_and_was_written_last(e
     assert max(file.stat().st_mtime_ns for file in others) <= card_file.stat().st_mtime_ns
 
 
+@pytest.mark.usefixtures("exported")  # what TensorFlow says once, at its first use, is said before
 def test_export_of_16_columns_and_32_components_is_small_and_says_nothing(
     tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,6 +95,21 @@ def test_density_names_and_number_of_points_matter():
     assert mesh_of(ax).colorbar.ax.get_ylabel() == "density, per m × unit of b"
 
 
+@pytest.mark.parametrize(
+    "names, unit",
+    [
+        (("a (minutes)", "b (minutes)"), "minutes²"),
+        (("a (°C)", "b (°C)"), "°C²"),
+        (("a (m/s)", "b (m/s)"), "(m/s)²"),
+        (("a (m)", "b (s)"), "m × s"),
+        (("a", "b"), "unit of a × unit of b"),
+    ],
+)
+def test_density_is_per_square_of_a_unit_that_both_columns_have(names, unit):
+    ax = plot.density(NORMAL.logpdf, limits=LIMITS, num_points=5, column_names=names)
+    assert mesh_of(ax).colorbar.ax.get_ylabel() == f"density, per {unit}"
+
+
 def test_density_survives_a_frame_without_any_probability():
     ax = plot.density(lambda x: np.full(len(x), -np.inf), limits=((0, 1), (0, 1)), num_points=5)
     assert mesh_of(ax).get_array().max() == 0 and contour_levels(ax) == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Ellipse
-from pictures import LIMITS, NORMAL, contour_levels, rows_of, small_print
+from pictures import LIMITS, NORMAL, assert_nothing_is_cut_off, contour_levels, rows_of, small_print
 from scipy.stats import chi2
 
 from tfgmm import plot
@@ -40,6 +40,19 @@ def test_means_alone_come_with_one_magnified_panel_per_component_at_one_scale():
         box = panel.patches[0].get_extents().transformed(panel.transAxes.inverted())
         assert box.x0 >= 0 and box.x1 <= 1 and box.y0 >= 0 and box.y1 <= 1
     assert widths[0] < np.ptp(ax.get_xlim())
+
+
+@pytest.mark.parametrize("num_components, below, left", [(1, [0], [0]), (2, [0, 1], [0]), (4, [1, 2, 3], [0, 3])])
+def test_magnified_panels_are_named_at_the_outer_edges(num_components, below, left):
+    locs = np.random.default_rng(0).normal(size=(num_components, 2))
+    names = ("eruptions (minutes)", "waiting until the next eruption (minutes)")
+    ax = plot.means(locs, np.full_like(locs, 0.1), column_names=names)
+    panels = ax.figure.axes[1:]
+    x_names = [panel.get_xlabel().replace("\n", " ") for panel in panels]
+    y_names = [panel.get_ylabel().replace("\n", " ") for panel in panels]
+    assert x_names == [names[0] if k in below else "" for k in range(num_components)]
+    assert y_names == [names[1] if k in left else "" for k in range(num_components)]
+    assert_nothing_is_cut_off(ax.figure)
 
 
 def test_means_on_a_density_keep_its_frame_its_names_and_what_it_says():
