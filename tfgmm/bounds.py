@@ -31,6 +31,20 @@ def marginal_log_likelihoods(components: Any, rows: Tensor, log_weights: Tensor,
     return tf.reduce_mean(log_likelihoods, axis=0) if log_likelihoods.shape.rank == 2 else log_likelihoods
 
 
+def local_step(weights: Any, components: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns logsumexp_k rho_ik, (B,), and responsibilities softmax_k rho_ik, (B, K), float32.
+
+    rho_ik = E[log theta_k] + E[log Normal(row_i | component k)]. The likelihood part of the augmented bound:
+    L_A = sum over rows of the first - KL(q || prior); L_A <= L_M <= log evidence (Bishop 2006, 10.46 to 10.49).
+
+    Args:
+        weights, components: with their variables; rows (B, D) float32, measured from the centre.
+    """
+    log_weights = tf.cast(weights.expected_log(weights.posterior()), tf.float32)
+    rho = log_weights + components.expected_log_density(rows, components.posterior())
+    return tf.reduce_logsumexp(rho, axis=-1), tf.nn.softmax(rho, axis=-1)
+
+
 def kl_to_prior(weights: Any, components: Any, centre: Tensor) -> Tensor:
     """Returns KL(q || prior) over weights, locations and precisions, nats, scalar float64."""
     return weights.kl(weights.posterior()) + components.kl(components.posterior(), centre)

@@ -196,7 +196,7 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         log_likelihoods = bounds.marginal_log_likelihoods(
             self.components, rows, tf.cast(log_weights, tf.float32), draws
         )
-        return log_likelihoods, self._kl()
+        return log_likelihoods, self.kl()
 
     def draw_parameters(self, sample_shape: Tensor, seed: Tensor, dtype: tf.DType) -> tuple[Tensor, Any]:
         """Returns log weights, sample_shape + (K,), and component parameters drawn from q."""
@@ -213,9 +213,10 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         log_weights = tf.cast(self.mixture_weights.log_mean(self.mixture_weights.posterior()), tf.float32)
         point = self.components.point(self.components.means(self.components.posterior()))
         log_joint = bounds.log_joint(self.components, rows, log_weights, point)
-        return tf.reduce_logsumexp(log_joint, axis=-1), self._kl()
+        return tf.reduce_logsumexp(log_joint, axis=-1), self.kl()
 
-    def _kl(self) -> Tensor:
+    def kl(self) -> Tensor:
+        """Returns KL(q || prior) in nats, scalar float64."""
         return bounds.kl_to_prior(self.mixture_weights, self.components, tf.convert_to_tensor(self.stored_centre))
 
     def next_seed(self) -> Tensor:

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgmm import bounds
 from tfgmm import data as door
 from tfgmm.checks import check_count
 from tfgmm.keras3 import keras
+from tfgmm.natural_gradient import ExactSweeps
 from tfgmm.readers import Rows
 from tfgmm.steps import LOSS_NOT_FINITE, StoreBound, compiled, plain_errors, with_first
 from tfgmm.summary import DataSummary
@@ -36,9 +38,9 @@ class CompileSettings(NamedTuple):
 class MixtureTrainer(keras.Model):
     """The training half of `GaussianMixtureModel`: everything between `compile` and the logs.
 
-    A subclass provides `bound_terms(rows, seed)`, `next_seed()`, `validation_seed`, `adapt_to(summary)`,
-    `start_from(source, summary)`, `num_components`, `num_features`, `column_names`, `running_bound` and the
-    variables `stored_num_data` and `stored_elbo`.
+    A subclass provides `bound_terms(rows, seed)`, `kl()`, `next_seed()`, `validation_seed`, `adapt_to(summary)`,
+    `start_from(source, summary)`, `mixture_weights`, `components`, `num_components`, `num_features`,
+    `column_names`, `running_bound` and the variables `stored_num_data` and `stored_elbo`.
     """
 
     # Keras's own attributes, which it leaves untyped
@@ -57,23 +59,24 @@ class MixtureTrainer(keras.Model):
         """Returns nothing; chooses how `fit` will train.
 
         Args:
-            optimizer: a Keras optimizer, or its name; it follows gradients of the marginal bound L_M through
-                draws from q. With more than about 5,000 rows per component the gradient's noise is large
-                beside its signal: expect slow last digits.
+            optimizer: None, the default, trains in closed form: each epoch is one exact sweep of natural-gradient
+                steps on the augmented bound, which never falls; no learning rate, no noise. A Keras optimizer, or
+                its name, follows gradients of the marginal bound L_M through draws from q: a tighter bound, but
+                with more than about 5,000 rows per component the gradient's noise is large beside its signal.
             num_data: N, the rows in the whole data set, which scales the KL term. Arrays, frames, files and
                 datasets of known length are counted; a stream of unknown length needs it here.
             steps_per_execution: training steps per call of the compiled function; "auto" chooses by batch size.
             run_eagerly: run the step as plain Python, for debugging.
 
         Raises:
-            ValueError: no optimizer, a learning rate that is not positive, `num_data` below 1.
+            ValueError: an unknown optimizer, a learning rate that is not positive, `num_data` below 1.
 
         Example:
 
         >>> model = tfgmm.GaussianMixtureModel(3, 2)
         >>> model.compile(keras.optimizers.Adam(1e-3))
         """
-        optimizer = _check_optimizer(optimizer)
+        optimizer = None if optimizer is None else _check_optimizer(optimizer)
         if steps_per_execution != "auto":
             steps_per_execution = check_count("steps_per_execution", steps_per_execution)
         if num_data is not None:
@@ -84,8 +87,10 @@ class MixtureTrainer(keras.Model):
             steps_per_execution=1 if steps_per_execution == "auto" else steps_per_execution,
             jit_compile=False,  # XLA has no kernel for Gamma draws
         )
-        # Building the slots now keeps the training step at one trace.
-        optimizer.build(self.trainable_variables)
+        if optimizer is None:
+            self.sweeps = ExactSweeps(self.mixture_weights, self.components)
+        else:  # building the slots now keeps the training step at one trace
+            optimizer.build(self.trainable_variables)
         if num_data is not None:
             self.stored_num_data.assign(num_data)
         self.compile_settings = CompileSettings(num_data, steps_per_execution, run_eagerly)
@@ -94,11 +99,13 @@ class MixtureTrainer(keras.Model):
         """Returns what `compile` was given, as saved in a .keras file."""
         if not self.compiled:
             return {}
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer), **self.compile_settings._asdict()}
+        optimizer = None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
+        return {"optimizer": optimizer, **self.compile_settings._asdict()}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Returns nothing; compiles as `get_compile_config` says."""
-        self.compile(**{**config, "optimizer": keras.saving.deserialize_keras_object(config["optimizer"])})
+        optimizer = config["optimizer"] and keras.saving.deserialize_keras_object(config["optimizer"])
+        self.compile(**{**config, "optimizer": optimizer})
 
     def fit(
         self,
@@ -139,8 +146,10 @@ class MixtureTrainer(keras.Model):
         Logs:
             loss: -elbo / N, nats per row. elbo: log_likelihood - kl, whole data, nats; it goes up.
             log_likelihood: expected log likelihood of the whole data, nats. kl: KL(q || prior), nats.
-            The elbo is an estimate of the marginal bound from the draws of the step. To stop on it, use
-            EarlyStopping("val_loss"), or EarlyStopping("elbo", mode="max"): Keras cannot guess that it rises.
+            With an optimizer the elbo is an estimate of the marginal bound from the draws of each step; in closed
+            form it is the augmented bound, exact, of the posterior that the epoch began with (`evaluate` gives that
+            of the last one). To stop on it, use EarlyStopping("val_loss"), or EarlyStopping("elbo", mode="max"):
+            Keras cannot guess that it rises.
 
         Raises:
             ValueError, TypeError: bad data (see `tfgmm.readers.read_rows`), or N unknown.
@@ -163,6 +172,8 @@ class MixtureTrainer(keras.Model):
             door.check_ends(validation, "validation_data", validation_steps, fix)
             validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
         self._set_steps_per_execution(batches)
+        if self.optimizer is None:
+            self.sweeps.begin(self._sweep_length(batches))
         passed_on = {"epochs": epochs, "verbose": verbose, "initial_epoch": initial_epoch}
         passed_on |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
         with plain_errors():
@@ -244,8 +255,11 @@ class MixtureTrainer(keras.Model):
         return self.train_function
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
-        """Returns the running logs after one optimizer step on centred rows (B, D)."""
+        """Returns the running logs after one step on centred rows (B, D): of the optimizer, or of a sweep."""
         rows = keras.utils.unpack_x_y_sample_weight(data)[0]
+        if self.optimizer is None:
+            kl = self.kl()  # of the q that the whole sweep looks from
+            return self._track(self.sweeps.step(rows, tf.convert_to_tensor(self.stored_centre)), kl)
         variables = self.trainable_variables
         with tf.GradientTape() as tape:
             with tf.control_dependencies([rows]):  # a batch that never comes must not use up a step
@@ -261,6 +275,9 @@ class MixtureTrainer(keras.Model):
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """Returns the running logs of centred rows (B, D); draws from a fixed seed, so that epochs compare."""
         rows = keras.utils.unpack_x_y_sample_weight(data)[0]
+        if self.optimizer is None:
+            log_likelihoods, _ = bounds.local_step(self.mixture_weights, self.components, rows)
+            return self._track(log_likelihoods, self.kl())
         return self._track(*self.bound_terms(rows, self.validation_seed))
 
     @property
@@ -323,6 +340,15 @@ class MixtureTrainer(keras.Model):
             return door.default_batch_size(num_data, self.num_components, self.num_features)
         return check_count("batch_size", batch_size)
 
+    def _sweep_length(self, batches: door.Batches) -> int:
+        if batches.num_batches is None:
+            raise ValueError(
+                "`x` must be data of known length for closed-form training, which moves after each full sweep. "
+                "Received: a dataset of unknown length. Apply tf.data.experimental.assert_cardinality(num_batches), "
+                "pass steps_per_epoch=..., or compile with a Keras optimizer."
+            )
+        return batches.num_batches
+
     def _set_steps_per_execution(self, batches: door.Batches) -> None:
         """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""
         steps, given = batches.num_batches, self.compile_settings.steps_per_execution
@@ -361,11 +387,6 @@ class MixtureTrainer(keras.Model):
 
 
 def _check_optimizer(optimizer: Any) -> Any:
-    if optimizer is None:
-        raise ValueError(
-            "`optimizer` must be a Keras optimizer or its name. Received: None. "
-            "Pass one, e.g. model.compile(keras.optimizers.Adam(1e-2))."
-        )
     try:
         optimizer = keras.optimizers.get(optimizer)
     except ValueError as error:

@@ -56,6 +56,14 @@ class DirichletWeights:
         """Returns log E[theta], (K,) float64."""
         return tf.math.log(posterior.counts) - tf.math.log(tf.reduce_sum(posterior.counts))
 
+    def expected_log(self, posterior: DirichletPosterior) -> Tensor:
+        """Returns E[log theta] = digamma(counts) - digamma(sum of counts), (K,) float64."""
+        return tf.math.digamma(posterior.counts) - tf.math.digamma(tf.reduce_sum(posterior.counts))
+
+    def update(self, counts: Tensor) -> DirichletPosterior:
+        """Returns the q that maximises the augmented bound: the prior plus the expected counts (K,) of the rows."""
+        return DirichletPosterior(self.prior_counts + counts)
+
     def gamma_shapes(self, posterior: DirichletPosterior) -> Tensor:
         """Returns the shapes of the Gamma variables that `log_draws` needs, (K,) float64."""
         return posterior.counts
@@ -73,8 +81,7 @@ class DirichletWeights:
         total, prior_total = tf.reduce_sum(counts), tf.reduce_sum(prior)
         log_normalisers = tf.math.lgamma(total) - tf.math.lgamma(prior_total)
         log_normalisers += tf.reduce_sum(tf.math.lgamma(prior) - tf.math.lgamma(counts))
-        expected_log = tf.math.digamma(counts) - tf.math.digamma(total)
-        return log_normalisers + tf.reduce_sum((counts - prior) * expected_log)
+        return log_normalisers + tf.reduce_sum((counts - prior) * self.expected_log(posterior))
 
 
 WEIGHTS: dict[str, type[DirichletWeights]] = {DirichletWeights.name: DirichletWeights}
