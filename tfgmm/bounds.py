@@ -45,6 +45,13 @@ def local_step(weights: Any, components: Any, rows: Tensor) -> tuple[Tensor, Ten
     return tf.reduce_logsumexp(rho, axis=-1), tf.nn.softmax(rho, axis=-1)
 
 
-def kl_to_prior(weights: Any, components: Any, centre: Tensor) -> Tensor:
-    """Returns KL(q || prior) over weights, locations and precisions, nats, scalar float64."""
-    return weights.kl(weights.posterior()) + components.kl(components.posterior(), centre)
+def kl_to_prior(weights: Any, components: Any, centre: Tensor, posteriors: tuple[Any, Any] | None = None) -> Tensor:
+    """Returns KL(q || prior) over weights, locations and precisions, nats, scalar float64.
+
+    Args:
+        weights, components: with their variables and priors.
+        centre: (D,) float64, data units.
+        posteriors: q of the weights and of the components, where the caller has them at hand.
+    """
+    of_weights, of_components = posteriors or (weights.posterior(), components.posterior())
+    return weights.kl(of_weights) + components.kl(of_components, centre)

@@ -17,6 +17,9 @@ Tensor = Any  # TensorFlow ships no usable static types
 # Above this shape the Wilson-Hilferty gradient (off by 2.4e-5 here, less above) replaces TensorFlow's.
 _LARGE_SHAPE = 1e3
 
+# The streams of random numbers that one seed gives, see `stream`.
+GAMMA, UNIFORM, NORMAL = range(3)
+
 
 def log_gamma_draws(
     shapes: Sequence[Tensor], sample_shape: Tensor, seed: Tensor, dtype: tf.DType = tf.float32
@@ -45,31 +48,47 @@ def log_gamma_draws(
     flat = tf.concat([tf.reshape(tf.cast(shape, dtype), [-1]) for shape in shapes], axis=0)
     sample_shape = tf.cast(sample_shape, tf.int32)  # an empty list would be float32
     num_draws = tf.reduce_prod(sample_shape)
-    gamma_seed, uniform_seed = tf.unstack(tf.random.split(seed, 2))
     full_shape = tf.stack([num_draws, tf.size(flat)])
-    gammas = tf.random.stateless_gamma(full_shape, gamma_seed, alpha=tf.stop_gradient(flat) + 1.0, dtype=dtype)
-    uniforms = tf.random.stateless_uniform(full_shape, uniform_seed, dtype=dtype)
-    # uniforms may be 0 but never 1, so log1p(-U) is finite where log(U) is not.
-    drawn = _log_with_gradient(flat + 1.0, gammas) + tf.math.log1p(-uniforms) / flat
+    augmented = tf.stop_gradient(flat) + 1.0
+    gammas = tf.random.stateless_gamma(full_shape, stream(seed, GAMMA), alpha=augmented, dtype=dtype)
+    uniforms = tf.random.stateless_uniform(full_shape, stream(seed, UNIFORM), dtype=dtype)
+    drawn = _log_draws(flat, gammas, uniforms)
     pieces = tf.split(drawn, [shape.shape.num_elements() for shape in shapes], axis=1)
     return [
         tf.reshape(piece, tf.concat([sample_shape, tf.shape(shape)], axis=0)) for piece, shape in zip(pieces, shapes)
     ]
 
 
-@tf.custom_gradient
-def _log_with_gradient(shapes: Tensor, draws: Tensor) -> Any:
-    """Returns log(draws), (M, n), with d log(draw) / d shape at a fixed quantile as its gradient in shapes (n,)."""
+def stream(seed: Tensor, index: int) -> Tensor:
+    """Returns the seed of one of several independent streams of random numbers, (2,) int64.
 
-    def gradient(upstream: Tensor) -> tuple[Tensor, None]:
-        large = shapes >= _LARGE_SHAPE
+    An addition where `tf.random.split` would draw: with steps of a millisecond it shows.
+
+    Args:
+        seed: (2,) int; its second entry, the step, below 2**40.
+        index: GAMMA, UNIFORM or NORMAL.
+    """
+    return tf.cast(seed, tf.int64) + tf.constant([0, (index + 1) << 40], tf.int64)
+
+
+@tf.custom_gradient
+def _log_draws(shapes: Tensor, gammas: Tensor, uniforms: Tensor) -> Any:
+    """Returns log draws (M, n), with d log(draw) / d shape at fixed quantiles as their gradient in shapes (n,)."""
+    # uniforms may be 0 but never 1, so log1p(-U) is finite where log(U) is not
+    carried_down = tf.math.log1p(-uniforms) / shapes
+
+    def gradient(upstream: Tensor) -> tuple[Tensor, None, None]:
+        augmented = shapes + 1.0
+        large = augmented >= _LARGE_SHAPE
         # Few rows make all shapes small, many rows make most of them large: pay for both only when both are there.
         slopes = tf.cond(
-            tf.reduce_any(large), lambda: _mixed_gradient(large, shapes, draws), lambda: _gradient(shapes, draws)
+            tf.reduce_any(large),
+            lambda: _mixed_gradient(large, augmented, gammas),
+            lambda: _gradient(augmented, gammas),
         )
-        return tf.reduce_sum(upstream * slopes, axis=0), None
+        return tf.reduce_sum(upstream * (slopes - carried_down / shapes), axis=0), None, None
 
-    return tf.math.log(draws), gradient
+    return tf.math.log(gammas) + carried_down, gradient
 
 
 def _gradient(shapes: Tensor, draws: Tensor) -> Tensor:

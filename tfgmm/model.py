@@ -192,21 +192,28 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         per_row = self.num_draws is None
         sample_shape = tf.shape(rows)[:1] if per_row else [self.num_draws, 1]
         # Draws shared by the batch are few: let them be exact.
-        log_weights, draws = self.draw_parameters(sample_shape, seed, tf.float32 if per_row else tf.float64)
+        posteriors = self.posteriors()  # once for both terms: small operations are what a short step consists of
+        dtype = tf.float32 if per_row else tf.float64
+        log_weights, draws = self.draw_parameters(sample_shape, seed, dtype, posteriors)
         log_likelihoods = bounds.marginal_log_likelihoods(
             self.components, rows, tf.cast(log_weights, tf.float32), draws
         )
-        return log_likelihoods, self.kl()
+        return log_likelihoods, self.kl(posteriors)
 
-    def draw_parameters(self, sample_shape: Tensor, seed: Tensor, dtype: tf.DType) -> tuple[Tensor, Any]:
+    def posteriors(self) -> tuple[Any, Any]:
+        """Returns q of the weights and q of the components, as they stand."""
+        return self.mixture_weights.posterior(), self.components.posterior()
+
+    def draw_parameters(
+        self, sample_shape: Tensor, seed: Tensor, dtype: tf.DType, posteriors: tuple[Any, Any] | None = None
+    ) -> tuple[Tensor, Any]:
         """Returns log weights, sample_shape + (K,), and component parameters drawn from q."""
-        gamma_seed, loc_seed = tf.unstack(tf.random.split(seed, 2))
-        weights, components = self.mixture_weights.posterior(), self.components.posterior()
+        weights, components = posteriors or self.posteriors()
         shapes = [self.mixture_weights.gamma_shapes(weights), self.components.gamma_shapes(components)]
-        for_weights, for_components = log_gamma_draws(shapes, sample_shape, gamma_seed, dtype)
+        for_weights, for_components = log_gamma_draws(shapes, sample_shape, seed, dtype)
         return (
             self.mixture_weights.log_draws(for_weights),
-            self.components.draws(components, for_components, loc_seed),
+            self.components.draws(components, for_components, seed),
         )
 
     def _terms_at_means(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -215,9 +222,10 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         log_joint = bounds.log_joint(self.components, rows, log_weights, point)
         return tf.reduce_logsumexp(log_joint, axis=-1), self.kl()
 
-    def kl(self) -> Tensor:
+    def kl(self, posteriors: tuple[Any, Any] | None = None) -> Tensor:
         """Returns KL(q || prior) in nats, scalar float64."""
-        return bounds.kl_to_prior(self.mixture_weights, self.components, tf.convert_to_tensor(self.stored_centre))
+        centre = tf.convert_to_tensor(self.stored_centre)
+        return bounds.kl_to_prior(self.mixture_weights, self.components, centre, posteriors)
 
     def next_seed(self) -> Tensor:
         """Returns (seed, step), (2,) int64, and moves the step on: draws are a pure function of the two."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.log_gamma import NORMAL, stream
 from tfgmm.positive import SHAPE_RANGE, positive
 from tfgmm.priors import Priors
 
@@ -158,7 +159,7 @@ class DiagComponents:
             seed: (2,) int, for the locations.
         """
         dtype = log_gammas.dtype
-        noise = tf.random.stateless_normal(tf.shape(log_gammas), seed, dtype=dtype)
+        noise = tf.random.stateless_normal(tf.shape(log_gammas), stream(seed, NORMAL), dtype=dtype)
         base, rest = _high_and_low(posterior.locs)
         offset = rest + tf.cast(tf.cast(posterior.scales, dtype) * noise, tf.float32)
         log_precisions = log_gammas - tf.cast(tf.math.log(posterior.beta), dtype)
