@@ -12,7 +12,7 @@ import pytest
 import tfgmm
 
 ROOT = pathlib.Path(__file__).parent.parent
-SHIPPED = ROOT / "saved_models" / "old_faithful_2"
+SHIPPED = ROOT / "saved_models" / "old_faithful"
 
 
 def test_shipped_model_scores_the_rows_it_was_fitted_on():
