@@ -208,3 +208,47 @@ def test_an_optimizer_afterwards_goes_on_from_there():
     model.compile(keras.optimizers.Adam(1e-3))
     model.fit(rows, epochs=5, verbose=0)
     assert 0 < np.abs(model.locs - before).max() < 0.05
+
+
+def test_a_sweep_over_a_part_stands_for_the_whole():
+    rows = clusters()
+    model = tfgmm.GaussianMixtureModel(3, 3, seed=0)
+    model.compile()
+    model.fit(rows, batch_size=100, steps_per_epoch=2, epochs=5, verbose=0)  # 200 of 600 rows a sweep
+    assert float(tf.reduce_sum(model.counts)) == pytest.approx(600 + 3 * 2.0)
+
+
+def test_num_data_given_to_compile_is_what_the_rows_stand_for():
+    model = tfgmm.GaussianMixtureModel(3, 3, seed=0)
+    model.compile(num_data=6000)
+    with pytest.warns(UserWarning, match="num_data=6000"):
+        model.fit(clusters(), epochs=3, verbose=0)
+    assert float(tf.reduce_sum(model.counts)) == pytest.approx(6000 + 3 * 2.0)
+
+
+@pytest.mark.parametrize(
+    "callback", [keras.callbacks.ReduceLROnPlateau(), keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)]
+)
+def test_callbacks_that_want_a_learning_rate_are_refused(callback):
+    model = tfgmm.GaussianMixtureModel(3, 3, seed=0)
+    model.compile()
+    with pytest.raises(ValueError, match="learning rate.*has none"):
+        model.fit(clusters(), callbacks=[callback], verbose=0)
+
+
+def test_train_on_batch_needs_an_optimizer():
+    model = tfgmm.GaussianMixtureModel(3, 3, seed=0)
+    model.compile(num_data=600)
+    with pytest.raises(ValueError, match="`train_on_batch` needs an optimizer"):
+        model.train_on_batch(clusters()[:10])
+    assert np.isfinite(model.test_on_batch(clusters()[:10])).all()
+
+
+def test_closed_form_runs_eagerly_too():
+    fitted = []
+    for run_eagerly in (False, True):
+        model = tfgmm.GaussianMixtureModel(3, 3, seed=0)
+        model.compile(run_eagerly=run_eagerly)
+        model.fit(clusters(), epochs=3, verbose=0)
+        fitted.append(model.locs.numpy())
+    np.testing.assert_allclose(fitted[1], fitted[0], atol=1e-6)

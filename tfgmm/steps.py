@@ -60,6 +60,22 @@ class StoreBound(keras.callbacks.Callback):
         self.model.stored_elbo.assign(logs["elbo"])
 
 
+def refuse_learning_rates(callbacks: Any) -> None:
+    """Returns nothing when no callback wants a learning rate, which closed-form training has not.
+
+    Raises:
+        ValueError: one does.
+    """
+    kinds = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+    given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
+    for callback in given:
+        if isinstance(callback, kinds):
+            raise ValueError(
+                f"`callbacks` must not change a learning rate: closed-form training has none. "
+                f"Received: {type(callback).__name__}. Leave it out, or compile with an optimizer."
+            )
+
+
 def with_first(callback: Any, callbacks: Any) -> Any:
     """Returns Keras's `callbacks` argument, of any kind it may have, with `callback` before the others."""
     if isinstance(callbacks, keras.callbacks.CallbackList):

@@ -15,7 +15,7 @@ from tfgmm.checks import check_count
 from tfgmm.keras3 import keras
 from tfgmm.natural_gradient import ExactSweeps
 from tfgmm.readers import Rows
-from tfgmm.steps import LOSS_NOT_FINITE, StoreBound, compiled, plain_errors, with_first
+from tfgmm.steps import LOSS_NOT_FINITE, StoreBound, compiled, plain_errors, refuse_learning_rates, with_first
 from tfgmm.summary import DataSummary
 
 Tensor = Any
@@ -173,6 +173,7 @@ class MixtureTrainer(keras.Model):
             validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
         self._set_steps_per_execution(batches)
         if self.optimizer is None:
+            refuse_learning_rates(callbacks)
             self.sweeps.begin(self._sweep_length(batches))
         passed_on = {"epochs": epochs, "verbose": verbose, "initial_epoch": initial_epoch}
         passed_on |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
@@ -229,6 +230,11 @@ class MixtureTrainer(keras.Model):
 
         N is what an earlier `fit` saw, or `compile(..., num_data=...)`.
         """
+        if self.compiled and self.optimizer is None:
+            raise ValueError(
+                "`train_on_batch` needs an optimizer: closed-form training moves after a sweep over all rows. "
+                "Received: a model compiled without one. Use fit, or compile(keras.optimizers.Adam(1e-2))."
+            )
         return self._on_batch(super().train_on_batch, "train_on_batch", x, y, return_dict)
 
     def test_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
@@ -259,7 +265,8 @@ class MixtureTrainer(keras.Model):
         rows = keras.utils.unpack_x_y_sample_weight(data)[0]
         if self.optimizer is None:
             kl = self.kl()  # of the q that the whole sweep looks from
-            return self._track(self.sweeps.step(rows, tf.convert_to_tensor(self.stored_centre)), kl)
+            centre, num_data = (tf.convert_to_tensor(value) for value in (self.stored_centre, self.stored_num_data))
+            return self._track(self.sweeps.step(rows, centre, num_data), kl)
         variables = self.trainable_variables
         with tf.GradientTape() as tape:
             with tf.control_dependencies([rows]):  # a batch that never comes must not use up a step
