@@ -91,11 +91,6 @@ def test_a_learning_rate_that_is_not_positive_is_refused(learning_rate):
     assert_says(refusal(compiled, keras.optimizers.Adam(learning_rate)), "learning_rate", str(learning_rate))
 
 
-def test_no_optimizer_is_refused():
-    for call in (lambda: GaussianMixtureModel(2, 2).compile(None), GaussianMixtureModel(2, 2).compile):
-        assert_says(refusal(call), "`optimizer`", "None", "Adam")
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_training_or_evaluating_before_compile_is_refused(method):
     assert_says(refusal(getattr(GaussianMixtureModel(2, 2), method), ROWS), f"`{method}`", "compile")
