@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfgmm.data import NOT_FINITE
@@ -15,6 +17,14 @@ from tfgmm.keras3 import keras
 Tensor = Any
 
 LOSS_NOT_FINITE = "the loss or its gradient is not finite"
+
+
+class CompileSettings(NamedTuple):
+    """What `compile` was given beside the optimizer; saved with the model."""
+
+    num_data: int | None
+    steps_per_execution: int | str
+    run_eagerly: bool
 
 
 class RunningBound(keras.metrics.Metric):
@@ -103,3 +113,36 @@ def plain_errors() -> Iterator[None]:
                 "Lower the learning rate, or look for columns of very different size."
             ) from None
         raise
+
+
+def check_optimizer(optimizer: Any) -> Any:
+    """Returns the Keras optimizer that `optimizer` is or names, with a learning rate that can be.
+
+    Raises:
+        ValueError: an unknown optimizer, or a learning rate that is not positive and finite.
+    """
+    try:
+        optimizer = keras.optimizers.get(optimizer)
+    except ValueError as error:
+        raise ValueError(
+            f"`optimizer` must be a Keras optimizer or its name. Received: {optimizer!r}. "
+            "Pass one, e.g. keras.optimizers.Adam(1e-2)."
+        ) from error
+    learning_rate = float(np.asarray(optimizer.learning_rate))
+    if not (math.isfinite(learning_rate) and learning_rate > 0):
+        raise ValueError(f"`learning_rate` must be positive and finite. Received: {learning_rate}. Try 1e-2, or 1e-3.")
+    return optimizer
+
+
+def refuse_labels(**arguments: Any) -> None:
+    """Returns nothing when all arguments are None.
+
+    Raises:
+        TypeError: one is not; a mixture has no labels or weights.
+    """
+    for name, value in arguments.items():
+        if value is not None:
+            raise TypeError(
+                f"`{name}` must be left out: a mixture is fitted to rows alone. "
+                f"Received: {type(value).__name__}. Rows with weights are not supported yet."
+            )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfgmm import bounds
@@ -15,7 +13,17 @@ from tfgmm.checks import check_count
 from tfgmm.keras3 import keras
 from tfgmm.natural_gradient import ExactSweeps
 from tfgmm.readers import Rows
-from tfgmm.steps import LOSS_NOT_FINITE, StoreBound, compiled, plain_errors, refuse_learning_rates, with_first
+from tfgmm.steps import (
+    LOSS_NOT_FINITE,
+    CompileSettings,
+    StoreBound,
+    check_optimizer,
+    compiled,
+    plain_errors,
+    refuse_labels,
+    refuse_learning_rates,
+    with_first,
+)
 from tfgmm.summary import DataSummary
 
 Tensor = Any
@@ -25,14 +33,6 @@ LOGS = ("loss", "elbo", "log_likelihood", "kl")
 # Rows that one call of the compiled training function should see: fewer and Python's share of the time shows,
 # more and callbacks and the progress bar stand still.
 _ROWS_PER_EXECUTION = 65_536
-
-
-class CompileSettings(NamedTuple):
-    """What `compile` was given beside the optimizer; saved with the model."""
-
-    num_data: int | None
-    steps_per_execution: int | str
-    run_eagerly: bool
 
 
 class MixtureTrainer(keras.Model):
@@ -76,7 +76,7 @@ class MixtureTrainer(keras.Model):
         >>> model = tfgmm.GaussianMixtureModel(3, 2)
         >>> model.compile(keras.optimizers.Adam(1e-3))
         """
-        optimizer = None if optimizer is None else _check_optimizer(optimizer)
+        optimizer = None if optimizer is None else check_optimizer(optimizer)
         if steps_per_execution != "auto":
             steps_per_execution = check_count("steps_per_execution", steps_per_execution)
         if num_data is not None:
@@ -155,7 +155,7 @@ class MixtureTrainer(keras.Model):
             ValueError, TypeError: bad data (see `tfgmm.readers.read_rows`), or N unknown.
             FloatingPointError: the loss became NaN or infinite; the model keeps its last good step.
         """
-        _refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
+        refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
         self._check_compiled("fit")
         steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
         epochs = check_count("epochs", epochs, least=0)
@@ -209,7 +209,7 @@ class MixtureTrainer(keras.Model):
         passed_on = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
         if kwargs:  # fit calls us for its validation rows, which are batches of our own already
             return super().evaluate(x, return_dict=return_dict, **passed_on, **kwargs)
-        _refuse_labels(y=y, sample_weight=sample_weight)
+        refuse_labels(y=y, sample_weight=sample_weight)
         self._check_compiled("evaluate")
         if not self.num_data:
             raise ValueError(
@@ -377,7 +377,7 @@ class MixtureTrainer(keras.Model):
             )
 
     def _on_batch(self, method: Any, name: str, x: Any, y: None, return_dict: bool) -> Any:
-        _refuse_labels(y=y)
+        refuse_labels(y=y)
         self._check_compiled(name)
         source = door.open_source(x, "x", self.num_features, self.column_names)
         if not isinstance(source, Rows):
@@ -391,26 +391,3 @@ class MixtureTrainer(keras.Model):
         with plain_errors():
             logs = method(batch, return_dict=True)
         return logs if return_dict else [logs[name] for name in LOGS]
-
-
-def _check_optimizer(optimizer: Any) -> Any:
-    try:
-        optimizer = keras.optimizers.get(optimizer)
-    except ValueError as error:
-        raise ValueError(
-            f"`optimizer` must be a Keras optimizer or its name. Received: {optimizer!r}. "
-            "Pass one, e.g. keras.optimizers.Adam(1e-2)."
-        ) from error
-    learning_rate = float(np.asarray(optimizer.learning_rate))
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise ValueError(f"`learning_rate` must be positive and finite. Received: {learning_rate}. Try 1e-2, or 1e-3.")
-    return optimizer
-
-
-def _refuse_labels(**arguments: Any) -> None:
-    for name, value in arguments.items():
-        if value is not None:
-            raise TypeError(
-                f"`{name}` must be left out: a mixture is fitted to rows alone. "
-                f"Received: {type(value).__name__}. Rows with weights are not supported yet."
-            )
