@@ -252,3 +252,18 @@ def test_closed_form_runs_eagerly_too():
         model.fit(clusters(), epochs=3, verbose=0)
         fitted.append(model.locs.numpy())
     np.testing.assert_allclose(fitted[1], fitted[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [None, "adam"])
+def test_a_tensorflow_checkpoint_holds_the_posterior(optimizer, tmp_path):
+    rows = clusters()
+    model = tfgmm.GaussianMixtureModel(3, 3, seed=0)
+    model.compile(optimizer)
+    model.fit(rows, epochs=3, verbose=0)
+    checkpoint, saved = tf.train.Checkpoint(model=model), model.get_weights()
+    path = checkpoint.save(str(tmp_path / "state"))
+    model.fit(rows[:300], epochs=3, verbose=0)
+    assert not np.array_equal(model.get_weights()[0], saved[0])
+    checkpoint.restore(path).assert_existing_objects_matched()
+    for value, expected in zip(model.get_weights(), saved):
+        np.testing.assert_array_equal(value, expected)

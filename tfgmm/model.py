@@ -109,9 +109,12 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
 
     def _add_trained(self, name: str, start: np.ndarray) -> Any:
         values = np.array(start, np.float64)
-        return self.add_weight(
+        variable = self.add_weight(
             name=name, shape=values.shape, dtype="float64", initializer=lambda shape, dtype: tf.constant(values, dtype)
         )
+        # tf.train.Checkpoint finds what is an attribute of the model, and would leave the posterior out without a word
+        setattr(self, f"stored_{name}", variable)
+        return variable
 
     def _add_stored(self, name: str, shape: tuple[int, ...], dtype: str, value: float = 0.0) -> Any:
         initializer = keras.initializers.Constant(value)

@@ -1,4 +1,4 @@
-"""How a mixture is trained: `compile`, `fit` and `evaluate` of Keras, on the marginal bound."""
+"""How a mixture is trained: `compile`, `fit` and `evaluate` of Keras, by sweeps or by gradients."""
 
 from __future__ import annotations
 
@@ -201,7 +201,8 @@ class MixtureTrainer(keras.Model):
     ) -> Any:
         """Returns [loss, elbo, log_likelihood, kl] on `x`, or a dict of them with `return_dict=True`.
 
-        The figures of `fit`, with draws from a fixed seed, scaled by the N of training (saved with the model).
+        The figures of `fit`, scaled by the N of training (saved with the model). With an optimizer the draws are from
+        a fixed seed; in closed form there are none.
 
         Args:
             x: rows, as in `fit`. The other arguments are those of `keras.Model.evaluate`.
@@ -280,7 +281,7 @@ class MixtureTrainer(keras.Model):
         return self._track(log_likelihoods, kl)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
-        """Returns the running logs of centred rows (B, D); draws from a fixed seed, so that epochs compare."""
+        """Returns the running logs of centred rows (B, D); any draws are from a fixed seed, so that epochs compare."""
         rows = keras.utils.unpack_x_y_sample_weight(data)[0]
         if self.optimizer is None:
             log_likelihoods, _ = bounds.local_step(self.mixture_weights, self.components, rows)
