@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.export import export_model as export_model
     from tfgmm.model import GaussianMixtureModel as GaussianMixtureModel
     from tfgmm.model import load_model as load_model
+    from tfgmm.natural_gradient import StepSizes as StepSizes
     from tfgmm.priors import Priors as Priors
     from tfgmm.serve import IntegrityError as IntegrityError
     from tfgmm.serve import Scorer as Scorer
@@ -30,6 +31,7 @@ _HOMES: dict[str, str | None] = {
     "GaussianMixtureModel": "model",
     "IntegrityError": "serve",
     "Priors": "priors",
+    "StepSizes": "natural_gradient",
     "Scorer": "serve",
     "callbacks": None,
     "export_model": "export",

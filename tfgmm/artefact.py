@@ -150,6 +150,10 @@ def fault_in(numbers: Mapping[str, np.ndarray]) -> str | None:
             return f"{name} with NaN or infinite values"
         if name in ("weights", "precisions") and (values <= 0).any():
             return f"{name} that are not positive"
+        if name == "whiteners" and (np.diagonal(values, axis1=-2, axis2=-1) <= 0).any():
+            return f"{name} with a diagonal that is not positive"
+        if name == "whiteners" and np.triu(values, 1).any():
+            return f"{name} that are not lower triangular"
         if name == "locs" and (np.abs(values) > largest).any():
             return f"{name} farther than {largest:.3g} from the centre"
     if abs(numbers["weights"].sum() - 1.0) > 1e-9:

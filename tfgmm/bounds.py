@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from tfgmm.components import Statistics
+
 Tensor = Any
+
+# Numbers in the temporaries of one chunk of rows: more spill out of the processor's cache.
+_CHUNK_NUMBERS = 2**19
+# Two chunks at a time: one product leaves a core idle at its ends, the next one fills it.
+_CHUNKS_AT_A_TIME = 2
 
 
 def log_joint(components: Any, rows: Tensor, log_weights: Tensor, draws: Any) -> Tensor:
@@ -22,7 +30,7 @@ def log_joint(components: Any, rows: Tensor, log_weights: Tensor, draws: Any) ->
 
 
 def marginal_log_likelihoods(components: Any, rows: Tensor, log_weights: Tensor, draws: Any) -> Tensor:
-    """Returns an unbiased estimate of E_q[log sum_k theta_k Normal(row | mu_k, 1 / tau_k)] per row, nats: (B,).
+    """Returns an unbiased estimate of E_q[log sum_k theta_k Normal(row_i | component k)] per row, nats: (B,).
 
     The likelihood part of the marginal bound: L_M = sum over rows of this - KL(q || prior). Draws shared by the
     batch, leading axes (S, 1), are averaged; draws per row, leading axis (B,), give one estimate each.
@@ -31,18 +39,124 @@ def marginal_log_likelihoods(components: Any, rows: Tensor, log_weights: Tensor,
     return tf.reduce_mean(log_likelihoods, axis=0) if log_likelihoods.shape.rank == 2 else log_likelihoods
 
 
-def local_step(weights: Any, components: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns logsumexp_k rho_ik, (B,), and responsibilities softmax_k rho_ik, (B, K), float32.
+def features(components: Any, rows: Tensor) -> Tensor:
+    """Returns the features of rows (B, D) in which every log density is linear: (B, D + P), the type of `rows`."""
+    return tf.concat([rows, components.quadratic(rows)], axis=1)
 
-    rho_ik = E[log theta_k] + E[log Normal(row_i | component k)]. The likelihood part of the augmented bound:
-    L_A = sum over rows of the first - KL(q || prior); L_A <= L_M <= log evidence (Bishop 2006, 10.46 to 10.49).
+
+def expected_coefficients(weights: Any, components: Any, posteriors: tuple[Any, Any]) -> tuple[Tensor, Tensor]:
+    """Returns (D + P, K) and (K,) float64 such that rho = features @ the first + the second, nats.
+
+    rho_ik = E[log theta_k] + E[log Normal(row_i | component k)] (Bishop 2006, 10.46).
+
+    Args:
+        weights, components: what the posteriors belong to.
+        posteriors: q of the weights and q of the components.
+    """
+    of_weights, of_components = posteriors
+    coefficients, constants = components.coefficients(components.means(of_components))
+    return coefficients, constants + components.corrections(of_components) + weights.expected_log(of_weights)
+
+
+def normalised(log_joints: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns logsumexp_k, (B,) float64, and softmax_k, (B, K) float32, of log joints (B, K) of any float type.
+
+    The largest is subtracted before the rest becomes float32: what is lost is below 1e-7 nats.
+    """
+    largest = tf.reduce_max(log_joints, axis=1, keepdims=True)
+    shares = tf.exp(tf.cast(log_joints - largest, tf.float32))
+    totals = tf.reduce_sum(shares, axis=1, keepdims=True)
+    return (tf.cast(largest, tf.float64) + tf.cast(tf.math.log(totals), tf.float64))[:, 0], shares / totals
+
+
+def local_step(
+    weights: Any, components: Any, rows: Tensor, posteriors: tuple[Any, Any] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Returns logsumexp_k rho_ik, (B,) float64, and responsibilities softmax_k rho_ik, (B, K) float32.
+
+    The likelihood part of the augmented bound: L_A = sum over rows of the first - KL(q || prior);
+    L_A <= L_M <= log evidence (Bishop 2006, 10.46 to 10.49).
 
     Args:
         weights, components: with their variables; rows (B, D) float32, measured from the centre.
+        posteriors: q of the weights and of the components, where the caller has them at hand.
     """
-    log_weights = tf.cast(weights.expected_log(weights.posterior()), tf.float32)
-    rho = log_weights + components.expected_log_density(rows, components.posterior())
-    return tf.reduce_logsumexp(rho, axis=-1), tf.nn.softmax(rho, axis=-1)
+    posteriors = posteriors or (weights.posterior(), components.posterior())
+    coefficients, constants = expected_coefficients(weights, components, posteriors)
+    return normalised(tf.matmul(features(components, tf.cast(rows, tf.float64)), coefficients) + constants)
+
+
+def sums_over_rows(
+    components: Any, rows: Tensor, coefficients: Tensor, constants: Tensor, dtype: tf.DType
+) -> tuple[Statistics, Tensor]:
+    """Returns the expected sufficient statistics and the sum of logsumexp_k rho_ik, nats, float64, over rows (B, D).
+
+    Rows go through in chunks: two matrix products each, nothing of size B x K is kept.
+
+    Args:
+        components: a class of `tfgmm.components`.
+        rows: (B, D) float32, measured from the centre.
+        coefficients, constants: as `expected_coefficients` gives them.
+        dtype: of the products: float64 is exact for components down to 1e-7 of the range of the rows; float32 is twice
+            as fast and errs by up to `components.float32_error`.
+    """
+    num_features = rows.shape[1]
+    coefficients, constants = tf.cast(coefficients, dtype), tf.cast(constants, dtype)
+
+    def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
+        seen = features(components, tf.cast(chunk, dtype))
+        log_likelihoods, shares = normalised(tf.matmul(seen, coefficients) + constants)
+        sums = tf.matmul(tf.cast(shares, dtype), seen, transpose_a=True)
+        counts = tf.reduce_sum(tf.cast(shares, tf.float64), axis=0)
+        return counts, tf.cast(sums, tf.float64), tf.reduce_sum(log_likelihoods)
+
+    num_columns, num_components = coefficients.shape
+    zeros = (tf.zeros(num_components, tf.float64), tf.zeros((num_components, num_columns), tf.float64))
+    size = chunk_size(num_columns + num_components)
+    counts, sums, log_likelihood = summed_over_chunks(rows, of_chunk, (*zeros, tf.zeros((), tf.float64)), size)
+    return Statistics(counts, sums[:, :num_features], sums[:, num_features:]), log_likelihood
+
+
+def summed_over_chunks(
+    rows: Tensor, function: Callable[[Tensor], tuple[Tensor, ...]], zeros: tuple[Tensor, ...], size: int
+) -> tuple[Tensor, ...]:
+    """Returns the sums, over chunks of `size` rows, of what `function` gives for each; `zeros` where there is no row."""
+    num_rows = tf.shape(rows)[0]
+
+    def add(start: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
+        added = function(rows[start : start + size])
+        return start + size, *(total + value for total, value in zip(sums, added))
+
+    start = tf.constant(0)
+    at_a_time = _CHUNKS_AT_A_TIME
+    return tf.while_loop(lambda start, *_: start < num_rows, add, (start, *zeros), parallel_iterations=at_a_time)[1:]
+
+
+def mapped_over_chunks(rows: Tensor, function: Callable[[Tensor], Tensor], size: int, spec: tf.TensorSpec) -> Tensor:
+    """Returns what `function` gives for chunks of `size` rows, one below the other; `spec` describes one chunk's."""
+    num_rows = tf.shape(rows)[0]
+    num_chunks = tf.maximum(1, (num_rows + size - 1) // size)
+    pieces = tf.TensorArray(spec.dtype, num_chunks, infer_shape=False, element_shape=spec.shape)
+
+    def write(index: Tensor, pieces: Any) -> tuple[Tensor, Any]:
+        return index + 1, pieces.write(index, function(rows[index * size : (index + 1) * size]))
+
+    start = (tf.constant(0), pieces)
+    pieces = tf.while_loop(
+        lambda index, _: index < num_chunks, write, start, parallel_iterations=_CHUNKS_AT_A_TIME
+    )[1]
+    return tf.ensure_shape(pieces.concat(), spec.shape)
+
+
+def chunk_size(numbers_per_row: int) -> int:
+    """Returns the rows of a chunk: as many as keep its temporaries in the cache.
+
+    Example:
+
+    >>> chunk_size(4), chunk_size(64), chunk_size(100_000)
+    (16384, 8192, 256)
+    """
+    return min(16_384, max(256, _CHUNK_NUMBERS // numbers_per_row))
 
 
 def kl_to_prior(weights: Any, components: Any, centre: Tensor, posteriors: tuple[Any, Any] | None = None) -> Tensor:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.readers import Rows, read_rows
-from tfgmm.summary import DataSummary, SummaryAccumulator, check_finite, summarise
+from tfgmm import blocks
+from tfgmm.files import StoredRows
+from tfgmm.readers import Rows, open_rows
+from tfgmm.stored_batches import endless_batches, one_pass
+from tfgmm.summary import DataSummary, SummaryAccumulator, check_finite
 from tfgmm.summary import centre as centre_rows
 
 Tensor = Any
-Source: TypeAlias = "Rows | tf.data.Dataset"
+Source: TypeAlias = "Rows | StoredRows | tf.data.Dataset"
 
 NOT_FINITE = "rows must hold finite numbers: a batch of the dataset has a NaN or infinite value"
 
 # Rows that tell enough of a stream to start from.
-SAMPLE_ROWS = 20_000
+SAMPLE_ROWS = blocks.SAMPLE_ROWS
 
 _LARGEST_BATCH = 65_536
 _SMALLEST_BATCH = 1_024
@@ -49,7 +53,9 @@ def open_source(
     *,
     allow_empty: bool = False,
 ) -> Source:
-    """Returns `data` as `Rows` in memory, or as the tf.data dataset that it is, checked for D columns.
+    """Returns `data` as `Rows` in memory, `StoredRows` in files, or the tf.data dataset that it is, with D columns.
+
+    A folder, and a file whose numbers take more than 32 MiB in float64, stay where they are: `StoredRows`.
 
     Args:
         data: anything `read_rows` takes, a tf.data dataset of (B, D) batches, or a tuple of one of those.
@@ -72,11 +78,14 @@ def open_source(
         return _check_dataset(data, name, num_features)
     if isinstance(data, tf.Tensor):
         data = data.numpy()
-    rows = read_rows(data, name=name, column_names=column_names, allow_empty=allow_empty)
-    if rows.values.shape[1] != num_features:
+    rows = open_rows(data, name=name, column_names=column_names, allow_empty=allow_empty)
+    is_stored = isinstance(rows, StoredRows)
+    columns = rows.num_features if isinstance(rows, StoredRows) else rows.values.shape[1]
+    if columns != num_features:
+        received = f"{columns} columns in '{rows.origin}'" if isinstance(rows, StoredRows) else rows.values.shape
         raise ValueError(
             f"`{name}` must have shape (N, {num_features}): this model was built with num_features={num_features}. "
-            f"Received: shape {rows.values.shape}. Pass the training columns only."
+            f"Received: {'' if is_stored else 'shape '}{received}. Pass the training columns only."
         )
     return rows
 
@@ -104,35 +113,71 @@ def _check_dataset(dataset: tf.data.Dataset, name: str, num_features: int) -> tf
     return dataset
 
 
-def summarise_source(source: Source, name: str, num_data: int | None) -> DataSummary:
-    """Returns the summary of the whole data; of the first 20,000 rows, with N = `num_data`, for a stream.
+class Survey(NamedTuple):
+    """What one pass over the data tells: `summary`, and `sample`, (n, D) float64 rows, data units, n <= 20,000."""
+
+    summary: DataSummary
+    sample: np.ndarray
+
+
+def survey(source: Source, name: str, num_data: int | None, seed: int) -> Survey:
+    """Returns the summary of the whole data and a uniform sample of its rows, in the order of the rows, in one pass.
+
+    The same rows in the same order give the same sample, from whatever kind of source they come. Of a stream of
+    unknown length only the first 20,000 rows are looked at: they are the sample, and N = `num_data`.
 
     Args:
         source: what `open_source` returned.
         name: what the argument is called in errors.
         num_data: N given by the user, or None.
+        seed: of the sample.
 
     Raises:
         ValueError: N is unknown and not given; no rows; NaN or infinite values.
+
+    Example:
+
+    >>> survey(Rows(np.array([[1.0], [3.0]])), "x", None, seed=0).summary.mean
+    (2.0,)
     """
-    if isinstance(source, Rows):
-        return summarise(source, name=name)
-    is_stream = int(source.cardinality()) < 0
+    is_stream = isinstance(source, tf.data.Dataset) and int(source.cardinality()) < 0
     if is_stream and num_data is None:
         raise ValueError(
             f"`num_data`, the number of rows in the whole data set, must be known: it scales the KL term. "
             f"Received: `{name}`, a dataset of unknown or endless length. "
             "Pass compile(..., num_data=...), or apply tf.data.experimental.assert_cardinality to the dataset."
         )
-    accumulator = SummaryAccumulator(name=name)
-    for block in source.as_numpy_iterator():
-        accumulator.update(np.asarray(block))
+    following = _blocks(source)
+    names = None if isinstance(source, tf.data.Dataset) else source.column_names
+    place = source.place if isinstance(source, StoredRows) else str
+    accumulator = SummaryAccumulator(name=name, column_names=names, place=place)
+    chosen = blocks.RowSample(SAMPLE_ROWS, seed)
+    later = following if isinstance(source, Rows) else None
+    for block in following:
+        if is_stream:
+            block = block[: SAMPLE_ROWS - accumulator.num_data]
+        accumulator.update(block, later=later)
+        chosen.update(block)
         if is_stream and accumulator.num_data >= SAMPLE_ROWS:
             break
     if accumulator.num_data == 0:
         raise _no_rows(name)
-    summary = accumulator.result()
-    return dataclasses.replace(summary, num_data=num_data) if is_stream and num_data else summary
+    sample = chosen.result()
+    summary = accumulator.result(sample)
+    return Survey(dataclasses.replace(summary, num_data=num_data) if is_stream and num_data else summary, sample)
+
+
+def _blocks(source: Source) -> Iterator[np.ndarray]:
+    if isinstance(source, Rows):
+        return blocks.row_blocks(source.values)
+    if isinstance(source, StoredRows):
+        return source.blocks()
+    return (np.asarray(block) for block in source.as_numpy_iterator())
+
+
+def summarise_source(source: Source, name: str, num_data: int | None) -> DataSummary:
+    """Returns the summary alone of what `survey` returns, for callers that need no sample."""
+    return survey(source, name, num_data, seed=0).summary
 
 
 def check_ends(source: Source, name: str, steps: int | None, fix: str) -> None:
@@ -141,7 +186,7 @@ def check_ends(source: Source, name: str, steps: int | None, fix: str) -> None:
     Raises:
         ValueError: it is endless and `steps` is None; `fix` says which argument to pass.
     """
-    endless = not isinstance(source, Rows) and int(source.cardinality()) == tf.data.INFINITE_CARDINALITY
+    endless = isinstance(source, tf.data.Dataset) and int(source.cardinality()) == tf.data.INFINITE_CARDINALITY
     if endless and steps is None:
         raise ValueError(f"`{name}` must be a finite dataset. Received: an endless one. {fix}")
 
@@ -175,9 +220,10 @@ def training_batches(
     steps_per_epoch: int | None,
     initial_epoch: int = 0,
 ) -> Batches:
-    """Returns endless batches in memory, each pass in an order that is a pure function of (seed, pass).
+    """Returns endless batches, each pass in an order that is a pure function of (seed, pass).
 
-    A tf.data dataset keeps its own batches and order. The last, short batch of a pass is included.
+    Stored rows are shuffled as `StoredRows.block_order` says, and read by a thread beside the training. A tf.data
+    dataset keeps its own batches and order. The last, short batch of a pass is included.
 
     Args:
         source: what `open_source` returned.
@@ -188,14 +234,19 @@ def training_batches(
         steps_per_epoch: steps that make an epoch; default one pass over the rows.
         initial_epoch: epochs done before, whose batches are skipped: a resumed run goes on where it stood.
     """
-    if not isinstance(source, Rows):
+    if isinstance(source, tf.data.Dataset):
         return Batches(source.map(lambda rows: centre_batch(rows, centre)), steps_per_epoch, None)
+    num_data = source.num_data if isinstance(source, StoredRows) else len(source.values)
+    num_batches = math.ceil(num_data / batch_size)
+    passes, done = divmod(initial_epoch * (steps_per_epoch or num_batches), num_batches)
+    if isinstance(source, StoredRows):
+        order = {"first_pass": passes, "skip": done}
+        dataset = endless_batches(source, centre, batch_size, seed=seed, shuffle=shuffle, **order)
+        return Batches(dataset, steps_per_epoch or num_batches, batch_size)
     rows = tf.constant(centre_rows(source, centre))
-    num_batches = math.ceil(len(source.values) / batch_size)
     if num_batches == 1:
         dataset = tf.data.Dataset.from_tensors(rows).repeat()
     else:
-        passes, done = divmod(initial_epoch * (steps_per_epoch or num_batches), num_batches)
         dataset = tf.data.Dataset.counter(start=passes)
         dataset = dataset.flat_map(lambda number: _one_pass(rows, batch_size, num_batches, seed, number, shuffle))
         dataset = dataset.skip(done)
@@ -215,14 +266,19 @@ def _one_pass(
 def ordered_batches(source: Source, centre: np.ndarray, batch_size: int | None, name: str = "x") -> tf.data.Dataset:
     """Returns batches of centred rows in their own order, for evaluation. A dataset has its own `batch_size`.
 
+    Without a `batch_size` rows in memory are one batch, stored rows come 65,536 at a time. Stored rows are read once
+    more, to see that they are finite.
+
     Raises:
         ValueError: the rows hold NaN or infinite values.
     """
-    if not isinstance(source, Rows):
+    if isinstance(source, tf.data.Dataset):
         if next(iter(source.take(1)), None) is None:
             raise _no_rows(name)
         return source.map(lambda rows: centre_batch(rows, centre))
     check_finite(source, name=name)
+    if isinstance(source, StoredRows):
+        return one_pass(source, centre, batch_size or blocks.BLOCK_ROWS)
     rows = tf.constant(centre_rows(source, centre, name=name))
     size = batch_size or len(source.values)
     return tf.data.Dataset.range(0, len(source.values), size).map(lambda start: rows[start : start + size])
@@ -235,8 +291,18 @@ def centre_batch(rows: Tensor, centre: np.ndarray) -> Tensor:
     return tf.ensure_shape(checked, (None, len(centre)))
 
 
-def split_rows(source: Rows, validation_split: float) -> tuple[Rows, Rows]:
-    """Returns the rows before the last `validation_split` share of them, and that share, as Keras splits."""
+def split_rows(source: Rows | StoredRows, validation_split: float) -> tuple[Rows, Rows]:
+    """Returns the rows before the last `validation_split` share of them, and that share, as Keras splits.
+
+    Raises:
+        ValueError: a share that leaves no row to train on, or rows that stay in their files.
+    """
+    if isinstance(source, StoredRows):
+        raise ValueError(
+            f"`validation_split` must be left out when the rows are read from files as they are needed. "
+            f"Received: {validation_split}, with '{source.origin}'. "
+            "Write the rows to validate on to a file of their own, and pass it as validation_data."
+        )
     num_data = len(source.values)
     kept = num_data - int(math.ceil(num_data * validation_split)) if 0 < validation_split < 1 else 0
     if kept < 1:

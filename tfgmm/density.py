@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,30 +17,44 @@ import tensorflow as tf
 from tfgmm import bounds
 from tfgmm.components import COMPONENTS
 from tfgmm.data import check_ends, open_source
+from tfgmm.files import StoredRows
 from tfgmm.readers import Rows
 from tfgmm.summary import centre as centre_rows
 
 Tensor = Any
 Score = Literal["log_prob", "responsibilities", "assignment"]
 
-# Numbers in the largest temporary, (chunk, K, D): more spills out of the processor's cache.
-_CHUNK_NUMBERS = 2**22
+# Rows handed to the compiled function at a time; it works through them in chunks that fit the processor's cache.
+_BLOCK_ROWS = 65_536
 
 
 class MixtureDensity(NamedTuple):
-    """The parameters of a mixture density. Leading axes (S, 1) on weights and components average S mixtures.
+    """The parameters of a mixture density. A leading axis S on weights and components averages S mixtures.
 
     Args:
         covariance: name of the component shape, a key of `COMPONENTS`.
         centre: (D,) float64, data units; what component locations are measured from.
-        log_weights: (..., K) float64.
-        components: the parameters of the component shape by name, (..., K, D) float64.
+        log_weights: (K,) or (S, K) float64.
+        components: the parameters of the component shape by name, float64, leading axes as `log_weights`.
     """
 
     covariance: str
     centre: np.ndarray
     log_weights: np.ndarray
     components: Mapping[str, np.ndarray]
+
+
+def coefficients(density: MixtureDensity) -> tuple[Tensor, Tensor]:
+    """Returns (P, M) and (M,) float64, M = K or S K: log joints = features @ the first + the second, nats."""
+    shape = np.shape(density.log_weights)
+    parameters = {
+        name: np.broadcast_to(value, (*shape, *np.shape(value)[len(shape) :])).reshape((-1, *value.shape[len(shape) :]))
+        if len(shape) == 2
+        else value
+        for name, value in density.components.items()
+    }
+    linear, constants = COMPONENTS[density.covariance].coefficients(parameters)
+    return linear, constants + np.reshape(density.log_weights, -1)
 
 
 def score_data(
@@ -53,68 +68,85 @@ def score_data(
         score: "log_prob" (N,) float32 nats, "responsibilities" (N, K) float32 or "assignment" (N,) int64.
         column_names: names of the training columns: columns with names are put in that order.
 
-    Rows with a NaN or infinite value get NaN (assignment -1); their neighbours are untouched. More than 1e17 standard
-    deviations from every component, all of them are equally far: memberships there say nothing.
+    Rows with a NaN or infinite value get NaN (assignment -1); their neighbours are untouched. Rows are rounded to
+    float32 once centred; the products are in float64: exact to 1e-6 nats for components down to 1e-4 of the range of
+    the rows (to 1e-3 nats down to 1e-6 of it), at any offset. A log density below -3.4e38 is held there.
 
     Raises:
         ValueError: the wrong columns, or a finite value beyond float32 (3.4e38) once centred.
     """
     source = open_source(data, "x", len(density.centre), column_names, allow_empty=True)
+    score_block = _scorer(density, score)
     if isinstance(source, Rows):
-        return _score_array(density, source.values, score)
+        starts = range(0, max(len(source.values), 1), _BLOCK_ROWS)
+        return np.concatenate([score_block(source.values[start : start + _BLOCK_ROWS]) for start in starts])
     check_ends(source, "x", None, "Use .take(n) to score its first n batches.")
     no_rows = np.zeros((0, len(density.centre)))
-    blocks = itertools.chain([no_rows], source.as_numpy_iterator())
-    return np.concatenate([_score_array(density, np.asarray(block), score) for block in blocks])
+    blocks = source.blocks() if isinstance(source, StoredRows) else source.as_numpy_iterator()
+    return np.concatenate([score_block(np.asarray(block)) for block in itertools.chain([no_rows], blocks)])
 
 
-def _score_array(density: MixtureDensity, rows: np.ndarray, score: Score) -> np.ndarray:
-    score_batch = _compiled_score(density.covariance, score, len(density.centre), np.shape(density.log_weights))
-    chunk = chunk_size(density)
-    batches = (centre_rows(rows[start : start + chunk], density.centre) for start in range(0, max(len(rows), 1), chunk))
-    return np.concatenate([score_batch(batch, density.log_weights, dict(density.components)) for batch in batches])
-
-
-def chunk_size(density: MixtureDensity) -> int:
-    """Returns the number of rows to score at a time."""
-    numbers_per_row = np.size(density.log_weights) * len(density.centre)
-    return int(np.clip(_CHUNK_NUMBERS // numbers_per_row, 64, 65_536))
+def _scorer(density: MixtureDensity, score: Score) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns the function from rows (n, D), data units, to their scores."""
+    linear, constants = coefficients(density)
+    score_rows = _compiled_score(density.covariance, score, len(density.centre), np.shape(density.log_weights))
+    return lambda rows: score_rows(centre_rows(rows, density.centre), linear, constants).numpy()
 
 
 @functools.lru_cache(maxsize=64)
 def _compiled_score(covariance: str, score: Score, num_features: int, weights_shape: tuple[int, ...]) -> Any:
     """Returns the score of centred rows (B, D) as a graph, traced once per shape of mixture and for every B."""
     components = COMPONENTS[covariance]
-    shapes = components.parameter_shapes(weights_shape[-1], num_features)
+    num_columns = bounds.features(components, tf.zeros((0, num_features))).shape[1]
+    num_mixed = math.prod(weights_shape)
     signature = [
         tf.TensorSpec((None, num_features), tf.float32),
-        tf.TensorSpec(weights_shape, tf.float64),
-        {name: tf.TensorSpec((*weights_shape[:-1], *shape), tf.float64) for name, shape in shapes.items()},
+        tf.TensorSpec((num_columns, num_mixed), tf.float64),
+        tf.TensorSpec((num_mixed,), tf.float64),
     ]
 
     @tf.function(input_signature=signature, autograph=False)
-    def score_batch(rows: Tensor, log_weights: Tensor, parameters: dict[str, Tensor]) -> Tensor:
-        point = components.point(parameters)
-        return SCORES[score](rows, bounds.log_joint(components, rows, tf.cast(log_weights, tf.float32), point))
+    def score_rows(rows: Tensor, linear: Tensor, constants: Tensor) -> Tensor:
+        return scores(components, rows, linear, constants, score, weights_shape)
 
-    return score_batch
+    return score_rows
+
+
+def scores(
+    components: Any, rows: Tensor, linear: Tensor, constants: Tensor, score: Score, weights_shape: tuple[int, ...]
+) -> Tensor:
+    """Returns the score of centred rows (B, D) float32, chunk after chunk; see `score_data` and `coefficients`."""
+    num_components = weights_shape[-1]
+    spec = {
+        "log_prob": tf.TensorSpec((None,), tf.float32),
+        "responsibilities": tf.TensorSpec((None, num_components), tf.float32),
+        "assignment": tf.TensorSpec((None,), tf.int64),
+    }[score]
+
+    def of_chunk(chunk: Tensor) -> Tensor:
+        log_joints = tf.matmul(bounds.features(components, tf.cast(chunk, tf.float64)), linear) + constants
+        if len(weights_shape) == 2:
+            log_joints = tf.reshape(log_joints, (-1, *weights_shape))
+        return SCORES[score](chunk, log_joints)
+
+    size = bounds.chunk_size(sum(linear.shape))
+    return bounds.mapped_over_chunks(rows, of_chunk, size, spec)
 
 
 def log_prob(rows: Tensor, log_joints: Tensor) -> Tensor:
-    """Returns the log density of each row, nats, (B,), from log joints (B, K) or (S, B, K).
+    """Returns the log density of each row, nats, (B,) float32, from log joints (B, K) or (B, S, K) float64.
 
     With S mixtures it is the log of their average density (log-mean-exp), which integrates to 1 as they do.
     """
-    log_densities = tf.reduce_logsumexp(log_joints, axis=-1)
-    if log_densities.shape.rank == 2:
-        num_draws = tf.cast(tf.shape(log_densities)[0], log_densities.dtype)
-        log_densities = tf.reduce_logsumexp(log_densities, axis=0) - tf.math.log(num_draws)
-    return tf.where(_is_finite(rows), log_densities, np.nan)
+    num_mixtures = 1 if log_joints.shape.rank == 2 else log_joints.shape[1]
+    flat = tf.reshape(log_joints, (-1, num_mixtures * log_joints.shape[-1]))
+    log_densities = bounds.normalised(flat)[0] - math.log(num_mixtures)
+    return tf.where(_is_finite(rows), tf.cast(tf.maximum(log_densities, tf.float32.min), tf.float32), np.nan)
 
 
 def responsibilities(rows: Tensor, log_joints: Tensor) -> Tensor:
-    """Returns the probability of each component given the row, (B, K) from log joints (B, K); rows sum to 1."""
-    return tf.where(_is_finite(rows)[:, None], tf.nn.softmax(log_joints, axis=-1), np.nan)
+    """Returns the probability of each component given the row, (B, K) float32, from log joints (B, K); rows sum to 1."""
+    return tf.where(_is_finite(rows)[:, None], bounds.normalised(log_joints)[1], np.nan)
 
 
 def assignment(rows: Tensor, log_joints: Tensor) -> Tensor:

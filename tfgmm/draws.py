@@ -18,6 +18,8 @@ class Draws:
         locs: (C, S, K, D) float64, component means.
         scales: (C, S, K, D) float64, component standard deviations, positive.
         column_names: D names of the columns, or None.
+        covariances: (C, S, K, D, D) float64, component covariances whose diagonals are scales^2; None where the
+            columns of a component are independent.
 
     Raises:
         ValueError: the shapes do not fit together.
@@ -34,12 +36,16 @@ class Draws:
     locs: np.ndarray
     scales: np.ndarray
     column_names: tuple[str, ...] | None = None
+    covariances: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_shape("weights", self.weights, "CSK", fix="Add the axes of chains and draws in front.")
         chains, draws, components = self.weights.shape
         check_shape("locs", self.locs, "CSKD", C=chains, S=draws, K=components)
         check_shape("scales", self.scales, "CSKD", C=chains, S=draws, K=components, D=self.locs.shape[-1])
+        if self.covariances is not None:
+            sizes = dict(zip("CSKD", self.locs.shape))
+            check_shape("covariances", self.covariances, "CSKDD", **sizes)
 
     @property
     def num_components(self) -> int:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import __version__, artefact, bounds, density
+from tfgmm import __version__, artefact, density
 from tfgmm.components import COMPONENTS
 from tfgmm.model import GaussianMixtureModel
 
@@ -127,13 +127,14 @@ class ServedMixture(tf.Module):
         rows = tf.TensorSpec((None, num_features), tf.float32, name="x")
         scalar = tf.TensorSpec((), tf.int64)
         components = COMPONENTS[mixture.covariance]
-        log_weights = tf.cast(mixture.log_weights, tf.float32)
-        point = components.point(mixture.components)
+        linear, constants = density.coefficients(mixture)
+        weights_shape = mixture.log_weights.shape
 
         def scores(x: Tensor, names: tuple[density.Score, ...]) -> dict[str, Tensor]:
             centred = tf.cast(tf.cast(x, tf.float64) - mixture.centre, tf.float32)
-            log_joint = bounds.log_joint(components, centred, log_weights, point)
-            return {name: density.SCORES[name](centred, log_joint) for name in names}
+            return {
+                name: density.scores(components, centred, linear, constants, name, weights_shape) for name in names
+            }
 
         def scoring(*names: density.Score) -> Any:
             return tf.function(lambda x: scores(x, names), input_signature=[rows])

@@ -18,7 +18,7 @@ Tensor = Any  # TensorFlow ships no usable static types
 _LARGE_SHAPE = 1e3
 
 # The streams of random numbers that one seed gives, see `stream`.
-GAMMA, UNIFORM, NORMAL = range(3)
+GAMMA, UNIFORM, NORMAL, BARTLETT = range(4)
 
 
 def log_gamma_draws(
@@ -66,7 +66,7 @@ def stream(seed: Tensor, index: int) -> Tensor:
 
     Args:
         seed: (2,) int; its second entry, the step, below 2**40.
-        index: GAMMA, UNIFORM or NORMAL.
+        index: GAMMA, UNIFORM, NORMAL or BARTLETT.
     """
     return tf.cast(seed, tf.int64) + tf.constant([0, (index + 1) << 40], tf.int64)
 

@@ -17,10 +17,12 @@ from tfgmm.checks import check_choice, check_columns, check_count, check_seed
 from tfgmm.components import COMPONENTS
 from tfgmm.keras3 import keras
 from tfgmm.log_gamma import log_gamma_draws
+from tfgmm.natural_gradient import NaturalGradient
 from tfgmm.priors import Priors
 from tfgmm.scores import MixtureScores
 from tfgmm.steps import RunningBound
 from tfgmm.summary import DataSummary
+from tfgmm.sweeps import StatisticsStore
 from tfgmm.trainer import MixtureTrainer
 from tfgmm.weights import WEIGHTS
 
@@ -34,22 +36,29 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         theta ~ Dirichlet(c0)    mu_kd ~ Normal(m0, s0)    tau_kd ~ Gamma(a0, rate b0)
         row | component k ~ Normal(mu_k, diag(1 / tau_k))
 
-    with posterior q(mu) = Normal(locs, scales), q(tau) = Gamma(alpha, beta), q(theta) = Dirichlet(counts).
+    with posterior q(mu) = Normal(locs, scales), q(tau) = Gamma(alpha, beta), q(theta) = Dirichlet(counts). For the
+    covariances "full" and "tied", mu_k ~ Normal(m0, Cov0) and the precision matrices Lambda_k ~ Wishart(nu0, W0).
 
     Args:
         num_components: K, at least 1.
         num_features: D, the number of columns, at least 1.
-        covariance: the shape of a component; "diag" (one scale per column).
-        weights: the prior family of the weights; "dirichlet".
-        priors: `tfgmm.Priors` in data units; default Normal(0, 1), Gamma(5, 5), Dirichlet(2).
+        covariance: the shape of a component: "spherical" (one scale), "diag" (one per column), "full" (a matrix), or
+            one such for all components: "tied_spherical", "tied_diag", "tied".
+        weights: the prior family of the weights: "dirichlet", where K components are meant, or "stick_breaking",
+            where K is a maximum and components that no row needs stay empty.
+        priors: `tfgmm.Priors` in data units; default Normal(0, 1), Gamma(5, 5), Dirichlet(2). `Priors.from_data`
+            gives weak ones that suit any units.
         seed: of the start and of every draw; default a random one. Same seed, same machine, same result.
         num_draws: None draws one set of parameters per row (Monte-Carlo noise averages out within a batch);
             a number S draws S sets shared by the batch: cheaper, and noisier per step.
 
     Attributes:
         locs, scales: (K, D) float64, data units. Mean and standard deviation of q(mu).
-        alpha, beta: (K, D) float64. Shape and rate of q(tau); beta in squared data units.
-        counts: (K,) float64. Concentrations of q(theta).
+        alpha, beta: (K, D) float64, 1 long where a precision is shared. Shape and rate of q(tau); beta in squared
+            data units.
+        loc_covariances, degrees, inverse_scales: of "full" and "tied" instead: covariances of q(mu) (K, D, D); degrees
+            nu (K,) and W^-1 (K, D, D), squared data units, of q(Lambda); 1 long for "tied".
+        counts: (K,) float64. Concentrations of q(theta). sticks: (K - 1, 2) of "stick_breaking" instead.
         num_data: N of training, 0 before. column_names: of the training columns, or None.
 
     Raises:
@@ -93,6 +102,7 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         self.data_summary: DataSummary | None = None
         self.mixture_weights = WEIGHTS[weights](self.num_components, self.priors)
         self.components = COMPONENTS[covariance](self.num_components, self.num_features, self.priors)
+        self.natural_gradient = NaturalGradient(self.mixture_weights, self.components)
         self._create_variables()
         self.running_bound = RunningBound(lambda: tf.convert_to_tensor(self.stored_num_data))
         self.validation_seed = tf.constant([self.seed, -1], tf.int64)
@@ -106,6 +116,7 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         self.stored_num_data = self._add_stored("num_data", (), "float64")
         self.stored_elbo = self._add_stored("elbo", (), "float64", math.nan)
         self.step = self._add_stored("step", (), "int64")
+        self.statistics = StatisticsStore(self._add_stored, self.components)
 
     def _add_trained(self, name: str, start: np.ndarray) -> Any:
         values = np.array(start, np.float64)
@@ -134,22 +145,52 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
     @property
     def scales(self) -> Tensor:
         """Standard deviations of q(mu), (K, D) float64, data units. (Not those of the components.)"""
-        return self.components.posterior().scales
+        return self._public("scales")
 
     @property
     def alpha(self) -> Tensor:
-        """Shapes of q(tau), (K, D) float64."""
-        return self.components.posterior().alpha
+        """Shapes of q(tau), (K, D) float64; not of "full" and "tied"."""
+        return self._public("alpha")
 
     @property
     def beta(self) -> Tensor:
-        """Rates of q(tau), (K, D) float64, squared data units."""
-        return self.components.posterior().beta
+        """Rates of q(tau), (K, D) float64, squared data units; not of "full" and "tied"."""
+        return self._public("beta")
+
+    @property
+    def loc_covariances(self) -> Tensor:
+        """Covariances of q(mu), (K, D, D) float64, squared data units; of "full" and "tied" only."""
+        return self._public("loc_covariances")
+
+    @property
+    def degrees(self) -> Tensor:
+        """Degrees of freedom of q(Lambda), (K,) float64; of "full" and "tied" only."""
+        return self._public("degrees")
+
+    @property
+    def inverse_scales(self) -> Tensor:
+        """Inverse scale matrices W^-1 of q(Lambda), (K, D, D) float64, squared data units; "full" and "tied" only."""
+        return self._public("inverse_scales")
 
     @property
     def counts(self) -> Tensor:
-        """Concentrations of q(theta), (K,) float64."""
-        return self.mixture_weights.posterior().counts
+        """Concentrations of q(theta), (K,) float64; of Dirichlet weights only."""
+        return self._public("counts")
+
+    @property
+    def sticks(self) -> Tensor:
+        """Shapes of the Betas of q(v), (K - 1, 2) float64; of stick-breaking weights only."""
+        return self._public("sticks")
+
+    def _public(self, name: str) -> Tensor:
+        weights, components = self.posteriors()
+        parts = self.components.public(components) | self.mixture_weights.public(weights)
+        if name not in parts:
+            raise AttributeError(
+                f"`{name}` is no part of this posterior: covariance={self.covariance!r}, weights={self.weight_prior!r}. "
+                f"Its parts are: locs, {', '.join(parts)}."
+            )
+        return tf.convert_to_tensor(parts[name])
 
     @property
     def num_data(self) -> int:
@@ -166,8 +207,8 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
     def is_untouched(self) -> bool:
         """True while every posterior variable is as the constructor made it."""
         components, weights = self._first_start()
-        start = (components.locs, *(np.log(value) for value in (*components[1:], *weights)))
-        return all(np.array_equal(variable, value) for variable, value in zip(self.trainable_variables, start))
+        start = self.natural_gradient.values_of(weights, components)
+        return all(np.array_equal(variable, value) for variable, value in zip(self.natural_gradient.values(), start))
 
     # --- The bound -------------------------------------------------------------------------------------------
 
@@ -220,10 +261,11 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         )
 
     def _terms_at_means(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        log_weights = tf.cast(self.mixture_weights.log_mean(self.mixture_weights.posterior()), tf.float32)
-        point = self.components.point(self.components.means(self.components.posterior()))
-        log_joint = bounds.log_joint(self.components, rows, log_weights, point)
-        return tf.reduce_logsumexp(log_joint, axis=-1), self.kl()
+        weights, components = posteriors = self.posteriors()
+        linear, constants = self.components.coefficients(self.components.means(components))
+        seen = bounds.features(self.components, tf.cast(rows, tf.float64))
+        log_joint = tf.matmul(seen, linear) + constants + self.mixture_weights.log_mean(weights)
+        return tf.cast(tf.reduce_logsumexp(log_joint, axis=-1), tf.float32), self.kl(posteriors)
 
     def kl(self, posteriors: tuple[Any, Any] | None = None) -> Tensor:
         """Returns KL(q || prior) in nats, scalar float64."""
@@ -258,28 +300,35 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         source = door.open_source(x, "x", self.num_features)
         if num_data is None and self.compiled:
             num_data = self.compile_settings.num_data
-        summary = door.summarise_source(source, "x", num_data)
-        self.adapt_to(summary, num_data)
-        self.start_from(source, summary, start)
+        survey = door.survey(source, "x", num_data, self.seed)
+        self.adapt_to(survey.summary, num_data)
+        self.start_from(survey, start)
         return self
 
     def adapt_to(self, summary: DataSummary, num_data: int | None = None) -> None:
         """Returns nothing; takes N, the column names and the centre from `summary`. No parameter moves."""
         self.data_summary = summary
         self.stored_num_data.assign(summary.num_data if num_data is None else num_data)
-        if np.array_equal(self.centre, summary.mean):
+        if np.array_equal(self.centre, summary.centre):
             return  # moving there and back would round the locations
         locs = self.locs
-        self.stored_centre.assign(summary.mean)
-        self.components.centred_locs.assign(locs - self.stored_centre)
+        self.stored_centre.assign(summary.centre)
+        self.components.variables[0].assign(locs - self.stored_centre)
+        self.statistics.clear()  # sums that were measured from elsewhere
 
-    def start_from(self, source: door.Source, summary: DataSummary, start: Any = "k-means++") -> None:
-        """Returns nothing; starts the components among the rows of `source`, each narrower than all of them."""
-        sample = initialize.sample_of(source, self.centre, self.seed)
-        initialize.warn_of_odd_data(sample, summary, self.priors, self.num_components)
-        locs = initialize.start_locs(start, sample, self.num_components, self.centre, self.seed)
-        spread = np.array(summary.scale) * self.num_components ** (-1.0 / self.num_features)
-        self.components.assign(self.components.start_at(locs, spread))
+    def start_from(self, survey: door.Survey, start: Any = "k-means++") -> None:
+        """Returns nothing; starts the components among the rows of `survey`, each narrower than all of them."""
+        summary = survey.summary
+        initialize.warn_of_odd_data(survey.sample, summary, self.priors, self.num_components)
+        self.natural_gradient.assign(self.start_values(survey, start, self.seed))
+
+    def start_values(self, survey: door.Survey, start: Any, seed: int) -> Any:
+        """Returns the numbers behind a start among the rows of `survey`; the weights stay as they are."""
+        spread = np.array(survey.summary.spread)
+        sample = survey.sample - self.centre
+        locs = initialize.start_locs(start, sample, self.num_components, self.centre, seed, spread)
+        components = self.components.start_at(locs, spread)
+        return self.natural_gradient.values_of(self.mixture_weights.posterior(), components)
 
     # --- Saving and showing ----------------------------------------------------------------------------------
 

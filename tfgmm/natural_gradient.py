@@ -1,70 +1,184 @@
-"""Closed-form training: sweeps of natural-gradient steps of length 1 on the augmented bound."""
+"""Closed-form training: natural-gradient steps on the augmented bound, from all rows or from a batch at a time."""
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfgmm import bounds
+from tfgmm.checks import check_count
+from tfgmm.components import Statistics
 
 Tensor = Any
+Values = Sequence[Tensor]
 
 
-class ExactSweeps:
-    """Takes in the statistics of one batch after another, and moves q when the whole data has been seen.
+@dataclasses.dataclass(frozen=True)
+class StepSizes:
+    """Running updates: q moves after every batch, by steps that shrink; then exact sweeps finish.
 
-    Within a sweep q stands still, so the batches may be of any size and in any order: the result is the same. The
-    augmented bound never falls from sweep to sweep (Bishop 2006, section 10.2). A sweep over fewer or more rows
-    than N stands for N: its statistics are scaled (Hoffman, Blei, Wang and Paisley 2013, section 2.4).
+    After batch t the statistics of the whole data are taken to be S <- (1 - rho_t) S + rho_t N / B S_batch with
+    rho_t = (t + delay)^-exponent, and rho = 1 for the first.
 
     Args:
-        weights: a class of `tfgmm.weights`, with its variables.
-        components: a class of `tfgmm.components`, with its variables.
+        num_epochs: epochs of running updates; None for all. The epochs after them are exact sweeps.
+        delay: slows the first steps down, at least 0. With a start taken from a sample, about n_sample / B.
+        exponent: above 0.5 and at most 1 (the condition of Robbins and Monro 1951); 1 averages all batches equally.
+
+    Raises:
+        ValueError: a value out of its range.
+
+    Source: Hoffman, Blei, Wang and Paisley 2013, "Stochastic variational inference", equation 26.
+
+    Example:
+
+    >>> model = tfgmm.GaussianMixtureModel(3, 2)
+    >>> model.compile(step_sizes=tfgmm.StepSizes(num_epochs=1))
     """
 
-    def __init__(self, weights: Any, components: Any) -> None:
-        self._weights = weights
-        self._components = components
-        self._sums = tf.nest.map_structure(
-            lambda zeros: tf.Variable(zeros, trainable=False), components.no_statistics()
-        )
-        self._num_batches = tf.Variable(0, trainable=False, dtype=tf.int64)
-        self._seen_batches = tf.Variable(0, trainable=False, dtype=tf.int64)
-        self._seen_rows = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+    num_epochs: int | None = None
+    delay: float = 1.0
+    exponent: float = 0.6
 
-    def begin(self, num_batches: int) -> None:
-        """Returns nothing; starts afresh with sweeps of `num_batches` batches."""
-        self._num_batches.assign(num_batches)
-        self._clear()
+    def __post_init__(self) -> None:
+        if self.num_epochs is not None:
+            check_count("num_epochs", self.num_epochs, least=0)
+        if not (math.isfinite(self.delay) and self.delay >= 0):
+            raise ValueError(f"`delay` must be finite and at least 0. Received: {self.delay}. Try 1.0.")
+        if not 0.5 < self.exponent <= 1:
+            raise ValueError(f"`exponent` must be above 0.5 and at most 1. Received: {self.exponent}. Try 0.6.")
 
-    def step(self, rows: Tensor, centre: Tensor, num_data: Tensor) -> Tensor:
-        """Returns the augmented log likelihoods, (B,), of centred rows (B, D); ends the sweep with the last batch.
+    def step_size(self, num_steps: int) -> float:
+        """Returns rho after `num_steps` steps before this one."""
+        return 1.0 if num_steps == 0 else float((num_steps + self.delay) ** -self.exponent)
+
+
+class GlobalStep(NamedTuple):
+    """Where a global step starts, where it ends, and the KL at its start.
+
+    base and target: the numbers behind q (see `TrainedPosterior`), components in the same order in both.
+    """
+
+    base: Values
+    target: Values
+    kl: Tensor
+
+
+class NaturalGradient:
+    """The two halves of a step, compiled: sums over rows, and the move of q that they ask for.
+
+    Both are functions of `values`, the numbers behind q: those of the components, then those of the weights. The
+    model's own variables are not touched, so restarts share one trace.
+
+    Args:
+        weights: a class of `tfgmm.weights`.
+        components: a class of `tfgmm.components`.
+        run_eagerly: run as plain Python, for debugging.
+    """
+
+    def __init__(self, weights: Any, components: Any, *, run_eagerly: bool = False) -> None:
+        self.weights = weights
+        self.components = components
+        self._run_eagerly = run_eagerly
+        self._functions: dict[Any, Any] = {}
+
+    def _compiled(self, name: Any, function: Any, signature: Sequence[Any] | None = None) -> Any:
+        if self._run_eagerly:
+            return function
+        if name not in self._functions:
+            self._functions[name] = tf.function(function, input_signature=signature, autograph=False)
+        return self._functions[name]
+
+    def values(self) -> Values:
+        """Returns the numbers behind q as the variables have them."""
+        return [*self.components.values(), *self.weights.values()]
+
+    def assign(self, values: Values) -> None:
+        """Returns nothing; sets the variables."""
+        self.components.assign_values(values[: len(self.components.variable_names)])
+        self.weights.assign_values(values[len(self.components.variable_names) :])
+
+    def values_of(self, of_weights: Any, of_components: Any) -> Values:
+        """Returns the numbers behind given posteriors."""
+        return [*self.components.values_of(of_components), *self.weights.values_of(of_weights)]
+
+    def posteriors_of(self, values: Values) -> tuple[Any, Any]:
+        """Returns q of the weights and q of the components that `values` stand for."""
+        of_components = values[: len(self.components.variable_names)]
+        return self.weights.posterior_of(values[len(of_components) :]), self.components.posterior_of(of_components)
+
+    def sums(self, values: Values, rows: Tensor, dtype: tf.DType = tf.float64) -> tuple[Statistics, Tensor]:
+        """Returns the expected statistics of centred rows (B, D) and their log likelihood part of L_A, float64.
+
+        The path that every row takes in every sweep.
 
         Args:
-            rows: (B, D) float32, measured from `centre`.
-            centre: (D,) float64, data units.
-            num_data: N, float64.
+            values: the numbers behind q.
+            rows: (B, D) float32, measured from the centre; B may be anything.
+            dtype: of the products; see `bounds.sums_over_rows`.
         """
-        log_likelihoods, responsibilities = bounds.local_step(self._weights, self._components, rows)
-        posterior = self._components.posterior()
-        added = self._components.statistics(rows, responsibilities, posterior)
-        sums = [total.assign_add(value) for total, value in zip(self._sums, added)]
-        share = num_data / self._seen_rows.assign_add(tf.cast(tf.shape(rows)[0], tf.float64))
-        whole = type(added)(*(share * total for total in sums))
-        is_last = tf.equal(self._seen_batches.assign_add(1), self._num_batches)
-        tf.cond(is_last, lambda: self._finish(posterior, whole, centre), lambda: None)
-        return log_likelihoods
 
-    def _finish(self, posterior: Any, statistics: Any, centre: Tensor) -> None:
-        components = self._components.update(posterior, statistics, centre)
-        weights = self._weights.update(statistics.counts)
-        self._components.assign(components)
-        self._weights.assign(weights)
-        self._clear()
+        def local(values: Values, rows: Tensor) -> tuple[Statistics, Tensor]:
+            posteriors = self.posteriors_of(values)
+            coefficients, constants = bounds.expected_coefficients(self.weights, self.components, posteriors)
+            return bounds.sums_over_rows(self.components, rows, coefficients, constants, dtype)
 
-    def _clear(self) -> None:
-        self._seen_batches.assign(0)
-        self._seen_rows.assign(0.0)
-        for total in self._sums:
-            total.assign(tf.zeros_like(total))
+        specs = [tf.TensorSpec(value.shape, tf.float64) for value in values]
+        signature = [specs, tf.TensorSpec((None, self.components.shape[1]), tf.float32)]
+        return self._compiled(("sums", dtype), local, signature)(list(values), rows)
+
+    def global_step(self, values: Values, statistics: Statistics, centre: Tensor) -> GlobalStep:
+        """Returns the step of length 1 that statistics of the whole data ask for, from the q they were taken with.
+
+        Args:
+            values: the numbers behind q.
+            statistics: scaled to N rows.
+            centre: (D,) float64, data units.
+        """
+
+        def move(values: Values, statistics: Statistics, centre: Tensor) -> GlobalStep:
+            of_weights, of_components = self.posteriors_of(values)
+            kl = bounds.kl_to_prior(self.weights, self.components, centre, (of_weights, of_components))
+            order = self.weights.best_order(statistics.counts)
+            base = list(values)
+            if order is not None:
+                statistics, of_components = _reordered(statistics, order), _reordered(of_components, order)
+                base = self.values_of(of_weights, of_components)
+            updated = self.components.update(of_components, statistics, centre)
+            return GlobalStep(base, self.values_of(self.weights.update(statistics.counts), updated), kl)
+
+        return self._compiled("global_step", move)(list(values), statistics, centre)
+
+    def float32_error(self, values: Values, largest: np.ndarray) -> float:
+        """Returns a bound on the error of log densities with products in float32, nats, over components with rows.
+
+        Args:
+            values: the numbers behind q.
+            largest: (D,) largest distance of a row from the centre per column, data units.
+        """
+        of_weights, of_components = self.posteriors_of(values)
+        if np.max(largest) > 1e15 or np.min(largest[largest > 0], initial=1.0) < 1e-15:
+            return math.inf  # squares would leave the range of float32
+        errors = self.components.float32_error(self.components.means(of_components), largest)
+        occupied = np.exp(self.weights.log_mean(of_weights)) > 1e-9
+        return float(np.max(errors[occupied], initial=0.0))
+
+
+def scaled(statistics: Statistics, factor: float | Tensor) -> Statistics:
+    """Returns the statistics of `factor` times as many rows."""
+    return Statistics(*(factor * value for value in statistics))
+
+
+def added(one: Statistics | None, other: Statistics) -> Statistics:
+    """Returns the statistics of the rows of both; None stands for no rows."""
+    return other if one is None else Statistics(*(a + b for a, b in zip(one, other)))
+
+
+def _reordered(record: Any, order: Tensor) -> Any:
+    """Returns the fields of a record with components in another order; what all components share stays."""
+    return type(record)(*(value if value.shape[0] == 1 else tf.gather(value, order) for value in record))

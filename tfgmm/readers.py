@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfgmm.blocks import BLOCK_ROWS
+from tfgmm.files import StoredRows, is_large, open_stored
+from tfgmm.files.csv_text import Column
+from tfgmm.files.kinds import listed, not_numbers_error, words_if_not_numbers
 from tfgmm.shapes import check_shape
-from tfgmm.tables import Column, TableSource, is_instance_of, open_table
+from tfgmm.tables import TableSource, is_instance_of, open_table
 
 if TYPE_CHECKING:
     import pyarrow
-
-BLOCK_ROWS = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,8 @@ def read_rows(
     Args:
         data: a 2-D array (anything with `__array__`), a list of lists of numbers, a pandas or polars DataFrame, a
             pyarrow Table or anything with `__arrow_c_stream__`, or the path of a .csv (UTF-8, commas, a header
-            line), .parquet, .pq, .arrow, .feather or .ipc file.
+            line), .parquet, .pq, .arrow, .feather or .ipc file, or of a folder of such files, all of one kind, read
+            one after the other in the order of their names.
         name: what the caller's argument is called in error messages.
         column_names: the D names that the model was fitted on. Data with names must have just these, in any order,
             and comes back in this order; of data without names only the number of columns is checked.
@@ -77,12 +80,43 @@ def read_rows(
     >>> rows.values.tolist()
     [[3.6, 79.0], [1.8, 54.0]]
     """
+    rows = open_rows(data, name=name, column_names=column_names, columns=columns, allow_empty=allow_empty, whole=True)
+    return rows if isinstance(rows, Rows) else _in_memory(rows)
+
+
+def open_rows(
+    data: Any,
+    *,
+    name: str = "x",
+    column_names: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    allow_empty: bool = False,
+    whole: bool = False,
+) -> Rows | StoredRows:
+    """Returns the rows of data of any kind: in memory, or `StoredRows` for a folder and for a large file.
+
+    Args:
+        data, name, column_names, columns, allow_empty: as in `read_rows`.
+        whole: read a large file into memory too. Otherwise one whose numbers take more than 32 MiB in float64 (of
+            CSV: that is larger than that itself) stays where it is.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: as `read_rows`; what only reading can show comes later, from
+            `StoredRows`.
+
+    Example:
+
+    >>> open_rows([[1.0], [2.0]]).values.shape
+    (2, 1)
+    """
     _check_kind(name, data)
     if isinstance(columns, str):
         raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")
     source = open_table(name, data)
     if source is not None and source.named:
         wanted = _wanted_names(name, source, columns, column_names)
+        if source.is_folder or (source.paths and not whole and is_large(name, source.paths[0], wanted)):
+            return _stored(name, source, wanted, allow_empty, same_names=columns is None)
         return Rows(_table_values(name, source, wanted, allow_empty), wanted)
     values = (
         _number_array(name, data, allow_empty)
@@ -94,9 +128,30 @@ def read_rows(
         raise ValueError(f"`columns` must be None for data without column names. Received: {list(columns)}. {fix}")
     if column_names is None:
         return Rows(values)
-    fix = f"The model was fitted on {_listed(column_names)}: pass these columns only."
+    fix = f"The model was fitted on {listed(column_names)}: pass these columns only."
     check_shape(name, values, "ND", D=len(column_names), fix=fix)
     return Rows(values, tuple(column_names))
+
+
+def _stored(name: str, source: TableSource, wanted: tuple[str, ...], allow_empty: bool, same_names: bool) -> StoredRows:
+    rows = open_stored(
+        name, source.paths, wanted, origin=source.origin.removeprefix(" in ").strip("'"), same_names=same_names
+    )
+    # Files that must be read through to count their rows have some: each was looked at.
+    if not rows.is_sequential:
+        _check_not_empty(name, (rows.num_data, rows.num_features), allow_empty, source.origin)
+    return rows
+
+
+def _in_memory(stored: StoredRows) -> Rows:
+    """Returns all stored rows as one array, with no more than a block beside it."""
+    with stored:
+        values = np.empty((stored.num_data, stored.num_features), dtype=stored.dtype)
+        start = 0
+        for block in stored.blocks():
+            values[start : start + len(block)] = block
+            start += len(block)
+    return Rows(values, stored.column_names)
 
 
 def _check_kind(name: str, data: Any) -> None:
@@ -118,7 +173,7 @@ def _check_kind(name: str, data: Any) -> None:
 
 def _kind_error(name: str, data: Any, fix: str) -> TypeError:
     received = "None" if data is None else f"{type(data).__module__.split('.')[0]}.{type(data).__qualname__}"
-    kinds = "a 2-D array, a DataFrame, an Arrow table or the path of a CSV, Parquet or Arrow file"
+    kinds = "a 2-D array, a DataFrame, an Arrow table or the path of a CSV, Parquet or Arrow file or a folder of them"
     return TypeError(f"`{name}` must be {kinds}. Received: {received.removeprefix('builtins.')}. {fix}")
 
 
@@ -181,12 +236,12 @@ def _wanted_names(
     unknown = [label for label in asked if label not in here]
     if unknown or columns is not None and not wanted:
         raise ValueError(
-            f"`columns` must name columns of `{name}`. Received: {_listed(unknown)}{', not found' if unknown else ''}"
-            f"{source.origin}. The columns there are: {_listed(source.names)}."
+            f"`columns` must name columns of `{name}`. Received: {listed(unknown)}{', not found' if unknown else ''}"
+            f"{source.origin}. The columns there are: {listed(source.names)}."
         )
     repeated = [label for label in asked if asked[label] > 1 or here[label] > 1]
     if repeated or "" in asked:
-        received = f"{_listed(repeated)} more than once" if repeated else f"column {wanted.index('')} without a name"
+        received = f"{listed(repeated)} more than once" if repeated else f"column {wanted.index('')} without a name"
         fix = "Rename them." if repeated else "If it is an index, leave it out: DataFrame.to_csv(..., index=False)."
         raise ValueError(f"`{name}` must have one name per column. Received: {received}{source.origin}. {fix}")
     return wanted if column_names is None else _fitted_order(name, source, wanted, tuple(column_names))
@@ -198,16 +253,11 @@ def _fitted_order(name: str, source: TableSource, wanted: tuple[str, ...], fitte
     extra = [label for label in wanted if label not in known]
     if missing or extra:
         raise ValueError(
-            f"`{name}` must have the columns that the model was fitted on: {_listed(fitted)}. "
-            f"Received{source.origin}: missing: {_listed(missing)}; not expected: {_listed(extra)}. "
+            f"`{name}` must have the columns that the model was fitted on: {listed(fitted)}. "
+            f"Received{source.origin}: missing: {listed(missing)}; not expected: {listed(extra)}. "
             "Rename columns or leave them out; their order does not matter."
         )
     return fitted
-
-
-def _listed(names: Sequence[str], limit: int = 20) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return (", ".join(repr(label) for label in names[:limit]) or "none") + more
 
 
 def _table_values(name: str, source: TableSource, wanted: Sequence[str], allow_empty: bool) -> np.ndarray:
@@ -219,31 +269,10 @@ def _table_values(name: str, source: TableSource, wanted: Sequence[str], allow_e
 
 
 def _check_column_types(name: str, source: TableSource, wanted: Sequence[str], columns: list[Column]) -> None:
-    found = {label: _type_if_not_numbers(column) for label, column in zip(wanted, columns, strict=True)}
-    bad = [f"column {label!r} ({words})" for label, words in found.items() if words]
-    if bad:
-        good = [label for label, words in found.items() if not words]
-        leave_out = f", or leave them out: columns=[{_listed(good)}]" if good and source.named else ""
-        raise TypeError(
-            f"`{name}` must have columns of numbers. Received: {', '.join(bad)}{source.origin}. "
-            f"Encode them as numbers{leave_out}."
-        )
-
-
-def _type_if_not_numbers(column: Column) -> str:
-    """Returns what a column holds, in words, or nothing when it holds numbers."""
-    from pyarrow import types
-
-    if isinstance(column, str):
-        return column
-    kind = column.type
-    # A column of nulls only has the type null; it becomes NaN like any other missing value.
-    number_tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
-    if any(test(kind) for test in number_tests):
-        return ""
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-        return "text"
-    return "categorical" if types.is_dictionary(kind) else str(kind)
+    pairs = zip(wanted, columns, strict=True)
+    found = {label: col if isinstance(col, str) else words_if_not_numbers(col.type) for label, col in pairs}
+    if any(found.values()):
+        raise not_numbers_error(name, found, source.origin, source.named)
 
 
 def _interleaved(columns: list[pyarrow.ChunkedArray], num_rows: int) -> np.ndarray:

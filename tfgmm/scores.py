@@ -41,7 +41,7 @@ class MixtureScores:
         return self.data_summary.column_names if self.data_summary and int(self.stored_num_data) else None
 
     def plug_in(self) -> density.MixtureDensity:
-        """Returns the mixture at the posterior means: E[theta], E[mu], E[tau]."""
+        """Returns the mixture at the posterior means of weights, locations and precisions."""
         means = self.components.means(self.components.posterior())
         return density.MixtureDensity(
             self.covariance,
@@ -52,14 +52,9 @@ class MixtureScores:
 
     def predictive(self, num_draws: int = 64, seed: int = 0) -> density.MixtureDensity:
         """Returns S mixtures drawn from q; their average density is the posterior predictive."""
-        draws = self.draws(num_draws, seed)
-        parameters = {"locs": draws.locs[0] - self.centre, "precisions": draws.scales[0] ** -2.0}
-        return density.MixtureDensity(
-            self.covariance,
-            self.centre,
-            np.log(draws.weights[0])[:, None, :],
-            {name: value[:, None] for name, value in parameters.items()},
-        )
+        log_weights, drawn = self.draw_parameters([num_draws], _seed_pair(seed), tf.float64)
+        parameters = {name: value.numpy() for name, value in self.components.parameters_of(drawn).items()}
+        return density.MixtureDensity(self.covariance, self.centre, log_weights.numpy(), parameters)
 
     def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in") -> np.ndarray:
         """Returns the log density of each row, (N,) float32, nats; both kinds integrate to 1.
@@ -114,14 +109,15 @@ class MixtureScores:
         return density.sample_rows(self.plug_in(), check_count("n", n, least=0), _seed_pair(seed)).numpy()
 
     def draws(self, n: int, seed: int | None = None) -> Draws:
-        """Returns `n` draws of weights, locations and component scales from q, as one chain; data units."""
-        sample_shape = [check_count("n", n)]
-        log_weights, drawn = self.draw_parameters(sample_shape, _seed_pair(seed), tf.float64)
-        base, offset, log_precisions = (tf.cast(value, tf.float64) for value in drawn)
+        """Returns `n` draws of weights, locations and scales (or covariances) from q, as one chain; data units."""
+        log_weights, drawn = self.draw_parameters([check_count("n", n)], _seed_pair(seed), tf.float64)
+        parameters = {name: value.numpy() for name, value in self.components.parameters_of(drawn).items()}
+        scales, covariances = self.components.covariances(parameters)
         return Draws(
             weights=tf.exp(log_weights).numpy()[None],
-            locs=(base + offset + self.centre).numpy()[None],
-            scales=tf.exp(-0.5 * log_precisions).numpy()[None],
+            locs=(parameters["locs"] + self.centre)[None],
+            scales=scales[None],
+            covariances=None if covariances is None else covariances[None],
             column_names=self.column_names,
         )
 
@@ -131,7 +127,7 @@ class MixtureScores:
         mixture = self.plug_in()
         lines = [repr(self), f"{'component':>9}  {'weight':>6}  mean (standard deviation) per column"]
         locs = mixture.components["locs"] + self.centre
-        sds = mixture.components["precisions"] ** -0.5
+        sds, _ = self.components.covariances(mixture.components)
         for k, log_weight in enumerate(mixture.log_weights):
             columns = ", ".join(f"{loc:.4g} ({sd:.3g})" for loc, sd in zip(locs[k], sds[k]))
             lines.append(f"{k:>9}  {np.exp(log_weight):6.3f}  {columns}")

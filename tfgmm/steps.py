@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfgmm.data import NOT_FINITE
 from tfgmm.keras3 import keras
+from tfgmm.natural_gradient import StepSizes
 
 Tensor = Any
 
@@ -25,6 +26,7 @@ class CompileSettings(NamedTuple):
     num_data: int | None
     steps_per_execution: int | str
     run_eagerly: bool
+    step_sizes: StepSizes | None
 
 
 class RunningBound(keras.metrics.Metric):
@@ -41,11 +43,15 @@ class RunningBound(keras.metrics.Metric):
         self._num_data = num_data
         self._sums = self.add_variable(shape=(3,), initializer="zeros", dtype="float64", name="sums")
 
-    def update_state(self, log_likelihoods: Tensor, kl: Tensor) -> None:
-        """Returns nothing; takes in the log likelihoods (B,) of a batch and the KL (scalar) of its step, nats."""
-        num_rows = tf.cast(tf.size(log_likelihoods), tf.float64)
-        total = tf.reduce_sum(tf.cast(log_likelihoods, tf.float64))
-        self._sums.assign_add(tf.stack([total, kl * num_rows, num_rows]))
+    def update_state(self, log_likelihood: Tensor, kl: Tensor, num_rows: Tensor) -> None:
+        """Returns nothing; takes in the log likelihood of a batch of `num_rows` rows and the KL of its step, nats."""
+        num_rows = tf.cast(num_rows, tf.float64)
+        self._sums.assign_add(tf.stack([tf.cast(log_likelihood, tf.float64), kl * num_rows, num_rows]))
+
+    def set_kl(self, kl: Tensor) -> None:
+        """Returns nothing; makes `kl`, nats, the KL of all rows so far."""
+        total, _, num_rows = tf.unstack(tf.convert_to_tensor(self._sums))
+        self._sums.assign(tf.stack([total, kl * num_rows, num_rows]))
 
     def result(self) -> dict[str, Tensor]:
         """Returns loss, elbo, log_likelihood and kl, scalars float64, as means over the rows so far."""
@@ -64,6 +70,11 @@ def compiled(steps: Callable[[Any], Any], step: Callable[[Any], Any]) -> Callabl
 
 class StoreBound(keras.callbacks.Callback):
     """Keeps the bound of the epoch with the weights, before any other callback saves or restores them."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Returns nothing; tells closed-form training which epoch begins."""
+        if self.model.optimizer is None:
+            self.model.closed_form.begin_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Returns nothing; stores the bound."""

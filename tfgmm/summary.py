@@ -1,4 +1,4 @@
-"""Mean and spread of every column in one pass, and the same rows centred: what training needs to know of the data.
+"""Mean, spread and range of every column in one pass, and the same rows centred: what training needs to know.
 
 The mean is subtracted in float64 before anything becomes float32: at an offset of 1e8 float32 holds multiples of 8
 only, and everything that tells the rows apart would be lost.
@@ -6,18 +6,23 @@ only, and everything that tells the rows apart would be lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from tfgmm.readers import BLOCK_ROWS, Rows
+from tfgmm.bad_rows import check_no_overflow, not_finite_error, too_large_error
+from tfgmm.blocks import SAMPLE_ROWS, RowSample, moments, over_rows, pieces
+from tfgmm.blocks import row_blocks as row_blocks
+from tfgmm.files import StoredRows
+from tfgmm.readers import Rows
 from tfgmm.shapes import check_shape
 
 CONSTANT_RATIO = 1e-13  # below this times the largest value a spread is rounding, not data
-BLOCK_VALUES = 2**23  # 64 MiB of float64: wide data is read in fewer rows at a time
+_FAR_ROWS = 3.0  # standard deviations beyond this many robust ones are ruled by few far rows
+_NORMAL_QUARTILES = 1.349  # between the quartiles of a normal distribution, in standard deviations
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,12 @@ class DataSummary:
         mean: D means, in the data's units.
         scale: D standard deviations (divided by N), in the data's units, all positive; 1.0 for a constant column.
         column_names: D names, or None when the data had none.
+        minimum: D smallest values, in the data's units; None in a summary saved by an older version.
+        maximum: D largest values, likewise.
+        centre: D middles that few far rows cannot move, in the data's units: `mean`, but the median of a sample
+            where `spread` is below `scale`. Default: `mean`.
+        spread: D spreads that few far rows cannot widen, in the data's units: `scale`, but at most 3 IQR / 1.349 of
+            a sample (three times what the quartiles of a normal distribution say). Default: `scale`.
 
     Raises:
         ValueError: a size that is not positive, or a field that has not one entry per column.
@@ -46,12 +57,18 @@ class DataSummary:
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     column_names: tuple[str, ...] | None = None
+    minimum: tuple[float, ...] | None = None
+    maximum: tuple[float, ...] | None = None
+    centre: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        for field, instead in (("centre", self.mean), ("spread", self.scale)):
+            object.__setattr__(self, field, getattr(self, field) or instead)
         if self.num_data < 1 or self.num_features < 1:
             received = f"num_data={self.num_data}, num_features={self.num_features}"
             raise ValueError(f"`num_data` and `num_features` must be positive. Received: {received}. Pass rows.")
-        for field in ("mean", "scale", "column_names"):
+        for field in ("mean", "scale", "column_names", "minimum", "maximum", "centre", "spread"):
             entries = getattr(self, field)
             if entries is not None and len(entries) != self.num_features:
                 wanted = f"`{field}` must have num_features={self.num_features} entries"
@@ -66,15 +83,16 @@ class DataSummary:
         """Returns the summary that `to_dict` was called on.
 
         Args:
-            saved: the fields, as `to_dict` or JSON gives them.
+            saved: the fields, as `to_dict` or JSON gives them; those that older versions did not write may be missing.
 
         Raises:
             ValueError: a field is missing or unknown.
         """
-        wanted = {field.name for field in fields(cls)}
-        if set(saved) != wanted:
+        known = {field.name for field in fields(cls)}
+        needed = {field.name for field in fields(cls) if field.default is MISSING} | {"column_names"}
+        if not needed <= set(saved) <= known:
             fix = "Pass what DataSummary.to_dict gave."
-            raise ValueError(f"`saved` must have the fields {sorted(wanted)}. Received: {sorted(saved)}. {fix}")
+            raise ValueError(f"`saved` must have the fields {sorted(needed)}. Received: {sorted(saved)}. {fix}")
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in saved.items()}
         return cls(**values)
 
@@ -82,12 +100,13 @@ class DataSummary:
 class SummaryAccumulator:
     """A `DataSummary` in the making: takes blocks of rows one after the other and keeps only D numbers of each kind.
 
-    Mean and sum of squared deviations of each block are merged in float64 (Chan, Golub and LeVeque 1979, "Updating
+    Mean and sum of squared deviations of each piece are merged in float64 (Chan, Golub and LeVeque 1979, "Updating
     formulae and a pairwise algorithm for computing sample variances", equation 2.1).
 
     Args:
         name: what the caller's argument is called in error messages.
         column_names: D names for the summary and for error messages, or None.
+        place: returns the words for a row, counted from 0 over all blocks, in error messages. Default: its number.
 
     Example:
 
@@ -98,13 +117,20 @@ class SummaryAccumulator:
     (3.0,)
     """
 
-    def __init__(self, *, name: str = "x", column_names: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str = "x",
+        column_names: tuple[str, ...] | None = None,
+        place: Callable[[int], str] = str,
+    ) -> None:
         self.num_data = 0
         self._name = name
         self._column_names = column_names
+        self._place = place
         # The first row: what all means in here are measured from, so that a large offset costs no digits.
         self._origin: np.ndarray | None = None
-        self._mean = self._squares = self._largest = np.zeros(0)
+        self._mean = self._squares = self._minimum = self._maximum = np.zeros(0)
 
     def update(self, block: np.ndarray, *, later: Iterable[np.ndarray] | None = None) -> None:
         """Returns nothing; takes one more block into account.
@@ -121,21 +147,22 @@ class SummaryAccumulator:
         check_shape(self._name, block, "BD", fix="Every block must have the same columns.", **sizes)
         if len(block) == 0:
             return
-        # In one memory order, so that the sums, which depend on the order, are the same for every layout.
-        block = np.array(block, dtype=np.float64, order="C")
-        largest = np.abs(block).max(axis=0)
-        if not np.isfinite(largest).all():
-            raise _not_finite_error(self._name, self._column_names, block, self.num_data, later)
+        minimum, maximum = (over_rows(reduce, block).astype(np.float64) for reduce in (np.minimum, np.maximum))
+        if not (np.isfinite(minimum).all() and np.isfinite(maximum).all()):
+            raise not_finite_error(self._name, self._column_names, block, self.num_data, later, self._place)
         if self._origin is None:
-            self._origin = block[0].copy()
-            self._mean, self._squares, self._largest = np.zeros((3, block.shape[1]))
+            self._origin = block[0].astype(np.float64)
+            self._mean, self._squares = np.zeros((2, block.shape[1]))
+            self._minimum, self._maximum = minimum, maximum
+        self._minimum = np.minimum(self._minimum, minimum)
+        self._maximum = np.maximum(self._maximum, maximum)
         with np.errstate(over="ignore", invalid="ignore"):
-            block -= self._origin
-            self._merge(len(block), *_block_moments(block))
-        self._largest = np.maximum(self._largest, largest)
+            for piece in pieces(block, self._origin):
+                self._merge(len(piece), *moments(piece))
         if not np.isfinite(self._squares).all():
             column = int(np.argmin(np.isfinite(self._squares)))
-            raise _too_large_error(self._name, f"values up to {self._largest[column]:.3g}", self._column_names, column)
+            received = f"values up to {self._largest()[column]:.3g}"
+            raise too_large_error(self._name, received, self._column_names, column)
 
     def _merge(self, num_rows: int, mean: np.ndarray, squares: np.ndarray) -> None:
         step = mean - self._mean
@@ -144,26 +171,41 @@ class SummaryAccumulator:
         self._squares = self._squares + squares + step**2 * (self.num_data * share)
         self.num_data += num_rows
 
-    def result(self) -> DataSummary:
+    def _largest(self) -> np.ndarray:
+        return np.maximum(np.abs(self._minimum), np.abs(self._maximum))
+
+    def result(self, sample: np.ndarray | None = None) -> DataSummary:
         """Returns the summary of all the blocks so far.
+
+        Args:
+            sample: (n, D) float64, some of the rows or all, whose quartiles give `centre` and `spread`. Without it
+                they are the mean and the standard deviation.
 
         Raises:
             ValueError: there was no row.
         """
         if self._origin is None:
             raise ValueError(f"`{self._name}` must have at least one row. Received: no rows. Check how it was made.")
-        scale = np.sqrt(self._squares / self.num_data)
-        scale = np.where(scale <= CONSTANT_RATIO * self._largest, 1.0, scale)
-        mean = tuple((self._origin + self._mean).tolist())
-        return DataSummary(self.num_data, len(mean), mean, tuple(scale.tolist()), self._column_names)
+        deviation = np.sqrt(self._squares / self.num_data)
+        is_constant = deviation <= CONSTANT_RATIO * self._largest()
+        scale = np.where(is_constant, 1.0, deviation)
+        mean = self._origin + self._mean
+        centre, spread = (mean, scale) if sample is None else _without_far_rows(mean, scale, is_constant, sample)
+        figures = (mean, scale, self._minimum, self._maximum, centre, spread)
+        means, scales, *others = (tuple(figure.tolist()) for figure in figures)
+        return DataSummary(self.num_data, len(means), means, scales, self._column_names, *others)
 
 
-def summarise(rows: Rows | np.ndarray | Iterable[np.ndarray], *, name: str = "x") -> DataSummary:
-    """Returns the number of rows and the mean and standard deviation of each column, in one pass by blocks.
+def summarise(
+    rows: Rows | np.ndarray | Iterable[np.ndarray], *, name: str = "x", sample: np.ndarray | None = None
+) -> DataSummary:
+    """Returns the number of rows and the mean, standard deviation and range of each column, in one pass by blocks.
 
     Args:
         rows: `Rows`, an (N, D) array, or (B, D) blocks one after the other (a finite number of them).
         name: what the caller's argument is called in error messages.
+        sample: (n, D) float64, some of the rows, whose quartiles give `centre` and `spread`. Default: up to 20,000
+            rows of an array; of blocks none, and `centre` and `spread` are the mean and the standard deviation.
 
     Returns:
         DataSummary, computed in float64; the same for every memory layout of the same numbers.
@@ -181,12 +223,15 @@ def summarise(rows: Rows | np.ndarray | Iterable[np.ndarray], *, name: str = "x"
     values, names = (rows.values, rows.column_names) if isinstance(rows, Rows) else (rows, None)
     accumulator = SummaryAccumulator(name=name, column_names=names)
     blocks = row_blocks(values) if isinstance(values, np.ndarray) else iter(values)
+    chosen = RowSample(SAMPLE_ROWS, seed=0) if sample is None and isinstance(values, np.ndarray) else None
     for block in blocks:
         accumulator.update(block, later=blocks)
-    return accumulator.result()
+        if chosen is not None:
+            chosen.update(block)
+    return accumulator.result(sample if chosen is None else chosen.result())
 
 
-def check_finite(rows: Rows, *, name: str = "x") -> None:
+def check_finite(rows: Rows | StoredRows, *, name: str = "x") -> None:
     """Returns nothing when every value is finite; raises otherwise. For rows whose summary is not needed.
 
     Args:
@@ -204,10 +249,12 @@ def check_finite(rows: Rows, *, name: str = "x") -> None:
     ValueError: `validation_data` must hold finite numbers. Received: 1 value that is NaN or infinite, \
 the first in row 1, column 0 (rows count from 0). Drop or fill such rows.
     """
-    start, blocks = 0, row_blocks(rows.values)
+    start = 0
+    blocks, place = (rows.blocks(), rows.place) if isinstance(rows, StoredRows) else (row_blocks(rows.values), str)
+    later = blocks if isinstance(rows, Rows) else None
     for block in blocks:
         if not np.isfinite(block).all():
-            raise _not_finite_error(name, rows.column_names, block, start, blocks)
+            raise not_finite_error(name, rows.column_names, block, start, later, place)
         start += len(block)
 
 
@@ -238,66 +285,21 @@ def centre(rows: Rows | np.ndarray, centre: ArrayLike, dtype: DTypeLike = np.flo
     check_shape("centre", middle, "D", D=values.shape[1], fix="Give one number per column.")
     centred = np.empty(values.shape, dtype=dtype)
     start = 0
-    for block in row_blocks(values):
-        part = centred[start : start + len(block)]
-        with np.errstate(over="ignore", invalid="ignore"):
-            part[...] = np.subtract(block, middle, dtype=np.float64)
-        if not np.isfinite(part).all():
-            _check_no_overflow(name, names, block, part, start)
-        start += len(block)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for piece in pieces(values, middle):
+            part = centred[start : start + len(piece)]
+            part[...] = piece
+            if not np.isfinite(part).all():
+                check_no_overflow(name, names, values[start : start + len(piece)], part, start)
+            start += len(piece)
     return centred
 
 
-def row_blocks(values: np.ndarray) -> Iterator[np.ndarray]:
-    """Returns views of (N, D) rows, one block after the other: 65,536 rows each, fewer when D is above 128.
-
-    Example:
-
-    >>> [len(block) for block in row_blocks(np.zeros((100_000, 2)))]
-    [65536, 34464]
-    """
-    check_shape("values", values, "ND")
-    size = max(1, min(BLOCK_ROWS, BLOCK_VALUES // max(1, values.shape[1])))
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
-
-
-def _block_moments(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and sum of squared deviations of a (B, D) block, which is overwritten."""
-    shift = block.mean(axis=0)
-    block -= shift
-    rest = block.mean(axis=0)  # what rounding left in the mean
-    squares = np.square(block).sum(axis=0) - len(block) * rest**2
-    return shift + rest, np.maximum(squares, 0.0)
-
-
-def _column_words(column_names: tuple[str, ...] | None, column: int) -> str:
-    return f"column {column if column_names is None else repr(column_names[column])}"
-
-
-def _not_finite_error(
-    name: str, column_names: tuple[str, ...] | None, block: np.ndarray, start: int, later: Iterable[np.ndarray] | None
-) -> ValueError:
-    row, column = (int(index) for index in np.argwhere(~np.isfinite(block))[0])
-    count = int(np.sum(~np.isfinite(block))) + sum(int(np.sum(~np.isfinite(other))) for other in later or ())
-    received = f"{count} value{' that is' if count == 1 else 's that are'} NaN or infinite"
-    where = f"the first in row {start + row}, {_column_words(column_names, column)} (rows count from 0)"
-    in_batch = " in this batch" if later is None else ""
-    fix = "Drop or fill such rows."
-    return ValueError(f"`{name}` must hold finite numbers. Received: {received}{in_batch}, {where}. {fix}")
-
-
-def _check_no_overflow(
-    name: str, column_names: tuple[str, ...] | None, block: np.ndarray, part: np.ndarray, start: int
-) -> None:
-    overflow = np.argwhere(np.isfinite(block) & ~np.isfinite(part))
-    if len(overflow):
-        row, column = (int(index) for index in overflow[0])
-        raise _too_large_error(name, f"{block[row, column]:.3g} in row {start + row}", column_names, column)
-
-
-def _too_large_error(name: str, received: str, column_names: tuple[str, ...] | None, column: int) -> ValueError:
-    return ValueError(
-        f"`{name}` must hold numbers within 3.4e38 (the range of float32) of their mean. Received: {received}, "
-        f"{_column_words(column_names, column)}. Use another unit for this column, or drop the rows."
-    )
+def _without_far_rows(
+    mean: np.ndarray, scale: np.ndarray, is_constant: np.ndarray, sample: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns centre and spread: mean and scale, but by the quartiles of the sample where few far rows rule those."""
+    low, middle, high = np.quantile(sample, [0.25, 0.5, 0.75], axis=0)
+    widest = _FAR_ROWS * (high - low) / _NORMAL_QUARTILES
+    is_ruled = (widest > 0) & (widest < scale) & ~is_constant
+    return np.where(is_ruled, middle, mean), np.where(is_ruled, widest, scale)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import Any
 
 import tensorflow as tf
 
-from tfgmm import bounds
 from tfgmm import data as door
 from tfgmm.checks import check_count
 from tfgmm.keras3 import keras
-from tfgmm.natural_gradient import ExactSweeps
+from tfgmm.natural_gradient import NaturalGradient, StepSizes
 from tfgmm.readers import Rows
 from tfgmm.steps import (
     LOSS_NOT_FINITE,
@@ -24,7 +24,7 @@ from tfgmm.steps import (
     refuse_learning_rates,
     with_first,
 )
-from tfgmm.summary import DataSummary
+from tfgmm.sweeps import ClosedFormTraining
 
 Tensor = Any
 
@@ -39,8 +39,8 @@ class MixtureTrainer(keras.Model):
     """The training half of `GaussianMixtureModel`: everything between `compile` and the logs.
 
     A subclass provides `bound_terms(rows, seed)`, `kl()`, `next_seed()`, `validation_seed`, `adapt_to(summary)`,
-    `start_from(source, summary)`, `mixture_weights`, `components`, `num_components`, `num_features`,
-    `column_names`, `running_bound` and the variables `stored_num_data` and `stored_elbo`.
+    `start_from(survey)`, `mixture_weights`, `components`, `num_components`, `num_features`, `column_names`,
+    `running_bound`, `statistics` and the variables `stored_num_data` and `stored_elbo`.
     """
 
     # Keras's own attributes, which it leaves untyped
@@ -53,6 +53,7 @@ class MixtureTrainer(keras.Model):
         optimizer: Any = None,
         num_data: int | None = None,
         *,
+        step_sizes: StepSizes | None = None,
         steps_per_execution: int | str = "auto",
         run_eagerly: bool = False,
     ) -> None:
@@ -65,6 +66,8 @@ class MixtureTrainer(keras.Model):
                 with more than about 5,000 rows per component the gradient's noise is large beside its signal.
             num_data: N, the rows in the whole data set, which scales the KL term. Arrays, frames, files and
                 datasets of known length are counted; a stream of unknown length needs it here.
+            step_sizes: in closed form, move q after every batch instead of every epoch, by `tfgmm.StepSizes` that
+                shrink: for streams, and for data too large to sweep often. Exact sweeps may follow.
             steps_per_execution: training steps per call of the compiled function; "auto" chooses by batch size.
             run_eagerly: run the step as plain Python, for debugging.
 
@@ -77,6 +80,11 @@ class MixtureTrainer(keras.Model):
         >>> model.compile(keras.optimizers.Adam(1e-3))
         """
         optimizer = None if optimizer is None else check_optimizer(optimizer)
+        if optimizer is not None and step_sizes is not None:
+            raise ValueError(
+                f"`step_sizes` must be left out with an optimizer, which has its own. Received: {step_sizes}. "
+                "Leave one of the two out."
+            )
         if steps_per_execution != "auto":
             steps_per_execution = check_count("steps_per_execution", steps_per_execution)
         if num_data is not None:
@@ -88,24 +96,29 @@ class MixtureTrainer(keras.Model):
             jit_compile=False,  # XLA has no kernel for Gamma draws
         )
         if optimizer is None:
-            self.sweeps = ExactSweeps(self.mixture_weights, self.components)
+            if run_eagerly:
+                self.natural_gradient = NaturalGradient(self.mixture_weights, self.components, run_eagerly=True)
+            self.closed_form = ClosedFormTraining(self.natural_gradient, self.statistics, step_sizes)
         else:  # building the slots now keeps the training step at one trace
             optimizer.build(self.trainable_variables)
         if num_data is not None:
             self.stored_num_data.assign(num_data)
-        self.compile_settings = CompileSettings(num_data, steps_per_execution, run_eagerly)
+        self.compile_settings = CompileSettings(num_data, steps_per_execution, run_eagerly, step_sizes)
 
     def get_compile_config(self) -> dict[str, Any]:
         """Returns what `compile` was given, as saved in a .keras file."""
         if not self.compiled:
             return {}
         optimizer = None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
-        return {"optimizer": optimizer, **self.compile_settings._asdict()}
+        settings = self.compile_settings._asdict()
+        step_sizes = settings["step_sizes"]
+        return {"optimizer": optimizer, **settings, "step_sizes": step_sizes and dataclasses.asdict(step_sizes)}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Returns nothing; compiles as `get_compile_config` says."""
         optimizer = config["optimizer"] and keras.saving.deserialize_keras_object(config["optimizer"])
-        self.compile(**{**config, "optimizer": optimizer})
+        step_sizes = config["step_sizes"] and StepSizes(**config["step_sizes"])
+        self.compile(**{**config, "optimizer": optimizer, "step_sizes": step_sizes})
 
     def fit(
         self,
@@ -160,9 +173,11 @@ class MixtureTrainer(keras.Model):
         steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
         epochs = check_count("epochs", epochs, least=0)
         source, validation = self._open_training(x, validation_split, validation_data, batch_size, steps_per_epoch)
-        summary = door.summarise_source(source, "x", self.compile_settings.num_data)
-        self._adopt(summary, source)
-        batch_size = self._batch_size(batch_size, summary.num_data)
+        survey = door.survey(source, "x", self.compile_settings.num_data, self.seed)
+        self._adopt(survey)
+        batch_size = self._batch_size(batch_size, survey.summary.num_data)
+        # The order of rows changes nothing within an exact sweep, and reading in order is faster
+        shuffle = shuffle and (self.optimizer is not None or self.closed_form.runs_in(initial_epoch))
         order = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
         batches = door.training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
         if validation is not None:
@@ -174,7 +189,7 @@ class MixtureTrainer(keras.Model):
         self._set_steps_per_execution(batches)
         if self.optimizer is None:
             refuse_learning_rates(callbacks)
-            self.sweeps.begin(self._sweep_length(batches))
+            self._begin_closed_form(batches, epochs)
         passed_on = {"epochs": epochs, "verbose": verbose, "initial_epoch": initial_epoch}
         passed_on |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
         with plain_errors():
@@ -243,31 +258,58 @@ class MixtureTrainer(keras.Model):
         return self._on_batch(super().test_on_batch, "test_on_batch", x, y, return_dict)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Returns the function that Keras calls to train: `steps_per_execution` steps in one graph.
+        """Returns the function that Keras calls to train: `steps_per_execution` steps.
 
         Keras's own nests three graphs and wraps every batch in an optional, half of a short step's time. Here the
-        steps divide the epoch, so that none can run into its end.
+        steps divide the epoch, so that none can run into its end. In closed form the steps are compiled already, and
+        shared by all that the model does: there is nothing to trace.
         """
-        if self.train_function is None or force:
-            num_steps = self.steps_per_execution
+        if self.train_function is not None and not force:
+            return self.train_function
+        num_steps = self.steps_per_execution
 
-            def train_steps(iterator: Any) -> Any:
-                if num_steps == 1:
-                    return self.train_step(next(iterator))  # raises at the end of the data, as Keras expects
-                for _ in tf.range(num_steps):
-                    self.train_step(next(iterator))
-                return self.get_metrics_result()
+        def train_steps(iterator: Any) -> Any:
+            if num_steps == 1:
+                return self.train_step(next(iterator))  # raises at the end of the data, as Keras expects
+            for _ in tf.range(num_steps):
+                self.train_step(next(iterator))
+            return self.get_metrics_result()
 
+        def closed_form_steps(iterator: Any) -> Any:
+            for _ in range(num_steps):
+                self._closed_form_step(next(iterator))
+            return self.get_metrics_result()
+
+        if self.optimizer is None:
+            self.train_function = closed_form_steps
+        else:
             self.train_function = train_steps if self.run_eagerly else compiled(train_steps, self.train_step)
         return self.train_function
 
+    def make_test_function(self, force: bool = False) -> Any:
+        """Returns the function that Keras calls to evaluate; in closed form the sums of training, without the move."""
+        if self.optimizer is not None:
+            return super().make_test_function(force)
+
+        def log_likelihoods(iterator: Any) -> Any:
+            for _ in range(self.steps_per_execution):
+                rows = next(iterator)
+                _, log_likelihood = self.natural_gradient.sums(self.natural_gradient.values(), rows)
+                self.running_bound.update_state(log_likelihood, self.kl(), tf.shape(rows)[0])
+            return self.get_metrics_result()
+
+        self.test_function = log_likelihoods
+        return log_likelihoods
+
+    def _closed_form_step(self, rows: Tensor) -> None:
+        log_likelihood, kl, is_last = self.closed_form.step(rows)
+        self.running_bound.update_state(log_likelihood, kl, tf.shape(rows)[0])
+        if is_last:
+            self.running_bound.set_kl(kl)
+
     def train_step(self, data: Any) -> dict[str, Tensor]:
-        """Returns the running logs after one step on centred rows (B, D): of the optimizer, or of a sweep."""
+        """Returns the running logs after one step of the optimizer on centred rows (B, D)."""
         rows = keras.utils.unpack_x_y_sample_weight(data)[0]
-        if self.optimizer is None:
-            kl = self.kl()  # of the q that the whole sweep looks from
-            centre, num_data = (tf.convert_to_tensor(value) for value in (self.stored_centre, self.stored_num_data))
-            return self._track(self.sweeps.step(rows, centre, num_data), kl)
         variables = self.trainable_variables
         with tf.GradientTape() as tape:
             with tf.control_dependencies([rows]):  # a batch that never comes must not use up a step
@@ -281,11 +323,8 @@ class MixtureTrainer(keras.Model):
         return self._track(log_likelihoods, kl)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
-        """Returns the running logs of centred rows (B, D); any draws are from a fixed seed, so that epochs compare."""
+        """Returns the running logs of centred rows (B, D), with draws from a fixed seed, so that epochs compare."""
         rows = keras.utils.unpack_x_y_sample_weight(data)[0]
-        if self.optimizer is None:
-            log_likelihoods, _ = bounds.local_step(self.mixture_weights, self.components, rows)
-            return self._track(log_likelihoods, self.kl())
         return self._track(*self.bound_terms(rows, self.validation_seed))
 
     @property
@@ -294,7 +333,8 @@ class MixtureTrainer(keras.Model):
         return [self.running_bound]
 
     def _track(self, log_likelihoods: Tensor, kl: Tensor) -> dict[str, Tensor]:
-        self.running_bound.update_state(log_likelihoods, kl)
+        total = tf.reduce_sum(tf.cast(log_likelihoods, tf.float64))
+        self.running_bound.update_state(total, kl, tf.size(log_likelihoods))
         return self.get_metrics_result()
 
     def _only_if_finite(self, loss: Tensor, gradients: list[Tensor]) -> list[Tensor]:
@@ -330,7 +370,8 @@ class MixtureTrainer(keras.Model):
             return door.split_rows(source, validation_split)
         return source, None
 
-    def _adopt(self, summary: DataSummary, source: door.Source) -> None:
+    def _adopt(self, survey: door.Survey) -> None:
+        summary = survey.summary
         given = self.compile_settings.num_data
         if given is not None and abs(given - summary.num_data) > 0.01 * given:
             warnings.warn(
@@ -341,21 +382,22 @@ class MixtureTrainer(keras.Model):
         untouched = self.is_untouched
         self.adapt_to(summary, given)
         if untouched:
-            self.start_from(source, summary)
+            self.start_from(survey)
 
     def _batch_size(self, batch_size: int | None, num_data: int) -> int:
         if batch_size is None:
             return door.default_batch_size(num_data, self.num_components, self.num_features)
         return check_count("batch_size", batch_size)
 
-    def _sweep_length(self, batches: door.Batches) -> int:
-        if batches.num_batches is None:
+    def _begin_closed_form(self, batches: door.Batches, epochs: int) -> None:
+        if batches.num_batches is None and self.closed_form.needs_length(epochs - 1):
             raise ValueError(
-                "`x` must be data of known length for closed-form training, which moves after each full sweep. "
+                "`x` must be data of known length for exact sweeps, which move after the last batch. "
                 "Received: a dataset of unknown length. Apply tf.data.experimental.assert_cardinality(num_batches), "
-                "pass steps_per_epoch=..., or compile with a Keras optimizer."
+                "pass steps_per_epoch=..., compile(step_sizes=tfgmm.StepSizes()), or compile with a Keras optimizer."
             )
-        return batches.num_batches
+        centre, num_data = (tf.convert_to_tensor(value) for value in (self.stored_centre, self.stored_num_data))
+        self.closed_form.begin(batches.num_batches, centre, num_data)
 
     def _set_steps_per_execution(self, batches: door.Batches) -> None:
         """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""

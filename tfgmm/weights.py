@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfgmm.positive import SHAPE_RANGE, positive
+from tfgmm.posterior import TrainedPosterior
 from tfgmm.priors import Priors
 
 Tensor = Any
-AddWeight = Callable[..., Any]
 
 
 class DirichletPosterior(NamedTuple):
@@ -21,7 +21,7 @@ class DirichletPosterior(NamedTuple):
     counts: Tensor
 
 
-class DirichletWeights:
+class DirichletWeights(TrainedPosterior):
     """Weights theta ~ Dirichlet(c0) with posterior Dirichlet(counts).
 
     Args:
@@ -30,27 +30,32 @@ class DirichletWeights:
     """
 
     name = "dirichlet"
+    variable_names = ("log_counts",)
 
     def __init__(self, num_components: int, priors: Priors) -> None:
         self.num_components = num_components
         self.prior_counts = np.broadcast_to(np.asarray(priors.weight_concentration, np.float64), (num_components,))
 
-    def create_variables(self, add_weight: AddWeight, start: DirichletPosterior) -> None:
-        """Adds the trained variable, log counts (K,), at `start`."""
-        self.log_counts = add_weight("log_counts", np.log(start.counts))
+    def values_of(self, posterior: DirichletPosterior) -> tuple[Tensor, ...]:
+        """Returns the logarithms of counts."""
+        return (tf.math.log(tf.cast(posterior.counts, tf.float64)),)
+
+    def posterior_of(self, values: Sequence[Tensor]) -> DirichletPosterior:
+        """Returns q(theta) of those numbers; differentiable."""
+        return DirichletPosterior(positive(values[0], SHAPE_RANGE))
 
     def random_start(self, generator: np.random.Generator) -> DirichletPosterior:
         """Returns the start of an untouched model: the prior itself."""
         del generator  # same call as the components' random_start; the weights start without noise
         return DirichletPosterior(np.array(self.prior_counts))
 
-    def posterior(self) -> DirichletPosterior:
-        """Returns q(theta) as it stands, float64 and differentiable in the variable."""
-        return DirichletPosterior(positive(self.log_counts, SHAPE_RANGE))
+    def start_at(self, num_data: float) -> DirichletPosterior:
+        """Returns a start in which every component has its share of `num_data` rows."""
+        return DirichletPosterior(self.prior_counts + num_data / self.num_components)
 
-    def assign(self, posterior: DirichletPosterior) -> None:
-        """Sets the variable so that `posterior()` returns `posterior`."""
-        self.log_counts.assign(tf.math.log(tf.cast(posterior.counts, tf.float64)))
+    def public(self, posterior: DirichletPosterior) -> dict[str, Tensor]:
+        """Returns counts (K,) float64, as the model shows them."""
+        return {"counts": posterior.counts}
 
     def log_mean(self, posterior: DirichletPosterior) -> Tensor:
         """Returns log E[theta], (K,) float64."""
@@ -59,6 +64,10 @@ class DirichletWeights:
     def expected_log(self, posterior: DirichletPosterior) -> Tensor:
         """Returns E[log theta] = digamma(counts) - digamma(sum of counts), (K,) float64."""
         return tf.math.digamma(posterior.counts) - tf.math.digamma(tf.reduce_sum(posterior.counts))
+
+    def best_order(self, counts: Tensor) -> None:
+        """Returns None: the order of the components changes nothing under a Dirichlet prior."""
+        del counts
 
     def update(self, counts: Tensor) -> DirichletPosterior:
         """Returns the q that maximises the augmented bound: the prior plus the expected counts (K,) of the rows."""
@@ -84,4 +93,108 @@ class DirichletWeights:
         return log_normalisers + tf.reduce_sum((counts - prior) * self.expected_log(posterior))
 
 
-WEIGHTS: dict[str, type[DirichletWeights]] = {DirichletWeights.name: DirichletWeights}
+class StickPosterior(NamedTuple):
+    """q(v_k) = Beta(broken_k, left_k) of the K - 1 breaks of a stick: the part taken, the part left; (K - 1, 2) float64."""
+
+    sticks: Tensor
+
+
+class StickBreakingWeights(TrainedPosterior):
+    """Weights theta_k = v_k prod_{j<k} (1 - v_j) with v_k ~ Beta(1, gamma), the last taking what is left.
+
+    A Dirichlet process cut off at K components: K is a maximum, and components that no row needs stay empty.
+
+    Args:
+        num_components: K.
+        priors: its `stick_concentration` is gamma; smaller expects fewer components.
+
+    Source: Blei and Jordan 2006, "Variational inference for Dirichlet process mixtures", section 3.
+    """
+
+    name = "stick_breaking"
+    variable_names = ("log_sticks",)
+
+    def __init__(self, num_components: int, priors: Priors) -> None:
+        self.num_components = num_components
+        self.concentration = float(priors.stick_concentration)
+
+    def values_of(self, posterior: StickPosterior) -> tuple[Tensor, ...]:
+        """Returns the logarithms of both shapes of every break."""
+        return (tf.math.log(tf.cast(posterior.sticks, tf.float64)),)
+
+    def posterior_of(self, values: Sequence[Tensor]) -> StickPosterior:
+        """Returns q(v) of those numbers; differentiable."""
+        return StickPosterior(positive(values[0], SHAPE_RANGE))
+
+    def random_start(self, generator: np.random.Generator) -> StickPosterior:
+        """Returns the start of an untouched model: the prior itself."""
+        del generator
+        return self.update(np.zeros(self.num_components))
+
+    def start_at(self, num_data: float) -> StickPosterior:
+        """Returns a start in which every component has its share of `num_data` rows."""
+        return self.update(np.full(self.num_components, num_data / self.num_components))
+
+    def public(self, posterior: StickPosterior) -> dict[str, Tensor]:
+        """Returns sticks (K - 1, 2) float64, as the model shows them."""
+        return {"sticks": posterior.sticks}
+
+    def log_mean(self, posterior: StickPosterior) -> Tensor:
+        """Returns log E[theta], (K,) float64: the breaks are independent, so their means multiply."""
+        total = tf.reduce_sum(posterior.sticks, axis=1, keepdims=True)
+        return _log_weights(tf.math.log(posterior.sticks) - tf.math.log(total))
+
+    def expected_log(self, posterior: StickPosterior) -> Tensor:
+        """Returns E[log theta_k] = E[log v_k] + sum_{j<k} E[log(1 - v_j)], (K,) float64."""
+        total = tf.reduce_sum(posterior.sticks, axis=1, keepdims=True)
+        return _log_weights(tf.math.digamma(posterior.sticks) - tf.math.digamma(total))
+
+    def best_order(self, counts: Tensor) -> Tensor:
+        """Returns the order of the components, (K,) int, that the prior favours: largest first, or as they stand.
+
+        The prior is not the same for every k. Given the counts, the bound with the best q(v) differs between two orders
+        by their log evidence alone, so a new order that is not better is never taken, and the bound never falls.
+        """
+        sorted_order = tf.argsort(counts, direction="DESCENDING", stable=True)
+        gain = self._log_evidence(tf.gather(counts, sorted_order)) - self._log_evidence(counts)
+        return tf.where(gain > 0.0, sorted_order, tf.range(self.num_components))
+
+    def _log_evidence(self, counts: Tensor) -> Tensor:
+        taken, left = tf.unstack(self.update(counts).sticks, axis=1)
+        return tf.reduce_sum(tf.math.lgamma(taken) + tf.math.lgamma(left) - tf.math.lgamma(taken + left))
+
+    def update(self, counts: Tensor) -> StickPosterior:
+        """Returns the q that maximises the augmented bound: Beta(1 + N_k, gamma + sum_{j>k} N_j)."""
+        counts = tf.cast(counts, tf.float64)
+        after = tf.cumsum(counts, exclusive=True, reverse=True)
+        return StickPosterior(tf.stack([1.0 + counts[:-1], self.concentration + after[:-1]], axis=1))
+
+    def gamma_shapes(self, posterior: StickPosterior) -> Tensor:
+        """Returns the shapes of the Gamma variables that `log_draws` needs, (K - 1, 2) float64."""
+        return posterior.sticks
+
+    def log_draws(self, log_gammas: Tensor) -> Tensor:
+        """Returns log theta draws, (..., K), from log Gamma draws of those shapes: two of them make a Beta."""
+        return _log_weights(log_gammas - tf.reduce_logsumexp(log_gammas, axis=-1, keepdims=True))
+
+    def kl(self, posterior: StickPosterior) -> Tensor:
+        """Returns the sum of KL(Beta(broken, left) || Beta(1, gamma)) in nats, scalar float64."""
+        prior = tf.constant([1.0, self.concentration], tf.float64)
+        total, prior_total = tf.reduce_sum(posterior.sticks, axis=1), tf.reduce_sum(prior)
+        log_normalisers = tf.math.lgamma(total) - tf.math.lgamma(prior_total)
+        log_normalisers += tf.reduce_sum(tf.math.lgamma(prior) - tf.math.lgamma(posterior.sticks), axis=1)
+        expected_logs = tf.math.digamma(posterior.sticks) - tf.math.digamma(total)[:, None]
+        return tf.reduce_sum(log_normalisers) + tf.reduce_sum((posterior.sticks - prior) * expected_logs)
+
+
+def _log_weights(log_parts: Tensor) -> Tensor:
+    """Returns log theta, (..., K), from (..., K - 1, 2) logarithms of the part taken and the part left at each break."""
+    nothing = tf.zeros_like(tf.reduce_sum(log_parts[..., 0], axis=-1, keepdims=True))  # also where K is 1
+    taken = tf.concat([log_parts[..., 0], nothing], axis=-1)
+    before = tf.concat([nothing, tf.cumsum(log_parts[..., 1], axis=-1)], axis=-1)
+    return taken + before
+
+
+WEIGHTS: dict[str, type[DirichletWeights | StickBreakingWeights]] = {
+    kind.name: kind for kind in (DirichletWeights, StickBreakingWeights)
+}

@@ -1,0 +1,60 @@
+"""The errors for numbers that cannot be trained on: they name the row and the column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+
+def _column_words(column_names: tuple[str, ...] | None, column: int) -> str:
+    return f"column {column if column_names is None else repr(column_names[column])}"
+
+
+def not_finite_error(
+    name: str,
+    column_names: tuple[str, ...] | None,
+    block: np.ndarray,
+    start: int,
+    later: Iterable[np.ndarray] | None,
+    place: Callable[[int], str] = str,
+) -> ValueError:
+    """Returns the error for a block with NaN or infinite values: how many, and where the first is.
+
+    Args:
+        name: what the caller's argument is called.
+        column_names: D names, or None.
+        block: (B, D), with at least one such value.
+        start: rows before the block.
+        later: the blocks that follow, read to count all such values; without them those of this block count.
+        place: returns the words for a row, counted from 0 over all blocks.
+    """
+    row, column = (int(index) for index in np.argwhere(~np.isfinite(block))[0])
+    count = int(np.sum(~np.isfinite(block))) + sum(int(np.sum(~np.isfinite(other))) for other in later or ())
+    received = f"{count} value{' that is' if count == 1 else 's that are'} NaN or infinite"
+    where = f"the first in row {place(start + row)}, {_column_words(column_names, column)} (rows count from 0)"
+    part = "" if later is not None else " in this batch" if place is str else f" in these {len(block)} rows"
+    fix = "Drop or fill such rows."
+    return ValueError(f"`{name}` must hold finite numbers. Received: {received}{part}, {where}. {fix}")
+
+
+def check_no_overflow(
+    name: str, column_names: tuple[str, ...] | None, block: np.ndarray, part: np.ndarray, start: int
+) -> None:
+    """Returns nothing when every finite value of a block, (B, D) from row `start` on, is finite in `part` too.
+
+    Raises:
+        ValueError: one is beyond the range of float32; says which.
+    """
+    overflow = np.argwhere(np.isfinite(block) & ~np.isfinite(part))
+    if len(overflow):
+        row, column = (int(index) for index in overflow[0])
+        raise too_large_error(name, f"{block[row, column]:.3g} in row {start + row}", column_names, column)
+
+
+def too_large_error(name: str, received: str, column_names: tuple[str, ...] | None, column: int) -> ValueError:
+    """Returns the error for numbers of one column that float32 cannot hold; `received` says what they are."""
+    return ValueError(
+        f"`{name}` must hold numbers within 3.4e38 (the range of float32) of their mean. Received: {received}, "
+        f"{_column_words(column_names, column)}. Use another unit for this column, or drop the rows."
+    )

@@ -1,0 +1,154 @@
+"""The kinds of file that hold tables: how they are told apart, what columns they have, and what can be wrong with them.
+
+pyarrow is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow
+
+KINDS = {
+    ".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet", ".arrow": "Arrow", ".feather": "Arrow", ".ipc": "Arrow"
+}  # fmt: skip
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".lz4")
+
+
+def kind_of(path: str) -> str | None:
+    """Returns "CSV", "Parquet" or "Arrow" by the suffix of a path, or None when it is no table's.
+
+    Example:
+
+    >>> kind_of("rows.PARQUET"), kind_of("rows.txt")
+    ('Parquet', None)
+    """
+    return KINDS.get(os.path.splitext(path)[1].lower())
+
+
+def file_error(name: str, path: str, cause: str, fix: str) -> ValueError:
+    """Returns the error that says why a file cannot be read.
+
+    Args:
+        name: what the caller's argument is called.
+        path: of the file.
+        cause: a clause that goes on from the path.
+        fix: a sentence that says what to do.
+    """
+    kind = kind_of(path)
+    article = "an" if kind == "Arrow" else "a"
+    return ValueError(f"`{name}` must be {article} {kind} file that can be read. Received: '{path}', {cause}. {fix}")
+
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error's message, without a full stop."""
+    return str(error).strip().split("\n")[0].rstrip(".")
+
+
+@contextlib.contextmanager
+def readable(name: str, path: str) -> Iterator[None]:
+    """Turns what pyarrow raises for a damaged file into a ValueError that names the file."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the operating system's own words (permission, input/output) are clear and name the file
+        cause = f"which is damaged, cut short or of another kind ({first_line(error)})"
+        raise file_error(name, path, cause, "Write the file again, or give it the suffix of what it is.") from error
+
+
+def check_file(name: str, path: str) -> None:
+    """Returns nothing when `path` is a file that may hold a table.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: its suffix is no table's, or it is empty.
+    """
+    if not os.path.exists(path):
+        fix = "Check the path; a relative one starts at the current folder."
+        raise FileNotFoundError(f"`{name}` must be the path of a file. Received: '{path:.200}', not found. {fix}")
+    if kind_of(path) is None:
+        fix = "Save the data as one of these, or pass an array or a DataFrame."
+        kinds = ", ".join(KINDS)
+        raise ValueError(f"`{name}` must be a file whose name ends in {kinds}. Received: '{path}'. {fix}")
+    if os.path.getsize(path) == 0:
+        raise file_error(name, path, "which is empty (0 bytes)", "Write the file again.")
+
+
+def files_in(name: str, folder: str) -> tuple[str, ...]:
+    """Returns the paths of the tables in a folder, sorted by name; hidden files and _SUCCESS and the like are left out.
+
+    Args:
+        name: what the caller's argument is called in error messages.
+        folder: path of the folder; folders inside it are not searched.
+
+    Raises:
+        ValueError: there is no table, tables of two kinds, or a compressed file that would be left out.
+    """
+    labels = sorted(label for label in os.listdir(folder) if not label.startswith((".", "_")))
+    first_of = {kind_of(label): label for label in reversed(labels) if kind_of(label)}
+    compressed = next((label for label in labels if label.lower().endswith(_COMPRESSED)), None)
+    wanted = f"`{name}` must be a folder of CSV, Parquet or Arrow files, all of one kind. Received: '{folder}'"
+    if compressed:
+        raise ValueError(f"{wanted}, with the compressed file '{compressed}'. Unpack it, or move it away.")
+    if not first_of:
+        fix = f"Write files there whose names end in {', '.join(KINDS)}; folders inside it are not searched."
+        raise ValueError(f"{wanted}, which has no such file. {fix}")
+    if len(first_of) > 1:
+        found = " and ".join(f"{kind} ('{label}')" for kind, label in sorted(first_of.items(), key=str))
+        raise ValueError(f"{wanted}, with {found}. Keep the files of one kind there.")
+    return tuple(os.path.join(folder, label) for label in labels if kind_of(label))
+
+
+def names_without_index(schema: pyarrow.Schema) -> tuple[str, ...]:
+    """Returns the names of a schema's columns without those that only hold the index of a pandas frame."""
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    return tuple(label for label in schema.names if label not in index)
+
+
+def words_if_not_numbers(kind: pyarrow.DataType) -> str:
+    """Returns what a column of an Arrow type holds, in words, or nothing when it holds numbers."""
+    from pyarrow import types
+
+    # A column of nulls only has the type null; it becomes NaN like any other missing value.
+    number_tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
+    if any(test(kind) for test in number_tests):
+        return ""
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return "text"
+    return "categorical" if types.is_dictionary(kind) else str(kind)
+
+
+def not_numbers_error(name: str, found: Mapping[str, str], origin: str, named: bool = True) -> TypeError:
+    """Returns the error that lists every column that is not of numbers, and the way out.
+
+    Args:
+        name: what the caller's argument is called.
+        found: for every column wanted the words for what it holds, empty for numbers.
+        origin: " in 'path'" for a file, empty otherwise.
+        named: whether the columns can be chosen by name.
+    """
+    bad = ", ".join(f"column {label!r} ({words})" for label, words in found.items() if words)
+    good = [label for label, words in found.items() if not words]
+    leave_out = f", or leave them out: columns=[{listed(good)}]" if good and named else ""
+    return TypeError(
+        f"`{name}` must have columns of numbers. Received: {bad}{origin}. Encode them as numbers{leave_out}."
+    )
+
+
+def listed(names: Sequence[str], limit: int = 20) -> str:
+    """Returns the first names in quotes, and how many more there are.
+
+    Example:
+
+    >>> listed(["a", "b", "c"], limit=2)
+    "'a', 'b' and 1 more"
+    """
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return (", ".join(repr(label) for label in names[:limit]) or "none") + more

@@ -1,0 +1,96 @@
+"""Record batches as blocks of rows: from columns side by side to one (n, D) array, and a cache of such rows on disk."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import weakref
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import numpy as np
+
+
+class RowStream:
+    """Rows of record batches that come one after the other, in portions of any size.
+
+    Args:
+        batches: `pyarrow.RecordBatch` each, with the columns in the order wanted or another.
+        column_names: D names in the order wanted.
+        dtype: float32 or float64.
+    """
+
+    def __init__(self, batches: Generator[Any], column_names: Sequence[str], dtype: np.dtype) -> None:
+        self._batches = batches
+        self._column_names = column_names
+        self._dtype = dtype
+        self._rest: Any = None
+
+    def skip(self, num_rows: int) -> None:
+        """Returns nothing; passes over the next rows."""
+        while num_rows and (batch := self._next(num_rows)) is not None:
+            num_rows -= batch.num_rows
+
+    def read(self, num_rows: int) -> np.ndarray:
+        """Returns the next rows, (n, D) of the dtype; n is below `num_rows` at the end only."""
+        values = np.empty((num_rows, len(self._column_names)), dtype=self._dtype)
+        filled = 0
+        while filled < num_rows and (batch := self._next(num_rows - filled)) is not None:
+            self._fill(values[filled : filled + batch.num_rows], batch)
+            filled += batch.num_rows
+        return values[:filled]
+
+    def close(self) -> None:
+        """Returns nothing; closes the file behind the batches."""
+        self._batches.close()
+
+    def _next(self, most: int) -> Any:
+        batch = next(self._batches, None) if self._rest is None else self._rest
+        self._rest = None
+        if batch is None or batch.num_rows <= most:
+            return batch
+        self._rest = batch.slice(most)
+        return batch.slice(0, most)
+
+    def _fill(self, values: np.ndarray, batch: Any) -> None:
+        import pyarrow as pa
+
+        kind = pa.from_numpy_dtype(self._dtype)
+        for index, label in enumerate(self._column_names):
+            column = batch.column(label)
+            # Integers beyond 2**53 and decimals are rounded; nulls become NaN.
+            column = column if column.type == kind else column.cast(kind, safe=False)
+            values[:, index] = column.to_numpy(zero_copy_only=False)
+
+
+class RowCache:
+    """Rows on disk in a temporary file without a name, gone when it is closed, collected, or the process ends.
+
+    Args:
+        num_features: D.
+        dtype: of the numbers.
+    """
+
+    def __init__(self, num_features: int, dtype: np.dtype) -> None:
+        self.num_rows = 0
+        self._shape, self._dtype = num_features, dtype
+        self._file = tempfile.TemporaryFile(prefix="tfgmm-rows-", buffering=0)
+        self._lock = threading.Lock()
+        self.close = weakref.finalize(self, self._file.close)
+
+    def append(self, rows: np.ndarray) -> None:
+        """Returns nothing; writes (n, D) rows behind the others."""
+        view = np.ascontiguousarray(rows, dtype=self._dtype).data.cast("B")
+        while view:
+            view = view[self._file.write(view) :]
+        self.num_rows += len(rows)
+
+    def read(self, start: int, num_rows: int) -> np.ndarray:
+        """Returns `num_rows` rows from row `start` on, (num_rows, D)."""
+        rows = np.empty((num_rows, self._shape), dtype=self._dtype)
+        view = rows.data.cast("B")
+        with self._lock:
+            self._file.seek(start * self._shape * self._dtype.itemsize)
+            while view:
+                view = view[self._file.readinto(view) :]
+        return rows

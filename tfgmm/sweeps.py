@@ -1,0 +1,132 @@
+"""Closed-form training batch by batch: what `fit` runs when the model was compiled without an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tfgmm import bounds
+from tfgmm.components import Statistics
+from tfgmm.natural_gradient import NaturalGradient, StepSizes, added, scaled
+
+Tensor = Any
+
+
+class StatisticsStore:
+    """The statistics that training goes on from, in variables that are saved with the model.
+
+    In an exact sweep: the sums of its rows so far. With running updates: those of the whole data, as estimated.
+
+    Args:
+        add_stored: (name, shape, dtype) -> a variable of the model that is not trained.
+        components: a class of `tfgmm.components`.
+    """
+
+    def __init__(self, add_stored: Callable[..., Any], components: Any) -> None:
+        num_components, num_features = components.shape
+        num_products = bounds.features(components, tf.zeros((0, num_features))).shape[1] - num_features
+        shapes = {"counts": (), "first": (num_features,), "second": (num_products,)}
+        self.sums = [
+            add_stored(f"sums_{name}", (num_components, *shape), "float64") for name, shape in shapes.items()
+        ]
+        self.num_rows = add_stored("sums_num_rows", (), "float64")
+        self.num_steps = add_stored("sums_num_steps", (), "int64")
+
+    def read(self) -> Statistics:
+        """Returns the statistics as they stand."""
+        return Statistics(*(tf.convert_to_tensor(variable) for variable in self.sums))
+
+    def write(self, statistics: Statistics, num_rows: float | Tensor) -> None:
+        """Returns nothing; keeps `statistics`, of `num_rows` rows."""
+        for variable, value in zip(self.sums, statistics):
+            variable.assign(value)
+        self.num_rows.assign(num_rows)
+
+    def clear(self) -> None:
+        """Returns nothing; forgets all statistics."""
+        self.write(Statistics(*(tf.zeros_like(variable) for variable in self.sums)), 0.0)
+        self.num_steps.assign(0)
+
+
+class ClosedFormTraining:
+    """Takes in one batch after another, and moves q after each, or when the whole data has been seen.
+
+    Within an exact sweep q stands still, so the batches may be of any size and in any order: the result is the same.
+    The augmented bound never falls from sweep to sweep (Bishop 2006, section 10.2). A sweep over fewer or more rows
+    than N stands for N: its statistics are scaled (Hoffman, Blei, Wang and Paisley 2013, section 2.4).
+
+    Args:
+        natural_gradient: the compiled steps, on the model's variables.
+        store: the statistics.
+        step_sizes: of running updates, or None for exact sweeps only.
+    """
+
+    def __init__(
+        self, natural_gradient: NaturalGradient, store: StatisticsStore, step_sizes: StepSizes | None
+    ) -> None:
+        self._steps = natural_gradient
+        self._store = store
+        self._step_sizes = step_sizes
+        self._num_batches: int | None = None
+        self._is_running = False
+
+    def begin(self, num_batches: int | None, centre: Tensor, num_data: Tensor) -> None:
+        """Returns nothing; starts with sweeps of `num_batches` batches over data of N = `num_data` rows.
+
+        Args:
+            num_batches: of an epoch; None, unknown, allows running updates only.
+            centre: (D,) float64, data units; what rows are measured from.
+            num_data: N, float64.
+        """
+        self._num_batches, self._centre, self._num_data = num_batches, centre, num_data
+        self._kl = bounds.kl_to_prior(self._steps.weights, self._steps.components, centre)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Returns nothing; chooses running updates or an exact sweep for the epoch, counted from 0."""
+        self._is_running = self.runs_in(epoch)
+        if not self._is_running:
+            self._store.clear()  # of a sweep that was broken off, or of the running updates before
+        self._seen_batches = 0
+
+    def runs_in(self, epoch: int) -> bool:
+        """Returns whether q moves after every batch of that epoch."""
+        sizes = self._step_sizes
+        return sizes is not None and (sizes.num_epochs is None or epoch < sizes.num_epochs)
+
+    def needs_length(self, last_epoch: int) -> bool:
+        """Returns whether an epoch up to `last_epoch` is an exact sweep, whose end must be known."""
+        return not self.runs_in(last_epoch)
+
+    def step(self, rows: Tensor) -> tuple[Tensor, Tensor, bool]:
+        """Returns the log likelihood part of L_A over centred rows (B, D), the KL, and whether the KL is that of all.
+
+        Within a sweep of several batches the KL is that of the sweep before, until the last batch brings its own.
+        """
+        sums, log_likelihood = self._steps.sums(self._steps.values(), rows)
+        num_rows = tf.cast(tf.shape(rows)[0], tf.float64)
+        if self._is_running:
+            self._run(sums, num_rows)
+            return log_likelihood, self._kl, False
+        self._store.write(added(self._store.read(), sums), self._store.num_rows + num_rows)
+        self._seen_batches += 1
+        is_last = self._seen_batches == self._num_batches
+        if is_last:
+            self._move(scaled(self._store.read(), self._num_data / self._store.num_rows))
+            self._store.clear()
+            self._seen_batches = 0
+        return log_likelihood, self._kl, is_last
+
+    def _run(self, sums: Statistics, num_rows: Tensor) -> None:
+        size = self._step_sizes.step_size(int(self._store.num_steps)) if self._step_sizes else 1.0
+        of_batch = scaled(sums, self._num_data / num_rows)
+        statistics = added(scaled(self._store.read(), 1.0 - size), scaled(of_batch, size))
+        self._store.write(statistics, self._num_data)
+        self._store.num_steps.assign_add(1)
+        self._move(statistics)
+
+    def _move(self, statistics: Statistics) -> None:
+        step = self._steps.global_step(self._steps.values(), statistics, self._centre)
+        self._steps.assign(step.target)
+        self._kl = step.kl
