@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 from scipy import integrate, special, stats
 
 from tfgmm import GaussianMixtureModel, Priors, bounds
-from tfgmm.components import DiagComponents, DiagPosterior
+from tfgmm.components import DiagComponents, IndependentPosterior
 from tfgmm.weights import DirichletPosterior
 
 # Three rows in one column, small enough to sum over all 2^3 assignments.
@@ -25,7 +25,7 @@ def model_at(posterior, counts, num_draws, priors=PRIORS, seed=0):
     """Returns a model whose posterior is the one given, (K, D) arrays, measured from the origin."""
     arrays = [np.asarray(array, np.float64) for array in posterior]
     model = GaussianMixtureModel(*arrays[0].shape, priors=priors, seed=seed, num_draws=num_draws)
-    model.components.assign(DiagPosterior(*arrays))
+    model.components.assign(IndependentPosterior(*arrays))
     model.mixture_weights.assign(DirichletPosterior(np.asarray(counts, np.float64)))
     return model
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import special, stats
 
-from tfgmm.components import COMPONENTS, DiagComponents, DiagDraws, DiagPosterior
+from tfgmm.components import COMPONENTS, DiagComponents, IndependentDraws, IndependentPosterior
 from tfgmm.log_gamma import log_gamma_draws
 from tfgmm.priors import Priors
 
@@ -22,7 +22,7 @@ def random_posterior(seed=0, num_components=K, num_features=D):
     generator = np.random.default_rng(seed)
     size = (num_components, num_features)
     arrays = generator.normal(size=size), *(generator.uniform(0.2, 9.0, size) for _ in range(3))
-    return DiagPosterior(*(tf.constant(array, tf.float64) for array in arrays))
+    return IndependentPosterior(*(tf.constant(array, tf.float64) for array in arrays))
 
 
 def draw(posterior, sample_shape, dtype=tf.float64, seed=(1, 2)):
@@ -108,7 +108,7 @@ def test_narrow_components_keep_a_ten_thousandth_of_a_nat(width, drawn):
     locs = generator.uniform(-0.5, 0.5, (4, 16))
     precisions = generator.uniform(0.5, 2.0, (4, 16)) / width**2
     if drawn:
-        posterior = DiagPosterior(*map(tf.constant, (locs, 0.1 * width + 0 * locs, 50 + 0 * locs, 50 / precisions)))
+        posterior = IndependentPosterior(*map(tf.constant, (locs, 0.1 * width + 0 * locs, 50 + 0 * locs, 50 / precisions)))
         draws = draw(posterior, [1, 1])
         locs = locs_of(draws)[0, 0]
         log_precisions = np.asarray(draws.log_precisions, np.float64)[0, 0]
@@ -127,7 +127,7 @@ def test_narrow_components_keep_a_ten_thousandth_of_a_nat(width, drawn):
 def test_far_rows_have_a_finite_density_and_a_finite_gradient(far, precision):
     rows = tf.constant([[far, 0.0], [0.0, 0.5]], tf.float32)
     ones = tf.ones((K, D), tf.float64)
-    posterior = DiagPosterior(0 * ones, ones, 5 * ones, 5 / precision * ones)
+    posterior = IndependentPosterior(0 * ones, ones, 5 * ones, 5 / precision * ones)
     with tf.GradientTape() as tape:
         tape.watch(posterior)
         density = DiagComponents.log_density(rows, draw(posterior, [2], tf.float32))
@@ -151,7 +151,7 @@ def test_draws_shared_by_the_batch_and_the_same_draws_per_row_agree():
     density = DiagComponents.log_density(rows, shared)
     assert density.shape == (4, 5, K)
     for s in range(4):
-        repeated = DiagDraws(shared.base, *(tf.repeat(value[s], 5, axis=0) for value in shared[1:]))
+        repeated = IndependentDraws(shared.base, *(tf.repeat(value[s], 5, axis=0) for value in shared[1:]))
         assert repeated.offset.shape == (5, K, D)
         per_row = DiagComponents.log_density(rows, repeated)
         assert per_row.shape == (5, K)
@@ -175,7 +175,7 @@ def test_draws_have_the_moments_of_q(dtype):
     num_draws = 20_000
     posterior = random_posterior(4)
     draws = draw(posterior, [num_draws], dtype)
-    posterior = DiagPosterior(*(value.numpy() for value in posterior))
+    posterior = IndependentPosterior(*(value.numpy() for value in posterior))
     locs = locs_of(draws)
     log_precisions = draws.log_precisions.numpy().astype(np.float64)
     means = [
@@ -195,7 +195,7 @@ def test_mean_gradients_of_draws_are_those_of_qs_moments(dtype):
     """E[mu] = locs, E[(mu - locs)^2] = scales^2, E[tau] = alpha / beta, and their derivatives."""
     locs, scales, alpha, beta = 0.7, 0.4, 3.0, 5.0
     num_draws = 20_000
-    lines = DiagPosterior(*(tf.fill([num_draws, 1], tf.constant(v, tf.float64)) for v in (locs, scales, alpha, beta)))
+    lines = IndependentPosterior(*(tf.fill([num_draws, 1], tf.constant(v, tf.float64)) for v in (locs, scales, alpha, beta)))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(lines)
         draws = draw(lines, [1], dtype)
@@ -214,7 +214,7 @@ def test_mean_gradients_of_draws_are_those_of_qs_moments(dtype):
 
 def test_small_shapes_keep_draws_density_and_gradient_finite():
     ones = tf.ones((K, D), tf.float64)
-    posterior = DiagPosterior(0 * ones, ones, 1e-3 * ones, 1e-3 * ones)
+    posterior = IndependentPosterior(0 * ones, ones, 1e-3 * ones, 1e-3 * ones)
     with tf.GradientTape() as tape:
         tape.watch(posterior)
         draws = draw(posterior, [2000], tf.float32)

@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from scipy import special, stats
 
 from tfgmm import GaussianMixtureModel, density
-from tfgmm.components import DiagPosterior
+from tfgmm.components import IndependentPosterior
 from tfgmm.weights import DirichletPosterior
 
 LOCS = np.array([[-2.0, 0.0], [1.5, 3.0], [2.0, -2.5]])
@@ -27,7 +27,7 @@ def model_at(locs=LOCS, scales=SCALES, alpha=ALPHA, beta=BETA, counts=COUNTS, ce
     """Returns a model with the posterior given, in data units, whose rows are measured from `centre`."""
     model = GaussianMixtureModel(*locs.shape, seed=0)
     model.stored_centre.assign(np.asarray(centre)[: locs.shape[1]])
-    model.components.assign(DiagPosterior(locs - model.centre, scales, alpha, beta))
+    model.components.assign(IndependentPosterior(locs - model.centre, scales, alpha, beta))
     model.mixture_weights.assign(DirichletPosterior(counts))
     return model
 

@@ -150,14 +150,25 @@ def test_column_types_become_numbers_and_nulls_become_nan(tmp_path):
 
 
 def test_csv_cells_that_need_a_second_look_far_into_the_file_are_read(tmp_path):
-    lines = ["a,b", *["1,2"] * 2_000_000, " 3 ,true", "4,false"]
     path = tmp_path / "x.csv"
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(["a,b", *["1,true"] * 700_000, " 3 ,", "4, false"]))
     with open_stored("x", [str(path)], ["a", "b"]) as rows:
         values = np.concatenate(list(rows.blocks()))
-    assert len(values) == 2_000_002
-    np.testing.assert_array_equal(values[-3:], [[1, 2], [3, 1], [4, 0]])
-    np.testing.assert_array_equal(values[:-2], np.broadcast_to([1, 2], (2_000_000, 2)))
+    np.testing.assert_array_equal(values[-3:], [[1, 1], [3, np.nan], [4, 0]])
+    np.testing.assert_array_equal(values[:-2], np.ones((700_000, 2)))
+    path.write_text("\n".join(["a,b", *["1,2"] * 1_200_000, " 3 , 4", "5,6"]))  # 4.8 MB: the second block read
+    with open_stored("x", [str(path)], ["a", "b"]) as rows:
+        values = np.concatenate(list(rows.blocks()))
+    np.testing.assert_array_equal(values[-3:], [[1, 2], [3, 4], [5, 6]])
+    assert len(values) == 1_200_002 and (values[:-2] == [1, 2]).all()
+
+
+@pytest.mark.parametrize("first, then", [("2", "true"), ("true", "2")])
+def test_numbers_and_flags_in_one_csv_column_are_text_however_long_the_file(tmp_path, first, then):
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["a", *[first] * 2_500_000, then]))
+    with open_stored("x", [str(path)], ["a"]) as rows:
+        assert "column 'a' (text" in message_of(TypeError, lambda: rows.num_data)
 
 
 def test_wide_rows_come_in_smaller_blocks(tmp_path):
@@ -236,8 +247,11 @@ def test_blocks_of_one_uncompressed_record_batch_come_in_any_order(paths):
 # The temporary file
 
 
-def open_files():
-    return {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
+def temporary_files(folder):
+    """Files of this process that lie in a folder without a name."""
+    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    opened = [os.readlink(link) for link in links if os.path.islink(link)]
+    return [name for name in opened if name.startswith(f"{folder}/") and name.endswith("(deleted)")]
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="reads the open files of a process from /proc")
@@ -256,13 +270,13 @@ def test_the_temporary_file_of_a_csv_pass_is_deleted(paths, tmp_path, monkeypatc
         gc.collect()
     else:
         assert rows.num_data == 1000
-        assert any(name.startswith(f"{tmp_path}/") for name in open_files())
+        assert len(temporary_files(tmp_path)) == 1
     if end == "close":
         rows.close()
-        assert not any(name.startswith(f"{tmp_path}/") for name in open_files())
+        assert not temporary_files(tmp_path)
         assert len(rows.read_block(0)) == 1000  # writes it again
     del rows
-    assert not any(name.startswith(f"{tmp_path}/") for name in open_files())
+    assert not temporary_files(tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["rows.csv"]
 
 

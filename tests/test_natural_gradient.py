@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tfgmm
 from tfgmm import bounds
-from tfgmm.components import DiagPosterior
+from tfgmm.components import IndependentPosterior
 from tfgmm.weights import DirichletPosterior
 
 # Three rows whose log evidence is known from quadrature: -5.66422552; best augmented bound -7.38046367.
@@ -31,7 +31,7 @@ def nine_at_start():
     model.initialize(NINE)
     half, two = np.full((2, 2), 0.5), np.full((2, 2), 2.0)
     locs = np.array([(0.0, 0.0), (4.0, 4.0)]) - model.centre
-    model.components.assign(DiagPosterior(locs, half, two, two))
+    model.components.assign(IndependentPosterior(locs, half, two, two))
     model.mixture_weights.assign(DirichletPosterior(np.array([3.0, 5.0])))
     return model
 

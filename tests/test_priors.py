@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgmm.components.diag import DiagComponents, DiagPosterior
+from tfgmm.components import DiagComponents, IndependentPosterior
 from tfgmm.priors import Priors
 from tfgmm.weights import DirichletPosterior, DirichletWeights
 
@@ -100,7 +100,7 @@ def kl_under(**changes):
     ones = tf.ones((2, 3), tf.float64)
     components, weights = DiagComponents(2, 3, priors), DirichletWeights(2, priors)
     return float(
-        components.kl(DiagPosterior(ones, 0.5 * ones, 7.0 * ones, 3.0 * ones), tf.zeros(3, tf.float64))
+        components.kl(IndependentPosterior(ones, 0.5 * ones, 7.0 * ones, 3.0 * ones), tf.zeros(3, tf.float64))
         + weights.kl(DirichletPosterior(tf.constant([3.0, 4.0], tf.float64)))
     )
 

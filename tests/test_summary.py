@@ -63,6 +63,53 @@ def test_summary_survives_json_exactly():
     assert DataSummary.from_dict(json.loads(json.dumps(without.to_dict()))) == without
 
 
+def test_summaries_of_older_versions_load_without_the_newer_fields():
+    old = {"num_data": 3, "num_features": 1, "mean": [2.0], "scale": [0.5], "column_names": None}
+    summary = DataSummary.from_dict(old)
+    assert (summary.centre, summary.spread) == ((2.0,), (0.5,))
+    assert summary.minimum is None and summary.maximum is None
+    assert DataSummary.from_dict(json.loads(json.dumps(summary.to_dict()))) == summary
+    assert "'range'" in message_of(ValueError, DataSummary.from_dict, {**old, "range": 1})
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint64", "float16", "float32", "longdouble"])
+def test_range_is_exact_in_every_dtype_and_over_all_blocks(dtype):
+    values = np.random.default_rng(5).integers(0, 2 if dtype == "bool" else 100, (70_000, 3)).astype(dtype)
+    for rows in (values, np.asfortranarray(values), iter([values[:10], values[10:10], values[10:]])):
+        summary = summarise(rows)
+        assert summary.minimum == tuple(values.min(axis=0).astype(float))
+        assert summary.maximum == tuple(values.max(axis=0).astype(float))
+
+
+def test_far_rows_rule_neither_centre_nor_spread_of_a_column_and_others_keep_theirs():
+    rng = np.random.default_rng(6)
+    values = np.stack([rng.normal(5.0, 2.0, 4_000), rng.normal(5.0, 2.0, 4_000), np.full(4_000, 7.0)], axis=1)
+    values[0, 0] = 1e9
+    flags = np.zeros((4_000, 1))
+    flags[:800] = 1e6  # no spread between the quartiles
+    summary = summarise(np.hstack([values, flags]))
+    low, middle, high = np.percentile(values[:, 0], [25, 50, 75])
+    scale = values[:, 1].std()
+    np.testing.assert_allclose(summary.spread, [3 * (high - low) / 1.349, scale, 1.0, flags.std()], rtol=1e-12)
+    np.testing.assert_allclose(summary.centre, [middle, values[:, 1].mean(), 7.0, flags.mean()], rtol=1e-12)
+    assert summary.spread[0] < 7.0 and summary.scale[0] > 1e7
+
+
+def test_centre_and_spread_are_mean_and_scale_where_no_sample_is_at_hand_and_a_sample_can_be_given():
+    values = np.random.default_rng(7).normal(size=(2_000, 1))
+    values[0] = 1e6
+    blocks = summarise([values[:1_000], values[1_000:]])
+    assert (blocks.centre, blocks.spread) == (blocks.mean, blocks.scale)
+    sampled = summarise([values[:1_000], values[1_000:]], sample=values[500:])
+    low, middle, high = np.percentile(values[500:], [25, 50, 75])
+    assert sampled.centre == (middle,) and sampled.spread == pytest.approx((3 * (high - low) / 1.349,), rel=1e-12)
+    assert sampled.mean == blocks.mean
+    accumulator = SummaryAccumulator()
+    accumulator.update(values)
+    assert accumulator.result().spread == accumulator.result().scale
+    assert accumulator.result(values).spread == summarise(values).spread
+
+
 def test_summary_record_refuses_fields_that_do_not_fit():
     message = message_of(ValueError, DataSummary.from_dict, {"num_data": 3})
     assert "num_features" in message and "['num_data']" in message

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tfgmm
-from tfgmm.components import DiagPosterior
+from tfgmm.components import IndependentPosterior
 from tfgmm.weights import DirichletPosterior
 
 PUBLISHED_LOCS = np.array([(-1.994, -3.968), (1.987, 0.042), (-1.970, 3.949)])
@@ -76,7 +76,7 @@ def optimum_of_two_far_clusters(rows, labels, priors, centre):
             beta = priors.precision_rate + 0.5 * np.sum((x - loc) ** 2) + 0.5 * len(x) * scale**2
             precision = alpha / beta
         posterior.append((loc, scale, alpha, beta))
-    return DiagPosterior(*(np.array(values)[:, None] for values in zip(*posterior)))
+    return IndependentPosterior(*(np.array(values)[:, None] for values in zip(*posterior)))
 
 
 def test_gradient_training_stays_at_the_optimum_of_many_rows():

@@ -13,6 +13,9 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm import callbacks as callbacks
     from tfgmm import plot as plot
     from tfgmm.draws import Draws as Draws
+    from tfgmm.fit import ConvergenceWarning as ConvergenceWarning
+    from tfgmm.fit import FitResult as FitResult
+    from tfgmm.fit import fit_mixture as fit_mixture
     from tfgmm.export import export_model as export_model
     from tfgmm.model import GaussianMixtureModel as GaussianMixtureModel
     from tfgmm.model import load_model as load_model
@@ -27,7 +30,9 @@ __version__ = "0.1.0"
 
 # public name -> the module it lives in; None: the name is itself a module of the package
 _HOMES: dict[str, str | None] = {
+    "ConvergenceWarning": "fit",
     "Draws": "draws",
+    "FitResult": "fit",
     "GaussianMixtureModel": "model",
     "IntegrityError": "serve",
     "Priors": "priors",
@@ -35,6 +40,7 @@ _HOMES: dict[str, str | None] = {
     "Scorer": "serve",
     "callbacks": None,
     "export_model": "export",
+    "fit_mixture": "fit",
     "load_model": "model",
     "load_scorer": "serve",
     "plot": None,

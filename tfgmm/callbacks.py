@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tfgmm.keras3 import keras
@@ -50,3 +51,44 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         """Returns nothing; leaves the bar as it is."""
         self._progress.stop()
+
+
+class StopOnPlateau(keras.callbacks.Callback):
+    """Stops training when the bound has stopped rising: for exact sweeps, which have no noise.
+
+    Args:
+        tolerance: a gain of the bound below it counts as none, nats per row, positive.
+        patience: that many such gains must follow each other.
+
+    Attributes:
+        converged: whether it stopped training.
+
+    Example:
+
+    >>> rows = np.random.default_rng(0).normal([[-3.0]] * 50 + [[3.0]] * 50, 0.5)
+    >>> model = tfgmm.GaussianMixtureModel(2, 1, seed=0)
+    >>> model.compile()
+    >>> stop = tfgmm.callbacks.StopOnPlateau()
+    >>> history = model.fit(rows, epochs=1000, verbose=0, callbacks=[stop])
+    >>> stop.converged, len(history.history["elbo"]) < 100
+    (True, True)
+    """
+
+    def __init__(self, tolerance: float = 1e-7, patience: int = 2) -> None:
+        super().__init__()
+        self.tolerance = tolerance
+        self.patience = patience
+        self.converged = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Returns nothing; forgets earlier training."""
+        self.converged = False
+        self._last_elbo, self._num_flat = -math.inf, 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Returns nothing; stops training after gains too small."""
+        elbo = float(logs["elbo"])
+        is_flat = elbo - self._last_elbo < self.tolerance * self.model.num_data
+        self._last_elbo, self._num_flat = elbo, self._num_flat + 1 if is_flat else 0
+        if self._num_flat >= self.patience:
+            self.converged = self.model.stop_training = True

@@ -48,7 +48,7 @@ class Batches(NamedTuple):
 def open_source(
     data: Any,
     name: str,
-    num_features: int,
+    num_features: int | None,
     column_names: tuple[str, ...] | None = None,
     *,
     allow_empty: bool = False,
@@ -60,7 +60,7 @@ def open_source(
     Args:
         data: anything `read_rows` takes, a tf.data dataset of (B, D) batches, or a tuple of one of those.
         name: what the argument is called in errors.
-        num_features: D of the model.
+        num_features: D of the model; None takes any, see `num_columns`.
         column_names: names the model was fitted on, if any: named columns are put in that order.
         allow_empty: take data without rows.
 
@@ -81,7 +81,7 @@ def open_source(
     rows = open_rows(data, name=name, column_names=column_names, allow_empty=allow_empty)
     is_stored = isinstance(rows, StoredRows)
     columns = rows.num_features if isinstance(rows, StoredRows) else rows.values.shape[1]
-    if columns != num_features:
+    if num_features is not None and columns != num_features:
         received = f"{columns} columns in '{rows.origin}'" if isinstance(rows, StoredRows) else rows.values.shape
         raise ValueError(
             f"`{name}` must have shape (N, {num_features}): this model was built with num_features={num_features}. "
@@ -90,8 +90,20 @@ def open_source(
     return rows
 
 
-def _check_dataset(dataset: tf.data.Dataset, name: str, num_features: int) -> tf.data.Dataset:
+def num_columns(source: Source) -> int:
+    """Returns D of what `open_source` returned."""
+    if isinstance(source, Rows):
+        return int(source.values.shape[1])
+    return source.num_features if isinstance(source, StoredRows) else int(source.element_spec.shape[1])
+
+
+def _check_dataset(dataset: tf.data.Dataset, name: str, num_features: int | None) -> tf.data.Dataset:
     spec = dataset.element_spec
+    if num_features is None and isinstance(spec, tf.TensorSpec) and spec.shape.rank == 2 and spec.shape[1] is None:
+        raise ValueError(
+            f"`{name}` must be a dataset whose batches have a known number of columns. "
+            f"Received: elements of shape {tuple(spec.shape)}. Apply dataset.map(lambda rows: tf.ensure_shape(rows, (None, D)))."
+        )
     if isinstance(spec, tuple) and len(spec) == 1:
         return _check_dataset(dataset.map(lambda rows: rows), name, num_features)
     if not isinstance(spec, tf.TensorSpec):
@@ -105,7 +117,7 @@ def _check_dataset(dataset: tf.data.Dataset, name: str, num_features: int) -> tf
             f"`{name}` must be a dataset of numbers. Received: elements of type {spec.dtype.name}. "
             "Map the columns to numbers first."
         )
-    if spec.shape.rank is not None and (spec.shape.rank != 2 or spec.shape[1] not in (None, num_features)):
+    if spec.shape.rank is not None and (spec.shape.rank != 2 or num_features and spec.shape[1] not in (None, num_features)):
         raise ValueError(
             f"`{name}` must be a dataset of batches of shape (B, {num_features}). "
             f"Received: elements of shape {tuple(spec.shape)}. Use .batch(batch_size) on a dataset of single rows."

@@ -90,7 +90,7 @@ def _scorer(density: MixtureDensity, score: Score) -> Callable[[np.ndarray], np.
     """Returns the function from rows (n, D), data units, to their scores."""
     linear, constants = coefficients(density)
     score_rows = _compiled_score(density.covariance, score, len(density.centre), np.shape(density.log_weights))
-    return lambda rows: score_rows(centre_rows(rows, density.centre), linear, constants).numpy()
+    return lambda rows: score_rows(tf.constant(centre_rows(rows, density.centre)), linear, constants).numpy()
 
 
 @functools.lru_cache(maxsize=64)
@@ -105,11 +105,10 @@ def _compiled_score(covariance: str, score: Score, num_features: int, weights_sh
         tf.TensorSpec((num_mixed,), tf.float64),
     ]
 
-    @tf.function(input_signature=signature, autograph=False)
     def score_rows(rows: Tensor, linear: Tensor, constants: Tensor) -> Tensor:
         return scores(components, rows, linear, constants, score, weights_shape)
 
-    return score_rows
+    return tf.function(score_rows, autograph=False).get_concrete_function(*signature)
 
 
 def scores(

@@ -59,14 +59,18 @@ class StepSizes:
 
 
 class GlobalStep(NamedTuple):
-    """Where a global step starts, where it ends, and the KL at its start.
+    """Where a global step leads.
 
-    base and target: the numbers behind q (see `TrainedPosterior`), components in the same order in both.
+    target: the numbers behind q (see `TrainedPosterior`) after the step of length 1.
+    longer: the same after a step of the length asked for.
+    kl: KL(q || prior) before the step, nats.
+    float32_error: bound on the error of log densities of q after it, with products in float32, nats.
     """
 
-    base: Values
     target: Values
+    longer: Values
     kl: Tensor
+    float32_error: Tensor
 
 
 class NaturalGradient:
@@ -87,11 +91,13 @@ class NaturalGradient:
         self._run_eagerly = run_eagerly
         self._functions: dict[Any, Any] = {}
 
-    def _compiled(self, name: Any, function: Any, signature: Sequence[Any] | None = None) -> Any:
+    def _compiled(self, name: Any, function: Any, signature: Sequence[Any]) -> Any:
         if self._run_eagerly:
             return function
         if name not in self._functions:
-            self._functions[name] = tf.function(function, input_signature=signature, autograph=False)
+            # One concrete function: no look-up per call, and no warning of TensorFlow's after five models
+            graph = tf.function(function, autograph=False).get_concrete_function(*signature)
+            self._functions[name] = graph
         return self._functions[name]
 
     def values(self) -> Values:
@@ -128,49 +134,85 @@ class NaturalGradient:
             coefficients, constants = bounds.expected_coefficients(self.weights, self.components, posteriors)
             return bounds.sums_over_rows(self.components, rows, coefficients, constants, dtype)
 
-        specs = [tf.TensorSpec(value.shape, tf.float64) for value in values]
-        signature = [specs, tf.TensorSpec((None, self.components.shape[1]), tf.float32)]
+        signature = [_specs(values), tf.TensorSpec((None, self.components.shape[1]), tf.float32)]
         return self._compiled(("sums", dtype), local, signature)(list(values), rows)
 
-    def global_step(self, values: Values, statistics: Statistics, centre: Tensor) -> GlobalStep:
-        """Returns the step of length 1 that statistics of the whole data ask for, from the q they were taken with.
+    def log_likelihoods(self, values: Values, rows: Tensor, linear: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns two sums over centred rows (B, D), nats, float64: the log likelihood part of L_A, and log densities.
+
+        Args:
+            values: the numbers behind q.
+            rows: (B, D) float32, measured from the centre.
+            linear, constants: of the plug-in density, as `density.coefficients` gives them.
+        """
+
+        def local(values: Values, rows: Tensor, linear: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
+            expected = bounds.expected_coefficients(self.weights, self.components, self.posteriors_of(values))
+
+            def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
+                seen = bounds.features(self.components, tf.cast(chunk, tf.float64))
+                log_joints = (tf.matmul(seen, factor) + term for factor, term in (expected, (linear, constants)))
+                return tuple(tf.reduce_sum(bounds.normalised(values)[0]) for values in log_joints)
+
+            zero = tf.zeros((), tf.float64)
+            return bounds.summed_over_chunks(rows, of_chunk, (zero, zero), bounds.chunk_size(sum(linear.shape)))
+
+        signature = [_specs(values), tf.TensorSpec((None, rows.shape[1]), tf.float32), *_specs([linear, constants])]
+        return self._compiled("log_likelihoods", local, signature)(list(values), rows, linear, constants)
+
+    def global_step(
+        self,
+        values: Values,
+        statistics: Statistics,
+        centre: Tensor,
+        length: float = 1.0,
+        largest: np.ndarray | None = None,
+    ) -> GlobalStep:
+        """Returns the step that statistics of the whole data ask for, from the q they were taken with.
 
         Args:
             values: the numbers behind q.
             statistics: scaled to N rows.
             centre: (D,) float64, data units.
+            length: of `longer`, in the numbers behind q.
+            largest: (D,) largest distance of a row from the centre per column, data units; for `float32_error`.
         """
 
-        def move(values: Values, statistics: Statistics, centre: Tensor) -> GlobalStep:
+        def move(values: Values, statistics: Statistics, centre: Tensor, length: Tensor, largest: Tensor) -> GlobalStep:
             of_weights, of_components = self.posteriors_of(values)
             kl = bounds.kl_to_prior(self.weights, self.components, centre, (of_weights, of_components))
             order = self.weights.best_order(statistics.counts)
-            base = list(values)
             if order is not None:
                 statistics, of_components = _reordered(statistics, order), _reordered(of_components, order)
-                base = self.values_of(of_weights, of_components)
             updated = self.components.update(of_components, statistics, centre)
-            return GlobalStep(base, self.values_of(self.weights.update(statistics.counts), updated), kl)
+            base = self.values_of(of_weights, of_components)
+            target = self.values_of(self.weights.update(statistics.counts), updated)
+            longer = [start + length * (end - start) for start, end in zip(base, target)]
+            errors = self.components.float32_error(self.components.means(updated), largest)
+            # A component without rows has a wide density, and nobody hears of its errors
+            error = tf.reduce_max(tf.where(statistics.counts > 1e-3, errors, 0.0))
+            return GlobalStep(target, longer, kl, error)
 
-        return self._compiled("global_step", move)(list(values), statistics, centre)
+        largest = np.zeros(centre.shape[0]) if largest is None else largest
+        scalar = tf.TensorSpec((), tf.float64)
+        specs = [_specs(values), Statistics(*_specs(statistics)), *_specs([centre]), scalar, *_specs([centre])]
+        arguments = (tf.constant(value, tf.float64) for value in (length, largest))
+        return self._compiled("global_step", move, specs)(list(values), statistics, centre, *arguments)
 
-    def float32_error(self, values: Values, largest: np.ndarray) -> float:
-        """Returns a bound on the error of log densities with products in float32, nats, over components with rows.
 
-        Args:
-            values: the numbers behind q.
-            largest: (D,) largest distance of a row from the centre per column, data units.
-        """
-        of_weights, of_components = self.posteriors_of(values)
-        if np.max(largest) > 1e15 or np.min(largest[largest > 0], initial=1.0) < 1e-15:
-            return math.inf  # squares would leave the range of float32
-        errors = self.components.float32_error(self.components.means(of_components), largest)
-        occupied = np.exp(self.weights.log_mean(of_weights)) > 1e-9
-        return float(np.max(errors[occupied], initial=0.0))
+def is_in_range_of_float32(largest: np.ndarray) -> bool:
+    """Returns whether squares of rows within +-largest (D,) stay in the range of float32."""
+    return bool(np.max(largest) < 1e15 and np.min(largest[largest > 0], initial=1.0) > 1e-15)
+
+
+def _specs(values: Sequence[Any]) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec(value.shape, tf.float64) for value in values]
 
 
 def scaled(statistics: Statistics, factor: float | Tensor) -> Statistics:
     """Returns the statistics of `factor` times as many rows."""
+    if isinstance(factor, float) and factor == 1.0:
+        return statistics
     return Statistics(*(factor * value for value in statistics))
 
 

@@ -50,6 +50,10 @@ class MixtureScores:
             {name: value.numpy() for name, value in means.items()},
         )
 
+    def plug_in_coefficients(self) -> tuple[Tensor, Tensor]:
+        """Returns what the plug-in density multiplies features with; see `density.coefficients`."""
+        return density.coefficients(self.plug_in())
+
     def predictive(self, num_draws: int = 64, seed: int = 0) -> density.MixtureDensity:
         """Returns S mixtures drawn from q; their average density is the posterior predictive."""
         log_weights, drawn = self.draw_parameters([num_draws], _seed_pair(seed), tf.float64)

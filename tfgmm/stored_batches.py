@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -13,7 +15,7 @@ from tfgmm.files import StoredRows
 from tfgmm.summary import centre as centre_rows
 
 # Batches made ahead of the one that is being trained on
-_AHEAD = 2
+_AHEAD = 1
 
 
 def endless_batches(
@@ -38,11 +40,13 @@ def endless_batches(
         skip: batches of the first pass to leave out.
     """
 
+    centred = functools.partial(centre_rows, centre=centre, name=source.name)
+
     def batches() -> Iterator[np.ndarray]:
         for number in itertools.count(first_pass):
             left_out = skip if number == first_pass else 0
-            for rows in source.batches(batch_size, seed=seed, epoch=number, shuffle=shuffle, skip=left_out):
-                yield centre_rows(rows, centre, name=source.name)
+            rows = source.batches(batch_size, seed=seed, epoch=number, shuffle=shuffle, skip=left_out)
+            yield from map(centred, rows)
 
     return _from_generator(batches, len(centre), tf.data.INFINITE_CARDINALITY)
 
@@ -57,9 +61,21 @@ def one_pass(source: StoredRows, centre: np.ndarray, batch_size: int) -> tf.data
     """
 
     def batches() -> Iterator[np.ndarray]:
-        return (centre_rows(rows, centre, name=source.name) for rows in source.batches(batch_size))
+        return map(functools.partial(centre_rows, centre=centre, name=source.name), source.batches(batch_size))
 
     return _from_generator(batches, len(centre), math.ceil(source.num_data / batch_size))
+
+
+def file_error_of(error: tf.errors.OpError) -> ValueError | None:
+    """Returns the error that stopped the reading of files, out of what TensorFlow made of it, or None for another.
+
+    Example:
+
+    >>> file_error_of(tf.errors.InvalidArgumentError(None, None, "ValueError: `x` must be a CSV file.\\nTraceback"))
+    ValueError('`x` must be a CSV file.')
+    """
+    found = re.search(r"ValueError: (`\w+` must .*)", error.message)
+    return ValueError(found[1]) if found else None
 
 
 def _from_generator(batches: Callable[[], Iterator[np.ndarray]], num_features: int, length: int) -> tf.data.Dataset:

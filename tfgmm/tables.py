@@ -118,6 +118,7 @@ def _open_arrow(name: str, data: Any, origin: str = "") -> TableSource:
 def _open_path(name: str, path: str) -> TableSource:
     if os.path.isdir(path):
         paths = files_in(name, path)
+        check_file(name, paths[0])
         names = tuple(label for label, _ in columns_of(name, paths[0]))
         return TableSource(names, _never_whole, f" in '{path}'", paths=paths, is_folder=True)
     check_file(name, path)

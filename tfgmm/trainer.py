@@ -174,6 +174,42 @@ class MixtureTrainer(keras.Model):
         epochs = check_count("epochs", epochs, least=0)
         source, validation = self._open_training(x, validation_split, validation_data, batch_size, steps_per_epoch)
         survey = door.survey(source, "x", self.compile_settings.num_data, self.seed)
+        if validation is not None:
+            fix = "Pass validation_steps=..., or remove .repeat()."
+            door.check_ends(validation, "validation_data", validation_steps, fix)
+        return self.train_on(
+            source,
+            survey,
+            epochs=epochs,
+            batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch,
+            shuffle=shuffle,
+            validation=validation,
+            validation_batch_size=validation_batch_size,
+            callbacks=callbacks,
+            initial_epoch=initial_epoch,
+            verbose=verbose,
+            validation_steps=validation_steps,
+            validation_freq=validation_freq,
+        )
+
+    def train_on(
+        self,
+        source: door.Source,
+        survey: door.Survey,
+        *,
+        epochs: int,
+        batch_size: int | None = None,
+        steps_per_epoch: int | None = None,
+        shuffle: bool = True,
+        validation: door.Source | None = None,
+        validation_batch_size: int | None = None,
+        callbacks: Any = None,
+        initial_epoch: int = 0,
+        verbose: Any = 0,
+        **passed_on: Any,
+    ) -> Any:
+        """Returns the Keras `History` of training on data that was opened and surveyed; arguments as in `fit`."""
         self._adopt(survey)
         batch_size = self._batch_size(batch_size, survey.summary.num_data)
         # The order of rows changes nothing within an exact sweep, and reading in order is faster
@@ -183,24 +219,30 @@ class MixtureTrainer(keras.Model):
         if validation is not None:
             size = batch_size if validation_batch_size is None else validation_batch_size
             size = check_count("validation_batch_size", size)
-            fix = "Pass validation_steps=..., or remove .repeat()."
-            door.check_ends(validation, "validation_data", validation_steps, fix)
             validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
         self._set_steps_per_execution(batches)
         if self.optimizer is None:
             refuse_learning_rates(callbacks)
             self._begin_closed_form(batches, epochs)
-        passed_on = {"epochs": epochs, "verbose": verbose, "initial_epoch": initial_epoch}
-        passed_on |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
         with plain_errors():
             return super().fit(
                 batches.dataset,
+                epochs=epochs,
                 callbacks=with_first(StoreBound(), callbacks),
                 validation_data=validation,
                 shuffle=False,
                 steps_per_epoch=batches.steps_per_epoch,
+                initial_epoch=initial_epoch,
+                verbose=verbose,
                 **passed_on,
             )
+
+    def open_validation(self, validation_data: Any, source: door.Source) -> door.Source | None:
+        """Returns validation rows opened, in the columns of `source`; None for None."""
+        if validation_data is None:
+            return None
+        names = self.column_names if isinstance(source, tf.data.Dataset) else source.column_names
+        return door.open_source(validation_data, "validation_data", self.num_features, names)
 
     def evaluate(
         self,
@@ -240,6 +282,20 @@ class MixtureTrainer(keras.Model):
         with plain_errors():
             logs = super().evaluate(batches, return_dict=True, **passed_on)
         return logs if return_dict else [logs[name] for name in LOGS]
+
+    def bound_and_log_likelihood(self, source: door.Source, batch_size: int | None = None) -> tuple[float, float]:
+        """Returns the augmented bound of q as it stands and the log likelihood at its means, nats, of all rows.
+
+        The first is stored as `elbo`.
+        """
+        bound = log_likelihood = 0.0
+        linear, constants = self.plug_in_coefficients()
+        for rows in door.ordered_batches(source, self.centre, self._batch_size(batch_size, self.num_data)):
+            sums = self.natural_gradient.log_likelihoods(self.natural_gradient.values(), rows, linear, constants)
+            bound, log_likelihood = bound + float(sums[0]), log_likelihood + float(sums[1])
+        elbo = bound - float(self.kl())
+        self.stored_elbo.assign(elbo)
+        return elbo, log_likelihood
 
     def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
         """Returns the logs of one gradient step on the rows `x`, (B, D); see `fit`.
@@ -364,8 +420,7 @@ class MixtureTrainer(keras.Model):
                 "Use dataset.unbatch().batch(...), and pass validation_data."
             )
         if validation_data is not None:
-            names = source.column_names if isinstance(source, Rows) else self.column_names
-            return source, door.open_source(validation_data, "validation_data", self.num_features, names)
+            return source, self.open_validation(validation_data, source)
         if validation_split:
             return door.split_rows(source, validation_split)
         return source, None

@@ -257,14 +257,14 @@ class CorrelatedComponents(TrainedPosterior):
         return 0.5 * (log_terms - tf.reduce_sum(tf.square(spread), axis=[1, 2]))
 
     @staticmethod
-    def float32_error(parameters: Mapping[str, Tensor], largest: np.ndarray) -> np.ndarray:
-        """Returns a bound on the error of the product in float32, (K,) nats, for rows within +-largest (D,).
+    def float32_error(parameters: Mapping[str, Tensor], largest: Tensor) -> Tensor:
+        """Returns a bound on the error of the product in float32, (K,) nats, for centred rows within +-largest (D,).
 
         2^-23 (|x| + |locs|)' |E[Lambda]| (|x| + |locs|): what the terms that cancel may lose.
         """
-        whiteners, far = np.asarray(parameters["whiteners"]), largest + np.abs(np.asarray(parameters["locs"]))
-        precisions = np.abs(np.swapaxes(whiteners, 1, 2) @ whiteners)
-        return 2.0**-23 * np.sum((far[:, None, :] @ precisions)[:, 0] * far, axis=1)
+        far = largest + tf.abs(parameters["locs"])
+        precisions = tf.matmul(parameters["whiteners"], parameters["whiteners"], transpose_a=True)
+        return 2.0**-23 * tf.reduce_sum(tf.linalg.matvec(tf.abs(precisions), far) * far, axis=1)
 
     @staticmethod
     def sample(parameters: Mapping[str, Tensor], assignment: Tensor, seed: Tensor) -> Tensor:

@@ -225,13 +225,13 @@ class IndependentComponents(TrainedPosterior):
         return 0.5 * tf.reduce_sum(log_terms - means * tf.square(posterior.scales), axis=1)
 
     @staticmethod
-    def float32_error(parameters: Mapping[str, Tensor], largest: np.ndarray) -> np.ndarray:
-        """Returns a bound on the error of the product in float32, (K,) nats, for rows within +-largest (D,).
+    def float32_error(parameters: Mapping[str, Tensor], largest: Tensor) -> Tensor:
+        """Returns a bound on the error of the product in float32, (K,) nats, for centred rows within +-largest (D,).
 
         2^-23 sum_d E[tau_d] (|x_d| + |locs_d|)^2: what the terms that cancel may lose.
         """
-        locs, precisions = np.asarray(parameters["locs"]), np.asarray(parameters["precisions"])
-        return 2.0**-23 * np.sum(precisions * np.square(largest + np.abs(locs)), axis=1)
+        squares = tf.square(largest + tf.abs(parameters["locs"]))
+        return 2.0**-23 * tf.reduce_sum(parameters["precisions"] * squares, axis=1)
 
     @staticmethod
     def sample(parameters: Mapping[str, Tensor], assignment: Tensor, seed: Tensor) -> Tensor:

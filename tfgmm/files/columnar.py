@@ -89,7 +89,7 @@ def is_in_place(name: str, path: str) -> bool:
 
 
 def batches(name: str, path: str, wanted: Sequence[str], groups: range | None = None) -> Generator[Any]:
-    """Returns rows of a Parquet or Arrow file as `pyarrow.RecordBatch` after batch, each a quarter of a block or less.
+    """Returns rows of a Parquet or Arrow file as `pyarrow.RecordBatch` after batch, each an eighth of a block or less.
 
     Args:
         name: what the caller's argument is called in error messages.
@@ -102,7 +102,14 @@ def batches(name: str, path: str, wanted: Sequence[str], groups: range | None = 
     """
     read = _parquet_batches if kind_of(path) == "Parquet" else _ipc_batches
     with readable(name, path):
-        yield from read(path, list(wanted), max(1, rows_per_block(len(wanted)) // 4), groups)
+        yield from read(path, list(wanted), max(1, rows_per_block(len(wanted)) // 8), groups)
+
+
+def release_memory() -> None:
+    """Returns nothing; gives back what this thread's decoding has freed, which Arrow would keep for each thread."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def _parquet_batches(path: str, wanted: list[str], batch_rows: int, groups: range | None) -> Iterator[Any]:

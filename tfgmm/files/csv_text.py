@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tfgmm.files.kinds import file_error, first_line, not_numbers_error
@@ -71,7 +71,7 @@ def csv_columns(name: str, path: str, wanted: Sequence[str]) -> list[Column]:
         texts = _read_csv(path, wanted, pa.string())
     except pa.ArrowInvalid as error:
         raise _irregular_error(name, path, error) from error
-    return [_parsed_text(text) for text in texts]
+    return [_parsed_text(text, (pa.float64(), pa.bool_())) for text in texts]
 
 
 def csv_batches(name: str, path: str, wanted: Sequence[str]) -> Generator[Any]:
@@ -97,9 +97,13 @@ def csv_batches(name: str, path: str, wanted: Sequence[str]) -> Generator[Any]:
     except pa.ArrowInvalid:
         pass  # read again from the start as text; the rows that were given already are passed over
     start = 0
+    # A column holds numbers or flags in the whole file, as it would if it were read at once.
+    types = dict.fromkeys(wanted, (pa.float64(),) if num_rows else (pa.float64(), pa.bool_()))
     for batch in _text_batches(name, path, wanted):
         if start + batch.num_rows > num_rows:
-            yield _parsed_batch(name, path, batch.slice(max(0, num_rows - start)), max(start, num_rows))
+            parsed = _parsed_batch(name, path, batch.slice(max(0, num_rows - start)), max(start, num_rows), types)
+            types.update((key, (col.type,)) for key, col in zip(wanted, parsed.columns) if col.null_count < len(col))
+            yield parsed
         start += batch.num_rows
 
 
@@ -112,10 +116,13 @@ def _text_batches(name: str, path: str, wanted: Sequence[str]) -> Iterator[Any]:
         raise _irregular_error(name, path, error) from error
 
 
-def _parsed_batch(name: str, path: str, batch: pyarrow.RecordBatch, start: int) -> Any:
+def _parsed_batch(
+    name: str, path: str, batch: pyarrow.RecordBatch, start: int, types: Mapping[str, Sequence[pyarrow.DataType]]
+) -> Any:
     import pyarrow as pa
 
-    columns = [_parsed_text(pa.chunked_array([column]), start) for column in batch.columns]
+    pairs = zip(batch.columns, batch.schema.names)
+    columns = [_parsed_text(pa.chunked_array([column]), types[label], start) for column, label in pairs]
     found = {label: column if isinstance(column, str) else "" for label, column in zip(batch.schema.names, columns)}
     if any(found.values()):
         raise not_numbers_error(name, found, f" in '{path}'")
@@ -145,13 +152,13 @@ def _read_csv(path: str, wanted: Sequence[str], column_type: pyarrow.DataType) -
     return [table.column(label) for label in wanted]
 
 
-def _parsed_text(text: pyarrow.ChunkedArray, start: int = 0) -> Column:
-    """Returns a column of text as numbers or flags, or the words that say what it holds; `start` is its first row."""
+def _parsed_text(text: pyarrow.ChunkedArray, types: Sequence[pyarrow.DataType], start: int = 0) -> Column:
+    """Returns a column of text as the first type that fits, or the words that say what it holds from row `start` on."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     trimmed = pc.utf8_trim_whitespace(text)
-    for column_type in (pa.float64(), pa.bool_()):
+    for column_type in types:
         with contextlib.suppress(pa.ArrowInvalid):
             return trimmed.cast(column_type)
     values = enumerate((value.as_py() for value in trimmed), start)

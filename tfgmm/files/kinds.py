@@ -91,7 +91,8 @@ def files_in(name: str, folder: str) -> tuple[str, ...]:
     Raises:
         ValueError: there is no table, tables of two kinds, or a compressed file that would be left out.
     """
-    labels = sorted(label for label in os.listdir(folder) if not label.startswith((".", "_")))
+    with os.scandir(folder) as entries:
+        labels = sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith((".", "_")))
     first_of = {kind_of(label): label for label in reversed(labels) if kind_of(label)}
     compressed = next((label for label in labels if label.lower().endswith(_COMPRESSED)), None)
     wanted = f"`{name}` must be a folder of CSV, Parquet or Arrow files, all of one kind. Received: '{folder}'"

@@ -162,6 +162,7 @@ class BlockReader:
         if len(rows) < block.num_rows:
             raise self._files.shortened(block.file)
         self._place = (block.file, block.first, block.start + block.num_rows)
+        columnar.release_memory()
         return rows
 
     def close(self) -> None:
@@ -169,6 +170,7 @@ class BlockReader:
         if self._stream is not None:
             self._stream.close()
         self._stream = self._place = None
+        columnar.release_memory()
 
     def _stream_before(self, block: Block) -> RowStream:
         at = self._place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import weakref
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,36 @@ class RowStream:
             # Integers beyond 2**53 and decimals are rounded; nulls become NaN.
             column = column if column.type == kind else column.cast(kind, safe=False)
             values[:, index] = column.to_numpy(zero_copy_only=False)
+
+
+def rebatched(pieces: Iterable[np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
+    """Returns rows that come in pieces of any size in batches of one size, the last may be short.
+
+    Args:
+        pieces: (n, D) each.
+        batch_size: rows of a batch.
+
+    Example:
+
+    >>> [len(batch) for batch in rebatched([np.zeros((5, 1)), np.zeros((2, 1))], 3)]
+    [3, 3, 1]
+    """
+    waiting: list[np.ndarray] = []
+    num_rows = 0
+    for piece in pieces:
+        waiting.append(piece)
+        num_rows += len(piece)
+        del piece
+        while num_rows >= batch_size:
+            together = waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+            num_rows -= batch_size
+            waiting = [together[batch_size:]] if num_rows else []
+            batch = together[:batch_size]
+            del together
+            yield batch
+            del batch
+    if num_rows:
+        yield np.concatenate(waiting)
 
 
 class RowCache:

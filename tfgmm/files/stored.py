@@ -11,7 +11,7 @@ import numpy as np
 
 from tfgmm.blocks import BLOCK_ORDER, random_numbers, row_order, rows_per_block
 from tfgmm.files.reading import Block, BlockReader, FileSet, blocks_of
-from tfgmm.files.rows import RowCache
+from tfgmm.files.rows import RowCache, rebatched
 
 
 class StoredRows:
@@ -110,7 +110,7 @@ class StoredRows:
             ValueError: a file was changed since it was opened, or is damaged.
         """
         self._make_first_pass()
-        if self._cache is not None:
+        if self.is_sequential:
             return self._cached(self._blocks[index])
         with self._lock:
             return self._reader.read(self._blocks[index])
@@ -132,7 +132,7 @@ class StoredRows:
         with contextlib.closing(BlockReader(self._files)) as reader:
             for index in range(len(self._blocks)) if order is None else order:
                 block = self._blocks[index]
-                yield reader.read(block) if self._cache is None else self._cached(block)
+                yield self._cached(block) if self.is_sequential else reader.read(block)
 
     def block_order(self, seed: int, epoch: int) -> np.ndarray:
         """Returns the order of the blocks in one pass, (num_blocks,) int64: a pure function of (seed, epoch).
@@ -159,22 +159,27 @@ class StoredRows:
         """
         self._make_first_pass()
         order = self.block_order(seed, epoch) if shuffle else np.arange(len(self._blocks))
-        ends = np.cumsum([self._blocks[index].num_rows for index in order])
+        ends = np.cumsum([self._blocks[index].num_rows for index in order.tolist()])
         first = int(np.searchsorted(ends, skip * batch_size, side="right"))
         surplus = skip * batch_size - (int(ends[first - 1]) if first else 0)
-        parts: list[np.ndarray] = []
-        num_rows = 0
-        for index, block in zip(order[first:], self.blocks(order[first:])):
-            rows = block.take(row_order(seed, epoch, int(index), len(block)), axis=0) if shuffle else block
-            parts.append(rows[surplus:])
-            num_rows, surplus = num_rows + len(parts[-1]), 0
-            while num_rows >= batch_size:
-                together = parts[0] if len(parts) == 1 else np.concatenate(parts)
-                yield together[:batch_size]
-                num_rows -= batch_size
-                parts = [together[batch_size:]] if num_rows else []
-        if num_rows:
-            yield np.concatenate(parts)
+        rows = self._rows_in_order(order[first:], seed, epoch, shuffle, surplus)
+        return rebatched(rows, batch_size)
+
+    def _rows_in_order(
+        self, order: np.ndarray, seed: int, epoch: int, shuffle: bool, surplus: int
+    ) -> Iterator[np.ndarray]:
+        """Yields the blocks in this order, their rows shuffled or not, the first `surplus` rows left out.
+
+        No name is kept for what was given on: a block that waits here would be held beside the next one.
+        """
+        blocks = self.blocks(order)
+        for index in order.tolist():
+            if shuffle:
+                chosen = row_order(seed, epoch, index, self._blocks[index].num_rows)[surplus:]
+                yield next(blocks).take(chosen, axis=0)
+            else:
+                yield next(blocks)[surplus:]
+            surplus = 0
 
     def _plan(self) -> None:
         for file in range(len(self._files.paths)):

@@ -1,0 +1,109 @@
+"""Restarts: exact sweeps from several starts over the same rows, with lengthened steps, each to its own optimum."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm.natural_gradient import NaturalGradient, Values, is_in_range_of_float32, scaled
+
+Tensor = Any
+
+# Steps grow by this factor while the bound rises, and start again at 1 when it falls.
+_GROWTH, _LONGEST = 1.3, 8.0
+# Gains below the tolerance that must follow each other: one alone can be a step that was cut short.
+PATIENCE = 2
+# Products in float32 may err by so much per row, nats, while the bound gains more than so much per row.
+_ERROR_OF_SEARCH, _GAIN_OF_SEARCH = 1e-2, 1e-4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Restart:
+    """One start and where its sweeps ended.
+
+    Args:
+        elbo: the augmented bound at the end, nats, of N rows, as the rows that all restarts saw tell it.
+        elbos: the bound of every sweep, (num_sweeps,) float64.
+        converged: whether the bound had stopped rising.
+        weights: mean weights at the end, (K,) float64.
+        locs: mean locations at the end, (K, D) float64, data units.
+    """
+
+    elbo: float
+    elbos: np.ndarray
+    converged: bool
+    weights: np.ndarray
+    locs: np.ndarray
+    _values: Any = dataclasses.field(repr=False)
+
+    @property
+    def num_sweeps(self) -> int:
+        """The number of sweeps taken."""
+        return len(self.elbos)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Hill:
+    """The rows that all restarts climb on, and when they stop.
+
+    Args:
+        rows: (n, D) float32 tensor, measured from the centre.
+        centre: (D,) float64 tensor, data units.
+        largest: (D,) largest distance of a row from the centre.
+        num_data: N that the rows stand for.
+        max_sweeps: at the most.
+        tolerance: a gain below it counts as none, nats per row.
+    """
+
+    rows: Tensor
+    centre: Tensor
+    largest: np.ndarray
+    num_data: int
+    max_sweeps: int
+    tolerance: float
+
+
+def climb(steps: NaturalGradient, values: Values, hill: Hill) -> Restart:
+    """Returns where exact sweeps over the hill's rows lead from `values`.
+
+    Each step goes on beyond the closed-form optimum, q + length (q_new - q) in the numbers behind q, as long as the
+    bound rises (over-relaxation, Salakhutdinov and Roweis 2003); a fall is taken back to the step of length 1, which
+    never falls. A half to a third of the sweeps.
+    """
+    share = hill.num_data / float(hill.rows.shape[0])
+    elbos: list[float] = []
+    length, num_flat, plain, dtype = 1.0, 0, values, tf.float64
+    for _ in range(hill.max_sweeps):
+        sums, log_likelihood = steps.sums(values, hill.rows, dtype)
+        longer = min(_GROWTH * length, _LONGEST)
+        step = steps.global_step(values, scaled(sums, share), hill.centre, longer, hill.largest)
+        elbo = share * float(log_likelihood) - float(step.kl)
+        if elbos and not elbo > elbos[-1] and length > 1.0:  # also where it is not a number
+            values, length = plain, 1.0
+            continue
+        gain = elbo - elbos[-1] if elbos else np.inf
+        elbos.append(elbo)
+        num_flat = num_flat + 1 if gain < hill.tolerance * hill.num_data else 0
+        values, plain, length = step.longer, step.target, longer
+        if num_flat == PATIENCE:
+            break
+        dtype = _type_of_products(float(step.float32_error), gain, hill)
+    weights, components = steps.posteriors_of(plain)
+    return Restart(
+        elbo=elbos[-1],
+        elbos=np.array(elbos),
+        converged=num_flat == PATIENCE,
+        weights=np.exp(steps.weights.log_mean(weights)),
+        locs=(components.locs + hill.centre).numpy(),
+        _values=plain,
+    )
+
+
+def _type_of_products(float32_error: float, gain: float, hill: Hill) -> tf.DType:
+    """Returns float32 far from the top, where it is exact enough; near it, its rounding would look like a fall."""
+    is_far = gain > _GAIN_OF_SEARCH * hill.num_data
+    is_fine = float32_error < _ERROR_OF_SEARCH and is_in_range_of_float32(hill.largest)
+    return tf.float32 if is_far and is_fine else tf.float64
