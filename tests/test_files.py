@@ -156,11 +156,19 @@ def test_csv_cells_that_need_a_second_look_far_into_the_file_are_read(tmp_path):
         values = np.concatenate(list(rows.blocks()))
     np.testing.assert_array_equal(values[-3:], [[1, 1], [3, np.nan], [4, 0]])
     np.testing.assert_array_equal(values[:-2], np.ones((700_000, 2)))
-    path.write_text("\n".join(["a,b", *["1,2"] * 1_200_000, " 3 , 4", "5,6"]))  # 4.8 MB: the second block read
+    path.write_text("\n".join(["a,b", *["1,2"] * 1_200_000, " 3 , 4", "5,6"]))  # 4.8 MB: many blocks
     with open_stored("x", [str(path)], ["a", "b"]) as rows:
         values = np.concatenate(list(rows.blocks()))
     np.testing.assert_array_equal(values[-3:], [[1, 2], [3, 4], [5, 6]])
     assert len(values) == 1_200_002 and (values[:-2] == [1, 2]).all()
+
+
+def test_lines_of_a_csv_file_may_be_long(tmp_path):
+    row = np.arange(60_000) + 0.125  # a line of 580 kB
+    frame = pd.DataFrame([row, -row, row], columns=[f"c{column}" for column in range(60_000)])
+    write_csv(frame, tmp_path / "x.csv")
+    with open_stored("x", [str(tmp_path / "x.csv")], ["c7", "c59999"]) as rows:
+        np.testing.assert_array_equal(rows.read_block(0), frame[["c7", "c59999"]])
 
 
 @pytest.mark.parametrize("first, then", [("2", "true"), ("true", "2")])

@@ -13,14 +13,14 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm import callbacks as callbacks
     from tfgmm import plot as plot
     from tfgmm.draws import Draws as Draws
+    from tfgmm.export import export_model as export_model
     from tfgmm.fit import ConvergenceWarning as ConvergenceWarning
     from tfgmm.fit import FitResult as FitResult
     from tfgmm.fit import fit_mixture as fit_mixture
-    from tfgmm.export import export_model as export_model
     from tfgmm.model import GaussianMixtureModel as GaussianMixtureModel
-    from tfgmm.model import load_model as load_model
     from tfgmm.natural_gradient import StepSizes as StepSizes
     from tfgmm.priors import Priors as Priors
+    from tfgmm.saving import load_model as load_model
     from tfgmm.serve import IntegrityError as IntegrityError
     from tfgmm.serve import Scorer as Scorer
     from tfgmm.serve import load_scorer as load_scorer
@@ -41,7 +41,7 @@ _HOMES: dict[str, str | None] = {
     "callbacks": None,
     "export_model": "export",
     "fit_mixture": "fit",
-    "load_model": "model",
+    "load_model": "saving",
     "load_scorer": "serve",
     "plot": None,
 }

@@ -145,7 +145,7 @@ class RowSample:
             self._limit = np.partition(known, self._wanted - 1)[self._wanted - 1]
         chosen = np.flatnonzero(priorities <= self._limit)
         self._seen += len(block)
-        self._candidates.append((priorities[chosen], np.asarray(block[chosen], dtype=np.float64)))
+        self._candidates.append((priorities[chosen], np.asarray(block.take(chosen, axis=0), dtype=np.float64)))
         if sum(len(some) for some, _ in self._candidates) > 2 * self._wanted:
             self._prune()
 
@@ -161,7 +161,7 @@ class RowSample:
         rows = np.concatenate([some for _, some in self._candidates])
         if len(rows) > self._wanted:
             kept = np.sort(np.argpartition(priorities, self._wanted - 1)[: self._wanted])
-            priorities, rows = priorities[kept], rows[kept]
+            priorities, rows = priorities[kept], rows.take(kept, axis=0)
             self._limit = priorities.max()
         self._candidates = [(priorities, rows)]
 

@@ -120,7 +120,7 @@ def sums_over_rows(
 def summed_over_chunks(
     rows: Tensor, function: Callable[[Tensor], tuple[Tensor, ...]], zeros: tuple[Tensor, ...], size: int
 ) -> tuple[Tensor, ...]:
-    """Returns the sums, over chunks of `size` rows, of what `function` gives for each; `zeros` where there is no row."""
+    """Returns the sums, over chunks of `size` rows, of what `function` gives; `zeros` where there is no row."""
     num_rows = tf.shape(rows)[0]
 
     def add(start: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
@@ -142,9 +142,7 @@ def mapped_over_chunks(rows: Tensor, function: Callable[[Tensor], Tensor], size:
         return index + 1, pieces.write(index, function(rows[index * size : (index + 1) * size]))
 
     start = (tf.constant(0), pieces)
-    pieces = tf.while_loop(
-        lambda index, _: index < num_chunks, write, start, parallel_iterations=_CHUNKS_AT_A_TIME
-    )[1]
+    pieces = tf.while_loop(lambda index, _: index < num_chunks, write, start, parallel_iterations=_CHUNKS_AT_A_TIME)[1]
     return tf.ensure_shape(pieces.concat(), spec.shape)
 
 

@@ -102,7 +102,8 @@ def _check_dataset(dataset: tf.data.Dataset, name: str, num_features: int | None
     if num_features is None and isinstance(spec, tf.TensorSpec) and spec.shape.rank == 2 and spec.shape[1] is None:
         raise ValueError(
             f"`{name}` must be a dataset whose batches have a known number of columns. "
-            f"Received: elements of shape {tuple(spec.shape)}. Apply dataset.map(lambda rows: tf.ensure_shape(rows, (None, D)))."
+            f"Received: elements of shape {tuple(spec.shape)}. "
+            "Apply dataset.map(lambda rows: tf.ensure_shape(rows, (None, D)))."
         )
     if isinstance(spec, tuple) and len(spec) == 1:
         return _check_dataset(dataset.map(lambda rows: rows), name, num_features)
@@ -117,7 +118,9 @@ def _check_dataset(dataset: tf.data.Dataset, name: str, num_features: int | None
             f"`{name}` must be a dataset of numbers. Received: elements of type {spec.dtype.name}. "
             "Map the columns to numbers first."
         )
-    if spec.shape.rank is not None and (spec.shape.rank != 2 or num_features and spec.shape[1] not in (None, num_features)):
+    if spec.shape.rank is not None and (
+        spec.shape.rank != 2 or num_features and spec.shape[1] not in (None, num_features)
+    ):
         raise ValueError(
             f"`{name}` must be a dataset of batches of shape (B, {num_features}). "
             f"Received: elements of shape {tuple(spec.shape)}. Use .batch(batch_size) on a dataset of single rows."

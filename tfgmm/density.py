@@ -144,7 +144,7 @@ def log_prob(rows: Tensor, log_joints: Tensor) -> Tensor:
 
 
 def responsibilities(rows: Tensor, log_joints: Tensor) -> Tensor:
-    """Returns the probability of each component given the row, (B, K) float32, from log joints (B, K); rows sum to 1."""
+    """Returns the probability of each component given the row, (B, K) float32, from log joints (B, K)."""
     return tf.where(_is_finite(rows)[:, None], bounds.normalised(log_joints)[1], np.nan)
 
 

@@ -132,9 +132,7 @@ class ServedMixture(tf.Module):
 
         def scores(x: Tensor, names: tuple[density.Score, ...]) -> dict[str, Tensor]:
             centred = tf.cast(tf.cast(x, tf.float64) - mixture.centre, tf.float32)
-            return {
-                name: density.scores(components, centred, linear, constants, name, weights_shape) for name in names
-            }
+            return {name: density.scores(components, centred, linear, constants, name, weights_shape) for name in names}
 
         def scoring(*names: density.Score) -> Any:
             return tf.function(lambda x: scores(x, names), input_signature=[rows])

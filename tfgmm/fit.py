@@ -15,10 +15,10 @@ from tfgmm import data as door
 from tfgmm import search
 from tfgmm.callbacks import StopOnPlateau
 from tfgmm.checks import check_count, check_seed
+from tfgmm.fit_summary import summary_of
 from tfgmm.keras3 import keras
 from tfgmm.model import GaussianMixtureModel
 from tfgmm.priors import Priors
-from tfgmm.report_fit import summary_of
 
 Tensor = Any
 
@@ -157,7 +157,8 @@ def fit_mixture(
     model.natural_gradient.assign(found[0]._values)
     is_sample = len(survey.sample) < survey.summary.num_data
     plateau = StopOnPlateau(
-        tolerance or (_TOLERANCE_AFTER_SAMPLE if is_sample else _TOLERANCE), patience=1 if is_sample else search.PATIENCE
+        tolerance or (_TOLERANCE_AFTER_SAMPLE if is_sample else _TOLERANCE),
+        patience=1 if is_sample else search.PATIENCE,
     )
     history = model.train_on(
         source,

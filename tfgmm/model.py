@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import random
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from tfgmm.components import COMPONENTS
 from tfgmm.keras3 import keras
 from tfgmm.log_gamma import log_gamma_draws
 from tfgmm.natural_gradient import NaturalGradient
+from tfgmm.parameters import MixtureParameters
 from tfgmm.priors import Priors
 from tfgmm.scores import MixtureScores
 from tfgmm.steps import RunningBound
@@ -30,7 +29,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="tfgmm")
-class GaussianMixtureModel(MixtureScores, MixtureTrainer):
+class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
     """A Bayesian mixture of Gaussians whose posterior is fitted by variational inference.
 
         theta ~ Dirichlet(c0)    mu_kd ~ Normal(m0, s0)    tau_kd ~ Gamma(a0, rate b0)
@@ -135,73 +134,7 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
         generator = np.random.default_rng(self.seed)
         return self.components.random_start(generator), self.mixture_weights.random_start(generator)
 
-    # --- The posterior ---------------------------------------------------------------------------------------
-
-    @property
-    def locs(self) -> Tensor:
-        """Means of q(mu), (K, D) float64, data units."""
-        return self.components.posterior().locs + self.stored_centre
-
-    @property
-    def scales(self) -> Tensor:
-        """Standard deviations of q(mu), (K, D) float64, data units. (Not those of the components.)"""
-        return self._public("scales")
-
-    @property
-    def alpha(self) -> Tensor:
-        """Shapes of q(tau), (K, D) float64; not of "full" and "tied"."""
-        return self._public("alpha")
-
-    @property
-    def beta(self) -> Tensor:
-        """Rates of q(tau), (K, D) float64, squared data units; not of "full" and "tied"."""
-        return self._public("beta")
-
-    @property
-    def loc_covariances(self) -> Tensor:
-        """Covariances of q(mu), (K, D, D) float64, squared data units; of "full" and "tied" only."""
-        return self._public("loc_covariances")
-
-    @property
-    def degrees(self) -> Tensor:
-        """Degrees of freedom of q(Lambda), (K,) float64; of "full" and "tied" only."""
-        return self._public("degrees")
-
-    @property
-    def inverse_scales(self) -> Tensor:
-        """Inverse scale matrices W^-1 of q(Lambda), (K, D, D) float64, squared data units; "full" and "tied" only."""
-        return self._public("inverse_scales")
-
-    @property
-    def counts(self) -> Tensor:
-        """Concentrations of q(theta), (K,) float64; of Dirichlet weights only."""
-        return self._public("counts")
-
-    @property
-    def sticks(self) -> Tensor:
-        """Shapes of the Betas of q(v), (K - 1, 2) float64; of stick-breaking weights only."""
-        return self._public("sticks")
-
-    def _public(self, name: str) -> Tensor:
-        weights, components = self.posteriors()
-        parts = self.components.public(components) | self.mixture_weights.public(weights)
-        if name not in parts:
-            raise AttributeError(
-                f"`{name}` is no part of this posterior: covariance={self.covariance!r}, weights={self.weight_prior!r}. "
-                f"Its parts are: locs, {', '.join(parts)}."
-            )
-        return tf.convert_to_tensor(parts[name])
-
-    @property
-    def num_data(self) -> int:
-        """N of training, 0 before; saved with the model."""
-        return int(self.stored_num_data)
-
-    @property
-    def elbo(self) -> float | None:
-        """The whole-data bound at the end of the last `fit`, nats; None before."""
-        elbo = float(self.stored_elbo)
-        return elbo if math.isfinite(elbo) else None
+    # --- The start ---------------------------------------------------------------------------------------------
 
     @property
     def is_untouched(self) -> bool:
@@ -367,38 +300,6 @@ class GaussianMixtureModel(MixtureScores, MixtureTrainer):
             f"<GaussianMixtureModel num_components={self.num_components}, num_features={self.num_features}, "
             f"covariance={self.covariance!r}, weights={self.weight_prior!r}, {state}>"
         )
-
-
-def load_model(path: Any) -> GaussianMixtureModel:
-    """Returns the model in the .keras file at `path`, compiled as it was saved, ready to go on.
-
-    Raises:
-        ValueError: the file is not a whole .keras file of a tfgmm model. FileNotFoundError: it is not there.
-    """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"`path` must be the path of a .keras file. Received: {path!r}. Pass a string or a Path.")
-    path = os.fspath(path)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"`path` must be a .keras file. Received: {path}, which does not exist. Check it.")
-    if os.path.isdir(path):
-        raise ValueError(
-            f"`path` must be a .keras file. Received: {path}, a folder. Use tfgmm.load_scorer for an exported folder."
-        )
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"`path` must be a whole .keras file. Received: {path}, which is cut short or of another kind. "
-            "Save the model again, or go back to an older copy."
-        )
-    try:
-        model = keras.saving.load_model(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"`path` must be a whole .keras file written by model.save. Received: {path}, which cannot be read "
-            f"({error}). Save it again, or go back to an older copy."
-        ) from error
-    if not isinstance(model, GaussianMixtureModel):
-        raise ValueError(f"`path` must hold a tfgmm model. Received: a {type(model).__name__}. Use keras.saving.")
-    return model
 
 
 def _check_priors(priors: Any) -> Priors:

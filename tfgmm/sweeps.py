@@ -28,9 +28,7 @@ class StatisticsStore:
         num_components, num_features = components.shape
         num_products = bounds.features(components, tf.zeros((0, num_features))).shape[1] - num_features
         shapes = {"counts": (), "first": (num_features,), "second": (num_products,)}
-        self.sums = [
-            add_stored(f"sums_{name}", (num_components, *shape), "float64") for name, shape in shapes.items()
-        ]
+        self.sums = [add_stored(f"sums_{name}", (num_components, *shape), "float64") for name, shape in shapes.items()]
         self.num_rows = add_stored("sums_num_rows", (), "float64")
         self.num_steps = add_stored("sums_num_steps", (), "int64")
 
@@ -63,9 +61,7 @@ class ClosedFormTraining:
         step_sizes: of running updates, or None for exact sweeps only.
     """
 
-    def __init__(
-        self, natural_gradient: NaturalGradient, store: StatisticsStore, step_sizes: StepSizes | None
-    ) -> None:
+    def __init__(self, natural_gradient: NaturalGradient, store: StatisticsStore, step_sizes: StepSizes | None) -> None:
         self._steps = natural_gradient
         self._store = store
         self._step_sizes = step_sizes

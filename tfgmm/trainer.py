@@ -14,11 +14,10 @@ from tfgmm.keras3 import keras
 from tfgmm.natural_gradient import NaturalGradient, StepSizes
 from tfgmm.readers import Rows
 from tfgmm.steps import (
-    LOSS_NOT_FINITE,
     CompileSettings,
     StoreBound,
+    TrainingSteps,
     check_optimizer,
-    compiled,
     plain_errors,
     refuse_labels,
     refuse_learning_rates,
@@ -35,18 +34,13 @@ LOGS = ("loss", "elbo", "log_likelihood", "kl")
 _ROWS_PER_EXECUTION = 65_536
 
 
-class MixtureTrainer(keras.Model):
+class MixtureTrainer(TrainingSteps):
     """The training half of `GaussianMixtureModel`: everything between `compile` and the logs.
 
     A subclass provides `bound_terms(rows, seed)`, `kl()`, `next_seed()`, `validation_seed`, `adapt_to(summary)`,
     `start_from(survey)`, `mixture_weights`, `components`, `num_components`, `num_features`, `column_names`,
     `running_bound`, `statistics` and the variables `stored_num_data` and `stored_elbo`.
     """
-
-    # Keras's own attributes, which it leaves untyped
-    steps_per_execution: int  # set from `compile` or chosen by `fit`
-    train_function: Any
-    test_function: Any
 
     def compile(
         self,
@@ -312,96 +306,6 @@ class MixtureTrainer(keras.Model):
     def test_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
         """Returns the logs of the rows `x`, (B, D), without training; see `evaluate`."""
         return self._on_batch(super().test_on_batch, "test_on_batch", x, y, return_dict)
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """Returns the function that Keras calls to train: `steps_per_execution` steps.
-
-        Keras's own nests three graphs and wraps every batch in an optional, half of a short step's time. Here the
-        steps divide the epoch, so that none can run into its end. In closed form the steps are compiled already, and
-        shared by all that the model does: there is nothing to trace.
-        """
-        if self.train_function is not None and not force:
-            return self.train_function
-        num_steps = self.steps_per_execution
-
-        def train_steps(iterator: Any) -> Any:
-            if num_steps == 1:
-                return self.train_step(next(iterator))  # raises at the end of the data, as Keras expects
-            for _ in tf.range(num_steps):
-                self.train_step(next(iterator))
-            return self.get_metrics_result()
-
-        def closed_form_steps(iterator: Any) -> Any:
-            for _ in range(num_steps):
-                self._closed_form_step(next(iterator))
-            return self.get_metrics_result()
-
-        if self.optimizer is None:
-            self.train_function = closed_form_steps
-        else:
-            self.train_function = train_steps if self.run_eagerly else compiled(train_steps, self.train_step)
-        return self.train_function
-
-    def make_test_function(self, force: bool = False) -> Any:
-        """Returns the function that Keras calls to evaluate; in closed form the sums of training, without the move."""
-        if self.optimizer is not None:
-            return super().make_test_function(force)
-
-        def log_likelihoods(iterator: Any) -> Any:
-            for _ in range(self.steps_per_execution):
-                rows = next(iterator)
-                _, log_likelihood = self.natural_gradient.sums(self.natural_gradient.values(), rows)
-                self.running_bound.update_state(log_likelihood, self.kl(), tf.shape(rows)[0])
-            return self.get_metrics_result()
-
-        self.test_function = log_likelihoods
-        return log_likelihoods
-
-    def _closed_form_step(self, rows: Tensor) -> None:
-        log_likelihood, kl, is_last = self.closed_form.step(rows)
-        self.running_bound.update_state(log_likelihood, kl, tf.shape(rows)[0])
-        if is_last:
-            self.running_bound.set_kl(kl)
-
-    def train_step(self, data: Any) -> dict[str, Tensor]:
-        """Returns the running logs after one step of the optimizer on centred rows (B, D)."""
-        rows = keras.utils.unpack_x_y_sample_weight(data)[0]
-        variables = self.trainable_variables
-        with tf.GradientTape() as tape:
-            with tf.control_dependencies([rows]):  # a batch that never comes must not use up a step
-                seed = self.next_seed()
-            log_likelihoods, kl = self.bound_terms(rows, seed)
-            num_data = tf.cast(self.stored_num_data, kl.dtype)
-            loss = kl / num_data - tf.cast(tf.reduce_mean(log_likelihoods), kl.dtype)
-        gradients = self._only_if_finite(loss, tape.gradient(loss, variables))
-        with tf.control_dependencies(gradients):
-            self.optimizer.apply_gradients(zip(gradients, variables))
-        return self._track(log_likelihoods, kl)
-
-    def test_step(self, data: Any) -> dict[str, Tensor]:
-        """Returns the running logs of centred rows (B, D), with draws from a fixed seed, so that epochs compare."""
-        rows = keras.utils.unpack_x_y_sample_weight(data)[0]
-        return self._track(*self.bound_terms(rows, self.validation_seed))
-
-    @property
-    def metrics(self) -> list[Any]:
-        """The running mean behind the logs, reset by Keras at each epoch."""
-        return [self.running_bound]
-
-    def _track(self, log_likelihoods: Tensor, kl: Tensor) -> dict[str, Tensor]:
-        total = tf.reduce_sum(tf.cast(log_likelihoods, tf.float64))
-        self.running_bound.update_state(total, kl, tf.size(log_likelihoods))
-        return self.get_metrics_result()
-
-    def _only_if_finite(self, loss: Tensor, gradients: list[Tensor]) -> list[Tensor]:
-        """Returns the gradients; stops the run, before any variable moves, if they or the loss are not finite."""
-        total = loss + tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
-        message = f"{LOSS_NOT_FINITE} at step"
-        # Held to the range of float32: a loss of 1e67 is finite in float64 and has diverged all the same.
-        is_finite = tf.math.is_finite(tf.cast(total, tf.float32))
-        check = tf.debugging.Assert(is_finite, [message, tf.convert_to_tensor(self.step)])
-        with tf.control_dependencies([] if check is None else [check]):
-            return [tf.identity(gradient) for gradient in gradients]
 
     def _open_training(
         self,

@@ -94,7 +94,7 @@ class DirichletWeights(TrainedPosterior):
 
 
 class StickPosterior(NamedTuple):
-    """q(v_k) = Beta(broken_k, left_k) of the K - 1 breaks of a stick: the part taken, the part left; (K - 1, 2) float64."""
+    """q(v_k) = Beta(taken_k, left_k) of the K - 1 breaks of a stick; `sticks` is (K - 1, 2) float64, positive."""
 
     sticks: Tensor
 
@@ -149,12 +149,15 @@ class StickBreakingWeights(TrainedPosterior):
         total = tf.reduce_sum(posterior.sticks, axis=1, keepdims=True)
         return _log_weights(tf.math.digamma(posterior.sticks) - tf.math.digamma(total))
 
-    def best_order(self, counts: Tensor) -> Tensor:
+    def best_order(self, counts: Tensor) -> Tensor | None:
         """Returns the order of the components, (K,) int, that the prior favours: largest first, or as they stand.
 
         The prior is not the same for every k. Given the counts, the bound with the best q(v) differs between two orders
         by their log evidence alone, so a new order that is not better is never taken, and the bound never falls.
+        None, as they stand, for gamma above 1, where the largest does not belong first.
         """
+        if self.concentration > 1.0:
+            return None
         sorted_order = tf.argsort(counts, direction="DESCENDING", stable=True)
         gain = self._log_evidence(tf.gather(counts, sorted_order)) - self._log_evidence(counts)
         return tf.where(gain > 0.0, sorted_order, tf.range(self.num_components))
@@ -188,7 +191,7 @@ class StickBreakingWeights(TrainedPosterior):
 
 
 def _log_weights(log_parts: Tensor) -> Tensor:
-    """Returns log theta, (..., K), from (..., K - 1, 2) logarithms of the part taken and the part left at each break."""
+    """Returns log theta, (..., K), from (..., K - 1, 2) logarithms of the parts taken and left at each break."""
     nothing = tf.zeros_like(tf.reduce_sum(log_parts[..., 0], axis=-1, keepdims=True))  # also where K is 1
     taken = tf.concat([log_parts[..., 0], nothing], axis=-1)
     before = tf.concat([nothing, tf.cumsum(log_parts[..., 1], axis=-1)], axis=-1)

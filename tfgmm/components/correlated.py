@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.components import wishart
 from tfgmm.components.independent import START_WIDTH, high_and_low
 from tfgmm.components.products import coefficients_of_products, matrices_of_products, products
 from tfgmm.components.statistics import Statistics
@@ -29,7 +30,7 @@ _FARTHEST = 1e17  # see independent.py
 class CorrelatedPosterior(NamedTuple):
     """q(mu_k) = Normal(locs, L L') and q(Lambda_k) = Wishart(degrees, W) with W^-1 = C C', float64, locs centred.
 
-    locs: (K, D). loc_cholesky: L, (K, D, D). degrees: (K,), or (1,) for tied. scale_cholesky: C, (K, D, D) or (1, D, D).
+    locs: (K, D). loc_cholesky: L, (K, D, D). degrees: (K,), 1 long for tied. scale_cholesky: C, (K or 1, D, D).
     """
 
     locs: Tensor
@@ -82,14 +83,19 @@ class CorrelatedComponents(TrainedPosterior):
         """Returns locs, log(nu - (D - 1)), and the Cholesky factors with the logarithm of their diagonals."""
         locs, loc_cholesky, degrees, scale_cholesky = (tf.cast(value, tf.float64) for value in posterior)
         excess = degrees - (self.shape[1] - 1.0)
-        return locs, _with_log_diagonal(loc_cholesky), tf.math.log(excess), _with_log_diagonal(scale_cholesky)
+        return (
+            locs,
+            wishart.with_log_diagonal(loc_cholesky),
+            tf.math.log(excess),
+            wishart.with_log_diagonal(scale_cholesky),
+        )
 
     def posterior_of(self, values: Sequence[Tensor]) -> CorrelatedPosterior:
         """Returns q of those numbers, locs measured from the centre; differentiable."""
         locs, loc_values, log_excess, scale_values = values
         degrees = positive(log_excess, SHAPE_RANGE) + (self.shape[1] - 1.0)
         return CorrelatedPosterior(
-            tf.convert_to_tensor(locs), _triangular(loc_values), degrees, _triangular(scale_values)
+            tf.convert_to_tensor(locs), wishart.triangular(loc_values), degrees, wishart.triangular(scale_values)
         )
 
     def random_start(self, generator: np.random.Generator) -> CorrelatedPosterior:
@@ -146,41 +152,18 @@ class CorrelatedComponents(TrainedPosterior):
         return 0.5 * (squares - float(math.prod(self.shape))) - tf.reduce_sum(log_ratio)
 
     def kl_precisions(self, posterior: CorrelatedPosterior) -> Tensor:
-        """Returns the sum of KL(Wishart(nu, W) || Wishart(nu0, W0)), nats, float64; a tied one counts once.
-
-        With E[log det Lambda] as below: (nu - nu0) / 2 E[log det Lambda] - nu D / 2 + nu / 2 tr(W0^-1 W)
-        - log Z(nu, W) + log Z(nu0, W0), where log Z = nu D / 2 log 2 + nu / 2 log det W + log Gamma_D(nu / 2)
-        (Bishop 2006, B.78 to B.81).
-        """
-        nu, num_features = posterior.degrees, float(self.shape[1])
-        prior = tf.broadcast_to(self.prior_scale_cholesky, posterior.scale_cholesky.shape)
-        trace = tf.reduce_sum(tf.square(tf.linalg.triangular_solve(posterior.scale_cholesky, prior)), axis=[1, 2])
-        expected = 0.5 * (nu - self.prior_degrees) * self._expected_log_determinants(posterior)
-        expected += 0.5 * nu * (trace - num_features)
-        normalisers = self._log_normalisers(nu, posterior.scale_cholesky)
-        prior_degrees = tf.constant([self.prior_degrees], tf.float64)
-        return tf.reduce_sum(expected - normalisers + self._log_normalisers(prior_degrees, prior[:1]))
-
-    def _expected_log_determinants(self, posterior: CorrelatedPosterior) -> Tensor:
-        """Returns E[log det Lambda] = sum_i digamma((nu + 1 - i) / 2) + D log 2 + log det W, (K or 1,) float64."""
-        digammas = tf.reduce_sum(tf.math.digamma(self.gamma_shapes(posterior)), axis=1)
-        return digammas + self.shape[1] * math.log(2.0) - 2.0 * _log_determinants(posterior.scale_cholesky)
-
-    def _log_normalisers(self, degrees: Tensor, scale_cholesky: Tensor) -> Tensor:
-        num_features = self.shape[1]
-        log_gammas = tf.reduce_sum(tf.math.lgamma(_bartlett_shapes(degrees, num_features)), axis=1)
-        log_gammas += num_features * (num_features - 1) / 4.0 * math.log(math.pi)
-        return (
-            0.5 * num_features * math.log(2.0) * degrees - degrees * _log_determinants(scale_cholesky) + log_gammas
+        """Returns the sum of KL(Wishart(nu, W) || Wishart(nu0, W0)), nats, float64; a tied one counts once."""
+        return wishart.kl_to_prior(
+            posterior.degrees, posterior.scale_cholesky, self.prior_degrees, self.prior_scale_cholesky
         )
 
     def update(self, posterior: CorrelatedPosterior, statistics: Statistics, centre: Tensor) -> CorrelatedPosterior:
         """Returns the q that maximises the augmented bound: locations with the old E[Lambda], then precisions.
 
             Cov_k^-1 = Cov0^-1 + N_k E[Lambda_k]       locs_k = Cov_k (Cov0^-1 m0 + E[Lambda_k] S1_k)
-            nu_k = nu0 + N_k                           W_k^-1 = W0^-1 + S2 - S1 locs' - locs S1' + N_k (locs locs' + Cov_k)
+            W_k^-1 = W0^-1 + S2 - S1 locs' - locs S1' + N_k (locs locs' + Cov_k)       nu_k = nu0 + N_k
 
-        with the last column summed over the components where they share one precision matrix.
+        with the last line summed over the components where they share one precision matrix.
 
         Args, Source: as `IndependentComponents.update`; Bishop 2006, 10.60 to 10.63, for independent priors.
         """
@@ -209,7 +192,7 @@ class CorrelatedComponents(TrainedPosterior):
 
     def _mean_whiteners(self, posterior: CorrelatedPosterior) -> Tensor:
         """Returns the lower triangular U with E[Lambda] = nu W = U' U, (K or 1, D, D)."""
-        return tf.sqrt(posterior.degrees)[:, None, None] * _inverse(posterior.scale_cholesky)
+        return tf.sqrt(posterior.degrees)[:, None, None] * wishart.inverse(posterior.scale_cholesky)
 
     # --- The density at known parameters, as a product ---------------------------------------------------------
 
@@ -289,7 +272,7 @@ class CorrelatedComponents(TrainedPosterior):
 
     def gamma_shapes(self, posterior: CorrelatedPosterior) -> Tensor:
         """Returns the shapes of the Gamma variables that `draws` needs, (nu + 1 - i) / 2, (K or 1, D) float64."""
-        return _bartlett_shapes(posterior.degrees, self.shape[1])
+        return wishart.bartlett_shapes(posterior.degrees, self.shape[1])
 
     def draws(self, posterior: CorrelatedPosterior, log_gammas: Tensor, seed: Tensor) -> CorrelatedDraws:
         """Returns component parameters drawn from q, (..., K, D) float32, differentiable in q.
@@ -311,9 +294,9 @@ class CorrelatedComponents(TrainedPosterior):
         normals = tf.random.stateless_normal(tf.concat([leading, below], 0), stream(seed, BARTLETT), dtype=dtype)
         log_diagonal = 0.5 * (math.log(2.0) + log_gammas)
         factor = tf.linalg.set_diag(tf.linalg.band_part(normals, -1, 0), tf.exp(log_diagonal))
-        inverse = _inverse(posterior.scale_cholesky)
+        inverse = wishart.inverse(posterior.scale_cholesky)
         whiteners = tf.matmul(factor, tf.cast(inverse, dtype), transpose_a=True)
-        log_determinants = tf.reduce_sum(log_diagonal, -1) + tf.cast(_log_determinants(inverse), dtype)
+        log_determinants = tf.reduce_sum(log_diagonal, -1) + tf.cast(wishart.log_determinants(inverse), dtype)
         return CorrelatedDraws(base, offset, tf.cast(whiteners, tf.float32), tf.cast(log_determinants, tf.float32))
 
     @staticmethod
@@ -353,27 +336,3 @@ class TiedComponents(CorrelatedComponents):
     """One precision matrix for all components."""
 
     name, is_tied = "tied", True
-
-
-def _bartlett_shapes(degrees: Tensor, num_features: int) -> Tensor:
-    """Returns (nu + 1 - i) / 2 for i = 1 .. D, (K or 1, D) float64."""
-    return 0.5 * (degrees[:, None] - np.arange(num_features, dtype=np.float64))
-
-
-def _triangular(values: Tensor) -> Tensor:
-    """Returns the lower triangular matrices whose numbers, with the logarithm of the diagonal, are `values`."""
-    lower = tf.linalg.band_part(tf.convert_to_tensor(values), -1, 0)
-    return tf.linalg.set_diag(lower, positive(tf.linalg.diag_part(lower)))
-
-
-def _with_log_diagonal(lower: Tensor) -> Tensor:
-    return tf.linalg.set_diag(lower, tf.math.log(tf.linalg.diag_part(lower)))
-
-
-def _inverse(lower: Tensor) -> Tensor:
-    identity = tf.eye(lower.shape[-1], dtype=lower.dtype, batch_shape=lower.shape[:-2])
-    return tf.linalg.triangular_solve(lower, identity)
-
-
-def _log_determinants(lower: Tensor) -> Tensor:
-    return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(lower)), axis=-1)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 # An Arrow column of numbers, or the words that say what else it is.
 Column: TypeAlias = "pyarrow.ChunkedArray | str"
 
-_BLOCK_BYTES = 2**22
+# Arrow reads some thirty blocks ahead, so that small ones hold less memory; a line must fit into one.
+_BLOCK_BYTES = 2**18
+_BLOCK_LINES = 16
 
 
 def csv_names(name: str, path: str) -> tuple[str, ...]:
@@ -140,7 +142,9 @@ def _options(wanted: Sequence[str], column_type: pyarrow.DataType) -> Any:
 def _open_csv(path: str, wanted: Sequence[str], column_type: pyarrow.DataType) -> Iterator[Any]:
     import pyarrow.csv
 
-    read = pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES)
+    with open(path, "rb") as file:
+        longest = max(len(file.readline()) for _ in range(2))
+    read = pyarrow.csv.ReadOptions(block_size=max(_BLOCK_BYTES, _BLOCK_LINES * longest))
     with pyarrow.csv.open_csv(path, read_options=read, convert_options=_options(wanted, column_type)) as reader:
         yield from reader
 

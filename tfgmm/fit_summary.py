@@ -28,8 +28,8 @@ def summary_of(result: FitResult) -> str:
         f"{result.num_data:,} rows x {model.num_features} columns",
         f"bound {result.elbo:.2f} nats   log likelihood {result.log_likelihood:.2f}   "
         f"{result.num_parameters} parameters   AIC {result.aic:.1f}   BIC {result.bic:.1f}",
-        f"{'converged' if result.converged else 'NOT converged'} after {len(result.history['elbo'])} sweeps over all rows; "
-        f"{result.num_occupied} of {model.num_components} components occupied",
+        f"{'converged' if result.converged else 'NOT converged'} after {len(result.history['elbo'])} sweeps over all "
+        f"rows; {result.num_occupied} of {model.num_components} components occupied",
         f"restarts, bound of each: {bounds}",
         "",
     ]
