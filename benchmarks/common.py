@@ -185,14 +185,15 @@ def in_turn(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, li
     return answers
 
 
-def seconds_per_call(function: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """Returns the seconds of the first call, and the median of those after it."""
-    times = []
-    for _ in range(1 + repeats):
-        began = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - began)
-    return {"first": times[0], "median": statistics.median(times[1:])}
+def timed_in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:
+    """Returns per way the seconds of the first call, which may trace, and the median of `rounds` calls after it."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(1 + rounds):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            times[name].append(time.perf_counter() - began)
+    return {name: {"first": found[0], "median": statistics.median(found[1:])} for name, found in times.items()}
 
 
 def median_of(answers: Sequence[Any], field: str) -> float | None:
@@ -204,17 +205,19 @@ def median_of(answers: Sequence[Any], field: str) -> float | None:
 # --- Tables ---------------------------------------------------------------------------------------------------
 
 
-def arguments_of(description: str | None, flags: Mapping[str, str] | None = None) -> argparse.Namespace:
+def arguments_of(
+    description: str | None, flags: Mapping[str, str] | None = None, repeats: int = 3
+) -> argparse.Namespace:
     """Returns the command line of a benchmark: what all of them take, and switches of its own by name and help."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=description, formatter_class=formatter)
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that it runs, measures nothing")
-    parser.add_argument("--repeats", type=int, default=None, help="runs of each way; 3, with --quick 1")
+    parser.add_argument("--repeats", type=int, default=None, help=f"runs of each way, {repeats}; quick 1")
     parser.add_argument("--results", type=pathlib.Path, default=FOLDER / "results", help="the folder of the JSON file")
     for name, text in (flags or {}).items():
         parser.add_argument(name, action="store_true", help=text)
     arguments = parser.parse_args()
-    arguments.repeats = arguments.repeats or (1 if arguments.quick else 3)
+    arguments.repeats = arguments.repeats or (1 if arguments.quick else repeats)
     return arguments
 
 

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 from scipy import integrate, special, stats
 
 from tfgmm import GaussianMixtureModel, Priors, bounds
-from tfgmm.components import DiagComponents, IndependentPosterior
+from tfgmm.components import DiagComponents, IndependentDraws, IndependentPosterior
 from tfgmm.weights import DirichletPosterior
 
 # Three rows in one column, small enough to sum over all 2^3 assignments.
@@ -41,8 +41,9 @@ def random_draws(sample_shape, num_components=3, num_features=2):
     weights = generator.dirichlet([2.0] * num_components, sample_shape)
     locs = generator.normal(0, 2, (*sample_shape, num_components, num_features))
     precisions = generator.gamma(3.0, 1.0, locs.shape)
-    point = DiagComponents.point({"locs": locs, "precisions": precisions})
-    return weights, locs, precisions, tf.constant(np.log(weights), tf.float32), point
+    base = locs.astype(np.float32)
+    drawn = IndependentDraws(*(tf.constant(value, tf.float32) for value in (base, locs - base, np.log(precisions))))
+    return weights, locs, precisions, tf.constant(np.log(weights), tf.float32), drawn
 
 
 def mixture_log_prob(weights, locs, precisions, rows):
@@ -59,27 +60,27 @@ def mixture_log_prob(weights, locs, precisions, rows):
 
 def test_draws_per_row_give_the_log_prob_of_an_independent_mixture():
     rows = np.random.default_rng(0).normal(0, 2, (11, 2)).astype(np.float32)
-    weights, locs, precisions, log_weights, point = random_draws((11,))
+    weights, locs, precisions, log_weights, drawn = random_draws((11,))
     expected = mixture_log_prob(weights, locs, precisions, rows.astype(np.float64))
-    actual = bounds.marginal_log_likelihoods(DiagComponents, tf.constant(rows), log_weights, point)
+    actual = bounds.marginal_log_likelihoods(DiagComponents, tf.constant(rows), log_weights, drawn)
     assert actual.shape == (11,) and actual.dtype == tf.float32
     np.testing.assert_allclose(actual, expected, rtol=2e-6, atol=2e-6)
 
 
 def test_draws_shared_by_the_batch_are_averaged():
     rows = np.random.default_rng(0).normal(0, 2, (11, 2)).astype(np.float32)
-    weights, locs, precisions, log_weights, point = random_draws((4, 1))
+    weights, locs, precisions, log_weights, drawn = random_draws((4, 1))
     per_draw = [
         mixture_log_prob(weights[s, 0], locs[s, 0], precisions[s, 0], rows.astype(np.float64)) for s in range(4)
     ]
-    actual = bounds.marginal_log_likelihoods(DiagComponents, tf.constant(rows), log_weights, point)
+    actual = bounds.marginal_log_likelihoods(DiagComponents, tf.constant(rows), log_weights, drawn)
     np.testing.assert_allclose(actual, np.mean(per_draw, axis=0), rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize(("sample_shape", "joint_shape"), [((), (5, 3)), ((5,), (5, 3)), ((4, 1), (4, 5, 3))])
 def test_log_joint_has_the_documented_axes(sample_shape, joint_shape):
-    *_, log_weights, point = random_draws(sample_shape)
-    assert bounds.log_joint(DiagComponents, tf.zeros((5, 2)), log_weights, point).shape == joint_shape
+    *_, log_weights, drawn = random_draws(sample_shape)
+    assert bounds.log_joint(DiagComponents, tf.zeros((5, 2)), log_weights, drawn).shape == joint_shape
 
 
 def test_kl_to_prior_is_the_sum_of_three_divergences_of_tensorflow_probability():

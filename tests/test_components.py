@@ -1,4 +1,4 @@
-"""Diagonal components: KLs and densities of independent libraries, draws with q's moments, float32 that holds."""
+"""Diagonal components: KLs and densities of independent libraries, draws with q's moments, products that hold."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import special, stats
 
+from tfgmm import bounds
 from tfgmm.components import COMPONENTS, DiagComponents, IndependentDraws, IndependentPosterior
 from tfgmm.log_gamma import log_gamma_draws
 from tfgmm.priors import Priors
@@ -32,6 +33,12 @@ def draw(posterior, sample_shape, dtype=tf.float64, seed=(1, 2)):
     return components.draws(posterior, log_gammas, loc_seed)
 
 
+def draws_at(locs, precisions):
+    """Returns draws that are these parameters, (K, D), locations as pairs of float32."""
+    base, log_precisions = np.float32(locs), np.log(precisions)
+    return IndependentDraws(*(tf.constant(value, tf.float32) for value in (base, locs - base, log_precisions)))
+
+
 def loop_log_density(rows, locs, log_precisions):
     """Returns log densities (B, K), one scipy call per row and component, in float64."""
     rows, locs, log_precisions = (np.asarray(array, np.float64) for array in (rows, locs, log_precisions))
@@ -40,6 +47,12 @@ def loop_log_density(rows, locs, log_precisions):
         for k, (means, logs) in enumerate(zip(locs, log_precisions)):
             densities[i, k] = stats.norm.logpdf(row, means, np.exp(-0.5 * logs)).sum()
     return densities
+
+
+def product(rows, parameters, dtype=tf.float64):
+    """Returns the log densities (B, K) of the path that training and scoring take: features times coefficients."""
+    coefficients, constants = (tf.cast(value, dtype) for value in DiagComponents.coefficients(parameters))
+    return bounds.log_joints(DiagComponents.features(tf.cast(rows, dtype)), coefficients, constants)
 
 
 def locs_of(draws):
@@ -93,32 +106,58 @@ def test_moving_the_locations_and_the_prior_together_changes_nothing():
 def test_log_density_equals_a_plain_loop_over_scipy(seed):
     posterior = random_posterior(seed)
     rows = np.random.default_rng(seed).normal(0, 3, (9, D)).astype(np.float32)
-    point = DiagComponents.point(DiagComponents(K, D, Priors()).means(posterior))
+    parameters = DiagComponents(K, D, Priors()).means(posterior)
     expected = loop_log_density(rows, posterior.locs, np.log(posterior.alpha / posterior.beta))
-    density = DiagComponents.log_density(tf.constant(rows), point)
-    assert density.dtype == tf.float32
-    np.testing.assert_allclose(density, expected, rtol=2e-6, atol=2e-6)
+    density = product(rows, parameters)
+    assert density.dtype == tf.float64
+    np.testing.assert_allclose(density, expected, rtol=1e-12, atol=1e-12)
+    drawn = DiagComponents.log_density(tf.constant(rows), draws_at(**parameters))
+    assert drawn.dtype == tf.float32
+    np.testing.assert_allclose(drawn, expected, rtol=2e-6, atol=2e-6)
 
 
-@pytest.mark.parametrize("width", [1e-1, 1e-2, 1e-3, 1e-4])
-@pytest.mark.parametrize("drawn", [False, True])
-def test_narrow_components_keep_a_ten_thousandth_of_a_nat(width, drawn):
-    """16 columns of range 1; components `width` wide at float64 places; the reference reads the same float32 rows."""
+def narrow_components(width):
+    """Returns 4 components of 16 columns, `width` wide in a range of 1, at float64 places; and the owners of 64 rows."""
     generator = np.random.default_rng(3)
     locs = generator.uniform(-0.5, 0.5, (4, 16))
     precisions = generator.uniform(0.5, 2.0, (4, 16)) / width**2
-    if drawn:
-        posterior = IndependentPosterior(*map(tf.constant, (locs, 0.1 * width + 0 * locs, 50 + 0 * locs, 50 / precisions)))
-        draws = draw(posterior, [1, 1])
-        locs = locs_of(draws)[0, 0]
-        log_precisions = np.asarray(draws.log_precisions, np.float64)[0, 0]
-    else:
-        draws, log_precisions = DiagComponents.point({"locs": locs, "precisions": precisions}), np.log(precisions)
-    owner = generator.integers(4, size=64)
+    return generator, locs, precisions, generator.integers(4, size=64)
+
+
+# In float64 what cancels is 2^-53 of D (range / width)^2: 1e-7 of a nat at 1e-4, and 1e-4 nats are promised.
+@pytest.mark.parametrize("width", [1e-1, 1e-2, 1e-3, 1e-4])
+def test_the_product_of_narrow_components_keeps_a_ten_thousandth_of_a_nat(width):
+    """The reference is scipy's on the same float32 rows."""
+    generator, locs, precisions, owner = narrow_components(width)
+    rows = (locs[owner] + generator.normal(size=(64, 16)) * precisions[owner] ** -0.5).astype(np.float32)
+    expected = loop_log_density(rows, locs, np.log(precisions))[np.arange(64), owner]
+    parameters = {"locs": locs, "precisions": precisions}
+    density = product(rows, parameters).numpy()[np.arange(64), owner]
+    assert np.abs(density - expected).max() < min(1e-4, 1e-14 / width**2 + 1e-12)
+
+
+@pytest.mark.parametrize("width", [1e-1, 1e-2, 1e-3, 1e-4])
+def test_the_product_in_float32_errs_within_its_bound_and_not_far_below(width):
+    generator, locs, precisions, owner = narrow_components(width)
+    rows = (locs[owner] + generator.normal(size=(64, 16)) * precisions[owner] ** -0.5).astype(np.float32)
+    parameters = {"locs": locs, "precisions": precisions}
+    expected = loop_log_density(rows, locs, np.log(precisions))
+    errors = np.abs(product(rows, parameters, tf.float32) - expected).max(axis=0)
+    bound = DiagComponents.float32_error(parameters, np.abs(rows).max(axis=0).astype(np.float64))
+    assert bound.shape == (4,)
+    assert (errors <= bound).all()
+    assert (errors >= 0.01 * bound).any()
+
+
+@pytest.mark.parametrize("width", [1e-1, 1e-2, 1e-3, 1e-4])
+def test_draws_of_narrow_components_keep_a_ten_thousandth_of_a_nat(width):
+    generator, locs, precisions, owner = narrow_components(width)
+    posterior = IndependentPosterior(*map(tf.constant, (locs, 0.1 * width + 0 * locs, 50 + 0 * locs, 50 / precisions)))
+    draws = draw(posterior, [1, 1])
+    locs, log_precisions = locs_of(draws)[0, 0], np.asarray(draws.log_precisions, np.float64)[0, 0]
     rows = (locs[owner] + generator.normal(size=(64, 16)) * np.exp(-0.5 * log_precisions[owner])).astype(np.float32)
     expected = loop_log_density(rows, locs, log_precisions)[np.arange(64), owner]
-    density = DiagComponents.log_density(tf.constant(rows), draws).numpy()
-    density = (density[0] if drawn else density)[np.arange(64), owner]
+    density = DiagComponents.log_density(tf.constant(rows), draws).numpy()[0, np.arange(64), owner]
     assert np.abs(density - expected).max() < 1e-4  # 1e-3 without the pair of float32 locations
 
 
@@ -137,12 +176,13 @@ def test_far_rows_have_a_finite_density_and_a_finite_gradient(far, precision):
 
 
 def test_a_far_row_leaves_its_neighbours_density_bit_for_bit():
-    point = DiagComponents.point(DiagComponents(K, D, Priors()).means(random_posterior()))
+    parameters = DiagComponents(K, D, Priors()).means(random_posterior())
     rows = np.array([[0.3, 0.1], [1e30, -1e30], [2.0, 1.0]], np.float32)
-    together = DiagComponents.log_density(tf.constant(rows), point).numpy()
-    np.testing.assert_array_equal(
-        together[[0, 2]], DiagComponents.log_density(tf.constant(rows[[0, 2]]), point).numpy()
-    )
+    draws = draws_at(**parameters)
+    for density_of in (lambda rows: product(rows, parameters), lambda rows: DiagComponents.log_density(rows, draws)):
+        together = density_of(tf.constant(rows)).numpy()
+        assert np.isfinite(together).all()
+        np.testing.assert_array_equal(together[[0, 2]], density_of(tf.constant(rows[[0, 2]])).numpy())
 
 
 def test_draws_shared_by_the_batch_and_the_same_draws_per_row_agree():
@@ -224,9 +264,14 @@ def test_small_shapes_keep_draws_density_and_gradient_finite():
 
 
 def test_locations_far_from_zero_keep_their_float64_digits():
-    locs = np.array([[1 / 3, 1e5 + 1 / 3]])
-    point = DiagComponents.point({"locs": locs, "precisions": np.ones((1, 2))})
-    np.testing.assert_allclose(locs_of(point), locs, rtol=1e-14)
+    """A draw's location is a pair of float32; `parameters_of` gives their float64 sum."""
+    locs, scale = np.array([[1 / 3, 1e5 + 1 / 3]]), 1e-12
+    posterior = IndependentPosterior(*map(tf.constant, (locs, scale + 0 * locs, 5.0 + 0 * locs, 5.0 + 0 * locs)))
+    drawn = draw(posterior, [1])
+    np.testing.assert_allclose(locs_of(drawn)[0], locs, rtol=1e-14, atol=6 * scale)
+    parameters = DiagComponents.parameters_of(drawn)
+    np.testing.assert_array_equal(parameters["locs"], locs_of(drawn))
+    assert parameters["locs"].dtype == parameters["precisions"].dtype == tf.float64
 
 
 # Starts
@@ -251,7 +296,9 @@ def test_a_start_at_given_places_stands_there_with_the_width_asked_for():
     assert all(np.shape(value) == (K, D) for value in start)
     assert all((value > 0).all() for value in start[1:])
     np.testing.assert_array_equal(start.locs, locs)
-    np.testing.assert_allclose((start.beta / start.alpha) ** 0.5, np.tile(spread, (K, 1)), rtol=1e-14)
+    # E[tau] = 10 in units of the spread: narrower than the data, or one component would cover all of it
+    np.testing.assert_allclose(start.alpha / start.beta, np.tile(10.0 / spread**2, (K, 1)), rtol=1e-14)
+    np.testing.assert_array_equal(start.alpha, np.tile(PRIORS.precision_shape, (K, 1)))
     assert (start.scales <= 0.1 * spread).all() and (start.scales <= PRIORS.loc_scale).all()
 
 

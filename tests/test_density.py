@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import special, stats
 
-from tfgmm import GaussianMixtureModel, density
+from tfgmm import GaussianMixtureModel, bounds, density
 from tfgmm.components import IndependentPosterior
 from tfgmm.weights import DirichletPosterior
 
@@ -164,10 +164,25 @@ def test_any_number_of_rows_gives_the_figures_of_the_whole(name, size):
 
 @pytest.mark.parametrize("name", [*SCORES, "predictive"])
 def test_scoring_in_chunks_changes_nothing(name, monkeypatch):
+    """29 chunks, the last of 4 rows, and blocks of 64 rows: both ends are short."""
     whole = score(MODEL, name, ROWS)
-    monkeypatch.setattr(density, "_CHUNK_NUMBERS", 1)
-    assert density.chunk_size(MODEL.plug_in()) < len(ROWS)
+    sizes = []
+    monkeypatch.setattr(bounds, "chunk_size", lambda numbers_per_row: sizes.append(numbers_per_row) or 7)
+    monkeypatch.setattr(density, "_compiled_score", density._compiled_score.__wrapped__)  # a trace keeps its chunks
     np.testing.assert_allclose(score(MODEL, name, ROWS), whole, rtol=1e-6)
+    assert len(sizes) == 1
+    monkeypatch.setattr(density, "_BLOCK_ROWS", 64)
+    np.testing.assert_allclose(score(MODEL, name, ROWS), whole, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_more_rows_than_one_block_give_the_figures_of_their_parts(name):
+    rows = np.random.default_rng(3).normal(0, 3, (70_001, 2))  # one block of 65,536 in chunks of 16,384, and a rest
+    whole = score(MODEL, name, rows)
+    assert len(whole) == len(rows)
+    for start in (0, 16_380, 65_530, 69_995):
+        part = slice(start, start + 9)
+        np.testing.assert_allclose(whole[part], score(MODEL, name, rows[part]), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", [*SCORES, "predictive"])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgmm.initialize import sample_of, start_locs
+from tfgmm.data import survey
+from tfgmm.initialize import distinct_rows, start_locs
 from tfgmm.readers import Rows
 
 CORNERS = np.array([[x, y] for x in (-20.0, 0.0, 20.0) for y in (-20.0, 0.0, 20.0)][:8])
@@ -96,6 +97,58 @@ def test_a_constant_column_is_no_obstacle():
     assert sorted(locs[:, 1] > 25) == [False, True]
 
 
+def test_a_spread_of_its_own_decides_what_kmeans_plusplus_counts_as_far():
+    """One far row makes the other column's clusters near; with the spread given, they are apart again."""
+    sample = np.column_stack([np.repeat([0.0, 1.0, 2.0], 100), np.zeros(300)]) + np.linspace(0, 1e-3, 300)[:, None]
+    sample[0, 1] = 1e6  # a column whose standard deviation is this one row's
+    spread = np.array([1.0, 1e9])
+    for seed in range(5):
+        locs = start_locs("k-means++", sample, 3, np.zeros(2), seed, spread)
+        assert sorted(locs[:, 0].round()) == [0.0, 1.0, 2.0]
+
+
+# Distinct rows
+
+
+@pytest.mark.parametrize("num_features", [1, 2, 9])
+def test_distinct_rows_are_those_of_numpy_in_the_order_of_their_first_appearance(num_features):
+    rows = np.random.default_rng(num_features).integers(0, 3, (500, num_features)).astype(np.float32)
+    distinct = distinct_rows(rows)
+    assert distinct.dtype == np.float64
+    expected, first = np.unique(rows, axis=0, return_index=True)
+    assert len(expected) >= 3
+    np.testing.assert_array_equal(distinct, expected[np.argsort(first)])
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e8])
+def test_rows_that_differ_in_their_last_bit_are_distinct(offset):
+    """In one column of four, the others being equal: a pair of neighbours in float64."""
+    row = np.array([offset, 3.0, -1e-8, 5e7])
+    other = row.copy()
+    other[0] = np.nextafter(offset, np.inf)
+    np.testing.assert_array_equal(distinct_rows(np.stack([row, other, row, other])), [row, other])
+
+
+@pytest.mark.parametrize("far", [1e17, 1e30])
+def test_one_far_row_leaves_the_others_distinct(far):
+    rows = np.column_stack([np.arange(5.0), np.ones(5)])
+    rows[2] = far
+    np.testing.assert_array_equal(distinct_rows(rows), rows)
+
+
+def test_both_zeros_are_one_and_fortran_order_is_no_obstacle():
+    rows = np.array([[0.0, 1.0], [-0.0, 1.0], [2.0, 3.0]], order="F")
+    np.testing.assert_array_equal(distinct_rows(rows), [[0.0, 1.0], [2.0, 3.0]])
+
+
+def test_equal_rows_are_one_whatever_surrounds_them():
+    """Sums in blocks of a matrix product once made equal rows differ."""
+    rows = np.random.default_rng(0).normal(size=(7, 33))
+    repeated = np.repeat(rows, 143, axis=0)
+    np.testing.assert_array_equal(distinct_rows(repeated), rows)
+    assert len(distinct_rows(np.zeros((5, 3)))) == 1
+
+
 @pytest.mark.parametrize("as_given", [np.array, np.ndarray.tolist], ids=["array", "list"])
 def test_given_locations_are_used_as_they_are_measured_from_the_centre(as_given):
     given, centre = np.array([[1.0, 1e8 + 0.25], [3.0, 1e8]]), np.array([2.0, 1e8])
@@ -123,36 +176,47 @@ def test_an_unknown_name_is_refused_with_the_way_out():
     assert "Received: 'kmeans'." in message and message.endswith("Leave it out for k-means++.")
 
 
-# The sample
+# The sample, in data units
 
 
-def test_an_array_below_the_cap_is_taken_whole_and_centred_in_float64():
+def sample_of(source, num_data=None, seed=0):
+    return survey(source, "x", num_data, seed).sample
+
+
+def test_an_array_below_the_cap_is_taken_whole_in_float64():
     values = np.array([[1e8 + 0.5], [1e8 + 1.5]])
-    sample = sample_of(Rows(values), np.array([1e8]), seed=0)
-    assert sample.dtype == np.float32
-    np.testing.assert_array_equal(sample, [[0.5], [1.5]])
+    sample = sample_of(Rows(values))
+    assert sample.dtype == np.float64
+    np.testing.assert_array_equal(sample, values)
 
 
-def test_a_longer_array_gives_20_000_of_its_rows_at_random():
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_longer_data_gives_20_000_of_its_rows_at_random(as_dataset):
     values = np.arange(30_000.0)[:, None]
-    sample = sample_of(Rows(values), np.zeros(1), seed=0)
+
+    def source():
+        return tf.data.Dataset.from_tensor_slices(values).batch(7_000) if as_dataset else Rows(values)
+
+    sample = sample_of(source())
     assert sample.shape == (20_000, 1) and len(np.unique(sample)) == 20_000
     assert set(sample[:, 0]) <= set(values[:, 0])
-    assert abs(sample.mean() - values.mean()) < 5 * values.std() / np.sqrt(20_000)
+    # without replacement from a finite population: the standard error shrinks by sqrt(1 - n / N)
+    assert abs(sample.mean() - values.mean()) < 5 * values.std() / np.sqrt(20_000) * np.sqrt(1 / 3)
     assert sample.max() > 29_900  # not the first ones
-    np.testing.assert_array_equal(sample, sample_of(Rows(values), np.zeros(1), seed=0))
-    assert not np.array_equal(sample, sample_of(Rows(values), np.zeros(1), seed=1))
+    np.testing.assert_array_equal(sample, sample_of(source()))
+    assert not np.array_equal(sample, sample_of(source(), seed=1))
 
 
 @pytest.mark.parametrize("endless", [False, True])
-def test_a_dataset_gives_its_first_20_000_rows(endless):
+def test_a_stream_of_unknown_length_gives_its_first_20_000_rows(endless):
     values = np.arange(30_000.0)[:, None] + 1e8
     dataset = tf.data.Dataset.from_tensor_slices(values).batch(7_000)
-    sample = sample_of(dataset.repeat() if endless else dataset, np.array([1e8]), seed=0)
-    assert sample.dtype == np.float32
-    np.testing.assert_array_equal(sample[:, 0], np.arange(20_000))
+    stream = dataset.repeat() if endless else dataset.filter(lambda rows: True)
+    sample = sample_of(stream, num_data=30_000)
+    assert sample.dtype == np.float64
+    np.testing.assert_array_equal(sample, values[:20_000])
 
 
 def test_a_short_dataset_is_taken_whole():
     dataset = tf.data.Dataset.from_tensor_slices(np.arange(10, dtype=np.int32)[:, None]).batch(4)
-    np.testing.assert_array_equal(sample_of(dataset, np.zeros(1), seed=0)[:, 0], np.arange(10))
+    np.testing.assert_array_equal(sample_of(dataset)[:, 0], np.arange(10))

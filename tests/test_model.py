@@ -170,7 +170,7 @@ def log_likelihoods_by_numpy(model, rows, num_draws, generator):
 def test_log_likelihoods_have_the_same_mean_however_the_draws_are_shared(num_draws):
     rows = ROWS[::5]
     model = GaussianMixtureModel(2, 2, seed=3, num_draws=num_draws)
-    model.components.log_scales.assign(np.full((2, 2), np.log(0.3)))
+    variable(model, "log_scales").assign(np.full((2, 2), np.log(0.3)))
     call = tf.function(lambda: tf.reduce_mean(model(tf.constant(rows))[0]))
     means = np.array([call() for _ in range(600)])
     expected = log_likelihoods_by_numpy(model, rows, 4000, np.random.default_rng(1))

@@ -77,7 +77,15 @@ def test_type_checkers_see_the_same_names() -> None:
 def test_unknown_name_lists_the_public_ones() -> None:
     with pytest.raises(AttributeError, match="no public name 'Mixture'.*GaussianMixtureModel.*load_scorer"):
         _ = tfgmm.Mixture
-    assert not hasattr(tfgmm, "fit")
+    assert not hasattr(tfgmm, "fit_mixtures")
+
+
+def test_no_public_name_hides_a_module() -> None:
+    """`tfgmm.fit` must stay the module that Python makes it, whatever was imported before."""
+    modules = {path.stem for path in PACKAGE.iterdir() if home_exists(path.stem)}
+    assert {"fit", "model", "plot"} <= modules
+    assert modules.isdisjoint(name for name, home in tfgmm._HOMES.items() if home is not None)
+    assert "fit" not in dir(tfgmm)
 
 
 def test_help_loads_no_tensorflow() -> None:

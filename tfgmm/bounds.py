@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -39,9 +39,20 @@ def marginal_log_likelihoods(components: Any, rows: Tensor, log_weights: Tensor,
     return tf.reduce_mean(log_likelihoods, axis=0) if log_likelihoods.shape.rank == 2 else log_likelihoods
 
 
-def features(components: Any, rows: Tensor) -> Tensor:
-    """Returns the features of rows (B, D) in which every log density is linear: (B, D + P), the type of `rows`."""
-    return tf.concat([rows, components.quadratic(rows)], axis=1)
+def num_products(components: Any, num_features: int) -> int:
+    """Returns P, the features of second order that `components` make of D columns."""
+    return sum(piece.shape[1] for piece in components.features(tf.zeros((0, num_features)))) - num_features
+
+
+def log_joints(features: Sequence[Tensor], coefficients: Tensor, constants: Tensor) -> Tensor:
+    """Returns features @ coefficients + constants, (B, M), in the type of the features.
+
+    Args:
+        features: pieces (B, ...) side by side, D + P columns in all; see `components.features`.
+        coefficients: (D + P, M). constants: (M,).
+    """
+    parts = tf.split(coefficients, [piece.shape[1] for piece in features])
+    return tf.add_n([tf.matmul(piece, part) for piece, part in zip(features, parts)]) + constants
 
 
 def expected_coefficients(weights: Any, components: Any, posteriors: tuple[Any, Any]) -> tuple[Tensor, Tensor]:
@@ -83,7 +94,7 @@ def local_step(
     """
     posteriors = posteriors or (weights.posterior(), components.posterior())
     coefficients, constants = expected_coefficients(weights, components, posteriors)
-    return normalised(tf.matmul(features(components, tf.cast(rows, tf.float64)), coefficients) + constants)
+    return normalised(log_joints(components.features(tf.cast(rows, tf.float64)), coefficients, constants))
 
 
 def sums_over_rows(
@@ -91,7 +102,7 @@ def sums_over_rows(
 ) -> tuple[Statistics, Tensor]:
     """Returns the expected sufficient statistics and the sum of logsumexp_k rho_ik, nats, float64, over rows (B, D).
 
-    Rows go through in chunks: two matrix products each, nothing of size B x K is kept.
+    Rows go through in chunks: two matrix products per piece of features, nothing of size B x K is kept.
 
     Args:
         components: a class of `tfgmm.components`.
@@ -104,9 +115,10 @@ def sums_over_rows(
     coefficients, constants = tf.cast(coefficients, dtype), tf.cast(constants, dtype)
 
     def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
-        seen = features(components, tf.cast(chunk, dtype))
-        log_likelihoods, shares = normalised(tf.matmul(seen, coefficients) + constants)
-        sums = tf.matmul(tf.cast(shares, dtype), seen, transpose_a=True)
+        features = components.features(tf.cast(chunk, dtype))
+        log_likelihoods, shares = normalised(log_joints(features, coefficients, constants))
+        weights = tf.cast(shares, dtype)
+        sums = tf.concat([tf.matmul(weights, piece, transpose_a=True) for piece in features], axis=1)
         counts = tf.reduce_sum(tf.cast(shares, tf.float64), axis=0)
         return counts, tf.cast(sums, tf.float64), tf.reduce_sum(log_likelihoods)
 

@@ -278,11 +278,13 @@ def _one_pass(
     return batches.map(lambda batch: tf.gather(rows, order[batch * batch_size : (batch + 1) * batch_size]))
 
 
-def ordered_batches(source: Source, centre: np.ndarray, batch_size: int | None, name: str = "x") -> tf.data.Dataset:
+def ordered_batches(
+    source: Source, centre: np.ndarray, batch_size: int | None, name: str = "x", *, is_finite: bool = False
+) -> tf.data.Dataset:
     """Returns batches of centred rows in their own order, for evaluation. A dataset has its own `batch_size`.
 
-    Without a `batch_size` rows in memory are one batch, stored rows come 65,536 at a time. Stored rows are read once
-    more, to see that they are finite.
+    Without a `batch_size` rows in memory are one batch, stored rows come 65,536 at a time. Unless `is_finite` is known,
+    stored rows are read once more, to see it.
 
     Raises:
         ValueError: the rows hold NaN or infinite values.
@@ -291,7 +293,8 @@ def ordered_batches(source: Source, centre: np.ndarray, batch_size: int | None, 
         if next(iter(source.take(1)), None) is None:
             raise _no_rows(name)
         return source.map(lambda rows: centre_batch(rows, centre))
-    check_finite(source, name=name)
+    if not is_finite:
+        check_finite(source, name=name)
     if isinstance(source, StoredRows):
         return one_pass(source, centre, batch_size or blocks.BLOCK_ROWS)
     rows = tf.constant(centre_rows(source, centre, name=name))

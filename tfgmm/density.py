@@ -97,7 +97,7 @@ def _scorer(density: MixtureDensity, score: Score) -> Callable[[np.ndarray], np.
 def _compiled_score(covariance: str, score: Score, num_features: int, weights_shape: tuple[int, ...]) -> Any:
     """Returns the score of centred rows (B, D) as a graph, traced once per shape of mixture and for every B."""
     components = COMPONENTS[covariance]
-    num_columns = bounds.features(components, tf.zeros((0, num_features))).shape[1]
+    num_columns = num_features + bounds.num_products(components, num_features)
     num_mixed = math.prod(weights_shape)
     signature = [
         tf.TensorSpec((None, num_features), tf.float32),
@@ -123,7 +123,7 @@ def scores(
     }[score]
 
     def of_chunk(chunk: Tensor) -> Tensor:
-        log_joints = tf.matmul(bounds.features(components, tf.cast(chunk, tf.float64)), linear) + constants
+        log_joints = bounds.log_joints(components.features(tf.cast(chunk, tf.float64)), linear, constants)
         if len(weights_shape) == 2:
             log_joints = tf.reshape(log_joints, (-1, *weights_shape))
         return SCORES[score](chunk, log_joints)

@@ -16,9 +16,11 @@ from tfgmm import search
 from tfgmm.callbacks import StopOnPlateau
 from tfgmm.checks import check_count, check_seed
 from tfgmm.fit_summary import summary_of
+from tfgmm.initialize import warn_of_odd_data
 from tfgmm.keras3 import keras
 from tfgmm.model import GaussianMixtureModel
 from tfgmm.priors import Priors
+from tfgmm.summary import centre as centre_rows
 
 Tensor = Any
 
@@ -26,6 +28,8 @@ Tensor = Any
 _TOLERANCE = 1e-7
 # After restarts that converged on a sample, what the other rows may still bring.
 _TOLERANCE_AFTER_SAMPLE = 1e-5
+# On a sample only the best few restarts go on below gains of this.
+_COARSE_TOLERANCE, _NUM_CONTENDERS = 1e-3, 3
 # The learning rate of polishing begins here: small beside the logarithms it moves, which are at their optimum already.
 _POLISH_RATE = 5e-3
 
@@ -129,8 +133,11 @@ def fit_mixture(
 
     Raises:
         ValueError: fewer rows than components, an argument out of its range, data that cannot be fitted.
+        FloatingPointError: the bound became NaN or infinite.
 
     Warns:
+        UserWarning: constant columns, fewer distinct rows than components, a few rows far from all others, and, for
+            "full" and "tied", no more rows than columns.
         ConvergenceWarning: the bound was still rising after `max_sweeps` sweeps.
 
     Source: Bishop 2006, section 10.2; restarts and stopping rules measured in docs.
@@ -145,7 +152,9 @@ def fit_mixture(
     num_components, restarts = check_count("num_components", num_components), check_count("restarts", restarts)
     max_sweeps, polish_steps = check_count("max_sweeps", max_sweeps), check_count("polish_steps", polish_steps, 0)
     _check_tolerance(tolerance)
+    batch_size = None if batch_size is None else check_count("batch_size", batch_size)
     source = door.open_source(data, "data", None)
+    _check_length(source)
     survey = door.survey(source, "data", None, check_seed(seed))
     _check_rows(survey.summary.num_data, num_components)
     if priors == "auto":
@@ -153,8 +162,11 @@ def fit_mixture(
     model = GaussianMixtureModel(num_components, door.num_columns(source), covariance, weights, priors, seed)
     model.compile()
     model.adapt_to(survey.summary)
+    validation = model.open_validation(validation_data, source)
+    warn_of_odd_data(survey.sample, survey.summary, model.priors, num_components, covariance, stacklevel=4)
     found = climb_from_starts(model, survey, start, restarts, max_sweeps, tolerance)
-    model.natural_gradient.assign(found[0]._values)
+    _check_finite(found[0].elbo, "after the restarts")
+    model.natural_gradient.assign(found[0].values)
     is_sample = len(survey.sample) < survey.summary.num_data
     plateau = StopOnPlateau(
         tolerance or (_TOLERANCE_AFTER_SAMPLE if is_sample else _TOLERANCE),
@@ -165,12 +177,13 @@ def fit_mixture(
         survey,
         epochs=max_sweeps,
         batch_size=batch_size,
-        validation=model.open_validation(validation_data, source),
-        callbacks=[plateau, *callbacks],
+        validation=validation,
+        callbacks=[plateau, *(callbacks or ())],
     ).history
     if polish_steps:
         _polish(model, source, survey, polish_steps)
     elbo, log_likelihood = model.bound_and_log_likelihood(source, batch_size)
+    _check_finite(elbo, "after the sweeps over all rows")
     if not plateau.converged and not model.stop_training:
         warnings.warn(
             f"the bound was still rising by more than {plateau.tolerance:.1g} nats per row after {max_sweeps} sweeps. "
@@ -190,20 +203,30 @@ def climb_from_starts(
     tolerance: float | None,
 ) -> list[search.Restart]:
     """Returns the restarts on the sample, best first; the model stays as it is, but for its number of rows."""
-    summary = survey.summary
-    rows = (survey.sample - model.centre).astype(np.float32)
-    hill = search.Hill(
+    seeds = [(model.seed + number) % 2**63 for number in range(restarts)]
+    starts = [model.start_values(survey, start, seed) for seed in seeds]
+    return search.best_first(model.natural_gradient, starts, _hills(model, survey, max_sweeps, tolerance))
+
+
+def _hills(
+    model: GaussianMixtureModel, survey: door.Survey, max_sweeps: int, tolerance: float | None
+) -> list[search.Hill]:
+    """Returns what restarts climb: all rows where they are few; else a sample, first coarsely, then to its top."""
+    num_data = survey.summary.num_data
+    rows = centre_rows(survey.sample, model.centre, name="data")
+    top = search.Hill(
         rows=tf.constant(rows),
         centre=tf.convert_to_tensor(model.stored_centre),
         largest=np.abs(rows).max(axis=0).astype(np.float64),
-        num_data=summary.num_data,
+        num_data=num_data,
         max_sweeps=max_sweeps,
-        tolerance=tolerance or (_TOLERANCE if len(rows) == summary.num_data else _TOLERANCE_AFTER_SAMPLE),
+        tolerance=tolerance or _TOLERANCE,
     )
-    seeds = [(model.seed + number) % 2**63 for number in range(restarts)]
-    starts = [model.start_values(survey, start, seed) for seed in seeds]
-    found = [search.climb(model.natural_gradient, values, hill) for values in starts]
-    return sorted(found, key=lambda restart: -restart.elbo if math.isfinite(restart.elbo) else math.inf)
+    if len(rows) == num_data:
+        return [top]
+    coarse = dataclasses.replace(top, tolerance=max(_COARSE_TOLERANCE, tolerance or 0.0), patience=1)
+    fine = tolerance or _TOLERANCE_AFTER_SAMPLE
+    return [coarse, dataclasses.replace(top, tolerance=fine, num_climbers=_NUM_CONTENDERS)]
 
 
 def _polish(model: GaussianMixtureModel, source: door.Source, survey: door.Survey, num_steps: int) -> None:
@@ -214,8 +237,26 @@ def _polish(model: GaussianMixtureModel, source: door.Source, survey: door.Surve
 
 
 def _check_tolerance(tolerance: float | None) -> None:
-    if tolerance is not None and not (math.isfinite(tolerance) and tolerance > 0):
-        raise ValueError(f"`tolerance` must be positive and finite. Received: {tolerance}. Leave it out for 1e-7.")
+    is_number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
+    if tolerance is not None and not (is_number and math.isfinite(tolerance) and tolerance > 0):
+        raise ValueError(f"`tolerance` must be positive and finite. Received: {tolerance!r}. Leave it out for 1e-7.")
+
+
+def _check_length(source: door.Source) -> None:
+    if isinstance(source, tf.data.Dataset) and int(source.cardinality()) < 0:
+        raise ValueError(
+            "`data` must have a known length: a sweep ends with the last batch. Received: a dataset of unknown or "
+            "endless length. Apply tf.data.experimental.assert_cardinality(num_batches), remove .repeat(), or train a "
+            "GaussianMixtureModel with compile(num_data=..., step_sizes=tfgmm.StepSizes())."
+        )
+
+
+def _check_finite(elbo: float, when: str) -> None:
+    if not math.isfinite(elbo):
+        raise FloatingPointError(
+            f"The bound must stay finite. Received: {elbo} {when}. Drop rows that are far from all others, or state "
+            "priors=tfgmm.Priors(...) that are less vague."
+        )
 
 
 def _check_rows(num_data: int, num_components: int) -> None:

@@ -15,12 +15,22 @@ from tfgmm.summary import DataSummary
 _FEW_ROWS = 5_000
 # Standard deviations, or their ratio, at which priors and data are called strangers.
 _FAR = 100.0
+# Of the rows at most this share are called far ones; more are clusters of their own.
+_FEW_FAR = 0.01
 _LEAST_LOCAL_TRIALS = 20
 # Rows among which k-means++ looks: more find the same clusters, slower.
 _FEWEST_CANDIDATES, _CANDIDATES_PER_COMPONENT = 5_000, 100
 
 
-def warn_of_odd_data(sample: np.ndarray, summary: DataSummary, priors: Priors, num_components: int) -> None:
+def warn_of_odd_data(
+    sample: np.ndarray,
+    summary: DataSummary,
+    priors: Priors,
+    num_components: int,
+    covariance: str = "diag",
+    *,
+    stacklevel: int = 6,
+) -> None:
     """Returns nothing; warns once each of data that a mixture, or these priors, can say little about.
 
     Args:
@@ -28,29 +38,45 @@ def warn_of_odd_data(sample: np.ndarray, summary: DataSummary, priors: Priors, n
         summary: of the data.
         priors: of the model.
         num_components: K.
+        covariance: shape of the components.
+        stacklevel: of `warnings.warn` in here, so that the user's line is shown.
     """
+
+    def warn(message: str) -> None:
+        warnings.warn(f"{message}.", UserWarning, stacklevel=stacklevel)
+
     names = summary.column_names or range(summary.num_features)
     constant = [repr(name) for name, is_constant in zip(names, (sample == sample[0]).all(axis=0)) if is_constant]
     if constant:
-        _warn(f"column {', '.join(constant)} has one value only: it tells no components apart")
+        warn(f"column {', '.join(constant)} has one value only: it tells no components apart")
     num_distinct = len(distinct_rows(sample[:_FEW_ROWS]))
     if num_distinct < num_components:
-        _warn(f"{num_distinct} distinct rows for num_components={num_components}: some components stay empty")
+        warn(f"{num_distinct} distinct rows for num_components={num_components}: some components stay empty")
+    if covariance in ("full", "tied") and summary.num_data <= summary.num_features:
+        warn(
+            f"{summary.num_data} rows tell little of a covariance matrix of {summary.num_features} columns: the prior "
+            f'decides most of it. covariance="diag" needs fewer rows'
+        )
     mean, scale = np.array(summary.centre), np.array(summary.spread)
+    is_far = np.abs(sample - mean) > _FAR * scale
+    num_far = int(is_far.any(axis=1).sum())
+    if 0 < num_far <= max(1.0, _FEW_FAR * len(sample)):
+        worst = int(np.argmax(np.max(np.abs(sample - mean) / scale, axis=0)))
+        warn(
+            f"{num_far} of {len(sample)} rows are more than {_FAR:.0f} times as far out as most, in column "
+            f"{list(names)[worst]!r} up to {np.max(np.abs(sample[:, worst])):.3g}: they take components of their own, "
+            "and tied ones are all widened to reach them. Drop them, or ask for one component more"
+        )
     off = np.abs(mean - np.array(priors.loc_mean)) > _FAR * np.array(priors.loc_scale)
     expected = np.sqrt(np.array(priors.precision_rate) / np.array(priors.precision_shape))
     expected = expected * np.array(priors.column_scale)
     off |= (scale > _FAR * expected) | (scale < expected / _FAR)
     if off.any() and not constant:
         worst = int(np.argmax(off))
-        _warn(
+        warn(
             f"the priors do not suit the data: column {list(names)[worst]!r} has mean {mean[worst]:.3g} and standard "
             f"deviation {scale[worst]:.3g}. State priors=tfgmm.Priors(...) in the units of the columns"
         )
-
-
-def _warn(message: str) -> None:
-    warnings.warn(f"{message}.", UserWarning, stacklevel=6)
 
 
 def start_locs(
@@ -115,15 +141,11 @@ def _given_locs(start: Any, num_components: int, centre: np.ndarray) -> np.ndarr
 def distinct_rows(rows: np.ndarray) -> np.ndarray:
     """Returns the distinct rows of (n, D), float64, in the order in which they first appear.
 
-    Equal rows have equal projections, so one column is sorted instead of D; different rows with one projection to the
-    last bit would be taken for one, which no start can tell.
+    Rows are compared byte by byte: as fast as sorting one column of sums over theirs, in which one row at 1e17 would
+    swallow all others.
     """
-    values = np.asarray(rows, np.float64)
-    largest = np.abs(values).max(axis=0)
-    directions = np.random.default_rng(0).uniform(0.5, 1.0, values.shape[1]) / np.where(largest > 0, largest, 1.0)
-    # Column by column, because a product of matrices may sum equal rows in different orders
-    projections = sum(column * direction for column, direction in zip(values.T, directions))
-    _, first = np.unique(projections, return_index=True)
+    values = np.ascontiguousarray(rows, np.float64) + 0.0  # -0.0 is 0.0
+    _, first = np.unique(values.view(np.dtype((np.void, values.itemsize * values.shape[1]))), return_index=True)
     return values[np.sort(first)]
 
 

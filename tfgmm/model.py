@@ -196,8 +196,8 @@ class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
     def _terms_at_means(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         weights, components = posteriors = self.posteriors()
         linear, constants = self.components.coefficients(self.components.means(components))
-        seen = bounds.features(self.components, tf.cast(rows, tf.float64))
-        log_joint = tf.matmul(seen, linear) + constants + self.mixture_weights.log_mean(weights)
+        constants += self.mixture_weights.log_mean(weights)
+        log_joint = bounds.log_joints(self.components.features(tf.cast(rows, tf.float64)), linear, constants)
         return tf.cast(tf.reduce_logsumexp(log_joint, axis=-1), tf.float32), self.kl(posteriors)
 
     def kl(self, posteriors: tuple[Any, Any] | None = None) -> Tensor:

@@ -150,9 +150,9 @@ class NaturalGradient:
             expected = bounds.expected_coefficients(self.weights, self.components, self.posteriors_of(values))
 
             def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
-                seen = bounds.features(self.components, tf.cast(chunk, tf.float64))
-                log_joints = (tf.matmul(seen, factor) + term for factor, term in (expected, (linear, constants)))
-                return tuple(tf.reduce_sum(bounds.normalised(values)[0]) for values in log_joints)
+                features = self.components.features(tf.cast(chunk, tf.float64))
+                of_both = (bounds.log_joints(features, *factors) for factors in (expected, (linear, constants)))
+                return tuple(tf.reduce_sum(bounds.normalised(log_joints)[0]) for log_joints in of_both)
 
             zero = tf.zeros((), tf.float64)
             return bounds.summed_over_chunks(rows, of_chunk, (zero, zero), bounds.chunk_size(sum(linear.shape)))

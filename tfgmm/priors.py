@@ -139,9 +139,11 @@ class Priors:
         In units of each column's spread, measured from its centre: locations Normal(0, 3^2); precisions Gamma(1, 0.02),
         for "full" and "tied" Wishart(D + 1, W0^-1 = 0.05 (D + 1) C) and location covariance 9 C, with C the correlation
         matrix of the data; Dirichlet(1) and stick-breaking gamma 1. Above 150 rows per column W0^-1 fades by the
-        factor (150 D / N)^2, down to 0.005. Centre and spread are robust (`DataSummary.centre`, `.spread`): one row at 1e8 does
-        not crush the others. Changing a column's unit or shifting it changes nothing; a rotation changes nothing for
-        "full" and "tied". "spherical" means equal in units of each column's spread.
+        factor (150 D / N)^2, down to 0.005.
+
+        Centre and spread are robust (`DataSummary.centre`, `.spread`): one row at 1e8 does not crush the others.
+        Changing a column's unit or shifting it changes nothing; a rotation changes nothing for "full" and "tied".
+        "spherical" means equal in units of each column's spread.
 
         With about 10 rows per component a wider precision_rate, 5 times this one, predicted better: choose it with
         `dataclasses.replace`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ Tensor = Any
 
 # Steps grow by this factor while the bound rises, and start again at 1 when it falls.
 _GROWTH, _LONGEST = 1.3, 8.0
-# Gains below the tolerance that must follow each other: one alone can be a step that was cut short.
 PATIENCE = 2
 # Products in float32 may err by so much per row, nats, while the bound gains more than so much per row.
 _ERROR_OF_SEARCH, _GAIN_OF_SEARCH = 1e-2, 1e-4
@@ -26,10 +26,11 @@ class Restart:
 
     Args:
         elbo: the augmented bound at the end, nats, of N rows, as the rows that all restarts saw tell it.
-        elbos: the bound of every sweep, (num_sweeps,) float64.
-        converged: whether the bound had stopped rising.
+        elbos: the bound of every sweep, float64.
+        converged: whether the bound had stopped rising; False also for a start that was given up below the best.
         weights: mean weights at the end, (K,) float64.
         locs: mean locations at the end, (K, D) float64, data units.
+        values: the numbers behind q at the end; see `TrainedPosterior`.
     """
 
     elbo: float
@@ -37,7 +38,7 @@ class Restart:
     converged: bool
     weights: np.ndarray
     locs: np.ndarray
-    _values: Any = dataclasses.field(repr=False)
+    values: Any = dataclasses.field(repr=False)
 
     @property
     def num_sweeps(self) -> int:
@@ -47,7 +48,7 @@ class Restart:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Hill:
-    """The rows that all restarts climb on, and when they stop.
+    """The rows that restarts climb on, which of them, and when they stop.
 
     Args:
         rows: (n, D) float32 tensor, measured from the centre.
@@ -56,6 +57,8 @@ class Hill:
         num_data: N that the rows stand for.
         max_sweeps: at the most.
         tolerance: a gain below it counts as none, nats per row.
+        patience: gains below the tolerance that must follow each other: one alone can be a step that was cut short.
+        num_climbers: only so many, the best from the hill before, climb; the others are given up. None for all.
     """
 
     rows: Tensor
@@ -64,6 +67,30 @@ class Hill:
     num_data: int
     max_sweeps: int
     tolerance: float
+    patience: int = PATIENCE
+    num_climbers: int | None = None
+
+
+def best_first(steps: NaturalGradient, starts: Sequence[Values], hills: Sequence[Hill]) -> list[Restart]:
+    """Returns where each start leads over one hill after the other, best bound first.
+
+    A start that is far below the best when its gains have become small does not overtake it: so the first hills may
+    be climbed coarsely, and only the best starts need climb the last one.
+    """
+    restarts = _sorted([climb(steps, values, hills[0]) for values in starts])
+    for hill in hills[1:]:
+        climbers, given_up = restarts[: hill.num_climbers], restarts[len(restarts[: hill.num_climbers]) :]
+        climbed = [_joined(restart, climb(steps, restart.values, hill)) for restart in climbers]
+        restarts = _sorted([*climbed, *(dataclasses.replace(restart, converged=False) for restart in given_up)])
+    return restarts
+
+
+def _sorted(restarts: list[Restart]) -> list[Restart]:
+    return sorted(restarts, key=lambda restart: -restart.elbo if np.isfinite(restart.elbo) else np.inf)
+
+
+def _joined(first: Restart, later: Restart) -> Restart:
+    return dataclasses.replace(later, elbos=np.concatenate([first.elbos, later.elbos]))
 
 
 def climb(steps: NaturalGradient, values: Values, hill: Hill) -> Restart:
@@ -88,17 +115,17 @@ def climb(steps: NaturalGradient, values: Values, hill: Hill) -> Restart:
         elbos.append(elbo)
         num_flat = num_flat + 1 if gain < hill.tolerance * hill.num_data else 0
         values, plain, length = step.longer, step.target, longer
-        if num_flat == PATIENCE:
+        if num_flat == hill.patience:
             break
         dtype = _type_of_products(float(step.float32_error), gain, hill)
     weights, components = steps.posteriors_of(plain)
     return Restart(
         elbo=elbos[-1],
         elbos=np.array(elbos),
-        converged=num_flat == PATIENCE,
+        converged=num_flat == hill.patience,
         weights=np.exp(steps.weights.log_mean(weights)),
         locs=(components.locs + hill.centre).numpy(),
-        _values=plain,
+        values=plain,
     )
 
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfgmm.data import NOT_FINITE
 from tfgmm.keras3 import keras
 from tfgmm.natural_gradient import StepSizes
+from tfgmm.stored_batches import file_error_of
 
 Tensor = Any
 
@@ -116,7 +117,7 @@ class TrainingSteps(keras.Model):
 
         def log_likelihoods(iterator: Any) -> Any:
             for _ in range(self.steps_per_execution):
-                rows = next(iterator)
+                rows = keras.utils.unpack_x_y_sample_weight(next(iterator))[0]  # `test_on_batch` gives (x, None, None)
                 _, log_likelihood = self.natural_gradient.sums(self.natural_gradient.values(), rows)
                 self.running_bound.update_state(log_likelihood, self.kl(), tf.shape(rows)[0])
             return self.get_metrics_result()
@@ -215,6 +216,9 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
+        of_file = file_error_of(error)
+        if of_file is not None:
+            raise of_file from None
         if NOT_FINITE in error.message:
             raise ValueError(
                 f"{NOT_FINITE}. Drop or fill those rows; the model stands as after the last good step."

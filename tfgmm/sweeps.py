@@ -26,7 +26,7 @@ class StatisticsStore:
 
     def __init__(self, add_stored: Callable[..., Any], components: Any) -> None:
         num_components, num_features = components.shape
-        num_products = bounds.features(components, tf.zeros((0, num_features))).shape[1] - num_features
+        num_products = bounds.num_products(components, num_features)
         shapes = {"counts": (), "first": (num_features,), "second": (num_products,)}
         self.sums = [add_stored(f"sums_{name}", (num_components, *shape), "float64") for name, shape in shapes.items()]
         self.num_rows = add_stored("sums_num_rows", (), "float64")

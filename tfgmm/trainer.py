@@ -270,8 +270,9 @@ class MixtureTrainer(TrainingSteps):
             )
         source = door.open_source(x, "x", self.num_features, self.column_names)
         door.check_ends(source, "x", steps, "Pass steps=..., or remove .repeat().")
-        if isinstance(source, Rows):
-            batch_size = self._batch_size(batch_size, len(source.values))
+        if not isinstance(source, tf.data.Dataset):
+            num_rows = len(source.values) if isinstance(source, Rows) else source.num_data
+            batch_size = self._batch_size(batch_size, num_rows)
         batches = door.ordered_batches(source, self.centre, batch_size)
         with plain_errors():
             logs = super().evaluate(batches, return_dict=True, **passed_on)
@@ -284,7 +285,8 @@ class MixtureTrainer(TrainingSteps):
         """
         bound = log_likelihood = 0.0
         linear, constants = self.plug_in_coefficients()
-        for rows in door.ordered_batches(source, self.centre, self._batch_size(batch_size, self.num_data)):
+        batch_size = self._batch_size(batch_size, self.num_data)
+        for rows in door.ordered_batches(source, self.centre, batch_size, is_finite=True):
             sums = self.natural_gradient.log_likelihoods(self.natural_gradient.values(), rows, linear, constants)
             bound, log_likelihood = bound + float(sums[0]), log_likelihood + float(sums[1])
         elbo = bound - float(self.kl())

@@ -210,9 +210,9 @@ class CorrelatedComponents(TrainedPosterior):
         return {"locs": posterior.locs, "whiteners": self._mean_whiteners(posterior)}
 
     @staticmethod
-    def quadratic(rows: Tensor) -> Tensor:
-        """Returns the features of second order of rows (B, D): products of their columns, (B, P)."""
-        return products(rows)
+    def features(rows: Tensor) -> list[Tensor]:
+        """Returns what log densities are linear in, in pieces (B, ...): rows (B, D), then products of their columns."""
+        return [rows, *products(rows)]
 
     @staticmethod
     def coefficients(parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -203,9 +203,9 @@ class IndependentComponents(TrainedPosterior):
         return {"locs": posterior.locs, "precisions": self._mean_precisions(posterior)}
 
     @staticmethod
-    def quadratic(rows: Tensor) -> Tensor:
-        """Returns the features of second order of rows (B, D): their squares, (B, D)."""
-        return tf.square(rows)
+    def features(rows: Tensor) -> list[Tensor]:
+        """Returns what log densities are linear in, in one piece: rows (B, D) and their squares, (B, 2 D)."""
+        return [tf.concat([rows, tf.square(rows)], axis=1)]
 
     @staticmethod
     def coefficients(parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

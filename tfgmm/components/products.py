@@ -18,15 +18,18 @@ Tensor = Any
 _GROUP = 4
 
 
-def products(rows: Tensor) -> Tensor:
-    """Returns products of the columns of rows (B, D), (B, P) of the same type; see `pairs` for which."""
+def products(rows: Tensor) -> list[Tensor]:
+    """Returns products of the columns of rows (B, D), of the same type, a piece per group; see `pairs` for which.
+
+    P of them in all. Pieces are cheaper than one tensor: what multiplies them next reads them from the cache.
+    """
     num_features = rows.shape[1]
     groups = []
     for start in range(0, num_features, _GROUP):
         stop = min(start + _GROUP, num_features)
         block = rows[:, start:stop, None] * rows[:, None, start:]
         groups.append(tf.reshape(block, (-1, (stop - start) * (num_features - start))))
-    return tf.concat(groups, axis=1)
+    return groups
 
 
 @functools.lru_cache(maxsize=16)
