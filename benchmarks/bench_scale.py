@@ -9,7 +9,6 @@ Run: python benchmarks/bench_scale.py [--quick] [--repeats 3]
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import pathlib
 import resource
@@ -67,14 +66,18 @@ def sweep_clock() -> Any:
     import keras
 
     class Clock(keras.callbacks.Callback):
+        """The seconds of every sweep."""
+
         def __init__(self) -> None:
             super().__init__()
             self.times: list[float] = []
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            """Returns nothing; starts the clock."""
             self.times.append(-time.perf_counter())
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            """Returns nothing; stops the clock."""
             self.times[-1] += time.perf_counter()
 
         def median(self) -> float:
@@ -84,25 +87,19 @@ def sweep_clock() -> Any:
     return Clock()
 
 
-@dataclasses.dataclass(frozen=True)
-class Folder:
-    """Where the files go: room for the largest is checked first."""
-
-    path: pathlib.Path
-
-    def check_room(self, num_rows: int) -> None:
-        """Returns nothing; passes when a file of so many rows fits, with a third to spare."""
-        needed, free = num_rows * COLUMNS * 4 * 4 // 3, shutil.disk_usage(self.path).free
-        if free < needed:
-            raise SystemExit(
-                f"The largest file needs {needed / 1e9:.1f} GB in {self.path}. Received: {free / 1e9:.1f} GB free. "
-                "Set TMPDIR to a folder with more room."
-            )
+def check_room(folder: pathlib.Path, num_rows: int) -> None:
+    """Returns nothing; passes when a file of so many rows fits, with a third to spare."""
+    needed, free = num_rows * COLUMNS * 4 * 4 // 3, shutil.disk_usage(folder).free
+    if free < needed:
+        raise SystemExit(
+            f"The largest file needs {needed / 1e9:.1f} GB in {folder}. Received: {free / 1e9:.1f} GB free. "
+            "Set TMPDIR to a folder with more room."
+        )
 
 
-def measured(folder: Folder, num_rows: int, repeats: int) -> list[Any]:
+def measured(folder: pathlib.Path, num_rows: int, repeats: int) -> list[Any]:
     """Returns the answers of `fit_file` for a file that is there only meanwhile."""
-    path = folder.path / f"rows_{num_rows}.parquet"
+    path = folder / f"rows_{num_rows}.parquet"
     write_parquet(path, num_rows)
     try:
         way = functools.partial(common.in_fresh_process, fit_file, path=str(path))
@@ -117,11 +114,15 @@ def main() -> None:
     report = common.Report("bench_scale", arguments)
     sizes = (2_000, 30_000) if arguments.quick else (100_000, 1_000_000, 10_000_000)
     with tempfile.TemporaryDirectory() as name:
-        folder = Folder(pathlib.Path(name))
-        folder.check_room(max(sizes))
+        folder = pathlib.Path(name)
+        check_room(folder, max(sizes))
         small = common.median_of(measured(folder, 1_000, arguments.repeats), "peak_mib")
         lines = [line_of(num_rows, measured(folder, num_rows, arguments.repeats), small) for num_rows in sizes]
-    notes = [f"peak of a process that fits 1,000 rows: {small:.0f} MiB", "whole fit: tracing and both passes included"]
+    notes = [
+        f"peak of a process that fits 1,000 rows: {small:.0f} MiB",
+        "seconds: a first pass, tracing, restarts on a sample of 20,000 rows, the sweeps, a last pass for the bound",
+        "one sweep: the median of those after the first, which traces",
+    ]
     report.add(f"fit_mixture of a Parquet file, {COLUMNS} columns, {COMPONENTS} components", lines, notes)
 
 

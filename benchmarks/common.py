@@ -254,7 +254,7 @@ class Report:
     def add(self, title: str, lines: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> None:
         """Returns nothing; prints a table of lines that have the same columns, and writes all tables so far."""
         self._found["tables"][title] = {"lines": list(lines), "notes": list(notes)}
-        texts = [list(lines[0]), *([shown(value) for value in line.values()] for line in lines)]
+        texts = [list(lines[0]), *([shown(*cell) for cell in line.items()] for line in lines)]
         widths = [max(map(len, column)) for column in zip(*texts)]
         print(f"\n{title}")
         for first, *others in texts:
@@ -265,15 +265,13 @@ class Report:
         self._path.write_text(json.dumps(self._found, indent=1), encoding="utf-8")
 
 
-def shown(value: Any) -> str:
-    """Returns a cell: four digits of a number, thousands apart, and a dash for nothing."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (float, int)):
-        return f"{value:,.0f}" if abs(value) >= 1000 or isinstance(value, int) else f"{value:.4g}"
-    return str(value)
+def shown(column: str, value: Any) -> str:
+    """Returns a cell: four digits of a number, four decimals of nats per row, and a dash for nothing."""
+    if value is None or isinstance(value, (bool, str)):
+        return {None: "-", True: "yes", False: "no"}.get(value, value)
+    if "nats per row" in column:
+        return f"{value:.4f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or isinstance(value, int) else f"{value:.4g}"
 
 
 def fit_line(way: str, answers: Sequence[Any], ours: Sequence[Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def draw(posterior, sample_shape, dtype=tf.float64, seed=(1, 2)):
 
 def draws_at(locs, precisions):
     """Returns draws that are these parameters, (K, D), locations as pairs of float32."""
-    base, log_precisions = np.float32(locs), np.log(precisions)
+    locs, base, log_precisions = np.asarray(locs), np.float32(locs), np.log(precisions)
     return IndependentDraws(*(tf.constant(value, tf.float32) for value in (base, locs - base, log_precisions)))
 
 
@@ -143,7 +143,7 @@ def test_the_product_in_float32_errs_within_its_bound_and_not_far_below(width):
     parameters = {"locs": locs, "precisions": precisions}
     expected = loop_log_density(rows, locs, np.log(precisions))
     errors = np.abs(product(rows, parameters, tf.float32) - expected).max(axis=0)
-    bound = DiagComponents.float32_error(parameters, np.abs(rows).max(axis=0).astype(np.float64))
+    bound = DiagComponents.float32_error(parameters, np.abs(rows).max(axis=0).astype(np.float64)).numpy()
     assert bound.shape == (4,)
     assert (errors <= bound).all()
     assert (errors >= 0.01 * bound).any()

@@ -1,4 +1,4 @@
-"""Priors hold plain positive numbers, survive JSON exactly, and each of them matters."""
+"""Priors hold plain positive numbers and matrices, survive JSON exactly, and each of them matters."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgmm.components import DiagComponents, IndependentPosterior
+from tfgmm.components import COMPONENTS, CorrelatedPosterior, IndependentPosterior
 from tfgmm.priors import Priors
-from tfgmm.weights import DirichletPosterior, DirichletWeights
+from tfgmm.weights import DirichletPosterior, DirichletWeights, StickBreakingWeights, StickPosterior
 
-FIELDS = [field.name for field in dataclasses.fields(Priors)]
+MATRICES = ["loc_covariance", "inverse_scale"]
+SINGLE = ["stick_concentration", "degrees"]  # one number, never one per column
+FIELDS = [field.name for field in dataclasses.fields(Priors) if field.name not in MATRICES]
 POSITIVE = [name for name in FIELDS if name != "loc_mean"]
+LISTS = [name for name in FIELDS if name not in SINGLE]
 
 
 def message_of(error_type, function, *args, **kwargs):
@@ -27,7 +30,8 @@ def message_of(error_type, function, *args, **kwargs):
 
 
 def test_defaults_are_the_documented_ones():
-    assert Priors() == Priors(0.0, 1.0, 5.0, 5.0, 2.0)
+    assert Priors() == Priors(0.0, 1.0, 5.0, 5.0, 2.0, 1.0, 1.0, None, None, None)
+    assert set(FIELDS) >= {*SINGLE, *LISTS} and len(FIELDS) == 8
 
 
 @pytest.mark.parametrize("name", POSITIVE)
@@ -51,10 +55,63 @@ def test_empty_values_are_refused(name, value):
 
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize(
-    "value", [None, "wide", "3", ["1", "2"], 1j, [[1.0, 2.0]], np.ones((2, 2)), Ellipsis, [1.0, None]], ids=repr
+    "value", [ "wide", "3", ["1", "2"], 1j, [[1.0, 2.0]], np.ones((2, 2)), Ellipsis, [1.0, None]], ids=repr
 )
 def test_values_that_are_not_numbers_are_refused(name, value):
     assert name in message_of(TypeError, Priors, **{name: value})
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name != "degrees"])
+def test_none_is_refused_where_there_is_no_default_of_its_own(name):
+    assert name in message_of(TypeError, Priors, **{name: None})
+    assert Priors(degrees=None).degrees is None
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_several_numbers_are_refused_where_one_is_meant(name):
+    assert "must be one number" in message_of(ValueError, Priors, **{name: (1.5, 2.5)})
+
+
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize(
+    ("error", "value"),
+    [
+        (TypeError, "3"),
+        (TypeError, [["a"]]),
+        (TypeError, [["2", "1"], ["1", "2"]]),
+        (TypeError, [[True]]),
+        (TypeError, [[1.0], [1.0, 2.0]]),
+        (TypeError, [[1j]]),
+        (ValueError, 3.0),
+        (ValueError, [1.0, 2.0]),
+        (ValueError, [[1.0, 2.0]]),
+        (ValueError, np.zeros((0, 0))),
+        (ValueError, np.ones((2, 2, 2))),
+        (ValueError, [[1.0, 0.5], [0.4, 1.0]]),
+        (ValueError, [[1.0, np.nan], [np.nan, 1.0]]),
+        (ValueError, [[np.inf, 0.0], [0.0, 1.0]]),
+        (ValueError, [[1.0, 0.0], [0.0, 0.0]]),
+        (ValueError, [[1.0, 0.0], [0.0, -1.0]]),
+        (ValueError, [[1.0, 2.0], [2.0, 1.0]]),
+        (ValueError, [[1.0, 1.0], [1.0, 1.0]]),
+        (ValueError, [[0.0]]),
+    ],
+    ids=repr,
+)
+def test_values_that_are_no_positive_definite_matrices_are_refused(name, error, value):
+    assert name in message_of(error, Priors, **{name: value})
+
+
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("scale", [1e-16, 1.0, 1e16])
+def test_a_matrix_in_any_units_becomes_exactly_symmetric_tuples_of_floats(name, scale):
+    matrix = np.outer([1.0, scale], [1.0, scale]) * [[2.0, 1.0], [1.0 + 1e-12, 3.0]]
+    plain = getattr(Priors(**{name: matrix}), name)
+    assert plain[0][1] == plain[1][0]
+    assert all(type(number) is float for line in plain for number in line)
+    np.testing.assert_allclose(plain, matrix, rtol=1e-12)
+    priors = Priors(**{name: matrix.tolist()})
+    assert priors == Priors(**{name: matrix}) and hash(priors) == hash(Priors(**{name: matrix}))
 
 
 @pytest.mark.parametrize(
@@ -79,12 +136,13 @@ def test_priors_cannot_be_changed():
 
 
 def test_a_round_trip_through_json_is_exact():
-    priors = Priors((0.1, 1e-300, -1 / 3), 2**0.5, (1e300, 5e-324, 0.2), np.pi, (0.7, 0.1 + 0.2))
+    priors = Priors((0.1, 1e-300, -1 / 3), 2**0.5, (1e300, 5e-324, 0.2), np.pi, (0.7, 0.1 + 0.2), 1 / 3, (0.1, 1e-9))
+    priors = dataclasses.replace(priors, degrees=7 / 3, loc_covariance=[[0.1, 0.01], [0.01, 1 / 3]])
     again = Priors.from_dict(json.loads(json.dumps(priors.to_dict())))
     assert again == priors and hash(again) == hash(priors)
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", LISTS)
 def test_sizes_are_checked_per_column_and_per_component(name):
     num_components, num_features = 3, 2
     length, letter = (3, "K") if name == "weight_concentration" else (2, "D")
@@ -95,19 +153,74 @@ def test_sizes_are_checked_per_column_and_per_component(name):
         assert name in message and f"({letter},) = ({length},)" in message and f"Received: {wrong} numbers" in message
 
 
-def kl_under(**changes):
-    priors = Priors(**changes)
-    ones = tf.ones((2, 3), tf.float64)
-    components, weights = DiagComponents(2, 3, priors), DirichletWeights(2, priors)
-    return float(
-        components.kl(IndependentPosterior(ones, 0.5 * ones, 7.0 * ones, 3.0 * ones), tf.zeros(3, tf.float64))
-        + weights.kl(DirichletPosterior(tf.constant([3.0, 4.0], tf.float64)))
-    )
+@pytest.mark.parametrize("name", MATRICES)
+def test_sizes_of_matrices_are_checked(name):
+    Priors(**{name: np.eye(2)}).check_sizes(3, 2)
+    message = message_of(ValueError, Priors(**{name: np.eye(3)}).check_sizes, 3, 2)
+    assert name in message and "(D, D) = (2, 2)" in message and "Received: shape (3, 3)" in message
 
 
-@pytest.mark.parametrize("name", FIELDS)
+def test_degrees_must_be_above_the_columns_minus_one():
+    Priors(degrees=1.01).check_sizes(3, 2)
+    assert "above D - 1 = 1" in message_of(ValueError, Priors(degrees=1.0).check_sizes, 3, 2)
+
+
+@pytest.mark.parametrize("name", ["precision_shape", "precision_rate"])
+@pytest.mark.parametrize("covariance", ["spherical", "tied_spherical"])
+def test_a_shared_precision_takes_one_number(name, covariance):
+    message = message_of(ValueError, COMPONENTS[covariance], 2, 3, Priors(**{name: (1.0, 1.0, 2.0)}))
+    assert name in message and "column_scale" in message
+    assert COMPONENTS[covariance](2, 3, Priors(**{name: (1.5, 1.5, 1.5)})).precision_rate.shape == (1,)
+
+
+def kl_under(covariance="diag", weights="dirichlet", **changes):
+    """Returns KL(q || prior) of some q over 2 components of 3 columns."""
+    priors, ones, matrices = Priors(**changes), tf.ones((2, 3), tf.float64), tf.eye(3, 3, [2], tf.float64)
+    components = COMPONENTS[covariance](2, 3, priors)
+    if covariance == "full":
+        posterior = CorrelatedPosterior(ones, 0.5 * matrices, 7.0 * ones[:, 0], 2.0 * matrices)
+    else:
+        precisions = ones[:, : components.precision_axes[1]]
+        posterior = IndependentPosterior(ones, 0.5 * ones, 7.0 * precisions, 3.0 * precisions)
+    kl = components.kl(posterior, tf.zeros(3, tf.float64))
+    if weights == "dirichlet":
+        return float(kl + DirichletWeights(2, priors).kl(DirichletPosterior(tf.constant([3.0, 4.0], tf.float64))))
+    return float(kl + StickBreakingWeights(2, priors).kl(StickPosterior(tf.constant([[3.0, 4.0]], tf.float64))))
+
+
+@pytest.mark.parametrize("name", [name for name in LISTS if name != "column_scale"])
 def test_every_prior_changes_the_kl_and_a_tuple_of_equal_numbers_is_the_number(name):
     length = 2 if name == "weight_concentration" else 3
     assert abs(kl_under(**{name: 1.7}) - kl_under()) > 1e-3
     assert kl_under(**{name: 1.7}) == kl_under(**{name: (1.7,) * length})
     assert abs(kl_under(**{name: (1.7,) * (length - 1) + (2.9,)}) - kl_under(**{name: 1.7})) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "change", [{"degrees": 6.5}, *({name: 1.7 * np.eye(3)} for name in MATRICES)], ids=lambda change: next(iter(change))
+)
+def test_priors_of_matrices_change_the_kl_of_matrices_alone(change):
+    assert abs(kl_under("full", **change) - kl_under("full")) > 1e-3
+    assert kl_under(**change) == kl_under()
+
+
+def test_the_concentration_of_sticks_changes_the_kl_of_sticks_alone():
+    assert abs(kl_under(weights="sticks", stick_concentration=1.7) - kl_under(weights="sticks")) > 1e-3
+    assert kl_under(stick_concentration=1.7) == kl_under()
+
+
+def test_column_scale_is_the_unit_of_a_shared_precision():
+    """It changes no KL, which has no unit, but what a precision of 2 means in each column."""
+    scale, ones = np.array([1.0, 10.0, 0.1]), tf.ones((2, 1), tf.float64)
+    for covariance, expected in (("spherical", 2.0 / scale**2), ("diag", np.full(3, 2.0))):
+        components = COMPONENTS[covariance](2, 3, Priors(column_scale=tuple(scale)))
+        posterior = IndependentPosterior(tf.zeros((2, 3), tf.float64), tf.ones((2, 3), tf.float64), 4 * ones, 2 * ones)
+        np.testing.assert_allclose(components.means(posterior)["precisions"], np.tile(expected, (2, 1)), rtol=1e-14)
+
+
+def test_matrices_have_the_documented_defaults():
+    priors = Priors(loc_scale=(2.0, 3.0), precision_shape=(1.0, 2.0), precision_rate=(0.5, 4.0))
+    covariance, degrees, inverse_scale = priors.matrices(2)
+    np.testing.assert_array_equal(covariance, [[4.0, 0.0], [0.0, 9.0]])
+    np.testing.assert_array_equal(inverse_scale, [[1.0, 0.0], [0.0, 8.0]])
+    assert degrees == 2 * 1.5 + 2 - 1

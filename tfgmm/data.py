@@ -106,7 +106,7 @@ def _check_dataset(dataset: tf.data.Dataset, name: str, num_features: int | None
             "Apply dataset.map(lambda rows: tf.ensure_shape(rows, (None, D)))."
         )
     if isinstance(spec, tuple) and len(spec) == 1:
-        return _check_dataset(dataset.map(lambda rows: rows), name, num_features)
+        return _check_dataset(_mapped(dataset, lambda rows: rows), name, num_features)
     if not isinstance(spec, tf.TensorSpec):
         raise TypeError(
             f"`{name}` must be a dataset of row batches, each one tensor of shape (B, {num_features}). "
@@ -250,7 +250,7 @@ def training_batches(
         initial_epoch: epochs done before, whose batches are skipped: a resumed run goes on where it stood.
     """
     if isinstance(source, tf.data.Dataset):
-        return Batches(source.map(lambda rows: centre_batch(rows, centre)), steps_per_epoch, None)
+        return Batches(_mapped(source, lambda rows: centre_batch(rows, centre)), steps_per_epoch, None)
     num_data = source.num_data if isinstance(source, StoredRows) else len(source.values)
     num_batches = math.ceil(num_data / batch_size)
     passes, done = divmod(initial_epoch * (steps_per_epoch or num_batches), num_batches)
@@ -263,8 +263,10 @@ def training_batches(
         dataset = tf.data.Dataset.from_tensors(rows).repeat()
     else:
         dataset = tf.data.Dataset.counter(start=passes)
-        dataset = dataset.flat_map(lambda number: _one_pass(rows, batch_size, num_batches, seed, number, shuffle))
-        dataset = dataset.skip(done)
+        one_pass_of = tf.autograph.experimental.do_not_convert(
+            lambda number: _one_pass(rows, batch_size, num_batches, seed, number, shuffle)
+        )
+        dataset = dataset.flat_map(one_pass_of).skip(done)
     return Batches(dataset.prefetch(2), steps_per_epoch or num_batches, batch_size)
 
 
@@ -273,18 +275,21 @@ def _one_pass(
 ) -> tf.data.Dataset:
     batches = tf.data.Dataset.range(num_batches)
     if not shuffle:
-        return batches.map(lambda batch: rows[batch * batch_size : (batch + 1) * batch_size])
+        return _mapped(batches, lambda batch: rows[batch * batch_size : (batch + 1) * batch_size])
     order = tf.random.experimental.stateless_shuffle(tf.range(len(rows)), seed=tf.stack([seed, number]))
-    return batches.map(lambda batch: tf.gather(rows, order[batch * batch_size : (batch + 1) * batch_size]))
+    return _mapped(batches, lambda batch: tf.gather(rows, order[batch * batch_size : (batch + 1) * batch_size]))
 
 
-def ordered_batches(
-    source: Source, centre: np.ndarray, batch_size: int | None, name: str = "x", *, is_finite: bool = False
-) -> tf.data.Dataset:
+def _mapped(dataset: tf.data.Dataset, function: Any) -> tf.data.Dataset:
+    """Returns `dataset.map(function)`; reading the function's source for Python's ifs and loops would take 0.1 s."""
+    return dataset.map(tf.autograph.experimental.do_not_convert(function))
+
+
+def ordered_batches(source: Source, centre: np.ndarray, batch_size: int | None, name: str = "x") -> tf.data.Dataset:
     """Returns batches of centred rows in their own order, for evaluation. A dataset has its own `batch_size`.
 
-    Without a `batch_size` rows in memory are one batch, stored rows come 65,536 at a time. Unless `is_finite` is known,
-    stored rows are read once more, to see it.
+    Without a `batch_size` rows in memory are one batch, stored rows come 65,536 at a time. Stored rows are read once
+    more, to see that they are finite.
 
     Raises:
         ValueError: the rows hold NaN or infinite values.
@@ -292,14 +297,14 @@ def ordered_batches(
     if isinstance(source, tf.data.Dataset):
         if next(iter(source.take(1)), None) is None:
             raise _no_rows(name)
-        return source.map(lambda rows: centre_batch(rows, centre))
-    if not is_finite:
-        check_finite(source, name=name)
+        return _mapped(source, lambda rows: centre_batch(rows, centre))
+    check_finite(source, name=name)
     if isinstance(source, StoredRows):
         return one_pass(source, centre, batch_size or blocks.BLOCK_ROWS)
     rows = tf.constant(centre_rows(source, centre, name=name))
     size = batch_size or len(source.values)
-    return tf.data.Dataset.range(0, len(source.values), size).map(lambda start: rows[start : start + size])
+    starts = tf.data.Dataset.range(0, len(source.values), size)
+    return _mapped(starts, lambda start: rows[start : start + size])
 
 
 def centre_batch(rows: Tensor, centre: np.ndarray) -> Tensor:

@@ -172,17 +172,17 @@ def fit_mixture(
         tolerance or (_TOLERANCE_AFTER_SAMPLE if is_sample else _TOLERANCE),
         patience=1 if is_sample else search.PATIENCE,
     )
+    batches = model.batches_of(source, batch_size)
     history = model.train_on(
-        source,
-        survey,
+        batches,
         epochs=max_sweeps,
-        batch_size=batch_size,
-        validation=validation,
         callbacks=[plateau, *(callbacks or ())],
+        validation_data=_batches_for_validation(model, validation),
+        verbose=0,
     ).history
     if polish_steps:
-        _polish(model, source, survey, polish_steps)
-    elbo, log_likelihood = model.bound_and_log_likelihood(source, batch_size)
+        _polish(model, source, polish_steps)
+    elbo, log_likelihood = model.bound_and_log_likelihood(batches)
     _check_finite(elbo, "after the sweeps over all rows")
     if not plateau.converged and not model.stop_training:
         warnings.warn(
@@ -229,11 +229,18 @@ def _hills(
     return [coarse, dataclasses.replace(top, tolerance=fine, num_climbers=_NUM_CONTENDERS)]
 
 
-def _polish(model: GaussianMixtureModel, source: door.Source, survey: door.Survey, num_steps: int) -> None:
+def _batches_for_validation(model: GaussianMixtureModel, validation: door.Source | None) -> tf.data.Dataset | None:
+    if validation is None:
+        return None
+    batch_size = door.default_batch_size(model.num_data, model.num_components, model.num_features)
+    return door.ordered_batches(validation, model.centre, batch_size, name="validation_data")
+
+
+def _polish(model: GaussianMixtureModel, source: door.Source, num_steps: int) -> None:
     """Returns nothing; follows gradients of the marginal bound for `num_steps` steps, from where the model stands."""
     rate = keras.optimizers.schedules.CosineDecay(_POLISH_RATE, num_steps)
     model.compile(keras.optimizers.Adam(rate))
-    model.train_on(source, survey, epochs=1, steps_per_epoch=num_steps)
+    model.train_on(model.batches_of(source, steps_per_epoch=num_steps), epochs=1, verbose=0)
 
 
 def _check_tolerance(tolerance: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
@@ -153,10 +154,9 @@ def _kmeans_plusplus(
     rows: np.ndarray, num_components: int, generator: np.random.Generator, scale: np.ndarray
 ) -> np.ndarray:
     from sklearn.cluster import kmeans_plusplus  # half a second to import: only when it is used
-    from threadpoolctl import threadpool_limits
 
     # Its products are small: a second thread waits ten times longer than it computes
-    with threadpool_limits(1, user_api="blas"):
+    with _thread_pools().limit(limits=1, user_api="blas"):
         _, chosen = kmeans_plusplus(
             rows / np.where(scale > 0, scale, 1.0),
             num_components,
@@ -164,3 +164,11 @@ def _kmeans_plusplus(
             n_local_trials=max(_LEAST_LOCAL_TRIALS, num_components),
         )
     return rows[chosen]
+
+
+@functools.cache
+def _thread_pools() -> Any:
+    """Returns the pools of threads of the libraries in this process; looking for them takes as long as a start."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -242,14 +242,18 @@ def _as_lists(value: Any) -> Any:
 def _plain_matrix(name: str, value: Any) -> Matrix:
     """Returns `value` as a tuple of lines, made exactly symmetric, so that it is hashable and survives JSON."""
     try:
-        matrix = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"`priors.{name}` must be a matrix of numbers. Received: {value!r}. Give (D, D).") from error
+        matrix = np.asarray(value)
+        is_numbers = matrix.dtype.kind in "fiu"
+    except ValueError:  # lines of different lengths
+        is_numbers = False
+    if not is_numbers:
+        raise TypeError(f"`priors.{name}` must be a matrix of numbers. Received: {value!r}. Give (D, D).")
+    matrix = matrix.astype(np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
         raise ValueError(f"`priors.{name}` must be a square matrix. Received: shape {matrix.shape}. Give (D, D).")
     scale = np.sqrt(np.abs(np.diag(matrix)))
-    asymmetry = np.abs(matrix - matrix.T)
-    if not np.isfinite(matrix).all() or (asymmetry > 1e-9 * np.outer(scale, scale)).any():
+    is_finite = np.isfinite(matrix).all()
+    if not is_finite or (np.abs(matrix - matrix.T) > 1e-9 * np.outer(scale, scale)).any():
         raise ValueError(f"`priors.{name}` must be finite and symmetric. Received: {matrix.tolist()}. Check it.")
     matrix = 0.5 * (matrix + matrix.T)
     if (np.diag(matrix) <= 0).any() or np.linalg.eigvalsh(matrix / np.outer(scale, scale))[0] <= 0:

@@ -171,15 +171,16 @@ class MixtureTrainer(TrainingSteps):
         if validation is not None:
             fix = "Pass validation_steps=..., or remove .repeat()."
             door.check_ends(validation, "validation_data", validation_steps, fix)
+        self._adopt(survey)
+        batch_size = self._batch_size(batch_size, survey.summary.num_data)
+        if validation is not None:
+            size = batch_size if validation_batch_size is None else validation_batch_size
+            size = check_count("validation_batch_size", size)
+            validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
         return self.train_on(
-            source,
-            survey,
+            self.batches_of(source, batch_size, steps_per_epoch, shuffle, initial_epoch),
             epochs=epochs,
-            batch_size=batch_size,
-            steps_per_epoch=steps_per_epoch,
-            shuffle=shuffle,
-            validation=validation,
-            validation_batch_size=validation_batch_size,
+            validation_data=validation,
             callbacks=callbacks,
             initial_epoch=initial_epoch,
             verbose=verbose,
@@ -187,33 +188,23 @@ class MixtureTrainer(TrainingSteps):
             validation_freq=validation_freq,
         )
 
-    def train_on(
+    def batches_of(
         self,
         source: door.Source,
-        survey: door.Survey,
-        *,
-        epochs: int,
         batch_size: int | None = None,
         steps_per_epoch: int | None = None,
         shuffle: bool = True,
-        validation: door.Source | None = None,
-        validation_batch_size: int | None = None,
-        callbacks: Any = None,
         initial_epoch: int = 0,
-        verbose: Any = 0,
-        **passed_on: Any,
-    ) -> Any:
-        """Returns the Keras `History` of training on data that was opened and surveyed; arguments as in `fit`."""
-        self._adopt(survey)
-        batch_size = self._batch_size(batch_size, survey.summary.num_data)
+    ) -> door.Batches:
+        """Returns the batches that training takes from opened data, for a model that has adopted its survey."""
         # The order of rows changes nothing within an exact sweep, and reading in order is faster
         shuffle = shuffle and (self.optimizer is not None or self.closed_form.runs_in(initial_epoch))
         order = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
-        batches = door.training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
-        if validation is not None:
-            size = batch_size if validation_batch_size is None else validation_batch_size
-            size = check_count("validation_batch_size", size)
-            validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
+        batch_size = self._batch_size(batch_size, self.data_summary.num_data)
+        return door.training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
+
+    def train_on(self, batches: door.Batches, *, epochs: int, callbacks: Any = None, **passed_on: Any) -> Any:
+        """Returns the Keras `History` of training on batches of centred rows; arguments as in `fit`."""
         self._set_steps_per_execution(batches)
         if self.optimizer is None:
             refuse_learning_rates(callbacks)
@@ -223,11 +214,8 @@ class MixtureTrainer(TrainingSteps):
                 batches.dataset,
                 epochs=epochs,
                 callbacks=with_first(StoreBound(), callbacks),
-                validation_data=validation,
                 shuffle=False,
                 steps_per_epoch=batches.steps_per_epoch,
-                initial_epoch=initial_epoch,
-                verbose=verbose,
                 **passed_on,
             )
 
@@ -278,17 +266,17 @@ class MixtureTrainer(TrainingSteps):
             logs = super().evaluate(batches, return_dict=True, **passed_on)
         return logs if return_dict else [logs[name] for name in LOGS]
 
-    def bound_and_log_likelihood(self, source: door.Source, batch_size: int | None = None) -> tuple[float, float]:
-        """Returns the augmented bound of q as it stands and the log likelihood at its means, nats, of all rows.
+    def bound_and_log_likelihood(self, batches: door.Batches) -> tuple[float, float]:
+        """Returns the augmented bound of q as it stands and the log likelihood at its means, nats, over one pass.
 
         The first is stored as `elbo`.
         """
         bound = log_likelihood = 0.0
         linear, constants = self.plug_in_coefficients()
-        batch_size = self._batch_size(batch_size, self.num_data)
-        for rows in door.ordered_batches(source, self.centre, batch_size, is_finite=True):
-            sums = self.natural_gradient.log_likelihoods(self.natural_gradient.values(), rows, linear, constants)
-            bound, log_likelihood = bound + float(sums[0]), log_likelihood + float(sums[1])
+        with plain_errors():
+            for rows in batches.dataset.take(batches.num_batches):
+                sums = self.natural_gradient.log_likelihoods(self.natural_gradient.values(), rows, linear, constants)
+                bound, log_likelihood = bound + float(sums[0]), log_likelihood + float(sums[1])
         elbo = bound - float(self.kl())
         self.stored_elbo.assign(elbo)
         return elbo, log_likelihood
