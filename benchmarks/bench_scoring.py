@@ -69,7 +69,11 @@ def compare(report: common.Report, problem: common.Problem, covariance: str, rou
         }
         for way, found in times.items()
     ]
-    report.add(f"{problem}, covariance {covariance}, scoring", lines, [f"medians of {rounds} calls"])
+    report.add(
+        f"{problem}, covariance {covariance}, scoring",
+        lines,
+        [f"medians of {rounds} calls; model and scorer share a trace"],
+    )
 
 
 def main() -> None:

@@ -70,7 +70,8 @@ def test_means_of_the_weights_and_of_their_logarithms_are_those_of_independent_b
     expected_log = [logs[k, 0] + sum(logs[j, 1] for j in range(k)) for k in range(len(sticks))]
     expected_log.append(sum(logs[:, 1]))
     weights = weights_of(len(sticks) + 1)
-    np.testing.assert_allclose(np.exp(weights.log_mean(posterior_of(sticks))), weights_from_breaks(mean[None])[0], rtol=1e-12)
+    means = np.exp(weights.log_mean(posterior_of(sticks)))
+    np.testing.assert_allclose(means, weights_from_breaks(mean[None])[0], rtol=1e-12)
     np.testing.assert_allclose(weights.expected_log(posterior_of(sticks)), expected_log, rtol=1e-12)
 
 
@@ -155,7 +156,9 @@ def test_the_best_order_is_the_best_of_all_24_and_sorts(gamma):
         counts = generator.gamma(0.6, 20.0, 4) if case else np.array([0.0, 3.0, 0.0, 9.0])
         order = weights_of(4, gamma).best_order(tf.constant(counts)).numpy()
         assert sorted(order) == [0, 1, 2, 3]
-        np.testing.assert_array_equal(counts[order], np.sort(counts)[::-1])
+        # under gamma = 1 the last break is uniform: the last two may stand either way
+        sorted_first = 4 if gamma < 1 else 2
+        np.testing.assert_array_equal(counts[order][:sorted_first], np.sort(counts)[::-1][:sorted_first])
         values = {
             permutation: log_probability_of_assignment(list(counts[list(permutation)]), "stick_breaking", gamma)
             for permutation in itertools.permutations(range(4))

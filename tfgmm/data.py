@@ -261,23 +261,24 @@ def training_batches(
     rows = tf.constant(centre_rows(source, centre))
     if num_batches == 1:
         dataset = tf.data.Dataset.from_tensors(rows).repeat()
+    elif not shuffle:
+        dataset = _in_order(rows, batch_size, num_batches).repeat().skip(done)
     else:
-        dataset = tf.data.Dataset.counter(start=passes)
         one_pass_of = tf.autograph.experimental.do_not_convert(
-            lambda number: _one_pass(rows, batch_size, num_batches, seed, number, shuffle)
+            lambda number: _shuffled(rows, batch_size, num_batches, seed, number)
         )
-        dataset = dataset.flat_map(one_pass_of).skip(done)
+        dataset = tf.data.Dataset.counter(start=passes).flat_map(one_pass_of).skip(done)
     return Batches(dataset.prefetch(2), steps_per_epoch or num_batches, batch_size)
 
 
-def _one_pass(
-    rows: Tensor, batch_size: int, num_batches: int, seed: int, number: Tensor, shuffle: bool
-) -> tf.data.Dataset:
-    batches = tf.data.Dataset.range(num_batches)
-    if not shuffle:
-        return _mapped(batches, lambda batch: rows[batch * batch_size : (batch + 1) * batch_size])
+def _in_order(rows: Tensor, batch_size: int, num_batches: int) -> tf.data.Dataset:
+    numbers = tf.data.Dataset.range(num_batches)
+    return _mapped(numbers, lambda number: rows[number * batch_size : (number + 1) * batch_size])
+
+
+def _shuffled(rows: Tensor, batch_size: int, num_batches: int, seed: int, number: Tensor) -> tf.data.Dataset:
     order = tf.random.experimental.stateless_shuffle(tf.range(len(rows)), seed=tf.stack([seed, number]))
-    return _mapped(batches, lambda batch: tf.gather(rows, order[batch * batch_size : (batch + 1) * batch_size]))
+    return _mapped(_in_order(order, batch_size, num_batches), lambda chosen: tf.gather(rows, chosen))
 
 
 def _mapped(dataset: tf.data.Dataset, function: Any) -> tf.data.Dataset:
@@ -303,8 +304,7 @@ def ordered_batches(source: Source, centre: np.ndarray, batch_size: int | None, 
         return one_pass(source, centre, batch_size or blocks.BLOCK_ROWS)
     rows = tf.constant(centre_rows(source, centre, name=name))
     size = batch_size or len(source.values)
-    starts = tf.data.Dataset.range(0, len(source.values), size)
-    return _mapped(starts, lambda start: rows[start : start + size])
+    return _in_order(rows, size, math.ceil(len(source.values) / size))
 
 
 def centre_batch(rows: Tensor, centre: np.ndarray) -> Tensor:

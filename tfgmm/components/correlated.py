@@ -25,6 +25,8 @@ from tfgmm.priors import Priors
 Tensor = Any
 
 _FARTHEST = 1e17  # see independent.py
+# Entries of C^-1 beyond this are held here: products with draws stay finite in float32.
+_STEEPEST = 1e18
 
 
 class CorrelatedPosterior(NamedTuple):
@@ -295,14 +297,15 @@ class CorrelatedComponents(TrainedPosterior):
         log_diagonal = 0.5 * (math.log(2.0) + log_gammas)
         factor = tf.linalg.set_diag(tf.linalg.band_part(normals, -1, 0), tf.exp(log_diagonal))
         inverse = wishart.inverse(posterior.scale_cholesky)
-        whiteners = tf.matmul(factor, tf.cast(inverse, dtype), transpose_a=True)
+        held = tf.clip_by_value(inverse, -_STEEPEST, _STEEPEST)
+        whiteners = tf.matmul(factor, tf.cast(held, dtype), transpose_a=True)
         log_determinants = tf.reduce_sum(log_diagonal, -1) + tf.cast(wishart.log_determinants(inverse), dtype)
         return CorrelatedDraws(base, offset, tf.cast(whiteners, tf.float32), tf.cast(log_determinants, tf.float32))
 
     @staticmethod
     def log_density(rows: Tensor, draws: CorrelatedDraws) -> Tensor:
         """Returns log Normal(row | mu_k, Lambda_k^-1), nats: (..., B, K). Args: as `IndependentComponents`."""
-        differences = (rows[:, None, :] - draws.base) - draws.offset
+        differences = tf.clip_by_value((rows[:, None, :] - draws.base) - draws.offset, -_FARTHEST, _FARTHEST)
         distances = tf.clip_by_value(tf.linalg.matvec(draws.whiteners, differences), -_FARTHEST, _FARTHEST)
         constant = rows.shape[-1] * math.log(2.0 * math.pi)
         return draws.log_determinants - 0.5 * (tf.reduce_sum(tf.square(distances), -1) + constant)
