@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 from scipy import special, stats
 
 from tfgmm import bounds
-from tfgmm.components import COMPONENTS, DiagComponents, IndependentDraws, IndependentPosterior
+from tfgmm.components import DiagComponents, IndependentDraws, IndependentPosterior
 from tfgmm.log_gamma import log_gamma_draws
 from tfgmm.priors import Priors
 
@@ -117,7 +117,7 @@ def test_log_density_equals_a_plain_loop_over_scipy(seed):
 
 
 def narrow_components(width):
-    """Returns 4 components of 16 columns, `width` wide in a range of 1, at float64 places; and the owners of 64 rows."""
+    """Returns 4 components of 16 columns, `width` wide in a range of 1, and the owners of 64 rows."""
     generator = np.random.default_rng(3)
     locs = generator.uniform(-0.5, 0.5, (4, 16))
     precisions = generator.uniform(0.5, 2.0, (4, 16)) / width**2
@@ -235,7 +235,9 @@ def test_mean_gradients_of_draws_are_those_of_qs_moments(dtype):
     """E[mu] = locs, E[(mu - locs)^2] = scales^2, E[tau] = alpha / beta, and their derivatives."""
     locs, scales, alpha, beta = 0.7, 0.4, 3.0, 5.0
     num_draws = 20_000
-    lines = IndependentPosterior(*(tf.fill([num_draws, 1], tf.constant(v, tf.float64)) for v in (locs, scales, alpha, beta)))
+    lines = IndependentPosterior(
+        *(tf.fill([num_draws, 1], tf.constant(v, tf.float64)) for v in (locs, scales, alpha, beta))
+    )
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(lines)
         draws = draw(lines, [1], dtype)
@@ -274,32 +276,7 @@ def test_locations_far_from_zero_keep_their_float64_digits():
     assert parameters["locs"].dtype == parameters["precisions"].dtype == tf.float64
 
 
-# Starts
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_random_start_is_positive_near_the_prior_and_differs_between_seeds(seed):
-    components = DiagComponents(K, D, PRIORS)
-    start = components.random_start(np.random.default_rng(seed))
-    assert all(np.shape(value) == (K, D) and np.isfinite(value).all() for value in start)
-    assert all((value > 0).all() for value in start[1:])
-    assert (np.abs(start.locs - PRIORS.loc_mean) < 5 * np.array(PRIORS.loc_scale)).all()
-    assert (np.abs(start.alpha / PRIORS.precision_shape - 1) <= 0.2).all()
-    assert (np.abs(start.beta / PRIORS.precision_rate - 1) <= 0.2).all()
-    other = components.random_start(np.random.default_rng(seed + 100))
-    assert not np.any(start.locs == other.locs)
-
-
-def test_a_start_at_given_places_stands_there_with_the_width_asked_for():
-    components, locs, spread = DiagComponents(K, D, PRIORS), np.arange(6.0).reshape(K, D), np.array([0.5, 40.0])
-    start = components.start_at(locs, spread)
-    assert all(np.shape(value) == (K, D) for value in start)
-    assert all((value > 0).all() for value in start[1:])
-    np.testing.assert_array_equal(start.locs, locs)
-    # E[tau] = 10 in units of the spread: narrower than the data, or one component would cover all of it
-    np.testing.assert_allclose(start.alpha / start.beta, np.tile(10.0 / spread**2, (K, 1)), rtol=1e-14)
-    np.testing.assert_array_equal(start.alpha, np.tile(PRIORS.precision_shape, (K, 1)))
-    assert (start.scales <= 0.1 * spread).all() and (start.scales <= PRIORS.loc_scale).all()
+# Parameters
 
 
 def test_assign_sets_what_posterior_returns():
@@ -313,11 +290,6 @@ def test_assign_sets_what_posterior_returns():
         np.testing.assert_allclose(value, expected, rtol=1e-14)
 
 
-def test_means_have_the_exported_shapes():
-    means = DiagComponents(K, D, PRIORS).means(random_posterior())
-    assert {name: tuple(value.shape) for name, value in means.items()} == DiagComponents.parameter_shapes(K, D)
-
-
 def test_sampled_rows_have_the_mean_and_spread_of_their_component():
     parameters = {"locs": np.array([[0.0, 5.0], [-3.0, 1e6]]), "precisions": np.array([[4.0, 0.01], [1.0, 1e4]])}
     assignment = np.repeat([0, 1], 10_000)
@@ -326,7 +298,3 @@ def test_sampled_rows_have_the_mean_and_spread_of_their_component():
         mine, sds = rows[assignment == k], parameters["precisions"][k] ** -0.5
         assert (np.abs(mine.mean(axis=0) - parameters["locs"][k]) < 5 * sds / 100).all()
         assert (np.abs(mine.var(axis=0) / sds**2 - 1) < 5 * np.sqrt(2 / 10_000)).all()
-
-
-def test_the_table_finds_the_class_by_name():
-    assert COMPONENTS["diag"] is DiagComponents

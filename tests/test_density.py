@@ -164,15 +164,14 @@ def test_any_number_of_rows_gives_the_figures_of_the_whole(name, size):
 
 @pytest.mark.parametrize("name", [*SCORES, "predictive"])
 def test_scoring_in_chunks_changes_nothing(name, monkeypatch):
-    """29 chunks, the last of 4 rows, and blocks of 64 rows: both ends are short."""
     whole = score(MODEL, name, ROWS)
     sizes = []
-    monkeypatch.setattr(bounds, "chunk_size", lambda numbers_per_row: sizes.append(numbers_per_row) or 7)
+    monkeypatch.setattr(bounds, "chunk_size", lambda numbers_per_row: sizes.append(numbers_per_row) or 7)  # 29 of them
     monkeypatch.setattr(density, "_compiled_score", density._compiled_score.__wrapped__)  # a trace keeps its chunks
     np.testing.assert_allclose(score(MODEL, name, ROWS), whole, rtol=1e-6)
-    assert len(sizes) == 1
     monkeypatch.setattr(density, "_BLOCK_ROWS", 64)
     np.testing.assert_allclose(score(MODEL, name, ROWS), whole, rtol=1e-6)
+    assert len(sizes) == 2  # once for each trace
 
 
 @pytest.mark.parametrize("name", SCORES)

@@ -36,26 +36,36 @@ def test_docstrings_hold_examples():
     assert sum(bool(test.examples) for test in found) >= 20
 
 
-def readme_blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+def blocks(language, path="README.md"):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / path).read_text(encoding="utf-8"), flags=re.S)
 
 
 def test_readme_example_runs(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(ROOT)
-    blocks = readme_blocks("python")
-    assert blocks
+    examples = blocks("python")
+    assert len(examples) == 2
     names = {}
-    for block in blocks:
+    for block in examples:
         exec(block.replace("/tmp/geyser", str(tmp_path / "geyser")), names)
     shown = capsys.readouterr().out
+    [printed] = blocks("txt")
+    assert shown.splitlines()[:4] == printed.splitlines()[:4]  # the head; intervals below may differ in the last digit
     densities = names["model"].log_prob(names["new_rows"])
     assert densities[2] < densities[:2].min() - 5  # the row that README calls an outlier
     assert "fitted to 272 rows" in shown
 
 
+@pytest.mark.parametrize("path", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_examples_in_the_docs_run(path):
+    names = {}
+    for block in blocks("python", f"docs/{path}"):
+        exec(block, names)
+    assert names["model"].num_data == len(names["rows"])
+
+
 def test_readme_names_targets_that_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"make ([\w-]+)", "\n".join(readme_blocks("sh"))):
+    for target in re.findall(r"make ([\w-]+)", "\n".join(blocks("sh"))):
         assert re.search(rf"^{target}:", makefile, flags=re.M), target
 
 

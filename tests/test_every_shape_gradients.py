@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from random_posteriors import random_components
 
 import tfgmm
 from tfgmm.components import COMPONENTS
+from tfgmm.log_gamma import log_gamma_draws
 from tfgmm.weights import WEIGHTS
 
 SHAPES = [(covariance, "dirichlet") for covariance in COMPONENTS] + [("diag", "stick_breaking")]
@@ -38,6 +40,28 @@ def test_bound_and_gradient_are_finite_whatever_the_variables_hold(covariance, w
             assert np.isfinite(gradient).all(), (chosen, name)
 
 
+@pytest.mark.parametrize("far", [1e10, -1e19, 3e38])
+@pytest.mark.parametrize("covariance", COMPONENTS)
+def test_far_rows_have_a_finite_density_and_gradient_and_leave_their_neighbours(covariance, far):
+    """Narrow components too, 1e-6 wide: whatever overflows is held before it meets its like of the other sign."""
+    rows = tf.constant([[0.1, 0.2, 0.3, 0.4], [far, -far, far, 0.0], [far, far, -far, -far]], tf.float32)
+    components, posterior = random_components(covariance)
+    for width in (1.0, 1e-6):
+        factor = width if covariance in ("full", "tied") else width**2  # the last number is C, or beta
+        q = type(posterior)(*posterior[:3], posterior[3] * factor)
+        q = type(q)(*(tf.constant(value) for value in q))
+        with tf.GradientTape() as tape:
+            tape.watch(q)
+            [log_gammas] = log_gamma_draws([components.gamma_shapes(q)], [3], (1, 2), tf.float32)
+            draws = components.draws(q, log_gammas, (1, 2))
+            density = components.log_density(rows, draws)
+            total = tf.reduce_sum(tf.reduce_logsumexp(density, axis=-1))
+        assert np.isfinite(density).all() and density.numpy()[1:].max() < -1e7
+        assert all(np.isfinite(gradient).all() for gradient in tape.gradient(total, q))
+        near = type(draws)(draws.base, *(value[:1] for value in draws[1:]))
+        np.testing.assert_allclose(components.log_density(rows[:1], near), density[:1], rtol=1e-6)
+
+
 @pytest.mark.parametrize("num_draws", [None, 3])
 @pytest.mark.parametrize("covariance,weights", SHAPES)
 def test_every_variable_receives_a_gradient(covariance, weights, num_draws):
@@ -48,7 +72,9 @@ def test_every_variable_receives_a_gradient(covariance, weights, num_draws):
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
-@pytest.mark.parametrize("shapes", [("spherical", "diag", "full"), ("tied_spherical", "tied_diag", "tied")], ids="-".join)
+@pytest.mark.parametrize(
+    "shapes", [("spherical", "diag", "full"), ("tied_spherical", "tied_diag", "tied")], ids="-".join
+)
 def test_in_one_column_the_shapes_are_one_model(shapes, weights):
     """A Wishart of one column with nu degrees and inverse scale w is Gamma(nu / 2, w / 2)."""
     rows = np.concatenate([np.random.default_rng(0).normal(-2, 0.5, 30), np.random.default_rng(1).normal(2, 1, 50)])
@@ -61,7 +87,8 @@ def test_in_one_column_the_shapes_are_one_model(shapes, weights):
         is_matrix = covariance in ("full", "tied")
         alpha = model.degrees / 2 if is_matrix else model.alpha[:, 0]
         beta = model.inverse_scales[:, 0, 0] / 2 if is_matrix else model.beta[:, 0]
-        parts = (history[1:], alpha, beta, model.locs[:, 0], model.scales[:, 0], model.log_prob(rows), [float(model.kl())])
+        of_locs = model.locs[:, 0], model.scales[:, 0]
+        parts = (history[1:], alpha, beta, *of_locs, model.log_prob(rows), [float(model.kl())])
         found.append([np.array(part) for part in parts])
     for other in found[1:]:
         for part, expected in zip(other, found[0]):

@@ -23,9 +23,13 @@ ROWS = GENERATOR.normal(CENTRES[OWNERS], [1.0, 0.5, 0.8])
 PAIRS = GENERATOR.normal(np.repeat([[-4.0, -4.0], [4.0, 4.0]], 100, axis=0), 1.0)
 NOISE = GENERATOR.normal(size=(200, 2))
 
-# Both weight priors meet every shape and every kind of data, though not every pair of the two
-TURNS = [(shape, list(WEIGHTS)[turn % 2]) for turn, shape in enumerate(COMPONENTS)]
-OTHER_TURNS = [(shape, list(WEIGHTS)[(turn + 1) % 2]) for turn, shape in enumerate(COMPONENTS)]
+
+def some_quick(first):
+    """Returns a case per shape, the weight priors in turn; every other shape, from the `first` one on, is quick."""
+    cases = [(shape, list(WEIGHTS)[turn // 2 % 2]) for turn, shape in enumerate(COMPONENTS)]
+    slow = [() if turn % 2 == first else pytest.mark.slow for turn in range(len(cases))]
+    cases = [pytest.param(case, marks=mark, id="-".join(case)) for case, mark in zip(cases, slow)]
+    return pytest.mark.parametrize("shape", cases)
 
 
 def fitted(rows, num_components, shape, *warned):
@@ -145,7 +149,7 @@ def test_a_bad_option_is_refused_by_name_before_the_first_restart(options, monke
 # --- Fitted, with a warning ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", TURNS, ids="-".join)
+@some_quick(1)
 def test_one_row_at_1e8_is_warned_of_and_costs_a_component_only(shape):
     """Components that share their widths must be widened to reach it, and cannot tell the clusters apart: warned of."""
     result = fitted(np.concatenate([PAIRS, [[1e8, 1e8]]]), 3, shape, "1 of 201 rows")
@@ -159,17 +163,17 @@ def test_one_row_at_1e8_is_warned_of_and_costs_a_component_only(shape):
 
 @pytest.mark.parametrize("covariance", ["spherical", "diag", "full"])
 def test_one_row_at_1e8_does_not_split_200_normal_rows(covariance):
-    result = fitted(np.concatenate([NOISE, [[1e8, 1e8]]]), 2, (covariance, "dirichlet"), "1 of 201 rows")
+    result = fitted(np.concatenate([NOISE, [[1e8, 0.5]]]), 2, (covariance, "dirichlet"), "1 of 201 rows")
     assert len(set(result.model.assign(NOISE))) == 1  # as one component without it has them: index 1
 
 
-@pytest.mark.parametrize("shape", OTHER_TURNS, ids="-".join)
+@some_quick(0)
 def test_identical_rows_give_a_positive_width_and_are_counted(shape):
     result = fitted(np.full((50, 2), 3.7), 3, shape, "0, 1 has one value only", "1 distinct rows for num_components=3")
     np.testing.assert_allclose(result.model.locs.numpy()[0], 3.7, rtol=1e-3)
 
 
-@pytest.mark.parametrize("shape", TURNS, ids="-".join)
+@some_quick(0)
 def test_copies_of_two_points_are_told_apart(shape):
     rows = np.repeat([[0.0, 1.0], [4.0, 5.0]], [990, 10], axis=0)
     result = fitted(rows, 3, shape, "2 distinct rows for num_components=3")
@@ -180,20 +184,20 @@ def test_copies_of_two_points_are_told_apart(shape):
     assert (result.model.draws(20, seed=0).scales > 0.1 * spread * np.sqrt(0.04 / counts)).all()
 
 
-@pytest.mark.parametrize("shape", OTHER_TURNS, ids="-".join)
+@some_quick(1)
 def test_a_constant_column_changes_no_membership(shape):
     result = fitted(np.column_stack([ROWS, np.full(300, 7.0)]), 3, shape, "column 3 has one value only")
     assert adjusted_rand_score(OWNERS, result.model.assign(np.column_stack([ROWS, np.full(300, 7.0)]))) > 0.95
     np.testing.assert_allclose(result.model.locs[:, 3], 7.0, atol=1e-6)
 
 
-@pytest.mark.parametrize("shape", TURNS, ids="-".join)
+@some_quick(1)
 def test_more_columns_than_rows_stay_finite(shape):
     rows = np.random.default_rng(3).normal(size=(10, 50))
     fitted(rows, 2, shape, *["10 rows tell little of a covariance matrix of 50"] * (shape[0] in ("full", "tied")))
 
 
-@pytest.mark.parametrize("shape", TURNS, ids="-".join)
+@some_quick(0)
 def test_five_copies_of_one_point_keep_a_positive_width(shape):
     rows = np.concatenate([ROWS, np.full((5, 3), 20.0)])
     result = fitted(rows, 4, shape)
@@ -204,7 +208,7 @@ def test_five_copies_of_one_point_keep_a_positive_width(shape):
     assert (sds > 0.02 * spread).all()
 
 
-@pytest.mark.parametrize("shape", OTHER_TURNS, ids="-".join)
+@some_quick(0)
 def test_one_row_and_one_component_say_the_row_and_the_prior(shape):
     is_matrix = shape[0] in ("full", "tied")
     result = fitted(np.array([[2.0, 5.0]]), 1, shape, "0, 1 has one value only", *["1 rows tell little"] * is_matrix)
@@ -218,14 +222,14 @@ def test_one_row_and_one_component_say_the_row_and_the_prior(shape):
 # --- Nothing to warn of --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", TURNS + OTHER_TURNS, ids="-".join)
+@some_quick(1)
 def test_empty_components_return_to_the_prior(shape):
     covariance, weights = shape
     rows = GENERATOR.normal(np.repeat([[-4.0] * 3, [4.0] * 3], 150, axis=0), 0.5)
     priors = dataclasses.replace(tfgmm.Priors.from_data(rows, covariance), weight_concentration=0.5)
     start = [[-4.0] * 3, [4.0] * 3, [40.0, -40.0, 0.0], [-30.0, 0.0, 50.0]]
     model = tfgmm.fit_mixture(rows, 4, covariance=covariance, weights=weights, priors=priors, start=start).model
-    empty = np.flatnonzero(model.responsibilities(rows).sum(axis=0) < 1e-6)
+    empty = np.flatnonzero(model.responsibilities(rows).sum(axis=0) < 1e-3)
     assert len(empty) == 2
     posterior = model.posteriors()[1]
     kept = type(posterior)(*(value if value.shape[0] == 1 else tf.gather(value, empty) for value in posterior))

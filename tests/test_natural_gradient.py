@@ -186,7 +186,8 @@ def test_keras_machinery_runs_in_closed_form(tmp_path):
     loaded = tfgmm.load_model(path)
     assert loaded.optimizer is None
     # the bound of a sweep is that of the posterior it began with
-    assert loaded.fit(rows, epochs=1, verbose=0).history["elbo"][0] == pytest.approx(history["elbo"][best + 1], rel=1e-9)
+    after = loaded.fit(rows, epochs=1, verbose=0).history
+    assert after["elbo"][0] == pytest.approx(history["elbo"][best + 1], rel=1e-9)
     validated = tfgmm.load_model(path).evaluate(rows[:300], verbose=0)[0]
     assert history["val_loss"][best] == pytest.approx(validated, rel=1e-9)
 
@@ -246,7 +247,21 @@ def test_train_on_batch_needs_an_optimizer():
     model.compile(num_data=600)
     with pytest.raises(ValueError, match="`train_on_batch` needs an optimizer"):
         model.train_on_batch(clusters()[:10])
-    assert np.isfinite(model.test_on_batch(clusters()[:10])).all()
+    rows = clusters()[:10]
+    np.testing.assert_allclose(model.test_on_batch(rows), model.evaluate(rows, verbose=0), rtol=1e-12)
+
+
+def test_validation_rows_may_be_fewer_than_a_group_of_steps():
+    """Steps are grouped by the batches of training; 3 batches of validation are no multiple of them."""
+    rows, logs = clusters(), []
+    for steps in (1, 12, "auto"):
+        model = tfgmm.GaussianMixtureModel(3, 3, seed=0)
+        model.compile(steps_per_execution=steps)
+        history = model.fit(rows, batch_size=50, epochs=2, validation_data=rows[:130], verbose=0).history
+        assert model.steps_per_execution == (1 if steps == 1 else 12)
+        assert history["val_elbo"][-1] == pytest.approx(elbo(model, rows[:130]), rel=1e-9)
+        logs.append([history[name] for name in sorted(history)])
+    np.testing.assert_allclose(logs[1:], logs[:1] * 2, rtol=1e-12)
 
 
 def test_closed_form_runs_eagerly_too():

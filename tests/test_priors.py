@@ -55,7 +55,7 @@ def test_empty_values_are_refused(name, value):
 
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize(
-    "value", [ "wide", "3", ["1", "2"], 1j, [[1.0, 2.0]], np.ones((2, 2)), Ellipsis, [1.0, None]], ids=repr
+    "value", ["wide", "3", ["1", "2"], 1j, [[1.0, 2.0]], np.ones((2, 2)), Ellipsis, [1.0, None]], ids=repr
 )
 def test_values_that_are_not_numbers_are_refused(name, value):
     assert name in message_of(TypeError, Priors, **{name: value})

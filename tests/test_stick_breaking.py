@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from random_posteriors import random_weights
+from random_posteriors import D, random_components, random_weights
 from reference_formulas import log_probability_of_assignment
 from scipy import special, stats
 
 import tfgmm
+from tfgmm.components import COMPONENTS, Statistics
 from tfgmm.log_gamma import log_gamma_draws
+from tfgmm.natural_gradient import NaturalGradient
 from tfgmm.priors import Priors
 from tfgmm.weights import WEIGHTS, StickBreakingWeights, StickPosterior
 
@@ -172,6 +174,29 @@ def test_the_order_stays_where_nothing_would_be_gained():
     assert weights.best_order(tf.constant([9.0, 4.0, 4.0], tf.float64)).numpy().tolist() == [0, 1, 2]
     assert weights_of(3, 1.01).best_order(tf.constant([1.0, 4.0, 9.0], tf.float64)) is None
     assert WEIGHTS["dirichlet"](3, Priors()).best_order(tf.constant([1.0, 4.0, 9.0], tf.float64)) is None
+
+
+@pytest.mark.parametrize("covariance", COMPONENTS)
+def test_a_step_that_reorders_is_the_step_of_components_that_stood_in_order(covariance):
+    """Old precisions move with the counts: the new locations need them."""
+    components, of_components = random_components(covariance)
+    weights, of_weights = random_weights("stick_breaking")
+    steps = NaturalGradient(weights, components, run_eagerly=True)
+    counts, order = np.array([2.0, 40.0, 11.0]), [1, 2, 0]
+    generator = np.random.default_rng(2)
+    rows = generator.normal(size=(3, 30, D)) + 5.0
+    features = np.stack([np.concatenate(components.features(tf.constant(part)), axis=1).mean(axis=0) for part in rows])
+    first, second = np.split(counts[:, None] * features, [D], axis=1)
+    statistics = Statistics(*map(tf.constant, (counts, first, second)))
+    in_order = Statistics(*(tf.gather(value, order) for value in statistics))
+    moved = type(of_components)(*(value if len(value) == 1 else value[order] for value in of_components))
+    centre = tf.zeros(D, tf.float64)
+    ends = [
+        steps.global_step(steps.values_of(of_weights, q), sums, centre).target
+        for q, sums in ((of_components, statistics), (moved, in_order))
+    ]
+    for value, expected in zip(*ends):
+        np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("covariance", ["diag", "tied"])

@@ -203,6 +203,8 @@ def climb_from_starts(
     tolerance: float | None,
 ) -> list[search.Restart]:
     """Returns the restarts on the sample, best first; the model stays as it is, but for its number of rows."""
+    if not isinstance(start, str):
+        restarts = 1  # from the same locations all would be the same
     seeds = [(model.seed + number) % 2**63 for number in range(restarts)]
     starts = [model.start_values(survey, start, seed) for seed in seeds]
     return search.best_first(model.natural_gradient, starts, _hills(model, survey, max_sweeps, tolerance))

@@ -28,7 +28,8 @@ class StepSizes:
     Args:
         num_epochs: epochs of running updates; None for all. The epochs after them are exact sweeps.
         delay: slows the first steps down, at least 0. With a start taken from a sample, about n_sample / B.
-        exponent: above 0.5 and at most 1 (the condition of Robbins and Monro 1951); 1 averages all batches equally.
+        exponent: above 0.5 and at most 1 (the condition of Robbins and Monro 1951); 1, with delay 0, averages all
+            batches equally.
 
     Raises:
         ValueError: a value out of its range.
@@ -55,7 +56,7 @@ class StepSizes:
 
     def step_size(self, num_steps: int) -> float:
         """Returns rho after `num_steps` steps before this one."""
-        return 1.0 if num_steps == 0 else float((num_steps + self.delay) ** -self.exponent)
+        return 1.0 if num_steps == 0 else float((num_steps + 1 + self.delay) ** -self.exponent)
 
 
 class GlobalStep(NamedTuple):

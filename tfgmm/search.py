@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.natural_gradient import NaturalGradient, Values, is_in_range_of_float32, scaled
+from tfgmm.natural_gradient import GlobalStep, NaturalGradient, Values, is_in_range_of_float32, scaled
 
 Tensor = Any
 
@@ -100,14 +100,14 @@ def climb(steps: NaturalGradient, values: Values, hill: Hill) -> Restart:
     bound rises (over-relaxation, Salakhutdinov and Roweis 2003); a fall is taken back to the step of length 1, which
     never falls. A half to a third of the sweeps.
     """
-    share = hill.num_data / float(hill.rows.shape[0])
     elbos: list[float] = []
     length, num_flat, plain, dtype = 1.0, 0, values, tf.float64
     for _ in range(hill.max_sweeps):
-        sums, log_likelihood = steps.sums(values, hill.rows, dtype)
         longer = min(_GROWTH * length, _LONGEST)
-        step = steps.global_step(values, scaled(sums, share), hill.centre, longer, hill.largest)
-        elbo = share * float(log_likelihood) - float(step.kl)
+        step, elbo = _step(steps, values, hill, longer, dtype)
+        if dtype == tf.float32 and not float(step.float32_error) < _ERROR_OF_SEARCH:
+            # Sums in float32 made components too narrow for such sums, or no components at all
+            step, elbo = _step(steps, values, hill, longer, tf.float64)
         if elbos and not elbo > elbos[-1] and length > 1.0:  # also where it is not a number
             values, length = plain, 1.0
             continue
@@ -127,6 +127,16 @@ def climb(steps: NaturalGradient, values: Values, hill: Hill) -> Restart:
         locs=(components.locs + hill.centre).numpy(),
         values=plain,
     )
+
+
+def _step(
+    steps: NaturalGradient, values: Values, hill: Hill, length: float, dtype: tf.DType
+) -> tuple[GlobalStep, float]:
+    """Returns the step that the hill's rows ask for, and the bound before it, nats."""
+    share = hill.num_data / float(hill.rows.shape[0])
+    sums, log_likelihood = steps.sums(values, hill.rows, dtype)
+    step = steps.global_step(values, scaled(sums, share), hill.centre, length, hill.largest)
+    return step, share * float(log_likelihood) - float(step.kl)
 
 
 def _type_of_products(float32_error: float, gain: float, hill: Hill) -> tf.DType:

@@ -116,8 +116,12 @@ class TrainingSteps(keras.Model):
             return super().make_test_function(force)
 
         def log_likelihoods(iterator: Any) -> Any:
-            for _ in range(self.steps_per_execution):
-                rows = keras.utils.unpack_x_y_sample_weight(next(iterator))[0]  # `test_on_batch` gives (x, None, None)
+            for step in range(self.steps_per_execution):
+                # The end of the data raises, as Keras expects, unless rows have come: steps are grouped for training
+                batch = next(iterator) if step == 0 else next(iterator, None)
+                if batch is None:
+                    break
+                rows = keras.utils.unpack_x_y_sample_weight(batch)[0]  # `test_on_batch` gives (x, None, None)
                 _, log_likelihood = self.natural_gradient.sums(self.natural_gradient.values(), rows)
                 self.running_bound.update_state(log_likelihood, self.kl(), tf.shape(rows)[0])
             return self.get_metrics_result()
