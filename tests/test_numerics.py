@@ -18,6 +18,7 @@ NUM_FEATURES = 16
 RANGE = 10.0
 WIDTHS = (1e-1, 1e-2, 1e-3, 1e-4)
 TIED = [(covariance, (width,)) for covariance in ("tied_spherical", "tied_diag", "tied") for width in WIDTHS]
+SLOW = [case for case in TIED if case[1][0] in (1e-1, 1e-3)]
 UNTIED = [(covariance, WIDTHS) for covariance in ("spherical", "diag", "full")]
 
 
@@ -41,7 +42,10 @@ def weak_priors(covariance, widths):
     return tfgmm.Priors(0.0, 10.0, 1.0, 0.1 * variance, 1.0, **(matrices if is_matrix else {}))
 
 
-@pytest.fixture(scope="module", params=TIED + UNTIED, ids=str)
+CASES = [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW), id=str(case)) for case in TIED + UNTIED]
+
+
+@pytest.fixture(scope="module", params=CASES)
 def fit(request):
     covariance, widths = request.param
     rows, centres = rows_of(widths)

@@ -17,7 +17,7 @@ Tensor = Any
 _GROWTH, _LONGEST = 1.3, 8.0
 PATIENCE = 2
 # Products in float32 may err by so much per row, nats, while the bound gains more than so much per row.
-_ERROR_OF_SEARCH, _GAIN_OF_SEARCH = 0.5, 1e-4
+_ERROR_OF_SEARCH, _GAIN_OF_SEARCH = 10.0, 1e-4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
