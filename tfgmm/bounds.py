@@ -12,7 +12,7 @@ from tfgmm.components import Statistics
 Tensor = Any
 
 # Numbers in the temporaries of one chunk of rows: more spill out of the processor's cache.
-_CHUNK_NUMBERS = 2**19
+_CHUNK_NUMBERS = 2**20
 # Two chunks at a time: one product leaves a core idle at its ends, the next one fills it.
 _CHUNKS_AT_A_TIME = 2
 
@@ -164,7 +164,7 @@ def chunk_size(numbers_per_row: int) -> int:
     Example:
 
     >>> chunk_size(4), chunk_size(64), chunk_size(100_000)
-    (16384, 8192, 256)
+    (16384, 16384, 256)
     """
     return min(16_384, max(256, _CHUNK_NUMBERS // numbers_per_row))
 

@@ -262,7 +262,8 @@ def training_batches(
     if num_batches == 1:
         dataset = tf.data.Dataset.from_tensors(rows).repeat()
     elif not shuffle:
-        dataset = _in_order(rows, batch_size, num_batches).repeat().skip(done)
+        dataset = _in_order(rows, batch_size, num_batches).repeat()
+        dataset = dataset.skip(done) if done else dataset
     else:
         one_pass_of = tf.autograph.experimental.do_not_convert(
             lambda number: _shuffled(rows, batch_size, num_batches, seed, number)

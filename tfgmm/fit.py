@@ -28,8 +28,8 @@ Tensor = Any
 _TOLERANCE = 1e-7
 # After restarts that converged on a sample, what the other rows may still bring.
 _TOLERANCE_AFTER_SAMPLE = 1e-5
-# On a sample only the best few restarts go on below gains of this.
-_COARSE_TOLERANCE, _NUM_CONTENDERS = 1e-3, 3
+# On a sample all restarts climb to gains of the first, and the best few to the second.
+_TOLERANCES_ON_SAMPLE, _NUM_CONTENDERS = (1e-3, 1e-4), 3
 # The learning rate of polishing begins here: small beside the logarithms it moves, which are at their optimum already.
 _POLISH_RATE = 5e-3
 
@@ -206,7 +206,7 @@ def climb_from_starts(
     if not isinstance(start, str):
         restarts = 1  # from the same locations all would be the same
     seeds = [(model.seed + number) % 2**63 for number in range(restarts)]
-    starts = [model.start_values(survey, start, seed) for seed in seeds]
+    starts = model.start_values(survey, start, seeds)
     return search.best_first(model.natural_gradient, starts, _hills(model, survey, max_sweeps, tolerance))
 
 
@@ -226,9 +226,10 @@ def _hills(
     )
     if len(rows) == num_data:
         return [top]
-    coarse = dataclasses.replace(top, tolerance=max(_COARSE_TOLERANCE, tolerance or 0.0), patience=1)
-    fine = tolerance or _TOLERANCE_AFTER_SAMPLE
-    return [coarse, dataclasses.replace(top, tolerance=fine, num_climbers=_NUM_CONTENDERS)]
+    # The sweeps over all rows go on from here, so the last gains on the sample are left to them
+    coarse, fine = (max(least, tolerance or 0.0) for least in _TOLERANCES_ON_SAMPLE)
+    hill = dataclasses.replace(top, tolerance=coarse, patience=1)
+    return [hill, dataclasses.replace(hill, tolerance=fine, num_climbers=_NUM_CONTENDERS)]
 
 
 def _batches_for_validation(model: GaussianMixtureModel, validation: door.Source | None) -> tf.data.Dataset | None:

@@ -20,7 +20,7 @@ _FAR = 100.0
 _FEW_FAR = 0.01
 _LEAST_LOCAL_TRIALS = 20
 # Rows among which k-means++ looks: more find the same clusters, slower.
-_FEWEST_CANDIDATES, _CANDIDATES_PER_COMPONENT = 5_000, 100
+_FEWEST_CANDIDATES, _CANDIDATES_PER_COMPONENT = 2_000, 100
 
 
 def warn_of_odd_data(
@@ -87,6 +87,8 @@ def start_locs(
     centre: np.ndarray,
     seed: int,
     spread: np.ndarray | None = None,
+    *,
+    is_distinct: bool = False,
 ) -> np.ndarray:
     """Returns K start locations, (K, D) float64, measured from `centre`.
 
@@ -98,6 +100,7 @@ def start_locs(
         centre: (D,) float64, data units.
         seed: of the choice.
         spread: (D,) widths that count as equal to k-means++; default the standard deviations of the sample.
+        is_distinct: the rows of the sample are known to be distinct, and float64.
 
     Raises:
         ValueError: an unknown name, or an array of the wrong shape or with NaN or infinity.
@@ -115,7 +118,7 @@ def start_locs(
             f'`start` must be "k-means++", "random" or an array of shape ({num_components}, {len(centre)}). '
             f"Received: {start!r}. Leave it out for k-means++."
         )
-    distinct = distinct_rows(sample)
+    distinct = sample if is_distinct else distinct_rows(sample)
     generator = np.random.default_rng(seed)
     if len(distinct) <= num_components:  # every distinct row is a centre; the rest share them
         return distinct[np.arange(num_components) % len(distinct)]

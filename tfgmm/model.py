@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -253,15 +255,18 @@ class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
         """Returns nothing; starts the components among the rows of `survey`, each narrower than all of them."""
         summary = survey.summary
         initialize.warn_of_odd_data(survey.sample, summary, self.priors, self.num_components)
-        self.natural_gradient.assign(self.start_values(survey, start, self.seed))
+        self.natural_gradient.assign(self.start_values(survey, start, [self.seed])[0])
 
-    def start_values(self, survey: door.Survey, start: Any, seed: int) -> Any:
-        """Returns the numbers behind a start among the rows of `survey`; the weights stay as they are."""
-        spread = np.array(survey.summary.spread)
-        sample = survey.sample - self.centre
-        locs = initialize.start_locs(start, sample, self.num_components, self.centre, seed, spread)
-        components = self.components.start_at(locs, spread)
-        return self.natural_gradient.values_of(self.mixture_weights.posterior(), components)
+    def start_values(self, survey: door.Survey, start: Any, seeds: Sequence[int]) -> list[Any]:
+        """Returns the numbers behind a start among the rows of `survey` per seed; the weights stay as they are."""
+        spread, centre = np.array(survey.summary.spread), self.centre
+        distinct = initialize.distinct_rows(survey.sample - centre)
+        find = functools.partial(
+            initialize.start_locs, start, distinct, self.num_components, centre, spread=spread, is_distinct=True
+        )
+        starts = [self.components.start_at(find(seed), spread) for seed in seeds]
+        weights = self.mixture_weights.posterior()
+        return [self.natural_gradient.values_of(weights, components) for components in starts]
 
     # --- Saving and showing ----------------------------------------------------------------------------------
 

@@ -117,7 +117,8 @@ def climb(steps: NaturalGradient, values: Values, hill: Hill) -> Restart:
         values, plain, length = step.longer, step.target, longer
         if num_flat == hill.patience:
             break
-        dtype = _type_of_products(float(step.float32_error), gain, hill)
+        if steps.components.gains_from_float32:
+            dtype = _type_of_products(float(step.float32_error), gain, hill)
     weights, components = steps.posteriors_of(plain)
     return Restart(
         elbo=elbos[-1],

@@ -74,6 +74,10 @@ class MixtureTrainer(TrainingSteps):
         >>> model.compile(keras.optimizers.Adam(1e-3))
         """
         optimizer = None if optimizer is None else check_optimizer(optimizer)
+        if step_sizes is not None and not isinstance(step_sizes, StepSizes):
+            raise TypeError(
+                f"`step_sizes` must be a tfgmm.StepSizes. Received: {step_sizes!r}. Pass tfgmm.StepSizes(num_epochs=1)."
+            )
         if optimizer is not None and step_sizes is not None:
             raise ValueError(
                 f"`step_sizes` must be left out with an optimizer, which has its own. Received: {step_sizes}. "
