@@ -132,12 +132,16 @@ def sums_over_rows(
 def summed_over_chunks(
     rows: Tensor, function: Callable[[Tensor], tuple[Tensor, ...]], zeros: tuple[Tensor, ...], size: int
 ) -> tuple[Tensor, ...]:
-    """Returns the sums, over chunks of `size` rows, of what `function` gives; `zeros` where there is no row."""
+    """Returns the sums, over chunks of at most `size` rows, of what `function` gives; `zeros` where there is no row."""
     num_rows = tf.shape(rows)[0]
+    # As many chunks as go at a time, or a multiple, all of one size: a last small one would leave a core idle
+    num_rounds = (num_rows + _CHUNKS_AT_A_TIME * size - 1) // (_CHUNKS_AT_A_TIME * size)
+    num_chunks = tf.maximum(1, _CHUNKS_AT_A_TIME * num_rounds)
+    even = (num_rows + num_chunks - 1) // num_chunks
 
     def add(start: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
-        added = function(rows[start : start + size])
-        return start + size, *(total + value for total, value in zip(sums, added))
+        added = function(rows[start : start + even])
+        return start + even, *(total + value for total, value in zip(sums, added))
 
     start = tf.constant(0)
     at_a_time = _CHUNKS_AT_A_TIME

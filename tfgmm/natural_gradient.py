@@ -119,47 +119,33 @@ class NaturalGradient:
         of_components = values[: len(self.components.variable_names)]
         return self.weights.posterior_of(values[len(of_components) :]), self.components.posterior_of(of_components)
 
-    def sums(self, values: Values, rows: Tensor, dtype: tf.DType = tf.float64) -> tuple[Statistics, Tensor]:
-        """Returns the expected statistics of centred rows (B, D) and their log likelihood part of L_A, float64.
+    def coefficients(self, values: Values) -> tuple[Tensor, Tensor]:
+        """Returns (D + P, K) and (K,) float64: what a local step from `values` multiplies the features of rows with."""
 
-        The path that every row takes in every sweep.
+        def expected(values: Values) -> tuple[Tensor, Tensor]:
+            return bounds.expected_coefficients(self.weights, self.components, self.posteriors_of(values))
+
+        return self._compiled("coefficients", expected, [_specs(values)])(list(values))
+
+    def sums(
+        self, coefficients: tuple[Tensor, Tensor], rows: Tensor, dtype: tf.DType = tf.float64
+    ) -> tuple[Statistics, Tensor]:
+        """Returns the expected statistics of centred rows (B, D) and the sum of their log likelihoods, nats, float64.
+
+        The path that every row takes in every sweep. The log likelihoods are the likelihood part of L_A with the
+        coefficients of a local step, and log densities with those of a density.
 
         Args:
-            values: the numbers behind q.
+            coefficients: as `coefficients` or `density.coefficients` gives them.
             rows: (B, D) float32, measured from the centre; B may be anything.
             dtype: of the products; see `bounds.sums_over_rows`.
         """
 
-        def local(values: Values, rows: Tensor) -> tuple[Statistics, Tensor]:
-            posteriors = self.posteriors_of(values)
-            coefficients, constants = bounds.expected_coefficients(self.weights, self.components, posteriors)
-            return bounds.sums_over_rows(self.components, rows, coefficients, constants, dtype)
+        def local(linear: Tensor, constants: Tensor, rows: Tensor) -> tuple[Statistics, Tensor]:
+            return bounds.sums_over_rows(self.components, rows, linear, constants, dtype)
 
-        signature = [_specs(values), tf.TensorSpec((None, self.components.shape[1]), tf.float32)]
-        return self._compiled(("sums", dtype), local, signature)(list(values), rows)
-
-    def log_likelihoods(self, values: Values, rows: Tensor, linear: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns two sums over centred rows (B, D), nats, float64: the log likelihood part of L_A, and log densities.
-
-        Args:
-            values: the numbers behind q.
-            rows: (B, D) float32, measured from the centre.
-            linear, constants: of the plug-in density, as `density.coefficients` gives them.
-        """
-
-        def local(values: Values, rows: Tensor, linear: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
-            expected = bounds.expected_coefficients(self.weights, self.components, self.posteriors_of(values))
-
-            def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
-                features = self.components.features(tf.cast(chunk, tf.float64))
-                of_both = (bounds.log_joints(features, *factors) for factors in (expected, (linear, constants)))
-                return tuple(tf.reduce_sum(bounds.normalised(log_joints)[0]) for log_joints in of_both)
-
-            zero = tf.zeros((), tf.float64)
-            return bounds.summed_over_chunks(rows, of_chunk, (zero, zero), bounds.chunk_size(sum(linear.shape)))
-
-        signature = [_specs(values), tf.TensorSpec((None, rows.shape[1]), tf.float32), *_specs([linear, constants])]
-        return self._compiled("log_likelihoods", local, signature)(list(values), rows, linear, constants)
+        signature = [*_specs(coefficients), tf.TensorSpec((None, self.components.shape[1]), tf.float32)]
+        return self._compiled(("sums", dtype), local, signature)(*coefficients, rows)
 
     def global_step(
         self,

@@ -117,8 +117,7 @@ def climb(steps: NaturalGradient, values: Values, hill: Hill) -> Restart:
         values, plain, length = step.longer, step.target, longer
         if num_flat == hill.patience:
             break
-        if steps.components.gains_from_float32:
-            dtype = _type_of_products(float(step.float32_error), gain, hill)
+        dtype = _type_of_products(float(step.float32_error), gain, hill)
     weights, components = steps.posteriors_of(plain)
     return Restart(
         elbo=elbos[-1],
@@ -135,7 +134,7 @@ def _step(
 ) -> tuple[GlobalStep, float]:
     """Returns the step that the hill's rows ask for, and the bound before it, nats."""
     share = hill.num_data / float(hill.rows.shape[0])
-    sums, log_likelihood = steps.sums(values, hill.rows, dtype)
+    sums, log_likelihood = steps.sums(steps.coefficients(values), hill.rows, dtype)
     step = steps.global_step(values, scaled(sums, share), hill.centre, length, hill.largest)
     return step, share * float(log_likelihood) - float(step.kl)
 

@@ -69,7 +69,6 @@ class CorrelatedComponents(TrainedPosterior):
     name: ClassVar[str]
     is_tied: ClassVar[bool]
     variable_names = ("locs", "loc_cholesky", "log_degrees", "scale_cholesky")
-    gains_from_float32 = True  # twice as fast
 
     def __init__(self, num_components: int, num_features: int, priors: Priors) -> None:
         self.shape = (num_components, num_features)

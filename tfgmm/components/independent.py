@@ -73,7 +73,6 @@ class IndependentComponents(TrainedPosterior):
     is_tied: ClassVar[bool]
     is_spherical: ClassVar[bool]
     variable_names = ("locs", "log_scales", "log_alpha", "log_beta")
-    gains_from_float32 = False  # so few products that a second compilation costs more than it saves
 
     def __init__(self, num_components: int, num_features: int, priors: Priors) -> None:
         self.shape = (num_components, num_features)
