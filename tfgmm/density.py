@@ -88,33 +88,59 @@ def score_data(
 
 def _scorer(density: MixtureDensity, score: Score) -> Callable[[np.ndarray], np.ndarray]:
     """Returns the function from rows (n, D), data units, to their scores."""
-    linear, constants = coefficients(density)
-    score_rows = _compiled_score(density.covariance, score, len(density.centre), np.shape(density.log_weights))
-    return lambda rows: score_rows(tf.constant(centre_rows(rows, density.centre)), linear, constants).numpy()
+    factors = density.centre, *coefficients(density)
+    shape = np.shape(density.log_weights)
+
+    def score_block(rows: np.ndarray) -> np.ndarray:
+        values = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
+        score_rows = _compiled_score(density.covariance, score, len(density.centre), shape, values.dtype.name)
+        found = score_rows(tf.constant(values), *factors).numpy()
+        if (np.isnan(found) if found.dtype.kind == "f" else found < 0).any():
+            centre_rows(rows, density.centre)  # refuses a finite value that is infinite in float32, and says where
+        return found
+
+    return score_block
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled_score(covariance: str, score: Score, num_features: int, weights_shape: tuple[int, ...]) -> Any:
-    """Returns the score of centred rows (B, D) as a graph, traced once per shape of mixture and for every B."""
+def _compiled_score(
+    covariance: str, score: Score, num_features: int, weights_shape: tuple[int, ...], dtype: str
+) -> Any:
+    """Returns the score of rows (B, D) as a graph, traced once per shape of mixture and type, for every B."""
     components = COMPONENTS[covariance]
     num_columns = num_features + bounds.num_products(components, num_features)
     num_mixed = math.prod(weights_shape)
     signature = [
-        tf.TensorSpec((None, num_features), tf.float32),
+        tf.TensorSpec((None, num_features), dtype),
+        tf.TensorSpec((num_features,), tf.float64),
         tf.TensorSpec((num_columns, num_mixed), tf.float64),
         tf.TensorSpec((num_mixed,), tf.float64),
     ]
 
-    def score_rows(rows: Tensor, linear: Tensor, constants: Tensor) -> Tensor:
-        return scores(components, rows, linear, constants, score, weights_shape)
+    def score_rows(rows: Tensor, centre: Tensor, linear: Tensor, constants: Tensor) -> Tensor:
+        return scores(components, rows, centre, linear, constants, score, weights_shape)
 
     return tf.function(score_rows, autograph=False).get_concrete_function(*signature)
 
 
 def scores(
-    components: Any, rows: Tensor, linear: Tensor, constants: Tensor, score: Score, weights_shape: tuple[int, ...]
+    components: Any,
+    rows: Tensor,
+    centre: Tensor,
+    linear: Tensor,
+    constants: Tensor,
+    score: Score,
+    weights_shape: tuple[int, ...],
 ) -> Tensor:
-    """Returns the score of centred rows (B, D) float32, chunk after chunk; see `score_data` and `coefficients`."""
+    """Returns the score of rows (B, D), data units, any float type, chunk after chunk.
+
+    Args:
+        components: a class of `tfgmm.components`.
+        centre: (D,) float64, data units.
+        linear, constants: see `coefficients`.
+        score: which; see `score_data`.
+        weights_shape: (K,), or (S, K) for the average of S mixtures.
+    """
     num_components = weights_shape[-1]
     spec = {
         "log_prob": tf.TensorSpec((None,), tf.float32),
@@ -123,10 +149,11 @@ def scores(
     }[score]
 
     def of_chunk(chunk: Tensor) -> Tensor:
-        log_joints = bounds.log_joints(components.features(tf.cast(chunk, tf.float64)), linear, constants)
+        centred = tf.cast(tf.cast(chunk, tf.float64) - centre, tf.float32)  # rounded as in training
+        log_joints = bounds.log_joints(components.features(tf.cast(centred, tf.float64)), linear, constants)
         if len(weights_shape) == 2:
             log_joints = tf.reshape(log_joints, (-1, *weights_shape))
-        return SCORES[score](chunk, log_joints)
+        return SCORES[score](centred, log_joints)
 
     size = bounds.chunk_size(sum(linear.shape))
     return bounds.mapped_over_chunks(rows, of_chunk, size, spec)

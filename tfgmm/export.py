@@ -131,8 +131,8 @@ class ServedMixture(tf.Module):
         weights_shape = mixture.log_weights.shape
 
         def scores(x: Tensor, names: tuple[density.Score, ...]) -> dict[str, Tensor]:
-            centred = tf.cast(tf.cast(x, tf.float64) - mixture.centre, tf.float32)
-            return {name: density.scores(components, centred, linear, constants, name, weights_shape) for name in names}
+            factors = mixture.centre, linear, constants
+            return {name: density.scores(components, x, *factors, name, weights_shape) for name in names}
 
         def scoring(*names: density.Score) -> Any:
             return tf.function(lambda x: scores(x, names), input_signature=[rows])
