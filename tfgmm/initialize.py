@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 from typing import Any
@@ -19,6 +20,7 @@ _FAR = 100.0
 # Of the rows at most this share are called far ones; more are clusters of their own.
 _FEW_FAR = 0.01
 _LEAST_LOCAL_TRIALS = 20
+_PRODUCTS_OF_ONE_THREAD = 250_000  # so few multiplications run in one thread by themselves
 # Rows among which k-means++ looks: more find the same clusters, slower.
 _FEWEST_CANDIDATES, _CANDIDATES_PER_COMPONENT = 2_000, 100
 
@@ -158,15 +160,25 @@ def _kmeans_plusplus(
 ) -> np.ndarray:
     from sklearn.cluster import kmeans_plusplus  # half a second to import: only when it is used
 
-    # Its products are small: a second thread waits ten times longer than it computes
-    with _thread_pools().limit(limits=1, user_api="blas"):
+    num_trials = max(_LEAST_LOCAL_TRIALS, num_components)
+    with _one_thread(rows.size * num_trials):
         _, chosen = kmeans_plusplus(
             rows / np.where(scale > 0, scale, 1.0),
             num_components,
             random_state=int(generator.integers(2**31)),
-            n_local_trials=max(_LEAST_LOCAL_TRIALS, num_components),
+            n_local_trials=num_trials,
         )
     return rows[chosen]
+
+
+def _one_thread(num_products: int) -> contextlib.AbstractContextManager[Any]:
+    """Returns a context in which matrix products run in one thread, where they are of a size that others would join.
+
+    A second thread waits ten times longer than it computes there.
+    """
+    if num_products < _PRODUCTS_OF_ONE_THREAD:
+        return contextlib.nullcontext()
+    return _thread_pools().limit(limits=1, user_api="blas")
 
 
 @functools.cache

@@ -18,6 +18,8 @@ _GROWTH, _LONGEST = 1.3, 8.0
 PATIENCE = 2
 # Products in float32 may err by so much per row, nats, while the bound gains more than so much per row.
 _ERROR_OF_SEARCH, _GAIN_OF_SEARCH = 10.0, 1e-4
+# For fewer rows a second compilation costs more than it saves.
+_ROWS_FOR_FLOAT32 = 10_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,6 +143,6 @@ def _step(
 
 def _type_of_products(float32_error: float, gain: float, hill: Hill) -> tf.DType:
     """Returns float32 far from the top, where it is exact enough; near it, its rounding would look like a fall."""
-    is_far = gain > _GAIN_OF_SEARCH * hill.num_data
+    is_worth_it = hill.rows.shape[0] >= _ROWS_FOR_FLOAT32 and gain > _GAIN_OF_SEARCH * hill.num_data
     is_fine = float32_error < _ERROR_OF_SEARCH and is_in_range_of_float32(hill.largest)
-    return tf.float32 if is_far and is_fine else tf.float64
+    return tf.float32 if is_worth_it and is_fine else tf.float64
