@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from sklearn.mixture import GaussianMixture
 
 import tfgmm
@@ -268,3 +269,27 @@ def test_thirty_two_clusters_are_found():
 @pytest.mark.parametrize("seed", range(20))
 def test_thirty_two_clusters_are_found_from_every_seed(seed):
     assert held_out_log_density(300_000, seed) >= -20.99
+
+
+def test_components_that_only_the_prior_fills_are_not_occupied():
+    rows = np.random.default_rng(0).normal([[-9.0]] * 60 + [[9.0]] * 60, 0.3)
+    priors = tfgmm.Priors(loc_scale=10.0, precision_shape=1.0, precision_rate=0.1, weight_concentration=2.0)
+    for weights in ("dirichlet", "stick_breaking"):
+        result = tfgmm.fit_mixture(
+            rows, 4, priors=priors, weights=weights, restarts=1, start=[[-9.0], [9.0], [90.0], [99.0]]
+        )
+        assert result.num_occupied == 2
+
+
+def test_polishing_a_dataset_takes_as_many_steps_as_asked_for():
+    rows = np.random.default_rng(0).normal([[-9.0]] * 60 + [[9.0]] * 60, 0.3)
+    dataset = tf.data.Dataset.from_tensor_slices(rows).batch(40)
+    result = tfgmm.fit_mixture(dataset, 2, restarts=1, polish_steps=7)
+    assert int(result.model.optimizer.iterations) == 7
+
+
+def test_an_endless_validation_set_is_refused_before_the_restarts():
+    rows = np.zeros((9, 1)) + np.arange(9)[:, None]
+    endless = tf.data.Dataset.from_tensor_slices(rows).batch(3).repeat()
+    with pytest.raises(ValueError, match="`validation_data` must be a finite dataset"):
+        tfgmm.fit_mixture(rows, 2, validation_data=endless)

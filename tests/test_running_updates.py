@@ -232,3 +232,26 @@ def test_a_keras_file_keeps_the_statistics_and_goes_on_as_if_never_stopped(covar
         loaded.fit(rows, batch_size=50, initial_epoch=2, epochs=6, verbose=0)
         for value, expected in zip(loaded.get_weights(), whole.get_weights()):
             np.testing.assert_array_equal(value, expected)
+
+
+def test_statistics_follow_components_that_the_sticks_put_in_another_order():
+    """gamma 1 sorts the components, largest first; the start has the smallest cluster first."""
+    rows = rows_of(3000, seed=4)
+    model = tfgmm.GaussianMixtureModel(3, 2, weights="stick_breaking", priors=tfgmm.Priors.from_data(rows), seed=0)
+    model.compile(step_sizes=tfgmm.StepSizes(exponent=1.0, delay=0.0))
+    model.initialize(rows, start=[[-4.0, 5.0], [4.0, 0.0], [0.0, 0.0]])
+    model.fit(rows, batch_size=500, epochs=1, verbose=0)
+    statistics = model.statistics.read()
+    means = (statistics.first / statistics.counts[:, None]).numpy() + model.centre
+    # Sums of two clusters in one place would lie units away from the location that q has there
+    np.testing.assert_allclose(means, model.locs, atol=0.1)
+    assert (np.diff(statistics.counts) < 0).all()
+
+
+def test_a_new_start_forgets_the_statistics_of_the_old_one():
+    rows = rows_of(600)
+    model = model_of(step_sizes=tfgmm.StepSizes())
+    model.fit(rows, batch_size=100, epochs=2, verbose=0)
+    assert int(model.statistics.num_steps) == 12 and model.elbo is not None
+    model.initialize(rows, start=[[0.0, 0.0], [4.0, 0.0], [-4.0, 5.0]])
+    assert int(model.statistics.num_steps) == 0 and model.elbo is None

@@ -121,7 +121,7 @@ def test_starts_are_the_prior_or_equal_shares_of_the_rows(gamma):
     weights = weights_of(3, gamma)
     np.testing.assert_array_equal(weights.random_start(np.random.default_rng(0)).sticks, [[1.0, gamma]] * 2)
     assert float(weights.kl(weights.random_start(np.random.default_rng(0)))) == pytest.approx(0.0, abs=1e-14)
-    np.testing.assert_allclose(weights.start_at(30.0).sticks, [[11.0, gamma + 20.0], [11.0, gamma + 10.0]])
+    np.testing.assert_allclose(weights.update(np.full(3, 10.0)).sticks, [[11.0, gamma + 20.0], [11.0, gamma + 10.0]])
 
 
 def test_one_component_has_no_sticks_and_weight_one():
@@ -135,7 +135,10 @@ def test_one_component_has_no_sticks_and_weight_one():
 @pytest.mark.parametrize("kind", WEIGHTS)
 def test_assigned_posteriors_come_back_differentiable_and_public(kind):
     weights, q = random_weights(kind)
-    weights.create_variables(lambda name, value: tf.Variable(value, name=name), weights.start_at(10.0))
+    weights.create_variables(
+        lambda name, value: tf.Variable(value, name=name),
+        weights.update(np.full(weights.num_components, 10.0 / weights.num_components)),
+    )
     weights.assign(q)
     [value], [name] = weights.posterior(), weights.public(q)
     np.testing.assert_allclose(value, q[0], rtol=1e-14)

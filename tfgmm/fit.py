@@ -14,13 +14,15 @@ import tensorflow as tf
 from tfgmm import data as door
 from tfgmm import search
 from tfgmm.callbacks import StopOnPlateau
-from tfgmm.checks import check_count, check_seed
+from tfgmm.checks import check_choice, check_count, check_seed
+from tfgmm.components import COMPONENTS
 from tfgmm.fit_summary import summary_of
 from tfgmm.initialize import warn_of_odd_data
 from tfgmm.keras3 import keras
 from tfgmm.model import GaussianMixtureModel
 from tfgmm.priors import Priors
 from tfgmm.summary import centre as centre_rows
+from tfgmm.weights import WEIGHTS
 
 Tensor = Any
 
@@ -81,7 +83,8 @@ class FitResult:
     @property
     def num_occupied(self) -> int:
         """Components that at least one row is expected in."""
-        return int(np.sum(np.exp(self.model.plug_in().log_weights) * self.num_data >= 1.0))
+        counts = self.model.mixture_weights.expected_counts(self.model.mixture_weights.posterior())
+        return int(np.sum(counts >= 1.0 - 1e-9))
 
     def summary(self) -> str:
         """Returns the fit as text: sizes, criteria, and weight, means and standard deviations with 95 % intervals."""
@@ -122,7 +125,7 @@ def fit_mixture(
         restarts: starts to try, at least 1.
         batch_size: rows handed over at a time in sweeps over all rows; default about 64 K. It changes memory and
             speed, not the result.
-        max_sweeps: at most so many per restart, and over all rows.
+        max_sweeps: at most so many per restart (per tolerance, on a sample), and over all rows.
         tolerance: nats per row; sweeps end after gains below it. Default 1e-7; over all rows after restarts on a
             sample 1e-5.
         validation_data: further rows, whose figures stand in `history` as val_loss and so on.
@@ -152,6 +155,8 @@ def fit_mixture(
     num_components, restarts = check_count("num_components", num_components), check_count("restarts", restarts)
     max_sweeps, polish_steps = check_count("max_sweeps", max_sweeps), check_count("polish_steps", polish_steps, 0)
     _check_tolerance(tolerance)
+    check_choice("covariance", covariance, COMPONENTS)
+    check_choice("weights", weights, WEIGHTS)
     batch_size = None if batch_size is None else check_count("batch_size", batch_size)
     source = door.open_source(data, "data", None)
     _check_length(source)
@@ -163,6 +168,8 @@ def fit_mixture(
     model.compile()
     model.adapt_to(survey.summary)
     validation = model.open_validation(validation_data, source)
+    if validation is not None:
+        door.check_ends(validation, "validation_data", None, "Use .take(n), or remove .repeat().")
     warn_of_odd_data(survey.sample, survey.summary, model.priors, num_components, covariance, stacklevel=4)
     found = climb_from_starts(model, survey, start, restarts, max_sweeps, tolerance)
     _check_finite(found[0].elbo, "after the restarts")
@@ -180,11 +187,12 @@ def fit_mixture(
         validation_data=_batches_for_validation(model, validation),
         verbose=0,
     ).history
+    was_stopped = model.stop_training  # polishing forgets it
     if polish_steps:
         _polish(model, source, polish_steps)
     elbo, log_likelihood = model.bound_and_log_likelihood(batches)
     _check_finite(elbo, "after the sweeps over all rows")
-    if not plateau.converged and not model.stop_training:
+    if not plateau.converged and not was_stopped:
         warnings.warn(
             f"the bound was still rising by more than {plateau.tolerance:.1g} nats per row after {max_sweeps} sweeps. "
             "Raise max_sweeps, or tolerance.",
@@ -241,6 +249,8 @@ def _batches_for_validation(model: GaussianMixtureModel, validation: door.Source
 
 def _polish(model: GaussianMixtureModel, source: door.Source, num_steps: int) -> None:
     """Returns nothing; follows gradients of the marginal bound for `num_steps` steps, from where the model stands."""
+    if isinstance(source, tf.data.Dataset):
+        source = source.repeat()  # as many steps as asked for, whatever its length
     rate = keras.optimizers.schedules.CosineDecay(_POLISH_RATE, num_steps)
     model.compile(keras.optimizers.Adam(rate))
     model.train_on(model.batches_of(source, steps_per_epoch=num_steps), epochs=1, verbose=0)

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from tfgmm.draws import Draws
     from tfgmm.fit import FitResult
 
-_NUM_DRAWS = 1_000
+_NUM_DRAWS, _MOST_NUMBERS = 1_000, 2**24
 _LONGEST_TABLE = 200  # lines; more than that nobody reads
 
 
 def summary_of(result: FitResult) -> str:
     """Returns sizes, bound and criteria, restarts, and a table of the components, as lines of text.
 
-    Intervals hold 95 % of 1,000 draws from the posterior, seed 0. Components stand by weight, largest first, with
-    their numbers in the model.
+    Intervals hold 95 % of draws from the posterior, 1,000 of them (fewer of large matrices), seed 0. Components stand
+    by weight, largest first, with their numbers in the model.
     """
     model = result.model
     bounds = ", ".join(f"{restart.elbo:.1f}" for restart in result.restarts)
@@ -33,13 +33,16 @@ def summary_of(result: FitResult) -> str:
         f"restarts, bound of each: {bounds}",
         "",
     ]
-    lines = list(_table(model.draws(_NUM_DRAWS, seed=0), model.column_names))
+    # Draws of covariance matrices take D times the memory of their diagonals
+    numbers = model.num_components * model.num_features**2
+    num_draws = max(100, min(_NUM_DRAWS, _MOST_NUMBERS // numbers))
+    lines = list(_table(model.draws(num_draws, seed=0), model.column_names))
     more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
 
 
 def _table(draws: Draws, column_names: tuple[str, ...] | None) -> Iterator[str]:
-    """Yields a line per component and column: mean and interval of weight, location and standard deviation."""
+    """Yields a line per component and column: median and interval of weight, location and standard deviation."""
     names = column_names or tuple(f"column {index}" for index in range(draws.num_features))
     width = max(len("column"), *(len(name) for name in names))
     yield f"{'component':>9}  {'weight':<22}  {'column':<{width}}  {'mean':<30}  standard deviation"

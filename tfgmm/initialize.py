@@ -49,10 +49,15 @@ def warn_of_odd_data(
         warnings.warn(f"{message}.", UserWarning, stacklevel=stacklevel)
 
     names = summary.column_names or range(summary.num_features)
-    constant = [repr(name) for name, is_constant in zip(names, (sample == sample[0]).all(axis=0)) if is_constant]
+    is_constant = (sample == sample[0]).all(axis=0)
+    if summary.minimum is not None:  # of all rows: a rare value may be missing from the sample
+        is_constant = np.array(summary.minimum) == np.array(summary.maximum)
+    constant = [repr(name) for name, found in zip(names, is_constant) if found]
     if constant:
         warn(f"column {', '.join(constant)} has one value only: it tells no components apart")
     num_distinct = len(distinct_rows(sample[:_FEW_ROWS]))
+    if num_distinct < num_components:  # the first rows may be alike where the data is sorted
+        num_distinct = len(distinct_rows(sample))
     if num_distinct < num_components:
         warn(f"{num_distinct} distinct rows for num_components={num_components}: some components stay empty")
     if covariance in ("full", "tied") and summary.num_data <= summary.num_features:

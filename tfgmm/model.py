@@ -254,8 +254,10 @@ class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
     def start_from(self, survey: door.Survey, start: Any = "k-means++") -> None:
         """Returns nothing; starts the components among the rows of `survey`, each narrower than all of them."""
         summary = survey.summary
-        initialize.warn_of_odd_data(survey.sample, summary, self.priors, self.num_components)
+        initialize.warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, self.covariance)
         self.natural_gradient.assign(self.start_values(survey, start, [self.seed])[0])
+        self.statistics.clear()  # of the posterior before
+        self.stored_elbo.assign(math.nan)
 
     def start_values(self, survey: door.Survey, start: Any, seeds: Sequence[int]) -> list[Any]:
         """Returns the numbers behind a start among the rows of `survey` per seed; the weights stay as they are."""

@@ -66,12 +66,14 @@ class GlobalStep(NamedTuple):
     longer: the same after a step of the length asked for.
     kl: KL(q || prior) before the step, nats.
     float32_error: bound on the error of log densities of q after it, with products in float32, nats.
+    statistics: those that the step was asked for with, components in the order of target.
     """
 
     target: Values
     longer: Values
     kl: Tensor
     float32_error: Tensor
+    statistics: Statistics
 
 
 class NaturalGradient:
@@ -89,11 +91,11 @@ class NaturalGradient:
     def __init__(self, weights: Any, components: Any, *, run_eagerly: bool = False) -> None:
         self.weights = weights
         self.components = components
-        self._run_eagerly = run_eagerly
+        self.run_eagerly = run_eagerly
         self._functions: dict[Any, Any] = {}
 
     def _compiled(self, name: Any, function: Any, signature: Sequence[Any]) -> Any:
-        if self._run_eagerly:
+        if self.run_eagerly:
             return function
         if name not in self._functions:
             # One concrete function: no look-up per call, and no warning of TensorFlow's after five models
@@ -178,7 +180,7 @@ class NaturalGradient:
             errors = self.components.float32_error(self.components.means(updated), largest)
             # A component without rows has a wide density, and nobody hears of its errors
             error = tf.reduce_max(tf.where(statistics.counts > 1e-3, errors, 0.0))
-            return GlobalStep(target, longer, kl, error)
+            return GlobalStep(target, longer, kl, error, statistics)
 
         largest = np.zeros(centre.shape[0]) if largest is None else largest
         scalar = tf.TensorSpec((), tf.float64)

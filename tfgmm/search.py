@@ -104,22 +104,27 @@ def climb(steps: NaturalGradient, values: Values, hill: Hill) -> Restart:
     """
     elbos: list[float] = []
     length, num_flat, plain, dtype = 1.0, 0, values, tf.float64
+    last, dtype_of_last = values, dtype
     for _ in range(hill.max_sweeps):
         longer = min(_GROWTH * length, _LONGEST)
         step, elbo = _step(steps, values, hill, longer, dtype)
         if dtype == tf.float32 and not float(step.float32_error) < _ERROR_OF_SEARCH:
             # Sums in float32 made components too narrow for such sums, or no components at all
-            step, elbo = _step(steps, values, hill, longer, tf.float64)
+            dtype = tf.float64
+            step, elbo = _step(steps, values, hill, longer, dtype)
         if elbos and not elbo > elbos[-1] and length > 1.0:  # also where it is not a number
             values, length = plain, 1.0
             continue
         gain = elbo - elbos[-1] if elbos else np.inf
         elbos.append(elbo)
+        last, dtype_of_last = values, dtype
         num_flat = num_flat + 1 if gain < hill.tolerance * hill.num_data else 0
         values, plain, length = step.longer, step.target, longer
         if num_flat == hill.patience:
             break
         dtype = _type_of_products(float(step.float32_error), gain, hill)
+    if dtype_of_last == tf.float32:  # restarts are ranked by it
+        elbos[-1] = _step(steps, last, hill, 1.0, tf.float64)[1]
     weights, components = steps.posteriors_of(plain)
     return Restart(
         elbo=elbos[-1],

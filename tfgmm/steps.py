@@ -78,6 +78,7 @@ class TrainingSteps(keras.Model):
 
     # Keras's own attributes, which it leaves untyped
     steps_per_execution: int  # set from `compile` or chosen by `fit`
+    natural_gradient: Any
     train_function: Any
     test_function: Any
 

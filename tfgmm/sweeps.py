@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfgmm import bounds
@@ -120,11 +121,17 @@ class ClosedFormTraining:
         size = self._step_sizes.step_size(int(self._store.num_steps)) if self._step_sizes else 1.0
         of_batch = scaled(sums, self._num_data / num_rows)
         statistics = added(scaled(self._store.read(), 1.0 - size), scaled(of_batch, size))
-        self._store.write(statistics, self._num_data)
+        self._store.write(self._move(statistics), self._num_data)
         self._store.num_steps.assign_add(1)
-        self._move(statistics)
 
-    def _move(self, statistics: Statistics) -> None:
+    def _move(self, statistics: Statistics) -> Statistics:
+        """Returns the statistics in the order that the components have after the step."""
         step = self._steps.global_step(self._steps.values(), statistics, self._centre)
+        if not all(np.isfinite(value).all() for value in (step.kl, *step.target)):
+            raise FloatingPointError(
+                "the bound is not finite. The model stands as after the last good step. "
+                "Drop rows far from all others, or state less vague priors."
+            )
         self._steps.assign(step.target)
         self._kl = step.kl
+        return step.statistics

@@ -95,8 +95,9 @@ class MixtureTrainer(TrainingSteps):
             jit_compile=False,  # XLA has no kernel for Gamma draws
         )
         if optimizer is None:
-            if run_eagerly:
-                self.natural_gradient = NaturalGradient(self.mixture_weights, self.components, run_eagerly=True)
+            if run_eagerly != self.natural_gradient.run_eagerly:
+                parts = self.mixture_weights, self.components
+                self.natural_gradient = NaturalGradient(*parts, run_eagerly=run_eagerly)
             self.closed_form = ClosedFormTraining(self.natural_gradient, self.statistics, step_sizes)
         else:  # building the slots now keeps the training step at one trace
             optimizer.build(self.trainable_variables)

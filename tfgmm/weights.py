@@ -49,9 +49,9 @@ class DirichletWeights(TrainedPosterior):
         del generator  # same call as the components' random_start; the weights start without noise
         return DirichletPosterior(np.array(self.prior_counts))
 
-    def start_at(self, num_data: float) -> DirichletPosterior:
-        """Returns a start in which every component has its share of `num_data` rows."""
-        return DirichletPosterior(self.prior_counts + num_data / self.num_components)
+    def expected_counts(self, posterior: DirichletPosterior) -> np.ndarray:
+        """Returns the rows expected in each component, (K,) float64: counts beyond those of the prior."""
+        return np.asarray(posterior.counts) - self.prior_counts
 
     def public(self, posterior: DirichletPosterior) -> dict[str, Tensor]:
         """Returns counts (K,) float64, as the model shows them."""
@@ -131,9 +131,12 @@ class StickBreakingWeights(TrainedPosterior):
         del generator
         return self.update(np.zeros(self.num_components))
 
-    def start_at(self, num_data: float) -> StickPosterior:
-        """Returns a start in which every component has its share of `num_data` rows."""
-        return self.update(np.full(self.num_components, num_data / self.num_components))
+    def expected_counts(self, posterior: StickPosterior) -> np.ndarray:
+        """Returns the rows expected in each component, (K,) float64: breaks beyond those of the prior."""
+        sticks = np.asarray(posterior.sticks)
+        if not len(sticks):
+            return np.full(1, np.inf)  # all of them, however many
+        return np.append(sticks[:, 0] - 1.0, sticks[-1, 1] - self.concentration)
 
     def public(self, posterior: StickPosterior) -> dict[str, Tensor]:
         """Returns sticks (K - 1, 2) float64, as the model shows them."""
