@@ -30,6 +30,8 @@ from scipy.stats import multivariate_normal
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 PACKAGES = ("tfgmm", "tensorflow", "keras", "tensorflow-probability", "numpy", "scikit-learn", "gmmx", "jax", "pyarrow")
+# Threads of the way before go on spinning for a while, and would slow down whoever comes next.
+_PAUSE = 0.3
 # A way whose first run took longer, in seconds, is not run again for a median.
 _AFFORDABLE = 60.0
 
@@ -190,6 +192,7 @@ def timed_in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[st
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(1 + rounds):
         for name, way in ways.items():
+            time.sleep(_PAUSE)
             began = time.perf_counter()
             way()
             times[name].append(time.perf_counter() - began)

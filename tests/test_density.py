@@ -172,7 +172,7 @@ def test_scoring_in_chunks_changes_nothing(name, monkeypatch):
     fresh = functools.lru_cache(density._compiled_score.__wrapped__)  # a trace keeps its chunks
     monkeypatch.setattr(density, "_compiled_score", fresh)
     np.testing.assert_allclose(score(MODEL, name, ROWS), whole, rtol=1e-6)
-    monkeypatch.setattr(density, "_BLOCK_ROWS", 64)
+    monkeypatch.setattr(density, "_BLOCK_VALUES", 64 * 2)
     np.testing.assert_allclose(score(MODEL, name, ROWS), whole, rtol=1e-6)
     assert len(sizes) == 1  # one trace serves both
 

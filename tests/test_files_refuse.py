@@ -107,12 +107,13 @@ def test_a_folder_of_files_without_rows(tmp_path):
         ("a;b\n1,5;2\n", "utf-8", ["separated by semicolons"]),
         ("a,b\n1,é\n", "latin-1", ["not text in UTF-8"]),
         ("a,b\n", "utf-8", ["header line and no rows"]),
+        ('a,b\n"' + "x" * 140_000, "utf-8", ["no comma-separated values", "never closed"]),
         ("", "utf-8", ["empty (0 bytes)"]),
         ("1.5,2\n3,4\n", "utf-8", ["must name the columns"]),
         ("a,b\n1,2\n1,2,3\n", "utf-8", ["not a regular table", "Expected 2 columns, got 3"]),
         ("a,b\n" + "1,2\n" * 1_500_000 + "1\n", "utf-8", ["not a regular table", "Expected 2 columns, got 1"]),
     ],
-    ids=["semicolons", "Latin-1", "header only", "empty", "no header", "ragged", "ragged far below"],
+    ids=["semicolons", "Latin-1", "header only", "open quotation", "empty", "no header", "ragged", "ragged far below"],
 )
 def test_odd_csv_files_in_a_folder_say_the_cause_and_the_file(tmp_path, text, encoding, parts):
     write(FRAME, tmp_path / "1.csv")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOMES
     from tfgmm import callbacks as callbacks
     from tfgmm import plot as plot
+    from tfgmm.alignment import AlignedDraws as AlignedDraws
+    from tfgmm.alignment import align as align
     from tfgmm.draws import Draws as Draws
     from tfgmm.export import export_model as export_model
     from tfgmm.fit import ConvergenceWarning as ConvergenceWarning
@@ -30,14 +32,16 @@ __version__ = "0.1.0"
 
 # public name -> the module it lives in; None: the name is itself a module of the package
 _HOMES: dict[str, str | None] = {
+    "AlignedDraws": "alignment",
     "ConvergenceWarning": "fit",
     "Draws": "draws",
     "FitResult": "fit",
     "GaussianMixtureModel": "model",
     "IntegrityError": "serve",
     "Priors": "priors",
-    "StepSizes": "natural_gradient",
     "Scorer": "serve",
+    "StepSizes": "natural_gradient",
+    "align": "alignment",
     "callbacks": None,
     "export_model": "export",
     "fit_mixture": "fit",

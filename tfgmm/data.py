@@ -190,11 +190,6 @@ def _blocks(source: Source) -> Iterator[np.ndarray]:
     return (np.asarray(block) for block in source.as_numpy_iterator())
 
 
-def summarise_source(source: Source, name: str, num_data: int | None) -> DataSummary:
-    """Returns the summary alone of what `survey` returns, for callers that need no sample."""
-    return survey(source, name, num_data, seed=0).summary
-
-
 def check_ends(source: Source, name: str, steps: int | None, fix: str) -> None:
     """Returns nothing when going through `source` comes to an end.
 

@@ -24,8 +24,9 @@ from tfgmm.summary import centre as centre_rows
 Tensor = Any
 Score = Literal["log_prob", "responsibilities", "assignment"]
 
-# Rows handed to the compiled function at a time; it works through them in chunks that fit the processor's cache.
-_BLOCK_ROWS = 65_536
+# Numbers handed to the compiled function at a time; it works through their rows in chunks that fit the processor's
+# cache, and every end of a block leaves a core idle.
+_BLOCK_VALUES = 2**22
 
 
 class MixtureDensity(NamedTuple):
@@ -78,12 +79,17 @@ def score_data(
     source = open_source(data, "x", len(density.centre), column_names, allow_empty=True)
     score_block = _scorer(density, score)
     if isinstance(source, Rows):
-        starts = range(0, max(len(source.values), 1), _BLOCK_ROWS)
-        return np.concatenate([score_block(source.values[start : start + _BLOCK_ROWS]) for start in starts])
+        size = max(1, _BLOCK_VALUES // len(density.centre))
+        starts = range(0, max(len(source.values), 1), size)
+        return _joined([score_block(source.values[start : start + size]) for start in starts])
     check_ends(source, "x", None, "Use .take(n) to score its first n batches.")
     no_rows = np.zeros((0, len(density.centre)))
     blocks = source.blocks() if isinstance(source, StoredRows) else source.as_numpy_iterator()
-    return np.concatenate([score_block(np.asarray(block)) for block in itertools.chain([no_rows], blocks)])
+    return _joined([score_block(np.asarray(block)) for block in itertools.chain([no_rows], blocks)])
+
+
+def _joined(blocks: list[np.ndarray]) -> np.ndarray:
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def _scorer(density: MixtureDensity, score: Score) -> Callable[[np.ndarray], np.ndarray]:

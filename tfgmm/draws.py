@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from tfgmm.arviz_data import PARAMETERS, from_arviz, to_arviz
 from tfgmm.shapes import check_shape
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Draws:
     """Draws from a posterior over mixtures, C chains of S draws each, in data units.
 
@@ -20,6 +23,7 @@ class Draws:
         column_names: D names of the columns, or None.
         covariances: (C, S, K, D, D) float64, component covariances whose diagonals are scales^2; None where the
             columns of a component are independent.
+        sample_stats: by name, what the sampler says of each draw, (C, S), such as "diverging".
 
     Raises:
         ValueError: the shapes do not fit together.
@@ -37,6 +41,7 @@ class Draws:
     scales: np.ndarray
     column_names: tuple[str, ...] | None = None
     covariances: np.ndarray | None = None
+    sample_stats: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_shape("weights", self.weights, "CSK", fix="Add the axes of chains and draws in front.")
@@ -46,6 +51,13 @@ class Draws:
         if self.covariances is not None:
             sizes = dict(zip("CSKD", self.locs.shape))
             check_shape("covariances", self.covariances, "CSKDD", **sizes)
+        if self.column_names is not None and len(self.column_names) != self.num_features:
+            raise ValueError(
+                f"`column_names` must be one per feature, {self.num_features}. Received: {self.column_names}. "
+                "Pass as many, or None."
+            )
+        for name, values in self.sample_stats.items():
+            check_shape(f"sample_stats[{name!r}]", values, "CS", C=chains, S=draws)
 
     @property
     def num_components(self) -> int:
@@ -56,3 +68,66 @@ class Draws:
     def num_features(self) -> int:
         """D."""
         return int(self.locs.shape[-1])
+
+    @property
+    def num_chains(self) -> int:
+        """C."""
+        return int(self.locs.shape[0])
+
+    @property
+    def num_draws(self) -> int:
+        """S, of each chain."""
+        return int(self.locs.shape[1])
+
+    def permuted(self, permutations: np.ndarray) -> Draws:
+        """Returns the draws with the components of each in another order.
+
+        Args:
+            permutations: (C, S, K) int; component k of a draw becomes what its component permutations[c, s, k] was.
+
+        Raises:
+            ValueError: not a permutation of 0 to K - 1 in every draw.
+        """
+        check_shape("permutations", permutations, "CSK", **dict(zip("CSK", self.weights.shape)))
+        if not (np.sort(permutations, axis=-1) == np.arange(self.num_components)).all():
+            raise ValueError(
+                f"`permutations` must hold each of 0 to {self.num_components - 1} once in every draw. Received: an "
+                "array that does not. Pass what `tfgmm.align` found."
+            )
+        given = {name: getattr(self, name) for name in PARAMETERS if getattr(self, name) is not None}
+        moved: dict[str, Any] = {name: _taken(values, permutations) for name, values in given.items()}
+        return dataclasses.replace(self, **moved)
+
+    def to_arviz(self) -> Any:
+        """Returns the draws as `arviz.InferenceData` with named coordinates: chain, draw, component, feature.
+
+        Features have the names of the columns, else numbers. `.to_netcdf(path)` on it saves them.
+
+        Raises:
+            ModuleNotFoundError: ArviZ is not installed; names the extras that bring it.
+
+        Example:
+
+        >>> draws = Draws(np.full((1, 4, 2), 0.5), np.zeros((1, 4, 2, 3)), np.ones((1, 4, 2, 3)))
+        >>> dict(draws.to_arviz().posterior.sizes)
+        {'chain': 1, 'draw': 4, 'component': 2, 'feature': 3}
+        """
+        return to_arviz(self)
+
+    @classmethod
+    def from_arviz(cls, data: Any) -> Draws:
+        """Returns the draws that `to_arviz` made `data` of, or any with the same names and dimensions.
+
+        Args:
+            data: `arviz.InferenceData`, or the path of a NetCDF file of one.
+
+        Raises:
+            ValueError: no group "posterior", or one without weights, locs and scales.
+        """
+        return cls(**from_arviz(data))
+
+
+def _taken(values: np.ndarray, permutations: np.ndarray) -> np.ndarray:
+    """Returns (C, S, K, ...) with its components in the order of (C, S, K)."""
+    index = permutations.reshape(*permutations.shape, *([1] * (values.ndim - 3)))
+    return np.take_along_axis(values, index, axis=2)

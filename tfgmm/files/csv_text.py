@@ -37,8 +37,11 @@ def csv_names(name: str, path: str) -> tuple[str, ...]:
         with open(path, encoding="utf-8-sig", newline="") as file:
             lines = (line for line in csv.reader(file) if line)
             header, first_row = next(lines, []), next(lines, None)
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise _encoding_error(name, path) from error
+    except csv.Error as error:  # a field of more than 131,072 characters; NUL bytes
+        fix = "Look for a quotation mark that is never closed, or for a file that is no table."
+        raise file_error(name, path, f"whose first lines are no comma-separated values ({error})", fix) from error
     other = next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), None)
     if other:
         words = {";": "semicolons", "\t": "tabs", "|": "bars"}[other]

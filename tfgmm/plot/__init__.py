@@ -6,10 +6,27 @@ the lines and marks mean is written above the picture, where it hides nothing. T
 with `plt.subplots(1, 2, layout="constrained")`, which keeps room for that.
 """
 
+from tfgmm.plot.chains import joint_histogram, trace
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.densities import density
 from tfgmm.plot.histories import loss
 from tfgmm.plot.locations import means
+from tfgmm.plot.one_column import assignment_probabilities, assignments, weighted_components
 from tfgmm.plot.posteriors import posterior, posterior_joint
+from tfgmm.plot.steps import convergence, gradient_norms
 
-__all__ = ["component_colours", "density", "loss", "means", "posterior", "posterior_joint"]
+__all__ = [
+    "assignment_probabilities",
+    "assignments",
+    "component_colours",
+    "convergence",
+    "density",
+    "gradient_norms",
+    "joint_histogram",
+    "loss",
+    "means",
+    "posterior",
+    "posterior_joint",
+    "trace",
+    "weighted_components",
+]

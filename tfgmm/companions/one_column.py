@@ -1,0 +1,55 @@
+"""Rows of one column, as the one-dimensional companions take them, and what is said when they cannot be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfgmm.shapes import check_shape
+
+_FIX = "Pass one column of numbers, e.g. rows[:, 0]."
+
+
+def one_column(name: str, data: Any, *, num_components: int | None = None) -> np.ndarray:
+    """Returns data as (N,) float64.
+
+    Args:
+        name: what the caller's argument is called.
+        data: (N,) array, list, pandas or polars Series, or tensor on the processor.
+        num_components: rows that there must be at least; None for any number.
+
+    Raises:
+        ValueError: not one column; NaN or infinite values; fewer rows than components.
+        TypeError: not numbers.
+
+    Example:
+
+    >>> one_column("data", [0, 1, 10])
+    array([ 0.,  1., 10.])
+    """
+    rows = _numbers(name, data)
+    check_shape(name, rows, "N", fix=_FIX)
+    num_bad = int(len(rows) - np.isfinite(rows).sum())
+    if num_bad:
+        first = int(np.flatnonzero(~np.isfinite(rows))[0])
+        raise ValueError(
+            f"`{name}` must hold finite numbers. Received: {num_bad} of {len(rows):,} that are NaN or infinite, the "
+            f"first in row {first} (rows count from 0). Drop or fill such rows."
+        )
+    if num_components is not None and len(rows) < num_components:
+        raise ValueError(
+            f"`num_components` must be at most the number of rows. Received: num_components={num_components} for "
+            f"{len(rows)} rows. Ask for fewer components."
+        )
+    return rows
+
+
+def _numbers(name: str, data: Any) -> np.ndarray:
+    try:
+        rows = np.asarray(data)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors on a GPU or with a gradient
+        raise TypeError(f"`{name}` must be numbers. Received: {type(data).__name__} ({error}). {_FIX}") from error
+    if rows.dtype.kind not in "fiub":
+        raise TypeError(f"`{name}` must be numbers. Received: {type(data).__name__} of dtype {rows.dtype}. {_FIX}")
+    return rows.astype(np.float64)

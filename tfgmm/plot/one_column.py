@@ -1,0 +1,176 @@
+"""The pictures of a mixture of one column: its components, and to which of them rows belong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from tfgmm.checks import check_count
+from tfgmm.plot.colours import INK, component_colours
+from tfgmm.plot.frames import axes_or_new, check_finite
+
+_WIDE = (6.0, 3.6)
+_FLAT = (6.0, 2.6)
+_NUM_POINTS = 400
+_MARKERS = "osD^v<>P"
+
+
+def weighted_components(
+    weights: ArrayLike,
+    locs: ArrayLike,
+    scales: ArrayLike,
+    rows: ArrayLike | None = None,
+    *,
+    column_name: str = "data value",
+    ax: Axes | None = None,
+) -> Axes:
+    """Returns the Axes with the density of a mixture of one column, each weighted component, and the rows below.
+
+    Args:
+        weights: (K,) that sum to 1.
+        locs: (K,) means, data units.
+        scales: (K,) standard deviations, or one number for all.
+        rows: (N,), data units, drawn as marks on the axis; None for none.
+        column_name: with the unit if there is one.
+        ax: where to draw; None makes a new figure.
+
+    Raises:
+        ValueError: wrong shapes; NaN or infinite numbers; scales that are not positive.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = weighted_components([0.4, 0.6], [0.5, 11.0], 0.65, [0.0, 1.0, 10.0, 11.0, 12.0])
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['component 0', 'component 1', 'sum', '5 rows']
+    >>> plt.close(ax.figure)
+    """
+    fix = "Pass one number per component."
+    middles = check_finite("locs", locs, "K", fix=fix)
+    shares = check_finite("weights", weights, "K", fix=fix, K=len(middles))
+    given = np.broadcast_to(scales, middles.shape) if np.ndim(scales) == 0 else scales
+    widths = check_finite("scales", given, "K", fix=fix, K=len(middles))
+    if not (widths > 0).all():
+        raise ValueError(f"`scales` must be positive. Received: {widths.min()}. Pass standard deviations.")
+    shown = None if rows is None else check_finite("rows", rows, "N", fix="Pass one column, data units.")
+    grid = _grid(middles, widths, shown)
+    ax = axes_or_new(ax, _WIDE)
+    parts = shares[:, None] * norm.pdf(grid, middles[:, None], widths[:, None])
+    for k, (part, colour) in enumerate(zip(parts, component_colours(len(parts)), strict=True)):
+        ax.plot(grid, part, color=colour, linewidth=1.4, label=f"component {k}")
+    ax.plot(grid, parts.sum(axis=0), color=INK, linestyle="--", linewidth=1.2, label="sum")
+    if shown is not None:
+        marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": INK, "clip_on": False}
+        ax.plot(shown, np.zeros(len(shown)), label=f"{len(shown):,} rows", **marks)
+    ax.set(xlabel=column_name, ylabel="probability density", title=f"Density of {len(parts)} components")
+    ax.set_ylim(bottom=0)
+    ax.legend(loc="best", fontsize="small")
+    return ax
+
+
+def assignments(
+    x: ArrayLike,
+    components: ArrayLike,
+    *,
+    num_components: int | None = None,
+    title: str = "Assignment",
+    column_name: str = "data value",
+    ax: Axes | None = None,
+) -> Axes:
+    """Returns the Axes with the component that each value was assigned to, one line of marks per component.
+
+    Args:
+        x: (N,) values, data units: a grid, or rows.
+        components: (N,) whole numbers, as `classify` or `assign` returns them.
+        num_components: K; default as many as appear.
+        title: what the assignment is, e.g. "Most probable component".
+        column_name: with the unit if there is one.
+        ax: where to draw; None makes a new figure.
+
+    Raises:
+        ValueError: wrong shapes; NaN; components that are not 0 to K - 1.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = assignments([0.0, 1.0, 10.0], [0, 0, 1], title="Most probable component")
+    >>> ax.get_ylabel()
+    'component'
+    >>> plt.close(ax.figure)
+    """
+    values = check_finite("x", x, "N", fix="Pass one column, data units.")
+    fix = "Pass one whole number per value, as `classify` returns them."
+    found = check_finite("components", components, "N", fix=fix, N=len(values))
+    if num_components is None:
+        num_components = int(found.max()) + 1 if found.max() >= 0 else 1
+    num_components = check_count("num_components", num_components)
+    if not np.isin(found, np.arange(num_components)).all():
+        raise ValueError(
+            f"`components` must be whole numbers from 0 to {num_components - 1}. Received: "
+            f"{found[~np.isin(found, np.arange(num_components))][0]:g}. {fix}"
+        )
+    ax = axes_or_new(ax, _FLAT)
+    size = float(np.clip(400 / len(values), 3.0, 7.0))
+    for k, colour in enumerate(component_colours(num_components)):
+        of_component = values[found == k]
+        ax.plot(of_component, np.full(len(of_component), k), "x", color=colour, markersize=size)
+    ax.set(xlabel=column_name, ylabel="component", title=title, ylim=(-0.5, num_components - 0.5))
+    ax.set_yticks(range(num_components))
+    return ax
+
+
+def assignment_probabilities(
+    x: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    locs: ArrayLike | None = None,
+    column_name: str = "data value",
+    ax: Axes | None = None,
+) -> Axes:
+    """Returns the Axes with the probability of every component for each value, a mark per component.
+
+    Args:
+        x: (N,) values, data units.
+        probabilities: (N, K), rows sum to 1.
+        locs: (K,) means, named in the legend; None for numbers alone.
+        column_name: with the unit if there is one.
+        ax: where to draw; None makes a new figure.
+
+    Raises:
+        ValueError: wrong shapes; NaN or infinite numbers.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = assignment_probabilities([0.0, 10.0], [[0.9, 0.1], [0.0, 1.0]], locs=[0.5, 11.0])
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['component 0, mean 0.5', 'component 1, mean 11']
+    >>> plt.close(ax.figure)
+    """
+    values = check_finite("x", x, "N", fix="Pass one column, data units.")
+    fix = "Pass a line of K probabilities per value."
+    shares = check_finite("probabilities", probabilities, "NK", fix=fix, N=len(values))
+    num_components = shares.shape[1]
+    middles = None if locs is None else check_finite("locs", locs, "K", fix="One per component.", K=num_components)
+    ax = axes_or_new(ax, _WIDE)
+    for k, colour in enumerate(component_colours(num_components)):
+        label = f"component {k}" + ("" if middles is None else f", mean {middles[k]:.3g}")
+        # Hollow and of different forms, so that marks upon each other stay visible, in grey as well
+        style: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.4, "clip_on": False}
+        ax.plot(values, shares[:, k], _MARKERS[k % len(_MARKERS)], color=colour, label=label, **style)
+    ax.set(xlabel=column_name, ylabel="probability", title="Probability of each component", ylim=(0, 1))
+    ax.legend(loc="center", fontsize="small")
+    return ax
+
+
+def _grid(locs: NDArray[np.float64], scales: NDArray[np.float64], rows: NDArray[np.float64] | None) -> Any:
+    """Returns values at which no component's peak is missed: an even grid, and a finer one about each mean."""
+    low, high = (locs - 4 * scales).min(), (locs + 4 * scales).max()
+    if rows is not None:
+        low, high = min(low, rows.min()), max(high, rows.max())
+    near = locs[:, None] + scales[:, None] * np.linspace(-4, 4, 81)
+    return np.unique(np.concatenate([np.linspace(low, high, _NUM_POINTS), near.ravel()]))
