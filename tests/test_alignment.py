@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import tfgmm
 from tfgmm.draws import Draws
@@ -128,7 +130,11 @@ def test_covariances_move_with_their_components():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"method": "stephens"}, "`method` must be one of 'pivot', 'order'"),
+        ({"method": "stephens"}, "`method` must be one of 'pivot', 'order', 'responsibilities'"),
+        ({"method": "responsibilities"}, "`rows` must be given with"),
+        ({"rows": np.zeros((3, 1))}, "`rows` must be given with .* and only with it"),
+        ({"method": "responsibilities", "rows": np.zeros((3, 2))}, r"`rows` must have shape \(G, 1\)"),
+        ({"method": "responsibilities", "rows": np.full((3, 1), np.nan)}, "`rows` must hold finite numbers"),
         ({"pivot": np.zeros((3, 1))}, r"`pivot` must have shape \(2, 1\)"),
         ({"method": "order", "pivot": np.zeros((2, 1))}, "`pivot` must be left out"),
         ({"method": "order", "feature": 1}, "`feature` must be below 1"),
@@ -144,3 +150,43 @@ def test_one_component_is_aligned_as_it_is():
     aligned = tfgmm.align(draws)
     np.testing.assert_array_equal(aligned.locs, draws.locs)
     assert aligned.share_moved == aligned.share_doubtful == 0.0
+
+
+def responsibilities(draws, rows):
+    """Plain loops over draws: (C, S, G, K)."""
+    found = np.empty((*draws.weights.shape[:2], len(rows), draws.num_components))
+    for c, s in np.ndindex(draws.weights.shape[:2]):
+        joints = draws.weights[c, s] * np.prod(
+            stats.norm.pdf(rows[:, None], draws.locs[c, s], draws.scales[c, s]), axis=-1
+        )
+        found[c, s] = joints / joints.sum(axis=1, keepdims=True)
+    return found
+
+
+def test_relabelling_by_responsibilities_puts_shuffled_components_back():
+    true = draws_about([[0.0, 0.0], [3.0, 3.0], [9.0, 0.0]], 0.2)
+    rows = np.random.default_rng(2).normal(3.0, 4.0, (60, 2))
+    aligned = tfgmm.align(shuffled(true)[0], method="responsibilities", rows=rows)
+    assert_same_up_to_one_order(aligned, true)
+
+
+def test_relabelling_is_stephens_fixed_point():
+    """Each draw's order has the least KL divergence from the mean memberships of all, among all K! orders."""
+    true = draws_about([[0.0], [1.0], [1.5]], 0.4, num_chains=1, num_draws=40, scales=[0.5, 1.0, 3.0])
+    rows = np.linspace(-4.0, 6.0, 50)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # components as near as these may be called doubtful
+        aligned = tfgmm.align(shuffled(true)[0], method="responsibilities", rows=rows)
+    memberships = responsibilities(aligned, rows)[0]
+    mean = memberships.mean(axis=0)
+    for draw in memberships:
+        losses = {
+            order: np.sum(draw[:, order] * np.log(draw[:, order] / mean)) for order in itertools.permutations(range(3))
+        }
+        assert losses[0, 1, 2] <= min(losses.values()) + 1e-5
+
+
+def test_components_of_one_place_and_many_widths_are_told_apart_by_their_rows():
+    true = draws_about([[0.0], [0.0]], 0.05, scales=[1.0, 6.0])
+    rows = np.linspace(-12.0, 12.0, 80)
+    assert_same_up_to_one_order(tfgmm.align(shuffled(true)[0], method="responsibilities", rows=rows), true)

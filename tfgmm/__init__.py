@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOMES
     from tfgmm import callbacks as callbacks
     from tfgmm import plot as plot
+    from tfgmm.agreement import Agreement as Agreement
+    from tfgmm.agreement import compare as compare
     from tfgmm.alignment import AlignedDraws as AlignedDraws
     from tfgmm.alignment import align as align
     from tfgmm.draws import Draws as Draws
@@ -32,6 +34,7 @@ __version__ = "0.1.0"
 
 # public name -> the module it lives in; None: the name is itself a module of the package
 _HOMES: dict[str, str | None] = {
+    "Agreement": "agreement",
     "AlignedDraws": "alignment",
     "ConvergenceWarning": "fit",
     "Draws": "draws",
@@ -43,6 +46,7 @@ _HOMES: dict[str, str | None] = {
     "StepSizes": "natural_gradient",
     "align": "alignment",
     "callbacks": None,
+    "compare": "agreement",
     "export_model": "export",
     "fit_mixture": "fit",
     "load_model": "saving",

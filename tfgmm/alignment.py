@@ -7,13 +7,15 @@ import warnings
 from typing import Any, Literal
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from tfgmm.assignment import cheapest, keeping_most
 from tfgmm.checks import check_choice, check_count
+from tfgmm.draw_densities import points_of
 from tfgmm.draws import Draws
+from tfgmm.relabelling import matched_by_responsibilities
 from tfgmm.shapes import check_shape
 
-METHODS = ("pivot", "order")
+METHODS = ("pivot", "order", "responsibilities")
 _MAX_ROUNDS = 20
 # A draw is doubtful when swapping two of its components is at least this probable, and so is an alignment with more
 # than that share of such draws.
@@ -44,21 +46,25 @@ def align(
     draws: Draws,
     pivot: Any = None,
     *,
-    method: Literal["pivot", "order"] = "pivot",
+    method: Literal["pivot", "order", "responsibilities"] = "pivot",
     feature: int = 0,
+    rows: Any = None,
 ) -> AlignedDraws:
     """Returns the draws with their components in matching order, and how many draws were moved.
 
     "pivot": every draw takes the order in which its components are nearest to those of a pivot, by the Hungarian
     algorithm (Papastamoulis 2016, section 3); without a pivot of one's own the means of the aligned draws become the
     next pivot until nothing moves. Near means in locations and log scales, each in units of its spread over the
-    aligned draws. "order": by the location in one column, smallest first.
+    aligned draws. "order": by the location in one column, smallest first. "responsibilities": rows have nearly the
+    same probabilities of belonging to each component in all draws (Stephens 2000, algorithm 2); for components that
+    differ in shape more than in place. It takes draws x rows x components numbers of time, and of memory.
 
     Args:
         draws: any `tfgmm.Draws`.
         pivot: locations (K, D) to match, data units, such as those of a fitted model; None to have them found.
-        method: "pivot" or "order".
+        method: "pivot", "order" or "responsibilities".
         feature: the column to order by, from 0.
+        rows: (G, D) data units, for "responsibilities": some hundred of the rows are enough.
 
     Raises:
         ValueError: an unknown method, a pivot of the wrong shape, no such feature.
@@ -80,18 +86,39 @@ def align(
         raise ValueError(
             f"`feature` must be below {draws.num_features}, the number of columns. Received: {feature}. Choose another."
         )
-    if method == "order":
-        if pivot is not None:
-            raise ValueError('`pivot` must be left out with method="order". Received: both. Leave one of them out.')
+    if (rows is None) == (method == "responsibilities"):
+        raise ValueError(
+            f'`rows` must be given with method="responsibilities", and only with it. Received: method={method!r} '
+            f"{'without' if rows is None else 'with'} rows. Pass some hundred rows of the data, or leave them out."
+        )
+    if method != "pivot" and pivot is not None:
+        raise ValueError(f"`pivot` must be left out with method={method!r}. Received: both. Leave one of them out.")
+    if method == "responsibilities":
+        permutations = matched_by_responsibilities(draws, points_of("rows", rows, draws.num_features))
+    elif method == "order":
         permutations = np.argsort(draws.locs[..., feature], axis=-1, kind="stable")
     else:
         permutations = _matched(draws, None if pivot is None else _given_pivot(pivot, draws))
     return _aligned(draws, permutations)
 
 
+def in_order_of(aligned: Draws, others: Draws) -> Draws:
+    """Returns draws that are aligned among themselves with their components in the order of other aligned draws.
+
+    Args:
+        aligned: whose order is to be taken.
+        others: of as many components and columns.
+    """
+    ours, theirs = (_features(draws).mean(axis=0) for draws in (aligned, others))
+    spread = np.concatenate([_spread_within(aligned), np.ones(aligned.num_features)])
+    order = _nearest(theirs[None], ours, spread)
+    return others.permuted(np.broadcast_to(order, others.weights.shape))
+
+
 def _aligned(draws: Draws, permutations: np.ndarray) -> AlignedDraws:
-    share = _share_doubtful(_features(draws), permutations.reshape(-1, draws.num_components))
-    fields = {field.name: getattr(draws.permuted(permutations), field.name) for field in dataclasses.fields(Draws)}
+    moved = draws.permuted(permutations)
+    share = _share_doubtful(_features(moved))
+    fields = {field.name: getattr(moved, field.name) for field in dataclasses.fields(Draws)}
     if share > _DOUBT:
         warnings.warn(
             f"in {share:.0%} of the draws two components are too alike to be told apart: numbers of single components "
@@ -132,9 +159,7 @@ def _matched(draws: Draws, pivot: np.ndarray | None) -> np.ndarray:
         permutations = _nearest(features, aligned.mean(axis=0), _spread(aligned))
         if (permutations == previous).all():
             break
-    orders, counts = np.unique(permutations, axis=0, return_counts=True)
-    most_common = orders[np.argmax(counts)]  # most draws stay as they are
-    return permutations[:, np.argsort(most_common)].reshape(draws.weights.shape)
+    return keeping_most(permutations).reshape(draws.weights.shape)
 
 
 def _spread_within(draws: Draws) -> np.ndarray:
@@ -149,48 +174,36 @@ def _spread(aligned: np.ndarray) -> np.ndarray:
 
 
 def _costs(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Returns half the squared distance of each component of (n, K, F) from each of the pivot's, (n, K, K).
+    """Returns what it costs that component j of (n, K, F) becomes the k-th of the pivot, (n, j, k).
 
-    Entry [., k, j]: what it costs to make component j of the draw the k-th.
+    Half the squared distance in units of the spread, but for what does not depend on k, and so not on the order.
     """
-    ours, theirs = features / spread, pivot / spread
-    centre = theirs.mean(axis=0)  # the squares below would cancel at an offset
-    ours, theirs = ours - centre, theirs - centre
-    squares = np.square(ours).sum(axis=-1)[:, None, :] + np.square(theirs).sum(axis=-1)[None, :, None]
-    return 0.5 * squares - np.einsum("kf,njf->nkj", theirs, ours, optimize=True)
+    centre = pivot.mean(axis=0)  # products would lose all digits at an offset
+    theirs = pivot - centre
+    flat = (features - centre).reshape(-1, pivot.shape[1])
+    products = (flat @ (theirs / np.square(spread)).T).reshape(*features.shape[:2], -1)
+    return 0.5 * np.square(theirs / spread).sum(axis=1) - products
 
 
 def _nearest(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """Returns the cheapest order of the components of each draw, (n, K)."""
     num_components = len(pivot)
     size = max(1, _MEMORY // num_components**2)
-    parts = [_cheapest(_costs(features[s : s + size], pivot, spread)) for s in range(0, len(features), size)]
+    parts = [cheapest(_costs(features[s : s + size], pivot, spread)) for s in range(0, len(features), size)]
     return np.concatenate(parts)
 
 
-def _cheapest(costs: np.ndarray) -> np.ndarray:
-    """Returns for each table of costs (n, K, K) the assignment of least cost, (n, K).
-
-    Where the nearest of every component is a different one, that is the answer; the Hungarian algorithm does the rest.
-    """
-    found = np.argmin(costs, axis=-1)
-    clashes = np.flatnonzero((np.sort(found, axis=-1) != np.arange(costs.shape[-1])).any(axis=-1))
-    for draw in clashes:
-        found[draw] = linear_sum_assignment(costs[draw])[1]
-    return found
-
-
-def _share_doubtful(features: np.ndarray, permutations: np.ndarray) -> float:
-    """Returns the share of draws in which a swap of two components would have a probability above `_DOUBT`."""
-    aligned = np.take_along_axis(features, permutations[..., None], axis=1)
-    size = max(1, _MEMORY // permutations.shape[1] ** 2)
+def _share_doubtful(aligned: np.ndarray) -> float:
+    """Returns the share of aligned draws (n, K, F) in which a swap of two would have a probability above `_DOUBT`."""
+    num_components = aligned.shape[1]
     spread, mean = _spread(aligned), aligned.mean(axis=0)
-    is_doubtful = np.zeros(len(aligned), bool)
-    off_diagonal = ~np.eye(permutations.shape[1], dtype=bool)
+    first, second = np.triu_indices(num_components, 1)
+    limit, num_doubtful = np.log(1 / _DOUBT - 1), 0
+    size = max(1, _MEMORY // num_components**2)
     for start in range(0, len(aligned), size):
         costs = _costs(aligned[start : start + size], mean, spread)
         own = np.diagonal(costs, axis1=1, axis2=2)
-        extra = costs + np.swapaxes(costs, 1, 2) - own[:, :, None] - own[:, None, :]  # log odds against the swap
-        limit = np.log(1 / _DOUBT - 1)
-        is_doubtful[start : start + size] = (extra[:, off_diagonal] < limit).any(axis=-1)
-    return float(is_doubtful.mean())
+        swapped = costs[:, first, second] + costs[:, second, first]
+        log_odds = swapped - own[:, first] - own[:, second]  # against the swap
+        num_doubtful += int((log_odds < limit).any(axis=-1).sum())
+    return num_doubtful / len(aligned)

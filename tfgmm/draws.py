@@ -98,6 +98,31 @@ class Draws:
         moved: dict[str, Any] = {name: _taken(values, permutations) for name, values in given.items()}
         return dataclasses.replace(self, **moved)
 
+    def numbers(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """Returns names and draws, (C, S, P), of all numbers of the mixture that can vary, each by itself.
+
+        Weights of more than one component, locations, scales, and covariances below the diagonal. Columns have their
+        names, else their numbers.
+
+        Example:
+
+        >>> draws = Draws(np.full((1, 4, 2), 0.5), np.zeros((1, 4, 2, 1)), np.ones((1, 4, 2, 1)))
+        >>> draws.numbers()[0]
+        ('weights[0]', 'weights[1]', 'locs[0, 0]', 'locs[1, 0]', 'scales[0, 0]', 'scales[1, 0]')
+        """
+        columns = self.column_names or tuple(map(str, range(self.num_features)))
+        names, values = [], []
+        for name in PARAMETERS:
+            part = getattr(self, name)
+            if part is None or (name == "weights" and self.num_components == 1):
+                continue
+            for component, *features in np.ndindex(part.shape[2:]):
+                if len(features) == 2 and features[1] >= features[0]:
+                    continue  # a square of a scale, or said already
+                names.append(f"{name}[{', '.join([str(component), *(columns[feature] for feature in features)])}]")
+                values.append(part[(slice(None), slice(None), component, *features)])
+        return tuple(names), np.stack(values, axis=-1)
+
     def to_arviz(self) -> Any:
         """Returns the draws as `arviz.InferenceData` with named coordinates: chain, draw, component, feature.
 

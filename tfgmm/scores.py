@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfgmm import density
 from tfgmm.checks import check_choice, check_count, check_seed
 from tfgmm.draws import Draws
+from tfgmm.importance import log_importance_ratios
 from tfgmm.summary import DataSummary
 
 Tensor = Any
@@ -28,6 +29,7 @@ class MixtureScores:
     stored_centre: Any
     stored_num_data: Any
     data_summary: DataSummary | None
+    posteriors: Any  # () -> q of the weights, q of the components
     draw_parameters: Any  # (sample_shape, seed, dtype) -> log weights, component parameters
 
     @property
@@ -112,17 +114,31 @@ class MixtureScores:
         """Returns `n` rows drawn from the plug-in mixture, (n, D) float64, data units; a new draw without `seed`."""
         return density.sample_rows(self.plug_in(), check_count("n", n, least=0), _seed_pair(seed)).numpy()
 
-    def draws(self, n: int, seed: int | None = None) -> Draws:
-        """Returns `n` draws of weights, locations and scales (or covariances) from q, as one chain; data units."""
-        log_weights, drawn = self.draw_parameters([check_count("n", n)], _seed_pair(seed), tf.float64)
+    def draws(self, n: int, seed: int | None = None, data: Any = None) -> Draws:
+        """Returns `n` draws of weights, locations and scales (or covariances) from q, as one chain; data units.
+
+        Args:
+            n: S, at least 1.
+            seed: of the draws; None for others every time.
+            data: the rows that the model was fitted to, of any kind that `fit` takes: then
+                `sample_stats["log_importance_ratio"]`, (1, S) nats, holds log p(rows, draw) - log q(draw), from which
+                `tfgmm.compare` tells how far q can be trusted. Takes one pass over the rows per draw.
+        """
+        posteriors = self.posteriors()
+        log_weights, drawn = self.draw_parameters([check_count("n", n)], _seed_pair(seed), tf.float64, posteriors)
         parameters = {name: value.numpy() for name, value in self.components.parameters_of(drawn).items()}
         scales, covariances = self.components.covariances(parameters)
+        stats = {}
+        if data is not None:
+            ratios = log_importance_ratios(self, data, posteriors, log_weights, drawn, parameters)
+            stats["log_importance_ratio"] = ratios[None]
         return Draws(
             weights=tf.exp(log_weights).numpy()[None],
             locs=(parameters["locs"] + self.centre)[None],
             scales=scales[None],
             covariances=None if covariances is None else covariances[None],
             column_names=self.column_names,
+            sample_stats=stats,
         )
 
     def summary(self, print_fn: Any = print, **kwargs: Any) -> None:

@@ -92,6 +92,12 @@ class DirichletWeights(TrainedPosterior):
         log_normalisers += tf.reduce_sum(tf.math.lgamma(prior) - tf.math.lgamma(counts))
         return log_normalisers + tf.reduce_sum((counts - prior) * self.expected_log(posterior))
 
+    def log_ratios(self, posterior: DirichletPosterior, log_weights: Tensor) -> Tensor:
+        """Returns log q - log prior of drawn weights, whose logarithms are (S, K), (S,) float64, nats."""
+        counts, prior = posterior.counts, tf.constant(self.prior_counts)
+        constants = [tf.math.lgamma(tf.reduce_sum(c)) - tf.reduce_sum(tf.math.lgamma(c)) for c in (counts, prior)]
+        return tf.reduce_sum((counts - prior) * log_weights, axis=-1) + constants[0] - constants[1]
+
 
 class StickPosterior(NamedTuple):
     """q(v_k) = Beta(taken_k, left_k) of the K - 1 breaks of a stick; `sticks` is (K - 1, 2) float64, positive."""
@@ -191,6 +197,19 @@ class StickBreakingWeights(TrainedPosterior):
         log_normalisers += tf.reduce_sum(tf.math.lgamma(prior) - tf.math.lgamma(posterior.sticks), axis=1)
         expected_logs = tf.math.digamma(posterior.sticks) - tf.math.digamma(total)[:, None]
         return tf.reduce_sum(log_normalisers) + tf.reduce_sum((posterior.sticks - prior) * expected_logs)
+
+    def log_ratios(self, posterior: StickPosterior, log_weights: Tensor) -> Tensor:
+        """Returns log q - log prior of drawn weights, whose logarithms are (S, K), (S,) float64, nats."""
+        # What is left of the stick before each piece: log of the sum of this weight and all after it
+        left = tf.math.cumulative_logsumexp(log_weights, axis=-1, reverse=True)
+        breaks = tf.stack([log_weights[:, :-1] - left[:, :-1], left[:, 1:] - left[:, :-1]], axis=-1)
+        prior = tf.constant([1.0, self.concentration], tf.float64)
+        varying = tf.reduce_sum((posterior.sticks - prior) * breaks, axis=[-2, -1])
+        normalisers = [
+            tf.math.lgamma(tf.reduce_sum(shapes, axis=-1)) - tf.reduce_sum(tf.math.lgamma(shapes), axis=-1)
+            for shapes in (posterior.sticks, prior)
+        ]
+        return varying + tf.reduce_sum(normalisers[0] - normalisers[1])
 
 
 def _log_weights(log_parts: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.components import wishart
+from tfgmm.components import log_ratios, wishart
 from tfgmm.components.independent import START_WIDTH, high_and_low
 from tfgmm.components.products import coefficients_of_products, matrices_of_products, products
 from tfgmm.components.statistics import Statistics
@@ -160,6 +160,16 @@ class CorrelatedComponents(TrainedPosterior):
         return wishart.kl_to_prior(
             posterior.degrees, posterior.scale_cholesky, self.prior_degrees, self.prior_scale_cholesky
         )
+
+    def log_ratios(self, posterior: CorrelatedPosterior, draws: CorrelatedDraws, centre: Tensor) -> Tensor:
+        """Returns log q - log prior of drawn parameters, (S,) float64, nats. Args: as `kl`; draws of S."""
+        base, offset, whiteners, log_determinants = (tf.cast(value, tf.float64) for value in draws)
+        of_locs = log_ratios.of_correlated_normals(
+            base + offset, posterior.locs, posterior.loc_cholesky, self.loc_mean - centre, self.prior_loc_cholesky
+        )
+        prior = self.prior_degrees, self.prior_scale_cholesky
+        q = posterior.degrees, posterior.scale_cholesky
+        return of_locs + log_ratios.of_wisharts(whiteners, log_determinants, *q, *prior)
 
     def update(self, posterior: CorrelatedPosterior, statistics: Statistics, centre: Tensor) -> CorrelatedPosterior:
         """Returns the q that maximises the augmented bound: locations with the old E[Lambda], then precisions.

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.components import log_ratios
 from tfgmm.components.statistics import Statistics
 from tfgmm.log_gamma import NORMAL, stream
 from tfgmm.positive import SHAPE_RANGE, positive
@@ -155,6 +156,15 @@ class IndependentComponents(TrainedPosterior):
         shape_terms = (alpha - a0) * tf.math.digamma(alpha) - tf.math.lgamma(alpha) + tf.math.lgamma(a0)
         rate_terms = a0 * (tf.math.log(beta) - tf.math.log(b0)) + alpha * (b0 - beta) / beta
         return tf.reduce_sum(shape_terms + rate_terms)
+
+    def log_ratios(self, posterior: IndependentPosterior, draws: IndependentDraws, centre: Tensor) -> Tensor:
+        """Returns log q - log prior of drawn parameters, (S,) float64, nats. Args: as `kl`; draws of S."""
+        locs = tf.cast(draws.base, tf.float64) + tf.cast(draws.offset, tf.float64)
+        of_locs = log_ratios.of_normals(locs, posterior.locs, posterior.scales, self.loc_mean - centre, self.loc_scale)
+        log_precisions = tf.cast(draws.log_precisions, tf.float64) + 2.0 * np.log(self.units)
+        own = log_precisions[:, : self.precision_axes[0], : self.precision_axes[1]]  # what is shared counts once
+        prior = self.precision_shape, self.precision_rate
+        return of_locs + log_ratios.of_gammas(own, posterior.alpha, posterior.beta, *prior)
 
     def update(self, posterior: IndependentPosterior, statistics: Statistics, centre: Tensor) -> IndependentPosterior:
         """Returns the q that maximises the augmented bound: locations with the old E[tau], then precisions.

@@ -41,11 +41,12 @@ def kl_to_prior(degrees: Tensor, inverse_root: Tensor, prior_degrees: float, pri
     trace = tf.reduce_sum(tf.square(tf.linalg.triangular_solve(inverse_root, prior)), axis=[1, 2])
     expected = 0.5 * (degrees - prior_degrees) * expected_log_determinants(degrees, inverse_root)
     expected += 0.5 * degrees * (trace - float(inverse_root.shape[-1]))
-    of_prior = _log_normalisers(tf.constant([prior_degrees], tf.float64), prior[:1])
-    return tf.reduce_sum(expected - _log_normalisers(degrees, inverse_root) + of_prior)
+    of_prior = log_normalisers(tf.constant([prior_degrees], tf.float64), prior[:1])
+    return tf.reduce_sum(expected - log_normalisers(degrees, inverse_root) + of_prior)
 
 
-def _log_normalisers(degrees: Tensor, inverse_root: Tensor) -> Tensor:
+def log_normalisers(degrees: Tensor, inverse_root: Tensor) -> Tensor:
+    """Returns log Z(nu, W), (M,): the log density is (nu - D - 1) / 2 log det Lambda - tr(W^-1 Lambda) / 2 - log Z."""
     num_features = inverse_root.shape[-1]
     log_gammas = tf.reduce_sum(tf.math.lgamma(bartlett_shapes(degrees, num_features)), axis=1)
     log_gammas += num_features * (num_features - 1) / 4.0 * math.log(math.pi)

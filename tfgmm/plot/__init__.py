@@ -6,6 +6,7 @@ the lines and marks mean is written above the picture, where it hides nothing. T
 with `plt.subplots(1, 2, layout="constrained")`, which keeps room for that.
 """
 
+from tfgmm.plot.agreements import agreement, density_with_band, predictive_check
 from tfgmm.plot.chains import joint_histogram, trace
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.densities import density
@@ -16,17 +17,20 @@ from tfgmm.plot.posteriors import posterior, posterior_joint
 from tfgmm.plot.steps import convergence, gradient_norms
 
 __all__ = [
+    "agreement",
     "assignment_probabilities",
     "assignments",
     "component_colours",
     "convergence",
     "density",
+    "density_with_band",
     "gradient_norms",
     "joint_histogram",
     "loss",
     "means",
     "posterior",
     "posterior_joint",
+    "predictive_check",
     "trace",
     "weighted_components",
 ]

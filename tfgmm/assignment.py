@@ -1,0 +1,40 @@
+"""The assignment problem for many draws at once: which component of a draw is which."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+
+def cheapest(costs: np.ndarray) -> np.ndarray:
+    """Returns for each table of costs (n, K, K) the order of least cost, (n, K): component order[k] becomes the k-th.
+
+    Where every component has another place as its cheapest, that is the answer; the Hungarian algorithm does the rest.
+
+    Args:
+        costs: entry [., j, k], what it costs that component j becomes the k-th.
+
+    Example:
+
+    >>> cheapest(np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 9.0]]])).tolist()
+    [[1, 0], [1, 0]]
+    """
+    places = np.argmin(costs, axis=-1)
+    is_taken = np.zeros(places.shape, bool)
+    np.put_along_axis(is_taken, places, True, axis=-1)
+    for draw in np.flatnonzero(~is_taken.all(axis=-1)):
+        places[draw] = linear_sum_assignment(costs[draw])[1]
+    return inverse(places)
+
+
+def inverse(permutations: np.ndarray) -> np.ndarray:
+    """Returns the inverses of permutations (n, K)."""
+    found = np.empty_like(permutations)
+    np.put_along_axis(found, permutations, np.arange(permutations.shape[-1])[None], axis=-1)
+    return found
+
+
+def keeping_most(permutations: np.ndarray) -> np.ndarray:
+    """Returns orders (n, K) of one meaning, changed all alike so that most draws stay as they are."""
+    orders, counts = np.unique(permutations, axis=0, return_counts=True)
+    return permutations[:, np.argsort(orders[np.argmax(counts)])]

@@ -1,0 +1,60 @@
+"""Importance ratios of draws from q: how much more probable each is under the exact posterior than under q."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm import data as door
+from tfgmm.density import MixtureDensity, coefficients
+
+Tensor = Any
+
+
+def log_importance_ratios(
+    model: Any,
+    data: Any,
+    posteriors: tuple[Any, Any],
+    log_weights: Tensor,
+    drawn: Any,
+    parameters: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    """Returns log p(rows, draw) - log q(draw), (S,) float64, nats; one pass over the rows.
+
+    Args:
+        model: a `GaussianMixtureModel`.
+        data: the rows that it was fitted to.
+        posteriors: q of the weights and of the components, that the draws are from.
+        log_weights: (S, K) float64. drawn: component parameters, leading axis S.
+        parameters: the same as arrays, by name; see `MixtureDensity`.
+    """
+    centre = tf.convert_to_tensor(model.stored_centre)
+    of_weights, of_components = posteriors
+    log_ratios = model.mixture_weights.log_ratios(of_weights, log_weights)
+    log_ratios += model.components.log_ratios(of_components, drawn, centre)
+    return log_likelihoods(model, data, log_weights.numpy(), parameters) - log_ratios.numpy()
+
+
+def log_likelihoods(model: Any, data: Any, log_weights: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the log likelihood of all rows under each of S mixtures, (S,) float64, nats."""
+    mixtures = [
+        coefficients(
+            MixtureDensity(model.covariance, model.centre, of_weights, {n: v[s] for n, v in parameters.items()})
+        )
+        for s, of_weights in enumerate(log_weights)
+    ]
+    totals = np.zeros(len(mixtures))
+    for rows in _centred_batches(model, data):
+        # With the sums that training compiled; their statistics are thrown away
+        totals += [float(model.natural_gradient.sums(mixture, rows)[1]) for mixture in mixtures]
+    return totals
+
+
+def _centred_batches(model: Any, data: Any) -> tf.data.Dataset:
+    source = door.open_source(data, "data", model.num_features, model.column_names)
+    door.check_ends(source, "data", None, "Use .take(n) for its first n batches.")
+    size = door.default_batch_size(model.num_data, model.num_components, model.num_features)
+    return door.ordered_batches(source, model.centre, size, name="data")

@@ -1,0 +1,190 @@
+"""The pictures that set two answers side by side: two posteriors of one number, and predicted rows beside real ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import gaussian_kde
+
+from tfgmm.plot.colours import INK, component_colours
+from tfgmm.plot.frames import axes_or_new, check_finite, check_names
+
+_SIZE = (6.0, 3.6)
+_MAX_KERNELS = 5_000
+_NUM_POINTS = 400
+
+
+def agreement(
+    values_a: ArrayLike,
+    values_b: ArrayLike,
+    *,
+    label: str,
+    names: tuple[str, str] = ("a", "b"),
+    ax: Axes | None = None,
+) -> Axes:
+    """Returns the Axes with the posterior of one number per component, as two sets of draws tell it.
+
+    Lines are a's densities, filled areas b's; a component has its colour in both. Components must be in the same
+    order: take `compare(a, b).aligned_a` and `.aligned_b`.
+
+    Args:
+        values_a, values_b: (C, S, K) draws, e.g. comparison.aligned_a.locs[..., 0]; C and S may differ.
+        label: what the number is, with its unit.
+        names: of the two engines.
+        ax: where to draw; None makes a new figure.
+
+    Raises:
+        ValueError: wrong shapes; other numbers of components; draws that do not vary.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> draws = np.random.default_rng(0).normal(size=(1, 500, 2))
+    >>> ax = agreement(0.5 * draws, draws, label="location (m)", names=("closed form", "NUTS"))
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['closed form', 'NUTS', 'component 0', 'component 1']
+    >>> plt.close(ax.figure)
+    """
+    fix = "Pass draws of one number per component, e.g. comparison.aligned_a.locs[..., 0]."
+    first = check_finite("values_a", values_a, "CSK", fix=fix)
+    second = check_finite("values_b", values_b, "CTL", fix=fix)
+    if first.shape[2] != second.shape[2]:
+        raise ValueError(
+            f"`values_a` and `values_b` must have as many components. Received: {first.shape[2]} and "
+            f"{second.shape[2]}. Take both from one `tfgmm.compare`."
+        )
+    texts = check_names("names", names)
+    flat = [values.reshape(-1, values.shape[2]) for values in (first, second)]
+    if not all((np.ptp(values, axis=0) > 0).all() for values in flat):
+        raise ValueError("`values_a` and `values_b` must vary. Received: draws that are all equal. Pass more draws.")
+    ax = axes_or_new(ax, _SIZE)
+    colours = component_colours(first.shape[2])
+    for k, colour in enumerate(colours):
+        line, area = (values[:, k] for values in flat)
+        x = _grid(line, area)
+        ax.fill_between(x, _kernel_density(area, x), color=colour, alpha=0.25, linewidth=0)
+        ax.plot(x, _kernel_density(line, x), color=colour, linewidth=1.6)
+    marks: list[Any] = [Line2D([], [], color=INK, linewidth=1.6), Patch(color=INK, alpha=0.25)]
+    marks += [Patch(color=colour) for colour in colours]
+    ax.legend(marks, [*texts, *(f"component {k}" for k in range(len(colours)))], loc="best", fontsize="small")
+    ax.set(xlabel=label, ylabel="posterior density", title=f"{texts[0]} beside {texts[1]}")
+    ax.set_ylim(bottom=0)
+    return ax
+
+
+def predictive_check(
+    rows: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    column_name: str = "data value",
+    ax: Axes | None = None,
+) -> Axes:
+    """Returns the Axes with histograms of real rows and of rows from the posterior predictive, in the same bins.
+
+    Both have area 1. A model that fits gives bars of the same height up to the noise of counting.
+
+    Args:
+        rows: (N,) one column of the data.
+        predicted: (M,) the same column of predicted rows, e.g. sample_predictive(draws, N)[:, 0].
+        column_name: with the unit if there is one.
+        ax: where to draw; None makes a new figure.
+
+    Raises:
+        ValueError: wrong shapes; NaN or infinite numbers; rows that are all equal.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> rows = np.random.default_rng(0).normal(size=(2, 300))
+    >>> ax = predictive_check(rows[0], rows[1])
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['300 rows', '300 predicted']
+    >>> plt.close(ax.figure)
+    """
+    real = check_finite("rows", rows, "N", fix="Pass one column of the data.")
+    new = check_finite("predicted", predicted, "M", fix="Pass the same column of predicted rows.")
+    edges = _bins(real)
+    ax = axes_or_new(ax, _SIZE)
+    colours = component_colours(2)
+    ax.hist(real, edges, density=True, color=colours[0], alpha=0.35, label=f"{len(real):,} rows")
+    # What lies beyond the rows counts in the area
+    shown, _ = np.histogram(new, edges)
+    heights = shown / (len(new) * np.diff(edges))
+    ax.stairs(heights, edges, color=colours[1], linewidth=1.6, label=f"{len(new):,} predicted")
+    ax.set(xlabel=column_name, ylabel="density", title="Posterior predictive beside the data")
+    ax.legend(loc="best", fontsize="small")
+    return ax
+
+
+def density_with_band(
+    rows: ArrayLike,
+    grid: ArrayLike,
+    mean: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    *,
+    column_name: str = "data value",
+    ax: Axes | None = None,
+) -> Axes:
+    """Returns the Axes with a histogram of rows, the posterior mean of their density, and its credible band.
+
+    Args:
+        rows: (N,) one column of the data.
+        grid: (G,) values, increasing. mean, lower, upper: (G,) densities there, as `density_band` returns them.
+        column_name: with the unit if there is one.
+        ax: where to draw; None makes a new figure.
+
+    Raises:
+        ValueError: wrong shapes; NaN or infinite numbers; rows that are all equal.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> x = np.linspace(-3, 3, 50)
+    >>> y = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
+    >>> ax = density_with_band(np.random.default_rng(0).normal(size=300), x, y, 0.9 * y, 1.1 * y)
+    >>> ax.get_ylabel()
+    'density'
+    >>> plt.close(ax.figure)
+    """
+    real = check_finite("rows", rows, "N", fix="Pass one column of the data.")
+    x = check_finite("grid", grid, "G", fix="Pass increasing values.")
+    fix = "Pass one density per value of the grid."
+    middle, low, high = (
+        check_finite(name, values, "G", fix=fix, G=len(x))
+        for name, values in (("mean", mean), ("lower", lower), ("upper", upper))
+    )
+    ax = axes_or_new(ax, _SIZE)
+    colour = component_colours(1)[0]
+    ax.hist(real, _bins(real), density=True, color=INK, alpha=0.15, label=f"{len(real):,} rows")
+    ax.fill_between(x, low, high, color=colour, alpha=0.35, linewidth=0, label="credible band")
+    ax.plot(x, middle, color=colour, linewidth=1.6, label="posterior mean")
+    ax.set(xlabel=column_name, ylabel="density", title="Density and how sure it is")
+    ax.legend(loc="best", fontsize="small")
+    return ax
+
+
+def _bins(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the edges of at most 60 bins over rows (N,)."""
+    if np.ptp(rows) == 0:
+        raise ValueError(f"`rows` must vary. Received: {len(rows)} rows equal to {rows[0]:g}. Choose another column.")
+    edges = np.histogram_bin_edges(rows, "auto")
+    return edges if len(edges) <= 61 else np.linspace(rows.min(), rows.max(), 61)
+
+
+def _grid(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns an even grid over the draws of both, and a little beyond; far single draws do not widen it."""
+    both = [np.quantile(values, [0.001, 0.999]) for values in (one, other)]
+    low, high = np.min(both), np.max(both)
+    return np.linspace(low - 0.15 * (high - low), high + 0.15 * (high - low), _NUM_POINTS)
+
+
+def _kernel_density(draws: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    if len(draws) > _MAX_KERNELS:
+        draws = draws[np.random.default_rng(0).choice(len(draws), _MAX_KERNELS, replace=False)]
+    return np.asarray(gaussian_kde(draws)(x))
