@@ -22,7 +22,7 @@ def draws_of(sd_of_locs, sd_of_log_scales, *, seed, shift=0.0, order=(0, 1), num
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_known_differences_are_found_in_any_order_of_components(order):
-    found = tfgmm.compare(draws_of(0.1, 0.05, seed=0, shift=0.1), draws_of(0.2, 0.05, seed=1, order=order))
+    found = tfgmm.compare(draws_of(0.1, 0.05, seed=0, shift=0.1, order=order), draws_of(0.2, 0.05, seed=1))
     assert found.names == (
         "weights[0]", "weights[1]", "locs[0, length]", "locs[1, length]", "scales[0, length]", "scales[1, length]",
     )  # fmt: skip

@@ -47,7 +47,11 @@ def test_import_loads_neither_tensorflow_nor_numpy() -> None:
 
 
 def test_rooms_without_tensorflow_do_not_load_it() -> None:
-    rooms = [name for name in ("draws", "plot", "priors", "readers", "summary", "diagnose", "cli") if home_exists(name)]
+    rooms = [
+        name
+        for name in ("draws", "plot", "priors", "readers", "summary", "alignment", "agreement", "cli")
+        if home_exists(name)
+    ]
     assert loaded_after(f"import {', '.join(f'tfgmm.{room}' for room in rooms)}", HEAVY) == []
 
 

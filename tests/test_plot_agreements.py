@@ -31,6 +31,14 @@ def test_overlaid_posteriors_are_densities_of_their_draws():
     assert_nothing_is_cut_off(ax.figure)
 
 
+def test_components_far_apart_can_be_measured_from_their_means():
+    ax = plot.agreement(NARROW + 0.3, WIDE, label="location", centred=True)
+    for line in ax.lines:
+        x, y = line.get_data()
+        assert x[np.argmax(y)] == pytest.approx(0.3, abs=0.15)
+    assert ax.get_xlabel() == "location, from its mean by b"
+
+
 def test_predicted_rows_have_the_bins_of_the_real_ones():
     rows, predicted = RNG.normal(size=2_000), 3.0 * RNG.normal(size=5_000)
     ax = plot.predictive_check(rows, predicted, column_name="length (m)")

@@ -90,7 +90,7 @@ class Agreement:
 def compare(draws_a: Draws, draws_b: Draws) -> Agreement:
     """Returns how far draws a, of a fast engine, can stand in for draws b, of a slow one that is right.
 
-    Both are aligned first, b's components to a's. Weights, locations and scales are compared, each number by itself.
+    Both are aligned first, a's components to b's. Weights, locations and scales are compared, each number by itself.
 
     Args:
         draws_a: such as `model.draws(4000, data=rows)` of a fitted `GaussianMixtureModel`; with `data=` the Pareto
@@ -129,8 +129,8 @@ def compare(draws_a: Draws, draws_b: Draws) -> Agreement:
             f"`draws_a` and `draws_b` must be of equal columns. Received: {names_given[0]} and {names_given[1]}. "
             "Fit both to the same rows, with the columns in the same order."
         )
-    aligned_a = align(draws_a)
-    aligned_b = in_order_of(aligned_a, align(draws_b))
+    aligned_b = align(draws_b)
+    aligned_a = in_order_of(aligned_b, align(draws_a))
     names, values_a = aligned_a.numbers()
     values_b = aligned_b.numbers()[1]
     flat_a, flat_b = (values.reshape(-1, len(names)) for values in (values_a, values_b))

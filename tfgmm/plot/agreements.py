@@ -25,6 +25,7 @@ def agreement(
     *,
     label: str,
     names: tuple[str, str] = ("a", "b"),
+    centred: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
     """Returns the Axes with the posterior of one number per component, as two sets of draws tell it.
@@ -36,6 +37,7 @@ def agreement(
         values_a, values_b: (C, S, K) draws, e.g. comparison.aligned_a.locs[..., 0]; C and S may differ.
         label: what the number is, with its unit.
         names: of the two engines.
+        centred: measure each component from its mean by b: for components that are far apart beside their widths.
         ax: where to draw; None makes a new figure.
 
     Raises:
@@ -62,6 +64,9 @@ def agreement(
     flat = [values.reshape(-1, values.shape[2]) for values in (first, second)]
     if not all((np.ptp(values, axis=0) > 0).all() for values in flat):
         raise ValueError("`values_a` and `values_b` must vary. Received: draws that are all equal. Pass more draws.")
+    if centred:
+        flat = [values - flat[1].mean(axis=0) for values in flat]
+        label = f"{label}, from its mean by {texts[1]}"
     ax = axes_or_new(ax, _SIZE)
     colours = component_colours(first.shape[2])
     for k, colour in enumerate(colours):
@@ -111,7 +116,7 @@ def predictive_check(
     edges = _bins(real)
     ax = axes_or_new(ax, _SIZE)
     colours = component_colours(2)
-    ax.hist(real, edges, density=True, color=colours[0], alpha=0.35, label=f"{len(real):,} rows")
+    ax.hist(real, edges.tolist(), density=True, color=colours[0], alpha=0.35, label=f"{len(real):,} rows")
     # What lies beyond the rows counts in the area
     shown, _ = np.histogram(new, edges)
     heights = shown / (len(new) * np.diff(edges))
@@ -161,7 +166,7 @@ def density_with_band(
     )
     ax = axes_or_new(ax, _SIZE)
     colour = component_colours(1)[0]
-    ax.hist(real, _bins(real), density=True, color=INK, alpha=0.15, label=f"{len(real):,} rows")
+    ax.hist(real, _bins(real).tolist(), density=True, color=INK, alpha=0.15, label=f"{len(real):,} rows")
     ax.fill_between(x, low, high, color=colour, alpha=0.35, linewidth=0, label="credible band")
     ax.plot(x, middle, color=colour, linewidth=1.6, label="posterior mean")
     ax.set(xlabel=column_name, ylabel="density", title="Density and how sure it is")
@@ -170,11 +175,10 @@ def density_with_band(
 
 
 def _bins(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the edges of at most 60 bins over rows (N,)."""
+    """Returns the edges of even bins over rows (N,): as many as the root of N, which is finer than for one cluster."""
     if np.ptp(rows) == 0:
         raise ValueError(f"`rows` must vary. Received: {len(rows)} rows equal to {rows[0]:g}. Choose another column.")
-    edges = np.histogram_bin_edges(rows, "auto")
-    return edges if len(edges) <= 61 else np.linspace(rows.min(), rows.max(), 61)
+    return np.linspace(rows.min(), rows.max(), 1 + int(np.clip(np.sqrt(len(rows)), 5, 80)))
 
 
 def _grid(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
