@@ -30,8 +30,6 @@ from scipy.stats import multivariate_normal
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 PACKAGES = ("tfgmm", "tensorflow", "keras", "tensorflow-probability", "numpy", "scikit-learn", "gmmx", "jax", "pyarrow")
-# Threads of the way before go on spinning for a while, and would slow down whoever comes next.
-_PAUSE = 0.3
 # A way whose first run took longer, in seconds, is not run again for a median.
 _AFFORDABLE = 60.0
 
@@ -188,15 +186,22 @@ def in_turn(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, li
 
 
 def timed_in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:
-    """Returns per way the seconds of the first call, which may trace, and the median of `rounds` calls after it."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(1 + rounds):
+    """Returns per way the seconds of the first call, which may trace, and the median of `rounds` calls after it.
+
+    Each of those follows a call of its own kind: the threads of another one would still be spinning.
+    """
+    times: dict[str, list[float]] = {name: [_seconds(way)] for name, way in ways.items()}
+    for _ in range(rounds):
         for name, way in ways.items():
-            time.sleep(_PAUSE)
-            began = time.perf_counter()
             way()
-            times[name].append(time.perf_counter() - began)
+            times[name].append(_seconds(way))
     return {name: {"first": found[0], "median": statistics.median(found[1:])} for name, found in times.items()}
+
+
+def _seconds(way: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    way()
+    return time.perf_counter() - began
 
 
 def median_of(answers: Sequence[Any], field: str) -> float | None:

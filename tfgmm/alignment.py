@@ -17,6 +17,8 @@ from tfgmm.shapes import check_shape
 
 METHODS = ("pivot", "order", "responsibilities")
 _MAX_ROUNDS = 20
+# So many draws, evenly chosen, tell where the components are.
+_DRAWS_FOR_PIVOT = 5_000
 # A draw is doubtful when swapping two of its components is at least this probable, and so is an alignment with more
 # than that share of such draws.
 _DOUBT = 0.05
@@ -144,27 +146,34 @@ def _features(draws: Draws) -> np.ndarray:
 def _matched(draws: Draws, pivot: np.ndarray | None) -> np.ndarray:
     """Returns the order of each draw's components, (C, S, K), that brings them nearest to the pivot."""
     features = _features(draws)
-    num_draws, num_components, _ = features.shape
+    num_draws = len(features)
     if pivot is not None:
         locs = features[..., : draws.num_features]
         permutations = _nearest(locs, pivot, _spread_within(draws))
         return permutations.reshape(draws.weights.shape)
-    # The draw nearest to its fellows would be best; the last one is past any beginning of a chain, and will move
-    permutations = _nearest(
-        features, features[-1], np.concatenate([_spread_within(draws), np.ones(draws.num_features)])
-    )
-    for _ in range(_MAX_ROUNDS):
-        aligned = np.take_along_axis(features, permutations[..., None], axis=1)
-        previous = permutations
-        permutations = _nearest(features, aligned.mean(axis=0), _spread(aligned))
-        if (permutations == previous).all():
-            break
+    pivot, spread = _means_in_order(features[:: max(1, num_draws // _DRAWS_FOR_PIVOT)], _spread_within(draws))
+    permutations = _nearest(features, pivot, spread)
     return keeping_most(permutations).reshape(draws.weights.shape)
+
+
+def _means_in_order(features: np.ndarray, spread_within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the means of aligned components, (K, F), and how far draws lie from them, (F,), from draws (n, K, F)."""
+    # Any draw will do to begin with: the last one is past any beginning of a chain, and the means will move
+    pivot, spread = features[-1], np.concatenate([spread_within, np.ones(len(spread_within))])
+    permutations = np.zeros(0, np.intp)
+    for _ in range(_MAX_ROUNDS):
+        previous, permutations = permutations, _nearest(features, pivot, spread)
+        if np.array_equal(permutations, previous):
+            break
+        aligned = np.take_along_axis(features, permutations[..., None], axis=1)
+        pivot, spread = aligned.mean(axis=0), _spread(aligned)
+    return pivot, spread
 
 
 def _spread_within(draws: Draws) -> np.ndarray:
     """Returns the median standard deviation of the components, (D,): in what units locations are near or far."""
-    return np.median(draws.scales.reshape(-1, draws.num_features), axis=0)
+    scales = draws.scales.reshape(-1, *draws.scales.shape[2:])
+    return np.median(scales[:: max(1, len(scales) // _DRAWS_FOR_PIVOT)], axis=(0, 1))
 
 
 def _spread(aligned: np.ndarray) -> np.ndarray:
