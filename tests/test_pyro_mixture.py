@@ -285,9 +285,9 @@ class Terminal(io.StringIO):
 def test_progress_is_shown_on_terminals_and_can_be_silenced(monkeypatch, stream, progress, is_shown):
     monkeypatch.setattr(sys, "stderr", stream())
     pyro_mixture.fit_map(ROWS, 2, num_steps=2, progress=progress)
-    pyro_mixture.sample_nuts(ROWS, 2, num_warmup=1, num_samples=2, progress=progress)
+    pyro_mixture.sample_nuts(ROWS, 2, num_warmup=1, num_samples=20, progress=progress)
     shown = sys.stderr.getvalue()
-    assert ("posterior mode: 100%" in shown, "Sample: 100%" in shown) == (is_shown, is_shown)
+    assert ("posterior mode:" in shown, "Sample" in shown or "Warmup" in shown) == (is_shown, is_shown)
     assert is_shown or shown == ""
 
 
@@ -364,7 +364,7 @@ def moments_by_quadrature(rows):
 @pytest.fixture(scope="module")
 def draws():
     return pyro_mixture.sample_nuts(
-        ROWS, 2, num_warmup=100, num_samples=400, num_chains=2, seed=0, progress=False, **TWO_CLUSTERS
+        ROWS, 2, num_warmup=100, num_samples=250, num_chains=2, seed=0, progress=False, **TWO_CLUSTERS
     )
 
 
@@ -385,15 +385,15 @@ def test_nuts_has_the_moments_of_quadrature_after_alignment(draws):
 
 
 def test_draws_have_the_shapes_and_the_meaning_of_our_own(draws):
-    assert draws.weights.shape == (2, 400, 2) and draws.locs.shape == draws.scales.shape == (2, 400, 2, 1)
+    assert draws.weights.shape == (2, 250, 2) and draws.locs.shape == draws.scales.shape == (2, 250, 2, 1)
     np.testing.assert_allclose(draws.weights.sum(axis=-1), 1.0)
     np.testing.assert_array_equal(draws.scales[..., 0, 0], draws.scales[..., 1, 0])  # one scale for both
-    assert draws.sample_stats["diverging"].shape == (2, 400)
+    assert draws.sample_stats["diverging"].shape == (2, 250)
     assert (draws.locs[0] != draws.locs[1]).any()
 
 
 def test_chains_depend_on_seed_plus_chain_alone(draws):
-    options = {"num_warmup": 100, "num_samples": 400, "progress": False, **TWO_CLUSTERS}
+    options = {"num_warmup": 100, "num_samples": 250, "progress": False, **TWO_CLUSTERS}
     again = pyro_mixture.sample_nuts(ROWS, 2, seed=1, **options)
     np.testing.assert_array_equal(again.locs[0], draws.locs[1])
 

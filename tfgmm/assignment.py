@@ -35,6 +35,7 @@ def inverse(permutations: np.ndarray) -> np.ndarray:
 
 
 def keeping_most(permutations: np.ndarray) -> np.ndarray:
-    """Returns orders (n, K) of one meaning, changed all alike so that most draws stay as they are."""
+    """Returns orders (n, K) of one meaning, changed alike so that most draws stay as they are; in a tie the first."""
     orders, counts = np.unique(permutations, axis=0, return_counts=True)
-    return permutations[:, np.argsort(orders[np.argmax(counts)])]
+    is_first = (orders == permutations[0]).all(axis=1)
+    return permutations[:, np.argsort(orders[np.argmax(counts + 0.5 * is_first)])]

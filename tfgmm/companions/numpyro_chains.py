@@ -141,13 +141,15 @@ class Program:
             gaussians: C of them.
             standard: (C, P) standard coordinates to start at.
             num_samples: S.
-            progress: show a bar on stderr.
+            progress: show a bar on stderr, where that is a terminal.
         """
         stacked = Gaussian(*(np.stack(parts) for parts in zip(*gaussians)))
         chains, tuned = self._chains_at(stacked, standard), self._tuning.start(self._target.num_coordinates, self._keys)
         num_warmup = self._tuning.num_warmup
         blocks: list[Record] = []
-        with tqdm(total=num_warmup + num_samples, desc="NUTS, warm-up", unit="draw", disable=not progress) as bar:
+        with tqdm(
+            total=num_warmup + num_samples, desc="NUTS, warm-up", unit="draw", disable=None if progress else True
+        ) as bar:
             for first, last in _blocks(num_warmup, num_samples):
                 if first == num_warmup:
                     bar.set_description("NUTS")

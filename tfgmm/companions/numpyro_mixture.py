@@ -94,7 +94,7 @@ def sample_nuts(
             Normal(0, 10), HalfCauchy(10), 1; the last three suit data whose numbers are of size 10 or so.
         target_accept_prob: what steps are adapted to; larger values make shorter steps, which end divergences. By
             default 0.8; but from a mode a longer step is kept if the posterior turns out to be nearly normal.
-        progress: show a bar on stderr.
+        progress: show a bar on stderr, where that is a terminal.
 
     Returns:
         `tfgmm.Draws`, float64, with covariances where covariance="full". `sample_stats`, (C, S) each: "diverging",
