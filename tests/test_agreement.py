@@ -83,10 +83,54 @@ def test_columns_in_other_order_are_refused():
         tfgmm.compare(*both)
 
 
-def test_full_covariances_are_compared_too():
+def full_draws():
     rng = np.random.default_rng(0)
     roots = np.eye(2) + 0.1 * rng.standard_normal((1, 500, 1, 2, 2))
     covariances = roots @ np.swapaxes(roots, -1, -2)
     scales = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
-    draws = Draws(np.ones((1, 500, 1)), rng.normal(size=(1, 500, 1, 2)), scales, covariances=covariances)
-    assert "covariances[0, 1, 0]" in tfgmm.compare(draws, draws).names
+    return Draws(np.ones((1, 500, 1)), rng.normal(size=(1, 500, 1, 2)), scales, covariances=covariances)
+
+
+def test_only_what_both_have_is_compared():
+    """Draws with covariances beside draws without: locations and scales, each with its own."""
+    full = full_draws()
+    diag = Draws(full.weights[:, :300], full.locs[:, :300], full.scales[:, :300])
+    for a, b in ((diag, full), (full, diag)):
+        found = tfgmm.compare(a, b)
+        assert found.names == ("locs[0, 0]", "locs[0, 1]", "scales[0, 0]", "scales[0, 1]")
+        for means, draws in ((found.means_a, a), (found.means_b, b)):
+            expected = np.concatenate([draws.locs[0].mean(axis=(0, 1)), draws.scales[0].mean(axis=(0, 1))])
+            np.testing.assert_allclose(means, expected)
+
+
+def test_numbers_that_do_not_vary_are_left_out_and_no_others_is_an_error():
+    rng = np.random.default_rng(0)
+    draws = Draws(np.ones((1, 50, 1)), rng.normal(size=(1, 50, 1, 1)), np.ones((1, 50, 1, 1)))
+    assert tfgmm.compare(draws, draws).names == ("locs[0, 0]",)
+    one = Draws(np.ones((1, 1, 1)), np.zeros((1, 1, 1, 1)), np.ones((1, 1, 1, 1)))
+    with pytest.raises(ValueError, match="`draws_b` must vary. Received: 1 draws"):
+        tfgmm.compare(draws, one)
+
+
+def test_an_alignment_of_ones_own_is_kept():
+    draws = draws_of(0.1, 0.05, seed=0)
+    kept = tfgmm.align(draws, [[8.0], [0.0]])
+    assert tfgmm.compare(draws, kept).aligned_b is kept
+
+
+def with_ratios(ratios):
+    num_draws = len(ratios)
+    draws = draws_of(0.1, 0.05, seed=0, num_draws=num_draws)
+    stats_of_draws = {"log_importance_ratio": np.asarray(ratios)[None]}
+    return Draws(draws.weights, draws.locs, draws.scales, sample_stats=stats_of_draws)
+
+
+def test_few_or_equal_or_bad_ratios_are_no_heavy_tail():
+    assert pareto_k_of(with_ratios(np.random.default_rng(0).normal(size=50))) is None
+    assert pareto_k_of(with_ratios(np.full(400, -57.2) + 1e-5 * np.arange(400) / 400)) == 0.0
+    with pytest.raises(ValueError, match="must be finite"):
+        pareto_k_of(with_ratios(np.full(400, np.nan)))
+
+
+def test_full_covariances_are_compared_too():
+    assert "covariances[0, 1, 0]" in tfgmm.compare(full_draws(), full_draws()).names

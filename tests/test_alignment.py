@@ -136,6 +136,7 @@ def test_covariances_move_with_their_components():
         ({"method": "responsibilities", "rows": np.zeros((3, 2))}, r"`rows` must have shape \(G, 1\)"),
         ({"method": "responsibilities", "rows": np.full((3, 1), np.nan)}, "`rows` must hold finite numbers"),
         ({"pivot": np.zeros((3, 1))}, r"`pivot` must have shape \(2, 1\)"),
+        ({"pivot": np.full((2, 1), np.nan)}, "`pivot` must be finite"),
         ({"method": "order", "pivot": np.zeros((2, 1))}, "`pivot` must be left out"),
         ({"method": "order", "feature": 1}, "`feature` must be below 1"),
     ],
@@ -190,3 +191,65 @@ def test_components_of_one_place_and_many_widths_are_told_apart_by_their_rows():
     true = draws_about([[0.0], [0.0]], 0.05, scales=[1.0, 6.0])
     rows = np.linspace(-12.0, 12.0, 80)
     assert_same_up_to_one_order(tfgmm.align(shuffled(true)[0], method="responsibilities", rows=rows), true)
+
+
+def test_orders_by_pivot_and_by_responsibilities_may_differ():
+    overlapping = shuffled(draws_about([[0.0], [0.5], [1.0]], 0.4, num_chains=1, scales=[1.0, 1.05, 1.1]))[0]
+    rows = np.linspace(-4.0, 6.0, 50)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        orders = [
+            tfgmm.align(overlapping, **arguments).permutations
+            for arguments in ({}, {"method": "responsibilities", "rows": rows}, {"method": "order"})
+        ]
+    assert (orders[0] != orders[1]).any() and (orders[0] != orders[2]).any()
+
+
+def correlated_draws(num_draws=100):
+    """Two components at one place, of equal widths, that differ in the sign of a correlation alone."""
+    rng = np.random.default_rng(0)
+    correlations = np.array([-0.7, 0.7]) + 0.03 * rng.standard_normal((1, num_draws, 2))
+    covariances = np.broadcast_to(np.eye(2), (1, num_draws, 2, 2, 2)).copy()
+    covariances[..., 0, 1] = covariances[..., 1, 0] = correlations
+    locs = 0.05 * rng.standard_normal((1, num_draws, 2, 2))
+    return Draws(rng.dirichlet([90, 90], (1, num_draws)), locs, np.ones_like(locs), covariances=covariances)
+
+
+@pytest.mark.parametrize("method", ["pivot", "responsibilities"])
+def test_components_are_told_apart_by_their_correlations(method):
+    true = correlated_draws()
+    rows = {"rows": np.random.default_rng(3).normal(size=(60, 2))} if method == "responsibilities" else {}
+    aligned = tfgmm.align(shuffled(true)[0], method=method, **rows)
+    assert_same_up_to_one_order(aligned, true)
+
+
+def test_permutations_go_on_from_those_of_the_alignment():
+    mixed, _ = shuffled(draws_about([[0.0], [5.0], [9.0]], 0.3))
+    aligned = tfgmm.align(mixed)
+    turned = aligned.permuted(np.broadcast_to([2, 0, 1], mixed.weights.shape))
+    np.testing.assert_array_equal(mixed.permuted(turned.permutations).locs, turned.locs)
+    assert turned.share_moved > 0.5
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("locs", np.nan), ("scales", 0.0), ("scales", np.inf), ("weights", np.nan)]
+)
+def test_draws_that_are_not_finite_are_refused(field, value):
+    draws = draws_about([[0.0], [9.0]], 0.1)
+    getattr(draws, field)[0, 3, 1] = value
+    for method in ("pivot", "order"):
+        with pytest.raises(ValueError, match="`draws` must be finite, and their scales positive"):
+            tfgmm.align(draws, method=method)
+
+
+def test_no_draws_are_refused_and_text_is_no_pivot():
+    with pytest.raises(ValueError, match="at least one draw"):
+        tfgmm.align(Draws(np.ones((1, 0, 1)), np.ones((1, 0, 1, 1)), np.ones((1, 0, 1, 1))))
+    with pytest.raises(TypeError, match="`pivot` must be numbers"):
+        tfgmm.align(draws_about([[0.0], [9.0]], 0.1), [["a"], ["b"]])
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_units_do_not_matter_not_even_for_one_draw(unit):
+    one = draws_about(np.array([[0.0], [9.0]]) * unit, 0.1 * unit, num_chains=1, num_draws=1, scales=[unit, unit])
+    assert tfgmm.align(one).share_doubtful == 0.0

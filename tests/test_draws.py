@@ -122,3 +122,8 @@ def test_arviz_data_of_something_else_is_refused(full_draws):
     data.posterior = data.posterior.rename({"component": "cluster"})
     with pytest.raises(ValueError, match="must have the dimensions chain, draw, component"):
         Draws.from_arviz(data)
+
+
+def test_lists_become_arrays():
+    draws = Draws([[[1.0]]], [[[[2.0]]]], [[[[3.0]]]])
+    assert draws.locs.shape == (1, 1, 1, 1) and draws.numbers()[0] == ("locs[0, 0]", "scales[0, 0]")

@@ -121,3 +121,14 @@ def test_rows_of_any_kind_give_the_same_ratios():
         model.draws(4, seed=3, data=pieces).sample_stats["log_importance_ratio"], whole, rtol=1e-9
     )
     assert "log_importance_ratio" not in model.draws(4, seed=3).sample_stats
+
+
+def test_other_rows_than_those_fitted_are_refused():
+    rows = np.random.default_rng(2).normal(size=(300, 2))
+    model = tfgmm.fit_mixture(rows, 2, restarts=1).model
+    with pytest.raises(
+        ValueError, match="`data` must be the rows that the model was fitted to, 300. Received: 30 rows"
+    ):
+        model.draws(3, data=rows[::10])
+    with pytest.raises(ValueError, match="none so far. Received: 300 rows"):
+        tfgmm.GaussianMixtureModel(2, 2).draws(3, data=rows)

@@ -216,6 +216,10 @@ def test_a_guide_that_enumerates_learns_the_same_memberships(fit):
         (ROWS, {"num_components": 0}, ValueError, "`num_components` must be a whole number of at least 1"),
         (ROWS, {"num_steps": 0}, ValueError, "`num_steps` must be a whole number of at least 1"),
         (ROWS, {"num_starts": 0}, ValueError, "`num_starts` must be a whole number of at least 1"),
+        (ROWS, {"learning_rate": "a"}, ValueError, "`learning_rate` must be positive and finite. Received: 'a'"),
+        (ROWS, {"weight_prior": dist.Normal(torch.zeros(2), 1.0).to_event(1)}, ValueError, "over the simplex"),
+        (ROWS, {"scale_prior": dist.Normal(0.0, 1.0)}, ValueError, "`scale_prior` must be .* over positive numbers"),
+        (ROWS, {"loc_prior": dist.Poisson(3.0)}, ValueError, "`loc_prior` must be continuous"),
         (ROWS, {"learning_rate": 0.0}, ValueError, "`learning_rate` must be positive and finite"),
         (ROWS, {"seed": -1}, ValueError, "`seed` must be a whole number"),
         (ROWS, {"weight_prior": 0.5}, TypeError, "`weight_prior` must be a Pyro distribution"),
@@ -246,7 +250,7 @@ def test_rows_to_classify_are_checked(fit):
             method(np.zeros((2, 2)))
         with pytest.raises(ValueError, match="`x` must hold finite numbers"):
             method([1.0, np.inf])
-    with pytest.raises(ValueError, match="`num_components` must be at most the number of rows"):
+    with pytest.raises(ValueError, match="`data` must hold at least one row"):
         pyro_mixture.fit_assignments(fit, [])
 
 
@@ -257,6 +261,26 @@ def test_no_rows_have_no_components(fit):
 def test_losses_that_are_not_numbers_stop_the_run():
     with pytest.raises(FloatingPointError, match="Lower `learning_rate`, received: 1e\\+300"):
         pyro_mixture.fit_map(ROWS, 2, learning_rate=1e300, progress=False)
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_one_component_has_all_rows(temperature):
+    alone = pyro_mixture.fit_map(ROWS, 1, num_steps=2, progress=False)
+    np.testing.assert_array_equal(alone.classify(ROWS, temperature=temperature), np.zeros(5))
+    np.testing.assert_array_equal(alone.probabilities(ROWS), np.ones((5, 1)))
+
+
+def test_starts_for_many_rows_are_judged_on_some_and_found_all_the_same():
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(0, 1, 30_000), rng.normal(20, 1, 60_000)])
+    found = pyro_mixture.fit_map(rows, 2, num_steps=60, progress=False)
+    np.testing.assert_allclose(np.sort(found.locs), [0.0, 20.0], atol=0.1)
+
+
+def test_options_of_the_second_guide_change_its_path(fit):
+    short = pyro_mixture.fit_assignments(fit, ROWS, num_steps=5, progress=False)
+    fast = pyro_mixture.fit_assignments(fit, ROWS, num_steps=5, learning_rate=0.5, progress=False)
+    assert len(short.losses) == 5 and fast.losses[-1] < short.losses[-1]
 
 
 def test_equal_rows_and_single_rows_are_fitted():
@@ -399,7 +423,9 @@ def test_chains_depend_on_seed_plus_chain_alone(draws):
 
 
 def test_nuts_with_a_scale_per_component_and_other_warmup():
-    options = {"num_samples": 20, "scale_per_component": True, "progress": False, **TWO_CLUSTERS}
+    # Priors in torch's own float32, as most people write them
+    priors = {"weight_prior": dist.Dirichlet(torch.ones(2)), "loc_prior": dist.Normal(5.0, 10.0)}
+    options = {"num_samples": 20, "scale_per_component": True, "progress": False, **priors}
     short, longer = (pyro_mixture.sample_nuts(ROWS, 2, num_warmup=n, **options) for n in (5, 10))
     assert (short.scales[..., 0, 0] != short.scales[..., 1, 0]).all()
     assert (short.locs != longer.locs).any()
@@ -413,6 +439,7 @@ def test_nuts_with_a_scale_per_component_and_other_warmup():
         ({"num_warmup": -1}, "`num_warmup`"),
         ({"num_components": 6}, "`num_components` must be at most the number of rows"),
         ({"seed": 1.5}, "`seed` must be a whole number"),
+        ({"seed": "a"}, "`seed` must be a whole number"),
     ],
 )
 def test_bad_arguments_of_nuts_are_named(arguments, words):

@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 from scipy.stats import wasserstein_distance
 
-from tfgmm.alignment import align, in_order_of
+from tfgmm.alignment import AlignedDraws, align, in_order_of
 from tfgmm.arviz_data import arviz
-from tfgmm.draws import Draws
+from tfgmm.draws import LOG_RATIO, Draws
 
 # Vehtari, Simpson, Gelman, Yao and Gabry 2024, "Pareto smoothed importance sampling", section 3: above it the fast
 # posterior misses so much that even weighting its draws does not help.
 LARGEST_PARETO_K = 0.7
-LOG_RATIO = "log_importance_ratio"
+# Fewer ratios have no tail to speak of; ratios that differ by less, nats, are equal but for rounding.
+_FEWEST_RATIOS, _EQUAL = 100, 1e-3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Agreement:
-    """How the draws `a` differ from the draws `b`, for each of P numbers. `print` shows a table.
+    """How the draws `a` differ from the draws `b`, for each of P numbers that both have. `print` shows a table.
 
     Args:
         names: what each number is, such as "locs[0, 1]": component 0, column 1.
@@ -29,7 +30,8 @@ class Agreement:
         distances: (P,) Wasserstein distances between the two sets of draws, in units of sds_b: how far a's draws must
             be moved, on average, to become b's.
         pareto_k: how heavy the tails of the exact posterior over a's are, or None where a's draws do not say
-            (`model.draws(n, data=rows)` do). Below 0.7 a's posterior covers the exact one, about the mode it is at.
+            (`model.draws(n, data=rows)` do, with n of 100 at least). Below 0.7 a's posterior covers the exact one,
+            about the mode it is at.
         aligned_a, aligned_b: the draws as they were compared, components in one and the same order.
     """
 
@@ -90,15 +92,17 @@ class Agreement:
 def compare(draws_a: Draws, draws_b: Draws) -> Agreement:
     """Returns how far draws a, of a fast engine, can stand in for draws b, of a slow one that is right.
 
-    Both are aligned first, a's components to b's. Weights, locations and scales are compared, each number by itself.
+    Both are aligned first, unless `tfgmm.align` did it already, and a's components are put in the order of b's.
+    Weights, locations, scales and covariances are compared, each number that varies in b by itself. Other priors give
+    other posteriors: let both engines have the same, e.g. `sample_nuts(..., priors=model.priors)`.
 
     Args:
         draws_a: such as `model.draws(4000, data=rows)` of a fitted `GaussianMixtureModel`; with `data=` the Pareto
             k-hat is told as well.
-        draws_b: such as `numpyro_mixture.sample_nuts(rows, num_components)`.
+        draws_b: such as `numpyro_mixture.sample_nuts(rows, num_components, priors=model.priors)`.
 
     Raises:
-        ValueError: different numbers of components or columns.
+        ValueError: different numbers of components or columns; b's draws do not vary.
         ModuleNotFoundError: a k-hat was asked for, and ArviZ is not installed.
 
     Warns:
@@ -117,33 +121,52 @@ def compare(draws_a: Draws, draws_b: Draws) -> Agreement:
     >>> found.names, found.sd_ratios.round(1).tolist()
     (('locs[0, 0]', 'scales[0, 0]'), [0.5, 1.0])
     """
+    _check_alike(draws_a, draws_b)
+    aligned_b = _once_aligned(draws_b)
+    aligned_a = in_order_of(aligned_b, _once_aligned(draws_a))
+    names, values_a, values_b = _common_numbers(aligned_a, aligned_b)
+    sds_b = values_b.std(axis=0)
+    distances = np.array([wasserstein_distance(a, b) for a, b in zip(values_a.T, values_b.T)])
+    means = values_a.mean(axis=0), values_b.mean(axis=0)
+    sds = values_a.std(axis=0), sds_b
+    return Agreement(names, *means, *sds, distances / sds_b, pareto_k_of(draws_a), aligned_a, aligned_b)
+
+
+def _check_alike(draws_a: Draws, draws_b: Draws) -> None:
     sizes = [(draws.num_components, draws.num_features) for draws in (draws_a, draws_b)]
     if sizes[0] != sizes[1]:
         raise ValueError(
             "`draws_a` and `draws_b` must have equal numbers of components and columns. Received: (K, D) = "
             f"{sizes[0]} and {sizes[1]}. Fit both to the same rows with the same num_components."
         )
-    names_given = [draws.column_names for draws in (draws_a, draws_b)]
-    if None not in names_given and names_given[0] != names_given[1]:
+    names = [draws.column_names for draws in (draws_a, draws_b)]
+    if None not in names and names[0] != names[1]:
         raise ValueError(
-            f"`draws_a` and `draws_b` must be of equal columns. Received: {names_given[0]} and {names_given[1]}. "
+            f"`draws_a` and `draws_b` must be of equal columns. Received: {names[0]} and {names[1]}. "
             "Fit both to the same rows, with the columns in the same order."
         )
-    aligned_b = align(draws_b)
-    aligned_a = in_order_of(aligned_b, align(draws_a))
-    names, values_a = aligned_a.numbers()
-    values_b = aligned_b.numbers()[1]
-    flat_a, flat_b = (values.reshape(-1, len(names)) for values in (values_a, values_b))
-    sds_b = flat_b.std(axis=0)
-    distances = np.array([wasserstein_distance(a, b) for a, b in zip(flat_a.T, flat_b.T)])
-    means = flat_a.mean(axis=0), flat_b.mean(axis=0)
-    return Agreement(
-        names, *means, flat_a.std(axis=0), sds_b, distances / sds_b, pareto_k_of(draws_a), aligned_a, aligned_b
-    )
+
+
+def _once_aligned(draws: Draws) -> Draws:
+    return draws if isinstance(draws, AlignedDraws) else align(draws)
+
+
+def _common_numbers(aligned_a: Draws, aligned_b: Draws) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Returns the names of the numbers that both have and that vary in b, and their draws, (n, P) and (m, P)."""
+    column_names = aligned_b.column_names or aligned_a.column_names
+    both = [dataclasses.replace(draws, column_names=column_names).numbers() for draws in (aligned_a, aligned_b)]
+    a, b = ({name: values[..., p].ravel() for p, name in enumerate(names)} for names, values in both)
+    names = tuple(name for name in a if name in b and np.ptp(b[name]) > 0)
+    if not names:
+        raise ValueError(
+            f"`draws_b` must vary. Received: {aligned_b.num_chains * aligned_b.num_draws} draws that are all equal. "
+            "Take more draws."
+        )
+    return names, np.stack([a[name] for name in names], axis=1), np.stack([b[name] for name in names], axis=1)
 
 
 def pareto_k_of(draws: Draws) -> float | None:
-    """Returns the Pareto k-hat of draws that hold their log importance ratios; None where they do not.
+    """Returns the Pareto k-hat of draws that hold their log importance ratios; None without them, or with under 100.
 
     The importance ratio of a draw is the exact joint density of rows and parameters over the density that it was drawn
     from. k-hat, the shape of the tail of the largest ratios, tells whether their variance is finite (below 0.5), and
@@ -152,6 +175,13 @@ def pareto_k_of(draws: Draws) -> float | None:
     Source: Vehtari, Simpson, Gelman, Yao and Gabry 2024, "Pareto smoothed importance sampling", by ArviZ's psislw.
     """
     ratios = draws.sample_stats.get(LOG_RATIO)
-    if ratios is None:
+    if ratios is None or np.size(ratios) < _FEWEST_RATIOS:
         return None
-    return float(arviz().psislw(np.array(ratios, np.float64).ravel())[1])
+    flat = np.array(ratios, np.float64).ravel()
+    if not np.isfinite(flat).all():
+        raise ValueError(
+            f"`sample_stats[{LOG_RATIO!r}]` must be finite. Received: NaN or infinite ones. Weigh the draws with the "
+            "rows that the model was fitted to."
+        )
+    # Where all are equal q is the exact posterior, and no tail is left to fit
+    return float(arviz().psislw(flat)[1]) if np.ptp(flat) > _EQUAL else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from typing import Any, Literal
 
@@ -43,6 +44,12 @@ class AlignedDraws(Draws):
         """The share of draws whose components were in another order before."""
         return float((self.permutations != np.arange(self.num_components)).any(axis=-1).mean())
 
+    def permuted(self, permutations: np.ndarray) -> AlignedDraws:
+        """Returns the draws with the components of each in another order; `permutations` go on from the first ones."""
+        moved: Any = super().permuted(permutations)  # of our own class, by dataclasses.replace
+        together = np.take_along_axis(self.permutations, np.asarray(permutations), axis=-1)
+        return dataclasses.replace(moved, permutations=together)
+
 
 def align(
     draws: Draws,
@@ -65,11 +72,12 @@ def align(
         draws: any `tfgmm.Draws`.
         pivot: locations (K, D) to match, data units, such as those of a fitted model; None to have them found.
         method: "pivot", "order" or "responsibilities".
-        feature: the column to order by, from 0.
+        feature: the column to order by, from 0, with method="order".
         rows: (G, D) data units, for "responsibilities": some hundred of the rows are enough.
 
     Raises:
-        ValueError: an unknown method, a pivot of the wrong shape, no such feature.
+        ValueError: an unknown method, a pivot of the wrong shape, no such feature; draws that are not finite, or
+            none.
 
     Warns:
         UserWarning: in more than 5 % of the draws two components are too alike to be told apart, so that the numbers
@@ -83,6 +91,7 @@ def align(
     ([[0.0, 9.0], [0.1, 9.1]], 0.5)
     """
     check_choice("method", method, METHODS)
+    _check_draws(draws)
     feature = check_count("feature", feature, least=0)
     if feature >= draws.num_features:
         raise ValueError(
@@ -112,14 +121,15 @@ def in_order_of(aligned: Draws, others: Draws) -> Draws:
         others: of as many components and columns.
     """
     ours, theirs = (_features(draws).mean(axis=0) for draws in (aligned, others))
-    spread = np.concatenate([_spread_within(aligned), np.ones(aligned.num_features)])
-    order = _nearest(theirs[None], ours, spread)
+    num_shared = min(ours.shape[1], theirs.shape[1])  # one of the two may have no correlations
+    unit = _unit_of_features(aligned)[:num_shared]
+    order = _nearest(theirs[None, :, :num_shared], ours[:, :num_shared], unit)
     return others.permuted(np.broadcast_to(order, others.weights.shape))
 
 
 def _aligned(draws: Draws, permutations: np.ndarray) -> AlignedDraws:
     moved = draws.permuted(permutations)
-    share = _share_doubtful(_features(moved))
+    share = _share_doubtful(_features(moved), _unit_of_features(moved))
     fields = {field.name: getattr(moved, field.name) for field in dataclasses.fields(Draws)}
     if share > _DOUBT:
         warnings.warn(
@@ -130,17 +140,46 @@ def _aligned(draws: Draws, permutations: np.ndarray) -> AlignedDraws:
     return AlignedDraws(**fields, permutations=permutations, share_doubtful=share)
 
 
+def _check_draws(draws: Draws) -> None:
+    """Returns nothing where there are draws, and all are finite."""
+    if draws.num_chains * draws.num_draws == 0:
+        raise ValueError("`draws` must hold at least one draw. Received: none. Draw some.")
+    is_fine = np.isfinite(draws.weights).all() and np.isfinite(draws.locs).all() and np.isfinite(draws.scales).all()
+    if not (is_fine and (draws.scales > 0).all()):
+        raise ValueError(
+            "`draws` must be finite, and their scales positive. Received: some that are not. Drop those draws, and "
+            "look at what the sampler says of them."
+        )
+
+
 def _given_pivot(pivot: Any, draws: Draws) -> np.ndarray:
-    locs = np.asarray(pivot, np.float64)
+    locs = np.asarray(pivot)
     fix = "Pass one location per component, in the units of the columns."
+    if locs.dtype.kind not in "fiub":
+        raise TypeError(f"`pivot` must be numbers. Received: dtype {locs.dtype}. {fix}")
     check_shape("pivot", locs, "KD", K=draws.num_components, D=draws.num_features, fix=fix)
-    return locs
+    if not np.isfinite(locs).all():
+        raise ValueError(f"`pivot` must be finite. Received: {locs.tolist()}. {fix}")
+    return locs.astype(np.float64)
 
 
 def _features(draws: Draws) -> np.ndarray:
-    """Returns what components are compared by, (C S, K, 2 D): locations and log scales."""
-    values = np.concatenate([draws.locs, np.log(draws.scales)], axis=-1)
+    """Returns what components are compared by, (C S, K, F): locations, log scales, and correlations where there are."""
+    parts = [draws.locs, np.log(draws.scales)]
+    if draws.covariances is not None:
+        first, second = np.tril_indices(draws.num_features, -1)
+        scales = draws.scales[..., first] * draws.scales[..., second]
+        # Held inside: a correlation of 1 but for rounding has no finite transform
+        parts.append(np.arctanh(np.clip(draws.covariances[..., first, second] / scales, -1 + 1e-12, 1 - 1e-12)))
+    values = np.concatenate(parts, axis=-1)
     return values.reshape(-1, *values.shape[2:])
+
+
+def _unit_of_features(draws: Draws) -> np.ndarray:
+    """Returns in what units features of single draws are near or far, (F,): widths for locations, 1 for the others."""
+    within = _spread_within(draws)
+    num_pairs = 0 if draws.covariances is None else math.comb(draws.num_features, 2)
+    return np.concatenate([within, np.ones(len(within) + num_pairs)])
 
 
 def _matched(draws: Draws, pivot: np.ndarray | None) -> np.ndarray:
@@ -151,22 +190,23 @@ def _matched(draws: Draws, pivot: np.ndarray | None) -> np.ndarray:
         locs = features[..., : draws.num_features]
         permutations = _nearest(locs, pivot, _spread_within(draws))
         return permutations.reshape(draws.weights.shape)
-    pivot, spread = _means_in_order(features[:: max(1, num_draws // _DRAWS_FOR_PIVOT)], _spread_within(draws))
+    some = features[:: max(1, num_draws // _DRAWS_FOR_PIVOT)]
+    pivot, spread = _means_in_order(some, _unit_of_features(draws))
     permutations = _nearest(features, pivot, spread)
     return keeping_most(permutations).reshape(draws.weights.shape)
 
 
-def _means_in_order(features: np.ndarray, spread_within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _means_in_order(features: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the means of aligned components, (K, F), and how far draws lie from them, (F,), from draws (n, K, F)."""
     # Any draw will do to begin with: the last one is past any beginning of a chain, and the means will move
-    pivot, spread = features[-1], np.concatenate([spread_within, np.ones(len(spread_within))])
+    pivot, spread = features[-1], unit
     permutations = np.zeros(0, np.intp)
     for _ in range(_MAX_ROUNDS):
         previous, permutations = permutations, _nearest(features, pivot, spread)
         if np.array_equal(permutations, previous):
             break
         aligned = np.take_along_axis(features, permutations[..., None], axis=1)
-        pivot, spread = aligned.mean(axis=0), _spread(aligned)
+        pivot, spread = aligned.mean(axis=0), _spread(aligned, unit)
     return pivot, spread
 
 
@@ -176,10 +216,10 @@ def _spread_within(draws: Draws) -> np.ndarray:
     return np.median(scales[:: max(1, len(scales) // _DRAWS_FOR_PIVOT)], axis=(0, 1))
 
 
-def _spread(aligned: np.ndarray) -> np.ndarray:
+def _spread(aligned: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Returns how far features lie from the mean of their component, (F,), over draws (n, K, F)."""
     spread = np.sqrt(aligned.var(axis=0).mean(axis=0))
-    return np.where(spread > 0, spread, 1.0)
+    return np.where(spread > 0, spread, unit)
 
 
 def _costs(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -202,10 +242,10 @@ def _nearest(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.
     return np.concatenate(parts)
 
 
-def _share_doubtful(aligned: np.ndarray) -> float:
+def _share_doubtful(aligned: np.ndarray, unit: np.ndarray) -> float:
     """Returns the share of aligned draws (n, K, F) in which a swap of two would have a probability above `_DOUBT`."""
     num_components = aligned.shape[1]
-    spread, mean = _spread(aligned), aligned.mean(axis=0)
+    spread, mean = _spread(aligned, unit), aligned.mean(axis=0)
     first, second = np.triu_indices(num_components, 1)
     limit, num_doubtful = np.log(1 / _DOUBT - 1), 0
     size = max(1, _MEMORY // num_components**2)

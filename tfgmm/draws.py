@@ -11,6 +11,9 @@ import numpy as np
 from tfgmm.arviz_data import PARAMETERS, from_arviz, to_arviz
 from tfgmm.shapes import check_shape
 
+# The sample_stats entry with log p(rows, draw) - log q(draw), nats
+LOG_RATIO = "log_importance_ratio"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Draws:
@@ -44,6 +47,9 @@ class Draws:
     sample_stats: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in PARAMETERS:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.asarray(getattr(self, name)))
         check_shape("weights", self.weights, "CSK", fix="Add the axes of chains and draws in front.")
         chains, draws, components = self.weights.shape
         check_shape("locs", self.locs, "CSKD", C=chains, S=draws, K=components)
@@ -139,8 +145,8 @@ class Draws:
         """
         return to_arviz(self)
 
-    @classmethod
-    def from_arviz(cls, data: Any) -> Draws:
+    @staticmethod
+    def from_arviz(data: Any) -> Draws:
         """Returns the draws that `to_arviz` made `data` of, or any with the same names and dimensions.
 
         Args:
@@ -149,7 +155,7 @@ class Draws:
         Raises:
             ValueError: no group "posterior", or one without weights, locs and scales.
         """
-        return cls(**from_arviz(data))
+        return Draws(**from_arviz(data))
 
 
 def _taken(values: np.ndarray, permutations: np.ndarray) -> np.ndarray:

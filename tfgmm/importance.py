@@ -22,7 +22,7 @@ def log_importance_ratios(
     drawn: Any,
     parameters: Mapping[str, np.ndarray],
 ) -> np.ndarray:
-    """Returns log p(rows, draw) - log q(draw), (S,) float64, nats; one pass over the rows.
+    """Returns log p(rows, draw) - log q(draw), (S,) float64, nats; the rows are read once.
 
     Args:
         model: a `GaussianMixtureModel`.
@@ -30,6 +30,9 @@ def log_importance_ratios(
         posteriors: q of the weights and of the components, that the draws are from.
         log_weights: (S, K) float64. drawn: component parameters, leading axis S.
         parameters: the same as arrays, by name; see `MixtureDensity`.
+
+    Raises:
+        ValueError: another number of rows than the model was fitted to.
     """
     centre = tf.convert_to_tensor(model.stored_centre)
     of_weights, of_components = posteriors
@@ -46,15 +49,21 @@ def log_likelihoods(model: Any, data: Any, log_weights: np.ndarray, parameters: 
         )
         for s, of_weights in enumerate(log_weights)
     ]
-    totals = np.zeros(len(mixtures))
+    totals, num_rows = np.zeros(len(mixtures)), 0
     for rows in _centred_batches(model, data):
+        num_rows += len(rows)
         # With the sums that training compiled; their statistics are thrown away
         totals += [float(model.natural_gradient.sums(mixture, rows)[1]) for mixture in mixtures]
+    if num_rows != model.num_data:
+        raise ValueError(
+            f"`data` must be the rows that the model was fitted to, {model.num_data or 'none so far'}. "
+            f"Received: {num_rows:,} rows. Pass the training rows."
+        )
     return totals
 
 
 def _centred_batches(model: Any, data: Any) -> tf.data.Dataset:
     source = door.open_source(data, "data", model.num_features, model.column_names)
     door.check_ends(source, "data", None, "Use .take(n) for its first n batches.")
-    size = door.default_batch_size(model.num_data, model.num_components, model.num_features)
+    size = door.default_batch_size(model.num_data or door.SAMPLE_ROWS, model.num_components, model.num_features)
     return door.ordered_batches(source, model.centre, size, name="data")

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfgmm import density
 from tfgmm.checks import check_choice, check_count, check_seed
-from tfgmm.draws import Draws
+from tfgmm.draws import LOG_RATIO, Draws
 from tfgmm.importance import log_importance_ratios
 from tfgmm.summary import DataSummary
 
@@ -122,7 +122,10 @@ class MixtureScores:
             seed: of the draws; None for others every time.
             data: the rows that the model was fitted to, of any kind that `fit` takes: then
                 `sample_stats["log_importance_ratio"]`, (1, S) nats, holds log p(rows, draw) - log q(draw), from which
-                `tfgmm.compare` tells how far q can be trusted. Takes one pass over the rows per draw.
+                `tfgmm.compare` tells how far q can be trusted. It takes as long as S sweeps over the rows.
+
+        Raises:
+            ValueError: `data` has another number of rows than the model was fitted to.
         """
         posteriors = self.posteriors()
         log_weights, drawn = self.draw_parameters([check_count("n", n)], _seed_pair(seed), tf.float64, posteriors)
@@ -131,7 +134,7 @@ class MixtureScores:
         stats = {}
         if data is not None:
             ratios = log_importance_ratios(self, data, posteriors, log_weights, drawn, parameters)
-            stats["log_importance_ratio"] = ratios[None]
+            stats[LOG_RATIO] = ratios[None]
         return Draws(
             weights=tf.exp(log_weights).numpy()[None],
             locs=(parameters["locs"] + self.centre)[None],

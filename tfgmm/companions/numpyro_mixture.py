@@ -25,7 +25,7 @@ from tfgmm.companions.numpyro_mode import Gaussian, Target, anywhere, dispersed,
 from tfgmm.companions.numpyro_model import Distribution, MarginalMixture, MarginalModel
 from tfgmm.companions.numpyro_predictive import DensityBand, density_band, sample_predictive
 from tfgmm.companions.numpyro_priors import mixture_model
-from tfgmm.companions.one_column import one_column
+from tfgmm.companions.one_column import check_enough_rows, one_column
 from tfgmm.draws import Draws
 from tfgmm.readers import Rows, read_rows
 from tfgmm.shapes import check_shape
@@ -208,11 +208,7 @@ def _rows(data: Any, num_components: int) -> Rows:
     values = np.ascontiguousarray(rows.values, np.float64)
     if not np.isfinite(values).all():
         raise not_finite_error("data", rows.column_names, values, 0, ())
-    if len(values) < num_components:
-        raise ValueError(
-            f"`num_components` must be at most the number of rows. Received: num_components={num_components} for "
-            f"{len(values)} rows. Ask for fewer components."
-        )
+    check_enough_rows(len(values), num_components)
     return Rows(values, rows.column_names)
 
 

@@ -37,12 +37,22 @@ def one_column(name: str, data: Any, *, num_components: int | None = None) -> np
             f"`{name}` must hold finite numbers. Received: {num_bad} of {len(rows):,} that are NaN or infinite, the "
             f"first in row {first} (rows count from 0). Drop or fill such rows."
         )
-    if num_components is not None and len(rows) < num_components:
+    if num_components is not None:
+        check_enough_rows(len(rows), num_components)
+    return rows
+
+
+def check_enough_rows(num_data: int, num_components: int) -> None:
+    """Returns nothing when there are at least as many rows as components.
+
+    Raises:
+        ValueError: there are not.
+    """
+    if num_data < num_components:
         raise ValueError(
             f"`num_components` must be at most the number of rows. Received: num_components={num_components} for "
-            f"{len(rows)} rows. Ask for fewer components."
+            f"{num_data} rows. Ask for fewer components."
         )
-    return rows
 
 
 def _numbers(name: str, data: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tfgmm.checks import check_count
+from tfgmm.checks import check_count, check_seed
 from tfgmm.companions.one_column import one_column
 from tfgmm.companions.pyro_model import FREE_DIM, Distribution, EnumeratedMixture, Tensor, isolated, mixture_of, tensor
 from tfgmm.draws import Draws
@@ -34,6 +34,7 @@ __all__ = ["AssignmentFit", "MapFit", "fit_assignments", "fit_map", "sample_nuts
 # As in Pyro's own example: steps adapt quickly, and forget quickly.
 _BETAS = (0.8, 0.99)
 _GLOBAL_SITES = ("weights", "locs", "scale")
+_ROWS_TO_JUDGE = 2_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class MapFit:
         scale: () float64, or (K,) with one per component; data units.
         losses: (T,) of every step, nats for all rows: minus the log joint density of rows and parameters.
         gradient_norms: by parameter, (T,) Euclidean norms of the loss's gradient in unconstrained coordinates.
-        start_losses: (num_starts,) nats; the lowest was followed.
+        start_losses: (num_starts,) nats, of the rows that starts were judged on; the lowest was followed.
         mixture: the Pyro model.
     """
 
@@ -79,8 +80,8 @@ class MapFit:
                 "Choose 0 for the most probable component, 1 for a random one."
             )
         rows = one_column("x", x)
-        if len(rows) == 0:
-            return np.zeros(0, np.int64)
+        if len(rows) == 0 or self.mixture.num_components == 1:
+            return np.zeros(len(rows), np.int64)
         trained = poutine.condition(self.mixture, data=self.values())
         classifier = infer_discrete(trained, first_available_dim=FREE_DIM, temperature=int(temperature))
         with isolated(seed):
@@ -135,7 +136,7 @@ def fit_map(
         num_starts: starts to choose from.
         num_steps: steps of Adam, with betas (0.8, 0.99).
         learning_rate: of Adam.
-        seed: of the starts.
+        seed: of the starts, each of which is judged on the same 2,000 rows where there are more.
         weight_prior: Pyro distribution over the simplex, event shape (K,). Default Dirichlet(0.5).
         loc_prior: over the locations, event shape (), data units. Default Normal(0, 10).
         scale_prior: over the scales, event shape (), data units. Default LogNormal(0, 2).
@@ -160,7 +161,7 @@ def fit_map(
     num_starts = check_count("num_starts", num_starts)
     with isolated(seed):
         starts = _random_starts(mixture, rows, num_starts)
-        start_losses = _losses_of_starts(mixture, rows, starts)
+        start_losses = _losses_of_starts(mixture, _some(rows), starts)
         best = int(torch.argmin(start_losses))
         start = {name: values[best].reshape(_site_shape(mixture, name)) for name, values in starts.items()}
         exposed = poutine.block(mixture, expose=list(_GLOBAL_SITES))
@@ -171,10 +172,17 @@ def fit_map(
     return MapFit(**found, losses=losses, gradient_norms=norms, start_losses=start_losses.numpy(), mixture=mixture)
 
 
+def _some(rows: Tensor) -> Tensor:
+    """Returns the rows, or some of them, chosen at random: 100 starts x rows x components must fit in memory."""
+    if len(rows) <= _ROWS_TO_JUDGE:
+        return rows
+    return rows[torch.randperm(len(rows))[:_ROWS_TO_JUDGE]]
+
+
 def _random_starts(mixture: EnumeratedMixture, rows: Tensor, num_starts: int) -> dict[str, Tensor]:
     """Returns values for each start, (num_starts, K) or (num_starts, 1): locations are rows, no row twice."""
     num_components = mixture.num_components
-    chosen = torch.multinomial(torch.ones(num_starts, len(rows)), num_components)
+    chosen = torch.stack([torch.randperm(len(rows))[:num_components] for _ in range(num_starts)])
     # Of one row, or of equal rows, there is no variance: any positive scale will do
     variance = rows.var(unbiased=len(rows) > 1)
     scale = torch.sqrt(torch.where(variance > 0, variance / num_components, torch.ones_like(variance)))
@@ -214,8 +222,8 @@ def _minimise(
     Adam's steps grow again, and would lead away.
     """
     num_steps = check_count("num_steps", num_steps)
-    if not 0 < learning_rate < float("inf"):
-        raise ValueError(f"`learning_rate` must be positive and finite. Received: {learning_rate}. Try 0.1.")
+    if not (isinstance(learning_rate, (int, float)) and 0 < learning_rate < float("inf")):
+        raise ValueError(f"`learning_rate` must be positive and finite. Received: {learning_rate!r}. Try 0.1.")
     optimizer = pyro.optim.Adam({"lr": learning_rate, "betas": _BETAS})
     svi = SVI(model, guide, optimizer, loss=TraceEnum_ELBO(max_plate_nesting=1))
     norms = _watched_norms(svi, model, guide, rows)
@@ -277,7 +285,9 @@ def fit_assignments(
     Raises:
         ValueError: no rows, NaN, not one column.
     """
-    rows = tensor(one_column("data", data, num_components=1))
+    rows = tensor(one_column("data", data))
+    if len(rows) == 0:
+        raise ValueError("`data` must hold at least one row. Received: none. Pass the rows to find components of.")
     exposed = poutine.block(fit.mixture, expose=list(_GLOBAL_SITES))
     global_guide = AutoDelta(exposed, init_loc_fn=init_to_value(values=fit.values()))
     equal = torch.full((len(rows), fit.mixture.num_components), 1.0 / fit.mixture.num_components, dtype=rows.dtype)
@@ -336,7 +346,7 @@ def sample_nuts(
     mixture = mixture_of(num_components, weight_prior, loc_prior, scale_prior, scale_per_component)
     rows = tensor(one_column("data", data, num_components=mixture.num_components))
     num_samples, num_chains = check_count("num_samples", num_samples), check_count("num_chains", num_chains)
-    num_warmup = check_count("num_warmup", num_warmup, least=0)
+    num_warmup, seed = check_count("num_warmup", num_warmup, least=0), check_seed(seed)
     chains = []
     for chain in range(num_chains):
         with isolated(seed + chain):

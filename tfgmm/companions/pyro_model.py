@@ -55,7 +55,8 @@ class EnumeratedMixture:
     def __call__(self, data: Tensor) -> None:
         """Returns nothing; states the model of rows (N,) to Pyro. Inside a plate of starts all sites have its axis."""
         components = pyro.plate("components", self.num_components, dim=-1)
-        weights = pyro.sample("weights", self.weight_prior)
+        # NUTS multiplies in the type of the rows, whatever type the prior's numbers have
+        weights = pyro.sample("weights", self.weight_prior).to(data.dtype)
         with components if self.scale_per_component else contextlib.nullcontext():
             scale = pyro.sample("scale", self.scale_prior)
         with components:
@@ -139,6 +140,24 @@ def _check_prior(
         raise ValueError(
             f"`{name}` must have event shape {event_shape} and batch shape {wanted}. Received: event shape "
             f"{tuple(prior.event_shape)}, batch shape {tuple(prior.batch_shape)}. Change the shape of its arguments."
+        )
+    _check_support(name, prior)
+
+
+def _check_support(name: str, prior: Distribution) -> None:
+    """Returns nothing where the prior is over what it stands for: gradients would walk on to no number."""
+    places = torch.ones(tuple(prior.event_shape), dtype=torch.float64)
+    if name == "weight_prior":
+        words, fits = "over the simplex", bool(prior.support.check(places / places.sum()).all())
+        fits = fits and not bool(prior.support.check(2 * places).all())
+    elif name == "scale_prior":
+        words, fits = "over positive numbers", not bool(prior.support.check(-places).any())
+    else:
+        words, fits = "over numbers", True
+    if prior.support.is_discrete or not fits:
+        raise ValueError(
+            f"`{name}` must be continuous and {words}. Received: {type(prior).__name__}, over other numbers. "
+            "Choose another distribution."
         )
 
 
