@@ -17,7 +17,7 @@ from scipy.special import roots_legendre
 
 import tfgmm
 from tfgmm.companions import numpyro_mixture
-from tfgmm.companions.numpyro_mixture import diagnose, sample_nuts
+from tfgmm.companions.numpyro_mixture import diagnose, mixture_model, sample_nuts
 
 WORKED = {"locs": [-1.00, 0.99, 4.00], "scales": [0.20, 0.91, 0.50], "weights": [0.21, 0.28, 0.50]}
 # Two components well apart in two columns
@@ -314,3 +314,88 @@ def test_a_missing_install_names_the_extra(module):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert 'pip install "tfgmm[numpyro]"' in done.stderr.splitlines()[-1]
+
+
+# --- Priors of the Keras model ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_features", [1, 3])
+def test_priors_of_a_model_are_scipys_densities(num_features):
+    rng = np.random.default_rng(0)
+    per_column = [rng.uniform(0.5, 2.0, num_features) for _ in range(4)]
+    mean, scale, shape, rate = per_column
+    priors = tfgmm.Priors(mean, scale, shape, rate, weight_concentration=(1.5, 2.5))
+    found = mixture_model(2, num_features, priors=priors).sites()
+    locs, scales = rng.normal(size=(2, num_features)), rng.uniform(0.5, 2.0, (2, num_features))
+    expected = stats.norm.logpdf(locs, mean, scale)
+    np.testing.assert_allclose(found["locs"].log_prob(locs.reshape(found["locs"].shape())).sum(), expected.sum(), 1e-5)
+    # tau = scale^-2 has a Gamma density; that of the scale has the factor |d tau / d scale| = 2 scale^-3
+    expected = stats.gamma.logpdf(scales**-2, shape, scale=1 / rate) + np.log(2 * scales**-3)
+    got = found["scales"].log_prob(scales.reshape(found["scales"].shape())).sum()
+    np.testing.assert_allclose(got, expected.sum(), rtol=1e-5)
+    weights = np.array([0.3, 0.7])
+    np.testing.assert_allclose(found["weights"].log_prob(weights), stats.dirichlet.logpdf(weights, [1.5, 2.5]), 1e-5)
+
+
+def test_priors_of_a_model_change_the_answer():
+    tight = tfgmm.Priors(0.0, 0.2, precision_shape=1.0, precision_rate=1.0, weight_concentration=1.0)
+    wide = tfgmm.Priors(0.0, 10.0, precision_shape=1.0, precision_rate=1.0, weight_concentration=1.0)
+    rows = np.random.default_rng(0).normal(3.0, 1.0, 30)
+    means = [sample_nuts(rows, 1, num_samples=400, priors=p, progress=False).locs.mean() for p in (tight, wide)]
+    # The posterior mean under the tight prior lies between 0 and that of the rows
+    assert 0.2 < means[0] < 2.5 < means[1] < 3.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"priors": "auto"}, TypeError, "`priors` must be tfgmm.Priors. Received: str"),
+        ({"priors": tfgmm.Priors(), "loc_prior": dist.Normal(0.0, 1.0)}, ValueError, "left out with loc_prior"),
+        ({"priors": tfgmm.Priors(), "covariance": "full"}, ValueError, "left out with covariance='full'"),
+        ({"target_accept_prob": "a"}, ValueError, "`target_accept_prob` must lie between 0 and 1. Received: 'a'"),
+    ],
+)
+def test_priors_that_cannot_be_are_named(arguments, error, words):
+    with pytest.raises(error, match=words):
+        sample_nuts(PAIR, 2, progress=False, **arguments)
+
+
+def test_default_priors_that_do_not_suit_the_rows_are_told():
+    rows = pd.DataFrame({"waiting": np.random.default_rng(0).normal(70.0, 6.0, 60)})
+    with pytest.warns(UserWarning, match="the default loc_prior, Normal.0, 10., does not suit column 'waiting'"):
+        sample_nuts(rows, 1, num_samples=300, progress=False)
+    sample_nuts(rows, 1, num_samples=300, priors=tfgmm.Priors.from_data(rows), progress=False)  # no warning
+
+
+def test_target_acceptance_changes_the_draws():
+    first, second = (
+        sample_nuts(PAIR, 2, num_samples=300, target_accept_prob=rate, progress=False) for rate in (0.7, 0.95)
+    )
+    assert second.sample_stats["acceptance_rate"].mean() > first.sample_stats["acceptance_rate"].mean()
+
+
+def test_one_set_of_start_locations_serves_all_chains():
+    draws = sample_nuts(
+        PAIR, 2, num_samples=300, num_chains=2, start=np.array([[4.0, 0.0], [-4.0, 1.0]]), progress=False
+    )
+    np.testing.assert_allclose(draws.locs.mean(axis=1)[:, :, 0], [[4.0, -4.0]] * 2, atol=0.5)
+
+
+def test_no_mode_is_told():
+    rows = np.concatenate([np.zeros(30), np.random.default_rng(0).normal(5.0, 1.0, 30)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sample_nuts(rows, 2, num_samples=50, num_warmup=20, progress=False)
+    assert any("no start led to a maximum" in str(one.message) or "diverged" in str(one.message) for one in caught)
+    assert all(one.filename == __file__ for one in caught)
+
+
+def test_words_about_one_chain_speak_of_no_alignment():
+    rng = np.random.default_rng(0)
+    halves = np.concatenate([rng.normal(0, 1, 200), rng.normal(9, 1, 200)]).reshape(1, 400, 1, 1)
+    stuck = tfgmm.Draws(np.ones((1, 400, 1)), halves, np.ones((1, 400, 1, 1)))
+    problems = " ".join(diagnose(stuck).problems())
+    assert "the halves of the chain disagree" in problems and "align" not in problems and "nan" not in problems
+    assert "1 numbers hardly vary, such as scales[0, 0]" in problems
+    few = tfgmm.Draws(np.ones((1, 2, 1)), np.zeros((1, 2, 1, 1)), np.ones((1, 2, 1, 1)))
+    assert diagnose(few).problems() == ("2 draws of a chain are too few to tell anything. Draw more",)

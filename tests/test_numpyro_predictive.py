@@ -58,7 +58,8 @@ def test_the_mean_density_integrates_to_one():
 
 
 def test_a_weight_of_zero_is_fine():
-    draws = Draws(np.array([[[0.0, 1.0]]]), np.zeros((1, 1, 2, 1)), np.ones((1, 1, 2, 1)))
+    locs = np.array([1000.0, 0.0]).reshape(1, 1, 2, 1)  # the one without weight is where it would be seen
+    draws = Draws(np.array([[[0.0, 1.0]]]), locs, np.ones((1, 1, 2, 1)))
     assert density_band(draws, [0.0]).mean[0] == pytest.approx(stats.norm.pdf(0.0))
     assert (np.abs(sample_predictive(draws, 100)) < 6).all()
 
@@ -178,12 +179,12 @@ def test_bad_chains_are_warned_of_in_words(case):
 
 def test_few_draws_say_nothing():
     found = diagnose(chains(np.random.default_rng(0), num_draws=3))
-    assert np.isnan(found.r_hat).all() and len(found.problems()) == 2
+    assert np.isnan(found.r_hat).all() and len(found.problems()) == 1
 
 
 def test_a_number_that_never_varies_is_not_called_converged():
     draws = Draws(np.ones((2, 50, 1)), np.zeros((2, 50, 1, 1)), np.ones((2, 50, 1, 1)))
-    assert len(diagnose(draws).problems()) == 2
+    assert diagnose(draws).problems()[0].startswith("2 numbers hardly vary, such as locs[0, 0]")
 
 
 def test_the_table_names_every_number():

@@ -31,12 +31,6 @@ def simulated_rows() -> np.ndarray:
     return np.random.normal(means[drawn], sds[drawn], size=2500)  # noqa: NPY002
 
 
-def fast_answer(rows: np.ndarray, num_draws: int) -> tfgmm.Draws:
-    """Returns draws from the closed-form posterior of the Keras model, with their importance ratios."""
-    model = tfgmm.fit_mixture(rows[:, None], 3, seed=0).model
-    return model.draws(num_draws, seed=0, data=rows[:, None])
-
-
 def draw_arviz_figures(draws: tfgmm.Draws, folder: pathlib.Path) -> None:
     """Returns nothing; writes ArviZ's trace and pair plots into `folder`."""
     with warnings.catch_warnings():
@@ -96,11 +90,14 @@ def main(arguments: Any = None) -> None:
     if options.platform:
         numpyro.set_platform(options.platform)
     rows = simulated_rows()
-    draws = numpyro_mixture.sample_nuts(rows, 3, num_samples=options.draws, num_chains=options.chains, seed=42)
-    draws = tfgmm.align(draws, method="order")
+    lengths = {"num_samples": options.draws, "num_chains": options.chains}
+    draws = tfgmm.align(numpyro_mixture.sample_nuts(rows, 3, **lengths, seed=42), method="order")
     print(numpyro_mixture.diagnose(draws))
-    comparison = tfgmm.compare(fast_answer(rows, options.draws), draws)
-    print(f"\na: the closed form of GaussianMixtureModel; b: NUTS\n{comparison}")
+    model = tfgmm.fit_mixture(rows[:, None], 3, seed=0).model
+    exact = numpyro_mixture.sample_nuts(rows, 3, **lengths, seed=42, priors=model.priors)
+    fast = model.draws(options.draws, seed=0, data=rows[:, None])
+    comparison = tfgmm.compare(fast, tfgmm.align(exact, method="order"))
+    print(f"\na: the closed form of GaussianMixtureModel; b: NUTS, with the same priors\n{comparison}")
     options.figures.mkdir(parents=True, exist_ok=True)
     draw_arviz_figures(draws, options.figures)
     draw_figures(rows, draws, comparison, options.figures, seed=42)

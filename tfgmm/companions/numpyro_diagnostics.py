@@ -14,7 +14,7 @@ from tfgmm.draws import Draws
 # chains or more. The halves of one good chain of 1,000 draws differ more than that now and then.
 _LARGEST_R_HAT, _LEAST_PER_CHAIN = 1.01, 100.0
 _LARGEST_R_HAT_OF_FEW_CHAINS = 1.05
-_FEWEST_DRAWS = 4
+_MANY_CHAINS, _FEWEST_DRAWS = 4, 4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,23 +51,43 @@ class Diagnosis:
                 f"{self.num_divergent:,} of {total:,} draws diverged: parts of the posterior may be missing. Raise "
                 "target_accept_prob, or look at the priors"
             )
-        worst = int(np.argmax(self.r_hat)) if len(self.names) else 0
-        largest = _LARGEST_R_HAT if self.num_chains >= 4 else _LARGEST_R_HAT_OF_FEW_CHAINS
-        if self.names and not self.r_hat.max() <= largest:
+        is_known = np.isfinite(self.r_hat) & np.isfinite(self.ess_bulk) & np.isfinite(self.ess_tail)
+        if self.num_draws < _FEWEST_DRAWS:
+            found.append(f"{self.num_draws} draws of a chain are too few to tell anything. Draw more")
+        elif not is_known.all():
+            first = int(np.flatnonzero(~is_known)[0])
             found.append(
-                f"chains, or halves of a chain, disagree: r_hat is {self.r_hat[worst]:.3g} for {self.names[worst]}, "
-                f"and should be at most {largest}. If they number the components differently, "
-                "tfgmm.align(draws) mends it; else draw more"
+                f"{int((~is_known).sum())} numbers hardly vary, such as {self.names[first]}: a chain is stuck, or a "
+                "column is constant. Look at the rows and the priors"
             )
-        least = np.minimum(self.ess_bulk, self.ess_tail)
-        wanted = _LEAST_PER_CHAIN * self.num_chains
-        if self.names and not least.min() >= wanted:
-            lowest = int(np.argmin(least))
-            found.append(
-                f"{self.num_chains * self.num_draws:,} draws are worth only {least[lowest]:,.0f} independent ones for "
-                f"{self.names[lowest]}, and should be worth {wanted:,.0f}. Draw more"
-            )
+        if is_known.any():
+            found += self._disagreement(is_known) + self._shortness(is_known)
         return tuple(found)
+
+    def _disagreement(self, is_known: np.ndarray) -> list[str]:
+        """Returns what is wrong between chains, or between the halves of one."""
+        worst = int(np.argmax(np.where(is_known, self.r_hat, -np.inf)))
+        limit = _LARGEST_R_HAT if self.num_chains >= _MANY_CHAINS else _LARGEST_R_HAT_OF_FEW_CHAINS
+        if self.r_hat[worst] <= limit:
+            return []
+        fix = "Draw more"
+        if self.num_chains > 1:
+            fix = "If they number the components differently, tfgmm.align(draws) mends it; else draw more"
+        who = "chains, or halves of a chain, disagree" if self.num_chains > 1 else "the halves of the chain disagree"
+        return [
+            f"{who}: r_hat is {self.r_hat[worst]:.3g} for {self.names[worst]}, and should be at most {limit}. {fix}"
+        ]
+
+    def _shortness(self, is_known: np.ndarray) -> list[str]:
+        """Returns what is wrong with the number of effective draws."""
+        least = np.where(is_known, np.minimum(self.ess_bulk, self.ess_tail), np.inf)
+        lowest, wanted = int(np.argmin(least)), _LEAST_PER_CHAIN * self.num_chains
+        if least[lowest] >= wanted:
+            return []
+        return [
+            f"{self.num_chains * self.num_draws:,} draws are worth only {least[lowest]:,.0f} independent ones for "
+            f"{self.names[lowest]}, and should be worth {wanted:,.0f}. Draw more"
+        ]
 
     def __str__(self) -> str:
         lines = [f"{'':18}{'mean':>11}{'sd':>11}{'ess_bulk':>10}{'ess_tail':>10}{'r_hat':>8}"]

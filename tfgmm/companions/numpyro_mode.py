@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from tfgmm.companions.numpyro_model import Array, MarginalModel, Parameters
 from tfgmm.initialize import distinct_rows, start_locs
@@ -104,7 +106,7 @@ class _Optimum(NamedTuple):
     widths: np.ndarray
 
 
-def gaussian_at_best_mode(target: Target, rows: np.ndarray, seed: int) -> Gaussian:
+def gaussian_at_best_mode(target: Target, rows: np.ndarray, seed: int, progress: bool = False) -> Gaussian:
     """Returns the Laplace approximation at the best mode that starts by k-means++ lead to.
 
     A component that shrinks onto one row makes the density grow without end, and no mode: the best start that ended
@@ -114,14 +116,19 @@ def gaussian_at_best_mode(target: Target, rows: np.ndarray, seed: int) -> Gaussi
         target: the posterior.
         rows: (N, D).
         seed: of k-means++.
+        progress: show a bar on stderr, where that is a terminal.
+
+    Warns:
+        UserWarning: no start ended at a maximum.
     """
     generator = np.random.default_rng(seed)
-    sample = rows if len(rows) <= _SAMPLE else rows[generator.choice(len(rows), _SAMPLE, replace=False)]
+    sample = _sample_of(rows, generator)
     centre, num_components = rows.mean(axis=0), target.model.num_components
     distinct = distinct_rows(sample - centre)
     num_starts = 1 if num_components == 1 else _NUM_STARTS
     optima = []
-    for own_seed in generator.integers(2**31, size=num_starts).tolist():
+    seeds = generator.integers(2**31, size=num_starts).tolist()
+    for own_seed in tqdm(seeds, desc="posterior mode", unit="start", disable=None if progress else True):
         locs = centre + start_locs("k-means++", distinct, num_components, centre, own_seed, is_distinct=True)
         optima.append(_climb(target, _start(target, sample, locs)))
     optima.sort(key=lambda optimum: optimum.potential)
@@ -129,12 +136,23 @@ def gaussian_at_best_mode(target: Target, rows: np.ndarray, seed: int) -> Gaussi
         gaussian, is_maximum = _laplace(target, optimum)
         if is_maximum:
             return gaussian
+    warnings.warn(
+        "no start led to a maximum of the posterior: a component shrinks without end, or is not told by the rows. Look "
+        "for constant columns and repeated rows, ask for fewer components, or pass a scale_prior that leaves nothing "
+        "near 0, such as LogNormal.",
+        stacklevel=5,  # the caller of sample_nuts
+    )
     return _laplace(target, optima[0])[0]
 
 
-def gaussian_near(target: Target, rows: np.ndarray, locs: np.ndarray) -> Gaussian:
+def gaussian_near(target: Target, rows: np.ndarray, locs: np.ndarray, seed: int) -> Gaussian:
     """Returns the Laplace approximation at the mode that component locations (K, D), data units, lead to."""
-    return _laplace(target, _climb(target, _start(target, rows[:_SAMPLE], locs)))[0]
+    sample = _sample_of(rows, np.random.default_rng(seed))
+    return _laplace(target, _climb(target, _start(target, sample, locs)))[0]
+
+
+def _sample_of(rows: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    return rows if len(rows) <= _SAMPLE else rows[generator.choice(len(rows), _SAMPLE, replace=False)]
 
 
 def _start(target: Target, rows: np.ndarray, locs: np.ndarray) -> _Start:
@@ -156,7 +174,8 @@ def _start(target: Target, rows: np.ndarray, locs: np.ndarray) -> _Start:
         locs[:, 0] += 1e-3 * spread[0] * np.arange(len(locs)) / len(locs)
     values = model.values(weights, locs, scales)
     vector = target.joined(target.unconstrained(values))
-    return _Start(vector, target.joined(_widths(model, scales, counts + 1)))
+    of_all_rows = (counts + 1) * (len(target.rows) / len(rows))
+    return _Start(vector, target.joined(_widths(model, scales, of_all_rows)))
 
 
 def _widths(model: MarginalModel, scales: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:

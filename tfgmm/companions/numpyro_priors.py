@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+import warnings
+from typing import Any
 
 import numpy as np
 
 from tfgmm.checks import check_choice, check_count
 from tfgmm.companions.numpyro_model import Distribution, MarginalModel
+from tfgmm.priors import Priors
 
 from numpyro import distributions as dist  # isort: skip  after numpyro_model, whose error says how to install it
+from numpyro.distributions.transforms import PowerTransform
 
 COVARIANCES = ("diag", "full")
+# Means of columns whose size plus standard deviation is beyond two of the default prior's, Normal(0, 10), are pulled.
+_REACH_OF_DEFAULT = 20.0
 
 
 def mixture_model(
@@ -24,6 +30,7 @@ def mixture_model(
     loc_prior: Distribution | None = None,
     scale_prior: Distribution | None = None,
     correlation_concentration: float = 1.0,
+    priors: Priors | None = None,
 ) -> MarginalModel:
     """Returns the marginalised mixture as a NumPyro model, for NumPyro's own inference.
 
@@ -40,6 +47,7 @@ def mixture_model(
             HalfCauchy(10).
         correlation_concentration: of the LKJ distribution of the correlations within a component, with
             covariance="full"; 1 is uniform, larger draws them to 0.
+        priors: `tfgmm.Priors` instead of the three, for covariance="diag": `model.priors`, or `Priors.from_data(rows)`.
 
     Raises:
         ValueError: K or D below 1, an unknown covariance, a prior of the wrong shape or over other numbers.
@@ -60,10 +68,12 @@ def mixture_model(
         raise ValueError(
             f"`correlation_concentration` must be positive. Received: {correlation_concentration!r}. Try 1."
         )
-    priors = checked_priors(
-        num_components, num_features, weight_prior=weight_prior, loc_prior=loc_prior, scale_prior=scale_prior
-    )
-    if ordered and not _is_over_all_numbers(priors["loc_prior"]):
+    given = {"weight_prior": weight_prior, "loc_prior": loc_prior, "scale_prior": scale_prior}
+    if priors is not None:
+        _check_priors(priors, covariance, given)
+        given = dict(priors_of_model(priors, num_components, num_features))
+    chosen = checked_priors(num_components, num_features, **given)
+    if ordered and not _is_over_all_numbers(chosen["loc_prior"]):
         raise ValueError(
             "`loc_prior` must be over all numbers where `ordered` is True. Received: a distribution over some of "
             "them. Choose another prior, or ordered=False."
@@ -71,11 +81,55 @@ def mixture_model(
     return MarginalModel(
         num_components,
         num_features,
-        **priors,
+        **chosen,
         covariance=covariance,
         correlation_concentration=float(correlation_concentration),
         ordered=bool(ordered),
     )
+
+
+def priors_of_model(priors: Priors, num_components: int, num_features: int) -> dict[str, Distribution]:
+    """Returns the priors of a `GaussianMixtureModel` of covariance "diag" as NumPyro distributions, by argument.
+
+    Its precisions tau have Gamma priors: the scales, tau^-1/2, have what that makes of them.
+
+    Args:
+        priors: in data units.
+        num_components: K. num_features: D.
+
+    Example:
+
+    >>> found = priors_of_model(Priors(precision_shape=2.0, precision_rate=1.5), 2, 1)
+    >>> round(float(found["scale_prior"].log_prob(1.3)), 4)
+    -0.6953
+    """
+    # One column takes plain numbers: a batch of one column would count as one of components
+    shape = () if num_features == 1 else (num_features,)
+
+    def per_column(value: Any) -> np.ndarray:
+        return np.broadcast_to(np.asarray(value, np.float64).reshape(-1), (num_features,)).reshape(shape)
+
+    precisions = dist.Gamma(per_column(priors.precision_shape), per_column(priors.precision_rate))
+    return {
+        "weight_prior": dist.Dirichlet(np.broadcast_to(np.asarray(priors.weight_concentration), (num_components,))),
+        "loc_prior": dist.Normal(per_column(priors.loc_mean), per_column(priors.loc_scale)),
+        "scale_prior": dist.TransformedDistribution(precisions, PowerTransform(-0.5)),
+    }
+
+
+def warn_of_odd_priors(rows: np.ndarray, column_names: tuple[str, ...] | None, *, stacklevel: int) -> None:
+    """Returns nothing; warns where rows (N, D) lie beyond the default prior of the locations."""
+    mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+    reach = np.abs(mean) + deviation
+    worst = int(np.argmax(reach))
+    if reach[worst] > _REACH_OF_DEFAULT:
+        name = column_names[worst] if column_names else worst
+        warnings.warn(
+            f"the default loc_prior, Normal(0, 10), does not suit column {name!r}, with mean {mean[worst]:.3g} and "
+            f"standard deviation {deviation[worst]:.3g}: it pulls locations to 0. Pass "
+            "priors=tfgmm.Priors.from_data(rows), a fitted model's model.priors, or a loc_prior of your own",
+            stacklevel=stacklevel,
+        )
 
 
 def checked_priors(num_components: int, num_features: int, **given: Distribution | None) -> dict[str, Distribution]:
@@ -106,6 +160,23 @@ def checked_priors(num_components: int, num_features: int, **given: Distribution
         "scale_prior": dist.HalfCauchy(10.0),
     }
     return {name: defaults[name] if prior is None else prior for name, prior in given.items()}
+
+
+def _check_priors(priors: Priors, covariance: str, given: dict[str, Distribution | None]) -> None:
+    """Returns nothing where `tfgmm.Priors` can take the place of the other priors."""
+    if not isinstance(priors, Priors):
+        raise TypeError(
+            f"`priors` must be tfgmm.Priors. Received: {type(priors).__name__}. Pass model.priors, or give "
+            "weight_prior, loc_prior and scale_prior."
+        )
+    others = [name for name, prior in given.items() if prior is not None]
+    if others:
+        raise ValueError(f"`priors` must be left out with {', '.join(others)}. Received: both. Leave one of them out.")
+    if covariance != "diag":
+        raise ValueError(
+            f"`priors` must be left out with covariance={covariance!r}, whose prior is another one. Received: both. "
+            'Give loc_prior, scale_prior and correlation_concentration, or covariance="diag".'
+        )
 
 
 def _check_kind(name: str, prior: Distribution) -> None:

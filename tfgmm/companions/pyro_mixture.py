@@ -7,24 +7,31 @@ learns them; NUTS draws from the posterior. The extra `pyro` installs what it ne
 from __future__ import annotations
 
 import dataclasses
-import sys
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from tfgmm.checks import check_count, check_seed
+from tfgmm.checks import check_count
 from tfgmm.companions.one_column import one_column
-from tfgmm.companions.pyro_model import FREE_DIM, Distribution, EnumeratedMixture, Tensor, isolated, mixture_of, tensor
-from tfgmm.draws import Draws
+from tfgmm.companions.pyro_chains import sample_nuts
+from tfgmm.companions.pyro_model import (
+    FREE_DIM,
+    GLOBAL_SITES,
+    Distribution,
+    EnumeratedMixture,
+    Tensor,
+    isolated,
+    mixture_of,
+    tensor,
+)
 
 import pyro  # isort: skip  after pyro_model, whose error says how to install it
 import torch  # isort: skip
 from pyro import distributions as dist
 from pyro import poutine
 from pyro.distributions import constraints
-from pyro.infer import MCMC, NUTS, SVI, TraceEnum_ELBO, infer_discrete
+from pyro.infer import SVI, TraceEnum_ELBO, infer_discrete
 from pyro.infer.autoguide import AutoDelta
 from pyro.infer.autoguide.initialization import init_to_value
 from tqdm import trange
@@ -33,7 +40,6 @@ __all__ = ["AssignmentFit", "MapFit", "fit_assignments", "fit_map", "sample_nuts
 
 # As in Pyro's own example: steps adapt quickly, and forget quickly.
 _BETAS = (0.8, 0.99)
-_GLOBAL_SITES = ("weights", "locs", "scale")
 _ROWS_TO_JUDGE = 2_000
 
 
@@ -61,7 +67,7 @@ class MapFit:
 
     def values(self) -> dict[str, Tensor]:
         """Returns weights, locs and scale as tensors, by the names of their sites."""
-        return {name: tensor(getattr(self, name)) for name in _GLOBAL_SITES}
+        return {name: tensor(getattr(self, name)) for name in GLOBAL_SITES}
 
     def classify(self, x: Any, temperature: int = 0, seed: int = 0) -> np.ndarray:
         """Returns the component of each row, (N,) int64, by Pyro's infer_discrete.
@@ -164,7 +170,7 @@ def fit_map(
         start_losses = _losses_of_starts(mixture, _some(rows), starts)
         best = int(torch.argmin(start_losses))
         start = {name: values[best].reshape(_site_shape(mixture, name)) for name, values in starts.items()}
-        exposed = poutine.block(mixture, expose=list(_GLOBAL_SITES))
+        exposed = poutine.block(mixture, expose=list(GLOBAL_SITES))
         guide = AutoDelta(exposed, init_loc_fn=init_to_value(values=start))
         losses, norms = _minimise(mixture, guide, rows, num_steps, learning_rate, "posterior mode", progress)
         found = {name: value.detach().numpy() for name, value in guide(rows).items()}
@@ -199,7 +205,7 @@ def _losses_of_starts(mixture: EnumeratedMixture, rows: Tensor, starts: Mapping[
     num_starts = len(starts["locs"])
     nodes = mixture.enumerated(starts, rows, num_starts)
     log_likelihoods = torch.logsumexp(nodes["assignment"]["log_prob"] + nodes["obs"]["log_prob"], dim=0)
-    sites = [nodes[name]["log_prob"] for name in _GLOBAL_SITES]
+    sites = [nodes[name]["log_prob"] for name in GLOBAL_SITES]
     return -sum(values.reshape(num_starts, -1).sum(-1) for values in [log_likelihoods, *sites])
 
 
@@ -288,7 +294,7 @@ def fit_assignments(
     rows = tensor(one_column("data", data))
     if len(rows) == 0:
         raise ValueError("`data` must hold at least one row. Received: none. Pass the rows to find components of.")
-    exposed = poutine.block(fit.mixture, expose=list(_GLOBAL_SITES))
+    exposed = poutine.block(fit.mixture, expose=list(GLOBAL_SITES))
     global_guide = AutoDelta(exposed, init_loc_fn=init_to_value(values=fit.values()))
     equal = torch.full((len(rows), fit.mixture.num_components), 1.0 / fit.mixture.num_components, dtype=rows.dtype)
 
@@ -304,76 +310,3 @@ def fit_assignments(
         losses, norms = _minimise(fit.mixture, guide, rows, num_steps, learning_rate, "memberships", progress)
         found = pyro.param("assignment_probs").detach().numpy().copy()
     return AssignmentFit(found, losses, norms)
-
-
-def sample_nuts(
-    data: Any,
-    num_components: int,
-    *,
-    num_warmup: int = 50,
-    num_samples: int = 250,
-    num_chains: int = 1,
-    seed: int = 0,
-    weight_prior: Distribution | None = None,
-    loc_prior: Distribution | None = None,
-    scale_prior: Distribution | None = None,
-    scale_per_component: bool = False,
-    progress: bool = True,
-) -> Draws:
-    """Returns draws from the posterior of weights, locations and scale, the assignments summed out (collapsed NUTS).
-
-    Swapping two components changes nothing in the posterior, so that it has K! equal modes. NUTS has difficulty
-    jumping between them: a chain stays for long near the mode it met first, two chains may stay near different ones,
-    and the few jumps there are (0 to 17 in 250 draws of the worked example, by way of one cluster of all rows) mix up
-    the components. So `tfgmm.align(draws)` before they are averaged or compared.
-
-    Args:
-        data, num_components, weight_prior, loc_prior, scale_prior, scale_per_component: as in `fit_map`.
-        num_warmup: draws of each chain that are thrown away while the steps adapt.
-        num_samples: draws kept of each chain.
-        num_chains: chains, one after the other.
-        seed: chain c has seed + c; it decides where the chain starts.
-        progress: show bars on stderr, where that is a terminal.
-
-    Returns:
-        `tfgmm.Draws` with C = num_chains, S = num_samples, D = 1; `sample_stats["diverging"]` (C, S).
-
-    Raises:
-        ValueError, TypeError: as in `fit_map`.
-
-    Source: Hoffman and Gelman 2014, "The No-U-Turn sampler".
-    """
-    mixture = mixture_of(num_components, weight_prior, loc_prior, scale_prior, scale_per_component)
-    rows = tensor(one_column("data", data, num_components=mixture.num_components))
-    num_samples, num_chains = check_count("num_samples", num_samples), check_count("num_chains", num_chains)
-    num_warmup, seed = check_count("num_warmup", num_warmup, least=0), check_seed(seed)
-    chains = []
-    for chain in range(num_chains):
-        with isolated(seed + chain):
-            chains.append(_chain(mixture, rows, num_warmup, num_samples, progress))
-    weights, locs, scale, diverging = (np.stack(values) for values in zip(*chains))
-    scales = np.broadcast_to(scale.reshape(num_chains, num_samples, -1), locs.shape)[..., None]
-    return Draws(weights, locs[..., None], np.ascontiguousarray(scales), sample_stats={"diverging": diverging})
-
-
-def _chain(
-    mixture: EnumeratedMixture, rows: Tensor, num_warmup: int, num_samples: int, progress: bool
-) -> tuple[np.ndarray, ...]:
-    """Returns weights (S, K), locs (S, K), scale (S,) or (S, K), and whether each draw's path diverged (S,)."""
-    # Compiled, a draw takes a third of the time
-    kernel = NUTS(mixture, max_plate_nesting=1, jit_compile=True, ignore_jit_warnings=True)
-    counts: list[int] = []  # of divergent paths so far, by draw
-
-    def count(kernel: NUTS, draw: Any, stage: str, number: int) -> None:
-        if stage == "Sample":
-            counts.append(len(kernel.diagnostics()["divergences"]))
-
-    lengths = {"num_samples": num_samples, "warmup_steps": num_warmup}
-    sampler = MCMC(kernel, **lengths, hook_fn=count, disable_progbar=not (progress and sys.stderr.isatty()))
-    with warnings.catch_warnings():
-        # torch 2.13 announces another compiler; Pyro has this one
-        warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
-        sampler.run(rows)
-    draws = sampler.get_samples()
-    diverging = np.diff([0, *counts]) > 0
-    return *(draws[name].numpy() for name in _GLOBAL_SITES), diverging

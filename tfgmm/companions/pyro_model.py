@@ -29,6 +29,8 @@ Distribution = Any
 
 # Rows are in the rightmost batch dimension; the one left of it is free for enumeration.
 FREE_DIM = -2
+# What is learnt, or drawn; the other sites are the rows and their assignments.
+GLOBAL_SITES = ("weights", "locs", "scale")
 
 
 @dataclasses.dataclass(frozen=True)
