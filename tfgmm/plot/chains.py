@@ -94,9 +94,10 @@ def joint_histogram(
     counts, x_edges, y_edges = np.histogram2d(draws[:, 0], draws[:, 1], bins=int(num_bins))
     ax = axes_or_new(ax)
     mesh = ax.pcolormesh(x_edges, y_edges, counts.T, cmap=DENSITY_COLORMAP, vmin=0, rasterized=True)
-    middles = [(edges[1:] + edges[:-1]) / 2 for edges in (x_edges, y_edges)]
-    # log(h + 3): three levels and more even where a cell holds few draws
-    ax.contour(*middles, np.log(counts.T + 3.0), colors=INK, linewidths=0.7, alpha=0.7)
+    # log(h + 3): three levels and more even where a cell holds few draws. An empty ring of cells closes all lines
+    ring = [np.concatenate([2 * e[:1] - e[1:2], e, 2 * e[-1:] - e[-2:-1]]) for e in (x_edges, y_edges)]
+    middles = [(edges[1:] + edges[:-1]) / 2 for edges in ring]
+    ax.contour(*middles, np.log(np.pad(counts.T, 1) + 3.0), colors=INK, linewidths=0.7, alpha=0.7)
     ax.figure.colorbar(mesh, ax=ax, label="draws per cell")
     ax.set(xlabel=names[0], ylabel=names[1], title=title)
     ax.locator_params(nbins=5)
