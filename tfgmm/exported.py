@@ -16,7 +16,7 @@ from tfgmm import artefact, outliers
 from tfgmm.artefact import CARD, FORMAT_VERSION, PARAMETERS, IntegrityError, refusal, shown
 
 _ATTEMPTS = 100  # while the folder is exchanged for another, again and again
-_MOST_LEVELS = 4096  # of a table of outlier scores; ours have 105
+_MOST_LEVELS = 4096  # of a table of outlier scores; ours have 109
 _HEADER_ROOM = 4096  # bytes that an archive may need per array besides its numbers; NumPy needs about 300
 
 # Covariance -> whether all components share their precisions, and whether a precision is a number per column

@@ -14,8 +14,11 @@ NUM_SAMPLES = 100_000
 SEED = 0
 SMALLEST_LEVEL = 1e-4  # ten of the samples lie below it: known to about a third of itself
 
-# Steps of an eighth in the lower tail, which outlier scores are for; 0 is the least likely of all samples
-_LEVELS = np.concatenate([[0.0], np.geomspace(SMALLEST_LEVEL, 0.5, 80), 1.0 - np.geomspace(0.5, 0.005, 24)[1:], [1.0]])
+# In the lower tail, which outlier scores are for, each level is a ninth above the one before; 0 is the least likely of
+# all samples. Near 1 steps are small again: in one column the density is almost the same there.
+_LEVELS = np.concatenate(
+    [[0.0], np.geomspace(SMALLEST_LEVEL, 0.5, 80), np.linspace(0.52, 0.98, 24), [0.985, 0.99, 0.995, 1.0]]
+)
 
 
 def table_of(log_densities: np.ndarray) -> np.ndarray:
