@@ -252,14 +252,15 @@ def _clear_up_after_the_dead(target: pathlib.Path) -> None:
         return  # nothing there yet; writing says what is wrong
     for name in names:
         match, path = pattern.fullmatch(name), target.parent / name
-        if match is None or path.with_suffix(".writing").name in _being_written or _is_alive(int(match[1])):
+        if match is None or path.with_suffix(".writing").name in _being_written or is_alive(int(match[1])):
             continue
         if match[3] == "replaced" and not os.path.lexists(target):
             os.rename(path, target)
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Returns whether another process of that number is running."""
     if process == os.getpid():
         return False  # what this process is writing is known by name
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,16 @@ class Scorer:
         table = outliers.check_table(self._outlier_table)
         log_densities = density.score_data(self._mixture, x, "log_density", self.column_names)
         return outliers.tail_probabilities(table, log_densities)
+
+    def scores(self, rows: np.ndarray, names: Collection[str]) -> dict[str, np.ndarray]:
+        """Returns the scores of the names given, of log_prob, responsibilities, assignment and outlier, by name."""
+        ways = {
+            "log_prob": self.log_prob,
+            "responsibilities": self.responsibilities,
+            "assignment": self.assign,
+            "outlier": self.outlier,
+        }
+        return {name: ways[name](rows) for name in names}
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Returns `n` rows drawn from the mixture, (n, D) float64, data units; a new draw without `seed`."""
