@@ -60,7 +60,15 @@ class RowStream:
             column = batch.column(label)
             # Integers beyond 2**53 and decimals are rounded; nulls become NaN.
             column = column if column.type == kind else column.cast(kind, safe=False)
-            values[:, index] = column.to_numpy(zero_copy_only=False)
+            values[:, index] = _as_numpy(column, self._dtype)
+
+
+def _as_numpy(column: Any, dtype: np.dtype) -> np.ndarray:
+    """Returns an Arrow array of floats, nulls as NaN; its own `to_numpy` would import pandas, which takes long."""
+    if not len(column):
+        return np.empty(0, dtype)
+    whole = column.fill_null(np.nan) if column.null_count else column
+    return np.frombuffer(whole.buffers()[1], dtype, len(whole), whole.offset * dtype.itemsize)
 
 
 def rebatched(pieces: Iterable[np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
