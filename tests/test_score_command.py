@@ -400,7 +400,9 @@ ENV = {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT)}
 def test_small_file_is_scored_in_a_moment_without_tensorflow_and_control_codes(
     tmp_path: pathlib.Path, whole: pathlib.Path, scorer: tfgmm.Scorer
 ) -> None:
-    path, target = write(tmp_path / "rows.csv", FRAME), tmp_path / "scored.csv"
+    frame = FRAME.astype(object)
+    frame.loc[3, "width"] = None
+    path, target = write(tmp_path / "rows.csv", frame), tmp_path / "scored.csv"
     code = (
         "import sys\nfrom tfgmm import cli\ntry:\n    cli.main()\nfinally:\n"
         "    print([name for name in ('tensorflow', 'keras', 'pandas', 'scipy') if name in sys.modules])"
@@ -411,9 +413,9 @@ def test_small_file_is_scored_in_a_moment_without_tensorflow_and_control_codes(
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=100, stdin=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{target}: 20 rows scored, all of them finite\n[]\n"
+    assert done.stdout == f"{target}: 20 rows scored, 1 of them not finite (NaN, assignment -1)\n[]\n"
     assert seconds < 5.0  # half a second on an idle machine
-    check_scores(read(target), scorer, ROWS)
+    check_scores(read(target), scorer, frame.astype(float).to_numpy())
 
 
 @pytest.mark.parametrize("no_colour", [True, False])

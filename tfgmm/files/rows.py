@@ -67,8 +67,12 @@ def _as_numpy(column: Any, dtype: np.dtype) -> np.ndarray:
     """Returns an Arrow array of floats, nulls as NaN; its own `to_numpy` would import pandas, which takes long."""
     if not len(column):
         return np.empty(0, dtype)
-    whole = column.fill_null(np.nan) if column.null_count else column
-    return np.frombuffer(whole.buffers()[1], dtype, len(whole), whole.offset * dtype.itemsize)
+    validity, numbers = column.buffers()
+    values = np.frombuffer(numbers, dtype, len(column), column.offset * dtype.itemsize)
+    if not column.null_count:
+        return values
+    bits = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")
+    return np.where(bits[column.offset : column.offset + len(column)], values, np.nan).astype(dtype, copy=False)
 
 
 def rebatched(pieces: Iterable[np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
