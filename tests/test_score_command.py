@@ -24,7 +24,7 @@ from exports import FRAME, NAMES, PACKAGE_ROOT, ROWS, K, card_of, write_card, wr
 from typer.testing import CliRunner
 
 import tfgmm
-from tfgmm import cli, score_file, scored_input, scored_output
+from tfgmm import cli, score_command, score_file, scored_input, scored_output
 
 ALL = "log_prob,assignment,responsibilities,outlier"
 FIELDS = ["log_prob", "assignment", "responsibility_0", "responsibility_1", "outlier"]
@@ -126,6 +126,17 @@ def test_both_engines_write_the_same(tmp_path: pathlib.Path, whole: pathlib.Path
         done = run("--model", whole, "--in", path, "--out", target, "--engine", engine)
         assert done.exit_code == 0, done.stderr
         check_scores(read(target), scorer, ROWS)
+
+
+def test_auto_takes_numpy_unless_the_work_is_long(
+    tmp_path: pathlib.Path, whole: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, used = write(tmp_path / "rows.csv", FRAME), []
+    scores = tfgmm.Scorer.scores
+    monkeypatch.setattr(tfgmm.Scorer, "scores", lambda *arguments: used.append("tensorflow") or scores(*arguments))
+    assert run("--model", whole, "--in", path, "--out", tmp_path / "a.csv").exit_code == 0 and not used
+    monkeypatch.setattr(score_command, "_LONG_WORK", 1e-9)
+    assert run("--model", whole, "--in", path, "--out", tmp_path / "b.csv").exit_code == 0 and used
 
 
 def test_rows_without_names_are_matched_by_their_order(tmp_path: pathlib.Path) -> None:

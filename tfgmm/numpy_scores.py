@@ -83,7 +83,8 @@ def _standardisers_of(found: ExportedMixture) -> Standardisers:
         log_factors = np.log(factors).sum(axis=1)
     else:
         shape = (num_components, num_features, num_features)
-        factors = np.broadcast_to(found.components["whiteners"], shape)
+        # Tied ones are copied: a matrix that lies in memory once cannot go through the fast products
+        factors = np.ascontiguousarray(np.broadcast_to(found.components["whiteners"], shape))
         log_factors = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
     log_factors = found.log_weights + log_factors - 0.5 * num_features * math.log(2.0 * math.pi)
     return Standardisers(log_factors[None], locs[None], factors[None])

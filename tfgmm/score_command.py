@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from tfgmm.score_file import Engine
     from tfgmm.scored_input import ScoredInput
 
-# What NumPy takes on two cores, seconds: per row, and per row and product of a component with a column (or a pair)
-_SECONDS_PER_ROW, _SECONDS_PER_PRODUCT = 5e-7, 5e-9
-_SECONDS_TO_LOAD = 4.0  # TensorFlow
+# What NumPy took on two cores, seconds: per row, and per row and number that describes a component's precision
+_SECONDS_PER_ROW, _SECONDS_PER_NUMBER = 5e-7, {"precisions": 3.5e-9, "whiteners": 6e-10}
+# Both engines were equally fast there, and NumPy needs a fifth of the memory and does not load for 5 s. TensorFlow uses
+# more cores better, which pays for long work.
+_LONG_WORK = 30.0  # seconds
 
 
 class EngineName(enum.StrEnum):
-    """What computes the scores; auto is NumPy for as many rows as it scores before TensorFlow would have loaded."""
+    """What computes the scores; auto is NumPy unless the work is long."""
 
     AUTO = "auto"
     NUMPY = "numpy"
@@ -42,7 +44,7 @@ def score(
     ] = "log_prob,assignment",
     keep: Annotated[bool, typer.Option("--keep", help="Carry the columns of the input along.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
-    engine: Annotated[EngineName, typer.Option(help="auto: NumPy for small files.")] = EngineName.AUTO,
+    engine: Annotated[EngineName, typer.Option(help="auto: TensorFlow for long work only.")] = EngineName.AUTO,
 ) -> None:
     """Score the rows of a file, of any size, into another.
 
@@ -126,10 +128,8 @@ def _num_rows(rows: ScoredInput, source: Path) -> float:
 
 
 def _engine(found: ExportedMixture, name: EngineName, num_rows: float) -> Engine:
-    """Returns what computes the scores of so many rows soonest, unless one was named."""
-    products = sum(values.size for part, values in found.components.items() if part != "locs")
-    seconds = num_rows * (_SECONDS_PER_ROW + products * _SECONDS_PER_PRODUCT)
-    if name is EngineName.NUMPY or (name is EngineName.AUTO and seconds < _SECONDS_TO_LOAD):
+    """Returns what computes the scores of so many rows, unless one was named."""
+    if name is EngineName.NUMPY or (name is EngineName.AUTO and _numpy_seconds(found, num_rows) < _LONG_WORK):
         from tfgmm.numpy_scores import NumpyScorer
 
         return NumpyScorer(found)
@@ -140,6 +140,13 @@ def _engine(found: ExportedMixture, name: EngineName, num_rows: float) -> Engine
         from tfgmm.serve import Scorer
 
         return Scorer(found)
+
+
+def _numpy_seconds(found: ExportedMixture, num_rows: float) -> float:
+    """Returns about how long NumPy takes."""
+    [(part, values)] = [(part, values) for part, values in found.components.items() if part != "locs"]
+    numbers = len(found.log_weights) * values[0].size  # tied ones go through for each component
+    return num_rows * (_SECONDS_PER_ROW + numbers * _SECONDS_PER_NUMBER[part])
 
 
 @contextlib.contextmanager
