@@ -39,8 +39,8 @@ class ScoredInput:
         column_names: D names of the model's columns; None when it was fitted on rows without names: then the file
             has the D columns, in their order, and no others.
         num_features: D.
-        keep: carry all columns of the file along: as they are, except that of CSV the model's columns are float64
-            and the others text.
+        keep: carry all columns of the file along: as they are, except that categories become their values, and of
+            CSV the model's columns are float64 and the others text.
 
     Attributes:
         kept: `pyarrow.Field` of each column carried along.
@@ -66,8 +66,8 @@ class ScoredInput:
         self.num_columns = len(names)
         self._carried = names if keep else []
         self._text = [label for label in self._carried if self._is_csv and label not in self._wanted]
-        kinds = {label: pa.string() for label in self._text}
-        self.kept = [pa.field(label, kinds.get(label, types[label])) for label in self._carried]
+        kinds = {label: _plain(kind) for label, kind in types.items()} | dict.fromkeys(self._text, pa.string())
+        self.kept = [pa.field(label, kinds[label]) for label in self._carried]
         sequential = columnar.is_sequential(path)
         self.num_rows = None if sequential else sum(columnar.group_rows(NAME, path, self._wanted[0]))
 
@@ -120,6 +120,13 @@ class Portions:
                 found.append(batch)
             num_rows -= batch.num_rows
         return found
+
+
+def _plain(kind: Any) -> Any:
+    """Returns the type a column is written in: of categories their values, since an Arrow file takes one list only."""
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _as(kind: Any, column: Any) -> Any:
