@@ -55,8 +55,12 @@ def test_one_gaussian_has_the_tail_probability_of_chi_square(
 @pytest.mark.parametrize("covariance", ["diag", "full"])
 def test_scores_of_rows_of_the_mixture_are_uniform(tmp_path: pathlib.Path, covariance: str) -> None:
     model = tfgmm.GaussianMixtureModel(4, 3, covariance=covariance, weights="stick_breaking", seed=2)
-    scorer = tfgmm.load_scorer(tfgmm.export_model(model, tmp_path / "mixture"))
-    found = scorer.outlier(scorer.sample(50_000, seed=11))
+    folder = tfgmm.export_model(model, tmp_path / "mixture")
+    scorer = tfgmm.load_scorer(folder)
+    rows = scorer.sample(50_000, seed=11).astype(np.float32)
+    found = scorer.outlier(rows)
+    served = tf.saved_model.load(str(folder)).signatures["outlier"](x=tf.constant(rows))["outlier"]
+    np.testing.assert_allclose(served, found, atol=1e-6, rtol=0)
     distance = stats.kstest(found, "uniform").statistic
     assert distance < RARE / math.sqrt(50_000) + RARE / math.sqrt(NUM_SAMPLES)
     assert np.mean(found < 0.01) == pytest.approx(0.01, abs=5 * math.sqrt(0.01 / 50_000 + 0.01 / NUM_SAMPLES))
