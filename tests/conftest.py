@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("exports", "pictures", "tables_of_rows")
+pytest.register_assert_rewrite("exports", "pictures", "scored_files", "tables_of_rows")
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,13 @@ import importlib
 import pathlib
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -61,6 +63,16 @@ def test_examples_in_the_docs_run(path):
     for block in blocks("python", f"docs/{path}"):
         exec(block, names)
     assert names["model"].num_data == len(names["rows"])
+
+
+def test_readme_command_scores_a_file(tmp_path):
+    [command] = [block for block in blocks("sh") if "tfgmm score" in block]
+    words = shlex.split(command.replace("\\\n", "").replace("/tmp/scored.parquet", str(tmp_path / "scored.parquet")))
+    ran = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, cwd=ROOT, timeout=100)
+    assert (ran.returncode, ran.stderr) == (0, "") and "272 rows scored" in ran.stdout
+    scored = pd.read_parquet(tmp_path / "scored.parquet")
+    assert list(scored)[:4] == ["eruptions", "waiting", "log_prob", "assignment"]
+    assert (scored["outlier"] < 0.05).mean() < 0.12
 
 
 def test_readme_names_targets_that_exist():

@@ -47,11 +47,13 @@ def test_signatures_have_the_documented_names_types_and_shapes(exported: Exporte
         "responsibilities": tf.TensorSpec((None, 2), tf.float32, "responsibilities"),
         "assignment": tf.TensorSpec((None,), tf.int64, "assignment"),
     }
-    assert set(signatures) == {"serving_default", *SCORES, "sample"}
+    assert set(signatures) == {"serving_default", *SCORES, "outlier", "sample"}
     rows = {"x": tf.TensorSpec((None, D), tf.float32, "x")}
     for name in ("serving_default", *SCORES):
         assert signatures[name].structured_input_signature == ((), rows)
         assert signatures[name].structured_outputs == (outputs if name == "serving_default" else {name: outputs[name]})
+    assert signatures["outlier"].structured_input_signature == ((), rows)
+    assert signatures["outlier"].structured_outputs == {"outlier": tf.TensorSpec((None,), tf.float32, "outlier")}
     scalars = {name: tf.TensorSpec((), tf.int64, name) for name in ("num_samples", "seed")}
     assert signatures["sample"].structured_input_signature == ((), scalars)
     (drawn,) = signatures["sample"].structured_outputs.values()
@@ -87,7 +89,7 @@ def test_rows_at_an_offset_of_1e8_score_as_float64_says(tmp_path: pathlib.Path) 
 
 def test_card_says_what_the_model_is_and_what_it_saw(exported: Exported) -> None:
     card, model = card_of(exported.folder), exported.model
-    assert (card["format"], card["format_version"]) == ("tfgmm.mixture", 1)
+    assert (card["format"], card["format_version"]) == ("tfgmm.mixture", 2)
     assert card["model"] == {
         "num_components": 2,
         "num_features": D,

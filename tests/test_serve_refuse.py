@@ -14,7 +14,7 @@ import pytest
 from exports import FILES, ROWS, D, K, card_of, refused, write_card
 
 import tfgmm
-from tfgmm import serve
+from tfgmm import exported
 
 # --- Not an export
 
@@ -55,7 +55,7 @@ def test_card_beyond_all_reason_is_refused_unread(folder: pathlib.Path) -> None:
     assert "larger" in refused(folder, "model_card.json")
 
 
-@pytest.mark.parametrize("version", [2, 10**6])
+@pytest.mark.parametrize("version", [3, 10**6])
 def test_newer_format_names_the_version_that_is_needed(folder: pathlib.Path, version: int) -> None:
     card = card_of(folder) | {"format_version": version}
     write_card(folder, card | {"versions": {"tfgmm": "7.8.9"}})
@@ -124,7 +124,7 @@ def test_sizes_beyond_the_file_are_refused_before_anything_is_read(
     shapes = {"centre": [size], "weights": [size], "locs": [size, size], "precisions": [size, size]}
     card["parameters"] = {name: {"shape": shape, "dtype": "float64"} for name, shape in shapes.items()}
     write_card(folder, card)
-    monkeypatch.setattr(serve, "_numbers", None)
+    monkeypatch.setattr(exported, "_numbers", None)
     assert "bytes where the card's sizes need" in refused(folder, "parameters.npz")
 
 
@@ -221,5 +221,5 @@ def test_name_that_leads_elsewhere_is_refused_before_anything_is_read(
     card = card_of(folder)
     card["files"][name] = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
     write_card(folder, card)
-    monkeypatch.setattr(serve.artefact, "sha256", None)
+    monkeypatch.setattr(exported.artefact, "sha256", None)
     assert "not the name of a file" in refused(folder, "model_card.json")

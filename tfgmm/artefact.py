@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CARD = "model_card.json"
 PARAMETERS = "parameters.npz"
 FORMAT = "tfgmm.mixture"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2 has a table of outlier scores among the parameters
 
 _LARGEST_CARD = 2**24  # bytes; the card of 100,000 columns has half of it
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2
@@ -252,14 +252,15 @@ def _clear_up_after_the_dead(target: pathlib.Path) -> None:
         return  # nothing there yet; writing says what is wrong
     for name in names:
         match, path = pattern.fullmatch(name), target.parent / name
-        if match is None or path.with_suffix(".writing").name in _being_written or _is_alive(int(match[1])):
+        if match is None or path.with_suffix(".writing").name in _being_written or is_alive(int(match[1])):
             continue
         if match[3] == "replaced" and not os.path.lexists(target):
             os.rename(path, target)
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Returns whether another process of that number is running."""
     if process == os.getpid():
         return False  # what this process is writing is known by name
     try:

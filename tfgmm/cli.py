@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tfgmm import __version__, artefact
+from tfgmm import __version__, artefact, score_command
 
 CARD_NAME = artefact.CARD
 DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, a stranger's may
@@ -46,6 +46,9 @@ def _options(
     ] = False,
 ) -> None:
     """Bayesian Gaussian mixtures on TensorFlow and Keras 3."""
+
+
+app.command()(score_command.score)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import bounds
+from tfgmm import bounds, outliers
 from tfgmm.components import COMPONENTS
 from tfgmm.data import check_ends, open_source
 from tfgmm.files import StoredRows
@@ -22,7 +22,7 @@ from tfgmm.readers import Rows
 from tfgmm.summary import centre as centre_rows
 
 Tensor = Any
-Score = Literal["log_prob", "responsibilities", "assignment"]
+Score = Literal["log_prob", "log_density", "responsibilities", "assignment"]
 
 # Numbers handed to the compiled function at a time; it works through their rows in chunks that fit the processor's
 # cache, and every end of a block leaves a core idle.
@@ -66,7 +66,8 @@ def score_data(
     Args:
         density: the mixture.
         data: N rows of any kind that `open_source` takes, data units.
-        score: "log_prob" (N,) float32 nats, "responsibilities" (N, K) float32 or "assignment" (N,) int64.
+        score: "log_prob" (N,) float32 nats, "log_density" the same in float64, "responsibilities" (N, K) float32 or
+            "assignment" (N,) int64.
         column_names: names of the training columns: columns with names are put in that order.
 
     Rows with a NaN or infinite value get NaN (assignment -1); their neighbours are untouched. Rows are rounded to
@@ -150,6 +151,7 @@ def scores(
     num_components = weights_shape[-1]
     spec = {
         "log_prob": tf.TensorSpec((None,), tf.float32),
+        "log_density": tf.TensorSpec((None,), tf.float64),
         "responsibilities": tf.TensorSpec((None, num_components), tf.float32),
         "assignment": tf.TensorSpec((None,), tf.int64),
     }[score]
@@ -176,6 +178,14 @@ def log_prob(rows: Tensor, log_joints: Tensor) -> Tensor:
     return tf.where(_is_finite(rows), tf.cast(tf.maximum(log_densities, tf.float32.min), tf.float32), np.nan)
 
 
+def log_density(rows: Tensor, log_joints: Tensor) -> Tensor:
+    """Returns the log density of each row as `log_prob` does, but (B,) float64, all digits kept, however low."""
+    num_mixtures = 1 if log_joints.shape.rank == 2 else log_joints.shape[1]
+    flat = tf.reshape(log_joints, (-1, num_mixtures * log_joints.shape[-1]))
+    log_densities = tf.reduce_logsumexp(flat, axis=1) - math.log(num_mixtures)
+    return tf.where(_is_finite(rows), log_densities, tf.constant(np.nan, tf.float64))
+
+
 def responsibilities(rows: Tensor, log_joints: Tensor) -> Tensor:
     """Returns the probability of each component given the row, (B, K) float32, from log joints (B, K)."""
     return tf.where(_is_finite(rows)[:, None], bounds.normalised(log_joints)[1], np.nan)
@@ -186,7 +196,12 @@ def assignment(rows: Tensor, log_joints: Tensor) -> Tensor:
     return tf.where(_is_finite(rows), tf.argmax(log_joints, axis=-1), tf.constant(-1, tf.int64))
 
 
-SCORES = {"log_prob": log_prob, "responsibilities": responsibilities, "assignment": assignment}
+SCORES = {
+    "log_prob": log_prob,
+    "log_density": log_density,
+    "responsibilities": responsibilities,
+    "assignment": assignment,
+}
 
 
 def sample_rows(density: MixtureDensity, num_samples: Tensor, seed: Tensor) -> Tensor:
@@ -201,6 +216,33 @@ def sample_rows(density: MixtureDensity, num_samples: Tensor, seed: Tensor) -> T
     log_weights = tf.cast(density.log_weights, tf.float32)[None, :]
     drawn = tf.random.stateless_categorical(log_weights, tf.cast(num_samples, tf.int32), assignment_seed)[0]
     return density.centre + COMPONENTS[density.covariance].sample(density.components, drawn, noise_seed)
+
+
+def outlier_table(density: MixtureDensity) -> np.ndarray:
+    """Returns the quantiles of the log density over 100,000 rows that the mixture draws; see `outliers.table_of`.
+
+    The rows go through what rows to be scored go through, and are drawn around 0, where float64 holds them best.
+    """
+    around_zero = density._replace(centre=np.zeros_like(density.centre))
+    size = max(1, _BLOCK_VALUES // len(density.centre))
+    blocks = []
+    for index, start in enumerate(range(0, outliers.NUM_SAMPLES, size)):
+        seed = tf.constant([outliers.SEED, index], tf.int64)
+        rows = sample_rows(around_zero, tf.constant(min(size, outliers.NUM_SAMPLES - start)), seed)
+        blocks.append(score_data(around_zero, rows.numpy(), "log_density"))
+    return outliers.table_of(np.concatenate(blocks))
+
+
+def tail_probabilities(table: np.ndarray, log_densities: Tensor) -> Tensor:
+    """Returns `outliers.tail_probabilities` as operations of a graph: (B,) float32 from (B,) float64."""
+    levels, quantiles = (tf.constant(line) for line in table)
+    last = tf.constant(table.shape[1] - 1)
+    at = tf.clip_by_value(tf.searchsorted(quantiles, log_densities), 1, last)
+    low, high = tf.gather(quantiles, at - 1), tf.gather(quantiles, at)
+    widths = tf.where(high > low, high - low, tf.ones_like(low))
+    parts = tf.clip_by_value((log_densities - low) / widths, 0.0, 1.0)
+    shares = tf.gather(levels, at - 1) + parts * (tf.gather(levels, at) - tf.gather(levels, at - 1))
+    return tf.cast(tf.where(tf.math.is_nan(log_densities), log_densities, shares), tf.float32)
 
 
 def _is_finite(rows: Tensor) -> Tensor:

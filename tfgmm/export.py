@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import __version__, artefact, density
+from tfgmm import __version__, artefact, density, outliers
 from tfgmm.components import COMPONENTS
 from tfgmm.model import GaussianMixtureModel
 
@@ -24,8 +24,8 @@ Tensor = Any
 def export_model(model: GaussianMixtureModel, path: str | os.PathLike[str], *, overwrite: bool = False) -> pathlib.Path:
     """Returns the path of the folder written: the mixture at its posterior means, to be scored anywhere.
 
-    The folder holds a SavedModel (signatures `serving_default`, `log_prob`, `responsibilities`, `assignment`: input
-    `x` float32 (B, D), data units; and `sample`: inputs `num_samples`, `seed`), `parameters.npz` and
+    The folder holds a SavedModel (signatures `serving_default`, `log_prob`, `responsibilities`, `assignment`,
+    `outlier`: input `x` float32 (B, D), data units; and `sample`: inputs `num_samples`, `seed`), `parameters.npz` and
     `model_card.json`. It is written beside `path` and renamed: complete, or not there.
 
     Args:
@@ -56,13 +56,16 @@ def export_model(model: GaussianMixtureModel, path: str | os.PathLike[str], *, o
     mixture = model.plug_in()
     numbers = parameters(mixture)
     fault = artefact.fault_in(numbers)
+    if not fault:
+        numbers[outliers.TABLE] = density.outlier_table(mixture)
+        fault = artefact.fault_in(numbers)
     if fault:
         raise ValueError(
             f"`model` must have finite parameters. Received: {fault}. "
             "Train it again with a lower learning rate; nothing was written."
         )
     with artefact.written_whole(target, overwrite) as folder:
-        _save(ServedMixture(mixture), folder)
+        _save(ServedMixture(mixture, numbers[outliers.TABLE]), folder)
         np.savez(folder / artefact.PARAMETERS, allow_pickle=False, **numbers)
         card = model_card(model, numbers) | {"files": artefact.checksums(folder)}
         (folder / artefact.CARD).write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -121,7 +124,7 @@ def model_card(model: GaussianMixtureModel, numbers: dict[str, np.ndarray]) -> d
 class ServedMixture(tf.Module):
     """The functions of a SavedModel: a mixture's parameters as constants, plain operations that any server runs."""
 
-    def __init__(self, mixture: density.MixtureDensity) -> None:
+    def __init__(self, mixture: density.MixtureDensity, outlier_table: np.ndarray) -> None:
         super().__init__()
         num_features = len(mixture.centre)
         rows = tf.TensorSpec((None, num_features), tf.float32, name="x")
@@ -142,6 +145,13 @@ class ServedMixture(tf.Module):
         self.assignment = scoring("assignment")
         self.serving_default = scoring("log_prob", "responsibilities", "assignment")
 
+        @tf.function(input_signature=[rows])
+        def outlier(x: Tensor) -> dict[str, Tensor]:
+            found = scores(x, ("log_density",))["log_density"]
+            return {"outlier": density.tail_probabilities(outlier_table, found)}
+
+        self.outlier = outlier
+
         @tf.function(input_signature=[scalar, scalar])
         def sample(num_samples: Tensor, seed: Tensor) -> dict[str, Tensor]:
             return {"x": density.sample_rows(mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))}
@@ -150,5 +160,5 @@ class ServedMixture(tf.Module):
 
     def signatures(self) -> dict[str, Any]:
         """Returns the named functions of the SavedModel."""
-        names = ("serving_default", "log_prob", "responsibilities", "assignment", "sample")
+        names = ("serving_default", "log_prob", "responsibilities", "assignment", "outlier", "sample")
         return {name: getattr(self, name) for name in names}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import density
+from tfgmm import density, outliers
 from tfgmm.checks import check_choice, check_count, check_seed
 from tfgmm.draws import LOG_RATIO, Draws
 from tfgmm.importance import log_importance_ratios
@@ -82,6 +82,16 @@ class MixtureScores:
     def assign(self, x: Any) -> np.ndarray:
         """Returns the most probable component of each row, (N,) int64; -1 for rows that are not finite."""
         return self._score(x, "assignment", self.plug_in())
+
+    def outlier(self, x: Any) -> np.ndarray:
+        """Returns the share of rows drawn from the plug-in mixture that are less likely than each row, (N,) float32.
+
+        0 for an outlier, 1 at the highest peak, NaN for rows that are not finite; `Scorer.outlier` says how to read it
+        and how exact it is. Every call draws the 100,000 rows anew, always the same ones; an export holds their table.
+        """
+        mixture = self.plug_in()
+        log_densities = self._score(x, "log_density", mixture)
+        return outliers.tail_probabilities(density.outlier_table(mixture), log_densities)
 
     def _score(self, x: Any, score: density.Score, mixture: density.MixtureDensity) -> np.ndarray:
         return density.score_data(mixture, x, score, self.column_names)

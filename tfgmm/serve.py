@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import math
 import os
-import pathlib
 import random
-import zipfile
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import artefact, density
-from tfgmm.artefact import CARD, FORMAT_VERSION, PARAMETERS, IntegrityError, refusal, shown
-from tfgmm.components import COMPONENTS
+from tfgmm import density, outliers
+from tfgmm.artefact import IntegrityError
+from tfgmm.exported import ExportedMixture, read_export
 
 __all__ = ["IntegrityError", "Scorer", "load_scorer"]
-
-_ATTEMPTS = 100  # while the folder is exchanged for another, again and again
-_HEADER_ROOM = 4096  # bytes that an archive may need per array besides its numbers; NumPy needs about 300
 
 
 class Scorer:
@@ -32,11 +25,11 @@ class Scorer:
         column_names: names of the training columns, or None.
     """
 
-    def __init__(self, mixture: density.MixtureDensity, card: dict[str, Any]) -> None:
-        self._mixture = mixture
-        self.card = card
-        names = card["model"]["column_names"]
-        self.column_names = tuple(names) if names else None
+    def __init__(self, found: ExportedMixture) -> None:
+        self._mixture = density.MixtureDensity(found.covariance, found.centre, found.log_weights, found.components)
+        self._outlier_table = found.outlier_table
+        self.card = found.card
+        self.column_names = found.column_names
 
     def log_prob(self, x: Any) -> np.ndarray:
         """Returns the log density of each row, (N,) float32, nats; NaN for a row that is not finite.
@@ -53,6 +46,35 @@ class Scorer:
     def assign(self, x: Any) -> np.ndarray:
         """Returns the most probable component of each row, (N,) int64; -1 for rows that are not finite."""
         return density.score_data(self._mixture, x, "assignment", self.column_names)
+
+    def outlier(self, x: Any) -> np.ndarray:
+        """Returns the tail probability of each row, (N,) float32 from 0 to 1; NaN for rows that are not finite.
+
+        It is the share of rows drawn from the mixture that are less likely than the row: 0 for an outlier, below which
+        nothing lies, 1 for a row at the highest peak. Of rows that do come from the mixture, one in a hundred is below
+        0.01, whatever the units and the number of columns. It is read from the quantiles of 100,000 draws, stored in
+        the export: a score of p has a standard error of sqrt(p / 100,000), a third of itself at 0.0001; below that no
+        more is known than that it is small.
+
+        Args:
+            x: rows, (N, D), of any kind that `log_prob` takes.
+
+        Raises:
+            ValueError: the export was written by an earlier version, which stored no quantiles.
+        """
+        table = outliers.check_table(self._outlier_table)
+        log_densities = density.score_data(self._mixture, x, "log_density", self.column_names)
+        return outliers.tail_probabilities(table, log_densities)
+
+    def scores(self, rows: np.ndarray, names: Collection[str]) -> dict[str, np.ndarray]:
+        """Returns the scores of the names given, of log_prob, responsibilities, assignment and outlier, by name."""
+        ways = {
+            "log_prob": self.log_prob,
+            "responsibilities": self.responsibilities,
+            "assignment": self.assign,
+            "outlier": self.outlier,
+        }
+        return {name: ways[name](rows) for name in names}
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Returns `n` rows drawn from the mixture, (n, D) float64, data units; a new draw without `seed`."""
@@ -88,149 +110,4 @@ def load_scorer(path: str | os.PathLike[str]) -> Scorer:
 
     Example: see `tfgmm.export_model`.
     """
-    folder = artefact.path_of(path)
-    for _ in range(_ATTEMPTS):
-        before = _identity(folder)
-        try:
-            return _load(folder)
-        except (IntegrityError, OSError):
-            if _identity(folder) == before:
-                raise
-    return _load(folder)
-
-
-def _identity(folder: pathlib.Path) -> tuple[int, ...] | None:
-    try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_ctime_ns
-
-
-def _load(folder: pathlib.Path) -> Scorer:
-    if not folder.is_dir():
-        kind, what = (NotADirectoryError, "a folder") if folder.exists() else (FileNotFoundError, "there")
-        wanted = "`path` must be a folder written by tfgmm.export_model"
-        raise kind(f"{wanted}. Received: {folder}, which is not {what}. Check the path.")
-    card = artefact.read_card(folder)
-    _check_version(folder, card)
-    _check_fields(folder, card)
-    shapes = _shapes(folder, card)
-    _check_files(folder, card["files"], shapes)
-    return Scorer(_mixture(folder, card, shapes), card)
-
-
-def _check_version(folder: pathlib.Path, card: dict[str, Any]) -> None:
-    version: Any = card.get("format_version")
-    versions = card.get("versions")
-    if not _is_count(version):
-        raise refusal(folder, CARD, "has no format version")
-    if version > FORMAT_VERSION:
-        written = versions.get("tfgmm") if isinstance(versions, dict) else None
-        name = f"tfgmm {shown(written)}" if isinstance(written, str) else "a newer tfgmm"
-        what = f"has format version {version}, written by {name}; this tfgmm reads version {FORMAT_VERSION}"
-        raise refusal(folder, CARD, what, f"Install {name}, or export the model again with this one.")
-
-
-def _check_fields(folder: pathlib.Path, card: dict[str, Any]) -> None:
-    """Returns nothing; passes when the fields of the card that are used have the types they must have."""
-    for field in ("model", "files", "parameters", "training", "priors", "versions"):
-        if not isinstance(card.get(field), dict):
-            raise refusal(folder, CARD, f"must have an object in its field {field!r}")
-    model = card["model"]
-    for field in ("num_components", "num_features"):
-        if not _is_count(model.get(field)):
-            raise refusal(folder, CARD, f"must have a positive whole number in its field {field!r}")
-    if not isinstance(model.get("covariance"), str) or model["covariance"] not in COMPONENTS:
-        raise refusal(folder, CARD, f"must have one of {', '.join(COMPONENTS)} in its field 'covariance'")
-    names = model.get("column_names")
-    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if names is not None and not (is_list and len(set(names)) == len(names) == model["num_features"]):
-        raise refusal(folder, CARD, "must have one name per column, or none, in its field 'column_names'")
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
-
-
-def _shapes(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of every array in parameters.npz, from the sizes; the card must declare the same."""
-    model = card["model"]
-    num_components, num_features = model["num_components"], model["num_features"]
-    per_component = COMPONENTS[model["covariance"]].parameter_shapes(num_components, num_features)
-    shapes = {"centre": (num_features,), "weights": (num_components,), **per_component}
-    declared = {name: {"shape": list(shape), "dtype": "float64"} for name, shape in shapes.items()}
-    if card["parameters"] != declared:
-        raise refusal(folder, CARD, f"must declare the parameters {declared}")
-    return shapes
-
-
-def _check_files(folder: pathlib.Path, listed: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
-    """Returns nothing; passes when the files are the listed ones, the sizes first: nothing is read for their sake."""
-    for name in sorted(listed):
-        if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or name == CARD:
-            raise refusal(folder, CARD, f"lists {shown(name)!r}: not the name of a file of an export")
-    found = artefact.file_sizes(folder)
-    for name in sorted({PARAMETERS, *listed, *found}):
-        if name not in found:
-            raise refusal(folder, name, "is missing")
-        if name not in listed:
-            raise refusal(folder, name, "is not listed in the card: it is not part of the export")
-        if not isinstance(listed[name], dict) or listed[name].get("bytes") != found[name]:
-            raise refusal(folder, name, "has changed since it was written (its size differs from the card's)")
-    needed = 8 * sum(math.prod(shape) for shape in shapes.values())
-    if not needed < found[PARAMETERS] < needed + _HEADER_ROOM * (len(shapes) + 1):
-        what = f"has {found[PARAMETERS]} bytes where the card's sizes need {needed} and a little more"
-        raise refusal(folder, PARAMETERS, what)
-    for name in sorted(found.keys() - {PARAMETERS}):
-        _check_sum(folder, name, listed, artefact.sha256(folder / name))
-
-
-def _check_sum(folder: pathlib.Path, name: str, listed: dict[str, Any], found: str) -> None:
-    if listed[name].get("sha256") != found:
-        raise refusal(folder, name, "has changed since it was written (its SHA-256 differs from the card's)")
-
-
-def _mixture(folder: pathlib.Path, card: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> density.MixtureDensity:
-    contents = artefact.read_bytes(folder / PARAMETERS, card["files"][PARAMETERS]["bytes"])
-    _check_sum(folder, PARAMETERS, card["files"], hashlib.sha256(contents).hexdigest())
-    try:
-        numbers = _numbers(contents, shapes)
-    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        raise refusal(folder, PARAMETERS, f"cannot be read ({shown(str(error))})") from error
-    fault = artefact.fault_in(numbers)
-    if fault:
-        raise refusal(folder, PARAMETERS, f"has {fault}")
-    centre, log_weights = numbers.pop("centre"), np.log(numbers.pop("weights"))
-    return density.MixtureDensity(card["model"]["covariance"], centre, log_weights, numbers)
-
-
-def _numbers(contents: bytes, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Returns the arrays of an .npz file, float64: those named, of those shapes, uncompressed, and no others.
-
-    Raises:
-        ValueError, OSError, EOFError, RuntimeError, BadZipFile: the file is another, or damaged.
-    """
-    with zipfile.ZipFile(io.BytesIO(contents)) as archive:
-        members = {member.filename: member for member in archive.infolist()}
-        if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in shapes):
-            raise ValueError(f"it holds {sorted(members)} where {sorted(shapes)} are needed")
-        for member in members.values():
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(contents):
-                raise ValueError(f"{member.filename} is compressed, or larger than the file")
-        return {name: _array(archive.read(f"{name}.npy"), name, shape) for name, shape in shapes.items()}
-
-
-def _array(contents: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns the numbers of an .npy file whose header is, word for word, the one that this shape has in float64.
-
-    So a header is compared, never interpreted: one that declares objects (a pickle) or a huge shape is only text.
-    """
-    length = int.from_bytes(contents[8:10], "little")
-    header, values = contents[10 : 10 + length], contents[10 + length :]
-    wanted = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"
-    if contents[:8] != b"\x93NUMPY\x01\x00" or header.strip() != wanted.encode():
-        raise ValueError(f"{name} is not an array of shape {shape} and type float64")
-    if len(values) != 8 * math.prod(shape):
-        raise ValueError(f"{name} has {len(values)} bytes of numbers where shape {shape} needs {8 * math.prod(shape)}")
-    return np.frombuffer(values, "<f8").reshape(shape).astype(np.float64)
+    return Scorer(read_export(path))

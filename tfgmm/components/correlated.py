@@ -213,15 +213,6 @@ class CorrelatedComponents(TrainedPosterior):
 
     # --- The density at known parameters, as a product ---------------------------------------------------------
 
-    @classmethod
-    def parameter_shapes(cls, num_components: int, num_features: int) -> dict[str, tuple[int, ...]]:
-        """Returns the shape of every exported parameter, by name."""
-        num_precisions = 1 if cls.is_tied else num_components
-        return {
-            "locs": (num_components, num_features),
-            "whiteners": (num_precisions, num_features, num_features),
-        }
-
     def means(self, posterior: CorrelatedPosterior) -> dict[str, Tensor]:
         """Returns centred locs (K, D) and the triangular factor U of E[Lambda] = U' U by name, float64, data units."""
         return {"locs": posterior.locs, "whiteners": self._mean_whiteners(posterior)}

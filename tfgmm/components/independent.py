@@ -202,12 +202,6 @@ class IndependentComponents(TrainedPosterior):
 
     # --- The density at known parameters, as a product ---------------------------------------------------------
 
-    @staticmethod
-    def parameter_shapes(num_components: int, num_features: int) -> dict[str, tuple[int, ...]]:
-        """Returns the shape of every exported parameter, by name."""
-        shape = (num_components, num_features)
-        return {"locs": shape, "precisions": shape}
-
     def means(self, posterior: IndependentPosterior) -> dict[str, Tensor]:
         """Returns the posterior means by name, as exported: centred locs and E[tau], (K, D) float64, data units."""
         return {"locs": posterior.locs, "precisions": self._mean_precisions(posterior)}

@@ -104,7 +104,7 @@ def csv_batches(name: str, path: str, wanted: Sequence[str]) -> Generator[Any]:
     start = 0
     # A column holds numbers or flags in the whole file, as it would if it were read at once.
     types = dict.fromkeys(wanted, (pa.float64(),) if num_rows else (pa.float64(), pa.bool_()))
-    for batch in _text_batches(name, path, wanted):
+    for batch in text_batches(name, path, wanted):
         if start + batch.num_rows > num_rows:
             parsed = _parsed_batch(name, path, batch.slice(max(0, num_rows - start)), max(start, num_rows), types)
             types.update((key, (col.type,)) for key, col in zip(wanted, parsed.columns) if col.null_count < len(col))
@@ -112,7 +112,17 @@ def csv_batches(name: str, path: str, wanted: Sequence[str]) -> Generator[Any]:
         start += batch.num_rows
 
 
-def _text_batches(name: str, path: str, wanted: Sequence[str]) -> Iterator[Any]:
+def text_batches(name: str, path: str, wanted: Sequence[str]) -> Iterator[Any]:
+    """Returns the columns of a CSV file as text, as it stands there, in `pyarrow.RecordBatch` after batch.
+
+    Args:
+        name: what the caller's argument is called in error messages.
+        path: of the file.
+        wanted: names of the columns.
+
+    Raises:
+        ValueError: lines of different lengths, or text that is not UTF-8.
+    """
     import pyarrow as pa
 
     try:

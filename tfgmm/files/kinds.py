@@ -137,7 +137,8 @@ def not_numbers_error(name: str, found: Mapping[str, str], origin: str, named: b
     """
     bad = ", ".join(f"column {label!r} ({words})" for label, words in found.items() if words)
     good = [label for label, words in found.items() if not words]
-    leave_out = f", or leave them out: columns=[{listed(good)}]" if good and named else ""
+    is_option = name.startswith("--")  # the command line takes no columns=[...]
+    leave_out = f", or leave them out: columns=[{listed(good)}]" if good and named and not is_option else ""
     return TypeError(
         f"`{name}` must have columns of numbers. Received: {bad}{origin}. Encode them as numbers{leave_out}."
     )

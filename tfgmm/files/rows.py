@@ -60,7 +60,19 @@ class RowStream:
             column = batch.column(label)
             # Integers beyond 2**53 and decimals are rounded; nulls become NaN.
             column = column if column.type == kind else column.cast(kind, safe=False)
-            values[:, index] = column.to_numpy(zero_copy_only=False)
+            values[:, index] = _as_numpy(column, self._dtype)
+
+
+def _as_numpy(column: Any, dtype: np.dtype) -> np.ndarray:
+    """Returns an Arrow array of floats, nulls as NaN; its own `to_numpy` would import pandas, which takes long."""
+    if not len(column):
+        return np.empty(0, dtype)
+    validity, numbers = column.buffers()
+    values = np.frombuffer(numbers, dtype, len(column), column.offset * dtype.itemsize)
+    if not column.null_count:
+        return values
+    bits = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")
+    return np.where(bits[column.offset : column.offset + len(column)], values, np.nan).astype(dtype, copy=False)
 
 
 def rebatched(pieces: Iterable[np.ndarray], batch_size: int) -> Iterator[np.ndarray]:

@@ -1,0 +1,64 @@
+"""NumPy alone gives the scores that TensorFlow gives, to 1e-6."""
+
+from __future__ import annotations
+
+import pathlib
+import warnings
+
+import numpy as np
+import pytest
+
+import tfgmm
+from tfgmm.components import COMPONENTS
+from tfgmm.exported import read_export
+from tfgmm.numpy_scores import NumpyScorer
+
+NAMES = ("log_prob", "responsibilities", "assignment", "outlier")
+
+
+@pytest.mark.filterwarnings("ignore:the bound was still rising")
+@pytest.mark.parametrize("covariance", COMPONENTS)
+@pytest.mark.parametrize("num_features", [1, 5])
+def test_scores_equal_those_of_tensorflow(tmp_path: pathlib.Path, covariance: str, num_features: int) -> None:
+    rng = np.random.default_rng(7)
+    rows = np.concatenate([rng.normal(100.0, 2.0, (150, num_features)), rng.normal(106.0, 1.0, (50, num_features))])
+    fit = tfgmm.fit_mixture(rows, 3, covariance=covariance, restarts=1, max_sweeps=20)
+    folder = tfgmm.export_model(fit.model, tmp_path / "mixture")
+    scorer, ours = tfgmm.load_scorer(folder), NumpyScorer(read_export(folder))
+    far = rng.normal(100.0, 60.0, (200, num_features))
+    x = np.concatenate([rows, far, np.full((1, num_features), np.nan), np.full((1, num_features), -np.inf)])
+    x[5, 0], x[6] = np.nan, 1e30
+    found = ours.scores(x, NAMES)
+    assert set(found) == set(NAMES)
+    expected = scorer.scores(x, NAMES)
+    for name in ("log_prob", "responsibilities", "outlier"):
+        assert found[name].dtype == np.float32 and found[name].shape == expected[name].shape
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-6, atol=1e-6)
+    assert found["assignment"].dtype == np.int64
+    sure = np.nan_to_num(expected["responsibilities"]).max(axis=1) > 0.5 + 1e-6
+    np.testing.assert_array_equal(found["assignment"][sure], expected["assignment"][sure])
+    assert found["assignment"][[5, -2, -1]].tolist() == [-1, -1, -1]
+
+
+def test_scores_in_pieces_of_any_size_are_the_same(whole: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    one = NumpyScorer(read_export(whole)).scores(rows, NAMES)
+    monkeypatch.setattr("tfgmm.numpy_scores._MEMORY", 7)
+    for name, values in NumpyScorer(read_export(whole)).scores(rows, NAMES).items():
+        np.testing.assert_allclose(values, one[name], rtol=1e-6)
+
+
+def test_no_rows_no_names_and_float32_rows(whole: pathlib.Path) -> None:
+    scorer = NumpyScorer(read_export(whole))
+    none = scorer.scores(np.zeros((0, 3)), NAMES)
+    assert none["log_prob"].shape == none["assignment"].shape == (0,) and none["responsibilities"].shape == (0, 2)
+    assert scorer.scores(np.zeros((4, 3)), ()) == {}
+    rows = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
+    expected = tfgmm.load_scorer(whole).log_prob(rows)
+    np.testing.assert_allclose(scorer.scores(rows, ["log_prob"])["log_prob"], expected, rtol=1e-6)
+
+
+def test_bad_rows_raise_no_warning(whole: pathlib.Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        NumpyScorer(read_export(whole)).scores(np.array([[np.nan, 1e300, np.inf], [1e30, -1e30, 0.0]]), NAMES)

@@ -1,0 +1,114 @@
+"""The file that scored rows are written to: CSV, Parquet or Arrow, whole or not there. No TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tfgmm.artefact import is_alive
+from tfgmm.files.kinds import KINDS, kind_of
+
+NAME = "--out"  # what the file is called in error messages
+
+
+def check_output(path: pathlib.Path, overwrite: bool) -> None:
+    """Returns nothing when `path` is free, or a file that may be replaced.
+
+    Raises:
+        FileExistsError: it is not.
+    """
+    if path.is_dir():
+        raise FileExistsError(f"`{NAME}` must be a file. Received: {path}, a folder. Choose another name.")
+    if os.path.lexists(path) and not overwrite:
+        raise FileExistsError(
+            f"`{NAME}` must be a new file. Received: {path}, which is there. Choose another name, or pass --overwrite."
+        )
+
+
+@contextlib.contextmanager
+def written_table(path: pathlib.Path, schema: Any, overwrite: bool) -> Iterator[Callable[[list[Any]], None]]:
+    """Yields a function that adds rows, as the arrays of all columns; the file stands when the block ends well.
+
+    Until then, and when the block fails, what stood at `path` stands there still: rows go to a file beside it.
+
+    Args:
+        path: of the file; its name says the kind.
+        schema: `pyarrow.Schema` of the columns.
+        overwrite: replace a file at `path`.
+
+    Raises:
+        FileExistsError: it is there, and `overwrite` is False.
+        ValueError: the kind of file cannot hold a column.
+        OSError: the disk refuses.
+    """
+    import pyarrow as pa
+
+    check_output(path, overwrite)
+    _clear_up_after_the_dead(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        with _refusals_named(path):
+            writer = _open_writer(kind_of(str(path)), str(temporary), schema)
+
+        def write(columns: list[Any]) -> None:
+            with _refusals_named(path):
+                writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+        try:
+            yield write
+        finally:
+            with _refusals_named(path):
+                writer.close()
+        _put_in_place(temporary, path, overwrite)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _open_writer(kind: str | None, path: str, schema: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    if kind == "CSV":
+        return pyarrow.csv.CSVWriter(path, schema)
+    return pyarrow.parquet.ParquetWriter(path, schema) if kind == "Parquet" else pa.ipc.new_file(path, schema)
+
+
+def _put_in_place(temporary: pathlib.Path, path: pathlib.Path, overwrite: bool) -> None:
+    with _refusals_named(path):
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())  # a power cut must not leave the name without the contents
+        check_output(path, overwrite)  # another program may have put a file there meanwhile
+        os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _refusals_named(path: pathlib.Path) -> Iterator[None]:
+    """Turns what pyarrow and the disk say into errors that name the file."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        fix = "Choose another place, or make room; what stood there before is untouched."
+        raise OSError(f"`{NAME}` must be a file that can be written. Received: {path} ({error}). {fix}") from error
+    except pa.ArrowException as error:
+        fix = f"Choose another kind of file ({', '.join(KINDS)}), or leave out --keep."
+        raise ValueError(f"`{NAME}` must be able to hold all columns. Received: {path} ({error}). {fix}") from error
+
+
+def _clear_up_after_the_dead(path: pathlib.Path) -> None:
+    """Removes what runs that were killed have left beside `path`."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d{{1,9}})\.writing")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):
+            match = pattern.fullmatch(name)
+            if match and not is_alive(int(match[1])):
+                path.with_name(name).unlink()
