@@ -311,7 +311,7 @@ def test_progress_is_shown_on_terminals_and_can_be_silenced(monkeypatch, stream,
     for name in ("CI", "PYTEST_XDIST_WORKER"):  # where Pyro shows no bar, whatever is asked for
         monkeypatch.delenv(name, raising=False)
     pyro_mixture.fit_map(ROWS, 2, num_steps=2, progress=progress)
-    pyro_mixture.sample_nuts(ROWS, 2, num_warmup=1, num_samples=20, progress=progress)
+    pyro_mixture.sample_nuts(ROWS, 1, num_warmup=1, num_samples=4, progress=progress)
     shown = sys.stderr.getvalue()
     assert ("posterior mode:" in shown, "Sample" in shown or "Warmup" in shown) == (is_shown, is_shown)
     assert is_shown or shown == ""
