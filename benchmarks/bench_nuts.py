@@ -36,7 +36,8 @@ def judged(seconds: float, found: dict[str, np.ndarray], num_divergent: int) -> 
         import arviz
 
     answer = {kind: float(arviz.ess(found, method=kind).to_array().min()) for kind in KINDS}
-    r_hat = float(arviz.rhat(found).to_array().max())
+    num_chains = len(next(iter(found.values())))
+    r_hat = float(arviz.rhat(found).to_array().max()) if num_chains > 1 else None  # of one chain it tells nothing
     return {"seconds": seconds, "r_hat": r_hat, "divergent": num_divergent, **answer}
 
 
@@ -114,7 +115,7 @@ def main() -> None:
             "seconds": common.median_of(found, "seconds"),
             **{f"{kind}/s": rates[way][kind] for kind in KINDS},
             **{f"times, {kind}": rates[way][kind] / first[kind] for kind in KINDS},
-            "r_hat": max(answer["r_hat"] for answer in found),
+            "r_hat": common.median_of(found, "r_hat"),
             "divergent": sum(answer["divergent"] for answer in found),
         }
         for way, found in answers.items()

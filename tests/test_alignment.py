@@ -139,6 +139,7 @@ def test_covariances_move_with_their_components():
         ({"pivot": np.full((2, 1), np.nan)}, "`pivot` must be finite"),
         ({"method": "order", "pivot": np.zeros((2, 1))}, "`pivot` must be left out"),
         ({"method": "order", "feature": 1}, "`feature` must be below 1"),
+        ({"feature": 0}, "`feature` must be left out with method='pivot'"),
     ],
 )
 def test_arguments_that_cannot_be_are_named(arguments, words):

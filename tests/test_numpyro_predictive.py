@@ -192,3 +192,10 @@ def test_the_table_names_every_number():
     assert (
         "covariances[0, 1, 0]" in text and "covariances[0, 0, 0]" not in text and "0 divergent draws of 2 x 50" in text
     )
+
+
+def test_text_and_ragged_grids_are_named():
+    with pytest.raises(TypeError, match="`grid` must be numbers. Received: dtype <U1"):
+        density_band(draws_of(1), ["a"])
+    with pytest.raises(ValueError, match="`grid` must be an array of numbers"):
+        density_band(draws_of(1), [[1.0], [1.0, 2.0]])

@@ -56,7 +56,7 @@ def align(
     pivot: Any = None,
     *,
     method: Literal["pivot", "order", "responsibilities"] = "pivot",
-    feature: int = 0,
+    feature: int | None = None,
     rows: Any = None,
 ) -> AlignedDraws:
     """Returns the draws with their components in matching order, and how many draws were moved.
@@ -72,7 +72,7 @@ def align(
         draws: any `tfgmm.Draws`.
         pivot: locations (K, D) to match, data units, such as those of a fitted model; None to have them found.
         method: "pivot", "order" or "responsibilities".
-        feature: the column to order by, from 0, with method="order".
+        feature: the column to order by, with method="order"; default 0, the first.
         rows: (G, D) data units, for "responsibilities": some hundred of the rows are enough.
 
     Raises:
@@ -92,11 +92,13 @@ def align(
     """
     check_choice("method", method, METHODS)
     _check_draws(draws)
-    feature = check_count("feature", feature, least=0)
-    if feature >= draws.num_features:
+    column = check_count("feature", 0 if feature is None else feature, least=0)
+    if column >= draws.num_features:
         raise ValueError(
             f"`feature` must be below {draws.num_features}, the number of columns. Received: {feature}. Choose another."
         )
+    if method != "order" and feature is not None:
+        raise ValueError(f"`feature` must be left out with method={method!r}. Received: both. Leave one of them out.")
     if (rows is None) == (method == "responsibilities"):
         raise ValueError(
             f'`rows` must be given with method="responsibilities", and only with it. Received: method={method!r} '
@@ -107,7 +109,7 @@ def align(
     if method == "responsibilities":
         permutations = matched_by_responsibilities(draws, points_of("rows", rows, draws.num_features))
     elif method == "order":
-        permutations = np.argsort(draws.locs[..., feature], axis=-1, kind="stable")
+        permutations = np.argsort(draws.locs[..., column], axis=-1, kind="stable")
     else:
         permutations = _matched(draws, None if pivot is None else _given_pivot(pivot, draws))
     return _aligned(draws, permutations)

@@ -31,14 +31,26 @@ class Standardisers(NamedTuple):
 def points_of(name: str, points: Any, num_features: int) -> np.ndarray:
     """Returns points as (G, D) float64; for one column (G,) will do.
 
+    Args:
+        name: what the caller's argument is called.
+        points: numbers, data units.
+        num_features: D.
+
     Raises:
         ValueError: another number of columns; NaN or infinite numbers.
+        TypeError: not numbers.
     """
-    found = np.asarray(points, np.float64)
-    if found.ndim == 1 and num_features == 1:
-        found = found[:, None]
     shapes = "(G,) or (G, 1)" if num_features == 1 else f"(G, {num_features})"
     fix = f"Pass points of shape {shapes}, data units."
+    try:
+        given = np.asarray(points)
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(f"`{name}` must be an array of numbers. Received: {error}. {fix}") from error
+    if given.dtype.kind not in "fiub":
+        raise TypeError(f"`{name}` must be numbers. Received: dtype {given.dtype}. {fix}")
+    found = given.astype(np.float64)
+    if found.ndim == 1 and num_features == 1:
+        found = found[:, None]
     check_shape(name, found, "GD", D=num_features, fix=fix)
     if not np.isfinite(found).all():
         raise ValueError(f"`{name}` must hold finite numbers. Received: NaN or infinite ones. {fix}")
