@@ -154,3 +154,12 @@ def p3_best(name: str, covariance: str, num_components: int) -> Mixture:
     best = max(mixtures, key=lambda mixture: mixture.elbo(rows))
     best.fit(rows)
     return best
+
+
+def worked_rows():
+    """The rows of the worked example, as it makes them."""
+    random = np.random.RandomState(42)  # numpy.random.seed(42), without a trace
+    n, k = 2500, 3
+    p_real, mus_real, sigmas_real = np.array([0.2, 0.3, 0.5]), np.array([-1.0, 1.0, 4.0]), np.array([0.2, 0.9, 0.5])
+    clusters = random.choice(k, size=n, p=p_real)
+    return random.normal(mus_real[clusters], sigmas_real[clusters], size=n)

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from reference_problems import worked_rows
 
 import tfgmm
 from tfgmm.companions import numpyro_mixture
-
-
-def worked_rows():
-    np.random.seed(42)  # noqa: NPY002  the legacy generator is part of the worked example
-    drawn = np.random.choice(3, size=2500, p=np.array([0.2, 0.3, 0.5]))  # noqa: NPY002
-    means, sds = np.array([-1.0, 1.0, 4.0]), np.array([0.2, 0.9, 0.5])
-    return np.random.normal(means[drawn], sds[drawn], size=2500)  # noqa: NPY002
 
 
 @pytest.fixture(scope="module")

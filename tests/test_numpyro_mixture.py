@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpyro import distributions as dist
+from reference_problems import worked_rows
 from scipy import stats
 from scipy.special import roots_legendre
 
@@ -22,15 +23,6 @@ from tfgmm.companions.numpyro_mixture import diagnose, mixture_model, sample_nut
 WORKED = {"locs": [-1.00, 0.99, 4.00], "scales": [0.20, 0.91, 0.50], "weights": [0.21, 0.28, 0.50]}
 # Two components well apart in two columns
 PAIR = np.random.default_rng(0).normal([[-4.0, 1.0]] * 60 + [[4.0, 0.0]] * 90, [[1.0, 0.5]] * 60 + [[0.5, 1.5]] * 90)
-
-
-def worked_rows():
-    """The rows of the worked example, as it makes them."""
-    random = np.random.RandomState(42)  # numpy.random.seed(42), without a trace
-    n, k = 2500, 3
-    p_real, mus_real, sigmas_real = np.array([0.2, 0.3, 0.5]), np.array([-1.0, 1.0, 4.0]), np.array([0.2, 0.9, 0.5])
-    clusters = random.choice(k, size=n, p=p_real)
-    return random.normal(mus_real[clusters], sigmas_real[clusters], size=n)
 
 
 @pytest.fixture(scope="module")

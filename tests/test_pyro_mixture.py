@@ -254,6 +254,13 @@ def test_rows_to_classify_are_checked(fit):
         pyro_mixture.fit_assignments(fit, [])
 
 
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_one_row_is_classified_as_among_others(fit, temperature):
+    np.testing.assert_array_equal(fit.classify([11.0], temperature), fit.classify([11.0, 0.0], temperature)[:1])
+    np.testing.assert_allclose(fit.probabilities([5.7]), fit.probabilities([5.7, 0.0])[:1])
+    assert pyro_mixture.fit_assignments(fit, [5.7], num_steps=2, progress=False).probabilities.shape == (1, 2)
+
+
 def test_no_rows_have_no_components(fit):
     assert fit.classify([]).shape == (0,) and fit.probabilities([]).shape == (0, 2)
 

@@ -91,7 +91,8 @@ class MapFit:
         trained = poutine.condition(self.mixture, data=self.values())
         classifier = infer_discrete(trained, first_available_dim=FREE_DIM, temperature=int(temperature))
         with isolated(seed):
-            return poutine.trace(classifier).get_trace(tensor(rows)).nodes["assignment"]["value"].numpy()
+            found = poutine.trace(classifier).get_trace(tensor(rows)).nodes["assignment"]["value"]
+        return found.reshape(len(rows)).numpy()  # of one row Pyro gives a scalar
 
     def probabilities(self, x: Any) -> np.ndarray:
         """Returns the exact probability of each component given the row, (N, K) float64; rows sum to 1."""
