@@ -151,7 +151,8 @@ def warn_if_bad(draws: Draws, from_modes: bool, *, stacklevel: int) -> None:
     if problems:
         if not from_modes:
             problems.append('start="mode" lets all chains start near the best mode that was found')
-        warnings.warn(f"{'. '.join(problems)}.", UserWarning, stacklevel=stacklevel)
+        sentences = ". ".join(problem[0].upper() + problem[1:] for problem in problems)
+        warnings.warn(f"{sentences}.", UserWarning, stacklevel=stacklevel)
 
 
 def _split(values: np.ndarray) -> np.ndarray:
