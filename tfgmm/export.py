@@ -115,7 +115,9 @@ def model_card(model: GaussianMixtureModel, numbers: dict[str, np.ndarray]) -> d
             "seed": model.seed,
             "data_summary": summary.to_dict() if summary else None,
         },
-        "parameters": {name: {"shape": list(values.shape), "dtype": values.dtype.name} for name, values in numbers.items()},
+        "parameters": {
+            name: {"shape": list(values.shape), "dtype": values.dtype.name} for name, values in numbers.items()
+        },
         "versions": {
             "tfgmm": __version__,
             "python": platform.python_version(),
@@ -147,22 +149,25 @@ class ServedMixture(tf.Module):
         table = numbers[outliers.TABLE]
 
         def scores(x: Tensor, *names: density.Score) -> dict[str, Tensor]:
-            factors = mixture.centre, linear, constants
-            return {name: density.scores(components, x, *factors, name, weights_shape) for name in names}
+            factors = {"centre": mixture.centre, "linear": linear, "constants": constants}
+            return {
+                name: density.scores(components, x, **factors, score=name, weights_shape=weights_shape)
+                for name in names
+            }
 
-        def factors_of_draws() -> tuple[Any, ...]:
+        def factors_of_draws() -> dict[str, Any]:
             # Worked out in the graph, from a tenth of the numbers
-            mixtures = density.of_draws(mixture, drawn)
-            return mixture.centre, *density.coefficients(mixtures)
+            linear, constants = density.coefficients(density.of_draws(mixture, drawn))
+            return {"centre": mixture.centre, "linear": linear, "constants": constants}
 
         shape_of_draws = tuple(numbers[posterior_draws.LOG_WEIGHTS].shape)
 
         def predictive_log_prob(x: Tensor) -> dict[str, Tensor]:
-            found = density.scores(components, x, *factors_of_draws(), "log_prob", shape_of_draws)
+            found = density.scores(components, x, **factors_of_draws(), score="log_prob", weights_shape=shape_of_draws)
             return {"predictive_log_prob": found}
 
         def interval(x: Tensor, level: Tensor) -> dict[str, Tensor]:
-            return bands.band(components, x, *factors_of_draws(), level, shape_of_draws)
+            return bands.band(components, x, **factors_of_draws(), level=level, weights_shape=shape_of_draws)
 
         def outlier(x: Tensor) -> dict[str, Tensor]:
             return {"outlier": density.tail_probabilities(table, scores(x, "log_density")["log_density"])}

@@ -1,8 +1,8 @@
 """Draws of a mixture from its posterior as they are kept: in float32, measured from the posterior means.
 
-What is kept is how far a draw is from the mean, in the unit that fits: a difference of locations, a ratio of precisions, a
-factor between whiteners. So seven digits are seven digits of the posterior's width, at any offset and any scale, and
-a model, its export and its scorer hold the very same numbers. Free of TensorFlow.
+What is kept is how far a draw is from the mean, in the unit that fits: a difference of locations, a ratio of
+precisions, a factor between whiteners. So seven digits are seven digits of the posterior's width, at any offset and
+any scale, and a model, its export and its scorer hold the very same numbers. Free of TensorFlow.
 """
 
 from __future__ import annotations

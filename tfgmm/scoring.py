@@ -54,7 +54,7 @@ class Conditional(NamedTuple):
     means: np.ndarray
     expectation: np.ndarray
     scales: np.ndarray
-    covariances: np.ndarray | None
+    covariances: np.ndarray | None = None
 
 
 class RowScores:
@@ -94,10 +94,10 @@ class RowScores:
     def outlier(self, x: Any) -> np.ndarray:
         """Returns the tail probability of each row, (N,) float32 from 0 to 1; NaN for rows that are not finite.
 
-        It is the share of rows drawn from the plug-in mixture that are less likely than the row: 0 for an outlier, below
-        which nothing lies, 1 for a row at the highest peak. Of rows that do come from the mixture, one in a hundred is
-        below 0.01, whatever the units and the number of columns. It is read from the quantiles of 100,000 draws, which
-        an export stores and a model draws anew (always the same): a score of p has a standard error of
+        It is the share of rows drawn from the plug-in mixture that are less likely than the row: 0 for an outlier,
+        below which nothing lies, 1 for a row at the highest peak. Of rows that do come from the mixture, one in a
+        hundred is below 0.01, whatever the units and the number of columns. It is read from the quantiles of 100,000
+        draws, which an export stores and a model draws anew (always the same): a score of p has a standard error of
         sqrt(p / 100,000), a third of itself at 0.0001; below that no more is known than that it is small.
 
         Args:
@@ -182,7 +182,7 @@ class RowScores:
         array([[5., 8.]])
         """
         found = self._ask_given(x, given, "given", conditional_of)
-        return Conditional(**{"covariances": None} | found)
+        return Conditional(**found)
 
     def _score(self, x: Any, score: density.Score, mixture: MixtureDensity) -> np.ndarray:
         return density.score_data(mixture, x, score, self.column_names)
@@ -215,10 +215,12 @@ class RowScores:
         return dict(zip(names, found)) | once
 
 
-def bands_of(statics: tuple[str, tuple[int, int]], rows: Tensor, *factors: Tensor) -> dict[str, Tensor]:
-    """Returns `bands.band` of rows; `factors` are centre, linear, constants and level."""
+def bands_of(
+    statics: tuple[str, tuple[int, int]], rows: Tensor, centre: Tensor, linear: Tensor, constants: Tensor, level: Tensor
+) -> dict[str, Tensor]:
+    """Returns `bands.band` of rows."""
     covariance, weights_shape = statics
-    return bands.band(COMPONENTS[covariance], rows, *factors, weights_shape)
+    return bands.band(COMPONENTS[covariance], rows, centre, linear, constants, level, weights_shape)
 
 
 def marginals_of(statics: tuple[str, Any], rows: Tensor, given: Tensor, *parameters: Tensor) -> dict[str, Tensor]:
@@ -249,9 +251,7 @@ def _compiled(question: Callable[..., Any], statics: Any, specs: tuple[tf.Tensor
     return tf.function(functools.partial(question, statics), autograph=False).get_concrete_function(*specs)
 
 
-def column_mask(
-    argument: str, columns: Any, num_features: int, column_names: Sequence[str] | None
-) -> np.ndarray:
+def column_mask(argument: str, columns: Any, num_features: int, column_names: Sequence[str] | None) -> np.ndarray:
     """Returns which columns are meant, (D,) bool.
 
     Raises:
