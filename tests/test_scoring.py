@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+import tfgmm
 from tfgmm import density, outliers, posterior_draws
 from tfgmm.components import COMPONENTS
 from tfgmm.density import MixtureDensity
@@ -275,3 +276,22 @@ def test_useless_draws_are_named(change):
     values = mixture.kept[name].copy()
     values[(0,) * values.ndim] = 0.5 if change == "weights" else -1.0
     assert posterior_draws.fault_in(mixture.kept | {name: values}).startswith(name)
+
+
+@pytest.mark.slow
+def test_intervals_of_well_separated_mixtures_cover_the_true_density(capsys):
+    """200 data sets of 400 rows: the 90 % interval holds the true log density at fixed points in 85 to 95 % of them."""
+    weights, locs, scales = np.array([0.3, 0.5, 0.2]), np.array([-6.0, 0.0, 7.0]), np.array([0.8, 1.0, 1.2])
+    points = (locs[:, None] + scales[:, None] * np.array([-1.5, -0.5, 0.0, 1.0])).ravel()
+    truth = np.log((weights * stats.norm(locs, scales).pdf(points[:, None])).sum(axis=1))
+    covered = []
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        chosen = generator.choice(3, size=400, p=weights)
+        rows = generator.normal(locs[chosen], scales[chosen])[:, None]
+        band = tfgmm.fit_mixture(rows, 3, restarts=1, seed=seed).model.interval(points[:, None])
+        covered.append((band.log_prob_low < truth) & (truth < band.log_prob_high))
+    with capsys.disabled():
+        print("\ncoverage of 90 % intervals at each point:", np.mean(covered, axis=0), "in all:", np.mean(covered))
+    assert 0.85 < np.mean(covered) < 0.95
+    assert ((np.mean(covered, axis=0) > 0.80) & (np.mean(covered, axis=0) < 0.98)).all()
