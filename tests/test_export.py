@@ -126,6 +126,7 @@ def test_card_says_what_the_model_is_and_what_it_saw(exported: Exported) -> None
         "covariance": "diag",
         "weights": "dirichlet",
         "column_names": ["width", "height", "depth"],
+        "column_units": None,
     }
     assert card["priors"] == model.priors.to_dict()
     assert card["training"]["num_data"] == 300
@@ -136,6 +137,15 @@ def test_card_says_what_the_model_is_and_what_it_saw(exported: Exported) -> None
     assert card["parameters"]["drawn_locs"] == {"shape": [64, 2, D], "dtype": "float32"}
     assert set(card["versions"]) == {"tfgmm", "python", "tensorflow", "keras", "numpy"}
     assert card["versions"]["tensorflow"] == tf.__version__ and card["versions"]["tfgmm"] == tfgmm.__version__
+
+
+def test_card_holds_the_units_of_the_columns(exported: Exported, tmp_path: pathlib.Path) -> None:
+    folder = tfgmm.export_model(exported.model, tmp_path / "mixture", column_units=("mm", "mm", ""))
+    assert tfgmm.load_scorer(folder).card["model"]["column_units"] == ["mm", "mm", ""]
+    for units in (("mm",), "mm ", ("mm", "mm", 3), 7):
+        with pytest.raises(ValueError, match="`column_units` must be 3 words, one per column. Received: "):
+            tfgmm.export_model(exported.model, tmp_path / "other", column_units=units)
+    assert not (tmp_path / "other").exists()
 
 
 def test_card_is_dated_in_utc(exported: Exported) -> None:

@@ -80,6 +80,7 @@ def message_has(message: str, *parts: str) -> bool:
         ("model.num_components", (None, 0, -1, 2.0, True, "2", 10**20, 3, [2])),
         ("model.num_features", (None, 0, 1.5, 2**31, D + 1)),
         ("model.covariance", (None, "round", 3, [], {})),
+        ("model.column_units", ("abc", [], ["a", "b"], [1, 2, 3], {}, 3)),
         ("model.column_names", ("abc", [], ["a", "b"], [1, 2, 3], ["a", "a", "b"], {}, 3)),
         ("files.parameters%npz", (None, "x", [], {}, {"bytes": 1}, {"sha256": "0" * 64, "bytes": "many"})),
         (

@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -22,7 +22,13 @@ from tfgmm.model import GaussianMixtureModel
 Tensor = Any
 
 
-def export_model(model: GaussianMixtureModel, path: str | os.PathLike[str], *, overwrite: bool = False) -> pathlib.Path:
+def export_model(
+    model: GaussianMixtureModel,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    column_units: Sequence[str] | None = None,
+) -> pathlib.Path:
     """Returns the path of the folder written: the mixture at its posterior means, to be scored anywhere.
 
     The folder holds a SavedModel, `parameters.npz` and `model_card.json` (docs/export.md describes them field by
@@ -35,10 +41,11 @@ def export_model(model: GaussianMixtureModel, path: str | os.PathLike[str], *, o
         model: a fitted `GaussianMixtureModel`.
         path: the folder to make.
         overwrite: replace an earlier export at `path`; without it, it is kept.
+        column_units: D words for the card, e.g. ("minutes", "km/s"): what the columns are measured in.
 
     Raises:
         TypeError: `model` is something else, or `path` is not a path.
-        ValueError: a parameter of the model is not finite.
+        ValueError: a parameter of the model is not finite; not one word per column.
         FileExistsError: `path` holds an export and `overwrite` is False, or holds something else: only a folder with
             the files of an export and no others is ever replaced.
         OSError: the disk refuses. Nothing is left half written, and an earlier export stands as it stood.
@@ -55,7 +62,7 @@ def export_model(model: GaussianMixtureModel, path: str | os.PathLike[str], *, o
         raise TypeError(
             f"`model` must be a tfgmm.GaussianMixtureModel. Received: {type(model).__name__}. Pass the fitted model."
         )
-    target = artefact.path_of(path)
+    target, units = artefact.path_of(path), _checked_units(column_units, model.num_features)
     mixture = model.plug_in()
     numbers = parameters(mixture)
     fault = artefact.fault_in(numbers)
@@ -70,7 +77,7 @@ def export_model(model: GaussianMixtureModel, path: str | os.PathLike[str], *, o
     with artefact.written_whole(target, overwrite) as folder:
         _save(ServedMixture(mixture, numbers), folder)
         np.savez(folder / artefact.PARAMETERS, allow_pickle=False, **numbers)
-        card = model_card(model, numbers) | {"files": artefact.checksums(folder)}
+        card = model_card(model, numbers, units) | {"files": artefact.checksums(folder)}
         (folder / artefact.CARD).write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return pathlib.Path(path)
 
@@ -94,8 +101,22 @@ def parameters(mixture: density.MixtureDensity) -> dict[str, np.ndarray]:
     }
 
 
-def model_card(model: GaussianMixtureModel, numbers: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Returns what the numbers are and where they come from, as plain JSON values."""
+def _checked_units(units: Any, num_features: int) -> list[str] | None:
+    if units is None:
+        return None
+    is_list = isinstance(units, Sequence) and not isinstance(units, str)
+    if not is_list or len(units) != num_features or not all(isinstance(unit, str) for unit in units):
+        raise ValueError(
+            f"`column_units` must be {num_features} words, one per column. Received: {units!r}. "
+            'Use "" for a column without a unit.'
+        )
+    return list(units)
+
+
+def model_card(
+    model: GaussianMixtureModel, numbers: dict[str, np.ndarray], column_units: list[str] | None = None
+) -> dict[str, Any]:
+    """Returns what the numbers are and where they come from, as plain JSON values; docs/export.md says which."""
     summary = model.data_summary
     return {
         "format": artefact.FORMAT,
@@ -107,6 +128,7 @@ def model_card(model: GaussianMixtureModel, numbers: dict[str, np.ndarray]) -> d
             "covariance": model.covariance,
             "weights": model.weight_prior,
             "column_names": list(model.column_names) if model.column_names else None,
+            "column_units": column_units,
         },
         "priors": model.priors.to_dict(),
         "training": {

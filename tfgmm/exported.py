@@ -143,10 +143,13 @@ def _check_fields(folder: pathlib.Path, card: dict[str, Any]) -> None:
             raise refusal(folder, CARD, f"must have a positive whole number in its field {field!r}")
     if not isinstance(model.get("covariance"), str) or model["covariance"] not in _SHAPES:
         raise refusal(folder, CARD, f"must have one of {', '.join(_SHAPES)} in its field 'covariance'")
-    names = model.get("column_names")
-    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if names is not None and not (is_list and len(set(names)) == len(names) == model["num_features"]):
-        raise refusal(folder, CARD, "must have one name per column, or none, in its field 'column_names'")
+    for field, what in (("column_names", "name"), ("column_units", "unit")):
+        words = model.get(field)
+        is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
+        if words is not None and not (is_list and len(words) == model["num_features"]):
+            raise refusal(folder, CARD, f"must have one {what} per column, or none, in its field {field!r}")
+    if model.get("column_names") and len(set(model["column_names"])) < model["num_features"]:
+        raise refusal(folder, CARD, "must have different names in its field 'column_names'")
 
 
 def _is_count(value: Any) -> bool:
