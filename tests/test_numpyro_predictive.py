@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from tfgmm import Draws
-from tfgmm.companions import numpyro_predictive
+from tfgmm import Draws, predictive
 from tfgmm.companions.numpyro_diagnostics import diagnose, warn_if_bad
-from tfgmm.companions.numpyro_predictive import density_band, sample_predictive
+from tfgmm.predictive import component_densities, density_band, replicated_rows, sample_predictive
 
 
 def draws_of(num_features=1, full=False, num_draws=50):
@@ -46,7 +45,7 @@ def test_the_band_is_that_of_the_densities_of_all_draws(num_features, full, monk
     np.testing.assert_allclose(band.mean, expected.mean(axis=0), rtol=1e-10)
     np.testing.assert_allclose(band.lower, np.quantile(expected, 0.1, axis=0), rtol=1e-10)
     np.testing.assert_allclose(band.upper, np.quantile(expected, 0.9, axis=0), rtol=1e-10)
-    monkeypatch.setattr(numpyro_predictive, "_MEMORY", 1)  # a point at a time
+    monkeypatch.setattr(predictive, "_MEMORY", 1)  # a point at a time
     np.testing.assert_allclose(density_band(draws, points, interval=0.8).upper, band.upper, rtol=1e-12)
 
 
@@ -67,7 +66,7 @@ def test_a_weight_of_zero_is_fine():
 @pytest.mark.parametrize(("num_features", "full"), [(1, False), (2, False), (2, True)])
 def test_predictive_rows_have_the_moments_of_all_draws(num_features, full, monkeypatch):
     draws = draws_of(num_features, full)
-    monkeypatch.setattr(numpyro_predictive, "_MEMORY", 4_000)  # several parts
+    monkeypatch.setattr(predictive, "_MEMORY", 4_000)  # several parts
     rows = sample_predictive(draws, 40_000, seed=1)
     matrices = draws.scales[..., None] ** 2 * np.eye(num_features) if not full else draws.covariances
     weights = draws.weights / (draws.num_chains * draws.num_draws)
