@@ -61,6 +61,13 @@ def add_caption(ax: Axes, line: str) -> None:
     ax.set_title(ax.get_title(), pad=7 + 1.25 * float(caption.get_fontsize()) * (1 + caption.get_text().count("\n")))
 
 
+def write_number(ax: Axes, k: int, place: tuple[float, float], colour: str, *, above: bool = False) -> None:
+    """Writes the number of component k at (or above) a place in data units, legible on anything, inside the picture."""
+    style: dict[str, Any] = {"color": colour, "weight": "bold", "path_effects": HALO, "zorder": 6, "ha": "center"}
+    offset: dict[str, Any] = {"xytext": (0, 2 if above else 0), "textcoords": "offset points"}
+    ax.annotate(str(k), place, va="bottom" if above else "center", annotation_clip=True, **offset, **style)
+
+
 def padded_limits(points: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
     """Returns ((x0, x1), (y0, y1)) around points (N, 2), widened on each side by `margin` times the range."""
     low, high = points.min(axis=0), points.max(axis=0)
