@@ -1,4 +1,4 @@
-"""The colours of all pictures, and lines and markers beside them: one of each per component; a colormap for densities."""
+"""The colours of all pictures: one per component, with a line style and a marker; and one colormap for densities."""
 
 from __future__ import annotations
 
@@ -19,16 +19,8 @@ _DENSITY_STOPS = ("#F9FCFB", "#D3EEE3", "#AADCD1", "#7ECAC5", "#57B4BD", "#3F9CB
 DENSITY_COLORMAP = LinearSegmentedColormap.from_list("tfgmm_density", _DENSITY_STOPS)
 
 # Beside the colour, so that a picture can be read in grey as well
-LINE_STYLES: tuple[Any, ...] = (
-    "-",
-    "--",
-    "-.",
-    ":",
-    (0, (6, 1.5, 1, 1.5, 1, 1.5)),
-    (0, (8, 3)),
-    (0, (3, 1)),
-    (0, (1, 3)),
-)
+_LONG_DASHES: tuple[Any, ...] = ((0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 3)), (0, (3, 1)), (0, (1, 3)))
+LINE_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", *_LONG_DASHES)
 MARKERS = "osD^v<>P"
 
 

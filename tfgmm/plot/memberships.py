@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -72,8 +73,9 @@ def responsibilities(
         of_component = np.flatnonzero(found == k)
         of_component = of_component[np.argsort(-sureness[of_component])]
         faces = [mix(colours[k], "white", _MOST_PALE * (1 - sureness[row])) for row in of_component]
-        form = {"marker": component_marker(int(k)), "edgecolors": colours[k], "linewidths": 0.6}
-        ax.scatter(*values[of_component][:, places].T, s=area, c=faces, rasterized=len(values) > 1_000, **form)
+        form: dict[str, Any] = {"marker": component_marker(int(k)), "edgecolors": colours[k], "linewidths": 0.6}
+        x, y = values[of_component][:, places].T
+        ax.scatter(x, y, s=area, c=faces, rasterized=len(values) > 1_000, **form)
         keys.append(
             Line2D([], [], linestyle="", marker=component_marker(int(k)), color=colours[k], label=f"component {k}")
         )

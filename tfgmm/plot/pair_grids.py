@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -93,7 +94,7 @@ def pairs(
     panels = _panels(ax, len(chosen))
     part = thinned(marginal(draws, chosen))
     frame = _frame(part, values, min_weight)
-    for line, column in np.ndindex(panels.shape):
+    for line, column in itertools.product(range(len(chosen)), repeat=2):
         if column > line:
             panels[line, column].set_axis_off()
         elif column == line:
@@ -150,14 +151,16 @@ def _draw_pair(
     if rows is not None:
         many = len(rows) > _MOST_ROWS
         shown = rows[np.random.default_rng(0).choice(len(rows), _MOST_ROWS, replace=False)] if many else rows
-        ax.scatter(*shown.T, s=2.0, color=INK, alpha=float(np.clip(150 / len(shown), 0.25, 0.5)), linewidths=0)
+        ax.scatter(
+            shown[:, 0], shown[:, 1], s=2.0, color=INK, alpha=float(np.clip(150 / len(shown), 0.25, 0.5)), linewidths=0
+        )
     draw_ellipses(ax, mean_gaussians(draws), _MASS, min_weight, linewidth=1.2)
 
 
 def _dress(panels: NDArray[Any], labels: Sequence[str], frame: NDArray[np.float64]) -> None:
     """Writes names and numbers at the outer edges alone, and gives all panels of a column the same limits."""
     last = len(panels) - 1
-    for line, column in zip(*np.tril_indices(len(panels))):
+    for line, column in itertools.combinations_with_replacement(range(last, -1, -1), 2):
         panel = panels[line, column]
         panel.set_xlim(*frame[column])
         if column < line:

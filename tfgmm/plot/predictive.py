@@ -175,7 +175,7 @@ def _both(
 def _statistic(statistic: Any, name: str | None) -> tuple[str, Callable[[NDArray[np.float64]], Any]]:
     """Returns the name of a statistic and the function that computes it."""
     if callable(statistic):
-        return name or getattr(statistic, "__name__", "statistic"), statistic
+        return name or str(getattr(statistic, "__name__", "statistic")), statistic
     if isinstance(statistic, bool) or not isinstance(statistic, (int, float, np.number)):
         raise TypeError(
             f"`statistic` must be a quantile or a function. Received: {type(statistic).__name__}. Pass for example "
@@ -184,7 +184,8 @@ def _statistic(statistic: Any, name: str | None) -> tuple[str, Callable[[NDArray
     level = float(statistic)
     if not 0 <= level <= 1:
         raise ValueError(f"`statistic` must be a quantile from 0 to 1. Received: {statistic!r}. 0.5 is the median.")
-    return name or _NAMES.get(level, f"{100 * level:g} % quantile"), lambda rows: np.quantile(rows, level)
+    called: str = name or _NAMES.get(level, f"{100 * level:g} % quantile")
+    return called, lambda rows: np.quantile(rows, level)
 
 
 def _value(statistic: Callable[[NDArray[np.float64]], Any], rows: NDArray[np.float64]) -> float:
