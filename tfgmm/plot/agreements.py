@@ -70,19 +70,21 @@ def agreement(
         label = f"{label}, from its mean by {texts[1]}"
     ax = axes_or_new(ax, _SIZE)
     colours = component_colours(first.shape[2])
+    highest = 0.0
     for k, colour in enumerate(colours):
         line, area = (values[:, k] for values in flat)
         x = _grid(line, area)
-        ax.fill_between(x, _kernel_density(area, x), color=colour, alpha=0.25, linewidth=0)
+        filled = _kernel_density(area, x)
+        ax.fill_between(x, filled, color=colour, alpha=0.25, linewidth=0)
         heights = _kernel_density(line, x)
         ax.plot(x, heights, color=colour, linewidth=1.6)
-        peak = int(np.argmax(heights))
+        peak, highest = int(np.argmax(heights)), max(highest, heights.max(), filled.max())
         write_number(ax, k, (float(x[peak]), float(heights[peak])), colour, above=True)
     marks: list[Any] = [Line2D([], [], color=INK, linewidth=1.6), Patch(color=INK, alpha=0.25)]
     marks += [Patch(color=colour) for colour in colours]
     ax.legend(marks, [*texts, *(f"component {k}" for k in range(len(colours)))], loc="best", fontsize="small")
     ax.set(xlabel=label, ylabel="posterior density", title=f"{texts[0]} beside {texts[1]}")
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.13 * highest)  # room for the numbers above the peaks
     return ax
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.draws import Draws
 from tfgmm.plot.colours import INK, component_style
-from tfgmm.plot.frames import axes_or_new, write_number
+from tfgmm.plot.frames import axes_or_new, unit_of, write_number
 from tfgmm.plot.mixtures import check_column, check_draws, check_rows, column_labels, marginal, thinned
 from tfgmm.predictive import component_densities, density_band
 
@@ -63,12 +64,20 @@ def column_density(
     label = column_labels(draws, None)[index] if column_name is None else column_name
     ax = axes_or_new(ax, _SIZE)
     draw_column(ax, thinned(marginal(draws, [index])), values, interval)
-    ax.set(xlabel=label, ylabel="density", title="Density and its components")
+    ax.set(xlabel=label, ylabel=_density_label(label), title="Density and its components")
     ax.legend(loc="best", fontsize="small")
     return ax
 
 
-def draw_column(ax: Axes, draws: Draws, values: NDArray[np.float64] | None, interval: float | None) -> None:
+def _density_label(name: str) -> str:
+    """Returns "density" with the unit that stands in brackets at the end of a column's name, if there is one."""
+    unit = unit_of(name)
+    return "density" if unit is None else f"density, per {unit}"
+
+
+def draw_column(
+    ax: Axes, draws: Draws, values: NDArray[np.float64] | None, interval: float | None, *, size: str = "medium"
+) -> None:
     """Draws bars of the rows, band and mean of the density, and the components, of draws of one column."""
     x = grid_of(draws, values)
     if values is not None and np.ptp(values) > 0:
@@ -76,8 +85,10 @@ def draw_column(ax: Axes, draws: Draws, values: NDArray[np.float64] | None, inte
         bars: dict[str, Any] = {"density": True, "color": INK, "alpha": 0.15, "label": f"{len(values):,} rows"}
         ax.hist(values, num_bins, **bars)
     band = density_band(draws, x, 0.9 if interval is None else interval)
+    highest = [band.mean.max()]
     if interval is not None and draws.num_draws > 1:
         name = f"{100 * interval:g} % band"
+        highest.append(band.upper.max())
         ax.fill_between(x, band.lower, band.upper, color=INK, alpha=0.3, linewidth=0, label=name)
     ax.plot(x, band.mean, color=INK, linewidth=1.2, label="density")
     for k, part in enumerate(component_densities(draws, x)):
@@ -85,8 +96,9 @@ def draw_column(ax: Axes, draws: Draws, values: NDArray[np.float64] | None, inte
         ax.plot(x, part, linewidth=1.6, label=f"component {k}", **style)
         peak = int(np.argmax(part))
         if part[peak] > 0.02 * band.mean.max():
-            write_number(ax, k, (float(x[peak]), float(part[peak])), style["color"], above=True)
-    ax.set_ylim(bottom=0)
+            write_number(ax, k, (float(x[peak]), float(part[peak])), style["color"], above=True, size=size)
+    bars_top = max((bar.get_height() for bar in ax.patches if isinstance(bar, Rectangle)), default=0.0)
+    ax.set_ylim(0, 1.13 * max(*highest, bars_top, 0.0))  # room for the numbers above the peaks
     ax.set_xlim(x[0], x[-1])
 
 

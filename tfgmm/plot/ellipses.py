@@ -27,7 +27,7 @@ def components(
     draws: Draws,
     *,
     columns: Sequence[int | str] | None = None,
-    mass: float = 0.9,
+    mass: float = 0.95,
     min_weight: float = 0.01,
     column_names: Sequence[str] | None = None,
     ax: Axes | None = None,
@@ -83,7 +83,7 @@ def components(
 
 
 def draw_ellipses(
-    ax: Axes, mixture: Gaussians, mass: float, min_weight: float, *, linewidth: float = 1.6, numbers: bool = True
+    ax: Axes, mixture: Gaussians, mass: float, min_weight: float, *, is_small: bool = False
 ) -> NDArray[np.float64]:
     """Draws the ellipses of two-column components that weigh enough; returns corners around them, (2, 2)."""
     radius = float(np.sqrt(-2 * np.log1p(-mass)))  # the chi-square quantile with 2 degrees of freedom is its square
@@ -93,12 +93,13 @@ def draw_ellipses(
         long, short = 2 * radius * np.sqrt(widths[::-1])
         angle = float(np.degrees(np.arctan2(axes[1, 1], axes[0, 1])))
         style = component_style(int(k))
-        rim: dict[str, Any] = {"path_effects": HALO, "zorder": 4, "linewidth": linewidth}
+        # A white rim would cover what a small panel shows
+        rim: dict[str, Any] = {"zorder": 4, "linewidth": 1.1} if is_small else {"zorder": 4, "linewidth": 1.6}
+        rim |= {} if is_small else {"path_effects": HALO}
         place = float(mixture.locs[k, 0]), float(mixture.locs[k, 1])
         colour = style.pop("color")
         ax.add_patch(Ellipse(place, long, short, angle=angle, facecolor="none", edgecolor=colour, **style, **rim))
-        if numbers:
-            write_number(ax, int(k), place, colour)
+        write_number(ax, int(k), place, colour, size="x-small" if is_small else "medium")
     reach = radius * np.sqrt(np.diagonal(mixture.covariances[heavy], axis1=1, axis2=2))
     locs = mixture.locs[heavy]
     return np.stack([(locs - reach).min(axis=0), (locs + reach).max(axis=0)])
@@ -106,4 +107,4 @@ def draw_ellipses(
 
 def _check_share(name: str, share: float) -> None:
     if not 0 < share < 1:
-        raise ValueError(f"`{name}` must be between 0 and 1. Received: {share!r}. The usual value is 0.9.")
+        raise ValueError(f"`{name}` must be between 0 and 1. Received: {share!r}. The usual value is 0.95.")

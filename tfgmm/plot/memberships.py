@@ -58,7 +58,7 @@ def responsibilities(
     places = _check_columns(columns, values.shape[1])
     default = tuple(f"column {place}" for place in places)
     names = check_names("column_names", default if column_names is None else column_names)
-    caption = f"{len(values):,} rows; filled: sure, hollow: as well another component"
+    caption = f"{len(values):,} rows; filled: sure, hollow: could as well be another"
     if len(values) > _MAX_ROWS_SHOWN:
         caption = f"{_MAX_ROWS_SHOWN:,} of " + caption
         chosen = np.random.default_rng(0).choice(len(values), _MAX_ROWS_SHOWN, replace=False)
@@ -66,14 +66,14 @@ def responsibilities(
     ax = axes_or_new(ax, _SIZE)
     num_components = shares.shape[1]
     found, sureness = shares.argmax(axis=1), _sureness(shares.max(axis=1), num_components)
-    area = float(np.clip(6_000 / len(values), 8.0, 30.0))
+    area = float(np.clip(12_000 / len(values), 14.0, 30.0))
     colours = component_colours(num_components)
     keys = []
     for k in np.unique(found):
         of_component = np.flatnonzero(found == k)
         of_component = of_component[np.argsort(-sureness[of_component])]
         faces = [mix(colours[k], "white", _MOST_PALE * (1 - sureness[row])) for row in of_component]
-        form: dict[str, Any] = {"marker": component_marker(int(k)), "edgecolors": colours[k], "linewidths": 0.6}
+        form: dict[str, Any] = {"marker": component_marker(int(k)), "edgecolors": colours[k], "linewidths": 0.5}
         x, y = values[of_component][:, places].T
         ax.scatter(x, y, s=area, c=faces, rasterized=len(values) > 1_000, **form)
         keys.append(

@@ -20,7 +20,7 @@ from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_style
 from tfgmm.plot.column_densities import draw_column
 from tfgmm.plot.ellipses import draw_ellipses
 from tfgmm.plot.frames import padded_limits
-from tfgmm.plot.grids import cell_edges, density_grid, draw_mass_lines
+from tfgmm.plot.grids import cell_edges, density_grid
 from tfgmm.plot.mixtures import (
     check_columns_of,
     check_draws,
@@ -34,7 +34,7 @@ from tfgmm.plot.mixtures import (
 
 _MOST_COLUMNS = 5
 _MOST_ROWS = 1_000
-_MASS = 0.9
+_MASS = 0.95
 _PANEL = 1.9  # inches
 _LETTERS = 18  # of a name, side by side along a panel
 
@@ -52,8 +52,8 @@ def pairs(
     """Returns a square of Axes: on its diagonal the density of each column, below it the density of each pair.
 
     All are marginals of the same mixture, in closed form. A panel on the diagonal shows the rows as bars, the density
-    and its components; one below it the density in colour, the regions with 50 % and 90 %, the rows, and an ellipse
-    with 90 % of the rows of each component. Densities are means over the draws (at most 50 of them below the
+    and its components; one below it the density in colour, the rows, and an ellipse with 95 % of the rows
+    of each component. Densities are means over the draws (at most 50 of them below the
     diagonal); ellipses and components are drawn at averages, so draws must be aligned. At most 1,000 rows are drawn
     below the diagonal, always the same ones. Above the diagonal stand the key and which columns are shown.
 
@@ -98,7 +98,13 @@ def pairs(
         if column > line:
             panels[line, column].set_axis_off()
         elif column == line:
-            draw_column(panels[line, line], marginal(part, [line]), None if values is None else values[:, line], None)
+            draw_column(
+                panels[line, line],
+                marginal(part, [line]),
+                None if values is None else values[:, line],
+                None,
+                size="x-small",
+            )
         else:
             pair = [column, line]
             some = None if values is None else values[:, pair]
@@ -142,19 +148,18 @@ def _draw_pair(
     min_weight: float,
     num_cells: int,
 ) -> None:
-    """Draws density, mass lines, some rows and the ellipses of draws of two columns."""
+    """Draws density, some rows and the ellipses of draws of two columns."""
     knots = (None, None) if rows is None else rows.T
     edges = [cell_edges(low, high, num_cells, column) for (low, high), column in zip(limits, knots)]
     grid = density_grid(mean_log_density(draws), edges[0], edges[1])
     ax.pcolormesh(*edges, grid.values, cmap=DENSITY_COLORMAP, vmin=0.0, rasterized=True)
-    draw_mass_lines(ax, grid, INK)
     if rows is not None:
         many = len(rows) > _MOST_ROWS
         shown = rows[np.random.default_rng(0).choice(len(rows), _MOST_ROWS, replace=False)] if many else rows
         ax.scatter(
             shown[:, 0], shown[:, 1], s=2.0, color=INK, alpha=float(np.clip(150 / len(shown), 0.25, 0.5)), linewidths=0
         )
-    draw_ellipses(ax, mean_gaussians(draws), _MASS, min_weight, linewidth=1.2)
+    draw_ellipses(ax, mean_gaussians(draws), _MASS, min_weight, is_small=True)
 
 
 def _dress(panels: NDArray[Any], labels: Sequence[str], frame: NDArray[np.float64]) -> None:
@@ -182,15 +187,19 @@ def _write_key(panels: NDArray[Any], draws: Draws, num_rows: int | None, num_sho
     weights = draws.weights.mean(axis=(0, 1))
     heavy = [k for k, weight in enumerate(weights) if weight >= 0.005]
     marks = [Line2D([], [], linewidth=1.6, **component_style(k)) for k in heavy]
-    texts = [f"component {k}, {100 * weights[k]:.0f} %" for k in heavy]
+    texts = [f"component {k}, weight {100 * weights[k]:.0f} %" for k in heavy]
     marks += [Line2D([], [], color=INK, linewidth=1.2)]
-    texts += ["density; region with 50 %"]
-    marks += [Line2D([], [], color=INK, linewidth=1.2, linestyle="--")]
-    texts += ["region with 90 %"]
+    texts += ["all together"]
     few = f"{num_shown} of {num_features} columns" if num_shown < num_features else f"{num_features} columns"
     rows = "" if num_rows is None else f", {num_rows:,} rows"
     if num_rows is not None and num_rows > _MOST_ROWS:
         rows += f"\n({_MOST_ROWS:,} dots in a panel)"
     panels[0, -1].legend(
-        marks, texts, title=few + rows, loc="upper right", fontsize="x-small", title_fontsize="small", frameon=False
+        marks,
+        texts,
+        title=f"{few}{rows}\nellipses: 95 % of a component",
+        loc="upper right",
+        fontsize="x-small",
+        title_fontsize="small",
+        frameon=False,
     )

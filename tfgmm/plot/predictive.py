@@ -57,24 +57,28 @@ def predictive_check(
     >>> draws = Draws(np.ones((1, 1, 1)), np.zeros((1, 1, 1, 1)), np.ones((1, 1, 1, 1)))
     >>> ax = predictive_check(rows, draws)
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
-    ['300 rows', '90 % of 200 predicted sets', 'their median']
+    ['90 % of 200 predicted sets', 'their median', '300 rows']
     >>> plt.close(ax.figure)
     """
     real, new, label = _both(rows, predicted, column, column_name, num_sets, seed)
     edges = bins_of(real)
     ax = axes_or_new(ax, _SIZE)
     colours = component_colours(2)
-    bars: dict[str, Any] = {"density": True, "color": mix(colours[0], "white", 0.45), "label": f"{len(real):,} rows"}
-    ax.hist(real, edges.tolist(), **bars)
     # What lies beyond the rows counts in the area
     heights = np.stack([np.histogram(one, edges)[0] for one in new]) / (new.shape[1] * np.diff(edges))
+    name_of_rows = f"{len(real):,} rows"
     if len(new) == 1:
+        ax.hist(real, edges.tolist(), density=True, color=mix(colours[0], "white", 0.45), label=name_of_rows)
         ax.stairs(heights[0], edges, color=colours[1], linewidth=1.6, label=f"{new.shape[1]:,} predicted")
     else:
         low, middle, high = np.quantile(heights, [(1 - _BAND) / 2, 0.5, (1 + _BAND) / 2], axis=0)
+        pale = mix(colours[1], "white", 0.65)
         name = f"{100 * _BAND:g} % of {len(new):,} predicted sets"
-        ax.stairs(high, edges, baseline=low, fill=True, color=colours[1], alpha=0.45, linewidth=0, label=name)
-        ax.stairs(middle, edges, color=colours[1], linewidth=1.4, label="their median")
+        ax.stairs(high, edges, baseline=low, fill=True, color=pale, linewidth=0, label=name)
+        ax.stairs(middle, edges, baseline=None, color=colours[1], linewidth=1.2, linestyle="--", label="their median")
+        of_rows = np.histogram(real, edges, density=True)[0]
+        ax.stairs(of_rows, edges, color=INK, linewidth=1.6, label=name_of_rows)
+    ax.set_ylim(bottom=0)
     ax.set(xlabel=label, ylabel="density", title="Posterior predictive beside the data")
     ax.legend(loc="best", fontsize="small")
     return ax

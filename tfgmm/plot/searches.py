@@ -74,7 +74,7 @@ def _shown(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _label(is_best: bool, num_best: int, num_restarts: int) -> str:
-    return f"{num_best} to the best" if is_best else f"{num_restarts - num_best} to worse ones"
+    return f"{num_best} reached the best" if is_best else f"{num_restarts - num_best} ended below it"
 
 
 def _optima(ends: NDArray[np.float64]) -> str:
