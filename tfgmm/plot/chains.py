@@ -50,7 +50,7 @@ def trace(values: ArrayLike, *, label: str, title: str = "Trace", ax: Axes | Non
         write_number(ax, k, (num_chains * num_draws - 1, float(draws[-1, :, k].mean())), colour)
     counted = "draw" if num_chains == 1 else f"draw ({num_chains} chains of {num_draws:,}, one after the other)"
     ax.set(xlabel=counted, ylabel=label, title=title)
-    ax.margins(x=0.01)
+    ax.margins(x=0.02)
     # Beside the picture: chains leave no free corner
     legend = ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
     for line in legend.get_lines():

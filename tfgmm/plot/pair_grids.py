@@ -35,6 +35,7 @@ from tfgmm.plot.mixtures import (
 _MOST_COLUMNS = 5
 _MOST_ROWS = 1_000
 _MASS = 0.95
+_MOST_KEYS = 12  # components in the key, the heaviest
 _PANEL = 1.9  # inches
 _LETTERS = 18  # of a name, side by side along a panel
 
@@ -185,16 +186,16 @@ def _dress(panels: NDArray[Any], labels: Sequence[str], frame: NDArray[np.float6
 def _write_key(panels: NDArray[Any], draws: Draws, num_rows: int | None, num_shown: int, num_features: int) -> None:
     """Writes what is drawn into the empty panel at the upper right."""
     weights = draws.weights.mean(axis=(0, 1))
-    heavy = [k for k, weight in enumerate(weights) if weight >= 0.005]
+    heavy = sorted(np.argsort(-weights)[:_MOST_KEYS].tolist())
     marks = [Line2D([], [], linewidth=1.6, **component_style(k)) for k in heavy]
     texts = [f"component {k}, weight {100 * weights[k]:.0f} %" for k in heavy]
     marks += [Line2D([], [], color=INK, linewidth=1.2)]
-    texts += ["all together"]
+    texts += ["all together" if len(heavy) == len(weights) else f"all {len(weights)} together"]
     few = f"{num_shown} of {num_features} columns" if num_shown < num_features else f"{num_features} columns"
     rows = "" if num_rows is None else f", {num_rows:,} rows"
     if num_rows is not None and num_rows > _MOST_ROWS:
         rows += f"\n({_MOST_ROWS:,} dots in a panel)"
-    panels[0, -1].legend(
+    legend = panels[0, -1].legend(
         marks,
         texts,
         title=f"{few}{rows}\nellipses: 95 % of a component",
@@ -203,3 +204,4 @@ def _write_key(panels: NDArray[Any], draws: Draws, num_rows: int | None, num_sho
         title_fontsize="small",
         frameon=False,
     )
+    legend.set_in_layout(False)  # it is wider than a panel, and nothing else stands there
