@@ -8,7 +8,7 @@ from scipy import integrate, stats
 
 from tfgmm import Draws, predictive
 from tfgmm.companions.numpyro_diagnostics import diagnose, warn_if_bad
-from tfgmm.predictive import density_band, sample_predictive
+from tfgmm.predictive import component_densities, density_band, replicated_rows, sample_predictive
 
 
 def draws_of(num_features=1, full=False, num_draws=50):

@@ -35,6 +35,7 @@ def parameter_posterior(
 
     Example:
 
+    >>> import numpy as np
     >>> import matplotlib.pyplot as plt
     >>> locs = np.random.default_rng(0).normal(size=(1, 100, 2, 1))
     >>> draws = Draws(np.full((1, 100, 2), 0.5), locs, np.ones_like(locs), column_names=("waiting",))
