@@ -2,8 +2,8 @@
 
 `from tfgmm import plot`, then for example `plot.density(model.log_prob, rows)`. Every function takes `ax=` (a new
 figure is made when it is left out), returns the Axes it drew on (`pairs` an array of them), and leaves matplotlib's
-settings as they were. What the lines and marks mean is written above the picture, where it hides nothing. To put several
-into one figure, make it with `plt.subplots(1, 2, layout="constrained")`, which keeps room for that.
+settings as they were. What the lines and marks mean is written above the picture, where it hides nothing. To put
+several into one figure, make it with `plt.subplots(1, 2, layout="constrained")`, which keeps room for that.
 """
 
 from tfgmm.plot.agreements import agreement, density_with_band
