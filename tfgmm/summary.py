@@ -198,9 +198,11 @@ class SummaryAccumulator:
         mean = self._origin + self._mean
         centre, spread = (mean, scale) if sample is None else _without_far_rows(mean, scale, is_constant, sample)
         figures = (mean, scale, self._minimum, self._maximum, centre, spread)
-        means, scales, *others = (tuple(figure.tolist()) for figure in figures)
+        means, scales, lowest, highest, middles, spreads = (tuple(figure.tolist()) for figure in figures)
         names, fingerprint = self._column_names, f"{self._hashes:016x}"
-        return DataSummary(self.num_data, len(means), means, scales, names, *others, fingerprint=fingerprint)
+        return DataSummary(
+            self.num_data, len(means), means, scales, names, lowest, highest, middles, spreads, fingerprint
+        )
 
 
 def summarise(
