@@ -98,9 +98,11 @@ def _place(function: str) -> str:
 
 def _check_operations(meta_graph: Any) -> None:
     """Returns nothing; passes when every operation is known, whatever function hides it."""
-    for function, node in _nodes(meta_graph):
-        if node.op not in OPERATIONS | FILE_OPERATIONS:
-            raise GraphFault(f"has the operation {_shown(node.op)} in {_place(function)}: no export of ours has")
+    places = {node.op: function for function, node in _nodes(meta_graph)}
+    unknown = [f"{_shown(op)} in {_place(places[op])}" for op in sorted(places.keys() - OPERATIONS - FILE_OPERATIONS)]
+    if unknown:
+        rest = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise GraphFault(f"has operations that no export of ours has: {', '.join(unknown[:5])}{rest}")
 
 
 def _check_messages(saved_model: Any, most: int) -> None:
