@@ -134,15 +134,21 @@ def _differences(graph: Any, found: ExportedMixture) -> dict[str, float]:
         expected = _expected(found, points)
     except ValueError as error:  # a centre that no row of float32 can be near
         raise saved_graph.GraphFault(f"cannot be compared: {shown(str(error))}") from error
-    asked = {name: {"x": points} for name in SIGNATURES.keys() & graph.meta_graphs[0].signature_def.keys()}
+    asked = {name: {"x": points} for name in SIGNATURES if name in graph.meta_graphs[0].signature_def}
     asked["sample"] = {"num_samples": np.array(NUM_POINTS), "seed": np.array(0)}
-    largest = dict.fromkeys((name for name in (*SIGNATURES, "sample") if name in asked), 0.0)
+    largest = dict.fromkeys(asked, 0.0)
     for answers in _answers(graph, asked):
         for name, outputs in answers.items():
+            if outputs.keys() != set(_outputs(name)):
+                raise saved_graph.GraphFault(f"has the signature {name!r}, which gives {', '.join(sorted(outputs))}")
             for output, values in outputs.items():
                 difference = _difference(name, "sample" if name == "sample" else output, values, expected)
                 largest[name] = max(largest[name], difference)
     return largest
+
+
+def _outputs(name: str) -> tuple[str, ...]:
+    return SIGNATURES[name] if name in SIGNATURES else OTHERS[name][1]
 
 
 def _expected(found: ExportedMixture, points: np.ndarray) -> dict[str, np.ndarray]:
