@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import random
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 import tfgmm
 from tfgmm import cli, export, known_operations, saved_graph, verify
 from tfgmm.components import COMPONENTS
+from tfgmm.exported import ExportedMixture
 from tfgmm.summary import DataSummary
 
 TABLE = np.stack([np.linspace(0.0, 1.0, 5), np.linspace(-9.0, 0.0, 5)])
@@ -42,14 +43,19 @@ def refused(folder: pathlib.Path, *words: str) -> None:
 # --- What our exports have
 
 
-def check_lists(shapes: Iterable[tuple[str, tuple[int, int, str]]], place: pathlib.Path) -> None:
-    """Returns nothing; passes when the graphs of these mixtures have all that the lists allow, and nothing else."""
-    operations: set[str] = set()
-    fields: dict[str, set[str]] = {}
+def saved(shapes: Iterable[tuple[str, tuple[int, int, str]]], place: pathlib.Path) -> Iterator[pathlib.Path]:
     for covariance, (num_components, num_features, weights) in shapes:
         model = tfgmm.GaussianMixtureModel(num_components, num_features, covariance, weights, seed=0)
         export._save(export.ServedMixture(model.plug_in(), TABLE), place)
-        for message in saved_graph.messages(graph_of(place)):
+        yield place
+
+
+def check_lists(folders: Iterable[pathlib.Path]) -> None:
+    """Returns nothing; passes when these graphs together have all that the lists allow, and nothing else."""
+    operations: set[str] = set()
+    fields: dict[str, set[str]] = {}
+    for folder in folders:
+        for message in saved_graph.messages(graph_of(folder)):
             name = message.DESCRIPTOR.full_name.removeprefix("tensorflow.")
             fields.setdefault(name, set()).update(field.name for field, _ in message.ListFields())
             operations |= {message.op} if name == "NodeDef" else set()
@@ -61,16 +67,16 @@ def check_lists(shapes: Iterable[tuple[str, tuple[int, int, str]]], place: pathl
         assert not add + remove, f"known_operations.FIELDS[{name!r}]: add {add or 'none'}; take away {remove or 'none'}"
 
 
-def test_lists_are_what_exports_of_every_shape_have(tmp_path: pathlib.Path) -> None:
-    check_lists([(covariance, SIZES[index % 2]) for index, covariance in enumerate(COMPONENTS)], tmp_path)
+def test_lists_are_what_exports_of_every_shape_have(tmp_path: pathlib.Path, whole: pathlib.Path) -> None:
+    others = sorted(COMPONENTS.keys() - {card_of(whole)["model"]["covariance"]})
+    check_lists(
+        itertools.chain([whole], saved([(name, SIZES[1 - index % 2]) for index, name in enumerate(others)], tmp_path))
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", SIZES)
-def test_lists_are_what_exports_of_every_shape_and_size_have(
-    tmp_path: pathlib.Path, size: tuple[int, int, str]
-) -> None:
-    check_lists([(covariance, size) for covariance in COMPONENTS], tmp_path)
+def test_lists_are_what_exports_of_every_shape_and_size_have(tmp_path: pathlib.Path) -> None:
+    check_lists(saved([(covariance, size) for covariance in COMPONENTS for size in SIZES], tmp_path))
 
 
 def test_whole_export_passes_and_says_what_was_checked(whole: pathlib.Path) -> None:
@@ -84,11 +90,30 @@ def test_whole_export_passes_and_says_what_was_checked(whole: pathlib.Path) -> N
     assert all(0.0 <= difference <= 1e-6 for difference in found.largest_differences.values())
 
 
-def test_export_with_matrices_far_from_zero_passes(tmp_path: pathlib.Path) -> None:
-    model = tfgmm.GaussianMixtureModel(3, 2, "full", seed=0)
+@pytest.mark.slow
+@pytest.mark.parametrize("covariance", ["full", "tied"])
+def test_export_with_matrices_far_from_zero_passes(tmp_path: pathlib.Path, covariance: str) -> None:
+    model = tfgmm.GaussianMixtureModel(3, 2, covariance, seed=0)
     model.adapt_to(DataSummary(20, 2, (1e6, -3.0), (20.0, 0.01), None))
     folder = tfgmm.export_model(model, tmp_path / "mixture")
     assert max(verify.verify_export(folder).largest_differences.values()) <= 1e-6
+
+
+def test_points_lie_around_the_components_a_quarter_of_them_far() -> None:
+    whiteners = np.array([[[2.0, 0.0], [0.7, 5.0]], [[0.01, 0.0], [3.0, 1.0]]])
+    locs = np.array([[-100.0, 3.0], [4000.0, 0.0]])
+    mixture = ExportedMixture(
+        "full", np.array([10.0, 20.0]), np.log([0.5, 0.5]), {"locs": locs, "whiteners": whiteners}, None, {}
+    )
+    points = verify._points(mixture)
+    away = [points[row] - mixture.centre - locs[row % 2] for row in range(64)]
+    squares = np.array([np.sum((whiteners[row % 2] @ away[row]) ** 2) for row in range(64)])
+    is_far = np.arange(64) % 4 == 3
+    # chi-squared of two degrees: means 2 and 1800, to five standard errors
+    assert abs(squares[~is_far].mean() - 2.0) < 5 * 2.0 / np.sqrt(48)
+    assert abs(squares[is_far].mean() - 1800.0) < 5 * 1800.0 / np.sqrt(16)
+    assert points.shape == (64, 2) and points.dtype == np.float32
+    np.testing.assert_array_equal(points, verify._points(mixture))
 
 
 def test_export_of_version_1_passes(folder: pathlib.Path, model: Any, tmp_path: pathlib.Path) -> None:

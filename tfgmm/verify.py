@@ -44,6 +44,9 @@ OTHERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+_FIX = "Do not serve it: export the model again, or score with tfgmm.load_scorer, which does not load the graph."
+
+
 class Verified(NamedTuple):
     """What was checked of an exported folder, all of it passed.
 
@@ -90,7 +93,7 @@ def verify_export(path: str | os.PathLike[str]) -> Verified:
         _check_signatures(graph.meta_graphs[0].signature_def, found)
         differences = _differences(graph, found)
     except saved_graph.GraphFault as error:
-        raise refusal(folder, GRAPH, str(error)) from error
+        raise refusal(folder, GRAPH, str(error), _FIX) from error
     return Verified(found.card, len(found.card["files"]), saved_graph.operations(graph.meta_graphs[0]), differences)
 
 
@@ -141,8 +144,9 @@ def _differences(graph: Any, found: ExportedMixture) -> dict[str, float]:
         for name, outputs in answers.items():
             if outputs.keys() != set(_outputs(name)):
                 raise saved_graph.GraphFault(f"has the signature {name!r}, which gives {', '.join(sorted(outputs))}")
-            for output, values in outputs.items():
-                difference = _difference(name, "sample" if name == "sample" else output, values, expected)
+            for output in _outputs(name):
+                score = "sample" if name == "sample" else output
+                difference = _difference(name, score, outputs[output], expected)
                 largest[name] = max(largest[name], difference)
     return largest
 
