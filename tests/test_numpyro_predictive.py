@@ -196,7 +196,7 @@ BAD = {
     "divergences": ({"diverging": np.arange(4_000).reshape(4, 1_000) < 3}, True, "3 of 4,000 draws diverged"),
     "disagreement": ({"shift": 3.0}, True, r"r_hat is .* for .*should be at most 1.01"),
     "correlation": ({"correlation": 0.99}, True, "draws are worth only .* independent ones for"),
-    "modes": ({"shift": 3.0}, False, 'start="mode" lets all chains start'),
+    "modes": ({"shift": 3.0}, False, 'With start="mode" all chains start'),
 }
 
 

@@ -150,7 +150,7 @@ def test_one_flipped_bit_is_refused_by_name(folder: pathlib.Path, name: str) -> 
 def test_cut_and_deleted_files_are_refused_by_name(folder: pathlib.Path, name: str) -> None:
     file = folder / name
     whole = file.read_bytes()
-    lengths = {0, 1, len(whole) // 4, len(whole) // 2, len(whole) * 3 // 4, len(whole) - 2}
+    lengths = {0, 1, len(whole) // 8, len(whole) // 4, len(whole) // 2, len(whole) * 3 // 4, len(whole) - 2}
     for length in sorted(lengths):
         file.write_bytes(whole[:length])
         refused(folder, name)

@@ -85,7 +85,7 @@ def export_model(
 def _save(module: ServedMixture, folder: pathlib.Path) -> None:
     """Writes the SavedModel; a refusal of the disk, which TensorFlow reports in its own way, becomes an OSError."""
     try:
-        tf.saved_model.save(module, str(folder), signatures=dict(module.functions))
+        tf.saved_model.save(module, str(folder), signatures=module.signatures())
     except tf.errors.ResourceExhaustedError as error:
         raise OSError(errno.ENOSPC, error.message) from error
     except tf.errors.OpError as error:
@@ -229,7 +229,13 @@ class ServedMixture(tf.Module):
             conditional: [rows, given],
             sample: [whole, whole],
         }
-        self.functions = {f.__name__: tf.function(f, input_signature=specs) for f, specs in inputs.items()}
+        for function, specs in inputs.items():
+            setattr(self, function.__name__, tf.function(function, input_signature=specs))
+        self._names = tuple(function.__name__ for function in inputs)
+
+    def signatures(self) -> dict[str, Any]:
+        """Returns the named functions of the SavedModel."""
+        return {name: getattr(self, name) for name in self._names}
 
 
 def _as_tensors(mixture: density.MixtureDensity) -> density.MixtureDensity:
