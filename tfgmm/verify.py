@@ -6,7 +6,7 @@ import hashlib
 import os
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,7 +105,7 @@ def _graph_contents(folder: pathlib.Path, found: ExportedMixture) -> tuple[bytes
     for name in sorted(FILES - listed.keys() - {"fingerprint.pb"}):
         raise refusal(folder, name, "is missing")
     num_components, num_features = found.components["locs"].shape
-    # Ours need 1.7 times the numbers that the largest of the terms below counts
+    # Ours have 120 kB of operations, and for full matrices up to 13 K (D + 1)^2 bytes of numbers
     most = 2**20 + 32 * listed[artefact.PARAMETERS]["bytes"] + 64 * num_components * (num_features + 1) ** 2
     if listed[GRAPH]["bytes"] > most:
         what = f"has {listed[GRAPH]['bytes']} bytes where {most} are the most that the card's sizes need"
@@ -116,11 +116,15 @@ def _graph_contents(folder: pathlib.Path, found: ExportedMixture) -> tuple[bytes
     return contents, most
 
 
+def _signatures(found: ExportedMixture) -> dict[str, tuple[str, ...]]:
+    """Returns the part of `SIGNATURES` that an export has: those of an earlier version lack some."""
+    has_table = found.outlier_table is not None
+    return {name: outputs for name, outputs in SIGNATURES.items() if has_table or name != "outlier"}
+
+
 def _check_signatures(signatures: Mapping[str, Any], found: ExportedMixture) -> None:
     """Returns nothing; passes when the signatures are those of our exports, each with its inputs and outputs."""
-    expected = {name: (("x",), outputs) for name, outputs in SIGNATURES.items()} | OTHERS
-    if found.outlier_table is None:
-        del expected["outlier"]  # written by an earlier version
+    expected = {name: (("x",), outputs) for name, outputs in _signatures(found).items()} | OTHERS
     for name in sorted(expected.keys() ^ signatures.keys()):
         kind = "lacks" if name in expected else "has"
         raise saved_graph.GraphFault(f"{kind} the signature {shown(name, 60)!r}: ours are {', '.join(expected)}")
@@ -137,7 +141,7 @@ def _differences(graph: Any, found: ExportedMixture) -> dict[str, float]:
         expected = _expected(found, points)
     except ValueError as error:  # a centre that no row of float32 can be near
         raise saved_graph.GraphFault(f"cannot be compared: {shown(str(error))}") from error
-    asked = {name: {"x": points} for name in SIGNATURES if name in graph.meta_graphs[0].signature_def}
+    asked = {name: {"x": points} for name in _signatures(found)}
     asked["sample"] = {"num_samples": np.array(NUM_POINTS), "seed": np.array(0)}
     largest = dict.fromkeys(asked, 0.0)
     for answers in _answers(graph, asked):
@@ -160,23 +164,22 @@ def _expected(found: ExportedMixture, points: np.ndarray) -> dict[str, np.ndarra
     from tfgmm.serve import Scorer
 
     scorer = Scorer(found)
-    scores = {score for scores in SIGNATURES.values() for score in scores}
-    scores -= {"outlier"} if found.outlier_table is None else set()
+    scores = {score for outputs in _signatures(found).values() for score in outputs}
     return {**scorer.scores(points, scores), "sample": scorer.sample(NUM_POINTS, seed=0)}
 
 
-def _answers(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> list[dict[str, dict[str, np.ndarray]]]:
-    """Returns the outputs of the signatures, in two ways; GraphFault when TensorFlow cannot give them.
+def _answers(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, dict[str, np.ndarray]]]:
+    """Returns the outputs of the signatures, in one way and then another; GraphFault when TensorFlow cannot give them.
 
     Python takes the functions of the objects, servers the nodes that the signatures name: they may be different ones.
     """
-    import tensorflow as tf
-
-    try:
-        return [_answers_of_functions(graph, asked), _answers_of_nodes(graph.meta_graphs[0], asked)]
-    except Exception as error:  # what TensorFlow raises for a strange graph is of any kind
-        what = f"{type(error).__name__}: {shown(str(error))}"
-        raise saved_graph.GraphFault(f"cannot be run by TensorFlow {tf.__version__} ({what})") from error
+    for answers_of in (_answers_of_functions, _answers_of_nodes):
+        try:
+            answers = answers_of(graph, asked)
+        except Exception as error:  # what TensorFlow raises for a strange graph is of any kind
+            what = f"cannot be run by TensorFlow ({type(error).__name__}: {shown(str(error))})"
+            raise saved_graph.GraphFault(what) from error
+        yield answers
 
 
 def _answers_of_functions(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
@@ -195,10 +198,10 @@ def _answers_of_functions(graph: Any, asked: Mapping[str, Mapping[str, Any]]) ->
         return answers
 
 
-def _answers_of_nodes(meta_graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
+def _answers_of_nodes(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
     import tensorflow as tf
 
-    answers = {}
+    [meta_graph], answers = graph.meta_graphs, {}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         tf.graph_util.import_graph_def(meta_graph.graph_def, name="")
         for name, inputs in asked.items():
