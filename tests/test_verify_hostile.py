@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -283,7 +284,7 @@ BYTES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "no message": (lambda _: b"\xff" * 1000, "cannot be read"),
     "half a message": (lambda whole: whole[: len(whole) // 2], "cannot be read"),
     "a message after it": (lambda whole: whole + whole, "one graph"),
-    "a field that nobody knows": (lambda whole: whole + field(999, b"x"), "without a name"),
+    "a field that nobody knows": (lambda whole: whole + field(999, b"x"), "SavedModel.a field without a name"),
     "deep": (lambda _: nested(300), "cannot be read"),
     "very deep": (lambda _: nested(50_000), "cannot be read"),
     "not so deep": (lambda _: nested(20), "one graph, tagged"),
@@ -297,3 +298,24 @@ def test_bytes_that_are_no_graph_of_ours_are_refused(folder: pathlib.Path, chang
     (folder / "saved_model.pb").write_bytes(BYTES[change][0](whole))
     make_sums_right(folder)
     refused(folder, BYTES[change][1])
+
+
+@pytest.mark.slow
+def test_mutations_are_refused_or_change_no_answer(folder: pathlib.Path) -> None:
+    chance, file = random.Random(0), folder / "saved_model.pb"
+    whole, passed = file.read_bytes(), 0
+    for _ in range(100):
+        mutated = bytearray(whole)
+        for _ in range(chance.randrange(1, 4)):
+            place = chance.randrange(len(mutated))
+            mutated[place] = chance.choice((mutated[place] ^ 1 << chance.randrange(8), 0, 255, chance.randrange(256)))
+        file.write_bytes(mutated)
+        make_sums_right(folder)
+        try:
+            found = verify_export(folder)
+        except tfgmm.IntegrityError as error:
+            assert "whose saved_model.pb" in str(error) and str(error).isprintable()
+        else:
+            passed += 1
+            assert max(found.largest_differences.values()) <= 1e-6
+    assert passed < 50

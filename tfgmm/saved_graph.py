@@ -112,9 +112,10 @@ def _check_messages(saved_model: Any, most: int) -> None:
     num_elements = 0
     for message in messages(saved_model):
         name = message.DESCRIPTOR.full_name.removeprefix("tensorflow.")
-        unknown = {field.name for field, _ in message.ListFields()} - FIELDS.get(name, frozenset())
-        if (name in FIELDS and unknown) or len(UnknownFieldSet(message)):
-            raise GraphFault(f"has {name}.{min(unknown, default='a field without a name')}: no export of ours has")
+        fields = {field.name for field, _ in message.ListFields()}
+        unknown = ["a field without a name"] if len(UnknownFieldSet(message)) else fields - FIELDS.get(name, fields)
+        if unknown:
+            raise GraphFault(f"has {name}.{min(unknown)}: no export of ours has")
         if name == "TensorProto":
             sizes = [dim.size for dim in message.tensor_shape.dim]
             num_elements += math.prod(sizes)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,7 +109,7 @@ def _graph_contents(folder: pathlib.Path, found: ExportedMixture) -> tuple[bytes
     for name in sorted(FILES - listed.keys() - {"fingerprint.pb"}):
         raise refusal(folder, name, "is missing")
     num_components, num_features = found.components["locs"].shape
-    # Ours need 1.7 times the numbers that the largest of the terms below counts
+    # Ours have 120 kB of operations, and for full matrices up to 13 K (D + 1)^2 bytes of numbers
     most = 2**20 + 32 * listed[artefact.PARAMETERS]["bytes"] + 64 * num_components * (num_features + 1) ** 2
     if listed[GRAPH]["bytes"] > most:
         what = f"has {listed[GRAPH]['bytes']} bytes where {most} are the most that the card's sizes need"
@@ -199,18 +199,18 @@ def _expected(found: ExportedMixture, points: np.ndarray) -> dict[str, dict[str,
     return expected
 
 
-def _answers(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> list[dict[str, dict[str, np.ndarray]]]:
-    """Returns the outputs of the signatures, in two ways; GraphFault when TensorFlow cannot give them.
+def _answers(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, dict[str, np.ndarray]]]:
+    """Returns the outputs of the signatures, in one way and then another; GraphFault when TensorFlow cannot give them.
 
     Python takes the functions of the objects, servers the nodes that the signatures name: they may be different ones.
     """
-    import tensorflow as tf
-
-    try:
-        return [_answers_of_functions(graph, asked), _answers_of_nodes(graph.meta_graphs[0], asked)]
-    except Exception as error:  # what TensorFlow raises for a strange graph is of any kind
-        what = f"{type(error).__name__}: {shown(str(error))}"
-        raise saved_graph.GraphFault(f"cannot be run by TensorFlow {tf.__version__} ({what})") from error
+    for answers_of in (_answers_of_functions, _answers_of_nodes):
+        try:
+            answers = answers_of(graph, asked)
+        except Exception as error:  # what TensorFlow raises for a strange graph is of any kind
+            what = f"cannot be run by TensorFlow ({type(error).__name__}: {shown(str(error))})"
+            raise saved_graph.GraphFault(what) from error
+        yield answers
 
 
 def _answers_of_functions(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
@@ -229,10 +229,10 @@ def _answers_of_functions(graph: Any, asked: Mapping[str, Mapping[str, Any]]) ->
         return answers
 
 
-def _answers_of_nodes(meta_graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
+def _answers_of_nodes(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
     import tensorflow as tf
 
-    answers = {}
+    [meta_graph], answers = graph.meta_graphs, {}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         tf.graph_util.import_graph_def(meta_graph.graph_def, name="")
         for name, inputs in asked.items():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tfgmm.artefact import shown
+
 if TYPE_CHECKING:
     from tfgmm.verify import Verified
 
@@ -50,7 +52,7 @@ def _verified(directory: Path) -> Verified:
 
 def report(directory: Path, verified: Verified) -> list[str]:
     """Returns the lines that say what was checked."""
-    model, written = verified.card["model"], verified.card["versions"].get("tfgmm")
+    model, written = verified.card["model"], shown(str(verified.card["versions"].get("tfgmm", "of unknown version")))
     sizes = f"{model['num_components']} components, {model['num_features']} columns, {model['covariance']}"
     differences = verified.largest_differences
     return [
