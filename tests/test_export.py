@@ -234,3 +234,15 @@ def test_paths_that_cannot_be_are_refused(exported: Exported, path: Any, kind: t
         tfgmm.export_model(exported.model, path)
     with pytest.raises(kind, match=r"`path` must be .* Received: .* Pass"):
         tfgmm.load_scorer(path)
+
+
+def test_documentation_names_every_field_array_and_signature(exported: Exported) -> None:
+    page = (PACKAGE_ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    card = card_of(exported.folder)
+    fields = set(card)
+    for part in ("model", "training", "priors", "versions"):
+        fields |= set(card[part])
+    fields |= {*card["training"]["data_summary"], *card["parameters"], *card["parameters"]["locs"]}
+    fields |= {*next(iter(card["files"].values())), *tf.saved_model.load(str(exported.folder)).signatures}
+    fields |= {"whiteners", "drawn_whiteners"}
+    assert not {field for field in fields if f"`{field}`" not in page}

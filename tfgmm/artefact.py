@@ -52,7 +52,12 @@ def refusal(folder: pathlib.Path, file: str, what: str, fix: str = COPY_AGAIN) -
 
 def shown(text: str, longest: int = 200) -> str:
     """Returns text from a stranger's folder as an error may show it: one line, no control characters."""
-    return "".join(character if character.isprintable() else "?" for character in text[:longest])
+    return printable(text[:longest])
+
+
+def printable(text: str) -> str:
+    """Returns the text without control characters: what a stranger wrote must not steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def path_of(path: Any) -> pathlib.Path:

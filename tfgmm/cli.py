@@ -100,9 +100,9 @@ def card_rows(card: Mapping[str, Any], *, depth: int = 0) -> Iterator[tuple[str,
     indent = "  " * depth
     for key, value in card.items():
         # words for keys like num_data; file names keep their underscores
-        label = indent + (key.replace("_", " ") if key.isidentifier() else _printable(key))
+        label = indent + (key.replace("_", " ") if key.isidentifier() else artefact.printable(key))
         if isinstance(value, Mapping) and _is_short(value) and depth:
-            yield label, "; ".join(f"{_printable(name)} {_text(entry)}" for name, entry in value.items())
+            yield label, "; ".join(f"{artefact.printable(name)} {_text(entry)}" for name, entry in value.items())
         elif isinstance(value, Mapping) and value and depth < DEEPEST:
             yield label, ""
             yield from card_rows(value, depth=depth + 1)
@@ -129,12 +129,7 @@ def _text(value: Any, *, depth: int = 0, longest: int = 8) -> str:
         return f"[{inner}{rest}]" if depth else inner + rest
     if isinstance(value, dict):
         return f"{len(value)} entries"
-    return _printable(str(value))
-
-
-def _printable(text: str) -> str:
-    """Returns the text without control characters: a stranger's card must not steer the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return artefact.printable(str(value))
 
 
 def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
@@ -144,7 +139,9 @@ def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
     from rich.text import Text
 
     # Text, not str: square brackets in a card are brackets, not rich's markup
-    table = Table(title=Text(_printable(str(directory))), show_header=False, title_justify="left", pad_edge=False)
+    table = Table(
+        title=Text(artefact.printable(str(directory))), show_header=False, title_justify="left", pad_edge=False
+    )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in card_rows(card):

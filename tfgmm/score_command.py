@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tfgmm import artefact
+
 if TYPE_CHECKING:
     from tfgmm.exported import ExportedMixture
     from tfgmm.score_file import Engine
@@ -68,8 +70,7 @@ def _fail(error: Exception, code: int) -> None:
     """Returns nothing; prints one line and leaves with an exit code."""
     # A folder is called by its option here; paths and names from files must not steer the terminal
     text = " ".join(str(error).replace("`path`", "`--model`", 1).split("\n"))
-    line = "".join(character if character.isprintable() else "?" for character in text)
-    typer.echo(f"Error: {line}", err=True)
+    typer.echo(f"Error: {artefact.printable(text)}", err=True)
     raise typer.Exit(code)
 
 

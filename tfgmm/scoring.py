@@ -127,7 +127,7 @@ class RowScores:
 
         >>> import tfgmm
         >>> model = tfgmm.fit_mixture([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2]], 2, restarts=1).model
-        >>> band = model.interval([[0.1]], level=0.5)
+        >>> band = model.interval([[0.1]], level=0.9)
         >>> bool(band.log_prob_low < model.log_prob([[0.1]]) < band.log_prob_high)
         True
         """

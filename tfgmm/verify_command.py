@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfgmm.artefact import shown
+from tfgmm import artefact
 
 if TYPE_CHECKING:
     from tfgmm.verify import Verified
@@ -27,10 +27,10 @@ def verify(
         lines = report(directory, _verified(directory))
     except (OSError, ValueError, TypeError) as error:
         text = " ".join(str(error).replace("`path`", "`DIR`", 1).split("\n"))
-        typer.echo(f"Error: {_printable(text)}", err=True)
+        typer.echo(f"Error: {artefact.printable(text)}", err=True)
         raise typer.Exit(1) from None
     for line in lines:
-        typer.echo(_printable(line))
+        typer.echo(artefact.printable(line))
 
 
 def _verified(directory: Path) -> Verified:
@@ -52,7 +52,10 @@ def _verified(directory: Path) -> Verified:
 
 def report(directory: Path, verified: Verified) -> list[str]:
     """Returns the lines that say what was checked."""
-    model, written = verified.card["model"], shown(str(verified.card["versions"].get("tfgmm", "of unknown version")))
+    model, written = (
+        verified.card["model"],
+        artefact.shown(str(verified.card["versions"].get("tfgmm", "of unknown version"))),
+    )
     sizes = f"{model['num_components']} components, {model['num_features']} columns, {model['covariance']}"
     differences = verified.largest_differences
     return [
@@ -63,8 +66,3 @@ def report(directory: Path, verified: Verified) -> list[str]:
         "known; nothing runs at load",
         f"answers: {', '.join(differences)} at 64 points; largest difference {max(differences.values()):.1g}",
     ]
-
-
-def _printable(text: str) -> str:
-    """Returns the text without control characters: names from a stranger's folder must not steer the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
