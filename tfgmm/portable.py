@@ -227,9 +227,9 @@ def _written_and_run(
         raise
     except Exception as error:  # every converter and runtime has exceptions of its own
         raise RuntimeError(
-            f"`model` must be a mixture that {kind.packages[-1]} can run. Received: an error ({error}). Nothing was "
-            'kept. Install the versions that were tried: pip install -c constraints.txt "tfgmm'
-            f'[{kind.extra}]", or use tfgmm.export_model.'
+            f"`model` must be a mixture that {kind.packages[-1]} can run. Received: one with the error "
+            f"{artefact.shown(str(error))!r}; nothing was kept. Install the versions that were tried, with "
+            f'pip install "tfgmm[{kind.extra}]", or use tfgmm.export_model.'
         ) from error
 
 
