@@ -195,7 +195,7 @@ def _written_whole(target: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Pa
             os.replace(temporary, target)
     except OSError as error:
         if str(error).startswith("`path`"):
-            raise
+            raise  # ours, of a file that is there; others may be of the same class
         named = type(error)(
             f"`path` must be a file that can be written. Received: {target} ({error}). "
             "Choose another place, or make room; what stood there before is untouched."
