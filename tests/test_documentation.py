@@ -57,12 +57,33 @@ def test_readme_example_runs(monkeypatch, tmp_path, capsys):
     assert "fitted to 272 rows" in shown
 
 
+@pytest.mark.usefixtures("no_figures_left")
 @pytest.mark.parametrize("path", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
 def test_examples_in_the_docs_run(path):
     names = {}
     for block in blocks("python", f"docs/{path}"):
         exec(block, names)
     assert names["model"].num_data == len(names["rows"])
+
+
+def test_gallery_has_every_picture_small_and_with_its_code():
+    page = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
+    images = re.findall(r"```\n\n!\[[^\]]+\]\((.*?)\)", page)  # each right below a block of code
+    assert len(images) == page.count("![") >= 12
+    for image in images:
+        assert (ROOT / "docs" / image).stat().st_size < 60_000, image
+    shown = "\n".join(blocks("python", "docs/pictures.md"))
+    missing = [name for name in tfgmm.plot.__all__ if f"plot.{name}(" not in shown and f"`plot.{name}" not in page]
+    assert missing == []
+
+
+@pytest.mark.slow
+def test_gallery_is_made_by_its_script(tmp_path):
+    command = [sys.executable, "-m", "tfgmm.quiet", str(ROOT / "training" / "pictures.py"), "--figures", str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    page = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(re.findall(r"images/pictures/(.*?)\)", page))
 
 
 def test_readme_command_scores_a_file(tmp_path):

@@ -95,12 +95,35 @@ def test_keras_files_and_exports_give_the_same_densities(result, tmp_path):
     scorer = tfgmm.load_scorer(tfgmm.export_model(model, tmp_path / "mixture"))
     np.testing.assert_allclose(scorer.log_prob(rows), expected[0], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(scorer.responsibilities(rows), expected[1], atol=1e-6)
-    served = tf.saved_model.load(str(tmp_path / "mixture")).signatures["serving_default"]
+    loaded_graph = tf.saved_model.load(str(tmp_path / "mixture"))
+    served = loaded_graph.signatures["serving_default"]
     floats = rows.astype(np.float32)
     by_scorer = scorer.log_prob(floats.astype(np.float64))
     np.testing.assert_allclose(served(x=tf.constant(floats))["log_prob"], by_scorer, rtol=1e-6, atol=1e-6)
+    check_signatures(loaded_graph.signatures, scorer, floats)
+    check_signatures(loaded_graph.signatures, model, floats)
     card = json.loads((tmp_path / "mixture" / "model_card.json").read_text())
     assert (card["model"]["covariance"], card["model"]["weights"]) == (model.covariance, model.weight_prior)
+
+
+def check_signatures(signatures, mixture, rows):
+    """Returns nothing; passes when the signatures say of float32 rows what the model or scorer says of them."""
+    x, given = tf.constant(rows), tf.constant([True, False, True])
+    [outlier] = signatures["outlier"](x=x).values()
+    np.testing.assert_allclose(outlier, mixture.outlier(rows), atol=1e-6)
+    [predictive] = signatures["predictive_log_prob"](x=x).values()
+    np.testing.assert_allclose(predictive, mixture.log_prob(rows, "predictive"), rtol=1e-6, atol=1e-6)
+    [marginal] = signatures["marginal_log_prob"](x=x, given=given).values()
+    np.testing.assert_allclose(marginal, mixture.marginal_log_prob(rows, [0, 2]), rtol=1e-6, atol=1e-6)
+    for name, asked, told in (
+        ("interval", {"level": tf.constant(0.8)}, mixture.interval(rows, 0.8)),
+        ("conditional", {"given": given}, mixture.conditional(rows, [0, 2])),
+    ):
+        found = signatures[name](x=x, **asked)
+        expected = {key: values for key, values in told._asdict().items() if values is not None}
+        assert set(found) == set(expected)
+        for key, values in expected.items():
+            np.testing.assert_allclose(found[key], values, rtol=1e-6, atol=1e-6, err_msg=key)
 
 
 def test_gradients_of_the_marginal_bound_train_it_further(result):

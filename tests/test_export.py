@@ -17,6 +17,31 @@ import tfgmm
 
 BATCH = np.random.default_rng(1).normal(size=(7, D)).astype(np.float32) * 3
 SCORES = ("log_prob", "responsibilities", "assignment")
+ONE_FIGURE = ("outlier", "predictive_log_prob")
+GIVEN = {"given": tf.TensorSpec((D,), tf.bool, "given")}
+# Signature -> its inputs beside x, and the shapes of its outputs
+MORE_INPUTS = {
+    "interval": (
+        {"level": tf.TensorSpec((), tf.float32, "level")},
+        {
+            "log_prob_low": [None],
+            "log_prob_high": [None],
+            "responsibilities_low": [None, 2],
+            "responsibilities_high": [None, 2],
+        },
+    ),
+    "marginal_log_prob": (GIVEN, {"marginal_log_prob": [None]}),
+    "conditional": (
+        GIVEN,
+        {
+            "log_prob": [None],
+            "weights": [None, 2],
+            "means": [None, 2, D],
+            "expectation": [None, D],
+            "scales": [2, D],
+        },
+    ),
+}
 
 
 def density_in_float64(folder: pathlib.Path, rows: np.ndarray) -> np.ndarray:
@@ -47,17 +72,22 @@ def test_signatures_have_the_documented_names_types_and_shapes(exported: Exporte
         "responsibilities": tf.TensorSpec((None, 2), tf.float32, "responsibilities"),
         "assignment": tf.TensorSpec((None,), tf.int64, "assignment"),
     }
-    assert set(signatures) == {"serving_default", *SCORES, "outlier", "sample"}
+    assert set(signatures) == {"serving_default", *SCORES, *ONE_FIGURE, *MORE_INPUTS, "sample"}
     rows = {"x": tf.TensorSpec((None, D), tf.float32, "x")}
     for name in ("serving_default", *SCORES):
         assert signatures[name].structured_input_signature == ((), rows)
         assert signatures[name].structured_outputs == (outputs if name == "serving_default" else {name: outputs[name]})
-    assert signatures["outlier"].structured_input_signature == ((), rows)
-    assert signatures["outlier"].structured_outputs == {"outlier": tf.TensorSpec((None,), tf.float32, "outlier")}
+    for name in ONE_FIGURE:
+        assert signatures[name].structured_input_signature == ((), rows)
+        assert signatures[name].structured_outputs == {name: tf.TensorSpec((None,), tf.float32, name)}
+    for name, (more, answers) in MORE_INPUTS.items():
+        assert signatures[name].structured_input_signature == ((), rows | more)
+        assert {key: spec.shape.as_list() for key, spec in signatures[name].structured_outputs.items()} == answers
+        assert {spec.dtype for spec in signatures[name].structured_outputs.values()} == {tf.float32}
     scalars = {name: tf.TensorSpec((), tf.int64, name) for name in ("num_samples", "seed")}
     assert signatures["sample"].structured_input_signature == ((), scalars)
     (drawn,) = signatures["sample"].structured_outputs.values()
-    assert drawn.dtype == tf.float64 and drawn.shape.as_list() == [None, D]
+    assert drawn.dtype == tf.float32 and drawn.shape.as_list() == [None, D]
 
 
 def test_saved_model_marks_rows_that_are_not_finite_and_leaves_their_neighbours(exported: Exported) -> None:
@@ -89,13 +119,14 @@ def test_rows_at_an_offset_of_1e8_score_as_float64_says(tmp_path: pathlib.Path) 
 
 def test_card_says_what_the_model_is_and_what_it_saw(exported: Exported) -> None:
     card, model = card_of(exported.folder), exported.model
-    assert (card["format"], card["format_version"]) == ("tfgmm.mixture", 2)
+    assert (card["format"], card["format_version"]) == ("tfgmm.mixture", 3)
     assert card["model"] == {
         "num_components": 2,
         "num_features": D,
         "covariance": "diag",
         "weights": "dirichlet",
         "column_names": ["width", "height", "depth"],
+        "column_units": None,
     }
     assert card["priors"] == model.priors.to_dict()
     assert card["training"]["num_data"] == 300
@@ -103,8 +134,18 @@ def test_card_says_what_the_model_is_and_what_it_saw(exported: Exported) -> None
     assert card["training"]["seed"] == 0
     assert card["training"]["data_summary"] == model.data_summary.to_dict()
     assert card["parameters"]["locs"] == {"shape": [2, D], "dtype": "float64"}
+    assert card["parameters"]["drawn_locs"] == {"shape": [64, 2, D], "dtype": "float32"}
     assert set(card["versions"]) == {"tfgmm", "python", "tensorflow", "keras", "numpy"}
     assert card["versions"]["tensorflow"] == tf.__version__ and card["versions"]["tfgmm"] == tfgmm.__version__
+
+
+def test_card_holds_the_units_of_the_columns(exported: Exported, tmp_path: pathlib.Path) -> None:
+    folder = tfgmm.export_model(exported.model, tmp_path / "mixture", column_units=("mm", "mm", ""))
+    assert tfgmm.load_scorer(folder).card["model"]["column_units"] == ["mm", "mm", ""]
+    for units in (("mm",), "mm ", ("mm", "mm", 3), 7):
+        with pytest.raises(ValueError, match="`column_units` must be 3 words, one per column. Received: "):
+            tfgmm.export_model(exported.model, tmp_path / "other", column_units=units)
+    assert not (tmp_path / "other").exists()
 
 
 def test_card_is_dated_in_utc(exported: Exported) -> None:
@@ -129,11 +170,14 @@ def test_card_holds_size_and_checksum_of_every_other_file_and_was_written_last(e
 
 
 @pytest.mark.usefixtures("exported")  # what TensorFlow says once, at its first use, is said before
+@pytest.mark.parametrize(("covariance", "most"), [("diag", 2**20), ("full", 2 * 2**20)])
 def test_export_of_16_columns_and_32_components_is_small_and_says_nothing(
-    tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str], covariance: str, most: int
 ) -> None:
-    folder = tfgmm.export_model(tfgmm.GaussianMixtureModel(32, 16, seed=0), tmp_path / "mixture")
-    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 2**20
+    model = tfgmm.GaussianMixtureModel(32, 16, covariance=covariance, seed=0)
+    folder = tfgmm.export_model(model, tmp_path / "mixture")
+    files = [file for file in folder.rglob("*") if file.is_file() and file.name != "parameters.npz"]
+    assert sum(file.stat().st_size for file in files) < most
     assert capfd.readouterr() == ("", "")
 
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from tfgmm import Draws
-from tfgmm.companions import numpyro_predictive
+from tfgmm import Draws, predictive
 from tfgmm.companions.numpyro_diagnostics import diagnose, warn_if_bad
-from tfgmm.companions.numpyro_predictive import density_band, sample_predictive
+from tfgmm.predictive import component_densities, density_band, replicated_rows, sample_predictive
 
 
 def draws_of(num_features=1, full=False, num_draws=50):
@@ -37,6 +36,37 @@ def densities(draws, points):
     return np.array(found)
 
 
+@pytest.mark.parametrize(("num_features", "full"), [(1, False), (2, True)])
+def test_components_add_up_to_the_mean_density_each_by_scipy(num_features, full, monkeypatch):
+    draws = draws_of(num_features, full)
+    points = np.random.default_rng(0).normal(0, 4, (11, num_features))
+    found = component_densities(draws, points)
+    np.testing.assert_allclose(found.sum(axis=0), densities(draws, points).mean(axis=0), rtol=1e-9)
+    expected = np.zeros(11)
+    for index in np.ndindex(draws.weights.shape[:2]):
+        matrix = draws.covariances[index][1] if full else draws.scales[index][1, :, None] ** 2 * np.eye(num_features)
+        expected += draws.weights[index][1] * stats.multivariate_normal(draws.locs[index][1], matrix).pdf(points)
+    np.testing.assert_allclose(found[1], expected / 100, rtol=1e-9)
+    monkeypatch.setattr(predictive, "_MEMORY", 1)
+    np.testing.assert_allclose(component_densities(draws, points), found, rtol=1e-12)
+
+
+def test_all_rows_of_a_replicated_set_have_one_draw():
+    locs = np.array([-100.0, 100.0]).reshape(1, 2, 1, 1)
+    draws = Draws(np.ones((1, 2, 1)), locs, np.full_like(locs, 2.0))
+    sets = replicated_rows(draws, 400, 50, seed=3)
+    assert sets.shape == (400, 50, 1)
+    signs = np.sign(sets[..., 0])
+    assert (signs == signs[:, :1]).all()
+    assert abs((signs[:, 0] > 0).mean() - 0.5) < 4 * 0.5 / np.sqrt(400)  # standard errors
+    spread = (sets[..., 0] - 100 * signs).std()
+    assert abs(spread - 2.0) < 4 * 2.0 / np.sqrt(2 * 20_000)
+    np.testing.assert_array_equal(sets, replicated_rows(draws, 400, 50, seed=3))
+    assert (sets != replicated_rows(draws, 400, 50, seed=4)).any()
+    with pytest.raises(ValueError, match="`num_sets` must be a whole number of at least 0"):
+        replicated_rows(draws, -1, 50)
+
+
 @pytest.mark.parametrize(("num_features", "full"), [(1, False), (2, False), (2, True)])
 def test_the_band_is_that_of_the_densities_of_all_draws(num_features, full, monkeypatch):
     draws = draws_of(num_features, full)
@@ -46,7 +76,7 @@ def test_the_band_is_that_of_the_densities_of_all_draws(num_features, full, monk
     np.testing.assert_allclose(band.mean, expected.mean(axis=0), rtol=1e-10)
     np.testing.assert_allclose(band.lower, np.quantile(expected, 0.1, axis=0), rtol=1e-10)
     np.testing.assert_allclose(band.upper, np.quantile(expected, 0.9, axis=0), rtol=1e-10)
-    monkeypatch.setattr(numpyro_predictive, "_MEMORY", 1)  # a point at a time
+    monkeypatch.setattr(predictive, "_MEMORY", 1)  # a point at a time
     np.testing.assert_allclose(density_band(draws, points, interval=0.8).upper, band.upper, rtol=1e-12)
 
 
@@ -67,7 +97,7 @@ def test_a_weight_of_zero_is_fine():
 @pytest.mark.parametrize(("num_features", "full"), [(1, False), (2, False), (2, True)])
 def test_predictive_rows_have_the_moments_of_all_draws(num_features, full, monkeypatch):
     draws = draws_of(num_features, full)
-    monkeypatch.setattr(numpyro_predictive, "_MEMORY", 4_000)  # several parts
+    monkeypatch.setattr(predictive, "_MEMORY", 4_000)  # several parts
     rows = sample_predictive(draws, 40_000, seed=1)
     matrices = draws.scales[..., None] ** 2 * np.eye(num_features) if not full else draws.covariances
     weights = draws.weights / (draws.num_chains * draws.num_draws)
@@ -166,7 +196,7 @@ BAD = {
     "divergences": ({"diverging": np.arange(4_000).reshape(4, 1_000) < 3}, True, "3 of 4,000 draws diverged"),
     "disagreement": ({"shift": 3.0}, True, r"r_hat is .* for .*should be at most 1.01"),
     "correlation": ({"correlation": 0.99}, True, "draws are worth only .* independent ones for"),
-    "modes": ({"shift": 3.0}, False, 'start="mode" lets all chains start'),
+    "modes": ({"shift": 3.0}, False, 'With start="mode" all chains start'),
 }
 
 

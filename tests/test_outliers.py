@@ -20,6 +20,9 @@ NUM_SAMPLES = 100_000  # behind a table, as documented
 RARE = 1.95
 
 
+DRAWN = ("drawn_log_weights", "drawn_locs", "drawn_precisions")
+
+
 def mahalanobis_squares(folder: pathlib.Path, rows: np.ndarray) -> np.ndarray:
     """Returns the squared distances (N,) of rows from the one component of an export, from its numbers alone."""
     with np.load(folder / "parameters.npz", allow_pickle=False) as numbers:
@@ -192,12 +195,45 @@ def test_bad_declaration_of_the_table_is_refused(folder: pathlib.Path, declared:
 
 
 def test_older_folder_loads_and_outlier_says_that_it_has_no_table(folder: pathlib.Path, model: Any) -> None:
-    card = card_of(folder) | {"format_version": 1}
-    del card["parameters"]["outlier_table"]
-    write_card(folder, card)
-    write_parameters(folder, outlier_table=None)
+    make_older(folder, 1, "outlier_table", *DRAWN)
     scorer = tfgmm.load_scorer(folder)
     np.testing.assert_array_equal(scorer.log_prob(ROWS), model.log_prob(ROWS))
     assert scorer.column_names == NAMES
     with pytest.raises(ValueError, match=r"`outlier` must .* Received: one without, .* Export the model again: tfgmm"):
         scorer.outlier(ROWS)
+
+
+def test_older_folder_without_draws_loads_and_says_what_needs_them(folder: pathlib.Path, model: Any) -> None:
+    make_older(folder, 2, *DRAWN)
+    scorer = tfgmm.load_scorer(folder)
+    np.testing.assert_array_equal(scorer.outlier(ROWS), model.outlier(ROWS))
+    np.testing.assert_array_equal(scorer.marginal_log_prob(ROWS, [1]), model.marginal_log_prob(ROWS, [1]))
+    for question in (scorer.interval, lambda rows: scorer.log_prob(rows, "predictive")):
+        with pytest.raises(ValueError, match=r"draws from the posterior. Received: one without, .* Export the model"):
+            question(ROWS)
+
+
+def make_older(folder: pathlib.Path, version: int, *without: str) -> None:
+    """Returns nothing; makes an export one of an earlier format, which lacked some arrays."""
+    card = card_of(folder) | {"format_version": version}
+    for name in without:
+        del card["parameters"][name]
+    write_card(folder, card)
+    write_parameters(folder, **dict.fromkeys(without))
+
+
+@pytest.mark.parametrize("declared", [None, {}, {"shape": [1, 2]}, {"shape": [5000, 2]}, {"shape": [64]}, "all"])
+def test_bad_declaration_of_the_draws_is_refused(folder: pathlib.Path, declared: Any) -> None:
+    card = card_of(folder)
+    card["parameters"]["drawn_log_weights"] = declared
+    write_card(folder, card)
+    assert "drawn_log_weights" in refused(folder, "model_card.json")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_draws_that_are_no_mixture_are_refused(folder: pathlib.Path, value: float) -> None:
+    with np.load(folder / "parameters.npz") as numbers:
+        ratios = numbers["drawn_precisions"].copy()
+    ratios[3, 1, 2] = value
+    write_parameters(folder, drawn_precisions=ratios)
+    assert "drawn_precisions" in refused(folder, "parameters.npz")

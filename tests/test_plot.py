@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
+import pathlib
 import subprocess
 import sys
 
@@ -13,19 +15,31 @@ import pytest
 from matplotlib.colors import to_rgb
 from pictures import LIMITS, NORMAL, assert_nothing_is_cut_off, rows_of
 
-from tfgmm import plot
+from tfgmm import Draws, plot
 from tfgmm.plot.colours import DENSITY_COLORMAP
 from tfgmm.plot.frames import padded_limits, shown_number
 
-MODULES = ("colours", "frames", "grids", "densities", "locations", "histories", "posteriors")
+MODULES = sorted(path.stem for path in pathlib.Path(plot.__file__).parent.glob("*.py") if path.stem != "__init__")
 pytestmark = pytest.mark.usefixtures("no_figures_left")
 
 
+CHAINS = np.random.default_rng(0).normal(size=(1, 60, 2))
+CHAIN = Draws(np.full((1, 60, 2), 0.5), CHAINS[..., None], np.ones((1, 60, 2, 1)))
+ONE = Draws(np.ones((1, 1, 1)), NORMAL.mean[None, None, None], np.array([[[[0.5, 4.0]]]]))
 DRAWN = {
     "density": lambda ax: plot.density(NORMAL.logpdf, limits=LIMITS, num_points=20, ax=ax),
     "means": lambda ax: plot.means([[0.0, 1.0], [2.0, 3.0]], [[0.1, 0.1], [0.2, 0.1]], ax=ax),
     "loss": lambda ax: plot.loss({"loss": [3.0, 2.0]}, ax=ax),
     "posterior": lambda ax: plot.posterior(np.arange(9.0), label="x", ax=ax),
+    "agreement": lambda ax: plot.agreement(CHAINS, CHAINS, label="x", ax=ax),
+    "trace": lambda ax: plot.trace(CHAINS, label="x", ax=ax),
+    "column_density": lambda ax: plot.column_density(ONE, rows_of(50), ax=ax),
+    "components": lambda ax: plot.components(ONE, ax=ax),
+    "responsibilities": lambda ax: plot.responsibilities(rows_of(9), np.full((9, 2), 0.5), ax=ax),
+    "restarts": lambda ax: plot.restarts([[-3.0, -2.0], [-4.0, -3.0]], ax=ax),
+    "parameter_posterior": lambda ax: plot.parameter_posterior(CHAIN, "locs[1, 0]", ax=ax),
+    "predictive_check": lambda ax: plot.predictive_check(rows_of(50), ONE, num_sets=5, ax=ax),
+    "predictive_statistic": lambda ax: plot.predictive_statistic(rows_of(50), ONE, 0.9, num_sets=5, ax=ax),
     "posterior_joint": lambda ax: plot.posterior_joint(rows_of(50), labels=("x", "y"), ax=ax),
 }
 
@@ -127,7 +141,16 @@ def test_bad_input_is_named_shown_and_explained_before_a_figure_opens(case):
 def test_the_examples_in_the_docstrings_run(name):
     outcome = doctest.testmod(importlib.import_module(f"tfgmm.plot.{name}"))
     assert outcome.failed == 0
-    assert outcome.attempted > 0 or name in ("frames", "grids")
+    assert outcome.attempted > 0 or name in ("frames", "grids", "mixtures")
+
+
+def test_every_public_picture_takes_axes_and_says_that_it_returns_them():
+    pictures = [getattr(plot, name) for name in plot.__all__ if name != "component_colours"]
+    assert len(pictures) > 15 and plot.__all__ == sorted(plot.__all__)
+    for picture in pictures:
+        parameter = inspect.signature(picture).parameters["ax"]
+        assert (parameter.default, parameter.kind) == (None, inspect.Parameter.KEYWORD_ONLY)
+        assert "Axes" in picture.__doc__.splitlines()[0], picture.__name__
 
 
 def test_pictures_need_neither_tensorflow_nor_a_chosen_backend():

@@ -132,3 +132,21 @@ def test_density_calls_log_prob_in_batches_of_a_bounded_size():
 def test_cell_edges_rise_from_low_to_high(values):
     edges = cell_edges(0.0, 1.0, 50, values)
     assert edges.shape == (51,) and edges[0] == 0 and edges[-1] == 1 and (np.diff(edges) > 0).all()
+
+
+def test_regions_of_a_mixture_hold_their_share_of_rows_drawn_from_it():
+    wide, tight = (
+        multivariate_normal([0, 0], [[1.0, 0.4], [0.4, 2.0]]),
+        multivariate_normal([5.0, 1.0], 0.2 * np.eye(2)),
+    )
+
+    def log_prob(x):
+        return np.logaddexp(np.log(0.7) + wide.logpdf(x), np.log(0.3) + tight.logpdf(x))
+
+    rng = np.random.default_rng(0)
+    from_wide = rng.uniform(size=20_000) < 0.7
+    rows = np.where(from_wide[:, None], wide.rvs(20_000, rng), tight.rvs(20_000, rng))
+    ax = plot.density(log_prob, limits=((-7, 9), (-8, 8)), num_points=300)
+    shares = [(np.exp(log_prob(rows)) > level).mean() for level in contour_levels(ax)]
+    for share, mass in zip(shares, (0.5, 0.9)):
+        assert abs(share - mass) < 4 * np.sqrt(mass * (1 - mass) / 20_000)  # standard errors

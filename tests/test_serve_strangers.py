@@ -117,6 +117,21 @@ def test_numbers_that_are_no_mixture_are_refused(folder: pathlib.Path, changes: 
     refused(folder, "parameters.npz")
 
 
+@pytest.mark.usefixtures("no_graph")
+def test_matrices_that_are_no_scales_are_refused(tmp_path: pathlib.Path) -> None:
+    model = tfgmm.GaussianMixtureModel(K, D, "full", seed=0)
+    folder = tfgmm.export_model(model, tmp_path / "mixture")
+    whole = model.plug_in().components["whiteners"]
+    faults = {"NaN": (0, 0, np.nan), "infinite": (2, 1, np.inf), "triangular": (0, 1, 0.5), "positive": (2, 2, -1.0)}
+    for word, (row, column, value) in faults.items():
+        whiteners = np.array(whole)
+        whiteners[1, row, column] = value
+        write_parameters(folder, whiteners=whiteners)
+        assert word in refused(folder, "parameters.npz")
+    write_parameters(folder, whiteners=whole)
+    tfgmm.load_scorer(folder)
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_array_that_is_there_twice_is_refused(folder: pathlib.Path) -> None:
     with zipfile.ZipFile(folder / "parameters.npz", "a") as archive:

@@ -197,3 +197,33 @@ def test_spread_beyond_float64_is_refused():
 
 def test_centre_of_the_wrong_length_is_refused():
     assert "`centre` must have shape (2,)" in message_of(ValueError, centre, VALUES, [0.0])
+
+
+# --- The fingerprint
+
+
+def test_fingerprint_is_that_of_the_rows_whatever_their_order_type_blocks_and_file(tmp_path):
+    rows = np.random.default_rng(0).integers(-50, 50, (20_000, 3)).astype(float)
+    expected = summarise(rows).fingerprint
+    assert len(expected) == 16
+    shuffled = np.random.default_rng(1).permutation(rows)
+    for same in (rows.astype(np.int64), rows.astype(np.float32), np.asfortranarray(rows), shuffled, rows * 1.0 - 0.0):
+        assert summarise(same).fingerprint == expected
+    assert summarise([rows[:7], rows[7:12_000], rows[12_000:]]).fingerprint == expected
+    pd.DataFrame(rows, columns=["a", "b", "c"]).to_csv(tmp_path / "rows.csv", index=False)
+    assert summarise(read_rows(tmp_path / "rows.csv")).fingerprint == expected
+
+
+@pytest.mark.parametrize("change", ["digit", "columns", "pair of rows", "row twice", "row less"])
+def test_fingerprint_tells_other_rows(change):
+    rows = np.random.default_rng(0).normal(size=(500, 3))
+    other = rows.copy()
+    if change == "digit":
+        other[77, 2] = np.nextafter(other[77, 2], 9.0)
+    elif change == "columns":
+        other = other[:, [1, 0, 2]]
+    elif change == "pair of rows":
+        other[[3, 4], 1] = other[[4, 3], 1]
+    else:
+        other = np.concatenate([other, other[:1]]) if change == "row twice" else other[1:]
+    assert summarise(other).fingerprint != summarise(rows).fingerprint

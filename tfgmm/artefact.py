@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CARD = "model_card.json"
 PARAMETERS = "parameters.npz"
 FORMAT = "tfgmm.mixture"
-FORMAT_VERSION = 2  # 2 has a table of outlier scores among the parameters
+FORMAT_VERSION = 3  # 2 has a table of outlier scores among the parameters, 3 draws from the posterior too
 
 _LARGEST_CARD = 2**24  # bytes; the card of 100,000 columns has half of it
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2

@@ -148,18 +148,21 @@ def summed_over_chunks(
     return tf.while_loop(lambda start, *_: start < num_rows, add, (start, *zeros), parallel_iterations=at_a_time)[1:]
 
 
-def mapped_over_chunks(rows: Tensor, function: Callable[[Tensor], Tensor], size: int, spec: tf.TensorSpec) -> Tensor:
-    """Returns what `function` gives for chunks of `size` rows, one below the other; `spec` describes one chunk's."""
+def mapped_over_chunks(
+    rows: Tensor, function: Callable[[Tensor], tuple[Tensor, ...]], size: int, specs: Sequence[tf.TensorSpec]
+) -> tuple[Tensor, ...]:
+    """Returns what `function` gives for chunks of `size` rows, one below the other; `specs` describe one chunk's."""
     num_rows = tf.shape(rows)[0]
     num_chunks = tf.maximum(1, (num_rows + size - 1) // size)
-    pieces = tf.TensorArray(spec.dtype, num_chunks, infer_shape=False, element_shape=spec.shape)
+    pieces = [tf.TensorArray(s.dtype, num_chunks, infer_shape=False, element_shape=s.shape) for s in specs]
 
-    def write(index: Tensor, pieces: Any) -> tuple[Tensor, Any]:
-        return index + 1, pieces.write(index, function(rows[index * size : (index + 1) * size]))
+    def write(index: Tensor, pieces: Sequence[Any]) -> tuple[Tensor, list[Any]]:
+        found = function(rows[index * size : (index + 1) * size])
+        return index + 1, [array.write(index, values) for array, values in zip(pieces, found)]
 
     start = (tf.constant(0), pieces)
     pieces = tf.while_loop(lambda index, _: index < num_chunks, write, start, parallel_iterations=_CHUNKS_AT_A_TIME)[1]
-    return tf.ensure_shape(pieces.concat(), spec.shape)
+    return tuple(tf.ensure_shape(array.concat(), spec.shape) for array, spec in zip(pieces, specs))
 
 
 def chunk_size(numbers_per_row: int) -> int:

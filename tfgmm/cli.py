@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tfgmm import __version__, artefact, score_command
+from tfgmm import __version__, artefact, score_command, verify_command
 
 CARD_NAME = artefact.CARD
 DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, a stranger's may
@@ -49,6 +49,7 @@ def _options(
 
 
 app.command()(score_command.score)
+app.command()(verify_command.verify)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import bounds, outliers
+from tfgmm import bounds, outliers, posterior_draws
 from tfgmm.components import COMPONENTS
 from tfgmm.data import check_ends, open_source
 from tfgmm.files import StoredRows
@@ -47,15 +47,26 @@ class MixtureDensity(NamedTuple):
 
 def coefficients(density: MixtureDensity) -> tuple[Tensor, Tensor]:
     """Returns (P, M) and (M,) float64, M = K or S K: log joints = features @ the first + the second, nats."""
-    shape = np.shape(density.log_weights)
-    parameters = {
-        name: np.broadcast_to(value, (*shape, *np.shape(value)[len(shape) :])).reshape((-1, *value.shape[len(shape) :]))
-        if len(shape) == 2
-        else value
-        for name, value in density.components.items()
-    }
+    shape = density.log_weights.shape
+    parameters = density.components
+    if len(shape) == 2:  # S mixtures side by side; what is tied stands once in the parameters
+        whole = {name: tf.broadcast_to(value, (*shape, *value.shape[2:])) for name, value in parameters.items()}
+        parameters = {name: tf.reshape(value, (-1, *value.shape[2:])) for name, value in whole.items()}
     linear, constants = COMPONENTS[density.covariance].coefficients(parameters)
-    return linear, constants + np.reshape(density.log_weights, -1)
+    return linear, constants + tf.reshape(density.log_weights, [-1])
+
+
+def of_draws(density: MixtureDensity, drawn: Mapping[str, Any]) -> MixtureDensity:
+    """Returns the S mixtures that `posterior_draws.kept` keeps, as tensors, from the mixture at the posterior means."""
+    values = {name: tf.cast(value, tf.float64) for name, value in drawn.items()}
+    components = {"locs": density.components["locs"] + values[posterior_draws.LOCS]}
+    if posterior_draws.PRECISIONS in values:
+        components["precisions"] = density.components["precisions"] * values[posterior_draws.PRECISIONS]
+    else:
+        triangles = tf.pad(values[posterior_draws.WHITENERS], [[0, 0], [0, 0], [1, 0]])
+        places = posterior_draws.triangle_places(len(density.centre))
+        components["whiteners"] = tf.gather(triangles, places, axis=-1) @ density.components["whiteners"]
+    return density._replace(log_weights=values[posterior_draws.LOG_WEIGHTS], components=components)
 
 
 def score_data(
@@ -77,34 +88,47 @@ def score_data(
     Raises:
         ValueError: the wrong columns, or a finite value beyond float32 (3.4e38) once centred.
     """
+    (found,) = mapped_over_data(density, data, _scorer(density, score), column_names)
+    return found
+
+
+def mapped_over_data(
+    density: MixtureDensity,
+    data: Any,
+    function: Callable[[np.ndarray], tuple[np.ndarray, ...]],
+    column_names: tuple[str, ...] | None,
+) -> tuple[np.ndarray, ...]:
+    """Returns what `function` gives for blocks of rows (n, D), data units, one below the other.
+
+    Args: as `score_data`.
+    """
     source = open_source(data, "x", len(density.centre), column_names, allow_empty=True)
-    score_block = _scorer(density, score)
     if isinstance(source, Rows):
         size = max(1, _BLOCK_VALUES // len(density.centre))
         starts = range(0, max(len(source.values), 1), size)
-        return _joined([score_block(source.values[start : start + size]) for start in starts])
+        return _joined([function(source.values[start : start + size]) for start in starts])
     check_ends(source, "x", None, "Use .take(n) to score its first n batches.")
     no_rows = np.zeros((0, len(density.centre)))
     blocks = source.blocks() if isinstance(source, StoredRows) else source.as_numpy_iterator()
-    return _joined([score_block(np.asarray(block)) for block in itertools.chain([no_rows], blocks)])
+    return _joined([function(np.asarray(block)) for block in itertools.chain([no_rows], blocks)])
 
 
-def _joined(blocks: list[np.ndarray]) -> np.ndarray:
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+def _joined(blocks: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    return blocks[0] if len(blocks) == 1 else tuple(np.concatenate(pieces) for pieces in zip(*blocks))
 
 
-def _scorer(density: MixtureDensity, score: Score) -> Callable[[np.ndarray], np.ndarray]:
+def _scorer(density: MixtureDensity, score: Score) -> Callable[[np.ndarray], tuple[np.ndarray]]:
     """Returns the function from rows (n, D), data units, to their scores."""
     factors = density.centre, *coefficients(density)
-    shape = np.shape(density.log_weights)
+    shape = tuple(density.log_weights.shape)
 
-    def score_block(rows: np.ndarray) -> np.ndarray:
+    def score_block(rows: np.ndarray) -> tuple[np.ndarray]:
         values = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
         score_rows = _compiled_score(density.covariance, score, len(density.centre), shape, values.dtype.name)
         found = score_rows(tf.constant(values), *factors).numpy()
         if (np.isnan(found) if found.dtype.kind == "f" else found < 0).any():
             centre_rows(rows, density.centre)  # refuses a finite value that is infinite in float32, and says where
-        return found
+        return (found,)
 
     return score_block
 
@@ -156,15 +180,20 @@ def scores(
         "assignment": tf.TensorSpec((None,), tf.int64),
     }[score]
 
-    def of_chunk(chunk: Tensor) -> Tensor:
-        centred = tf.cast(tf.cast(chunk, tf.float64) - centre, tf.float32)  # rounded as in training
-        log_joints = bounds.log_joints(components.features(tf.cast(centred, tf.float64)), linear, constants)
+    def of_chunk(chunk: Tensor) -> tuple[Tensor]:
+        centred = rounded(chunk, centre)
+        log_joints = bounds.log_joints(components.features(centred), linear, constants)
         if len(weights_shape) == 2:
             log_joints = tf.reshape(log_joints, (-1, *weights_shape))
-        return SCORES[score](centred, log_joints)
+        return (SCORES[score](centred, log_joints),)
 
-    size = bounds.chunk_size(sum(linear.shape))
-    return bounds.mapped_over_chunks(rows, of_chunk, size, spec)
+    (found,) = bounds.mapped_over_chunks(rows, of_chunk, bounds.chunk_size(sum(linear.shape)), [spec])
+    return found
+
+
+def rounded(rows: Tensor, centre: Tensor) -> Tensor:
+    """Returns rows (B, D), data units, measured from the centre in float64, with the rounding of training."""
+    return tf.cast(tf.cast(tf.cast(rows, tf.float64) - centre, tf.float32), tf.float64)
 
 
 def log_prob(rows: Tensor, log_joints: Tensor) -> Tensor:

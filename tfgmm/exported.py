@@ -12,12 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm import artefact, outliers
+from tfgmm import artefact, outliers, posterior_draws
 from tfgmm.artefact import CARD, FORMAT_VERSION, PARAMETERS, IntegrityError, refusal, shown
 
 _ATTEMPTS = 100  # while the folder is exchanged for another, again and again
 _MOST_LEVELS = 4096  # of a table of outlier scores; ours have 109
+_MOST_DRAWS = 4096  # from the posterior; ours are 64
 _HEADER_ROOM = 4096  # bytes that an archive may need per array besides its numbers; NumPy needs about 300
+
+_BYTES = {"float32": 4, "float64": 8}
 
 # Covariance -> whether all components share their precisions, and whether a precision is a number per column
 _SHAPES = {
@@ -39,6 +42,7 @@ class ExportedMixture(NamedTuple):
         log_weights: (K,) float64.
         components: `locs` (K, D) and `precisions` (K, D) or `whiteners` (K or 1, D, D), float64.
         outlier_table: (2, Q) float64, see `outliers`; None in an export of an earlier version.
+        drawn: draws from the posterior, see `posterior_draws.kept`; None in an export of an earlier version.
         card: the model card.
     """
 
@@ -47,6 +51,7 @@ class ExportedMixture(NamedTuple):
     log_weights: np.ndarray
     components: dict[str, np.ndarray]
     outlier_table: np.ndarray | None
+    drawn: dict[str, np.ndarray] | None
     card: dict[str, Any]
 
     @property
@@ -138,10 +143,13 @@ def _check_fields(folder: pathlib.Path, card: dict[str, Any]) -> None:
             raise refusal(folder, CARD, f"must have a positive whole number in its field {field!r}")
     if not isinstance(model.get("covariance"), str) or model["covariance"] not in _SHAPES:
         raise refusal(folder, CARD, f"must have one of {', '.join(_SHAPES)} in its field 'covariance'")
-    names = model.get("column_names")
-    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if names is not None and not (is_list and len(set(names)) == len(names) == model["num_features"]):
-        raise refusal(folder, CARD, "must have one name per column, or none, in its field 'column_names'")
+    for field, what in (("column_names", "name"), ("column_units", "unit")):
+        words = model.get(field)
+        is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
+        if words is not None and not (is_list and len(words) == model["num_features"]):
+            raise refusal(folder, CARD, f"must have one {what} per column, or none, in its field {field!r}")
+    if model.get("column_names") and len(set(model["column_names"])) < model["num_features"]:
+        raise refusal(folder, CARD, "must have different names in its field 'column_names'")
 
 
 def _is_count(value: Any) -> bool:
@@ -153,22 +161,44 @@ def _shapes(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, tuple[int, 
     model = card["model"]
     num_components, num_features = model["num_components"], model["num_features"]
     per_component = parameter_shapes(model["covariance"], num_components, num_features)
-    shapes = {"centre": (num_features,), "weights": (num_components,), **per_component, **_table_shape(folder, card)}
-    declared = {name: {"shape": list(shape), "dtype": "float64"} for name, shape in shapes.items()}
+    shapes = {"centre": (num_features,), "weights": (num_components,), **per_component}
+    shapes |= _table_shape(folder, card) | _drawn_shapes(folder, card, per_component)
+    declared = {name: {"shape": list(shape), "dtype": dtype_of(name)} for name, shape in shapes.items()}
     if card["parameters"] != declared:
         raise refusal(folder, CARD, f"must declare the parameters {declared}")
     return shapes
+
+
+def dtype_of(name: str) -> str:
+    """Returns the type of an array of parameters.npz: draws are kept in float32, all else in float64."""
+    return "float32" if name.startswith("drawn_") else "float64"
 
 
 def _table_shape(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Returns the shape of the table of outlier scores by its name; nothing for an export that has none."""
     if outliers.TABLE not in card["parameters"]:
         return {}  # written by an earlier version
-    declared = card["parameters"][outliers.TABLE]
+    num_levels = _declared_count(folder, card, outliers.TABLE, 1, _MOST_LEVELS)
+    return {outliers.TABLE: (2, num_levels)}
+
+
+def _drawn_shapes(
+    folder: pathlib.Path, card: dict[str, Any], per_component: dict[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of the draws from the posterior by name; nothing for an export that has none."""
+    if posterior_draws.LOG_WEIGHTS not in card["parameters"]:
+        return {}  # written by an earlier version
+    num_draws = _declared_count(folder, card, posterior_draws.LOG_WEIGHTS, 0, _MOST_DRAWS)
+    return posterior_draws.kept_shapes(per_component, num_draws)
+
+
+def _declared_count(folder: pathlib.Path, card: dict[str, Any], name: str, axis: int, most: int) -> int:
+    """Returns how long an axis of a matrix is by the card, between 2 and `most`."""
+    declared = card["parameters"][name]
     shape = declared.get("shape") if isinstance(declared, dict) else None
-    if not (isinstance(shape, list) and len(shape) == 2 and _is_count(shape[1]) and 1 < shape[1] <= _MOST_LEVELS):
-        raise refusal(folder, CARD, f"must declare 2 to {_MOST_LEVELS} columns of {outliers.TABLE}")
-    return {outliers.TABLE: (2, shape[1])}
+    if not (isinstance(shape, list) and len(shape) == 2 and _is_count(shape[axis]) and 1 < shape[axis] <= most):
+        raise refusal(folder, CARD, f"must declare 2 to {most} {('rows', 'columns')[axis]} of {name}")
+    return int(shape[axis])
 
 
 def _check_files(folder: pathlib.Path, listed: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
@@ -184,7 +214,7 @@ def _check_files(folder: pathlib.Path, listed: dict[str, Any], shapes: dict[str,
             raise refusal(folder, name, "is not listed in the card: it is not part of the export")
         if not isinstance(listed[name], dict) or listed[name].get("bytes") != found[name]:
             raise refusal(folder, name, "has changed since it was written (its size differs from the card's)")
-    needed = 8 * sum(math.prod(shape) for shape in shapes.values())
+    needed = sum(_BYTES[dtype_of(name)] * math.prod(shape) for name, shape in shapes.items())
     if not needed < found[PARAMETERS] < needed + _HEADER_ROOM * (len(shapes) + 1):
         what = f"has {found[PARAMETERS]} bytes where the card's sizes need {needed} and a little more"
         raise refusal(folder, PARAMETERS, what)
@@ -204,17 +234,19 @@ def _mixture(folder: pathlib.Path, card: dict[str, Any], shapes: dict[str, tuple
         numbers = _numbers(contents, shapes)
     except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise refusal(folder, PARAMETERS, f"cannot be read ({shown(str(error))})") from error
-    table = numbers.get(outliers.TABLE)
-    fault = artefact.fault_in(numbers) or (None if table is None else outliers.fault_in(table))
+    fault = artefact.fault_in(numbers)  # of all: first of all they must be finite
+    table = numbers.pop(outliers.TABLE, None)
+    drawn = {name: numbers.pop(name) for name in sorted(numbers) if name.startswith("drawn_")} or None
+    fault = fault or (None if table is None else outliers.fault_in(table))
+    fault = fault or (None if drawn is None else posterior_draws.fault_in(drawn))
     if fault:
         raise refusal(folder, PARAMETERS, f"has {fault}")
     centre, log_weights = numbers.pop("centre"), np.log(numbers.pop("weights"))
-    numbers.pop(outliers.TABLE, None)
-    return ExportedMixture(card["model"]["covariance"], centre, log_weights, numbers, table, card)
+    return ExportedMixture(card["model"]["covariance"], centre, log_weights, numbers, table, drawn, card)
 
 
 def _numbers(contents: bytes, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Returns the arrays of an .npz file, float64: those named, of those shapes, uncompressed, and no others.
+    """Returns the arrays of an .npz file: those named, of those shapes, uncompressed, and no others.
 
     Raises:
         ValueError, OSError, EOFError, RuntimeError, BadZipFile: the file is another, or damaged.
@@ -230,15 +262,18 @@ def _numbers(contents: bytes, shapes: dict[str, tuple[int, ...]]) -> dict[str, n
 
 
 def _array(contents: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns the numbers of an .npy file whose header is, word for word, the one that this shape has in float64.
+    """Returns the numbers of an .npy file whose header is, word for word, the one of this name's type and shape.
 
     So a header is compared, never interpreted: one that declares objects (a pickle) or a huge shape is only text.
     """
     length = int.from_bytes(contents[8:10], "little")
     header, values = contents[10 : 10 + length], contents[10 + length :]
-    wanted = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"
+    dtype = dtype_of(name)
+    size, descr = _BYTES[dtype], f"<f{_BYTES[dtype]}"
+    wanted = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
     if contents[:8] != b"\x93NUMPY\x01\x00" or header.strip() != wanted.encode():
-        raise ValueError(f"{name} is not an array of shape {shape} and type float64")
-    if len(values) != 8 * math.prod(shape):
-        raise ValueError(f"{name} has {len(values)} bytes of numbers where shape {shape} needs {8 * math.prod(shape)}")
-    return np.frombuffer(values, "<f8").reshape(shape).astype(np.float64)
+        raise ValueError(f"{name} is not an array of shape {shape} and type {dtype}")
+    if len(values) != size * math.prod(shape):
+        needed = size * math.prod(shape)
+        raise ValueError(f"{name} has {len(values)} bytes of numbers where shape {shape} needs {needed}")
+    return np.frombuffer(values, descr).reshape(shape).astype(dtype)

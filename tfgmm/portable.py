@@ -140,8 +140,7 @@ def _check_installed(kind: _Format) -> None:
 
 
 def _mixture_of(model: Any) -> density.MixtureDensity:
-    plug_in = getattr(model, "plug_in", None) or getattr(model, "_mixture", None)
-    mixture = plug_in() if callable(plug_in) else plug_in
+    mixture = model.plug_in() if hasattr(model, "plug_in") else None
     if not isinstance(mixture, density.MixtureDensity):
         raise TypeError(
             f"`model` must be a tfgmm.GaussianMixtureModel or a tfgmm.Scorer. Received: {type(model).__name__}. "

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import density, outliers
-from tfgmm.checks import check_choice, check_count, check_seed
+from tfgmm import density, posterior_draws
+from tfgmm.checks import check_count, check_seed
 from tfgmm.draws import LOG_RATIO, Draws
 from tfgmm.importance import log_importance_ratios
+from tfgmm.scoring import RowScores
 from tfgmm.summary import DataSummary
 
 Tensor = Any
 
 
-class MixtureScores:
+class MixtureScores(RowScores):
     """The scoring half of `GaussianMixtureModel`, for rows of any kind and number, in data units.
 
     A subclass provides the attributes below.
@@ -52,49 +53,48 @@ class MixtureScores:
             {name: value.numpy() for name, value in means.items()},
         )
 
+    def mean_parameters(self) -> Draws:
+        """Returns the mixture that `log_prob` scores with as `Draws` of one draw, data units.
+
+        Its weights are (1, 1, K), locations and scales (1, 1, K, D), covariances (1, 1, K, D, D) of "full" and "tied".
+        Weights, locations and precisions are at their posterior means. The pictures of `tfgmm.plot` take it.
+        """
+        mixture = self.plug_in()
+        locs = mixture.components["locs"]
+        scales, covariances = self.components.covariances(mixture.components)
+        return Draws(
+            weights=np.exp(mixture.log_weights)[None, None],
+            locs=(locs + self.centre)[None, None],
+            scales=np.broadcast_to(scales, locs.shape)[None, None],
+            covariances=None if covariances is None else covariances[None, None],
+            column_names=self.column_names,
+        )
+
     def plug_in_coefficients(self) -> tuple[Tensor, Tensor]:
         """Returns what the plug-in density multiplies features with; see `density.coefficients`."""
         return density.coefficients(self.plug_in())
 
-    def predictive(self, num_draws: int = 64, seed: int = 0) -> density.MixtureDensity:
-        """Returns S mixtures drawn from q; their average density is the posterior predictive."""
+    def predictive(
+        self, num_draws: int = posterior_draws.NUM_DRAWS, seed: int = posterior_draws.SEED
+    ) -> density.MixtureDensity:
+        """Returns S mixtures drawn from q, the same for the same seed; their average density is the predictive."""
+        mixture = self.plug_in()
+        return density.of_draws(mixture, self.kept_draws(mixture, num_draws, seed))
+
+    def kept_draws(
+        self,
+        mixture: density.MixtureDensity,
+        num_draws: int = posterior_draws.NUM_DRAWS,
+        seed: int = posterior_draws.SEED,
+    ) -> dict[str, np.ndarray]:
+        """Returns draws from q as an export keeps them; see `posterior_draws.kept`. `mixture` is the plug-in."""
         log_weights, drawn = self.draw_parameters([num_draws], _seed_pair(seed), tf.float64)
         parameters = {name: value.numpy() for name, value in self.components.parameters_of(drawn).items()}
-        return density.MixtureDensity(self.covariance, self.centre, log_weights.numpy(), parameters)
+        return posterior_draws.kept(mixture.components, log_weights.numpy(), parameters)
 
-    def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in") -> np.ndarray:
-        """Returns the log density of each row, (N,) float32, nats; both kinds integrate to 1.
-
-        Args:
-            x: rows, as in `fit`; a row with a NaN or infinite value gets NaN.
-            kind: "plug_in" at the posterior means, or "predictive": averaged over 64 draws from q.
-
-        Raises:
-            ValueError: an unknown kind, or rows of the wrong shape.
-        """
-        check_choice("kind", kind, ("plug_in", "predictive"))
-        return self._score(x, "log_prob", self.plug_in() if kind == "plug_in" else self.predictive())
-
-    def responsibilities(self, x: Any) -> np.ndarray:
-        """Returns the probability of each component given the row, (N, K) float32; rows sum to 1."""
-        return self._score(x, "responsibilities", self.plug_in())
-
-    def assign(self, x: Any) -> np.ndarray:
-        """Returns the most probable component of each row, (N,) int64; -1 for rows that are not finite."""
-        return self._score(x, "assignment", self.plug_in())
-
-    def outlier(self, x: Any) -> np.ndarray:
-        """Returns the share of rows drawn from the plug-in mixture that are less likely than each row, (N,) float32.
-
-        0 for an outlier, 1 at the highest peak, NaN for rows that are not finite; `Scorer.outlier` says how to read it
-        and how exact it is. Every call draws the 100,000 rows anew, always the same ones; an export holds their table.
-        """
-        mixture = self.plug_in()
-        log_densities = self._score(x, "log_density", mixture)
-        return outliers.tail_probabilities(density.outlier_table(mixture), log_densities)
-
-    def _score(self, x: Any, score: density.Score, mixture: density.MixtureDensity) -> np.ndarray:
-        return density.score_data(mixture, x, score, self.column_names)
+    def outlier_table(self) -> np.ndarray:
+        """Returns the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`."""
+        return density.outlier_table(self.plug_in())
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import density, outliers
+from tfgmm import density, outliers, posterior_draws
 from tfgmm.artefact import IntegrityError
 from tfgmm.exported import ExportedMixture, read_export
+from tfgmm.scoring import RowScores
 
 __all__ = ["IntegrityError", "Scorer", "load_scorer"]
 
 
-class Scorer:
+class Scorer(RowScores):
     """A mixture read from an exported folder. Made by `load_scorer`.
 
     Attributes:
@@ -28,43 +29,29 @@ class Scorer:
     def __init__(self, found: ExportedMixture) -> None:
         self._mixture = density.MixtureDensity(found.covariance, found.centre, found.log_weights, found.components)
         self._outlier_table = found.outlier_table
+        self._drawn = found.drawn
         self.card = found.card
         self.column_names = found.column_names
 
-    def log_prob(self, x: Any) -> np.ndarray:
-        """Returns the log density of each row, (N,) float32, nats; NaN for a row that is not finite.
+    def plug_in(self) -> density.MixtureDensity:
+        """Returns the mixture at the posterior means."""
+        return self._mixture
 
-        Args:
-            x: rows, (N, D): an array, frame, path or dataset, as `GaussianMixtureModel.fit` takes.
-        """
-        return density.score_data(self._mixture, x, "log_prob", self.column_names)
-
-    def responsibilities(self, x: Any) -> np.ndarray:
-        """Returns the probability of each component given the row, (N, K) float32; rows sum to 1."""
-        return density.score_data(self._mixture, x, "responsibilities", self.column_names)
-
-    def assign(self, x: Any) -> np.ndarray:
-        """Returns the most probable component of each row, (N,) int64; -1 for rows that are not finite."""
-        return density.score_data(self._mixture, x, "assignment", self.column_names)
-
-    def outlier(self, x: Any) -> np.ndarray:
-        """Returns the tail probability of each row, (N,) float32 from 0 to 1; NaN for rows that are not finite.
-
-        It is the share of rows drawn from the mixture that are less likely than the row: 0 for an outlier, below which
-        nothing lies, 1 for a row at the highest peak. Of rows that do come from the mixture, one in a hundred is below
-        0.01, whatever the units and the number of columns. It is read from the quantiles of 100,000 draws, stored in
-        the export: a score of p has a standard error of sqrt(p / 100,000), a third of itself at 0.0001; below that no
-        more is known than that it is small.
-
-        Args:
-            x: rows, (N, D), of any kind that `log_prob` takes.
+    def predictive(self) -> density.MixtureDensity:
+        """Returns the mixtures drawn from the posterior that the export keeps.
 
         Raises:
-            ValueError: the export was written by an earlier version, which stored no quantiles.
+            ValueError: the export was written by an earlier version, which kept none.
         """
-        table = outliers.check_table(self._outlier_table)
-        log_densities = density.score_data(self._mixture, x, "log_density", self.column_names)
-        return outliers.tail_probabilities(table, log_densities)
+        return density.of_draws(self._mixture, posterior_draws.check_kept(self._drawn))
+
+    def outlier_table(self) -> np.ndarray:
+        """Returns the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`.
+
+        Raises:
+            ValueError: the export was written by an earlier version, which stored none.
+        """
+        return outliers.check_table(self._outlier_table)
 
     def scores(self, rows: np.ndarray, names: Collection[str]) -> dict[str, np.ndarray]:
         """Returns the scores of the names given, of log_prob, responsibilities, assignment and outlier, by name."""

@@ -17,6 +17,7 @@ from tfgmm.bad_rows import check_no_overflow, not_finite_error, too_large_error
 from tfgmm.blocks import SAMPLE_ROWS, RowSample, moments, over_rows, pieces
 from tfgmm.blocks import row_blocks as row_blocks
 from tfgmm.files import StoredRows
+from tfgmm.fingerprint import sum_of_hashes
 from tfgmm.readers import Rows
 from tfgmm.shapes import check_shape
 
@@ -41,6 +42,8 @@ class DataSummary:
             where `spread` is below `scale`. Default: `mean`.
         spread: D spreads that few far rows cannot widen, in the data's units: `scale`, but at most 3 IQR / 1.349 of
             a sample (three times what the quartiles of a normal distribution say). Default: `scale`.
+        fingerprint: 16 hexadecimal digits that tell these rows from others, whatever their order, or None in a summary
+            saved by an older version; see `fingerprint.sum_of_hashes`.
 
     Raises:
         ValueError: a size that is not positive, or a field that has not one entry per column.
@@ -61,6 +64,7 @@ class DataSummary:
     maximum: tuple[float, ...] | None = None
     centre: tuple[float, ...] = ()
     spread: tuple[float, ...] = ()
+    fingerprint: str | None = None
 
     def __post_init__(self) -> None:
         for field, instead in (("centre", self.mean), ("spread", self.scale)):
@@ -125,6 +129,7 @@ class SummaryAccumulator:
         place: Callable[[int], str] = str,
     ) -> None:
         self.num_data = 0
+        self._hashes = 0
         self._name = name
         self._column_names = column_names
         self._place = place
@@ -163,6 +168,7 @@ class SummaryAccumulator:
             column = int(np.argmin(np.isfinite(self._squares)))
             received = f"values up to {self._largest()[column]:.3g}"
             raise too_large_error(self._name, received, self._column_names, column)
+        self._hashes = (self._hashes + sum_of_hashes(block)) % 2**64
 
     def _merge(self, num_rows: int, mean: np.ndarray, squares: np.ndarray) -> None:
         step = mean - self._mean
@@ -192,8 +198,11 @@ class SummaryAccumulator:
         mean = self._origin + self._mean
         centre, spread = (mean, scale) if sample is None else _without_far_rows(mean, scale, is_constant, sample)
         figures = (mean, scale, self._minimum, self._maximum, centre, spread)
-        means, scales, *others = (tuple(figure.tolist()) for figure in figures)
-        return DataSummary(self.num_data, len(means), means, scales, self._column_names, *others)
+        means, scales, lowest, highest, middles, spreads = (tuple(figure.tolist()) for figure in figures)
+        names, fingerprint = self._column_names, f"{self._hashes:016x}"
+        return DataSummary(
+            self.num_data, len(means), means, scales, names, lowest, highest, middles, spreads, fingerprint
+        )
 
 
 def summarise(

@@ -150,7 +150,7 @@ def warn_if_bad(draws: Draws, from_modes: bool, *, stacklevel: int) -> None:
     problems = list(diagnose(draws).problems())
     if problems:
         if not from_modes:
-            problems.append('start="mode" lets all chains start near the best mode that was found')
+            problems.append('with start="mode" all chains start near the best mode that was found')
         sentences = ". ".join(problem[0].upper() + problem[1:] for problem in problems)
         warnings.warn(f"{sentences}.", UserWarning, stacklevel=stacklevel)
 

@@ -23,10 +23,10 @@ from tfgmm.companions.numpyro_chains import Program, Record, SharedStep, Windows
 from tfgmm.companions.numpyro_diagnostics import Diagnosis, diagnose, warn_if_bad
 from tfgmm.companions.numpyro_mode import Gaussian, Target, anywhere, dispersed, gaussian_at_best_mode, gaussian_near
 from tfgmm.companions.numpyro_model import Distribution, MarginalMixture, MarginalModel
-from tfgmm.companions.numpyro_predictive import DensityBand, density_band, sample_predictive
 from tfgmm.companions.numpyro_priors import mixture_model, priors_of_model, warn_of_odd_priors
 from tfgmm.companions.one_column import check_enough_rows, one_column
 from tfgmm.draws import Draws
+from tfgmm.predictive import DensityBand, density_band, sample_predictive
 from tfgmm.priors import Priors
 from tfgmm.readers import Rows, read_rows
 from tfgmm.shapes import check_shape

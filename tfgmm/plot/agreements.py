@@ -1,4 +1,4 @@
-"""The pictures that set two answers side by side: two posteriors of one number, and predicted rows beside real ones."""
+"""The pictures that set two answers side by side: two posteriors of one number, a density and the rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import gaussian_kde
 
 from tfgmm.plot.colours import INK, component_colours
-from tfgmm.plot.frames import axes_or_new, check_finite, check_names
+from tfgmm.plot.frames import axes_or_new, check_finite, check_names, write_number
+from tfgmm.plot.predictive import bins_of
 
 _SIZE = (6.0, 3.6)
 _MAX_KERNELS = 5_000
@@ -69,60 +70,21 @@ def agreement(
         label = f"{label}, from its mean by {texts[1]}"
     ax = axes_or_new(ax, _SIZE)
     colours = component_colours(first.shape[2])
+    highest = 0.0
     for k, colour in enumerate(colours):
         line, area = (values[:, k] for values in flat)
         x = _grid(line, area)
-        ax.fill_between(x, _kernel_density(area, x), color=colour, alpha=0.25, linewidth=0)
-        ax.plot(x, _kernel_density(line, x), color=colour, linewidth=1.6)
+        filled = _kernel_density(area, x)
+        ax.fill_between(x, filled, color=colour, alpha=0.25, linewidth=0)
+        heights = _kernel_density(line, x)
+        ax.plot(x, heights, color=colour, linewidth=1.6)
+        peak, highest = int(np.argmax(heights)), max(highest, heights.max(), filled.max())
+        write_number(ax, k, (float(x[peak]), float(heights[peak])), colour, above=True)
     marks: list[Any] = [Line2D([], [], color=INK, linewidth=1.6), Patch(color=INK, alpha=0.25)]
     marks += [Patch(color=colour) for colour in colours]
     ax.legend(marks, [*texts, *(f"component {k}" for k in range(len(colours)))], loc="best", fontsize="small")
     ax.set(xlabel=label, ylabel="posterior density", title=f"{texts[0]} beside {texts[1]}")
-    ax.set_ylim(bottom=0)
-    return ax
-
-
-def predictive_check(
-    rows: ArrayLike,
-    predicted: ArrayLike,
-    *,
-    column_name: str = "data value",
-    ax: Axes | None = None,
-) -> Axes:
-    """Returns the Axes with histograms of real rows and of rows from the posterior predictive, in the same bins.
-
-    Both have area 1. A model that fits gives bars of the same height up to the noise of counting.
-
-    Args:
-        rows: (N,) one column of the data.
-        predicted: (M,) the same column of predicted rows, e.g. sample_predictive(draws, N)[:, 0].
-        column_name: with the unit if there is one.
-        ax: where to draw; None makes a new figure.
-
-    Raises:
-        ValueError: wrong shapes; NaN or infinite numbers; rows that are all equal.
-
-    Example:
-
-    >>> import matplotlib.pyplot as plt
-    >>> rows = np.random.default_rng(0).normal(size=(2, 300))
-    >>> ax = predictive_check(rows[0], rows[1])
-    >>> [text.get_text() for text in ax.get_legend().get_texts()]
-    ['300 rows', '300 predicted']
-    >>> plt.close(ax.figure)
-    """
-    real = check_finite("rows", rows, "N", fix="Pass one column of the data.")
-    new = check_finite("predicted", predicted, "M", fix="Pass the same column of predicted rows.")
-    edges = _bins(real)
-    ax = axes_or_new(ax, _SIZE)
-    colours = component_colours(2)
-    ax.hist(real, edges.tolist(), density=True, color=colours[0], alpha=0.35, label=f"{len(real):,} rows")
-    # What lies beyond the rows counts in the area
-    shown, _ = np.histogram(new, edges)
-    heights = shown / (len(new) * np.diff(edges))
-    ax.stairs(heights, edges, color=colours[1], linewidth=1.6, label=f"{len(new):,} predicted")
-    ax.set(xlabel=column_name, ylabel="density", title="Posterior predictive beside the data")
-    ax.legend(loc="best", fontsize="small")
+    ax.set_ylim(0, 1.13 * highest)  # room for the numbers above the peaks
     return ax
 
 
@@ -166,19 +128,12 @@ def density_with_band(
     )
     ax = axes_or_new(ax, _SIZE)
     colour = component_colours(1)[0]
-    ax.hist(real, _bins(real).tolist(), density=True, color=INK, alpha=0.15, label=f"{len(real):,} rows")
+    ax.hist(real, bins_of(real).tolist(), density=True, color=INK, alpha=0.15, label=f"{len(real):,} rows")
     ax.fill_between(x, low, high, color=colour, alpha=0.35, linewidth=0, label="credible band")
     ax.plot(x, middle, color=colour, linewidth=1.6, label="posterior mean")
     ax.set(xlabel=column_name, ylabel="density", title="Density and how sure it is")
     ax.legend(loc="best", fontsize="small")
     return ax
-
-
-def _bins(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the edges of even bins over rows (N,): as many as the root of N, which is finer than for one cluster."""
-    if np.ptp(rows) == 0:
-        raise ValueError(f"`rows` must vary. Received: {len(rows)} rows equal to {rows[0]:g}. Choose another column.")
-    return np.linspace(rows.min(), rows.max(), 1 + int(np.clip(np.sqrt(len(rows)), 5, 80)))
 
 
 def _grid(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_colours
-from tfgmm.plot.frames import axes_or_new, check_finite, check_names
+from tfgmm.plot.frames import axes_or_new, check_finite, check_names, write_number
 
 _SIZE = (6.5, 3.0)
 
@@ -46,9 +46,11 @@ def trace(values: ArrayLike, *, label: str, title: str = "Trace", ax: Axes | Non
             ax.plot(steps, draws[chain, :, k], color=colour, linewidth=0.8, label=label_once)
         if chain:
             ax.axvline(chain * num_draws - 0.5, color=INK, linewidth=0.8, linestyle=":")
+    for k, colour in enumerate(colours):  # told apart in grey as well
+        write_number(ax, k, (num_chains * num_draws - 1, float(draws[-1, :, k].mean())), colour)
     counted = "draw" if num_chains == 1 else f"draw ({num_chains} chains of {num_draws:,}, one after the other)"
     ax.set(xlabel=counted, ylabel=label, title=title)
-    ax.margins(x=0.01)
+    ax.margins(x=0.02)
     # Beside the picture: chains leave no free corner
     legend = ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
     for line in legend.get_lines():

@@ -1,6 +1,8 @@
-"""The colours of all pictures: one per component, and one colormap for densities."""
+"""The colours of all pictures: one per component, with a line style and a marker; and one colormap for densities."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
@@ -15,6 +17,11 @@ _BASE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9
 # stops half way, so that dark rows and contour lines stay legible on the peaks.
 _DENSITY_STOPS = ("#F9FCFB", "#D3EEE3", "#AADCD1", "#7ECAC5", "#57B4BD", "#3F9CB1", "#36819F")
 DENSITY_COLORMAP = LinearSegmentedColormap.from_list("tfgmm_density", _DENSITY_STOPS)
+
+# Beside the colour, so that a picture can be read in grey as well
+_LONG_DASHES: tuple[Any, ...] = ((0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 3)), (0, (3, 1)), (0, (1, 3)))
+LINE_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", *_LONG_DASHES)
+MARKERS = "osD^v<>P"
 
 
 def component_colours(num_components: int) -> list[str]:
@@ -43,6 +50,16 @@ def component_colours(num_components: int) -> list[str]:
             "Pass the number of components of the model."
         )
     return [_component_colour(k) for k in range(num_components)]
+
+
+def component_style(k: int) -> dict[str, Any]:
+    """Returns colour and line style of component k's lines, as keywords for `ax.plot`."""
+    return {"color": _component_colour(k), "linestyle": LINE_STYLES[k % len(LINE_STYLES)]}
+
+
+def component_marker(k: int) -> str:
+    """Returns the form of component k's markers."""
+    return MARKERS[k % len(MARKERS)]
 
 
 def mix(colour: str, other: str, share: float) -> str:

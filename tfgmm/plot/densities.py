@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from tfgmm.plot.frames import (
     equal_ratio,
     padded_limits,
     set_frame,
+    unit_of,
 )
 from tfgmm.plot.grids import MASS_CAPTION, cell_edges, density_grid, draw_mass_lines
 
@@ -171,5 +171,4 @@ def _area_unit(x_unit: str, y_unit: str) -> str:
 
 def _unit(name: str) -> str:
     """Returns what stands in brackets at the end of a column's name, or "unit of " and the name."""
-    found = re.fullmatch(r".*\((.+)\)\s*", name)
-    return found[1] if found else f"unit of {name}"
+    return unit_of(name) or f"unit of {name}"

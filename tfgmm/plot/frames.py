@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,6 +62,22 @@ def add_caption(ax: Axes, line: str) -> None:
     ax.set_title(ax.get_title(), pad=7 + 1.25 * float(caption.get_fontsize()) * (1 + caption.get_text().count("\n")))
 
 
+def write_number(
+    ax: Axes, k: int, place: tuple[float, float], colour: str, *, above: bool = False, size: str = "medium"
+) -> None:
+    """Writes the number of component k at (or above) a place in data units, legible on anything, inside the picture."""
+    style: dict[str, Any] = {
+        "color": colour,
+        "weight": "bold",
+        "path_effects": HALO,
+        "zorder": 6,
+        "ha": "center",
+        "size": size,
+    }
+    offset: dict[str, Any] = {"xytext": (0, 2 if above else 0), "textcoords": "offset points"}
+    ax.annotate(str(k), place, va="bottom" if above else "center", annotation_clip=True, **offset, **style)
+
+
 def padded_limits(points: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
     """Returns ((x0, x1), (y0, y1)) around points (N, 2), widened on each side by `margin` times the range."""
     low, high = points.min(axis=0), points.max(axis=0)
@@ -76,6 +93,12 @@ def shown_number(value: float, spread: float) -> str:
         return f"{value:.{decimals}f}"
     magnitude = np.floor(np.log10(max(abs(value), spread)))
     return f"{value:.{min(17, max(3, int(magnitude) + decimals + 1))}g}"
+
+
+def unit_of(name: str) -> str | None:
+    """Returns what stands in brackets at the end of a column's name; None where nothing does."""
+    found = re.fullmatch(r".*\((.+)\)\s*", name)
+    return found[1] if found else None
 
 
 def check_finite(name: str, values: ArrayLike, letters: str, *, fix: str, **sizes: int) -> NDArray[np.float64]:

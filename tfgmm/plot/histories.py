@@ -52,7 +52,17 @@ def loss(history: Any, *, ax: Axes | None = None, burn_in: int | None = None) ->
     ax = axes_or_new(ax)
     for (name, values), colour in zip(series.items(), component_colours(len(series)), strict=True):
         marker = "o" if num_epochs <= 25 else ""
-        ax.plot(epochs, values, color=colour, label=_NAMES[name], marker=marker, markersize=3, linewidth=1.4)
+        style: Any = "-" if name == "loss" else "--"  # told apart in grey as well
+        ax.plot(
+            epochs,
+            values,
+            linestyle=style,
+            color=colour,
+            label=_NAMES[name],
+            marker=marker,
+            markersize=3,
+            linewidth=1.4,
+        )
     _set_height(ax, np.concatenate([values[first_shown:] for values in series.values()]))
     ax.locator_params(axis="x", integer=True)
     ax.set(xlabel="epoch", ylabel="loss (nats per row)", title="Loss by epoch")

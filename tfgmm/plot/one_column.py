@@ -10,13 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from tfgmm.checks import check_count
-from tfgmm.plot.colours import INK, component_colours
+from tfgmm.plot.colours import INK, component_colours, component_marker, component_style
 from tfgmm.plot.frames import axes_or_new, check_finite
 
 _WIDE = (6.0, 3.6)
 _FLAT = (6.0, 2.6)
 _NUM_POINTS = 400
-_MARKERS = "osD^v<>P"
 
 
 def weighted_components(
@@ -60,9 +59,9 @@ def weighted_components(
     grid = _grid(middles, widths, shown)
     ax = axes_or_new(ax, _WIDE)
     parts = shares[:, None] * norm.pdf(grid, middles[:, None], widths[:, None])
-    for k, (part, colour) in enumerate(zip(parts, component_colours(len(parts)), strict=True)):
-        ax.plot(grid, part, color=colour, linewidth=1.4, label=f"component {k}")
-    ax.plot(grid, parts.sum(axis=0), color=INK, linestyle="--", linewidth=1.2, label="sum")
+    for k, part in enumerate(parts):
+        ax.plot(grid, part, linewidth=1.6, label=f"component {k}", zorder=2.5, **component_style(k))
+    ax.plot(grid, parts.sum(axis=0), color=INK, linewidth=1.0, label="sum")
     if shown is not None:
         marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": INK, "clip_on": False}
         ax.plot(shown, np.zeros(len(shown)), label=f"{len(shown):,} rows", **marks)
@@ -161,7 +160,7 @@ def assignment_probabilities(
         label = f"component {k}" + ("" if middles is None else f", mean {middles[k]:.3g}")
         # Hollow and of different forms, so that marks upon each other stay visible, in grey as well
         style: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.4, "clip_on": False}
-        ax.plot(values, shares[:, k], _MARKERS[k % len(_MARKERS)], color=colour, label=label, **style)
+        ax.plot(values, shares[:, k], component_marker(k), color=colour, label=label, **style)
     ax.set(xlabel=column_name, ylabel="probability", title="Probability of each component", ylim=(0, 1))
     ax.legend(loc="center", fontsize="small")
     return ax

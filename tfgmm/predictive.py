@@ -1,4 +1,4 @@
-"""What draws say of rows to come: rows from the posterior predictive, and bands of the density. NumPy alone."""
+"""What draws say of rows to come: predicted rows and data sets, densities and their bands. NumPy alone."""
 
 from __future__ import annotations
 
@@ -53,9 +53,43 @@ def sample_predictive(draws: Draws, num_rows: int, seed: int = 0) -> np.ndarray:
     """
     num_rows = check_count("num_rows", num_rows, least=0)
     generator = np.random.default_rng(check_seed(seed))
-    num_features = draws.num_features
+    drawn = generator.integers(draws.num_chains * draws.num_draws, size=num_rows)
+    return _rows_of(draws, drawn, generator)
+
+
+def replicated_rows(draws: Draws, num_sets: int, num_rows: int, seed: int = 0) -> np.ndarray:
+    """Returns data sets that the model could have given instead, (R, num_rows, D) float64, data units.
+
+    All rows of a set have one draw of the parameters, chosen at random: sets differ as new data would, by noise and
+    by what is not known of the parameters (Gelman, Meng and Stern 1996).
+
+    Args:
+        draws: from the posterior, any engine's.
+        num_sets: R, how many sets.
+        num_rows: of each set; as many as the data has, where statistics are to be compared.
+        seed: of all that is random.
+
+    Raises:
+        ValueError: a negative number of sets or rows, a wrong seed.
+
+    Example:
+
+    >>> draws = Draws(np.full((1, 4, 2), 0.5), np.zeros((1, 4, 2, 3)), np.ones((1, 4, 2, 3)))
+    >>> replicated_rows(draws, 10, 5).shape
+    (10, 5, 3)
+    """
+    num_sets = check_count("num_sets", num_sets, least=0)
+    num_rows = check_count("num_rows", num_rows, least=0)
+    generator = np.random.default_rng(check_seed(seed))
+    drawn = generator.integers(draws.num_chains * draws.num_draws, size=num_sets)
+    rows = _rows_of(draws, np.repeat(drawn, num_rows), generator)
+    return rows.reshape(num_sets, num_rows, draws.num_features)
+
+
+def _rows_of(draws: Draws, drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Returns a row, (n, D), of each of the draws with the numbers `drawn` (n,), counted chain after chain."""
+    num_rows, num_features = len(drawn), draws.num_features
     weights = draws.weights.reshape(-1, draws.num_components)
-    drawn = generator.integers(len(weights), size=num_rows)
     ends = np.cumsum(weights, axis=1)
     picked = generator.uniform(size=(num_rows, 1)) * ends[drawn, -1:]  # weights may sum to 1 - 1e-16
     component = np.minimum((picked >= ends[drawn]).sum(axis=1), draws.num_components - 1)
@@ -105,3 +139,31 @@ def density_band(draws: Draws, grid: Any, interval: float = 0.9) -> DensityBand:
         found[1:, part] = np.quantile(densities, levels, axis=0)
     mean, lower, upper = found
     return DensityBand(mean, lower, upper, float(interval))
+
+
+def component_densities(draws: Draws, grid: Any) -> np.ndarray:
+    """Returns the posterior mean of every weighted component's density at every point, (K, G); they sum to the whole.
+
+    Components must be in the same order in all draws: see `tfgmm.align`.
+
+    Args:
+        draws: from the posterior, any engine's.
+        grid: (G,) points for one column, (G, D) for any number, data units.
+
+    Raises:
+        ValueError: points with another number of columns, NaN.
+
+    Example:
+
+    >>> draws = Draws(np.full((1, 1, 2), 0.5), np.zeros((1, 1, 2, 1)), np.array([1.0, 2.0]).reshape(1, 1, 2, 1))
+    >>> component_densities(draws, [0.0]).round(4).tolist()
+    [[0.1995], [0.0997]]
+    """
+    points = points_of("grid", grid, draws.num_features)
+    standardisers = standardisers_of(draws)
+    size = max(1, _MEMORY // (math.prod(draws.weights.shape) * draws.num_features))
+    found = np.empty((draws.num_components, len(points)))
+    for first in range(0, len(points), size):
+        part = slice(first, first + size)
+        found[:, part] = np.exp(log_joints(standardisers, points[part])).mean(axis=0).T
+    return found

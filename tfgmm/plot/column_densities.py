@@ -1,0 +1,122 @@
+"""The picture of one column of a mixture: its density with a credible band, and its components."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike, NDArray
+
+from tfgmm.draws import Draws
+from tfgmm.plot.colours import INK, component_style
+from tfgmm.plot.frames import axes_or_new, unit_of, write_number
+from tfgmm.plot.mixtures import check_column, check_draws, check_rows, column_labels, marginal, thinned
+from tfgmm.predictive import component_densities, density_band
+
+_SIZE = (6.0, 3.6)
+_NUM_EVEN, _NUM_NEAR, _MOST_NEAR = 200, 41, 20
+
+
+def column_density(
+    draws: Draws,
+    rows: ArrayLike | None = None,
+    *,
+    column: int | str = 0,
+    interval: float = 0.9,
+    column_name: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Returns the Axes with the density of one column, its credible band, its weighted components and the rows.
+
+    The marginal density of a Gaussian mixture in closed form: its mean over the draws, and the band in which it lies
+    with the probability `interval`, at each value by itself. The components' lines are means over the draws as well:
+    these must have them in the same order (`tfgmm.align`). Of more than 2,000 draws 2,000 are used.
+
+    Args:
+        draws: posterior draws of any engine, e.g. `model.draws(1000)`; of one draw there is no band.
+        rows: (N, D) all columns of the draws, data units, or (N,) where D is 1; drawn as bars of area 1.
+        column: by number, or by the name that the draws have for it.
+        interval: the probability of the band, between 0 and 1.
+        column_name: with the unit if there is one; default that of the draws.
+        ax: where to draw; None makes a new figure.
+
+    Raises:
+        TypeError: `draws` are no `tfgmm.Draws`.
+        ValueError: an unknown column; wrong shapes; NaN or infinite rows; an interval out of range.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> generator = np.random.default_rng(0)
+    >>> locs = np.array([[0.0], [5.0]]) + 0.1 * generator.normal(size=(1, 50, 2, 1))
+    >>> ax = column_density(Draws(np.full((1, 50, 2), 0.5), locs, np.ones_like(locs)), column_name="length (m)")
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['90 % band', 'density', 'component 0', 'component 1']
+    >>> plt.close(ax.figure)
+    """
+    index = check_column("column", column, check_draws(draws))
+    given = check_rows(rows, draws)
+    if not 0 < interval < 1:
+        raise ValueError(f"`interval` must be between 0 and 1. Received: {interval!r}. The usual value is 0.9.")
+    values = None if given is None else given[:, index]
+    label = column_labels(draws, None)[index] if column_name is None else column_name
+    ax = axes_or_new(ax, _SIZE)
+    draw_column(ax, thinned(marginal(draws, [index])), values, interval)
+    ax.set(xlabel=label, ylabel=_density_label(label), title="Density and its components")
+    ax.legend(loc="best", fontsize="small")
+    return ax
+
+
+def _density_label(name: str) -> str:
+    """Returns "density" with the unit that stands in brackets at the end of a column's name, if there is one."""
+    unit = unit_of(name)
+    return "density" if unit is None else f"density, per {unit}"
+
+
+def draw_column(
+    ax: Axes, draws: Draws, values: NDArray[np.float64] | None, interval: float | None, *, size: str = "medium"
+) -> None:
+    """Draws bars of the rows, band and mean of the density, and the components, of draws of one column."""
+    x = grid_of(draws, values)
+    if values is not None and np.ptp(values) > 0:
+        num_bins = int(np.clip(np.sqrt(len(values)), 10, 80))
+        bars: dict[str, Any] = {"density": True, "color": INK, "alpha": 0.15, "label": f"{len(values):,} rows"}
+        ax.hist(values, num_bins, **bars)
+    band = density_band(draws, x, 0.9 if interval is None else interval)
+    highest = [band.mean.max()]
+    if interval is not None and draws.num_draws > 1:
+        name = f"{100 * interval:g} % band"
+        highest.append(band.upper.max())
+        ax.fill_between(x, band.lower, band.upper, color=INK, alpha=0.3, linewidth=0, label=name)
+    ax.plot(x, band.mean, color=INK, linewidth=1.2, label="density")
+    for k, part in enumerate(component_densities(draws, x)):
+        style = component_style(k)
+        ax.plot(x, part, linewidth=1.6, label=f"component {k}", **style)
+        peak = int(np.argmax(part))
+        if part[peak] > 0.02 * band.mean.max():
+            write_number(ax, k, (float(x[peak]), float(part[peak])), style["color"], above=True, size=size)
+    bars_top = max((bar.get_height() for bar in ax.patches if isinstance(bar, Rectangle)), default=0.0)
+    ax.set_ylim(0, 1.13 * max(*highest, bars_top, 0.0))  # room for the numbers above the peaks
+    ax.set_xlim(x[0], x[-1])
+
+
+def grid_of(draws: Draws, values: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Returns values at which no peak is missed: an even grid over the rows, finer about the means of some draws.
+
+    Without rows it reaches four standard deviations beyond all components but the lightest, 1 % of the weight.
+    """
+    few = thinned(draws, _MOST_NEAR)
+    locs, scales = few.locs.ravel(), few.scales.ravel()
+    if values is None:
+        heavy = few.weights.ravel() >= min(0.01, float(few.weights.max()))
+        low, high = (locs - 4 * scales)[heavy].min(), (locs + 4 * scales)[heavy].max()
+    else:
+        margin = 0.08 * float(np.ptp(values)) or 4 * float(scales.max())
+        low, high = values.min() - margin, values.max() + margin
+    near = (locs[:, None] + scales[:, None] * np.linspace(-4, 4, _NUM_NEAR)).ravel()
+    places = np.unique(np.concatenate([np.linspace(low, high, _NUM_EVEN), near[(near > low) & (near < high)]]))
+    # More points than pixels are of no use, but where many are close together a peak may be narrow
+    step = max(1, len(places) // 1_200)
+    return np.unique(np.concatenate([places[::step], [low, high]]))

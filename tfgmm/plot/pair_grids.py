@@ -1,0 +1,207 @@
+"""The picture of a mixture of many columns: a triangle of panels, one per column and one per pair of them."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from tfgmm.checks import check_count
+from tfgmm.draws import Draws
+from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_style
+from tfgmm.plot.column_densities import draw_column
+from tfgmm.plot.ellipses import draw_ellipses
+from tfgmm.plot.frames import padded_limits
+from tfgmm.plot.grids import cell_edges, density_grid
+from tfgmm.plot.mixtures import (
+    check_columns_of,
+    check_draws,
+    check_rows,
+    column_labels,
+    marginal,
+    mean_gaussians,
+    mean_log_density,
+    thinned,
+)
+
+_MOST_COLUMNS = 5
+_MOST_ROWS = 1_000
+_MASS = 0.95
+_MOST_KEYS = 12  # components in the key, the heaviest
+_PANEL = 1.9  # inches
+_LETTERS = 18  # of a name, side by side along a panel
+
+
+def pairs(
+    draws: Draws,
+    rows: ArrayLike | None = None,
+    *,
+    columns: Sequence[int | str] | None = None,
+    column_names: Sequence[str] | None = None,
+    min_weight: float = 0.01,
+    num_points: int = 60,
+    ax: Any = None,
+) -> NDArray[Any]:
+    """Returns a square of Axes: on its diagonal the density of each column, below it the density of each pair.
+
+    All are marginals of the same mixture, in closed form. A panel on the diagonal shows the rows as bars, the density
+    and its components; one below it the density in colour, the rows, and an ellipse with 95 % of the rows
+    of each component. Densities are means over the draws (at most 50 of them below the
+    diagonal); ellipses and components are drawn at averages, so draws must be aligned. At most 1,000 rows are drawn
+    below the diagonal, always the same ones. Above the diagonal stand the key and which columns are shown.
+
+    Args:
+        draws: `model.mean_parameters()`, or posterior draws of any engine.
+        rows: (N, D) all columns of the draws, data units; None for none.
+        columns: which columns, by number or name, 2 or more; default the first five.
+        column_names: one per column of the draws, with the unit; default those of the draws.
+        min_weight: components with less weight get no ellipse.
+        num_points: cells along each axis of a panel.
+        ax: an array of Axes (P, P) for P columns, as `plt.subplots(P, P)` makes them; None makes a new figure.
+
+    Returns:
+        A (P, P) array of Axes; those above the diagonal are empty.
+
+    Raises:
+        TypeError: `draws` are no `tfgmm.Draws`.
+        ValueError: unknown columns, fewer than 2; wrong shapes; NaN or infinite rows.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> draws = Draws(np.ones((1, 1, 1)), np.zeros((1, 1, 1, 3)), np.ones((1, 1, 1, 3)))
+    >>> panels = pairs(draws, column_names=("length (m)", "mass (kg)", "age (s)"))
+    >>> panels.shape, panels[2, 0].get_xlabel(), panels[2, 0].get_ylabel()
+    ((3, 3), 'length (m)', 'age (s)')
+    >>> plt.close(panels[0, 0].figure)
+    """
+    chosen = check_columns_of(check_draws(draws), columns, _MOST_COLUMNS)
+    if len(chosen) < 2:
+        raise ValueError(
+            f"`columns` must be at least two. Received: {len(chosen)}. For a single column draw `column_density`."
+        )
+    labels = column_labels(draws, column_names)
+    given = check_rows(rows, draws)
+    values = None if given is None else given[:, chosen]
+    cells = check_count("num_points", num_points, least=2)
+    panels = _panels(ax, len(chosen))
+    part = thinned(marginal(draws, chosen))
+    frame = _frame(part, values, min_weight)
+    for line, column in itertools.product(range(len(chosen)), repeat=2):
+        if column > line:
+            panels[line, column].set_axis_off()
+        elif column == line:
+            draw_column(
+                panels[line, line],
+                marginal(part, [line]),
+                None if values is None else values[:, line],
+                None,
+                size="x-small",
+            )
+        else:
+            pair = [column, line]
+            some = None if values is None else values[:, pair]
+            _draw_pair(panels[line, column], marginal(part, pair), some, frame[pair], min_weight, cells)
+    _dress(panels, [labels[index] for index in chosen], frame)
+    _write_key(panels, part, None if given is None else len(given), len(chosen), draws.num_features)
+    return panels
+
+
+def _panels(ax: Any, num_columns: int) -> NDArray[Any]:
+    """Returns the caller's (P, P) Axes, or those of one new figure."""
+    if ax is None:
+        size = _PANEL * num_columns + 0.6
+        return np.asarray(
+            plt.subplots(num_columns, num_columns, figsize=(size, size), layout="constrained", squeeze=False)[1]
+        )
+    panels = np.asarray(ax, dtype=object)
+    if panels.shape != (num_columns, num_columns) or not all(isinstance(panel, Axes) for panel in panels.flat):
+        raise ValueError(
+            f"`ax` must be an array of Axes, ({num_columns}, {num_columns}): one per pair of columns. Received: shape "
+            f"{panels.shape}. Pass plt.subplots({num_columns}, {num_columns})[1]."
+        )
+    return panels
+
+
+def _frame(draws: Draws, rows: NDArray[np.float64] | None, min_weight: float) -> NDArray[np.float64]:
+    """Returns the limits of each column, (P, 2): around the rows, or around the components that weigh enough."""
+    if rows is not None:
+        return padded_limits(rows, 0.08)
+    mixture = mean_gaussians(draws)
+    heavy = mixture.weights >= min(min_weight, mixture.weights.max())
+    reach = 3 * np.sqrt(np.diagonal(mixture.covariances[heavy], axis1=1, axis2=2))
+    return np.stack([(mixture.locs[heavy] - reach).min(axis=0), (mixture.locs[heavy] + reach).max(axis=0)], axis=1)
+
+
+def _draw_pair(
+    ax: Axes,
+    draws: Draws,
+    rows: NDArray[np.float64] | None,
+    limits: NDArray[np.float64],
+    min_weight: float,
+    num_cells: int,
+) -> None:
+    """Draws density, some rows and the ellipses of draws of two columns."""
+    knots = (None, None) if rows is None else rows.T
+    edges = [cell_edges(low, high, num_cells, column) for (low, high), column in zip(limits, knots)]
+    grid = density_grid(mean_log_density(draws), edges[0], edges[1])
+    ax.pcolormesh(*edges, grid.values, cmap=DENSITY_COLORMAP, vmin=0.0, rasterized=True)
+    if rows is not None:
+        many = len(rows) > _MOST_ROWS
+        shown = rows[np.random.default_rng(0).choice(len(rows), _MOST_ROWS, replace=False)] if many else rows
+        ax.scatter(
+            shown[:, 0], shown[:, 1], s=2.0, color=INK, alpha=float(np.clip(150 / len(shown), 0.25, 0.5)), linewidths=0
+        )
+    draw_ellipses(ax, mean_gaussians(draws), _MASS, min_weight, is_small=True)
+
+
+def _dress(panels: NDArray[Any], labels: Sequence[str], frame: NDArray[np.float64]) -> None:
+    """Writes names and numbers at the outer edges alone, and gives all panels of a column the same limits."""
+    last = len(panels) - 1
+    for line, column in itertools.combinations_with_replacement(range(last, -1, -1), 2):
+        panel = panels[line, column]
+        panel.set_xlim(*frame[column])
+        if column < line:
+            panel.set_ylim(*frame[line])
+        panel.xaxis.set_major_locator(MaxNLocator(4))
+        panel.yaxis.set_major_locator(MaxNLocator(4))
+        panel.tick_params(labelsize="x-small", labelbottom=line == last, labelleft=column == 0 and line > 0)
+        if line == last:
+            panel.set_xlabel(textwrap.fill(labels[column], _LETTERS), fontsize="small")
+        if column == line:
+            panel.set_yticks([])  # densities of columns with different units
+            panel.set_title("density" if line == 0 else "", fontsize="small")
+        elif column == 0:
+            panel.set_ylabel(textwrap.fill(labels[line], _LETTERS), fontsize="small")
+
+
+def _write_key(panels: NDArray[Any], draws: Draws, num_rows: int | None, num_shown: int, num_features: int) -> None:
+    """Writes what is drawn into the empty panel at the upper right."""
+    weights = draws.weights.mean(axis=(0, 1))
+    heavy = sorted(np.argsort(-weights)[:_MOST_KEYS].tolist())
+    marks = [Line2D([], [], linewidth=1.6, **component_style(k)) for k in heavy]
+    texts = [f"component {k}, weight {100 * weights[k]:.0f} %" for k in heavy]
+    marks += [Line2D([], [], color=INK, linewidth=1.2)]
+    texts += ["all together" if len(heavy) == len(weights) else f"all {len(weights)} together"]
+    few = f"{num_shown} of {num_features} columns" if num_shown < num_features else f"{num_features} columns"
+    rows = "" if num_rows is None else f", {num_rows:,} rows"
+    if num_rows is not None and num_rows > _MOST_ROWS:
+        rows += f"\n({_MOST_ROWS:,} dots in a panel)"
+    legend = panels[0, -1].legend(
+        marks,
+        texts,
+        title=f"{few}{rows}\nellipses: 95 % of a component",
+        loc="upper right",
+        fontsize="x-small",
+        title_fontsize="small",
+        frameon=False,
+    )
+    legend.set_in_layout(False)  # it is wider than a panel, and nothing else stands there

@@ -1,0 +1,209 @@
+"""The pictures that hold rows against rows that the model predicts: their histogram, and any statistic of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+
+from tfgmm.checks import check_count, check_seed
+from tfgmm.draws import Draws
+from tfgmm.plot.colours import INK, component_colours, mix
+from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, shown_number
+from tfgmm.plot.mixtures import check_column, check_rows, column_labels, marginal
+from tfgmm.predictive import replicated_rows
+
+_SIZE = (6.0, 3.6)
+_NAMES = {0.0: "smallest value", 0.5: "median", 1.0: "largest value"}
+_BAND = 0.9
+
+
+def predictive_check(
+    rows: ArrayLike,
+    predicted: ArrayLike | Draws,
+    *,
+    column: int | str = 0,
+    column_name: str | None = None,
+    num_sets: int = 200,
+    seed: int = 0,
+    ax: Axes | None = None,
+) -> Axes:
+    """Returns the Axes with histograms of real rows and of rows that the model predicts, in the same bins.
+
+    All have area 1. Of several predicted sets the band shows between which heights 90 % of them lie in each bin: the
+    bars of a model that fits leave it in about one bin of ten. Of a single set its bars are drawn.
+
+    Args:
+        rows: (N,) one column of the data; or (N, D), all columns of the draws.
+        predicted: posterior draws, of which `num_sets` data sets of N rows each are made (see
+            `tfgmm.predictive.replicated_rows`); or predicted rows, (M,) of one set, or (R, M) of R sets.
+        column: of draws: which one, by number, or by the name that the draws have for it.
+        column_name: with the unit if there is one; default that of the draws, or "data value".
+        num_sets, seed: of the data sets that draws give.
+        ax: where to draw; None makes a new figure.
+
+    Raises:
+        ValueError: wrong shapes; NaN or infinite numbers; rows that are all equal; an unknown column.
+
+    Source: Gelman, Meng and Stern 1996.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> rows = np.random.default_rng(0).normal(size=300)
+    >>> draws = Draws(np.ones((1, 1, 1)), np.zeros((1, 1, 1, 1)), np.ones((1, 1, 1, 1)))
+    >>> ax = predictive_check(rows, draws)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['90 % of 200 predicted sets', 'their median', '300 rows']
+    >>> plt.close(ax.figure)
+    """
+    real, new, label = _both(rows, predicted, column, column_name, num_sets, seed)
+    edges = bins_of(real)
+    ax = axes_or_new(ax, _SIZE)
+    colours = component_colours(2)
+    # What lies beyond the rows counts in the area
+    heights = np.stack([np.histogram(one, edges)[0] for one in new]) / (new.shape[1] * np.diff(edges))
+    name_of_rows = f"{len(real):,} rows"
+    if len(new) == 1:
+        ax.hist(real, edges.tolist(), density=True, color=mix(colours[0], "white", 0.45), label=name_of_rows)
+        ax.stairs(heights[0], edges, color=colours[1], linewidth=1.6, label=f"{new.shape[1]:,} predicted")
+    else:
+        low, middle, high = np.quantile(heights, [(1 - _BAND) / 2, 0.5, (1 + _BAND) / 2], axis=0)
+        pale = mix(colours[1], "white", 0.65)
+        name = f"{100 * _BAND:g} % of {len(new):,} predicted sets"
+        ax.stairs(high, edges, baseline=low, fill=True, color=pale, linewidth=0, label=name)
+        ax.stairs(middle, edges, baseline=None, color=colours[1], linewidth=1.2, linestyle="--", label="their median")
+        of_rows = np.histogram(real, edges, density=True)[0]
+        ax.stairs(of_rows, edges, color=INK, linewidth=1.6, label=name_of_rows)
+    ax.set_ylim(bottom=0)
+    ax.set(xlabel=label, ylabel="density", title="Posterior predictive beside the data")
+    ax.legend(loc="best", fontsize="small")
+    return ax
+
+
+def predictive_statistic(
+    rows: ArrayLike,
+    predicted: ArrayLike | Draws,
+    statistic: float | Callable[[NDArray[np.float64]], Any] = 0.5,
+    *,
+    name: str | None = None,
+    column: int | str = 0,
+    column_name: str | None = None,
+    num_sets: int = 500,
+    seed: int = 0,
+    ax: Axes | None = None,
+) -> Axes:
+    """Returns the Axes with one statistic of the data, and a histogram of it over data sets that the model predicts.
+
+    The line above tells the share of predicted sets whose statistic is larger than that of the data, equal ones by
+    half (a posterior predictive p-value): near 0 or 1 the model does not give data like these. As the draws have
+    seen the data, values for a model that fits are nearer to 0.5 than chance would have them.
+
+    Args:
+        rows: (N,) one column of the data; or (N, D), all columns of the draws.
+        predicted: posterior draws; or predicted rows (R, N) of R sets. See `predictive_check`.
+        statistic: a quantile, from 0 for the smallest value to 1 for the largest; or a function from rows (N,) to a
+            number, such as `np.std`.
+        name: of the statistic; default that of the quantile, or of the function.
+        column, column_name, num_sets, seed, ax: as in `predictive_check`.
+
+    Raises:
+        TypeError: a statistic that is neither.
+        ValueError: as `predictive_check`; a quantile out of range; one set only; a statistic that is not finite.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> generator = np.random.default_rng(0)
+    >>> ax = predictive_statistic(generator.normal(size=50), generator.normal(size=(400, 50)), np.std)
+    >>> [text.get_text()[:9] for text in ax.get_legend().get_texts()]
+    ['the data:', '400 predi']
+    >>> plt.close(ax.figure)
+    """
+    called, value_of = _statistic(statistic, name)
+    real, new, label = _both(rows, predicted, column, column_name, num_sets, seed)
+    if len(new) < 2:
+        raise ValueError("`predicted` must be at least two sets. Received: 1. Pass draws, or rows of shape (R, N).")
+    observed = _value(value_of, real)
+    replicated = np.array([_value(value_of, one) for one in new])
+    share = float((replicated > observed).mean() + 0.5 * (replicated == observed).mean())
+    ax = axes_or_new(ax, _SIZE)
+    ends = min(observed, replicated.min()), max(observed, replicated.max())
+    num_bins = int(np.clip(np.sqrt(len(replicated)), 8, 40))
+    name_of_bars = f"{len(replicated):,} predicted sets"
+    ax.hist(replicated, num_bins, color=mix(component_colours(2)[1], "white", 0.4), label=name_of_bars)
+    spread = float(np.std(replicated)) or float(np.ptp(ends)) or 1.0
+    text = f"the data: {shown_number(observed, spread)}"
+    ax.axvline(observed, color=INK, linewidth=1.6, label=text)
+    ax.margins(x=0.05)
+    ax.set(xlabel=f"{called} of {label}", ylabel="predicted sets", title=f"Predicted {called}")
+    add_caption(ax, f"larger in {_percent(share, len(replicated))} of predicted sets")
+    handles, texts = ax.get_legend_handles_labels()
+    order = np.argsort([not entry.startswith("the data") for entry in texts], kind="stable")
+    ax.legend([handles[i] for i in order], [texts[i] for i in order], loc="best", fontsize="small")
+    return ax
+
+
+def bins_of(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the edges of even bins over rows (N,): as many as the root of N, which is finer than for one cluster."""
+    if np.ptp(rows) == 0:
+        raise ValueError(f"`rows` must vary. Received: {len(rows)} rows equal to {rows[0]:g}. Choose another column.")
+    return np.linspace(rows.min(), rows.max(), 1 + int(np.clip(np.sqrt(len(rows)), 5, 80)))
+
+
+def _both(
+    rows: ArrayLike, predicted: Any, column: int | str, column_name: str | None, num_sets: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Returns one column of the data (N,), predicted sets of it (R, M), and its label."""
+    if isinstance(predicted, Draws):
+        index = check_column("column", column, predicted)
+        label = column_labels(predicted, None)[index] if column_name is None else column_name
+        given = np.asarray(rows)
+        if given.ndim == 1:
+            real = check_finite("rows", given, "N", fix="Pass one column of the data, or all columns of the draws.")
+        else:
+            checked = check_rows(given, predicted)
+            real = np.empty(0) if checked is None else checked[:, index]
+        sets = check_count("num_sets", num_sets, least=2)
+        new = replicated_rows(marginal(predicted, [index]), sets, len(real), check_seed(seed))[..., 0]
+        return real, new, label
+    real = check_finite("rows", rows, "N", fix="Pass one column of the data.")
+    fix = "Pass the same column of predicted rows, (M,) or (R, M), or posterior draws."
+    new = check_finite("predicted", predicted, "M" if np.ndim(predicted) < 2 else "RM", fix=fix)
+    return real, np.atleast_2d(new), "data value" if column_name is None else column_name
+
+
+def _statistic(statistic: Any, name: str | None) -> tuple[str, Callable[[NDArray[np.float64]], Any]]:
+    """Returns the name of a statistic and the function that computes it."""
+    if callable(statistic):
+        return name or str(getattr(statistic, "__name__", "statistic")), statistic
+    if isinstance(statistic, bool) or not isinstance(statistic, (int, float, np.number)):
+        raise TypeError(
+            f"`statistic` must be a quantile or a function. Received: {type(statistic).__name__}. Pass for example "
+            "0.5 or np.std."
+        )
+    level = float(statistic)
+    if not 0 <= level <= 1:
+        raise ValueError(f"`statistic` must be a quantile from 0 to 1. Received: {statistic!r}. 0.5 is the median.")
+    called: str = name or _NAMES.get(level, f"{100 * level:g} % quantile")
+    return called, lambda rows: np.quantile(rows, level)
+
+
+def _value(statistic: Callable[[NDArray[np.float64]], Any], rows: NDArray[np.float64]) -> float:
+    value = np.asarray(statistic(rows), dtype=np.float64)
+    if value.shape != () or not np.isfinite(value):
+        raise ValueError(
+            f"`statistic` must give one finite number for rows (N,). Received: {value.tolist()}. Pass for example "
+            "np.std."
+        )
+    return float(value)
+
+
+def _percent(share: float, num_sets: int) -> str:
+    """Returns a share in percent; one that no set, or every set, has is no exact 0 or 100."""
+    if share < 1 / num_sets:
+        return f"less than {100 / num_sets:.2g} %"
+    return f"more than {100 - 100 / num_sets:.4g} %" if share > 1 - 1 / num_sets else f"{100 * share:.0f} %"

@@ -1,0 +1,83 @@
+"""The picture of several restarts: how each climbed, and which optimum it reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from tfgmm.plot.colours import INK, component_colours
+from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
+
+_SIZE = (6.0, 3.6)
+_SAME = 0.1  # nats: bounds closer than this are one optimum
+_LOWEST = 1e-3  # nats
+
+
+def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
+    """Returns the Axes with the way of every restart: how far its bound lies below the best one, sweep by sweep.
+
+    The axis is logarithmic and ends at 0.001 nats. A line that runs down to it reached the best optimum; one that
+    stays level, with a dot at its end, sits in a worse one. Restarts whose ends differ by less than 0.1 nats count as
+    one optimum.
+
+    Args:
+        restarts: those of a fit, `result.restarts`; or the bounds of each, (T,) nats, higher is better.
+        ax: where to draw; None makes a new figure.
+
+    Raises:
+        ValueError: no restarts; bounds that are empty, NaN or infinite.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = restarts([[-120.0, -101.0, -100.0], [-130.0, -110.5, -110.0]])
+    >>> ax.get_ylabel()
+    'bound below the best (nats)'
+    >>> plt.close(ax.figure)
+    """
+    paths = [
+        check_finite(f"restarts[{number}]", getattr(restart, "elbos", restart), "T", fix="Pass `result.restarts`.")
+        for number, restart in enumerate(restarts)
+    ]
+    if not paths:
+        raise ValueError("`restarts` must not be empty. Received: no restart. Pass `result.restarts`.")
+    best = max(float(path.max()) for path in paths)
+    ends = np.array([best - path[-1] for path in paths])
+    num_best = int((ends < _SAME).sum())
+    ax = axes_or_new(ax, _SIZE)
+    blue = component_colours(1)[0]
+    for path, end in sorted(zip(paths, ends), key=lambda pair: -pair[1]):
+        gaps = _shown(best - path)
+        is_best = end < _SAME
+        style: dict[str, Any] = {"color": blue, "linewidth": 1.6} if is_best else {"color": INK, "linewidth": 0.9}
+        style |= {} if is_best else {"linestyle": "--", "alpha": 0.75}
+        ax.plot(1 + np.arange(len(gaps)), gaps, label=_label(is_best, num_best, len(paths)), **style)
+        if not is_best:
+            ax.plot(len(gaps), gaps[-1], marker="o", markersize=4, color=INK, linestyle="", label="_end")
+    ax.set_yscale("log")
+    ax.set_ylim(bottom=_LOWEST)
+    ax.locator_params(axis="x", integer=True)
+    ax.set(xlabel="sweep", ylabel="bound below the best (nats)", title=f"{len(paths)} restarts")
+    add_caption(ax, f"best bound {best:.1f} nats; {_optima(ends)}")
+    handles = dict(zip(*reversed(ax.get_legend_handles_labels())))
+    ax.legend(handles.values(), handles.keys(), loc="best", fontsize="small")
+    return ax
+
+
+def _shown(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns gaps (T,) as the logarithmic axis can show them: none below its end."""
+    return np.maximum(gaps, _LOWEST)
+
+
+def _label(is_best: bool, num_best: int, num_restarts: int) -> str:
+    return f"{num_best} reached the best" if is_best else f"{num_restarts - num_best} ended below it"
+
+
+def _optima(ends: NDArray[np.float64]) -> str:
+    """Returns how many different optima the ends (R,), nats below the best, are."""
+    number = 1 + int((np.diff(np.sort(ends)) >= _SAME).sum())
+    return "1 optimum" if number == 1 else f"{number} different optima"
