@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.fit import fit_mixture as fit_mixture
     from tfgmm.model import GaussianMixtureModel as GaussianMixtureModel
     from tfgmm.natural_gradient import StepSizes as StepSizes
+    from tfgmm.portable import export_litert as export_litert
+    from tfgmm.portable import export_onnx as export_onnx
     from tfgmm.priors import Priors as Priors
     from tfgmm.saving import load_model as load_model
     from tfgmm.serve import IntegrityError as IntegrityError
@@ -47,7 +49,9 @@ _HOMES: dict[str, str | None] = {
     "align": "alignment",
     "callbacks": None,
     "compare": "agreement",
+    "export_litert": "portable",
     "export_model": "export",
+    "export_onnx": "portable",
     "fit_mixture": "fit",
     "load_model": "saving",
     "load_scorer": "serve",

@@ -1,4 +1,4 @@
-"""TensorFlow's start without its chatter: for our own commands, never for the library.
+"""TensorFlow's start without its chatter, for our own commands; of the library only `portable` asks for silence.
 
 python -m tfgmm.quiet SCRIPT [ARGUMENTS]     runs a script so
 """
