@@ -204,7 +204,7 @@ def _fit_several(task: _Task, tried: Sequence[int]) -> Selection:
     selection = Selection(tuple(results), np.stack(densities), words)
     if task.weights != "stick_breaking" or len(task.survey.sample) < task.survey.summary.num_data:
         return selection
-    occupied = selection.best.occupied_posterior(task.survey.sample, seed=task.seed)
+    occupied = results[-1].occupied_posterior(task.survey.sample, seed=task.seed)
     return dataclasses.replace(selection, occupied_posterior=occupied)
 
 

@@ -38,16 +38,17 @@ class Selection:
     """Fits with several numbers of components, what speaks for each, and which one is recommended.
 
     `print(selection)` shows it; `tfgmm.plot.num_components(selection)` draws it. The rule: of the numbers tried, the
-    one with the largest estimate of the log evidence, `log_evidence` in the table. That is the bound, plus
-    log(K! / E!) for Dirichlet weights, K components of which E are empty: the posterior has that many equal modes, and q
-    is at one of them (Bishop 2006, section 10.2.4). Stick-breaking weights are not symmetric: there it is the bound alone.
+    one with the largest estimate of the log evidence, `log_evidence` in the table. That is the bound plus, for
+    Dirichlet weights, log(K! / E!), with K components of which E are empty: the posterior has that many equal modes,
+    and q is at one of them (Bishop 2006, section 10.2.4). Stick-breaking weights are not symmetric, so that theirs is
+    the bound alone.
 
     Args:
         results: a `FitResult` per number of components, fewest first.
         held_out: (M, n) float64 log densities of n held-out rows under fits with each of the M numbers, nats.
         held_out_rows: where those rows are from, in words.
-        occupied_posterior: for stick-breaking weights `FitResult.occupied_posterior` of the recommended fit; None for
-            Dirichlet weights, and for data of which only a sample was held in memory.
+        occupied_posterior: for stick-breaking weights, of which K is a maximum, `FitResult.occupied_posterior` of the
+            fit with the most components; None for Dirichlet weights, and for more than 20,000 rows: it takes long.
 
     Example:
 
@@ -207,7 +208,7 @@ def _sentences(selection: Selection) -> list[str]:
     if selection.occupied_posterior is not None:
         occupied = selection.occupied_posterior
         shares = ", ".join(f"{number}: {occupied[number]:.2f}" for number in np.flatnonzero(occupied >= 0.005))
-        words.append(f"Occupied components of the {chosen}, and their probability: {shares}.")
+        words.append(f"Of at most {tried[-1]} components so many have rows, with their probability: {shares}.")
     return words
 
 
@@ -237,6 +238,8 @@ def _cautions(selection: Selection, tried: Sequence[int]) -> list[str]:
         words.append("It is the largest number tried: try more.")
     elif len(tried) > 1 and selection.num_components == tried[0] > 1:
         words.append("It is the smallest number tried: try fewer.")
+    if selection.best.num_occupied < selection.num_components:
+        words.append(f"Of these only {selection.best.num_occupied} have rows.")
     unfinished = [result.num_components for result in selection.results if not result.converged]
     if unfinished:
         words.append(f"Not converged, and perhaps better than it looks: {_listed(unfinished)}.")

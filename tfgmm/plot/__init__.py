@@ -14,6 +14,7 @@ from tfgmm.plot.histories import loss
 from tfgmm.plot.locations import means
 from tfgmm.plot.one_column import assignment_probabilities, assignments, weighted_components
 from tfgmm.plot.posteriors import posterior, posterior_joint
+from tfgmm.plot.selections import num_components
 from tfgmm.plot.steps import convergence, gradient_norms
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "joint_histogram",
     "loss",
     "means",
+    "num_components",
     "posterior",
     "posterior_joint",
     "predictive_check",
