@@ -58,11 +58,15 @@ def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
         xlabel="number of components", ylabel="difference from the best (nats, all rows)", title="How many components"
     )
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=len(lines), fontsize="small", frameon=False)
-    add_caption(ax, _words(selection, chosen))
+    plausible = ", ".join(str(number) for number in selection.plausible)
+    add_caption(ax, f"grey: recommended, {chosen}; 90 % of the evidence: {plausible}")
     low = _set_limits(ax, lines, errors, tried, selection.plausible)
     is_below = np.max(list(lines.values()), axis=0) < low
+    notes = ["bars: one standard error, paired"] if _HELD_OUT in lines else []
     if is_below.any():
-        add_caption(ax, f"below this frame: {', '.join(str(number) for number in tried[is_below])}")
+        notes.append(f"below this frame: {', '.join(str(number) for number in tried[is_below])}")
+    if notes:
+        add_caption(ax, "; ".join(notes))
     return ax
 
 
@@ -106,9 +110,3 @@ def _set_limits(
     ax.set_xlim(tried.min() - 0.6, tried.max() + 0.6)
     ax.set_xticks(tried)
     return low
-
-
-def _words(selection: Any, chosen: int) -> str:
-    plausible = ", ".join(str(number) for number in selection.plausible)
-    words = f"grey: recommended, {chosen}; 90 % of the evidence: {plausible}"
-    return f"{words}; bars: one standard error, paired" if selection.held_out.shape[1] > 1 else words
