@@ -54,8 +54,8 @@ class Selection:
 
     >>> rows = np.random.default_rng(0).normal([[-3.0]] * 50 + [[3.0]] * 50, 0.5)
     >>> selection = tfgmm.fit_mixture(rows, range(1, 4), restarts=2)
-    >>> selection.num_components, selection.best.num_occupied, selection.table["bic"].argmin()
-    (2, 2, 1)
+    >>> selection.num_components, selection.best.num_occupied, selection.plausible, selection.choices["bic"]
+    (2, 2, (2,), 2)
     """
 
     results: tuple[FitResult, ...]
