@@ -35,7 +35,7 @@ def tfgmm_step(model: tfgmm.GaussianMixtureModel, rows: np.ndarray, dtype: tf.DT
     values = model.natural_gradient.values()
     untraced = NaturalGradient(model.mixture_weights, model.components)  # the model's own has traced in `fit`
     centred = tf.constant((rows - model.centre).astype(np.float32))
-    return lambda: float(untraced.sums(untraced.coefficients(values), centred, dtype)[1])
+    return lambda: float(untraced.sums(untraced.coefficients(values), centred, dtype).log_likelihood)
 
 
 def numpy_step(model: tfgmm.GaussianMixtureModel, rows: np.ndarray, dtype: str) -> Callable[[], float]:

@@ -19,14 +19,15 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.draws import Draws as Draws
     from tfgmm.export import export_model as export_model
     from tfgmm.fit import ConvergenceWarning as ConvergenceWarning
-    from tfgmm.fit import FitResult as FitResult
     from tfgmm.fit import fit_mixture as fit_mixture
+    from tfgmm.fit_result import FitResult as FitResult
     from tfgmm.model import GaussianMixtureModel as GaussianMixtureModel
     from tfgmm.natural_gradient import StepSizes as StepSizes
     from tfgmm.portable import export_litert as export_litert
     from tfgmm.portable import export_onnx as export_onnx
     from tfgmm.priors import Priors as Priors
     from tfgmm.saving import load_model as load_model
+    from tfgmm.selection import Selection as Selection
     from tfgmm.serve import IntegrityError as IntegrityError
     from tfgmm.serve import Scorer as Scorer
     from tfgmm.serve import load_scorer as load_scorer
@@ -40,11 +41,12 @@ _HOMES: dict[str, str | None] = {
     "AlignedDraws": "alignment",
     "ConvergenceWarning": "fit",
     "Draws": "draws",
-    "FitResult": "fit",
+    "FitResult": "fit_result",
     "GaussianMixtureModel": "model",
     "IntegrityError": "serve",
     "Priors": "priors",
     "Scorer": "serve",
+    "Selection": "selection",
     "StepSizes": "natural_gradient",
     "align": "alignment",
     "callbacks": None,

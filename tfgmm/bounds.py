@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -15,6 +15,20 @@ Tensor = Any
 _CHUNK_NUMBERS = 2**20
 # Two chunks at a time: one product leaves a core idle at its ends, the next one fills it.
 _CHUNKS_AT_A_TIME = 2
+
+
+class RowSums(NamedTuple):
+    """What a pass over rows adds up, float64.
+
+    statistics: expected sufficient statistics.
+    log_likelihood: the sum of logsumexp_k of the log joints, nats.
+    largest: the sum of max_k of the log joints, nats: the log likelihood of the rows together with the most probable
+        component of each.
+    """
+
+    statistics: Statistics
+    log_likelihood: Tensor
+    largest: Tensor
 
 
 def log_joint(components: Any, rows: Tensor, log_weights: Tensor, draws: Any) -> Tensor:
@@ -97,10 +111,8 @@ def local_step(
     return normalised(log_joints(components.features(tf.cast(rows, tf.float64)), coefficients, constants))
 
 
-def sums_over_rows(
-    components: Any, rows: Tensor, coefficients: Tensor, constants: Tensor, dtype: tf.DType
-) -> tuple[Statistics, Tensor]:
-    """Returns the expected sufficient statistics and the sum of logsumexp_k rho_ik, nats, float64, over rows (B, D).
+def sums_over_rows(components: Any, rows: Tensor, coefficients: Tensor, constants: Tensor, dtype: tf.DType) -> RowSums:
+    """Returns the expected sufficient statistics of rows (B, D) and the sums of logsumexp_k and of max_k of rho_ik.
 
     Rows go through in chunks: two matrix products per piece of features, nothing of size B x K is kept.
 
@@ -116,17 +128,23 @@ def sums_over_rows(
 
     def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
         features = components.features(tf.cast(chunk, dtype))
-        log_likelihoods, shares = normalised(log_joints(features, coefficients, constants))
+        joints = log_joints(features, coefficients, constants)
+        log_likelihoods, shares = normalised(joints)
         weights = tf.cast(shares, dtype)
         sums = tf.concat([tf.matmul(weights, piece, transpose_a=True) for piece in features], axis=1)
         counts = tf.reduce_sum(tf.cast(shares, tf.float64), axis=0)
-        return counts, tf.cast(sums, tf.float64), tf.reduce_sum(log_likelihoods)
+        largest = tf.cast(tf.reduce_max(joints, axis=1, keepdims=True), tf.float64)  # `normalised` needs it anyway
+        return counts, tf.cast(sums, tf.float64), tf.reduce_sum(log_likelihoods), tf.reduce_sum(largest)
 
     num_columns, num_components = coefficients.shape
-    zeros = (tf.zeros(num_components, tf.float64), tf.zeros((num_components, num_columns), tf.float64))
+    zeros: tuple[Tensor, ...] = (
+        tf.zeros(num_components, tf.float64),
+        tf.zeros((num_components, num_columns), tf.float64),
+    )
     size = chunk_size(num_columns + num_components)
-    counts, sums, log_likelihood = summed_over_chunks(rows, of_chunk, (*zeros, tf.zeros((), tf.float64)), size)
-    return Statistics(counts, sums[:, :num_features], sums[:, num_features:]), log_likelihood
+    zeros += (tf.zeros((), tf.float64),) * 2
+    counts, sums, log_likelihood, largest = summed_over_chunks(rows, of_chunk, zeros, size)
+    return RowSums(Statistics(counts, sums[:, :num_features], sums[:, num_features:]), log_likelihood, largest)
 
 
 def summed_over_chunks(

@@ -5,22 +5,24 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, overload
 
 import numpy as np
 import tensorflow as tf
 
 from tfgmm import data as door
-from tfgmm import search
+from tfgmm import held_out, search
 from tfgmm.callbacks import StopOnPlateau
 from tfgmm.checks import check_choice, check_count, check_seed
 from tfgmm.components import COMPONENTS
-from tfgmm.fit_summary import summary_of
+from tfgmm.density import score_data
+from tfgmm.fit_result import FitResult
 from tfgmm.initialize import warn_of_odd_data
 from tfgmm.keras3 import keras
 from tfgmm.model import GaussianMixtureModel
 from tfgmm.priors import Priors
+from tfgmm.selection import Selection
 from tfgmm.summary import centre as centre_rows
 from tfgmm.weights import WEIGHTS
 
@@ -41,62 +43,68 @@ class ConvergenceWarning(UserWarning):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FitResult:
-    """A fitted mixture and how it was found. `print(result)` shows it.
+class _Task:
+    """What fits with any number of components share: opened data, and the arguments of `fit_mixture`, checked."""
 
-    Args:
-        model: the fitted `GaussianMixtureModel`.
-        elbo: the augmented bound of the fitted posterior on all rows, nats.
-        log_likelihood: of all rows at the posterior means, nats.
-        history: the logs of each sweep over all rows, as Keras gives them: loss, elbo, log_likelihood, kl, val_...
-        restarts: all of them, best first: the local optima that the data has.
-        converged: whether the bound had stopped rising.
-    """
+    source: door.Source
+    survey: door.Survey
+    priors: Priors
+    covariance: str
+    weights: str
+    restarts: int
+    seed: int
+    batch_size: int | None
+    max_sweeps: int
+    tolerance: float | None
+    validation_data: Any
+    callbacks: Sequence[Any]
+    polish_steps: int
+    start: Any
 
-    model: GaussianMixtureModel
-    elbo: float
-    log_likelihood: float
-    history: Mapping[str, Sequence[float]]
-    restarts: tuple[search.Restart, ...]
-    converged: bool
 
-    @property
-    def num_data(self) -> int:
-        """N."""
-        return self.model.num_data
+@overload
+def fit_mixture(
+    data: Any,
+    num_components: int,
+    *,
+    covariance: str = ...,
+    weights: str = ...,
+    priors: Priors | Literal["auto"] = ...,
+    restarts: int = ...,
+    seed: int = ...,
+    batch_size: int | None = ...,
+    max_sweeps: int = ...,
+    tolerance: float | None = ...,
+    validation_data: Any = ...,
+    callbacks: Sequence[Any] = ...,
+    polish_steps: int = ...,
+    start: Any = ...,
+) -> FitResult: ...
 
-    @property
-    def num_parameters(self) -> int:
-        """The free numbers of the mixture: weights, locations, precisions."""
-        return self.model.num_components - 1 + self.model.components.num_parameters()
 
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion at the posterior means, -2 log likelihood + 2 parameters; smaller is better."""
-        return -2.0 * self.log_likelihood + 2.0 * self.num_parameters
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion at the posterior means, -2 log likelihood + log N parameters; smaller is better."""
-        return -2.0 * self.log_likelihood + math.log(self.num_data) * self.num_parameters
-
-    @property
-    def num_occupied(self) -> int:
-        """Components that at least one row is expected in."""
-        counts = self.model.mixture_weights.expected_counts(self.model.mixture_weights.posterior())
-        return int(np.sum(counts >= 1.0 - 1e-9))
-
-    def summary(self) -> str:
-        """Returns the fit as text: sizes, criteria, and weight, means and standard deviations with 95 % intervals."""
-        return summary_of(self)
-
-    def __str__(self) -> str:
-        return self.summary()
+@overload
+def fit_mixture(
+    data: Any,
+    num_components: Iterable[int],
+    *,
+    covariance: str = ...,
+    weights: str = ...,
+    priors: Priors | Literal["auto"] = ...,
+    restarts: int = ...,
+    seed: int = ...,
+    batch_size: int | None = ...,
+    max_sweeps: int = ...,
+    tolerance: float | None = ...,
+    validation_data: Any = ...,
+    callbacks: Sequence[Any] = ...,
+    polish_steps: int = ...,
+    start: Any = ...,
+) -> Selection: ...
 
 
 def fit_mixture(
     data: Any,
-    num_components: int,
+    num_components: int | Iterable[int],
     *,
     covariance: str = "diag",
     weights: str = "dirichlet",
@@ -110,8 +118,8 @@ def fit_mixture(
     callbacks: Sequence[Any] = (),
     polish_steps: int = 0,
     start: Any = "k-means++",
-) -> FitResult:
-    """Returns the best of several closed-form fits of a Bayesian Gaussian mixture, and the others beside it.
+) -> FitResult | Selection:
+    """Returns the best of several closed-form fits of a Bayesian Gaussian mixture; a `Selection` for several K.
 
     One pass over the data takes a summary and a sample of 20,000 rows; restarts climb to their optima on the sample;
     the best by bound goes on with exact sweeps over all rows. The augmented bound never falls in them.
@@ -119,7 +127,8 @@ def fit_mixture(
     Args:
         data: (N, D) rows of any kind that `GaussianMixtureModel.fit` takes: arrays, frames, paths of CSV, Parquet or
             Arrow files or folders, which may be larger than memory, or a tf.data dataset of known length.
-        num_components: K.
+        num_components: K; or several of them, such as range(1, 11): then all are fitted, with the same priors and held
+            out rows, and what comes back is a `Selection`, with a table of criteria and a recommendation.
         covariance, weights, seed: as in `GaussianMixtureModel`.
         priors: `tfgmm.Priors` in data units, or "auto": `Priors.from_data`, which needs no units.
         restarts: starts to try, at least 1.
@@ -128,11 +137,13 @@ def fit_mixture(
         max_sweeps: at most so many per restart (per tolerance, on a sample), and over all rows.
         tolerance: nats per row; sweeps end after gains below it. Default 1e-7; over all rows after restarts on a
             sample 1e-5.
-        validation_data: further rows, whose figures stand in `history` as val_loss and so on.
-        callbacks: Keras callbacks of the sweeps over all rows.
+        validation_data: further rows, whose figures stand in `history` as val_loss and so on. With several K they are
+            the held-out rows; without them five-fold cross-validation holds out every row once (of more than 20,000
+            rows: a fifth of the sample, once), with a few restarts per fold.
+        callbacks: Keras callbacks of the sweeps over all rows, of each K in turn.
         polish_steps: steps of Adam on the tighter marginal bound afterwards, with shrinking learning rate. For few
             rows: see `GaussianMixtureModel.compile`.
-        start: "k-means++", "random" (rows), or locations (K, D), data units; then restarts are not needed.
+        start: "k-means++", "random" (rows), or, for one K, locations (K, D), data units; then restarts are not needed.
 
     Raises:
         ValueError: fewer rows than components, an argument out of its range, data that cannot be fitted.
@@ -152,54 +163,96 @@ def fit_mixture(
     >>> result.converged, result.num_occupied, sorted(result.model.locs.numpy().round(0).tolist())
     (True, 2, [[-3.0, 0.0], [3.0, 1.0]])
     """
-    num_components, restarts = check_count("num_components", num_components), check_count("restarts", restarts)
-    max_sweeps, polish_steps = check_count("max_sweeps", max_sweeps), check_count("polish_steps", polish_steps, 0)
+    tried = _check_num_components(num_components)
+    restarts, max_sweeps = check_count("restarts", restarts), check_count("max_sweeps", max_sweeps)
+    polish_steps = check_count("polish_steps", polish_steps, 0)
     _check_tolerance(tolerance)
     check_choice("covariance", covariance, COMPONENTS)
     check_choice("weights", weights, WEIGHTS)
     batch_size = None if batch_size is None else check_count("batch_size", batch_size)
+    if not isinstance(tried, int):
+        _check_suits_all(start, priors)
     source = door.open_source(data, "data", None)
     _check_length(source)
     survey = door.survey(source, "data", None, check_seed(seed))
-    _check_rows(survey.summary.num_data, num_components)
+    _check_rows(survey.summary.num_data, tried if isinstance(tried, int) else max(tried))
     if priors == "auto":
         priors = Priors.from_data(survey.summary, covariance, sample=survey.sample)
-    model = GaussianMixtureModel(num_components, door.num_columns(source), covariance, weights, priors, seed)
+    options = (restarts, seed, batch_size, max_sweeps, tolerance, validation_data, callbacks, polish_steps, start)
+    task = _Task(source, survey, priors, covariance, weights, *options)
+    return _fit_one(task, tried) if isinstance(tried, int) else _fit_several(task, tried)
+
+
+def _fit_one(task: _Task, num_components: int) -> FitResult:
+    return _fitted(task, _prepared(task, num_components))
+
+
+def _fit_several(task: _Task, tried: Sequence[int]) -> Selection:
+    """Returns the fits with each number of components, and the densities of the same held-out rows under each."""
+    folds = held_out.folds_of(task.survey, task.seed)
+    words, is_given = folds.description, task.validation_data is not None
+    results, densities = [], []
+    for num_components in tried:
+        model = _prepared(task, num_components)
+        if not is_given:
+            hill = _hills(model, task.survey, task.max_sweeps, task.tolerance)[-1]
+            densities.append(held_out.held_out_log_densities(model, task.survey, folds, hill, task.start))
+        results.append(_fitted(task, model))
+        if is_given:
+            densities.append(score_data(model.plug_in(), task.validation_data, "log_density", model.column_names))
+            words = f"validation_data, {len(densities[0]):,} rows"
+    selection = Selection(tuple(results), np.stack(densities), words)
+    if task.weights != "stick_breaking" or len(task.survey.sample) < task.survey.summary.num_data:
+        return selection
+    occupied = results[-1].occupied_posterior(task.survey.sample, seed=task.seed)
+    return dataclasses.replace(selection, occupied_posterior=occupied)
+
+
+def _prepared(task: _Task, num_components: int) -> GaussianMixtureModel:
+    """Returns a model with the priors, the centre and the number of rows, compiled, its posterior untouched."""
+    num_features = door.num_columns(task.source)
+    model = GaussianMixtureModel(num_components, num_features, task.covariance, task.weights, task.priors, task.seed)
     model.compile()
-    model.adapt_to(survey.summary)
-    validation = model.open_validation(validation_data, source)
+    model.adapt_to(task.survey.summary)
+    odd = task.survey.sample, task.survey.summary, model.priors, num_components, task.covariance
+    warn_of_odd_data(*odd, stacklevel=6)  # the line that calls `fit_mixture`
+    return model
+
+
+def _fitted(task: _Task, model: GaussianMixtureModel) -> FitResult:
+    """Returns the fit that restarts on the sample and sweeps over all rows lead to."""
+    validation = model.open_validation(task.validation_data, task.source)
     if validation is not None:
         door.check_ends(validation, "validation_data", None, "Use .take(n), or remove .repeat().")
-    warn_of_odd_data(survey.sample, survey.summary, model.priors, num_components, covariance, stacklevel=4)
-    found = climb_from_starts(model, survey, start, restarts, max_sweeps, tolerance)
+    found = climb_from_starts(model, task.survey, task.start, task.restarts, task.max_sweeps, task.tolerance)
     _check_finite(found[0].elbo, "after the restarts")
     model.natural_gradient.assign(found[0].values)
-    is_sample = len(survey.sample) < survey.summary.num_data
+    is_sample = len(task.survey.sample) < task.survey.summary.num_data
     plateau = StopOnPlateau(
-        tolerance or (_TOLERANCE_AFTER_SAMPLE if is_sample else _TOLERANCE),
+        task.tolerance or (_TOLERANCE_AFTER_SAMPLE if is_sample else _TOLERANCE),
         patience=1 if is_sample else search.PATIENCE,
     )
-    batches = model.batches_of(source, batch_size)
+    batches = model.batches_of(task.source, task.batch_size)
     history = model.train_on(
         batches,
-        epochs=max_sweeps,
-        callbacks=[plateau, *(callbacks or ())],
+        epochs=task.max_sweeps,
+        callbacks=[plateau, *(task.callbacks or ())],
         validation_data=_batches_for_validation(model, validation),
         verbose=0,
     ).history
     was_stopped = model.stop_training  # polishing forgets it
-    if polish_steps:
-        _polish(model, source, polish_steps)
-    elbo, log_likelihood = model.bound_and_log_likelihood(batches)
-    _check_finite(elbo, "after the sweeps over all rows")
+    if task.polish_steps:
+        _polish(model, task.source, task.polish_steps)
+    figures = model.bound_and_log_likelihoods(batches)
+    _check_finite(figures[0], "after the sweeps over all rows")
     if not plateau.converged and not was_stopped:
         warnings.warn(
-            f"the bound was still rising by more than {plateau.tolerance:.1g} nats per row after {max_sweeps} sweeps. "
-            "Raise max_sweeps, or tolerance.",
+            f"the bound was still rising by more than {plateau.tolerance:.1g} nats per row after {task.max_sweeps} "
+            "sweeps. Raise max_sweeps, or tolerance.",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=4,
         )
-    return FitResult(model, elbo, log_likelihood, history, tuple(found), plateau.converged)
+    return FitResult(model, *figures, history, tuple(found), plateau.converged)
 
 
 def climb_from_starts(
@@ -254,6 +307,31 @@ def _polish(model: GaussianMixtureModel, source: door.Source, num_steps: int) ->
     rate = keras.optimizers.schedules.CosineDecay(_POLISH_RATE, num_steps)
     model.compile(keras.optimizers.Adam(rate))
     model.train_on(model.batches_of(source, steps_per_epoch=num_steps), epochs=1, verbose=0)
+
+
+def _check_num_components(num_components: Any) -> int | tuple[int, ...]:
+    """Returns K, or several in ascending order."""
+    if isinstance(num_components, (str, bytes)) or not isinstance(num_components, Iterable):
+        return check_count("num_components", num_components)
+    tried = tuple(sorted({check_count("num_components", number) for number in num_components}))
+    if not tried:
+        raise ValueError("`num_components` must name at least one number. Received: none. Try range(1, 11).")
+    return tried
+
+
+def _check_suits_all(start: Any, priors: Any) -> None:
+    """Returns nothing when start and priors are of no number of components in particular."""
+    if not isinstance(start, str):
+        raise ValueError(
+            '`start` must be "k-means++" or "random" with several numbers of components. Received: locations. '
+            "Leave it out, or fit each number by itself."
+        )
+    concentration = getattr(priors, "weight_concentration", None)
+    if isinstance(concentration, tuple):
+        raise ValueError(
+            "`priors.weight_concentration` must be one number with several numbers of components. "
+            f"Received: {len(concentration)} numbers. Give one for all components."
+        )
 
 
 def _check_tolerance(tolerance: float | None) -> None:

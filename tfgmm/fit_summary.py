@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from tfgmm.draws import Draws
-    from tfgmm.fit import FitResult
+    from tfgmm.fit_result import FitResult
 
 _NUM_DRAWS, _MOST_NUMBERS = 1_000, 2**24
 _LONGEST_TABLE = 200  # lines; more than that nobody reads

@@ -50,19 +50,29 @@ def log_likelihoods(model: Any, data: Any, log_weights: np.ndarray, parameters: 
         for s, of_weights in enumerate(log_weights)
     ]
     totals, num_rows = np.zeros(len(mixtures)), 0
-    for rows in _centred_batches(model, data):
+    for rows in centred_batches(model, data):
         num_rows += len(rows)
         # With the sums that training compiled; their statistics are thrown away
-        totals += [float(model.natural_gradient.sums(mixture, rows)[1]) for mixture in mixtures]
+        totals += [float(model.natural_gradient.sums(mixture, rows).log_likelihood) for mixture in mixtures]
+    check_training_rows(model, num_rows)
+    return totals
+
+
+def check_training_rows(model: Any, num_rows: int) -> None:
+    """Returns nothing when the model was fitted to as many rows as there are in `data`.
+
+    Raises:
+        ValueError: it was not.
+    """
     if num_rows != model.num_data:
         raise ValueError(
             f"`data` must be the rows that the model was fitted to, {model.num_data or 'none so far'}. "
             f"Received: {num_rows:,} rows. Pass the training rows."
         )
-    return totals
 
 
-def _centred_batches(model: Any, data: Any) -> tf.data.Dataset:
+def centred_batches(model: Any, data: Any) -> tf.data.Dataset:
+    """Returns batches of the rows of `data`, (B, D) float32, measured from the model's centre, in their order."""
     source = door.open_source(data, "data", model.num_features, model.column_names)
     door.check_ends(source, "data", None, "Use .take(n) for its first n batches.")
     size = door.default_batch_size(model.num_data or door.SAMPLE_ROWS, model.num_components, model.num_features)

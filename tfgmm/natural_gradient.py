@@ -129,10 +129,8 @@ class NaturalGradient:
 
         return self._compiled("coefficients", expected, [_specs(values)])(list(values))
 
-    def sums(
-        self, coefficients: tuple[Tensor, Tensor], rows: Tensor, dtype: tf.DType = tf.float64
-    ) -> tuple[Statistics, Tensor]:
-        """Returns the expected statistics of centred rows (B, D) and the sum of their log likelihoods, nats, float64.
+    def sums(self, coefficients: tuple[Tensor, Tensor], rows: Tensor, dtype: tf.DType = tf.float64) -> bounds.RowSums:
+        """Returns the expected statistics of centred rows (B, D) and the sums of their log likelihoods, nats, float64.
 
         The path that every row takes in every sweep. The log likelihoods are the likelihood part of L_A with the
         coefficients of a local step, and log densities with those of a density.
@@ -143,7 +141,7 @@ class NaturalGradient:
             dtype: of the products; see `bounds.sums_over_rows`.
         """
 
-        def local(linear: Tensor, constants: Tensor, rows: Tensor) -> tuple[Statistics, Tensor]:
+        def local(linear: Tensor, constants: Tensor, rows: Tensor) -> bounds.RowSums:
             return bounds.sums_over_rows(self.components, rows, linear, constants, dtype)
 
         signature = [*_specs(coefficients), tf.TensorSpec((None, self.components.shape[1]), tf.float32)]

@@ -43,13 +43,18 @@ class MixtureScores(RowScores):
         """Names of the training columns; None when they had none, or before training."""
         return self.data_summary.column_names if self.data_summary and int(self.stored_num_data) else None
 
-    def plug_in(self) -> density.MixtureDensity:
-        """Returns the mixture at the posterior means of weights, locations and precisions."""
-        means = self.components.means(self.components.posterior())
+    def plug_in(self, posteriors: tuple[Any, Any] | None = None) -> density.MixtureDensity:
+        """Returns the mixture at the posterior means of weights, locations and precisions.
+
+        Args:
+            posteriors: q of the weights and of the components; default those of the model as it stands.
+        """
+        of_weights, of_components = posteriors or self.posteriors()
+        means = self.components.means(of_components)
         return density.MixtureDensity(
             self.covariance,
             self.centre,
-            self.mixture_weights.log_mean(self.mixture_weights.posterior()).numpy(),
+            self.mixture_weights.log_mean(of_weights).numpy(),
             {name: value.numpy() for name, value in means.items()},
         )
 

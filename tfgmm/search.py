@@ -141,7 +141,7 @@ def _step(
 ) -> tuple[GlobalStep, float]:
     """Returns the step that the hill's rows ask for, and the bound before it, nats."""
     share = hill.num_data / float(hill.rows.shape[0])
-    sums, log_likelihood = steps.sums(steps.coefficients(values), hill.rows, dtype)
+    sums, log_likelihood, _ = steps.sums(steps.coefficients(values), hill.rows, dtype)
     step = steps.global_step(values, scaled(sums, share), hill.centre, length, hill.largest)
     return step, share * float(log_likelihood) - float(step.kl)
 

@@ -124,7 +124,7 @@ class TrainingSteps(keras.Model):
                     break
                 rows = keras.utils.unpack_x_y_sample_weight(batch)[0]  # `test_on_batch` gives (x, None, None)
                 coefficients = self.natural_gradient.coefficients(self.natural_gradient.values())
-                _, log_likelihood = self.natural_gradient.sums(coefficients, rows)
+                log_likelihood = self.natural_gradient.sums(coefficients, rows).log_likelihood
                 self.running_bound.update_state(log_likelihood, self.kl(), tf.shape(rows)[0])
             return self.get_metrics_result()
 

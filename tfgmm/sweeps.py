@@ -103,7 +103,7 @@ class ClosedFormTraining:
         """
         if self._is_running or self._seen_batches == 0:
             self._coefficients = self._steps.coefficients(self._steps.values())
-        sums, log_likelihood = self._steps.sums(self._coefficients, rows)
+        sums, log_likelihood, _ = self._steps.sums(self._coefficients, rows)
         num_rows = tf.cast(tf.shape(rows)[0], tf.float64)
         if self._is_running:
             self._run(sums, num_rows)

@@ -272,21 +272,23 @@ class MixtureTrainer(TrainingSteps):
             logs = super().evaluate(batches, return_dict=True, **passed_on)
         return logs if return_dict else [logs[name] for name in LOGS]
 
-    def bound_and_log_likelihood(self, batches: door.Batches) -> tuple[float, float]:
-        """Returns the augmented bound of q as it stands and the log likelihood at its means, nats, over one pass.
+    def bound_and_log_likelihoods(self, batches: door.Batches) -> tuple[float, float, float]:
+        """Returns the augmented bound of q as it stands and two log likelihoods at its means, nats, over one pass.
 
-        The first is stored as `elbo`.
+        The first log likelihood is that of the rows, the second that of the rows together with the most probable
+        component of each. The bound is stored as `elbo`.
         """
         steps = self.natural_gradient
         of_both = steps.coefficients(steps.values()), self.plug_in_coefficients()
-        totals = np.zeros(2)
+        totals = np.zeros(3)
         with plain_errors():
             for rows in batches.dataset.take(batches.num_batches):
                 # With the function that is compiled already; its statistics are thrown away
-                totals += [float(steps.sums(coefficients, rows)[1]) for coefficients in of_both]
+                expected, at_means = (steps.sums(coefficients, rows) for coefficients in of_both)
+                totals += [float(s) for s in (expected.log_likelihood, at_means.log_likelihood, at_means.largest)]
         elbo = float(totals[0]) - float(self.kl())
         self.stored_elbo.assign(elbo)
-        return elbo, float(totals[1])
+        return elbo, float(totals[1]), float(totals[2])
 
     def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
         """Returns the logs of one gradient step on the rows `x`, (B, D); see `fit`.

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfgmm import artefact, saved_graph
+from tfgmm.answers import Conditional, Interval
 from tfgmm.artefact import refusal, shown
 from tfgmm.exported import ExportedMixture, read_export
-from tfgmm.scoring import Conditional, Interval
 
 GRAPH = "saved_model.pb"
 # All that an export has, besides its card. A server also reads others, if they are there: assets, requests to warm up

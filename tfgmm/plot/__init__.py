@@ -21,6 +21,7 @@ from tfgmm.plot.parameters import parameter_posterior
 from tfgmm.plot.posteriors import posterior, posterior_joint
 from tfgmm.plot.predictive import predictive_check, predictive_statistic
 from tfgmm.plot.searches import restarts
+from tfgmm.plot.selections import num_components
 from tfgmm.plot.steps import convergence, gradient_norms
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "means",
     "pairs",
     "parameter_posterior",
+    "num_components",
     "posterior",
     "posterior_joint",
     "predictive_check",

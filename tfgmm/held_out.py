@@ -1,0 +1,95 @@
+"""How well mixtures predict rows that they were not fitted to: cross-validation on the rows that restarts look at."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm import data as door
+from tfgmm import search
+from tfgmm.density import score_data
+from tfgmm.model import GaussianMixtureModel
+from tfgmm.natural_gradient import Values
+
+_NUM_FOLDS = 5
+_NUM_STARTS, _NUM_CONTENDERS = 4, 1
+# Nats per row: all starts climb to gains of the first, the best one to the second
+_TOLERANCES = (1e-3, 1e-5)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Folds:
+    """Which rows of a sample are held out, and in which fit.
+
+    Args:
+        numbers: (n,) int: the fold of each row; -1 for rows that are in every fit.
+        num_folds: fits in all; 0 where there are too few rows.
+        description: the same in words.
+    """
+
+    numbers: np.ndarray
+    num_folds: int
+    description: str
+
+
+def folds_of(survey: door.Survey, seed: int) -> Folds:
+    """Returns five folds of all rows; where the sample is not all rows, a fifth of the sample is held out once.
+
+    Example:
+
+    >>> from tfgmm.readers import Rows
+    >>> rows = Rows(np.arange(5.0)[:, None])
+    >>> sorted(folds_of(door.survey(rows, "data", None, seed=0), seed=0).numbers.tolist())
+    [0, 1, 2, 3, 4]
+    """
+    num_rows, num_data = len(survey.sample), survey.summary.num_data
+    shuffled = np.random.default_rng(seed).permutation(num_rows)
+    if num_rows < num_data:
+        numbers = np.where(shuffled % _NUM_FOLDS == 0, 0, -1)
+        held = int(np.sum(numbers == 0))
+        words = f"{held:,} rows of a sample of {num_rows:,}, held out from fits to the rest of the sample"
+        return Folds(numbers, 1, words)
+    if num_rows < 2:
+        return Folds(np.full(num_rows, -1), 0, "none: one row cannot be held out")
+    num_folds = min(_NUM_FOLDS, num_rows)
+    words = "each row in turn" if num_folds == num_rows else f"{num_folds}-fold cross-validation"
+    return Folds(shuffled % num_folds, num_folds, f"{words}, {num_rows:,} rows")
+
+
+def held_out_log_densities(
+    model: GaussianMixtureModel, survey: door.Survey, folds: Folds, hill: search.Hill, start: str
+) -> np.ndarray:
+    """Returns the log density of each held-out row at the posterior means of a fit without it, float64, nats.
+
+    The fits have starts of their own among their own rows, so that nothing of the held-out rows is in them except the
+    centre and the spread that the priors are made of. The model stays as it is.
+
+    Args:
+        model: untouched, with priors and centre from the data.
+        survey: its sample has the rows.
+        folds: of that sample.
+        hill: the sample as restarts climb on it.
+        start: "k-means++" or "random".
+    """
+    found = np.full(len(survey.sample), np.nan)
+    for fold in range(folds.num_folds):
+        is_held = folds.numbers == fold
+        values = _best_without(model, survey, ~is_held, hill, start)
+        mixture = model.plug_in(model.natural_gradient.posteriors_of(values))
+        found[is_held] = score_data(mixture, survey.sample[is_held], "log_density")
+    return found[folds.numbers >= 0]
+
+
+def _best_without(
+    model: GaussianMixtureModel, survey: door.Survey, is_kept: np.ndarray, hill: search.Hill, start: str
+) -> Values:
+    """Returns the numbers behind q of the best of a few restarts on the rows that are kept."""
+    seeds = [(model.seed + number) % 2**63 for number in range(_NUM_STARTS)]
+    starts = model.start_values(survey._replace(sample=survey.sample[is_kept]), start, seeds)
+    coarse, fine = (max(hill.tolerance, least) for least in _TOLERANCES)
+    rows = tf.boolean_mask(hill.rows, is_kept)
+    kept = dataclasses.replace(hill, rows=rows, num_data=len(rows), tolerance=coarse, patience=1, num_climbers=None)
+    hills = [kept, dataclasses.replace(kept, tolerance=fine, num_climbers=_NUM_CONTENDERS)]
+    return search.best_first(model.natural_gradient, starts, hills)[0].values

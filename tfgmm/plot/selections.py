@@ -1,0 +1,112 @@
+"""The picture of a choice of the number of components: every criterion against the number, on one scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from tfgmm.plot.colours import component_colours
+from tfgmm.plot.frames import add_caption, axes_or_new
+
+_FIGURE_SIZE = (6.4, 4.6)
+_STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
+_HELD_OUT = "held-out density"
+_SIDE_STEP = 0.09  # so that marks of one height do not hide each other
+_LEAST_DEPTH = 6.0  # nats: e^-6 of the evidence
+
+
+def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
+    """Returns the Axes with evidence, held-out density, BIC and ICL of every number of components tried.
+
+    All are drawn as nats away from the best number of that criterion, for all rows together, so that they can be
+    compared and larger is better: BIC and ICL are halved and turned for that. Bars are one standard error of the
+    difference from the best, row by row; only held-out densities have them. The recommended number stands in a grey
+    band. The frame reaches down to the evidence and the held-out density of every number above the fewest plausible;
+    numbers of which nothing is in it are named above.
+
+    Args:
+        selection: a `tfgmm.Selection`, as `fit_mixture` returns it for several numbers.
+        ax: where to draw; None makes a new figure.
+
+    Raises:
+        TypeError: `selection` is something else.
+
+    Example:
+
+    >>> import matplotlib.pyplot as plt
+    >>> rows = np.random.default_rng(0).normal([[-3.0]] * 50 + [[3.0]] * 50, 0.5)
+    >>> ax = num_components(tfgmm.fit_mixture(rows, [1, 2, 3], restarts=1))
+    >>> ax.get_xlabel()
+    'number of components'
+    >>> plt.close(ax.figure)
+    """
+    table, chosen = _table_of(selection), int(selection.num_components)
+    tried = table["num_components"]
+    lines, errors = _deficits(table, selection.best.num_data)
+    ax = axes_or_new(ax, _FIGURE_SIZE)
+    ax.axvspan(chosen - 0.4, chosen + 0.4, color="#e4e4e4", zorder=0, linewidth=0)
+    for number, ((name, values), colour) in enumerate(zip(lines.items(), component_colours(len(lines)), strict=True)):
+        line, mark = _STYLES[number]
+        places = tried + _SIDE_STEP * (number - 0.5 * (len(lines) - 1))
+        style: dict[str, Any] = {"color": colour, "linestyle": line, "marker": mark, "markersize": 5, "linewidth": 1.2}
+        bars = errors if name == _HELD_OUT else None
+        ax.errorbar(places, values, yerr=bars, capsize=3, label=name, zorder=3, **style)
+    ax.set(
+        xlabel="number of components", ylabel="difference from the best (nats, all rows)", title="How many components"
+    )
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=len(lines), fontsize="small", frameon=False)
+    plausible = ", ".join(str(number) for number in selection.plausible)
+    add_caption(ax, f"grey: recommended, {chosen}; 90 % of the evidence: {plausible}")
+    low = _set_limits(ax, lines, errors, tried, selection.plausible)
+    is_below = np.max(list(lines.values()), axis=0) < low
+    notes = ["bars: one standard error, paired"] if _HELD_OUT in lines else []
+    if is_below.any():
+        notes.append(f"below this frame: {', '.join(str(number) for number in tried[is_below])}")
+    if notes:
+        add_caption(ax, "; ".join(notes))
+    return ax
+
+
+def _table_of(selection: Any) -> NDArray[Any]:
+    table = getattr(selection, "table", None)
+    if not isinstance(table, np.ndarray) or table.dtype.names is None:
+        raise TypeError(
+            f"`selection` must be a tfgmm.Selection. Received: {type(selection).__name__}. "
+            "Pass what fit_mixture(data, range(1, 11)) returns."
+        )
+    return table
+
+
+def _deficits(table: NDArray[Any], num_data: int) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+    """Returns each criterion in nats behind its best, (M,) each, and the standard errors of the held-out one."""
+    lines = {"evidence": table["log_evidence"] - table["log_evidence"].max()}
+    if np.isfinite(table["behind"]).all():
+        lines[_HELD_OUT] = -num_data * table["behind"]
+    lines["BIC / 2"] = -0.5 * (table["bic"] - table["bic"].min())
+    lines["ICL / 2"] = -0.5 * (table["icl"] - table["icl"].min())
+    return lines, num_data * np.nan_to_num(table["behind_error"])
+
+
+def _set_limits(
+    ax: Axes,
+    lines: dict[str, NDArray[np.float64]],
+    errors: NDArray[np.float64],
+    tried: NDArray[np.int64],
+    plausible: tuple[int, ...],
+) -> float:
+    """Returns the lowest value in the frame, which it sets around what matters."""
+    is_above, is_plausible = tried >= plausible[0], np.isin(tried, plausible)
+    depths = [_LEAST_DEPTH, *(-values[is_plausible].min() for values in lines.values())]
+    depths += [-lines["evidence"][is_above].min()]
+    top = 0.0
+    if _HELD_OUT in lines:
+        depths += [float((errors - lines[_HELD_OUT])[is_above].max())]
+        top = float((errors + lines[_HELD_OUT])[is_above].max())
+    low = -1.06 * max(depths)
+    ax.set_ylim(low, max(0.08 * -low, 1.1 * top))
+    ax.set_xlim(tried.min() - 0.6, tried.max() + 0.6)
+    ax.set_xticks(tried)
+    return low
