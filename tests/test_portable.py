@@ -171,7 +171,7 @@ class Mixture:
 
 
 def tight(covariance: str) -> density.MixtureDensity:
-    """Returns components of 1e-4 of the range, at an offset of a hundred ranges."""
+    """Returns components of 1e-4 of the range, at an offset of 33 ranges."""
     generator = np.random.default_rng(7)
     locs = generator.uniform(-0.5, 0.5, (K, D))
     roots = 1e-4 * (np.eye(D) + 0.3 * np.tril(generator.normal(size=(K, D, D)), -1))
