@@ -37,6 +37,7 @@ def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
     Example:
 
     >>> import matplotlib.pyplot as plt
+    >>> import tfgmm
     >>> rows = np.random.default_rng(0).normal([[-3.0]] * 50 + [[3.0]] * 50, 0.5)
     >>> ax = num_components(tfgmm.fit_mixture(rows, [1, 2, 3], restarts=1))
     >>> ax.get_xlabel()
