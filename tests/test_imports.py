@@ -26,7 +26,8 @@ LATE = {
 
 # Rooms that load no TensorFlow, themselves or through others, until a function needs it
 LIGHT = """
-    shapes checks quiet priors tables readers fingerprint summary initialize draws predictive posterior_draws answers alignment agreement outliers artefact exported
+    shapes checks quiet priors tables readers fingerprint summary initialize draws predictive posterior_draws answers
+    alignment agreement outliers artefact exported
     numpy_scores scored_input scored_output score_file plot companions mlflow report known_operations
     saved_graph verify score_command verify_command cli
 """.split()
