@@ -212,8 +212,30 @@ def with_first(callback: Any, callbacks: Any) -> Any:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(callback)
         return callbacks
-    others = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-    return [callback, *others]
+    return [callback, *_listed(callbacks)]
+
+
+def _listed(callbacks: Any) -> list[Any]:
+    """Returns Keras's `callbacks` argument, of any kind it may have, as a list."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+
+
+@contextlib.contextmanager
+def errors_told(callbacks: Any) -> Iterator[None]:
+    """Calls `on_train_error(error)` of the callbacks that have such a method when the block fails: Keras calls none.
+
+    Args:
+        callbacks: Keras's argument, of any kind it may have.
+    """
+    try:
+        yield
+    except BaseException as error:
+        for callback in _listed(callbacks):
+            if hasattr(callback, "on_train_error"):
+                callback.on_train_error(error)
+        raise
 
 
 @contextlib.contextmanager
