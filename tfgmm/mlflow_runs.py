@@ -91,7 +91,7 @@ class RunLogger(keras.callbacks.Callback):
         self._history, self._waiting, self._sent = {}, [], time.monotonic()
         from mlflow.entities import Param
 
-        found = parameters_of(self.model) | {"epochs": self.params["epochs"]}
+        found = parameters_of(self.model) | {"epochs": (self.params or {}).get("epochs")}
         params = [Param(name, _shortened(value)) for name, value in found.items()]
         self._client.log_batch(self.run_id, params=params)
         self._client.log_dict(self.run_id, self.model.priors.to_dict(), "priors.json")
