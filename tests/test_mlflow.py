@@ -132,8 +132,9 @@ def test_what_cannot_be_saved_is_refused_and_nothing_is_touched(saved: Saved, tm
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"`path` must be .* Received: .*taken"):
-        tfgmm.mlflow.save_model(saved.export, taken)
+    for path in (taken, taken / "notes.txt", saved.export, saved.path):
+        with pytest.raises(FileExistsError, match=r"^`path` must be a new folder. Received: .* remove it yourself"):
+            tfgmm.mlflow.save_model(saved.export, path)
     with pytest.raises(FileNotFoundError, match=r"^`model` must be a folder written by tfgmm.export_model"):
         tfgmm.mlflow.save_model(tmp_path / "none", tmp_path / "model")
     with pytest.raises(tfgmm.IntegrityError, match=r"^`model` must be a complete, unchanged export"):
@@ -141,6 +142,18 @@ def test_what_cannot_be_saved_is_refused_and_nothing_is_touched(saved: Saved, tm
     with pytest.raises(TypeError, match=r"^`model` must be a tfgmm.GaussianMixtureModel. Received: dict"):
         tfgmm.mlflow.save_model({}, tmp_path / "model")
     assert contents(tmp_path) == {"taken/notes.txt": b"mine"}
+
+
+def test_a_folder_half_written_is_no_folder(saved: Saved, tmp_path: pathlib.Path, monkeypatch: Any) -> None:
+    def fail(path: pathlib.Path, **_: Any) -> None:
+        (path / "MLmodel").write_text("half")
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(mlflow.pyfunc, "save_model", fail)
+    (tmp_path / "model").mkdir()  # empty: may be taken
+    with pytest.raises(RuntimeError, match="power cut"):
+        tfgmm.mlflow.save_model(saved.export, tmp_path / "model")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "model"]
 
 
 def test_without_mlflow_the_extra_is_named(saved: Saved, tmp_path: pathlib.Path, monkeypatch: Any) -> None:

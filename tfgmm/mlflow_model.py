@@ -82,7 +82,7 @@ def save_model(
     """
     mlflow = mlflow_package()
     target = artefact.path_of(path)
-    artefact.check_target(target, overwrite=False)
+    _check_free(target)
     with _contents(model, pip_requirements, metadata) as contents:
         with artefact.written_whole(target, overwrite=False) as folder:
             mlflow.pyfunc.save_model(path=folder, **contents)
@@ -114,6 +114,14 @@ def log_model(
     mlflow = mlflow_package()
     with _contents(model, pip_requirements, metadata) as contents:
         return mlflow.pyfunc.log_model(name=name, registered_model_name=registered_model_name, **contents, **passed_on)
+
+
+def _check_free(target: pathlib.Path) -> None:
+    if os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir())):
+        raise FileExistsError(
+            f"`path` must be a new folder. Received: {target}, which is there. "
+            "Choose another place, or remove it yourself; nothing was touched."
+        )
 
 
 @contextlib.contextmanager
