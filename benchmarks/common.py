@@ -29,7 +29,18 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 FOLDER = pathlib.Path(__file__).resolve().parent
-PACKAGES = ("tfgmm", "tensorflow", "keras", "tensorflow-probability", "numpy", "scikit-learn", "gmmx", "jax", "pyarrow")
+PACKAGES = (
+    "tfgmm",
+    "tensorflow",
+    "keras",
+    "tensorflow-probability",
+    "numpy",
+    "scikit-learn",
+    "gmmx",
+    "jax",
+    "pyarrow",
+    "mlflow",
+)
 # A way whose first run took longer, in seconds, is not run again for a median.
 _AFFORDABLE = 60.0
 

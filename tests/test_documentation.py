@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import pathlib
 import pkgutil
 import re
@@ -59,7 +60,8 @@ def test_readme_example_runs(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.usefixtures("no_figures_left")
 @pytest.mark.parametrize("path", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
-def test_examples_in_the_docs_run(path):
+def test_examples_in_the_docs_run(path, monkeypatch, tmp_path):
+    beside_the_training_folder(monkeypatch, tmp_path)
     names = {}
     for block in blocks("python", f"docs/{path}"):
         exec(block, names)
@@ -84,6 +86,32 @@ def test_gallery_is_made_by_its_script(tmp_path):
     assert (ran.returncode, ran.stderr) == (0, "")
     page = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
     assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(re.findall(r"images/pictures/(.*?)\)", page))
+
+
+def beside_the_training_folder(monkeypatch, folder):
+    """Returns nothing; what an example writes lies in `folder`, and its rows are found from there."""
+    (folder / "training").symlink_to(ROOT / "training")
+    monkeypatch.chdir(folder)
+
+
+def test_requests_in_the_docs_get_the_answers_in_the_docs(monkeypatch, tmp_path):
+    beside_the_training_folder(monkeypatch, tmp_path)
+    exec(blocks("python", "docs/serving.md")[0], {})
+    loaded = tf.saved_model.load("geyser/1")  # its functions live as long as it does
+    signatures = loaded.signatures
+    outlier, answer, default, answers, sample = map(json.loads, blocks("json", "docs/serving.md"))
+    assert set(outlier) == {"signature_name", "instances"}
+    found = signatures[outlier["signature_name"]](x=tf.constant(outlier["instances"], tf.float32))
+    [[name, values]] = found.items()  # one output: a REST answer leaves its name out
+    assert name == "outlier" and answer["predictions"] == pytest.approx(values.numpy().tolist(), rel=0.02, abs=1e-5)
+    found = signatures["serving_default"](x=tf.constant(default["instances"], tf.float32))
+    for row, told in enumerate(answers["predictions"]):
+        assert set(told) == set(found)
+        for name, value in told.items():
+            np.testing.assert_allclose(value, found[name][row], rtol=1e-3, atol=1e-5)
+    assert set(sample["inputs"]) == set(signatures["sample"].structured_input_signature[1])
+    drawn = signatures["sample"](**{name: tf.constant(value, tf.int64) for name, value in sample["inputs"].items()})
+    assert {name: value.shape.as_list() for name, value in drawn.items()} == {"x": [2, 2]}
 
 
 def test_readme_command_scores_a_file(tmp_path):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOMES
     from tfgmm import callbacks as callbacks
+    from tfgmm import mlflow as mlflow
     from tfgmm import plot as plot
     from tfgmm.agreement import Agreement as Agreement
     from tfgmm.agreement import compare as compare
@@ -57,6 +58,7 @@ _HOMES: dict[str, str | None] = {
     "fit_mixture": "fit",
     "load_model": "saving",
     "load_scorer": "serve",
+    "mlflow": None,
     "plot": None,
 }
 

@@ -209,11 +209,35 @@ def refuse_learning_rates(callbacks: Any) -> None:
 
 def with_first(callback: Any, callbacks: Any) -> Any:
     """Returns Keras's `callbacks` argument, of any kind it may have, with `callback` before the others."""
+    others = [other for other in _listed(callbacks) if type(other) is not type(callback)]  # a list of an earlier fit
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(callback)
+        callback.set_model(callbacks.model)
+        callbacks.callbacks = [callback, *others]
         return callbacks
-    others = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
     return [callback, *others]
+
+
+def _listed(callbacks: Any) -> list[Any]:
+    """Returns Keras's `callbacks` argument, of any kind it may have, as a list."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    return keras.tree.flatten(callbacks) if callbacks else []
+
+
+@contextlib.contextmanager
+def errors_told(callbacks: Any) -> Iterator[None]:
+    """Calls `on_train_error(error)` of the callbacks that have such a method when the block fails: Keras calls none.
+
+    Args:
+        callbacks: Keras's argument, of any kind it may have.
+    """
+    try:
+        yield
+    except BaseException as error:
+        for callback in _listed(callbacks):
+            if hasattr(callback, "on_train_error"):
+                callback.on_train_error(error)
+        raise
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from tfgmm.steps import (
     StoreBound,
     TrainingSteps,
     check_optimizer,
+    errors_told,
     plain_errors,
     refuse_labels,
     refuse_learning_rates,
@@ -215,7 +216,7 @@ class MixtureTrainer(TrainingSteps):
         if self.optimizer is None:
             refuse_learning_rates(callbacks)
             self._begin_closed_form(batches, epochs)
-        with plain_errors():
+        with errors_told(callbacks), plain_errors():
             return super().fit(
                 batches.dataset,
                 epochs=epochs,
