@@ -51,7 +51,7 @@ def test_readme_example_runs(monkeypatch, tmp_path, capsys):
     for block in examples:
         exec(block.replace("/tmp/geyser", str(tmp_path / "geyser")), names)
     shown = capsys.readouterr().out
-    [printed] = blocks("txt")
+    printed, *_ = blocks("txt")
     assert shown.splitlines()[:4] == printed.splitlines()[:4]  # the head; intervals below may differ in the last digit
     densities = names["model"].log_prob(names["new_rows"])
     assert densities[2] < densities[:2].min() - 5  # the row that README calls an outlier
