@@ -3,11 +3,12 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import special, stats
 
 import tfgmm
-from tfgmm import density, outliers, posterior_draws
+from tfgmm import bands, density, outliers, posterior_draws
 from tfgmm.components import COMPONENTS
 from tfgmm.density import MixtureDensity
 from tfgmm.scoring import MOST_LEVEL, RowScores, column_mask
@@ -183,7 +184,9 @@ def test_a_finite_value_beyond_float32_is_refused_where_it_is_looked_at():
 
 
 @pytest.mark.parametrize(
-    "columns", [["e"], [4], [-1], [0, 0], ["a", 0], "a", 0, [True], [None], [0.0]], ids=[str(i) for i in range(10)]
+    "columns",
+    [["e"], [4], [-1], [0, 0], ["a", 0], "a", 0, [True, False], [None], [0.0]],
+    ids=[str(i) for i in range(10)],
 )
 def test_columns_that_are_not_there_are_refused(columns):
     mixture = Mixture("diag")
@@ -199,7 +202,50 @@ def test_without_names_columns_have_numbers_only():
         column_mask("columns", ["a"], 3, None)
 
 
+def test_imputed_rows_are_the_expectation_with_given_columns_as_they_are(mixture):
+    rows = rows_near(mixture, 40)
+    rows[:, 0] = np.arange(40) * 1234567.0 + 0.1  # float32 cannot hold it
+    rows[3, 2] = np.nan
+    found, whole = mixture.impute(rows, ["a", "c"]), mixture.conditional(rows, [0, 2])
+    np.testing.assert_array_equal(found, whole.expectation)
+    good = np.delete(np.arange(40), 3)
+    np.testing.assert_array_equal(found[good][:, [0, 2]], rows[good][:, [0, 2]])
+    np.testing.assert_array_equal(whole.means[good][:, :, 2], np.repeat(rows[good][:, 2:3], K, axis=1))
+    assert np.isnan(found[3]).all()
+
+
+def test_a_frame_need_not_have_what_is_not_given():
+    mixture = Mixture("full")
+    rows = rows_near(mixture)
+    frame = pd.DataFrame(rows, columns=NAMES)
+    for columns in (["c", "a"], pd.Index(["c", "a"]), pd.Series(["c", "a"]), (name for name in ("c", "a"))):
+        found = mixture.marginal_log_prob(frame[["c", "a"]], columns)
+        np.testing.assert_array_equal(found, mixture.marginal_log_prob(rows, [0, 2]))
+    np.testing.assert_array_equal(mixture.impute(frame[["d"]], ["d"]), mixture.impute(rows, [3]))
+    with pytest.raises(ValueError, match="'a'"):
+        mixture.marginal_log_prob(frame[["c"]], ["c", "a"])
+
+
+def test_a_value_beyond_float32_is_named_by_its_own_column():
+    rows = rows_near(Mixture("diag"))
+    rows[1, 2] = 1e39
+    with pytest.raises(ValueError, match="row 1, column 'c'|column c|column 2"):
+        Mixture("diag").marginal_log_prob(rows, [2])
+
+
 # --- Draws
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_draws_of_vague_priors_are_exported_and_read(covariance, tmp_path):
+    """Components without rows have the prior for posterior, whose draws may be too small for float32."""
+    priors = tfgmm.Priors(loc_mean=0.0, loc_scale=5.0, precision_shape=0.003, precision_rate=0.003)
+    model = tfgmm.GaussianMixtureModel(20, 2, covariance, "stick_breaking", priors=priors, seed=0)
+    kept = model.kept_draws(model.plug_in())
+    smallest = min(kept.get("drawn_precisions", kept.get("drawn_whiteners")).ravel(), key=abs)
+    assert abs(smallest) <= np.finfo(np.float32).tiny  # some were held there
+    scorer = tfgmm.load_scorer(tfgmm.export_model(model, tmp_path / "mixture"))
+    assert np.isfinite(scorer.log_prob(np.zeros((3, 2)), "predictive")).all()
 
 
 def test_kept_draws_are_the_draws_to_seven_digits_of_their_spread(mixture):
@@ -259,6 +305,15 @@ def test_interval_marks_rows_that_are_not_finite_and_grows_with_its_level():
     assert (wide.log_prob_low[good] < narrow.log_prob_low[good]).all()
     assert (wide.log_prob_high[good] > narrow.log_prob_high[good]).all()
     assert mixture.interval(rows[:0]).responsibilities_low.shape == (0, K)
+    for values, same in zip(mixture.interval(rows, np.float32(0.5)), narrow):
+        np.testing.assert_array_equal(values, same)
+
+
+@pytest.mark.parametrize("level", [-0.5, np.nan, 0.0])
+def test_served_level_that_draws_cannot_tell_is_held(level):
+    values = np.random.default_rng(0).normal(size=(3, S)).astype(np.float32)
+    for end in bands.quantiles(values, level):
+        np.testing.assert_allclose(end, np.median(values, axis=-1), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 0.97, -0.5, "0.9", None, True, float("nan")])

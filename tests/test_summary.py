@@ -214,6 +214,14 @@ def test_fingerprint_is_that_of_the_rows_whatever_their_order_type_blocks_and_fi
     assert summarise(read_rows(tmp_path / "rows.csv")).fingerprint == expected
 
 
+def test_fingerprint_tells_rows_of_few_different_values():
+    rows = np.random.default_rng(0).integers(0, 2, (4000, 16)).astype(float)
+    distinct = np.unique(rows, axis=0)
+    assert len({summarise(row[None]).fingerprint for row in distinct}) == len(distinct) > 3500
+    for signs in ([-1.0] * 16, [1.0, -1.0] * 8):
+        assert summarise(rows * signs).fingerprint != summarise(rows).fingerprint
+
+
 @pytest.mark.parametrize("change", ["digit", "columns", "pair of rows", "row twice", "row less"])
 def test_fingerprint_tells_other_rows(change):
     rows = np.random.default_rng(0).normal(size=(500, 3))

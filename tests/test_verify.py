@@ -124,10 +124,12 @@ def test_points_lie_around_the_components_a_quarter_of_them_far() -> None:
     np.testing.assert_array_equal(points, verify._points(mixture))
 
 
-def test_export_of_version_1_passes(folder: pathlib.Path, model: Any, tmp_path: pathlib.Path) -> None:
+def test_export_of_version_2_passes_and_of_version_1_is_refused(
+    folder: pathlib.Path, model: Any, tmp_path: pathlib.Path
+) -> None:
     module = module_of(model)
     older, mixture = tf.Module(), model.plug_in()
-    for name in ("serving_default", "log_prob", "responsibilities", "assignment"):
+    for name in ("serving_default", "log_prob", "responsibilities", "assignment", "outlier"):
         setattr(older, name, getattr(module, name))
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.int64)] * 2)
@@ -139,12 +141,15 @@ def test_export_of_version_1_passes(folder: pathlib.Path, model: Any, tmp_path: 
     tf.saved_model.save(older, str(tmp_path / "graph"), signatures=signatures)
     put_graph(folder, tmp_path / "graph")
     refused(folder, "lacks the signature 'conditional'")
-    card, drawn = card_of(folder) | {"format_version": 1}, ("drawn_log_weights", "drawn_locs", "drawn_precisions")
-    for name in ("outlier_table", *drawn):
+    card, drawn = card_of(folder), ("drawn_log_weights", "drawn_locs", "drawn_precisions")
+    for name in drawn:
         del card["parameters"][name]
-    write_card(folder, card)
-    write_parameters(folder, outlier_table=None, **dict.fromkeys(drawn))
-    assert "outlier" not in verify.verify_export(folder).largest_differences
+    card["parameters"]["outlier_table"]["shape"] = list(TABLE.shape)
+    write_card(folder, card | {"format_version": 2})
+    write_parameters(folder, outlier_table=TABLE, **dict.fromkeys(drawn))
+    assert verify.verify_export(folder).largest_differences.keys() == signatures.keys()
+    write_card(folder, card_of(folder) | {"format_version": 1})
+    refused(folder, "model_card.json", "format version 1", "export the model again")
 
 
 # --- Another graph than that of the numbers

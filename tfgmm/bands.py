@@ -32,7 +32,8 @@ def band(
         rows: (B, D) of any float type, data units.
         centre: (D,) float64, data units.
         linear, constants: of the S mixtures; see `density.coefficients`.
-        level: scalar, the share of the posterior within: 0 the median, at most (S - 1) / (S + 1), held there.
+        level: scalar, the share of the posterior within, from 0 (the median) to (S - 1) / (S + 1); held there, and
+            NaN counts as 0.
         weights_shape: (S, K).
     """
     num_components = weights_shape[1]
@@ -66,7 +67,9 @@ def quantiles(values: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
     """
     num_draws = values.shape[-1]
     ordered = tf.sort(values, axis=-1)
-    share = 0.5 - 0.5 * tf.cast(level, tf.float32)
+    level = tf.cast(level, tf.float32)
+    # What 64 draws cannot tell is held at what they can, below too: a server cannot refuse it
+    share = 0.5 - 0.5 * tf.maximum(tf.where(tf.math.is_nan(level), tf.zeros_like(level), level), 0.0)
     return _at(ordered, share * (num_draws + 1.0) - 1.0), _at(ordered, (1.0 - share) * (num_draws + 1.0) - 1.0)
 
 

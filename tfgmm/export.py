@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import __version__, artefact, bands, density, marginals, outliers, posterior_draws
+from tfgmm import __version__, artefact, bands, density, exported, marginals, outliers, posterior_draws
 from tfgmm.components import COMPONENTS
 from tfgmm.model import GaussianMixtureModel
 
@@ -68,7 +68,7 @@ def export_model(
     fault = artefact.fault_in(numbers)
     if not fault:
         numbers |= {outliers.TABLE: density.outlier_table(mixture), **model.kept_draws(mixture)}
-        fault = artefact.fault_in(numbers)
+        fault = exported.fault_in(numbers)
     if fault:
         raise ValueError(
             f"`model` must have finite parameters. Received: {fault}. "

@@ -234,15 +234,26 @@ def _mixture(folder: pathlib.Path, card: dict[str, Any], shapes: dict[str, tuple
         numbers = _numbers(contents, shapes)
     except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise refusal(folder, PARAMETERS, f"cannot be read ({shown(str(error))})") from error
-    fault = artefact.fault_in(numbers)  # of all: first of all they must be finite
-    table = numbers.pop(outliers.TABLE, None)
-    drawn = {name: numbers.pop(name) for name in sorted(numbers) if name.startswith("drawn_")} or None
-    fault = fault or (None if table is None else outliers.fault_in(table))
-    fault = fault or (None if drawn is None else posterior_draws.fault_in(drawn))
+    fault = fault_in(numbers)
     if fault:
         raise refusal(folder, PARAMETERS, f"has {fault}")
+    table = numbers.pop(outliers.TABLE, None)
+    drawn = {name: numbers.pop(name) for name in sorted(numbers) if name.startswith("drawn_")} or None
     centre, log_weights = numbers.pop("centre"), np.log(numbers.pop("weights"))
     return ExportedMixture(card["model"]["covariance"], centre, log_weights, numbers, table, drawn, card)
+
+
+def fault_in(numbers: dict[str, np.ndarray]) -> str | None:
+    """Returns what makes the arrays of parameters.npz useless, in words that follow "has", or None.
+
+    What is written is asked the same as what is read, so that no export is refused later.
+    """
+    fault = artefact.fault_in(numbers)  # of all: first of all they must be finite
+    if fault is None and outliers.TABLE in numbers:
+        fault = outliers.fault_in(numbers[outliers.TABLE])
+    if fault is None and posterior_draws.LOG_WEIGHTS in numbers:
+        fault = posterior_draws.fault_in(numbers)
+    return fault
 
 
 def _numbers(contents: bytes, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

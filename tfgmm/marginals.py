@@ -21,7 +21,7 @@ Tensor = Any
 
 
 def marginal_log_prob(components: Any, rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Tensor:
-    """Returns the log density of the given columns of each row, (B,) float32, nats; 0 where none is given.
+    """Returns the log density of the given columns of each row, (B,) float32, nats; 0, about, where none is given.
 
     Args:
         components: a class of `tfgmm.components`.
@@ -66,6 +66,7 @@ def conditional(components: Any, rows: Tensor, mixture: MixtureDensity, given: T
     def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
         centred = rounded(chunk, mixture.centre)
         known, is_known = _known(centred, given), _is_finite(centred, given)
+        whole = _known(tf.cast(chunk, tf.float64), given)
         log_given, weights = bounds.normalised(_log_joints(components, known, of_given))
         log_all = bounds.normalised(_log_joints(components, rounded(chunk, mixture.centre), of_all))[0]
         means = known[:, None, :] + offsets
@@ -75,8 +76,8 @@ def conditional(components: Any, rows: Tensor, mixture: MixtureDensity, given: T
         expected = tf.einsum("bk,bkd->bd", tf.cast(weights, tf.float64), means)
         return (
             tf.where(is_known[:, None], weights, np.nan),
-            means + mixture.centre + unknown[:, None, None],
-            expected + mixture.centre + unknown[:, None],
+            tf.where(given, whole[:, None, :], means + mixture.centre) + unknown[:, None, None],
+            tf.where(given, whole, expected + mixture.centre) + unknown[:, None],
             _float32(log_all - log_given, _is_finite(centred, tf.ones_like(given))),
         )
 

@@ -7,6 +7,7 @@ any scale, and a model, its export and its scorer hold the very same numbers. Fr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -37,7 +38,25 @@ def kept(
     else:
         factors = drawn["whiteners"] @ np.linalg.inv(means["whiteners"])
         found[WHITENERS] = factors[..., *np.triu_indices(factors.shape[-1])]
-    return {name: np.ascontiguousarray(values, np.float32) for name, values in found.items()}
+    return {name: _held(name, values) for name, values in found.items()}
+
+
+def _held(name: str, values: np.ndarray) -> np.ndarray:
+    """Returns the values as float32, held where vague priors throw draws out of its range: ratios stay positive."""
+    largest, smallest = np.finfo(np.float32).max, np.finfo(np.float32).tiny
+    held = np.clip(values, -largest, largest).astype(np.float32, order="C")
+    if name == PRECISIONS:
+        return np.maximum(held, smallest)
+    if name == WHITENERS:
+        places = _diagonal_places(values.shape[-1])
+        held[..., places] = np.maximum(held[..., places], smallest)
+    return held
+
+
+def _diagonal_places(num_entries: int) -> np.ndarray:
+    """Returns where the diagonal is among the entries of an upper triangle by rows."""
+    num_features = (math.isqrt(8 * num_entries + 1) - 1) // 2
+    return np.diagonal(triangle_places(num_features)) - 1
 
 
 def kept_shapes(components: Mapping[str, tuple[int, ...]], num_draws: int) -> dict[str, tuple[int, ...]]:
@@ -79,8 +98,7 @@ def fault_in(drawn: Mapping[str, np.ndarray]) -> str | None:
     if PRECISIONS in drawn and (drawn[PRECISIONS] <= 0).any():
         return f"{PRECISIONS} that are not positive"
     if WHITENERS in drawn:
-        num_features = drawn[LOCS].shape[-1]
-        if (drawn[WHITENERS][..., np.diagonal(triangle_places(num_features)) - 1] <= 0).any():
+        if (drawn[WHITENERS][..., _diagonal_places(drawn[WHITENERS].shape[-1])] <= 0).any():
             return f"{WHITENERS} with a diagonal that is not positive"
     return None
 

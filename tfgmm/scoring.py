@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
+import numbers
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
-from tfgmm import bands, density, marginals, outliers
+from tfgmm import bands, bounds, density, marginals, outliers
 from tfgmm.answers import Conditional, Interval
 from tfgmm.checks import check_choice
 from tfgmm.components import COMPONENTS
@@ -97,21 +100,21 @@ class RowScores:
         >>> bool(band.log_prob_low < model.log_prob([[0.1]]) < band.log_prob_high)
         True
         """
-        if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0.0 < level <= MOST_LEVEL:
+        if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0.0 < level <= MOST_LEVEL:
             raise ValueError(
                 f"`level` must be above 0 and at most {MOST_LEVEL:.3f}. Received: {level!r}. Choose one, e.g. 0.9."
             )
         mixtures = self.predictive()
         tensors = mixtures.centre, *density.coefficients(mixtures), np.float64(level)
         statics = mixtures.covariance, tuple(mixtures.log_weights.shape)
-        return Interval(*self._ask(x, mixtures, bands_of, statics, tensors, slice(None)).values())
+        return Interval(*self._ask(x, mixtures, bands_of, statics, tensors, True).values())
 
-    def marginal_log_prob(self, x: Any, columns: Sequence[int | str]) -> np.ndarray:
+    def marginal_log_prob(self, x: Any, columns: Iterable[int | str]) -> np.ndarray:
         """Returns the log density of some columns of each row, whatever the others are, (N,) float32, nats.
 
         Args:
             x: rows, (N, D), of any kind that `log_prob` takes; what stands in the other columns is not looked at, and
-                may be NaN.
+                may be NaN; a pandas DataFrame need not have them.
             columns: the numbers or the names of the columns.
 
         Raises:
@@ -126,15 +129,18 @@ class RowScores:
         """
         return self._ask_given(x, columns, "columns", marginals_of)["log_prob"]
 
-    def conditional(self, x: Any, given: Sequence[int | str]) -> Conditional:
+    def conditional(self, x: Any, given: Iterable[int | str]) -> Conditional:
         """Returns the mixture over the other columns given some columns of each row, as a `Conditional`.
 
         What is missing in a row can be guessed: `expectation` is the mean of that mixture, `weights`, `means` and
         `scales` are all of it. And log_prob = marginal_log_prob(x, given) + conditional(x, given).log_prob.
 
         Args:
-            x: rows, (N, D), of any kind that `log_prob` takes; what is not given may be NaN.
+            x: rows, (N, D), of any kind that `log_prob` takes; what is not given may be NaN, or no column at all of a
+                pandas DataFrame.
             given: the numbers or the names of the columns that are known.
+
+        `means` has N K D numbers: for many rows, of which only the best guess is wanted, take `impute`.
 
         Raises:
             ValueError: an unknown column, or rows of the wrong shape.
@@ -150,12 +156,33 @@ class RowScores:
         found = self._ask_given(x, given, "given", conditional_of)
         return Conditional(**found)
 
+    def impute(self, x: Any, given: Iterable[int | str]) -> np.ndarray:
+        """Returns the rows with the other columns replaced by their mean given some, (N, D) float64, data units.
+
+        It is the `expectation` of `conditional`, without the rest. NaN in rows in which a given column is not finite.
+
+        Args: as `conditional`.
+
+        Example:
+
+        >>> import tfgmm
+        >>> rows = [[0.0, 1.0], [0.1, 0.9], [0.2, 1.2], [5.0, 8.0], [5.1, 8.1], [5.2, 7.9]]
+        >>> model = tfgmm.fit_mixture(rows, 2, restarts=1).model
+        >>> model.impute([[0.1, float("nan")], [5.1, float("nan")]], given=[0]).round()
+        array([[0., 1.],
+               [5., 8.]])
+        """
+        return self._ask_given(x, given, "given", expectation_of)["expectation"]
+
     def _score(self, x: Any, score: density.Score, mixture: MixtureDensity) -> np.ndarray:
         return density.score_data(mixture, x, score, self.column_names)
 
     def _ask_given(self, x: Any, columns: Any, argument: str, question: Any) -> dict[str, np.ndarray]:
         mixture = self.plug_in()
         given = column_mask(argument, columns, len(mixture.centre), self.column_names)
+        if isinstance(x, pd.DataFrame) and self.column_names:
+            absent = [name for name, wanted in zip(self.column_names, given) if not wanted and name not in x]
+            x = x.assign(**dict.fromkeys(absent, np.nan)) if absent else x
         names = tuple(mixture.components)
         tensors = given, mixture.centre, mixture.log_weights, *mixture.components.values()
         return self._ask(x, mixture, question, (mixture.covariance, names), tensors, given)
@@ -172,7 +199,8 @@ class RowScores:
             inputs = [tf.constant(value) for value in (values, *tensors)]
             answers = {k: v.numpy() for k, v in _compiled(question, statics, _specs(inputs))(*inputs).items()}
             if any(np.isnan(answer).any() for answer in answers.values()):
-                centre_rows(rows[:, needed], mixture.centre[needed])  # refuses what is infinite in float32 only
+                # Refuses what is infinite in float32 only, and says where
+                centre_rows(np.where(needed, rows, mixture.centre), mixture.centre)
             once.update((k, answers.pop(k)) for k in ("scales", "covariances") if k in answers)
             names[:] = answers
             return tuple(answers.values())
@@ -200,6 +228,19 @@ def conditional_of(statics: tuple[str, Any], rows: Tensor, given: Tensor, *param
     return marginals.conditional(COMPONENTS[statics[0]], rows, _mixture_of(statics, parameters), given)
 
 
+def expectation_of(statics: tuple[str, Any], rows: Tensor, given: Tensor, *parameters: Tensor) -> dict[str, Tensor]:
+    """Returns the `expectation` of `marginals.conditional` alone, by its name; `parameters` as in `marginals_of`."""
+    mixture = _mixture_of(statics, parameters)
+    # Chunks of our own: what is not asked for is then never there for all rows
+    size = bounds.chunk_size(math.prod(mixture.components["locs"].shape))
+
+    def of_chunk(chunk: Tensor) -> tuple[Tensor]:
+        return (marginals.conditional(COMPONENTS[statics[0]], chunk, mixture, given)["expectation"],)
+
+    spec = tf.TensorSpec((None, rows.shape[1]), tf.float64)
+    return {"expectation": bounds.mapped_over_chunks(rows, of_chunk, size, [spec])[0]}
+
+
 def _mixture_of(statics: tuple[str, Any], parameters: Sequence[Any]) -> MixtureDensity:
     covariance, names = statics
     centre, log_weights, *components = parameters
@@ -225,13 +266,16 @@ def column_mask(argument: str, columns: Any, num_features: int, column_names: Se
     """
     known = f"names ({', '.join(column_names)}) or " if column_names else ""
     wanted = f"`{argument}` must be a list of {known}numbers from 0 to {num_features - 1}, each once"
-    if isinstance(columns, str) or not isinstance(columns, (Sequence, np.ndarray)):
+    if isinstance(columns, str) or not isinstance(columns, Iterable):
         raise ValueError(f"{wanted}. Received: {columns!r}. Put what you mean in a list.")
+    columns = list(columns)
+    if any(isinstance(column, (bool, np.bool_)) for column in columns):
+        raise ValueError(f"{wanted}. Received: {columns!r}. Pass np.flatnonzero of a mask.")
     mask = np.zeros(num_features, bool)
     for column in columns:
         place = _place(column, num_features, column_names)
         if place is None or mask[place]:
-            raise ValueError(f"{wanted}. Received: {column!r} among {list(columns)!r}. Take it out.")
+            raise ValueError(f"{wanted}. Received: {column!r} among {columns!r}. Take it out.")
         mask[place] = True
     return mask
 
@@ -243,4 +287,4 @@ def _place(column: Any, num_features: int, column_names: Sequence[str] | None) -
         place = operator.index(column)
     except TypeError:
         return None
-    return place if not isinstance(column, (bool, np.bool_)) and 0 <= place < num_features else None
+    return place if 0 <= place < num_features else None

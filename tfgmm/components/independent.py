@@ -111,6 +111,8 @@ class IndependentComponents(TrainedPosterior):
     def random_start(self, generator: np.random.Generator) -> IndependentPosterior:
         """Returns a start drawn from the priors (scales and locations) with alpha and beta near a0 and b0."""
         precisions = generator.gamma(self.precision_shape, size=self.precision_axes) / self.precision_rate
+        # A vague prior draws zeros too, and a start must be finite
+        precisions = np.maximum(precisions, 1e-12 * self.precision_shape / self.precision_rate)
         locs = self.loc_mean + self.loc_scale * generator.standard_normal(self.shape)
         near = generator.uniform(0.8, 1.2, (2, *self.precision_axes))
         scales = np.broadcast_to(precisions**-0.5, self.shape) * self.units
