@@ -8,8 +8,6 @@ import pathlib
 import re
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tfgmm import __version__
 from tfgmm.artefact import is_alive, printable
 
@@ -73,7 +71,7 @@ def _page(result: FitResult, survey: Survey, title: str, model_path: pathlib.Pat
     """Returns the page as text."""
     import jinja2
 
-    from tfgmm import report_facts, report_pictures
+    from tfgmm import report_cautions, report_facts, report_pictures
 
     responsibilities = result.model.responsibilities(survey.sample)
     names = report_facts.column_names(result)
@@ -87,6 +85,7 @@ def _page(result: FitResult, survey: Survey, title: str, model_path: pathlib.Pat
     return environment.get_template("report.html").render(
         title=title,
         version=__version__,
+        cautions=report_cautions.cautions(result, survey, responsibilities),
         density=report_pictures.density_picture(result, survey.sample, names),
         restarts=report_pictures.restarts_picture(result),
         sweeps=report_pictures.sweeps_picture(result),
@@ -110,7 +109,8 @@ def _check_result(result: Any) -> None:
 
     if not isinstance(result, FitResult):
         raise TypeError(
-            f"`result` must be a tfgmm.FitResult. Received: {type(result).__name__}. Pass what tfgmm.fit_mixture returns."
+            f"`result` must be a tfgmm.FitResult. Received: {type(result).__name__}. "
+            "Pass what tfgmm.fit_mixture returns."
         )
 
 

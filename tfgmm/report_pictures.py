@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tfgmm.fit import FitResult
 
 _MOST_SVG = 200_000  # bytes; a larger picture is smaller as PNG
-_DOTS = 160  # of a PNG, per inch: twice those of a plain screen
+_DOTS = 120  # of a PNG, per inch
+_LEAST_RANGE = 1e-6  # nats per row: a loss that moves less is level
 _SIZE = (6.0, 4.4)
 _FLAT = (6.0, 3.4)
 _PANEL = 1.9  # inches
@@ -58,9 +59,7 @@ def density_picture(result: FitResult, rows: np.ndarray, names: tuple[str, ...])
     with plain_style():
         if num_columns == 1:
             figure = Figure(_SIZE, layout="constrained")
-            plot.column_density(
-                model.draws(_NUM_DRAWS, seed=0), rows, column_name=labels[0], ax=figure.add_subplot()
-            )
+            plot.column_density(model.draws(_NUM_DRAWS, seed=0), rows, column_name=labels[0], ax=figure.add_subplot())
         elif num_columns == 2:
             figure = Figure(_SIZE, layout="constrained")
             axes = plot.density(model.log_prob, rows, column_names=labels, ax=figure.add_subplot())
@@ -83,8 +82,13 @@ def restarts_picture(result: FitResult) -> Picture:
         return picture_of(figure, f"Bounds of {len(result.restarts)} restarts, sweep by sweep, below the best")
 
 
-def sweeps_picture(result: FitResult) -> Picture:
-    """Returns the loss of every sweep over all rows, and that of validation rows where there were any."""
+def sweeps_picture(result: FitResult) -> Picture | None:
+    """Returns the loss of every sweep over all rows, and of validation rows where there were any; None of a level one.
+
+    Where restarts have climbed to the top already, a picture would show rounding alone.
+    """
+    if "val_loss" not in result.history and np.ptp(result.history["loss"]) < _LEAST_RANGE:
+        return None
     with plain_style():
         figure = Figure(_FLAT, layout="constrained")
         axes = plot.loss(result.history, ax=figure.add_subplot())
@@ -117,8 +121,9 @@ def plain_style() -> Iterator[None]:
 
 def picture_of(figure: Figure, words: str, *, is_wide: bool = False) -> Picture:
     """Returns a figure as a picture in a page."""
-    source = _encoded(figure, "svg", metadata={"Date": None, "Creator": None})
-    if len(source) > _MOST_SVG:
+    # The panels of a wide one hold too many dots for an SVG: no use to draw it twice
+    source = "" if is_wide else _encoded(figure, "svg", metadata={"Date": None, "Creator": None})
+    if is_wide or len(source) > _MOST_SVG:
         source = _encoded(figure, "png", dpi=_DOTS, metadata={"Software": None})
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     return Picture(source, words, width, height, is_wide)
