@@ -110,9 +110,9 @@ def _overlaps(responsibilities: np.ndarray) -> str:
     overlapping = [int(k) for k in np.flatnonzero((1.0 - kept > _DOUBT) & has_rows)]
     if not overlapping:
         return ""
-    verb = "overlaps another" if len(overlapping) == 1 else "overlap others"
+    verb, whose = ("overlaps another", "its") if len(overlapping) == 1 else ("overlap others", "their")
     return (
-        f"{_named(overlapping)} {verb}: more than {100 * _DOUBT:.0f} % of their rows could as well belong elsewhere. "
+        f"{_named(overlapping)} {verb}: more than {100 * _DOUBT:.0f} % of {whose} rows could as well belong elsewhere. "
         "There the intervals are too narrow: the fit takes memberships and components for independent of each other. "
         "tfgmm.compare tells by how much."
     )
