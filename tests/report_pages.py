@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import functools
 import pathlib
 import re
+import tempfile
 from html.parser import HTMLParser
 
 import numpy as np
@@ -31,12 +33,20 @@ def hostile_frame() -> pd.DataFrame:
     return pd.DataFrame(rows * [1.0, 10.0, 100.0, 1e3, 1e-4] + [0.0, 0.0, 0.0, 1e6, 0.0], columns=list(HOSTILE))
 
 
-def fit_of_faithful() -> tfgmm.FitResult:
-    return tfgmm.fit_mixture(FAITHFUL, 2, covariance="full", restarts=2)
-
-
-def fit_of_hostile() -> tfgmm.FitResult:
+@functools.cache
+def fit_of(name: str) -> tfgmm.FitResult:
+    """Returns the fit "faithful", of two columns, or "hostile", of five: once in a process."""
+    if name == "faithful":
+        return tfgmm.fit_mixture(FAITHFUL, 2, covariance="full", restarts=2)
     return tfgmm.fit_mixture(hostile_frame(), 3, restarts=2)
+
+
+@functools.cache
+def text_of(name: str) -> str:
+    """Returns the report of that fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = FAITHFUL if name == "faithful" else hostile_frame()
+        return tfgmm.write_report(fit_of(name), data, f"{folder}/report.html").read_text("utf-8")
 
 
 class Page(HTMLParser):
