@@ -221,7 +221,7 @@ def test_overlapping_components_and_handfuls_of_rows_are_named(tmp_path):
     locs = result.model.locs.numpy()[:, 0]
     handful, first, second = int(np.argmax(locs)), *sorted(map(int, np.argsort(locs)[:2]))
     said = " ".join(cautions_in(page_of(result, rows, tmp_path)))
-    assert f"Component {handful} rests on fewer than 5 rows" in said
+    assert f"Component {handful} rests on fewer than 5 rows: outliers" in said
     assert f"Components {first}, {second} overlap others" in said
 
 

@@ -70,9 +70,9 @@ def _empty(result: FitResult) -> str:
     empty = [int(k) for k in np.flatnonzero(expected_counts(result) < 1.0 - 1e-9)]
     if not empty:
         return ""
-    verb = "has" if len(empty) == 1 else "have"
+    verb, where = ("has", "it") if len(empty) == 1 else ("have", "each")
     return (
-        f"{_named(empty)} {verb} no rows: less than one row is expected in each. What the table says of an empty "
+        f"{_named(empty)} {verb} no rows: less than one is expected in {where}. What the table says of an empty "
         "component is the prior, not the data."
     )
 
@@ -82,9 +82,9 @@ def _handfuls(result: FitResult) -> str:
     small = [int(k) for k in np.flatnonzero((counts >= 1.0) & (counts < _HANDFUL))]
     if not small or result.num_data < _HANDFUL * len(counts):
         return ""
-    verb = "rests" if len(small) == 1 else "rest"
+    verb, each = ("rests", "") if len(small) == 1 else ("rest", " each")
     return (
-        f"{_named(small)} {verb} on fewer than {_HANDFUL} rows each: outliers may have taken components of their own. "
+        f"{_named(small)} {verb} on fewer than {_HANDFUL} rows{each}: outliers may have taken components of their own. "
         "Look at those rows: model.assign(rows)."
     )
 
@@ -96,8 +96,9 @@ def _optima(result: FitResult) -> str:
         return ""
     others = len(ends) - num_best
     only = " Only one start found it: more restarts may find a better one still." if num_best == 1 else ""
+    worse = "a worse one" if others == 1 else "worse ones"
     return (
-        f"The starts disagree: {num_best} of {len(ends)} reached the best solution, {others} ended in worse ones, up "
+        f"The starts disagree: {num_best} of {len(ends)} reached the best solution, {others} ended in {worse}, up "
         f"to {ends.max() - ends.min():,.1f} nats below. The data can be read in several ways.{only}"
     )
 
