@@ -28,7 +28,8 @@ LATE = {
 LIGHT = """
     shapes checks quiet priors tables readers fingerprint summary initialize draws predictive posterior_draws answers
     alignment agreement outliers artefact exported
-    numpy_scores scored_input scored_output score_file plot companions mlflow report known_operations
+    numpy_scores scored_input scored_output score_file plot companions mlflow report_facts report_cautions
+    report_pictures report known_operations
     saved_graph verify score_command verify_command cli
 """.split()
 TENSORFLOW = {"tensorflow", "keras", "tensorflow_probability"}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.portable import export_litert as export_litert
     from tfgmm.portable import export_onnx as export_onnx
     from tfgmm.priors import Priors as Priors
+    from tfgmm.report import write_report as write_report
     from tfgmm.saving import load_model as load_model
     from tfgmm.selection import Selection as Selection
     from tfgmm.serve import IntegrityError as IntegrityError
@@ -60,6 +61,7 @@ _HOMES: dict[str, str | None] = {
     "load_scorer": "serve",
     "mlflow": None,
     "plot": None,
+    "write_report": "report",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from tfgmm.draws import Draws
     from tfgmm.fit_result import FitResult
+    from tfgmm.model import GaussianMixtureModel
 
 _NUM_DRAWS, _MOST_NUMBERS = 1_000, 2**24
 _LONGEST_TABLE = 200  # lines; more than that nobody reads
@@ -33,12 +34,16 @@ def summary_of(result: FitResult) -> str:
         f"restarts, bound of each: {bounds}",
         "",
     ]
-    # Draws of covariance matrices take D times the memory of their diagonals
-    numbers = model.num_components * model.num_features**2
-    num_draws = max(100, min(_NUM_DRAWS, _MOST_NUMBERS // numbers))
-    lines = list(_table(model.draws(num_draws, seed=0), model.column_names))
+    lines = list(_table(interval_draws(model), model.column_names))
     more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
+
+
+def interval_draws(model: GaussianMixtureModel) -> Draws:
+    """Returns the draws that intervals are read from: 1,000 of them, fewer of large matrices, always the same."""
+    # Draws of covariance matrices take D times the memory of their diagonals
+    numbers = model.num_components * model.num_features**2
+    return model.draws(max(100, min(_NUM_DRAWS, _MOST_NUMBERS // numbers)), seed=0)
 
 
 def _table(draws: Draws, column_names: tuple[str, ...] | None) -> Iterator[str]:

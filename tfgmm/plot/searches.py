@@ -47,7 +47,7 @@ def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
         raise ValueError("`restarts` must not be empty. Received: no restart. Pass `result.restarts`.")
     best = max(float(path.max()) for path in paths)
     ends = np.array([best - path[-1] for path in paths])
-    num_best = int((ends < _SAME).sum())
+    number, num_best = num_optima(ends)
     ax = axes_or_new(ax, _SIZE)
     blue = component_colours(1)[0]
     for path, end in sorted(zip(paths, ends), key=lambda pair: -pair[1]):
@@ -62,7 +62,7 @@ def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(bottom=_LOWEST)
     ax.locator_params(axis="x", integer=True)
     ax.set(xlabel="sweep", ylabel="bound below the best (nats)", title=f"{len(paths)} restarts")
-    add_caption(ax, f"best bound {best:.1f} nats; {_optima(ends)}")
+    add_caption(ax, f"best bound {best:.1f} nats; {'1 optimum' if number == 1 else f'{number} different optima'}")
     handles = dict(zip(*reversed(ax.get_legend_handles_labels())))
     ax.legend(handles.values(), handles.keys(), loc="best", fontsize="small")
     return ax
@@ -77,7 +77,15 @@ def _label(is_best: bool, num_best: int, num_restarts: int) -> str:
     return f"{num_best} reached the best" if is_best else f"{num_restarts - num_best} ended below it"
 
 
-def _optima(ends: NDArray[np.float64]) -> str:
-    """Returns how many different optima the ends (R,), nats below the best, are."""
-    number = 1 + int((np.diff(np.sort(ends)) >= _SAME).sum())
-    return "1 optimum" if number == 1 else f"{number} different optima"
+def num_optima(gaps: NDArray[np.float64]) -> tuple[int, int]:
+    """Returns how many optima restarts reached, and how many of them the best; closer than 0.1 nats is the same.
+
+    Args:
+        gaps: (R,) how far each ended below the best bound, nats.
+
+    Example:
+
+    >>> num_optima(np.array([0.0, 0.02, 7.0]))
+    (2, 2)
+    """
+    return 1 + int((np.diff(np.sort(gaps)) >= _SAME).sum()), int((gaps < _SAME).sum())

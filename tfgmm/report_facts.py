@@ -1,0 +1,251 @@
+"""What a report says of a fit, as the words and numbers that its page shows; no markup, no pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shlex
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tfgmm.artefact import printable
+from tfgmm.fit_summary import interval_draws
+from tfgmm.plot.colours import component_colours
+from tfgmm.plot.frames import shown_number
+
+if TYPE_CHECKING:
+    from tfgmm.data import Survey
+    from tfgmm.draws import Draws
+    from tfgmm.fit_result import FitResult
+
+LEVELS = (0.99, 0.9, 0.5)
+MOST_LINES = 1_000  # of a table; more than that nobody reads, and no phone shows
+
+_SHAPES = {
+    "spherical": "spherical: one width per component, the same in all directions",
+    "diag": "diag: one width per component and column, no correlations",
+    "full": "full: widths and correlations of each component by itself",
+    "tied_spherical": "tied_spherical: one width for all components",
+    "tied_diag": "tied_diag: one width per column, the same in all components",
+    "tied": "tied: widths and correlations, the same in all components",
+}
+_WEIGHTS = {
+    "dirichlet": "dirichlet: the number of components is as given",
+    "stick_breaking": "stick_breaking: the number of components is a maximum",
+}
+
+
+class Estimate(NamedTuple):
+    """Median and 95 % interval of a number, as text."""
+
+    middle: str
+    low: str
+    high: str
+
+
+class Line(NamedTuple):
+    """One column of one component: its mean and its standard deviation, data units."""
+
+    column: str
+    mean: Estimate
+    scale: Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """One component as its part of the table shows it."""
+
+    number: int
+    colour: str
+    weight: Estimate
+    num_rows: str
+    lines: tuple[Line, ...]
+
+
+class Membership(NamedTuple):
+    """How sure the rows are that belong to one component rather than to another; `shares` are those above LEVELS."""
+
+    number: int
+    colour: str
+    num_rows: str
+    shares: tuple[str, ...]
+
+
+def column_names(result: FitResult) -> tuple[str, ...]:
+    """Returns a name per column that can be printed: the data's, else "column 0" and so on."""
+    model = result.model
+    names = model.column_names or tuple(f"column {index}" for index in range(model.num_features))
+    return tuple(printable(name) for name in names)
+
+
+def fitted_on(result: FitResult) -> list[tuple[str, str]]:
+    """Returns what was fitted on what, as pairs of a word and what it is."""
+    model = result.model
+    summary = model.data_summary
+    pairs = [
+        ("Rows", f"{result.num_data:,}"),
+        ("Columns", f"{model.num_features:,}"),
+        ("Components", f"{model.num_components:,}, of which {result.num_occupied:,} have rows"),
+        ("Shape", _SHAPES[model.covariance]),
+        ("Weights", _WEIGHTS[model.weight_prior]),
+        ("Free parameters", f"{result.num_parameters:,}"),
+        ("Bound", f"{result.elbo:,.2f} nats"),
+        ("Log likelihood", f"{result.log_likelihood:,.2f} nats"),
+        ("AIC", f"{result.aic:,.1f}"),
+        ("BIC", f"{result.bic:,.1f}"),
+    ]
+    if summary is not None and summary.fingerprint is not None:
+        pairs.append(("Fingerprint of the rows", summary.fingerprint))
+    return pairs
+
+
+def columns(result: FitResult, survey: Survey) -> list[tuple[str, ...]]:
+    """Returns name, mean, standard deviation, smallest and largest value of every column, as text, data units."""
+    summary = survey.summary
+    found = zip(column_names(result), summary.mean, summary.scale, summary.minimum or (), summary.maximum or ())
+    return [
+        (name, *(shown_number(value, scale / 100.0) for value in (mean, scale, low, high)))
+        for name, mean, scale, low, high in found
+    ][:MOST_LINES]
+
+
+def components(result: FitResult) -> tuple[list[Component], int]:
+    """Returns the components by weight, the largest first, and how many of them no longer find room in the table.
+
+    Intervals hold 95 % of the draws that `result.summary()` takes too, so that both say the same.
+    """
+    draws = interval_draws(result.model)
+    names = column_names(result)
+    order = np.argsort(-draws.weights[0].mean(axis=0))
+    chosen = order[: max(1, MOST_LINES // len(names))]
+    counts = expected_counts(result)
+    colours = component_colours(len(order))
+    found = [
+        Component(
+            int(k), colours[k], estimate(draws.weights[0, :, k]), f"{_count(counts[k])}", _lines(draws, int(k), names)
+        )
+        for k in chosen
+    ]
+    return found, len(order) - len(chosen)
+
+
+def _lines(draws: Draws, k: int, names: tuple[str, ...]) -> tuple[Line, ...]:
+    return tuple(
+        Line(name, estimate(draws.locs[0, :, k, index]), estimate(draws.scales[0, :, k, index]))
+        for index, name in enumerate(names[:MOST_LINES])
+    )
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """Returns median and 95 % interval of draws (S,), with two digits of the interval's width.
+
+    Example:
+
+    >>> estimate(np.linspace(0.0, 100.0, 101))
+    Estimate(middle='50', low='2', high='98')
+    """
+    low, middle, high = (float(value) for value in np.quantile(values, [0.025, 0.5, 0.975]))
+    if not high > low:  # a single component has the weight 1 in all draws
+        return Estimate(*(f"{value:.6g}" for value in (middle, low, high)))
+    return Estimate(*(shown_number(value, high - low) for value in (middle, low, high)))
+
+
+def expected_counts(result: FitResult) -> np.ndarray:
+    """Returns the rows expected in each component, (K,) float64."""
+    weights = result.model.mixture_weights
+    counts = np.asarray(weights.expected_counts(weights.posterior()), np.float64)
+    return np.clip(counts, 0.0, float(result.num_data))  # sticks of a single component say infinity
+
+
+def _count(rows: float) -> str:
+    return f"{rows:,.0f}" if rows >= 10.0 or rows == round(rows) else f"{rows:,.1f}"
+
+
+def memberships(responsibilities: np.ndarray) -> list[Membership]:
+    """Returns for each component, largest first, how many rows are most probably its own, and how surely.
+
+    Args:
+        responsibilities: (n, K) of rows of the data; rows sum to 1.
+
+    Example:
+
+    >>> [(found.number, found.num_rows, found.shares) for found in memberships(np.array([[0.95, 0.05], [0.6, 0.4]]))]
+    [(0, '2', ('0.0 %', '50.0 %', '100.0 %')), (1, '0', ('-', '-', '-'))]
+    """
+    best, owner = responsibilities.max(axis=1), responsibilities.argmax(axis=1)
+    num_components = responsibilities.shape[1]
+    counts = np.bincount(owner, minlength=num_components)
+    colours = component_colours(num_components)
+    return [
+        Membership(int(k), colours[k], f"{counts[k]:,}", _shares(best[owner == k]))
+        for k in np.argsort(-counts, kind="stable")[:MOST_LINES]
+    ]
+
+
+def _shares(best: np.ndarray) -> tuple[str, ...]:
+    return tuple(percent(float((best > level).mean())) if len(best) else "-" for level in LEVELS)
+
+
+def percent(share: float) -> str:
+    """Returns a share as text, such as "97.1 %"."""
+    return f"{100.0 * share:.1f} %"
+
+
+def python_lines(model_path: pathlib.Path | None) -> list[str]:
+    """Returns the lines of Python that load the mixture and score rows with it.
+
+    Example:
+
+    >>> python_lines(pathlib.Path("geyser.keras"))[1]
+    "scorer = tfgmm.load_model('geyser.keras')"
+    """
+    lines = ["import tfgmm", ""]
+    if model_path is None:
+        lines[1:] = ["", "tfgmm.export_model(result.model, 'mixture')  # once, where the fit is", ""]
+    loader = "load_model" if model_path is not None and not model_path.is_dir() else "load_scorer"
+    name = "mixture" if model_path is None else os.fspath(model_path)
+    return [
+        *(line for line in lines if line or model_path is None),
+        f"scorer = tfgmm.{loader}({name!r})",
+        "scorer.log_prob(rows)  # log density of each row, nats",
+        "scorer.responsibilities(rows)  # probability of each component; rows sum to 1",
+        "scorer.assign(rows)  # the most probable component",
+        "scorer.outlier(rows)  # near 0 for a row that does not belong",
+    ]
+
+
+def shell_line(model_path: pathlib.Path | None) -> str | None:
+    """Returns the command that scores a file with an exported folder; None where there is none to type."""
+    name = "mixture" if model_path is None else os.fspath(model_path)
+    if not name.isprintable() or (model_path is not None and not model_path.is_dir()):
+        return None
+    return (
+        f"tfgmm score --model {shlex.quote(name)} --in rows.csv --out scored.parquet "
+        "--columns log_prob,assignment,outlier"
+    )
+
+
+def context(result: FitResult, survey: Survey, responsibilities: np.ndarray) -> dict[str, Any]:
+    """Returns all facts by the names that the template has for them."""
+    shown, left_out = components(result)
+    best = responsibilities.max(axis=1)
+    return {
+        "fitted_on": fitted_on(result),
+        "columns": columns(result, survey),
+        "components": shown,
+        "components_left_out": left_out,
+        "columns_left_out": max(0, result.model.num_features - MOST_LINES),
+        "num_components": result.model.num_components,
+        "num_occupied": result.num_occupied,
+        "memberships": memberships(responsibilities),
+        "levels": LEVELS,
+        "sure": percent(float((best > LEVELS[1]).mean())),
+        "num_sampled": len(responsibilities),
+        "num_rows": survey.summary.num_data,
+        "converged": result.converged,
+        "last_loss": f"{result.history['loss'][-1]:.4f}",
+        "num_sweeps": len(result.history["elbo"]),
+        "num_restarts": len(result.restarts),
+    }
