@@ -28,7 +28,8 @@ LATE = {
 LIGHT = """
     shapes checks quiet priors tables readers summary initialize draws alignment agreement outliers artefact exported
     numpy_scores scored_input scored_output score_file plot companions mlflow report known_operations
-    saved_graph verify score_command verify_command cli
+    saved_graph verify numeric_columns run_settings run_display run_folder fit_command score_command sample_command
+    verify_command cli
 """.split()
 TENSORFLOW = {"tensorflow", "keras", "tensorflow_probability"}
 PRIVATE = ("tensorflow.python", "keras.src", "tf_keras", "tensorflow.keras.src", "tfp.layers")

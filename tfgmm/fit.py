@@ -83,8 +83,7 @@ class FitResult:
     @property
     def num_occupied(self) -> int:
         """Components that at least one row is expected in."""
-        counts = self.model.mixture_weights.expected_counts(self.model.mixture_weights.posterior())
-        return int(np.sum(counts >= 1.0 - 1e-9))
+        return num_occupied(self.model)
 
     def summary(self) -> str:
         """Returns the fit as text: sizes, criteria, and weight, means and standard deviations with 95 % intervals."""
@@ -92,6 +91,12 @@ class FitResult:
 
     def __str__(self) -> str:
         return self.summary()
+
+
+def num_occupied(model: GaussianMixtureModel) -> int:
+    """Returns the number of components that at least one row is expected in."""
+    counts = model.mixture_weights.expected_counts(model.mixture_weights.posterior())
+    return int(np.sum(counts >= 1.0 - 1e-9))
 
 
 def fit_mixture(
