@@ -112,7 +112,8 @@ def run_fit(
         )
     notes = [str(warning.message) for warning in warned]
     if monitor.was_stopped and not result.converged:
-        notes.append(f"stopped by Ctrl-C after {len(monitor.occupied)} sweeps: the model is as it stood then")
+        sweeps = "1 sweep" if len(monitor.occupied) == 1 else f"{len(monitor.occupied)} sweeps"
+        notes.append(f"stopped by Ctrl-C after {sweeps}: the model is as it stood then")
     shown.phase("drawing")
     sample = door.survey(rows, "data", None, settings.seed).sample
     return Run(settings, result, monitor.occupied, sample, notes)

@@ -104,7 +104,8 @@ def settings_from(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> RunSe
         if name not in merged:
             fix = "Write it, or repeat a run with --config."
             raise ValueError(f"`{name}` must be given. Received: nothing. {fix}")
-    paths = {name: os.path.abspath(merged[name]) for name in ("data", "validation") if merged.get(name) is not None}
+    places = {name: merged[name] for name in ("data", "validation") if isinstance(merged.get(name), (str, os.PathLike))}
+    paths = {name: os.path.abspath(place) for name, place in places.items()}
     return RunSettings(**{**merged, **paths})
 
 
