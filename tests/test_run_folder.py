@@ -13,12 +13,14 @@ from typer.testing import CliRunner
 
 import tfgmm
 from tfgmm import cli, run_folder, run_settings
+from tfgmm.summary import DataSummary
 
 
 @pytest.fixture
-def run(exported: Any) -> run_folder.Run:
-    """A run without restarts, made by hand from a model of three columns."""
-    model = exported.model
+def run() -> run_folder.Run:
+    """A run without restarts, made by hand from a model of three columns that looks fitted."""
+    model = tfgmm.GaussianMixtureModel(2, 3, seed=0)
+    model.adapt_to(DataSummary(300, 3, (0.0,) * 3, (1.0,) * 3, ("a", "b", "c")))
     history = {"loss": [2.0, 1.5], "elbo": [-600.0, -450.0]}
     result = tfgmm.FitResult(model, -450.0, -440.0, history, (), True)
     settings = run_settings.RunSettings("/rows.csv", model.num_components, columns=list(model.column_names))
