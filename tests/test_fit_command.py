@@ -365,3 +365,7 @@ def test_terminal_shows_what_goes_on_and_no_colour_is_respected(tmp_path: pathli
     for words in ("loading TensorFlow", "trying 8 starts", "sweep 1", "of 4 occupied", "rows/s", "bound -", "writing"):
         assert words in text
     assert bool(re.search(r"\x1b\[[0-9;]*3\d", text)) is colour
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+    seconds = [60 * int(minutes) + int(rest) for minutes, rest in re.findall(r"0:(\d\d):(\d\d)", plain)]
+    assert seconds == sorted(seconds)
+    assert len(set(seconds)) >= seconds[-1] - 2  # it moved in all seconds but two, on a machine with other work

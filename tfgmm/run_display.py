@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO
 
@@ -42,15 +43,27 @@ class _Plain:
         self._stream.flush()
 
 
+class _Clock:
+    """The time since it was made, whenever it is written: rich's own stops with a task that is complete."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
 class _Moving:
     """For terminals: a spinner, a bar and the time, by rich, which draws ten times a second from its own thread."""
 
     def __init__(self, progress: Any) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=None)
+        self._progress, self._clock = progress, _Clock()
+        self._task = progress.add_task("", total=None, clock=self._clock)
 
     def phase(self, words: str) -> None:
-        self._progress.update(self._task, description=words, total=None)
+        self._progress.remove_task(self._task)  # a task that has a length keeps it
+        self._task = self._progress.add_task(words, total=None, clock=self._clock)
 
     def share(self, done: float, words: str) -> None:
         self._progress.update(self._task, description=words, total=1.0, completed=done)
@@ -70,11 +83,11 @@ def display() -> Iterator[Display]:
             yield _Plain(stream)
             return
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
         # Plain text: a name from a file must not be taken for markup
         words = TextColumn("{task.description}", markup=False)
-        columns = (SpinnerColumn(), words, BarColumn(bar_width=20), TimeElapsedColumn())
+        columns = (SpinnerColumn(), words, BarColumn(bar_width=20), TextColumn("{task.fields[clock]}"))
         # transient: what stays are our own lines
         with Progress(*columns, console=Console(file=stream), transient=True) as progress:
             yield _Moving(progress)
