@@ -30,13 +30,15 @@ class RunMonitor(keras.callbacks.Callback):
 
     Example:
 
-    >>> monitor = RunMonitor(lambda share, words: print(f"{share:.0%} {words.partition(' rows/s')[0][:21]}"))
     >>> model = tfgmm.GaussianMixtureModel(2, 1, seed=0)
     >>> model.compile()
-    >>> history = model.fit([[0.0], [1.0], [9.0]], epochs=2, verbose=0, callbacks=[monitor])
-    0% sweep 1
-    100% sweep 1  2 of 2 occup
-    100% sweep 1  bound -14.4
+    >>> monitor = RunMonitor(lambda share, words: print(f"{share:.0%} of {words[:7]}"), lambda: True)
+    >>> history = model.fit([[0.0], [1.0], [9.0]], epochs=5, verbose=0, callbacks=[monitor])
+    0% of sweep 1
+    100% of sweep 1
+    100% of sweep 1
+    >>> monitor.occupied, monitor.was_stopped
+    ([2], True)
     """
 
     def __init__(self, show: Callable[[float, str], None], is_stopped: Callable[[], bool] = lambda: False) -> None:
@@ -110,7 +112,7 @@ def run_fit(
             validation_data=validation,
             callbacks=[monitor],
         )
-    notes = [str(warning.message) for warning in warned]
+    notes = [str(warning.message) for warning in warned if issubclass(warning.category, UserWarning)]
     if monitor.was_stopped and not result.converged:
         sweeps = "1 sweep" if len(monitor.occupied) == 1 else f"{len(monitor.occupied)} sweeps"
         notes.append(f"stopped by Ctrl-C after {sweeps}: the model is as it stood then")
