@@ -126,6 +126,7 @@ def test_config_repeats_the_run_from_anywhere(
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_validation_and_three_columns_in_the_place_of_an_earlier_run(
     example: tuple[Any, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
@@ -188,6 +189,14 @@ def test_every_option_arrives_and_goes_before_the_config(
         found = {key: asked[-1][1][key] for key in defaults}
         assert found == {**defaults, name: value}
     assert os.listdir(tmp_path) == []
+
+
+def test_rows_for_validation_arrive_in_the_columns_of_the_fit(tmp_path: pathlib.Path, asked: Any) -> None:
+    (tmp_path / "more.csv").write_text("waiting,place,eruptions\n50,sea,2.5\n")
+    run(GEYSER, "--components", 1, "--out", tmp_path / "run", "--validation", tmp_path / "more.csv")
+    run(GEYSER, "--components", 1, "--out", tmp_path / "run")
+    np.testing.assert_array_equal(asked[0][1]["validation_data"].values, [[2.5, 50.0]])
+    assert asked[1][1]["validation_data"] is None
 
 
 def test_choices_are_those_of_the_model() -> None:
