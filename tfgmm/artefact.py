@@ -19,8 +19,8 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,8 +166,15 @@ def fault_in(numbers: Mapping[str, np.ndarray]) -> str | None:
     return None
 
 
+class Kind(NamedTuple):
+    """A kind of folder of ours, such as "an export", and why what stands somewhere else is none, or None."""
+
+    words: str
+    why_foreign: Callable[[pathlib.Path], str | None]
+
+
 @contextlib.contextmanager
-def written_whole(target: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
+def written_whole(target: pathlib.Path, overwrite: bool, kind: Kind | None = None) -> Iterator[pathlib.Path]:
     """Yields a fresh folder beside `target` to write into; it becomes `target` when the block ends well.
 
     Until then, and when the block fails, what stood at `target` stands there still. What exports that were killed
@@ -178,14 +185,14 @@ def written_whole(target: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Pat
         OSError: the disk refuses.
     """
     _clear_up_after_the_dead(target)
-    check_target(target, overwrite)
+    check_target(target, overwrite, kind)
     temporary = target.parent / f".{target.name}.{os.getpid()}.{next(_numbering)}.writing"
     _being_written.add(temporary.name)
     try:
         _make_folder(temporary)
         yield temporary
         _flush(temporary)
-        check_target(target, overwrite)
+        check_target(target, overwrite, kind)
         _put_in_place(temporary, target, overwrite)
     except FileExistsError:
         raise
@@ -217,19 +224,20 @@ def _disk_error(target: pathlib.Path, error: OSError) -> OSError:
     return named
 
 
-def check_target(target: pathlib.Path, overwrite: bool) -> None:
-    """Returns nothing; FileExistsError unless `target` is free, empty, or an export that may be replaced."""
+def check_target(target: pathlib.Path, overwrite: bool, kind: Kind | None = None) -> None:
+    """Returns nothing; FileExistsError unless `target` is free, empty, or of that kind and may be replaced."""
     if not os.path.lexists(target):
         return
-    foreign = _why_foreign(target)
+    words, why_foreign = kind or Kind("an export", _why_foreign)
+    foreign = why_foreign(target)
     if foreign:
         raise FileExistsError(
-            f"`path` must be a new folder, or an earlier export. Received: {target}, {foreign}. "
+            f"`path` must be a new folder, or an earlier {words.partition(' ')[2]}. Received: {target}, {foreign}. "
             "Choose another place, or remove it yourself; nothing was touched."
         )
     if not overwrite and any(target.iterdir()):
         raise FileExistsError(
-            f"`path` must be a new folder unless overwrite=True. Received: {target}, which holds an export. "
+            f"`path` must be a new folder unless overwrite=True. Received: {target}, which holds {words}. "
             "Pass overwrite=True to replace it, or choose another place."
         )
 

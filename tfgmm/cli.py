@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tfgmm import __version__, artefact, score_command, verify_command
+from tfgmm import __version__, artefact, fit_command, sample_command, score_command, verify_command
 
 CARD_NAME = artefact.CARD
 DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, a stranger's may
@@ -48,7 +48,9 @@ def _options(
     """Bayesian Gaussian mixtures on TensorFlow and Keras 3."""
 
 
+app.command()(fit_command.fit)
 app.command()(score_command.score)
+app.command()(sample_command.sample)
 app.command()(verify_command.verify)
 
 

@@ -58,7 +58,8 @@ def open_source(
     A folder, and a file whose numbers take more than 32 MiB in float64, stay where they are: `StoredRows`.
 
     Args:
-        data: anything `read_rows` takes, a tf.data dataset of (B, D) batches, or a tuple of one of those.
+        data: anything `read_rows` takes, what `open_rows` returned, a tf.data dataset of (B, D) batches, or a tuple of
+            one of those.
         name: what the argument is called in errors.
         num_features: D of the model; None takes any, see `num_columns`.
         column_names: names the model was fitted on, if any: named columns are put in that order.
@@ -78,7 +79,11 @@ def open_source(
         return _check_dataset(data, name, num_features)
     if isinstance(data, tf.Tensor):
         data = data.numpy()
-    rows = open_rows(data, name=name, column_names=column_names, allow_empty=allow_empty)
+    rows = (
+        data  # opened by the caller, who chose its columns
+        if isinstance(data, (Rows, StoredRows))
+        else open_rows(data, name=name, column_names=column_names, allow_empty=allow_empty)
+    )
     is_stored = isinstance(rows, StoredRows)
     columns = rows.num_features if isinstance(rows, StoredRows) else rows.values.shape[1]
     if num_features is not None and columns != num_features:

@@ -79,8 +79,7 @@ class FitResult:
     @property
     def num_occupied(self) -> int:
         """Components that at least one row is expected in."""
-        counts = self.model.mixture_weights.expected_counts(self.model.mixture_weights.posterior())
-        return int(np.sum(counts >= 1.0 - 1e-9))
+        return num_occupied(self.model)
 
     def occupied_posterior(self, data: Any, num_draws: int = 200, seed: int = 0) -> np.ndarray:
         """Returns the probability that 0, 1, ..., K components are occupied, (K + 1,) float64.
@@ -114,3 +113,9 @@ class FitResult:
 
     def __str__(self) -> str:
         return self.summary()
+
+
+def num_occupied(model: GaussianMixtureModel) -> int:
+    """Returns the number of components that at least one row is expected in."""
+    counts = model.mixture_weights.expected_counts(model.mixture_weights.posterior())
+    return int(np.sum(counts >= 1.0 - 1e-9))

@@ -61,10 +61,14 @@ def write_report(
     _check_free(target, overwrite)
     heading = _title_of(title, result)
     model_at = None if model_path is None else _model_at(model_path)
-    survey = _survey_of(result, data)
-    page = _page(result, survey, heading, model_at)
+    page = _page(result, _survey_of(result, data), heading, model_at)
     _write_whole(target, page, overwrite)
     return target
+
+
+def page_of(result: FitResult, data: Any, model_path: pathlib.Path) -> str:
+    """Returns the page as text; `model_path` is where the model will be. Args, Raises: as `write_report`."""
+    return _page(result, _survey_of(result, data), _title_of(None, result), model_path)
 
 
 def _page(result: FitResult, survey: Survey, title: str, model_path: pathlib.Path | None) -> str:

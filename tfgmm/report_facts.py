@@ -204,7 +204,7 @@ def python_lines(model_path: pathlib.Path | None) -> list[str]:
     lines = ["import tfgmm", ""]
     if model_path is None:
         lines[1:] = ["", "tfgmm.export_model(result.model, 'mixture')  # once, where the fit is", ""]
-    loader = "load_model" if model_path is not None and not model_path.is_dir() else "load_scorer"
+    loader = "load_model" if model_path is not None and _is_keras_file(model_path) else "load_scorer"
     name = "mixture" if model_path is None else os.fspath(model_path)
     return [
         *(line for line in lines if line or model_path is None),
@@ -219,7 +219,7 @@ def python_lines(model_path: pathlib.Path | None) -> list[str]:
 def shell_line(model_path: pathlib.Path | None) -> str | None:
     """Returns the command that scores a file with an exported folder; None where there is none to type."""
     name = "mixture" if model_path is None else os.fspath(model_path)
-    if not name.isprintable() or (model_path is not None and not model_path.is_dir()):
+    if not name.isprintable() or (model_path is not None and _is_keras_file(model_path)):
         return None
     return (
         f"tfgmm score --model {shlex.quote(name)} --in rows.csv --out scored.parquet "
@@ -249,3 +249,7 @@ def context(result: FitResult, survey: Survey, responsibilities: np.ndarray) -> 
         "num_sweeps": len(result.history["elbo"]),
         "num_restarts": len(result.restarts),
     }
+
+
+def _is_keras_file(path: pathlib.Path) -> bool:
+    return path.suffix == ".keras" and not path.is_dir()  # a folder may still have to be written

@@ -131,6 +131,24 @@ def text_batches(name: str, path: str, wanted: Sequence[str]) -> Iterator[Any]:
         raise _irregular_error(name, path, error) from error
 
 
+def csv_words(name: str, path: str, wanted: Sequence[str]) -> dict[str, str]:
+    """Returns what the first block of a CSV file holds, by column: words for text, nothing for numbers and flags.
+
+    Args:
+        name: what the caller's argument is called in error messages.
+        path: of the file.
+        wanted: names of the columns, each once.
+
+    Raises:
+        ValueError: lines of different lengths, or text that is not UTF-8.
+    """
+    import pyarrow as pa
+
+    batch = next(text_batches(name, path, wanted))
+    parsed = [_parsed_text(pa.chunked_array([column]), (pa.float64(), pa.bool_())) for column in batch.columns]
+    return {label: col if isinstance(col, str) else "" for label, col in zip(batch.schema.names, parsed, strict=True)}
+
+
 def _parsed_batch(
     name: str, path: str, batch: pyarrow.RecordBatch, start: int, types: Mapping[str, Sequence[pyarrow.DataType]]
 ) -> Any:

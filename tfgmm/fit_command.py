@@ -1,0 +1,211 @@
+"""`tfgmm fit`: from a file of rows to a folder with the fitted mixture. Loads what it needs inside its functions."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from tfgmm import artefact
+
+if TYPE_CHECKING:
+    from tfgmm.files import StoredRows
+    from tfgmm.readers import Rows
+    from tfgmm.run_folder import Run
+    from tfgmm.run_settings import RunSettings
+
+# What functions call their arguments, and what the command line calls them
+_OPTIONS = {
+    "`path`": "`--out`",
+    "`data`": "`DATA`",
+    "`num_components`": "`--components`",
+    "`validation_data`": "`--validation`",
+    "overwrite=True": "--overwrite",
+    "num_components=": "--components ",
+    **{f"`{name}`": f"`--{name}`" for name in ("columns", "config", "covariance", "restarts", "seed", "weights")},
+}
+_LONGEST_SUMMARY = 40  # lines that are printed
+
+Done = TypeVar("Done")
+
+
+class UsageError(Exception):
+    """What the command line alone shows to be wrong."""
+
+
+def fit(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to make.")],
+    data: Annotated[
+        Path | None, typer.Argument(metavar="DATA", help="Rows: .csv, .parquet, .pq, .arrow, .feather, or a folder.")
+    ] = None,
+    components: Annotated[str | None, typer.Option(metavar="K", help="How many Gaussians.")] = None,
+    covariance: Annotated[
+        str | None,
+        typer.Option(help="spherical, diag, full; tied_spherical, tied_diag, tied: one for all.  [default: diag]"),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="dirichlet; or stick_breaking: K is a maximum.  [default: dirichlet]")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Names with commas between.  [default: all columns of numbers]")
+    ] = None,
+    restarts: Annotated[int | None, typer.Option(help="Starts to try.  [default: 8]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same result.  [default: 0]")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Further rows, whose bound is followed too.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The config.json of an earlier run, to repeat it.")
+    ] = None,
+) -> None:
+    """Fit a mixture to the rows of a file, of any size, and leave a folder with all that came of it.
+
+    model/ is what score, sample, info and verify take. figures/, history.csv and summary.txt show the fit; config.json
+    repeats it: tfgmm fit --config DIR/config.json --out OTHER. Options given beside --config go before it.
+
+    Ctrl-C ends the fit after the sweep at hand and keeps the model as it stands; a second one leaves nothing.
+
+    Example: tfgmm fit training/data/old_faithful.csv --components 2 --covariance full --out /tmp/geyser_run
+    """
+    try:
+        given = {
+            "data": data,
+            "num_components": components,
+            "covariance": covariance,
+            "weights": weights,
+            "columns": columns,
+            "restarts": restarts,
+            "seed": seed,
+            "validation": validation,
+        }
+        _fit(_settings(config, given), out, overwrite)
+    except UsageError as error:
+        _fail(error, 2)
+    except (OSError, ValueError, TypeError, ArithmeticError) as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        _fail(Exception("Stopped by Ctrl-C; nothing was written."), 1)
+
+
+def _fail(error: Exception, code: int) -> None:
+    """Returns nothing; prints one line and leaves with an exit code."""
+    text = " ".join(str(error).split("\n"))
+    for name, option in _OPTIONS.items():
+        text = text.replace(name, option)
+    text = re.sub(r"columns=\[(.*?)\]", lambda found: f"--columns {_as_option(found[1])}", text)
+    typer.echo(f"Error: {artefact.printable(text)}", err=True)
+    raise typer.Exit(code)
+
+
+def _as_option(listed: str) -> str:
+    """Returns the names of a Python list as `--columns` takes them; where there are more, as they are."""
+    return listed.replace("', '", ",").replace("'", '"')
+
+
+def _settings(config: Path | None, given: Mapping[str, Any]) -> RunSettings:
+    from tfgmm.run_settings import num_components_of, read_config, settings_from
+
+    earlier = {} if config is None else read_config(config)["settings"]
+    try:
+        components, columns = given["num_components"], given["columns"]
+        parsed = {
+            "num_components": None if components is None else num_components_of(components),
+            "columns": None if columns is None else _names(columns),
+        }
+        return settings_from(earlier, {**given, **parsed})
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _names(text: str) -> list[str]:
+    """Returns names with commas between; one that has a comma itself stands in quotation marks."""
+    names = next(csv.reader([text], skipinitialspace=True), [])
+    return [name.strip() for name in names]
+
+
+def _fit(settings: RunSettings, out: Path, overwrite: bool) -> None:
+    """Returns nothing; looks at everything that can be wrong before TensorFlow takes its seconds."""
+    from tfgmm import quiet, run_display
+    from tfgmm.run_folder import check_out, write_run
+
+    check_out(out, overwrite)
+    settings = _with_columns(settings)
+    with run_display.display() as shown, _opened(settings) as (rows, more):
+        shown.phase("loading TensorFlow")
+        quiet.load_tensorflow()
+
+        def notify() -> None:
+            shown.note("Ctrl-C: ending after this sweep. Once more to leave at once, with nothing written.")
+
+        def work() -> tuple[Run, tuple[str, ...]]:
+            from tfgmm.run_fit import run_fit
+
+            with run_display.interrupts(notify) as asked:
+                run = run_fit(settings, rows, more, shown, asked.is_set)
+                shown.phase("writing")
+                return run, write_run(run, out, overwrite)
+
+        run, files = _quietly(work)
+        for note in run.notes:
+            shown.note(artefact.printable(f"Note: {note}"))
+    _tell(run, files, out)
+
+
+def _with_columns(settings: RunSettings) -> RunSettings:
+    """Returns the settings with the columns that are used by name, and says which they are."""
+    if settings.columns is not None:
+        return settings
+    from tfgmm.files.kinds import listed
+    from tfgmm.numeric_columns import numeric_columns
+
+    names, left_out = numeric_columns("data", settings.data)
+    others = ", ".join(f"{label!r} ({words})" for label, words in left_out.items())
+    line = f"{settings.data}: columns {listed(names)}{f'; left out: {others}' if others else ''}"
+    typer.echo(artefact.printable(line))
+    return dataclasses.replace(settings, columns=list(names))
+
+
+@contextlib.contextmanager
+def _opened(settings: RunSettings) -> Iterator[tuple[Rows | StoredRows, Rows | StoredRows | None]]:
+    """Yields the rows to fit, and those for validation or None."""
+    from tfgmm.files import StoredRows
+    from tfgmm.readers import open_rows
+
+    with contextlib.ExitStack() as stack:
+
+        def opened(path: str, name: str) -> Rows | StoredRows:
+            rows = open_rows(path, name=name, columns=settings.columns)
+            return stack.enter_context(rows) if isinstance(rows, StoredRows) else rows
+
+        rows = opened(settings.data, "data")
+        yield rows, None if settings.validation is None else opened(settings.validation, "validation_data")
+
+
+def _quietly(work: Callable[[], Done]) -> Done:
+    """Returns what `work` returns, without what others write to standard error, also where it fails as foreseen."""
+    from tfgmm import quiet
+
+    failure: BaseException
+    with quiet.stderr_kept_back():
+        try:
+            return work()
+        except (OSError, ValueError, TypeError, ArithmeticError, KeyboardInterrupt) as error:
+            failure = error  # raised outside: one line says it, others' own need not be shown
+    raise failure
+
+
+def _tell(run: Run, files: tuple[str, ...], out: Path) -> None:
+    """Returns nothing; prints the fit, without a table that is too long to read, and what was written."""
+    lines = run.result.summary().split("\n")
+    if len(lines) > _LONGEST_SUMMARY:
+        lines = [*lines[: lines.index("")], "the components: see summary.txt"]
+    inside = sorted({f"{name.partition('/')[0]}/" if "/" in name else name for name in files})
+    for line in (*lines, "", f"{out}: {', '.join(inside)}"):
+        typer.echo(artefact.printable(line))

@@ -1,0 +1,124 @@
+"""A line on the terminal that moves while a command works, and Ctrl-C that asks before it breaks. No TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TextIO
+
+
+class Display(Protocol):
+    """Shows what is being done."""
+
+    def phase(self, words: str) -> None:
+        """Returns nothing; shows that something of unknown length goes on."""
+
+    def share(self, done: float, words: str) -> None:
+        """Returns nothing; shows how far something is, from 0 to 1, and words about it."""
+
+    def note(self, words: str) -> None:
+        """Returns nothing; writes a line that stays."""
+
+
+class _Plain:
+    """For files, pipes and tests: lines that stay, and nothing that moves."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def phase(self, words: str) -> None:
+        pass
+
+    def share(self, done: float, words: str) -> None:
+        pass
+
+    def note(self, words: str) -> None:
+        self._stream.write(f"{words}\n")
+        self._stream.flush()
+
+
+class _Clock:
+    """The time since it was made, whenever it is written: rich's own stops with a task that is complete."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+class _Moving:
+    """For terminals: a spinner, a bar and the time, by rich, which draws ten times a second from its own thread."""
+
+    def __init__(self, progress: Any) -> None:
+        self._progress, self._clock = progress, _Clock()
+        self._task = progress.add_task("", total=None, clock=self._clock)
+
+    def phase(self, words: str) -> None:
+        self._progress.remove_task(self._task)  # a task that has a length keeps it
+        self._task = self._progress.add_task(words, total=None, clock=self._clock)
+
+    def share(self, done: float, words: str) -> None:
+        self._progress.update(self._task, description=words, total=1.0, completed=done)
+
+    def note(self, words: str) -> None:
+        self._progress.console.print(words, markup=False, highlight=False)
+
+
+@contextlib.contextmanager
+def display() -> Iterator[Display]:
+    """Yields what shows the work on standard error: moving on a terminal, silent elsewhere.
+
+    It writes to a descriptor of its own, and so is seen while `quiet.stderr_kept_back` holds back others' lines.
+    """
+    with _own_stderr() as stream:
+        if not sys.stderr.isatty():
+            yield _Plain(stream)
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+        # Plain text: a name from a file must not be taken for markup
+        words = TextColumn("{task.description}", markup=False)
+        columns = (SpinnerColumn(), words, BarColumn(bar_width=20), TextColumn("{task.fields[clock]}"))
+        # transient: what stays are our own lines
+        with Progress(*columns, console=Console(file=stream), transient=True) as progress:
+            yield _Moving(progress)
+
+
+@contextlib.contextmanager
+def _own_stderr() -> Iterator[TextIO]:
+    try:
+        descriptor = os.dup(sys.stderr.fileno())
+    except (OSError, io.UnsupportedOperation):  # a stream in memory, as tests have it
+        yield sys.stderr
+        return
+    with os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="replace") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def interrupts(notify: Callable[[], None]) -> Iterator[threading.Event]:
+    """Yields an event that the first Ctrl-C sets, calling `notify`; the second raises KeyboardInterrupt as ever."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # only the main thread can be told of signals
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, before)
+        asked.set()
+        notify()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,106 @@
+"""`tfgmm sample`: rows drawn from an exported mixture, into a file. Loads what it needs inside its functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tfgmm import artefact
+
+if TYPE_CHECKING:
+    from tfgmm.exported import ExportedMixture
+    from tfgmm.run_display import Display
+
+_BLOCK_NUMBERS = 2**22  # drawn at a time; memory stays at a few times that
+
+
+class UsageError(Exception):
+    """What the command line alone shows to be wrong."""
+
+
+def sample(
+    model: Annotated[Path, typer.Option(metavar="DIR", help="A folder that export_model wrote.")],
+    num_rows: Annotated[int, typer.Option(metavar="N", help="How many rows to draw.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="What to write; the kind by its ending.")],
+    seed: Annotated[int, typer.Option(help="Same seed, same rows.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Draw rows from a mixture at its posterior means, into a file of any size.
+
+    Columns have the names of the rows that the mixture was fitted to, or column_0, column_1 and so on.
+
+    Example: tfgmm sample --model saved_models/old_faithful --num-rows 1000 --out /tmp/geyser_rows.csv
+    """
+    try:
+        _check(num_rows, seed, out)
+        _sample(model, num_rows, seed, out, overwrite)
+    except UsageError as error:
+        _fail(error, 2)
+    except (OSError, ValueError, TypeError) as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        _fail(Exception("Stopped by Ctrl-C; nothing was written."), 1)
+    typer.echo(artefact.printable(f"{out}: {num_rows:,} rows drawn"))
+
+
+def _fail(error: Exception, code: int) -> None:
+    """Returns nothing; prints one line and leaves with an exit code."""
+    text = " ".join(str(error).replace("`path`", "`--model`", 1).split("\n"))
+    typer.echo(f"Error: {artefact.printable(text)}", err=True)
+    raise typer.Exit(code)
+
+
+def _check(num_rows: int, seed: int, out: Path) -> None:
+    """Returns nothing; UsageError for numbers out of range, and for an ending that says no kind of file."""
+    from tfgmm.files.kinds import KINDS, kind_of
+
+    if num_rows < 1:
+        raise UsageError(f"`--num-rows` must be at least 1. Received: {num_rows}. Ask for more rows.")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"`--seed` must be a whole number from 0 to {2**63 - 1}. Received: {seed}. Choose one.")
+    if kind_of(str(out)) is None:
+        fix = "Add the ending of the kind that you want."
+        raise UsageError(f"`--out` must be a file whose name ends in {', '.join(KINDS)}. Received: {out}. {fix}")
+
+
+def _sample(model: Path, num_rows: int, seed: int, out: Path, overwrite: bool) -> None:
+    from tfgmm import quiet, run_display
+    from tfgmm.exported import read_export
+    from tfgmm.scored_output import check_output
+
+    found = read_export(model)  # what is wrong with the folder or the file is said before TensorFlow takes its seconds
+    check_output(out, overwrite)
+    failure: BaseException
+    with run_display.display() as shown:
+        shown.phase("loading TensorFlow")
+        quiet.load_tensorflow()
+        with quiet.stderr_kept_back():
+            try:
+                _write(found, num_rows, seed, out, overwrite, shown)
+                return
+            except (OSError, ValueError, TypeError, KeyboardInterrupt) as error:
+                failure = error  # raised outside: one line says it
+    raise failure
+
+
+def _write(found: ExportedMixture, num_rows: int, seed: int, out: Path, overwrite: bool, shown: Display) -> None:
+    """Returns nothing; draws block by block, the first as `Scorer.sample` does with that seed."""
+    import pyarrow as pa
+    import tensorflow as tf
+
+    from tfgmm import density
+    from tfgmm.scored_output import written_table
+    from tfgmm.serve import Scorer
+
+    mixture = Scorer(found).plug_in()
+    num_features = len(found.centre)
+    names = found.column_names or tuple(f"column_{index}" for index in range(num_features))
+    size = max(1, _BLOCK_NUMBERS // num_features)
+    with written_table(out, pa.schema([(name, pa.float64()) for name in names]), overwrite) as write:
+        for number, start in enumerate(range(0, num_rows, size)):
+            words = tf.constant([seed, number], tf.int64)
+            rows = density.sample_rows(mixture, min(size, num_rows - start), words).numpy()
+            write([pa.array(column) for column in rows.T])
+            shown.share(min(1.0, (start + size) / num_rows), f"{min(num_rows, start + size):,} of {num_rows:,} rows")
