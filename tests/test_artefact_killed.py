@@ -150,6 +150,7 @@ def kill_and_look(writer: subprocess.Popen[str], folder: pathlib.Path, models: l
     assert [path.name for path in folder.parent.iterdir()] == ["mixture"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
 def test_an_export_that_is_killed_leaves_a_whole_one(
     writer: subprocess.Popen[str], folder: pathlib.Path, models: list[Any]

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import matplotlib.image
@@ -222,6 +223,21 @@ def test_columns_of_numbers_are_picked_and_the_others_named(tmp_path: pathlib.Pa
 
 
 # --- Ctrl-C
+
+
+@pytest.fixture(autouse=True)
+def python_hears_ctrl_c() -> Iterator[None]:
+    """Tests may run in the background, where a shell has Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ignored_ctrl_c_stays_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt(monkeypatch, 2)
+    done = run(GEYSER, "--components", 2, "--columns", "waiting", "--restarts", 1, "--out", tmp_path / "run")
+    assert (done.exit_code, done.stderr) == (0, "")
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, times: int) -> None:

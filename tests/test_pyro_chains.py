@@ -56,6 +56,7 @@ def draws():
     )
 
 
+@pytest.mark.slow
 def test_nuts_has_the_moments_of_quadrature_after_alignment(draws):
     import arviz
 
@@ -80,6 +81,7 @@ def test_draws_have_the_shapes_and_the_meaning_of_our_own(draws):
     assert (draws.locs[0] != draws.locs[1]).any()
 
 
+@pytest.mark.slow
 def test_chains_depend_on_seed_plus_chain_alone():
     options = {"num_warmup": 10, "num_samples": 20, "progress": False, **TWO_CLUSTERS}
     both = pyro_mixture.sample_nuts(ROWS, 2, seed=0, num_chains=2, **options)

@@ -117,6 +117,7 @@ def test_one_scale_per_component():
     assert fit.scale[order[0]] < 1.0 < fit.scale[order[1]]
 
 
+@pytest.mark.slow
 def test_priors_of_ones_own_move_the_mode(fit):
     tight = pyro_mixture.fit_map(ROWS, 2, loc_prior=dist.Normal(0.0, 1.0), progress=False)
     assert tight.locs.max() < fit.locs.max() - 1.0

@@ -190,6 +190,7 @@ def test_fit_and_the_hand_written_loop_agree_step_by_step_under_the_same_seed():
     np.testing.assert_allclose(parameters(looped), parameters(fitted), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_fit_and_the_hand_written_loop_agree_within_monte_carlo_error_under_other_seeds():
     def runs(by_hand, seed):
         model = compiled(LINE, seed=seed).initialize(LINE, start=[[-2.0], [2.0]])

@@ -52,6 +52,7 @@ def test_published_settings_reach_the_published_locations_and_a_lower_loss():
     assert loss + 4 * error <= 4.05  # the published script ends at 4.115
 
 
+@pytest.mark.slow
 def test_a_better_learning_rate_nearly_reaches_the_optimum():
     rows = worked_example_rows()
     model = tfgmm.GaussianMixtureModel(3, 2, seed=0)

@@ -108,8 +108,9 @@ def _own_stderr() -> Iterator[TextIO]:
 def interrupts(notify: Callable[[], None]) -> Iterator[threading.Event]:
     """Yields an event that the first Ctrl-C sets, calling `notify`; the second raises KeyboardInterrupt as ever."""
     asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked  # only the main thread can be told of signals
+    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as a shell has it for work in the background
+    if is_ignored or threading.current_thread() is not threading.main_thread():
+        yield asked  # and only the main thread can be told of signals
         return
 
     def ask(number: int, frame: Any) -> None:
