@@ -142,8 +142,8 @@ def test_readme_house_names_every_module():
     [
         ("three_clusters.py", ["--epochs", "3", "--export", "EXPORT"], 5),
         ("old_faithful.py", ["--epochs", "3", "--exports", "EXPORT"], 8),
-        ("five_points.py", ["--steps", "20", "--draws", "10"], 12),
-        ("three_components.py", ["--draws", "200", "--chains", "2"], 8),
+        pytest.param("five_points.py", ["--steps", "20", "--draws", "10"], 12, marks=pytest.mark.slow),
+        pytest.param("three_components.py", ["--draws", "200", "--chains", "2"], 8, marks=pytest.mark.slow),
     ],
 )
 def test_recipe_runs_small(script, arguments, figures, tmp_path):

@@ -20,6 +20,7 @@ def comparison():
     return tfgmm.compare(fast, tfgmm.align(exact, method="order"))
 
 
+@pytest.mark.slow
 def test_means_are_those_of_nuts(comparison):
     assert np.abs(comparison.mean_differences).max() < 0.2
     locs = [comparison.names.index(f"locs[{k}, 0]") for k in range(3)]

@@ -161,6 +161,7 @@ def test_columns_keep_their_names(swapped):
     np.testing.assert_allclose(locs[0], PAIR[:60].mean(axis=0), atol=0.1)
 
 
+@pytest.mark.slow
 def test_ordered_locations_from_numpyros_own_starts(swapped):
     """Another start, other coordinates, another warm-up: the same posterior."""
     draws = sample_nuts(
@@ -352,6 +353,7 @@ def test_priors_that_cannot_be_are_named(arguments, error, words):
         sample_nuts(PAIR, 2, progress=False, **arguments)
 
 
+@pytest.mark.slow
 def test_default_priors_that_do_not_suit_the_rows_are_told():
     rows = pd.DataFrame({"waiting": np.random.default_rng(0).normal(70.0, 6.0, 60)})
     with pytest.warns(UserWarning, match="the default loc_prior, Normal.0, 10., does not suit column 'waiting'"):
@@ -359,6 +361,7 @@ def test_default_priors_that_do_not_suit_the_rows_are_told():
     sample_nuts(rows, 1, num_samples=300, priors=tfgmm.Priors.from_data(rows), progress=False)  # no warning
 
 
+@pytest.mark.slow
 def test_target_acceptance_changes_the_draws():
     first, second = (
         sample_nuts(PAIR, 2, num_samples=300, target_accept_prob=rate, progress=False) for rate in (0.7, 0.95)

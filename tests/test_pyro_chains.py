@@ -73,6 +73,7 @@ def test_nuts_has_the_moments_of_quadrature_after_alignment(draws):
         assert abs(values.std() - deviation) < 4 * error
 
 
+@pytest.mark.slow
 def test_draws_have_the_shapes_and_the_meaning_of_our_own(draws):
     assert draws.weights.shape == (2, 250, 2) and draws.locs.shape == draws.scales.shape == (2, 250, 2, 1)
     np.testing.assert_allclose(draws.weights.sum(axis=-1), 1.0)
@@ -89,6 +90,7 @@ def test_chains_depend_on_seed_plus_chain_alone():
     np.testing.assert_array_equal(second.locs[0], both.locs[1])
 
 
+@pytest.mark.slow
 def test_nuts_with_a_scale_per_component_and_other_warmup():
     # Priors in torch's own float32, as most people write them
     priors = {"weight_prior": dist.Dirichlet(torch.ones(2)), "loc_prior": dist.Normal(5.0, 10.0)}

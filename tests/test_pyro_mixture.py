@@ -105,6 +105,7 @@ def test_starts_are_distinct_rows_with_the_scale_of_the_data():
     assert starts["scale"].shape == (50, 3)
 
 
+@pytest.mark.slow
 def test_one_scale_per_component():
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(0, 0.5, 40), rng.normal(10, 2.0, 60)])
@@ -278,6 +279,7 @@ def test_one_component_has_all_rows(temperature):
     np.testing.assert_array_equal(alone.probabilities(ROWS), np.ones((5, 1)))
 
 
+@pytest.mark.slow
 def test_starts_for_many_rows_are_judged_on_some_and_found_all_the_same():
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(0, 1, 30_000), rng.normal(20, 1, 60_000)])

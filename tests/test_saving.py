@@ -82,6 +82,7 @@ def fitted(rows=ROWS, **arguments):
 # --- Fresh processes -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_in_every_process(two_processes):
     assert two_processes[0]["trained"] == two_processes[1]["trained"]
 

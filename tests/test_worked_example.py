@@ -80,6 +80,7 @@ def optimum_of_two_far_clusters(rows, labels, priors, centre):
     return IndependentPosterior(*(np.array(values)[:, None] for values in zip(*posterior)))
 
 
+@pytest.mark.slow
 def test_gradient_training_stays_at_the_optimum_of_many_rows():
     # Shapes are near 75,000 here, where TensorFlow's own gradient of a Gamma draw is a fifth too small.
     num_data, generator = 300_000, np.random.default_rng(0)
