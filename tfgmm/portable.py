@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
 import pathlib
-import re
-import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import __version__, artefact, density
+from tfgmm import __version__, artefact, density, whole_file
 from tfgmm.components import COMPONENTS
 from tfgmm.portable_density import PortableDensity
 from tfgmm.quiet import stderr_kept_back
@@ -112,12 +108,12 @@ def _export(kind: _Format, model: Any, path: Any, overwrite: bool) -> pathlib.Pa
     _check_installed(kind)
     mixture = _mixture_of(model)
     target = _target_of(path, kind.suffix)
-    _check_free(target, overwrite)
+    whole_file.check_free(target, overwrite)
     portable = PortableDensity(mixture)
     portable(tf.zeros((1, len(mixture.centre))))  # Keras exports what has been called
     rows = _trial_rows(mixture)
     notes = _notes(mixture, model.column_names)
-    with _written_whole(target, overwrite) as temporary:
+    with whole_file.written_whole(target, overwrite) as temporary:
         found = _written_and_run(kind, portable, temporary, rows, notes)
         fault = _fault_in(found, mixture, rows)
         if fault:
@@ -163,53 +159,6 @@ def _target_of(path: Any, suffix: str) -> pathlib.Path:
     if target.suffix != suffix or "\0" in target.name:
         raise ValueError(f"`path` must be a file name that ends in {suffix}. Received: {str(target)!r}. Rename it.")
     return target
-
-
-def _check_free(target: pathlib.Path, overwrite: bool) -> None:
-    if target.is_dir():
-        raise FileExistsError(f"`path` must be a file. Received: {target}, a folder. Choose another name.")
-    if os.path.lexists(target) and not overwrite:
-        raise FileExistsError(
-            f"`path` must be a new file unless overwrite=True. Received: {target}, which is there. "
-            "Pass overwrite=True to replace it, or choose another name."
-        )
-
-
-@contextlib.contextmanager
-def _written_whole(target: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
-    """Yields the name of a file to write, in a folder of its own beside `target`; it becomes `target` if all is well.
-
-    Until then, and when the block fails, what stood at `target` stands there still.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _clear_up_after_the_dead(target)
-        prefix = f".{target.name}.{os.getpid()}."
-        with tempfile.TemporaryDirectory(prefix=prefix, suffix=".writing", dir=target.parent) as folder:
-            temporary = pathlib.Path(folder, target.name)
-            yield temporary
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())  # a power cut must not leave the name without the contents
-            _check_free(target, overwrite)  # another program may have put a file there meanwhile
-            os.replace(temporary, target)
-    except OSError as error:
-        if str(error).startswith("`path`"):
-            raise  # ours, of a file that is there; others may be of the same class
-        named = type(error)(
-            f"`path` must be a file that can be written. Received: {target} ({error}). "
-            "Choose another place, or make room; what stood there before is untouched."
-        )
-        named.errno = error.errno
-        raise named from error
-
-
-def _clear_up_after_the_dead(target: pathlib.Path) -> None:
-    """Removes what exports to `target` that were killed have left beside it."""
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d{{1,9}})\.\w+\.writing")
-    for name in os.listdir(target.parent):
-        match = pattern.fullmatch(name)
-        if match and int(match[1]) != os.getpid() and not artefact.is_alive(int(match[1])):
-            shutil.rmtree(target.with_name(name), ignore_errors=True)
 
 
 def _written_and_run(

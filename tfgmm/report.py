@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-import re
 from typing import TYPE_CHECKING, Any
 
-from tfgmm import __version__
-from tfgmm.artefact import is_alive, printable
+from tfgmm import __version__, whole_file
+from tfgmm.artefact import printable
 
 if TYPE_CHECKING:
     from tfgmm.data import Survey
@@ -58,11 +56,12 @@ def write_report(
     """
     _check_result(result)
     target = _path_of("path", path)
-    _check_free(target, overwrite)
+    whole_file.check_free(target, overwrite)
     heading = _title_of(title, result)
     model_at = None if model_path is None else _model_at(model_path)
     page = _page(result, _survey_of(result, data), heading, model_at)
-    _write_whole(target, page, overwrite)
+    with whole_file.written_whole(target, overwrite) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
     return target
 
 
@@ -145,48 +144,3 @@ def _model_at(model_path: Any) -> pathlib.Path:
             "Save the model first, or leave model_path out."
         )
     return path
-
-
-def _check_free(target: pathlib.Path, overwrite: bool) -> None:
-    if target.is_dir():
-        raise FileExistsError(f"`path` must be a file. Received: {target}, a folder. Choose another name.")
-    if os.path.lexists(target) and not overwrite:
-        raise FileExistsError(
-            f"`path` must be a new file unless overwrite=True. Received: {target}, which is there. "
-            "Pass overwrite=True to replace it, or choose another name."
-        )
-
-
-def _write_whole(target: pathlib.Path, page: str, overwrite: bool) -> None:
-    """Returns nothing; the page stands at `target`, whole, or what stood there stands there still."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.writing")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _clear_up_after_the_dead(target)
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())  # a power cut must not leave the name without the contents
-        _check_free(target, overwrite)  # another program may have put a file there meanwhile
-        os.replace(temporary, target)
-    except OSError as error:
-        if str(error).startswith("`path`"):
-            raise  # ours, of a file that is there
-        named = type(error)(
-            f"`path` must be a file that can be written. Received: {target} ({error}). "
-            "Choose another place, or make room; what stood there before is untouched."
-        )
-        named.errno = error.errno
-        raise named from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _clear_up_after_the_dead(target: pathlib.Path) -> None:
-    """Removes what reports to `target` that were killed have left beside it."""
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d{{1,9}})\.writing")
-    for name in os.listdir(target.parent):
-        match = pattern.fullmatch(name)
-        if match and not is_alive(int(match[1])):
-            target.with_name(name).unlink()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tfgmm.artefact import is_alive
 from tfgmm.files.kinds import KINDS, kind_of
+from tfgmm.whole_file import beside
 
 NAME = "--out"  # what the file is called in error messages
 
@@ -48,9 +47,7 @@ def written_table(path: pathlib.Path, schema: Any, overwrite: bool) -> Iterator[
     import pyarrow as pa
 
     check_output(path, overwrite)
-    _clear_up_after_the_dead(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    try:
+    with beside(path, lambda: check_output(path, overwrite), lambda: _refusals_named(path)) as temporary:
         with _refusals_named(path):
             writer = _open_writer(kind_of(str(path)), str(temporary), schema)
 
@@ -63,10 +60,6 @@ def written_table(path: pathlib.Path, schema: Any, overwrite: bool) -> Iterator[
         finally:
             with _refusals_named(path):
                 writer.close()
-        _put_in_place(temporary, path, overwrite)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _open_writer(kind: str | None, path: str, schema: Any) -> Any:
@@ -77,14 +70,6 @@ def _open_writer(kind: str | None, path: str, schema: Any) -> Any:
     if kind == "CSV":
         return pyarrow.csv.CSVWriter(path, schema)
     return pyarrow.parquet.ParquetWriter(path, schema) if kind == "Parquet" else pa.ipc.new_file(path, schema)
-
-
-def _put_in_place(temporary: pathlib.Path, path: pathlib.Path, overwrite: bool) -> None:
-    with _refusals_named(path):
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # a power cut must not leave the name without the contents
-        check_output(path, overwrite)  # another program may have put a file there meanwhile
-        os.replace(temporary, path)
 
 
 @contextlib.contextmanager
@@ -102,13 +87,3 @@ def _refusals_named(path: pathlib.Path) -> Iterator[None]:
     except pa.ArrowException as error:
         fix = f"Choose another kind of file ({', '.join(KINDS)}), or leave out --keep."
         raise ValueError(f"`{NAME}` must be able to hold all columns. Received: {path} ({error}). {fix}") from error
-
-
-def _clear_up_after_the_dead(path: pathlib.Path) -> None:
-    """Removes what runs that were killed have left beside `path`."""
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d{{1,9}})\.writing")
-    with contextlib.suppress(OSError):
-        for name in os.listdir(path.parent):
-            match = pattern.fullmatch(name)
-            if match and not is_alive(int(match[1])):
-                path.with_name(name).unlink()

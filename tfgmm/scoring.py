@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
 from tfgmm import bands, bounds, density, marginals, outliers
@@ -20,6 +19,7 @@ from tfgmm.components import COMPONENTS
 from tfgmm.density import MixtureDensity
 from tfgmm.posterior_draws import NUM_DRAWS
 from tfgmm.summary import centre as centre_rows
+from tfgmm.tables import is_instance_of
 
 Tensor = Any
 
@@ -180,7 +180,7 @@ class RowScores:
     def _ask_given(self, x: Any, columns: Any, argument: str, question: Any) -> dict[str, np.ndarray]:
         mixture = self.plug_in()
         given = column_mask(argument, columns, len(mixture.centre), self.column_names)
-        if isinstance(x, pd.DataFrame) and self.column_names:
+        if self.column_names and is_instance_of(x, "pandas", "DataFrame"):
             absent = [name for name, wanted in zip(self.column_names, given) if not wanted and name not in x]
             x = x.assign(**dict.fromkeys(absent, np.nan)) if absent else x
         names = tuple(mixture.components)
