@@ -19,7 +19,7 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -228,8 +228,8 @@ def check_target(target: pathlib.Path, overwrite: bool, kind: Kind | None = None
     """Returns nothing; FileExistsError unless `target` is free, empty, or of that kind and may be replaced."""
     if not os.path.lexists(target):
         return
-    words, why_foreign = kind or Kind("an export", _why_foreign)
-    foreign = why_foreign(target)
+    words, why = kind or Kind("an export", why_foreign)
+    foreign = why(target)
     if foreign:
         raise FileExistsError(
             f"`path` must be a new folder, or an earlier {words.partition(' ')[2]}. Received: {target}, {foreign}. "
@@ -242,17 +242,31 @@ def check_target(target: pathlib.Path, overwrite: bool, kind: Kind | None = None
         )
 
 
-def _why_foreign(target: pathlib.Path) -> str | None:
-    """Returns why what stands at `target` is not ours to replace, or None. An export that lost files still is ours."""
+def _listed_in_card(folder: pathlib.Path) -> Collection[str]:
+    listed = read_card(folder).get("files")
+    return listed if isinstance(listed, dict) else ()
+
+
+def why_foreign(
+    target: pathlib.Path,
+    listed_in: Callable[[pathlib.Path], Collection[str]] = _listed_in_card,
+    kind: str = "an export",
+) -> str | None:
+    """Returns why what stands at `target` is not ours to replace, or None. A folder that lost files still is ours.
+
+    Args:
+        target: where something stands.
+        listed_in: what a folder of this kind says that it holds; an error where it is none.
+        kind: what such a folder is called.
+    """
     if target.is_symlink() or not target.is_dir():
         return "which is not a folder"
     if not any(target.iterdir()):
         return None
     try:
-        listed = read_card(target).get("files")
-        others = sorted(file_sizes(target).keys() - (listed if isinstance(listed, dict) else {}))
-    except IntegrityError:
-        return "which is something else, or an export whose card is damaged"
+        others = sorted(file_sizes(target).keys() - set(listed_in(target)))
+    except (OSError, ValueError, TypeError, KeyError):
+        return f"which is something else, or {kind} whose list of files is damaged"
     return f"which holds other files too ({shown(', '.join(others[:3]))})" if others else None
 
 

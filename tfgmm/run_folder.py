@@ -87,21 +87,11 @@ def _report(run: Run, folder: pathlib.Path) -> str:
     return page_of(run.result, data, artefact.path_of(folder) / MODEL)
 
 
-def _why_foreign(target: pathlib.Path) -> str | None:
-    """Returns why what stands at `target` is not ours to replace, or None. A run that lost files still is ours."""
-    if target.is_symlink() or not target.is_dir():
-        return "which is not a folder"
-    if not any(target.iterdir()):
-        return None
-    try:
-        listed = read_config(target / CONFIG)["files"]
-        others = sorted(artefact.file_sizes(target).keys() - set(listed))
-    except (OSError, ValueError, TypeError, KeyError):
-        return f"which is something else, or a run whose {CONFIG} is damaged"
-    return f"which holds other files too ({artefact.shown(', '.join(others[:3]))})" if others else None
+def _listed_in_config(folder: pathlib.Path) -> list[str]:
+    return list(read_config(folder / CONFIG)["files"])
 
 
-RUN = artefact.Kind("a run", _why_foreign)
+RUN = artefact.Kind("a run", lambda target: artefact.why_foreign(target, _listed_in_config, "a run"))
 
 
 def _versions() -> dict[str, str]:
