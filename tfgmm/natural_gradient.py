@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,14 +94,15 @@ class NaturalGradient:
         self.run_eagerly = run_eagerly
         self._functions: dict[Any, Any] = {}
 
-    def _compiled(self, name: Any, function: Any, signature: Sequence[Any]) -> Any:
+    def _call(self, name: Any, function: Any, signature: Callable[[], Sequence[Any]], *arguments: Any) -> Any:
+        """Returns what `function` gives; compiled at the first call, when alone `signature` is asked."""
         if self.run_eagerly:
-            return function
+            return function(*arguments)
         if name not in self._functions:
             # One concrete function: no look-up per call, and no warning of TensorFlow's after five models
-            graph = tf.function(function, autograph=False).get_concrete_function(*signature)
+            graph = tf.function(function, autograph=False).get_concrete_function(*signature())
             self._functions[name] = graph
-        return self._functions[name]
+        return self._functions[name](*arguments)
 
     def values(self) -> Values:
         """Returns the numbers behind q as the variables have them."""
@@ -127,7 +128,7 @@ class NaturalGradient:
         def expected(values: Values) -> tuple[Tensor, Tensor]:
             return bounds.expected_coefficients(self.weights, self.components, self.posteriors_of(values))
 
-        return self._compiled("coefficients", expected, [_specs(values)])(list(values))
+        return self._call("coefficients", expected, lambda: [_specs(values)], list(values))
 
     def sums(self, coefficients: tuple[Tensor, Tensor], rows: Tensor, dtype: tf.DType = tf.float64) -> bounds.RowSums:
         """Returns the expected statistics of centred rows (B, D) and the sums of their log likelihoods, nats, float64.
@@ -144,8 +145,10 @@ class NaturalGradient:
         def local(linear: Tensor, constants: Tensor, rows: Tensor) -> bounds.RowSums:
             return bounds.sums_over_rows(self.components, rows, linear, constants, dtype)
 
-        signature = [*_specs(coefficients), tf.TensorSpec((None, self.components.shape[1]), tf.float32)]
-        return self._compiled(("sums", dtype), local, signature)(*coefficients, rows)
+        def signature() -> list[tf.TensorSpec]:
+            return [*_specs(coefficients), tf.TensorSpec((None, self.components.shape[1]), tf.float32)]
+
+        return self._call(("sums", dtype), local, signature, *coefficients, rows)
 
     def global_step(
         self,
@@ -180,11 +183,13 @@ class NaturalGradient:
             error = tf.reduce_max(tf.where(statistics.counts > 1e-3, errors, 0.0))
             return GlobalStep(target, longer, kl, error, statistics)
 
+        def signature() -> list[Any]:
+            scalar, column = tf.TensorSpec((), tf.float64), tf.TensorSpec(centre.shape, tf.float64)
+            return [_specs(values), Statistics(*_specs(statistics)), column, scalar, column]
+
         largest = np.zeros(centre.shape[0]) if largest is None else largest
-        scalar = tf.TensorSpec((), tf.float64)
-        specs = [_specs(values), Statistics(*_specs(statistics)), *_specs([centre]), scalar, *_specs([centre])]
-        arguments = (tf.constant(value, tf.float64) for value in (length, largest))
-        return self._compiled("global_step", move, specs)(list(values), statistics, centre, *arguments)
+        numbers = (tf.constant(value, tf.float64) for value in (length, largest))
+        return self._call("global_step", move, signature, list(values), statistics, centre, *numbers)
 
 
 def is_in_range_of_float32(largest: np.ndarray) -> bool:
