@@ -16,9 +16,9 @@ Tensor = Any
 
 
 class StatisticsStore:
-    """The statistics that training goes on from, in variables that are saved with the model.
+    """The statistics that running updates go on from, those of the whole data as estimated, saved with the model.
 
-    In an exact sweep: the sums of its rows so far. With running updates: those of the whole data, as estimated.
+    Exact sweeps need none: each begins with no rows, and keeps its sums to itself.
 
     Args:
         add_stored: (name, shape, dtype) -> a variable of the model that is not trained.
@@ -45,6 +45,8 @@ class StatisticsStore:
 
     def clear(self) -> None:
         """Returns nothing; forgets all statistics."""
+        if not float(self.num_rows):  # as before every sweep but those after running updates
+            return
         self.write(Statistics(*(tf.zeros_like(variable) for variable in self.sums)), 0.0)
         self.num_steps.assign(0)
 
@@ -62,12 +64,17 @@ class ClosedFormTraining:
         step_sizes: of running updates, or None for exact sweeps only.
     """
 
+    _sums: Statistics | None  # of the sweep at hand so far, and its rows
+    _num_rows: float
+    _seen_batches: int
+
     def __init__(self, natural_gradient: NaturalGradient, store: StatisticsStore, step_sizes: StepSizes | None) -> None:
         self._steps = natural_gradient
         self._store = store
         self._step_sizes = step_sizes
         self._num_batches: int | None = None
         self._is_running = False
+        self._begin_sweep()
 
     def begin(self, num_batches: int | None, centre: Tensor, num_data: Tensor) -> None:
         """Returns nothing; starts with sweeps of `num_batches` batches over data of N = `num_data` rows.
@@ -84,8 +91,8 @@ class ClosedFormTraining:
         """Returns nothing; chooses running updates or an exact sweep for the epoch, counted from 0."""
         self._is_running = self.runs_in(epoch)
         if not self._is_running:
-            self._store.clear()  # of a sweep that was broken off, or of the running updates before
-        self._seen_batches = 0
+            self._store.clear()  # of the running updates before
+        self._begin_sweep()
 
     def runs_in(self, epoch: int) -> bool:
         """Returns whether q moves after every batch of that epoch."""
@@ -104,20 +111,23 @@ class ClosedFormTraining:
         if self._is_running or self._seen_batches == 0:
             self._coefficients = self._steps.coefficients(self._steps.values())
         sums, log_likelihood, _ = self._steps.sums(self._coefficients, rows)
-        num_rows = tf.cast(tf.shape(rows)[0], tf.float64)
+        num_rows = float(rows.shape[0])
         if self._is_running:
             self._run(sums, num_rows)
             return log_likelihood, self._kl, False
-        self._store.write(added(self._store.read(), sums), self._store.num_rows + num_rows)
-        self._seen_batches += 1
+        so_far = added(self._sums, sums)
+        self._sums, self._num_rows, self._seen_batches = so_far, self._num_rows + num_rows, self._seen_batches + 1
         is_last = self._seen_batches == self._num_batches
         if is_last:
-            self._move(scaled(self._store.read(), self._num_data / self._store.num_rows))
-            self._store.clear()
-            self._seen_batches = 0
+            self._move(scaled(so_far, self._num_data / self._num_rows))
+            self._begin_sweep()
         return log_likelihood, self._kl, is_last
 
-    def _run(self, sums: Statistics, num_rows: Tensor) -> None:
+    def _begin_sweep(self) -> None:
+        """Returns nothing; forgets the rows of the sweep before, whole or broken off."""
+        self._sums, self._num_rows, self._seen_batches = None, 0.0, 0
+
+    def _run(self, sums: Statistics, num_rows: float) -> None:
         size = self._step_sizes.step_size(int(self._store.num_steps)) if self._step_sizes else 1.0
         of_batch = scaled(sums, self._num_data / num_rows)
         statistics = added(scaled(self._store.read(), 1.0 - size), scaled(of_batch, size))
