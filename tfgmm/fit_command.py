@@ -6,6 +6,8 @@ import contextlib
 import csv
 import dataclasses
 import re
+import shutil
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -33,6 +35,7 @@ _OPTIONS = {
     **{f"`{name}`": f"`--{name}`" for name in ("columns", "config", "covariance", "restarts", "seed", "weights")},
 }
 _LONGEST_SUMMARY = 40  # lines that are printed
+_WIDEST = 100  # columns of a paragraph
 _AGAIN = "Once more to leave at once, with nothing written."
 
 Done = TypeVar("Done")
@@ -251,7 +254,8 @@ def _tell(run: Run, files: tuple[str, ...], out: Path) -> None:
     if len(lines) > _LONGEST_SUMMARY:
         lines = [*lines[: lines.index("")], "the components: see summary.txt"]
     if run.selection is not None:
-        lines += ["", *console_lines(run.selection), "", run.selection.reason]
+        width = min(shutil.get_terminal_size().columns, _WIDEST)
+        lines += ["", *console_lines(run.selection), "", *textwrap.wrap(run.selection.reason, width)]
     inside = sorted({f"{name.partition('/')[0]}/" if "/" in name else name for name in files})
     for line in (*lines, "", f"{out}: {', '.join(inside)}"):
         typer.echo(artefact.printable(line))

@@ -99,24 +99,22 @@ def _behind(behind: float, error: float) -> str:
 
 
 def console_lines(selection: Selection) -> list[str]:
-    """Returns the table as lines of text that fit a terminal of 80 columns, the recommended one marked."""
-    cells = [HEAD, *lines(selection)]
+    """Returns the table as lines of text that fit a terminal of 80 columns, the recommended number marked by a star."""
+    recommended = str(selection.num_components)
+    starred = [(f"*{first}" if first == recommended else first, *others) for first, *others in lines(selection)]
+    cells = [HEAD, *starred]
     widths = [max(len(line[index]) for line in cells) for index in range(len(HEAD))]
-    tried = selection.table["num_components"].tolist()
-    marks = [" ", *("*" if number == selection.num_components else " " for number in tried)]
-    texts = ("  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in cells)
-    return [f"{mark}{text}" for mark, text in zip(marks, texts)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in cells]
 
 
 def how_sure(selection: Selection) -> str:
     """Returns how far the recommendation can be trusted, in plain words."""
-    table, plausible = selection.table, selection.plausible
-    if len(table) == 1:
+    plausible = selection.plausible
+    if len(selection.results) == 1:
         return "With nothing beside it, that says nothing."
-    share = float(table["share"].max())
     if len(plausible) == 1:
-        return f"The rows are clear about it: its share of the evidence is {share:.2f}."
-    return f"The rows leave it open: {listed(plausible)} are plausible, and its share of the evidence is {share:.2f}."
+        return "The rows are clear about it: none of the others is nearly as probable."
+    return f"The rows do not settle it: {listed(plausible)} are all plausible numbers."
 
 
 def occupied_shares(occupied: np.ndarray) -> list[tuple[str, str]]:

@@ -63,7 +63,8 @@ class RunMonitor(FitWatcher):
     def on_step(self, step: FitStep) -> None:
         """Returns nothing; shows which fit or start begins, and of which number of components."""
         place, self._num_tried = step.place
-        self._head = f"{step.num_components} components ({place} of {self._num_tried})" if self._num_tried > 1 else ""
+        components = "1 component" if step.num_components == 1 else f"{step.num_components} components"
+        self._head = f"{components} ({place} of {self._num_tried})" if self._num_tried > 1 else ""
         self._end_choice_if_stopped()
         words = f"{_STEPS[step.kind]} {step.number} of {step.count}"
         self._show((step.number - 1) / step.count, ", ".join(word for word in (self._head, words) if word))
