@@ -225,8 +225,7 @@ def test_every_fit_is_shown_and_sticks_are_counted() -> None:
     assert found.occupied_posterior is not None and found.occupied_posterior[:2].sum() == 0.0
     choice = report_choice.choice_of(found.selection, found.occupied_posterior)
     assert choice is not None and choice.occupied[0] == ("2", f"{found.occupied_posterior[2]:.2f}")
-    [counted] = [note for note in choice.notes if "stray row" in note]
-    assert "with the most components" in counted
+    assert "with the most components" in choice.about_occupied
 
 
 def test_single_fit_with_sticks_counts_components_that_have_rows_and_dirichlet_does_not(
@@ -245,6 +244,7 @@ def test_single_fit_with_sticks_counts_components_that_have_rows_and_dirichlet_d
     assert page.tables["occupied"][1] == ["2", f"{posterior[2]:.2f}"] and "choice" not in page.tables
     assert not (tmp_path / "run" / "selection.csv").exists()
     assert report_choice.choice_of(None, None) is None  # as of Dirichlet weights
+    assert "with the most components" not in page.words
 
 
 def test_stopped_choice_keeps_the_numbers_that_are_complete() -> None:
@@ -252,7 +252,7 @@ def test_stopped_choice_keeps_the_numbers_that_are_complete() -> None:
     found = followed(shown, [1, 2, 3])
     assert found.selection is not None and found.selection.table["num_components"].tolist() == [1]
     assert found.result.num_components == 1 and len(found.occupied) == len(found.result.history["elbo"])
-    assert found.notes == ["stopped by Ctrl-C after 1 of 3 numbers of components: 1 is all compared"]
+    assert found.notes == ["stopped by Ctrl-C after 1 of 3 numbers of components: only 1 is there"]
     assert not any("(3 of 3)" in words for words in shown.words)
 
 
@@ -296,7 +296,7 @@ def test_ctrl_c_while_choosing_keeps_the_best_so_far_or_says_that_nothing_was_wr
     assert done.exit_code == 1 and os.listdir(tmp_path) == []
     interrupting(monkeypatch, lambda model: model.num_components == 3)
     done = run(*arguments)
-    note = "Note: stopped by Ctrl-C after 2 of 3 numbers of components: 1 and 2 are compared"
+    note = "Note: stopped by Ctrl-C after 2 of 3 numbers of components: the choice is among 1 and 2"
     assert done.exit_code == 0 and done.stderr.splitlines()[1:] == [note]
     assert list(selection_of(tmp_path / "run").index) == [1, 2]
     assert tfgmm.load_scorer(tmp_path / "run" / "model").responsibilities([[70.0]]).shape == (1, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,6 +40,7 @@ class Choice(NamedTuple):
         notes: what stands small below.
         picture: the criteria drawn, or None.
         occupied: numbers of components that have rows, with their probabilities, as text.
+        about_occupied: what stands small above them.
     """
 
     paragraphs: Sequence[str]
@@ -48,6 +50,7 @@ class Choice(NamedTuple):
     notes: Sequence[str] = ()
     picture: Picture | None = None
     occupied: Sequence[tuple[str, str]] = ()
+    about_occupied: str = ""
 
 
 def choice_of(selection: Selection | None, occupied: np.ndarray | None) -> Choice | None:
@@ -58,10 +61,9 @@ def choice_of(selection: Selection | None, occupied: np.ndarray | None) -> Choic
         occupied: the posterior of the number of components that have rows, (K + 1,), or None.
     """
     counted = [] if occupied is None else occupied_shares(occupied)
-    fit = "" if selection is None else " with the most components"
-    about = [_ABOUT_OCCUPIED.format(fit)] if counted else []
+    about = _ABOUT_OCCUPIED.format("" if selection is None else " with the most components")
     if selection is None:
-        return None if occupied is None else Choice([occupied_words(occupied)], notes=about, occupied=counted)
+        return None if occupied is None else Choice([occupied_words(occupied)], occupied=counted, about_occupied=about)
     tried = selection.table["num_components"].tolist()
     head = f"{_range(tried)} {'was' if len(tried) == 1 else 'were'} tried; {selection.num_components} is recommended."
     return Choice(
@@ -69,9 +71,10 @@ def choice_of(selection: Selection | None, occupied: np.ndarray | None) -> Choic
         head=HEAD,
         lines=lines(selection),
         recommended=tried.index(selection.num_components),
-        notes=[_ABOUT_THE_TABLE, f"Held out: {selection.held_out_rows}.", *about],
+        notes=[_ABOUT_THE_TABLE, f"Held out: {selection.held_out_rows}."],
         picture=_picture(selection),
         occupied=counted,
+        about_occupied=about,
     )
 
 
@@ -92,10 +95,13 @@ def lines(selection: Selection) -> list[tuple[str, ...]]:
 
 
 def _behind(behind: float, error: float) -> str:
-    """Returns how far a number is behind the best on held-out rows, with the standard error where there is one."""
+    """Returns how far a number is behind the best on held-out rows, with two digits of the standard error, if any."""
     if np.isnan(behind):
         return "-"
-    return f"{behind:.3f}{'' if np.isnan(error) else f' ({error:.3f})'}" if behind else "best"
+    if not behind > 0.0:
+        return "best"
+    decimals = 3 if not error > 0.0 else max(3, 1 - math.floor(math.log10(error)))
+    return f"{behind:.{decimals}f}{'' if np.isnan(error) else f' ({error:.{decimals}f})'}"
 
 
 def console_lines(selection: Selection) -> list[str]:
@@ -114,7 +120,9 @@ def how_sure(selection: Selection) -> str:
         return "With nothing beside it, that says nothing."
     if len(plausible) == 1:
         return "The rows are clear about it: none of the others is nearly as probable."
-    return f"The rows do not settle it: {listed(plausible)} are all plausible numbers."
+    maximum = " Each is a maximum: components without rows stay empty, at next to no cost."
+    is_maximum = selection.best.model.weight_prior == "stick_breaking"
+    return f"The rows do not settle it: {listed(plausible)} are all plausible.{maximum if is_maximum else ''}"
 
 
 def occupied_shares(occupied: np.ndarray) -> list[tuple[str, str]]:

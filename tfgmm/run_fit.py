@@ -174,8 +174,8 @@ def _stopped(settings: RunSettings, found: FitResult | Selection, monitor: RunMo
         num_asked = len(set(settings.num_components)) if not isinstance(settings.num_components, int) else 1
         if len(tried) == num_asked:
             return []
-        complete = f"{len(tried)} of {num_asked} numbers of components"
-        return [f"stopped by Ctrl-C after {complete}: {listed(tried)} {'are' if len(tried) > 1 else 'is all'} compared"]
+        kept = f"the choice is among {listed(tried)}" if len(tried) > 1 else f"only {tried[0]} is there"
+        return [f"stopped by Ctrl-C after {len(tried)} of {num_asked} numbers of components: {kept}"]
     if not monitor.was_stopped or found.converged:
         return []
     sweeps = "1 sweep" if len(monitor.occupied) == 1 else f"{len(monitor.occupied)} sweeps"
