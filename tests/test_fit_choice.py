@@ -9,6 +9,7 @@ import pathlib
 import re
 import signal
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.image
@@ -20,7 +21,7 @@ from report_pages import Page
 from typer.testing import CliRunner
 
 import tfgmm
-from tfgmm import cli, report_choice, run_fit, run_folder, run_settings
+from tfgmm import cli, export, report_choice, run_fit, run_folder, run_settings
 from tfgmm.readers import Rows
 
 GEYSER = PACKAGE_ROOT / "training" / "data" / "old_faithful.csv"
@@ -38,7 +39,9 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, pathlib.Path
     out = tmp_path_factory.mktemp("runs") / "choice"
     told = re.search(r"chosen: tfgmm fit (\S+) (--components 1:4) --out /tmp/", " ".join(run("--help").stdout.split()))
     assert told is not None
-    done = run(PACKAGE_ROOT / told[1], *told[2].split(), "--restarts", 2, "--out", out)
+    with pytest.MonkeyPatch.context() as patch:  # the graph has tests of its own
+        patch.setattr(export, "_save", lambda module, folder: (folder / "saved_model.pb").write_text("a graph"))
+        done = run(PACKAGE_ROOT / told[1], *told[2].split(), "--restarts", 2, "--out", out)
     assert (done.exit_code, done.stderr) == (0, "")
     return done, out
 
@@ -157,6 +160,40 @@ def test_config_asks_for_the_same_numbers_again_and_knows_the_rows(
     assert json.loads(config.read_text())["fingerprint"] in json.dumps(card)
 
 
+def made_up(elbos: list[float], held_out: Any, weight_prior: str = "dirichlet") -> tfgmm.Selection:
+    """A choice between 1, 2, ... components, of figures that no fit has."""
+    model = SimpleNamespace(weight_prior=weight_prior)
+    fits: Any = tuple(
+        SimpleNamespace(
+            num_components=number, num_occupied=number, elbo=elbo, log_likelihood=-9.0, bic=1.0, icl=2.0, aic=3.0,
+            converged=True, model=model,
+        )
+        for number, elbo in enumerate(elbos, 1)
+    )  # fmt: skip
+    return tfgmm.Selection(fits, np.asarray(held_out, np.float64), "some rows")
+
+
+def test_words_tell_a_clear_choice_from_an_open_one_and_cells_have_the_digits_of_the_error() -> None:
+    steps = [[-0.0013, -0.0009, -0.0011], [0.0, 0.0, 0.0]]
+    clear = made_up([-90.0, -10.0], steps)
+    assert "clear" in report_choice.how_sure(clear) and "1 and 2" not in report_choice.how_sure(clear)
+    assert [line[3] for line in report_choice.lines(clear)] == ["0.00110 (0.00012)", "best"]  # 0.0002 / sqrt(3)
+    open_one = made_up([-10.0, -10.5], steps)
+    assert "1 and 2 are all plausible" in report_choice.how_sure(open_one)
+    assert "maximum" not in report_choice.how_sure(open_one)
+    assert "Each is a maximum" in report_choice.how_sure(made_up([-10.0, -10.5], steps, "stick_breaking"))
+    assert "nothing" in report_choice.how_sure(made_up([-10.0], steps[:1]))
+
+
+def test_what_was_not_measured_is_left_empty(tmp_path: pathlib.Path) -> None:
+    nothing = made_up([-12.0, -10.0], np.zeros((2, 0)))
+    run_folder._write_selection(nothing, tmp_path / "selection.csv")
+    head, *lines = (line.split(",") for line in (tmp_path / "selection.csv").read_text().splitlines())
+    assert [dict(zip(head, line))["held_out_error"] for line in lines] == ["", ""]
+    assert [dict(zip(head, line))["recommended"] for line in lines] == ["0", "1"]
+    assert [line[3] for line in report_choice.lines(nothing)] == ["-", "-"]
+
+
 # --- Rows that changed, and sweeps
 
 
@@ -165,6 +202,7 @@ def test_note_of_other_rows_and_of_sweeps_that_were_too_few(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_folder, "_pictures", lambda run: ())
+    monkeypatch.setattr(run_folder, "_report", lambda run, folder: "a page")
     pd.DataFrame(ROWS, columns=["a"]).to_csv(tmp_path / "rows.csv", index=False)
     settings = run_settings.RunSettings(str(tmp_path / "rows.csv"), 2, columns=["a"], restarts=1)
     config = tmp_path / "config.json"
@@ -288,17 +326,20 @@ def test_ctrl_c_while_choosing_keeps_the_best_so_far_or_says_that_nothing_was_wr
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_folder, "_pictures", lambda run: ())
-    arguments = (GEYSER, "--components", "1:3", "--columns", "waiting", "--restarts", 1, "--out", tmp_path / "run")
+    monkeypatch.setattr(run_folder, "_report", lambda run, folder: "a page")
+    rows = tmp_path / "rows.csv"
+    pd.DataFrame(ROWS, columns=["a"]).to_csv(rows, index=False)
+    arguments = (rows, "--components", "1:3", "--restarts", 1, "--out", tmp_path / "run")
     interrupting(monkeypatch, lambda model: True)
     done = run(*arguments)
     first = "Ctrl-C: ending, keeping the numbers of components that are complete. Once more to leave at once, with"
     assert done.stderr.splitlines() == [f"{first} nothing written.", "Error: Stopped by Ctrl-C; nothing was written."]
-    assert done.exit_code == 1 and os.listdir(tmp_path) == []
+    assert done.exit_code == 1 and os.listdir(tmp_path) == ["rows.csv"]
     interrupting(monkeypatch, lambda model: model.num_components == 3)
     done = run(*arguments)
     note = "Note: stopped by Ctrl-C after 2 of 3 numbers of components: the choice is among 1 and 2"
     assert done.exit_code == 0 and done.stderr.splitlines()[1:] == [note]
     assert list(selection_of(tmp_path / "run").index) == [1, 2]
-    assert tfgmm.load_scorer(tmp_path / "run" / "model").responsibilities([[70.0]]).shape == (1, 2)
+    assert tfgmm.load_scorer(tmp_path / "run" / "model").responsibilities([[7.0]]).shape == (1, 2)
     assert (tmp_path / "run" / "summary.txt").read_text().endswith(f"\n{note}\n")
     assert json.loads((tmp_path / "run" / "config.json").read_text())["settings"]["num_components"] == [1, 2, 3]

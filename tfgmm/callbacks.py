@@ -43,18 +43,9 @@ class FitWatcher(keras.callbacks.Callback):
     >>> class Printer(tfgmm.callbacks.FitWatcher):
     ...     def on_step(self, step):
     ...         print(step.kind, step.number, "of", step.count, "with", step.num_components, step.place)
-    ...         if step.num_components == 2:
-    ...             raise tfgmm.callbacks.EndOfChoice
-    >>> rows = [[0.0], [0.1], [0.9]]
-    >>> selection = tfgmm.fit_mixture(rows, [1, 2], restarts=2, callbacks=[Printer()])
-    held out 1 of 3 with 1 (1, 2)
-    held out 2 of 3 with 1 (1, 2)
-    held out 3 of 3 with 1 (1, 2)
-    start 1 of 2 with 1 (1, 2)
-    start 2 of 2 with 1 (1, 2)
-    held out 1 of 3 with 2 (2, 2)
-    >>> selection.table["num_components"].tolist()
-    [1]
+    >>> result = tfgmm.fit_mixture([[0.0], [0.1], [0.9]], 1, restarts=2, callbacks=[Printer()])
+    start 1 of 2 with 1 (1, 1)
+    start 2 of 2 with 1 (1, 1)
     """
 
     def on_step(self, step: FitStep) -> None:
