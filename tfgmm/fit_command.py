@@ -70,7 +70,8 @@ def fit(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.  [default: 0]")] = None,
     validation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Further rows, whose bound is followed too.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Further rows, whose bound is followed too; of a choice, the held-out rows."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
     config: Annotated[
