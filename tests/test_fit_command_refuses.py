@@ -54,7 +54,15 @@ REFUSALS: dict[str, tuple[Callable[[pathlib.Path], list[str]], int, str]] = {
     "a damaged file": (written("a.parquet", b"PAR1PAR1"), 1, "`DATA`.*damaged"),
     "no components": (with_options("--components", "0"), 2, "`--components`.*at least 1.*0"),
     "components of text": (with_options("--components", "some"), 2, "`--components`.*'some'"),
-    "a range of components": (with_options("--components", "1:10"), 2, "`--components`.*'1:10'"),
+    "a falling range of components": (with_options("--components", "10:1"), 2, "`--components`.*'10:1'"),
+    "a range of components without ends": (with_options("--components", ":"), 2, "`--components`.*':'"),
+    "a range of components without an end": (with_options("--components", "1:"), 2, "`--components`.*'1:'"),
+    "a range of components with a step": (with_options("--components", "1:2:3"), 2, "`--components`.*'1:2:3'"),
+    "a range of letters": (with_options("--components", "a:b"), 2, "`--components`.*'a:b'.*1:10"),
+    "components from zero": (with_options("--components", "0:3"), 2, "`--components`.*at least 1.*0"),
+    "a list of components with a gap": (with_options("--components", "2,,4"), 2, "`--components`.*'2,,4'"),
+    "too many numbers of components": (with_options("--components", "1:999999999"), 2, "`--components`.*at most 1,000"),
+    "no sweeps": (with_options("--components", "2", "--max-sweeps", "0"), 2, "`--max-sweeps`.*at least 1.*0"),
     "components not given": (with_options(), 2, "`--components` must be given"),
     "no data": (lambda folder: ["--components", "2"], 2, "`DATA` must be given"),
     "an unknown covariance": (with_options("--components", "2", "--covariance", "round"), 2, "`--covariance`.*'round'"),
@@ -71,6 +79,12 @@ REFUSALS: dict[str, tuple[Callable[[pathlib.Path], list[str]], int, str]] = {
     "a config of another version": (config({**A_RUN, "format_version": 9}), 1, "`--config`.*version 9"),
     "a config without settings": (config(A_RUN), 1, "`--config`.*no settings"),
     "a config with an unknown setting": (config({**A_RUN, "settings": {"speed": 1}}), 1, "unknown setting 'speed'"),
+    "a config without a number": (
+        config({**A_RUN, "settings": {"data": "/rows.csv", "num_components": []}}), 2, "`--components`.*Received: 0"
+    ),
+    "a config with a wrong number": (
+        config({**A_RUN, "settings": {"data": "/rows.csv", "num_components": [2, "3"]}}), 2, "`--components`.*'3'"
+    ),
     "a config with a wrong setting": (config({**A_RUN, "settings": {"data": 1, "num_components": 2}}), 2, "`DATA`.*1"),
 }  # fmt: skip
 

@@ -29,7 +29,7 @@ LIGHT = """
     shapes checks quiet priors tables readers fingerprint summary initialize draws predictive posterior_draws answers
     alignment agreement outliers artefact exported
     numpy_scores scored_input scored_output score_file plot companions mlflow report_facts report_cautions
-    report_pictures report known_operations
+    report_pictures report_choice report known_operations
     saved_graph verify numeric_columns run_settings run_display run_folder fit_command score_command sample_command
     verify_command cli
 """.split()

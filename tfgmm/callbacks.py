@@ -2,10 +2,54 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 from tfgmm.keras3 import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class FitStep:
+    """What `tfgmm.fit_mixture` is about to do, beside the sweeps over all rows.
+
+    Args:
+        kind: "held out", a fit without some of the rows; "start", a restart; "occupied", counting the occupied
+            components of draws.
+        number, count: it is one of so many of its kind, counted from 1.
+        num_components: K.
+        place: (m, M): K is one of M numbers that are tried, counted from 1; (1, 1) where K was given.
+    """
+
+    kind: str
+    number: int
+    count: int
+    num_components: int
+    place: tuple[int, int]
+
+
+class EndOfChoice(Exception):
+    """Raised by a callback to end a choice between numbers of components: those complete are kept."""
+
+
+class FitWatcher(keras.callbacks.Callback):
+    """A Keras callback that `tfgmm.fit_mixture` also tells what it does before and between the sweeps over all rows.
+
+    Where several numbers of components are tried, any method may raise `EndOfChoice`: what comes back is the
+    `Selection` of the numbers that were complete. Where there is none yet, the exception is passed on.
+
+    Example:
+
+    >>> class Printer(tfgmm.callbacks.FitWatcher):
+    ...     def on_step(self, step):
+    ...         print(step.kind, step.number, "of", step.count, "with", step.num_components, step.place)
+    >>> result = tfgmm.fit_mixture([[0.0], [0.1], [0.9]], 1, restarts=2, callbacks=[Printer()])
+    start 1 of 2 with 1 (1, 1)
+    start 2 of 2 with 1 (1, 1)
+    """
+
+    def on_step(self, step: FitStep) -> None:
+        """Returns nothing; is called before each step."""
 
 
 class ProgressBar(keras.callbacks.Callback):

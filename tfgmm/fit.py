@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfgmm import data as door
 from tfgmm import held_out, search
-from tfgmm.callbacks import StopOnPlateau
+from tfgmm.callbacks import EndOfChoice, FitStep, FitWatcher, StopOnPlateau
 from tfgmm.checks import check_choice, check_count, check_seed
 from tfgmm.components import COMPONENTS
 from tfgmm.density import score_data
@@ -60,6 +60,14 @@ class _Task:
     callbacks: Sequence[Any]
     polish_steps: int
     start: Any
+    place: tuple[int, int] = (1, 1)
+
+    def tell(self, kind: str, number: int, count: int, num_components: int) -> None:
+        """Returns nothing; tells the callbacks that want to know what is about to be done."""
+        step = FitStep(kind, number, count, num_components, self.place)
+        for callback in self.callbacks or ():
+            if isinstance(callback, FitWatcher):
+                callback.on_step(step)
 
 
 @overload
@@ -140,7 +148,8 @@ def fit_mixture(
         validation_data: further rows, whose figures stand in `history` as val_loss and so on. With several K they are
             the held-out rows; without them five-fold cross-validation holds out every row once (of more than 20,000
             rows: a fifth of the sample, once), with a few restarts per fold.
-        callbacks: Keras callbacks of the sweeps over all rows, of each K in turn.
+        callbacks: Keras callbacks of the sweeps over all rows, of each K in turn; a `tfgmm.callbacks.FitWatcher` is
+            told of held-out fits and restarts too, and can end a choice early.
         polish_steps: steps of Adam on the tighter marginal bound afterwards, with shrinking learning rate. For few
             rows: see `GaussianMixtureModel.compile`.
         start: "k-means++", "random" (rows), or, for one K, locations (K, D), data units; then restarts are not needed.
@@ -191,20 +200,45 @@ def _fit_several(task: _Task, tried: Sequence[int]) -> Selection:
     """Returns the fits with each number of components, and the densities of the same held-out rows under each."""
     folds = held_out.folds_of(task.survey, task.seed)
     words, is_given = folds.description, task.validation_data is not None
-    results, densities = [], []
-    for num_components in tried:
-        model = _prepared(task, num_components)
-        if not is_given:
-            hill = _hills(model, task.survey, task.max_sweeps, task.tolerance)[-1]
-            densities.append(held_out.held_out_log_densities(model, task.survey, folds, hill, task.start))
-        results.append(_fitted(task, model))
-        if is_given:
-            densities.append(score_data(model.plug_in(), task.validation_data, "log_density", model.column_names))
-            words = f"validation_data, {len(densities[0]):,} rows"
-    selection = Selection(tuple(results), np.stack(densities), words)
+    results: list[FitResult] = []
+    densities: list[np.ndarray] = []
+    try:
+        for number, num_components in enumerate(tried, 1):
+            task = dataclasses.replace(task, place=(number, len(tried)))
+            model = _prepared(task, num_components)
+            held = None if is_given else _held_out_by_folds(task, model, folds)
+            results.append(_fitted(task, model))
+            densities.append(_held_out_rows_given(task, model) if held is None else held)
+    except EndOfChoice:
+        if not results:
+            raise
+    if is_given:
+        words = f"validation_data, {len(densities[0]):,} rows"
+    return _with_occupied(task, Selection(tuple(results), np.stack(densities), words))
+
+
+def _held_out_by_folds(task: _Task, model: GaussianMixtureModel, folds: held_out.Folds) -> np.ndarray:
+    def tell(number: int, count: int) -> None:
+        task.tell("held out", number, count, model.num_components)
+
+    hill = _hills(model, task.survey, task.max_sweeps, task.tolerance)[-1]
+    return held_out.held_out_log_densities(model, task.survey, folds, hill, task.start, tell)
+
+
+def _held_out_rows_given(task: _Task, model: GaussianMixtureModel) -> np.ndarray:
+    return score_data(model.plug_in(), task.validation_data, "log_density", model.column_names)
+
+
+def _with_occupied(task: _Task, selection: Selection) -> Selection:
+    """Returns the selection with the posterior of the number of occupied components, where sticks ask for it."""
     if task.weights != "stick_breaking" or len(task.survey.sample) < task.survey.summary.num_data:
         return selection
-    occupied = results[-1].occupied_posterior(task.survey.sample, seed=task.seed)
+    largest = selection.results[-1]
+    try:
+        task.tell("occupied", 1, 1, largest.num_components)
+    except EndOfChoice:
+        return selection
+    occupied = largest.occupied_posterior(task.survey.sample, seed=task.seed)
     return dataclasses.replace(selection, occupied_posterior=occupied)
 
 
@@ -224,7 +258,7 @@ def _fitted(task: _Task, model: GaussianMixtureModel) -> FitResult:
     validation = model.open_validation(task.validation_data, task.source)
     if validation is not None:
         door.check_ends(validation, "validation_data", None, "Use .take(n), or remove .repeat().")
-    found = climb_from_starts(model, task.survey, task.start, task.restarts, task.max_sweeps, task.tolerance)
+    found = climb_from_starts(task, model)
     _check_finite(found[0].elbo, "after the restarts")
     model.natural_gradient.assign(found[0].values)
     is_sample = len(task.survey.sample) < task.survey.summary.num_data
@@ -255,20 +289,17 @@ def _fitted(task: _Task, model: GaussianMixtureModel) -> FitResult:
     return FitResult(model, *figures, history, tuple(found), plateau.converged)
 
 
-def climb_from_starts(
-    model: GaussianMixtureModel,
-    survey: door.Survey,
-    start: Any,
-    restarts: int,
-    max_sweeps: int,
-    tolerance: float | None,
-) -> list[search.Restart]:
+def climb_from_starts(task: _Task, model: GaussianMixtureModel) -> list[search.Restart]:
     """Returns the restarts on the sample, best first; the model stays as it is, but for its number of rows."""
-    if not isinstance(start, str):
-        restarts = 1  # from the same locations all would be the same
+    restarts = task.restarts if isinstance(task.start, str) else 1  # from the same locations all would be the same
     seeds = [(model.seed + number) % 2**63 for number in range(restarts)]
-    starts = model.start_values(survey, start, seeds)
-    return search.best_first(model.natural_gradient, starts, _hills(model, survey, max_sweeps, tolerance))
+    starts = model.start_values(task.survey, task.start, seeds)
+    hills = _hills(model, task.survey, task.max_sweeps, task.tolerance)
+
+    def tell(number: int, count: int) -> None:
+        task.tell("start", number, count, model.num_components)
+
+    return search.best_first(model.natural_gradient, starts, hills, tell)
 
 
 def _hills(

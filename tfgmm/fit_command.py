@@ -6,6 +6,8 @@ import contextlib
 import csv
 import dataclasses
 import re
+import shutil
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -28,9 +30,13 @@ _OPTIONS = {
     "`validation_data`": "`--validation`",
     "overwrite=True": "--overwrite",
     "num_components=": "--components ",
+    "`max_sweeps`": "`--max-sweeps`",
+    "max_sweeps, or tolerance": "--max-sweeps",
     **{f"`{name}`": f"`--{name}`" for name in ("columns", "config", "covariance", "restarts", "seed", "weights")},
 }
 _LONGEST_SUMMARY = 40  # lines that are printed
+_WIDEST = 100  # columns of a paragraph
+_AGAIN = "Once more to leave at once, with nothing written."
 
 Done = TypeVar("Done")
 
@@ -44,7 +50,10 @@ def fit(
     data: Annotated[
         Path | None, typer.Argument(metavar="DATA", help="Rows: .csv, .parquet, .pq, .arrow, .feather, or a folder.")
     ] = None,
-    components: Annotated[str | None, typer.Option(metavar="K", help="How many Gaussians.")] = None,
+    components: Annotated[
+        str | None,
+        typer.Option(metavar="K", help="How many Gaussians; 1:10 (both included) or 2,4,8 to have one chosen."),
+    ] = None,
     covariance: Annotated[
         str | None,
         typer.Option(help="spherical, diag, full; tied_spherical, tied_diag, tied: one for all.  [default: diag]"),
@@ -56,9 +65,13 @@ def fit(
         str | None, typer.Option(help="Names with commas between.  [default: all columns of numbers]")
     ] = None,
     restarts: Annotated[int | None, typer.Option(help="Starts to try.  [default: 8]")] = None,
+    max_sweeps: Annotated[
+        int | None, typer.Option(help="Sweeps at most, per start and over all rows.  [default: 200]")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.  [default: 0]")] = None,
     validation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Further rows, whose bound is followed too.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Further rows, whose bound is followed too; of a choice, the held-out rows."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
     config: Annotated[
@@ -67,12 +80,19 @@ def fit(
 ) -> None:
     """Fit a mixture to the rows of a file, of any size, and leave a folder with all that came of it.
 
-    model/ is what score, sample, info and verify take. figures/, history.csv and summary.txt show the fit; config.json
-    repeats it: tfgmm fit --config DIR/config.json --out OTHER. Options given beside --config go before it.
+    model/ is what score, sample, info and verify take. report.html, figures/, history.csv and summary.txt show the
+    fit; config.json repeats it: tfgmm fit --config DIR/config.json --out OTHER. Options given beside --config go
+    before it.
 
-    Ctrl-C ends the fit after the sweep at hand and keeps the model as it stands; a second one leaves nothing.
+    Several numbers of components are all fitted, and compared by evidence, held-out rows, BIC and ICL: selection.csv
+    has a line for each, model/ is the recommended one.
+
+    Ctrl-C ends the fit after the sweep at hand and keeps the model as it stands, or of several numbers the best of
+    those that are complete; a second one leaves nothing.
 
     Example: tfgmm fit training/data/old_faithful.csv --components 2 --covariance full --out /tmp/geyser_run
+
+    To have the number chosen: tfgmm fit training/data/old_faithful.csv --components 1:4 --out /tmp/geyser_choice
     """
     try:
         given = {
@@ -82,10 +102,12 @@ def fit(
             "weights": weights,
             "columns": columns,
             "restarts": restarts,
+            "max_sweeps": max_sweeps,
             "seed": seed,
             "validation": validation,
         }
-        _fit(_settings(config, given), out, overwrite)
+        settings, fingerprint = _settings(config, given)
+        _fit(settings, out, overwrite, fingerprint)
     except UsageError as error:
         _fail(error, 2)
     except (OSError, ValueError, TypeError, ArithmeticError) as error:
@@ -96,12 +118,16 @@ def fit(
 
 def _fail(error: Exception, code: int) -> None:
     """Returns nothing; prints one line and leaves with an exit code."""
-    text = " ".join(str(error).split("\n"))
-    for name, option in _OPTIONS.items():
-        text = text.replace(name, option)
-    text = re.sub(r"columns=\[(.*?)\]", lambda found: f"--columns {_as_option(found[1])}", text)
+    text = _in_our_words(" ".join(str(error).split("\n")))
     typer.echo(f"Error: {artefact.printable(text)}", err=True)
     raise typer.Exit(code)
+
+
+def _in_our_words(text: str) -> str:
+    """Returns what a function says of its arguments as the command line calls them."""
+    for name, option in _OPTIONS.items():
+        text = text.replace(name, option)
+    return re.sub(r"columns=\[(.*?)\]", lambda found: f"--columns {_as_option(found[1])}", text)
 
 
 def _as_option(listed: str) -> str:
@@ -109,17 +135,19 @@ def _as_option(listed: str) -> str:
     return listed.replace("', '", ",").replace("'", '"')
 
 
-def _settings(config: Path | None, given: Mapping[str, Any]) -> RunSettings:
-    from tfgmm.run_settings import num_components_of, read_config, settings_from
+def _settings(config: Path | None, given: Mapping[str, Any]) -> tuple[RunSettings, str | None]:
+    """Returns what is asked for, and the fingerprint of the same rows in an earlier run, where one is known."""
+    from tfgmm.run_settings import fingerprint_of, num_components_of, read_config, settings_from
 
-    earlier = {} if config is None else read_config(config)["settings"]
+    content = {"settings": {}} if config is None else read_config(config)
     try:
         components, columns = given["num_components"], given["columns"]
         parsed = {
             "num_components": None if components is None else num_components_of(components),
             "columns": None if columns is None else _names(columns),
         }
-        return settings_from(earlier, {**given, **parsed})
+        settings = settings_from(content["settings"], {**given, **parsed})
+        return settings, fingerprint_of(content, settings)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from None
 
@@ -130,7 +158,7 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in names]
 
 
-def _fit(settings: RunSettings, out: Path, overwrite: bool) -> None:
+def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | None) -> None:
     """Returns nothing; looks at everything that can be wrong before TensorFlow takes its seconds."""
     from tfgmm import quiet, run_display
     from tfgmm.run_folder import check_out, write_run
@@ -142,13 +170,16 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool) -> None:
         quiet.load_tensorflow()
 
         def notify() -> None:
-            shown.note("Ctrl-C: ending after this sweep. Once more to leave at once, with nothing written.")
+            one = "ending after this sweep"
+            several = "ending, keeping the numbers of components that are complete"
+            shown.note(f"Ctrl-C: {several if settings.is_choice else one}. {_AGAIN}")
 
         def work() -> tuple[Run, tuple[str, ...]]:
             from tfgmm.run_fit import run_fit
 
             with run_display.interrupts(notify) as asked:
                 run = run_fit(settings, rows, more, shown, asked.is_set)
+                run = run._replace(notes=_notes(run, fingerprint))
                 shown.phase("writing")
                 return run, write_run(run, out, overwrite)
 
@@ -156,6 +187,20 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool) -> None:
         for note in run.notes:
             shown.note(artefact.printable(f"Note: {note}"))
     _tell(run, files, out)
+
+
+def _notes(run: Run, fingerprint: str | None) -> list[str]:
+    """Returns what the user should read, in the words of the command line; also that the rows are others by now."""
+    from tfgmm.run_folder import fingerprint_of_rows
+
+    notes = [_in_our_words(note) for note in run.notes]
+    found = fingerprint_of_rows(run.result)
+    if fingerprint not in (None, found):
+        notes.append(
+            f"{run.settings.data} holds other rows than in the earlier run (fingerprint {fingerprint}, now {found}): "
+            "this run is of those that it holds now"
+        )
+    return notes
 
 
 def _with_columns(settings: RunSettings) -> RunSettings:
@@ -202,10 +247,16 @@ def _quietly(work: Callable[[], Done]) -> Done:
 
 
 def _tell(run: Run, files: tuple[str, ...], out: Path) -> None:
-    """Returns nothing; prints the fit, without a table that is too long to read, and what was written."""
-    lines = run.result.summary().split("\n")
+    """Returns nothing; prints the fit, without a table that is too long to read, the choice, and what was written."""
+    from tfgmm.report_choice import console_lines
+    from tfgmm.run_folder import fit_text
+
+    lines = fit_text(run).split("\n")
     if len(lines) > _LONGEST_SUMMARY:
         lines = [*lines[: lines.index("")], "the components: see summary.txt"]
+    if run.selection is not None:
+        width = min(shutil.get_terminal_size().columns, _WIDEST)
+        lines += ["", *console_lines(run.selection), "", *textwrap.wrap(run.selection.reason, width)]
     inside = sorted({f"{name.partition('/')[0]}/" if "/" in name else name for name in files})
     for line in (*lines, "", f"{out}: {', '.join(inside)}"):
         typer.echo(artefact.printable(line))

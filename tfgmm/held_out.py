@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -59,7 +60,12 @@ def folds_of(survey: door.Survey, seed: int) -> Folds:
 
 
 def held_out_log_densities(
-    model: GaussianMixtureModel, survey: door.Survey, folds: Folds, hill: search.Hill, start: str
+    model: GaussianMixtureModel,
+    survey: door.Survey,
+    folds: Folds,
+    hill: search.Hill,
+    start: str,
+    tell: Callable[[int, int], None] = lambda number, count: None,
 ) -> np.ndarray:
     """Returns the log density of each held-out row at the posterior means of a fit without it, float64, nats.
 
@@ -72,9 +78,11 @@ def held_out_log_densities(
         folds: of that sample.
         hill: the sample as restarts climb on it.
         start: "k-means++" or "random".
+        tell: called before each fit with its number, from 1, and their count.
     """
     found = np.full(len(survey.sample), np.nan)
     for fold in range(folds.num_folds):
+        tell(fold + 1, folds.num_folds)
         is_held = folds.numbers == fold
         values = _best_without(model, survey, ~is_held, hill, start)
         mixture = model.plug_in(model.natural_gradient.posteriors_of(values))

@@ -12,6 +12,7 @@ from tfgmm.artefact import printable
 if TYPE_CHECKING:
     from tfgmm.data import Survey
     from tfgmm.fit_result import FitResult
+    from tfgmm.report_choice import Choice
 
 
 def write_report(
@@ -65,12 +66,17 @@ def write_report(
     return target
 
 
-def page_of(result: FitResult, data: Any, model_path: pathlib.Path) -> str:
-    """Returns the page as text; `model_path` is where the model will be. Args, Raises: as `write_report`."""
-    return _page(result, _survey_of(result, data), _title_of(None, result), model_path)
+def page_of(result: FitResult, data: Any, model_path: pathlib.Path, choice: Choice | None = None) -> str:
+    """Returns the page as text; `model_path` is where the model will be. Args, Raises: as `write_report`.
+
+    `choice` is what the page says of the number of components, if there was a question.
+    """
+    return _page(result, _survey_of(result, data), _title_of(None, result), model_path, choice)
 
 
-def _page(result: FitResult, survey: Survey, title: str, model_path: pathlib.Path | None) -> str:
+def _page(
+    result: FitResult, survey: Survey, title: str, model_path: pathlib.Path | None, choice: Choice | None = None
+) -> str:
     """Returns the page as text."""
     import jinja2
 
@@ -94,6 +100,7 @@ def _page(result: FitResult, survey: Survey, title: str, model_path: pathlib.Pat
         sweeps=report_pictures.sweeps_picture(result),
         python_lines=report_facts.python_lines(model_path),
         shell_line=report_facts.shell_line(model_path),
+        choice=choice,
         **report_facts.context(result, survey, responsibilities),
     )
 

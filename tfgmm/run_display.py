@@ -84,10 +84,13 @@ def display() -> Iterator[Display]:
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+        from rich.table import Column
 
         # Plain text: a name from a file must not be taken for markup
         words = TextColumn("{task.description}", markup=False)
-        columns = (SpinnerColumn(), words, BarColumn(bar_width=20), TextColumn("{task.fields[clock]}"))
+        # On a narrow terminal words are cut, not the clock
+        clock = TextColumn("{task.fields[clock]}", table_column=Column(min_width=7, no_wrap=True))
+        columns = (SpinnerColumn(), words, BarColumn(bar_width=20), clock)
         # transient: what stays are our own lines
         with Progress(*columns, console=Console(file=stream), transient=True) as progress:
             yield _Moving(progress)

@@ -1,10 +1,12 @@
 """The folder that `tfgmm fit` leaves behind: the model, its history, figures, summary and settings; whole or not there.
 
-model/        the export; for tfgmm score, sample, info and verify
-figures/      the density, and where the restarts ended
-history.csv   a line per sweep over all rows
-summary.txt   the fit as text
-config.json   the settings, and which files are ours; written last
+model/         the export; for tfgmm score, sample, info and verify
+figures/       the density, where the restarts ended, and the criteria of a choice
+history.csv    a line per sweep over all rows
+selection.csv  of a choice between numbers of components: a line per number, with all criteria
+summary.txt    the choice and the fit as text
+report.html    the same for people who were not there
+config.json    the settings, and which files are ours; written last
 """
 
 from __future__ import annotations
@@ -18,14 +20,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfgmm import __version__, artefact
 from tfgmm.run_settings import CONFIG, RunSettings, config_text, read_config
+from tfgmm.selection import occupied_words
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
     from tfgmm.fit_result import FitResult
+    from tfgmm.selection import Selection
 
 MODEL, FIGURES, HISTORY, SUMMARY, REPORT = "model", "figures", "history.csv", "summary.txt", "report.html"
+SELECTION = "selection.csv"
 
 _NUM_DRAWS = 200  # in pictures of several columns: a mean over them is smooth
 _MOST_COLUMNS = 6  # in one picture
@@ -40,6 +45,8 @@ class Run(NamedTuple):
         occupied: the number of occupied components after each sweep over all rows.
         sample: (n, D) rows, data units, for the pictures.
         notes: lines that the user should read: warnings, and why the run was stopped.
+        selection: of several numbers of components, of which `result` is the best; or None.
+        occupied_posterior: `FitResult.occupied_posterior`, or None.
     """
 
     settings: RunSettings
@@ -47,6 +54,8 @@ class Run(NamedTuple):
     occupied: Sequence[int]
     sample: np.ndarray
     notes: Sequence[str]
+    selection: Selection | None = None
+    occupied_posterior: np.ndarray | None = None
 
 
 def check_out(folder: pathlib.Path, overwrite: bool) -> None:
@@ -70,21 +79,41 @@ def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...
     with artefact.written_whole(artefact.path_of(folder), overwrite, RUN) as temporary:
         export_model(run.result.model, temporary / MODEL)
         _write_history(run, temporary / HISTORY)
+        if run.selection is not None:
+            _write_selection(run.selection, temporary / SELECTION)
         failures = _write_figures(run, temporary / FIGURES)
         (temporary / REPORT).write_text(_report(run, folder), encoding="utf-8")
-        text = "\n".join([run.result.summary(), *(f"Note: {note}" for note in (*run.notes, *failures))])
+        choice = [] if run.selection is None else [f"{run.selection}\n"]
+        text = "\n".join([*choice, fit_text(run), *(f"Note: {note}" for note in (*run.notes, *failures))])
         (temporary / SUMMARY).write_text(text + "\n", encoding="utf-8")
         files = (*artefact.file_sizes(temporary), CONFIG)
-        (temporary / CONFIG).write_text(config_text(run.settings, files, _versions()), encoding="utf-8")
+        config = config_text(run.settings, files, _versions(), fingerprint_of_rows(run.result))
+        (temporary / CONFIG).write_text(config, encoding="utf-8")
     return files
+
+
+def fit_text(run: Run) -> str:
+    """Returns the fit as text; the number of components that have rows, where it was asked and nothing else tells."""
+    words = run.result.summary()
+    if run.selection is None and run.occupied_posterior is not None:
+        words += f"\n\n{occupied_words(run.occupied_posterior)}"
+    return words
+
+
+def fingerprint_of_rows(result: FitResult) -> str | None:
+    """Returns the fingerprint of the rows that were fitted, as the card of the export has it."""
+    summary = result.model.data_summary
+    return None if summary is None else summary.fingerprint
 
 
 def _report(run: Run, folder: pathlib.Path) -> str:
     """Returns the page about the fit; of more rows than were kept for pictures, it reads the file once more."""
     from tfgmm.report import page_of
+    from tfgmm.report_choice import choice_of
 
     data = run.sample if len(run.sample) == run.result.num_data else run.settings.data
-    return page_of(run.result, data, artefact.path_of(folder) / MODEL)
+    choice = choice_of(run.selection, run.occupied_posterior)
+    return page_of(run.result, data, artefact.path_of(folder) / MODEL, choice)
 
 
 def _listed_in_config(folder: pathlib.Path) -> list[str]:
@@ -113,6 +142,18 @@ def _write_history(run: Run, path: pathlib.Path) -> None:
         writer.writerows([number, *map(float, logs), occupied] for number, (*logs, occupied) in enumerate(sweeps, 1))
 
 
+def _write_selection(selection: Selection, path: pathlib.Path) -> None:
+    """Writes a line per number of components: the columns of `Selection.table`, and whether it is recommended."""
+    table = selection.table
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*(table.dtype.names or ()), "recommended"])
+        for line in table.tolist():
+            # nothing where nothing was measured: not all programs read "nan"
+            cells = ["" if value != value else value for value in line]
+            writer.writerow([*cells, int(line[0] == selection.num_components)])
+
+
 def _write_figures(run: Run, folder: pathlib.Path) -> list[str]:
     """Returns a line for every picture that could not be drawn: a fit is not thrown away for that."""
     os.mkdir(folder)
@@ -130,6 +171,9 @@ def _pictures(run: Run) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield ("density.png" if run.sample.shape[1] < 3 else "pairs.png"), lambda: _density(run)
     if len(run.result.restarts) > 1:
         yield "restarts.png", lambda: _restarts(run)
+    selection = run.selection
+    if selection is not None:
+        yield "num_components.png", lambda: _num_components(selection)
 
 
 def _density(run: Run) -> Figure:
@@ -157,6 +201,14 @@ def _restarts(run: Run) -> Figure:
 
     figure, ax = _new_figure(1, 7.0)
     plot.restarts(run.result.restarts, ax=ax)
+    return figure
+
+
+def _num_components(selection: Selection) -> Figure:
+    from tfgmm import plot
+
+    figure, ax = _new_figure(1, 7.0)
+    plot.num_components(selection, ax=ax)
     return figure
 
 

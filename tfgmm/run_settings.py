@@ -7,6 +7,7 @@ import enum
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ FORMAT = "tfgmm.run"
 FORMAT_VERSION = 1
 
 _LARGEST_CONFIG = 2**24  # bytes
+_MOST_NUMBERS = 1_000  # of components to choose from
+_NUMBERS = re.compile(r"\s*([0-9]{1,18})\s*(?::\s*([0-9]{1,18})\s*)?")
 
 
 class Covariance(enum.StrEnum):
@@ -43,9 +46,9 @@ class RunSettings:
 
     Args:
         data: the absolute path of a file or a folder of rows.
-        num_components: K.
+        num_components: K; or several to choose from.
         columns: the names of the columns that are used; None for all that are numbers.
-        covariance, weights, restarts, seed: as in `tfgmm.fit_mixture`.
+        covariance, weights, restarts, seed, max_sweeps: as in `tfgmm.fit_mixture`.
         validation: the absolute path of further rows, or None.
 
     Raises:
@@ -58,17 +61,19 @@ class RunSettings:
     """
 
     data: str
-    num_components: int
+    num_components: int | Sequence[int]
     columns: Sequence[str] | None = None
     covariance: str = Covariance.DIAG.value
     weights: str = Weights.DIRICHLET.value
     restarts: int = 8
     seed: int = 0
     validation: str | None = None
+    max_sweeps: int = 200
 
     def __post_init__(self) -> None:
-        check_count("num_components", self.num_components)
+        _check_num_components(self.num_components)
         check_count("restarts", self.restarts)
+        check_count("max_sweeps", self.max_sweeps)
         check_seed(self.seed)
         check_choice("covariance", self.covariance, [choice.value for choice in Covariance])
         check_choice("weights", self.weights, [choice.value for choice in Weights])
@@ -79,18 +84,47 @@ class RunSettings:
         if self.columns is not None and not (is_list and all(isinstance(label, str) for label in self.columns)):
             raise ValueError(f"`columns` must be a list of names. Received: {self.columns!r}. Write a list of text.")
 
+    @property
+    def is_choice(self) -> bool:
+        """Whether there are several numbers of components to choose from."""
+        return not isinstance(self.num_components, int)
 
-def num_components_of(text: str) -> int:
-    """Returns the number of components that `--components` asks for.
+
+def _check_num_components(num_components: Any) -> None:
+    if not isinstance(num_components, Sequence) or isinstance(num_components, str):
+        check_count("num_components", num_components)
+        return
+    for number in num_components:
+        check_count("num_components", number)
+    if not 1 <= len(num_components) <= _MOST_NUMBERS:
+        raise ValueError(
+            f"`num_components` must name from one to {_MOST_NUMBERS:,} numbers. Received: {len(num_components):,}. "
+            "Write a range, such as 1:10."
+        )
+
+
+def num_components_of(text: str) -> int | list[int]:
+    """Returns the number of components that `--components` asks for, or the numbers to choose from, ascending.
 
     Raises:
-        ValueError: it is not a whole number.
+        ValueError: it is neither a number, nor a range with both ends, nor several of them with commas between.
+
+    Example:
+
+    >>> num_components_of("3"), num_components_of("1:4"), num_components_of("2,4,8")
+    (3, [1, 2, 3, 4], [2, 4, 8])
     """
-    try:
-        return int(text)
-    except ValueError:
-        fix = "Write one number, such as 3."
-        raise ValueError(f"`num_components` must be a whole number. Received: {text!r}. {fix}") from None
+    numbers: set[int] = set()
+    for part in text.split(","):
+        found = _NUMBERS.fullmatch(part)
+        first, last = (0, -1) if found is None else (int(found[1]), int(found[2] or found[1]))
+        if last < first or last - first >= _MOST_NUMBERS:
+            raise ValueError(
+                "`num_components` must be a number, such as 3; a range of it with both ends, such as 1:10; or numbers "
+                f"with commas between, at most {_MOST_NUMBERS:,} of them. Received: {text!r}. Write, for example, 1:10."
+            )
+        numbers.update(range(first, last + 1))
+    return sorted(numbers) if len(numbers) > 1 else numbers.pop()
 
 
 def settings_from(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> RunSettings:
@@ -109,12 +143,22 @@ def settings_from(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> RunSe
     return RunSettings(**{**merged, **paths})
 
 
-def config_text(settings: RunSettings, files: Sequence[str], versions: Mapping[str, str]) -> str:
-    """Returns what config.json holds: the settings, the files that were written beside it, and versions."""
+def config_text(
+    settings: RunSettings, files: Sequence[str], versions: Mapping[str, str], fingerprint: str | None = None
+) -> str:
+    """Returns what config.json holds: the settings, the files that were written beside it, versions, and the rows.
+
+    Args:
+        settings: of the run.
+        files: by their paths in its folder.
+        versions: of packages, by name.
+        fingerprint: of the rows, see `DataSummary`.
+    """
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "settings": dataclasses.asdict(settings),
+        "fingerprint": fingerprint,
         "files": list(files),
         "versions": dict(versions),
     }
@@ -139,6 +183,16 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
             f"`config` must be the {CONFIG} of a run. Received: {path}, {what}. Write the options on the command line."
         )
     return content
+
+
+def fingerprint_of(config: Mapping[str, Any], settings: RunSettings) -> str | None:
+    """Returns the fingerprint of the rows of an earlier run, where `settings` ask for the same place and columns.
+
+    None where they ask for others, or the earlier version of tfgmm noted none.
+    """
+    earlier, fingerprint = config["settings"], config.get("fingerprint")
+    same = (earlier.get("data"), earlier.get("columns")) == (settings.data, settings.columns)
+    return fingerprint if same and isinstance(fingerprint, str) else None
 
 
 def _json_of(path: pathlib.Path) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,13 +73,23 @@ class Hill:
     num_climbers: int | None = None
 
 
-def best_first(steps: NaturalGradient, starts: Sequence[Values], hills: Sequence[Hill]) -> list[Restart]:
+def best_first(
+    steps: NaturalGradient,
+    starts: Sequence[Values],
+    hills: Sequence[Hill],
+    tell: Callable[[int, int], None] = lambda number, count: None,
+) -> list[Restart]:
     """Returns where each start leads over one hill after the other, best bound first.
 
     A start that is far below the best when its gains have become small does not overtake it: so the first hills may
-    be climbed coarsely, and only the best starts need climb the last one.
+    be climbed coarsely, and only the best starts need climb the last one. `tell` is called before each climbs the first
+    hill, with its number, from 1, and their count.
     """
-    restarts = _sorted([climb(steps, values, hills[0]) for values in starts])
+    restarts = []
+    for number, values in enumerate(starts, 1):
+        tell(number, len(starts))
+        restarts.append(climb(steps, values, hills[0]))
+    restarts = _sorted(restarts)
     for hill in hills[1:]:
         climbers, given_up = restarts[: hill.num_climbers], restarts[len(restarts[: hill.num_climbers]) :]
         climbed = [_joined(restart, climb(steps, restart.values, hill)) for restart in climbers]

@@ -203,13 +203,26 @@ def _sentences(selection: Selection) -> list[str]:
         f"{share:.2f}."
     ]
     if len(plausible) > 1:
-        words.append(f"It takes {_listed(plausible)} to have 90 % of the shares: the number is not certain.")
+        words.append(f"It takes {listed(plausible)} to have 90 % of the shares: the number is not certain.")
     words += [_agreement(choices), *_on_held_out(selection), *_cautions(selection, tried)]
     if selection.occupied_posterior is not None:
-        occupied = selection.occupied_posterior
-        shares = ", ".join(f"{number}: {occupied[number]:.2f}" for number in np.flatnonzero(occupied >= 0.005))
-        words.append(f"Of at most {tried[-1]} components so many have rows, with their probability: {shares}.")
+        words.append(occupied_words(selection.occupied_posterior))
     return words
+
+
+def occupied_words(occupied: np.ndarray) -> str:
+    """Returns how many components have rows, and how probably, as a sentence.
+
+    Args:
+        occupied: (K + 1,) as `FitResult.occupied_posterior` gives it.
+
+    Example:
+
+    >>> occupied_words(np.array([0.0, 0.0, 0.75, 0.25]))
+    'Of at most 3 components so many have rows, with their probability: 2: 0.75, 3: 0.25.'
+    """
+    shares = ", ".join(f"{number}: {occupied[number]:.2f}" for number in np.flatnonzero(occupied >= 0.005))
+    return f"Of at most {len(occupied) - 1} components so many have rows, with their probability: {shares}."
 
 
 def _agreement(choices: dict[str, int]) -> str:
@@ -242,7 +255,7 @@ def _cautions(selection: Selection, tried: Sequence[int]) -> list[str]:
         words.append(f"Of these only {selection.best.num_occupied} have rows.")
     unfinished = [result.num_components for result in selection.results if not result.converged]
     if unfinished:
-        words.append(f"Not converged, and perhaps better than it looks: {_listed(unfinished)}.")
+        words.append(f"Not converged, and perhaps better than it looks: {listed(unfinished)}.")
     return words
 
 
@@ -250,6 +263,13 @@ def _plural(number: int) -> str:
     return "component" if number == 1 else "components"
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def listed(numbers: Sequence[int]) -> str:
+    """Returns numbers as words, the last with "and".
+
+    Example:
+
+    >>> listed([1, 2, 3])
+    '1, 2 and 3'
+    """
     *first, last = (str(number) for number in numbers)
     return f"{', '.join(first)} and {last}" if first else last
