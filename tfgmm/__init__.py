@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.alignment import align as align
     from tfgmm.draws import Draws as Draws
     from tfgmm.export import export_model as export_model
-    from tfgmm.fit import ConvergenceWarning as ConvergenceWarning
     from tfgmm.fit import fit_mixture as fit_mixture
     from tfgmm.fit_result import FitResult as FitResult
     from tfgmm.model import GaussianMixtureModel as GaussianMixtureModel
@@ -33,6 +32,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.serve import IntegrityError as IntegrityError
     from tfgmm.serve import Scorer as Scorer
     from tfgmm.serve import load_scorer as load_scorer
+    from tfgmm.single_fit import ConvergenceWarning as ConvergenceWarning
 
 # setup.cfg reads this line; asking the installed metadata instead would cost 20 ms
 __version__ = "0.1.0"
@@ -41,7 +41,7 @@ __version__ = "0.1.0"
 _HOMES: dict[str, str | None] = {
     "Agreement": "agreement",
     "AlignedDraws": "alignment",
-    "ConvergenceWarning": "fit",
+    "ConvergenceWarning": "single_fit",
     "Draws": "draws",
     "FitResult": "fit_result",
     "GaussianMixtureModel": "model",
