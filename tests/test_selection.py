@@ -312,7 +312,9 @@ def test_numbers_come_in_any_order_and_a_warning_names_the_line_that_asked():
         ("galaxies", "tied_diag", {3, 4, 5, 6}),
     ],
 )
-@pytest.mark.filterwarnings("ignore::tfgmm.single_fit.ConvergenceWarning")  # seven for three clusters: slow, and not chosen
+@pytest.mark.filterwarnings(
+    "ignore::tfgmm.single_fit.ConvergenceWarning"
+)  # seven for three clusters: slow, and not chosen
 def test_worked_examples(name, covariance, wanted):
     rows, most = rows_of(name)
     found = tfgmm.fit_mixture(rows, range(1, most + 1), covariance=covariance)
