@@ -30,7 +30,7 @@ LIGHT = """
     alignment agreement outliers artefact exported
     numpy_scores scored_input scored_output score_file plot companions mlflow report_facts report_cautions
     report_pictures report known_operations
-    saved_graph verify numeric_columns run_settings run_display run_folder fit_command score_command sample_command
+    saved_graph verify numeric_columns run_settings run_display run_folder commands fit_command score_command sample_command
     verify_command cli
 """.split()
 TENSORFLOW = {"tensorflow", "keras", "tensorflow_probability"}

@@ -6,13 +6,14 @@ import contextlib
 import csv
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tfgmm import artefact
+from tfgmm import artefact, commands
+from tfgmm.commands import UsageError
 
 if TYPE_CHECKING:
     from tfgmm.files import StoredRows
@@ -31,12 +32,6 @@ _OPTIONS = {
     **{f"`{name}`": f"`--{name}`" for name in ("columns", "config", "covariance", "restarts", "seed", "weights")},
 }
 _LONGEST_SUMMARY = 40  # lines that are printed
-
-Done = TypeVar("Done")
-
-
-class UsageError(Exception):
-    """What the command line alone shows to be wrong."""
 
 
 def fit(
@@ -74,7 +69,7 @@ def fit(
 
     Example: tfgmm fit training/data/old_faithful.csv --components 2 --covariance full --out /tmp/geyser_run
     """
-    try:
+    with commands.told(_words):
         given = {
             "data": data,
             "num_components": components,
@@ -86,22 +81,13 @@ def fit(
             "validation": validation,
         }
         _fit(_settings(config, given), out, overwrite)
-    except UsageError as error:
-        _fail(error, 2)
-    except (OSError, ValueError, TypeError, ArithmeticError) as error:
-        _fail(error, 1)
-    except KeyboardInterrupt:
-        _fail(Exception("Stopped by Ctrl-C; nothing was written."), 1)
 
 
-def _fail(error: Exception, code: int) -> None:
-    """Returns nothing; prints one line and leaves with an exit code."""
-    text = " ".join(str(error).split("\n"))
+def _words(text: str) -> str:
+    """Returns the text of an error with the names that the command line has for things."""
     for name, option in _OPTIONS.items():
         text = text.replace(name, option)
-    text = re.sub(r"columns=\[(.*?)\]", lambda found: f"--columns {_as_option(found[1])}", text)
-    typer.echo(f"Error: {artefact.printable(text)}", err=True)
-    raise typer.Exit(code)
+    return re.sub(r"columns=\[(.*?)\]", lambda found: f"--columns {_as_option(found[1])}", text)
 
 
 def _as_option(listed: str) -> str:
@@ -152,7 +138,7 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool) -> None:
                 shown.phase("writing")
                 return run, write_run(run, out, overwrite)
 
-        run, files = _quietly(work)
+        run, files = commands.quietly(work)
         for note in run.notes:
             shown.note(artefact.printable(f"Note: {note}"))
     _tell(run, files, out)
@@ -186,19 +172,6 @@ def _opened(settings: RunSettings) -> Iterator[tuple[Rows | StoredRows, Rows | S
 
         rows = opened(settings.data, "data")
         yield rows, None if settings.validation is None else opened(settings.validation, "validation_data")
-
-
-def _quietly(work: Callable[[], Done]) -> Done:
-    """Returns what `work` returns, without what others write to standard error, also where it fails as foreseen."""
-    from tfgmm import quiet
-
-    failure: BaseException
-    with quiet.stderr_kept_back():
-        try:
-            return work()
-        except (OSError, ValueError, TypeError, ArithmeticError, KeyboardInterrupt) as error:
-            failure = error  # raised outside: one line says it, others' own need not be shown
-    raise failure
 
 
 def _tell(run: Run, files: tuple[str, ...], out: Path) -> None:
