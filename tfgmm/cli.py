@@ -12,7 +12,19 @@ from typing import Annotated, Any
 
 import typer
 
-from tfgmm import __version__, artefact, commands, fit_command, sample_command, score_command, verify_command
+from tfgmm import (
+    __version__,
+    artefact,
+    commands,
+    compare_command,
+    demo_command,
+    fit_command,
+    plot_command,
+    report_command,
+    sample_command,
+    score_command,
+    verify_command,
+)
 
 CARD_NAME = artefact.CARD
 DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, a stranger's may
@@ -51,6 +63,10 @@ def _options(
 app.command()(fit_command.fit)
 app.command()(score_command.score)
 app.command()(sample_command.sample)
+app.command()(plot_command.plot)
+app.command()(compare_command.compare)
+app.command()(report_command.report)
+app.command()(demo_command.demo)
 app.command()(verify_command.verify)
 
 
