@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _CHAINS = ".nc"  # of the NetCDF files that ArviZ writes
 _MOST_LINES = 40  # of the table of numbers
-_LONGEST = 60  # characters of an entry
+_LONGEST, _LONGEST_SAME = 60, 200  # characters of an entry
 
 
 class Side(NamedTuple):
@@ -110,17 +110,17 @@ def _lines(sides: tuple[Side, Side], data: Path | None, shown: Display) -> Itera
 def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
     """Returns what a model card says of a mixture, in words."""
     model, training = card["model"], card["training"]
-    summary = training.get("data_summary") or {}
+    summary = training.get("data_summary")
+    fingerprint = summary.get("fingerprint") if isinstance(summary, Mapping) else None
     elbo = training.get("elbo_nats")
     facts = {
         "components": model["num_components"],
         "shape": model["covariance"],
         "weights": model.get("weights"),
         "columns": ", ".join(model.get("column_names") or [f"{model['num_features']} without names"]),
-        "rows fitted on": training.get("num_data"),
-        "which rows": summary.get("fingerprint") if isinstance(summary, Mapping) else None,
+        "fitted to": f"{training.get('num_data')} rows, fingerprint {fingerprint}",
         "bound, nats": f"{elbo:.2f}" if isinstance(elbo, float) else None,
-        "versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
+        "written by": ", ".join(f"{name} {card['versions'].get(name)}" for name in ("tfgmm", "tensorflow")),
     }
     return {name: "not recorded" if value is None else str(value) for name, value in facts.items()}
 
@@ -140,13 +140,13 @@ def differences(facts_a: Mapping[str, str], facts_b: Mapping[str, str]) -> Itera
     widths = [max(len(line[place]) for line in others) for place in range(2)]
     if len(others) > 1:
         yield from (f"{name:<{widths[0]}}  {a:<{widths[1]}}  {b}" for name, a, b in others)
-    same = [f"{name} {_cut(facts_a[name])}" for name in facts_a if facts_a[name] == facts_b[name]]
+    same = [f"{name} {_cut(facts_a[name], _LONGEST_SAME)}" for name in facts_a if facts_a[name] == facts_b[name]]
     if same:
         yield f"the same: {'; '.join(same)}"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+def _cut(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def _agreement(sides: tuple[Side, Side]) -> Iterator[str]:
@@ -204,7 +204,7 @@ def _rows(first: ExportedMixture, second: ExportedMixture, data: Path, shown: Di
 
 def told_of_rows(found: RowsCompared, data: Path, verdict: str) -> list[str]:
     """Returns what the rows say, as lines."""
-    bad = f"; {found.num_bad:,} that are not finite are left out" if found.num_bad else ""
+    bad = f"; {found.num_bad:,} not finite, left out" if found.num_bad else ""
     return [
         f"{data}: {found.num_rows:,} rows{bad}",
         f"mean log density: A {found.mean_a:.4f}, B {found.mean_b:.4f} nats per row",

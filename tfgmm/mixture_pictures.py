@@ -14,10 +14,13 @@ from matplotlib.figure import Figure
 
 from tfgmm import plot
 from tfgmm.draws import Draws
+from tfgmm.plot.frames import equal_ratio, padded_limits
 
 MOST_COLUMNS = 5  # of a square of panels
 
-_HEIGHT = 0.73  # of a single panel, over its width
+_HEIGHT, _LOWEST, _HIGHEST = 0.73, 0.4, 1.0  # of a figure of a single panel, over its width
+_KEYS, _TITLES = 1.8, 1.2  # inches beside the panel of a density, and above and below it
+_MARGIN = 0.08  # about the rows
 _PANEL, _BESIDE = 1.9, 0.6  # inches
 _REACH = 3.5  # standard deviations beyond means that are shown where there are no rows
 _LEAST_WEIGHT = 0.01  # of components that such a frame must hold
@@ -47,9 +50,9 @@ class Pictured:
         """D names as a picture can show them."""
         return [label(name) for name in self.names]
 
-    def panel(self) -> tuple[Figure, Any]:
-        """Returns a figure that no window shows, wherever a program runs, and its Axes."""
-        figure = Figure((self.width, _HEIGHT * self.width), layout="constrained")
+    def panel(self, height: float = _HEIGHT) -> tuple[Figure, Any]:
+        """Returns a figure that no window shows, wherever a program runs, and its Axes; `height` is over the width."""
+        figure = Figure((self.width, height * self.width), layout="constrained")
         return figure, figure.add_subplot()
 
     def needed_rows(self) -> np.ndarray:
@@ -75,14 +78,22 @@ class Kind(NamedTuple):
 
 def density(shown: Pictured, columns: Sequence[int]) -> Figure:
     """Returns the density of two columns, whatever the others are, with its components and the rows."""
-    figure, ax = shown.panel()
     index, mean = list(columns), shown.mixture.mean_parameters()
     rows = None if shown.rows is None else shown.rows[:, index]
-    limits = _frame(mean, index) if rows is None else None
+    limits = _frame(mean, index) if rows is None else padded_limits(rows, _MARGIN)
     labels = [shown.labels[column] for column in index]
+    figure, ax = shown.panel(_height_of(limits, shown.width))
     plot.density(_log_density(shown.mixture, mean.num_features, index), rows, limits=limits, column_names=labels, ax=ax)
     plot.components(mean, columns=index, ax=ax)
     return figure
+
+
+def _height_of(limits: np.ndarray, width: float) -> float:
+    """Returns the height over the width of a figure in which a panel of equal units leaves no gap above and below."""
+    ratio = equal_ratio(limits)
+    if ratio is None:
+        return _HEIGHT
+    return float(np.clip(((width - _KEYS) / ratio + _TITLES) / width, _LOWEST, _HIGHEST))
 
 
 def _log_density(mixture: Any, num_features: int, columns: list[int]) -> Callable[[np.ndarray], np.ndarray]:
@@ -142,11 +153,11 @@ def check(shown: Pictured, columns: Sequence[int]) -> Figure:
 
 
 KINDS: Mapping[str, Kind] = {
-    "density": Kind(density, 2, 2, False, "density of two columns"),
-    "column": Kind(column, 1, 1, False, "density of one column"),
-    "pairs": Kind(pairs, 2, 10, False, "densities of up to ten columns and their pairs"),
-    "responsibilities": Kind(responsibilities, 2, 2, True, "rows by component"),
-    "check": Kind(check, 1, 1, True, "one column beside what the mixture predicts"),
+    "density": Kind(density, 2, 2, False, "density of"),
+    "column": Kind(column, 1, 1, False, "density of"),
+    "pairs": Kind(pairs, 2, 10, False, "densities and pairs of"),
+    "responsibilities": Kind(responsibilities, 2, 2, True, "components of rows over"),
+    "check": Kind(check, 1, 1, True, "rows and predicted rows of"),
 }
 
 

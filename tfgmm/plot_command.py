@@ -86,7 +86,7 @@ def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: st
         with given_rows.opened(data, found.column_names, num_features) as rows:
             sample = given_rows.sample_of(rows)
     commands.with_tensorflow(lambda shown: _draw(found, sample, KINDS[key], places, out, overwrite, shown))
-    return f"{out}: {KINDS[key].words}: {_listed([names[place] for place in places])}{_of_rows(sample)}"
+    return f"{out}: {KINDS[key].words} {_listed([names[place] for place in places])}{_of_rows(sample)}"
 
 
 def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
@@ -169,5 +169,5 @@ def _of_rows(sample: Sample | None) -> str:
         return "; without rows"
     num_finite = sample.num_rows - sample.num_bad
     shown = f"{len(sample.rows):,} of {num_finite:,}" if len(sample.rows) < num_finite else f"{num_finite:,}"
-    bad = f"; {sample.num_bad:,} that are not finite are left out" if sample.num_bad else ""
+    bad = f"; {sample.num_bad:,} not finite, left out" if sample.num_bad else ""
     return f"; {shown} row{'s' if num_finite != 1 else ''}{bad}"

@@ -124,9 +124,11 @@ def verdict(found: RowsCompared, names: tuple[str, str] = ("A", "B")) -> str:
     'B describes these rows better, by 0.100 ± 0.021 nats per row'
     """
     size, error = abs(found.difference), found.standard_error
-    decimals = 6 if error < _ROUNDING else max(0, 1 - math.floor(math.log10(error)))  # two digits of the error
-    if size <= max(_CLEAR * error, _ROUNDING):
-        amount = f"{found.difference:+.{decimals}f} ± {error:.{decimals}f} nats per row"
-        return f"no difference that these rows can show: {names[1]} minus {names[0]} is {amount}"
+    if size < _ROUNDING:
+        return "no difference: both describe these rows equally well"
+    decimals = max(0, 1 - math.floor(math.log10(max(error, _ROUNDING))))  # two digits of the error
+    amount = f"{size:.{decimals}f} ± {error:.{decimals}f} nats per row"
     better = names[1] if found.difference > 0 else names[0]
-    return f"{better} describes these rows better, by {size:.{decimals}f} ± {error:.{decimals}f} nats per row"
+    if size <= _CLEAR * error:
+        return f"no difference that these rows can show: {better} is ahead by {amount}"
+    return f"{better} describes these rows better, by {amount}"
