@@ -52,6 +52,8 @@ def score(
 
     Columns are matched by name, in any order; others are not looked at. A row with NaN or an infinite value, or an
     empty cell, gets NaN and assignment -1.
+
+    Example: tfgmm score --model saved_models/old_faithful --in training/data/old_faithful.csv --out /tmp/scored.csv
     """
     with commands.told():
         names = _column_names(columns)
