@@ -146,7 +146,9 @@ def test_posteriors_are_compared_by_the_draws_that_exports_keep(
         f"B: {tmp_path / 'chains.nc'} (draws)" in done.stdout and "the 5 of 10 numbers that differ most:" in done.stdout
     )
     expected = tfgmm.compare(draws, shifted).to_frame().sort_values("distance, sd", ascending=False).head(5)
-    table = [line.split("  ") for line in done.stdout.splitlines() if line.startswith("locs[")]
+    table = [
+        re.split(r" {2,}", line) for line in done.stdout.splitlines() if re.match(r"(locs|weights|scales)\[", line)
+    ]
     assert [line[0].strip() for line in table] == list(expected.index)
     for line, (_, numbers) in zip(table, expected.iterrows()):
         found = [float(text) for part in line[1:] for text in part.split()]

@@ -80,7 +80,8 @@ def compare_over_rows(
         fix = "Give more rows with finite numbers."
         raise ValueError(f"`--data` must have two rows at least to compare with. Received: {num_rows} finite. {fix}")
     error = math.sqrt(squares / (num_rows - 1) / num_rows)
-    return RowsCompared(num_rows, num_bad, *map(float, means), error, adjusted_rand(table), share_same(table))
+    mean_a, mean_b, difference = (float(mean) for mean in means)
+    return RowsCompared(num_rows, num_bad, mean_a, mean_b, difference, error, adjusted_rand(table), share_same(table))
 
 
 def adjusted_rand(table: np.ndarray) -> float:
