@@ -26,11 +26,14 @@ def run(*arguments: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, pathlib.Path]:
-    """The example of the help, its folder moved; and the folder, to read only."""
+    """The example of the help, its folder moved; and the folder, to read only. Page and figures have their own tests."""
     example = re.search(r"Example: tfgmm demo (.+?) Options", " ".join(run("--help").stdout.split()))
     assert example is not None
     out = tmp_path_factory.mktemp("demo") / "its folder"
-    return run(*(word.replace("/tmp/tfgmm_demo", str(out)) for word in example[1].split())), out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfgmm.run_folder._report", lambda run, folder: "a page")
+        patch.setattr("tfgmm.run_folder._pictures", lambda run: ())
+        return run(*(word.replace("/tmp/tfgmm_demo", str(out)) for word in example[1].split())), out
 
 
 def test_demo_leaves_what_it_says(shown: tuple[Any, pathlib.Path]) -> None:
@@ -52,10 +55,9 @@ def test_commands_that_are_shown_are_those_that_were_run(
     done, out = shown
     commands = [shlex.split(line) for line in re.findall(r"^ *\$ (.+)$", done.stdout, flags=re.M)]
     assert [words[1] for words in commands] == ["fit", "score", "plot", "sample", "fit", "--help"]
-    for words, name in ((commands[1], "scored.csv"), (commands[2], "density.png")):
-        moved = [word.replace(str(out / name), str(tmp_path / name)) for word in words[1:]]
-        assert CliRunner().invoke(cli.app, moved).exit_code == 0
-        assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
+    moved = [word.replace(str(out / "scored.csv"), str(tmp_path / "scored.csv")) for word in commands[1][1:]]
+    assert CliRunner().invoke(cli.app, moved).exit_code == 0
+    assert (tmp_path / "scored.csv").read_bytes() == (out / "scored.csv").read_bytes()
 
 
 @pytest.mark.parametrize("options", [(), ("--overwrite",)])
@@ -100,3 +102,4 @@ def test_demo_in_a_fresh_process_shows_nothing_of_tensorflow(tmp_path: pathlib.P
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=200)
     assert (done.returncode, done.stderr) == (0, "") and "\x1b" not in done.stdout
     assert sorted(os.listdir(tmp_path / "tfgmm_demo")) == FILES
+    assert "<h1>Mixture of 2 Gaussians</h1>" in (tmp_path / "tfgmm_demo" / "run" / "report.html").read_text("utf-8")

@@ -17,7 +17,7 @@ from scored_files import write
 from typer.testing import CliRunner
 
 import tfgmm
-from tfgmm import cli, mixture_pictures, plot_command
+from tfgmm import cli, given_rows, mixture_pictures, plot_command
 from tfgmm.mixture_pictures import KINDS, Pictured
 
 
@@ -131,6 +131,17 @@ def test_of_many_rows_a_sample_is_drawn(whole: pathlib.Path, tmp_path: pathlib.P
     path = write(tmp_path / "many.feather", many)
     done = run("--model", whole, "--data", path, "--columns", "1", "--out", tmp_path / "a.png")
     assert done.stdout.endswith("; 20,000 of 20,500 rows\n"), done.stderr
+
+
+def test_rows_may_be_a_folder_of_files(tmp_path: pathlib.Path) -> None:
+    for number, part in enumerate((FRAME[:8], FRAME[8:])):
+        write(tmp_path / f"{number}.parquet", part[["depth", "width", "height"]].assign(id=number))
+    with given_rows.opened(tmp_path, NAMES, 3) as rows:
+        sample = given_rows.sample_of(rows)
+    np.testing.assert_array_equal(sample.rows, ROWS)
+    assert (sample.num_rows, sample.num_bad) == (20, 0)
+    with pytest.raises(ValueError, match="`--data` must have 3 columns: the model was fitted on rows without"):
+        given_rows.opened(tmp_path / "0.parquet", None, 3).__enter__()
 
 
 def test_example_of_the_help_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
