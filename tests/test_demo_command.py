@@ -26,7 +26,7 @@ def run(*arguments: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, pathlib.Path]:
-    """The example of the help, its folder moved; and the folder, to read only. Page and figures have their own tests."""
+    """The example of the help, its folder moved; and the folder, to read only. Page and figures are left out."""
     example = re.search(r"Example: tfgmm demo (.+?) Options", " ".join(run("--help").stdout.split()))
     assert example is not None
     out = tmp_path_factory.mktemp("demo") / "its folder"
