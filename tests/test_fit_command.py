@@ -41,7 +41,7 @@ def example_of_the_help(out: pathlib.Path) -> list[str]:
 SCRIPT = """
 import sys
 import tfgmm.cli
-for command in ("fit", "sample"):
+for command in ("fit", "score", "sample", "plot", "compare", "report", "demo", "verify", "info"):
     try:
         tfgmm.cli.app([command, "--help"])
     except SystemExit as end:

@@ -28,10 +28,10 @@ LATE = {
 LIGHT = """
     shapes checks quiet priors tables readers fingerprint summary initialize draws predictive posterior_draws answers
     alignment agreement outliers artefact exported
-    numpy_scores scored_input scored_output score_file plot companions mlflow report_facts report_cautions
-    report_pictures report_choice report known_operations
-    saved_graph verify numeric_columns run_settings run_display run_folder fit_command score_command sample_command
-    verify_command cli
+    numpy_scores scored_input scored_output score_file given_rows plot mixture_pictures companions mlflow report_sources
+    report_facts report_cautions report_pictures report_choice report known_operations
+    saved_graph verify numeric_columns run_settings run_display run_folder commands fit_command score_command
+    sample_command plot_command report_command compare_command demo_command verify_command cli
 """.split()
 TENSORFLOW = {"tensorflow", "keras", "tensorflow_probability"}
 PRIVATE = ("tensorflow.python", "keras.src", "tf_keras", "tensorflow.keras.src", "tfp.layers")

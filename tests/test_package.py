@@ -157,7 +157,7 @@ def test_a_deeply_nested_card_is_cut(tmp_path: Path, opening: str, closing: str)
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "which has none"),
+        (None, "an empty folder"),
         (b"{", "must be JSON"),
         (b"", "must be JSON"),
         (b"\xff\xfe", "must be JSON"),
@@ -182,4 +182,4 @@ def test_what_is_no_folder_exits_with_1(tmp_path: Path, kind: str) -> None:
         path.touch()
     result = CliRunner().invoke(cli.app, ["info", str(path)])
     assert result.exit_code == 1
-    assert "`DIR` must be an exported folder" in result.stderr
+    assert "`DIR` must be a folder that" in result.stderr

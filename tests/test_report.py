@@ -308,7 +308,7 @@ def test_a_page_that_is_there_is_kept_unless_it_may_go(one_column, tmp_path, mon
 def test_wrong_arguments_are_named_and_nothing_is_written(one_column, tmp_path):
     rows, path = one_column_rows(), tmp_path / "report.html"
     write = tfgmm.write_report
-    assert "`result`" in message_of(TypeError, write, one_column.model, rows, path)
+    assert "`result`" in message_of(TypeError, write, {"model": one_column.model}, rows, path)
     assert "`data`" in message_of(ValueError, write, one_column, np.zeros((3, 2)), path)
     assert "`path`" in message_of(TypeError, write, one_column, rows, 3)
     assert "`title`" in message_of(TypeError, write, one_column, rows, path, title=3)

@@ -181,8 +181,8 @@ def version_1(place: pathlib.Path, given: dict[str, Any]) -> None:
 BIG = FRAME.assign(width=[*ROWS[:19, 0], 1e300])
 CASES: dict[str, tuple[Callable[[pathlib.Path, dict[str, Any]], Any], int, str]] = {
     "no model": (another("--model", "nowhere"), 1, "`--model` must be a folder"),
-    "a file for a model": (another("--model", "rows.csv"), 1, "which is not a folder"),
-    "an empty folder for a model": (another("--model", "."), 1, "model_card.json is missing"),
+    "a file for a model": (another("--model", "rows.csv"), 1, "which is a file"),
+    "an empty folder for a model": (another("--model", "."), 1, "it holds rows.csv"),
     "a tampered model": (tampered, 1, "whose parameters.npz has changed"),
     "no table of outliers": (version_1, 1, "Export the model again"),
     "no input": (another("--in", "nowhere.csv"), 1, "not found"),

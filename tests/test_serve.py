@@ -102,3 +102,21 @@ def test_sample_is_new_without_a_seed_and_the_same_with_one(scorer: serve.Scorer
     np.testing.assert_array_equal(scorer.sample(4, seed=1), scorer.sample(4, seed=1))
     assert not np.array_equal(scorer.sample(4, seed=1), scorer.sample(4, seed=2))
     assert scorer.sample(0, seed=1).shape == (0, D)
+
+
+@pytest.mark.usefixtures("no_graph")
+@pytest.mark.parametrize("covariance", ["tied_spherical", "tied"])
+def test_parameters_and_draws_are_those_of_the_model(covariance, tmp_path):
+    """At means in float64, and in draws to what float32 keeps of them."""
+    rows = np.random.default_rng(0).normal([[1e4, 0.0, 3.0]] * 40 + [[1e4 + 9.0, 5.0, 3.0]] * 60, 1.0)
+    model = tfgmm.fit_mixture(rows, 2, covariance=covariance, restarts=1).model
+    scorer = tfgmm.load_scorer(tfgmm.export_model(model, tmp_path / "mixture"))
+    pairs = (scorer.mean_parameters(), model.mean_parameters(), 1e-9), (scorer.draws(), model.draws(64, seed=0), 1e-5)
+    for found, expected, tolerance in pairs:
+        assert found.weights.shape == expected.weights.shape and found.column_names == expected.column_names
+        for name in ("weights", "locs", "scales", "covariances"):
+            values = getattr(found, name), getattr(expected, name)
+            if values[1] is None:
+                assert values[0] is None and covariance == "tied_spherical"
+            else:
+                np.testing.assert_allclose(*values, rtol=tolerance, atol=tolerance)

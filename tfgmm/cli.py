@@ -12,7 +12,19 @@ from typing import Annotated, Any
 
 import typer
 
-from tfgmm import __version__, artefact, fit_command, sample_command, score_command, verify_command
+from tfgmm import (
+    __version__,
+    artefact,
+    commands,
+    compare_command,
+    demo_command,
+    fit_command,
+    plot_command,
+    report_command,
+    sample_command,
+    score_command,
+    verify_command,
+)
 
 CARD_NAME = artefact.CARD
 DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, a stranger's may
@@ -51,39 +63,38 @@ def _options(
 app.command()(fit_command.fit)
 app.command()(score_command.score)
 app.command()(sample_command.sample)
+app.command()(plot_command.plot)
+app.command()(compare_command.compare)
+app.command()(report_command.report)
+app.command()(demo_command.demo)
 app.command()(verify_command.verify)
 
 
 @app.command()
 def info(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that export_model wrote.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help=commands.MODEL_HELP)],
 ) -> None:
-    """Print the model card of an exported folder."""
-    try:
-        card = read_card(directory)
-    except (OSError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
-    _print_card(directory, card)
+    """Print the model card of an exported folder.
+
+    Example: tfgmm info saved_models/old_faithful
+    """
+    with commands.told():
+        folder = commands.model_folder(directory, "DIR")
+        card = read_card(folder)
+    _print_card(folder, card)
 
 
-def read_card(directory: Path) -> dict[str, Any]:
+def read_card(folder: Path) -> dict[str, Any]:
     """Returns the model card of an exported folder as it stands in the file; checksums are not checked.
 
     Args:
-        directory: a folder that `tfgmm.export_model` wrote.
+        folder: one that holds a card.
 
     Raises:
-        OSError: there is no such folder, or no readable card in it.
+        OSError: the card cannot be read.
         ValueError: the card is not a JSON object.
     """
-    fix = "Give the folder that tfgmm.export_model wrote."
-    if not directory.is_dir():
-        found = "a file" if directory.exists() else "nothing of that name"
-        raise FileNotFoundError(f"`DIR` must be an exported folder. Received: {directory} ({found}). {fix}")
-    path = directory / CARD_NAME
-    if not path.is_file():
-        raise FileNotFoundError(f"`DIR` must hold {CARD_NAME}. Received: {directory}, which has none. {fix}")
+    path = folder / CARD_NAME
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # bad JSON, and bytes that are not UTF-8

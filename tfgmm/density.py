@@ -17,6 +17,7 @@ import tensorflow as tf
 from tfgmm import bounds, outliers, posterior_draws
 from tfgmm.components import COMPONENTS
 from tfgmm.data import check_ends, open_source
+from tfgmm.draws import Draws
 from tfgmm.files import StoredRows
 from tfgmm.readers import Rows
 from tfgmm.summary import centre as centre_rows
@@ -67,6 +68,24 @@ def of_draws(density: MixtureDensity, drawn: Mapping[str, Any]) -> MixtureDensit
         places = posterior_draws.triangle_places(len(density.centre))
         components["whiteners"] = tf.gather(triangles, places, axis=-1) @ density.components["whiteners"]
     return density._replace(log_weights=values[posterior_draws.LOG_WEIGHTS], components=components)
+
+
+def as_draws(density: MixtureDensity, column_names: tuple[str, ...] | None = None) -> Draws:
+    """Returns one mixture, or S of them, as draws of a single chain, data units."""
+    scales, covariances = COMPONENTS[density.covariance].covariances(density.components)
+    locs = np.asarray(density.components["locs"]) + density.centre
+    axes = (1,) * (3 - np.ndim(density.log_weights))  # in front: of chains, and of draws where there is one only
+
+    def chain(values: np.ndarray) -> np.ndarray:
+        return values.reshape(*axes, *values.shape)
+
+    return Draws(
+        weights=chain(np.exp(density.log_weights)),
+        locs=chain(locs),
+        scales=chain(np.broadcast_to(scales, locs.shape)),  # tied ones stand there for each component
+        covariances=None if covariances is None else chain(covariances),
+        column_names=column_names,
+    )
 
 
 def score_data(

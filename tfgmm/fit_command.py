@@ -8,13 +8,14 @@ import dataclasses
 import re
 import shutil
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tfgmm import artefact
+from tfgmm import artefact, commands
+from tfgmm.commands import UsageError
 
 if TYPE_CHECKING:
     from tfgmm.files import StoredRows
@@ -37,12 +38,6 @@ _OPTIONS = {
 _LONGEST_SUMMARY = 40  # lines that are printed
 _WIDEST = 100  # columns of a paragraph
 _AGAIN = "Once more to leave at once, with nothing written."
-
-Done = TypeVar("Done")
-
-
-class UsageError(Exception):
-    """What the command line alone shows to be wrong."""
 
 
 def fit(
@@ -94,7 +89,7 @@ def fit(
 
     To have the number chosen: tfgmm fit training/data/old_faithful.csv --components 1:4 --out /tmp/geyser_choice
     """
-    try:
+    with commands.told(_in_our_words):
         given = {
             "data": data,
             "num_components": components,
@@ -108,19 +103,6 @@ def fit(
         }
         settings, fingerprint = _settings(config, given)
         _fit(settings, out, overwrite, fingerprint)
-    except UsageError as error:
-        _fail(error, 2)
-    except (OSError, ValueError, TypeError, ArithmeticError) as error:
-        _fail(error, 1)
-    except KeyboardInterrupt:
-        _fail(Exception("Stopped by Ctrl-C; nothing was written."), 1)
-
-
-def _fail(error: Exception, code: int) -> None:
-    """Returns nothing; prints one line and leaves with an exit code."""
-    text = _in_our_words(" ".join(str(error).split("\n")))
-    typer.echo(f"Error: {artefact.printable(text)}", err=True)
-    raise typer.Exit(code)
 
 
 def _in_our_words(text: str) -> str:
@@ -183,7 +165,7 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
                 shown.phase("writing")
                 return run, write_run(run, out, overwrite)
 
-        run, files = _quietly(work)
+        run, files = commands.quietly(work)
         for note in run.notes:
             shown.note(artefact.printable(f"Note: {note}"))
     _tell(run, files, out)
@@ -231,19 +213,6 @@ def _opened(settings: RunSettings) -> Iterator[tuple[Rows | StoredRows, Rows | S
 
         rows = opened(settings.data, "data")
         yield rows, None if settings.validation is None else opened(settings.validation, "validation_data")
-
-
-def _quietly(work: Callable[[], Done]) -> Done:
-    """Returns what `work` returns, without what others write to standard error, also where it fails as foreseen."""
-    from tfgmm import quiet
-
-    failure: BaseException
-    with quiet.stderr_kept_back():
-        try:
-            return work()
-        except (OSError, ValueError, TypeError, ArithmeticError, KeyboardInterrupt) as error:
-            failure = error  # raised outside: one line says it, others' own need not be shown
-    raise failure
 
 
 def _tell(run: Run, files: tuple[str, ...], out: Path) -> None:

@@ -6,17 +6,20 @@ import os
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from tfgmm import __version__, whole_file
+from tfgmm import __version__, report_sources, whole_file
 from tfgmm.artefact import printable
 
 if TYPE_CHECKING:
     from tfgmm.data import Survey
     from tfgmm.fit_result import FitResult
+    from tfgmm.model import GaussianMixtureModel
     from tfgmm.report_choice import Choice
+    from tfgmm.report_sources import Fitted
+    from tfgmm.serve import Scorer
 
 
 def write_report(
-    result: FitResult,
+    result: FitResult | GaussianMixtureModel | Scorer,
     data: Any,
     path: str | os.PathLike[str],
     *,
@@ -32,7 +35,8 @@ def write_report(
     rows; tables end after 1,000 lines and say so. The page is written beside `path`, then renamed.
 
     Args:
-        result: what `tfgmm.fit_mixture` returned.
+        result: what `tfgmm.fit_mixture` or `tfgmm.load_scorer` returned, or a fitted model. Only the first knows
+            restarts, sweeps and criteria; of the others the page says that they are not recorded.
         data: (N, D) the rows it was fitted on, of any kind that `fit_mixture` takes; other rows are said to be others.
         path: the file to make. Folders on the way to it are made.
         title: the heading; default "Mixture of K Gaussians".
@@ -41,8 +45,9 @@ def write_report(
         overwrite: replace a file at `path`; without it, it is kept.
 
     Raises:
-        TypeError: `result` is no `FitResult`, or a path or the title is something else.
-        ValueError: rows with other columns, or an empty title.
+        TypeError: `result` is none of these, or a path or the title is something else.
+        ValueError: rows with other columns; an empty title; a mixture that was not fitted; an export of an earlier
+            version, without draws from the posterior.
         FileExistsError: `path` is there and `overwrite` is False, or is a folder.
         FileNotFoundError: there is no model at `model_path`.
         OSError: the disk refuses.
@@ -55,12 +60,12 @@ def write_report(
     >>> write_report(result, rows, tempfile.mkdtemp() + "/report.html").name
     'report.html'
     """
-    _check_result(result)
+    fitted = report_sources.fitted_of(result)
     target = _path_of("path", path)
     whole_file.check_free(target, overwrite)
-    heading = _title_of(title, result)
+    heading = _title_of(title, fitted)
     model_at = None if model_path is None else _model_at(model_path)
-    page = _page(result, _survey_of(result, data), heading, model_at)
+    page = _page(fitted, _survey_of(fitted, data), heading, model_at)
     with whole_file.written_whole(target, overwrite) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     return target
@@ -71,19 +76,20 @@ def page_of(result: FitResult, data: Any, model_path: pathlib.Path, choice: Choi
 
     `choice` is what the page says of the number of components, if there was a question.
     """
-    return _page(result, _survey_of(result, data), _title_of(None, result), model_path, choice)
+    fitted = report_sources.fitted_of(result)
+    return _page(fitted, _survey_of(fitted, data), _title_of(None, fitted), model_path, choice)
 
 
 def _page(
-    result: FitResult, survey: Survey, title: str, model_path: pathlib.Path | None, choice: Choice | None = None
+    fitted: Fitted, survey: Survey, title: str, model_path: pathlib.Path | None, choice: Choice | None = None
 ) -> str:
     """Returns the page as text."""
     import jinja2
 
     from tfgmm import report_cautions, report_facts, report_pictures
 
-    responsibilities = result.model.responsibilities(survey.sample)
-    names = report_facts.column_names(result)
+    responsibilities = fitted.mixture.responsibilities(survey.sample)
+    search = fitted.search
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfgmm"),
         autoescape=True,  # names of columns and paths are strangers' words
@@ -94,34 +100,23 @@ def _page(
     return environment.get_template("report.html").render(
         title=title,
         version=__version__,
-        cautions=report_cautions.cautions(result, survey, responsibilities),
-        density=report_pictures.density_picture(result, survey.sample, names),
-        restarts=report_pictures.restarts_picture(result),
-        sweeps=report_pictures.sweeps_picture(result),
-        python_lines=report_facts.python_lines(model_path),
+        cautions=report_cautions.cautions(fitted, survey, responsibilities),
+        density=report_pictures.density_picture(fitted, survey.sample),
+        restarts=None if search is None else report_pictures.restarts_picture(search),
+        sweeps=None if search is None else report_pictures.sweeps_picture(search),
+        python_lines=report_facts.python_lines(model_path, fitted.exporting),
         shell_line=report_facts.shell_line(model_path),
         choice=choice,
-        **report_facts.context(result, survey, responsibilities),
+        **report_facts.context(fitted, survey, responsibilities),
     )
 
 
-def _survey_of(result: FitResult, data: Any) -> Survey:
-    """Returns summary and sample of the rows, their columns in the model's order."""
+def _survey_of(fitted: Fitted, data: Any) -> Survey:
+    """Returns summary and sample of the rows, their columns in the mixture's order."""
     from tfgmm import data as door
 
-    model = result.model
-    source = door.open_source(data, "data", model.num_features, model.column_names)
-    return door.survey(source, "data", result.num_data, seed=0)
-
-
-def _check_result(result: Any) -> None:
-    from tfgmm.fit_result import FitResult
-
-    if not isinstance(result, FitResult):
-        raise TypeError(
-            f"`result` must be a tfgmm.FitResult. Received: {type(result).__name__}. "
-            "Pass what tfgmm.fit_mixture returns."
-        )
+    source = door.open_source(data, "data", fitted.num_features, fitted.mixture.column_names)
+    return door.survey(source, "data", fitted.num_data, seed=0)
 
 
 def _path_of(name: str, path: Any) -> pathlib.Path:
@@ -130,9 +125,9 @@ def _path_of(name: str, path: Any) -> pathlib.Path:
     return pathlib.Path(os.fsdecode(path))
 
 
-def _title_of(title: Any, result: FitResult) -> str:
+def _title_of(title: Any, fitted: Fitted) -> str:
     if title is None:
-        number = result.model.num_components
+        number = fitted.num_components
         return f"Mixture of {number:,} Gaussian{'s' if number > 1 else ''}"
     if not isinstance(title, str):
         raise TypeError(f"`title` must be a string. Received: {type(title).__name__}. Pass a heading, or leave it out.")

@@ -12,11 +12,10 @@ from tfgmm.artefact import printable
 from tfgmm.initialize import warn_of_odd_data
 from tfgmm.outliers import NUM_SAMPLES
 from tfgmm.plot.searches import num_optima
-from tfgmm.report_facts import expected_counts
 
 if TYPE_CHECKING:
     from tfgmm.data import Survey
-    from tfgmm.fit_result import FitResult
+    from tfgmm.report_sources import Fitted, Search
 
 _DOUBT = 0.05  # a component that shares more of its rows than this with others overlaps them
 _HANDFUL = 5  # rows
@@ -24,50 +23,48 @@ _MOST_NAMED = 5  # components named in a warning
 _SURE = 0.01  # rows so far out come from the mixture less often than this
 
 
-def cautions(result: FitResult, survey: Survey, responsibilities: np.ndarray) -> list[str]:
+def cautions(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> list[str]:
     """Returns what a reader must know before the numbers are believed, in whole sentences; nothing where all is well.
 
     Args:
-        result: of the fit.
+        fitted: the mixture.
         survey: of the rows that the report is about.
         responsibilities: (n, K) of the rows of the survey's sample.
     """
     found = [
-        _other_rows(result, survey),
-        _not_converged(result),
-        _empty(result),
-        _optima(result),
-        _handfuls(result),
+        _other_rows(fitted, survey),
+        *([] if fitted.search is None else [_not_converged(fitted.search), _optima(fitted.search)]),
+        _empty(fitted),
+        _handfuls(fitted),
         _overlaps(responsibilities),
-        _far_rows(result, survey.sample),
-        *_odd_data(result, survey),
+        _far_rows(fitted, survey.sample),
+        *_odd_data(fitted, survey),
     ]
     return [sentence for sentence in found if sentence]
 
 
-def _other_rows(result: FitResult, survey: Survey) -> str:
-    fitted = result.model.data_summary
-    given = survey.summary
-    same = fitted is None or fitted.num_data == given.num_data and fitted.fingerprint in (None, given.fingerprint)
+def _other_rows(fitted: Fitted, survey: Survey) -> str:
+    ours, given = fitted.summary, survey.summary
+    same = ours is None or ours.num_data == given.num_data and ours.fingerprint in (None, given.fingerprint)
     if same:
         return ""
     return (
         f"These are not the rows that the mixture was fitted on: {given.num_data:,} rows are shown here, it was fitted "
-        f"on {result.num_data:,}. Memberships, the pictures' rows and the columns' figures are those of the rows shown."
+        f"on {fitted.num_data:,}. Memberships, the pictures' rows and the columns' figures are those of the rows shown."
     )
 
 
-def _not_converged(result: FitResult) -> str:
-    if result.converged:
+def _not_converged(search: Search) -> str:
+    if search.converged:
         return ""
     return (
-        f"The fit did not converge: its bound was still rising after {len(result.history['elbo'])} sweeps. All numbers "
+        f"The fit did not converge: its bound was still rising after {len(search.history['elbo'])} sweeps. All numbers "
         "below may still move. Fit again with a larger max_sweeps."
     )
 
 
-def _empty(result: FitResult) -> str:
-    empty = [int(k) for k in np.flatnonzero(expected_counts(result) < 1.0 - 1e-9)]
+def _empty(fitted: Fitted) -> str:
+    empty = [int(k) for k in np.flatnonzero(fitted.expected_counts < 1.0 - 1e-9)]
     if not empty:
         return ""
     verb, where = ("has", "it") if len(empty) == 1 else ("have", "each")
@@ -77,10 +74,10 @@ def _empty(result: FitResult) -> str:
     )
 
 
-def _handfuls(result: FitResult) -> str:
-    counts = expected_counts(result)
+def _handfuls(fitted: Fitted) -> str:
+    counts = fitted.expected_counts
     small = [int(k) for k in np.flatnonzero((counts >= 1.0) & (counts < _HANDFUL))]
-    if not small or result.num_data < _HANDFUL * len(counts):
+    if not small or fitted.num_data < _HANDFUL * len(counts):
         return ""
     verb, each = ("rests", "") if len(small) == 1 else ("rest", " each")
     return (
@@ -89,8 +86,8 @@ def _handfuls(result: FitResult) -> str:
     )
 
 
-def _optima(result: FitResult) -> str:
-    ends = np.array([restart.elbo for restart in result.restarts])
+def _optima(search: Search) -> str:
+    ends = np.array([restart.elbo for restart in search.restarts])
     number, num_best = num_optima(ends.max() - ends)
     if number == 1:
         return ""
@@ -119,8 +116,8 @@ def _overlaps(responsibilities: np.ndarray) -> str:
     )
 
 
-def _far_rows(result: FitResult, sample: np.ndarray) -> str:
-    num_far = int((result.model.outlier(sample) == 0.0).sum())
+def _far_rows(fitted: Fitted, sample: np.ndarray) -> str:
+    num_far = int((fitted.mixture.outlier(sample) == 0.0).sum())
     if num_far == 0 or poisson.sf(num_far - 1, len(sample) / NUM_SAMPLES) > _SURE:
         return ""
     rows = "1 row lies" if num_far == 1 else f"{num_far:,} rows lie"
@@ -130,12 +127,11 @@ def _far_rows(result: FitResult, sample: np.ndarray) -> str:
     )
 
 
-def _odd_data(result: FitResult, survey: Survey) -> list[str]:
+def _odd_data(fitted: Fitted, survey: Survey) -> list[str]:
     """Returns what fitting warns of in the rows themselves: constant columns, few rows far out, priors that misfit."""
-    model = result.model
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_of_odd_data(survey.sample, survey.summary, model.priors, model.num_components, model.covariance)
+        warn_of_odd_data(survey.sample, survey.summary, fitted.priors, fitted.num_components, fitted.covariance)
     messages = [printable(str(warning.message)) for warning in caught]
     return [message[:1].upper() + message[1:] for message in messages]
 

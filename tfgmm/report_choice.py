@@ -145,9 +145,9 @@ def _range(tried: Sequence[int]) -> str:
 def _picture(selection: Selection) -> Picture:
     from matplotlib.figure import Figure
 
-    from tfgmm import plot, report_pictures
+    from tfgmm import mixture_pictures, plot, report_pictures
 
-    with report_pictures.plain_style():
+    with mixture_pictures.plain_style():
         figure = Figure((6.4, 4.6), layout="constrained")
         plot.num_components(selection, ax=figure.add_subplot())
         return report_pictures.picture_of(

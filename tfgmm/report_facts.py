@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tfgmm.artefact import printable
-from tfgmm.fit_summary import interval_draws
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.frames import shown_number
 
 if TYPE_CHECKING:
     from tfgmm.data import Survey
     from tfgmm.draws import Draws
-    from tfgmm.fit_result import FitResult
+    from tfgmm.report_sources import Fitted, Search
 
 LEVELS = (0.99, 0.9, 0.5)
+FEW_DRAWS = 100  # with fewer, the ends of a 95 % interval are those of one or two of them
 MOST_LINES = 1_000  # of a table; more than that nobody reads, and no phone shows
 
 _SHAPES = {
@@ -73,54 +73,41 @@ class Membership(NamedTuple):
     shares: tuple[str, ...]
 
 
-def column_names(result: FitResult) -> tuple[str, ...]:
-    """Returns a name per column that can be printed: the data's, else "column 0" and so on."""
-    model = result.model
-    names = model.column_names or tuple(f"column {index}" for index in range(model.num_features))
-    return tuple(printable(name) for name in names)
-
-
-def fitted_on(result: FitResult) -> list[tuple[str, str]]:
+def fitted_on(fitted: Fitted) -> list[tuple[str, str]]:
     """Returns what was fitted on what, as pairs of a word and what it is."""
-    model = result.model
-    summary = model.data_summary
     pairs = [
-        ("Rows", f"{result.num_data:,}"),
-        ("Columns", f"{model.num_features:,}"),
-        ("Components", f"{model.num_components:,}, of which {result.num_occupied:,} have rows"),
-        ("Shape", _SHAPES[model.covariance]),
-        ("Weights", _WEIGHTS[model.weight_prior]),
-        ("Free parameters", f"{result.num_parameters:,}"),
-        ("Bound", f"{result.elbo:,.2f} nats"),
-        ("Log likelihood", f"{result.log_likelihood:,.2f} nats"),
-        ("AIC", f"{result.aic:,.1f}"),
-        ("BIC", f"{result.bic:,.1f}"),
+        ("Rows", f"{fitted.num_data:,}"),
+        ("Columns", f"{fitted.num_features:,}"),
+        ("Components", f"{fitted.num_components:,}, of which {fitted.num_occupied:,} have rows"),
+        ("Shape", _SHAPES[fitted.covariance]),
+        ("Weights", _WEIGHTS[fitted.weights]),
+        ("Free parameters", f"{fitted.num_parameters:,}"),
+        *fitted.criteria.items(),
     ]
-    if summary is not None and summary.fingerprint is not None:
-        pairs.append(("Fingerprint of the rows", summary.fingerprint))
+    if fitted.summary is not None and fitted.summary.fingerprint is not None:
+        pairs.append(("Fingerprint of the rows", printable(fitted.summary.fingerprint)))
     return pairs
 
 
-def columns(result: FitResult, survey: Survey) -> list[tuple[str, ...]]:
+def columns(fitted: Fitted, survey: Survey) -> list[tuple[str, ...]]:
     """Returns name, mean, standard deviation, smallest and largest value of every column, as text, data units."""
     summary = survey.summary
-    found = zip(column_names(result), summary.mean, summary.scale, summary.minimum or (), summary.maximum or ())
+    found = zip(fitted.column_names, summary.mean, summary.scale, summary.minimum or (), summary.maximum or ())
     return [
         (name, *(shown_number(value, scale / 100.0) for value in (mean, scale, low, high)))
         for name, mean, scale, low, high in found
     ][:MOST_LINES]
 
 
-def components(result: FitResult) -> tuple[list[Component], int]:
+def components(fitted: Fitted, draws: Draws) -> tuple[list[Component], int]:
     """Returns the components by weight, the largest first, and how many of them no longer find room in the table.
 
-    Intervals hold 95 % of the draws that `result.summary()` takes too, so that both say the same.
+    Intervals hold 95 % of the draws; of a fit those that `result.summary()` takes too, so that both say the same.
     """
-    draws = interval_draws(result.model)
-    names = column_names(result)
+    names = fitted.column_names
     order = np.argsort(-draws.weights[0].mean(axis=0))
     chosen = order[: max(1, MOST_LINES // len(names))]
-    counts = expected_counts(result)
+    counts = fitted.expected_counts
     colours = component_colours(len(order))
     found = [
         Component(
@@ -150,13 +137,6 @@ def estimate(values: np.ndarray) -> Estimate:
     if not high > low:  # a single component has the weight 1 in all draws
         return Estimate(*(f"{value:.6g}" for value in (middle, low, high)))
     return Estimate(*(shown_number(value, high - low) for value in (middle, low, high)))
-
-
-def expected_counts(result: FitResult) -> np.ndarray:
-    """Returns the rows expected in each component, (K,) float64."""
-    weights = result.model.mixture_weights
-    counts = np.asarray(weights.expected_counts(weights.posterior()), np.float64)
-    return np.clip(counts, 0.0, float(result.num_data))  # sticks of a single component say infinity
 
 
 def _count(rows: float) -> str:
@@ -193,7 +173,7 @@ def percent(share: float) -> str:
     return f"{100.0 * share:.1f} %"
 
 
-def python_lines(model_path: pathlib.Path | None) -> list[str]:
+def python_lines(model_path: pathlib.Path | None, exporting: str | None = "result.model") -> list[str]:
     """Returns the lines of Python that load the mixture and score rows with it.
 
     Example:
@@ -201,13 +181,12 @@ def python_lines(model_path: pathlib.Path | None) -> list[str]:
     >>> python_lines(pathlib.Path("geyser.keras"))[1]
     "scorer = tfgmm.load_model('geyser.keras')"
     """
-    lines = ["import tfgmm", ""]
-    if model_path is None:
-        lines[1:] = ["", "tfgmm.export_model(result.model, 'mixture')  # once, where the fit is", ""]
-    loader = "load_model" if model_path is not None and _is_keras_file(model_path) else "load_scorer"
     name = "mixture" if model_path is None else os.fspath(model_path)
+    loader = "load_model" if model_path is not None and _is_keras_file(model_path) else "load_scorer"
+    line = f"tfgmm.export_model({exporting}, {name!r})  # once, where the fit is"
     return [
-        *(line for line in lines if line or model_path is None),
+        "import tfgmm",
+        *(["", line, ""] if model_path is None and exporting else []),
         f"scorer = tfgmm.{loader}({name!r})",
         "scorer.log_prob(rows)  # log density of each row, nats",
         "scorer.responsibilities(rows)  # probability of each component; rows sum to 1",
@@ -227,27 +206,38 @@ def shell_line(model_path: pathlib.Path | None) -> str | None:
     )
 
 
-def context(result: FitResult, survey: Survey, responsibilities: np.ndarray) -> dict[str, Any]:
+def context(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> dict[str, Any]:
     """Returns all facts by the names that the template has for them."""
-    shown, left_out = components(result)
+    draws = fitted.interval_draws()
+    shown, left_out = components(fitted, draws)
     best = responsibilities.max(axis=1)
     return {
-        "fitted_on": fitted_on(result),
-        "columns": columns(result, survey),
+        "fitted_on": fitted_on(fitted),
+        "columns": columns(fitted, survey),
         "components": shown,
         "components_left_out": left_out,
-        "columns_left_out": max(0, result.model.num_features - MOST_LINES),
-        "num_components": result.model.num_components,
-        "num_occupied": result.num_occupied,
+        "columns_left_out": max(0, fitted.num_features - MOST_LINES),
+        "num_components": fitted.num_components,
+        "num_occupied": fitted.num_occupied,
+        "num_draws": draws.num_draws,
+        "few_draws": draws.num_draws < FEW_DRAWS,
         "memberships": memberships(responsibilities),
         "levels": LEVELS,
         "sure": percent(float((best > LEVELS[1]).mean())),
         "num_sampled": len(responsibilities),
         "num_rows": survey.summary.num_data,
-        "converged": result.converged,
-        "last_loss": f"{result.history['loss'][-1]:.4f}",
-        "num_sweeps": len(result.history["elbo"]),
-        "num_restarts": len(result.restarts),
+        "kept_in": fitted.kept_in,
+        "search": None if fitted.search is None else search(fitted.search),
+    }
+
+
+def search(found: Search) -> dict[str, Any]:
+    """Returns how the fit was found, by the names that the template has for it."""
+    return {
+        "converged": found.converged,
+        "last_loss": f"{found.history['loss'][-1]:.4f}",
+        "num_sweeps": len(found.history["elbo"]),
+        "num_restarts": len(found.restarts),
     }
 
 

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 MODEL, FIGURES, HISTORY, SUMMARY, REPORT = "model", "figures", "history.csv", "summary.txt", "report.html"
 SELECTION = "selection.csv"
 
-_NUM_DRAWS = 200  # in pictures of several columns: a mean over them is smooth
-_MOST_COLUMNS = 6  # in one picture
+_NUM_DRAWS = 200  # in pictures: a mean over them is smooth
 
 
 class Run(NamedTuple):
@@ -177,29 +176,20 @@ def _pictures(run: Run) -> Iterator[tuple[str, Callable[[], Figure]]]:
 
 
 def _density(run: Run) -> Figure:
-    from tfgmm import plot
+    from tfgmm import mixture_pictures
 
-    model, names = run.result.model, run.result.model.column_names
-    num_shown = min(model.num_features, _MOST_COLUMNS)
-    if num_shown == 2:
-        figure, ax = _new_figure(1, 7.0)
-        plot.density(model.log_prob, run.sample, column_names=names, ax=ax)
-        plot.means(model.locs.numpy(), model.scales.numpy(), ax=ax)
-        return figure
-    draws = model.draws(_NUM_DRAWS, seed=0)
-    if num_shown == 1:
-        figure, ax = _new_figure(1, 7.0)
-        plot.column_density(draws, run.sample, ax=ax)
-        return figure
-    figure, panels = _new_figure(num_shown, 2.0 * num_shown)
-    plot.pairs(draws, run.sample, columns=range(num_shown), ax=panels)
-    return figure
+    model = run.result.model
+    num_shown = min(model.num_features, mixture_pictures.MOST_COLUMNS)
+    names = model.column_names or [f"column {index}" for index in range(model.num_features)]
+    kind = mixture_pictures.KINDS[mixture_pictures.default_kind(num_shown)]
+    shown = mixture_pictures.Pictured(model, lambda: model.draws(_NUM_DRAWS, seed=0), run.sample, names)
+    return kind.draw(shown, range(num_shown))
 
 
 def _restarts(run: Run) -> Figure:
     from tfgmm import plot
 
-    figure, ax = _new_figure(1, 7.0)
+    figure, ax = _new_figure()
     plot.restarts(run.result.restarts, ax=ax)
     return figure
 
@@ -207,14 +197,14 @@ def _restarts(run: Run) -> Figure:
 def _num_components(selection: Selection) -> Figure:
     from tfgmm import plot
 
-    figure, ax = _new_figure(1, 7.0)
+    figure, ax = _new_figure()
     plot.num_components(selection, ax=ax)
     return figure
 
 
-def _new_figure(num_panels: int, size: float) -> tuple[Figure, Any]:
-    """Returns a figure that no window shows, wherever the command runs, and its Axes: one, or a square of them."""
+def _new_figure() -> tuple[Figure, Any]:
+    """Returns a figure that no window shows, wherever the command runs, and its Axes."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(size, size if num_panels > 1 else 0.77 * size), layout="constrained")
-    return figure, figure.subplots(num_panels, num_panels)
+    figure = Figure((7.0, 5.4), layout="constrained")
+    return figure, figure.add_subplot()

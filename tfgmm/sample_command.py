@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfgmm import artefact
+from tfgmm import artefact, commands
+from tfgmm.commands import UsageError
 
 if TYPE_CHECKING:
     from tfgmm.exported import ExportedMixture
@@ -16,12 +17,8 @@ if TYPE_CHECKING:
 _BLOCK_NUMBERS = 2**22  # drawn at a time; memory stays at a few times that
 
 
-class UsageError(Exception):
-    """What the command line alone shows to be wrong."""
-
-
 def sample(
-    model: Annotated[Path, typer.Option(metavar="DIR", help="A folder that export_model wrote.")],
+    model: Annotated[Path, typer.Option(metavar="DIR", help=commands.MODEL_HELP)],
     num_rows: Annotated[int, typer.Option(metavar="N", help="How many rows to draw.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="What to write; the kind by its ending.")],
     seed: Annotated[int, typer.Option(help="Same seed, same rows.")] = 0,
@@ -33,23 +30,10 @@ def sample(
 
     Example: tfgmm sample --model saved_models/old_faithful --num-rows 1000 --out /tmp/geyser_rows.csv
     """
-    try:
+    with commands.told():
         _check(num_rows, seed, out)
         _sample(model, num_rows, seed, out, overwrite)
-    except UsageError as error:
-        _fail(error, 2)
-    except (OSError, ValueError, TypeError) as error:
-        _fail(error, 1)
-    except KeyboardInterrupt:
-        _fail(Exception("Stopped by Ctrl-C; nothing was written."), 1)
     typer.echo(artefact.printable(f"{out}: {num_rows:,} rows drawn"))
-
-
-def _fail(error: Exception, code: int) -> None:
-    """Returns nothing; prints one line and leaves with an exit code."""
-    text = " ".join(str(error).replace("`path`", "`--model`", 1).split("\n"))
-    typer.echo(f"Error: {artefact.printable(text)}", err=True)
-    raise typer.Exit(code)
 
 
 def _check(num_rows: int, seed: int, out: Path) -> None:
@@ -66,23 +50,11 @@ def _check(num_rows: int, seed: int, out: Path) -> None:
 
 
 def _sample(model: Path, num_rows: int, seed: int, out: Path, overwrite: bool) -> None:
-    from tfgmm import quiet, run_display
-    from tfgmm.exported import read_export
     from tfgmm.scored_output import check_output
 
-    found = read_export(model)  # what is wrong with the folder or the file is said before TensorFlow takes its seconds
+    found = commands.read_model(model)  # what is wrong is said before TensorFlow takes its seconds
     check_output(out, overwrite)
-    failure: BaseException
-    with run_display.display() as shown:
-        shown.phase("loading TensorFlow")
-        quiet.load_tensorflow()
-        with quiet.stderr_kept_back():
-            try:
-                _write(found, num_rows, seed, out, overwrite, shown)
-                return
-            except (OSError, ValueError, TypeError, KeyboardInterrupt) as error:
-                failure = error  # raised outside: one line says it
-    raise failure
+    commands.with_tensorflow(lambda shown: _write(found, num_rows, seed, out, overwrite, shown))
 
 
 def _write(found: ExportedMixture, num_rows: int, seed: int, out: Path, overwrite: bool, shown: Display) -> None:

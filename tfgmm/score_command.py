@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfgmm import artefact
+from tfgmm import artefact, commands
+from tfgmm.commands import UsageError
 
 if TYPE_CHECKING:
     from tfgmm.exported import ExportedMixture
@@ -33,12 +34,8 @@ class EngineName(enum.StrEnum):
     TENSORFLOW = "tensorflow"
 
 
-class UsageError(Exception):
-    """What the command line alone shows to be wrong."""
-
-
 def score(
-    model: Annotated[Path, typer.Option(metavar="DIR", help="A folder that export_model wrote.")],
+    model: Annotated[Path, typer.Option(metavar="DIR", help=commands.MODEL_HELP)],
     source: Annotated[Path, typer.Option("--in", metavar="FILE", help="Rows: .csv, .parquet, .pq, .arrow, .feather.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="What to write; the kind by its ending.")],
     columns: Annotated[
@@ -55,23 +52,14 @@ def score(
 
     Columns are matched by name, in any order; others are not looked at. A row with NaN or an infinite value, or an
     empty cell, gets NaN and assignment -1.
+
+    Example: tfgmm score --model saved_models/old_faithful --in training/data/old_faithful.csv --out /tmp/scored.csv
     """
-    try:
+    with commands.told():
         names = _column_names(columns)
         _check_paths(source, out)
-        typer.echo(_scored(model, source, out, names, keep, overwrite, engine))
-    except UsageError as error:
-        _fail(error, 2)
-    except (OSError, ValueError, TypeError) as error:
-        _fail(error, 1)
-
-
-def _fail(error: Exception, code: int) -> None:
-    """Returns nothing; prints one line and leaves with an exit code."""
-    # A folder is called by its option here; paths and names from files must not steer the terminal
-    text = " ".join(str(error).replace("`path`", "`--model`", 1).split("\n"))
-    typer.echo(f"Error: {artefact.printable(text)}", err=True)
-    raise typer.Exit(code)
+        line = _scored(model, source, out, names, keep, overwrite, engine)
+    typer.echo(artefact.printable(line))
 
 
 def _column_names(text: str) -> list[str]:
@@ -105,13 +93,12 @@ def _scored(
     model: Path, source: Path, out: Path, names: list[str], keep: bool, overwrite: bool, engine: EngineName
 ) -> str:
     """Returns the line that says what was done."""
-    from tfgmm.exported import read_export
     from tfgmm.outliers import check_table
     from tfgmm.score_file import score_file
     from tfgmm.scored_input import ScoredInput
     from tfgmm.scored_output import check_output
 
-    found = read_export(model)
+    found = commands.read_model(model)
     if "outlier" in names:
         check_table(found.outlier_table)
     rows = ScoredInput(str(source), found.column_names, len(found.centre), keep)
@@ -134,13 +121,13 @@ def _engine(found: ExportedMixture, name: EngineName, num_rows: float) -> Engine
         from tfgmm.numpy_scores import NumpyScorer
 
         return NumpyScorer(found)
-    from tfgmm import quiet
+    return commands.with_tensorflow(lambda _: _tensorflow_engine(found))
 
-    quiet.load_tensorflow()
-    with quiet.stderr_kept_back():
-        from tfgmm.serve import Scorer
 
-        return Scorer(found)
+def _tensorflow_engine(found: ExportedMixture) -> Engine:
+    from tfgmm.serve import Scorer
+
+    return Scorer(found)
 
 
 def _numpy_seconds(found: ExportedMixture, num_rows: float) -> float:

@@ -59,7 +59,7 @@ class ScoredInput:
         check_file(NAME, path)
         types = dict(found := columns_of(NAME, path))
         names = [label for label, _ in found]
-        self._wanted = _wanted(path, names, column_names, num_features)
+        self._wanted = wanted_columns(NAME, path, names, column_names, num_features)
         _check_once(path, names if keep else self._wanted, names)
         self._path, self._is_csv = path, kind_of(path) == "CSV"
         self._files = FileSet(NAME, [path], self._wanted, same_names=False)
@@ -140,19 +140,32 @@ def _columns_of(batches: Sequence[Any]) -> dict[str, Any]:
     return {label: pa.chunked_array([batch.column(label) for batch in batches]) for label in names}
 
 
-def _wanted(path: str, names: Sequence[str], fitted: Sequence[str] | None, num_features: int) -> list[str]:
-    """Returns the names of the file's columns that the model takes, in its order."""
+def wanted_columns(
+    name: str, path: str, names: Sequence[str], fitted: Sequence[str] | None, num_features: int
+) -> list[str]:
+    """Returns the names of a file's columns that the model takes, in its order.
+
+    Args:
+        name: what the file is called in error messages.
+        path: of the file.
+        names: of its columns.
+        fitted: of the columns that the model was fitted on; None for D columns without names.
+        num_features: D.
+
+    Raises:
+        ValueError: the file has not these columns; of a model without names: not D columns.
+    """
     if fitted is None:
         if len(names) == num_features:
             return list(names)
         raise ValueError(
-            f"`{NAME}` must have {num_features} columns: the model was fitted on rows without column names. "
+            f"`{name}` must have {num_features} columns: the model was fitted on rows without column names. "
             f"Received: '{path}', with {len(names)}: {listed(names)}. Leave the others out."
         )
     missing = [label for label in fitted if label not in names]
     if missing:
         raise ValueError(
-            f"`{NAME}` must have the columns that the model was fitted on. Received: '{path}', without "
+            f"`{name}` must have the columns that the model was fitted on. Received: '{path}', without "
             f"{listed(missing)}; its columns are {listed(names)}. Rename them; their order does not matter."
         )
     return list(fitted)

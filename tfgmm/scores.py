@@ -64,16 +64,7 @@ class MixtureScores(RowScores):
         Its weights are (1, 1, K), locations and scales (1, 1, K, D), covariances (1, 1, K, D, D) of "full" and "tied".
         Weights, locations and precisions are at their posterior means. The pictures of `tfgmm.plot` take it.
         """
-        mixture = self.plug_in()
-        locs = mixture.components["locs"]
-        scales, covariances = self.components.covariances(mixture.components)
-        return Draws(
-            weights=np.exp(mixture.log_weights)[None, None],
-            locs=(locs + self.centre)[None, None],
-            scales=np.broadcast_to(scales, locs.shape)[None, None],
-            covariances=None if covariances is None else covariances[None, None],
-            column_names=self.column_names,
-        )
+        return density.as_draws(self.plug_in(), self.column_names)
 
     def plug_in_coefficients(self) -> tuple[Tensor, Tensor]:
         """Returns what the plug-in density multiplies features with; see `density.coefficients`."""

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfgmm import density, outliers, posterior_draws
 from tfgmm.artefact import IntegrityError
+from tfgmm.draws import Draws
 from tfgmm.exported import ExportedMixture, read_export
 from tfgmm.scoring import RowScores
 
@@ -44,6 +45,18 @@ class Scorer(RowScores):
             ValueError: the export was written by an earlier version, which kept none.
         """
         return density.of_draws(self._mixture, posterior_draws.check_kept(self._drawn))
+
+    def mean_parameters(self) -> Draws:
+        """Returns the mixture that `log_prob` scores with as `Draws` of one draw, data units; for `tfgmm.plot`."""
+        return density.as_draws(self.plug_in(), self.column_names)
+
+    def draws(self) -> Draws:
+        """Returns the draws from the posterior that the export keeps, 64 of them, as one chain; data units.
+
+        Raises:
+            ValueError: the export was written by an earlier version, which kept none.
+        """
+        return density.as_draws(self.predictive(), self.column_names)
 
     def outlier_table(self) -> np.ndarray:
         """Returns the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`.

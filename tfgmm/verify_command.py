@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfgmm import artefact
+from tfgmm import artefact, commands
 
 if TYPE_CHECKING:
     from tfgmm.verify import Verified
 
 
 def verify(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that export_model wrote.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help=commands.MODEL_HELP)],
 ) -> None:
     """Check an exported folder, and that the SavedModel in it is the mixture that its numbers describe.
 
@@ -23,31 +23,18 @@ def verify(
 
     Example: tfgmm verify saved_models/old_faithful
     """
-    try:
-        lines = report(directory, _verified(directory))
-    except (OSError, ValueError, TypeError) as error:
-        text = " ".join(str(error).replace("`path`", "`DIR`", 1).split("\n"))
-        typer.echo(f"Error: {artefact.printable(text)}", err=True)
-        raise typer.Exit(1) from None
+    with commands.told(lambda text: text.replace("`path`", "`DIR`", 1)):
+        folder = commands.model_folder(directory, "DIR")
+        commands.read_model(directory, "DIR")  # a damaged folder is refused before TensorFlow takes its seconds
+        lines = report(folder, commands.with_tensorflow(lambda _: _verified(folder)))
     for line in lines:
         typer.echo(artefact.printable(line))
 
 
-def _verified(directory: Path) -> Verified:
-    from tfgmm import quiet
-    from tfgmm.exported import read_export
+def _verified(folder: Path) -> Verified:
+    from tfgmm.verify import verify_export
 
-    read_export(directory)  # a damaged folder is refused before TensorFlow takes its seconds
-    quiet.load_tensorflow()
-    failure: Exception | None = None
-    with quiet.stderr_kept_back():
-        from tfgmm.verify import verify_export
-
-        try:
-            return verify_export(directory)
-        except (OSError, ValueError, TypeError) as error:
-            failure = error  # raised outside: one line says it, TensorFlow's own need not be shown
-    raise failure
+    return verify_export(folder)
 
 
 def report(directory: Path, verified: Verified) -> list[str]:

@@ -1,0 +1,128 @@
+"""What the commands share: errors as one line, TensorFlow behind a spinner, the folder of a model. Loads nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import typer
+
+from tfgmm import artefact
+
+if TYPE_CHECKING:
+    from tfgmm.exported import ExportedMixture
+    from tfgmm.run_display import Display
+
+# What a command foresees: wrong rows, folders and numbers, a full disk, a package that is not installed
+FORESEEN = (OSError, ValueError, TypeError, ArithmeticError, ModuleNotFoundError)
+
+MODEL_HELP = "A folder that tfgmm fit or export_model wrote."
+
+_MOST_NAMED = 4  # files of a folder that is none of ours
+
+Done = TypeVar("Done")
+
+
+class UsageError(Exception):
+    """What the command line alone shows to be wrong."""
+
+
+@contextlib.contextmanager
+def told(words: Callable[[str], str] = str) -> Iterator[None]:
+    """Turns what a command foresees into one line on standard error: exit code 2 for usage, 1 for all else.
+
+    Args:
+        words: gives the text of an error the names that the command line has for things.
+    """
+    try:
+        yield
+    except UsageError as error:
+        _leave(words(str(error)), 2)
+    except FORESEEN as error:
+        _leave(words(str(error)), 1)
+    except KeyboardInterrupt:
+        _leave("Stopped by Ctrl-C; nothing was written.", 1)
+
+
+def _leave(text: str, code: int) -> NoReturn:
+    # Paths and names from files must not steer the terminal
+    typer.echo(f"Error: {artefact.printable(' '.join(text.split(chr(10))))}", err=True)
+    raise typer.Exit(code)
+
+
+def out_words(text: str) -> str:
+    """Returns the text of an error about a file or folder to write, as the command line says it."""
+    return text.replace("`path`", "`--out`").replace("overwrite=True", "--overwrite")
+
+
+def with_tensorflow(work: Callable[[Display], Done]) -> Done:
+    """Returns what `work` returns, once TensorFlow is loaded behind a spinner; nothing of its own is shown."""
+    from tfgmm import quiet, run_display
+
+    with run_display.display() as shown:
+        shown.phase("loading TensorFlow")
+        quiet.load_tensorflow()
+        return quietly(lambda: work(shown))
+
+
+def quietly(work: Callable[[], Done]) -> Done:
+    """Returns what `work` returns, without what others write to standard error, also where it fails as foreseen."""
+    from tfgmm import quiet
+
+    failure: BaseException
+    with quiet.stderr_kept_back():
+        try:
+            return work()
+        except (*FORESEEN, KeyboardInterrupt) as error:
+            failure = error  # raised outside: one line says it, others' own need not be shown
+    raise failure
+
+
+def model_folder(path: Path, name: str = "--model") -> Path:
+    """Returns the exported folder that `path` is, or that the folder of a run of `tfgmm fit` holds.
+
+    Args:
+        path: what the command line has.
+        name: what it is called there.
+
+    Raises:
+        FileNotFoundError: it is neither; says what was found.
+    """
+    from tfgmm.run_folder import MODEL
+
+    for folder in (path, path / MODEL):
+        if (folder / artefact.CARD).is_file():
+            return folder
+    raise FileNotFoundError(
+        f"`{name}` must be a folder that tfgmm.export_model or tfgmm fit wrote. Received: {path}, {_found_at(path)}. "
+        "Give that folder; a model in Python becomes one with tfgmm.export_model(model, folder)."
+    )
+
+
+def _found_at(path: Path) -> str:
+    if not path.is_dir():
+        return "which is a file" if path.exists() else "which is not there"
+    names = sorted(os.listdir(path))
+    if not names:
+        return "an empty folder"
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"a folder without {artefact.CARD}: it holds {', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def read_model(path: Path, name: str = "--model") -> ExportedMixture:
+    """Returns the mixture of a folder as `model_folder` takes it, once every file is known to be as it was written.
+
+    Raises:
+        OSError, ValueError: as `tfgmm.load_scorer`; the folder is called by `name`.
+    """
+    from tfgmm.exported import read_export
+
+    folder = model_folder(path, name)
+    try:
+        return read_export(folder)
+    except (OSError, ValueError) as error:
+        kind = OSError if isinstance(error, OSError) else ValueError
+        raise kind(str(error).replace("`path`", f"`{name}`", 1)) from error

@@ -1,0 +1,76 @@
+"""`tfgmm report`: one HTML page about an exported mixture and its rows. Loads what it needs inside its functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tfgmm import artefact, commands
+from tfgmm.commands import UsageError
+
+if TYPE_CHECKING:
+    from tfgmm.exported import ExportedMixture
+    from tfgmm.files import StoredRows
+    from tfgmm.readers import Rows
+    from tfgmm.run_display import Display
+
+ENDINGS = (".html", ".htm")
+
+
+def report(
+    model: Annotated[Path, typer.Option(metavar="DIR", help=commands.MODEL_HELP)],
+    data: Annotated[
+        Path, typer.Option(metavar="FILE", help="The rows it was fitted to: .csv, .parquet, .arrow, or a folder.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write: .html.")],
+    title: Annotated[str | None, typer.Option(help='The heading.  [default: "Mixture of K Gaussians"]')] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write one HTML page about a mixture and its rows, for people who were not there.
+
+    What to be careful about, the density, the components with 95 % intervals, how sure memberships are, and how to
+    load and score. No scripts, nothing from the network. Other rows than those of the fit are said to be others.
+
+    Example: tfgmm report --model saved_models/old_faithful --data training/data/old_faithful.csv --out /tmp/geyser.html
+    """
+    with commands.told(_words):
+        if out.suffix.lower() not in ENDINGS:
+            raise UsageError(f"`--out` must be a file whose name ends in .html. Received: {out}. Add that ending.")
+        if title is not None and not title.strip():
+            raise UsageError(f"`--title` must not be empty. Received: {title!r}. Write a heading, or leave it out.")
+        line = _report(model, data, out, title, overwrite)
+    typer.echo(artefact.printable(line))
+
+
+def _words(text: str) -> str:
+    return commands.out_words(text).replace("`data`", "`--data`").replace("`result`", "`--model`")
+
+
+def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bool) -> str:
+    """Returns the line that says what was written; what can be wrong is looked at before TensorFlow is loaded."""
+    from tfgmm import given_rows, whole_file
+
+    found = commands.read_model(model)
+    whole_file.check_free(out, overwrite)
+    with given_rows.opened(data, found.column_names, len(found.centre)) as rows:
+        folder = commands.model_folder(model).absolute()
+        commands.with_tensorflow(lambda shown: _write(found, rows, out, title, folder, overwrite, shown))
+    return f"{out}: a page about {folder} and the rows of {data}"
+
+
+def _write(
+    found: ExportedMixture,
+    rows: Rows | StoredRows,
+    out: Path,
+    title: str | None,
+    folder: Path,
+    overwrite: bool,
+    shown: Display,
+) -> None:
+    from tfgmm.report import write_report
+    from tfgmm.serve import Scorer
+
+    shown.phase("reading and drawing")
+    write_report(Scorer(found), rows, out, title=title, model_path=folder, overwrite=overwrite)
