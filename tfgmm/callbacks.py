@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tfgmm.board import MixtureBoard as MixtureBoard
 from tfgmm.keras3 import keras
 
 

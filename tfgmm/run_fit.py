@@ -10,8 +10,8 @@ from typing import Any
 from tfgmm import data as door
 from tfgmm.files import StoredRows
 from tfgmm.fit import fit_mixture
-from tfgmm.fit_result import num_occupied
 from tfgmm.keras3 import keras
+from tfgmm.occupied import num_occupied
 from tfgmm.readers import Rows
 from tfgmm.run_display import Display
 from tfgmm.run_folder import Run
