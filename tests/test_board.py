@@ -103,6 +103,7 @@ def test_histograms_hold_the_posterior_of_the_components_in_use(board_of_a_fit: 
         assert abs(middle - locs.mean()) < np.ptp(bars[0, :2]) / 2
         sds_of_rows = [ROWS[:60, column].std(), ROWS[60:, column].std()]
         bars = events[f"standard deviations/{name}"][-1][1]
+        assert bars[:, 2].sum() == 0.99 * 500 * len(used)
         assert bars[0, 0] < min(sds_of_rows) and max(sds_of_rows) < bars[-1, 1] < 2 * max(sds_of_rows)
 
 

@@ -47,8 +47,8 @@ class MixtureBoard(keras.callbacks.Callback):
       unbounded numbers behind the posterior: locs, log_scales, ...), its mean over the steps of the epoch. They are
       taken from the training step itself, compiled anew for that. Closed-form training follows no gradient: none there.
     - histograms of draws from the posterior: `weights` of all components; `means/COLUMN` and
-      `standard deviations/COLUMN` of the components with a weight of 1 % or more, data units. Components stand side by
-      side in one histogram, so that none needs a number; of more than 16 columns the first 16.
+      `standard deviations/COLUMN` (the middle 99 %) of the components with a weight of 1 % or more, data units.
+      Components stand side by side in one histogram, so that none needs a number; of more than 16 columns the first 16.
     - an image, `density`: of one column with its band, of two in colour, of more as pairs of the first five.
 
     Raises:
@@ -232,7 +232,13 @@ def posterior_values(model: GaussianMixtureModel) -> Iterator[tuple[str, np.ndar
     is_used = weights.mean(axis=0) >= min(_LEAST_WEIGHT, 1.0 / model.num_components)
     for column, name in enumerate(names_of(model)[:_MOST_COLUMNS]):
         yield f"means/{name}", draws.locs[0][:, is_used, column].ravel()
-        yield f"standard deviations/{name}", draws.scales[0][:, is_used, column].ravel()
+        yield f"standard deviations/{name}", _without_tails(draws.scales[0][:, is_used, column])
+
+
+def _without_tails(values: np.ndarray) -> np.ndarray:
+    """Returns the middle 99 % of `values`: early in training a single draw can be tenfold all others."""
+    low, high = np.quantile(values, [0.005, 0.995])
+    return values[(values >= low) & (values <= high)]
 
 
 def names_of(model: GaussianMixtureModel) -> list[str]:
