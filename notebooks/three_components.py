@@ -64,7 +64,7 @@ print(numpyro_mixture.diagnose(draws))
 # posterior: every one of its nine numbers, with the truth dotted.
 
 # %%
-fig, axes = plt.subplots(3, 3, figsize=(10, 7), layout="constrained")
+fig, axes = plt.subplots(3, 3, figsize=(12, 9), layout="constrained")
 parts = {"weight": (draws.weights, weights), "location": (draws.locs, means), "scale": (draws.scales, sds)}
 for line, (name, (values, truth)) in zip(axes, parts.items()):
     for k, colour in enumerate(plot.component_colours(3)):

@@ -61,9 +61,10 @@ def executed(path: pathlib.Path, further: Sequence[str] = ()) -> Any:
     notebook = source_of(path)
     notebook.cells[:0] = [nbformat.v4.new_code_cell(PREFACE)]
     notebook.cells += [nbformat.v4.new_code_cell(code) for code in further]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ}
+    environment.pop("MPLBACKEND", None)  # another than the kernel's own would keep the pictures out of the notebook
     with stderr_kept_back():  # what the kernel's process says beside the notebook: TensorFlow's chatter, Jupyter's own
-        NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+        NotebookClient(notebook, timeout=300, kernel_name="python3").execute(env=environment)
     del notebook.cells[0]
     for number, cell in enumerate(cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.metadata.pop("execution", None)  # the time of day
