@@ -11,12 +11,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
 import tfgmm
-from tfgmm.board import density_image, posterior_values
+from tfgmm.board import density_image, posterior_values, rows_to_show
 from tfgmm.callbacks import MixtureBoard
 
 pytestmark = pytest.mark.usefixtures("no_figures_left")
@@ -121,8 +122,6 @@ def test_pictures_come_every_so_often_and_at_the_last_epoch(board_of_a_fit: Any)
 
 def numpy_locs_gradient(model: tfgmm.GaussianMixtureModel, rows: np.ndarray, step: int) -> np.ndarray:
     """Returns the gradient of the loss by the means of q(mu), (K, D), row by row, given the draws of a step."""
-    import tensorflow as tf
-
     seed = tf.constant([model.seed, step], tf.int64)
     log_weights, drawn = model.draw_parameters([len(rows)], seed, tf.float32)
     parameters = {name: np.asarray(value, np.float64) for name, value in model.components.parameters_of(drawn).items()}
@@ -205,6 +204,20 @@ def test_rows_are_shown_where_there_are_any(num_features: int, covariance: str) 
     tags = [tag for tag, _ in posterior_values(model)]
     assert tags[:3] == ["weights", "means/column 0", "standard deviations/column 0"]
     assert len(tags) == 1 + 2 * num_features
+
+
+def test_rows_to_show_are_a_sample_in_the_order_of_the_models_columns() -> None:
+    model = compiled()
+    model.fit(FRAME, verbose=0)
+    assert rows_to_show(None, model) is None
+    np.testing.assert_array_equal(rows_to_show(FRAME[NAMES[::-1]], model), ROWS)
+    many = RNG.normal(size=(20_500, 2))
+    sample = rows_to_show(many, model)
+    assert sample is not None and sample.shape == (20_000, 2)
+    assert len(np.intersect1d(sample[:, 0], many[20_000:, 0])) > 400  # not the first ones alone
+    endless = tf.data.Dataset.from_tensor_slices(ROWS).batch(50).repeat()
+    shown = rows_to_show(endless, model)
+    assert shown is not None and len(shown) == 20_000 and np.array_equal(np.unique(shown[:, 0]), np.unique(ROWS[:, 0]))
 
 
 def test_what_cannot_be_is_refused_by_name(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,14 +211,15 @@ def tag_of(name: str) -> str:
 def rows_to_show(data: Any, model: GaussianMixtureModel) -> np.ndarray | None:
     """Returns at most 20,000 rows of `data` in the model's columns, (n, D) float64, data units; None for None.
 
+    A uniform sample; of a stream of unknown length, or without end, the first rows.
+
     Raises:
         ValueError, TypeError: rows that cannot be read, other columns than the model has, NaN.
     """
     if data is None:
         return None
     source = door.open_source(data, "data", model.num_features, model.column_names)
-    door.check_ends(source, "data", None, "Use .take(n), or remove .repeat().")
-    return door.survey(source, "data", None, model.seed).sample
+    return door.survey(source, "data", model.num_data, model.seed).sample
 
 
 def posterior_values(model: GaussianMixtureModel) -> Iterator[tuple[str, np.ndarray]]:
