@@ -20,7 +20,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=2 MPLBACKEND=Agg $(VENV)/bin/python
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install $(PIP_FLAGS) --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format bench clean
+.PHONY: help install demo test test-all lint format notebooks bench clean
 .DELETE_ON_ERROR:
 # All targets share one environment: two pips in it at once would break it, also under make -j
 .NOTPARALLEL:
@@ -32,6 +32,7 @@ help:
 	@echo "make test-all  run all tests"
 	@echo "make lint      ruff and mypy"
 	@echo "make format    let ruff put the sources in order"
+	@echo "make notebooks run notebooks/*.py and write them anew, with what they print and draw"
 	@echo "make bench     run the benchmarks"
 	@echo "make clean     delete caches, builds, figures and benchmark results (not $(VENV), not saved_models)"
 
@@ -57,6 +58,9 @@ lint: $(ALL)
 format: $(ALL)
 	$(VENV)/bin/python -m ruff check --fix .
 	$(VENV)/bin/python -m ruff format .
+
+notebooks: $(ALL)
+	$(RUN) training/notebooks.py
 
 bench: $(ALL)
 	@for script in benchmarks/bench_*.py; do \

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+from tfgmm.board import MixtureBoard as MixtureBoard
 from tfgmm.keras3 import keras
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfgmm.fit_summary import summary_of
 from tfgmm.model import GaussianMixtureModel
-from tfgmm.occupied import occupied_probabilities
+from tfgmm.occupied import num_occupied, occupied_probabilities
 from tfgmm.search import Restart
 
 
@@ -113,9 +113,3 @@ class FitResult:
 
     def __str__(self) -> str:
         return self.summary()
-
-
-def num_occupied(model: GaussianMixtureModel) -> int:
-    """Returns the number of components that at least one row is expected in."""
-    counts = model.mixture_weights.expected_counts(model.mixture_weights.posterior())
-    return int(np.sum(counts >= 1.0 - 1e-9))

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm import __version__
+from tfgmm.board import data_limits
 from tfgmm.keras3 import keras
 from tfgmm.mlflow_model import log_model, mlflow_package
 
@@ -199,15 +200,8 @@ def _draw_mixture(model: GaussianMixtureModel, ax: Any) -> None:
         weights = np.exp(mixture.log_weights)
         plot.weighted_components(weights, locs[:, 0], widths, column_name=names[0], ax=ax)
     elif model.num_features == 2:
-        plot.density(model.log_prob, limits=_limits(summary), column_names=names, ax=ax)
+        plot.density(model.log_prob, limits=data_limits(summary), column_names=names, ax=ax)
     else:
         apart = np.ptp(locs, axis=0) / np.array(summary.spread)
         pair = np.sort(np.argsort(-apart, kind="stable")[:2])
         plot.means(locs[:, pair], scales[:, pair], column_names=[names[index] for index in pair], ax=ax)
-
-
-def _limits(summary: Any) -> Any:
-    """Returns ((x0, x1), (y0, y1)) around the rows, but not around a single one that is far from all others."""
-    centre, spread = np.array(summary.centre), np.array(summary.spread)
-    low, high = np.maximum(summary.minimum, centre - 5 * spread), np.minimum(summary.maximum, centre + 5 * spread)
-    return tuple(zip((low - 0.2 * spread).tolist(), (high + 0.2 * spread).tolist()))

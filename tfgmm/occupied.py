@@ -11,6 +11,12 @@ from tfgmm.density import MixtureDensity, score_data
 from tfgmm.importance import centred_batches, check_training_rows
 
 
+def num_occupied(model: Any) -> int:
+    """Returns the number of components that at least one row is expected in."""
+    counts = model.mixture_weights.expected_counts(model.mixture_weights.posterior())
+    return int(np.sum(counts >= 1.0 - 1e-9))
+
+
 def occupied_probabilities(model: Any, data: Any, num_draws: int = 200, seed: int = 0) -> np.ndarray:
     """Returns the share of draws in which 0, 1, ..., K components have rows, (K + 1,) float64.
 

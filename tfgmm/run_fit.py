@@ -13,7 +13,8 @@ from tfgmm import data as door
 from tfgmm.callbacks import EndOfChoice, FitStep, FitWatcher
 from tfgmm.files import StoredRows
 from tfgmm.fit import fit_mixture
-from tfgmm.fit_result import FitResult, num_occupied
+from tfgmm.fit_result import FitResult
+from tfgmm.occupied import num_occupied
 from tfgmm.readers import Rows
 from tfgmm.run_display import Display
 from tfgmm.run_folder import Run

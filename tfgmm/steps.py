@@ -79,6 +79,7 @@ class TrainingSteps(keras.Model):
     # Keras's own attributes, which it leaves untyped
     steps_per_execution: int  # set from `compile` or chosen by `fit`
     natural_gradient: Any
+    gradient_norms: Any = None  # set while a callback asks for them; the step is compiled without them else
     train_function: Any
     test_function: Any
 
@@ -148,6 +149,8 @@ class TrainingSteps(keras.Model):
             num_data = tf.cast(self.stored_num_data, kl.dtype)
             loss = kl / num_data - tf.cast(tf.reduce_mean(log_likelihoods), kl.dtype)
         gradients = self._only_if_finite(loss, tape.gradient(loss, variables))
+        if self.gradient_norms is not None:
+            self.gradient_norms.update(gradients)
         with tf.control_dependencies(gradients):
             self.optimizer.apply_gradients(zip(gradients, variables))
         return self._track(log_likelihoods, kl)
