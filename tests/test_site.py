@@ -141,3 +141,27 @@ def test_links_between_pages_work_on_github_too(path):
         for target in re.findall(r"\]\(([^)\s]+)\)", file.read_text(encoding="utf-8")):
             if not target.startswith(("http", "#")):
                 assert (file.parent / target.partition("#")[0]).exists(), f"{file.name}: {target}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1200])
+def test_pages_in_chromium_fit_search_and_ask_nobody(browser, site, width):
+    trouble, asked = [], []
+    for scheme in ("light", "dark"):
+        page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+        page.on("console", lambda message: trouble.append(message.text))
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        for name in ("index", "readme", "from_scikit_learn", "fast_answer", "pictures", "reference/models"):
+            page.goto((site / f"{name}.html").as_uri())
+            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wide == 0, name  # what is wide scrolls inside its box
+            assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 1)")
+            assert page.evaluate("document.body.dataset.mdColorScheme") == {"light": "default", "dark": "slate"}[scheme]
+    if width < 500:
+        page.click("label[for=__search]")
+    page.fill(".md-search__input", "stick_breaking")  # without a server
+    page.wait_for_selector(".md-search-result__item >> visible=true", timeout=20_000)
+    page.close()
+    assert trouble == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "about:"))] == []
