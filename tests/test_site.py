@@ -160,7 +160,7 @@ def test_pages_in_chromium_fit_search_and_ask_nobody(browser, site, width):
             assert page.evaluate("document.body.dataset.mdColorScheme") == {"light": "default", "dark": "slate"}[scheme]
     if width < 500:
         page.click("label[for=__search]")
-    page.fill(".md-search__input", "stick_breaking")  # without a server
+    page.locator(".md-search__input").press_sequentially("stick_breaking")  # without a server
     page.wait_for_selector(".md-search-result__item >> visible=true", timeout=20_000)
     page.close()
     assert trouble == []
