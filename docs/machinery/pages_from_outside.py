@@ -35,5 +35,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def site_link(target: str, is_outside: bool) -> str:
     """Returns a link as the site has it: `docs/x.md` of a file beside docs/, `../README.md` of a page in it."""
     path, mark, anchor = target.partition("#")
-    path = path.removeprefix("docs/") if is_outside else path.removeprefix("../")
-    return PAGES.get(path, path) + mark + anchor
+    if is_outside:
+        path = PAGES.get(path, path.removeprefix("docs/"))
+    elif path.startswith("../"):
+        path = PAGES.get(path.removeprefix("../"), path)
+    return path + mark + anchor
