@@ -20,7 +20,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=2 MPLBACKEND=Agg $(VENV)/bin/python
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install $(PIP_FLAGS) --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format notebooks bench clean
+.PHONY: help install demo test test-all lint format notebooks bench docs clean
 .DELETE_ON_ERROR:
 # All targets share one environment: two pips in it at once would break it, also under make -j
 .NOTPARALLEL:
@@ -34,7 +34,8 @@ help:
 	@echo "make format    let ruff put the sources in order"
 	@echo "make notebooks run notebooks/*.py and write them anew, with what they print and draw"
 	@echo "make bench     run the benchmarks"
-	@echo "make clean     delete caches, builds, figures and benchmark results (not $(VENV), not saved_models)"
+	@echo "make docs      build the pages into site/; a warning is an error"
+	@echo "make clean     delete caches, builds, pages, figures and benchmark results (not $(VENV), not saved_models)"
 
 install: $(ALL)
 
@@ -69,8 +70,13 @@ bench: $(ALL)
 		$(RUN) "$$script" || exit 1; \
 	done
 
+# Material's notice about the next mkdocs is no warning of ours
+docs: $(ALL)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
+	@echo "The pages are in site/: open site/index.html in a browser."
+
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis training/figures benchmarks/results
+	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis training/figures benchmarks/results
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is older than the packaging files after they changed: then pip runs again. The stamp of all

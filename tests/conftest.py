@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import importlib.util
 import pathlib
 import shutil
 from collections.abc import Iterator
@@ -78,3 +79,30 @@ def no_figures_left() -> Iterator[None]:
     yield
     plt.close("all")
     assert dict(matplotlib.rcParams) == settings
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def missing(reason: str) -> None:
+    """Skips; fails where a browser was promised."""
+    if os.environ.get("TFGMM_NEED_BROWSER") == "1":
+        pytest.fail(f"TFGMM_NEED_BROWSER=1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The Chromium of this machine, headless."""
+    found = [path for path in map(shutil.which, BROWSERS) if path]
+    if not found:
+        missing(f"this machine has no {', '.join(BROWSERS)}")
+    if importlib.util.find_spec("playwright") is None:
+        missing('playwright is not installed: pip install "tfgmm[test]"')
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        flags = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's own refuses root
+        opened = driver.chromium.launch(executable_path=found[0], args=flags)
+        yield opened
+        opened.close()

@@ -58,14 +58,56 @@ def test_readme_example_runs(monkeypatch, tmp_path, capsys):
     assert "fitted to 272 rows" in shown
 
 
+# Pages that wait for NUTS, or for Adam
+SLOW_PAGES = {"engine_keras.md", "engine_numpyro.md", "engine_pyro.md", "fast_answer.md"}
+PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
+
+
 @pytest.mark.usefixtures("no_figures_left")
-@pytest.mark.parametrize("path", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
-def test_examples_in_the_docs_run(path, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "path", [pytest.param(page, marks=[pytest.mark.slow] if page in SLOW_PAGES else []) for page in PAGES]
+)
+def test_examples_in_the_docs_run(path, monkeypatch, tmp_path, capsys):
     beside_the_training_folder(monkeypatch, tmp_path)
     names = {}
-    for block in blocks("python", f"docs/{path}"):
+    for block, printed in blocks_and_outputs(f"docs/{path}"):
+        capsys.readouterr()
         exec(block, names)
+        if printed is not None:
+            assert_shows(capsys.readouterr().out, printed)
     assert names["model"].num_data == len(names["rows"])
+
+
+def blocks_and_outputs(path):
+    """Returns every block of Python on a page, and what the page says that it prints: a `txt` block right below it."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    found = re.findall(r"```python\n(.*?)```\n(?:\n```txt\n(.*?)```)?", text, flags=re.S)
+    return [(block, printed or None) for block, printed in found]
+
+
+def assert_shows(shown, printed):
+    """Passes where words are equal, and numbers but for one of their last digit: float32 may round it elsewhere."""
+    words, numbers = NUMBER.sub("#", printed).split(), NUMBER.findall(printed)
+    assert NUMBER.sub("#", shown).split() == words, shown
+    for found, told in zip(NUMBER.findall(shown), numbers, strict=True):
+        last_digit = 10.0 ** -len(told.partition(".")[2])
+        assert abs(float(found) - float(told)) < 1.01 * last_digit, f"{found} in\n{shown}\nand {told} in\n{printed}"
+
+
+@pytest.mark.parametrize(("shown", "agrees"), [("a 1.24 [2]", True), ("a 1.26 [2]", False), ("b 1.24 [2]", False)])
+def test_outputs_are_compared_to_their_last_digit(shown, agrees):
+    if agrees:
+        return assert_shows(shown, "a 1.23 [2]\n")
+    with pytest.raises(AssertionError):
+        assert_shows(shown, "a 1.23 [2]\n")
+
+
+@pytest.mark.parametrize("page", ["index.md", "from_scikit_learn.md", *sorted(SLOW_PAGES)])
+def test_guides_show_what_their_code_prints(page):
+    found = blocks_and_outputs(f"docs/{page}")
+    assert any(printed for _, printed in found)
+    assert [block for block, printed in found if "print(" in block and not printed] == []
 
 
 def test_gallery_has_every_picture_small_and_with_its_code():
@@ -81,11 +123,20 @@ def test_gallery_has_every_picture_small_and_with_its_code():
 
 @pytest.mark.slow
 def test_gallery_is_made_by_its_script(tmp_path):
-    command = [sys.executable, "-m", "tfgmm.quiet", str(ROOT / "training" / "pictures.py"), "--figures", str(tmp_path)]
+    chosen = ["engine_keras", "pictures"]  # what the other pages draw takes minutes, and their code has tests above
+    command = [sys.executable, "-m", "tfgmm.quiet", str(ROOT / "training" / "pictures.py"), *chosen]
+    command += ["--figures", str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert (ran.returncode, ran.stderr) == (0, "")
-    page = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
-    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(re.findall(r"images/pictures/(.*?)\)", page))
+    pages = "".join((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in chosen)
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(re.findall(r"images/pictures/(.*?)\)", pages))
+
+
+def test_every_picture_of_the_gallery_is_on_a_page():
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
+    drawn = sorted(path.name for path in (ROOT / "docs" / "images" / "pictures").glob("*.png"))
+    below_code = re.findall(r"```\n\n!\[[^\]]+\]\(images/pictures/(.*?)\)", pages)  # where the script finds them
+    assert drawn == sorted(below_code)
 
 
 def beside_the_training_folder(monkeypatch, folder):

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import re
-import shutil
 
 import pytest
 from report_pages import text_of
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 COLOURS = """[...document.querySelectorAll("body, dt, .note, .care li, .interval, pre")].map(e => {
     let below = e;
     while (getComputedStyle(below).backgroundColor === "rgba(0, 0, 0, 0)") below = below.parentElement;
     return [getComputedStyle(e).color, getComputedStyle(below).backgroundColor];
 })"""
-
-
-def missing(reason):
-    """Skips; fails where a browser was promised."""
-    if os.environ.get("TFGMM_NEED_BROWSER") == "1":
-        pytest.fail(f"TFGMM_NEED_BROWSER=1, but {reason}")
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = [path for path in map(shutil.which, BROWSERS) if path]
-    if not found:
-        missing(f"this machine has no {', '.join(BROWSERS)}")
-    if importlib.util.find_spec("playwright") is None:
-        missing('playwright is not installed: pip install "tfgmm[test]"')
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        flags = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's own refuses root
-        opened = driver.chromium.launch(executable_path=found[0], args=flags)
-        yield opened
-        opened.close()
 
 
 def luminance(colour):

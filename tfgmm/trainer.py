@@ -154,8 +154,8 @@ class MixtureTrainer(TrainingSteps):
             validation_split: share of the rows, from the end, kept for validation (not for datasets).
             shuffle: a new order of rows every epoch, a pure function of (seed, epoch).
             y, class_weight, sample_weight: refused; a mixture has none.
-            epochs, verbose, callbacks, initial_epoch, steps_per_epoch, validation_steps,
-                validation_batch_size, validation_freq: as in `keras.Model.fit`.
+            epochs, verbose, callbacks, initial_epoch, steps_per_epoch: as in `keras.Model.fit`.
+            validation_steps, validation_batch_size, validation_freq: likewise.
 
         Logs:
             loss: -elbo / N, nats per row. elbo: log_likelihood - kl, whole data, nats; it goes up.
