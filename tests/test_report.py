@@ -320,3 +320,13 @@ def test_wrong_arguments_are_named_and_nothing_is_written(one_column, tmp_path):
             FileNotFoundError, write, one_column, rows, path, model_path=tmp_path / missing
         )
     assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_choice_is_told_with_the_recommended_fit(tmp_path):
+    rows = np.random.default_rng(0).normal([[-3.0]] * 50 + [[3.0]] * 50, 0.5)
+    selection = tfgmm.fit_mixture(rows, [1, 2], restarts=1)
+    text = tfgmm.write_report(selection, rows, tmp_path / "choice.html").read_text(encoding="utf-8")
+    page, of_one = Page(text), tfgmm.write_report(selection.best, rows, tmp_path / "one.html")
+    assert [line[0] for line in page.tables["choice"]] == ["components", "1", "2"]
+    assert selection.reason in page.words and "result.best.model" in page.words
+    assert "choice" not in Page(of_one.read_text(encoding="utf-8")).tables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
     from tfgmm.model import GaussianMixtureModel
     from tfgmm.report_choice import Choice
     from tfgmm.report_sources import Fitted
+    from tfgmm.selection import Selection
     from tfgmm.serve import Scorer
 
 
 def write_report(
-    result: FitResult | GaussianMixtureModel | Scorer,
+    result: FitResult | Selection | GaussianMixtureModel | Scorer,
     data: Any,
     path: str | os.PathLike[str],
     *,
@@ -36,7 +38,8 @@ def write_report(
 
     Args:
         result: what `tfgmm.fit_mixture` or `tfgmm.load_scorer` returned, or a fitted model. Only the first knows
-            restarts, sweeps and criteria; of the others the page says that they are not recorded.
+            restarts, sweeps and criteria; of the others the page says that they are not recorded. Of a `Selection`
+            the page is about the recommended fit, and why it is.
         data: (N, D) the rows it was fitted on, of any kind that `fit_mixture` takes; other rows are said to be others.
         path: the file to make. Folders on the way to it are made.
         title: the heading; default "Mixture of K Gaussians".
@@ -60,12 +63,12 @@ def write_report(
     >>> write_report(result, rows, tempfile.mkdtemp() + "/report.html").name
     'report.html'
     """
-    fitted = report_sources.fitted_of(result)
+    fitted, choice = _fitted_and_choice(result)
     target = _path_of("path", path)
     whole_file.check_free(target, overwrite)
     heading = _title_of(title, fitted)
     model_at = None if model_path is None else _model_at(model_path)
-    page = _page(fitted, _survey_of(fitted, data), heading, model_at)
+    page = _page(fitted, _survey_of(fitted, data), heading, model_at, choice)
     with whole_file.written_whole(target, overwrite) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     return target
@@ -80,9 +83,19 @@ def page_of(result: FitResult, data: Any, model_path: pathlib.Path, choice: Choi
     return _page(fitted, _survey_of(fitted, data), _title_of(None, fitted), model_path, choice)
 
 
-def _page(
-    fitted: Fitted, survey: Survey, title: str, model_path: pathlib.Path | None, choice: Choice | None = None
-) -> str:
+def _fitted_and_choice(result: Any) -> tuple[Fitted, Choice | None]:
+    """Returns what a report is about, and what it says of the number of components, if that was a question."""
+    from tfgmm.selection import Selection
+
+    if not isinstance(result, Selection):
+        return report_sources.fitted_of(result), None
+    from tfgmm.report_choice import choice_of
+
+    best = dataclasses.replace(report_sources.fitted_of(result.best), exporting="result.best.model")
+    return best, choice_of(result, result.occupied_posterior)
+
+
+def _page(fitted: Fitted, survey: Survey, title: str, model_path: pathlib.Path | None, choice: Choice | None) -> str:
     """Returns the page as text."""
     import jinja2
 

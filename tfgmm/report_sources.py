@@ -107,8 +107,8 @@ def fitted_of(source: Any) -> Fitted:
     if isinstance(source, Scorer):
         return _of_scorer(source)
     raise TypeError(
-        f"`result` must be a tfgmm.FitResult, a GaussianMixtureModel or a Scorer. Received: {type(source).__name__}. "
-        "Pass what tfgmm.fit_mixture or tfgmm.load_scorer returns."
+        "`result` must be a tfgmm.FitResult, a Selection, a GaussianMixtureModel or a Scorer. Received: "
+        f"{type(source).__name__}. Pass what tfgmm.fit_mixture or tfgmm.load_scorer returns."
     )
 
 
