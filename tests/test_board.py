@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 import tfgmm
-from tfgmm.board import density_image, posterior_values, rows_to_show
+from tfgmm.board import GradientNorms, density_image, posterior_values, rows_to_show
 from tfgmm.callbacks import MixtureBoard
 
 pytestmark = pytest.mark.usefixtures("no_figures_left")
@@ -155,10 +155,33 @@ def test_gradient_norm_is_that_of_a_loop_in_numpy_averaged_over_steps(tmp_path: 
     }
     np.testing.assert_allclose(scalars(events, "learning_rate"), 1e-30, rtol=1e-6)
     # The step is compiled without norms again, and trains as it would have without the callback
-    assert model.gradient_norms is None and model.train_function is None
+    assert model.gradient_norms is None and model.train_function is model.watched_step.bare
     other = compiled(keras.optimizers.SGD(1e-30)).initialize(ROWS)
     losses = other.fit(ROWS, batch_size=60, epochs=2, shuffle=False, verbose=0).history["loss"]
     np.testing.assert_allclose(history.history["loss"], losses, rtol=1e-6)
+
+
+def test_each_step_is_traced_once_however_often_a_model_is_fitted(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traces, update = [], GradientNorms.update
+
+    def counted(self: GradientNorms, gradients: Any) -> None:
+        traces.append(tf.executing_eagerly())
+        update(self, gradients)
+
+    monkeypatch.setattr(GradientNorms, "update", counted)
+    monkeypatch.setattr(MixtureBoard, "_show", lambda self: None)
+    model = compiled("sgd", run_eagerly=False)
+    for number in range(2):
+        model.fit(ROWS, verbose=0, callbacks=[MixtureBoard(tmp_path / str(number))])
+        assert len(read(tmp_path / str(number) / "train")["gradient_norm/locs"]) == 1
+    assert traces == [False]
+    model.fit(ROWS, verbose=0)  # without the board, so without norms
+    assert traces == [False]
+    model.compile("sgd")
+    model.fit(ROWS, verbose=0, callbacks=[MixtureBoard(tmp_path / "2")])
+    assert traces == [False, False]
 
 
 class Failing(keras.callbacks.Callback):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -81,8 +81,7 @@ class MixtureBoard(keras.callbacks.Callback):
         self._rows = rows_to_show(self.data, self.model)
         self._writer("train")
         if self.model.optimizer is not None:
-            self.model.gradient_norms = GradientNorms(self.model.trainable_variables)
-            self.model.make_train_function(force=True)
+            watch_gradients(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Returns nothing; forgets the gradients of the epoch before."""
@@ -151,7 +150,7 @@ class MixtureBoard(keras.callbacks.Callback):
             self._writers.popitem()[1].close()
         if self.model is not None and self.model.gradient_norms is not None:
             self.model.gradient_norms = None
-            self.model.train_function = None  # the next fit traces a step without norms
+            self.model.train_function = self.model.watched_step.bare
 
 
 class GradientNorms:
@@ -180,6 +179,28 @@ class GradientNorms:
         """Returns the mean norm by the variable's name; NaN before the first step."""
         means = self._sums.numpy() / self._num_steps.numpy() if self._num_steps.numpy() else self._sums.numpy() * np.nan
         return dict(zip(self._names, means.tolist()))
+
+
+class WatchedStep(NamedTuple):
+    """The function that Keras calls to train, without and with gradient norms: each is traced once, when first used."""
+
+    bare: Any
+    watched: Any
+    norms: GradientNorms
+
+
+def watch_gradients(model: GaussianMixtureModel) -> None:
+    """Returns nothing; lets the training step that Keras has just made take gradient norms too.
+
+    A step of an earlier fit is taken again, unless the model was compiled anew or steps are grouped otherwise.
+    """
+    kept = model.watched_step
+    if kept is not None and kept.bare is model.train_function:
+        model.gradient_norms, model.train_function = kept.norms, kept.watched
+        return
+    bare = model.train_function
+    model.gradient_norms = GradientNorms(model.trainable_variables)
+    model.watched_step = WatchedStep(bare, model.make_train_function(force=True), model.gradient_norms)
 
 
 def check_tensorboard() -> None:

@@ -80,6 +80,7 @@ class TrainingSteps(keras.Model):
     steps_per_execution: int  # set from `compile` or chosen by `fit`
     natural_gradient: Any
     gradient_norms: Any = None  # set while a callback asks for them; the step is compiled without them else
+    watched_step: Any = None  # the step compiled with them, kept for the next fit
     train_function: Any
     test_function: Any
 
