@@ -21,13 +21,11 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 
 import tfgmm
 from tfgmm import plot
 from tfgmm.companions import pyro_mixture
 
-torch.set_num_threads(1)  # with five rows a second thread would only be waited for
 rows = np.array([0.0, 1.0, 10.0, 11.0, 12.0])
 
 # %% [markdown]

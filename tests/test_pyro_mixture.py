@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 
 import tfgmm
 from tfgmm.companions import pyro_mixture
-from tfgmm.companions.pyro_model import mixture_of
+from tfgmm.companions.pyro_model import isolated, mixture_of
 
 ROWS = np.array([0.0, 1.0, 10.0, 11.0, 12.0])
 
@@ -165,6 +165,19 @@ def test_seeds_decide_random_assignments_and_leave_others_alone(fit):
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     torch.testing.assert_close(torch.rand(3), expected)
+
+
+def test_few_rows_are_worked_on_by_one_thread_and_torch_has_its_own_again_afterwards():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for num_rows, wanted in ((5, 1), (1_000_000, 2)):
+            with pytest.raises(RuntimeError, match="stop"), isolated(0, num_rows):
+                assert torch.get_num_threads() == wanted
+                raise RuntimeError("stop")
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_fits_leave_pyros_parameter_store_alone(fit):

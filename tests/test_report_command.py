@@ -96,7 +96,9 @@ def test_counts_that_the_means_of_weights_tell_are_the_models(weights: str) -> N
 def test_what_cannot_be_reported_on_is_refused(faithful: pathlib.Path, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "r.html"
     message = message_of(TypeError, tfgmm.write_report, {"a": 1}, FAITHFUL, path)
-    assert "`result` must be a tfgmm.FitResult, a Selection, a GaussianMixtureModel or a Scorer. Received: dict" in message
+    assert (
+        "`result` must be a tfgmm.FitResult, a Selection, a GaussianMixtureModel or a Scorer. Received: dict" in message
+    )
     message = message_of(ValueError, tfgmm.write_report, tfgmm.GaussianMixtureModel(2, 2), FAITHFUL, path)
     assert "has seen no rows" in message
     found = read_export(faithful)

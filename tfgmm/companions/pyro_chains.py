@@ -67,7 +67,7 @@ def sample_nuts(
     num_warmup, seed = check_count("num_warmup", num_warmup, least=0), check_seed(seed)
     chains = []
     for chain in range(num_chains):
-        with isolated(seed + chain):
+        with isolated(seed + chain, len(rows)):
             chains.append(_chain(mixture, rows, num_warmup, num_samples, progress))
     weights, locs, scale, diverging = (np.stack(values) for values in zip(*chains))
     scales = np.broadcast_to(scale.reshape(num_chains, num_samples, -1), locs.shape)[..., None]

@@ -90,7 +90,7 @@ class MapFit:
             return np.zeros(len(rows), np.int64)
         trained = poutine.condition(self.mixture, data=self.values())
         classifier = infer_discrete(trained, first_available_dim=FREE_DIM, temperature=int(temperature))
-        with isolated(seed):
+        with isolated(seed, len(rows)):
             found = poutine.trace(classifier).get_trace(tensor(rows)).nodes["assignment"]["value"]
         return found.reshape(len(rows)).numpy()  # of one row Pyro gives a scalar
 
@@ -166,7 +166,7 @@ def fit_map(
     mixture = mixture_of(num_components, weight_prior, loc_prior, scale_prior, scale_per_component)
     rows = tensor(one_column("data", data, num_components=mixture.num_components))
     num_starts = check_count("num_starts", num_starts)
-    with isolated(seed):
+    with isolated(seed, len(rows)):
         starts = _random_starts(mixture, rows, num_starts)
         start_losses = _losses_of_starts(mixture, _some(rows), starts)
         best = int(torch.argmin(start_losses))
@@ -307,7 +307,7 @@ def fit_assignments(
         with pyro.plate("data", len(data), dim=-1):
             pyro.sample("assignment", dist.Categorical(probabilities), infer={"enumerate": "parallel"})
 
-    with isolated(seed):
+    with isolated(seed, len(rows)):
         losses, norms = _minimise(fit.mixture, guide, rows, num_steps, learning_rate, "memberships", progress)
         found = pyro.param("assignment_probs").detach().numpy().copy()
     return AssignmentFit(found, losses, norms)
