@@ -252,11 +252,11 @@ def test_every_fit_is_shown_and_sticks_are_counted() -> None:
     found = followed(shown, [1, 3], weights="stick_breaking")
     firsts = list(dict.fromkeys(words.partition("  ")[0] for words in shown.words))
     assert firsts[1:8] == [
-        *(f"1 component (1 of 2), held-out rows, fit {number} of 5" for number in range(1, 6)),
-        *(f"1 component (1 of 2), start {number} of 2" for number in (1, 2)),
+        *(f"1 component (1 of 2)\nheld-out rows, fit {number} of 5" for number in range(1, 6)),
+        *(f"1 component (1 of 2)\nstart {number} of 2" for number in (1, 2)),
     ]
-    assert "1 component (1 of 2), sweep 1" in firsts and "3 components (2 of 2), sweep 2" in firsts
-    assert "3 components (2 of 2), counting components that have rows, 1 of 1" in firsts
+    assert "1 component (1 of 2)\nsweep 1" in firsts and "3 components (2 of 2)\nsweep 2" in firsts
+    assert "3 components (2 of 2)\ncounting components that have rows, 1 of 1" in firsts
     assert found.selection is not None and len(found.selection.results) == 2 and found.notes == []
     assert found.occupied is not None and len(found.occupied) == len(found.result.history["elbo"])
     # 15 rows on either side, 12 standard deviations apart: no draw leaves a side empty
@@ -286,7 +286,7 @@ def test_single_fit_with_sticks_counts_components_that_have_rows_and_dirichlet_d
 
 
 def test_stopped_choice_keeps_the_numbers_that_are_complete() -> None:
-    shown = Shown("2 components (2 of 3), held-out rows, fit 2")
+    shown = Shown("2 components (2 of 3)\nheld-out rows, fit 2")
     found = followed(shown, [1, 2, 3])
     assert found.selection is not None and found.selection.table["num_components"].tolist() == [1]
     assert found.result.num_components == 1 and len(found.occupied) == len(found.result.history["elbo"])
@@ -295,7 +295,7 @@ def test_stopped_choice_keeps_the_numbers_that_are_complete() -> None:
 
 
 def test_choice_stopped_when_all_is_done_is_whole() -> None:
-    found = followed(Shown("2 components (2 of 2), sweep 3"), [1, 2])
+    found = followed(Shown("2 components (2 of 2)\nsweep 3"), [1, 2])
     assert found.selection is not None and found.selection.table["num_components"].tolist() == [1, 2]
     assert found.notes == [] and found.result.converged
 

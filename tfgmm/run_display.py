@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO
 
+_WIDE = 100  # columns of a terminal in which a long bar leaves room for words
+
 
 class Display(Protocol):
     """Shows what is being done."""
@@ -90,9 +92,10 @@ def display() -> Iterator[Display]:
         words = TextColumn("{task.description}", markup=False)
         # On a narrow terminal words are cut, not the clock
         clock = TextColumn("{task.fields[clock]}", table_column=Column(min_width=7, no_wrap=True))
-        columns = (SpinnerColumn(), words, BarColumn(bar_width=20), clock)
+        console = Console(file=stream)
+        bar = BarColumn(bar_width=20 if console.width >= _WIDE else 8)
         # transient: what stays are our own lines
-        with Progress(*columns, console=Console(file=stream), transient=True) as progress:
+        with Progress(SpinnerColumn(), words, bar, clock, console=console, transient=True) as progress:
             yield _Moving(progress)
 
 

@@ -68,7 +68,7 @@ class RunMonitor(FitWatcher):
         self._head = f"{components} ({place} of {self._num_tried})" if self._num_tried > 1 else ""
         self._end_choice_if_stopped()
         words = f"{_STEPS[step.kind]} {step.number} of {step.count}"
-        self._show((step.number - 1) / step.count, ", ".join(word for word in (self._head, words) if word))
+        self._tell_words((step.number - 1) / step.count, words)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Returns nothing; forgets earlier training."""
@@ -85,13 +85,13 @@ class RunMonitor(FitWatcher):
         """Returns nothing; shows how far the sweep is."""
         share = (batch + 1) / self.params["steps"]
         seconds = max(time.perf_counter() - self._began, 1e-9)
-        self._rows_per_second = f"{share * self.model.num_data / seconds:,.0f} rows/s"
+        self._rows_per_second = f"{_short(share * self.model.num_data / seconds)} rows/s"
         self._tell(share)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Returns nothing; shows the bound and what is occupied; stops when it was asked to."""
         self.occupied.append(num_occupied(self.model))
-        self._bound = f"bound {float(logs['elbo']):.6g} nats"
+        self._bound = f"bound {float(logs['elbo']):.6g}"
         self._tell(1.0)
         if not self.model.stop_training:  # or it is complete
             self._end_choice_if_stopped()
@@ -104,9 +104,27 @@ class RunMonitor(FitWatcher):
 
     def _tell(self, share: float) -> None:
         occupied = f"{self.occupied[-1]} of {self.model.num_components} occupied" if self.occupied else ""
-        sweep = ", ".join(word for word in (self._head, f"sweep {self._sweep}") if word)
-        words = (sweep, self._bound, occupied, self._rows_per_second)
-        self._show(share, "  ".join(word for word in words if word))
+        words = (f"sweep {self._sweep}", self._bound, occupied, self._rows_per_second)
+        self._tell_words(share, "  ".join(word for word in words if word))
+
+    def _tell_words(self, share: float, words: str) -> None:
+        # Below each other: side by side they do not fit a terminal of 80 columns
+        self._show(share, f"{self._head}\n{words}" if self._head else words)
+
+
+def _short(number: float) -> str:
+    """Returns a number of three digits, in thousands and millions.
+
+    Example:
+
+    >>> _short(12.34), _short(123_456.0), _short(2_500_000.0), _short(999_999.0)
+    ('12', '123 k', '2.50 M', '1.00 M')
+    """
+    for size, unit in ((1e6, " M"), (1e3, " k")):
+        if number >= 0.9995 * size:
+            scaled = number / size
+            return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f}{unit}"
+    return f"{number:.0f}"
 
 
 def run_fit(
