@@ -1,4 +1,4 @@
-"""docs/command_line.md shows what the commands print. As a script, this file runs them and writes that into the page."""
+"""docs/command_line.md shows what the commands print. As a script, this file runs them and renews the page."""
 
 from __future__ import annotations
 

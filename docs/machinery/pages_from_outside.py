@@ -36,7 +36,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def site_link(target: str, is_outside: bool) -> str:
-    """Returns a link as the site has it: `docs/x.md` of a file beside docs/, `../README.md` or `../notebooks/x.ipynb` of a page in it."""
+    """Returns a link as the site has it.
+
+    Args:
+        target: as GitHub needs it: `docs/x.md` of a file beside docs/, `../README.md` or `../notebooks/x.ipynb` of one
+            in it.
+        is_outside: whether the link is of a file beside docs/.
+    """
     path, mark, anchor = target.partition("#")
     if is_outside:
         path = PAGES.get(path, path.removeprefix("docs/"))
