@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import shutil
@@ -15,7 +16,7 @@ from scored_files import read, write
 from typer.testing import CliRunner
 
 import tfgmm
-from tfgmm import cli, commands, run_display
+from tfgmm import cli, commands, quiet, run_display
 
 NAMES = ["compare", "demo", "fit", "info", "plot", "report", "sample", "score", "verify"]
 
@@ -115,6 +116,16 @@ def test_failure_is_one_line_and_an_exit_code(
     with pytest.raises(typer.Exit) as caught, commands.told(str.upper):
         raise error
     assert caught.value.exit_code == code and capsys.readouterr() == ("", words)
+
+
+@pytest.mark.parametrize(("error", "words"), [(OSError("no file"), "others' words\n"), (KeyboardInterrupt(), "")])
+def test_what_others_say_is_shown_when_it_may_explain_a_failure(
+    error: BaseException, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(type(error)), quiet.stderr_kept_back():
+        os.write(2, b"others' words\n")
+        raise error
+    assert capfd.readouterr().err == words
 
 
 def test_what_is_not_foreseen_is_not_hidden() -> None:

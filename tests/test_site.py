@@ -19,6 +19,9 @@ import tfgmm
 ROOT = pathlib.Path(__file__).parents[1]
 MODULES = ("plot", "callbacks", "mlflow")
 COMPANIONS = ("numpyro_mixture", "pyro_mixture")
+LOOKED_AT = ["index", "readme", "from_scikit_learn", "fast_answer", "pictures", "tensorboard", "command_line"]
+LOOKED_AT += ["reference/models"]
+NOTEBOOKS = {"engine_keras": "three_clusters", "engine_pyro": "five_points", "engine_numpyro": "three_components"}
 # attributes whose targets a browser fetches by itself, by element; links that a reader follows are not among them
 FETCHED = {
     "audio": ("src",),
@@ -143,6 +146,13 @@ def test_links_between_pages_work_on_github_too(path):
                 assert (file.parent / target.partition("#")[0]).exists(), f"{file.name}: {target}"
 
 
+@pytest.mark.parametrize(("page", "notebook"), NOTEBOOKS.items())
+def test_page_of_an_engine_hands_out_its_notebook(site, pages, page, notebook):
+    name = f"notebooks/{notebook}.ipynb"
+    assert f'href="{name}"' in pages[f"{page}.html"][0]
+    assert (site / name).read_bytes() == (ROOT / name).read_bytes()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1200])
 def test_pages_in_chromium_fit_search_and_ask_nobody(browser, site, width):
@@ -152,7 +162,7 @@ def test_pages_in_chromium_fit_search_and_ask_nobody(browser, site, width):
         page.on("console", lambda message: trouble.append(message.text))
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
-        for name in ("index", "readme", "from_scikit_learn", "fast_answer", "pictures", "reference/models"):
+        for name in LOOKED_AT:
             page.goto((site / f"{name}.html").as_uri())
             wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide == 0, name  # what is wide scrolls inside its box

@@ -75,9 +75,8 @@ def fit(
 ) -> None:
     """Fit a mixture to the rows of a file, of any size, and leave a folder with all that came of it.
 
-    model/ is what score, sample, info and verify take. report.html, figures/, history.csv and summary.txt show the
-    fit; config.json repeats it: tfgmm fit --config DIR/config.json --out OTHER. Options given beside --config go
-    before it.
+    model/ is what all other commands take. report.html, figures/, history.csv and summary.txt show the fit;
+    config.json repeats it: tfgmm fit --config DIR/config.json --out OTHER. Options given beside --config go before it.
 
     Several numbers of components are all fitted, and compared by evidence, held-out rows, BIC and ICL: selection.csv
     has a line for each, model/ is the recommended one.

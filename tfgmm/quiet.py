@@ -17,7 +17,8 @@ from collections.abc import Iterator
 def stderr_kept_back() -> Iterator[None]:
     """Returns nothing; holds back what is written to file descriptor 2 in the block, and replays it on failure.
 
-    TensorFlow's C++ half writes a handful of lines at import and at the first operation that no log level stops.
+    TensorFlow's C++ half writes a handful of lines at import and at the first operation that no log level stops. Ctrl-C
+    is no failure: nobody asks then what a library had to say.
     """
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:
@@ -25,6 +26,8 @@ def stderr_kept_back() -> Iterator[None]:
         os.dup2(file.fileno(), 2)
         try:
             yield
+        except KeyboardInterrupt:
+            raise
         except BaseException:
             os.dup2(kept, 2)
             file.seek(0)

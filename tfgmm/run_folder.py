@@ -1,6 +1,6 @@
 """The folder that `tfgmm fit` leaves behind: the model, its history, figures, summary and settings; whole or not there.
 
-model/         the export; for tfgmm score, sample, info and verify
+model/         the export; for all other commands
 figures/       the density, where the restarts ended, and the criteria of a choice
 history.csv    a line per sweep over all rows
 selection.csv  of a choice between numbers of components: a line per number, with all criteria
