@@ -127,3 +127,16 @@ def test_work_is_done_once_tensorflow_is_there(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("tfgmm.quiet.load_tensorflow", lambda: order.append("loaded"))
     assert commands.with_tensorflow(lambda shown: (order.append(type(shown).__name__), 7)[1]) == 7
     assert order == ["loaded", run_display._Plain.__name__]
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [(b"width,height\n1,\xff\n", "with iconv -f LATIN1 -t UTF-8."), (b"width;height\n1;2\n", "Save it with commas")],
+)
+def test_advice_is_for_the_shell(contents: bytes, words: str, whole: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    rows = tmp_path / "rows (1).csv"
+    rows.write_bytes(contents)
+    for arguments in (("fit", rows, "--components", 2), ("plot", "--model", whole, "--data", rows)):
+        done = run(*arguments, "--out", tmp_path / "new.png")
+        assert done.exit_code == 1 and words in done.stderr and "pandas" not in done.stderr
+        assert done.stderr.count("\n") == 1 and "rows (1).csv" in done.stderr

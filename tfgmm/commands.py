@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -22,6 +23,12 @@ FORESEEN = (OSError, ValueError, TypeError, ArithmeticError, ModuleNotFoundError
 MODEL_HELP = "A folder that tfgmm fit or export_model wrote."
 
 _MOST_NAMED = 4  # files of a folder that is none of ours
+
+# What functions advise a caller in Python, and what the shell has for it
+_FOR_THE_SHELL = (
+    (r", or pass pandas\.read_csv\(.*\) instead\.", ", for example with iconv -f LATIN1 -t UTF-8."),
+    (r"Pass pandas\.read_csv\(.*\) instead \(.*\)\.", "Save it with commas between columns, and numbers written 1.5."),
+)
 
 Done = TypeVar("Done")
 
@@ -48,6 +55,8 @@ def told(words: Callable[[str], str] = str) -> Iterator[None]:
 
 
 def _leave(text: str, code: int) -> NoReturn:
+    for pattern, words in _FOR_THE_SHELL:
+        text = re.sub(pattern, words, text)
     # Paths and names from files must not steer the terminal
     typer.echo(f"Error: {artefact.printable(' '.join(text.split(chr(10))))}", err=True)
     raise typer.Exit(code)
