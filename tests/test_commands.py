@@ -140,3 +140,24 @@ def test_advice_is_for_the_shell(contents: bytes, words: str, whole: pathlib.Pat
         done = run(*arguments, "--out", tmp_path / "new.png")
         assert done.exit_code == 1 and words in done.stderr and "pandas" not in done.stderr
         assert done.stderr.count("\n") == 1 and "rows (1).csv" in done.stderr
+
+
+def test_nothing_is_written_into_an_export(run_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "link").symlink_to(run_folder / "model")
+    before = sorted(run_folder.rglob("*"))
+    rows, model = write(tmp_path / "rows.csv", FRAME), ("--model", run_folder)
+    for arguments, name in [
+        (("fit", rows, "--components", 2), "new"),
+        (("score", *model, "--in", rows), "a.csv"),
+        (("sample", *model, "--num-rows", 3), "variables/a.csv"),
+        (("plot", *model), "a.png"),
+        (("report", *model, "--data", rows), "a.html"),
+        (("demo",), "new"),
+    ]:
+        for folder in (run_folder / "model", tmp_path / "link"):
+            done = run(*arguments, "--out", folder / name)
+            assert done.exit_code == 2 and "`--out` must not be inside an export" in done.stderr, done.output
+    assert sorted(run_folder.rglob("*")) == before
+    (tmp_path / "model_card.json").write_text("{}")  # somebody else's
+    assert run("sample", *model, "--num-rows", 3, "--out", tmp_path / "new" / "a.csv").exit_code == 0
+    assert len(read(tmp_path / "new" / "a.csv")) == 3

@@ -166,6 +166,7 @@ def test_what_alignment_warns_of_is_a_note(whole: pathlib.Path) -> None:
     [
         ("none", (), 1, "`B` must be a folder that tfgmm.export_model or tfgmm fit wrote"),
         ("none.nc", (), 1, "`B` must be a file"),
+        ("a.nc", (), 1, "`B` must be a NetCDF file of a posterior"),
         ("a.nc", ("--data", "rows.csv"), 2, "`--data` must be left out"),
         (SHIPPED, ("--data", "rows.csv"), 1, "depth, height, width and eruptions, waiting"),
         ("WHOLE", ("--data", "none.csv"), 1, "not found"),

@@ -28,6 +28,7 @@ _MOST_NAMED = 4  # files of a folder that is none of ours
 _FOR_THE_SHELL = (
     (r", or pass pandas\.read_csv\(.*\) instead\.", ", for example with iconv -f LATIN1 -t UTF-8."),
     (r"Pass pandas\.read_csv\(.*\) instead \(.*\)\.", "Save it with commas between columns, and numbers written 1.5."),
+    (r", or pass an array or a DataFrame\.", "."),
 )
 
 Done = TypeVar("Done")
@@ -109,6 +110,21 @@ def model_folder(path: Path, name: str = "--model") -> Path:
         f"`{name}` must be a folder that tfgmm.export_model or tfgmm fit wrote. Received: {path}, {_found_at(path)}. "
         "Give that folder; a model in Python becomes one with tfgmm.export_model(model, folder)."
     )
+
+
+def check_outside_exports(out: Path) -> None:
+    """Returns nothing when `out` may be made where it is: an export with a file too many counts as damaged.
+
+    Raises:
+        UsageError: it is inside an exported folder.
+    """
+    place = Path(os.path.realpath(out.parent))
+    for folder in (place, *place.parents):
+        if (folder / artefact.CARD).is_file():
+            with contextlib.suppress(artefact.IntegrityError):  # a card of somebody else's
+                artefact.read_card(folder)
+                fix = "Choose a place outside it."
+                raise UsageError(f"`--out` must not be inside an export. Received: {out}, in {folder}. {fix}")
 
 
 def _found_at(path: Path) -> str:

@@ -59,6 +59,7 @@ def plot(
     """
     with commands.told(commands.out_words):
         _check_out(out)
+        commands.check_outside_exports(out)
         line = _plot(model, data, out, kind, columns, overwrite)
     typer.echo(artefact.printable(line))
 

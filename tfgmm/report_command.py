@@ -40,6 +40,7 @@ def report(
             raise UsageError(f"`--out` must be a file whose name ends in .html. Received: {out}. Add that ending.")
         if title is not None and not title.strip():
             raise UsageError(f"`--title` must not be empty. Received: {title!r}. Write a heading, or leave it out.")
+        commands.check_outside_exports(out)
         line = _report(model, data, out, title, overwrite)
     typer.echo(artefact.printable(line))
 

@@ -32,6 +32,7 @@ def sample(
     """
     with commands.told():
         _check(num_rows, seed, out)
+        commands.check_outside_exports(out)
         _sample(model, num_rows, seed, out, overwrite)
     typer.echo(artefact.printable(f"{out}: {num_rows:,} rows drawn"))
 

@@ -58,6 +58,7 @@ def score(
     with commands.told():
         names = _column_names(columns)
         _check_paths(source, out)
+        commands.check_outside_exports(out)
         line = _scored(model, source, out, names, keep, overwrite, engine)
     typer.echo(artefact.printable(line))
 
