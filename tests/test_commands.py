@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import shutil
@@ -15,7 +16,7 @@ from scored_files import read, write
 from typer.testing import CliRunner
 
 import tfgmm
-from tfgmm import cli, commands, run_display
+from tfgmm import cli, commands, quiet, run_display
 
 NAMES = ["compare", "demo", "fit", "info", "plot", "report", "sample", "score", "verify"]
 
@@ -115,6 +116,17 @@ def test_failure_is_one_line_and_an_exit_code(
     with pytest.raises(typer.Exit) as caught, commands.told(str.upper):
         raise error
     assert caught.value.exit_code == code and capsys.readouterr() == ("", words)
+
+
+@pytest.mark.parametrize(("error", "shown"), [(KeyboardInterrupt, ""), (RuntimeError, "chatter\n")])
+def test_chatter_is_shown_for_failures_and_not_for_ctrl_c(
+    error: type[BaseException], shown: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(error), quiet.stderr_kept_back():
+        os.write(2, b"chatter\n")
+        raise error
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == f"{shown}after\n"
 
 
 def test_what_is_not_foreseen_is_not_hidden() -> None:

@@ -104,7 +104,7 @@ class MixtureBoard(keras.callbacks.Callback):
         if held_out:
             self._write("validation", epoch, {tag_of(name): value for name, value in held_out.items()})
         self._epoch = epoch
-        if epoch % self.every == 0:
+        if self._shown_epoch < 0 or epoch % self.every == 0:  # training that goes on does not begin at epoch 0
             self._show()
 
     def on_train_end(self, logs: Any = None) -> None:

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 def stderr_kept_back() -> Iterator[None]:
     """Returns nothing; holds back what is written to file descriptor 2 in the block, and replays it on failure.
 
+    Ctrl-C is no failure: whoever pressed it knows why the block ended.
+
     TensorFlow's C++ half writes a handful of lines at import and at the first operation that no log level stops.
     """
     kept = os.dup(2)
@@ -25,7 +27,7 @@ def stderr_kept_back() -> Iterator[None]:
         os.dup2(file.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             os.dup2(kept, 2)
             file.seek(0)
             os.write(2, file.read())
