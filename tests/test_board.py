@@ -83,9 +83,9 @@ def test_scalars_of_both_parts_are_the_history(board_of_a_fit: Any) -> None:
     assert occupied[-1] == result.num_occupied and len(occupied) == len(result.history["loss"])
 
 
-def test_training_that_goes_on_is_shown_at_its_first_and_last_epoch(tmp_path: pathlib.Path) -> None:
-    compiled().fit(ROWS, initial_epoch=4, epochs=7, verbose=0, callbacks=[MixtureBoard(tmp_path, every=10)])
-    assert steps(read(tmp_path / "train"), "density") == [4, 6]
+def test_training_that_goes_on_is_shown_at_its_last_epoch(tmp_path: pathlib.Path) -> None:
+    compiled().fit(ROWS, initial_epoch=4, epochs=6, verbose=0, callbacks=[MixtureBoard(tmp_path, every=10)])
+    assert steps(read(tmp_path / "train"), "density") == [5]
 
 
 def test_closed_form_has_no_gradient_and_no_learning_rate(board_of_a_fit: Any) -> None:
