@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import re
@@ -127,6 +128,15 @@ def test_chatter_is_shown_for_failures_and_not_for_ctrl_c(
         raise error
     os.write(2, b"after\n")
     assert capfd.readouterr().err == f"{shown}after\n"
+
+
+def test_reader_that_hung_up_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("tfgmm.fit_command._settings", broken)
+    done = run("fit", "rows.csv", "--out", "new")
+    assert (done.exit_code, done.output) == (1, "")
 
 
 def test_what_is_not_foreseen_is_not_hidden() -> None:

@@ -103,6 +103,17 @@ def test_refusal_is_one_line(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
     assert sorted(os.listdir(tmp_path)) == before
 
 
+@pytest.mark.parametrize("below", ["run", "deep/run"])
+def test_place_that_cannot_be_written_is_refused_before_the_fit(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    monkeypatch.setattr("tfgmm.quiet.load_tensorflow", lambda: pytest.fail("TensorFlow was loaded for nothing"))
+    (tmp_path / "file").touch()
+    done = run(*with_options("--components", "2")(tmp_path), "--out", tmp_path / "file" / below)
+    assert done.exit_code == 1 and "`--out` must be a folder that can be written" in done.stderr, done.output
+    assert done.stderr.count("\n") == 1 and os.listdir(tmp_path) == ["file"]
+
+
 def test_what_fit_mixture_refuses_is_told_in_the_words_of_the_command(tmp_path: pathlib.Path) -> None:
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,\n")
     done = run(tmp_path / "rows.csv", "--components", 1, "--out", tmp_path / "run")

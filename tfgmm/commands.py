@@ -49,6 +49,8 @@ def told(words: Callable[[str], str] = str) -> Iterator[None]:
         yield
     except UsageError as error:
         _leave(words(str(error)), 2)
+    except BrokenPipeError:
+        raise  # whoever read along has heard enough, as with head: typer leaves without a word
     except FORESEEN as error:
         _leave(words(str(error)), 1)
     except KeyboardInterrupt:

@@ -59,12 +59,15 @@ class Run(NamedTuple):
 
 
 def check_out(folder: pathlib.Path, overwrite: bool) -> None:
-    """Returns nothing when `folder` is free, or holds an earlier run that may be replaced.
+    """Returns nothing when `folder` is free, or holds an earlier run that may be replaced, and can be written.
 
     Raises:
-        FileExistsError: it is not.
+        FileExistsError: it is not free.
+        OSError: the disk refuses, which should be known before hours of fitting.
     """
-    artefact.check_target(artefact.path_of(folder), overwrite, RUN)
+    target = artefact.path_of(folder)
+    artefact.check_target(target, overwrite, RUN)
+    artefact.check_writable(target)
 
 
 def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...]:
