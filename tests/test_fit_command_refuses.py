@@ -71,7 +71,7 @@ REFUSALS: dict[str, tuple[Callable[[pathlib.Path], list[str]], int, str]] = {
     "a negative seed": (with_options("--components", "2", "--seed", "-1"), 2, "`--seed`.*-1"),
     "unknown columns": (with_options("--components", "2", "--columns", "a"), 1, "`--columns`.*`DATA`.*'a', not found"),
     "no columns": (with_options("--components", "2", "--columns", ""), 1, "`--columns`.*'eruptions', 'waiting'"),
-    "columns asked twice": (with_options("--components", "2", "--columns", "a,b,a"), 2, "`--columns`.*each once.*a,b,a"),
+    "columns asked twice": (with_options("--components", "2", "--columns", "a,b,a"), 2, "`--columns`.*once.*a,b,a"),
     "no such validation": (
         with_options("--components", "2", "--validation", "none.csv"), 1, "`--validation`.*not found"
     ),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -112,6 +113,28 @@ def model_folder(path: Path, name: str = "--model") -> Path:
         f"`{name}` must be a folder that tfgmm.export_model or tfgmm fit wrote. Received: {path}, {_found_at(path)}. "
         "Give that folder; a model in Python becomes one with tfgmm.export_model(model, folder)."
     )
+
+
+def check_ending(out: Path, endings: Iterable[str]) -> None:
+    """Returns nothing when the name of `out` says what kind of file it shall be.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if out.suffix.lower() not in endings:
+        fix = "Add the ending of the kind that you want."
+        raise UsageError(f"`--out` must be a file whose name ends in {', '.join(endings)}. Received: {out}. {fix}")
+
+
+def split_names(text: str) -> list[str]:
+    """Returns names with commas between; one that has a comma itself stands in quotation marks.
+
+    Example:
+
+    >>> split_names('width, "height, m"')
+    ['width', 'height, m']
+    """
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
 
 
 def check_outside_exports(out: Path) -> None:

@@ -164,6 +164,10 @@ def _agreement(sides: tuple[Side, Side]) -> Iterator[str]:
     """Yields how far the posteriors agree, or why that cannot be said."""
     from tfgmm.agreement import compare as agreement_of
 
+    old = [side.name for side in sides if side.found is not None and side.found.drawn is None]
+    if old:
+        yield f"posteriors: not compared, since {' and '.join(old)} kept no draws: written by an earlier tfgmm"
+        return
     first, second = (side.draws() for side in sides)
     sizes = [(draws.num_components, draws.column_names or draws.num_features) for draws in (first, second)]
     if sizes[0] != sizes[1]:

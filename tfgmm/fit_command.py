@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import re
 import shutil
@@ -141,7 +140,7 @@ def _names(text: str) -> list[str]:
     Raises:
         ValueError: one is there twice.
     """
-    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    names = commands.split_names(text)
     if len(set(names)) < len(names):
         fix = "Leave out what is there twice."
         raise ValueError(f"`columns` must be names of columns, each once. Received: {text}. {fix}")
