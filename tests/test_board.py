@@ -83,6 +83,11 @@ def test_scalars_of_both_parts_are_the_history(board_of_a_fit: Any) -> None:
     assert occupied[-1] == result.num_occupied and len(occupied) == len(result.history["loss"])
 
 
+def test_training_that_goes_on_is_shown_at_its_last_epoch(tmp_path: pathlib.Path) -> None:
+    compiled().fit(ROWS, initial_epoch=4, epochs=6, verbose=0, callbacks=[MixtureBoard(tmp_path, every=10)])
+    assert steps(read(tmp_path / "train"), "density") == [5]
+
+
 def test_closed_form_has_no_gradient_and_no_learning_rate(board_of_a_fit: Any) -> None:
     tags = read(board_of_a_fit[1] / "train")
     assert "density" in tags and not [tag for tag in tags if tag.startswith(("gradient_norm", "learning_rate"))]

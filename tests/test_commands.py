@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import re
@@ -118,14 +119,24 @@ def test_failure_is_one_line_and_an_exit_code(
     assert caught.value.exit_code == code and capsys.readouterr() == ("", words)
 
 
-@pytest.mark.parametrize(("error", "words"), [(OSError("no file"), "others' words\n"), (KeyboardInterrupt(), "")])
-def test_what_others_say_is_shown_when_it_may_explain_a_failure(
-    error: BaseException, words: str, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("error", "shown"), [(KeyboardInterrupt, ""), (RuntimeError, "chatter\n")])
+def test_chatter_is_shown_for_failures_and_not_for_ctrl_c(
+    error: type[BaseException], shown: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(type(error)), quiet.stderr_kept_back():
-        os.write(2, b"others' words\n")
+    with pytest.raises(error), quiet.stderr_kept_back():
+        os.write(2, b"chatter\n")
         raise error
-    assert capfd.readouterr().err == words
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == f"{shown}after\n"
+
+
+def test_reader_that_hung_up_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("tfgmm.fit_command._settings", broken)
+    done = run("fit", "rows.csv", "--out", "new")
+    assert (done.exit_code, done.output) == (1, "")
 
 
 def test_what_is_not_foreseen_is_not_hidden() -> None:
@@ -138,3 +149,37 @@ def test_work_is_done_once_tensorflow_is_there(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("tfgmm.quiet.load_tensorflow", lambda: order.append("loaded"))
     assert commands.with_tensorflow(lambda shown: (order.append(type(shown).__name__), 7)[1]) == 7
     assert order == ["loaded", run_display._Plain.__name__]
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [(b"width,height\n1,\xff\n", "with iconv -f LATIN1 -t UTF-8."), (b"width;height\n1;2\n", "Save it with commas")],
+)
+def test_advice_is_for_the_shell(contents: bytes, words: str, whole: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    rows = tmp_path / "rows (1).csv"
+    rows.write_bytes(contents)
+    for arguments in (("fit", rows, "--components", 2), ("plot", "--model", whole, "--data", rows)):
+        done = run(*arguments, "--out", tmp_path / "new.png")
+        assert done.exit_code == 1 and words in done.stderr and "pandas" not in done.stderr
+        assert done.stderr.count("\n") == 1 and "rows (1).csv" in done.stderr
+
+
+def test_nothing_is_written_into_an_export(run_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "link").symlink_to(run_folder / "model")
+    before = sorted(run_folder.rglob("*"))
+    rows, model = write(tmp_path / "rows.csv", FRAME), ("--model", run_folder)
+    for arguments, name in [
+        (("fit", rows, "--components", 2), "new"),
+        (("score", *model, "--in", rows), "a.csv"),
+        (("sample", *model, "--num-rows", 3), "variables/a.csv"),
+        (("plot", *model), "a.png"),
+        (("report", *model, "--data", rows), "a.html"),
+        (("demo",), "new"),
+    ]:
+        for folder in (run_folder / "model", tmp_path / "link"):
+            done = run(*arguments, "--out", folder / name)
+            assert done.exit_code == 2 and "`--out` must not be inside an export" in done.stderr, done.output
+    assert sorted(run_folder.rglob("*")) == before
+    (tmp_path / "model_card.json").write_text("{}")  # somebody else's
+    assert run("sample", *model, "--num-rows", 3, "--out", tmp_path / "new" / "a.csv").exit_code == 0
+    assert len(read(tmp_path / "new" / "a.csv")) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from sklearn.metrics import adjusted_rand_score
 from typer.testing import CliRunner
 
 import tfgmm
-from tfgmm import cli, compare_command, rows_compared
+from tfgmm import cli, compare_command, rows_compared, run_display
 from tfgmm.density import MixtureDensity
+from tfgmm.exported import read_export
 
 SHIPPED = PACKAGE_ROOT / "saved_models" / "old_faithful"
 
@@ -155,6 +157,15 @@ def test_posteriors_are_compared_by_the_draws_that_exports_keep(
         np.testing.assert_allclose(found, numbers.to_numpy(), rtol=1e-3)
 
 
+def test_export_of_an_earlier_version_is_compared_by_rows_alone(whole: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    new = compare_command.Side("A", whole, read_export(whole))
+    old = compare_command.Side("B", whole, new.found._replace(drawn=None) if new.found else None)
+    rows = write(tmp_path / "rows.csv", FRAME)
+    said = list(compare_command._lines((new, old), rows, run_display._Plain(sys.stderr)))
+    assert "posteriors: not compared, since B kept no draws: written by an earlier tfgmm" in said
+    assert "no difference: both describe these rows equally well" in said
+
+
 def test_what_alignment_warns_of_is_a_note(whole: pathlib.Path) -> None:
     done = run(whole, whole)  # two components that no rows have told apart
     assert done.exit_code == 0 and done.stderr == ""
@@ -166,6 +177,7 @@ def test_what_alignment_warns_of_is_a_note(whole: pathlib.Path) -> None:
     [
         ("none", (), 1, "`B` must be a folder that tfgmm.export_model or tfgmm fit wrote"),
         ("none.nc", (), 1, "`B` must be a file"),
+        ("a.nc", (), 1, "`B` must be a NetCDF file of a posterior"),
         ("a.nc", ("--data", "rows.csv"), 2, "`--data` must be left out"),
         (SHIPPED, ("--data", "rows.csv"), 1, "depth, height, width and eruptions, waiting"),
         ("WHOLE", ("--data", "none.csv"), 1, "not found"),

@@ -71,6 +71,7 @@ REFUSALS: dict[str, tuple[Callable[[pathlib.Path], list[str]], int, str]] = {
     "a negative seed": (with_options("--components", "2", "--seed", "-1"), 2, "`--seed`.*-1"),
     "unknown columns": (with_options("--components", "2", "--columns", "a"), 1, "`--columns`.*`DATA`.*'a', not found"),
     "no columns": (with_options("--components", "2", "--columns", ""), 1, "`--columns`.*'eruptions', 'waiting'"),
+    "columns asked twice": (with_options("--components", "2", "--columns", "a,b,a"), 2, "`--columns`.*once.*a,b,a"),
     "no such validation": (
         with_options("--components", "2", "--validation", "none.csv"), 1, "`--validation`.*not found"
     ),
@@ -100,6 +101,17 @@ def test_refusal_is_one_line(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
     assert re.search(words, done.stderr), done.stderr
     assert "Received: " in done.stderr and done.stderr.rstrip("\n").isprintable()
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize("below", ["run", "deep/run"])
+def test_place_that_cannot_be_written_is_refused_before_the_fit(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    monkeypatch.setattr("tfgmm.quiet.load_tensorflow", lambda: pytest.fail("TensorFlow was loaded for nothing"))
+    (tmp_path / "file").touch()
+    done = run(*with_options("--components", "2")(tmp_path), "--out", tmp_path / "file" / below)
+    assert done.exit_code == 1 and "`--out` must be a folder that can be written" in done.stderr, done.output
+    assert done.stderr.count("\n") == 1 and os.listdir(tmp_path) == ["file"]
 
 
 def test_what_fit_mixture_refuses_is_told_in_the_words_of_the_command(tmp_path: pathlib.Path) -> None:

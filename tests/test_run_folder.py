@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import tfgmm
-from tfgmm import cli, run_folder, run_settings
+from tfgmm import cli, given_rows, run_folder, run_settings
 from tfgmm.summary import DataSummary
+
+REPORT = run_folder._report
 
 
 @pytest.fixture
@@ -52,6 +56,29 @@ def test_folder_holds_what_it_lists(run: run_folder.Run, tmp_path: pathlib.Path)
     assert run_settings.settings_from(config["settings"], {}) == run.settings
     assert found["history.csv"].decode().split() == ["sweep,loss,elbo,occupied", "1,2.0,-600.0,2", "2,1.5,-450.0,1"]
     assert found["summary.txt"].decode().endswith("\nNote: mind the gap\n")
+
+
+def test_page_about_more_rows_than_were_kept_reads_the_columns_of_the_fit_alone(
+    run: run_folder.Run, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("c,name,b,a\n3,first,2,1\n6,second,5,4\n")
+
+    def page_of(result: Any, data: Any, *others: Any) -> str:
+        return str(np.concatenate(list(given_rows.blocks_of(data))).tolist())
+
+    monkeypatch.setattr("tfgmm.report.page_of", page_of)
+    settings = dataclasses.replace(run.settings, data=str(path))
+    assert REPORT(run._replace(settings=settings), tmp_path) == "[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]"
+
+
+@pytest.mark.usefixtures("no_graph")
+def test_figures_do_not_depend_on_the_style_of_the_user(run: run_folder.Run, tmp_path: pathlib.Path) -> None:
+    assert run_folder._write_figures(run, tmp_path / "plain") == []
+    with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 3.0}):
+        assert run_folder._write_figures(run, tmp_path / "own") == []
+    pictures = [contents(tmp_path / name) for name in ("plain", "own")]
+    assert pictures[0] and pictures[0] == pictures[1]
 
 
 @pytest.mark.usefixtures("no_graph")

@@ -208,7 +208,7 @@ CASES: dict[str, tuple[Callable[[pathlib.Path, dict[str, Any]], Any], int, str]]
     "the same file by a link": (same_by_link, 2, "must be another file"),
     "the same file by a hard link": (same_by_hard_link, 2, "must be another file"),
     "an output of unknown kind": (another("--out", "scored.txt"), 2, "whose name ends in"),
-    "an output in no folder": (another("--out", "nowhere/scored.csv"), 1, "`--out` must be a file that can be written"),
+    "an output below a file": (another("--out", "rows.csv/scored.csv"), 1, "must be a file that can be written"),
 }
 
 

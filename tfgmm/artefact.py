@@ -224,6 +224,23 @@ def _disk_error(target: pathlib.Path, error: OSError) -> OSError:
     return named
 
 
+def check_writable(target: pathlib.Path) -> None:
+    """Returns nothing when a folder can be made where `target` shall be. It is tried: rights alone do not tell.
+
+    Raises:
+        OSError: the disk refuses; of the same class and number, with words that name `target`.
+    """
+    place = target.parent
+    while not os.path.lexists(place):
+        place = place.parent
+    trial = place / f".{target.name}.{os.getpid()}.{next(_numbering)}.writing"
+    try:
+        _make_folder(trial)
+        trial.rmdir()
+    except OSError as error:
+        raise _disk_error(target, error) from error
+
+
 def check_target(target: pathlib.Path, overwrite: bool, kind: Kind | None = None) -> None:
     """Returns nothing; FileExistsError unless `target` is free, empty, or of that kind and may be replaced."""
     if not os.path.lexists(target):

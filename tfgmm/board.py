@@ -36,7 +36,7 @@ class MixtureBoard(keras.callbacks.Callback):
         log_dir: the folder; made if need be. As with Keras's own callback, a run lies in `train/` and, where rows are
             held out, `validation/` of it; fits of further models by the same callback in `fit_2/train/` and so on.
         data: rows to show in the pictures, of any kind that `fit` takes: a sample of at most 20,000. None draws none.
-        every: histograms and pictures are written at the first epoch, after every so many, and at the last.
+        every: histograms and pictures are written at epoch 0, after every so many, and at the last.
 
     Written are, by epoch, counted from 0:
 
@@ -77,7 +77,7 @@ class MixtureBoard(keras.callbacks.Callback):
         """Returns nothing; opens the files, reads the rows to show, and asks the training step for its gradients."""
         if self.model is not self._last_model:
             self._num_fits, self._last_model = self._num_fits + 1, self.model
-        self._epoch, self._shown_epoch = 0, -1
+        self._epoch, self._shown_epoch = -1, -1
         self._rows = rows_to_show(self.data, self.model)
         self._writer("train")
         if self.model.optimizer is not None:
@@ -108,7 +108,7 @@ class MixtureBoard(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Returns nothing; shows the last epoch and closes the files."""
-        if self._shown_epoch not in (-1, self._epoch):
+        if self._shown_epoch != self._epoch:  # also of training that went on, from an epoch that was not shown
             self._show()
         self._close()
 

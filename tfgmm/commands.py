@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -22,6 +24,13 @@ FORESEEN = (OSError, ValueError, TypeError, ArithmeticError, ModuleNotFoundError
 MODEL_HELP = "A folder that tfgmm fit or export_model wrote."
 
 _MOST_NAMED = 4  # files of a folder that is none of ours
+
+# What functions advise a caller in Python, and what the shell has for it
+_FOR_THE_SHELL = (
+    (r", or pass pandas\.read_csv\(.*\) instead\.", ", for example with iconv -f LATIN1 -t UTF-8."),
+    (r"Pass pandas\.read_csv\(.*\) instead \(.*\)\.", "Save it with commas between columns, and numbers written 1.5."),
+    (r", or pass an array or a DataFrame\.", "."),
+)
 
 Done = TypeVar("Done")
 
@@ -41,6 +50,8 @@ def told(words: Callable[[str], str] = str) -> Iterator[None]:
         yield
     except UsageError as error:
         _leave(words(str(error)), 2)
+    except BrokenPipeError:
+        raise  # whoever read along has heard enough, as with head: typer leaves without a word
     except FORESEEN as error:
         _leave(words(str(error)), 1)
     except KeyboardInterrupt:
@@ -48,6 +59,8 @@ def told(words: Callable[[str], str] = str) -> Iterator[None]:
 
 
 def _leave(text: str, code: int) -> NoReturn:
+    for pattern, words in _FOR_THE_SHELL:
+        text = re.sub(pattern, words, text)
     # Paths and names from files must not steer the terminal
     typer.echo(f"Error: {artefact.printable(' '.join(text.split(chr(10))))}", err=True)
     raise typer.Exit(code)
@@ -100,6 +113,43 @@ def model_folder(path: Path, name: str = "--model") -> Path:
         f"`{name}` must be a folder that tfgmm.export_model or tfgmm fit wrote. Received: {path}, {_found_at(path)}. "
         "Give that folder; a model in Python becomes one with tfgmm.export_model(model, folder)."
     )
+
+
+def check_ending(out: Path, endings: Iterable[str]) -> None:
+    """Returns nothing when the name of `out` says what kind of file it shall be.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if out.suffix.lower() not in endings:
+        fix = "Add the ending of the kind that you want."
+        raise UsageError(f"`--out` must be a file whose name ends in {', '.join(endings)}. Received: {out}. {fix}")
+
+
+def split_names(text: str) -> list[str]:
+    """Returns names with commas between; one that has a comma itself stands in quotation marks.
+
+    Example:
+
+    >>> split_names('width, "height, m"')
+    ['width', 'height, m']
+    """
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def check_outside_exports(out: Path) -> None:
+    """Returns nothing when `out` may be made where it is: an export with a file too many counts as damaged.
+
+    Raises:
+        UsageError: it is inside an exported folder.
+    """
+    place = Path(os.path.realpath(out.parent))
+    for folder in (place, *place.parents):
+        if (folder / artefact.CARD).is_file():
+            with contextlib.suppress(artefact.IntegrityError):  # a card of somebody else's
+                artefact.read_card(folder)
+                fix = "Choose a place outside it."
+                raise UsageError(f"`--out` must not be inside an export. Received: {out}, in {folder}. {fix}")
 
 
 def _found_at(path: Path) -> str:

@@ -26,18 +26,29 @@ _LONGEST, _LONGEST_SAME = 60, 200  # characters of an entry
 class Side(NamedTuple):
     """One of the two: an exported mixture, or the draws that a NetCDF file holds."""
 
+    name: str
     path: Path
     found: ExportedMixture | None
 
     def draws(self) -> Draws:
-        """Returns its draws from the posterior."""
+        """Returns its draws from the posterior.
+
+        Raises:
+            ValueError: the NetCDF file is damaged, or holds something else.
+        """
         if self.found is not None:
             from tfgmm.serve import Scorer
 
             return Scorer(self.found).draws()
         from tfgmm.draws import Draws
 
-        return Draws.from_arviz(self.path)
+        try:
+            return Draws.from_arviz(self.path)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"`{self.name}` must be a NetCDF file of a posterior as tfgmm.Draws.to_arviz gives it. Received: "
+                f"{self.path} ({error}). Write the file again."
+            ) from error
 
 
 def compare(
@@ -66,10 +77,10 @@ def compare(
 
 def _opened(path: Path, name: str) -> Side:
     if path.suffix.lower() != _CHAINS:
-        return Side(path, commands.read_model(path, name))
+        return Side(name, path, commands.read_model(path, name))
     if not path.is_file():
         raise FileNotFoundError(f"`{name}` must be a file. Received: {path}, which is not there. Check the path.")
-    return Side(path, None)
+    return Side(name, path, None)
 
 
 def _check_for_rows(sides: tuple[Side, Side]) -> None:
@@ -92,8 +103,8 @@ def _check_for_rows(sides: tuple[Side, Side]) -> None:
 
 def _lines(sides: tuple[Side, Side], data: Path | None, shown: Display) -> Iterator[str]:
     """Yields what is printed."""
-    for name, side in zip("AB", sides):
-        yield f"{name}: {side.path}{'' if side.found is not None else ' (draws)'}"
+    for side in sides:
+        yield f"{side.name}: {side.path}{'' if side.found is not None else ' (draws)'}"
     cards = [facts_of(side.found.card) for side in sides if side.found is not None]
     if len(cards) == 2:
         yield ""
@@ -153,6 +164,10 @@ def _agreement(sides: tuple[Side, Side]) -> Iterator[str]:
     """Yields how far the posteriors agree, or why that cannot be said."""
     from tfgmm.agreement import compare as agreement_of
 
+    old = [side.name for side in sides if side.found is not None and side.found.drawn is None]
+    if old:
+        yield f"posteriors: not compared, since {' and '.join(old)} kept no draws: written by an earlier tfgmm"
+        return
     first, second = (side.draws() for side in sides)
     sizes = [(draws.num_components, draws.column_names or draws.num_features) for draws in (first, second)]
     if sizes[0] != sizes[1]:

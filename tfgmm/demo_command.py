@@ -30,6 +30,7 @@ def demo(
     rows, run, scored, picture = (out / name for name in (ROWS.name, "run", "scored.csv", "density.png"))
     more = ["tfgmm", "sample", "--model", str(run), "--num-rows", "1000", "--out", str(out / "new_rows.csv")]
     with commands.told(commands.out_words):
+        commands.check_outside_exports(out)
         _prepare(out, overwrite)
     _say("Old Faithful, a geyser: how long 272 eruptions were, and how long the wait for the next one (minutes).")
     again = ["--overwrite"] if overwrite else []

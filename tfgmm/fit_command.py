@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import re
 import shutil
@@ -101,6 +100,7 @@ def fit(
             "validation": validation,
         }
         settings, fingerprint = _settings(config, given)
+        commands.check_outside_exports(out)
         _fit(settings, out, overwrite, fingerprint)
 
 
@@ -134,9 +134,16 @@ def _settings(config: Path | None, given: Mapping[str, Any]) -> tuple[RunSetting
 
 
 def _names(text: str) -> list[str]:
-    """Returns names with commas between; one that has a comma itself stands in quotation marks."""
-    names = next(csv.reader([text], skipinitialspace=True), [])
-    return [name.strip() for name in names]
+    """Returns names with commas between; one that has a comma itself stands in quotation marks.
+
+    Raises:
+        ValueError: one is there twice.
+    """
+    names = commands.split_names(text)
+    if len(set(names)) < len(names):
+        fix = "Leave out what is there twice."
+        raise ValueError(f"`columns` must be names of columns, each once. Received: {text}. {fix}")
+    return names
 
 
 def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | None) -> None:

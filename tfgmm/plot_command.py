@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import enum
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,20 +57,16 @@ def plot(
     Example: tfgmm plot --model saved_models/old_faithful --data training/data/old_faithful.csv --out /tmp/geyser.png
     """
     with commands.told(commands.out_words):
-        _check_out(out)
+        commands.check_ending(out, ENDINGS)
+        commands.check_outside_exports(out)
         line = _plot(model, data, out, kind, columns, overwrite)
     typer.echo(artefact.printable(line))
-
-
-def _check_out(out: Path) -> None:
-    if out.suffix.lower() not in ENDINGS:
-        fix = "Add the ending of the kind that you want."
-        raise UsageError(f"`--out` must be a file whose name ends in {', '.join(ENDINGS)}. Received: {out}. {fix}")
 
 
 def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: str | None, overwrite: bool) -> str:
     """Returns the line that says what was drawn; what can be wrong is looked at before TensorFlow takes its seconds."""
     from tfgmm import given_rows, whole_file
+    from tfgmm.files.kinds import listed
     from tfgmm.mixture_pictures import KINDS, default_kind
 
     found = commands.read_model(model)
@@ -86,7 +81,7 @@ def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: st
         with given_rows.opened(data, found.column_names, num_features) as rows:
             sample = given_rows.sample_of(rows)
     commands.with_tensorflow(lambda shown: _draw(found, sample, KINDS[key], places, out, overwrite, shown))
-    return f"{out}: {KINDS[key].words} {_listed([names[place] for place in places])}{_of_rows(sample)}"
+    return f"{out}: {KINDS[key].words} {listed([names[place] for place in places])}{_of_rows(sample)}"
 
 
 def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
@@ -100,14 +95,16 @@ def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
     >>> chosen_columns("waiting, 0", ["eruptions", "waiting"])
     [1, 0]
     """
-    words = [word.strip() for word in next(csv.reader([text], skipinitialspace=True), [])]
+    from tfgmm.files.kinds import listed
+
+    words = commands.split_names(text)
     numbers = {str(index): index for index in range(len(names))}
     known = numbers | {name: index for index, name in enumerate(names)}
     unknown = [word for word in words if word not in known]
     wanted = f"`--columns` must be names of columns, or numbers from 0 to {len(names) - 1}"
     if unknown or not words:
         received = repr(unknown[0]) if unknown else "nothing"
-        raise UsageError(f"{wanted}. Received: {received}. The mixture's columns are {_listed(names)}.")
+        raise UsageError(f"{wanted}. Received: {received}. The mixture's columns are {listed(names)}.")
     places = [known[word] for word in words]
     if len(set(places)) < len(places):
         raise UsageError(f"{wanted}, each once. Received: {text}. Leave out what is there twice.")
@@ -157,10 +154,6 @@ def _draw(
         with whole_file.written_whole(out, overwrite) as temporary:
             # Of the same mixture and rows the same bytes
             figure.savefig(temporary, format=ending, dpi=_DOTS, facecolor="white", metadata=undated[ending])
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))
 
 
 def _of_rows(sample: Sample | None) -> str:

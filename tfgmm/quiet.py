@@ -17,8 +17,9 @@ from collections.abc import Iterator
 def stderr_kept_back() -> Iterator[None]:
     """Returns nothing; holds back what is written to file descriptor 2 in the block, and replays it on failure.
 
-    TensorFlow's C++ half writes a handful of lines at import and at the first operation that no log level stops. Ctrl-C
-    is no failure: nobody asks then what a library had to say.
+    Ctrl-C is no failure: whoever pressed it knows why the block ended.
+
+    TensorFlow's C++ half writes a handful of lines at import and at the first operation that no log level stops.
     """
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:
@@ -26,9 +27,7 @@ def stderr_kept_back() -> Iterator[None]:
         os.dup2(file.fileno(), 2)
         try:
             yield
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
+        except Exception:
             os.dup2(kept, 2)
             file.seek(0)
             os.write(2, file.read())

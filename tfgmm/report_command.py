@@ -36,10 +36,10 @@ def report(
     Example: tfgmm report --model saved_models/old_faithful --data training/data/old_faithful.csv --out /tmp/geyser.html
     """
     with commands.told(_words):
-        if out.suffix.lower() not in ENDINGS:
-            raise UsageError(f"`--out` must be a file whose name ends in .html. Received: {out}. Add that ending.")
+        commands.check_ending(out, ENDINGS)
         if title is not None and not title.strip():
             raise UsageError(f"`--title` must not be empty. Received: {title!r}. Write a heading, or leave it out.")
+        commands.check_outside_exports(out)
         line = _report(model, data, out, title, overwrite)
     typer.echo(artefact.printable(line))
 

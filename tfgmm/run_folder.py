@@ -11,6 +11,7 @@ config.json    the settings, and which files are ours; written last
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import pathlib
@@ -58,12 +59,15 @@ class Run(NamedTuple):
 
 
 def check_out(folder: pathlib.Path, overwrite: bool) -> None:
-    """Returns nothing when `folder` is free, or holds an earlier run that may be replaced.
+    """Returns nothing when `folder` is free, or holds an earlier run that may be replaced, and can be written.
 
     Raises:
-        FileExistsError: it is not.
+        FileExistsError: it is not free.
+        OSError: the disk refuses, which should be known before hours of fitting.
     """
-    artefact.check_target(artefact.path_of(folder), overwrite, RUN)
+    target = artefact.path_of(folder)
+    artefact.check_target(target, overwrite, RUN)
+    artefact.check_writable(target)
 
 
 def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...]:
@@ -107,12 +111,20 @@ def fingerprint_of_rows(result: FitResult) -> str | None:
 
 def _report(run: Run, folder: pathlib.Path) -> str:
     """Returns the page about the fit; of more rows than were kept for pictures, it reads the file once more."""
+    from tfgmm.files import StoredRows
+    from tfgmm.readers import open_rows
     from tfgmm.report import page_of
     from tfgmm.report_choice import choice_of
 
-    data = run.sample if len(run.sample) == run.result.num_data else run.settings.data
-    choice = choice_of(run.selection, run.occupied_posterior)
-    return page_of(run.result, data, artefact.path_of(folder) / MODEL, choice)
+    def page(data: Any) -> str:
+        choice = choice_of(run.selection, run.occupied_posterior)
+        return page_of(run.result, data, artefact.path_of(folder) / MODEL, choice)
+
+    if len(run.sample) == run.result.num_data:
+        return page(run.sample)
+    rows = open_rows(run.settings.data, name="data", columns=run.settings.columns)  # others are no business of the fit
+    with rows if isinstance(rows, StoredRows) else contextlib.nullcontext():
+        return page(rows)
 
 
 def _listed_in_config(folder: pathlib.Path) -> list[str]:
@@ -155,11 +167,14 @@ def _write_selection(selection: Selection, path: pathlib.Path) -> None:
 
 def _write_figures(run: Run, folder: pathlib.Path) -> list[str]:
     """Returns a line for every picture that could not be drawn: a fit is not thrown away for that."""
+    from tfgmm.mixture_pictures import plain_style
+
     os.mkdir(folder)
     failures = []
     for name, draw in _pictures(run):
         try:
-            draw().savefig(folder / name, dpi=150, bbox_inches="tight")
+            with plain_style():
+                draw().savefig(folder / name, dpi=150, bbox_inches="tight")
         except (ValueError, ArithmeticError) as error:
             failures.append(f"{FIGURES}/{name} could not be drawn ({error})")
     return failures

@@ -32,21 +32,20 @@ def sample(
     """
     with commands.told():
         _check(num_rows, seed, out)
+        commands.check_outside_exports(out)
         _sample(model, num_rows, seed, out, overwrite)
     typer.echo(artefact.printable(f"{out}: {num_rows:,} rows drawn"))
 
 
 def _check(num_rows: int, seed: int, out: Path) -> None:
     """Returns nothing; UsageError for numbers out of range, and for an ending that says no kind of file."""
-    from tfgmm.files.kinds import KINDS, kind_of
+    from tfgmm.files.kinds import KINDS
 
     if num_rows < 1:
         raise UsageError(f"`--num-rows` must be at least 1. Received: {num_rows}. Ask for more rows.")
     if not 0 <= seed < 2**63:
         raise UsageError(f"`--seed` must be a whole number from 0 to {2**63 - 1}. Received: {seed}. Choose one.")
-    if kind_of(str(out)) is None:
-        fix = "Add the ending of the kind that you want."
-        raise UsageError(f"`--out` must be a file whose name ends in {', '.join(KINDS)}. Received: {out}. {fix}")
+    commands.check_ending(out, KINDS)
 
 
 def _sample(model: Path, num_rows: int, seed: int, out: Path, overwrite: bool) -> None:

@@ -58,6 +58,7 @@ def score(
     with commands.told():
         names = _column_names(columns)
         _check_paths(source, out)
+        commands.check_outside_exports(out)
         line = _scored(model, source, out, names, keep, overwrite, engine)
     typer.echo(artefact.printable(line))
 
@@ -77,11 +78,9 @@ def _column_names(text: str) -> list[str]:
 
 def _check_paths(source: Path, out: Path) -> None:
     """Returns nothing; UsageError for the same file twice, and for an ending that says no kind of file."""
-    from tfgmm.files.kinds import KINDS, kind_of
+    from tfgmm.files.kinds import KINDS
 
-    if kind_of(str(out)) is None:
-        fix = "Add the ending of the kind that you want."
-        raise UsageError(f"`--out` must be a file whose name ends in {', '.join(KINDS)}. Received: {out}. {fix}")
+    commands.check_ending(out, KINDS)
     same = source.resolve() == out.resolve()
     with contextlib.suppress(OSError):
         same = same or source.samefile(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -32,7 +33,8 @@ def check_output(path: pathlib.Path, overwrite: bool) -> None:
 def written_table(path: pathlib.Path, schema: Any, overwrite: bool) -> Iterator[Callable[[list[Any]], None]]:
     """Yields a function that adds rows, as the arrays of all columns; the file stands when the block ends well.
 
-    Until then, and when the block fails, what stood at `path` stands there still: rows go to a file beside it.
+    Until then, and when the block fails, what stood at `path` stands there still: rows go to a file beside it. Folders
+    on the way are made.
 
     Args:
         path: of the file; its name says the kind.
@@ -47,6 +49,7 @@ def written_table(path: pathlib.Path, schema: Any, overwrite: bool) -> Iterator[
     import pyarrow as pa
 
     check_output(path, overwrite)
+    _make_folder_of(path)
     with beside(path, lambda: check_output(path, overwrite), lambda: _refusals_named(path)) as temporary:
         with _refusals_named(path):
             writer = _open_writer(kind_of(str(path)), str(temporary), schema)
@@ -60,6 +63,14 @@ def written_table(path: pathlib.Path, schema: Any, overwrite: bool) -> Iterator[
         finally:
             with _refusals_named(path):
                 writer.close()
+
+
+def _make_folder_of(path: pathlib.Path) -> None:
+    with _refusals_named(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(path.parent)) from error
 
 
 def _open_writer(kind: str | None, path: str, schema: Any) -> Any:
