@@ -158,7 +158,7 @@ def test_example_of_the_help_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: pat
 
 REFUSALS = {
     "an ending of nothing": (["--out", "a.gif"], 2, "`--out` must be a file whose name ends in .png, .svg, .pdf"),
-    "an unknown column": (["--columns", "nope"], 2, "Received: 'nope'. The mixture's columns are 'width'"),
+    "an unknown column": (["--columns", "nope"], 1, "Received: 'nope'. The mixture's columns are 'width'"),
     "no column": (["--columns", ""], 2, "Received: nothing"),
     "a column twice": (["--columns", "0,width"], 2, "each once"),
     "too few columns": (["--columns", "0", "--kind", "density"], 2, "`--columns` must be 2 columns for --kind density"),

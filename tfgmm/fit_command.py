@@ -36,6 +36,7 @@ _OPTIONS = {
 }
 _LONGEST_SUMMARY = 40  # lines that are printed
 _WIDEST = 100  # columns of a paragraph
+_ENDING, _ENDING_CHOICE = "ending after this sweep", "ending, keeping the numbers of components that are complete"
 _AGAIN = "Once more to leave at once, with nothing written."
 
 
@@ -157,17 +158,19 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
         shown.phase("loading TensorFlow")
         quiet.load_tensorflow()
 
+        words = _ENDING_CHOICE if settings.is_choice else _ENDING
+
         def notify() -> None:
-            one = "ending after this sweep"
-            several = "ending, keeping the numbers of components that are complete"
-            shown.note(f"Ctrl-C: {several if settings.is_choice else one}. {_AGAIN}")
+            shown.note(f"Ctrl-C: {words}. {_AGAIN}")
 
         def work() -> tuple[Run, tuple[str, ...]]:
             from tfgmm.run_fit import run_fit
 
+            nonlocal words
             with run_display.interrupts(notify) as asked:
                 run = run_fit(settings, rows, more, shown, asked.is_set)
                 run = run._replace(notes=_notes(run, fingerprint))
+                words = "the fit is done, and is being written"
                 shown.phase("writing")
                 return run, write_run(run, out, overwrite)
 

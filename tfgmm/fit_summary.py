@@ -25,18 +25,29 @@ def summary_of(result: FitResult) -> str:
     model = result.model
     bounds = ", ".join(f"{restart.elbo:.1f}" for restart in result.restarts)
     head = [
-        f"Mixture of {model.num_components} Gaussians ({model.covariance}, {model.weight_prior} weights), "
-        f"{result.num_data:,} rows x {model.num_features} columns",
+        f"Mixture of {counted(model.num_components, 'Gaussian')} ({model.covariance}, {model.weight_prior} weights), "
+        f"{counted(result.num_data, 'row')} x {counted(model.num_features, 'column')}",
         f"bound {result.elbo:.2f} nats   log likelihood {result.log_likelihood:.2f}   "
         f"{result.num_parameters} parameters   AIC {result.aic:.1f}   BIC {result.bic:.1f}",
-        f"{'converged' if result.converged else 'NOT converged'} after {len(result.history['elbo'])} sweeps over all "
-        f"rows; {result.num_occupied} of {model.num_components} components occupied",
+        f"{'converged' if result.converged else 'NOT converged'} after {counted(len(result.history['elbo']), 'sweep')} "
+        f"over all rows; {result.num_occupied} of {counted(model.num_components, 'component')} occupied",
         f"restarts, bound of each: {bounds}",
         "",
     ]
     lines = list(_table(interval_draws(model), model.column_names))
     more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns how many there are of something, in words.
+
+    Example:
+
+    >>> counted(1, "row"), counted(2500, "row")
+    ('1 row', '2,500 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def interval_draws(model: GaussianMixtureModel) -> Draws:

@@ -88,7 +88,8 @@ def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
     """Returns the places of the columns that `--columns` names; one with a comma itself stands in quotation marks.
 
     Raises:
-        UsageError: one is unknown, or named twice, or there is none.
+        ValueError: one is unknown.
+        UsageError: one is named twice, or there is none.
 
     Example:
 
@@ -102,9 +103,10 @@ def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
     known = numbers | {name: index for index, name in enumerate(names)}
     unknown = [word for word in words if word not in known]
     wanted = f"`--columns` must be names of columns, or numbers from 0 to {len(names) - 1}"
-    if unknown or not words:
-        received = repr(unknown[0]) if unknown else "nothing"
-        raise UsageError(f"{wanted}. Received: {received}. The mixture's columns are {listed(names)}.")
+    if not words:
+        raise UsageError(f"{wanted}. Received: nothing. Leave it out for the first.")
+    if unknown:
+        raise ValueError(f"{wanted}. Received: {unknown[0]!r}. The mixture's columns are {listed(names)}.")
     places = [known[word] for word in words]
     if len(set(places)) < len(places):
         raise UsageError(f"{wanted}, each once. Received: {text}. Leave out what is there twice.")

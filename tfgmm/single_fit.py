@@ -15,6 +15,7 @@ from tfgmm import data as door
 from tfgmm import search
 from tfgmm.callbacks import FitStep, FitWatcher, StopOnPlateau
 from tfgmm.fit_result import FitResult
+from tfgmm.fit_summary import counted
 from tfgmm.initialize import warn_of_odd_data
 from tfgmm.keras3 import keras
 from tfgmm.model import GaussianMixtureModel
@@ -102,8 +103,8 @@ def fitted(task: FitTask, model: GaussianMixtureModel) -> FitResult:
     _check_finite(figures[0], "after the sweeps over all rows")
     if not plateau.converged and not was_stopped:
         warnings.warn(
-            f"the bound was still rising by more than {plateau.tolerance:.1g} nats per row after {task.max_sweeps} "
-            "sweeps. Raise max_sweeps, or tolerance.",
+            f"the bound was still rising by more than {plateau.tolerance:.1g} nats per row after "
+            f"{counted(task.max_sweeps, 'sweep')}. Raise max_sweeps, or tolerance.",
             ConvergenceWarning,
             stacklevel=4,
         )
