@@ -165,6 +165,7 @@ def test_an_export_that_is_killed_leaves_a_whole_one_20_times(
     kill_and_look(writer, folder, models, times=20)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="folders change places in one step on Linux only")
 def test_reader_sees_whole_folders_only_while_another_process_overwrites(
     writer: subprocess.Popen[str], folder: pathlib.Path, models: list[Any]

@@ -222,7 +222,9 @@ def test_each_model_has_a_folder_of_its_own(tmp_path: pathlib.Path) -> None:
     np.testing.assert_allclose(found, losses, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("num_features", "covariance"), [(1, "diag"), (2, "tied"), (3, "full")])
+@pytest.mark.parametrize(
+    ("num_features", "covariance"), [(1, "diag"), (2, "tied"), pytest.param(3, "full", marks=pytest.mark.slow)]
+)
 def test_rows_are_shown_where_there_are_any(num_features: int, covariance: str) -> None:
     rows = RNG.normal([[0.0] * num_features] * 40 + [[9.0] * num_features] * 40)
     model = tfgmm.GaussianMixtureModel(2, num_features, covariance, seed=4).initialize(rows)

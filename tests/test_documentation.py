@@ -59,7 +59,7 @@ def test_readme_example_runs(monkeypatch, tmp_path, capsys):
 
 
 # Pages that wait for NUTS, or for Adam
-SLOW_PAGES = {"engine_keras.md", "engine_numpyro.md", "engine_pyro.md", "fast_answer.md"}
+SLOW_PAGES = {"engine_keras.md", "engine_numpyro.md", "engine_pyro.md", "fast_answer.md", "second_opinion.md"}
 COMMANDS = "command_line.md"  # no Python: what it shows is run by tests/test_command_line_page.py
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name != COMMANDS)
 NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
@@ -193,7 +193,7 @@ def test_readme_house_names_every_module():
     ("script", "arguments", "figures"),
     [
         ("three_clusters.py", ["--epochs", "3", "--export", "EXPORT"], 5),
-        ("old_faithful.py", ["--epochs", "3", "--exports", "EXPORT"], 8),
+        pytest.param("old_faithful.py", ["--epochs", "3", "--exports", "EXPORT"], 8, marks=pytest.mark.slow),
         pytest.param("five_points.py", ["--steps", "20", "--draws", "10"], 12, marks=pytest.mark.slow),
         pytest.param("three_components.py", ["--draws", "200", "--chains", "2"], 8, marks=pytest.mark.slow),
     ],

@@ -25,6 +25,7 @@ def test_shipped_model_scores_the_rows_it_was_fitted_on():
     assert scorer.column_names == ("eruptions", "waiting")
 
 
+@pytest.mark.slow
 def test_saved_model_cli_runs_the_shipped_model():
     command = [str(pathlib.Path(sys.executable).with_name("saved_model_cli")), "run", "--dir", str(SHIPPED)]
     command += ["--tag_set", "serve", "--signature_def", "log_prob", "--input_exprs", "x=[[2.0, 54.0], [4.3, 80.0]]"]
