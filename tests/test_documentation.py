@@ -59,7 +59,8 @@ def test_readme_example_runs(monkeypatch, tmp_path, capsys):
 
 
 # Pages that wait for NUTS, or for Adam
-SLOW_PAGES = {"engine_keras.md", "engine_numpyro.md", "engine_pyro.md", "fast_answer.md", "second_opinion.md"}
+SLOW_GUIDES = {"engine_keras.md", "engine_numpyro.md", "engine_pyro.md", "fast_answer.md"}
+SLOW_PAGES = {*SLOW_GUIDES, "second_opinion.md"}
 COMMANDS = "command_line.md"  # no Python: what it shows is run by tests/test_command_line_page.py
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name != COMMANDS)
 NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
@@ -104,7 +105,7 @@ def test_outputs_are_compared_to_their_last_digit(shown, agrees):
         assert_shows(shown, "a 1.23 [2]\n")
 
 
-@pytest.mark.parametrize("page", ["index.md", "from_scikit_learn.md", *sorted(SLOW_PAGES)])
+@pytest.mark.parametrize("page", ["index.md", "from_scikit_learn.md", *sorted(SLOW_GUIDES)])
 def test_guides_show_what_their_code_prints(page):
     found = blocks_and_outputs(f"docs/{page}")
     assert any(printed for _, printed in found)

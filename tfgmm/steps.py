@@ -134,9 +134,9 @@ class TrainingSteps(keras.Model):
         return log_likelihoods
 
     def _closed_form_step(self, rows: Tensor) -> None:
-        log_likelihood, kl, is_last = self.closed_form.step(rows)
+        log_likelihood, kl, is_correction = self.closed_form.step(rows)
         self.running_bound.update_state(log_likelihood, kl, tf.shape(rows)[0])
-        if is_last:
+        if is_correction:
             self.running_bound.set_kl(kl)
 
     def train_step(self, data: Any) -> dict[str, Tensor]:

@@ -104,7 +104,7 @@ class ClosedFormTraining:
         return not self.runs_in(last_epoch)
 
     def step(self, rows: Tensor) -> tuple[Tensor, Tensor, bool]:
-        """Returns the log likelihood part of L_A over centred rows (B, D), the KL, and whether the KL is that of all.
+        """Returns the log likelihood part of L_A of centred rows (B, D), the KL, and whether it corrects earlier ones.
 
         Within a sweep of several batches the KL is that of the sweep before, until the last batch brings its own.
         """
@@ -121,7 +121,7 @@ class ClosedFormTraining:
         if is_last:
             self._move(scaled(so_far, self._num_data / self._num_rows))
             self._begin_sweep()
-        return log_likelihood, self._kl, is_last
+        return log_likelihood, self._kl, is_last and self._num_batches != 1
 
     def _begin_sweep(self) -> None:
         """Returns nothing; forgets the rows of the sweep before, whole or broken off."""
