@@ -8,7 +8,7 @@ import os
 import pathlib
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -160,13 +160,15 @@ def test_config_asks_for_the_same_numbers_again_and_knows_the_rows(
     assert json.loads(config.read_text())["fingerprint"] in json.dumps(card)
 
 
-def made_up(elbos: list[float], held_out: Any, weight_prior: str = "dirichlet") -> tfgmm.Selection:
+def made_up(
+    elbos: list[float], held_out: Any, weight_prior: str = "dirichlet", icl: Sequence[float] = ()
+) -> tfgmm.Selection:
     """A choice between 1, 2, ... components, of figures that no fit has."""
     model = SimpleNamespace(weight_prior=weight_prior)
     fits: Any = tuple(
         SimpleNamespace(
-            num_components=number, num_occupied=number, elbo=elbo, log_likelihood=-9.0, bic=1.0, icl=2.0, aic=3.0,
-            converged=True, model=model,
+            num_components=number, num_occupied=number, elbo=elbo, log_likelihood=-9.0, bic=1.0, aic=3.0,
+            icl=icl[number - 1] if icl else -number, converged=True, model=model,
         )
         for number, elbo in enumerate(elbos, 1)
     )  # fmt: skip
@@ -178,6 +180,11 @@ def test_words_tell_a_clear_choice_from_an_open_one_and_cells_have_the_digits_of
     clear = made_up([-90.0, -10.0], steps)
     assert "clear" in report_choice.how_sure(clear) and "1 and 2" not in report_choice.how_sure(clear)
     assert [line[3] for line in report_choice.lines(clear)] == ["0.00110 (0.00012)", "best"]  # 0.0002 / sqrt(3)
+    assert "groups" not in clear.reason
+    overlapping = made_up([-90.0, -10.0], steps, icl=[7.0, 8.0])
+    words = report_choice.how_sure(overlapping)
+    assert "clear" not in words and "fewer may be right" in words
+    assert "for groups that stand apart look at 1 first" in overlapping.reason
     open_one = made_up([-10.0, -10.5], steps)
     assert "1 and 2 are all plausible" in report_choice.how_sure(open_one)
     assert "maximum" not in report_choice.how_sure(open_one)

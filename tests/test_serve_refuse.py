@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import random
+import re
 from typing import Any
 
 import numpy as np
@@ -224,3 +225,10 @@ def test_name_that_leads_elsewhere_is_refused_before_anything_is_read(
     write_card(folder, card)
     monkeypatch.setattr(exported.artefact, "sha256", None)
     assert "not the name of a file" in refused(folder, "model_card.json")
+
+
+def test_the_folder_of_a_run_is_refused_with_the_place_of_its_export(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model_card.json").write_text("{}")
+    with pytest.raises(tfgmm.IntegrityError, match=re.escape(f"Give {tmp_path / 'model'}.")):
+        tfgmm.load_scorer(tmp_path)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 CARD = "model_card.json"
+RUN_MODEL = "model"  # where the folder of a run of `tfgmm fit` has its export
 PARAMETERS = "parameters.npz"
 FORMAT = "tfgmm.mixture"
 FORMAT_VERSION = 3  # 2 has a table of outlier scores among the parameters, 3 draws from the posterior too
@@ -133,6 +134,9 @@ def read_card(folder: pathlib.Path) -> dict[str, Any]:
     try:
         card = json.loads(read_bytes(folder / CARD, _LARGEST_CARD).decode("utf-8"))
     except FileNotFoundError:
+        inside = folder / RUN_MODEL
+        if (inside / CARD).is_file():
+            raise refusal(folder, CARD, "is in the folder below, as tfgmm fit leaves it", f"Give {inside}.") from None
         raise refusal(folder, CARD, "is missing: the folder is not a complete export") from None
     except (ValueError, OSError, RecursionError) as error:
         raise refusal(folder, CARD, f"cannot be read ({shown(str(error))})") from error

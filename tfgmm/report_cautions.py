@@ -138,5 +138,5 @@ def _odd_data(fitted: Fitted, survey: Survey) -> list[str]:
 
 def _named(numbers: list[int]) -> str:
     shown = ", ".join(map(str, numbers[:_MOST_NAMED]))
-    more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
-    return f"Component{'s' if len(numbers) > 1 else ''} {shown}{more}"
+    more = f" ({len(numbers)} in all)" if len(numbers) > _MOST_NAMED else ""
+    return f"Component{'s' if len(numbers) > 1 else ''} {shown}{', ...' * bool(more)}{more}"

@@ -118,6 +118,8 @@ def how_sure(selection: Selection) -> str:
     plausible = selection.plausible
     if len(selection.results) == 1:
         return "With nothing beside it, that says nothing."
+    if len(plausible) == 1 and selection.choices["icl"] < selection.num_components:
+        return "As a density none of the others is nearly as probable; as groups that stand apart fewer may be right."
     if len(plausible) == 1:
         return "The rows are clear about it: none of the others is nearly as probable."
     maximum = " Each is a maximum: components without rows stay empty, at next to no cost."

@@ -32,7 +32,7 @@ _SHAPES = {
     "tied": "tied: widths and correlations, the same in all components",
 }
 _WEIGHTS = {
-    "dirichlet": "dirichlet: the number of components is as given",
+    "dirichlet": "dirichlet: the number of components is fixed",
     "stick_breaking": "stick_breaking: the number of components is a maximum",
 }
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tfgmm.fit_result import FitResult
     from tfgmm.selection import Selection
 
-MODEL, FIGURES, HISTORY, SUMMARY, REPORT = "model", "figures", "history.csv", "summary.txt", "report.html"
+MODEL, FIGURES, HISTORY, SUMMARY, REPORT = artefact.RUN_MODEL, "figures", "history.csv", "summary.txt", "report.html"
 SELECTION = "selection.csv"
 
 _NUM_DRAWS = 200  # in pictures: a mean over them is smooth

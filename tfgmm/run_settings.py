@@ -136,8 +136,8 @@ def settings_from(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> RunSe
     merged = {**earlier, **{name: value for name, value in given.items() if value is not None}}
     for name in ("data", "num_components"):
         if name not in merged:
-            fix = "Write it, or repeat a run with --config."
-            raise ValueError(f"`{name}` must be given. Received: nothing. {fix}")
+            fix = "Write it" if name == "data" else "Write a number, or 1:10 to have one chosen"
+            raise ValueError(f"`{name}` must be given. Received: nothing. {fix}; or repeat a run with --config.")
     places = {name: merged[name] for name in ("data", "validation") if isinstance(merged.get(name), (str, os.PathLike))}
     paths = {name: os.path.abspath(place) for name, place in places.items()}
     return RunSettings(**{**merged, **paths})

@@ -204,7 +204,7 @@ def _sentences(selection: Selection) -> list[str]:
     ]
     if len(plausible) > 1:
         words.append(f"It takes {listed(plausible)} to have 90 % of the shares: the number is not certain.")
-    words += [_agreement(choices), *_on_held_out(selection), *_cautions(selection, tried)]
+    words += [_agreement(choices), *_on_held_out(selection), *_on_groups(choices), *_cautions(selection, tried)]
     if selection.occupied_posterior is not None:
         words.append(occupied_words(selection.occupied_posterior))
     return words
@@ -243,6 +243,17 @@ def _on_held_out(selection: Selection) -> list[str]:
     if num_rows < _FEW_ROWS:
         words.append(f"{num_rows} held-out {'row says' if num_rows == 1 else 'rows say'} little.")
     return words
+
+
+def _on_groups(choices: dict[str, int]) -> list[str]:
+    """Returns what to do for groups, where components that overlap describe one together."""
+    chosen, apart = choices["evidence"], choices["icl"]
+    if apart >= chosen:
+        return []
+    return [
+        f"That is for the density; for groups that stand apart look at {apart} first, as ICL says: of {chosen} "
+        "components some overlap, several for one group that is no Gaussian. A skewed column may want its logarithm."
+    ]
 
 
 def _cautions(selection: Selection, tried: Sequence[int]) -> list[str]:
