@@ -16,6 +16,7 @@ from tfgmm.numpy_scores import NumpyScorer
 NAMES = ("log_prob", "responsibilities", "assignment", "outlier")
 
 
+@pytest.mark.usefixtures("no_graph")
 @pytest.mark.filterwarnings("ignore:the bound was still rising")
 @pytest.mark.parametrize("covariance", COMPONENTS)
 @pytest.mark.parametrize("num_features", [1, 5])

@@ -101,7 +101,10 @@ def test_a_saved_model_goes_on_training_as_if_it_had_never_stopped(two_processes
 
 @pytest.mark.parametrize(
     ("name", "value", "fix"),
-    [("KERAS_BACKEND", "jax", "KERAS_BACKEND=tensorflow"), ("TF_USE_LEGACY_KERAS", "1", "Unset it")],
+    [
+        ("KERAS_BACKEND", "jax", "KERAS_BACKEND=tensorflow"),
+        pytest.param("TF_USE_LEGACY_KERAS", "1", "Unset it", marks=pytest.mark.slow),
+    ],
 )
 def test_an_environment_that_cannot_work_is_an_import_error_of_our_own(name, value, fix):
     done = fresh_process("-c", "import tfgmm; tfgmm.GaussianMixtureModel", **{name: value})
