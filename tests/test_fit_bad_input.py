@@ -161,7 +161,9 @@ def test_one_row_at_1e8_is_warned_of_and_costs_a_component_only(shape):
         assert np.sum(result.model.assign(PAIRS) == result.model.assign([[1e8, 1e8]])) == 0
 
 
-@pytest.mark.parametrize("covariance", ["spherical", "diag", "full"])
+@pytest.mark.parametrize(
+    "covariance", ["diag", *(pytest.param(name, marks=pytest.mark.slow) for name in ("spherical", "full"))]
+)
 def test_one_row_at_1e8_does_not_split_200_normal_rows(covariance):
     result = fitted(np.concatenate([NOISE, [[1e8, 0.5]]]), 2, (covariance, "dirichlet"), "1 of 201 rows")
     assert len(set(result.model.assign(NOISE))) == 1  # as one component without it has them: index 1

@@ -369,6 +369,7 @@ def test_target_acceptance_changes_the_draws():
     assert second.sample_stats["acceptance_rate"].mean() > first.sample_stats["acceptance_rate"].mean()
 
 
+@pytest.mark.slow
 def test_one_set_of_start_locations_serves_all_chains():
     draws = sample_nuts(
         PAIR, 2, num_samples=300, num_chains=2, start=np.array([[4.0, 0.0], [-4.0, 1.0]]), progress=False

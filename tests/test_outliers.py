@@ -36,7 +36,7 @@ def mahalanobis_squares(folder: pathlib.Path, rows: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("covariance", ["diag", "full", "tied_spherical"])
-@pytest.mark.parametrize("num_features", [1, 2, 7])
+@pytest.mark.parametrize("num_features", [1, 7, pytest.param(2, marks=pytest.mark.slow)])
 def test_one_gaussian_has_the_tail_probability_of_chi_square(
     tmp_path: pathlib.Path, covariance: str, num_features: int
 ) -> None:

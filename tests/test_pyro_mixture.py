@@ -351,6 +351,7 @@ print(sorted(name for name in sys.modules if name in ("tensorflow", "keras", "te
 """
 
 
+@pytest.mark.slow
 def test_tensorflow_is_never_loaded_and_nothing_warns():
     done = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
