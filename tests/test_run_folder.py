@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -14,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import tfgmm
-from tfgmm import cli, given_rows, run_folder, run_settings
+from tfgmm import cli, run_folder, run_settings
 from tfgmm.summary import DataSummary
 
 REPORT = run_folder._report
@@ -58,18 +57,15 @@ def test_folder_holds_what_it_lists(run: run_folder.Run, tmp_path: pathlib.Path)
     assert found["summary.txt"].decode().endswith("\nNote: mind the gap\n")
 
 
-def test_page_about_more_rows_than_were_kept_reads_the_columns_of_the_fit_alone(
+def test_page_is_about_the_rows_of_the_fit_which_are_not_read_again(
     run: run_folder.Run, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "rows.csv"
-    path.write_text("c,name,b,a\n3,first,2,1\n6,second,5,4\n")
-
-    def page_of(result: Any, data: Any, *others: Any) -> str:
-        return str(np.concatenate(list(given_rows.blocks_of(data))).tolist())
-
-    monkeypatch.setattr("tfgmm.report.page_of", page_of)
-    settings = dataclasses.replace(run.settings, data=str(path))
-    assert REPORT(run._replace(settings=settings), tmp_path) == "[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]"
+    told: list[Any] = []
+    monkeypatch.setattr("tfgmm.report.page_of", lambda *arguments: told.extend(arguments) or "a page")
+    assert REPORT(run, tmp_path) == "a page" and not pathlib.Path(run.settings.data).exists()
+    result, survey, model_path, choice = told
+    assert (result, choice, model_path) == (run.result, None, tmp_path / "model")
+    assert survey.summary is run.result.model.data_summary and survey.sample is run.sample
 
 
 @pytest.mark.usefixtures("no_graph")

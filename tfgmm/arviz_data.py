@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tfgmm import extras
 
 if TYPE_CHECKING:
     from tfgmm.draws import Draws
@@ -28,16 +29,10 @@ def arviz() -> Any:
     Raises:
         ModuleNotFoundError: it is not installed.
     """
-    try:
-        with warnings.catch_warnings():
-            # Version 0.23 announces on import that version 1 will be another
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            return importlib.import_module("arviz")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"ArviZ is needed for this. Received: no module named {error.name!r}. "
-            'Install it: pip install "tfgmm[numpyro]" or "tfgmm[pyro]"'
-        ) from error
+    with warnings.catch_warnings():
+        # Version 0.23 announces on import that version 1 will be another
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        return extras.imported("arviz", "ArviZ", "numpyro", "pyro")
 
 
 def to_arviz(draws: Draws) -> Any:

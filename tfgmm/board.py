@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm import data as door
+from tfgmm import extras
 from tfgmm.checks import check_count
 from tfgmm.keras3 import keras
 from tfgmm.occupied import num_occupied
@@ -65,7 +65,8 @@ class MixtureBoard(keras.callbacks.Callback):
             raise TypeError(
                 f'`log_dir` must be the path of a folder. Received: {log_dir!r}. Pass for example "logs/first".'
             )
-        check_tensorboard()  # missing, it should be missed before hours of training
+        # TensorFlow's summaries ask for it. Missing, it should be missed before hours of training
+        extras.imported("tensorboard.summary.v2", "TensorBoard", "tensorboard")
         self.log_dir = log_dir
         self.data = data
         self.every = check_count("every", every)
@@ -201,21 +202,6 @@ def watch_gradients(model: GaussianMixtureModel) -> None:
     bare = model.train_function
     model.gradient_norms = GradientNorms(model.trainable_variables)
     model.watched_step = WatchedStep(bare, model.make_train_function(force=True), model.gradient_norms)
-
-
-def check_tensorboard() -> None:
-    """Returns nothing when TensorFlow can write summaries, for which it asks the package TensorBoard.
-
-    Raises:
-        ModuleNotFoundError: it is not installed.
-    """
-    try:
-        importlib.import_module("tensorboard.summary.v2")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"TensorBoard is needed for this. Received: no module named {error.name!r}. "
-            'Install it: pip install "tfgmm[tensorboard]"'
-        ) from error
 
 
 def tag_of(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import pathlib
 import tempfile
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfgmm import __version__, artefact
+from tfgmm import __version__, artefact, extras
 from tfgmm.exported import ExportedMixture, read_export
 from tfgmm.mlflow_scores import NULLS, WANTED, available_columns
 
@@ -34,17 +33,11 @@ def mlflow_package() -> Any:
     Raises:
         ModuleNotFoundError: it is not installed.
     """
-    try:
-        with warnings.catch_warnings():
-            # MLflow warns of type hints of its own classes while it loads
-            warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
-            importlib.import_module("mlflow.pyfunc")
-        return importlib.import_module("mlflow")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"MLflow is needed for this. Received: no module named {error.name!r}. "
-            'Install it: pip install "tfgmm[mlflow]"'
-        ) from error
+    with warnings.catch_warnings():
+        # MLflow warns of type hints of its own classes while it loads
+        warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
+        extras.imported("mlflow.pyfunc", "MLflow", "mlflow")
+    return extras.imported("mlflow", "MLflow", "mlflow")
 
 
 def save_model(

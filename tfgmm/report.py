@@ -74,13 +74,17 @@ def write_report(
     return target
 
 
-def page_of(result: FitResult, data: Any, model_path: pathlib.Path, choice: Choice | None = None) -> str:
-    """Returns the page as text; `model_path` is where the model will be. Args, Raises: as `write_report`.
+def page_of(result: FitResult, survey: Survey, model_path: pathlib.Path, choice: Choice | None) -> str:
+    """Returns the page as text.
 
-    `choice` is what the page says of the number of components, if there was a question.
+    Args:
+        result: as in `write_report`.
+        survey: of the rows that were fitted.
+        model_path: where the model will be.
+        choice: what the page says of the number of components, or None where that was no question.
     """
     fitted = report_sources.fitted_of(result)
-    return _page(fitted, _survey_of(fitted, data), _title_of(None, fitted), model_path, choice)
+    return _page(fitted, survey, _title_of(None, fitted), model_path, choice)
 
 
 def _fitted_and_choice(result: Any) -> tuple[Fitted, Choice | None]:

@@ -11,7 +11,6 @@ config.json    the settings, and which files are ours; written last
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import os
 import pathlib
@@ -110,21 +109,15 @@ def fingerprint_of_rows(result: FitResult) -> str | None:
 
 
 def _report(run: Run, folder: pathlib.Path) -> str:
-    """Returns the page about the fit; of more rows than were kept for pictures, it reads the file once more."""
-    from tfgmm.files import StoredRows
-    from tfgmm.readers import open_rows
+    """Returns the page about the fit."""
+    from tfgmm.data import Survey
     from tfgmm.report import page_of
     from tfgmm.report_choice import choice_of
 
-    def page(data: Any) -> str:
-        choice = choice_of(run.selection, run.occupied_posterior)
-        return page_of(run.result, data, artefact.path_of(folder) / MODEL, choice)
-
-    if len(run.sample) == run.result.num_data:
-        return page(run.sample)
-    rows = open_rows(run.settings.data, name="data", columns=run.settings.columns)  # others are no business of the fit
-    with rows if isinstance(rows, StoredRows) else contextlib.nullcontext():
-        return page(rows)
+    summary: Any = run.result.model.data_summary  # not None after a fit
+    survey = Survey(summary, run.sample)  # the rows need not be read again
+    choice = choice_of(run.selection, run.occupied_posterior)
+    return page_of(run.result, survey, artefact.path_of(folder) / MODEL, choice)
 
 
 def _listed_in_config(folder: pathlib.Path) -> list[str]:

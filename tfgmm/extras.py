@@ -1,0 +1,33 @@
+"""Packages that come with an extra: imported when they are needed, and missed in words. No TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def imported(module: str, name: str, *extras: str) -> Any:
+    """Returns a module of a package that not everybody has installed.
+
+    Args:
+        module: as Python calls it.
+        name: what people call the package.
+        extras: of tfgmm, each of which brings it.
+
+    Raises:
+        ModuleNotFoundError: it is not there; says what to install.
+
+    Example:
+
+    >>> imported("nobody_has_this", "Nothing", "one", "other")
+    Traceback (most recent call last):
+    ModuleNotFoundError: Nothing is needed for this. Received: no module named 'nobody_has_this'. Install it: \
+pip install "tfgmm[one]" or "tfgmm[other]"
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        choices = " or ".join(f'"tfgmm[{extra}]"' for extra in extras)
+        raise ModuleNotFoundError(
+            f"{name} is needed for this. Received: no module named {error.name!r}. Install it: pip install {choices}"
+        ) from error
