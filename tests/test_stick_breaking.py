@@ -194,11 +194,9 @@ def test_a_step_that_reorders_is_the_step_of_components_that_stood_in_order(cova
     in_order = Statistics(*(tf.gather(value, order) for value in statistics))
     moved = type(of_components)(*(value if len(value) == 1 else value[order] for value in of_components))
     centre = tf.zeros(D, tf.float64)
-    ends = [
-        steps.global_step(steps.values_of(of_weights, q), sums, centre).target
-        for q, sums in ((of_components, statistics), (moved, in_order))
-    ]
-    for value, expected in zip(*ends):
+    values = [tf.stack(two) for two in zip(*(steps.values_of(of_weights, q) for q in (of_components, moved)))]
+    both = Statistics(*(tf.stack(two) for two in zip(statistics, in_order)))
+    for value, expected in (end for end in steps.global_step(values, both, centre).target.values):
         np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-14)
 
 

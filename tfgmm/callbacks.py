@@ -17,7 +17,8 @@ class FitStep:
     Args:
         kind: "held out", a fit without some of the rows; "start", a restart; "occupied", counting the occupied
             components of draws.
-        number, count: it is one of so many of its kind, counted from 1.
+        number, count: it is one of so many of its kind, counted from 1. Restarts go on side by side: `number` is one
+            more than have arrived.
         num_components: K.
         place: (m, M): K is one of M numbers that are tried, counted from 1; (1, 1) where K was given.
     """

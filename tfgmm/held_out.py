@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
 from tfgmm import data as door
 from tfgmm import search
@@ -97,7 +96,7 @@ def _best_without(
     seeds = [(model.seed + number) % 2**63 for number in range(_NUM_STARTS)]
     starts = model.start_values(survey._replace(sample=survey.sample[is_kept]), start, seeds)
     coarse, fine = (max(hill.tolerance, least) for least in _TOLERANCES)
-    rows = tf.boolean_mask(hill.rows, is_kept)
+    rows = hill.rows.kept(is_kept)
     kept = dataclasses.replace(hill, rows=rows, num_data=len(rows), tolerance=coarse, patience=1, num_climbers=None)
     hills = [kept, dataclasses.replace(kept, tolerance=fine, num_climbers=_NUM_CONTENDERS)]
     return search.best_first(model.natural_gradient, starts, hills)[0].values

@@ -59,20 +59,37 @@ class StepSizes:
         return 1.0 if num_steps == 0 else float((num_steps + 1 + self.delay) ** -self.exponent)
 
 
-class GlobalStep(NamedTuple):
-    """Where a global step leads.
+class Place(NamedTuple):
+    """Where a sweep begins.
 
-    target: the numbers behind q (see `TrainedPosterior`) after the step of length 1.
-    longer: the same after a step of the length asked for.
+    values: the numbers behind q; see `TrainedPosterior`.
+    coefficients: those of a local step from there; see `NaturalGradient.coefficients`.
+    """
+
+    values: Values
+    coefficients: Sequence[Tensor]
+
+
+def place_of(places: Place, index: int) -> Place:
+    """Returns one of several places, which have a leading axis."""
+    values, coefficients = ([np.asarray(value)[index] for value in given] for given in places)
+    return Place(values, coefficients)
+
+
+class GlobalStep(NamedTuple):
+    """Where a global step leads, for R posteriors at a time: NumPy arrays with a leading axis (R,), float64.
+
+    target: the place after the step of length 1.
+    longer: the place after a step of the length asked for.
     kl: KL(q || prior) before the step, nats.
-    float32_error: bound on the error of log densities of q after it, with products in float32, nats.
+    float32_error: bound on the error of log densities of q at `target`, with products in float32, nats.
     statistics: those that the step was asked for with, components in the order of target.
     """
 
-    target: Values
-    longer: Values
-    kl: Tensor
-    float32_error: Tensor
+    target: Place
+    longer: Place
+    kl: np.ndarray
+    float32_error: np.ndarray
     statistics: Statistics
 
 
@@ -114,7 +131,7 @@ class NaturalGradient:
         self.weights.assign_values(values[len(self.components.variable_names) :])
 
     def values_of(self, of_weights: Any, of_components: Any) -> Values:
-        """Returns the numbers behind given posteriors."""
+        """Returns the numbers behind given posteriors; leading axes are kept."""
         return [*self.components.values_of(of_components), *self.weights.values_of(of_weights)]
 
     def posteriors_of(self, values: Values) -> tuple[Any, Any]:
@@ -123,14 +140,14 @@ class NaturalGradient:
         return self.weights.posterior_of(values[len(of_components) :]), self.components.posterior_of(of_components)
 
     def coefficients(self, values: Values) -> tuple[Tensor, Tensor]:
-        """Returns (D + P, K) and (K,) float64: what a local step from `values` multiplies the features of rows with."""
+        """Returns (D + P, K) and (K,) float64: what a local step from `values` multiplies the features of rows with.
 
-        def expected(values: Values) -> tuple[Tensor, Tensor]:
-            return bounds.expected_coefficients(self.weights, self.components, self.posteriors_of(values))
+        Leading axes of the values are kept.
+        Not compiled: a fit asks a few times only, where it begins and ends; in between `global_step` gives them along.
+        """
+        return bounds.expected_coefficients(self.weights, self.components, self.posteriors_of(values))
 
-        return self._call("coefficients", expected, lambda: [_specs(values)], list(values))
-
-    def sums(self, coefficients: tuple[Tensor, Tensor], rows: Tensor, dtype: tf.DType = tf.float64) -> bounds.RowSums:
+    def sums(self, coefficients: Sequence[Tensor], rows: Tensor) -> bounds.RowSums:
         """Returns the expected statistics of centred rows (B, D) and the sums of their log likelihoods, nats, float64.
 
         The path that every row takes in every sweep. The log likelihoods are the likelihood part of L_A with the
@@ -139,36 +156,39 @@ class NaturalGradient:
         Args:
             coefficients: as `coefficients` or `density.coefficients` gives them.
             rows: (B, D) float32, measured from the centre; B may be anything.
-            dtype: of the products; see `bounds.sums_over_rows`.
         """
 
         def local(linear: Tensor, constants: Tensor, rows: Tensor) -> bounds.RowSums:
-            return bounds.sums_over_rows(self.components, rows, linear, constants, dtype)
+            return bounds.sums_over_rows(self.components, rows, linear, constants)
 
         def signature() -> list[tf.TensorSpec]:
             return [*_specs(coefficients), tf.TensorSpec((None, self.components.shape[1]), tf.float32)]
 
-        return self._call(("sums", dtype), local, signature, *coefficients, rows)
+        return self._call("sums", local, signature, *coefficients, rows)
 
     def global_step(
         self,
         values: Values,
         statistics: Statistics,
         centre: Tensor,
-        length: float = 1.0,
+        lengths: Sequence[float] = (1.0,),
         largest: np.ndarray | None = None,
     ) -> GlobalStep:
-        """Returns the step that statistics of the whole data ask for, from the q they were taken with.
+        """Returns the steps that statistics of the whole data ask for, from the q they were taken with.
+
+        R of them in one call: what a step of few numbers costs is its operations, not their sizes.
 
         Args:
-            values: the numbers behind q.
-            statistics: scaled to N rows.
+            values: the numbers behind q, each with a leading axis (R,).
+            statistics: scaled to N rows, with a leading axis (R,).
             centre: (D,) float64, data units.
-            length: of `longer`, in the numbers behind q.
+            lengths: (R,), of `longer`, in the numbers behind q.
             largest: (D,) largest distance of a row from the centre per column, data units; for `float32_error`.
         """
 
-        def move(values: Values, statistics: Statistics, centre: Tensor, length: Tensor, largest: Tensor) -> GlobalStep:
+        def move(
+            values: Values, statistics: Statistics, centre: Tensor, lengths: Tensor, largest: Tensor
+        ) -> GlobalStep:
             of_weights, of_components = self.posteriors_of(values)
             kl = bounds.kl_to_prior(self.weights, self.components, centre, (of_weights, of_components))
             order = self.weights.best_order(statistics.counts)
@@ -177,19 +197,26 @@ class NaturalGradient:
             updated = self.components.update(of_components, statistics, centre)
             base = self.values_of(of_weights, of_components)
             target = self.values_of(self.weights.update(statistics.counts), updated)
-            longer = [start + length * (end - start) for start, end in zip(base, target)]
+            both = [
+                tf.concat([end, start + _with_axes(lengths, start) * (end - start)], axis=0)
+                for start, end in zip(base, target)
+            ]
+            places = zip(*(tf.split(value, 2, axis=0) for value in (*both, *self.coefficients(both))))
             errors = self.components.float32_error(self.components.means(updated), largest)
             # A component without rows has a wide density, and nobody hears of its errors
-            error = tf.reduce_max(tf.where(statistics.counts > 1e-3, errors, 0.0))
+            error = tf.reduce_max(tf.where(statistics.counts > 1e-3, errors, 0.0), axis=-1)
+            target, longer = (Place(place[:-2], place[-2:]) for place in places)
             return GlobalStep(target, longer, kl, error, statistics)
 
         def signature() -> list[Any]:
-            scalar, column = tf.TensorSpec((), tf.float64), tf.TensorSpec(centre.shape, tf.float64)
-            return [_specs(values), Statistics(*_specs(statistics)), column, scalar, column]
+            column = tf.TensorSpec(centre.shape, tf.float64)
+            return [_specs(values, 1), Statistics(*_specs(statistics, 1)), column, _specs([np.ones(1)], 1)[0], column]
 
         largest = np.zeros(centre.shape[0]) if largest is None else largest
-        numbers = (tf.constant(value, tf.float64) for value in (length, largest))
-        return self._call("global_step", move, signature, list(values), statistics, centre, *numbers)
+        numbers = (tf.constant(value, tf.float64) for value in (lengths, largest))
+        values, sums = ([tf.convert_to_tensor(value) for value in given] for given in (values, statistics))
+        found = self._call("global_step", move, signature, values, Statistics(*sums), centre, *numbers)
+        return tf.nest.map_structure(np.asarray, found)
 
 
 def is_in_range_of_float32(largest: np.ndarray) -> bool:
@@ -197,8 +224,14 @@ def is_in_range_of_float32(largest: np.ndarray) -> bool:
     return bool(np.max(largest) < 1e15 and np.min(largest[largest > 0], initial=1.0) > 1e-15)
 
 
-def _specs(values: Sequence[Any]) -> list[tf.TensorSpec]:
-    return [tf.TensorSpec(value.shape, tf.float64) for value in values]
+def _specs(values: Sequence[Any], num_leading: int = 0) -> list[tf.TensorSpec]:
+    """Returns what float64 tensors like the values are, their leading axes of any length."""
+    return [tf.TensorSpec((None,) * num_leading + tuple(value.shape[num_leading:]), tf.float64) for value in values]
+
+
+def _with_axes(lengths: Tensor, values: Tensor) -> Tensor:
+    """Returns lengths (R,) that multiply values (R, ...)."""
+    return tf.reshape(lengths, [-1] + [1] * (len(values.shape) - 1))
 
 
 def scaled(statistics: Statistics, factor: float | Tensor) -> Statistics:
@@ -214,5 +247,7 @@ def added(one: Statistics | None, other: Statistics) -> Statistics:
 
 
 def _reordered(record: Any, order: Tensor) -> Any:
-    """Returns the fields of a record with components in another order; what all components share stays."""
-    return type(record)(*(value if value.shape[0] == 1 else tf.gather(value, order) for value in record))
+    """Returns the fields (R, K, ...) of a record with components in another order; what all of them share stays."""
+    return type(record)(
+        *(value if value.shape[1] == 1 else tf.gather(value, order, axis=1, batch_dims=1) for value in record)
+    )

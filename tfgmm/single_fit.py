@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfgmm import data as door
@@ -16,6 +15,7 @@ from tfgmm import search
 from tfgmm.callbacks import FitStep, FitWatcher, StopOnPlateau
 from tfgmm.fit_result import FitResult
 from tfgmm.fit_summary import counted
+from tfgmm.held_rows import HeldRows
 from tfgmm.initialize import warn_of_odd_data
 from tfgmm.keras3 import keras
 from tfgmm.model import GaussianMixtureModel
@@ -129,11 +129,10 @@ def hills_of(
 ) -> list[search.Hill]:
     """Returns what restarts climb: all rows where they are few; else a sample, first coarsely, then to its top."""
     num_data = survey.summary.num_data
-    rows = centre_rows(survey.sample, model.centre, name="data")
+    rows = HeldRows(model.components, centre_rows(survey.sample, model.centre, name="data"))
     top = search.Hill(
-        rows=tf.constant(rows),
+        rows=rows,
         centre=tf.convert_to_tensor(model.stored_centre),
-        largest=np.abs(rows).max(axis=0).astype(np.float64),
         num_data=num_data,
         max_sweeps=max_sweeps,
         tolerance=tolerance or _TOLERANCE,

@@ -125,8 +125,7 @@ class TrainingSteps(keras.Model):
                 if batch is None:
                     break
                 rows = keras.utils.unpack_x_y_sample_weight(batch)[0]  # `test_on_batch` gives (x, None, None)
-                coefficients = self.natural_gradient.coefficients(self.natural_gradient.values())
-                log_likelihood = self.natural_gradient.sums(coefficients, rows).log_likelihood
+                log_likelihood = self.natural_gradient.sums(self.closed_form.coefficients(), rows).log_likelihood
                 self.running_bound.update_state(log_likelihood, self.kl(), tf.shape(rows)[0])
             return self.get_metrics_result()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfgmm import bounds
 from tfgmm.components import Statistics
-from tfgmm.natural_gradient import NaturalGradient, StepSizes, added, scaled
+from tfgmm.natural_gradient import NaturalGradient, Place, StepSizes, added, place_of, scaled
 
 Tensor = Any
 
@@ -67,6 +67,7 @@ class ClosedFormTraining:
     _sums: Statistics | None  # of the sweep at hand so far, and its rows
     _num_rows: float
     _seen_batches: int
+    _known: Place | None = None  # the last one asked for
 
     def __init__(self, natural_gradient: NaturalGradient, store: StatisticsStore, step_sizes: StepSizes | None) -> None:
         self._steps = natural_gradient
@@ -109,7 +110,7 @@ class ClosedFormTraining:
         Within a sweep of several batches the KL is that of the sweep before, until the last batch brings its own.
         """
         if self._is_running or self._seen_batches == 0:
-            self._coefficients = self._steps.coefficients(self._steps.values())
+            self._coefficients = self.coefficients()
         sums, log_likelihood, _ = self._steps.sums(self._coefficients, rows)
         num_rows = float(rows.shape[0])
         if self._is_running:
@@ -122,6 +123,13 @@ class ClosedFormTraining:
             self._move(scaled(so_far, self._num_data / self._num_rows))
             self._begin_sweep()
         return log_likelihood, self._kl, is_last and self._num_batches != 1
+
+    def coefficients(self) -> Sequence[Tensor]:
+        """Returns what a local step from the variables as they stand takes; those of the last step are at hand."""
+        values = self._steps.values()
+        if self._known is None or not all(map(np.array_equal, values, self._known.values)):
+            self._known = Place(values, self._steps.coefficients(values))
+        return self._known.coefficients
 
     def _begin_sweep(self) -> None:
         """Returns nothing; forgets the rows of the sweep before, whole or broken off."""
@@ -136,12 +144,14 @@ class ClosedFormTraining:
 
     def _move(self, statistics: Statistics) -> Statistics:
         """Returns the statistics in the order that the components have after the step."""
-        step = self._steps.global_step(self._steps.values(), statistics, self._centre)
-        if not all(np.isfinite(value).all() for value in (step.kl, *step.target)):
+        values, of_rows = ([np.asarray(value)[None] for value in given] for given in (self._steps.values(), statistics))
+        step = self._steps.global_step(values, Statistics(*of_rows), self._centre)
+        kl, target = step.kl[0], place_of(step.target, 0)
+        if not all(np.isfinite(value).all() for value in (kl, *target.values)):
             raise FloatingPointError(
                 "the bound is not finite. The model stands as after the last good step. "
                 "Drop rows far from all others, or state less vague priors."
             )
-        self._steps.assign(step.target)
-        self._kl = step.kl
-        return step.statistics
+        self._steps.assign(target.values)
+        self._kl, self._known = kl, target
+        return Statistics(*(value[0] for value in step.statistics))

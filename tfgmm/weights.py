@@ -58,12 +58,13 @@ class DirichletWeights(TrainedPosterior):
         return {"counts": posterior.counts}
 
     def log_mean(self, posterior: DirichletPosterior) -> Tensor:
-        """Returns log E[theta], (K,) float64."""
-        return tf.math.log(posterior.counts) - tf.math.log(tf.reduce_sum(posterior.counts))
+        """Returns log E[theta], (..., K) float64."""
+        return tf.math.log(posterior.counts) - tf.math.log(tf.reduce_sum(posterior.counts, axis=-1, keepdims=True))
 
     def expected_log(self, posterior: DirichletPosterior) -> Tensor:
-        """Returns E[log theta] = digamma(counts) - digamma(sum of counts), (K,) float64."""
-        return tf.math.digamma(posterior.counts) - tf.math.digamma(tf.reduce_sum(posterior.counts))
+        """Returns E[log theta] = digamma(counts) - digamma(sum of counts), (..., K) float64."""
+        total = tf.reduce_sum(posterior.counts, axis=-1, keepdims=True)
+        return tf.math.digamma(posterior.counts) - tf.math.digamma(total)
 
     def best_order(self, counts: Tensor) -> None:
         """Returns None: the order of the components changes nothing under a Dirichlet prior."""
@@ -85,12 +86,12 @@ class DirichletWeights(TrainedPosterior):
         return log_gammas - tf.reduce_logsumexp(log_gammas, axis=-1, keepdims=True)
 
     def kl(self, posterior: DirichletPosterior) -> Tensor:
-        """Returns KL(q(theta) || prior) in nats, scalar float64."""
+        """Returns KL(q(theta) || prior) in nats, (...) float64."""
         counts, prior = posterior.counts, tf.constant(self.prior_counts)
-        total, prior_total = tf.reduce_sum(counts), tf.reduce_sum(prior)
+        total, prior_total = tf.reduce_sum(counts, axis=-1), tf.reduce_sum(prior)
         log_normalisers = tf.math.lgamma(total) - tf.math.lgamma(prior_total)
-        log_normalisers += tf.reduce_sum(tf.math.lgamma(prior) - tf.math.lgamma(counts))
-        return log_normalisers + tf.reduce_sum((counts - prior) * self.expected_log(posterior))
+        log_normalisers += tf.reduce_sum(tf.math.lgamma(prior) - tf.math.lgamma(counts), axis=-1)
+        return log_normalisers + tf.reduce_sum((counts - prior) * self.expected_log(posterior), axis=-1)
 
     def log_ratios(self, posterior: DirichletPosterior, log_weights: Tensor) -> Tensor:
         """Returns log q - log prior of drawn weights, whose logarithms are (S, K), (S,) float64, nats."""
@@ -149,17 +150,17 @@ class StickBreakingWeights(TrainedPosterior):
         return {"sticks": posterior.sticks}
 
     def log_mean(self, posterior: StickPosterior) -> Tensor:
-        """Returns log E[theta], (K,) float64: the breaks are independent, so their means multiply."""
-        total = tf.reduce_sum(posterior.sticks, axis=1, keepdims=True)
+        """Returns log E[theta], (..., K) float64: the breaks are independent, so their means multiply."""
+        total = tf.reduce_sum(posterior.sticks, axis=-1, keepdims=True)
         return _log_weights(tf.math.log(posterior.sticks) - tf.math.log(total))
 
     def expected_log(self, posterior: StickPosterior) -> Tensor:
-        """Returns E[log theta_k] = E[log v_k] + sum_{j<k} E[log(1 - v_j)], (K,) float64."""
-        total = tf.reduce_sum(posterior.sticks, axis=1, keepdims=True)
+        """Returns E[log theta_k] = E[log v_k] + sum_{j<k} E[log(1 - v_j)], (..., K) float64."""
+        total = tf.reduce_sum(posterior.sticks, axis=-1, keepdims=True)
         return _log_weights(tf.math.digamma(posterior.sticks) - tf.math.digamma(total))
 
     def best_order(self, counts: Tensor) -> Tensor | None:
-        """Returns the order of the components, (K,) int, that the prior favours: largest first, or as they stand.
+        """Returns the order of the components, (..., K) int, that the prior favours: largest first, or as they stand.
 
         The prior is not the same for every k. Given the counts, the bound with the best q(v) differs between two orders
         by their log evidence alone, so a new order that is not better is never taken, and the bound never falls.
@@ -168,18 +169,19 @@ class StickBreakingWeights(TrainedPosterior):
         if self.concentration > 1.0:
             return None
         sorted_order = tf.argsort(counts, direction="DESCENDING", stable=True)
-        gain = self._log_evidence(tf.gather(counts, sorted_order)) - self._log_evidence(counts)
-        return tf.where(gain > 0.0, sorted_order, tf.range(self.num_components))
+        sorted_counts = tf.gather(counts, sorted_order, axis=-1, batch_dims=len(counts.shape) - 1)
+        gain = self._log_evidence(sorted_counts) - self._log_evidence(counts)
+        return tf.where(gain[..., None] > 0.0, sorted_order, tf.range(self.num_components))
 
     def _log_evidence(self, counts: Tensor) -> Tensor:
-        taken, left = tf.unstack(self.update(counts).sticks, axis=1)
-        return tf.reduce_sum(tf.math.lgamma(taken) + tf.math.lgamma(left) - tf.math.lgamma(taken + left))
+        taken, left = tf.unstack(self.update(counts).sticks, axis=-1)
+        return tf.reduce_sum(tf.math.lgamma(taken) + tf.math.lgamma(left) - tf.math.lgamma(taken + left), axis=-1)
 
     def update(self, counts: Tensor) -> StickPosterior:
         """Returns the q that maximises the augmented bound: Beta(1 + N_k, gamma + sum_{j>k} N_j)."""
         counts = tf.cast(counts, tf.float64)
-        after = tf.cumsum(counts, exclusive=True, reverse=True)
-        return StickPosterior(tf.stack([1.0 + counts[:-1], self.concentration + after[:-1]], axis=1))
+        after = tf.cumsum(counts, axis=-1, exclusive=True, reverse=True)
+        return StickPosterior(tf.stack([1.0 + counts[..., :-1], self.concentration + after[..., :-1]], axis=-1))
 
     def gamma_shapes(self, posterior: StickPosterior) -> Tensor:
         """Returns the shapes of the Gamma variables that `log_draws` needs, (K - 1, 2) float64."""
@@ -190,13 +192,14 @@ class StickBreakingWeights(TrainedPosterior):
         return _log_weights(log_gammas - tf.reduce_logsumexp(log_gammas, axis=-1, keepdims=True))
 
     def kl(self, posterior: StickPosterior) -> Tensor:
-        """Returns the sum of KL(Beta(broken, left) || Beta(1, gamma)) in nats, scalar float64."""
+        """Returns the sum of KL(Beta(broken, left) || Beta(1, gamma)) in nats, (...) float64."""
         prior = tf.constant([1.0, self.concentration], tf.float64)
-        total, prior_total = tf.reduce_sum(posterior.sticks, axis=1), tf.reduce_sum(prior)
+        total, prior_total = tf.reduce_sum(posterior.sticks, axis=-1), tf.reduce_sum(prior)
         log_normalisers = tf.math.lgamma(total) - tf.math.lgamma(prior_total)
-        log_normalisers += tf.reduce_sum(tf.math.lgamma(prior) - tf.math.lgamma(posterior.sticks), axis=1)
-        expected_logs = tf.math.digamma(posterior.sticks) - tf.math.digamma(total)[:, None]
-        return tf.reduce_sum(log_normalisers) + tf.reduce_sum((posterior.sticks - prior) * expected_logs)
+        log_normalisers += tf.reduce_sum(tf.math.lgamma(prior) - tf.math.lgamma(posterior.sticks), axis=-1)
+        expected_logs = tf.math.digamma(posterior.sticks) - tf.math.digamma(total)[..., None]
+        products = tf.reduce_sum((posterior.sticks - prior) * expected_logs, axis=[-2, -1])
+        return tf.reduce_sum(log_normalisers, axis=-1) + products
 
     def log_ratios(self, posterior: StickPosterior, log_weights: Tensor) -> Tensor:
         """Returns log q - log prior of drawn weights, whose logarithms are (S, K), (S,) float64, nats."""

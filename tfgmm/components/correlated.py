@@ -142,18 +142,19 @@ class CorrelatedComponents(TrainedPosterior):
     # --- KL and update ---------------------------------------------------------------------------------------
 
     def kl(self, posterior: CorrelatedPosterior, centre: Tensor) -> Tensor:
-        """Returns KL(q(mu) || prior) + KL(q(Lambda) || prior) in nats, scalar float64; see `IndependentComponents`."""
+        """Returns KL(q(mu) || prior) + KL(q(Lambda) || prior) in nats, (...) float64; see `IndependentComponents`."""
         return self.kl_locs(posterior, centre) + self.kl_precisions(posterior)
 
     def kl_locs(self, posterior: CorrelatedPosterior, centre: Tensor) -> Tensor:
         """Returns the sum over K of KL(Normal(locs, L L') || Normal(m0 - centre, Cov0)), nats, float64."""
-        prior = tf.broadcast_to(self.prior_loc_cholesky, posterior.loc_cholesky.shape)
+        prior = tf.broadcast_to(self.prior_loc_cholesky, tf.shape(posterior.loc_cholesky))
         ratio = tf.linalg.triangular_solve(prior, posterior.loc_cholesky)
         away = posterior.locs - (self.loc_mean - centre)
-        distance = tf.linalg.triangular_solve(prior, away[:, :, None])
+        distance = tf.linalg.triangular_solve(prior, away[..., None])
         log_ratio = tf.math.log(tf.linalg.diag_part(ratio))
-        squares = tf.reduce_sum(tf.square(ratio)) + tf.reduce_sum(tf.square(distance))
-        return 0.5 * (squares - float(math.prod(self.shape))) - tf.reduce_sum(log_ratio)
+        squares = tf.reduce_sum(tf.square(ratio), axis=[-3, -2, -1])
+        squares += tf.reduce_sum(tf.square(distance), axis=[-3, -2, -1])
+        return 0.5 * (squares - float(math.prod(self.shape))) - tf.reduce_sum(log_ratio, axis=[-2, -1])
 
     def kl_precisions(self, posterior: CorrelatedPosterior) -> Tensor:
         """Returns the sum of KL(Wishart(nu, W) || Wishart(nu0, W0)), nats, float64; a tied one counts once."""
@@ -182,20 +183,20 @@ class CorrelatedComponents(TrainedPosterior):
         Args, Source: as `IndependentComponents.update`; Bishop 2006, 10.60 to 10.63, for independent priors.
         """
         counts, first = statistics.counts, statistics.first
-        identity = tf.eye(self.shape[1], dtype=tf.float64, batch_shape=[self.shape[0]])
-        precisions = tf.broadcast_to(self._mean_precisions(posterior), identity.shape)
-        root = tf.linalg.cholesky(self.prior_loc_precision + counts[:, None, None] * precisions)
-        covariances = tf.linalg.cholesky_solve(root, identity)
+        precisions = self._mean_precisions(posterior)
+        root = tf.linalg.cholesky(self.prior_loc_precision + counts[..., None, None] * precisions)
+        covariances = tf.linalg.cholesky_solve(root, tf.linalg.diag(tf.ones_like(first)))
         pull = tf.linalg.matvec(self.prior_loc_precision, self.loc_mean - centre) + tf.linalg.matvec(precisions, first)
         locs = tf.linalg.matvec(covariances, pull)
-        cross = first[:, :, None] * locs[:, None, :]
+        cross = first[..., :, None] * locs[..., None, :]
         spreads = matrices_of_products(statistics.second, self.shape[1]) - cross - tf.linalg.matrix_transpose(cross)
-        spreads += counts[:, None, None] * (locs[:, :, None] * locs[:, None, :] + covariances)
+        spreads += counts[..., None, None] * (locs[..., :, None] * locs[..., None, :] + covariances)
         # What cancelled may leave a matrix that is not positive definite, where one row is 1e8 times as far as others
         lost = _ROUNDING * self.shape[1] * tf.linalg.diag_part(matrices_of_products(statistics.second, self.shape[1]))
         spreads += tf.linalg.diag(lost)
         if self.is_tied:
-            spreads, counts = tf.reduce_sum(spreads, 0, keepdims=True), tf.reduce_sum(counts, keepdims=True)
+            spreads = tf.reduce_sum(spreads, axis=-3, keepdims=True)
+            counts = tf.reduce_sum(counts, axis=-1, keepdims=True)
         return CorrelatedPosterior(
             locs,
             tf.linalg.cholesky(covariances),
@@ -209,7 +210,7 @@ class CorrelatedComponents(TrainedPosterior):
 
     def _mean_whiteners(self, posterior: CorrelatedPosterior) -> Tensor:
         """Returns the lower triangular U with E[Lambda] = nu W = U' U, (K or 1, D, D)."""
-        return tf.sqrt(posterior.degrees)[:, None, None] * wishart.inverse(posterior.scale_cholesky)
+        return tf.sqrt(posterior.degrees)[..., None, None] * wishart.inverse(posterior.scale_cholesky)
 
     # --- The density at known parameters, as a product ---------------------------------------------------------
 
@@ -224,17 +225,19 @@ class CorrelatedComponents(TrainedPosterior):
 
     @staticmethod
     def coefficients(parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Returns (D + P, K) and (K,) float64: log Normal(row | k) = [row, products] @ the first + the second, nats."""
+        """Returns (D + P, K) and (K,) float64: log Normal(row | k) = [row, products] @ the first + the second, nats.
+
+        Leading axes of the parameters are kept.
+        """
         locs, whiteners = (tf.cast(parameters[name], tf.float64) for name in ("locs", "whiteners"))
-        num_components, num_features = locs.shape
         whitened = tf.linalg.matvec(whiteners, locs)
         linear = tf.linalg.matvec(whiteners, whitened, transpose_a=True)
         precisions = tf.matmul(whiteners, whiteners, transpose_a=True)
-        quadratic = coefficients_of_products(tf.broadcast_to(precisions, (num_components, num_features, num_features)))
-        squares = tf.reduce_sum(tf.square(whitened), axis=1)
+        quadratic = coefficients_of_products(precisions) * tf.ones_like(locs[..., :1])  # also where one is shared
+        squares = tf.reduce_sum(tf.square(whitened), axis=-1)
         _, log_determinants = tf.linalg.slogdet(whiteners)
-        constants = log_determinants - 0.5 * (num_features * math.log(2.0 * math.pi) + squares)
-        return tf.transpose(tf.concat([linear, -0.5 * quadratic], axis=1)), constants
+        constants = log_determinants - 0.5 * (locs.shape[-1] * math.log(2.0 * math.pi) + squares)
+        return tf.linalg.matrix_transpose(tf.concat([linear, -0.5 * quadratic], axis=-1)), constants
 
     def corrections(self, posterior: CorrelatedPosterior) -> Tensor:
         """Returns E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
@@ -242,10 +245,10 @@ class CorrelatedComponents(TrainedPosterior):
         1/2 (E[log det Lambda] - log det E[Lambda] - tr(E[Lambda] Cov_k)), Bishop 2006, 10.64 and 10.65.
         """
         num_features = self.shape[1]
-        digammas = tf.reduce_sum(tf.math.digamma(self.gamma_shapes(posterior)), axis=1)
+        digammas = tf.reduce_sum(tf.math.digamma(self.gamma_shapes(posterior)), axis=-1)
         log_terms = digammas + num_features * (math.log(2.0) - tf.math.log(posterior.degrees))
         spread = tf.matmul(self._mean_whiteners(posterior), posterior.loc_cholesky)
-        return 0.5 * (log_terms - tf.reduce_sum(tf.square(spread), axis=[1, 2]))
+        return 0.5 * (log_terms - tf.reduce_sum(tf.square(spread), axis=[-2, -1]))
 
     @staticmethod
     def float32_error(parameters: Mapping[str, Tensor], largest: Tensor) -> Tensor:
@@ -255,7 +258,7 @@ class CorrelatedComponents(TrainedPosterior):
         """
         far = largest + tf.abs(parameters["locs"])
         precisions = tf.matmul(parameters["whiteners"], parameters["whiteners"], transpose_a=True)
-        return 2.0**-23 * tf.reduce_sum(tf.linalg.matvec(tf.abs(precisions), far) * far, axis=1)
+        return 2.0**-23 * tf.reduce_sum(tf.linalg.matvec(tf.abs(precisions), far) * far, axis=-1)
 
     @staticmethod
     def sample(parameters: Mapping[str, Tensor], assignment: Tensor, seed: Tensor) -> Tensor:

@@ -138,10 +138,10 @@ class IndependentComponents(TrainedPosterior):
     # --- KL and update ---------------------------------------------------------------------------------------
 
     def kl(self, posterior: IndependentPosterior, centre: Tensor) -> Tensor:
-        """Returns KL(q(mu) || prior) + KL(q(tau) || prior) in nats, scalar float64.
+        """Returns KL(q(mu) || prior) + KL(q(tau) || prior) in nats, (...) float64.
 
         Args:
-            posterior: q, locs measured from `centre`.
+            posterior: q, locs measured from `centre`; or several, (...) leading axes before those of one.
             centre: (D,) float64, data units.
         """
         return self.kl_locs(posterior, centre) + self.kl_precisions(posterior)
@@ -150,14 +150,14 @@ class IndependentComponents(TrainedPosterior):
         """Returns the sum over K, D of KL(Normal(locs, scales) || Normal(m0 - centre, s0)), nats, float64."""
         ratio = tf.square(posterior.scales / self.loc_scale)
         distance = (posterior.locs - (self.loc_mean - centre)) / self.loc_scale
-        return 0.5 * tf.reduce_sum(ratio + tf.square(distance) - 1.0 - tf.math.log(ratio))
+        return 0.5 * tf.reduce_sum(ratio + tf.square(distance) - 1.0 - tf.math.log(ratio), axis=[-2, -1])
 
     def kl_precisions(self, posterior: IndependentPosterior) -> Tensor:
         """Returns the sum of KL(Gamma(alpha, beta) || Gamma(a0, b0)), nats, float64; a shared precision counts once."""
         alpha, beta, a0, b0 = posterior.alpha, posterior.beta, self.precision_shape, self.precision_rate
         shape_terms = (alpha - a0) * tf.math.digamma(alpha) - tf.math.lgamma(alpha) + tf.math.lgamma(a0)
         rate_terms = a0 * (tf.math.log(beta) - tf.math.log(b0)) + alpha * (b0 - beta) / beta
-        return tf.reduce_sum(shape_terms + rate_terms)
+        return tf.reduce_sum(shape_terms + rate_terms, axis=[-2, -1])
 
     def log_ratios(self, posterior: IndependentPosterior, draws: IndependentDraws, centre: Tensor) -> Tensor:
         """Returns log q - log prior of drawn parameters, (S,) float64, nats. Args: as `kl`; draws of S."""
@@ -177,30 +177,30 @@ class IndependentComponents(TrainedPosterior):
         with the last column summed over all that share the precision.
 
         Args:
-            posterior: the q that the statistics were taken with.
-            statistics: of the whole data.
+            posterior: the q that the statistics were taken with; or several, with leading axes.
+            statistics: of the whole data; with the same leading axes.
             centre: (D,) float64, data units; what locs and rows are measured from.
 
         Source: coordinate ascent for independent Normal and Gamma priors; a natural-gradient step of length 1
         (Hoffman, Blei, Wang and Paisley 2013, section 2).
         """
-        counts, first, second = statistics.counts[:, None], statistics.first, statistics.second
+        counts, first, second = statistics.counts[..., None], statistics.first, statistics.second
         mean_precisions = self._mean_precisions(posterior)
         variances = 1.0 / (self.loc_scale**-2.0 + mean_precisions * counts)
         locs = variances * ((self.loc_mean - centre) * self.loc_scale**-2.0 + mean_precisions * first)
         squares = second - 2.0 * locs * first + counts * (tf.square(locs) + variances)
-        alpha = self.precision_shape + 0.5 * self._pooled(tf.broadcast_to(counts, self.shape))
+        alpha = self.precision_shape + 0.5 * self._pooled(counts * np.ones(self.shape))
         # Rounding alone could make a sum of squares negative
         beta = self.precision_rate + 0.5 * self._pooled(tf.maximum(squares, 0.0) / np.square(self.units))
         return IndependentPosterior(locs, tf.sqrt(variances), alpha, beta)
 
     def _pooled(self, values: Tensor) -> Tensor:
         """Returns (K, D) values summed over all that share a precision."""
-        axes = [axis for axis, shared in enumerate((self.is_tied, self.is_spherical)) if shared]
+        axes = [axis for axis, shared in ((-2, self.is_tied), (-1, self.is_spherical)) if shared]
         return tf.reduce_sum(values, axes, keepdims=True) if axes else values
 
     def _mean_precisions(self, posterior: IndependentPosterior) -> Tensor:
-        return tf.broadcast_to(posterior.alpha / posterior.beta / np.square(self.units), self.shape)
+        return posterior.alpha / posterior.beta / np.square(self.units) * np.ones(self.shape)
 
     # --- The density at known parameters, as a product ---------------------------------------------------------
 
@@ -215,11 +215,14 @@ class IndependentComponents(TrainedPosterior):
 
     @staticmethod
     def coefficients(parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Returns (2 D, K) and (K,) float64: log Normal(row | k) = [row, row^2] @ the first + the second, nats."""
+        """Returns (2 D, K) and (K,) float64: log Normal(row | k) = [row, row^2] @ the first + the second, nats.
+
+        Leading axes of the parameters are kept.
+        """
         locs, precisions = (tf.cast(parameters[name], tf.float64) for name in ("locs", "precisions"))
         per_column = tf.math.log(precisions) - math.log(2.0 * math.pi) - precisions * tf.square(locs)
-        linear = tf.concat([precisions * locs, -0.5 * precisions], axis=1)
-        return tf.transpose(linear), 0.5 * tf.reduce_sum(per_column, axis=1)
+        linear = tf.concat([precisions * locs, -0.5 * precisions], axis=-1)
+        return tf.linalg.matrix_transpose(linear), 0.5 * tf.reduce_sum(per_column, axis=-1)
 
     def corrections(self, posterior: IndependentPosterior) -> Tensor:
         """Returns E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
@@ -227,8 +230,8 @@ class IndependentComponents(TrainedPosterior):
         1/2 sum_d (E[log tau] - log E[tau] - E[tau] scales^2), after Bishop 2006, 10.64, for independent priors.
         """
         means, alpha = self._mean_precisions(posterior), posterior.alpha
-        log_terms = tf.broadcast_to(tf.math.digamma(alpha) - tf.math.log(alpha), self.shape)
-        return 0.5 * tf.reduce_sum(log_terms - means * tf.square(posterior.scales), axis=1)
+        log_terms = tf.math.digamma(alpha) - tf.math.log(alpha)
+        return 0.5 * tf.reduce_sum(log_terms - means * tf.square(posterior.scales), axis=-1)
 
     @staticmethod
     def float32_error(parameters: Mapping[str, Tensor], largest: Tensor) -> Tensor:
@@ -237,7 +240,7 @@ class IndependentComponents(TrainedPosterior):
         2^-23 sum_d E[tau_d] (|x_d| + |locs_d|)^2: what the terms that cancel may lose.
         """
         squares = tf.square(largest + tf.abs(parameters["locs"]))
-        return 2.0**-23 * tf.reduce_sum(parameters["precisions"] * squares, axis=1)
+        return 2.0**-23 * tf.reduce_sum(parameters["precisions"] * squares, axis=-1)
 
     @staticmethod
     def sample(parameters: Mapping[str, Tensor], assignment: Tensor, seed: Tensor) -> Tensor:

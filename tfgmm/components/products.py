@@ -50,19 +50,20 @@ def pairs(num_features: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def coefficients_of_products(matrices: Tensor) -> Tensor:
-    """Returns (K, P) such that products @ their transpose = row' M_k row, from symmetric M (K, D, D)."""
+    """Returns (..., K, P) such that products @ their transpose = row' M_k row, from symmetric M (..., K, D, D)."""
     num_features = matrices.shape[-1]
     first, second = pairs(num_features)
     times = np.zeros((num_features, num_features))
     np.add.at(times, (first, second), 1.0)
     share = 2.0 / (times + times.T)[first, second]
-    flat = tf.reshape(matrices, (-1, num_features * num_features))
-    return tf.gather(flat, first * num_features + second, axis=1) * share
+    flat = tf.reshape(matrices, tf.concat([tf.shape(matrices)[:-2], [num_features * num_features]], axis=0))
+    return tf.gather(flat, first * num_features + second, axis=-1) * share
 
 
 def matrices_of_products(sums: Tensor, num_features: int) -> Tensor:
-    """Returns the symmetric matrices (K, D, D) whose entries the sums of products (K, P) hold."""
+    """Returns the symmetric matrices (..., K, D, D) whose entries the sums of products (..., K, P) hold."""
     first, second = pairs(num_features)
     place = np.zeros((num_features, num_features), np.int64)
     place[first, second] = place[second, first] = np.arange(len(first))
-    return tf.reshape(tf.gather(sums, place.ravel(), axis=1), (-1, num_features, num_features))
+    flat = tf.gather(sums, place.ravel(), axis=-1)
+    return tf.reshape(flat, tf.concat([tf.shape(flat)[:-1], [num_features, num_features]], axis=0))
