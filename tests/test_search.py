@@ -80,6 +80,15 @@ def test_features_that_take_much_memory_are_not_kept_and_change_nothing(monkeypa
         np.testing.assert_allclose(value, wanted, rtol=1e-12)
 
 
+def test_rows_may_stand_for_more():
+    steps, values = steps_and_values("tied", num_posteriors=2)
+    coefficients = steps.coefficients(stacked(values))
+    found = HeldRows(steps.components, ROWS, 10 * len(ROWS)).sums(coefficients, np.float64)
+    expected = HeldRows(steps.components, ROWS).sums(coefficients, np.float64)
+    for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
+        np.testing.assert_allclose(value, 10.0 * wanted, rtol=1e-12)
+
+
 def test_rows_can_be_left_out():
     steps, values = steps_and_values("diag", num_posteriors=1)
     coefficients, is_kept = steps.coefficients(stacked(values)), np.arange(len(ROWS)) % 3 > 0
@@ -152,6 +161,10 @@ def hill_and_starts(covariance="diag", num_starts=4, tolerance=1e-6):
     return model.natural_gradient, hill, model.start_values(survey, "random", range(num_starts))
 
 
+def on(hill, starts):
+    return [(start, hill) for start in starts]
+
+
 def assert_same(restarts, others):
     """To the rounding of float32 memberships, which a hundred lengthened steps enlarge; starts differ by whole nats."""
     assert len(restarts) == len(others)
@@ -165,29 +178,29 @@ def assert_same(restarts, others):
 @pytest.mark.parametrize("covariance", ["diag", "full", "tied"])
 def test_starts_that_climb_side_by_side_go_where_each_goes_alone(covariance):
     steps, hill, starts = hill_and_starts(covariance)
-    together = search.climb(steps, starts, hill)
-    alone = [search.climb(steps, [start], hill)[0] for start in starts]
+    together = search.climb(steps, on(hill, starts))
+    alone = [search.climb(steps, on(hill, [start]))[0] for start in starts]
     assert len({restart.num_sweeps for restart in alone}) > 1  # so that some go on when others are done
     assert_same(together, alone)
 
 
 def test_how_many_climb_at_a_time_changes_nothing(monkeypatch):
     steps, hill, starts = hill_and_starts()
-    at_once = search.best_first(steps, starts, [hill])
+    at_once = search.best_first(steps, [search.Search(starts, [hill])])[0]
     sizes = []
     climb = search.climb
     monkeypatch.setattr(search, "climb", lambda s, starts, *rest: sizes.append(len(starts)) or climb(s, starts, *rest))
     monkeypatch.setattr(search, "_PRODUCTS_AT_A_TIME", 3 * 600 * 4 * 5)
-    assert_same(search.best_first(steps, starts, [hill]), at_once)
+    assert_same(search.best_first(steps, [search.Search(starts, [hill])])[0], at_once)
     assert sizes == [3, 1]
 
 
 def test_a_climb_never_falls_and_says_whether_it_arrived():
     steps, hill, starts = hill_and_starts()
-    for restart in search.climb(steps, starts, hill):
+    for restart in search.climb(steps, on(hill, starts)):
         assert restart.converged and restart.elbo == restart.elbos[-1]
         assert np.diff(restart.elbos).min() > -1e-9 * abs(restart.elbo)
-    for restart in search.climb(steps, starts, dataclasses.replace(hill, max_sweeps=3)):
+    for restart in search.climb(steps, on(dataclasses.replace(hill, max_sweeps=3), starts)):
         assert not restart.converged and restart.num_sweeps <= 3
 
 
@@ -203,11 +216,11 @@ def test_sums_in_float32_are_ranked_by_float64(monkeypatch):
 
     monkeypatch.setattr(HeldRows, "sums", counted)
     coarse = dataclasses.replace(hill, patience=1)
-    restarts = search.climb(steps, starts, coarse)
+    restarts = search.climb(steps, on(coarse, starts))
     assert {np.float32, np.float64} == set(types) and types[-1] == np.float64
     monkeypatch.setattr(search, "_GAIN_OF_SEARCH", np.inf)  # no float32
     types.clear()
-    exact = search.climb(steps, starts, coarse)
+    exact = search.climb(steps, on(coarse, starts))
     assert set(types) == {np.float64}
     for one, other in zip(restarts, exact):
         assert one.num_sweeps == other.num_sweeps and one.elbo == pytest.approx(other.elbo, rel=1e-6)
@@ -215,15 +228,33 @@ def test_sums_in_float32_are_ranked_by_float64(monkeypatch):
 
 def test_sweeps_whose_products_would_err_too_much_are_repeated_in_float64(monkeypatch):
     steps, hill, starts = hill_and_starts()
-    expected = search.climb(steps, starts, hill)
+    expected = search.climb(steps, on(hill, starts))
     monkeypatch.setattr(search, "_ERROR_OF_SEARCH", 0.0)
     monkeypatch.setattr(search, "_type_of_products", lambda *figures: np.float32)  # says float32 always: none is kept
-    for one, other in zip(search.climb(steps, starts, hill), expected):
-        assert one.elbo == pytest.approx(other.elbo, abs=1e-6 * hill.num_data)
+    for one, other in zip(search.climb(steps, on(hill, starts)), expected):
+        assert one.elbo == pytest.approx(other.elbo, abs=1e-6 * 600)
 
 
 def test_each_start_is_told_of_once_in_order():
     steps, hill, starts = hill_and_starts()
     told = []
-    search.best_first(steps, starts, [hill], lambda number, count: told.append((number, count)))
+    search.best_first(steps, [search.Search(starts, [hill])], lambda number, count: told.append((number, count)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_searches_on_rows_of_their_own_go_on_side_by_side_as_they_would_alone():
+    """Coarsely first, then the best two of each; as the fits without some of the rows do."""
+    steps, hill, starts = hill_and_starts()
+    kept = [hill.rows.values[np.arange(600) % 3 != left_out] for left_out in range(2)]
+    parts = [HeldRows(steps.components, values, 1000) for values in kept]
+    searches = []
+    for rows in parts:
+        coarse = dataclasses.replace(hill, rows=rows, tolerance=1e-3, patience=1)
+        searches.append(search.Search(starts, [coarse, dataclasses.replace(coarse, tolerance=1e-6, num_climbers=2)]))
+    told = []
+    found = search.best_first(steps, searches, lambda number, count: told.append((number, count)))
+    assert told == [(number, 8) for number in range(1, 9)]
+    for restarts, one in zip(found, searches):
+        assert_same(restarts, search.best_first(steps, [one])[0])
+        assert [restart.converged for restart in restarts].count(True) == 2
+    assert abs(found[0][0].elbo - found[1][0].elbo) > 1.0

@@ -11,7 +11,6 @@ from tfgmm import data as door
 from tfgmm import search
 from tfgmm.density import score_data
 from tfgmm.model import GaussianMixtureModel
-from tfgmm.natural_gradient import Values
 
 _NUM_FOLDS = 5
 _NUM_STARTS, _NUM_CONTENDERS = 4, 1
@@ -77,26 +76,30 @@ def held_out_log_densities(
         folds: of that sample.
         hill: the sample as restarts climb on it.
         start: "k-means++" or "random".
-        tell: called before each fit with its number, from 1, and their count.
+        tell: called with one more than the fits that are done, up to their count, and with their count.
     """
+
+    def tell_of_starts(number: int, count: int) -> None:
+        if (number - 1) % _NUM_STARTS == 0:
+            tell((number - 1) // _NUM_STARTS + 1, count // _NUM_STARTS)
+
+    searches = [_search_without(model, survey, folds.numbers != fold, hill, start) for fold in range(folds.num_folds)]
+    restarts = search.best_first(model.natural_gradient, searches, tell_of_starts) if searches else []
     found = np.full(len(survey.sample), np.nan)
-    for fold in range(folds.num_folds):
-        tell(fold + 1, folds.num_folds)
+    for fold, (best, *_) in enumerate(restarts):
         is_held = folds.numbers == fold
-        values = _best_without(model, survey, ~is_held, hill, start)
-        mixture = model.plug_in(model.natural_gradient.posteriors_of(values))
+        mixture = model.plug_in(model.natural_gradient.posteriors_of(best.values))
         found[is_held] = score_data(mixture, survey.sample[is_held], "log_density")
     return found[folds.numbers >= 0]
 
 
-def _best_without(
+def _search_without(
     model: GaussianMixtureModel, survey: door.Survey, is_kept: np.ndarray, hill: search.Hill, start: str
-) -> Values:
-    """Returns the numbers behind q of the best of a few restarts on the rows that are kept."""
+) -> search.Search:
+    """Returns a few restarts on the rows that are kept."""
     seeds = [(model.seed + number) % 2**63 for number in range(_NUM_STARTS)]
     starts = model.start_values(survey._replace(sample=survey.sample[is_kept]), start, seeds)
     coarse, fine = (max(hill.tolerance, least) for least in _TOLERANCES)
     rows = hill.rows.kept(is_kept)
-    kept = dataclasses.replace(hill, rows=rows, num_data=len(rows), tolerance=coarse, patience=1, num_climbers=None)
-    hills = [kept, dataclasses.replace(kept, tolerance=fine, num_climbers=_NUM_CONTENDERS)]
-    return search.best_first(model.natural_gradient, starts, hills)[0].values
+    kept = dataclasses.replace(hill, rows=rows, tolerance=coarse, patience=1, num_climbers=None)
+    return search.Search(starts, [kept, dataclasses.replace(kept, tolerance=fine, num_climbers=_NUM_CONTENDERS)])

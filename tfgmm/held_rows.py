@@ -28,10 +28,12 @@ class HeldRows:
     Args:
         components: a class of `tfgmm.components`.
         values: (n, D) float32, measured from the centre.
+        num_data: N that they stand for: all sums are scaled to it. Default n.
     """
 
-    def __init__(self, components: Any, values: np.ndarray) -> None:
+    def __init__(self, components: Any, values: np.ndarray, num_data: int | None = None) -> None:
         self.values = values
+        self.num_data = len(values) if num_data is None else num_data
         self._components = components
         self._features: dict[Any, np.ndarray] = {}
 
@@ -44,11 +46,11 @@ class HeldRows:
         return self._features_of(slice(0), np.float64).shape[1]
 
     def kept(self, is_kept: np.ndarray) -> HeldRows:
-        """Returns the rows where `is_kept`, (n,) bool."""
+        """Returns the rows where `is_kept`, (n,) bool; they stand for themselves."""
         return HeldRows(self._components, self.values[is_kept])
 
     def sums(self, coefficients: Sequence[Tensor], dtype: type[np.floating]) -> bounds.RowSums:
-        """Returns the expected statistics of the rows and the sums of their log likelihoods, nats, float64.
+        """Returns the expected statistics of N rows and the sums of their log likelihoods, nats, float64.
 
         Under R posteriors at a time, which share the features and one matrix product: all fields are (R, ...).
 
@@ -72,9 +74,9 @@ class HeldRows:
                 sums += shares.astype(dtype, copy=False) @ features
                 totals += log_likelihoods, largest
         num_features, shape = self.values.shape[1], (num_posteriors, num_components)
-        first, second = np.split(sums.reshape(*shape, self.num_columns), [num_features], axis=2)
-        statistics = Statistics(counts.reshape(shape), first, second)
-        return bounds.RowSums(statistics, *totals)
+        share = self.num_data / len(self.values)
+        first, second = np.split(share * sums.reshape(*shape, self.num_columns), [num_features], axis=2)
+        return bounds.RowSums(Statistics(share * counts.reshape(shape), first, second), *(share * totals))
 
     def _chunks(self, dtype: type[np.floating], size: int) -> Iterator[np.ndarray]:
         """Yields the features of `size` rows at a time, (size, D + P)."""

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfgmm import data as door
@@ -121,7 +122,7 @@ def climb_from_starts(task: FitTask, model: GaussianMixtureModel) -> list[search
     def tell(number: int, count: int) -> None:
         task.tell("start", number, count, model.num_components)
 
-    return search.best_first(model.natural_gradient, starts, hills, tell)
+    return search.best_first(model.natural_gradient, [search.Search(starts, hills)], tell)[0]
 
 
 def hills_of(
@@ -129,11 +130,11 @@ def hills_of(
 ) -> list[search.Hill]:
     """Returns what restarts climb: all rows where they are few; else a sample, first coarsely, then to its top."""
     num_data = survey.summary.num_data
-    rows = HeldRows(model.components, centre_rows(survey.sample, model.centre, name="data"))
+    rows = centre_rows(survey.sample, model.centre, name="data")
     top = search.Hill(
-        rows=rows,
+        rows=HeldRows(model.components, rows, num_data),
         centre=tf.convert_to_tensor(model.stored_centre),
-        num_data=num_data,
+        largest=np.abs(rows).max(axis=0).astype(np.float64),
         max_sweeps=max_sweeps,
         tolerance=tolerance or _TOLERANCE,
     )
