@@ -80,6 +80,15 @@ def test_features_that_take_much_memory_are_not_kept_and_change_nothing(monkeypa
         np.testing.assert_allclose(value, wanted, rtol=1e-12)
 
 
+def test_a_lengthened_step_out_of_the_range_of_float32_gives_a_bound_that_is_not_finite_and_no_warning():
+    """Where it leads is known before the sweep only for a step of length 1."""
+    steps, values = steps_and_values("diag", num_posteriors=2)
+    linear, constants = (value.numpy() for value in steps.coefficients(stacked(values)))
+    linear[1] *= 1e40
+    found = HeldRows(steps.components, ROWS).sums((linear, constants), np.float32)  # warnings are errors
+    assert np.isfinite(found.log_likelihood[0]) and not np.isfinite(found.log_likelihood[1])
+
+
 def test_rows_may_stand_for_more():
     steps, values = steps_and_values("tied", num_posteriors=2)
     coefficients = steps.coefficients(stacked(values))
@@ -193,6 +202,20 @@ def test_how_many_climb_at_a_time_changes_nothing(monkeypatch):
     monkeypatch.setattr(search, "_PRODUCTS_AT_A_TIME", 3 * 600 * 4 * 5)
     assert_same(search.best_first(steps, [search.Search(starts, [hill])])[0], at_once)
     assert sizes == [3, 1]
+
+
+def test_restarts_do_not_hold_on_to_the_numbers_of_those_beside_them():
+    steps, hill, starts = hill_and_starts()
+    for restart in search.climb(steps, on(hill, starts)):
+        assert all(value.base is None for value in restart.values)
+
+
+def test_a_start_that_is_not_finite_leaves_the_others_alone_and_comes_last():
+    steps, hill, starts = hill_and_starts("full")
+    broken = [np.full_like(value, np.nan) for value in starts[0]]
+    found = search.best_first(steps, [search.Search([broken, *starts], [hill])])[0]
+    assert np.isnan(found[-1].elbo) and not found[-1].converged
+    assert_same(found[:-1], search.best_first(steps, [search.Search(starts, [hill])])[0])
 
 
 def test_a_climb_never_falls_and_says_whether_it_arrived():

@@ -14,8 +14,9 @@ from tfgmm.components import Statistics
 
 Tensor = Any
 
-# Bytes of features that are kept from sweep to sweep; of more they are worked out again, chunk by chunk.
-_KEPT_BYTES = 2**26
+# Bytes of features that are kept from sweep to sweep; of more they are worked out again, chunk by chunk. For one type
+# of products and one set of rows: five folds that climb side by side may keep seven times as much.
+_KEPT_BYTES = 2**25
 
 
 class HeldRows:
@@ -61,11 +62,11 @@ class HeldRows:
         """
         linear, constants = (np.asarray(value) for value in coefficients)
         num_posteriors, _, num_components = linear.shape
-        linear = linear.swapaxes(1, 2).reshape(-1, self.num_columns).astype(dtype)  # (R K, D + P)
-        constants = constants.reshape(-1, 1).astype(dtype)
+        linear = linear.swapaxes(1, 2).reshape(-1, self.num_columns)  # (R K, D + P)
         counts, sums = np.zeros(len(linear)), np.zeros(linear.shape)
         totals = np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):  # a bound that is not finite is told by those who asked
+            linear, constants = linear.astype(dtype), constants.reshape(-1, 1).astype(dtype)
             for features in self._chunks(dtype, bounds.chunk_size(self.num_columns + len(linear))):
                 joints = linear @ features.T + constants
                 log_likelihoods, largest, shares = _normalised(joints.reshape(num_posteriors, num_components, -1))

@@ -71,8 +71,8 @@ class Place(NamedTuple):
 
 
 def place_of(places: Place, index: int) -> Place:
-    """Returns one of several places, which have a leading axis."""
-    values, coefficients = ([np.asarray(value)[index] for value in given] for given in places)
+    """Returns a copy of one of several places, which have a leading axis: the others can be forgotten."""
+    values, coefficients = ([np.array(value[index]) for value in given] for given in places)
     return Place(values, coefficients)
 
 

@@ -228,7 +228,7 @@ def _sweep(steps: NaturalGradient, climbs: Sequence[_Climb]) -> None:
     hill = climbs[0].hill
     step = steps.global_step(values, sums.statistics, hill.centre, lengths, hill.largest)
     for number, climb in enumerate(climbs):
-        climb.take(float(sums.log_likelihood[number] - step.kl[number]), step, number)
+        climb.take(float(sums.log_likelihood[number]) - float(step.kl[number]), step, number)
 
 
 def _sums(climbs: Sequence[_Climb], asked: Sequence[tuple[Place, type[np.floating]]]) -> tuple[list[_Climb], RowSums]:
@@ -253,7 +253,7 @@ def _rank_exactly(climbs: Sequence[_Climb]) -> None:
     if rough:
         in_order, sums = _sums(rough, [(climb.last.place, np.float64) for climb in rough])
         for climb, log_likelihood in zip(in_order, sums.log_likelihood):
-            climb.elbos[-1] = float(log_likelihood - climb.last.kl)
+            climb.elbos[-1] = float(log_likelihood) - climb.last.kl
 
 
 def _stacked(records: Sequence[Sequence[Any]]) -> list[np.ndarray]:
