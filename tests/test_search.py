@@ -214,14 +214,14 @@ def test_a_start_that_is_not_finite_leaves_the_others_alone_and_comes_last():
     steps, hill, starts = hill_and_starts("full")
     broken = [np.full_like(value, np.nan) for value in starts[0]]
     found = search.best_first(steps, [search.Search([broken, *starts], [hill])])[0]
-    assert np.isnan(found[-1].elbo) and not found[-1].converged
+    assert np.isnan(found[-1].elbo) and not found[-1].converged and found[-1].num_sweeps == 1
     assert_same(found[:-1], search.best_first(steps, [search.Search(starts, [hill])])[0])
 
 
 def test_a_climb_never_falls_and_says_whether_it_arrived():
     steps, hill, starts = hill_and_starts()
     for restart in search.climb(steps, on(hill, starts)):
-        assert restart.converged and restart.elbo == restart.elbos[-1]
+        assert restart.converged
         assert np.diff(restart.elbos).min() > -1e-9 * abs(restart.elbo)
     for restart in search.climb(steps, on(dataclasses.replace(hill, max_sweeps=3), starts)):
         assert not restart.converged and restart.num_sweeps <= 3
@@ -256,6 +256,22 @@ def test_sweeps_whose_products_would_err_too_much_are_repeated_in_float64(monkey
     monkeypatch.setattr(search, "_type_of_products", lambda *figures: np.float32)  # says float32 always: none is kept
     for one, other in zip(search.climb(steps, on(hill, starts)), expected):
         assert one.elbo == pytest.approx(other.elbo, abs=1e-6 * 600)
+
+
+def test_sums_in_float32_that_are_not_numbers_are_repeated_in_float64(monkeypatch):
+    steps, hill, starts = hill_and_starts()
+    types, sums = [], HeldRows.sums
+
+    def broken(self, coefficients, dtype):
+        types.append(dtype)
+        found = sums(self, coefficients, dtype)
+        return tf.nest.map_structure(lambda value: np.nan * value, found) if dtype == np.float32 else found
+
+    monkeypatch.setattr(HeldRows, "sums", broken)
+    restarts = search.climb(steps, on(hill, starts))
+    assert np.float32 in types
+    monkeypatch.setattr(search, "_GAIN_OF_SEARCH", np.inf)  # no float32
+    assert_same(restarts, search.climb(steps, on(hill, starts)))
 
 
 def test_each_start_is_told_of_once_in_order():

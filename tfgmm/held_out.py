@@ -76,7 +76,8 @@ def held_out_log_densities(
         folds: of that sample.
         hill: the sample as restarts climb on it.
         start: "k-means++" or "random".
-        tell: called with one more than the fits that are done, up to their count, and with their count.
+        tell: called with the number of fits, up to their count, and with their count. They go on side by side: the
+            number is one more than there are starts that have arrived, as a share of all starts.
     """
 
     def tell_of_starts(number: int, count: int) -> None:

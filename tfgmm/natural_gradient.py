@@ -203,8 +203,8 @@ class NaturalGradient:
             ]
             places = zip(*(tf.split(value, 2, axis=0) for value in (*both, *self.coefficients(both))))
             errors = self.components.float32_error(self.components.means(updated), largest)
-            # A component without rows has a wide density, and nobody hears of its errors
-            error = tf.reduce_max(tf.where(statistics.counts > 1e-3, errors, 0.0), axis=-1)
+            # A component without rows has a wide density, and nobody hears of its errors; what is NaN stays NaN
+            error = tf.reduce_max(tf.where(statistics.counts <= 1e-3, tf.zeros_like(errors), errors), axis=-1)
             target, longer = (Place(place[:-2], place[-2:]) for place in places)
             return GlobalStep(target, longer, kl, error, statistics)
 

@@ -192,8 +192,9 @@ class _Climb:
 
     @property
     def is_done(self) -> bool:
-        """Whether it is at the top, or has taken all sweeps allowed."""
-        return self.is_converged or self.num_sweeps == self.hill.max_sweeps
+        """Whether it is at the top, or has taken all sweeps allowed, or has fallen out of the finite numbers."""
+        is_lost = bool(self.elbos) and not np.isfinite(self.elbos[-1])
+        return self.is_converged or is_lost or self.num_sweeps == self.hill.max_sweeps
 
     @property
     def next_length(self) -> float:

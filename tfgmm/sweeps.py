@@ -67,7 +67,7 @@ class ClosedFormTraining:
     _sums: Statistics | None  # of the sweep at hand so far, and its rows
     _num_rows: float
     _seen_batches: int
-    _known: Place | None = None  # the last one asked for
+    _known: Place | None = None  # where the last step led, or the last place asked for
 
     def __init__(self, natural_gradient: NaturalGradient, store: StatisticsStore, step_sizes: StepSizes | None) -> None:
         self._steps = natural_gradient
@@ -153,5 +153,6 @@ class ClosedFormTraining:
                 "Drop rows far from all others, or state less vague priors."
             )
         self._steps.assign(target.values)
-        self._kl, self._known = kl, target
+        # Tensors: every batch of the next sweep takes the coefficients
+        self._kl, self._known = kl, Place(target.values, [tf.constant(value) for value in target.coefficients])
         return Statistics(*(value[0] for value in step.statistics))
