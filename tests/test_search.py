@@ -89,6 +89,17 @@ def test_a_lengthened_step_out_of_the_range_of_float32_gives_a_bound_that_is_not
     assert np.isfinite(found.log_likelihood[0]) and not np.isfinite(found.log_likelihood[1])
 
 
+@pytest.mark.parametrize("covariance", ["tied_diag", "full"])
+def test_features_of_arrays_are_those_of_tensors(covariance):
+    for num_features in (1, 4, 19):
+        rows = np.random.default_rng(num_features).normal(size=(7, num_features))
+        for of_rows in (rows, rows[:0]):
+            found, expected = (COMPONENTS[covariance].features(kind) for kind in (of_rows, tf.constant(of_rows)))
+            assert [type(piece) for piece in found] == [np.ndarray] * len(expected)
+            for piece, wanted in zip(found, expected):
+                np.testing.assert_allclose(piece, wanted, rtol=1e-15)
+
+
 def test_rows_may_stand_for_more():
     steps, values = steps_and_values("tied", num_posteriors=2)
     coefficients = steps.coefficients(stacked(values))

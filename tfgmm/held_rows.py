@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfgmm import bounds
 from tfgmm.components import Statistics
@@ -16,7 +15,7 @@ Tensor = Any
 
 # Bytes of features that are kept from sweep to sweep; of more they are worked out again, chunk by chunk. For one type
 # of products and one set of rows: five folds that climb side by side may keep seven times as much.
-_KEPT_BYTES = 2**25
+_KEPT_BYTES = 2**24
 
 
 class HeldRows:
@@ -36,7 +35,7 @@ class HeldRows:
         self.values = values
         self.num_data = len(values) if num_data is None else num_data
         self._components = components
-        self._features: dict[Any, np.ndarray] = {}
+        self._features: dict[Any, list[np.ndarray]] = {}
 
     def __len__(self) -> int:
         return len(self.values)
@@ -44,7 +43,7 @@ class HeldRows:
     @functools.cached_property
     def num_columns(self) -> int:
         """D + P, the columns of features that the components make of a row."""
-        return self._features_of(slice(0), np.float64).shape[1]
+        return sum(piece.shape[1] for piece in self._features_of(slice(0), np.float64))
 
     def kept(self, is_kept: np.ndarray) -> HeldRows:
         """Returns the rows where `is_kept`, (n,) bool; they stand for themselves."""
@@ -68,29 +67,34 @@ class HeldRows:
         with np.errstate(all="ignore"):  # a bound that is not finite is told by those who asked
             linear, constants = linear.astype(dtype), constants.reshape(-1, 1).astype(dtype)
             for features in self._chunks(dtype, bounds.chunk_size(self.num_columns + len(linear))):
-                joints = linear @ features.T + constants
+                ends = np.cumsum([piece.shape[1] for piece in features])
+                parts = [slice(end - piece.shape[1], end) for end, piece in zip(ends, features)]
+                joints = constants + linear[:, parts[0]] @ features[0].T
+                for part, piece in zip(parts[1:], features[1:]):
+                    joints += linear[:, part] @ piece.T
                 log_likelihoods, largest, shares = _normalised(joints.reshape(num_posteriors, num_components, -1))
                 shares = shares.reshape(joints.shape)
                 counts += shares.sum(axis=1, dtype=np.float64)
-                sums += shares.astype(dtype, copy=False) @ features
+                weights = shares.astype(dtype, copy=False)
+                for part, piece in zip(parts, features):
+                    sums[:, part] += weights @ piece
                 totals += log_likelihoods, largest
         num_features, shape = self.values.shape[1], (num_posteriors, num_components)
         share = self.num_data / len(self.values)
         first, second = np.split(share * sums.reshape(*shape, self.num_columns), [num_features], axis=2)
         return bounds.RowSums(Statistics(share * counts.reshape(shape), first, second), *(share * totals))
 
-    def _chunks(self, dtype: type[np.floating], size: int) -> Iterator[np.ndarray]:
-        """Yields the features of `size` rows at a time, (size, D + P)."""
+    def _chunks(self, dtype: type[np.floating], size: int) -> Iterator[list[np.ndarray]]:
+        """Yields the features of `size` rows at a time, in pieces (size, ...), D + P columns in all."""
         is_kept = len(self.values) * self.num_columns * np.dtype(dtype).itemsize <= _KEPT_BYTES
         if is_kept and dtype not in self._features:
             self._features[dtype] = self._features_of(slice(None), dtype)
         for start in range(0, len(self.values), size):
             rows = slice(start, start + size)
-            yield self._features[dtype][rows] if is_kept else self._features_of(rows, dtype)
+            yield [piece[rows] for piece in self._features[dtype]] if is_kept else self._features_of(rows, dtype)
 
-    def _features_of(self, rows: slice, dtype: type[np.floating]) -> np.ndarray:
-        pieces = self._components.features(tf.constant(self.values[rows].astype(dtype)))
-        return np.concatenate([piece.numpy() for piece in pieces], axis=1)
+    def _features_of(self, rows: slice, dtype: type[np.floating]) -> list[np.ndarray]:
+        return self._components.features(self.values[rows].astype(dtype))
 
 
 def _normalised(log_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ PATIENCE = 2
 # Products in float32 may err by so much per row, nats, while the bound gains more than so much per row.
 _ERROR_OF_SEARCH, _GAIN_OF_SEARCH = 10.0, 1e-4
 # Multiplications in a sweep of all that climb at a time: what a step costs beside them is not felt with more.
-_PRODUCTS_AT_A_TIME = 2**30
+_PRODUCTS_AT_A_TIME = 2**31
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -220,7 +220,10 @@ class CorrelatedComponents(TrainedPosterior):
 
     @staticmethod
     def features(rows: Tensor) -> list[Tensor]:
-        """Returns what log densities are linear in, in pieces (B, ...): rows (B, D), then products of their columns."""
+        """Returns what log densities are linear in, in pieces (B, ...): rows (B, D), then products of their columns.
+
+        Rows are a tensor or a NumPy array, and so are the pieces.
+        """
         return [rows, *products(rows)]
 
     @staticmethod

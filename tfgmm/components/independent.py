@@ -210,7 +210,12 @@ class IndependentComponents(TrainedPosterior):
 
     @staticmethod
     def features(rows: Tensor) -> list[Tensor]:
-        """Returns what log densities are linear in, in one piece: rows (B, D) and their squares, (B, 2 D)."""
+        """Returns what log densities are linear in, in one piece: rows (B, D) and their squares, (B, 2 D).
+
+        Rows are a tensor or a NumPy array, and so is the piece.
+        """
+        if isinstance(rows, np.ndarray):
+            return [np.concatenate([rows, np.square(rows)], axis=1)]
         return [tf.concat([rows, tf.square(rows)], axis=1)]
 
     @staticmethod

@@ -21,14 +21,16 @@ _GROUP = 8
 def products(rows: Tensor) -> list[Tensor]:
     """Returns products of the columns of rows (B, D), of the same type, a piece per group; see `pairs` for which.
 
-    P of them in all. Pieces are cheaper than one tensor: what multiplies them next reads them from the cache.
+    Rows are a tensor or a NumPy array, and so are the pieces; P columns in all. Pieces are cheaper than one: what
+    multiplies them next reads them from the cache.
     """
     num_features = rows.shape[1]
+    reshape, num_rows = (np.reshape, len(rows)) if isinstance(rows, np.ndarray) else (tf.reshape, -1)
     groups = []
     for start in range(0, num_features, _GROUP):
         stop = min(start + _GROUP, num_features)
         block = rows[:, start:stop, None] * rows[:, None, start:]
-        groups.append(tf.reshape(block, (-1, (stop - start) * (num_features - start))))
+        groups.append(reshape(block, (num_rows, (stop - start) * (num_features - start))))
     return groups
 
 
