@@ -63,7 +63,7 @@ def test_sums_are_those_of_the_graph_that_sweeps_over_all_rows_use(covariance):
     for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 1e-4)):
         found = HeldRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), dtype)
         for number, of_one in enumerate(values):
-            expected = steps.sums(steps.coefficients(of_one), tf.constant(ROWS))
+            expected = bounds.sums_over_rows(steps.components, tf.constant(ROWS), *steps.coefficients(of_one))
             for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
                 np.testing.assert_allclose(value[number], wanted, rtol=tolerance, atol=tolerance)
 
@@ -87,17 +87,6 @@ def test_a_lengthened_step_out_of_the_range_of_float32_gives_a_bound_that_is_not
     linear[1] *= 1e40
     found = HeldRows(steps.components, ROWS).sums((linear, constants), np.float32)  # warnings are errors
     assert np.isfinite(found.log_likelihood[0]) and not np.isfinite(found.log_likelihood[1])
-
-
-@pytest.mark.parametrize("covariance", ["tied_diag", "full"])
-def test_features_of_arrays_are_those_of_tensors(covariance):
-    for num_features in (1, 4, 19):
-        rows = np.random.default_rng(num_features).normal(size=(7, num_features))
-        for of_rows in (rows, rows[:0]):
-            found, expected = (COMPONENTS[covariance].features(kind) for kind in (of_rows, tf.constant(of_rows)))
-            assert [type(piece) for piece in found] == [np.ndarray] * len(expected)
-            for piece, wanted in zip(found, expected):
-                np.testing.assert_allclose(piece, wanted, rtol=1e-15)
 
 
 def test_rows_may_stand_for_more():

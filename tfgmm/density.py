@@ -17,9 +17,11 @@ import tensorflow as tf
 from tfgmm import bounds, outliers, posterior_draws
 from tfgmm.components import COMPONENTS
 from tfgmm.data import check_ends, open_source
+from tfgmm.devices import has_gpu
 from tfgmm.draws import Draws
 from tfgmm.files import StoredRows
 from tfgmm.readers import Rows
+from tfgmm.row_scores import score_rows
 from tfgmm.summary import centre as centre_rows
 
 Tensor = Any
@@ -138,13 +140,15 @@ def _joined(blocks: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
 
 def _scorer(density: MixtureDensity, score: Score) -> Callable[[np.ndarray], tuple[np.ndarray]]:
     """Returns the function from rows (n, D), data units, to their scores."""
-    factors = density.centre, *coefficients(density)
-    shape = tuple(density.log_weights.shape)
+    factors, shape = coefficients(density), tuple(density.log_weights.shape)
 
     def score_block(rows: np.ndarray) -> tuple[np.ndarray]:
-        values = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
-        score_rows = _compiled_score(density.covariance, score, len(density.centre), shape, values.dtype.name)
-        found = score_rows(tf.constant(values), *factors).numpy()
+        if has_gpu():
+            values = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
+            score_values = _compiled_score(density.covariance, score, len(density.centre), shape, values.dtype.name)
+            found = score_values(tf.constant(values), density.centre, *factors).numpy()
+        else:
+            found = score_rows(COMPONENTS[density.covariance], rows, density.centre, factors, score, shape)
         if (np.isnan(found) if found.dtype.kind == "f" else found < 0).any():
             centre_rows(rows, density.centre)  # refuses a finite value that is infinite in float32, and says where
         return (found,)
@@ -167,10 +171,10 @@ def _compiled_score(
         tf.TensorSpec((num_mixed,), tf.float64),
     ]
 
-    def score_rows(rows: Tensor, centre: Tensor, linear: Tensor, constants: Tensor) -> Tensor:
+    def of_rows(rows: Tensor, centre: Tensor, linear: Tensor, constants: Tensor) -> Tensor:
         return scores(components, rows, centre, linear, constants, score, weights_shape)
 
-    return tf.function(score_rows, autograph=False).get_concrete_function(*signature)
+    return tf.function(of_rows, autograph=False).get_concrete_function(*signature)
 
 
 def scores(

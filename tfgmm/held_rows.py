@@ -1,15 +1,18 @@
-"""Rows held in memory and sums over them by NumPy: what restarts climb on, with no graph to trace and run in."""
+"""Rows in memory and sums over them: the step that every row takes in every sweep, of a fit and of its restarts."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tfgmm import bounds
 from tfgmm.components import Statistics
+from tfgmm.cores import shared_out, slices
+from tfgmm.log_joints import ChunkProducts, exponentials, factors_of, write_features
 
 Tensor = Any
 
@@ -19,11 +22,7 @@ _KEPT_BYTES = 2**24
 
 
 class HeldRows:
-    """Rows in memory, and the sums over them that sweeps need.
-
-    The same sums as `bounds.sums_over_rows`, to rounding. A graph of those takes a tenth of a second before its first
-    answer and half a millisecond with every one, in which NumPy has done a sweep of some thousand rows; over many rows
-    it is faster.
+    """Rows in memory that are summed over again and again.
 
     Args:
         components: a class of `tfgmm.components`.
@@ -35,7 +34,7 @@ class HeldRows:
         self.values = values
         self.num_data = len(values) if num_data is None else num_data
         self._components = components
-        self._features: dict[Any, list[np.ndarray]] = {}
+        self._features: dict[Any, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.values)
@@ -43,70 +42,77 @@ class HeldRows:
     @functools.cached_property
     def num_columns(self) -> int:
         """D + P, the columns of features that the components make of a row."""
-        return sum(piece.shape[1] for piece in self._features_of(slice(0), np.float64))
+        num_features = self.values.shape[1]
+        return num_features + bounds.num_products(self._components, num_features)
 
     def kept(self, is_kept: np.ndarray) -> HeldRows:
         """Returns the rows where `is_kept`, (n,) bool; they stand for themselves."""
         return HeldRows(self._components, self.values[is_kept])
 
     def sums(self, coefficients: Sequence[Tensor], dtype: type[np.floating]) -> bounds.RowSums:
-        """Returns the expected statistics of N rows and the sums of their log likelihoods, nats, float64.
-
-        Under R posteriors at a time, which share the features and one matrix product: all fields are (R, ...).
-
-        Args:
-            coefficients: (R, D + P, K) and (R, K) float64, as `NaturalGradient.coefficients` gives them.
-            dtype: of the products. np.float64 errs by 1e-3 nats at most for components down to 1e-6 of the range of the
-                rows; np.float32 is twice as fast and errs by up to `components.float32_error`.
-        """
-        linear, constants = (np.asarray(value) for value in coefficients)
-        num_posteriors, _, num_components = linear.shape
-        linear = linear.swapaxes(1, 2).reshape(-1, self.num_columns)  # (R K, D + P)
-        counts, sums = np.zeros(len(linear)), np.zeros(linear.shape)
-        totals = np.zeros((2, num_posteriors))
-        with np.errstate(all="ignore"):  # a bound that is not finite is told by those who asked
-            linear, constants = linear.astype(dtype), constants.reshape(-1, 1).astype(dtype)
-            for features in self._chunks(dtype, bounds.chunk_size(self.num_columns + len(linear))):
-                ends = np.cumsum([piece.shape[1] for piece in features])
-                parts = [slice(end - piece.shape[1], end) for end, piece in zip(ends, features)]
-                joints = constants + linear[:, parts[0]] @ features[0].T
-                for part, piece in zip(parts[1:], features[1:]):
-                    joints += linear[:, part] @ piece.T
-                log_likelihoods, largest, shares = _normalised(joints.reshape(num_posteriors, num_components, -1))
-                shares = shares.reshape(joints.shape)
-                counts += shares.sum(axis=1, dtype=np.float64)
-                weights = shares.astype(dtype, copy=False)
-                for part, piece in zip(parts, features):
-                    sums[:, part] += weights @ piece
-                totals += log_likelihoods, largest
-        num_features, shape = self.values.shape[1], (num_posteriors, num_components)
+        """Returns `sums_over_rows` scaled to N rows."""
+        found = sums_over_rows(self._components, self.values, coefficients, dtype, self._kept_features(dtype))
         share = self.num_data / len(self.values)
-        first, second = np.split(share * sums.reshape(*shape, self.num_columns), [num_features], axis=2)
-        return bounds.RowSums(Statistics(share * counts.reshape(shape), first, second), *(share * totals))
+        return bounds.RowSums(Statistics(*(share * value for value in found[0])), share * found[1], share * found[2])
 
-    def _chunks(self, dtype: type[np.floating], size: int) -> Iterator[list[np.ndarray]]:
-        """Yields the features of `size` rows at a time, in pieces (size, ...), D + P columns in all."""
-        is_kept = len(self.values) * self.num_columns * np.dtype(dtype).itemsize <= _KEPT_BYTES
-        if is_kept and dtype not in self._features:
-            self._features[dtype] = self._features_of(slice(None), dtype)
-        for start in range(0, len(self.values), size):
-            rows = slice(start, start + size)
-            yield [piece[rows] for piece in self._features[dtype]] if is_kept else self._features_of(rows, dtype)
-
-    def _features_of(self, rows: slice, dtype: type[np.floating]) -> list[np.ndarray]:
-        return self._components.features(self.values[rows].astype(dtype))
+    def _kept_features(self, dtype: type[np.floating]) -> np.ndarray | None:
+        """Returns the features of all rows, (D + P + 1, n); None where they would take too much memory."""
+        shape = (self.num_columns + 1, len(self.values))
+        if math.prod(shape) * np.dtype(dtype).itemsize > _KEPT_BYTES:
+            return None
+        if dtype not in self._features:
+            self._features[dtype] = np.empty(shape, dtype)
+            write_features(self._components, self.values.T, self._features[dtype])
+        return self._features[dtype]
 
 
-def _normalised(log_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the sums over rows of logsumexp_k and of max_k, (R,), and softmax_k (R, K, B) of log joints (R, K, B).
+def sums_over_rows(
+    components: Any,
+    rows: np.ndarray,
+    coefficients: Sequence[Tensor],
+    dtype: type[np.floating] = np.float64,
+    features: np.ndarray | None = None,
+) -> bounds.RowSums:
+    """Returns the expected sufficient statistics of rows and the sums of logsumexp_k and of max_k of rho_ik, float64.
 
-    The largest is subtracted before the rest becomes float32: what is lost is below 1e-7 nats.
+    Under R posteriors at a time, which share the features and one matrix product: all fields are (R, ...). The same
+    sums as `bounds.sums_over_rows`, to rounding, in half of its time on a processor.
+
+    Args:
+        components: a class of `tfgmm.components`.
+        rows: (n, D) float32, measured from the centre.
+        coefficients: (R, D + P, K) and (R, K) float64, as `NaturalGradient.coefficients` gives them.
+        dtype: of the products. np.float64 errs by 1e-3 nats at most for components down to 1e-6 of the range of the
+            rows; np.float32 is twice as fast and errs by up to `components.float32_error`.
+        features: (D + P + 1, n) of that type, of those who have them; see `write_features`.
     """
-    largest = log_joints.max(axis=1)
-    log_joints -= largest[:, None]
-    shares = log_joints.astype(np.float32, copy=False)
-    np.exp(shares, out=shares)
-    totals = shares.sum(axis=1)
+    factors, num_posteriors = factors_of(coefficients, dtype), coefficients[0].shape[0]
+
+    def of_share(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        chunks = ChunkProducts(factors, stop - start)
+        sums, totals = np.zeros(factors.shape), np.zeros((2, num_posteriors))
+        with np.errstate(all="ignore"):  # a bound that is not finite is told by those who asked
+            for part in slices(start, stop, chunks.size):
+                of_part = chunks.features(components, rows[part].T) if features is None else features[:, part]
+                joints, shares = chunks.log_joints(of_part)
+                shape = (num_posteriors, -1, part.stop - part.start)
+                totals += _normalise(joints.reshape(shape), shares.reshape(shape))
+                np.copyto(joints, shares)  # the memberships, in the type of the products
+                sums += joints @ of_part.T
+        return sums, totals
+
+    sums, totals = (np.sum(parts, axis=0) for parts in zip(*shared_out(of_share, len(rows), sum(factors.shape))))
+    num_features, num_columns = rows.shape[1], factors.shape[1] - 1
+    first, second, counts = np.split(sums.reshape(num_posteriors, -1, num_columns + 1), [num_features, num_columns], 2)
+    return bounds.RowSums(Statistics(counts[..., 0], first, second), *totals)
+
+
+def _normalise(log_joints: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the sums over rows of logsumexp_k and of max_k, (R,), of log joints (R, K, B).
+
+    Fills shares (R, K, B) with softmax_k.
+    """
+    largest, totals = exponentials(log_joints, shares)
     shares /= totals[:, None]
-    in_double = largest.astype(np.float64)
-    return (in_double + np.log(totals)).sum(axis=1), in_double.sum(axis=1), shares
+    largest = largest.astype(np.float64)
+    return (largest + np.log(totals)).sum(axis=1), largest.sum(axis=1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import warnings
 from typing import Any
 
 import numpy as np
 
+from tfgmm.cores import one_thread_each
 from tfgmm.priors import Priors
 from tfgmm.shapes import check_shape
 from tfgmm.summary import DataSummary
@@ -183,12 +183,4 @@ def _one_thread(num_products: int) -> contextlib.AbstractContextManager[Any]:
     """
     if num_products < _PRODUCTS_OF_ONE_THREAD:
         return contextlib.nullcontext()
-    return _thread_pools().limit(limits=1, user_api="blas")
-
-
-@functools.cache
-def _thread_pools() -> Any:
-    """Returns the pools of threads of the libraries in this process; looking for them takes as long as a start."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
+    return one_thread_each()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ import tensorflow as tf
 from tfgmm import bounds
 from tfgmm.checks import check_count
 from tfgmm.components import Statistics
+from tfgmm.devices import has_gpu
+from tfgmm.held_rows import sums_over_rows
 
 Tensor = Any
 Values = Sequence[Tensor]
@@ -157,6 +160,9 @@ class NaturalGradient:
             coefficients: as `coefficients` or `density.coefficients` gives them.
             rows: (B, D) float32, measured from the centre; B may be anything.
         """
+        if not has_gpu():
+            found = sums_over_rows(self.components, np.asarray(rows), [np.asarray(c)[None] for c in coefficients])
+            return tf.nest.map_structure(operator.itemgetter(0), found)
 
         def local(linear: Tensor, constants: Tensor, rows: Tensor) -> bounds.RowSums:
             return bounds.sums_over_rows(self.components, rows, linear, constants)

@@ -153,6 +153,5 @@ class ClosedFormTraining:
                 "Drop rows far from all others, or state less vague priors."
             )
         self._steps.assign(target.values)
-        # Tensors: every batch of the next sweep takes the coefficients
-        self._kl, self._known = kl, Place(target.values, [tf.constant(value) for value in target.coefficients])
+        self._kl, self._known = kl, target
         return Statistics(*(value[0] for value in step.statistics))

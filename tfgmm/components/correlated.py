@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfgmm.components import log_ratios, wishart
 from tfgmm.components.independent import START_WIDTH, high_and_low
-from tfgmm.components.products import coefficients_of_products, matrices_of_products, products
+from tfgmm.components.products import coefficients_of_products, matrices_of_products, products, write_products
 from tfgmm.components.statistics import Statistics
 from tfgmm.log_gamma import BARTLETT, NORMAL, stream
 from tfgmm.positive import SHAPE_RANGE, positive
@@ -220,11 +220,10 @@ class CorrelatedComponents(TrainedPosterior):
 
     @staticmethod
     def features(rows: Tensor) -> list[Tensor]:
-        """Returns what log densities are linear in, in pieces (B, ...): rows (B, D), then products of their columns.
-
-        Rows are a tensor or a NumPy array, and so are the pieces.
-        """
+        """Returns what log densities are linear in, in pieces (B, ...): rows (B, D), then products of their columns."""
         return [rows, *products(rows)]
+
+    write_products = staticmethod(write_products)
 
     @staticmethod
     def coefficients(parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -210,13 +210,13 @@ class IndependentComponents(TrainedPosterior):
 
     @staticmethod
     def features(rows: Tensor) -> list[Tensor]:
-        """Returns what log densities are linear in, in one piece: rows (B, D) and their squares, (B, 2 D).
-
-        Rows are a tensor or a NumPy array, and so is the piece.
-        """
-        if isinstance(rows, np.ndarray):
-            return [np.concatenate([rows, np.square(rows)], axis=1)]
+        """Returns what log densities are linear in, in one piece: rows (B, D) and their squares, (B, 2 D)."""
         return [tf.concat([rows, tf.square(rows)], axis=1)]
+
+    @staticmethod
+    def write_products(columns: np.ndarray, products: np.ndarray) -> None:
+        """Returns nothing; writes the squares of columns (D, B) into `products` (D, B), of the same type."""
+        np.square(columns, out=products)
 
     @staticmethod
     def coefficients(parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

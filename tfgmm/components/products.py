@@ -21,17 +21,26 @@ _GROUP = 8
 def products(rows: Tensor) -> list[Tensor]:
     """Returns products of the columns of rows (B, D), of the same type, a piece per group; see `pairs` for which.
 
-    Rows are a tensor or a NumPy array, and so are the pieces; P columns in all. Pieces are cheaper than one: what
-    multiplies them next reads them from the cache.
+    P columns in all. Pieces are cheaper than one: what multiplies them next reads them from the cache.
     """
     num_features = rows.shape[1]
-    reshape, num_rows = (np.reshape, len(rows)) if isinstance(rows, np.ndarray) else (tf.reshape, -1)
     groups = []
     for start in range(0, num_features, _GROUP):
         stop = min(start + _GROUP, num_features)
         block = rows[:, start:stop, None] * rows[:, None, start:]
-        groups.append(reshape(block, (num_rows, (stop - start) * (num_features - start))))
+        groups.append(tf.reshape(block, (-1, (stop - start) * (num_features - start))))
     return groups
+
+
+def write_products(columns: np.ndarray, products: np.ndarray) -> None:
+    """Returns nothing; writes the products of columns (D, B) into `products` (P, B); see `pairs` for which."""
+    (num_features, num_rows), place = columns.shape, 0
+    for start in range(0, num_features, _GROUP):
+        group, others = columns[start : start + _GROUP, None], columns[None, start:]
+        shape = (len(group), num_features - start, num_rows)
+        end = place + shape[0] * shape[1]
+        np.multiply(group, others, out=products[place:end].reshape(shape, copy=False))
+        place = end
 
 
 @functools.lru_cache(maxsize=16)
