@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from random_posteriors import random_components
+from scipy import special
 from threadpoolctl import threadpool_limits
 
 import tfgmm
-from tfgmm import bounds, cores, density, log_joints, natural_gradient
+from tfgmm import cores, density, features, log_joints, natural_gradient
 from tfgmm.components import COMPONENTS
-from tfgmm.held_rows import sums_over_rows
+from tfgmm.row_sums import sums_over_rows
 
 MANY = cores._LEAST_NUMBERS
 
@@ -109,7 +110,7 @@ def test_features_are_those_of_the_graph_and_a_one(covariance, num_features):
         rows = np.random.default_rng(num_features).normal(size=(num_rows, num_features))
         expected = np.concatenate(components.features(tf.constant(rows)), axis=1)
         found = np.full((expected.shape[1] + 1, num_rows), np.nan)
-        log_joints.write_features(components, rows.T, found)
+        log_joints.write_features(components.write_products, rows.T, found)
         np.testing.assert_allclose(found[:-1].T, expected, rtol=1e-15)
         np.testing.assert_array_equal(found[-1], 1.0)
 
@@ -117,14 +118,13 @@ def test_features_are_those_of_the_graph_and_a_one(covariance, num_features):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_log_joints_are_features_times_coefficients(dtype):
     generator = np.random.default_rng(0)
-    linear, constants, features = (generator.normal(size=shape) for shape in ((2, 5, 3), (2, 3), (6, 11)))
-    features[-1] = 1.0
+    linear, constants, of_rows = (generator.normal(size=shape) for shape in ((2, 5, 3), (2, 3), (6, 11)))
+    of_rows[-1] = 1.0
     factors = log_joints.factors_of((tf.constant(linear), constants), dtype)
-    found, room = log_joints.ChunkProducts(factors, 11).log_joints(features.astype(dtype))
-    expected = np.einsum("rpk,pn->rkn", linear, features[:-1]) + constants[..., None]
+    found = log_joints.ChunkProducts(factors, 11).log_joints(of_rows.astype(dtype))
+    expected = np.einsum("rpk,pn->rkn", linear, of_rows[:-1]) + constants[..., None]
     np.testing.assert_allclose(found, expected.reshape(6, 11), rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-6)
-    assert room.shape == found.shape and room.dtype == np.float32
-    assert np.shares_memory(found, room) == (dtype == np.float32)
+    assert found.dtype == dtype
 
 
 # --- The same figures for any number of cores -------------------------------------------------------------------
@@ -135,16 +135,35 @@ def test_sums_are_the_same_for_any_number_of_cores_and_chunks(covariance, monkey
     components, _ = random_components(covariance)
     generator = np.random.default_rng(1)
     rows = generator.normal(size=(157, 4)).astype(np.float32)
-    num_columns = 4 + bounds.num_products(components, 4)
+    num_columns = 4 + features.num_products(components.write_products, 4)
     coefficients = generator.normal(size=(2, num_columns, 3)), generator.normal(size=(2, 3))
     expected = sums_over_rows(components, rows, coefficients)
     monkeypatch.setattr(cores, "_LEAST_NUMBERS", 1)
-    monkeypatch.setattr(bounds, "chunk_size", lambda numbers_per_row: 10)
+    monkeypatch.setattr(cores, "chunk_size", lambda numbers_per_row: 10)
     for number in (2, 5, 200):
         monkeypatch.setattr(cores, "num_cores", lambda number=number: number)
         found = sums_over_rows(components, rows, coefficients)
         for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
             np.testing.assert_allclose(value, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+@pytest.mark.parametrize("num_cores", [1, 3])
+def test_log_likelihoods_of_several_mixtures_are_those_of_plain_numpy(has_gpu, num_cores, monkeypatch):
+    monkeypatch.setattr(natural_gradient, "has_gpu", lambda: has_gpu)
+    monkeypatch.setattr(cores, "num_cores", lambda: num_cores)
+    monkeypatch.setattr(cores, "_LEAST_NUMBERS", 1)
+    components, _ = random_components("full")
+    generator = np.random.default_rng(1)
+    rows = generator.normal(size=(157, 4)).astype(np.float32)
+    of_rows = np.concatenate(components.features(tf.constant(rows, tf.float64)), axis=1)
+    linear, constants = generator.normal(size=(2, of_rows.shape[1], 3)), generator.normal(size=(2, 3))
+    steps = natural_gradient.NaturalGradient(None, components, run_eagerly=True)
+    found = steps.log_likelihoods((linear, constants), tf.constant(rows))
+    for number in range(2):
+        joints = of_rows @ linear[number] + constants[number]
+        expected = special.logsumexp(joints, axis=1).sum(), joints.max(axis=1).sum()
+        np.testing.assert_allclose(found[:, number], expected, rtol=0, atol=len(rows) * (1e-7 if has_gpu else 1e-12))
 
 
 def test_scores_are_the_same_for_any_number_of_cores(three_cores, monkeypatch):

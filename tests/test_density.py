@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import special, stats
 
-from tfgmm import GaussianMixtureModel, bounds, density
+from tfgmm import GaussianMixtureModel, cores, density
 from tfgmm.components import IndependentPosterior
 from tfgmm.weights import DirichletPosterior
 
@@ -175,7 +175,7 @@ def test_any_number_of_rows_gives_the_figures_of_the_whole(name, size):
 def test_scoring_in_chunks_changes_nothing(name, monkeypatch, scored_by):
     whole = score(MODEL, name, ROWS)
     sizes = []
-    monkeypatch.setattr(bounds, "chunk_size", lambda numbers_per_row: sizes.append(numbers_per_row) or 7)  # 29 of them
+    monkeypatch.setattr(cores, "chunk_size", lambda numbers_per_row: sizes.append(numbers_per_row) or 7)  # 29 of them
     fresh = functools.lru_cache(density._compiled_score.__wrapped__)  # a trace keeps its chunks
     monkeypatch.setattr(density, "_compiled_score", fresh)
     np.testing.assert_allclose(score(MODEL, name, ROWS), whole, rtol=1e-6)

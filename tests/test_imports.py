@@ -26,8 +26,8 @@ LATE = {
 
 # Rooms that load no TensorFlow, themselves or through others, until a function needs it
 LIGHT = """
-    shapes checks extras quiet priors tables readers fingerprint summary initialize draws predictive posterior_draws
-    answers alignment agreement outliers artefact exported
+    shapes checks cores features log_joints row_scores extras quiet priors tables readers fingerprint summary
+    initialize draws predictive posterior_draws answers alignment agreement outliers artefact exported
     numpy_scores scored_input scored_output score_file given_rows plot mixture_pictures companions mlflow report_sources
     report_facts report_cautions report_pictures report_choice report known_operations
     saved_graph verify numeric_columns run_settings run_display run_folder commands fit_command score_command

@@ -48,7 +48,7 @@ def test_scores_equal_those_of_tensorflow(tmp_path: pathlib.Path, covariance: st
 def test_scores_in_pieces_of_any_size_are_the_same(whole: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.random.default_rng(0).normal(size=(50, 3))
     one = NumpyScorer(read_export(whole)).scores(rows, NAMES)
-    monkeypatch.setattr("tfgmm.numpy_scores._MEMORY", 7)
+    monkeypatch.setattr("tfgmm.cores.chunk_size", lambda numbers_per_row: 7)
     for name, values in NumpyScorer(read_export(whole)).scores(rows, NAMES).items():
         np.testing.assert_allclose(values, one[name], rtol=1e-6)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgmm import bounds
-from tfgmm.components import FullComponents
-from tfgmm.components.products import coefficients_of_products, matrices_of_products, pairs, products
+from tfgmm.components import DiagComponents, FullComponents
+from tfgmm.components.products import coefficients_of_products, matrices_of_products, products
+from tfgmm.features import num_products, pairs
 
 SIZES = (*range(1, 10), 17)
 
@@ -59,6 +59,8 @@ def test_sums_of_products_become_the_matrices_of_weighted_outer_products(num_fea
     np.testing.assert_array_equal(matrices, np.swapaxes(matrices, 1, 2))
 
 
+@pytest.mark.parametrize("components", [DiagComponents, FullComponents])
 @pytest.mark.parametrize("num_features", [1, 4, 9])
-def test_the_number_of_products_is_known_without_a_row(num_features):
-    assert bounds.num_products(FullComponents, num_features) == len(pairs(num_features)[0])
+def test_the_number_of_products_is_known_without_a_row(components, num_features):
+    expected = sum(piece.shape[1] for piece in components.features(tf.zeros((0, num_features)))) - num_features
+    assert num_products(components.write_products, num_features) == expected

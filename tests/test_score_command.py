@@ -20,7 +20,7 @@ from exports import FRAME, NAMES, PACKAGE_ROOT, ROWS, K
 from scored_files import ALL, FIELDS, SHUFFLED, check_scores, read, run, write
 
 import tfgmm
-from tfgmm import score_command, scored_input
+from tfgmm import scored_input
 
 
 @pytest.fixture(scope="module")
@@ -94,26 +94,6 @@ def test_columns_come_in_the_order_asked_for(tmp_path: pathlib.Path, whole: path
     assert read(tmp_path / "a.csv").column_names == ["responsibility_0", "responsibility_1", "log_prob"]
 
 
-def test_both_engines_write_the_same(tmp_path: pathlib.Path, whole: pathlib.Path, scorer: tfgmm.Scorer) -> None:
-    path = write(tmp_path / "rows.parquet", FRAME)
-    for engine in ("numpy", "tensorflow", "auto"):
-        target = tmp_path / f"{engine}.parquet"
-        done = run("--model", whole, "--in", path, "--out", target, "--engine", engine)
-        assert done.exit_code == 0, done.stderr
-        check_scores(read(target), scorer, ROWS)
-
-
-def test_auto_takes_numpy_unless_the_work_is_long(
-    tmp_path: pathlib.Path, whole: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, used = write(tmp_path / "rows.csv", FRAME), []
-    scores = tfgmm.Scorer.scores
-    monkeypatch.setattr(tfgmm.Scorer, "scores", lambda *arguments: used.append("tensorflow") or scores(*arguments))
-    assert run("--model", whole, "--in", path, "--out", tmp_path / "a.csv").exit_code == 0 and not used
-    monkeypatch.setattr(score_command, "_LONG_WORK", 1e-9)
-    assert run("--model", whole, "--in", path, "--out", tmp_path / "b.csv").exit_code == 0 and used
-
-
 def test_rows_without_names_are_matched_by_their_order(tmp_path: pathlib.Path) -> None:
     model = tfgmm.GaussianMixtureModel(K, 3, seed=0)
     folder = tfgmm.export_model(model, tmp_path / "mixture")
@@ -124,15 +104,14 @@ def test_rows_without_names_are_matched_by_their_order(tmp_path: pathlib.Path) -
     assert done.exit_code == 1 and "must have 3 columns" in done.stderr
 
 
-@pytest.mark.parametrize("engine", ["numpy", "tensorflow"])
 @pytest.mark.parametrize("source", ["rows.csv", "rows.parquet"])
 def test_rows_that_are_not_finite_are_marked_and_counted(
-    tmp_path: pathlib.Path, whole: pathlib.Path, scorer: tfgmm.Scorer, source: str, engine: str
+    tmp_path: pathlib.Path, whole: pathlib.Path, scorer: tfgmm.Scorer, source: str
 ) -> None:
     frame = FRAME.copy()
     frame.loc[3, "width"], frame.loc[8, "depth"] = np.nan, np.inf
     path, target = write(tmp_path / source, frame), tmp_path / "scored.parquet"
-    done = run("--model", whole, "--in", path, "--out", target, "--engine", engine)
+    done = run("--model", whole, "--in", path, "--out", target)
     assert done.stdout.endswith("20 rows scored, 2 of them not finite (NaN, assignment -1)\n")
     table = read(target).to_pandas()
     assert table["assignment"][[3, 8]].tolist() == [-1, -1]

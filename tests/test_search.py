@@ -11,7 +11,7 @@ from random_posteriors import random_components, random_weights
 from scipy.special import logsumexp
 
 import tfgmm
-from tfgmm import bounds, held_rows, search
+from tfgmm import bounds, cores, held_rows, search
 from tfgmm import data as door
 from tfgmm.components import COMPONENTS, Statistics
 from tfgmm.held_rows import HeldRows
@@ -42,7 +42,7 @@ def stacked(values):
 
 @pytest.mark.parametrize("covariance", COMPONENTS)
 def test_sums_of_several_posteriors_are_those_of_plain_numpy(covariance, monkeypatch):
-    monkeypatch.setattr(bounds, "chunk_size", lambda numbers_per_row: 50)  # four chunks
+    monkeypatch.setattr(cores, "chunk_size", lambda numbers_per_row: 50)  # four chunks
     steps, values = steps_and_values(covariance)
     coefficients = steps.coefficients(stacked(values))
     found = HeldRows(steps.components, ROWS).sums(coefficients, np.float64)

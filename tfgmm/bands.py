@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import bounds
+from tfgmm import bounds, cores
 from tfgmm.density import rounded
 
 Tensor = Any
@@ -53,7 +53,7 @@ def band(
         figures = tuple(tf.where(finite, values, np.nan) for values in (low, high))
         return *figures, *(tf.where(finite[:, None], values, np.nan) for values in (shares_low, shares_high))
 
-    size = bounds.chunk_size(sum(linear.shape))
+    size = cores.chunk_size(sum(linear.shape))
     specs = [figure, figure, line, line]
     names = ("log_prob_low", "log_prob_high", "responsibilities_low", "responsibilities_high")
     return dict(zip(names, bounds.mapped_over_chunks(rows, of_chunk, size, specs)))

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfgmm import cores
 from tfgmm.components import Statistics
 
 Tensor = Any
 
-# Numbers in the temporaries of one chunk of rows: more spill out of the processor's cache.
-_CHUNK_NUMBERS = 2**20
 # Two chunks at a time: one product leaves a core idle at its ends, the next one fills it.
 _CHUNKS_AT_A_TIME = 2
 
@@ -51,11 +50,6 @@ def marginal_log_likelihoods(components: Any, rows: Tensor, log_weights: Tensor,
     """
     log_likelihoods = tf.reduce_logsumexp(log_joint(components, rows, log_weights, draws), axis=-1)
     return tf.reduce_mean(log_likelihoods, axis=0) if log_likelihoods.shape.rank == 2 else log_likelihoods
-
-
-def num_products(components: Any, num_features: int) -> int:
-    """Returns P, the features of second order that `components` make of D columns."""
-    return sum(piece.shape[1] for piece in components.features(tf.zeros((0, num_features)))) - num_features
 
 
 def log_joints(features: Sequence[Tensor], coefficients: Tensor, constants: Tensor) -> Tensor:
@@ -139,7 +133,7 @@ def sums_over_rows(components: Any, rows: Tensor, coefficients: Tensor, constant
         tf.zeros(num_components, tf.float64),
         tf.zeros((num_components, num_columns), tf.float64),
     )
-    size = chunk_size(num_columns + num_components)
+    size = cores.chunk_size(num_columns + num_components)
     zeros += (tf.zeros((), tf.float64),) * 2
     counts, sums, log_likelihood, largest = summed_over_chunks(rows, of_chunk, zeros, size)
     return RowSums(Statistics(counts, sums[:, :num_features], sums[:, num_features:]), log_likelihood, largest)
@@ -179,17 +173,6 @@ def mapped_over_chunks(
     start = (tf.constant(0), pieces)
     pieces = tf.while_loop(lambda index, _: index < num_chunks, write, start, parallel_iterations=_CHUNKS_AT_A_TIME)[1]
     return tuple(tf.ensure_shape(array.concat(), spec.shape) for array, spec in zip(pieces, specs))
-
-
-def chunk_size(numbers_per_row: int) -> int:
-    """Returns the rows of a chunk: as many as keep its temporaries in the cache.
-
-    Example:
-
-    >>> chunk_size(4), chunk_size(64), chunk_size(100_000)
-    (16384, 16384, 256)
-    """
-    return min(16_384, max(256, _CHUNK_NUMBERS // numbers_per_row))
 
 
 def kl_to_prior(weights: Any, components: Any, centre: Tensor, posteriors: tuple[Any, Any] | None = None) -> Tensor:

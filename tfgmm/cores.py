@@ -17,6 +17,9 @@ Share = TypeVar("Share")
 # Rows times numbers per row below which another thread waits longer than it computes
 _LEAST_NUMBERS = 2**18
 
+# Numbers in the temporaries of one chunk of rows: more spill out of the processor's cache.
+_CHUNK_NUMBERS = 2**20
+
 _lock = threading.Lock()
 _num_holders, _held = 0, contextlib.ExitStack()
 
@@ -52,6 +55,17 @@ def slices(start: int, stop: int, size: int) -> Iterator[slice]:
     [slice(0, 3, None), slice(3, 5, None)]
     """
     return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
+
+
+def chunk_size(numbers_per_row: int) -> int:
+    """Returns the rows of a chunk: as many as keep its temporaries in the cache.
+
+    Example:
+
+    >>> chunk_size(4), chunk_size(64), chunk_size(100_000)
+    (16384, 16384, 256)
+    """
+    return min(16_384, max(256, _CHUNK_NUMBERS // numbers_per_row))
 
 
 def num_cores() -> int:

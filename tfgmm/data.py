@@ -29,6 +29,8 @@ _LARGEST_BATCH = 65_536
 _SMALLEST_BATCH = 1_024
 # Numbers in the (batch, K, D) tensor of a training step: about 130 MB each, and a step keeps several.
 _BATCH_NUMBERS = 2**25
+# The same of a sweep, which works through its rows chunk by chunk: more, and callbacks and Ctrl-C wait a second.
+_SWEEP_NUMBERS = 2**28
 
 
 class Batches(NamedTuple):
@@ -223,6 +225,17 @@ def default_batch_size(num_data: int, num_components: int, num_features: int) ->
     """
     affordable = max(_SMALLEST_BATCH, _BATCH_NUMBERS // (num_components * num_features))
     return min(num_data, _LARGEST_BATCH, affordable)
+
+
+def sweep_batch_size(num_data: int, num_components: int, num_features: int) -> int:
+    """Returns B for exact sweeps over rows in memory, which they need not leave in copies.
+
+    Example:
+
+    >>> sweep_batch_size(300_000, 32, 16), sweep_batch_size(10**7, 32, 16)
+    (300000, 524288)
+    """
+    return min(num_data, max(_SMALLEST_BATCH, _SWEEP_NUMBERS // (num_components * num_features)))
 
 
 def training_batches(

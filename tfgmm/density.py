@@ -14,11 +14,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import bounds, outliers, posterior_draws
+from tfgmm import bounds, cores, outliers, posterior_draws
 from tfgmm.components import COMPONENTS
 from tfgmm.data import check_ends, open_source
 from tfgmm.devices import has_gpu
 from tfgmm.draws import Draws
+from tfgmm.features import num_products
 from tfgmm.files import StoredRows
 from tfgmm.readers import Rows
 from tfgmm.row_scores import score_rows
@@ -148,7 +149,8 @@ def _scorer(density: MixtureDensity, score: Score) -> Callable[[np.ndarray], tup
             score_values = _compiled_score(density.covariance, score, len(density.centre), shape, values.dtype.name)
             found = score_values(tf.constant(values), density.centre, *factors).numpy()
         else:
-            found = score_rows(COMPONENTS[density.covariance], rows, density.centre, factors, score, shape)
+            write = COMPONENTS[density.covariance].write_products
+            found = score_rows(write, rows, density.centre, factors, [score], shape)[score]
         if (np.isnan(found) if found.dtype.kind == "f" else found < 0).any():
             centre_rows(rows, density.centre)  # refuses a finite value that is infinite in float32, and says where
         return (found,)
@@ -162,7 +164,7 @@ def _compiled_score(
 ) -> Any:
     """Returns the score of rows (B, D) as a graph, traced once per shape of mixture and type, for every B."""
     components = COMPONENTS[covariance]
-    num_columns = num_features + bounds.num_products(components, num_features)
+    num_columns = num_features + num_products(components.write_products, num_features)
     num_mixed = math.prod(weights_shape)
     signature = [
         tf.TensorSpec((None, num_features), dtype),
@@ -210,7 +212,7 @@ def scores(
             log_joints = tf.reshape(log_joints, (-1, *weights_shape))
         return (SCORES[score](centred, log_joints),)
 
-    (found,) = bounds.mapped_over_chunks(rows, of_chunk, bounds.chunk_size(sum(linear.shape)), [spec])
+    (found,) = bounds.mapped_over_chunks(rows, of_chunk, cores.chunk_size(sum(linear.shape)), [spec])
     return found
 
 

@@ -96,8 +96,8 @@ def fit_mixture(
         covariance, weights, seed: as in `GaussianMixtureModel`.
         priors: `tfgmm.Priors` in data units, or "auto": `Priors.from_data`, which needs no units.
         restarts: starts to try, at least 1.
-        batch_size: rows handed over at a time in sweeps over all rows; default about 64 K. It changes memory and
-            speed, not the result.
+        batch_size: rows handed over at a time in sweeps over all rows; default about 64 K, more of rows in memory. It
+            changes memory and speed, not the result.
         max_sweeps: at most so many per restart (per tolerance, on a sample), and over all rows.
         tolerance: nats per row; sweeps end after gains below it. Default 1e-7; over all rows after restarts on a
             sample 1e-5.

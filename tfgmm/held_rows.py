@@ -1,4 +1,4 @@
-"""Rows in memory and sums over them: the step that every row takes in every sweep, of a fit and of its restarts."""
+"""Rows in memory that restarts sum over again and again."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from tfgmm import bounds
 from tfgmm.components import Statistics
-from tfgmm.cores import shared_out, slices
-from tfgmm.log_joints import ChunkProducts, exponentials, factors_of, write_features
+from tfgmm.features import num_products
+from tfgmm.log_joints import write_features
+from tfgmm.row_sums import sums_over_rows
 
 Tensor = Any
 
@@ -43,7 +44,7 @@ class HeldRows:
     def num_columns(self) -> int:
         """D + P, the columns of features that the components make of a row."""
         num_features = self.values.shape[1]
-        return num_features + bounds.num_products(self._components, num_features)
+        return num_features + num_products(self._components.write_products, num_features)
 
     def kept(self, is_kept: np.ndarray) -> HeldRows:
         """Returns the rows where `is_kept`, (n,) bool; they stand for themselves."""
@@ -62,57 +63,5 @@ class HeldRows:
             return None
         if dtype not in self._features:
             self._features[dtype] = np.empty(shape, dtype)
-            write_features(self._components, self.values.T, self._features[dtype])
+            write_features(self._components.write_products, self.values.T, self._features[dtype])
         return self._features[dtype]
-
-
-def sums_over_rows(
-    components: Any,
-    rows: np.ndarray,
-    coefficients: Sequence[Tensor],
-    dtype: type[np.floating] = np.float64,
-    features: np.ndarray | None = None,
-) -> bounds.RowSums:
-    """Returns the expected sufficient statistics of rows and the sums of logsumexp_k and of max_k of rho_ik, float64.
-
-    Under R posteriors at a time, which share the features and one matrix product: all fields are (R, ...). The same
-    sums as `bounds.sums_over_rows`, to rounding, in half of its time on a processor.
-
-    Args:
-        components: a class of `tfgmm.components`.
-        rows: (n, D) float32, measured from the centre.
-        coefficients: (R, D + P, K) and (R, K) float64, as `NaturalGradient.coefficients` gives them.
-        dtype: of the products. np.float64 errs by 1e-3 nats at most for components down to 1e-6 of the range of the
-            rows; np.float32 is twice as fast and errs by up to `components.float32_error`.
-        features: (D + P + 1, n) of that type, of those who have them; see `write_features`.
-    """
-    factors, num_posteriors = factors_of(coefficients, dtype), coefficients[0].shape[0]
-
-    def of_share(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        chunks = ChunkProducts(factors, stop - start)
-        sums, totals = np.zeros(factors.shape), np.zeros((2, num_posteriors))
-        with np.errstate(all="ignore"):  # a bound that is not finite is told by those who asked
-            for part in slices(start, stop, chunks.size):
-                of_part = chunks.features(components, rows[part].T) if features is None else features[:, part]
-                joints, shares = chunks.log_joints(of_part)
-                shape = (num_posteriors, -1, part.stop - part.start)
-                totals += _normalise(joints.reshape(shape), shares.reshape(shape))
-                np.copyto(joints, shares)  # the memberships, in the type of the products
-                sums += joints @ of_part.T
-        return sums, totals
-
-    sums, totals = (np.sum(parts, axis=0) for parts in zip(*shared_out(of_share, len(rows), sum(factors.shape))))
-    num_features, num_columns = rows.shape[1], factors.shape[1] - 1
-    first, second, counts = np.split(sums.reshape(num_posteriors, -1, num_columns + 1), [num_features, num_columns], 2)
-    return bounds.RowSums(Statistics(counts[..., 0], first, second), *totals)
-
-
-def _normalise(log_joints: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the sums over rows of logsumexp_k and of max_k, (R,), of log joints (R, K, B).
-
-    Fills shares (R, K, B) with softmax_k.
-    """
-    largest, totals = exponentials(log_joints, shares)
-    shares /= totals[:, None]
-    largest = largest.astype(np.float64)
-    return (largest + np.log(totals)).sum(axis=1), largest.sum(axis=1)

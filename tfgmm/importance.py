@@ -9,9 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm import data as door
-from tfgmm.density import MixtureDensity, coefficients
 
 Tensor = Any
+
+# Mixtures whose products are worked out together: they share the features of a row
+_AT_A_TIME = 16
 
 
 def log_importance_ratios(
@@ -43,17 +45,14 @@ def log_importance_ratios(
 
 def log_likelihoods(model: Any, data: Any, log_weights: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
     """Returns the log likelihood of all rows under each of S mixtures, (S,) float64, nats."""
-    mixtures = [
-        coefficients(
-            MixtureDensity(model.covariance, model.centre, of_weights, {n: v[s] for n, v in parameters.items()})
-        )
-        for s, of_weights in enumerate(log_weights)
-    ]
-    totals, num_rows = np.zeros(len(mixtures)), 0
+    linear, constants = (value.numpy() for value in model.components.coefficients(parameters))
+    constants = constants + log_weights
+    groups = [slice(first, first + _AT_A_TIME) for first in range(0, len(log_weights), _AT_A_TIME)]
+    totals, num_rows = np.zeros(len(log_weights)), 0
     for rows in centred_batches(model, data):
         num_rows += len(rows)
-        # With the sums that training compiled; their statistics are thrown away
-        totals += [float(model.natural_gradient.sums(mixture, rows).log_likelihood) for mixture in mixtures]
+        for group in groups:
+            totals[group] += model.natural_gradient.log_likelihoods((linear[group], constants[group]), rows)[0]
     check_training_rows(model, num_rows)
     return totals
 

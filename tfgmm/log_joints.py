@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tfgmm import bounds
+from tfgmm import cores
+from tfgmm.features import ProductWriter
 
 Tensor = Any
 
@@ -29,11 +30,11 @@ def factors_of(coefficients: Sequence[Tensor], dtype: type[np.floating] = np.flo
         return np.ascontiguousarray(both.swapaxes(-1, -2).reshape(-1, both.shape[-2]), dtype)
 
 
-def write_features(components: Any, columns: np.ndarray, features: np.ndarray) -> None:
+def write_features(write_products: ProductWriter, columns: np.ndarray, features: np.ndarray) -> None:
     """Returns nothing; writes columns (D, B), P products of them, and 1, into `features` (D + P + 1, B)."""
     num_features = len(columns)
     features[:num_features] = columns
-    components.write_products(features[:num_features], features[num_features:-1])
+    write_products(features[:num_features], features[num_features:-1])
     features[-1] = 1.0
 
 
@@ -47,41 +48,30 @@ class ChunkProducts:
 
     def __init__(self, factors: np.ndarray, num_rows: int) -> None:
         num_joints, num_features = factors.shape
-        self.size = max(1, min(num_rows, bounds.chunk_size(num_joints + num_features)))
+        self.size = max(1, min(num_rows, cores.chunk_size(num_joints + num_features)))
         self._factors = factors
         self._features = np.empty((num_features, self.size), factors.dtype)
         self._joints = np.empty((num_joints, self.size), factors.dtype)
-        is_float32 = factors.dtype == np.float32
-        self._shares = self._joints if is_float32 else np.empty(self._joints.shape, np.float32)
 
-    def features(self, components: Any, columns: np.ndarray) -> np.ndarray:
-        """Returns the features (D + P + 1, B) of centred columns (D, B), B at most `size`; the next call writes over.
-
-        Args:
-            components: a class of `tfgmm.components`.
-        """
+    def features(self, write_products: ProductWriter, columns: np.ndarray) -> np.ndarray:
+        """Returns features (D + P + 1, B) of centred columns (D, B), B at most `size`; the next call writes over."""
         features = self._features[:, : columns.shape[1]]
-        write_features(components, columns, features)
+        write_features(write_products, columns, features)
         return features
 
-    def log_joints(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns log joints (R M, B), nats, of features (D + P + 1, B), and room for as many float32 numbers.
-
-        The room is beside float64 log joints, and that of float32 ones. The next call writes over both.
-        """
-        part = slice(features.shape[1])
-        return np.matmul(self._factors, features, out=self._joints[:, part]), self._shares[:, part]
+    def log_joints(self, features: np.ndarray) -> np.ndarray:
+        """Returns log joints (R M, B), nats, of features (D + P + 1, B); the next call writes over."""
+        return np.matmul(self._factors, features, out=self._joints[:, : features.shape[1]])
 
 
-def exponentials(log_joints: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def exponentials(log_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the largest over components, and the sum of exp(log joint - it), both (R, B), of log joints (R, M, B).
 
-    Args:
-        log_joints: nats.
-        shares: (R, M, B) float32, is filled with exp(log joint - largest). As the largest is subtracted before the
-            rest becomes float32, what is lost is below 1e-7 nats.
+    In their place it leaves exp(log joint - largest), or e^-78 (float32) and e^-637 (float64) where that is less:
+    below the least normal number, a few steps further down, processors take a hundred times as long for each.
     """
     largest = log_joints.max(axis=1)
-    np.subtract(log_joints, largest[:, None], out=shares, casting="same_kind")
-    np.exp(shares, out=shares)
-    return largest, shares.sum(axis=1)
+    np.subtract(log_joints, largest[:, None], out=log_joints)
+    np.maximum(log_joints, 0.9 * np.log(np.finfo(log_joints.dtype).tiny), out=log_joints)
+    np.exp(log_joints, out=log_joints)
+    return largest, log_joints.sum(axis=1)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import bounds
+from tfgmm import bounds, cores
 from tfgmm.components import wishart
 from tfgmm.density import MixtureDensity, rounded
 
@@ -36,7 +36,7 @@ def marginal_log_prob(components: Any, rows: Tensor, mixture: MixtureDensity, gi
         log_densities = bounds.normalised(_log_joints(components, _known(centred, given), factors))[0]
         return (_float32(log_densities, _is_finite(centred, given)),)
 
-    size = bounds.chunk_size(sum(factors[0].shape))
+    size = cores.chunk_size(sum(factors[0].shape))
     return bounds.mapped_over_chunks(rows, of_chunk, size, [tf.TensorSpec((None,), tf.float32)])[0]
 
 
@@ -87,7 +87,7 @@ def conditional(components: Any, rows: Tensor, mixture: MixtureDensity, given: T
         tf.TensorSpec((None, num_features), tf.float64),
         tf.TensorSpec((None,), tf.float32),
     ]
-    size = bounds.chunk_size(sum(linear.shape) + num_components * num_features)
+    size = cores.chunk_size(sum(linear.shape) + num_components * num_features)
     found = bounds.mapped_over_chunks(rows, of_chunk, size, specs)
     return dict(zip(("weights", "means", "expectation", "log_prob"), found)) | spread
 

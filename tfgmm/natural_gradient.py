@@ -15,7 +15,7 @@ from tfgmm import bounds
 from tfgmm.checks import check_count
 from tfgmm.components import Statistics
 from tfgmm.devices import has_gpu
-from tfgmm.held_rows import sums_over_rows
+from tfgmm.row_sums import log_likelihoods_over_rows, sums_over_rows
 
 Tensor = Any
 Values = Sequence[Tensor]
@@ -171,6 +171,18 @@ class NaturalGradient:
             return [*_specs(coefficients), tf.TensorSpec((None, self.components.shape[1]), tf.float32)]
 
         return self._call("sums", local, signature, *coefficients, rows)
+
+    def log_likelihoods(self, coefficients: Sequence[Tensor], rows: Tensor) -> np.ndarray:
+        """Returns the sums over rows of logsumexp_k and of max_k of their log joints under R mixtures, (2, R), nats.
+
+        Args:
+            coefficients: as in `sums`, with a leading axis (R,).
+            rows: (B, D) float32, measured from the centre.
+        """
+        if not has_gpu():
+            return log_likelihoods_over_rows(self.components, np.asarray(rows), coefficients)
+        found = [self.sums(of_one, rows) for of_one in zip(*coefficients)]
+        return np.array([[sums.log_likelihood for sums in found], [sums.largest for sums in found]])
 
     def global_step(
         self,

@@ -1,4 +1,4 @@
-"""Scores of rows by NumPy alone, in float64: for few rows it is done before TensorFlow would have loaded."""
+"""Scores of rows under an exported mixture, without TensorFlow: what commands and MLflow's servers answer with."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from collections.abc import Collection
 import numpy as np
 
 from tfgmm import outliers
-from tfgmm.draw_densities import Standardisers, log_joints
 from tfgmm.exported import ExportedMixture
-
-# Numbers in one temporary of rows x components x columns: more spill out of the processor's cache
-_MEMORY = 2**18
+from tfgmm.features import pair_coefficients, pairs, write_products, write_squares
+from tfgmm.row_scores import score_rows
 
 
 class NumpyScorer:
-    """The scores of an exported mixture; the same as `tfgmm.load_scorer` gives, to 1e-6.
+    """The scores of an exported mixture; the same as `tfgmm.load_scorer` gives.
 
     Args:
         found: the mixture.
@@ -26,8 +24,8 @@ class NumpyScorer:
 
     def __init__(self, found: ExportedMixture) -> None:
         self._found = found
-        self._standardisers = _standardisers_of(found)
-        self._size = max(1, _MEMORY // found.components["locs"].size)
+        self._coefficients = _coefficients_of(found)
+        self._write_products = write_squares if "precisions" in found.components else write_products
 
     def scores(self, rows: np.ndarray, names: Collection[str]) -> dict[str, np.ndarray]:
         """Returns the scores of the names given: of log_prob, responsibilities, assignment and outlier.
@@ -44,47 +42,29 @@ class NumpyScorer:
         Raises:
             ValueError: outlier of an export that has no table for it.
         """
-        pieces = [self._piece(rows[start : start + self._size]) for start in range(0, max(1, len(rows)), self._size)]
-        log_densities, shares, assignment = (np.concatenate(parts) for parts in zip(*pieces))
-        found = {}
-        if "log_prob" in names:
-            lowest = float(np.finfo(np.float32).min)
-            found["log_prob"] = np.maximum(log_densities, lowest).astype(np.float32)
-        if "responsibilities" in names:
-            found["responsibilities"] = shares
-        if "assignment" in names:
-            found["assignment"] = assignment
+        centre, shape = self._found.centre, self._found.log_weights.shape
+        wanted = ["log_density" if name == "outlier" else name for name in names]
+        found = score_rows(self._write_products, rows, centre, self._coefficients, wanted, shape)
         if "outlier" in names:
             table = outliers.check_table(self._found.outlier_table)
-            found["outlier"] = outliers.tail_probabilities(table, log_densities)
+            found["outlier"] = outliers.tail_probabilities(table, found.pop("log_density"))
         return found
 
-    def _piece(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns log densities (B,) float64, responsibilities (B, K) float32 and assignments (B,) int64."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            centred = (rows - self._found.centre).astype(np.float32)  # rounded as in training
-        bad = ~np.isfinite(centred).all(axis=1)
-        joints = log_joints(self._standardisers, np.where(bad[:, None], 0.0, centred.astype(np.float64)))[0]
-        largest = joints.max(axis=1, keepdims=True)
-        shares = np.exp(joints - largest)
-        totals = shares.sum(axis=1, keepdims=True)
-        log_densities, assignment = (largest + np.log(totals))[:, 0], joints.argmax(axis=1)
-        shares /= totals
-        log_densities[bad], shares[bad], assignment[bad] = np.nan, np.nan, -1
-        return log_densities, shares.astype(np.float32), assignment.astype(np.int64)
 
-
-def _standardisers_of(found: ExportedMixture) -> Standardisers:
-    """Returns the mixture as `draw_densities` takes it, locations measured from the centre."""
+def _coefficients_of(found: ExportedMixture) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (D + P, K) and (K,): log joints of centred rows = features @ the first + the second, nats."""
     locs = found.components["locs"]
-    num_components, num_features = locs.shape
     if "precisions" in found.components:
-        factors = np.sqrt(found.components["precisions"])
-        log_factors = np.log(factors).sum(axis=1)
+        precisions = np.broadcast_to(found.components["precisions"], locs.shape)
+        linear, quadratic, squares = precisions * locs, precisions, (precisions * np.square(locs)).sum(axis=1)
+        log_determinants = np.log(precisions).sum(axis=1)
     else:
-        shape = (num_components, num_features, num_features)
-        # Tied ones are copied: a matrix that lies in memory once cannot go through the fast products
-        factors = np.ascontiguousarray(np.broadcast_to(found.components["whiteners"], shape))
-        log_factors = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-    log_factors = found.log_weights + log_factors - 0.5 * num_features * math.log(2.0 * math.pi)
-    return Standardisers(log_factors[None], locs[None], factors[None])
+        whiteners = found.components["whiteners"]  # U: the precisions are U' U
+        whitened, transposed = whiteners @ locs[..., None], np.swapaxes(whiteners, 1, 2)
+        linear, squares = (transposed @ whitened)[..., 0], np.square(whitened).sum(axis=(1, 2))
+        first, second = pairs(locs.shape[1])
+        quadratic = (transposed @ whiteners)[:, first, second] * pair_coefficients(locs.shape[1])
+        log_determinants = 2.0 * np.log(np.diagonal(whiteners, axis1=1, axis2=2)).sum(axis=1)
+    constants = found.log_weights + 0.5 * (log_determinants - locs.shape[1] * math.log(2.0 * math.pi) - squares)
+    quadratic = np.broadcast_to(-0.5 * quadratic, (len(locs), quadratic.shape[1]))  # tied ones stand there once
+    return np.concatenate([linear, quadratic], axis=1).T, constants

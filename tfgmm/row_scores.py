@@ -1,4 +1,4 @@
-"""Scores of rows by NumPy, on every core: what a model and a loaded folder answer with, wherever there is no GPU.
+"""Scores of rows by NumPy, on every core: what models, loaded folders and the command answer with. No TensorFlow.
 
 The same figures as the graph of an export gives; see `density.scores`.
 """
@@ -6,102 +6,88 @@ The same figures as the graph of an export gives; see `density.scores`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgmm.cores import shared_out, slices
+from tfgmm.features import ProductWriter
 from tfgmm.log_joints import ChunkProducts, exponentials, factors_of
 
 Tensor = Any
 
 
 class ScoredChunk(NamedTuple):
-    """Log joints of one chunk of rows.
+    """What scores of B rows are made of.
 
-    log_joints: (S K, B) float64, nats; may be written over.
-    shares: (S K, B) float32, room for what is to be made of them.
-    weights_shape: (K,), or (S, K).
+    log_densities: (B,) float64, nats; a log-mean-exp of S mixtures.
+    shares: (K, B) float64, of each component relative to the most probable one; of one mixture.
+    norms: (B,) float64, the sums of shares.
     """
 
-    log_joints: np.ndarray
+    log_densities: np.ndarray
     shares: np.ndarray
-    weights_shape: tuple[int, ...]
-
-    @property
-    def num_mixtures(self) -> int:
-        """S, 1 of a single mixture."""
-        return math.prod(self.weights_shape[:-1])
+    norms: np.ndarray
 
 
 def score_rows(
-    components: Any,
+    write_products: ProductWriter,
     rows: np.ndarray,
     centre: np.ndarray,
     coefficients: tuple[Tensor, Tensor],
-    score: str,
+    names: Collection[str],
     weights_shape: tuple[int, ...],
-) -> np.ndarray:
-    """Returns the score of rows (N, D), one figure, or one line of figures, per row; see `density.score_data`.
+) -> dict[str, np.ndarray]:
+    """Returns scores of rows (N, D) by name, one figure, or one line of figures, per row; see `density.score_data`.
 
     Args:
-        components: a class of `tfgmm.components`.
+        write_products: of the component shape; see `tfgmm.features`.
         rows: of any real type, data units. They are measured from the centre in float64, and then rounded to float32.
         centre: (D,) float64, data units.
         coefficients: see `density.coefficients`.
-        score: a key of `SCORES`.
+        names: keys of `SCORES`.
         weights_shape: (K,), or (S, K) for the average of S mixtures.
     """
-    of_chunk, dtype, missing = SCORES[score]
     factors = factors_of(coefficients)
-    width = (weights_shape[-1],) if score == "responsibilities" else ()
-    found = np.empty((len(rows), *width), dtype)
+    num_mixtures = math.prod(weights_shape[:-1])
+    widths = {"responsibilities": weights_shape[-1:]}
+    found = {name: np.empty((len(rows), *widths.get(name, ())), SCORES[name].dtype) for name in names}
 
     def of_share(start: int, stop: int) -> None:
-        chunks = ChunkProducts(factors, stop - start)
-        centred = np.empty((len(centre), chunks.size), np.float32)
+        products = ChunkProducts(factors, stop - start)
+        centred = np.empty((len(centre), products.size), np.float32)
         with np.errstate(all="ignore"):  # rows that are not finite have no score
-            for part in slices(start, stop, chunks.size):
+            for part in slices(start, stop, products.size):
                 columns = centred[:, : part.stop - part.start]
                 np.subtract(rows[part].T, centre[:, None], out=columns, dtype=np.float64, casting="same_kind")
-                joints, shares = chunks.log_joints(chunks.features(components, columns))
-                found[part] = of_chunk(ScoredChunk(joints, shares, weights_shape))
-                found[part][~np.isfinite(columns).all(axis=0)] = missing
+                chunk = _scored(products.log_joints(products.features(write_products, columns)), num_mixtures)
+                is_bad = ~np.isfinite(columns).all(axis=0)
+                for name, scores in found.items():
+                    scores[part] = SCORES[name].of_chunk(chunk)
+                    scores[part][is_bad] = SCORES[name].missing
 
     shared_out(of_share, len(rows), sum(factors.shape))
     return found
 
 
-def log_prob(chunk: ScoredChunk) -> np.ndarray:
-    """Returns the log density of each row, nats, (B,), held at the lowest float32; a log-mean-exp of S mixtures."""
-    largest, totals = exponentials(chunk.log_joints[None], chunk.shares[None])
-    log_densities = largest[0] + np.log(totals[0])
-    return np.maximum(log_densities - math.log(chunk.num_mixtures), np.finfo(np.float32).min)
+def _scored(log_joints: np.ndarray, num_mixtures: int) -> ScoredChunk:
+    """Returns a chunk from its log joints (S K, B), nats, which it writes over."""
+    (largest,), (norms,) = exponentials(log_joints[None])
+    return ScoredChunk(largest + np.log(norms) - math.log(num_mixtures), log_joints, norms)
 
 
-def log_density(chunk: ScoredChunk) -> np.ndarray:
-    """Returns the log density of each row, nats, (B,), all digits kept, however low; a log-mean-exp of S mixtures."""
-    largest = chunk.log_joints.max(axis=0)
-    exponents = np.subtract(chunk.log_joints, largest, out=chunk.log_joints)
-    return largest + np.log(np.exp(exponents, out=exponents).sum(axis=0)) - math.log(chunk.num_mixtures)
+class _Score(NamedTuple):
+    """How a score is made of a chunk, its type, and what a row that is not finite gets."""
+
+    of_chunk: Callable[[ScoredChunk], np.ndarray]
+    dtype: type[np.generic]
+    missing: float
 
 
-def responsibilities(chunk: ScoredChunk) -> np.ndarray:
-    """Returns the probability of each component given the row, (B, K), of one mixture."""
-    _, totals = exponentials(chunk.log_joints[None], chunk.shares[None])
-    return np.divide(chunk.shares, totals, out=chunk.shares).T
-
-
-def assignment(chunk: ScoredChunk) -> np.ndarray:
-    """Returns the most probable component, (B,), of one mixture."""
-    return chunk.log_joints.argmax(axis=0)
-
-
-# What is made of a chunk, its type, and what rows that are not finite get
-SCORES: dict[str, tuple[Callable[[ScoredChunk], np.ndarray], type[np.generic], float]] = {
-    "log_prob": (log_prob, np.float32, np.nan),
-    "log_density": (log_density, np.float64, np.nan),
-    "responsibilities": (responsibilities, np.float32, np.nan),
-    "assignment": (assignment, np.int64, -1),
+SCORES = {
+    "log_prob": _Score(lambda chunk: np.maximum(chunk.log_densities, np.finfo(np.float32).min), np.float32, np.nan),
+    "log_density": _Score(lambda chunk: chunk.log_densities, np.float64, np.nan),
+    "responsibilities": _Score(lambda chunk: (chunk.shares / chunk.norms).T, np.float32, np.nan),
+    "assignment": _Score(lambda chunk: chunk.shares.argmax(axis=0), np.int64, -1),
 }

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tfgmm import artefact, commands
 from tfgmm.commands import UsageError
-
-if TYPE_CHECKING:
-    from tfgmm.exported import ExportedMixture
-    from tfgmm.score_file import Engine
-    from tfgmm.scored_input import ScoredInput
-
-# What NumPy took on two cores, seconds: per row, and per row and number that describes a component's precision
-_SECONDS_PER_ROW, _SECONDS_PER_NUMBER = 5e-7, {"precisions": 3.5e-9, "whiteners": 6e-10}
-# Both engines were equally fast there, and NumPy needs a fifth of the memory and does not load for 5 s. TensorFlow uses
-# more cores better, which pays for long work.
-_LONG_WORK = 30.0  # seconds
-
-
-class EngineName(enum.StrEnum):
-    """What computes the scores; auto is NumPy unless the work is long."""
-
-    AUTO = "auto"
-    NUMPY = "numpy"
-    TENSORFLOW = "tensorflow"
 
 
 def score(
@@ -43,7 +23,6 @@ def score(
     ] = "log_prob,assignment",
     keep: Annotated[bool, typer.Option("--keep", help="Carry the columns of the input along.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
-    engine: Annotated[EngineName, typer.Option(help="auto: TensorFlow for long work only.")] = EngineName.AUTO,
 ) -> None:
     """Score the rows of a file, of any size, into another.
 
@@ -59,7 +38,7 @@ def score(
         names = _column_names(columns)
         _check_paths(source, out)
         commands.check_outside_exports(out)
-        line = _scored(model, source, out, names, keep, overwrite, engine)
+        line = _scored(model, source, out, names, keep, overwrite)
     typer.echo(artefact.printable(line))
 
 
@@ -88,9 +67,7 @@ def _check_paths(source: Path, out: Path) -> None:
         raise UsageError(f"`--out` must be another file than `--in`. Received: {out} for both. Choose another name.")
 
 
-def _scored(
-    model: Path, source: Path, out: Path, names: list[str], keep: bool, overwrite: bool, engine: EngineName
-) -> str:
+def _scored(model: Path, source: Path, out: Path, names: list[str], keep: bool, overwrite: bool) -> str:
     """Returns the line that says what was done."""
     from tfgmm.outliers import check_table
     from tfgmm.score_file import score_file
@@ -102,38 +79,10 @@ def _scored(
         check_table(found.outlier_table)
     rows = ScoredInput(str(source), found.column_names, len(found.centre), keep)
     check_output(out, overwrite)
-    chosen = _engine(found, engine, _num_rows(rows, source))
     with _progress(rows.num_rows) as progress:
-        counts = score_file(found, rows, out, names, chosen, overwrite=overwrite, progress=progress)
+        counts = score_file(found, rows, out, names, overwrite=overwrite, progress=progress)
     bad = f", {counts.num_bad:,} of them not finite (NaN, assignment -1)"
     return f"{out}: {counts.num_rows:,} rows scored{bad if counts.num_bad else ', all of them finite'}"
-
-
-def _num_rows(rows: ScoredInput, source: Path) -> float:
-    """Returns the number of rows of a file; of one that must be read to be counted, about."""
-    return source.stat().st_size / (8 * rows.num_columns) if rows.num_rows is None else rows.num_rows
-
-
-def _engine(found: ExportedMixture, name: EngineName, num_rows: float) -> Engine:
-    """Returns what computes the scores of so many rows, unless one was named."""
-    if name is EngineName.NUMPY or (name is EngineName.AUTO and _numpy_seconds(found, num_rows) < _LONG_WORK):
-        from tfgmm.numpy_scores import NumpyScorer
-
-        return NumpyScorer(found)
-    return commands.with_tensorflow(lambda _: _tensorflow_engine(found))
-
-
-def _tensorflow_engine(found: ExportedMixture) -> Engine:
-    from tfgmm.serve import Scorer
-
-    return Scorer(found)
-
-
-def _numpy_seconds(found: ExportedMixture, num_rows: float) -> float:
-    """Returns about how long NumPy takes."""
-    [(part, values)] = [(part, values) for part, values in found.components.items() if part != "locs"]
-    numbers = len(found.log_weights) * values[0].size  # tied ones go through for each component
-    return num_rows * (_SECONDS_PER_ROW + numbers * _SECONDS_PER_NUMBER[part])
 
 
 @contextlib.contextmanager

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgmm.bad_rows import check_no_overflow
 from tfgmm.exported import ExportedMixture
 from tfgmm.files.kinds import listed
+from tfgmm.numpy_scores import NumpyScorer
 from tfgmm.scored_input import NAME as INPUT
 from tfgmm.scored_input import ScoredInput
 from tfgmm.scored_output import written_table
 
 COLUMNS = ("log_prob", "assignment", "responsibilities", "outlier")
-
-
-class Engine(Protocol):
-    """What computes scores: `NumpyScorer`, or TensorFlow behind the same method."""
-
-    def scores(self, rows: np.ndarray, names: Collection[str]) -> dict[str, np.ndarray]:
-        """Returns the scores of rows (B, D) by name."""
-        ...
 
 
 class Counts(NamedTuple):
@@ -38,7 +31,6 @@ def score_file(
     source: ScoredInput,
     out: pathlib.Path,
     columns: Sequence[str],
-    engine: Engine,
     *,
     overwrite: bool = False,
     progress: Callable[[int], None] = lambda num_rows: None,
@@ -51,7 +43,6 @@ def score_file(
         out: the file that is written, by its ending CSV, Parquet or Arrow.
         columns: the scores wanted, of `COLUMNS`, in their order in the file; "responsibilities" are K columns,
             responsibility_0 and so on.
-        engine: what computes them.
         overwrite: replace a file at `out`.
         progress: called with the number of rows of each block that was written.
 
@@ -59,11 +50,11 @@ def score_file(
         FileExistsError: `out` is there, and `overwrite` is False. OSError: the disk refuses.
         ValueError, TypeError: the rows cannot be read or scored, or a column is there already.
     """
-    num_rows = num_bad = 0
+    scorer, num_rows, num_bad = NumpyScorer(found), 0, 0
     with written_table(out, _schema(found, source, columns), overwrite) as write:
         for block in source.blocks():
             num_bad += _check_rows(found, block.rows, num_rows)
-            scores = engine.scores(block.rows, columns)
+            scores = scorer.scores(block.rows, columns)
             write([*block.kept, *_flat(scores, columns)])
             num_rows += len(block.rows)
             progress(len(block.rows))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import bands, bounds, density, marginals, outliers
+from tfgmm import bands, bounds, cores, density, marginals, outliers
 from tfgmm.answers import Conditional, Interval
 from tfgmm.checks import check_choice
 from tfgmm.components import COMPONENTS
@@ -232,7 +232,7 @@ def expectation_of(statics: tuple[str, Any], rows: Tensor, given: Tensor, *param
     """Returns the `expectation` of `marginals.conditional` alone, by its name; `parameters` as in `marginals_of`."""
     mixture = _mixture_of(statics, parameters)
     # Chunks of our own: what is not asked for is then never there for all rows
-    size = bounds.chunk_size(math.prod(mixture.components["locs"].shape))
+    size = cores.chunk_size(math.prod(mixture.components["locs"].shape))
 
     def of_chunk(chunk: Tensor) -> tuple[Tensor]:
         return (marginals.conditional(COMPONENTS[statics[0]], chunk, mixture, given)["expectation"],)

@@ -114,7 +114,7 @@ class TrainingSteps(keras.Model):
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
-        """Returns the function that Keras calls to evaluate; in closed form the sums of training, without the move."""
+        """Returns the function that Keras calls to evaluate; in closed form the first half of a sweep."""
         if self.optimizer is not None:
             return super().make_test_function(force)
 
@@ -125,7 +125,8 @@ class TrainingSteps(keras.Model):
                 if batch is None:
                     break
                 rows = keras.utils.unpack_x_y_sample_weight(batch)[0]  # `test_on_batch` gives (x, None, None)
-                log_likelihood = self.natural_gradient.sums(self.closed_form.coefficients(), rows).log_likelihood
+                of_one = [np.asarray(value)[None] for value in self.closed_form.coefficients()]
+                (log_likelihood,), _ = self.natural_gradient.log_likelihoods(of_one, rows)
                 self.running_bound.update_state(log_likelihood, self.kl(), tf.shape(rows)[0])
             return self.get_metrics_result()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import bounds
+from tfgmm import bounds, features
 from tfgmm.components import Statistics
 from tfgmm.natural_gradient import NaturalGradient, Place, StepSizes, added, place_of, scaled
 
@@ -27,7 +27,7 @@ class StatisticsStore:
 
     def __init__(self, add_stored: Callable[..., Any], components: Any) -> None:
         num_components, num_features = components.shape
-        num_products = bounds.num_products(components, num_features)
+        num_products = features.num_products(components.write_products, num_features)
         shapes = {"counts": (), "first": (num_features,), "second": (num_products,)}
         self.sums = [add_stored(f"sums_{name}", (num_components, *shape), "float64") for name, shape in shapes.items()]
         self.num_rows = add_stored("sums_num_rows", (), "float64")

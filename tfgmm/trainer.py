@@ -148,7 +148,8 @@ class MixtureTrainer(TrainingSteps):
         Args:
             x: (N, D) array, nested list, pandas or polars frame, path of a CSV, Parquet or Arrow file, or a
                 tf.data dataset of (B, D) batches. NaN and infinite values are refused.
-            batch_size: rows per step; default all rows when they are few, else about 64 K.
+            batch_size: rows per step; default all rows when they are few, else about 64 K; in exact sweeps over rows
+                in memory, where it changes nothing but how often callbacks hear, some hundred thousand.
             validation_data: further rows, of any kind that `x` may be; logged as `val_loss` and so on, scaled
                 by the training N so that they compare.
             validation_split: share of the rows, from the end, kept for validation (not for datasets).
@@ -179,7 +180,7 @@ class MixtureTrainer(TrainingSteps):
             fix = "Pass validation_steps=..., or remove .repeat()."
             door.check_ends(validation, "validation_data", validation_steps, fix)
         self._adopt(survey)
-        batch_size = self._batch_size(batch_size, survey.summary.num_data)
+        batch_size = self._batch_size(batch_size, source, survey.summary.num_data)
         if validation is not None:
             size = batch_size if validation_batch_size is None else validation_batch_size
             size = check_count("validation_batch_size", size)
@@ -207,7 +208,7 @@ class MixtureTrainer(TrainingSteps):
         # The order of rows changes nothing within an exact sweep, and reading in order is faster
         shuffle = shuffle and (self.optimizer is not None or self.closed_form.runs_in(initial_epoch))
         order = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
-        batch_size = self._batch_size(batch_size, self.data_summary.num_data)
+        batch_size = self._batch_size(batch_size, source, self.data_summary.num_data)
         return door.training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
 
     def train_on(self, batches: door.Batches, *, epochs: int, callbacks: Any = None, **passed_on: Any) -> Any:
@@ -267,7 +268,7 @@ class MixtureTrainer(TrainingSteps):
         door.check_ends(source, "x", steps, "Pass steps=..., or remove .repeat().")
         if not isinstance(source, tf.data.Dataset):
             num_rows = len(source.values) if isinstance(source, Rows) else source.num_data
-            batch_size = self._batch_size(batch_size, num_rows)
+            batch_size = self._batch_size(batch_size, source, num_rows)
         batches = door.ordered_batches(source, self.centre, batch_size)
         with plain_errors():
             logs = super().evaluate(batches, return_dict=True, **passed_on)
@@ -279,17 +280,15 @@ class MixtureTrainer(TrainingSteps):
         The first log likelihood is that of the rows, the second that of the rows together with the most probable
         component of each. The bound is stored as `elbo`.
         """
-        steps = self.natural_gradient
-        of_both = steps.coefficients(steps.values()), self.plug_in_coefficients()
-        totals = np.zeros(3)
+        steps, totals = self.natural_gradient, np.zeros((2, 2))
+        of_both = [np.stack(pair) for pair in zip(steps.coefficients(steps.values()), self.plug_in_coefficients())]
         with plain_errors():
             for rows in batches.dataset.take(batches.num_batches):
-                # With the function that is compiled already; its statistics are thrown away
-                expected, at_means = (steps.sums(coefficients, rows) for coefficients in of_both)
-                totals += [float(s) for s in (expected.log_likelihood, at_means.log_likelihood, at_means.largest)]
-        elbo = float(totals[0]) - float(self.kl())
+                totals += steps.log_likelihoods(of_both, rows)
+        (expected, at_means), (_, with_components) = totals
+        elbo = float(expected) - float(self.kl())
         self.stored_elbo.assign(elbo)
-        return elbo, float(totals[1]), float(totals[2])
+        return elbo, float(at_means), float(with_components)
 
     def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
         """Returns the logs of one gradient step on the rows `x`, (B, D); see `fit`.
@@ -343,10 +342,12 @@ class MixtureTrainer(TrainingSteps):
         if untouched:
             self.start_from(survey)
 
-    def _batch_size(self, batch_size: int | None, num_data: int) -> int:
-        if batch_size is None:
-            return door.default_batch_size(num_data, self.num_components, self.num_features)
-        return check_count("batch_size", batch_size)
+    def _batch_size(self, batch_size: int | None, source: door.Source, num_data: int) -> int:
+        if batch_size is not None:
+            return check_count("batch_size", batch_size)
+        moves_by_batch = self.optimizer is not None or self.closed_form.runs_in(0)
+        default = door.default_batch_size if moves_by_batch or not isinstance(source, Rows) else door.sweep_batch_size
+        return default(num_data, self.num_components, self.num_features)
 
     def _begin_closed_form(self, batches: door.Batches, epochs: int) -> None:
         if batches.num_batches is None and self.closed_form.needs_length(epochs - 1):

@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from tfgmm.components import log_ratios, wishart
 from tfgmm.components.independent import START_WIDTH, high_and_low
-from tfgmm.components.products import coefficients_of_products, matrices_of_products, products, write_products
+from tfgmm.components.products import coefficients_of_products, matrices_of_products, products
 from tfgmm.components.statistics import Statistics
+from tfgmm.features import write_products
 from tfgmm.log_gamma import BARTLETT, NORMAL, stream
 from tfgmm.positive import SHAPE_RANGE, positive
 from tfgmm.posterior import TrainedPosterior

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tfgmm.components import log_ratios
 from tfgmm.components.statistics import Statistics
+from tfgmm.features import write_squares
 from tfgmm.log_gamma import NORMAL, stream
 from tfgmm.positive import SHAPE_RANGE, positive
 from tfgmm.posterior import TrainedPosterior
@@ -213,10 +214,7 @@ class IndependentComponents(TrainedPosterior):
         """Returns what log densities are linear in, in one piece: rows (B, D) and their squares, (B, 2 D)."""
         return [tf.concat([rows, tf.square(rows)], axis=1)]
 
-    @staticmethod
-    def write_products(columns: np.ndarray, products: np.ndarray) -> None:
-        """Returns nothing; writes the squares of columns (D, B) into `products` (D, B), of the same type."""
-        np.square(columns, out=products)
+    write_products = staticmethod(write_squares)
 
     @staticmethod
     def coefficients(parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
