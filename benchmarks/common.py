@@ -43,6 +43,8 @@ PACKAGES = (
 )
 # A way whose first run took longer, in seconds, is not run again for a median.
 _AFFORDABLE = 60.0
+# Seconds after which threads of matrix libraries have stopped looking for work
+_QUIET = 0.1
 
 # --- Rows -----------------------------------------------------------------------------------------------------
 
@@ -199,11 +201,12 @@ def in_turn(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, li
 def timed_in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:
     """Returns per way the seconds of the first call, which may trace, and the median of `rounds` calls after it.
 
-    Each of those follows a call of its own kind: the threads of another one would still be spinning.
+    Each of those follows a pause and a call of its own kind: the threads of another one would still be spinning.
     """
     times: dict[str, list[float]] = {name: [_seconds(way)] for name, way in ways.items()}
     for _ in range(rounds):
         for name, way in ways.items():
+            time.sleep(_QUIET)
             way()
             times[name].append(_seconds(way))
     return {name: {"first": found[0], "median": statistics.median(found[1:])} for name, found in times.items()}

@@ -206,11 +206,10 @@ def scores(
     }[score]
 
     def of_chunk(chunk: Tensor) -> tuple[Tensor]:
-        centred = rounded(chunk, centre)
-        log_joints = bounds.log_joints(components.features(centred), linear, constants)
+        log_joints = bounds.log_joints(components.features(rounded(chunk, centre)), linear, constants)
         if len(weights_shape) == 2:
             log_joints = tf.reshape(log_joints, (-1, *weights_shape))
-        return (SCORES[score](centred, log_joints),)
+        return (SCORES[score](log_joints),)
 
     (found,) = bounds.mapped_over_chunks(rows, of_chunk, cores.chunk_size(sum(linear.shape)), [spec])
     return found
@@ -221,7 +220,10 @@ def rounded(rows: Tensor, centre: Tensor) -> Tensor:
     return tf.cast(tf.cast(tf.cast(rows, tf.float64) - centre, tf.float32), tf.float64)
 
 
-def log_prob(rows: Tensor, log_joints: Tensor) -> Tensor:
+# A feature of a row that is not finite leaves no log joint finite: so the scores below need not look at the rows again.
+
+
+def log_prob(log_joints: Tensor) -> Tensor:
     """Returns the log density of each row, nats, (B,) float32, from log joints (B, K) or (B, S, K) float64.
 
     With S mixtures it is the log of their average density (log-mean-exp), which integrates to 1 as they do.
@@ -229,25 +231,27 @@ def log_prob(rows: Tensor, log_joints: Tensor) -> Tensor:
     num_mixtures = 1 if log_joints.shape.rank == 2 else log_joints.shape[1]
     flat = tf.reshape(log_joints, (-1, num_mixtures * log_joints.shape[-1]))
     log_densities = bounds.normalised(flat)[0] - math.log(num_mixtures)
-    return tf.where(_is_finite(rows), tf.cast(tf.maximum(log_densities, tf.float32.min), tf.float32), np.nan)
+    held = tf.cast(tf.maximum(log_densities, tf.float32.min), tf.float32)
+    return tf.where(tf.math.is_finite(log_densities), held, np.nan)
 
 
-def log_density(rows: Tensor, log_joints: Tensor) -> Tensor:
+def log_density(log_joints: Tensor) -> Tensor:
     """Returns the log density of each row as `log_prob` does, but (B,) float64, all digits kept, however low."""
     num_mixtures = 1 if log_joints.shape.rank == 2 else log_joints.shape[1]
     flat = tf.reshape(log_joints, (-1, num_mixtures * log_joints.shape[-1]))
     log_densities = tf.reduce_logsumexp(flat, axis=1) - math.log(num_mixtures)
-    return tf.where(_is_finite(rows), log_densities, tf.constant(np.nan, tf.float64))
+    return tf.where(tf.math.is_finite(log_densities), log_densities, tf.constant(np.nan, tf.float64))
 
 
-def responsibilities(rows: Tensor, log_joints: Tensor) -> Tensor:
+def responsibilities(log_joints: Tensor) -> Tensor:
     """Returns the probability of each component given the row, (B, K) float32, from log joints (B, K)."""
-    return tf.where(_is_finite(rows)[:, None], bounds.normalised(log_joints)[1], np.nan)
+    return bounds.normalised(log_joints)[1]  # NaN where log joints are not finite
 
 
-def assignment(rows: Tensor, log_joints: Tensor) -> Tensor:
+def assignment(log_joints: Tensor) -> Tensor:
     """Returns the most probable component, (B,) int64 from log joints (B, K); -1 for rows that are not finite."""
-    return tf.where(_is_finite(rows), tf.argmax(log_joints, axis=-1), tf.constant(-1, tf.int64))
+    is_finite = tf.math.is_finite(log_joints[:, 0])
+    return tf.where(is_finite, tf.argmax(log_joints, axis=-1), tf.constant(-1, tf.int64))
 
 
 SCORES = {
@@ -297,7 +301,3 @@ def tail_probabilities(table: np.ndarray, log_densities: Tensor) -> Tensor:
     parts = tf.clip_by_value((log_densities - low) / widths, 0.0, 1.0)
     shares = tf.gather(levels, at - 1) + parts * (tf.gather(levels, at) - tf.gather(levels, at - 1))
     return tf.cast(tf.where(tf.math.is_nan(log_densities), log_densities, shares), tf.float32)
-
-
-def _is_finite(rows: Tensor) -> Tensor:
-    return tf.reduce_all(tf.math.is_finite(rows), axis=-1)

@@ -62,7 +62,8 @@ def score_rows(
                 columns = centred[:, : part.stop - part.start]
                 np.subtract(rows[part].T, centre[:, None], out=columns, dtype=np.float64, casting="same_kind")
                 chunk = _scored(products.log_joints(products.features(write_products, columns)), num_mixtures)
-                is_bad = ~np.isfinite(columns).all(axis=0)
+                # A feature that is not finite leaves no log joint finite
+                is_bad = ~np.isfinite(chunk.log_densities)
                 for name, scores in found.items():
                     scores[part] = SCORES[name].of_chunk(chunk)
                     scores[part][is_bad] = SCORES[name].missing
