@@ -15,8 +15,9 @@ from exports import FRAME, ROWS, K
 from typer.testing import CliRunner
 
 import tfgmm
-from tfgmm import cli
+from tfgmm import cli, density, outliers
 
+SCORES: tuple[Any, ...] = ("log_prob", "responsibilities", "assignment", "log_density")
 ALL = "log_prob,assignment,responsibilities,outlier"
 FIELDS = ["log_prob", "assignment", "responsibility_0", "responsibility_1", "outlier"]
 SHUFFLED = FRAME[["depth", "width", "height"]].assign(id=[f"00{row}" for row in range(len(ROWS))])
@@ -48,11 +49,12 @@ def read(path: pathlib.Path) -> pa.Table:
 
 
 def check_scores(table: pa.Table, scorer: tfgmm.Scorer, rows: np.ndarray) -> None:
+    by_name = {score: density.score_data(scorer.plug_in(), rows, score, by_graph=True) for score in SCORES}
     shares = np.stack([table[f"responsibility_{k}"].to_numpy() for k in range(K)], axis=1)
     for found, expected in (
-        (table["log_prob"].to_numpy(), scorer.log_prob(rows)),
-        (shares, scorer.responsibilities(rows)),
-        (table["outlier"].to_numpy(), scorer.outlier(rows)),
+        (table["log_prob"].to_numpy(), by_name["log_prob"]),
+        (shares, by_name["responsibilities"]),
+        (table["outlier"].to_numpy(), outliers.tail_probabilities(scorer.outlier_table(), by_name["log_density"])),
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
-    np.testing.assert_array_equal(table["assignment"].to_numpy(), scorer.assign(rows))
+    np.testing.assert_array_equal(table["assignment"].to_numpy(), by_name["assignment"])

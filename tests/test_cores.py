@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from random_posteriors import random_components
-from scipy import special
+from scipy import special, stats
 from threadpoolctl import threadpool_limits
 
 import tfgmm
@@ -16,48 +19,70 @@ from tfgmm import cores, density, features, log_joints, natural_gradient
 from tfgmm.components import COMPONENTS
 from tfgmm.row_sums import sums_over_rows
 
-MANY = cores._LEAST_NUMBERS
-
 
 def blas_threads():
-    return [library.num_threads for library in cores._matrix_libraries().lib_controllers]
+    return [library.num_threads for library in cores._matrix_threads().libraries.lib_controllers]
+
+
+def shares_of(function, num_rows, numbers_per_row=1):
+    """Returns what the function gives for each share, without memory to write over."""
+    shared = cores.shared_out(
+        lambda _, start, stop: function(start, stop), num_rows, numbers_per_row, lambda size: None
+    )
+    return list(shared)
 
 
 @pytest.fixture
-def three_cores(monkeypatch):
-    monkeypatch.setattr(cores, "num_cores", lambda: 3)
+def four_cores(monkeypatch):
+    monkeypatch.setattr(cores, "num_cores", lambda: 4)
     monkeypatch.setattr(cores, "_LEAST_NUMBERS", 1)
 
 
 # --- Shares -----------------------------------------------------------------------------------------------------
 
 
-def test_shares_are_in_order_and_cover_the_rows_once(three_cores):
-    for num_rows in (0, 1, 2, 3, 100):
-        shares = cores.shared_out(lambda start, stop: (start, stop), num_rows, 10)
-        assert [row for share in shares for row in range(*share)] == list(range(num_rows))
-        assert len(shares) == max(1, min(3, num_rows))
+@pytest.mark.parametrize(("num_rows", "num_shares"), [(0, 1), (1, 1), (2, 2), (3, 2), (15, 8), (16, 16), (1000, 16)])
+def test_shares_are_in_order_and_cover_the_rows_once(four_cores, num_rows, num_shares):
+    shares = shares_of(lambda start, stop: (start, stop), num_rows)
+    assert [row for share in shares for row in range(*share)] == list(range(num_rows))
+    assert len(shares) == num_shares
 
 
-def test_shares_are_worked_on_in_threads_of_their_own_with_one_thread_of_the_matrix_library_each(three_cores):
-    before, meeting = blas_threads(), threading.Barrier(3, timeout=60)
+def test_shares_are_worked_on_in_threads_of_their_own_with_one_thread_of_the_matrix_library_each(four_cores):
+    before, meeting = blas_threads(), threading.Barrier(4, timeout=60)
 
     def of_share(start, stop):
-        meeting.wait()  # all three are at work at once
+        meeting.wait()  # four are at work at once
         return threading.get_ident(), blas_threads()
 
-    found = cores.shared_out(of_share, 30, 1)
-    assert len({thread for thread, _ in found}) == 3 and found[0][0] == threading.get_ident()
+    found = shares_of(of_share, 16)
+    assert len({thread for thread, _ in found}) == 4
     assert {number for _, numbers in found for number in numbers} == {1}
     assert blas_threads() == before
 
 
+def test_shares_at_work_at_the_same_time_have_memory_of_their_own(four_cores):
+    made, meeting = [], threading.Barrier(4, timeout=60)
+
+    def of_share(memory, start, stop):
+        memory.append(start)
+        meeting.wait()
+        mine = memory[-1] == start
+        meeting.wait()
+        return mine
+
+    found = list(cores.shared_out(of_share, 160, 1, lambda size: made.append((size, [])) or made[-1][1]))
+    assert all(found) and len(made) == 4 and {size for size, _ in made} == {10}
+    assert sorted(start for _, memory in made for start in memory) == list(range(0, 160, 10))
+
+
 def test_few_rows_stay_with_the_thread_that_asks():
-    assert cores.shared_out(lambda start, stop: threading.get_ident(), 2, MANY // 2 - 1) == [threading.get_ident()]
+    few = cores._LEAST_NUMBERS - 1
+    assert shares_of(lambda start, stop: threading.get_ident(), 2, few) == [threading.get_ident()]
 
 
 @pytest.mark.parametrize("failing", [0, 50])
-def test_what_fails_in_a_share_is_raised_and_the_limit_is_taken_back(three_cores, failing):
+def test_what_fails_in_a_share_is_raised_and_the_limit_is_taken_back(four_cores, failing):
     before = blas_threads()
 
     def of_share(start, stop):
@@ -65,19 +90,45 @@ def test_what_fails_in_a_share_is_raised_and_the_limit_is_taken_back(three_cores
             raise KeyError("broken")
 
     with pytest.raises(KeyError, match="broken"):
-        cores.shared_out(of_share, 100, 1)
+        shares_of(of_share, 100)
     assert blas_threads() == before
+
+
+def test_when_the_caller_leaves_shares_that_were_not_begun_are_given_up(four_cores):
+    begun, before = [], blas_threads()
+    release = threading.Event()
+
+    def of_share(memory, start, stop):
+        begun.append(start)
+        release.wait(0 if start == 0 else 60)
+
+    shares = cores.shared_out(of_share, 160, 1, lambda size: None)
+    next(shares)
+    threading.Timer(0.2, release.set).start()
+    shares.close()  # as when Ctrl-C takes the caller away; waits for those at work
+    assert len(begun) < 16 and blas_threads() == before
 
 
 def test_a_limit_on_the_matrix_library_is_one_on_the_cores():
     with threadpool_limits(1, user_api="blas"):
         assert cores.num_cores() == 1
-        assert len(cores.shared_out(lambda start, stop: stop, 1000, MANY)) == 1
+        threads = shares_of(lambda start, stop: threading.get_ident(), 1000, cores._LEAST_NUMBERS)
+        assert set(threads) == {threading.get_ident()} and len(threads) == 16
 
 
-def test_callers_that_overlap_leave_the_matrix_library_as_it_was():
+@pytest.mark.parametrize(("threads", "expected"), [([None], 5), ([], 5), ([None, 3], 3)])
+def test_processors_count_where_a_library_cannot_be_asked(monkeypatch, threads, expected):
+    """As with Apple's, which threadpoolctl does not find."""
+    controllers = [types.SimpleNamespace(num_threads=number) for number in threads]
+    monkeypatch.setattr(cores._matrix_threads(), "libraries", types.SimpleNamespace(lib_controllers=controllers))
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: range(5))
+    assert cores.num_cores() == expected
+
+
+def test_callers_that_overlap_leave_the_matrix_library_as_it_was_and_see_all_cores():
     """The first that comes goes first: what it found must not be lost with it."""
-    before, entered, may_leave = blas_threads(), threading.Event(), threading.Event()
+    before, number = blas_threads(), cores.num_cores()
+    entered, may_leave = threading.Event(), threading.Event()
 
     def first():
         with cores.one_thread_each():
@@ -87,11 +138,41 @@ def test_callers_that_overlap_leave_the_matrix_library_as_it_was():
     thread = threading.Thread(target=first)
     thread.start()
     assert entered.wait(60)
+    assert cores.num_cores() == number
     with cores.one_thread_each():
         may_leave.set()
         thread.join()
-        assert set(blas_threads()) == {1}
+        assert set(blas_threads()) == {1} and cores.num_cores() == number
     assert blas_threads() == before
+
+
+SCRIPT = """
+import atexit, os, threading
+import numpy as np
+from tfgmm import cores
+
+def found():
+    return [stop for stop in cores.shared_out(lambda _, start, stop: stop, 16, cores._LEAST_NUMBERS, lambda size: None)]
+
+def late():
+    threading.main_thread().join()
+    print("late", found()[-1])
+
+cores._matrix_threads()._asked = lambda: 4
+with cores.one_thread_each():
+    child = os.fork()
+    if child == 0:  # the parent holds the library: its child does not
+        with cores.one_thread_each():
+            os._exit(0 if len(found()) == 16 and len(cores._matrix_threads()._holders) == 1 else 1)
+    print("child", os.waitpid(child, 0)[1])
+threading.Thread(target=late).start()
+atexit.register(lambda: print("atexit", found()[-1]))
+"""
+
+
+def test_children_of_the_process_and_its_last_moments_can_share_work_out():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60)
+    assert sorted(done.stdout.split("\n")) == ["", "atexit 16", "child 0", "late 16"], done.stderr
 
 
 def test_slices_cover_the_rows():
@@ -127,24 +208,70 @@ def test_log_joints_are_features_times_coefficients(dtype):
     assert found.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_exponentials_end_above_the_least_normal_number(dtype):
+    """Of a column that is not finite nothing is told, and its neighbours keep their figures."""
+    joints = np.array([[[0.0, -5e3, 1.0, np.nan, 2.0], [-1.0, -6e3, -90.0, 0.0, np.inf], [-2.0, -7e5, -1e9, 0.0, 0.0]]])
+    joints[0, 2, 0] = -np.inf
+    found = joints.astype(dtype)
+    with np.errstate(invalid="ignore"):
+        largest, norms = log_joints.exponentials(found)
+    assert found.dtype == dtype and (found[0, :, :3] >= np.finfo(dtype).tiny).all()
+    np.testing.assert_array_equal(largest[0, :3], [0.0, -5e3, 1.0])
+    expected = special.logsumexp(joints[0, :, :3], axis=0)
+    np.testing.assert_allclose(largest[0, :3] + np.log(norms[0, :3]), expected, rtol=4 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(found[0, :, :3], np.exp(joints[0, :, :3] - largest[0, :3]), rtol=1e-5, atol=1e-30)
+    assert not np.isfinite(norms[0, 3:]).any()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("kind", ["precisions", "whiteners"])
+def test_coefficients_give_scipys_log_joints_of_every_mixture(kind, tied):
+    generator = np.random.default_rng(3)
+    num_mixtures, num_components, num_features = 2, 3, 9
+    locs = generator.normal(size=(num_mixtures, num_components, num_features))
+    weights = generator.dirichlet(np.ones(num_components), num_mixtures)
+    shape = (num_mixtures, 1 if tied else num_components, num_features)
+    if kind == "precisions":
+        values = generator.gamma(3.0, size=shape)
+        matrices = values[..., None] * np.eye(num_features)
+    else:
+        values = np.tril(generator.normal(size=(*shape, num_features)), -1) + 2.0 * np.eye(num_features)
+        matrices = np.swapaxes(values, -1, -2) @ values
+    covariances = np.broadcast_to(np.linalg.inv(matrices), (*locs.shape, num_features))
+    rows = generator.normal(size=(5, num_features))
+    write = features.write_squares if kind == "precisions" else features.write_products
+    of_rows = np.empty((num_features + features.num_products(write, num_features) + 1, 5))
+    log_joints.write_features(write, rows.T, of_rows)
+    found = log_joints.factors_of(log_joints.coefficients_of(np.log(weights), {"locs": locs, kind: values})) @ of_rows
+    expected = [
+        np.log(weights[s, k]) + stats.multivariate_normal(locs[s, k], covariances[s, k]).logpdf(rows)
+        for s in range(num_mixtures)
+        for k in range(num_components)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
 # --- The same figures for any number of cores -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("covariance", ["tied_diag", "full"])
-def test_sums_are_the_same_for_any_number_of_cores_and_chunks(covariance, monkeypatch):
+def test_sums_are_the_same_to_the_byte_for_any_number_of_cores_and_to_rounding_for_any_chunks(covariance, monkeypatch):
     components, _ = random_components(covariance)
     generator = np.random.default_rng(1)
     rows = generator.normal(size=(157, 4)).astype(np.float32)
     num_columns = 4 + features.num_products(components.write_products, 4)
     coefficients = generator.normal(size=(2, num_columns, 3)), generator.normal(size=(2, 3))
-    expected = sums_over_rows(components, rows, coefficients)
+    whole = sums_over_rows(components, rows, coefficients)
     monkeypatch.setattr(cores, "_LEAST_NUMBERS", 1)
-    monkeypatch.setattr(cores, "chunk_size", lambda numbers_per_row: 10)
-    for number in (2, 5, 200):
+    monkeypatch.setattr(cores, "chunk_size", lambda numbers_per_row: 4)
+    parts = []
+    for number in (1, 2, 5):
         monkeypatch.setattr(cores, "num_cores", lambda number=number: number)
-        found = sums_over_rows(components, rows, coefficients)
-        for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
-            np.testing.assert_allclose(value, wanted, rtol=1e-12, atol=1e-12)
+        parts.append(tf.nest.flatten(sums_over_rows(components, rows, coefficients)))
+    for value, *others, wanted in zip(*parts, tf.nest.flatten(whole)):
+        np.testing.assert_allclose(value, wanted, rtol=1e-12, atol=1e-12)
+        assert all(np.asarray(value).tobytes() == np.asarray(other).tobytes() for other in others)
 
 
 @pytest.mark.parametrize("has_gpu", [False, True])
@@ -166,7 +293,7 @@ def test_log_likelihoods_of_several_mixtures_are_those_of_plain_numpy(has_gpu, n
         np.testing.assert_allclose(found[:, number], expected, rtol=0, atol=len(rows) * (1e-7 if has_gpu else 1e-12))
 
 
-def test_scores_are_the_same_for_any_number_of_cores(three_cores, monkeypatch):
+def test_scores_are_the_same_for_any_number_of_cores(four_cores, monkeypatch):
     rows = np.random.default_rng(0).normal(size=(101, 2))
     rows[50, 1] = np.nan
     model = tfgmm.fit_mixture(rows[:50], 2, restarts=1, seed=0).model

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import special, stats
 
-from tfgmm import GaussianMixtureModel, cores, density
+from tfgmm import GaussianMixtureModel, cores, density, graph_scores
 from tfgmm.components import IndependentPosterior
 from tfgmm.weights import DirichletPosterior
 
@@ -176,8 +176,8 @@ def test_scoring_in_chunks_changes_nothing(name, monkeypatch, scored_by):
     whole = score(MODEL, name, ROWS)
     sizes = []
     monkeypatch.setattr(cores, "chunk_size", lambda numbers_per_row: sizes.append(numbers_per_row) or 7)  # 29 of them
-    fresh = functools.lru_cache(density._compiled_score.__wrapped__)  # a trace keeps its chunks
-    monkeypatch.setattr(density, "_compiled_score", fresh)
+    fresh = functools.lru_cache(graph_scores.compiled_score.__wrapped__)  # a trace keeps its chunks
+    monkeypatch.setattr(density, "compiled_score", fresh)
     np.testing.assert_allclose(score(MODEL, name, ROWS), whole, rtol=1e-6)
     monkeypatch.setattr(density, "_BLOCK_VALUES", 64 * 2)
     np.testing.assert_allclose(score(MODEL, name, ROWS), whole, rtol=1e-6)

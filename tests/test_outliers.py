@@ -121,13 +121,13 @@ def test_frames_and_no_rows_are_scored_too(whole: pathlib.Path) -> None:
 
 
 def test_graph_and_numpy_read_a_table_alike_ties_and_all() -> None:
-    from tfgmm import density
+    from tfgmm import graph_scores
 
     table = np.array([[0.0, 0.25, 0.5, 0.75, 1.0], [-3.0, -1.0, -1.0, 0.0, 0.0]])
     values = np.array([-np.inf, -9.0, -3.0, -2.0, -1.0, -0.5, 0.0, 1.0, np.inf, np.nan])
     expected = [0.0, 0.0, 0.0, 0.125, 0.25, 0.625, 0.75, 1.0, 1.0, np.nan]
     np.testing.assert_array_equal(outliers.tail_probabilities(table, values), expected)
-    np.testing.assert_array_equal(density.tail_probabilities(table, tf.constant(values)), expected)
+    np.testing.assert_array_equal(graph_scores.tail_probabilities(table, tf.constant(values)), expected)
 
 
 # --- The table in a folder

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfgmm import GaussianMixtureModel
+from tfgmm import GaussianMixtureModel, StepSizes, data
 
 tfd = tfp.distributions
 
@@ -106,6 +106,57 @@ def test_without_shuffle_rows_keep_their_order():
 @pytest.mark.filterwarnings("ignore:the priors do not suit the data")  # rows that are their own numbers
 def test_the_default_batch_is_the_whole_data_when_small():
     assert [len(step) for step in seen_rows(num_rows=300, batch_size=None)] == [300]
+
+
+@pytest.mark.parametrize(
+    ("compiled_with", "fitted_with", "sizes"),
+    [
+        ({}, {}, [100]),  # exact sweeps go through rows in memory in one piece
+        ({}, {"batch_size": 30}, [30, 30, 30, 10]),
+        ({}, {"steps_per_epoch": 2}, [40, 40]),
+        ({"step_sizes": StepSizes()}, {}, [40, 40, 20]),
+        ({"step_sizes": StepSizes(num_epochs=0)}, {}, [100]),
+        ({"optimizer": "adam"}, {}, [40, 40, 20]),
+    ],
+)
+def test_the_default_batch_is_large_where_only_exact_sweeps_see_it(compiled_with, fitted_with, sizes, monkeypatch):
+    monkeypatch.setattr(data, "_LARGEST_BATCH", 40)
+    model, seen = GaussianMixtureModel(2, 2, seed=0), []
+    model.compile(**compiled_with, run_eagerly=True)
+    watch_batches(model, monkeypatch, seen)
+    model.fit(np.random.default_rng(0).normal(size=(100, 2)), verbose=0, **fitted_with)
+    assert seen == sizes
+
+
+def watch_batches(model, monkeypatch, seen):
+    """Returns nothing; from now on the sizes of the batches that are trained on go into `seen`."""
+    sums, terms = model.natural_gradient.sums, model.bound_terms
+    monkeypatch.setattr(model.natural_gradient, "sums", lambda c, rows: seen.append(len(rows)) or sums(c, rows))
+    monkeypatch.setattr(model, "bound_terms", lambda rows, seed: seen.append(len(rows)) or terms(rows, seed))
+
+
+def test_validation_rows_come_in_batches_of_their_own_size(monkeypatch):
+    monkeypatch.setattr(data, "_LARGEST_BATCH", 40)
+    model, seen = GaussianMixtureModel(2, 2, seed=0), []
+    model.compile()
+    rows = np.random.default_rng(0).normal(size=(100, 2))
+    whole = model.natural_gradient.log_likelihoods
+    monkeypatch.setattr(
+        model.natural_gradient, "log_likelihoods", lambda c, rows: seen.append(len(rows)) or whole(c, rows)
+    )
+    for options, sizes in (
+        ({}, [100]),
+        ({"validation_steps": 2}, [40, 40]),
+        ({"validation_batch_size": 60}, [60, 40]),
+        ({"batch_size": 70}, [70, 30]),
+    ):
+        seen.clear()
+        model.fit(rows, validation_data=rows, verbose=0, **options)
+        assert seen == sizes
+    for options, sizes in (({}, [100]), ({"steps": 2}, [40, 40])):
+        seen.clear()
+        model.evaluate(rows, verbose=0, **options)
+        assert seen == sizes
 
 
 def test_steps_per_epoch_cuts_the_passes_over_the_rows_into_epochs_of_its_own():

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm import bounds, cores
-from tfgmm.density import rounded
+from tfgmm.graph_scores import rounded
 
 Tensor = Any
 

@@ -2,48 +2,80 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
-Share = TypeVar("Share")
+Memory = TypeVar("Memory")
+Result = TypeVar("Result")
 
-# Rows times numbers per row below which another thread waits longer than it computes
-_LEAST_NUMBERS = 2**18
-
+# Rows times numbers per row of a share: with fewer, another thread waits longer than it computes
+_LEAST_NUMBERS = 2**19
+# A power of two, as all numbers of shares are: they go evenly on so many cores as people have. More cores are idle.
+_MOST_SHARES = 16
 # Numbers in the temporaries of one chunk of rows: more spill out of the processor's cache.
 _CHUNK_NUMBERS = 2**20
 
-_lock = threading.Lock()
-_num_holders, _held = 0, contextlib.ExitStack()
 
+def shared_out(
+    function: Callable[[Memory, int, int], Result],
+    num_rows: int,
+    numbers_per_row: int,
+    memory: Callable[[int], Memory],
+) -> Iterator[Result]:
+    """Yields what `function(memory, start, stop)` gives for each share of the rows, in their order.
 
-def shared_out(function: Callable[[int, int], Share], num_rows: int, numbers_per_row: int) -> list[Share]:
-    """Returns what `function(start, stop)` gives for each share of rows, in their order; one share per core.
-
-    Few rows are one share. There are as many cores as the matrix library has threads: who sets OMP_NUM_THREADS, or
-    `threadpoolctl.threadpool_limits`, sets both. Where a share ends, sums over it are rounded: results are the same
-    for the same number of cores.
+    Where shares end depends on the rows alone, so that sums over them are the same on any number of cores. There are as
+    many cores as the matrix library has threads: who sets OMP_NUM_THREADS, or `threadpoolctl.threadpool_limits`, sets
+    both. When the caller leaves, as with Ctrl-C, shares that were not begun are given up.
 
     Args:
         function: is called in threads, of rows from `start` up to `stop`.
         num_rows: N.
         numbers_per_row: that `function` works out.
+        memory: makes what `function` may write over with so many rows; those that work at the same time have one each.
     """
-    most = max(1, num_rows * numbers_per_row // _LEAST_NUMBERS)
-    num_shares = 1 if most == 1 else min(most, num_rows, num_cores())
-    if num_shares == 1:
-        return [function(0, num_rows)]
+    most = min(_MOST_SHARES, num_rows, num_rows * numbers_per_row // _LEAST_NUMBERS)
+    num_shares = 2 ** (max(1, most).bit_length() - 1)
     ends = [num_rows * share // num_shares for share in range(num_shares + 1)]
-    with one_thread_each(), ThreadPoolExecutor(num_shares - 1) as pool:
-        others = [pool.submit(function, *share) for share in zip(ends[1:], ends[2:])]
-        return [function(0, ends[1]), *(share.result() for share in others)]
+    spare: list[Memory] = []  # of shares that have ended; to take and to give back is one step each
+
+    def of_share(start: int, stop: int) -> Result:
+        mine = spare.pop() if spare else memory(-(-num_rows // num_shares))
+        result = function(mine, start, stop)
+        spare.append(mine)
+        return result
+
+    yield from _in_threads(of_share, list(zip(ends, ends[1:])), min(num_shares, num_cores()))
+
+
+def _in_threads(
+    function: Callable[[int, int], Result], shares: Sequence[tuple[int, int]], num_threads: int
+) -> Iterator[Result]:
+    """Yields what the function gives for each share, in their order, from so many threads."""
+    if num_threads == 1:
+        yield from (function(*share) for share in shares)
+        return
+    pool = ThreadPoolExecutor(num_threads)
+    with one_thread_each():
+        try:
+            results = collections.deque(pool.submit(function, *share) for share in shares)
+        except RuntimeError:  # the interpreter is about to end, and begins no more threads
+            yield from (function(*share) for share in shares)
+            return
+        try:
+            while results:
+                yield results.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def slices(start: int, stop: int, size: int) -> Iterator[slice]:
@@ -70,34 +102,66 @@ def chunk_size(numbers_per_row: int) -> int:
 
 def num_cores() -> int:
     """Returns the threads that the matrix library would take; the processors, where it cannot be asked."""
-    threads = [library.num_threads for library in _matrix_libraries().lib_controllers]
-    return max(threads) if threads else os.cpu_count() or 1
+    return _matrix_threads().number()
 
 
-@contextlib.contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Holds matrix products to one thread while any thread of this process is inside.
+def one_thread_each() -> contextlib.AbstractContextManager[None]:
+    """Returns a context in which matrix products take one thread, in the whole process."""
+    return _matrix_threads().held_to_one()
+
+
+class _MatrixThreads:
+    """The threads of the library behind NumPy's products: how many there are, and how to hold it to one.
 
     The limit is the whole process's: of callers that overlap the first sets it, and the last takes it back.
     """
-    global _num_holders
-    with _lock:
-        if _num_holders == 0:
-            _held.enter_context(_matrix_libraries().limit(limits=1))
-        _num_holders += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _num_holders -= 1
-            if _num_holders == 0:
-                _held.close()
+
+    def __init__(self) -> None:
+        np.zeros((1, 1)) @ np.zeros((1, 1))  # the library is loaded
+        self.libraries = ThreadpoolController().select(user_api="blas")
+        self._limits = contextlib.ExitStack()
+        self._number = 1  # before it was held
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        """Returns nothing; forgets holders, which a child of this process does not have."""
+        self._lock, self._holders = threading.Lock(), set[object]()
+        self._limits.close()
+
+    def number(self) -> int:
+        """Returns the threads that the library has when nobody holds it."""
+        with self._lock:
+            return self._number if self._holders else self._asked()
+
+    def _asked(self) -> int:
+        threads = [library.num_threads for library in self.libraries.lib_controllers if library.num_threads]
+        return max(threads) if threads else _num_processors()
+
+    @contextlib.contextmanager
+    def held_to_one(self) -> Iterator[None]:
+        """Holds products to one thread while any thread of this process is inside."""
+        holder = object()
+        try:
+            with self._lock:
+                if not self._holders:
+                    self._number = self._asked()
+                    self._limits.enter_context(self.libraries.limit(limits=1))
+                self._holders.add(holder)
+            yield
+        finally:  # right wherever Ctrl-C came
+            with self._lock:
+                self._holders.discard(holder)
+                if not self._holders:
+                    self._limits.close()
 
 
 @functools.cache
-def _matrix_libraries() -> Any:
-    """Returns the controls of the libraries behind NumPy's products; looking for them takes ten milliseconds."""
-    from threadpoolctl import ThreadpoolController
+def _matrix_threads() -> _MatrixThreads:
+    """Returns the one object of this process; looking for libraries takes ten milliseconds."""
+    return _MatrixThreads()
 
-    np.zeros((1, 1)) @ np.zeros((1, 1))  # the library is loaded
-    return ThreadpoolController().select(user_api="blas")
+
+def _num_processors() -> int:
+    """Returns the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,7 +29,7 @@ _LARGEST_BATCH = 65_536
 _SMALLEST_BATCH = 1_024
 # Numbers in the (batch, K, D) tensor of a training step: about 130 MB each, and a step keeps several.
 _BATCH_NUMBERS = 2**25
-# The same of a sweep, which works through its rows chunk by chunk: more, and callbacks and Ctrl-C wait a second.
+# The same of a sweep, which works through its rows chunk by chunk: with more, callbacks would hear seldom.
 _SWEEP_NUMBERS = 2**28
 
 
@@ -228,7 +228,7 @@ def default_batch_size(num_data: int, num_components: int, num_features: int) ->
 
 
 def sweep_batch_size(num_data: int, num_components: int, num_features: int) -> int:
-    """Returns B for exact sweeps over rows in memory, which they need not leave in copies.
+    """Returns B for exact sweeps over rows in memory: all, so that they need not be copied, or many.
 
     Example:
 

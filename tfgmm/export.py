@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import __version__, artefact, bands, density, exported, marginals, outliers, posterior_draws
+from tfgmm import __version__, artefact, bands, density, exported, graph_scores, marginals, outliers, posterior_draws
 from tfgmm.components import COMPONENTS
 from tfgmm.model import GaussianMixtureModel
 
@@ -170,10 +170,10 @@ class ServedMixture(tf.Module):
         drawn = {name: tf.constant(values) for name, values in numbers.items() if name.startswith("drawn_")}
         table = numbers[outliers.TABLE]
 
-        def scores(x: Tensor, *names: density.Score) -> dict[str, Tensor]:
+        def scores(x: Tensor, *names: graph_scores.Score) -> dict[str, Tensor]:
             factors = {"centre": mixture.centre, "linear": linear, "constants": constants}
             return {
-                name: density.scores(components, x, **factors, score=name, weights_shape=weights_shape)
+                name: graph_scores.scores(components, x, **factors, score=name, weights_shape=weights_shape)
                 for name in names
             }
 
@@ -185,14 +185,16 @@ class ServedMixture(tf.Module):
         shape_of_draws = tuple(numbers[posterior_draws.LOG_WEIGHTS].shape)
 
         def predictive_log_prob(x: Tensor) -> dict[str, Tensor]:
-            found = density.scores(components, x, **factors_of_draws(), score="log_prob", weights_shape=shape_of_draws)
+            found = graph_scores.scores(
+                components, x, **factors_of_draws(), score="log_prob", weights_shape=shape_of_draws
+            )
             return {"predictive_log_prob": found}
 
         def interval(x: Tensor, level: Tensor) -> dict[str, Tensor]:
             return bands.band(components, x, **factors_of_draws(), level=level, weights_shape=shape_of_draws)
 
         def outlier(x: Tensor) -> dict[str, Tensor]:
-            return {"outlier": density.tail_probabilities(table, scores(x, "log_density")["log_density"])}
+            return {"outlier": graph_scores.tail_probabilities(table, scores(x, "log_density")["log_density"])}
 
         def marginal_log_prob(x: Tensor, given: Tensor) -> dict[str, Tensor]:
             return {"marginal_log_prob": marginals.marginal_log_prob(components, x, mixture, given)}

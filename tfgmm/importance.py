@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm import data as door
+from tfgmm.log_joints import coefficients_of
 
 Tensor = Any
 
@@ -45,8 +46,7 @@ def log_importance_ratios(
 
 def log_likelihoods(model: Any, data: Any, log_weights: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
     """Returns the log likelihood of all rows under each of S mixtures, (S,) float64, nats."""
-    linear, constants = (value.numpy() for value in model.components.coefficients(parameters))
-    constants = constants + log_weights
+    linear, constants = coefficients_of(log_weights, parameters)
     groups = [slice(first, first + _AT_A_TIME) for first in range(0, len(log_weights), _AT_A_TIME)]
     totals, num_rows = np.zeros(len(log_weights)), 0
     for rows in centred_batches(model, data):

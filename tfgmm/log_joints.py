@@ -6,15 +6,43 @@ trace. A chunk lies with its rows along the last axis: sums over components then
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfgmm import cores
-from tfgmm.features import ProductWriter
+from tfgmm.features import ProductWriter, pair_coefficients, pairs
 
 Tensor = Any
+
+
+def coefficients_of(log_weights: Any, components: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (..., D + P, K) and (..., K) float64: log joints = features of rows @ the first + the second, nats.
+
+    Leading axes are kept. `components.coefficients` gives the same in TensorFlow, without the weights.
+
+    Args:
+        log_weights: (..., K).
+        components: locs (..., K, D) from the centre, and precisions, of their shape, or whiteners (..., K or 1, D, D).
+    """
+    locs = np.asarray(components["locs"], np.float64)
+    num_features = locs.shape[-1]
+    if "precisions" in components:
+        quadratic = np.broadcast_to(components["precisions"], locs.shape)
+        linear, squares = quadratic * locs, (quadratic * np.square(locs)).sum(axis=-1)
+        log_determinants = np.log(quadratic).sum(axis=-1)
+    else:
+        whiteners = np.asarray(components["whiteners"], np.float64)  # U: the precisions are U' U
+        whitened, transposed = whiteners @ locs[..., None], np.swapaxes(whiteners, -1, -2)
+        linear, squares = (transposed @ whitened)[..., 0], np.square(whitened).sum(axis=(-1, -2))
+        first, second = pairs(num_features)
+        quadratic = (transposed @ whiteners)[..., first, second] * pair_coefficients(num_features)
+        log_determinants = 2.0 * np.log(np.diagonal(whiteners, axis1=-2, axis2=-1)).sum(axis=-1)
+    constants = np.asarray(log_weights) + 0.5 * (log_determinants - num_features * math.log(2.0 * math.pi) - squares)
+    quadratic = np.broadcast_to(-0.5 * quadratic, (*locs.shape[:-1], quadratic.shape[-1]))  # tied ones stand there once
+    return np.concatenate([linear, quadratic], axis=-1).swapaxes(-1, -2), constants
 
 
 def factors_of(coefficients: Sequence[Tensor], dtype: type[np.floating] = np.float64) -> np.ndarray:
@@ -34,7 +62,8 @@ def write_features(write_products: ProductWriter, columns: np.ndarray, features:
     """Returns nothing; writes columns (D, B), P products of them, and 1, into `features` (D + P + 1, B)."""
     num_features = len(columns)
     features[:num_features] = columns
-    write_products(features[:num_features], features[num_features:-1])
+    with np.errstate(over="ignore", invalid="ignore"):  # a row that is not finite has no log joint
+        write_products(features[:num_features], features[num_features:-1])
     features[-1] = 1.0
 
 

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from tfgmm import bounds, cores
 from tfgmm.components import wishart
-from tfgmm.density import MixtureDensity, rounded
+from tfgmm.density import MixtureDensity
+from tfgmm.graph_scores import rounded
 
 Tensor = Any
 

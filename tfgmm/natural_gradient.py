@@ -97,7 +97,7 @@ class GlobalStep(NamedTuple):
 
 
 class NaturalGradient:
-    """The two halves of a step, compiled: sums over rows, and the move of q that they ask for.
+    """The two halves of a step: sums over rows, by NumPy or on a GPU, and the move of q that they ask for, compiled.
 
     Both are functions of `values`, the numbers behind q: those of the components, then those of the weights. The
     model's own variables are not touched, so restarts share one trace.
@@ -158,7 +158,7 @@ class NaturalGradient:
 
         Args:
             coefficients: as `coefficients` or `density.coefficients` gives them.
-            rows: (B, D) float32, measured from the centre; B may be anything.
+            rows: (B, D) float32, measured from the centre; B may be anything. No tensor of a graph that is traced.
         """
         if not has_gpu():
             found = sums_over_rows(self.components, np.asarray(rows), [np.asarray(c)[None] for c in coefficients])

@@ -1,21 +1,19 @@
 """Scores of rows by NumPy, on every core: what models, loaded folders and the command answer with. No TensorFlow.
 
-The same figures as the graph of an export gives; see `density.scores`.
+The same figures as the graph of an export gives; see `graph_scores.scores`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from tfgmm.cores import shared_out, slices
 from tfgmm.features import ProductWriter
-from tfgmm.log_joints import ChunkProducts, exponentials, factors_of
-
-Tensor = Any
+from tfgmm.log_joints import ChunkProducts, exponentials
 
 
 class ScoredChunk(NamedTuple):
@@ -35,7 +33,7 @@ def score_rows(
     write_products: ProductWriter,
     rows: np.ndarray,
     centre: np.ndarray,
-    coefficients: tuple[Tensor, Tensor],
+    factors: np.ndarray,
     names: Collection[str],
     weights_shape: tuple[int, ...],
 ) -> dict[str, np.ndarray]:
@@ -45,31 +43,44 @@ def score_rows(
         write_products: of the component shape; see `tfgmm.features`.
         rows: of any real type, data units. They are measured from the centre in float64, and then rounded to float32.
         centre: (D,) float64, data units.
-        coefficients: see `density.coefficients`.
+        factors: see `log_joints.factors_of`; float64.
         names: keys of `SCORES`.
         weights_shape: (K,), or (S, K) for the average of S mixtures.
     """
-    factors = factors_of(coefficients)
     num_mixtures = math.prod(weights_shape[:-1])
     widths = {"responsibilities": weights_shape[-1:]}
     found = {name: np.empty((len(rows), *widths.get(name, ())), SCORES[name].dtype) for name in names}
 
-    def of_share(start: int, stop: int) -> None:
-        products = ChunkProducts(factors, stop - start)
-        centred = np.empty((len(centre), products.size), np.float32)
+    def of_share(memory: _Memory, start: int, stop: int) -> None:
         with np.errstate(all="ignore"):  # rows that are not finite have no score
-            for part in slices(start, stop, products.size):
-                columns = centred[:, : part.stop - part.start]
+            for part in slices(start, stop, memory.chunks.size):
+                columns = memory.columns[:, : part.stop - part.start]
                 np.subtract(rows[part].T, centre[:, None], out=columns, dtype=np.float64, casting="same_kind")
-                chunk = _scored(products.log_joints(products.features(write_products, columns)), num_mixtures)
-                # A feature that is not finite leaves no log joint finite
-                is_bad = ~np.isfinite(chunk.log_densities)
-                for name, scores in found.items():
-                    scores[part] = SCORES[name].of_chunk(chunk)
-                    scores[part][is_bad] = SCORES[name].missing
+                joints = memory.chunks.log_joints(memory.chunks.features(write_products, columns))
+                _write_scores(_scored(joints, num_mixtures), {name: scores[part] for name, scores in found.items()})
 
-    shared_out(of_share, len(rows), sum(factors.shape))
+    def memory(num_rows: int) -> _Memory:
+        chunks = ChunkProducts(factors, num_rows)
+        return _Memory(chunks, np.empty((len(centre), chunks.size), np.float32))
+
+    for _ in shared_out(of_share, len(rows), sum(factors.shape), memory):
+        pass
     return found
+
+
+class _Memory(NamedTuple):
+    """What a thread writes over: chunks of log joints, and centred columns (D, B) float32."""
+
+    chunks: ChunkProducts
+    columns: np.ndarray
+
+
+def _write_scores(chunk: ScoredChunk, found: dict[str, np.ndarray]) -> None:
+    """Returns nothing; writes the scores of a chunk into those of its rows, by name."""
+    is_bad = ~np.isfinite(chunk.log_densities)  # a feature that is not finite leaves no log joint finite
+    for name, scores in found.items():
+        scores[...] = SCORES[name].of_chunk(chunk)
+        scores[is_bad] = SCORES[name].missing
 
 
 def _scored(log_joints: np.ndarray, num_mixtures: int) -> ScoredChunk:

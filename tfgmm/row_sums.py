@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,13 @@ from tfgmm.cores import shared_out, slices
 from tfgmm.log_joints import ChunkProducts, exponentials, factors_of
 
 Tensor = Any
+
+
+class _Memory(NamedTuple):
+    """What a thread writes over: chunks of log joints, and (R K, D + P + 1) sums of one of them."""
+
+    chunks: ChunkProducts
+    sums: np.ndarray
 
 
 def sums_over_rows(
@@ -37,18 +45,24 @@ def sums_over_rows(
     """
     factors, num_posteriors = factors_of(coefficients, dtype), coefficients[0].shape[0]
 
-    def of_share(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    def of_share(memory: _Memory, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         sums, totals = np.zeros(factors.shape), np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):  # a bound that is not finite is told by those who asked
-            for of_chunk, joints in _chunks(components, rows, start, stop, factors, features):
+            for of_chunk, joints in _chunks(memory.chunks, components, rows, start, stop, features):
                 by_posterior = joints.reshape(num_posteriors, -1, joints.shape[1])
                 largest, norms = exponentials(by_posterior)
                 totals += _log_likelihoods(largest, norms)
                 by_posterior *= 1.0 / norms[:, None]  # the memberships
-                sums += joints @ of_chunk.T
+                sums += np.matmul(joints, of_chunk.T, out=memory.sums)
         return sums, totals
 
-    sums, totals = (np.sum(parts, axis=0) for parts in zip(*shared_out(of_share, len(rows), sum(factors.shape))))
+    def memory(num_rows: int) -> _Memory:
+        return _Memory(ChunkProducts(factors, num_rows), np.empty_like(factors))
+
+    sums, totals = np.zeros(factors.shape), np.zeros((2, num_posteriors))
+    for more_sums, more_totals in shared_out(of_share, len(rows), sum(factors.shape), memory):
+        sums += more_sums
+        totals += more_totals
     num_features, num_columns = rows.shape[1], factors.shape[1] - 1
     first, second, counts = np.split(sums.reshape(num_posteriors, -1, num_columns + 1), [num_features, num_columns], 2)
     return bounds.RowSums(Statistics(counts[..., 0], first, second), *totals)
@@ -61,24 +75,24 @@ def log_likelihoods_over_rows(components: Any, rows: np.ndarray, coefficients: S
     """
     factors, num_posteriors = factors_of(coefficients), coefficients[0].shape[0]
 
-    def of_share(start: int, stop: int) -> np.ndarray:
+    def of_share(chunks: ChunkProducts, start: int, stop: int) -> np.ndarray:
         totals = np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):
-            for _, joints in _chunks(components, rows, start, stop, factors):
+            for _, joints in _chunks(chunks, components, rows, start, stop):
                 totals += _log_likelihoods(*exponentials(joints.reshape(num_posteriors, -1, joints.shape[1])))
         return totals
 
-    return np.sum(shared_out(of_share, len(rows), sum(factors.shape)), axis=0)
+    memory = functools.partial(ChunkProducts, factors)
+    return sum(shared_out(of_share, len(rows), sum(factors.shape), memory), start=np.zeros((2, num_posteriors)))
 
 
 def _chunks(
-    components: Any, rows: np.ndarray, start: int, stop: int, factors: np.ndarray, features: np.ndarray | None = None
+    chunks: ChunkProducts, components: Any, rows: np.ndarray, start: int, stop: int, features: np.ndarray | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields features (D + P + 1, B) and log joints (R K, B), chunk after chunk; each writes over the one before."""
-    products = ChunkProducts(factors, stop - start)
-    for part in slices(start, stop, products.size):
-        of_chunk = products.features(components.write_products, rows[part].T) if features is None else features[:, part]
-        yield of_chunk, products.log_joints(of_chunk)
+    for part in slices(start, stop, chunks.size):
+        of_chunk = chunks.features(components.write_products, rows[part].T) if features is None else features[:, part]
+        yield of_chunk, chunks.log_joints(of_chunk)
 
 
 def _log_likelihoods(largest: np.ndarray, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

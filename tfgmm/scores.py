@@ -66,10 +66,6 @@ class MixtureScores(RowScores):
         """
         return density.as_draws(self.plug_in(), self.column_names)
 
-    def plug_in_coefficients(self) -> tuple[Tensor, Tensor]:
-        """Returns what the plug-in density multiplies features with; see `density.coefficients`."""
-        return density.coefficients(self.plug_in())
-
     def predictive(
         self, num_draws: int = posterior_draws.NUM_DRAWS, seed: int = posterior_draws.SEED
     ) -> density.MixtureDensity:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from tfgmm import bands, bounds, cores, density, marginals, outliers
+from tfgmm import bands, bounds, cores, density, graph_scores, marginals, outliers
 from tfgmm.answers import Conditional, Interval
 from tfgmm.checks import check_choice
 from tfgmm.components import COMPONENTS
@@ -174,7 +174,7 @@ class RowScores:
         """
         return self._ask_given(x, given, "given", expectation_of)["expectation"]
 
-    def _score(self, x: Any, score: density.Score, mixture: MixtureDensity) -> np.ndarray:
+    def _score(self, x: Any, score: graph_scores.Score, mixture: MixtureDensity) -> np.ndarray:
         return density.score_data(mixture, x, score, self.column_names)
 
     def _ask_given(self, x: Any, columns: Any, argument: str, question: Any) -> dict[str, np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -65,16 +64,6 @@ class Scorer(RowScores):
             ValueError: the export was written by an earlier version, which stored none.
         """
         return outliers.check_table(self._outlier_table)
-
-    def scores(self, rows: np.ndarray, names: Collection[str]) -> dict[str, np.ndarray]:
-        """Returns the scores of the names given, of log_prob, responsibilities, assignment and outlier, by name."""
-        ways = {
-            "log_prob": self.log_prob,
-            "responsibilities": self.responsibilities,
-            "assignment": self.assign,
-            "outlier": self.outlier,
-        }
-        return {name: ways[name](rows) for name in names}
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Returns `n` rows drawn from the mixture, (n, D) float64, data units; a new draw without `seed`."""

@@ -88,8 +88,8 @@ class TrainingSteps(keras.Model):
         """Returns the function that Keras calls to train: `steps_per_execution` steps.
 
         Keras's own nests three graphs and wraps every batch in an optional, half of a short step's time. Here the
-        steps divide the epoch, so that none can run into its end. In closed form the steps are compiled already, and
-        shared by all that the model does: there is nothing to trace.
+        steps divide the epoch, so that none can run into its end. In closed form there is nothing to trace here: sums
+        are NumPy's, and what is compiled is compiled already, for all that the model does.
         """
         if self.train_function is not None and not force:
             return self.train_function

@@ -59,7 +59,7 @@ class ClosedFormTraining:
     than N stands for N: its statistics are scaled (Hoffman, Blei, Wang and Paisley 2013, section 2.4).
 
     Args:
-        natural_gradient: the compiled steps, on the model's variables.
+        natural_gradient: the halves of a step, on the model's variables.
         store: the statistics.
         step_sizes: of running updates, or None for exact sweeps only.
     """

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfgmm import data as door
 from tfgmm.checks import check_count
 from tfgmm.keras3 import keras
+from tfgmm.log_joints import coefficients_of
 from tfgmm.natural_gradient import NaturalGradient, StepSizes
 from tfgmm.readers import Rows
 from tfgmm.steps import (
@@ -148,8 +149,8 @@ class MixtureTrainer(TrainingSteps):
         Args:
             x: (N, D) array, nested list, pandas or polars frame, path of a CSV, Parquet or Arrow file, or a
                 tf.data dataset of (B, D) batches. NaN and infinite values are refused.
-            batch_size: rows per step; default all rows when they are few, else about 64 K; in exact sweeps over rows
-                in memory, where it changes nothing but how often callbacks hear, some hundred thousand.
+            batch_size: rows per step; default all rows when they are few, else about 64 K. In exact sweeps over rows
+                in memory, without `steps_per_epoch`, it changes nothing but how often callbacks hear, and is larger.
             validation_data: further rows, of any kind that `x` may be; logged as `val_loss` and so on, scaled
                 by the training N so that they compare.
             validation_split: share of the rows, from the end, kept for validation (not for datasets).
@@ -180,10 +181,12 @@ class MixtureTrainer(TrainingSteps):
             fix = "Pass validation_steps=..., or remove .repeat()."
             door.check_ends(validation, "validation_data", validation_steps, fix)
         self._adopt(survey)
-        batch_size = self._batch_size(batch_size, source, survey.summary.num_data)
+        num_data, given = survey.summary.num_data, batch_size
+        batch_size = self._batch_size(given, source, num_data, steps_per_epoch)
         if validation is not None:
-            size = batch_size if validation_batch_size is None else validation_batch_size
-            size = check_count("validation_batch_size", size)
+            if validation_batch_size is not None:
+                given = check_count("validation_batch_size", validation_batch_size)
+            size = self._batch_size(given, validation, num_data, validation_steps)
             validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
         return self.train_on(
             self.batches_of(source, batch_size, steps_per_epoch, shuffle, initial_epoch),
@@ -208,7 +211,7 @@ class MixtureTrainer(TrainingSteps):
         # The order of rows changes nothing within an exact sweep, and reading in order is faster
         shuffle = shuffle and (self.optimizer is not None or self.closed_form.runs_in(initial_epoch))
         order = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
-        batch_size = self._batch_size(batch_size, source, self.data_summary.num_data)
+        batch_size = self._batch_size(batch_size, source, self.data_summary.num_data, steps_per_epoch)
         return door.training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
 
     def train_on(self, batches: door.Batches, *, epochs: int, callbacks: Any = None, **passed_on: Any) -> Any:
@@ -268,7 +271,7 @@ class MixtureTrainer(TrainingSteps):
         door.check_ends(source, "x", steps, "Pass steps=..., or remove .repeat().")
         if not isinstance(source, tf.data.Dataset):
             num_rows = len(source.values) if isinstance(source, Rows) else source.num_data
-            batch_size = self._batch_size(batch_size, source, num_rows)
+            batch_size = self._batch_size(batch_size, source, num_rows, steps)
         batches = door.ordered_batches(source, self.centre, batch_size)
         with plain_errors():
             logs = super().evaluate(batches, return_dict=True, **passed_on)
@@ -281,14 +284,16 @@ class MixtureTrainer(TrainingSteps):
         component of each. The bound is stored as `elbo`.
         """
         steps, totals = self.natural_gradient, np.zeros((2, 2))
-        of_both = [np.stack(pair) for pair in zip(steps.coefficients(steps.values()), self.plug_in_coefficients())]
+        mixture = self.plug_in()
+        at_means = coefficients_of(mixture.log_weights, mixture.components)
+        of_both = [np.stack(pair) for pair in zip(steps.coefficients(steps.values()), at_means)]
         with plain_errors():
             for rows in batches.dataset.take(batches.num_batches):
                 totals += steps.log_likelihoods(of_both, rows)
-        (expected, at_means), (_, with_components) = totals
+        (expected, log_likelihood), (_, with_components) = totals
         elbo = float(expected) - float(self.kl())
         self.stored_elbo.assign(elbo)
-        return elbo, float(at_means), float(with_components)
+        return elbo, float(log_likelihood), float(with_components)
 
     def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
         """Returns the logs of one gradient step on the rows `x`, (B, D); see `fit`.
@@ -342,12 +347,14 @@ class MixtureTrainer(TrainingSteps):
         if untouched:
             self.start_from(survey)
 
-    def _batch_size(self, batch_size: int | None, source: door.Source, num_data: int) -> int:
-        if batch_size is not None:
-            return check_count("batch_size", batch_size)
-        moves_by_batch = self.optimizer is not None or self.closed_form.runs_in(0)
-        default = door.default_batch_size if moves_by_batch or not isinstance(source, Rows) else door.sweep_batch_size
-        return default(num_data, self.num_components, self.num_features)
+    def _batch_size(self, given: int | None, source: door.Source, num_data: int, steps: int | None) -> int:
+        """Returns B: as given, or such that a number of steps, where one is given, means what it always did."""
+        if given is not None:
+            return check_count("batch_size", given)
+        sweeps_only = self.optimizer is None and not self.closed_form.runs_in(0)
+        is_free = sweeps_only and steps is None and isinstance(source, Rows)
+        choose = door.sweep_batch_size if is_free else door.default_batch_size
+        return choose(num_data, self.num_components, self.num_features)
 
     def _begin_closed_form(self, batches: door.Batches, epochs: int) -> None:
         if batches.num_batches is None and self.closed_form.needs_length(epochs - 1):
