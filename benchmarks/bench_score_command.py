@@ -1,4 +1,4 @@
-"""`tfgmm score` from start to end, a process each: seconds, rows a second and peak memory, by size and engine.
+"""`tfgmm score` from start to end, a process each: seconds, rows a second and peak memory, by size.
 
 The files have a column that the model does not know, and all four scores are written. CSV of a hundred rows shows what
 starting costs; Parquet of a million and of ten million rows shows whether memory grows.
@@ -43,10 +43,10 @@ def write_rows(path: pathlib.Path, rows: np.ndarray, num_rows: int) -> None:
             writer.write_table(pa.table([pa.array(column) for column in columns], schema=schema))
 
 
-def score(model: str, source: str, out: str, engine: str) -> dict[str, float]:
+def score(model: str, source: str, out: str) -> dict[str, float]:
     """Returns the seconds of a command and its peak memory in MiB; runs in a process of its own, which counts it."""
     command = [sys.executable, "-m", "tfgmm", "score", "--model", model, "--in", source, "--out", out, "--overwrite"]
-    command += ["--columns", "log_prob,assignment,responsibilities,outlier", "--engine", engine]
+    command += ["--columns", "log_prob,assignment,responsibilities,outlier"]
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     seconds = time.perf_counter() - began
@@ -57,7 +57,7 @@ def line_of(name: str, num_rows: int, answers: list[Any]) -> dict[str, Any]:
     """Returns the line of a table."""
     seconds = statistics.median(answer["seconds"] for answer in answers)
     peak = max(answer["peak"] for answer in answers)
-    return {"file, engine": name, "seconds": seconds, "rows/s": num_rows / seconds, "peak MiB": peak}
+    return {"file": name, "seconds": seconds, "rows/s": num_rows / seconds, "peak MiB": peak}
 
 
 def compare(report: common.Report, problem: common.Problem, covariance: str, quick: bool, repeats: int) -> None:
@@ -75,10 +75,9 @@ def compare(report: common.Report, problem: common.Problem, covariance: str, qui
         ways = {}
         for file, num_rows in sizes.items():
             write_rows(place / file, rows, num_rows)
-            for engine in ("numpy", "tensorflow"):
-                arguments = {"source": str(place / file), "out": str(place / "scored.parquet"), "engine": engine}
-                way = functools.partial(common.in_fresh_process, score, model=exported, **arguments)
-                ways[f"{num_rows:,} {file.partition('.')[2]}, {engine}"] = (num_rows, way)
+            arguments = {"source": str(place / file), "out": str(place / "scored.parquet")}
+            way = functools.partial(common.in_fresh_process, score, model=exported, **arguments)
+            ways[f"{num_rows:,} {file.partition('.')[2]}"] = (num_rows, way)
         answers = common.in_turn({name: way for name, (_, way) in ways.items()}, repeats)
         lines = [line_of(name, ways[name][0], answers[name]) for name in ways]
     report.add(f"{problem}, covariance {covariance}, tfgmm score", lines, [f"medians of {repeats} runs"])

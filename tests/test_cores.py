@@ -236,7 +236,7 @@ def test_coefficients_give_scipys_log_joints_of_every_mixture(kind, tied):
         values = generator.gamma(3.0, size=shape)
         matrices = values[..., None] * np.eye(num_features)
     else:
-        values = np.tril(generator.normal(size=(*shape, num_features)), -1) + 2.0 * np.eye(num_features)
+        values = generator.normal(size=(*shape, num_features)) + 2.0 * np.eye(num_features)  # those of draws are any
         matrices = np.swapaxes(values, -1, -2) @ values
     covariances = np.broadcast_to(np.linalg.inv(matrices), (*locs.shape, num_features))
     rows = generator.normal(size=(5, num_features))

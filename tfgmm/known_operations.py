@@ -10,10 +10,10 @@ from __future__ import annotations
 OPERATIONS = frozenset(
     """
     AddN AddV2 All ArgMax BatchMatMulV2 BroadcastTo Cast Cholesky ConcatV2 Const Einsum EnsureShape Equal Exp
-    ExpandDims FloorDiv GatherV2 Greater Identity IsFinite IsNan Less Log LogMatrixDeterminant LogicalAnd LogicalNot
-    LogicalOr LowerBound MatMul MatrixDiagPartV3 MatrixDiagV3 MatrixInverse MatrixTriangularSolve Max Maximum
-    Minimum Mul Neg NoOp OnesLike Pack Pad PartitionedCall Placeholder RealDiv Reshape Rsqrt Select SelectV2 Shape
-    SplitV Sqrt Square Squeeze StatefulPartitionedCall StatelessMultinomial StatelessRandomGetKeyCounter
+    ExpandDims Fill FloorDiv GatherV2 Greater Identity IsFinite IsNan Less Log LogMatrixDeterminant LogicalAnd
+    LogicalNot LogicalOr LowerBound MatMul MatrixDiagPartV3 MatrixDiagV3 MatrixInverse MatrixTriangularSolve Max
+    Maximum Minimum Mul Neg NoOp OnesLike Pack Pad PartitionedCall Placeholder RealDiv Reshape Rsqrt Select SelectV2
+    Shape SplitV Sqrt Square Squeeze StatefulPartitionedCall StatelessMultinomial StatelessRandomGetKeyCounter
     StatelessRandomNormalV2 StatelessRandomUniformFullIntV2 StatelessWhile StaticRegexFullMatch StopGradient
     StridedSlice StringJoin Sub Sum TensorListConcatV2 TensorListReserve TensorListSetItem TopKV2 Transpose Unpack
     ZerosLike

@@ -39,7 +39,7 @@ def coefficients_of(log_weights: Any, components: Mapping[str, Any]) -> tuple[np
         linear, squares = (transposed @ whitened)[..., 0], np.square(whitened).sum(axis=(-1, -2))
         first, second = pairs(num_features)
         quadratic = (transposed @ whiteners)[..., first, second] * pair_coefficients(num_features)
-        log_determinants = 2.0 * np.log(np.diagonal(whiteners, axis1=-2, axis2=-1)).sum(axis=-1)
+        log_determinants = 2.0 * np.linalg.slogdet(whiteners)[1]  # those of draws are not triangular
     constants = np.asarray(log_weights) + 0.5 * (log_determinants - num_features * math.log(2.0 * math.pi) - squares)
     quadratic = np.broadcast_to(-0.5 * quadratic, (*locs.shape[:-1], quadratic.shape[-1]))  # tied ones stand there once
     return np.concatenate([linear, quadratic], axis=-1).swapaxes(-1, -2), constants
