@@ -267,7 +267,8 @@ def test_kept_draws_of_very_narrow_components_keep_their_digits(covariance):
         for s in range(S)
     ]
     expected = special.logsumexp(by_draw, axis=0) - np.log(S)
-    # Half a rounding of the terms that cancel, 50 nats of 1e14; draws kept in float32 would err by seven times that
+    # The density is a sum of terms of 1e14 nats that cancel to 50: half a unit in the last place of the largest such
+    # sum may be lost, by any order of adding. Draws kept in float32 would err by seven times as much.
     terms = [np.abs(row) @ np.abs(np.linalg.inv(c)) @ np.abs(row) for row in rows for c in mixture.covariances()]
     np.testing.assert_allclose(mixture.log_prob(rows, "predictive"), expected, rtol=0, atol=2.0**-54 * max(terms))
 
