@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -46,10 +46,13 @@ def shared_out(
     most = min(_MOST_SHARES, num_rows, num_rows * numbers_per_row // _LEAST_NUMBERS)
     num_shares = 2 ** (max(1, most).bit_length() - 1)
     ends = [num_rows * share // num_shares for share in range(num_shares + 1)]
-    spare: list[Memory] = []  # of shares that have ended; to take and to give back is one step each
+    spare: list[Memory] = []  # of shares that have ended
 
     def of_share(start: int, stop: int) -> Result:
-        mine = spare.pop() if spare else memory(-(-num_rows // num_shares))
+        try:
+            mine = spare.pop()  # one step: to ask first whether there is any would be two
+        except IndexError:
+            mine = memory(-(-num_rows // num_shares))
         result = function(mine, start, stop)
         spare.append(mine)
         return result
@@ -65,15 +68,15 @@ def _in_threads(
         yield from (function(*share) for share in shares)
         return
     pool = ThreadPoolExecutor(num_threads)
+    results = collections.deque[Any]()
     with one_thread_each():
         try:
-            results = collections.deque(pool.submit(function, *share) for share in shares)
-        except RuntimeError:  # the interpreter is about to end, and begins no more threads
-            yield from (function(*share) for share in shares)
-            return
-        try:
+            try:
+                results.extend(pool.submit(function, *share).result for share in shares)
+            except RuntimeError:  # the interpreter is about to end, and begins no more threads
+                results.extend(functools.partial(function, *share) for share in shares[len(results) :])
             while results:
-                yield results.popleft().result()
+                yield results.popleft()()
         finally:
             pool.shutdown(cancel_futures=True)
 
