@@ -125,7 +125,8 @@ class _MatrixThreads:
         self._limits = contextlib.ExitStack()
         self._number = 1  # before it was held
         self._begin()
-        os.register_at_fork(after_in_child=self._begin)
+        if hasattr(os, "register_at_fork"):  # Windows has none
+            os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
         """Returns nothing; forgets holders, which a child of this process does not have."""
