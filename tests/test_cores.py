@@ -21,7 +21,7 @@ from tfgmm.row_sums import sums_over_rows
 
 
 def blas_threads():
-    return [library.num_threads for library in cores._matrix_threads().libraries.lib_controllers]
+    return [library.num_threads for library in cores._THREADS.libraries.lib_controllers]
 
 
 def shares_of(function, num_rows, numbers_per_row=1):
@@ -120,7 +120,7 @@ def test_a_limit_on_the_matrix_library_is_one_on_the_cores():
 def test_processors_count_where_a_library_cannot_be_asked(monkeypatch, threads, expected):
     """As with Apple's, which threadpoolctl does not find."""
     controllers = [types.SimpleNamespace(num_threads=number) for number in threads]
-    monkeypatch.setattr(cores._matrix_threads(), "libraries", types.SimpleNamespace(lib_controllers=controllers))
+    monkeypatch.setattr(cores._THREADS, "libraries", types.SimpleNamespace(lib_controllers=controllers))
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: range(5))
     assert cores.num_cores() == expected
 
@@ -158,12 +158,12 @@ def late():
     threading.main_thread().join()
     print("late", found()[-1])
 
-cores._matrix_threads()._asked = lambda: 4
+cores._THREADS._asked = lambda: 4
 with cores.one_thread_each():
     child = os.fork()
     if child == 0:  # the parent holds the library: its child does not
         with cores.one_thread_each():
-            os._exit(0 if len(found()) == 16 and len(cores._matrix_threads()._holders) == 1 else 1)
+            os._exit(0 if len(found()) == 16 and len(cores._THREADS._holders) == 1 else 1)
     print("child", os.waitpid(child, 0)[1])
 threading.Thread(target=late).start()
 atexit.register(lambda: print("atexit", found()[-1]))
@@ -272,6 +272,20 @@ def test_sums_are_the_same_to_the_byte_for_any_number_of_cores_and_to_rounding_f
     for value, *others, wanted in zip(*parts, tf.nest.flatten(whole)):
         np.testing.assert_allclose(value, wanted, rtol=1e-12, atol=1e-12)
         assert all(np.asarray(value).tobytes() == np.asarray(other).tobytes() for other in others)
+
+
+def test_sums_of_few_rows_are_the_same_to_the_byte_for_any_number_of_cores():
+    """One share: the matrix library would split the product between its threads."""
+    components = COMPONENTS["full"]
+    generator = np.random.default_rng(1)
+    rows = generator.normal(size=(2000, 20)).astype(np.float32)
+    num_columns = 20 + features.num_products(components.write_products, 20)
+    coefficients = generator.normal(size=(1, num_columns, 3)), generator.normal(size=(1, 3))
+    found = []
+    for number in (1, 2):
+        with threadpool_limits(number, user_api="blas"):
+            found.append(tf.nest.flatten(sums_over_rows(components, rows, coefficients)))
+    assert all(np.asarray(one).tobytes() == np.asarray(other).tobytes() for one, other in zip(*found))
 
 
 @pytest.mark.parametrize("has_gpu", [False, True])

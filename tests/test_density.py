@@ -184,6 +184,14 @@ def test_scoring_in_chunks_changes_nothing(name, monkeypatch, scored_by):
     assert len(sizes) == {"graph": 1, "numpy": 1 + 4}[scored_by]  # one trace serves both; each block asks
 
 
+def test_a_component_without_weight_is_nobodys():
+    mixture = MODEL.plug_in()._replace(log_weights=np.log([0.5, 0.5, 1e-300]) + [0.0, 0.0, -np.inf])
+    mixture = mixture._replace(log_weights=mixture.log_weights[::-1])
+    rows = mixture.components["locs"] + mixture.centre
+    assert density.score_data(mixture, rows, "assignment")[1:].tolist() == [1, 2]
+    assert (density.score_data(mixture, rows, "responsibilities")[:, 0] == 0.0).all()
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_more_rows_than_one_block_give_the_figures_of_their_parts(name):
     rows = np.random.default_rng(3).normal(0, 3, (70_001, 2))  # one block of 65,536 in chunks of 16,384, and a rest

@@ -9,9 +9,10 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from itertools import islice
+from typing import TypeVar
 
-import numpy as np
+import numpy  # noqa: F401  # loads the library
 from threadpoolctl import ThreadpoolController
 
 Memory = TypeVar("Memory")
@@ -19,7 +20,7 @@ Result = TypeVar("Result")
 
 # Rows times numbers per row of a share: with fewer, another thread waits longer than it computes
 _LEAST_NUMBERS = 2**19
-# A power of two, as all numbers of shares are: they go evenly on so many cores as people have. More cores are idle.
+# A power of two, as all numbers of shares are: they go evenly on 2, 4, 8 and 16 cores. More are idle.
 _MOST_SHARES = 16
 # Numbers in the temporaries of one chunk of rows: more spill out of the processor's cache.
 _CHUNK_NUMBERS = 2**20
@@ -64,21 +65,33 @@ def _in_threads(
     function: Callable[[int, int], Result], shares: Sequence[tuple[int, int]], num_threads: int
 ) -> Iterator[Result]:
     """Yields what the function gives for each share, in their order, from so many threads."""
-    if num_threads == 1:
-        yield from (function(*share) for share in shares)
-        return
-    pool = ThreadPoolExecutor(num_threads)
-    results = collections.deque[Any]()
-    with one_thread_each():
+    with one_thread_each():  # also of a single share: a product is rounded by how many threads share it
+        if num_threads == 1:
+            yield from (function(*share) for share in shares)
+            return
+        pool, remaining = ThreadPoolExecutor(num_threads), iter(shares)
         try:
-            try:
-                results.extend(pool.submit(function, *share).result for share in shares)
-            except RuntimeError:  # the interpreter is about to end, and begins no more threads
-                results.extend(functools.partial(function, *share) for share in shares[len(results) :])
-            while results:
-                yield results.popleft()()
+            # No more at a time than keep all at work: results that wait for a slow one take memory
+            begun = collections.deque(_begun(pool, function, share) for share in islice(remaining, num_threads + 1))
+            while begun:
+                result = begun.popleft()()
+                begun.extend(_begun(pool, function, share) for share in islice(remaining, 1))
+                yield result
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _begun(
+    pool: ThreadPoolExecutor, function: Callable[[int, int], Result], share: tuple[int, int]
+) -> Callable[[], Result]:
+    """Returns what waits for the result of a share; what works it out, where threads can no longer be begun.
+
+    So it is when the interpreter is about to end, or has as many threads as it may.
+    """
+    try:
+        return pool.submit(function, *share).result
+    except RuntimeError:
+        return functools.partial(function, *share)
 
 
 def slices(start: int, stop: int, size: int) -> Iterator[slice]:
@@ -105,22 +118,22 @@ def chunk_size(numbers_per_row: int) -> int:
 
 def num_cores() -> int:
     """Returns the threads that the matrix library would take; the processors, where it cannot be asked."""
-    return _matrix_threads().number()
+    return _THREADS.number()
 
 
 def one_thread_each() -> contextlib.AbstractContextManager[None]:
     """Returns a context in which matrix products take one thread, in the whole process."""
-    return _matrix_threads().held_to_one()
+    return _THREADS.held_to_one()
 
 
 class _MatrixThreads:
     """The threads of the library behind NumPy's products: how many there are, and how to hold it to one.
 
-    The limit is the whole process's: of callers that overlap the first sets it, and the last takes it back.
+    The limit is the whole process's: of callers that overlap the first sets it, and the last takes it back. Limits that
+    others set meanwhile, and take back later, it does not know.
     """
 
     def __init__(self) -> None:
-        np.zeros((1, 1)) @ np.zeros((1, 1))  # the library is loaded
         self.libraries = ThreadpoolController().select(user_api="blas")
         self._limits = contextlib.ExitStack()
         self._number = 1  # before it was held
@@ -160,12 +173,9 @@ class _MatrixThreads:
                     self._limits.close()
 
 
-@functools.cache
-def _matrix_threads() -> _MatrixThreads:
-    """Returns the one object of this process; looking for libraries takes ten milliseconds."""
-    return _MatrixThreads()
-
-
 def _num_processors() -> int:
     """Returns the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_THREADS = _MatrixThreads()  # one in a process; made here, so that threads cannot each make one

@@ -107,7 +107,7 @@ def responsibilities(log_joints: Tensor) -> Tensor:
 
 def assignment(log_joints: Tensor) -> Tensor:
     """Returns the most probable component, (B,) int64 from log joints (B, K); -1 for rows that are not finite."""
-    is_finite = tf.math.is_finite(log_joints[:, 0])
+    is_finite = tf.math.is_finite(tf.reduce_max(log_joints, axis=-1))
     return tf.where(is_finite, tf.argmax(log_joints, axis=-1), tf.constant(-1, tf.int64))
 
 

@@ -46,13 +46,13 @@ def log_importance_ratios(
 
 def log_likelihoods(model: Any, data: Any, log_weights: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
     """Returns the log likelihood of all rows under each of S mixtures, (S,) float64, nats."""
-    linear, constants = coefficients_of(log_weights, parameters)
     groups = [slice(first, first + _AT_A_TIME) for first in range(0, len(log_weights), _AT_A_TIME)]
+    mixtures = [coefficients_of(log_weights[group], {n: v[group] for n, v in parameters.items()}) for group in groups]
     totals, num_rows = np.zeros(len(log_weights)), 0
     for rows in centred_batches(model, data):
         num_rows += len(rows)
-        for group in groups:
-            totals[group] += model.natural_gradient.log_likelihoods((linear[group], constants[group]), rows)[0]
+        for group, several in zip(groups, mixtures):
+            totals[group] += model.natural_gradient.log_likelihoods(several, rows)[0]
     check_training_rows(model, num_rows)
     return totals
 

@@ -157,7 +157,7 @@ class NaturalGradient:
         coefficients of a local step, and log densities with those of a density.
 
         Args:
-            coefficients: as `coefficients` or `density.coefficients` gives them.
+            coefficients: as `coefficients` or `log_joints.coefficients_of` gives them.
             rows: (B, D) float32, measured from the centre; B may be anything. No tensor of a graph that is traced.
         """
         if not has_gpu():

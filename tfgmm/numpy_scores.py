@@ -14,7 +14,7 @@ from tfgmm.row_scores import score_rows
 
 
 class NumpyScorer:
-    """The scores of an exported mixture; the same, byte for byte, as `tfgmm.load_scorer` gives without a GPU.
+    """The scores of an exported mixture; the same as `tfgmm.load_scorer` gives, to rounding.
 
     Exact to 1e-6 nats for components down to 1e-4 of the range of the rows, to 1e-3 nats down to 1e-6 of it.
 
