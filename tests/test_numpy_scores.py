@@ -76,4 +76,6 @@ def test_no_rows_no_names_and_float32_rows(whole: pathlib.Path) -> None:
 def test_bad_rows_raise_no_warning(whole: pathlib.Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        NumpyScorer(read_export(whole)).scores(np.array([[np.nan, 1e300, np.inf], [1e30, -1e30, 0.0]]), NAMES)
+        found = NumpyScorer(read_export(whole)).scores(np.array([[np.nan, 1e300, np.inf], [1e30, -1e30, 0.0]]), NAMES)
+    assert np.isnan(found["log_prob"]).tolist() == np.isnan(found["outlier"]).tolist() == [True, False]
+    assert found["assignment"][0] == -1 and found["log_prob"][1] == np.finfo(np.float32).min
