@@ -40,8 +40,8 @@ help:
 install: $(ALL)
 
 demo: $(BASE)
-	$(RUN) -m tfgmm.quiet training/three_clusters.py
-	$(RUN) -m tfgmm.quiet training/old_faithful.py
+	$(RUN) -m tfgmm.common.quiet training/three_clusters.py
+	$(RUN) -m tfgmm.common.quiet training/old_faithful.py
 	@echo
 	@echo "The pictures are in training/figures/, the exported models in saved_models/."
 

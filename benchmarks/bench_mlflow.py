@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 import tfgmm
-from tfgmm.mlflow_model import mlflow_package
+from tfgmm.mlflow.models import mlflow_package
 
 NUM_CONNECTIONS, NUM_ROWS, NUM_BODIES = 8, 64, 16
 

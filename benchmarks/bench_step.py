@@ -18,8 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 import tfgmm
-from tfgmm.held_rows import HeldRows
-from tfgmm.natural_gradient import NaturalGradient
+from tfgmm.fit.cached_rows import HeldRows
+from tfgmm.model.natural_gradient import NaturalGradient
 
 CHUNK_ROWS = 4096  # of the NumPy step: their products stay in the cache
 ROUNDS = 20

@@ -1,6 +1,6 @@
 """`python -m tfgmm`: the same as the command `tfgmm`."""
 
-from tfgmm.cli import main
+from tfgmm.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -20,7 +20,7 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
-from tfgmm.quiet import stderr_kept_back
+from tfgmm.common.quiet import stderr_kept_back
 
 NOTEBOOKS = pathlib.Path(__file__).parents[1] / "notebooks"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfgmm.shapes import check_shape
+from tfgmm.common.shapes import check_shape
 
 _FIX = "Pass one column of numbers, e.g. rows[:, 0]."
 

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-from tfgmm.draws import Draws
 from tfgmm.plot.colours import INK, component_style
 from tfgmm.plot.frames import axes_or_new, unit_of, write_number
 from tfgmm.plot.mixtures import check_column, check_draws, check_rows, column_labels, marginal, thinned
-from tfgmm.predictive import component_densities, density_band
+from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.predictive import component_densities, density_band
 
 _SIZE = (6.0, 3.6)
 _NUM_EVEN, _NUM_NEAR, _MOST_NEAR = 200, 41, 20

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
-from tfgmm.draws import Draws
 from tfgmm.plot.colours import component_style
 from tfgmm.plot.frames import HALO, add_caption, axes_or_new, padded_limits, set_frame, write_number
 from tfgmm.plot.mixtures import (
@@ -21,6 +20,7 @@ from tfgmm.plot.mixtures import (
     marginal,
     mean_gaussians,
 )
+from tfgmm.posterior.draws import Draws
 
 
 def components(

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 
-from tfgmm.shapes import check_shape
+from tfgmm.common.shapes import check_shape
 
 FIGURE_SIZE = (5.0, 4.0)  # inches: 10-point text is still 10 pixels high on a screen 360 pixels wide
 HALO = [withStroke(linewidth=3, foreground="white")]

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from tfgmm.shapes import check_shape
+from tfgmm.common.shapes import check_shape
 
 MASSES = (0.5, 0.9)
 _LINE_STYLES = ("-", "--")

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tfgmm.draws import Draws
 from tfgmm.plot.frames import check_finite
-from tfgmm.predictive import density_band
+from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.predictive import density_band
 
 # More draws change no line of a picture that an eye could see.
 _MAX_DRAWS = 2_000

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from tfgmm.checks import check_count
+from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import INK, component_colours, component_marker, component_style
 from tfgmm.plot.frames import axes_or_new, check_finite
 

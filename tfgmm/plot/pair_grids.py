@@ -14,8 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from tfgmm.checks import check_count
-from tfgmm.draws import Draws
+from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_style
 from tfgmm.plot.column_densities import draw_column
 from tfgmm.plot.ellipses import draw_ellipses
@@ -31,6 +30,7 @@ from tfgmm.plot.mixtures import (
     mean_log_density,
     thinned,
 )
+from tfgmm.posterior.draws import Draws
 
 _MOST_COLUMNS = 5
 _MOST_ROWS = 1_000

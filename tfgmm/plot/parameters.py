@@ -7,10 +7,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from tfgmm.draws import Draws
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.mixtures import check_draws
 from tfgmm.plot.posteriors import posterior
+from tfgmm.posterior.draws import Draws
 
 _WORDS = {"weights": "weight", "locs": "mean", "scales": "standard deviation", "covariances": "covariance"}
 

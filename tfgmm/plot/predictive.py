@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from tfgmm.checks import check_count, check_seed
-from tfgmm.draws import Draws
+from tfgmm.common.checks import check_count, check_seed
 from tfgmm.plot.colours import INK, component_colours, mix
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, shown_number
 from tfgmm.plot.mixtures import check_column, check_rows, column_labels, marginal
-from tfgmm.predictive import replicated_rows
+from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.predictive import replicated_rows
 
 _SIZE = (6.0, 3.6)
 _NAMES = {0.0: "smallest value", 0.5: "median", 1.0: "largest value"}
@@ -39,7 +39,7 @@ def predictive_check(
     Args:
         rows: (N,) one column of the data; or (N, D), all columns of the draws.
         predicted: posterior draws, of which `num_sets` data sets of N rows each are made (see
-            `tfgmm.predictive.replicated_rows`); or predicted rows, (M,) of one set, or (R, M) of R sets.
+            `tfgmm.posterior.predictive.replicated_rows`); or predicted rows, (M,) of one set, or (R, M) of R sets.
         column: of draws: which one, by number, or by the name that the draws have for it.
         column_name: with the unit if there is one; default that of the draws, or "data value".
         num_sets, seed: of the data sets that draws give.

@@ -1,0 +1,303 @@
+"""Restarts side by side: the sums they climb by, the steps of several at a time, and that none disturbs another."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from random_posteriors import random_components, random_weights
+from scipy.special import logsumexp
+
+import tfgmm
+from tfgmm.common import threads
+from tfgmm.data import sources as door
+from tfgmm.data.readers import Rows
+from tfgmm.families.variational import COMPONENTS
+from tfgmm.families.weights import WEIGHTS
+from tfgmm.fit import cached_rows
+from tfgmm.fit import restarts as search
+from tfgmm.fit.cached_rows import HeldRows
+from tfgmm.fit.single import hills_of
+from tfgmm.mixture.statistics import Statistics
+from tfgmm.model import bounds
+from tfgmm.model.natural_gradient import NaturalGradient, Place, place_of
+
+D = 4
+ROWS = np.random.default_rng(0).normal(size=(157, D)).astype(np.float32)
+
+
+def steps_and_values(covariance, weights="dirichlet", num_posteriors=3):
+    """Returns steps of random priors, and the numbers behind random posteriors, one list per posterior."""
+    components, _ = random_components(covariance)
+    parts = WEIGHTS[weights](3, tfgmm.Priors(stick_concentration=0.7)), components
+    steps = NaturalGradient(*parts, run_eagerly=True)
+    drawn = [(random_weights(weights, seed=s)[1], random_components(covariance, seed=s)[1]) for s in range(9)]
+    return steps, [steps.values_of(*posteriors) for posteriors in drawn[:num_posteriors]]
+
+
+def stacked(values):
+    return [np.stack(several) for several in zip(*values)]
+
+
+# --- Sums -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("covariance", COMPONENTS)
+def test_sums_of_several_posteriors_are_those_of_plain_numpy(covariance, monkeypatch):
+    monkeypatch.setattr(threads, "chunk_size", lambda numbers_per_row: 50)  # four chunks
+    steps, values = steps_and_values(covariance)
+    coefficients = steps.coefficients(stacked(values))
+    found = HeldRows(steps.components, ROWS).sums(coefficients, np.float64)
+    features = np.concatenate(steps.components.features(tf.constant(ROWS, tf.float64)), axis=1)
+    for number in range(3):
+        joints = features @ coefficients[0][number].numpy() + coefficients[1][number].numpy()
+        shares = np.exp(joints - logsumexp(joints, axis=1, keepdims=True))
+        sums = np.concatenate([found.statistics.first[number], found.statistics.second[number]], axis=1)
+        np.testing.assert_allclose(found.statistics.counts[number], shares.sum(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(sums, shares.T @ features, rtol=1e-5, atol=1e-5)  # memberships are float32
+        assert found.log_likelihood[number] == pytest.approx(logsumexp(joints, axis=1).sum(), rel=1e-9)
+        assert found.largest[number] == pytest.approx(joints.max(axis=1).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("covariance", COMPONENTS)
+def test_sums_are_those_of_the_graph_that_sweeps_over_all_rows_use(covariance):
+    steps, values = steps_and_values(covariance)
+    for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 1e-4)):
+        found = HeldRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), dtype)
+        for number, of_one in enumerate(values):
+            expected = bounds.sums_over_rows(steps.components, tf.constant(ROWS), *steps.coefficients(of_one))
+            for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
+                np.testing.assert_allclose(value[number], wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_features_that_take_much_memory_are_not_kept_and_change_nothing(monkeypatch):
+    steps, values = steps_and_values("full")
+    coefficients = steps.coefficients(stacked(values))
+    kept, not_kept = (HeldRows(steps.components, ROWS) for _ in range(2))
+    expected = kept.sums(coefficients, np.float64)
+    monkeypatch.setattr(cached_rows, "_KEPT_BYTES", 0)
+    found = not_kept.sums(coefficients, np.float64)
+    assert kept._features and not not_kept._features
+    for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
+        np.testing.assert_allclose(value, wanted, rtol=1e-12)
+
+
+def test_a_lengthened_step_out_of_the_range_of_float32_gives_a_bound_that_is_not_finite_and_no_warning():
+    """Where it leads is known before the sweep only for a step of length 1."""
+    steps, values = steps_and_values("diag", num_posteriors=2)
+    linear, constants = (value.numpy() for value in steps.coefficients(stacked(values)))
+    linear[1] *= 1e40
+    found = HeldRows(steps.components, ROWS).sums((linear, constants), np.float32)  # warnings are errors
+    assert np.isfinite(found.log_likelihood[0]) and not np.isfinite(found.log_likelihood[1])
+
+
+def test_rows_may_stand_for_more():
+    steps, values = steps_and_values("tied", num_posteriors=2)
+    coefficients = steps.coefficients(stacked(values))
+    found = HeldRows(steps.components, ROWS, 10 * len(ROWS)).sums(coefficients, np.float64)
+    expected = HeldRows(steps.components, ROWS).sums(coefficients, np.float64)
+    for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
+        np.testing.assert_allclose(value, 10.0 * wanted, rtol=1e-12)
+
+
+def test_rows_can_be_left_out():
+    steps, values = steps_and_values("diag", num_posteriors=1)
+    coefficients, is_kept = steps.coefficients(stacked(values)), np.arange(len(ROWS)) % 3 > 0
+    rows = HeldRows(steps.components, ROWS)
+    parts = [rows.kept(chosen).sums(coefficients, np.float64).log_likelihood for chosen in (is_kept, ~is_kept)]
+    assert sum(parts) == pytest.approx(rows.sums(coefficients, np.float64).log_likelihood, rel=1e-9)
+
+
+# --- Steps ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("covariance", COMPONENTS)
+def test_steps_of_several_are_the_steps_of_each(covariance, weights):
+    """Also where sticks put the components of each into an order of its own."""
+    steps, values = steps_and_values(covariance, weights)
+    centre, lengths, largest = tf.constant([0.1, -0.2, 0.3, 0.0], tf.float64), [1.0, 1.7, 4.0], np.full(D, 3.0)
+    sums = HeldRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), np.float64).statistics
+    together = steps.global_step(stacked(values), sums, centre, lengths, largest)
+    for number in range(3):
+        one = slice(number, number + 1)
+        own = [value.numpy()[None] for value in values[number]], Statistics(*(value[one] for value in sums))
+        alone = steps.global_step(*own, centre, lengths[one], largest)
+        for value, expected in zip(tf.nest.flatten(together), tf.nest.flatten(alone)):
+            np.testing.assert_allclose(value[number], expected[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("covariance", COMPONENTS)
+def test_a_step_leads_as_far_as_asked_and_gives_the_coefficients_along(covariance):
+    steps, values = steps_and_values(covariance)
+    sums = HeldRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), np.float64).statistics
+    found = steps.global_step(stacked(values), sums, tf.zeros(D, tf.float64), [1.0, 2.0, 0.5])
+    for value, target, longer in zip(stacked(values), found.target.values, found.longer.values):
+        for number, length in enumerate((1.0, 2.0, 0.5)):
+            way = length * (target[number] - value[number])
+            np.testing.assert_allclose(longer[number] - value[number], way, rtol=1e-9, atol=1e-12)
+    for place in (found.target, found.longer):
+        for number in range(3):
+            one = place_of(place, number)
+            for value, expected in zip(one.coefficients, steps.coefficients(one.values)):
+                np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_sweeps_over_all_rows_go_on_with_the_coefficients_of_the_last_step_while_nobody_moves_the_model():
+    model = tfgmm.GaussianMixtureModel(3, D, seed=0)
+    model.compile()
+    model.fit(ROWS, epochs=2, verbose=0)
+    known = model.closed_form._known
+    assert isinstance(known, Place) and model.closed_form.coefficients() is known.coefficients
+    steps = model.natural_gradient
+    for value, expected in zip(known.coefficients, steps.coefficients(steps.values())):
+        np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-12)
+    model.components.variables[0].assign_add(tf.ones((3, D), tf.float64))
+    moved = model.closed_form.coefficients()
+    np.testing.assert_array_equal(moved[0], steps.coefficients(steps.values())[0])
+
+
+# --- Climbs -----------------------------------------------------------------------------------------------------
+
+
+def hill_and_starts(covariance="diag", num_starts=4, tolerance=1e-6):
+    """Returns the steps of a model, overlapping rows as a hill, and starts of which some lead elsewhere."""
+    generator = np.random.default_rng(5)
+    rows = generator.normal(0.0, 2.0, (5, 2))[generator.integers(0, 5, 600)] + generator.normal(0.0, 0.7, (600, 2))
+    survey = door.survey(Rows(rows), "data", None, 0)
+    priors = tfgmm.Priors.from_data(survey.summary, covariance, sample=survey.sample)
+    model = tfgmm.GaussianMixtureModel(5, 2, covariance, priors=priors, seed=0)
+    model.adapt_to(survey.summary)
+    (hill,) = hills_of(model, survey, 300, tolerance)
+    return model.natural_gradient, hill, model.start_values(survey, "random", range(num_starts))
+
+
+def on(hill, starts):
+    return [(start, hill) for start in starts]
+
+
+def assert_same(restarts, others):
+    """To the rounding of float32 memberships, which a hundred lengthened steps enlarge; starts differ by whole nats."""
+    assert len(restarts) == len(others)
+    assert np.ptp([restart.elbo for restart in others]) > 1.0
+    for one, other in zip(restarts, others):
+        assert one.converged == other.converged and one.elbo == pytest.approx(other.elbo, abs=0.01)
+        np.testing.assert_allclose(one.elbos[:5], other.elbos[:5], rtol=1e-6)
+        np.testing.assert_allclose(one.locs, other.locs, atol=0.01)
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full", "tied"])
+def test_starts_that_climb_side_by_side_go_where_each_goes_alone(covariance):
+    steps, hill, starts = hill_and_starts(covariance)
+    together = search.climb(steps, on(hill, starts))
+    alone = [search.climb(steps, on(hill, [start]))[0] for start in starts]
+    assert len({restart.num_sweeps for restart in alone}) > 1  # so that some go on when others are done
+    assert_same(together, alone)
+
+
+def test_how_many_climb_at_a_time_changes_nothing(monkeypatch):
+    steps, hill, starts = hill_and_starts()
+    at_once = search.best_first(steps, [search.Search(starts, [hill])])[0]
+    sizes = []
+    climb = search.climb
+    monkeypatch.setattr(search, "climb", lambda s, starts, *rest: sizes.append(len(starts)) or climb(s, starts, *rest))
+    monkeypatch.setattr(search, "_PRODUCTS_AT_A_TIME", 3 * 600 * 4 * 5)
+    assert_same(search.best_first(steps, [search.Search(starts, [hill])])[0], at_once)
+    assert sizes == [3, 1]
+
+
+def test_restarts_do_not_hold_on_to_the_numbers_of_those_beside_them():
+    steps, hill, starts = hill_and_starts()
+    for restart in search.climb(steps, on(hill, starts)):
+        assert all(value.base is None for value in restart.values)
+
+
+def test_a_start_that_is_not_finite_leaves_the_others_alone_and_comes_last():
+    steps, hill, starts = hill_and_starts("full")
+    broken = [np.full_like(value, np.nan) for value in starts[0]]
+    found = search.best_first(steps, [search.Search([broken, *starts], [hill])])[0]
+    assert np.isnan(found[-1].elbo) and not found[-1].converged and found[-1].num_sweeps == 1
+    assert_same(found[:-1], search.best_first(steps, [search.Search(starts, [hill])])[0])
+
+
+def test_a_climb_never_falls_and_says_whether_it_arrived():
+    steps, hill, starts = hill_and_starts()
+    for restart in search.climb(steps, on(hill, starts)):
+        assert restart.converged
+        assert np.diff(restart.elbos).min() > -1e-9 * abs(restart.elbo)
+    for restart in search.climb(steps, on(dataclasses.replace(hill, max_sweeps=3), starts)):
+        assert not restart.converged and restart.num_sweeps <= 3
+
+
+def test_sums_in_float32_are_ranked_by_float64(monkeypatch):
+    """Where coarse gains end a climb its last bound came from float32 products; what is told is the exact one."""
+    steps, hill, starts = hill_and_starts(tolerance=1e-3)
+    types = []
+    sums = HeldRows.sums
+
+    def counted(self, coefficients, dtype):
+        types.append(dtype)
+        return sums(self, coefficients, dtype)
+
+    monkeypatch.setattr(HeldRows, "sums", counted)
+    coarse = dataclasses.replace(hill, patience=1)
+    restarts = search.climb(steps, on(coarse, starts))
+    assert {np.float32, np.float64} == set(types) and types[-1] == np.float64
+    monkeypatch.setattr(search, "_GAIN_OF_SEARCH", np.inf)  # no float32
+    types.clear()
+    exact = search.climb(steps, on(coarse, starts))
+    assert set(types) == {np.float64}
+    for one, other in zip(restarts, exact):
+        assert one.num_sweeps == other.num_sweeps and one.elbo == pytest.approx(other.elbo, rel=1e-6)
+
+
+def test_sweeps_whose_products_would_err_too_much_are_repeated_in_float64(monkeypatch):
+    steps, hill, starts = hill_and_starts()
+    expected = search.climb(steps, on(hill, starts))
+    monkeypatch.setattr(search, "_ERROR_OF_SEARCH", 0.0)
+    monkeypatch.setattr(search, "_type_of_products", lambda *figures: np.float32)  # says float32 always: none is kept
+    for one, other in zip(search.climb(steps, on(hill, starts)), expected):
+        assert one.elbo == pytest.approx(other.elbo, abs=1e-6 * 600)
+
+
+def test_sums_in_float32_that_are_not_numbers_are_repeated_in_float64(monkeypatch):
+    steps, hill, starts = hill_and_starts()
+    types, sums = [], HeldRows.sums
+
+    def broken(self, coefficients, dtype):
+        types.append(dtype)
+        found = sums(self, coefficients, dtype)
+        return tf.nest.map_structure(lambda value: np.nan * value, found) if dtype == np.float32 else found
+
+    monkeypatch.setattr(HeldRows, "sums", broken)
+    restarts = search.climb(steps, on(hill, starts))
+    assert np.float32 in types
+    monkeypatch.setattr(search, "_GAIN_OF_SEARCH", np.inf)  # no float32
+    assert_same(restarts, search.climb(steps, on(hill, starts)))
+
+
+def test_each_start_is_told_of_once_in_order():
+    steps, hill, starts = hill_and_starts()
+    told = []
+    search.best_first(steps, [search.Search(starts, [hill])], lambda number, count: told.append((number, count)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_searches_on_rows_of_their_own_go_on_side_by_side_as_they_would_alone():
+    """Coarsely first, then the best two of each; as the fits without some of the rows do."""
+    steps, hill, starts = hill_and_starts()
+    kept = [hill.rows.values[np.arange(600) % 3 != left_out] for left_out in range(2)]
+    parts = [HeldRows(steps.components, values, 1000) for values in kept]
+    searches = []
+    for rows in parts:
+        coarse = dataclasses.replace(hill, rows=rows, tolerance=1e-3, patience=1)
+        searches.append(search.Search(starts, [coarse, dataclasses.replace(coarse, tolerance=1e-6, num_climbers=2)]))
+    told = []
+    found = search.best_first(steps, searches, lambda number, count: told.append((number, count)))
+    assert told == [(number, 8) for number in range(1, 9)]
+    for restarts, one in zip(found, searches):
+        assert_same(restarts, search.best_first(steps, [one])[0])
+        assert [restart.converged for restart in restarts].count(True) == 2
+    assert abs(found[0][0].elbo - found[1][0].elbo) > 1.0

@@ -1,0 +1,242 @@
+"""`tfgmm fit`: from a file of rows to a folder with the fitted mixture. Loads what it needs inside its functions."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tfgmm.cli import shared
+from tfgmm.cli.shared import UsageError
+from tfgmm.export import folder
+
+if TYPE_CHECKING:
+    from tfgmm.cli.run.folder import Run
+    from tfgmm.cli.run.settings import RunSettings
+    from tfgmm.data.files.stored import StoredRows
+    from tfgmm.data.readers import Rows
+
+# What functions call their arguments, and what the command line calls them
+_OPTIONS = {
+    "`path`": "`--out`",
+    "`data`": "`DATA`",
+    "`num_components`": "`--components`",
+    "`validation_data`": "`--validation`",
+    "overwrite=True": "--overwrite",
+    "num_components=": "--components ",
+    "`max_sweeps`": "`--max-sweeps`",
+    "max_sweeps, or tolerance": "--max-sweeps",
+    **{f"`{name}`": f"`--{name}`" for name in ("columns", "config", "covariance", "restarts", "seed", "weights")},
+}
+_LONGEST_SUMMARY = 40  # lines that are printed
+_WIDEST = 100  # columns of a paragraph
+_ENDING, _ENDING_CHOICE = "ending after this sweep", "ending, keeping the numbers of components that are complete"
+_AGAIN = "Once more to leave at once, with nothing written."
+
+
+def fit(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to make.")],
+    data: Annotated[
+        Path | None, typer.Argument(metavar="DATA", help="Rows: .csv, .parquet, .pq, .arrow, .feather, or a folder.")
+    ] = None,
+    components: Annotated[
+        str | None,
+        typer.Option(metavar="K", help="How many Gaussians; 1:10 (both included) or 2,4,8 to have one chosen."),
+    ] = None,
+    covariance: Annotated[
+        str | None,
+        typer.Option(help="spherical, diag, full; tied_spherical, tied_diag, tied: one for all.  [default: diag]"),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="dirichlet; or stick_breaking: K is a maximum.  [default: dirichlet]")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Names with commas between.  [default: all columns of numbers]")
+    ] = None,
+    restarts: Annotated[int | None, typer.Option(help="Starts to try.  [default: 8]")] = None,
+    max_sweeps: Annotated[
+        int | None, typer.Option(help="Sweeps at most, per start and over all rows.  [default: 200]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same result.  [default: 0]")] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Further rows, whose bound is followed too; of a choice, the held-out rows."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The config.json of an earlier run, to repeat it.")
+    ] = None,
+) -> None:
+    """Fit a mixture to the rows of a file, of any size, and leave a folder with all that came of it.
+
+    model/ is what all other commands take. report.html, figures/, history.csv and summary.txt show the fit;
+    config.json repeats it: tfgmm fit --config DIR/config.json --out OTHER. Options given beside --config go before it.
+
+    Several numbers of components are all fitted, and compared by evidence, held-out rows, BIC and ICL: selection.csv
+    has a line for each, model/ is the recommended one.
+
+    Ctrl-C ends the fit after the sweep at hand and keeps the model as it stands, or of several numbers the best of
+    those that are complete; a second one leaves nothing.
+
+    Example: tfgmm fit training/data/old_faithful.csv --components 2 --covariance full --out /tmp/geyser_run
+
+    To have the number chosen: tfgmm fit training/data/old_faithful.csv --components 1:4 --out /tmp/geyser_choice
+    """
+    with shared.told(_in_our_words):
+        given = {
+            "data": data,
+            "num_components": components,
+            "covariance": covariance,
+            "weights": weights,
+            "columns": columns,
+            "restarts": restarts,
+            "max_sweeps": max_sweeps,
+            "seed": seed,
+            "validation": validation,
+        }
+        settings, fingerprint = _settings(config, given)
+        shared.check_outside_exports(out)
+        _fit(settings, out, overwrite, fingerprint)
+
+
+def _in_our_words(text: str) -> str:
+    """Returns what a function says of its arguments as the command line calls them."""
+    for name, option in _OPTIONS.items():
+        text = text.replace(name, option)
+    return re.sub(r"columns=\[(.*?)\]", lambda found: f"--columns {_as_option(found[1])}", text)
+
+
+def _as_option(listed: str) -> str:
+    """Returns the names of a Python list as `--columns` takes them; where there are more, as they are."""
+    return listed.replace("', '", ",").replace("'", '"')
+
+
+def _settings(config: Path | None, given: Mapping[str, Any]) -> tuple[RunSettings, str | None]:
+    """Returns what is asked for, and the fingerprint of the same rows in an earlier run, where one is known."""
+    from tfgmm.cli.run.settings import fingerprint_of, num_components_of, read_config, settings_from
+
+    content = {"settings": {}} if config is None else read_config(config)
+    try:
+        components, columns = given["num_components"], given["columns"]
+        parsed = {
+            "num_components": None if components is None else num_components_of(components),
+            "columns": None if columns is None else _names(columns),
+        }
+        settings = settings_from(content["settings"], {**given, **parsed})
+        return settings, fingerprint_of(content, settings)
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _names(text: str) -> list[str]:
+    """Returns names with commas between; one that has a comma itself stands in quotation marks.
+
+    Raises:
+        ValueError: one is there twice.
+    """
+    names = shared.split_names(text)
+    if len(set(names)) < len(names):
+        fix = "Leave out what is there twice."
+        raise ValueError(f"`columns` must be names of columns, each once. Received: {text}. {fix}")
+    return names
+
+
+def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | None) -> None:
+    """Returns nothing; looks at everything that can be wrong before TensorFlow takes its seconds."""
+    from tfgmm.cli import display
+    from tfgmm.cli.run.folder import check_out, write_run
+    from tfgmm.common import quiet
+
+    check_out(out, overwrite)
+    settings = _with_columns(settings)
+    with display.display() as shown, _opened(settings) as (rows, more):
+        shown.phase("loading TensorFlow")
+        quiet.load_tensorflow()
+
+        words = _ENDING_CHOICE if settings.is_choice else _ENDING
+
+        def notify() -> None:
+            shown.note(f"Ctrl-C: {words}. {_AGAIN}")
+
+        def work() -> tuple[Run, tuple[str, ...]]:
+            from tfgmm.cli.run.fit import run_fit
+
+            nonlocal words
+            with display.interrupts(notify) as asked:
+                run = run_fit(settings, rows, more, shown, asked.is_set)
+                run = run._replace(notes=_notes(run, fingerprint))
+                words = "the fit is done, and is being written"
+                shown.phase("writing")
+                return run, write_run(run, out, overwrite)
+
+        run, files = shared.quietly(work)
+        for note in run.notes:
+            shown.note(folder.printable(f"Note: {note}"))
+    _tell(run, files, out)
+
+
+def _notes(run: Run, fingerprint: str | None) -> list[str]:
+    """Returns what the user should read, in the words of the command line; also that the rows are others by now."""
+    from tfgmm.cli.run.folder import fingerprint_of_rows
+
+    notes = [_in_our_words(note) for note in run.notes]
+    found = fingerprint_of_rows(run.result)
+    if fingerprint not in (None, found):
+        notes.append(
+            f"{run.settings.data} holds other rows than in the earlier run (fingerprint {fingerprint}, now {found}): "
+            "this run is of those that it holds now"
+        )
+    return notes
+
+
+def _with_columns(settings: RunSettings) -> RunSettings:
+    """Returns the settings with the columns that are used by name, and says which they are."""
+    if settings.columns is not None:
+        return settings
+    from tfgmm.data.columns import numeric_columns
+    from tfgmm.data.files.kinds import listed
+
+    names, left_out = numeric_columns("data", settings.data)
+    others = ", ".join(f"{label!r} ({words})" for label, words in left_out.items())
+    line = f"{settings.data}: columns {listed(names)}{f'; left out: {others}' if others else ''}"
+    typer.echo(folder.printable(line))
+    return dataclasses.replace(settings, columns=list(names))
+
+
+@contextlib.contextmanager
+def _opened(settings: RunSettings) -> Iterator[tuple[Rows | StoredRows, Rows | StoredRows | None]]:
+    """Yields the rows to fit, and those for validation or None."""
+    from tfgmm.data.files.stored import StoredRows
+    from tfgmm.data.readers import open_rows
+
+    with contextlib.ExitStack() as stack:
+
+        def opened(path: str, name: str) -> Rows | StoredRows:
+            rows = open_rows(path, name=name, columns=settings.columns)
+            return stack.enter_context(rows) if isinstance(rows, StoredRows) else rows
+
+        rows = opened(settings.data, "data")
+        yield rows, None if settings.validation is None else opened(settings.validation, "validation_data")
+
+
+def _tell(run: Run, files: tuple[str, ...], out: Path) -> None:
+    """Returns nothing; prints the fit, without a table that is too long to read, the choice, and what was written."""
+    from tfgmm.cli.run.folder import fit_text
+    from tfgmm.report.choice import console_lines
+
+    lines = fit_text(run).split("\n")
+    if len(lines) > _LONGEST_SUMMARY:
+        lines = [*lines[: lines.index("")], "the components: see summary.txt"]
+    if run.selection is not None:
+        width = min(shutil.get_terminal_size().columns, _WIDEST)
+        lines += ["", *console_lines(run.selection), "", *textwrap.wrap(run.selection.reason, width)]
+    inside = sorted({f"{name.partition('/')[0]}/" if "/" in name else name for name in files})
+    for line in (*lines, "", f"{out}: {', '.join(inside)}"):
+        typer.echo(folder.printable(line))

@@ -1,0 +1,170 @@
+"""`tfgmm plot`: a picture of an exported mixture over rows, into a file. Loads what it needs inside its functions."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tfgmm.cli import shared
+from tfgmm.cli.shared import UsageError
+from tfgmm.export import folder
+
+if TYPE_CHECKING:
+    from tfgmm.cli.display import Display
+    from tfgmm.data.matching import Sample
+    from tfgmm.export.reading import ExportedMixture
+    from tfgmm.plot.kinds import Kind
+
+ENDINGS = (".png", ".svg", ".pdf")
+
+_DOTS = 150  # of a PNG, per inch
+
+
+class KindName(enum.StrEnum):
+    """What is drawn; auto is a density, by the number of columns."""
+
+    AUTO = "auto"
+    DENSITY = "density"
+    COLUMN = "column"
+    PAIRS = "pairs"
+    RESPONSIBILITIES = "responsibilities"
+    CHECK = "check"
+
+
+def plot(
+    model: Annotated[Path, typer.Option(metavar="DIR", help=shared.MODEL_HELP)],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="What to write: .png, .svg or .pdf.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Rows to show: .csv, .parquet, .arrow, or a folder.")
+    ] = None,
+    kind: Annotated[KindName, typer.Option(help="What to draw.")] = KindName.AUTO,
+    columns: Annotated[
+        str | None, typer.Option(help="Names with commas between, or numbers from 0.  [default: the first ones]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Draw a mixture, and rows of a file with it.
+
+    density: of two columns, with the components. column: the density of one, with the band in which it lies. pairs: of
+    up to ten columns, each and by pairs. responsibilities: the rows by component, pale where unsure. check: one column
+    of the rows beside what the mixture predicts. auto: column, density or pairs, by the number of columns.
+
+    At most 20,000 rows are looked at, chosen at random, always the same. Rows that are not finite are left out.
+
+    Example: tfgmm plot --model saved_models/old_faithful --data training/data/old_faithful.csv --out /tmp/geyser.png
+    """
+    with shared.told(shared.out_words):
+        shared.check_ending(out, ENDINGS)
+        shared.check_outside_exports(out)
+        line = _plot(model, data, out, kind, columns, overwrite)
+    typer.echo(folder.printable(line))
+
+
+def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: str | None, overwrite: bool) -> str:
+    """Returns the line that says what was drawn; what can be wrong is looked at before TensorFlow takes its seconds."""
+    from tfgmm.common import atomic_file
+    from tfgmm.data import matching
+    from tfgmm.data.files.kinds import listed
+    from tfgmm.plot.kinds import KINDS, default_kind
+
+    found = shared.read_model(model)
+    num_features = len(found.centre)
+    names = found.column_names or tuple(f"column {index}" for index in range(num_features))
+    chosen = None if columns is None else chosen_columns(columns, names)
+    key = default_kind(num_features if chosen is None else len(chosen)) if name is KindName.AUTO else name.value
+    places = _fitting(key, KINDS[key], chosen, num_features, data)
+    atomic_file.check_free(out, overwrite)
+    sample = None
+    if data is not None:
+        with matching.opened(data, found.column_names, num_features) as rows:
+            sample = matching.sample_of(rows)
+    shared.with_tensorflow(lambda shown: _draw(found, sample, KINDS[key], places, out, overwrite, shown))
+    return f"{out}: {KINDS[key].words} {listed([names[place] for place in places])}{_of_rows(sample)}"
+
+
+def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
+    """Returns the places of the columns that `--columns` names; one with a comma itself stands in quotation marks.
+
+    Raises:
+        ValueError: one is unknown.
+        UsageError: one is named twice, or there is none.
+
+    Example:
+
+    >>> chosen_columns("waiting, 0", ["eruptions", "waiting"])
+    [1, 0]
+    """
+    from tfgmm.data.files.kinds import listed
+
+    words = shared.split_names(text)
+    numbers = {str(index): index for index in range(len(names))}
+    known = numbers | {name: index for index, name in enumerate(names)}
+    unknown = [word for word in words if word not in known]
+    wanted = f"`--columns` must be names of columns, or numbers from 0 to {len(names) - 1}"
+    if not words:
+        raise UsageError(f"{wanted}. Received: nothing. Leave it out for the first.")
+    if unknown:
+        raise ValueError(f"{wanted}. Received: {unknown[0]!r}. The mixture's columns are {listed(names)}.")
+    places = [known[word] for word in words]
+    if len(set(places)) < len(places):
+        raise UsageError(f"{wanted}, each once. Received: {text}. Leave out what is there twice.")
+    return places
+
+
+def _fitting(key: str, kind: Kind, chosen: list[int] | None, num_features: int, data: Path | None) -> list[int]:
+    """Returns the places of the columns that are drawn.
+
+    Raises:
+        UsageError: the kind takes another number of columns, or rows that are not given.
+    """
+    from tfgmm.plot.kinds import MOST_COLUMNS
+
+    if kind.needs_rows and data is None:
+        raise UsageError(f"`--data` must be given for --kind {key}. Received: nothing. Name a file of rows.")
+    places = list(range(min(num_features, kind.most, MOST_COLUMNS))) if chosen is None else chosen
+    if not kind.fewest <= len(places) <= kind.most:
+        wanted = f"{kind.fewest}" if kind.fewest == kind.most else f"{kind.fewest} to {kind.most}"
+        name = "column" if kind.most == 1 else "columns"
+        fix = "Choose others with --columns, or another --kind."
+        raise UsageError(f"`--columns` must be {wanted} {name} for --kind {key}. Received: {len(places)}. {fix}")
+    return places
+
+
+def _draw(
+    found: ExportedMixture,
+    sample: Sample | None,
+    kind: Kind,
+    places: Sequence[int],
+    out: Path,
+    overwrite: bool,
+    shown: Display,
+) -> None:
+    from tfgmm.common import atomic_file
+    from tfgmm.export.scorer import Scorer
+    from tfgmm.plot.kinds import Pictured, plain_style
+
+    shown.phase("drawing")
+    scorer = Scorer(found)
+    names = found.column_names or [f"column {index}" for index in range(len(found.centre))]
+    rows = None if sample is None else sample.rows
+    ending = out.suffix.lower()[1:]
+    undated = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
+    with plain_style():
+        figure = kind.draw(Pictured(scorer, scorer.draws, rows, names), places)
+        with atomic_file.written_whole(out, overwrite) as temporary:
+            # Of the same mixture and rows the same bytes
+            figure.savefig(temporary, format=ending, dpi=_DOTS, facecolor="white", metadata=undated[ending])
+
+
+def _of_rows(sample: Sample | None) -> str:
+    """Returns the end of the line: how many rows are shown, and how many are left out."""
+    if sample is None:
+        return "; without rows"
+    num_finite = sample.num_rows - sample.num_bad
+    shown = f"{len(sample.rows):,} of {num_finite:,}" if len(sample.rows) < num_finite else f"{num_finite:,}"
+    bad = f"; {sample.num_bad:,} not finite, left out" if sample.num_bad else ""
+    return f"; {shown} row{'s' if num_finite != 1 else ''}{bad}"

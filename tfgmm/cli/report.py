@@ -1,0 +1,78 @@
+"""`tfgmm report`: one HTML page about an exported mixture and its rows. Loads what it needs inside its functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tfgmm.cli import shared
+from tfgmm.cli.shared import UsageError
+from tfgmm.export import folder as artefact
+
+if TYPE_CHECKING:
+    from tfgmm.cli.display import Display
+    from tfgmm.data.files.stored import StoredRows
+    from tfgmm.data.readers import Rows
+    from tfgmm.export.reading import ExportedMixture
+
+ENDINGS = (".html", ".htm")
+
+
+def report(
+    model: Annotated[Path, typer.Option(metavar="DIR", help=shared.MODEL_HELP)],
+    data: Annotated[
+        Path, typer.Option(metavar="FILE", help="The rows it was fitted to: .csv, .parquet, .arrow, or a folder.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write: .html.")],
+    title: Annotated[str | None, typer.Option(help='The heading.  [default: "Mixture of K Gaussians"]')] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write one HTML page about a mixture and its rows, for people who were not there.
+
+    What to be careful about, the density, the components with 95 % intervals, how sure memberships are, and how to
+    load and score. No scripts, nothing from the network. Other rows than those of the fit are said to be others.
+
+    Example: tfgmm report --model saved_models/old_faithful --data training/data/old_faithful.csv --out /tmp/geyser.html
+    """
+    with shared.told(_words):
+        shared.check_ending(out, ENDINGS)
+        if title is not None and not title.strip():
+            raise UsageError(f"`--title` must not be empty. Received: {title!r}. Write a heading, or leave it out.")
+        shared.check_outside_exports(out)
+        line = _report(model, data, out, title, overwrite)
+    typer.echo(artefact.printable(line))
+
+
+def _words(text: str) -> str:
+    return shared.out_words(text).replace("`data`", "`--data`").replace("`result`", "`--model`")
+
+
+def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bool) -> str:
+    """Returns the line that says what was written; what can be wrong is looked at before TensorFlow is loaded."""
+    from tfgmm.common import atomic_file
+    from tfgmm.data import matching
+
+    found = shared.read_model(model)
+    atomic_file.check_free(out, overwrite)
+    with matching.opened(data, found.column_names, len(found.centre)) as rows:
+        folder = shared.model_folder(model).absolute()
+        shared.with_tensorflow(lambda shown: _write(found, rows, out, title, folder, overwrite, shown))
+    return f"{out}: a page about {folder} and the rows of {data}"
+
+
+def _write(
+    found: ExportedMixture,
+    rows: Rows | StoredRows,
+    out: Path,
+    title: str | None,
+    folder: Path,
+    overwrite: bool,
+    shown: Display,
+) -> None:
+    from tfgmm.export.scorer import Scorer
+    from tfgmm.report.page import write_report
+
+    shown.phase("reading and drawing")
+    write_report(Scorer(found), rows, out, title=title, model_path=folder, overwrite=overwrite)

@@ -1,0 +1,1 @@
+"""A run of `tfgmm fit`: its settings, its folder, the fit itself."""

@@ -1,0 +1,211 @@
+"""A run of `tfgmm fit` from open rows to a fitted mixture, watched by a callback that tells how far it is."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tfgmm.cli.display import Display
+from tfgmm.cli.run.folder import Run
+from tfgmm.cli.run.settings import RunSettings
+from tfgmm.data import sources as door
+from tfgmm.data.files.stored import StoredRows
+from tfgmm.data.readers import Rows
+from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher
+from tfgmm.fit.fitting import fit_mixture
+from tfgmm.fit.occupied import num_occupied
+from tfgmm.fit.result import FitResult
+from tfgmm.fit.selection import Selection, listed
+
+_STEPS = {"held out": "held-out rows, fit", "start": "start", "occupied": "counting components that have rows,"}
+
+
+class RunMonitor(FitWatcher):
+    """Tells after every batch how far the sweep is, counts occupied components, and stops when it is asked to.
+
+    Of several numbers of components, the one at hand is given up then: its bound would still have risen, and could not
+    be compared.
+
+    Args:
+        show: called with the share that is done, and with words: which number of components of which, where there are
+            several; the start or the held-out fit, or sweep, bound, occupied, rows a second.
+        is_stopped: asked after every sweep whether it was the last.
+
+    Attributes:
+        occupied: the number of occupied components after each sweep.
+        occupied_of: the same for every number of components.
+        was_stopped: whether it ended the training.
+
+    Example:
+
+    >>> model = tfgmm.GaussianMixtureModel(2, 1, seed=0)
+    >>> model.compile()
+    >>> monitor = RunMonitor(lambda share, words: print(f"{share:.0%} of {words[:7]}"), lambda: True)
+    >>> history = model.fit([[0.0], [1.0], [9.0]], epochs=5, verbose=0, callbacks=[monitor])
+    0% of sweep 1
+    100% of sweep 1
+    100% of sweep 1
+    >>> monitor.occupied, monitor.was_stopped
+    ([2], True)
+    """
+
+    def __init__(self, show: Callable[[float, str], None], is_stopped: Callable[[], bool] = lambda: False) -> None:
+        super().__init__()
+        self._show, self._is_stopped = show, is_stopped
+        self.occupied: list[int] = []
+        self.occupied_of: dict[int, list[int]] = {}
+        self.was_stopped = False
+        self._num_tried, self._head = 1, ""
+
+    def on_step(self, step: FitStep) -> None:
+        """Returns nothing; shows which fit or start begins, and of which number of components."""
+        place, self._num_tried = step.place
+        components = "1 component" if step.num_components == 1 else f"{step.num_components} components"
+        self._head = f"{components} ({place} of {self._num_tried})" if self._num_tried > 1 else ""
+        self._end_choice_if_stopped()
+        words = f"{_STEPS[step.kind]} {step.number} of {step.count}"
+        self._tell_words((step.number - 1) / step.count, words)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Returns nothing; forgets earlier training."""
+        self.occupied, self.was_stopped, self._bound = [], False, ""
+        self.occupied_of[self.model.num_components] = self.occupied
+        self._rows_per_second = ""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Returns nothing; shows which sweep begins."""
+        self._sweep, self._began = epoch + 1, time.perf_counter()
+        self._tell(0.0)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Returns nothing; shows how far the sweep is."""
+        share = (batch + 1) / self.params["steps"]
+        seconds = max(time.perf_counter() - self._began, 1e-9)
+        self._rows_per_second = f"{_short(share * self.model.num_data / seconds)} rows/s"
+        self._tell(share)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Returns nothing; shows the bound and what is occupied; stops when it was asked to."""
+        self.occupied.append(num_occupied(self.model))
+        self._bound = f"bound {float(logs['elbo']):.6g}"
+        self._tell(1.0)
+        if not self.model.stop_training:  # or it is complete
+            self._end_choice_if_stopped()
+        if self._is_stopped():
+            self.was_stopped = self.model.stop_training = True
+
+    def _end_choice_if_stopped(self) -> None:
+        if self._num_tried > 1 and self._is_stopped():
+            raise EndOfChoice
+
+    def _tell(self, share: float) -> None:
+        occupied = f"{self.occupied[-1]} of {self.model.num_components} occupied" if self.occupied else ""
+        words = (f"sweep {self._sweep}", self._bound, occupied, self._rows_per_second)
+        self._tell_words(share, "  ".join(word for word in words if word))
+
+    def _tell_words(self, share: float, words: str) -> None:
+        # Below each other: side by side they do not fit a terminal of 80 columns
+        self._show(share, f"{self._head}\n{words}" if self._head else words)
+
+
+def _short(number: float) -> str:
+    """Returns a number of three digits, in thousands and millions.
+
+    Example:
+
+    >>> _short(12.34), _short(123_456.0), _short(2_500_000.0), _short(999_999.0)
+    ('12', '123 k', '2.50 M', '1.00 M')
+    """
+    for size, unit in ((1e6, " M"), (1e3, " k")):
+        if number >= 0.9995 * size:
+            scaled = number / size
+            return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f}{unit}"
+    return f"{number:.0f}"
+
+
+def run_fit(
+    settings: RunSettings,
+    rows: Rows | StoredRows,
+    validation: Rows | StoredRows | None,
+    shown: Display,
+    is_stopped: Callable[[], bool],
+) -> Run:
+    """Returns the fit that the settings ask for, with what it warned of as notes; it ends early when asked to.
+
+    Of several numbers of components it is the recommended fit; ended early, of the numbers that were complete.
+
+    Args:
+        settings: what is asked for, but for the files.
+        rows: those of `settings.data`, opened.
+        validation: those of `settings.validation`, opened.
+        shown: where to show how far it is.
+        is_stopped: asked after every sweep whether it was the last.
+
+    Raises:
+        ValueError, FloatingPointError: as `tfgmm.fit_mixture`.
+        KeyboardInterrupt: it was asked to end before a first number of components was complete.
+    """
+    shown.phase("reading the rows")
+    monitor = RunMonitor(shown.share, is_stopped)
+    found, notes = _fitted(settings, rows, validation, monitor)
+    selection = found if isinstance(found, Selection) else None
+    result = found if isinstance(found, FitResult) else found.best
+    notes += _stopped(settings, found, monitor)
+    shown.phase("drawing")
+    sample = door.survey(rows, "data", None, settings.seed).sample
+    occupied = selection.occupied_posterior if selection is not None else _occupied(result, sample, shown, is_stopped)
+    return Run(settings, result, monitor.occupied_of[result.num_components], sample, notes, selection, occupied)
+
+
+def _fitted(
+    settings: RunSettings, rows: Rows | StoredRows, validation: Rows | StoredRows | None, monitor: RunMonitor
+) -> tuple[FitResult | Selection, list[str]]:
+    """Returns what `fit_mixture` finds, and what it warned of, each warning once."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", UserWarning)
+        tried: Any = settings.num_components  # one or several, of which the types know one call each
+        try:
+            found = fit_mixture(
+                rows,
+                tried,
+                covariance=settings.covariance,
+                weights=settings.weights,
+                restarts=settings.restarts,
+                seed=settings.seed,
+                max_sweeps=settings.max_sweeps,
+                validation_data=validation,
+                callbacks=[monitor],
+            )
+        except EndOfChoice:
+            raise KeyboardInterrupt from None
+    notes = (str(warning.message) for warning in warned if issubclass(warning.category, UserWarning))
+    return found, list(dict.fromkeys(notes))
+
+
+def _stopped(settings: RunSettings, found: FitResult | Selection, monitor: RunMonitor) -> list[str]:
+    """Returns a line where Ctrl-C left something undone: what is kept."""
+    if isinstance(found, Selection):
+        tried = found.table["num_components"].tolist()
+        num_asked = len(set(settings.num_components)) if not isinstance(settings.num_components, int) else 1
+        if len(tried) == num_asked:
+            return []
+        kept = f"the choice is among {listed(tried)}" if len(tried) > 1 else f"only {tried[0]} is there"
+        return [f"stopped by Ctrl-C after {len(tried)} of {num_asked} numbers of components: {kept}"]
+    if not monitor.was_stopped or found.converged:
+        return []
+    sweeps = "1 sweep" if len(monitor.occupied) == 1 else f"{len(monitor.occupied)} sweeps"
+    return [f"stopped by Ctrl-C after {sweeps}: the model is as it stood then"]
+
+
+def _occupied(
+    result: FitResult, sample: np.ndarray, shown: Display, is_stopped: Callable[[], bool]
+) -> np.ndarray | None:
+    """Returns the posterior of the number of components that have rows, where K is a maximum and rows are few."""
+    if result.model.weight_prior != "stick_breaking" or len(sample) < result.num_data or is_stopped():
+        return None
+    shown.phase("counting components that have rows")
+    return result.occupied_posterior(sample, seed=result.model.seed)

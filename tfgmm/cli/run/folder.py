@@ -1,0 +1,219 @@
+"""The folder that `tfgmm fit` leaves behind: the model, its history, figures, summary and settings; whole or not there.
+
+model/         the export; for all other commands
+figures/       the density, where the restarts ended, and the criteria of a choice
+history.csv    a line per sweep over all rows
+selection.csv  of a choice between numbers of components: a line per number, with all criteria
+summary.txt    the choice and the fit as text
+report.html    the same for people who were not there
+config.json    the settings, and which files are ours; written last
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import pathlib
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tfgmm.cli.run.settings import CONFIG, RunSettings, config_text, read_config
+from tfgmm.common.version import __version__
+from tfgmm.export import folder as artefact
+from tfgmm.fit.selection import occupied_words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from tfgmm.fit.result import FitResult
+    from tfgmm.fit.selection import Selection
+
+MODEL, FIGURES, HISTORY, SUMMARY, REPORT = artefact.RUN_MODEL, "figures", "history.csv", "summary.txt", "report.html"
+SELECTION = "selection.csv"
+
+_NUM_DRAWS = 200  # in pictures: a mean over them is smooth
+
+
+class Run(NamedTuple):
+    """A fit, and what is told of it in its folder.
+
+    Args:
+        settings: what was asked for.
+        result: what came out.
+        occupied: the number of occupied components after each sweep over all rows.
+        sample: (n, D) rows, data units, for the pictures.
+        notes: lines that the user should read: warnings, and why the run was stopped.
+        selection: of several numbers of components, of which `result` is the best; or None.
+        occupied_posterior: `FitResult.occupied_posterior`, or None.
+    """
+
+    settings: RunSettings
+    result: FitResult
+    occupied: Sequence[int]
+    sample: np.ndarray
+    notes: Sequence[str]
+    selection: Selection | None = None
+    occupied_posterior: np.ndarray | None = None
+
+
+def check_out(folder: pathlib.Path, overwrite: bool) -> None:
+    """Returns nothing when `folder` is free, or holds an earlier run that may be replaced, and can be written.
+
+    Raises:
+        FileExistsError: it is not free.
+        OSError: the disk refuses, which should be known before hours of fitting.
+    """
+    target = artefact.path_of(folder)
+    artefact.check_target(target, overwrite, RUN)
+    artefact.check_writable(target)
+
+
+def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...]:
+    """Returns the files written, by their paths in `folder`, which stands when all of them are complete.
+
+    Raises:
+        FileExistsError: something stands there that may not be replaced.
+        OSError: the disk refuses; what stood there stands there still.
+    """
+    from tfgmm.export.saved_model import export_model
+
+    with artefact.written_whole(artefact.path_of(folder), overwrite, RUN) as temporary:
+        export_model(run.result.model, temporary / MODEL)
+        _write_history(run, temporary / HISTORY)
+        if run.selection is not None:
+            _write_selection(run.selection, temporary / SELECTION)
+        failures = _write_figures(run, temporary / FIGURES)
+        (temporary / REPORT).write_text(_report(run, folder), encoding="utf-8")
+        choice = [] if run.selection is None else [f"{run.selection}\n"]
+        text = "\n".join([*choice, fit_text(run), *(f"Note: {note}" for note in (*run.notes, *failures))])
+        (temporary / SUMMARY).write_text(text + "\n", encoding="utf-8")
+        files = (*artefact.file_sizes(temporary), CONFIG)
+        config = config_text(run.settings, files, _versions(), fingerprint_of_rows(run.result))
+        (temporary / CONFIG).write_text(config, encoding="utf-8")
+    return files
+
+
+def fit_text(run: Run) -> str:
+    """Returns the fit as text; the number of components that have rows, where it was asked and nothing else tells."""
+    words = run.result.summary()
+    if run.selection is None and run.occupied_posterior is not None:
+        words += f"\n\n{occupied_words(run.occupied_posterior)}"
+    return words
+
+
+def fingerprint_of_rows(result: FitResult) -> str | None:
+    """Returns the fingerprint of the rows that were fitted, as the card of the export has it."""
+    summary = result.model.data_summary
+    return None if summary is None else summary.fingerprint
+
+
+def _report(run: Run, folder: pathlib.Path) -> str:
+    """Returns the page about the fit."""
+    from tfgmm.data.sources import Survey
+    from tfgmm.report.choice import choice_of
+    from tfgmm.report.page import page_of
+
+    summary: Any = run.result.model.data_summary  # not None after a fit
+    survey = Survey(summary, run.sample)  # the rows need not be read again
+    choice = choice_of(run.selection, run.occupied_posterior)
+    return page_of(run.result, survey, artefact.path_of(folder) / MODEL, choice)
+
+
+def _listed_in_config(folder: pathlib.Path) -> list[str]:
+    return list(read_config(folder / CONFIG)["files"])
+
+
+RUN = artefact.Kind("a run", lambda target: artefact.why_foreign(target, _listed_in_config, "a run"))
+
+
+def _versions() -> dict[str, str]:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    packages = {package.__name__: package.__version__ for package in (tf, keras, np)}
+    return {"tfgmm": __version__, "python": platform.python_version(), **packages}
+
+
+def _write_history(run: Run, path: pathlib.Path) -> None:
+    """Writes a line per sweep: what Keras logs of it, in nats, and the occupied components."""
+    history = run.result.history
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sweep", *history, "occupied"])
+        sweeps = zip(*history.values(), run.occupied, strict=True)
+        writer.writerows([number, *map(float, logs), occupied] for number, (*logs, occupied) in enumerate(sweeps, 1))
+
+
+def _write_selection(selection: Selection, path: pathlib.Path) -> None:
+    """Writes a line per number of components: the columns of `Selection.table`, and whether it is recommended."""
+    table = selection.table
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*(table.dtype.names or ()), "recommended"])
+        for line in table.tolist():
+            # nothing where nothing was measured: not all programs read "nan"
+            cells = ["" if value != value else value for value in line]
+            writer.writerow([*cells, int(line[0] == selection.num_components)])
+
+
+def _write_figures(run: Run, folder: pathlib.Path) -> list[str]:
+    """Returns a line for every picture that could not be drawn: a fit is not thrown away for that."""
+    from tfgmm.plot.kinds import plain_style
+
+    os.mkdir(folder)
+    failures = []
+    for name, draw in _pictures(run):
+        try:
+            with plain_style():
+                draw().savefig(folder / name, dpi=150, bbox_inches="tight")
+        except (ValueError, ArithmeticError) as error:
+            failures.append(f"{FIGURES}/{name} could not be drawn ({error})")
+    return failures
+
+
+def _pictures(run: Run) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Yields the name of every picture, and what draws it."""
+    yield ("density.png" if run.sample.shape[1] < 3 else "pairs.png"), lambda: _density(run)
+    if len(run.result.restarts) > 1:
+        yield "restarts.png", lambda: _restarts(run)
+    selection = run.selection
+    if selection is not None:
+        yield "num_components.png", lambda: _num_components(selection)
+
+
+def _density(run: Run) -> Figure:
+    from tfgmm.plot import kinds
+
+    model = run.result.model
+    num_shown = min(model.num_features, kinds.MOST_COLUMNS)
+    names = model.column_names or [f"column {index}" for index in range(model.num_features)]
+    kind = kinds.KINDS[kinds.default_kind(num_shown)]
+    shown = kinds.Pictured(model, lambda: model.draws(_NUM_DRAWS, seed=0), run.sample, names)
+    return kind.draw(shown, range(num_shown))
+
+
+def _restarts(run: Run) -> Figure:
+    from tfgmm import plot
+
+    figure, ax = _new_figure()
+    plot.restarts(run.result.restarts, ax=ax)
+    return figure
+
+
+def _num_components(selection: Selection) -> Figure:
+    from tfgmm import plot
+
+    figure, ax = _new_figure()
+    plot.num_components(selection, ax=ax)
+    return figure
+
+
+def _new_figure() -> tuple[Figure, Any]:
+    """Returns a figure that no window shows, wherever the command runs, and its Axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((7.0, 5.4), layout="constrained")
+    return figure, figure.add_subplot()

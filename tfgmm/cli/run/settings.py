@@ -1,0 +1,217 @@
+"""What a run of `tfgmm fit` is asked for, and config.json, from which it can be repeated. No TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfgmm.common.checks import check_choice, check_count, check_seed
+
+CONFIG = "config.json"
+FORMAT = "tfgmm.run"
+FORMAT_VERSION = 1
+
+_LARGEST_CONFIG = 2**24  # bytes
+_MOST_NUMBERS = 1_000  # of components to choose from
+_NUMBERS = re.compile(r"\s*([0-9]{1,18})\s*(?::\s*([0-9]{1,18})\s*)?")
+
+
+class Covariance(enum.StrEnum):
+    """The shapes of components."""
+
+    SPHERICAL = "spherical"
+    DIAG = "diag"
+    FULL = "full"
+    TIED_SPHERICAL = "tied_spherical"
+    TIED_DIAG = "tied_diag"
+    TIED = "tied"
+
+
+class Weights(enum.StrEnum):
+    """The priors of the weights."""
+
+    DIRICHLET = "dirichlet"
+    STICK_BREAKING = "stick_breaking"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """What is fitted to what: all that the result depends on, beside versions and machine.
+
+    Args:
+        data: the absolute path of a file or a folder of rows.
+        num_components: K; or several to choose from.
+        columns: the names of the columns that are used; None for all that are numbers.
+        covariance, weights, restarts, seed, max_sweeps: as in `tfgmm.fit_mixture`.
+        validation: the absolute path of further rows, or None.
+
+    Raises:
+        ValueError: one of them is out of its range.
+
+    Example:
+
+    >>> RunSettings(data="/rows.csv", num_components=3).restarts
+    8
+    """
+
+    data: str
+    num_components: int | Sequence[int]
+    columns: Sequence[str] | None = None
+    covariance: str = Covariance.DIAG.value
+    weights: str = Weights.DIRICHLET.value
+    restarts: int = 8
+    seed: int = 0
+    validation: str | None = None
+    max_sweeps: int = 200
+
+    def __post_init__(self) -> None:
+        _check_num_components(self.num_components)
+        check_count("restarts", self.restarts)
+        check_count("max_sweeps", self.max_sweeps)
+        check_seed(self.seed)
+        check_choice("covariance", self.covariance, [choice.value for choice in Covariance])
+        check_choice("weights", self.weights, [choice.value for choice in Weights])
+        for name, value in (("data", self.data), ("validation", self.validation)):
+            if not isinstance(value, str) and (name == "data" or value is not None):
+                raise ValueError(f"`{name}` must be a path. Received: {value!r}. Write it as text.")
+        is_list = isinstance(self.columns, Sequence) and not isinstance(self.columns, str)
+        if self.columns is not None and not (is_list and all(isinstance(label, str) for label in self.columns)):
+            raise ValueError(f"`columns` must be a list of names. Received: {self.columns!r}. Write a list of text.")
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether there are several numbers of components to choose from."""
+        return not isinstance(self.num_components, int)
+
+
+def _check_num_components(num_components: Any) -> None:
+    if not isinstance(num_components, Sequence) or isinstance(num_components, str):
+        check_count("num_components", num_components)
+        return
+    for number in num_components:
+        check_count("num_components", number)
+    if not 1 <= len(num_components) <= _MOST_NUMBERS:
+        raise ValueError(
+            f"`num_components` must name from one to {_MOST_NUMBERS:,} numbers. Received: {len(num_components):,}. "
+            "Write a range, such as 1:10."
+        )
+
+
+def num_components_of(text: str) -> int | list[int]:
+    """Returns the number of components that `--components` asks for, or the numbers to choose from, ascending.
+
+    Raises:
+        ValueError: it is neither a number, nor a range with both ends, nor several of them with commas between.
+
+    Example:
+
+    >>> num_components_of("3"), num_components_of("1:4"), num_components_of("2,4,8")
+    (3, [1, 2, 3, 4], [2, 4, 8])
+    """
+    numbers: set[int] = set()
+    for part in text.split(","):
+        found = _NUMBERS.fullmatch(part)
+        first, last = (0, -1) if found is None else (int(found[1]), int(found[2] or found[1]))
+        if last < first or last - first >= _MOST_NUMBERS:
+            raise ValueError(
+                "`num_components` must be a number, such as 3; a range of it with both ends, such as 1:10; or numbers "
+                f"with commas between, at most {_MOST_NUMBERS:,} of them. Received: {text!r}. Write, for example, 1:10."
+            )
+        numbers.update(range(first, last + 1))
+    return sorted(numbers) if len(numbers) > 1 else numbers.pop()
+
+
+def settings_from(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> RunSettings:
+    """Returns the settings of an earlier run, with those that were given now (are not None) in their places.
+
+    Raises:
+        ValueError: no data or no number of components in either; a setting out of its range.
+    """
+    merged = {**earlier, **{name: value for name, value in given.items() if value is not None}}
+    for name in ("data", "num_components"):
+        if name not in merged:
+            fix = "Write it" if name == "data" else "Write a number, or 1:10 to have one chosen"
+            raise ValueError(f"`{name}` must be given. Received: nothing. {fix}; or repeat a run with --config.")
+    places = {name: merged[name] for name in ("data", "validation") if isinstance(merged.get(name), (str, os.PathLike))}
+    paths = {name: os.path.abspath(place) for name, place in places.items()}
+    return RunSettings(**{**merged, **paths})
+
+
+def config_text(
+    settings: RunSettings, files: Sequence[str], versions: Mapping[str, str], fingerprint: str | None = None
+) -> str:
+    """Returns what config.json holds: the settings, the files that were written beside it, versions, and the rows.
+
+    Args:
+        settings: of the run.
+        files: by their paths in its folder.
+        versions: of packages, by name.
+        fingerprint: of the rows, see `DataSummary`.
+    """
+    content = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "settings": dataclasses.asdict(settings),
+        "fingerprint": fingerprint,
+        "files": list(files),
+        "versions": dict(versions),
+    }
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def read_config(path: pathlib.Path) -> dict[str, Any]:
+    """Returns the contents of the config.json of a run; its settings have only names that we know.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not the config.json of a run.
+    """
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing of that name"
+        raise FileNotFoundError(
+            f"`config` must be the {CONFIG} of a run. Received: {path} ({found}). Give the file that tfgmm fit wrote."
+        )
+    what = _fault_in(content := _json_of(path))
+    if what:
+        raise ValueError(
+            f"`config` must be the {CONFIG} of a run. Received: {path}, {what}. Write the options on the command line."
+        )
+    return content
+
+
+def fingerprint_of(config: Mapping[str, Any], settings: RunSettings) -> str | None:
+    """Returns the fingerprint of the rows of an earlier run, where `settings` ask for the same place and columns.
+
+    None where they ask for others, or the earlier version of tfgmm noted none.
+    """
+    earlier, fingerprint = config["settings"], config.get("fingerprint")
+    same = (earlier.get("data"), earlier.get("columns")) == (settings.data, settings.columns)
+    return fingerprint if same and isinstance(fingerprint, str) else None
+
+
+def _json_of(path: pathlib.Path) -> Any:
+    """Returns what a JSON file holds, or None when it is none."""
+    if path.stat().st_size > _LARGEST_CONFIG:
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):  # bad JSON, and bytes that are not UTF-8
+        return None
+
+
+def _fault_in(content: Any) -> str | None:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        return "which is something else"
+    if content.get("format_version") != FORMAT_VERSION:
+        return f"of version {content.get('format_version')!r:.20} where {FORMAT_VERSION} is known"
+    settings = content.get("settings")
+    if not isinstance(settings, dict):
+        return "which has no settings"
+    unknown = sorted(settings.keys() - {field.name for field in dataclasses.fields(RunSettings)})
+    return f"with the unknown setting {unknown[0]!r:.100}" if unknown else None

@@ -1,0 +1,78 @@
+"""`tfgmm sample`: rows drawn from an exported mixture, into a file. Loads what it needs inside its functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tfgmm.cli import shared
+from tfgmm.cli.shared import UsageError
+from tfgmm.export import folder
+
+if TYPE_CHECKING:
+    from tfgmm.cli.display import Display
+    from tfgmm.export.reading import ExportedMixture
+
+_BLOCK_NUMBERS = 2**22  # drawn at a time; memory stays at a few times that
+
+
+def sample(
+    model: Annotated[Path, typer.Option(metavar="DIR", help=shared.MODEL_HELP)],
+    num_rows: Annotated[int, typer.Option(metavar="N", help="How many rows to draw.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="What to write; the kind by its ending.")],
+    seed: Annotated[int, typer.Option(help="Same seed, same rows.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Draw rows from a mixture at its posterior means, into a file of any size.
+
+    Columns have the names of the rows that the mixture was fitted to, or column_0, column_1 and so on.
+
+    Example: tfgmm sample --model saved_models/old_faithful --num-rows 1000 --out /tmp/geyser_rows.csv
+    """
+    with shared.told():
+        _check(num_rows, seed, out)
+        shared.check_outside_exports(out)
+        _sample(model, num_rows, seed, out, overwrite)
+    typer.echo(folder.printable(f"{out}: {num_rows:,} rows drawn"))
+
+
+def _check(num_rows: int, seed: int, out: Path) -> None:
+    """Returns nothing; UsageError for numbers out of range, and for an ending that says no kind of file."""
+    from tfgmm.data.files.kinds import KINDS
+
+    if num_rows < 1:
+        raise UsageError(f"`--num-rows` must be at least 1. Received: {num_rows}. Ask for more rows.")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"`--seed` must be a whole number from 0 to {2**63 - 1}. Received: {seed}. Choose one.")
+    shared.check_ending(out, KINDS)
+
+
+def _sample(model: Path, num_rows: int, seed: int, out: Path, overwrite: bool) -> None:
+    from tfgmm.data.table_writer import check_output
+
+    found = shared.read_model(model)  # what is wrong is said before TensorFlow takes its seconds
+    check_output(out, overwrite)
+    shared.with_tensorflow(lambda shown: _write(found, num_rows, seed, out, overwrite, shown))
+
+
+def _write(found: ExportedMixture, num_rows: int, seed: int, out: Path, overwrite: bool, shown: Display) -> None:
+    """Returns nothing; draws block by block, the first as `Scorer.sample` does with that seed."""
+    import pyarrow as pa
+    import tensorflow as tf
+
+    from tfgmm.data.table_writer import written_table
+    from tfgmm.export.scorer import Scorer
+    from tfgmm.scoring import scores
+
+    mixture = Scorer(found).plug_in()
+    num_features = len(found.centre)
+    names = found.column_names or tuple(f"column_{index}" for index in range(num_features))
+    size = max(1, _BLOCK_NUMBERS // num_features)
+    with written_table(out, pa.schema([(name, pa.float64()) for name in names]), overwrite) as write:
+        for number, start in enumerate(range(0, num_rows, size)):
+            words = tf.constant([seed, number], tf.int64)
+            rows = scores.sample_rows(mixture, min(size, num_rows - start), words).numpy()
+            write([pa.array(column) for column in rows.T])
+            shown.share(min(1.0, (start + size) / num_rows), f"{min(num_rows, start + size):,} of {num_rows:,} rows")

@@ -1,0 +1,106 @@
+"""`tfgmm score`: a file of rows scored with an exported mixture. Loads what it needs inside its functions."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfgmm.cli import shared
+from tfgmm.cli.shared import UsageError
+from tfgmm.export import folder
+
+
+def score(
+    model: Annotated[Path, typer.Option(metavar="DIR", help=shared.MODEL_HELP)],
+    source: Annotated[Path, typer.Option("--in", metavar="FILE", help="Rows: .csv, .parquet, .pq, .arrow, .feather.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="What to write; the kind by its ending.")],
+    columns: Annotated[
+        str, typer.Option(help="Of log_prob, assignment, responsibilities and outlier, with commas between.")
+    ] = "log_prob,assignment",
+    keep: Annotated[bool, typer.Option("--keep", help="Carry the columns of the input along.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Score the rows of a file, of any size, into another.
+
+    log_prob: log density, nats. assignment: the most probable component. responsibilities: the probability of each
+    component. outlier: the share of the mixture that is less likely than the row; 0 for an outlier.
+
+    Columns are matched by name, in any order; others are not looked at. A row with NaN or an infinite value, or an
+    empty cell, gets NaN and assignment -1.
+
+    Example: tfgmm score --model saved_models/old_faithful --in training/data/old_faithful.csv --out /tmp/scored.csv
+    """
+    with shared.told():
+        names = _column_names(columns)
+        _check_paths(source, out)
+        shared.check_outside_exports(out)
+        line = _scored(model, source, out, names, keep, overwrite)
+    typer.echo(folder.printable(line))
+
+
+def _column_names(text: str) -> list[str]:
+    from tfgmm.export.score_file import COLUMNS
+
+    names = [name.strip() for name in text.split(",")]
+    wanted = f"`--columns` must be some of {','.join(COLUMNS)}"
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown:
+        raise UsageError(f"{wanted}. Received: {unknown[0]!r}. Write names with commas between, without spaces.")
+    if len(set(names)) < len(names):
+        raise UsageError(f"{wanted}, each once. Received: {text}. Leave out what is there twice.")
+    return names
+
+
+def _check_paths(source: Path, out: Path) -> None:
+    """Returns nothing; UsageError for the same file twice, and for an ending that says no kind of file."""
+    from tfgmm.data.files.kinds import KINDS
+
+    shared.check_ending(out, KINDS)
+    same = source.resolve() == out.resolve()
+    with contextlib.suppress(OSError):
+        same = same or source.samefile(out)
+    if same:
+        raise UsageError(f"`--out` must be another file than `--in`. Received: {out} for both. Choose another name.")
+
+
+def _scored(model: Path, source: Path, out: Path, names: list[str], keep: bool, overwrite: bool) -> str:
+    """Returns the line that says what was done."""
+    from tfgmm.data.pass_through import ScoredInput
+    from tfgmm.data.table_writer import check_output
+    from tfgmm.export.score_file import score_file
+    from tfgmm.mixture.outliers import check_table
+
+    found = shared.read_model(model)
+    if "outlier" in names:
+        check_table(found.outlier_table)
+    rows = ScoredInput(str(source), found.column_names, len(found.centre), keep)
+    check_output(out, overwrite)
+    with _progress(rows.num_rows) as progress:
+        counts = score_file(found, rows, out, names, overwrite=overwrite, progress=progress)
+    bad = f", {counts.num_bad:,} of them not finite (NaN, assignment -1)"
+    return f"{out}: {counts.num_rows:,} rows scored{bad if counts.num_bad else ', all of them finite'}"
+
+
+@contextlib.contextmanager
+def _progress(num_rows: int | None) -> Iterator[Callable[[int], None]]:
+    """Yields a function that moves a bar by so many rows; no bar where standard error is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("scoring"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.completed:,.0f} rows"),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("scoring", total=num_rows)
+        yield lambda added: bar.advance(task, added)

@@ -1,0 +1,179 @@
+"""What the commands share: errors as one line, TensorFlow behind a spinner, the folder of a model. Loads nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import typer
+
+from tfgmm.export import folder as artefact
+
+if TYPE_CHECKING:
+    from tfgmm.cli.display import Display
+    from tfgmm.export.reading import ExportedMixture
+
+# What a command foresees: wrong rows, folders and numbers, a full disk, a package that is not installed
+FORESEEN = (OSError, ValueError, TypeError, ArithmeticError, ModuleNotFoundError)
+
+MODEL_HELP = "A folder that tfgmm fit or export_model wrote."
+
+_MOST_NAMED = 4  # files of a folder that is none of ours
+
+# What functions advise a caller in Python, and what the shell has for it
+_FOR_THE_SHELL = (
+    (r", or pass pandas\.read_csv\(.*\) instead\.", ", for example with iconv -f LATIN1 -t UTF-8."),
+    (r"Pass pandas\.read_csv\(.*\) instead \(.*\)\.", "Save it with commas between columns, and numbers written 1.5."),
+    (r", or pass an array or a DataFrame\.", "."),
+)
+
+Done = TypeVar("Done")
+
+
+class UsageError(Exception):
+    """What the command line alone shows to be wrong."""
+
+
+@contextlib.contextmanager
+def told(words: Callable[[str], str] = str) -> Iterator[None]:
+    """Turns what a command foresees into one line on standard error: exit code 2 for usage, 1 for all else.
+
+    Args:
+        words: gives the text of an error the names that the command line has for things.
+    """
+    try:
+        yield
+    except UsageError as error:
+        _leave(words(str(error)), 2)
+    except BrokenPipeError:
+        raise  # whoever read along has heard enough, as with head: typer leaves without a word
+    except FORESEEN as error:
+        _leave(words(str(error)), 1)
+    except KeyboardInterrupt:
+        _leave("Stopped by Ctrl-C; nothing was written.", 1)
+
+
+def _leave(text: str, code: int) -> NoReturn:
+    for pattern, words in _FOR_THE_SHELL:
+        text = re.sub(pattern, words, text)
+    # Paths and names from files must not steer the terminal
+    typer.echo(f"Error: {artefact.printable(' '.join(text.split(chr(10))))}", err=True)
+    raise typer.Exit(code)
+
+
+def out_words(text: str) -> str:
+    """Returns the text of an error about a file or folder to write, as the command line says it."""
+    return text.replace("`path`", "`--out`").replace("overwrite=True", "--overwrite")
+
+
+def with_tensorflow(work: Callable[[Display], Done]) -> Done:
+    """Returns what `work` returns, once TensorFlow is loaded behind a spinner; nothing of its own is shown."""
+    from tfgmm.cli import display
+    from tfgmm.common import quiet
+
+    with display.display() as shown:
+        shown.phase("loading TensorFlow")
+        quiet.load_tensorflow()
+        return quietly(lambda: work(shown))
+
+
+def quietly(work: Callable[[], Done]) -> Done:
+    """Returns what `work` returns, without what others write to standard error, also where it fails as foreseen."""
+    from tfgmm.common import quiet
+
+    failure: BaseException
+    with quiet.stderr_kept_back():
+        try:
+            return work()
+        except (*FORESEEN, KeyboardInterrupt) as error:
+            failure = error  # raised outside: one line says it, others' own need not be shown
+    raise failure
+
+
+def model_folder(path: Path, name: str = "--model") -> Path:
+    """Returns the exported folder that `path` is, or that the folder of a run of `tfgmm fit` holds.
+
+    Args:
+        path: what the command line has.
+        name: what it is called there.
+
+    Raises:
+        FileNotFoundError: it is neither; says what was found.
+    """
+    from tfgmm.cli.run.folder import MODEL
+
+    for folder in (path, path / MODEL):
+        if (folder / artefact.CARD).is_file():
+            return folder
+    raise FileNotFoundError(
+        f"`{name}` must be a folder that tfgmm.export_model or tfgmm fit wrote. Received: {path}, {_found_at(path)}. "
+        "Give that folder; a model in Python becomes one with tfgmm.export_model(model, folder)."
+    )
+
+
+def check_ending(out: Path, endings: Iterable[str]) -> None:
+    """Returns nothing when the name of `out` says what kind of file it shall be.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if out.suffix.lower() not in endings:
+        fix = "Add the ending of the kind that you want."
+        raise UsageError(f"`--out` must be a file whose name ends in {', '.join(endings)}. Received: {out}. {fix}")
+
+
+def split_names(text: str) -> list[str]:
+    """Returns names with commas between; one that has a comma itself stands in quotation marks.
+
+    Example:
+
+    >>> split_names('width, "height, m"')
+    ['width', 'height, m']
+    """
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def check_outside_exports(out: Path) -> None:
+    """Returns nothing when `out` may be made where it is: an export with a file too many counts as damaged.
+
+    Raises:
+        UsageError: it is inside an exported folder.
+    """
+    place = Path(os.path.realpath(out.parent))
+    for folder in (place, *place.parents):
+        if (folder / artefact.CARD).is_file():
+            with contextlib.suppress(artefact.IntegrityError):  # a card of somebody else's
+                artefact.read_card(folder)
+                fix = "Choose a place outside it."
+                raise UsageError(f"`--out` must not be inside an export. Received: {out}, in {folder}. {fix}")
+
+
+def _found_at(path: Path) -> str:
+    if not path.is_dir():
+        return "which is a file" if path.exists() else "which is not there"
+    names = sorted(os.listdir(path))
+    if not names:
+        return "an empty folder"
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"a folder without {artefact.CARD}: it holds {', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def read_model(path: Path, name: str = "--model") -> ExportedMixture:
+    """Returns the mixture of a folder as `model_folder` takes it, once every file is known to be as it was written.
+
+    Raises:
+        OSError, ValueError: as `tfgmm.load_scorer`; the folder is called by `name`.
+    """
+    from tfgmm.export.reading import read_export
+
+    folder = model_folder(path, name)
+    try:
+        return read_export(folder)
+    except (OSError, ValueError) as error:
+        kind = OSError if isinstance(error, OSError) else ValueError
+        raise kind(str(error).replace("`path`", f"`{name}`", 1)) from error

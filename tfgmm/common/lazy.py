@@ -1,0 +1,41 @@
+"""Names that a package shows at its front door and loads on first use (PEP 562)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+
+def front_door(
+    package: str, homes: Mapping[str, Sequence[str]], modules: Sequence[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Builds `__getattr__`, `__dir__` and `__all__` of a package whose names load on first use.
+
+    Args:
+        package: The package's `__name__`.
+        homes: Module, relative to the package, -> the names of it that others may use.
+        modules: Public names that are themselves modules of the package.
+
+    Example:
+
+    >>> look_up, names, listed = front_door("tfgmm", {"posterior.draws": ["Draws"]})
+    >>> look_up("Draws").__name__, names(), listed
+    ('Draws', ['Draws'], ['Draws'])
+    """
+    home_of = {name: home for home, names in homes.items() for name in names}
+    public = [*home_of, *modules]
+
+    def look_up(name: str) -> Any:
+        if name in modules:
+            return import_module(f"{package}.{name}")
+        if name not in home_of:
+            # no full stop at the end: Python goes on with ". Did you mean ...?" where a name is close
+            message = f"`{package}` has no public name {name!r}. The public names are: {', '.join(sorted(public))}"
+            raise AttributeError(message, name=name, obj=sys.modules[package])
+        value = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        setattr(sys.modules[package], name, value)  # the next look-up does not come here
+        return value
+
+    return look_up, lambda: sorted(public), public

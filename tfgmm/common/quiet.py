@@ -1,0 +1,54 @@
+"""TensorFlow's start without its chatter, for our own commands; of the library only `portable` asks for silence.
+
+python -m tfgmm.common.quiet SCRIPT [ARGUMENTS]     runs a script so
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import runpy
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def stderr_kept_back() -> Iterator[None]:
+    """Returns nothing; holds back what is written to file descriptor 2 in the block, and replays it on failure.
+
+    Ctrl-C is no failure: whoever pressed it knows why the block ended.
+
+    TensorFlow's C++ half writes a handful of lines at import and at the first operation that no log level stops.
+    """
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            os.dup2(kept, 2)
+            file.seek(0)
+            os.write(2, file.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def load_tensorflow() -> None:
+    """Returns nothing; imports TensorFlow and runs one operation, silently unless it fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with stderr_kept_back():
+        import tensorflow as tf
+
+        tf.zeros(())
+
+
+if __name__ == "__main__":
+    load_tensorflow()
+    sys.argv = sys.argv[1:]
+    sys.path.insert(0, os.path.dirname(os.path.abspath(sys.argv[0])))
+    runpy.run_path(sys.argv[0], run_name="__main__")

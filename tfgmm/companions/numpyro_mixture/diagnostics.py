@@ -1,0 +1,189 @@
+"""Whether chains can be trusted: effective draws, agreement of chains, divergences; and a warning in plain words."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+from scipy.special import ndtri
+
+from tfgmm.posterior.draws import Draws
+
+# Vehtari, Gelman, Simpson, Carpenter and Buerkner 2021, "Rank-normalization, folding, and localization": with four
+# chains or more. The halves of one good chain of 1,000 draws differ more than that now and then.
+_LARGEST_R_HAT, _LEAST_PER_CHAIN = 1.01, 100.0
+_LARGEST_R_HAT_OF_FEW_CHAINS = 1.05
+_MANY_CHAINS, _FEWEST_DRAWS = 4, 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """How well chains have explored the posterior, for each of P numbers.
+
+    Args:
+        names: what each number is, such as "locs[0, 1]": component 0, column 1.
+        mean, sd: (P,) over all draws, data units.
+        ess_bulk: (P,) effective draws for means; more than there are draws, where these swing from side to side.
+        ess_tail: (P,) effective draws for 5 % and 95 % quantiles, the fewer of them.
+        r_hat: (P,) how much wider the chains are together than each alone; 1 where they agree.
+        num_divergent: draws whose path diverged.
+        num_chains: C.
+        num_draws: S, of each chain.
+    """
+
+    names: tuple[str, ...]
+    mean: np.ndarray
+    sd: np.ndarray
+    ess_bulk: np.ndarray
+    ess_tail: np.ndarray
+    r_hat: np.ndarray
+    num_divergent: int
+    num_chains: int
+    num_draws: int
+
+    def problems(self) -> tuple[str, ...]:
+        """Returns what is wrong, one sentence each; nothing where all is well."""
+        found = []
+        if self.num_divergent:
+            total = self.num_chains * self.num_draws
+            found.append(
+                f"{self.num_divergent:,} of {total:,} draws diverged: parts of the posterior may be missing. Raise "
+                "target_accept_prob, or look at the priors"
+            )
+        is_known = np.isfinite(self.r_hat) & np.isfinite(self.ess_bulk) & np.isfinite(self.ess_tail)
+        if self.num_draws < _FEWEST_DRAWS:
+            found.append(f"{self.num_draws} draws of a chain are too few to tell anything. Draw more")
+        elif not is_known.all():
+            first = int(np.flatnonzero(~is_known)[0])
+            found.append(
+                f"{int((~is_known).sum())} numbers hardly vary, such as {self.names[first]}: a chain is stuck, or a "
+                "column is constant. Look at the rows and the priors"
+            )
+        if is_known.any():
+            found += self._disagreement(is_known) + self._shortness(is_known)
+        return tuple(found)
+
+    def _disagreement(self, is_known: np.ndarray) -> list[str]:
+        """Returns what is wrong between chains, or between the halves of one."""
+        worst = int(np.argmax(np.where(is_known, self.r_hat, -np.inf)))
+        limit = _LARGEST_R_HAT if self.num_chains >= _MANY_CHAINS else _LARGEST_R_HAT_OF_FEW_CHAINS
+        if self.r_hat[worst] <= limit:
+            return []
+        fix = "Draw more"
+        if self.num_chains > 1:
+            fix = "If they number the components differently, tfgmm.align(draws) mends it; else draw more"
+        who = "chains, or halves of a chain, disagree" if self.num_chains > 1 else "the halves of the chain disagree"
+        return [
+            f"{who}: r_hat is {self.r_hat[worst]:.3g} for {self.names[worst]}, and should be at most {limit}. {fix}"
+        ]
+
+    def _shortness(self, is_known: np.ndarray) -> list[str]:
+        """Returns what is wrong with the number of effective draws."""
+        least = np.where(is_known, np.minimum(self.ess_bulk, self.ess_tail), np.inf)
+        lowest, wanted = int(np.argmin(least)), _LEAST_PER_CHAIN * self.num_chains
+        if least[lowest] >= wanted:
+            return []
+        return [
+            f"{self.num_chains * self.num_draws:,} draws are worth only {least[lowest]:,.0f} independent ones for "
+            f"{self.names[lowest]}, and should be worth {wanted:,.0f}. Draw more"
+        ]
+
+    def __str__(self) -> str:
+        lines = [f"{'':18}{'mean':>11}{'sd':>11}{'ess_bulk':>10}{'ess_tail':>10}{'r_hat':>8}"]
+        columns = zip(self.names, self.mean, self.sd, self.ess_bulk, self.ess_tail, self.r_hat)
+        lines += [f"{name:18}{m:11.4g}{s:11.4g}{b:10,.0f}{t:10,.0f}{r:8.3f}" for name, m, s, b, t, r in columns]
+        return "\n".join([*lines, f"{self.num_divergent} divergent draws of {self.num_chains} x {self.num_draws}"])
+
+
+def diagnose(draws: Draws) -> Diagnosis:
+    """Returns effective draws and r_hat of every number, and the count of divergences; `print` shows a table.
+
+    Rank-normalised and split, as ArviZ computes them, without its import. Of draws that are not aligned they say
+    whether chains number the components alike, too: compare `diagnose(tfgmm.align(draws))`.
+
+    Args:
+        draws: from any sampler.
+
+    Source: Vehtari, Gelman, Simpson, Carpenter and Buerkner 2021, "Rank-normalization, folding, and localization".
+
+    Example:
+
+    >>> rng = np.random.default_rng(0)
+    >>> draws = Draws(np.ones((4, 500, 1)), rng.normal(size=(4, 500, 1, 1)), 1 + rng.uniform(size=(4, 500, 1, 1)))
+    >>> found = diagnose(draws)
+    >>> found.names, found.problems()
+    (('locs[0, 0]', 'scales[0, 0]'), ())
+    """
+    names, values = draws.numbers()
+    diverging = draws.sample_stats.get("diverging")
+    if draws.num_draws < _FEWEST_DRAWS or not names:
+        bulk = tail = r_hat = np.full(len(names), np.nan)
+    else:
+        halves = _split(values)
+        median = np.median(values, axis=(0, 1))
+        normal, folded = _normalised(halves), _normalised(_split(np.abs(values - median)))
+        bulk, r_hat = _effective(normal), np.maximum(_r_hat(normal), _r_hat(folded))
+        quantiles = np.quantile(values, [0.05, 0.95], axis=(0, 1))
+        tail = np.minimum(*(_effective((halves <= quantile).astype(np.float64)) for quantile in quantiles))
+    return Diagnosis(
+        names,
+        values.mean(axis=(0, 1)),
+        values.std(axis=(0, 1)),
+        bulk,
+        tail,
+        r_hat,
+        0 if diverging is None else int(np.sum(diverging)),
+        draws.num_chains,
+        draws.num_draws,
+    )
+
+
+def warn_if_bad(draws: Draws, from_modes: bool, *, stacklevel: int) -> None:
+    """Returns nothing; warns of what `diagnose` finds wrong.
+
+    Args:
+        draws: to look at.
+        from_modes: whether the chains started at a mode; where not, modes are named as a reason.
+        stacklevel: of `warnings.warn` in here, so that the user's line is shown.
+    """
+    problems = list(diagnose(draws).problems())
+    if problems:
+        if not from_modes:
+            problems.append('with start="mode" all chains start near the best mode that was found')
+        sentences = ". ".join(problem[0].upper() + problem[1:] for problem in problems)
+        warnings.warn(f"{sentences}.", UserWarning, stacklevel=stacklevel)
+
+
+def _split(values: np.ndarray) -> np.ndarray:
+    """Returns (C, S, P) as chains of half the length, (2 C, S / 2, P)."""
+    half = values.shape[1] // 2
+    return np.concatenate([values[:, :half], values[:, -half:]])
+
+
+def _normalised(values: np.ndarray) -> np.ndarray:
+    """Returns the normal quantiles of the ranks over all chains, equal draws sharing theirs."""
+    flat = values.reshape(-1, values.shape[-1])
+    ranks = np.stack([_ranks(column) for column in flat.T], axis=1)
+    return ndtri((ranks - 0.375) / (len(flat) + 0.25)).reshape(values.shape)
+
+
+def _ranks(column: np.ndarray) -> np.ndarray:
+    _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+def _effective(values: np.ndarray) -> np.ndarray:
+    """Returns the effective number of draws, (P,): Geyer's sums of pairs, over chains (M, n, P)."""
+    from numpyro.diagnostics import effective_sample_size
+
+    total = values.shape[0] * values.shape[1]
+    with np.errstate(invalid="ignore", divide="ignore"):  # a number that never varies has none
+        found = np.asarray(effective_sample_size(values))
+    return np.where(found > 0, np.minimum(found, total * np.log10(total)), np.nan)
+
+
+def _r_hat(values: np.ndarray) -> np.ndarray:
+    from numpyro.diagnostics import gelman_rubin
+
+    return np.asarray(gelman_rubin(values))

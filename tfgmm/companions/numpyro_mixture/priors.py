@@ -1,0 +1,232 @@
+"""The NumPyro model with its default priors, and what is said of priors that do not fit."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from tfgmm.common.checks import check_choice, check_count
+from tfgmm.companions.numpyro_mixture.model import Distribution, MarginalModel
+from tfgmm.mixture.priors import Priors
+
+from numpyro import distributions as dist  # isort: skip  after numpyro_model, whose error says how to install it
+from numpyro.distributions.transforms import PowerTransform
+
+COVARIANCES = ("diag", "full")
+# Means of columns whose size plus standard deviation is beyond two of the default prior's, Normal(0, 10), are pulled.
+_REACH_OF_DEFAULT = 20.0
+
+
+def mixture_model(
+    num_components: int,
+    num_features: int = 1,
+    *,
+    covariance: str = "diag",
+    ordered: bool = False,
+    weight_prior: Distribution | None = None,
+    loc_prior: Distribution | None = None,
+    scale_prior: Distribution | None = None,
+    correlation_concentration: float = 1.0,
+    priors: Priors | None = None,
+) -> MarginalModel:
+    """Returns the marginalised mixture as a NumPyro model, for NumPyro's own inference.
+
+    Args:
+        num_components: K.
+        num_features: D.
+        covariance: "diag" for columns that are independent within a component, "full" for any covariance.
+        ordered: let the locations in the first column increase from component to component.
+        weight_prior: NumPyro distribution over the simplex, event shape (K,). Default Dirichlet(1).
+        loc_prior: over the locations, data units: event shape () and a batch shape that broadcasts to (K, D), such as
+            (), (D,) and (K, 1), for one column also (K,); or event shape (D,) and batch shape () or (K,). Default
+            Normal(0, 10).
+        scale_prior: over the standard deviations, positive, data units; shapes as of `loc_prior`. Default
+            HalfCauchy(10).
+        correlation_concentration: of the LKJ distribution of the correlations within a component, with
+            covariance="full"; 1 is uniform, larger draws them to 0.
+        priors: `tfgmm.Priors` instead of the three, for covariance="diag": `model.priors`, or `Priors.from_data(rows)`.
+
+    Raises:
+        ValueError: K or D below 1, an unknown covariance, a prior of the wrong shape or over other numbers.
+        TypeError: a prior that is no NumPyro distribution.
+
+    Example:
+
+    >>> model = mixture_model(3, scale_prior=dist.HalfNormal(2.0))
+    >>> sorted(model.sites())
+    ['locs', 'scales', 'weights']
+    """
+    num_components = check_count("num_components", num_components)
+    num_features = check_count("num_features", num_features)
+    check_choice("covariance", covariance, COVARIANCES)
+    if not isinstance(ordered, (bool, np.bool_)):
+        raise ValueError(f"`ordered` must be True or False. Received: {ordered!r}. Choose one of them.")
+    if not 0 < correlation_concentration < math.inf:
+        raise ValueError(
+            f"`correlation_concentration` must be positive. Received: {correlation_concentration!r}. Try 1."
+        )
+    given = {"weight_prior": weight_prior, "loc_prior": loc_prior, "scale_prior": scale_prior}
+    if priors is not None:
+        _check_priors(priors, covariance, given)
+        given = dict(priors_of_model(priors, num_components, num_features))
+    chosen = checked_priors(num_components, num_features, **given)
+    if ordered and not _is_over_all_numbers(chosen["loc_prior"]):
+        raise ValueError(
+            "`loc_prior` must be over all numbers where `ordered` is True. Received: a distribution over some of "
+            "them. Choose another prior, or ordered=False."
+        )
+    return MarginalModel(
+        num_components,
+        num_features,
+        **chosen,
+        covariance=covariance,
+        correlation_concentration=float(correlation_concentration),
+        ordered=bool(ordered),
+    )
+
+
+def priors_of_model(priors: Priors, num_components: int, num_features: int) -> dict[str, Distribution]:
+    """Returns the priors of a `GaussianMixtureModel` of covariance "diag" as NumPyro distributions, by argument.
+
+    Its precisions tau have Gamma priors: the scales, tau^-1/2, have what that makes of them.
+
+    Args:
+        priors: in data units.
+        num_components: K. num_features: D.
+
+    Example:
+
+    >>> found = priors_of_model(Priors(precision_shape=2.0, precision_rate=1.5), 2, 1)
+    >>> round(float(found["scale_prior"].log_prob(1.3)), 4)
+    -0.6953
+    """
+    # One column takes plain numbers: a batch of one column would count as one of components
+    shape = () if num_features == 1 else (num_features,)
+
+    def per_column(value: Any) -> np.ndarray:
+        return np.broadcast_to(np.asarray(value, np.float64).reshape(-1), (num_features,)).reshape(shape)
+
+    precisions = dist.Gamma(per_column(priors.precision_shape), per_column(priors.precision_rate))
+    return {
+        "weight_prior": dist.Dirichlet(np.broadcast_to(np.asarray(priors.weight_concentration), (num_components,))),
+        "loc_prior": dist.Normal(per_column(priors.loc_mean), per_column(priors.loc_scale)),
+        "scale_prior": dist.TransformedDistribution(precisions, PowerTransform(-0.5)),
+    }
+
+
+def warn_of_odd_priors(rows: np.ndarray, column_names: tuple[str, ...] | None, *, stacklevel: int) -> None:
+    """Returns nothing; warns where rows (N, D) lie beyond the default prior of the locations."""
+    mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+    reach = np.abs(mean) + deviation
+    worst = int(np.argmax(reach))
+    if reach[worst] > _REACH_OF_DEFAULT:
+        name = column_names[worst] if column_names else worst
+        warnings.warn(
+            f"the default loc_prior, Normal(0, 10), does not suit column {name!r}, with mean {mean[worst]:.3g} and "
+            f"standard deviation {deviation[worst]:.3g}: it pulls locations to 0. Pass "
+            "priors=tfgmm.Priors.from_data(rows), a fitted model's model.priors, or a loc_prior of your own",
+            stacklevel=stacklevel,
+        )
+
+
+def checked_priors(num_components: int, num_features: int, **given: Distribution | None) -> dict[str, Distribution]:
+    """Returns the priors given, or, for None, those of the NumPyro forum's marginalised mixture.
+
+    Args:
+        num_components: K.
+        num_features: D.
+        **given: weight_prior, loc_prior and scale_prior.
+
+    Raises:
+        TypeError: no NumPyro distribution.
+        ValueError: of the wrong shape, or over numbers that make no sense.
+
+    Example:
+
+    >>> sorted(checked_priors(2, 1, weight_prior=None, loc_prior=None, scale_prior=None))
+    ['loc_prior', 'scale_prior', 'weight_prior']
+    """
+    for name, prior in given.items():
+        if prior is not None:
+            _check_kind(name, prior)
+            _check_shape(name, prior, num_components, num_features)
+            _check_support(name, prior)
+    defaults = {
+        "weight_prior": dist.Dirichlet(np.ones(num_components)),
+        "loc_prior": dist.Normal(0.0, 10.0),
+        "scale_prior": dist.HalfCauchy(10.0),
+    }
+    return {name: defaults[name] if prior is None else prior for name, prior in given.items()}
+
+
+def _check_priors(priors: Priors, covariance: str, given: dict[str, Distribution | None]) -> None:
+    """Returns nothing where `tfgmm.Priors` can take the place of the other priors."""
+    if not isinstance(priors, Priors):
+        raise TypeError(
+            f"`priors` must be tfgmm.Priors. Received: {type(priors).__name__}. Pass model.priors, or give "
+            "weight_prior, loc_prior and scale_prior."
+        )
+    others = [name for name, prior in given.items() if prior is not None]
+    if others:
+        raise ValueError(f"`priors` must be left out with {', '.join(others)}. Received: both. Leave one of them out.")
+    if covariance != "diag":
+        raise ValueError(
+            f"`priors` must be left out with covariance={covariance!r}, whose prior is another one. Received: both. "
+            'Give loc_prior, scale_prior and correlation_concentration, or covariance="diag".'
+        )
+
+
+def _check_kind(name: str, prior: Distribution) -> None:
+    if not isinstance(prior, dist.Distribution):
+        raise TypeError(
+            f"`{name}` must be a NumPyro distribution. Received: {type(prior).__name__}. "
+            "Pass one, e.g. numpyro.distributions.Normal(0.0, 10.0), or leave it out for the default."
+        )
+
+
+def _check_shape(name: str, prior: Distribution, num_components: int, num_features: int) -> None:
+    event, batch = tuple(prior.event_shape), tuple(prior.batch_shape)
+    if name == "weight_prior":
+        wanted = f"event shape ({num_components},) and batch shape ()"
+        fits = event == (num_components,) and batch == ()
+    else:
+        shape = (num_components, num_features)
+        one_column = f" or ({num_components},)" if num_features == 1 else ""
+        wanted = (
+            f"event shape () and a batch shape that broadcasts to {shape}{one_column}, or event shape "
+            f"({num_features},) and batch shape () or ({num_components},)"
+        )
+        of_one_column = num_features == 1 and batch == (num_components,)
+        fits = event == () and (_broadcasts(batch, shape) or of_one_column)
+        fits |= event == (num_features,) and batch in ((), (num_components,))
+    if not fits:
+        raise ValueError(
+            f"`{name}` must have {wanted}. Received: event shape {event}, batch shape {batch}. "
+            "Change the shape of its arguments."
+        )
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    return len(shape) <= len(to) and all(size in (1, whole) for size, whole in zip(shape[::-1], to[::-1]))
+
+
+def _check_support(name: str, prior: Distribution) -> None:
+    """Returns nothing where the prior is over what it stands for: NUTS would walk on to NaN, or never start."""
+    places = np.ones(tuple(prior.event_shape))
+    if name == "weight_prior":
+        words, fits = "over the simplex", bool(prior.support(places / places.size)) and not prior.support(2 * places)
+    elif name == "scale_prior":
+        words, fits = "over positive numbers", not np.any(prior.support(-places))
+    else:
+        words, fits = "over numbers", True
+    if prior.support.is_discrete or not fits:
+        received = f"{type(prior).__name__}, over other numbers"
+        raise ValueError(f"`{name}` must be continuous and {words}. Received: {received}. Choose another distribution.")
+
+
+def _is_over_all_numbers(prior: Distribution) -> bool:
+    far = np.full(tuple(prior.event_shape), 1e300)
+    return bool(np.all(prior.support(far)) and np.all(prior.support(-far)))

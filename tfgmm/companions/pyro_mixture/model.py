@@ -1,0 +1,190 @@
+"""The mixture as a Pyro model, with priors to choose, and the context in which Pyro's functions run on it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tfgmm.common.checks import check_count, check_seed
+
+try:
+    import pyro
+    import torch
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"`tfgmm.companions.pyro_mixture` needs Pyro and PyTorch. Received: no module named {error.name!r}. "
+        'Install them: pip install "tfgmm[pyro]"'
+    ) from error
+
+from pyro import distributions as dist
+from pyro import poutine
+from pyro.ops.indexing import Vindex
+
+Tensor = torch.Tensor
+Distribution = Any
+
+# Rows are in the rightmost batch dimension; the one left of it is free for enumeration.
+FREE_DIM = -2
+# What is learnt, or drawn; the other sites are the rows and their assignments.
+GLOBAL_SITES = ("weights", "locs", "scale")
+# For fewer rows a second thread is only waited for: NUTS on five rows took five times as long with it.
+_ROWS_FOR_THREADS = 100_000
+
+
+@dataclasses.dataclass(frozen=True)
+class EnumeratedMixture:
+    """A mixture of K normal distributions in one dimension, as a Pyro model of rows whose assignments are enumerated.
+
+    weights ~ weight_prior; locs_k ~ loc_prior; scale ~ scale_prior, one for all components or one each;
+    assignment_i ~ Categorical(weights); x_i ~ Normal(locs[assignment_i], scale).
+
+    Args:
+        num_components: K.
+        weight_prior: over the simplex, event shape (K,).
+        loc_prior, scale_prior: over numbers, and over positive numbers, in the units of the data; event shape (),
+            batch shape () or (K,).
+        scale_per_component: one scale each.
+    """
+
+    num_components: int
+    weight_prior: Distribution
+    loc_prior: Distribution
+    scale_prior: Distribution
+    scale_per_component: bool = False
+
+    def __call__(self, data: Tensor) -> None:
+        """Returns nothing; states the model of rows (N,) to Pyro. Inside a plate of starts all sites have its axis."""
+        components = pyro.plate("components", self.num_components, dim=-1)
+        # NUTS multiplies in the type of the rows, whatever type the prior's numbers have
+        weights = pyro.sample("weights", self.weight_prior).to(data.dtype)
+        with components if self.scale_per_component else contextlib.nullcontext():
+            scale = pyro.sample("scale", self.scale_prior)
+        with components:
+            locs = pyro.sample("locs", self.loc_prior)
+        with pyro.plate("data", len(data), dim=-1):
+            # Enumerated in parallel: TraceEnum_ELBO and NUTS sum it out, infer_discrete samples it
+            assignment = pyro.sample("assignment", dist.Categorical(weights), infer={"enumerate": "parallel"})
+            own_scale = _of_component(scale, assignment) if self.scale_per_component else scale
+            pyro.sample("obs", dist.Normal(_of_component(locs, assignment), own_scale), obs=data)
+
+    def log_joints(self, values: Mapping[str, Tensor], data: Tensor) -> Tensor:
+        """Returns log theta_k + log Normal(x_i | component k), nats, (K, N), or (K, starts, N)."""
+        nodes = self.enumerated(values, data)
+        return nodes["assignment"]["log_prob"] + nodes["obs"]["log_prob"]
+
+    def enumerated(
+        self, values: Mapping[str, Tensor], data: Tensor, num_starts: int | None = None
+    ) -> Mapping[str, Any]:
+        """Returns the sites of the model at given values, by name, with log_prob for each of the K assignments.
+
+        Args:
+            values: weights (K,), locs (K,), scale () or (K,); with `num_starts` the same with that axis in front,
+                and an axis of length 1 where a site has none for components.
+            data: (N,).
+            num_starts: the number of sets of values.
+        """
+        first_free = FREE_DIM if num_starts is None else FREE_DIM - 1
+        starts = contextlib.nullcontext() if num_starts is None else pyro.plate("starts", num_starts, dim=-2)
+        model = poutine.enum(poutine.condition(self, data=dict(values)), first_available_dim=first_free)
+        with starts:
+            trace = poutine.trace(model).get_trace(data)
+        trace.compute_log_prob()
+        return trace.nodes
+
+
+def _of_component(values: Tensor, assignment: Tensor) -> Tensor:
+    """Returns what a component has, (..., K), for every row's assignment."""
+    return Vindex(values.unsqueeze(-2))[..., assignment]
+
+
+def mixture_of(
+    num_components: int,
+    weight_prior: Distribution | None,
+    loc_prior: Distribution | None,
+    scale_prior: Distribution | None,
+    scale_per_component: bool,
+) -> EnumeratedMixture:
+    """Returns the model with the priors given, or, for None, those of Pyro's own example.
+
+    Raises:
+        ValueError: K < 1; a prior of the wrong shape.
+        TypeError: a prior that is no Pyro distribution.
+    """
+    num_components = check_count("num_components", num_components)
+    zero = torch.zeros((), dtype=torch.float64)
+    defaults = {
+        "weight_prior": dist.Dirichlet(torch.full((num_components,), 0.5, dtype=torch.float64)),
+        "loc_prior": dist.Normal(zero, zero + 10.0),
+        "scale_prior": dist.LogNormal(zero, zero + 2.0),
+    }
+    given = {"weight_prior": weight_prior, "loc_prior": loc_prior, "scale_prior": scale_prior}
+    each: tuple[tuple[int, ...], ...] = ((), (num_components,))
+    batch_shapes = {"weight_prior": each[:1], "loc_prior": each, "scale_prior": each[: 1 + scale_per_component]}
+    for name, prior in given.items():
+        if prior is not None:
+            _check_prior(name, prior, (num_components,) if name == "weight_prior" else (), batch_shapes[name])
+    priors = {name: defaults[name] if prior is None else prior for name, prior in given.items()}
+    return EnumeratedMixture(num_components, **priors, scale_per_component=scale_per_component)
+
+
+def _check_prior(
+    name: str, prior: Distribution, event_shape: tuple[int, ...], batch_shapes: tuple[tuple[int, ...], ...]
+) -> None:
+    if not isinstance(prior, torch.distributions.Distribution):
+        raise TypeError(
+            f"`{name}` must be a Pyro distribution. Received: {type(prior).__name__}. "
+            "Pass one, e.g. pyro.distributions.Normal(0.0, 10.0), or leave it out for the default."
+        )
+    if tuple(prior.event_shape) != event_shape or tuple(prior.batch_shape) not in batch_shapes:
+        wanted = " or ".join(str(shape) for shape in batch_shapes)
+        raise ValueError(
+            f"`{name}` must have event shape {event_shape} and batch shape {wanted}. Received: event shape "
+            f"{tuple(prior.event_shape)}, batch shape {tuple(prior.batch_shape)}. Change the shape of its arguments."
+        )
+    _check_support(name, prior)
+
+
+def _check_support(name: str, prior: Distribution) -> None:
+    """Returns nothing where the prior is over what it stands for: gradients would walk on to no number."""
+    places = torch.ones(tuple(prior.event_shape), dtype=torch.float64)
+    if name == "weight_prior":
+        words, fits = "over the simplex", bool(prior.support.check(places / places.sum()).all())
+        fits = fits and not bool(prior.support.check(2 * places).all())
+    elif name == "scale_prior":
+        words, fits = "over positive numbers", not bool(prior.support.check(-places).any())
+    else:
+        words, fits = "over numbers", True
+    if prior.support.is_discrete or not fits:
+        raise ValueError(
+            f"`{name}` must be continuous and {words}. Received: {type(prior).__name__}, over other numbers. "
+            "Choose another distribution."
+        )
+
+
+@contextlib.contextmanager
+def isolated(seed: Any, num_rows: int) -> Iterator[None]:
+    """Random numbers that are a function of `seed`, and a parameter store of one's own.
+
+    Pyro keeps parameters by name in one store of the process, where two fits would meet, and its seed is that of
+    torch, NumPy and Python: all are as they were afterwards. So is the number of torch's threads, one for few rows.
+    """
+    seed = check_seed(seed) % 2**32  # as far as NumPy's go
+    before, num_threads = pyro.util.get_rng_state(), torch.get_num_threads()
+    if num_rows < _ROWS_FOR_THREADS:
+        torch.set_num_threads(1)
+    try:
+        with pyro.get_param_store().scope():
+            pyro.set_rng_seed(seed)
+            yield
+    finally:
+        pyro.util.set_rng_state(before)
+        torch.set_num_threads(num_threads)
+
+
+def tensor(rows: np.ndarray) -> Tensor:
+    """Returns an array as a float64 tensor."""
+    return torch.as_tensor(rows, dtype=torch.float64)

@@ -1,0 +1,163 @@
+"""Parquet and Arrow files: what columns and groups of rows they have, and their rows, some at a time.
+
+A group is a row group of Parquet or a record batch of Arrow. Memory stays at a few batches, however large a group is,
+except for one compressed record batch, which Arrow can only unpack whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+
+from tfgmm.data.blocks import rows_per_block
+from tfgmm.data.files.kinds import kind_of, names_without_index, readable
+
+# Column chunks are read in pieces of this size; without, each column of a row group is held whole.
+_BUFFER_BYTES = 2**18
+
+
+def schema_of(name: str, path: str) -> Any:
+    """Returns the `pyarrow.Schema` of a Parquet or Arrow file, a column of indices that pandas wrote left out.
+
+    Args:
+        name: what the caller's argument is called in error messages.
+        path: of the file.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with readable(name, path):
+        if kind_of(path) == "Parquet":
+            schema = pq.read_schema(path)
+        else:
+            with _mapped(path) as (buffer, _):
+                schema = _open_ipc(buffer).schema
+    kept = names_without_index(schema)
+    return pa.schema([field for field in schema if field.name in kept])
+
+
+def is_sequential(path: str) -> bool:
+    """Returns whether a file can only be read from its start: CSV, and Arrow in the streaming format."""
+    if kind_of(path) != "Arrow":
+        return kind_of(path) == "CSV"
+    with open(path, "rb") as file:
+        return file.read(6) != b"ARROW1"
+
+
+def group_rows(name: str, path: str, column: str) -> list[int]:
+    """Returns the number of rows of each group of a Parquet file or an Arrow file that is not a stream.
+
+    Args:
+        name: what the caller's argument is called in error messages.
+        path: of the file.
+        column: any column of it; of an Arrow file only this one is looked at.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    with readable(name, path):
+        if kind_of(path) == "Parquet":
+            metadata = pq.read_metadata(path)
+            return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        with _mapped(path) as (buffer, _):
+            reader = _open_ipc(buffer, [column])
+            return [reader.get_batch(index).num_rows for index in range(reader.num_record_batches)]
+
+
+def is_in_place(name: str, path: str) -> bool:
+    """Returns whether any row of the file can be read without unpacking others: Arrow without compression.
+
+    Args:
+        name: what the caller's argument is called in error messages.
+        path: of the file.
+    """
+    if kind_of(path) == "Parquet":
+        return False
+    with readable(name, path), _mapped(path) as (buffer, _):
+        reader = _open_ipc(buffer)
+        batch = reader.get_batch(0) if reader.num_record_batches else None
+        columns = [] if batch is None else batch.columns
+        parts = [part for column in columns for part in column.buffers() if part is not None and part.size]
+        return all(buffer.address <= part.address < buffer.address + buffer.size for part in parts)
+
+
+def batches(name: str, path: str, wanted: Sequence[str], groups: range | None = None) -> Generator[Any]:
+    """Returns rows of a Parquet or Arrow file as `pyarrow.RecordBatch` after batch, each an eighth of a block or less.
+
+    Args:
+        name: what the caller's argument is called in error messages.
+        path: of the file.
+        wanted: names of the columns.
+        groups: the groups to read; default all.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    read = _parquet_batches if kind_of(path) == "Parquet" else _ipc_batches
+    with readable(name, path):
+        yield from read(path, list(wanted), max(1, rows_per_block(len(wanted)) // 8), groups)
+
+
+def release_memory() -> None:
+    """Returns nothing; gives back what this thread's decoding has freed, which Arrow would keep for each thread."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+
+
+def _parquet_batches(path: str, wanted: list[str], batch_rows: int, groups: range | None) -> Iterator[Any]:
+    import pyarrow.parquet as pq
+
+    # Read-ahead buffers cost many times the memory of the columns and save no time on a local disk.
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+        row_groups = None if groups is None else list(groups)
+        # One thread is as fast and holds half the memory.
+        yield from file.iter_batches(batch_size=batch_rows, row_groups=row_groups, columns=wanted, use_threads=False)
+
+
+def _ipc_batches(path: str, wanted: list[str], batch_rows: int, groups: range | None) -> Iterator[Any]:
+    with _mapped(path) as (buffer, forget):
+        reader = _open_ipc(buffer, wanted)
+        if groups is None and not hasattr(reader, "get_batch"):
+            whole = iter(reader)
+        else:
+            indices = range(reader.num_record_batches) if groups is None else groups
+            whole = (reader.get_batch(index) for index in indices)
+        for batch in whole:
+            batch.validate()
+            for start in range(0, batch.num_rows, batch_rows):
+                yield batch.select(wanted).slice(start, batch_rows)
+                forget()
+
+
+def _open_ipc(buffer: Any, columns: Sequence[str] | None = None) -> Any:
+    import pyarrow as pa
+
+    new = pa.ipc.open_file if buffer[:6].to_pybytes() == b"ARROW1" else pa.ipc.open_stream
+    if columns is None:
+        return new(buffer)
+    names = new(buffer).schema.names
+    return new(buffer, options=pa.ipc.IpcReadOptions(included_fields=[names.index(label) for label in columns]))
+
+
+@contextlib.contextmanager
+def _mapped(path: str) -> Iterator[tuple[Any, Any]]:
+    """Returns the file as an Arrow buffer that lies on the disk, and a function that gives its memory back."""
+    import pyarrow as pa
+
+    with open(path, "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def forget() -> None:
+        # Pages that were read count as memory of this process until they are dropped; the system's cache keeps them.
+        if hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+    yield pa.py_buffer(mapped), forget

@@ -1,0 +1,201 @@
+"""The files behind stored rows: what is looked at when they are opened, and blocks of rows out of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfgmm.data.files import columnar
+from tfgmm.data.files.csv_text import csv_batches, csv_names
+from tfgmm.data.files.kinds import check_file, file_error, kind_of, listed, not_numbers_error, words_if_not_numbers
+from tfgmm.data.files.streams import RowStream
+
+
+class Block(NamedTuple):
+    """Where a block of rows is: `num_rows` rows from row `start` of the groups `first` to `last` - 1 of a file."""
+
+    file: int
+    first: int
+    last: int
+    start: int
+    num_rows: int
+
+
+def blocks_of(file: int, group_rows: Sequence[int], size: int) -> Iterator[list[Block]]:
+    """Returns runs of blocks, each run read in sequence: small groups together in one block, a large one in several.
+
+    Args:
+        file: the number of the file.
+        group_rows: the rows of each of its groups.
+        size: the most rows of a block.
+
+    Example:
+
+    >>> [[block.num_rows for block in run] for run in blocks_of(0, [3, 4, 25, 2], 10)]
+    [[7], [10, 10, 5], [2]]
+    """
+    first = 0
+    while first < len(group_rows):
+        last, total = first + 1, group_rows[first]
+        while last < len(group_rows) and total + group_rows[last] <= size:
+            last, total = last + 1, total + group_rows[last]
+        run = [Block(file, first, last, start, min(size, total - start)) for start in range(0, total, size)]
+        if run:
+            yield run
+        first = last
+
+
+class FileSet:
+    """Files of one kind with the same columns of numbers, and what they were when they were opened.
+
+    Args:
+        name: what the caller's argument is called in error messages.
+        paths: of the files.
+        column_names: D names, in the order wanted.
+        same_names: whether the files must have the same columns, those that are not wanted included.
+
+    Raises:
+        ValueError: a file is damaged, or lacks a column, or has other columns than the first.
+        TypeError: a column is not of numbers.
+    """
+
+    def __init__(self, name: str, paths: Sequence[str], column_names: Sequence[str], *, same_names: bool) -> None:
+        self.paths = tuple(paths)
+        self.column_names = tuple(column_names)
+        self.name = name
+        for path in paths:
+            check_file(name, path)
+        self._stamps = [_stamp(path) for path in paths]
+        self.is_sequential = any(columnar.is_sequential(path) for path in paths)
+        self.dtype = self._compare(same_names)
+
+    def _compare(self, same_names: bool) -> np.dtype:
+        """Returns the dtype of the rows, once every file has the columns wanted, and numbers in them."""
+        all_float32 = True
+        first: tuple[str, ...] = ()
+        for path in self.paths:
+            types = columns_of(self.name, path)
+            names = tuple(label for label, _ in types)
+            first = first or names
+            self._check_names(path, names, first if same_names else self.column_names)
+            found = dict(types)
+            words = {label: words_if_not_numbers(found[label]) for label in self.column_names}
+            if any(words.values()):
+                raise not_numbers_error(self.name, words, f" in '{path}'")
+            all_float32 = all_float32 and all(str(found[label]) == "float" for label in self.column_names)
+        return np.dtype(np.float32 if all_float32 else np.float64)
+
+    def _check_names(self, path: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+        missing = [label for label in wanted if label not in names]
+        repeated = [label for label in self.column_names if names.count(label) > 1]
+        more = [label for label in names if label not in wanted] if wanted is not self.column_names else []
+        if missing or repeated or more:
+            found = {"without": missing, "more than once with": repeated, "unlike the first file with": more}
+            received = "; ".join(f"{words} column {listed(labels)}" for words, labels in found.items() if labels)
+            raise ValueError(
+                f"`{self.name}` must be files with the same columns. Received: '{path}', {received}. "
+                "Write the files with the same columns, or choose those that all of them have: columns=[...]."
+            )
+
+    def groups(self, file: int) -> tuple[list[int], bool]:
+        """Returns the rows of each group of a file that is not sequential, and whether any row can be read alone."""
+        path = self.paths[file]
+        num_rows = columnar.group_rows(self.name, path, self.column_names[0])
+        return num_rows, columnar.is_in_place(self.name, path)
+
+    def stream(self, file: int, groups: range | None = None) -> RowStream:
+        """Returns the rows of a file, or of some of its groups, from their start."""
+        path, names = self.paths[file], self.column_names
+        if kind_of(path) == "CSV":
+            return RowStream(csv_batches(self.name, path, names), names, self.dtype)
+        return RowStream(columnar.batches(self.name, path, names, groups), names, self.dtype)
+
+    def all_rows(self, file: int, size: int) -> Iterator[np.ndarray]:
+        """Returns all rows of a file, (n, D) with n <= `size`; it must not change meanwhile."""
+        self.check_unchanged(file)
+        stream = self.stream(file)
+        while len(rows := stream.read(size)):
+            yield rows
+        self.check_unchanged(file)
+
+    def check_unchanged(self, file: int) -> None:
+        """Returns nothing when a file is still the one that was opened.
+
+        Raises:
+            ValueError: its size or its time of change differ, or it is gone.
+        """
+        path = self.paths[file]
+        if not os.path.exists(path) or _stamp(path) != self._stamps[file]:
+            cause = "which was replaced or changed while its rows were being used"
+            raise file_error(self.name, path, cause, "Leave the file as it is until the end, or start again.")
+
+    def shortened(self, file: int) -> ValueError:
+        """Returns the error that a file has fewer rows than it says."""
+        return file_error(self.name, self.paths[file], "which is damaged (rows are missing)", "Write the file again.")
+
+
+class BlockReader:
+    """Reads blocks of files that are not sequential; keeps its place, so that the next block costs no search.
+
+    Args:
+        files: the files.
+    """
+
+    def __init__(self, files: FileSet) -> None:
+        self._files = files
+        self._place: tuple[int, int, int] | None = None  # file, first group, row within the groups
+        self._stream: RowStream | None = None
+
+    def read(self, block: Block) -> np.ndarray:
+        """Returns a block, (n, D) of the files' dtype.
+
+        Raises:
+            ValueError: the file was changed since it was opened, or is damaged.
+        """
+        self._files.check_unchanged(block.file)
+        stream = self._stream_before(block)
+        self._place = None  # until the rows are there
+        rows = stream.read(block.num_rows)
+        if len(rows) < block.num_rows:
+            raise self._files.shortened(block.file)
+        self._place = (block.file, block.first, block.start + block.num_rows)
+        columnar.release_memory()
+        return rows
+
+    def close(self) -> None:
+        """Returns nothing; closes the file that is open."""
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = self._place = None
+        columnar.release_memory()
+
+    def _stream_before(self, block: Block) -> RowStream:
+        at = self._place
+        if self._stream is None or at is None or at[:2] != (block.file, block.first) or at[2] > block.start:
+            self.close()
+            self._stream = self._files.stream(block.file, range(block.first, block.last))
+            at = (block.file, block.first, 0)
+        self._stream.skip(block.start - at[2])
+        return self._stream
+
+
+def columns_of(name: str, path: str) -> list[tuple[str, Any]]:
+    """Returns the names and Arrow types of a file's columns; CSV says none: float64.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if kind_of(path) == "CSV":
+        import pyarrow as pa
+
+        return [(label, pa.float64()) for label in csv_names(name, path)]
+    schema = columnar.schema_of(name, path)
+    return [(field.name, field.type) for field in schema]
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns

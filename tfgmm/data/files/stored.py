@@ -1,0 +1,268 @@
+"""Rows that stay in their files: read block by block, in any order that a seed and an epoch say."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+import numpy as np
+
+from tfgmm.data.blocks import BLOCK_ORDER, random_numbers, row_order, rows_per_block
+from tfgmm.data.files import columnar
+from tfgmm.data.files.file_set import Block, BlockReader, FileSet, blocks_of
+from tfgmm.data.files.kinds import kind_of
+from tfgmm.data.files.streams import RowCache, rebatched
+
+
+class StoredRows:
+    """Rows in one file or a folder of files, in the data's units, read on demand; memory is that of a few blocks.
+
+    CSV files, and Arrow files in the streaming format, can only be read from their start. Their first pass writes the
+    rows to a temporary file, and later passes read that: it needs 8 bytes a number on the disk of the system's folder
+    for temporary files (TMPDIR says where), has no name there, and is gone when this object is closed or collected,
+    or the process ends. `num_data`, `num_blocks` and `read_block` make that pass if nobody did.
+
+    A file that changes after it was opened here is refused by the next read. Damage within the numbers of a Parquet
+    file that has no checksums reads as other numbers.
+
+    Args:
+        files: the files, all of one kind and with the columns wanted; `open_stored` looks at them and makes this.
+        origin: the path that was given, for error messages.
+
+    Attributes:
+        name: what the caller's argument is called. column_names: D names. num_features: D.
+        dtype: float32 when every column of every file is, else float64.
+        is_sequential: whether the first pass must be in the order of the files, and makes the temporary file.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> from tfgmm.data.files.stored import open_stored
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "rows.csv")
+    ...     _ = path.write_text("eruptions,waiting\\n3.6,79\\n1.8,54\\n")
+    ...     with open_stored("x", [str(path)], ["waiting"]) as rows:
+    ...         [block.tolist() for block in rows.blocks()], rows.num_data
+    ([[[79.0], [54.0]]], 2)
+    """
+
+    def __init__(self, files: FileSet, origin: str) -> None:
+        self.column_names = files.column_names
+        self.num_features = len(files.column_names)
+        self.dtype = files.dtype
+        self.name = files.name
+        self.origin = origin
+        self.is_sequential = files.is_sequential
+        self._files = files
+        self._size = rows_per_block(self.num_features)
+        self._cache: RowCache | None = None
+        self._file_rows: list[int] = []
+        self._blocks: list[Block] = []
+        # Blocks that are read one after the other whatever the order: the pieces of one group.
+        self._runs: list[range] = []
+        if not self.is_sequential:
+            self._plan()
+        self._reader, self._lock = BlockReader(files), threading.Lock()
+
+    def __enter__(self) -> StoredRows:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Returns nothing; closes what is open and deletes the temporary file. Reading opens and writes them again."""
+        with self._lock:
+            self._reader.close()
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = None
+
+    @property
+    def num_data(self) -> int:
+        """N, the number of rows."""
+        self._make_first_pass()
+        return sum(self._file_rows)
+
+    @property
+    def num_blocks(self) -> int:
+        """The number of blocks that the rows are read in."""
+        self._make_first_pass()
+        return len(self._blocks)
+
+    def num_rows(self, index: int) -> int:
+        """Returns the number of rows of a block: 65,536 at most, fewer when D is above 128."""
+        self._make_first_pass()
+        return self._blocks[index].num_rows
+
+    def place(self, row: int) -> str:
+        """Returns the words for a row, counted from 0 over all files: its number within its file, and the file."""
+        starts = np.cumsum([0, *self._file_rows])[: len(self._files.paths)]
+        file = int(np.searchsorted(starts, row, side="right")) - 1
+        return f"{row - int(starts[file])} of '{self._files.paths[file]}'"
+
+    def read_block(self, index: int) -> np.ndarray:
+        """Returns one block, (n, D) of `dtype`, in the data's units; cheapest one after the other.
+
+        Raises:
+            ValueError: a file was changed since it was opened, or is damaged.
+        """
+        self._make_first_pass()
+        if self.is_sequential:
+            return self._cached(self._blocks[index])
+        with self._lock:
+            return self._reader.read(self._blocks[index])
+
+    def blocks(self, order: Sequence[int] | np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Returns the blocks one after the other, each (n, D) of `dtype`, in the data's units.
+
+        Args:
+            order: indices of blocks; default all in the order of the files.
+
+        Raises:
+            ValueError: a file was changed since it was opened, or is damaged; lines of a CSV file differ in length.
+            TypeError: a CSV file has a column that is not of numbers.
+        """
+        if order is None and self.is_sequential and self._cache is None:
+            yield from self._first_pass()
+            return
+        self._make_first_pass()
+        with contextlib.closing(BlockReader(self._files)) as reader:
+            for index in range(len(self._blocks)) if order is None else order:
+                block = self._blocks[index]
+                yield self._cached(block) if self.is_sequential else reader.read(block)
+
+    def block_order(self, seed: int, epoch: int) -> np.ndarray:
+        """Returns the order of the blocks in one pass, (num_blocks,) int64: a pure function of (seed, epoch).
+
+        Row groups of Parquet, and record batches of compressed Arrow files, come in a random order, but the pieces
+        of a large one in sequence: to reach a row within a group everything before it must be decoded. Files whose
+        row groups have about 100,000 rows are shuffled best.
+        """
+        self._make_first_pass()
+        runs = random_numbers(seed, BLOCK_ORDER, epoch).permutation(len(self._runs))
+        return np.array([block for run in runs for block in self._runs[run]], dtype=np.int64)
+
+    def batches(
+        self, batch_size: int, *, seed: int = 0, epoch: int = 0, shuffle: bool = False, skip: int = 0
+    ) -> Iterator[np.ndarray]:
+        """Returns the rows of one pass in batches, (B, D) of `dtype`, in the data's units; the last may be short.
+
+        Args:
+            batch_size: B.
+            seed: of the order.
+            epoch: the pass, which the order depends on.
+            shuffle: blocks, and the rows within each, in a random order that is a pure function of (seed, epoch).
+            skip: batches at the start of the pass to leave out; blocks that they cover are not read.
+        """
+        self._make_first_pass()
+        order = self.block_order(seed, epoch) if shuffle else np.arange(len(self._blocks))
+        ends = np.cumsum([self._blocks[index].num_rows for index in order.tolist()])
+        first = int(np.searchsorted(ends, skip * batch_size, side="right"))
+        surplus = skip * batch_size - (int(ends[first - 1]) if first else 0)
+        rows = self._rows_in_order(order[first:], seed, epoch, shuffle, surplus)
+        return rebatched(rows, batch_size)
+
+    def _rows_in_order(
+        self, order: np.ndarray, seed: int, epoch: int, shuffle: bool, surplus: int
+    ) -> Iterator[np.ndarray]:
+        """Yields the blocks in this order, their rows shuffled or not, the first `surplus` rows left out.
+
+        No name is kept for what was given on: a block that waits here would be held beside the next one.
+        """
+        blocks = self.blocks(order)
+        for index in order.tolist():
+            if shuffle:
+                chosen = row_order(seed, epoch, index, self._blocks[index].num_rows)[surplus:]
+                yield next(blocks).take(chosen, axis=0)
+            else:
+                yield next(blocks)[surplus:]
+            surplus = 0
+
+    def _plan(self) -> None:
+        for file in range(len(self._files.paths)):
+            num_rows, in_place = self._files.groups(file)
+            self._file_rows.append(sum(num_rows))
+            for run in blocks_of(file, num_rows, self._size):
+                indices = range(len(self._blocks), len(self._blocks) + len(run))
+                self._blocks += run
+                self._runs += [range(index, index + 1) for index in indices] if in_place else [indices]
+
+    def _cached(self, block: Block) -> np.ndarray:
+        """Returns a block of the temporary file, whose rows all files share; they must be what they were."""
+        if self._cache is None:
+            raise RuntimeError("the temporary file was closed while its rows were being read")
+        starts = np.cumsum([0, *self._file_rows])
+        first, last = np.searchsorted(starts, [block.start, block.start + block.num_rows - 1], side="right") - 1
+        for file in range(first, last + 1):
+            self._files.check_unchanged(file)
+        return self._cache.read(block.start, block.num_rows)
+
+    def _make_first_pass(self) -> None:
+        if self.is_sequential and self._cache is None:
+            for _ in self._first_pass():
+                pass
+
+    def _first_pass(self) -> Iterator[np.ndarray]:
+        """Yields the rows while they are written to the temporary file, which counts when all of them are there."""
+        cache = RowCache(self.num_features, self.dtype)
+        self._file_rows = file_rows = []
+        try:
+            for file in range(len(self._files.paths)):
+                start = cache.num_rows
+                for rows in self._files.all_rows(file, self._size):
+                    cache.append(rows)
+                    yield rows
+                file_rows.append(cache.num_rows - start)
+            starts = range(0, cache.num_rows, self._size)
+            self._blocks = [Block(0, 0, 0, start, min(self._size, cache.num_rows - start)) for start in starts]
+            self._runs = [range(index, index + 1) for index in range(len(starts))]
+            self._cache, self._file_rows = cache, file_rows
+        finally:
+            if self._cache is not cache:
+                cache.close()
+
+
+_LARGE_BYTES = 2**25
+
+
+def open_stored(
+    name: str, paths: Sequence[str], column_names: Sequence[str], *, origin: str | None = None, same_names: bool = True
+) -> StoredRows:
+    """Returns the rows of files of one kind, one file after the other, to be read on demand.
+
+    Args:
+        name: what the caller's argument is called in error messages.
+        paths: of the files.
+        column_names: the columns wanted, in this order.
+        origin: the path that was given, for error messages; default the first file.
+        same_names: whether the files must have the same columns, those that are not wanted included.
+
+    Raises:
+        ValueError: a file is empty or damaged, or lacks a column.
+        TypeError: a column is not of numbers.
+    """
+    files = FileSet(name, paths, column_names, same_names=same_names)
+    return StoredRows(files, paths[0] if origin is None else origin)
+
+
+def is_large(name: str, path: str, column_names: Sequence[str]) -> bool:
+    """Returns whether the numbers of a file, in float64, take more than 32 MiB; of CSV, whether the file does.
+
+    Args:
+        name: what the caller's argument is called in error messages.
+        path: of the file.
+        column_names: the columns wanted.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if kind_of(path) == "CSV" or columnar.is_sequential(path) or not column_names:
+        return os.path.getsize(path) > _LARGE_BYTES
+    num_rows = sum(columnar.group_rows(name, path, column_names[0]))
+    return num_rows * len(column_names) * 8 > _LARGE_BYTES

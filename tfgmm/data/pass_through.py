@@ -1,0 +1,181 @@
+"""A table file to be scored: its numbers for the model, and columns to carry along, block by block. No TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfgmm.data.blocks import BLOCK_ROWS, rows_per_block
+from tfgmm.data.files import columnar
+from tfgmm.data.files.csv_text import csv_batches, text_batches
+from tfgmm.data.files.file_set import FileSet, columns_of
+from tfgmm.data.files.kinds import check_file, kind_of, listed
+from tfgmm.data.files.streams import RowStream
+
+NAME = "--in"  # what the file is called in error messages
+
+
+class ScoredBlock(NamedTuple):
+    """Some rows of a file.
+
+    Args:
+        rows: (B, D), data units, in the order of the model's columns.
+        kept: the columns carried along, `pyarrow.Array` or `ChunkedArray` each.
+    """
+
+    rows: np.ndarray
+    kept: list[Any]
+
+
+class ScoredInput:
+    """A CSV, Parquet or Arrow file with the columns of a model, in any order, and perhaps others.
+
+    Args:
+        path: of the file.
+        column_names: D names of the model's columns; None when it was fitted on rows without names: then the file
+            has the D columns, in their order, and no others.
+        num_features: D.
+        keep: carry all columns of the file along: as they are, except that categories become their values, and of
+            CSV the model's columns are float64 and the others text.
+
+    Attributes:
+        kept: `pyarrow.Field` of each column carried along.
+        num_rows: of the file, or None where only reading it to its end would tell.
+        num_columns: of the file.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError: no such file, damaged or empty, columns missing or not of numbers.
+    """
+
+    def __init__(self, path: str, column_names: Sequence[str] | None, num_features: int, keep: bool) -> None:
+        import pyarrow as pa
+
+        if os.path.isdir(path):
+            raise ValueError(f"`{NAME}` must be a file. Received: '{path}', a folder. Score its files one by one.")
+        check_file(NAME, path)
+        types = dict(found := columns_of(NAME, path))
+        names = [label for label, _ in found]
+        self._wanted = wanted_columns(NAME, path, names, column_names, num_features)
+        _check_once(path, names if keep else self._wanted, names)
+        self._path, self._is_csv = path, kind_of(path) == "CSV"
+        self._files = FileSet(NAME, [path], self._wanted, same_names=False)
+        self.num_columns = len(names)
+        self._carried = names if keep else []
+        self._text = [label for label in self._carried if self._is_csv and label not in self._wanted]
+        kinds = {label: _plain(kind) for label, kind in types.items()} | dict.fromkeys(self._text, pa.string())
+        self.kept = [pa.field(label, kinds[label]) for label in self._carried]
+        sequential = columnar.is_sequential(path)
+        self.num_rows = None if sequential else sum(columnar.group_rows(NAME, path, self._wanted[0]))
+
+    def blocks(self) -> Iterator[ScoredBlock]:
+        """Returns the rows in the order of the file, about 65,536 at a time, fewer of wide tables.
+
+        Raises:
+            ValueError: the file was changed meanwhile, or is damaged. TypeError: a CSV column is not of numbers.
+        """
+        names = list(dict.fromkeys([*self._wanted, *self._carried]))
+        size = min(BLOCK_ROWS, rows_per_block(len(names)))
+        main = Portions(csv_batches(NAME, self._path, self._wanted) if self._is_csv else self._batches(names))
+        beside = Portions(text_batches(NAME, self._path, self._text) if self._text else iter(()))
+        self._files.check_unchanged(0)
+        while batches := main.take(size):
+            columns = _columns_of(batches)
+            num_rows = sum(batch.num_rows for batch in batches)
+            if self._text:
+                columns |= _columns_of(beside.take(num_rows))
+            stream = RowStream((batch for batch in batches), self._wanted, self._files.dtype)
+            yield ScoredBlock(stream.read(num_rows), [_as(field.type, columns[field.name]) for field in self.kept])
+        self._files.check_unchanged(0)
+
+    def _batches(self, names: Sequence[str]) -> Iterator[Any]:
+        return columnar.batches(NAME, self._path, names)
+
+
+class Portions:
+    """Record batches that come one after the other, in portions of a given number of rows.
+
+    Args:
+        batches: `pyarrow.RecordBatch` each.
+    """
+
+    def __init__(self, batches: Iterator[Any]) -> None:
+        self._batches = batches
+        self._rest: Any = None
+
+    def take(self, num_rows: int) -> list[Any]:
+        """Returns the batches of the next `num_rows` rows; fewer at the end, and none behind it."""
+        found = []
+        while num_rows:
+            batch = next(self._batches, None) if self._rest is None else self._rest
+            self._rest = None
+            if batch is None:
+                break
+            if batch.num_rows > num_rows:
+                self._rest, batch = batch.slice(num_rows), batch.slice(0, num_rows)
+            if batch.num_rows:
+                found.append(batch)
+            num_rows -= batch.num_rows
+        return found
+
+
+def _plain(kind: Any) -> Any:
+    """Returns the type a column is written in: of categories their values, since an Arrow file takes one list only."""
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _as(kind: Any, column: Any) -> Any:
+    return column if column.type == kind else column.cast(kind)  # CSV flags become numbers
+
+
+def _columns_of(batches: Sequence[Any]) -> dict[str, Any]:
+    import pyarrow as pa
+
+    names = batches[0].schema.names
+    return {label: pa.chunked_array([batch.column(label) for batch in batches]) for label in names}
+
+
+def wanted_columns(
+    name: str, path: str, names: Sequence[str], fitted: Sequence[str] | None, num_features: int
+) -> list[str]:
+    """Returns the names of a file's columns that the model takes, in its order.
+
+    Args:
+        name: what the file is called in error messages.
+        path: of the file.
+        names: of its columns.
+        fitted: of the columns that the model was fitted on; None for D columns without names.
+        num_features: D.
+
+    Raises:
+        ValueError: the file has not these columns; of a model without names: not D columns.
+    """
+    if fitted is None:
+        if len(names) == num_features:
+            return list(names)
+        raise ValueError(
+            f"`{name}` must have {num_features} columns: the model was fitted on rows without column names. "
+            f"Received: '{path}', with {len(names)}: {listed(names)}. Leave the others out."
+        )
+    missing = [label for label in fitted if label not in names]
+    if missing:
+        raise ValueError(
+            f"`{name}` must have the columns that the model was fitted on. Received: '{path}', without "
+            f"{listed(missing)}; its columns are {listed(names)}. Rename them; their order does not matter."
+        )
+    return list(fitted)
+
+
+def _check_once(path: str, used: Sequence[str], names: Sequence[str]) -> None:
+    counts = Counter(names)
+    repeated = sorted({label for label in used if counts[label] > 1})
+    if repeated:
+        raise ValueError(
+            f"`{NAME}` must have one name per column. Received: {listed(repeated)} more than once in '{path}'. "
+            "Rename them."
+        )

@@ -1,0 +1,288 @@
+"""Arrays, DataFrames and CSV, Parquet or Arrow files as rows of numbers: the one door for data, free of TensorFlow.
+
+The command line, the scorer and the companions use it as well as training. All tabular input takes one road, through
+Arrow columns (`tables`); arrays are only checked, never copied. NaN and infinity pass here, because scoring answers
+them row by row; `summary.summarise`, which training calls, refuses them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfgmm.common.shapes import check_shape
+from tfgmm.data.blocks import BLOCK_ROWS
+from tfgmm.data.files.csv_text import Column
+from tfgmm.data.files.kinds import listed, not_numbers_error, words_if_not_numbers
+from tfgmm.data.files.stored import StoredRows, is_large, open_stored
+from tfgmm.data.frames import TableSource, is_instance_of, open_table
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of data that passed the door: a 2-D array of numbers, in the user's units, and its columns' names.
+
+    Args:
+        values: (N, D) array of any float, integer or bool dtype, with any strides, perhaps read-only. An array that
+            the user passed is this array, not a copy.
+        column_names: D names, or None when the data had none.
+    """
+
+    values: np.ndarray
+    column_names: tuple[str, ...] | None = None
+
+
+def read_rows(
+    data: Any,
+    *,
+    name: str = "x",
+    column_names: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    allow_empty: bool = False,
+) -> Rows:
+    """Returns the rows of an array, a table in memory or a file as one (N, D) array of numbers with column names.
+
+    Tables and files come back as float32 when every column is float32 and as float64 otherwise: integers beyond
+    2**53 and decimals are rounded to float64. Nulls, pandas NA and empty CSV cells become NaN. The index of a pandas
+    frame is not a column, in a file that pandas wrote neither.
+
+    Args:
+        data: a 2-D array (anything with `__array__`), a list of lists of numbers, a pandas or polars DataFrame, a
+            pyarrow Table or anything with `__arrow_c_stream__`, or the path of a .csv (UTF-8, commas, a header
+            line), .parquet, .pq, .arrow, .feather or .ipc file, or of a folder of such files, all of one kind, read
+            one after the other in the order of their names.
+        name: what the caller's argument is called in error messages.
+        column_names: the D names that the model was fitted on. Data with names must have just these, in any order,
+            and comes back in this order; of data without names only the number of columns is checked.
+        columns: the names of the columns to keep, in the order wanted; the others are not looked at. Default: all.
+        allow_empty: take data without rows too: there is nothing to fit, but nothing to score is fine.
+
+    Returns:
+        Rows: `values` (N, D), in the data's units; D >= 1, and N >= 1 unless `allow_empty`.
+
+    Raises:
+        TypeError: something that is not a table of numbers; every column that is not of numbers is named.
+        ValueError: wrong shape, no rows, unknown, missing or repeated columns, a file that cannot be read.
+        FileNotFoundError: there is no such file.
+
+    Example:
+
+    >>> import pandas
+    >>> frame = pandas.DataFrame({"waiting": [79, 54], "eruptions": [3.6, 1.8]})
+    >>> rows = read_rows(frame, column_names=["eruptions", "waiting"])
+    >>> rows.values.tolist()
+    [[3.6, 79.0], [1.8, 54.0]]
+    """
+    rows = open_rows(data, name=name, column_names=column_names, columns=columns, allow_empty=allow_empty, whole=True)
+    return rows if isinstance(rows, Rows) else _in_memory(rows)
+
+
+def open_rows(
+    data: Any,
+    *,
+    name: str = "x",
+    column_names: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    allow_empty: bool = False,
+    whole: bool = False,
+) -> Rows | StoredRows:
+    """Returns the rows of data of any kind: in memory, or `StoredRows` for a folder and for a large file.
+
+    Args:
+        data, name, column_names, columns, allow_empty: as in `read_rows`.
+        whole: read a large file into memory too. Otherwise one whose numbers take more than 32 MiB in float64 (of
+            CSV: that is larger than that itself) stays where it is.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: as `read_rows`; what only reading can show comes later, from
+            `StoredRows`.
+
+    Example:
+
+    >>> open_rows([[1.0], [2.0]]).values.shape
+    (2, 1)
+    """
+    _check_kind(name, data)
+    if isinstance(columns, str):
+        raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")
+    source = open_table(name, data)
+    if source is not None and source.named:
+        wanted = _wanted_names(name, source, columns, column_names)
+        if source.is_folder or (source.paths and not whole and is_large(name, source.paths[0], wanted)):
+            return _stored(name, source, wanted, allow_empty, same_names=columns is None)
+        return Rows(_table_values(name, source, wanted, allow_empty), wanted)
+    values = (
+        _number_array(name, data, allow_empty)
+        if source is None
+        else _table_values(name, source, source.names, allow_empty)
+    )
+    if columns is not None:
+        fix = "Select the columns by position before, or pass a table with names."
+        raise ValueError(f"`columns` must be None for data without column names. Received: {list(columns)}. {fix}")
+    if column_names is None:
+        return Rows(values)
+    fix = f"The model was fitted on {listed(column_names)}: pass these columns only."
+    check_shape(name, values, "ND", D=len(column_names), fix=fix)
+    return Rows(values, tuple(column_names))
+
+
+def _stored(name: str, source: TableSource, wanted: tuple[str, ...], allow_empty: bool, same_names: bool) -> StoredRows:
+    rows = open_stored(
+        name, source.paths, wanted, origin=source.origin.removeprefix(" in ").strip("'"), same_names=same_names
+    )
+    # Files that must be read through to count their rows have some: each was looked at.
+    if not rows.is_sequential:
+        _check_not_empty(name, (rows.num_data, rows.num_features), allow_empty, source.origin)
+    return rows
+
+
+def _in_memory(stored: StoredRows) -> Rows:
+    """Returns all stored rows as one array, with no more than a block beside it."""
+    with stored:
+        values = np.empty((stored.num_data, stored.num_features), dtype=stored.dtype)
+        start = 0
+        for block in stored.blocks():
+            values[start : start + len(block)] = block
+            start += len(block)
+    return Rows(values, stored.column_names)
+
+
+def _check_kind(name: str, data: Any) -> None:
+    """Refuses what people pass most often by mistake, with the way out for each."""
+    if data is None:
+        fix = "Pass the data."
+    elif isinstance(data, Mapping):
+        fix = f"Pass pandas.DataFrame({name})."
+    elif is_instance_of(data, "pandas", "Series") or is_instance_of(data, "polars", "Series"):
+        fix = f"Pass {name}.to_frame() if it is one column."
+    elif is_instance_of(data, "polars", "LazyFrame"):
+        fix = f"Pass {name}.collect()."
+    elif hasattr(data, "toarray"):
+        fix = f"Sparse data is not supported: pass {name}.toarray()."
+    else:
+        return
+    raise _kind_error(name, data, fix)
+
+
+def _kind_error(name: str, data: Any, fix: str) -> TypeError:
+    received = "None" if data is None else f"{type(data).__module__.split('.')[0]}.{type(data).__qualname__}"
+    kinds = "a 2-D array, a DataFrame, an Arrow table or the path of a CSV, Parquet or Arrow file or a folder of them"
+    return TypeError(f"`{name}` must be {kinds}. Received: {received.removeprefix('builtins.')}. {fix}")
+
+
+def _number_array(name: str, data: Any, allow_empty: bool) -> np.ndarray:
+    array = _as_array(name, data)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"`{name}` must be an array of real numbers (float, int or bool). Received: dtype {array.dtype}. "
+            + _dtype_fix(name, array.dtype)
+        )
+    if array.ndim:
+        _check_not_empty(name, array.shape, allow_empty)
+    plain = name if isinstance(data, np.ndarray) else f"np.asarray({name})"
+    one = f"Pass {plain}[:, None] for one column, {plain}[None, :] for one row."
+    fix = one if array.ndim == 1 else "Pass one row per observation and one column per feature."
+    check_shape(name, array, "ND", fix=fix)
+    return array
+
+
+def _as_array(name: str, data: Any) -> np.ndarray:
+    if np.ma.is_masked(data):
+        floats = data.astype(data.dtype if data.dtype.kind == "f" else np.float64)
+        return np.asarray(floats.filled(np.nan))
+    if isinstance(data, (list, tuple)):
+        try:
+            return np.asarray(data)
+        except ValueError as error:
+            lengths = [len(row) if hasattr(row, "__len__") else 1 for row in data]
+            odd = next((row for row, length in enumerate(lengths) if length != lengths[0]), 0)
+            received = f"{lengths[0]} in row 0, {lengths[odd]} in row {odd}" if odd else "lists of mixed depth"
+            raise ValueError(
+                f"`{name}` must have rows of one length. Received: {received}. Give every row the same columns."
+            ) from error
+    if hasattr(data, "__array__"):
+        return np.asarray(data)
+    raise _kind_error(name, data, "Pass numpy.asarray(...) of it if it holds numbers.")
+
+
+def _dtype_fix(name: str, dtype: np.dtype) -> str:
+    if dtype.kind == "c":
+        return f"Pass the real and imaginary parts as columns: numpy.hstack([{name}.real, {name}.imag])."
+    if dtype.kind in "mM":
+        return "Turn times into numbers first, for example hours since a fixed moment."
+    return f"Encode text as numbers, or pass {name}.astype('float64') if all its values are numbers."
+
+
+def _check_not_empty(name: str, shape: tuple[int, ...], allow_empty: bool, origin: str = "") -> None:
+    if 0 in shape[1 if allow_empty else 0 : 2]:
+        missing = "rows" if shape[0] == 0 and not allow_empty else "columns"
+        fix = "Check the filter or selection that made it."
+        received = f"no {missing}, shape {shape}{origin}"
+        raise ValueError(f"`{name}` must have at least one row and one column. Received: {received}. {fix}")
+
+
+def _wanted_names(
+    name: str, source: TableSource, columns: Sequence[str] | None, column_names: Sequence[str] | None
+) -> tuple[str, ...]:
+    wanted = source.names if columns is None else tuple(columns)
+    here, asked = Counter(source.names), Counter(wanted)
+    unknown = [label for label in asked if label not in here]
+    if unknown or columns is not None and not wanted:
+        raise ValueError(
+            f"`columns` must name columns of `{name}`. Received: {listed(unknown)}{', not found' if unknown else ''}"
+            f"{source.origin}. The columns there are: {listed(source.names)}."
+        )
+    repeated = [label for label in asked if asked[label] > 1 or here[label] > 1]
+    if repeated or "" in asked:
+        received = f"{listed(repeated)} more than once" if repeated else f"column {wanted.index('')} without a name"
+        fix = "Rename them." if repeated else "If it is an index, leave it out: DataFrame.to_csv(..., index=False)."
+        raise ValueError(f"`{name}` must have one name per column. Received: {received}{source.origin}. {fix}")
+    return wanted if column_names is None else _fitted_order(name, source, wanted, tuple(column_names))
+
+
+def _fitted_order(name: str, source: TableSource, wanted: tuple[str, ...], fitted: tuple[str, ...]) -> tuple[str, ...]:
+    here, known = set(wanted), set(fitted)
+    missing = [label for label in fitted if label not in here]
+    extra = [label for label in wanted if label not in known]
+    if missing or extra:
+        raise ValueError(
+            f"`{name}` must have the columns that the model was fitted on: {listed(fitted)}. "
+            f"Received{source.origin}: missing: {listed(missing)}; not expected: {listed(extra)}. "
+            "Rename columns or leave them out; their order does not matter."
+        )
+    return fitted
+
+
+def _table_values(name: str, source: TableSource, wanted: Sequence[str], allow_empty: bool) -> np.ndarray:
+    columns = source.load(wanted)
+    _check_column_types(name, source, wanted, columns)
+    num_rows = len(columns[0]) if columns else 0
+    _check_not_empty(name, (num_rows, len(columns)), allow_empty, source.origin)
+    return _interleaved(columns, num_rows)
+
+
+def _check_column_types(name: str, source: TableSource, wanted: Sequence[str], columns: list[Column]) -> None:
+    pairs = zip(wanted, columns, strict=True)
+    found = {label: col if isinstance(col, str) else words_if_not_numbers(col.type) for label, col in pairs}
+    if any(found.values()):
+        raise not_numbers_error(name, found, source.origin, source.named)
+
+
+def _interleaved(columns: list[pyarrow.ChunkedArray], num_rows: int) -> np.ndarray:
+    """Returns the columns side by side, block by block, so that only the result is ever held whole."""
+    import pyarrow as pa
+
+    kind = pa.float32() if all(column.type == pa.float32() for column in columns) else pa.float64()
+    values = np.empty((num_rows, len(columns)), dtype=kind.to_pandas_dtype())
+    for start in range(0, num_rows, BLOCK_ROWS):
+        for index, column in enumerate(columns):
+            part = column.slice(start, BLOCK_ROWS).cast(kind, safe=False)
+            values[start : start + len(part), index] = part.to_numpy()
+    return values

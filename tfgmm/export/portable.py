@@ -1,0 +1,266 @@
+"""A fitted mixture as one ONNX or LiteRT file, tried in the runtime that it is for before it is kept."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pathlib
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm.common import atomic_file
+from tfgmm.common.quiet import stderr_kept_back
+from tfgmm.common.version import __version__
+from tfgmm.export import folder
+from tfgmm.export.portable_density import PortableDensity
+from tfgmm.families.variational import COMPONENTS
+from tfgmm.scoring import scores as density
+
+if TYPE_CHECKING:
+    from tfgmm.export.scorer import Scorer
+    from tfgmm.model.gaussian_mixture import GaussianMixtureModel
+
+Scores = dict[str, np.ndarray]
+
+_NUM_DRAWN = 64  # rows that a file is tried with, besides the centre, one far away, and one that is not finite
+_FAR = 1e4  # standard deviations
+_TOLERANCE = 1e-4  # nats; of probabilities; and relative, far away
+_ROUNDING = 1e-6  # of a log density beyond 100 nats: float32 holds no more of a sum of many squares
+
+
+class _Format(NamedTuple):
+    """What tells one kind of file from the other."""
+
+    function: str
+    suffix: str
+    extra: str
+    packages: tuple[str, ...]
+    write: Callable[[PortableDensity, pathlib.Path, dict[str, str]], None]
+    run: Callable[[pathlib.Path, np.ndarray], Scores]
+
+
+def export_onnx(
+    model: GaussianMixtureModel | Scorer, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> pathlib.Path:
+    """Returns the path of the ONNX file written: the mixture at its posterior means, for any ONNX runtime.
+
+    Input `x` float32 (B, D), data units, any B; outputs `log_prob` float32 (B,), nats, and `responsibilities` float32
+    (B, K); NaN for a row that is not finite. The file computes in float32: rows that the mixture draws get the numbers
+    of `model.log_prob` to 1e-4 nats (1e-6 of itself beyond 100 nats), rows 10,000 standard deviations away to 1e-4 of
+    itself. It is written beside `path`, run once in onnxruntime against `model`, and only then renamed. Its metadata
+    hold `tfgmm_version`, `covariance` and, as JSON, `column_names`.
+
+    Args:
+        model: a fitted `GaussianMixtureModel`, or a `Scorer`.
+        path: the file to make; its name ends in .onnx. Folders on the way to it are made.
+        overwrite: replace a file at `path`; without it, it is kept.
+
+    Raises:
+        ImportError: the packages of the extra are not installed.
+        TypeError: `model` is something else, or `path` is not a path.
+        ValueError: another suffix, or a parameter of the model is not finite.
+        FileExistsError: `path` is there and `overwrite` is False, or is a folder.
+        RuntimeError: the converter or the runtime refuses the mixture, or the file gives other numbers: "full" and
+            "tied" components with correlations beyond about 0.9999 need more digits than float32 has. No file is
+            left, and what stood at `path` stands there still.
+        OSError: the disk refuses.
+
+    Example:
+
+    >>> import tempfile
+    >>> model = tfgmm.GaussianMixtureModel(2, 1, seed=0)
+    >>> export_onnx(model, tempfile.mkdtemp() + "/mixture.onnx").name
+    'mixture.onnx'
+    """
+    return _export(_ONNX, model, path, overwrite)
+
+
+def export_litert(
+    model: GaussianMixtureModel | Scorer, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> pathlib.Path:
+    """Returns the path of the LiteRT (TensorFlow Lite) file written: the mixture at its posterior means, for devices.
+
+    The same function as `export_onnx` writes, as the signature `serving_default`, in LiteRT's own operations alone. At
+    least one row at a time: the signature runner takes any number, `Interpreter.invoke` what `resize_tensor_input`
+    asked for. The file is written beside `path`, run once in LiteRT's interpreter against `model`, then renamed.
+
+    Args:
+        model: a fitted `GaussianMixtureModel`, or a `Scorer`.
+        path: the file to make; its name ends in .tflite. Folders on the way to it are made.
+        overwrite: replace a file at `path`; without it, it is kept.
+
+    Raises:
+        ImportError, TypeError, ValueError, FileExistsError, RuntimeError, OSError: as `export_onnx`.
+
+    Example:
+
+    >>> import tempfile
+    >>> model = tfgmm.GaussianMixtureModel(2, 1, seed=0)
+    >>> export_litert(model, tempfile.mkdtemp() + "/mixture.tflite").name
+    'mixture.tflite'
+    """
+    return _export(_LITERT, model, path, overwrite)
+
+
+def _export(kind: _Format, model: Any, path: Any, overwrite: bool) -> pathlib.Path:
+    _check_installed(kind)
+    mixture = _mixture_of(model)
+    target = _target_of(path, kind.suffix)
+    atomic_file.check_free(target, overwrite)
+    portable = PortableDensity(mixture)
+    portable(tf.zeros((1, len(mixture.centre))))  # Keras exports what has been called
+    rows = _trial_rows(mixture)
+    notes = _notes(mixture, model.column_names)
+    with atomic_file.written_whole(target, overwrite) as temporary:
+        found = _written_and_run(kind, portable, temporary, rows, notes)
+        fault = _fault_in(found, mixture, rows)
+        if fault:
+            raise RuntimeError(
+                f"`model` must be a mixture that float32 can hold. Received: one whose file gives {fault}. Nothing was "
+                "kept. Use tfgmm.export_model, whose SavedModel computes in float64."
+            )
+    return pathlib.Path(path)
+
+
+def _check_installed(kind: _Format) -> None:
+    for package in kind.packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise ImportError(
+                f"`{kind.function}` needs the packages {', '.join(kind.packages)}. Received: {error}. "
+                f'Install them: pip install "tfgmm[{kind.extra}]"'
+            ) from error
+
+
+def _mixture_of(model: Any) -> density.MixtureDensity:
+    mixture = model.plug_in() if hasattr(model, "plug_in") else None
+    if not isinstance(mixture, density.MixtureDensity):
+        raise TypeError(
+            f"`model` must be a tfgmm.GaussianMixtureModel or a tfgmm.Scorer. Received: {type(model).__name__}. "
+            "Pass the fitted model, or what tfgmm.load_scorer gives."
+        )
+    weights = np.exp(mixture.log_weights)
+    fault = folder.fault_in({"centre": mixture.centre, "weights": weights, **mixture.components})
+    if fault:
+        raise ValueError(
+            f"`model` must have finite parameters. Received: {fault}. "
+            "Train it again with a lower learning rate; nothing was written."
+        )
+    return mixture
+
+
+def _target_of(path: Any, suffix: str) -> pathlib.Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"`path` must be a path. Received: {type(path).__name__}. Pass the name of a file.")
+    target = pathlib.Path(os.fsdecode(path))
+    if target.suffix != suffix or "\0" in target.name:
+        raise ValueError(f"`path` must be a file name that ends in {suffix}. Received: {str(target)!r}. Rename it.")
+    return target
+
+
+def _written_and_run(
+    kind: _Format, portable: PortableDensity, file: pathlib.Path, rows: np.ndarray, notes: dict[str, str]
+) -> Scores:
+    """Returns what the runtime makes of the rows once the file is written, without a word on the console."""
+    try:
+        with stderr_kept_back(), warnings.catch_warnings():
+            # Keras asks NumPy for a name that tf2onnx needs and NumPy 2 has no more
+            warnings.filterwarnings("ignore", "In the future `np.object` will be defined", FutureWarning)
+            kind.write(portable, file, notes)
+            return kind.run(file, rows)
+    except OSError:
+        raise
+    except Exception as error:  # every converter and runtime has exceptions of its own
+        raise RuntimeError(
+            f"`model` must be a mixture that {kind.packages[-1]} can run. Received: one with the error "
+            f"{folder.shown(str(error))!r}; nothing was kept. Install the versions that were tried, with "
+            f'pip install "tfgmm[{kind.extra}]", or use tfgmm.export_model.'
+        ) from error
+
+
+def _notes(mixture: density.MixtureDensity, column_names: tuple[str, ...] | None) -> dict[str, str]:
+    notes = {"tfgmm_version": __version__, "covariance": mixture.covariance}
+    return notes | ({"column_names": json.dumps(column_names)} if column_names else {})
+
+
+# --- The two kinds of file
+
+
+def _signature(portable: PortableDensity) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec((None, portable.num_features), tf.float32, name="x")]
+
+
+def _write_onnx(portable: PortableDensity, file: pathlib.Path, notes: dict[str, str]) -> None:
+    import onnx
+
+    portable.export(str(file), format="onnx", verbose=False, input_signature=_signature(portable))
+    written = onnx.load(file)
+    for value in (*written.graph.input, *written.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "rows"  # the converter calls it unk__ and a number
+    onnx.helper.set_model_props(written, notes)
+    onnx.checker.check_model(written)
+    onnx.save(written, file)
+
+
+def _run_onnx(file: pathlib.Path, rows: np.ndarray) -> Scores:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"x": rows})))
+
+
+def _write_litert(portable: PortableDensity, file: pathlib.Path, notes: dict[str, str]) -> None:
+    del notes  # a LiteRT file has no plain place for them
+    own = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}  # others need TensorFlow's own on the device
+    portable.export(str(file), format="litert", verbose=False, input_signature=_signature(portable), target_spec=own)
+
+
+def _run_litert(file: pathlib.Path, rows: np.ndarray) -> Scores:
+    from ai_edge_litert.interpreter import Interpreter
+
+    scores: Scores = Interpreter(model_path=str(file)).get_signature_runner("serving_default")(x=rows)
+    return scores
+
+
+_ONNX = _Format("export_onnx", ".onnx", "onnx", ("onnx", "tf2onnx", "onnxruntime"), _write_onnx, _run_onnx)
+_LITERT = _Format("export_litert", ".tflite", "litert", ("ai_edge_litert",), _write_litert, _run_litert)
+
+
+# --- The trial
+
+
+def _trial_rows(mixture: density.MixtureDensity) -> np.ndarray:
+    """Returns rows that the mixture draws, its centre, one far away, and one that is not finite; float32."""
+    drawn = density.sample_rows(mixture, tf.constant(_NUM_DRAWN), tf.constant([0, 0], tf.int64)).numpy()
+    sds, _ = COMPONENTS[mixture.covariance].covariances(mixture.components)
+    far = mixture.centre + mixture.components["locs"][0] + _FAR * sds[0]
+    return np.stack([*drawn, mixture.centre, far, np.full_like(far, np.nan)]).astype(np.float32)
+
+
+def _fault_in(found: Scores, mixture: density.MixtureDensity, rows: np.ndarray) -> str | None:
+    """Returns where a file's scores leave the density that TensorFlow gives, in words that follow "gives", or None."""
+    log_prob = density.score_data(mixture, rows, "log_prob")
+    responsibilities = density.score_data(mixture, rows, "responsibilities")
+    if {name: values.shape for name, values in found.items()} != {
+        "log_prob": log_prob.shape,
+        "responsibilities": responsibilities.shape,
+    }:
+        return "other outputs than log_prob and responsibilities"
+    relative = np.full(len(rows), _ROUNDING)
+    relative[-2] = _TOLERANCE
+    off = np.abs(found["log_prob"] - log_prob)
+    wrong = ~(off <= np.maximum(_TOLERANCE, relative * np.abs(log_prob)))
+    wrong[-1] = not np.isnan(found["log_prob"][-1])
+    if wrong.any():
+        return f"log densities that differ by {np.max(off[wrong]):.2g} nats"
+    off = np.abs(found["responsibilities"] - responsibilities)[:-2]
+    if not (off <= _TOLERANCE).all() or not np.isnan(found["responsibilities"][-1]).all():
+        return f"responsibilities that differ by {off.max():.2g}"
+    return None

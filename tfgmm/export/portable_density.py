@@ -1,0 +1,147 @@
+"""A mixture density in plain float32 operations, which any runtime has: what goes into ONNX and LiteRT files.
+
+Foreign runtimes have no float64 to rely on, so that the way there is another than `density`'s: constants are pairs of
+float32, differences are taken before they are squared, and rows far away are scaled before a square could overflow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm.model.keras3 import keras
+from tfgmm.scoring.scores import MixtureDensity
+
+Tensor = Any
+Pair = tuple[np.ndarray, np.ndarray]
+
+_LARGEST = float(np.finfo(np.float32).max)
+# Standardised differences beyond it are scaled down: squares of it, summed over a million columns, stay below _LARGEST.
+_FARTHEST = 1e15
+
+
+class Constants(NamedTuple):
+    """The numbers of a mixture in float32.
+
+    Args:
+        centre: pair of (D,), data units.
+        locs: pair of (K, 1, D), from the centre.
+        factors: (K, 1, D) what differences are multiplied with; or (K or 1, D, D) what they are multiplied by from the
+            left, transposed.
+        offsets: (K, 1), log weight + log determinant of the factors - D/2 log 2 pi, nats.
+        reach: (D,) the largest factor of each column over the farthest difference that need not be scaled.
+    """
+
+    centre: Pair
+    locs: Pair
+    factors: np.ndarray
+    offsets: np.ndarray
+    reach: np.ndarray
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether columns are independent within a component."""
+        return self.factors.shape[1] == 1
+
+
+def constants_of(mixture: MixtureDensity) -> Constants:
+    """Returns the float32 numbers of one mixture (no leading axes); sums and logarithms are taken in float64."""
+    locs = np.asarray(mixture.components["locs"], np.float64)
+    if "precisions" in mixture.components:
+        factors = np.broadcast_to(np.sqrt(mixture.components["precisions"]), locs.shape)[:, None, :]
+        log_determinants = np.log(factors[:, 0]).sum(axis=1)
+    else:
+        whiteners = np.asarray(mixture.components["whiteners"], np.float64)
+        factors = np.swapaxes(whiteners, 1, 2)
+        log_determinants = np.log(np.diagonal(whiteners, axis1=1, axis2=2)).sum(axis=1)
+    offsets = mixture.log_weights + log_determinants - 0.5 * locs.shape[1] * math.log(2.0 * math.pi)
+    columns = np.abs(factors).max(axis=0 if factors.shape[1] == 1 else (0, 2)).reshape(-1)
+    return Constants(
+        _pair(np.asarray(mixture.centre, np.float64)),
+        _pair(locs[:, None, :]),
+        factors.astype(np.float32),
+        offsets.astype(np.float32)[:, None],
+        (columns / _FARTHEST).astype(np.float32),
+    )
+
+
+def _pair(values: np.ndarray) -> Pair:
+    """Returns float64 values as two float32 arrays whose sum they are, to 48 bits."""
+    high = values.astype(np.float32)
+    return high, (values - high).astype(np.float32)
+
+
+class PortableDensity(keras.Model):
+    """The log density and memberships of one mixture, as a Keras model that Keras's exporters take.
+
+    Args:
+        mixture: one mixture (no leading axes).
+    """
+
+    def __init__(self, mixture: MixtureDensity) -> None:
+        super().__init__(name="mixture")
+        self.num_features = len(mixture.centre)
+        numbers = constants_of(mixture)
+        # a function, because Keras takes attributes that hold tuples apart
+        self._constants: Callable[[], Constants] = lambda: numbers
+
+    def call(self, x: Tensor) -> dict[str, Tensor]:
+        """Returns `log_prob` (B,), nats, and `responsibilities` (B, K), float32; NaN for a row that is not finite.
+
+        Args:
+            x: (B, D) float32, data units.
+        """
+        constants: Constants = self._constants()
+        centred = centred_rows(x, constants.centre)
+        is_finite = tf.reduce_all(tf.abs(centred) <= _LARGEST, axis=1)
+        log_prob, shares = scores(tf.where(is_finite[:, None], centred, tf.zeros_like(centred)), constants)
+        return {
+            "log_prob": tf.where(is_finite, log_prob, np.float32(np.nan)),
+            "responsibilities": tf.where(is_finite[:, None], tf.transpose(shares), np.float32(np.nan)),
+        }
+
+
+def centred_rows(x: Tensor, centre: Pair) -> Tensor:
+    """Returns x - centre, (B, D), rounded once to float32, as training and `density` round it.
+
+    The error of x - high is known exactly (Knuth 1997, 4.2.2, theorem B), and goes into the sum with `low`. A row's
+    last digit is 1e-3 nats where a component has 1e-4 of the range of the rows.
+    """
+    high, low = centre
+    difference = x - high
+    back = difference - x
+    error = (x - (difference - back)) - (back + high)
+    return difference + (_apart(error) - low)
+
+
+def _apart(values: Tensor) -> Tensor:
+    """Returns finite `values` as they are. The converters add up constants of neighbouring sums, and so lose a pair's
+    low half; a maximum between two sums keeps them apart."""
+    return tf.maximum(values, -_LARGEST)
+
+
+def scores(centred: Tensor, constants: Constants) -> tuple[Tensor, Tensor]:
+    """Returns the log density (B,), nats, and the probability of each component, (K, B), of finite rows.
+
+    Rows with differences beyond `_FARTHEST` standard deviations are scaled by s >= 1 before squares are taken, and log
+    joints are compared over s^2; s is 1 for all others. A log density below -3.4e38 is held there.
+
+    Args:
+        centred: (B, D) float32, measured from the centre.
+        constants: of the mixture.
+    """
+    (high, low), factors = constants.locs, constants.factors
+    scale = tf.maximum(tf.reduce_max(tf.abs(centred) * constants.reach, axis=1), 1.0)  # (B,)
+    differences = (_apart(centred[None] - high) - low) / scale[None, :, None]  # (K, B, D)
+    standardised = differences * factors if constants.is_diagonal else tf.matmul(differences, factors)
+    squares = tf.reduce_sum(standardised * standardised, axis=2)
+    log_joints = constants.offsets / scale / scale - 0.5 * squares  # (K, B), over scale^2
+    largest = tf.reduce_max(log_joints, axis=0)
+    shares = tf.exp((log_joints - largest) * scale * scale)
+    totals = tf.reduce_sum(shares, axis=0)
+    log_prob = tf.maximum(largest * scale * scale + tf.math.log(totals), -_LARGEST)
+    return log_prob, shares / totals

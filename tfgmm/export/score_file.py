@@ -1,0 +1,110 @@
+"""A file of rows scored into another, block by block, in memory that does not grow with the file. No TensorFlow."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfgmm.data.errors import check_no_overflow
+from tfgmm.data.files.kinds import listed
+from tfgmm.data.pass_through import NAME as INPUT
+from tfgmm.data.pass_through import ScoredInput
+from tfgmm.data.table_writer import written_table
+from tfgmm.export.numpy_scores import NumpyScorer
+from tfgmm.export.reading import ExportedMixture
+
+COLUMNS = ("log_prob", "assignment", "responsibilities", "outlier")
+
+
+class Counts(NamedTuple):
+    """How many rows were scored, and how many of them are not finite."""
+
+    num_rows: int
+    num_bad: int
+
+
+def score_file(
+    found: ExportedMixture,
+    source: ScoredInput,
+    out: pathlib.Path,
+    columns: Sequence[str],
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int], None] = lambda num_rows: None,
+) -> Counts:
+    """Returns how many rows were scored and written, and how many of them are not finite (NaN, assignment -1).
+
+    Args:
+        found: the mixture.
+        source: the file that is read; the columns that it carries along stand first.
+        out: the file that is written, by its ending CSV, Parquet or Arrow.
+        columns: the scores wanted, of `COLUMNS`, in their order in the file; "responsibilities" are K columns,
+            responsibility_0 and so on.
+        overwrite: replace a file at `out`.
+        progress: called with the number of rows of each block that was written.
+
+    Raises:
+        FileExistsError: `out` is there, and `overwrite` is False. OSError: the disk refuses.
+        ValueError, TypeError: the rows cannot be read or scored, or a column is there already.
+    """
+    scorer, num_rows, num_bad = NumpyScorer(found), 0, 0
+    with written_table(out, _schema(found, source, columns), overwrite) as write:
+        for block in source.blocks():
+            num_bad += _check_rows(found, block.rows, num_rows)
+            scores = scorer.scores(block.rows, columns)
+            write([*block.kept, *_flat(scores, columns)])
+            num_rows += len(block.rows)
+            progress(len(block.rows))
+    return Counts(num_rows, num_bad)
+
+
+def _schema(found: ExportedMixture, source: ScoredInput, columns: Sequence[str]) -> Any:
+    import pyarrow as pa
+
+    kinds = {"log_prob": pa.float32(), "assignment": pa.int64(), "outlier": pa.float32()}
+    fields = []
+    for name in columns:
+        if name == "responsibilities":
+            fields += [pa.field(f"responsibility_{k}", pa.float32()) for k in range(len(found.log_weights))]
+        else:
+            fields.append(pa.field(name, kinds[name]))
+    twice = sorted({field.name for field in source.kept} & {field.name for field in fields})
+    if twice:
+        raise ValueError(
+            f"`{INPUT}` must have other columns than the scores. Received: {listed(twice)}. "
+            "Rename them, or leave out --keep."
+        )
+    return pa.schema([*source.kept, *fields])
+
+
+def _flat(scores: dict[str, np.ndarray], columns: Sequence[str]) -> list[Any]:
+    """Returns the scores as columns of a table, one each, responsibilities one per component."""
+    arrays = []
+    for name in columns:
+        lines = scores[name].T if scores[name].ndim == 2 else scores[name][None]
+        arrays += [_array(np.ascontiguousarray(line)) for line in lines]
+    return arrays
+
+
+def _array(values: np.ndarray) -> Any:
+    """Returns numbers as a `pyarrow.Array`; `pyarrow.array` would import pandas, for half of a small file's time."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def _check_rows(found: ExportedMixture, rows: np.ndarray, start: int) -> int:
+    """Returns the number of rows with NaN or infinite values.
+
+    Raises:
+        ValueError: a finite number is too far from the centre for float32; says where.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        centred = (rows - found.centre).astype(np.float32)
+    bad = ~np.isfinite(centred).all(axis=1)
+    if bad.any():
+        check_no_overflow(INPUT, found.column_names, rows, centred, start)
+    return int(bad.sum())

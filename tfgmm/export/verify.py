@@ -1,0 +1,301 @@
+"""An exported folder checked through and through: its files, its numbers, and the graph beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfgmm.export import folder as artefact
+from tfgmm.export import graph_check
+from tfgmm.export.folder import refusal, shown
+from tfgmm.export.reading import ExportedMixture, read_export
+from tfgmm.mixture import outliers
+from tfgmm.scoring.results import Conditional, Interval
+
+GRAPH = "saved_model.pb"
+# All that an export has, besides its card. A server also reads others, if they are there: assets, requests to warm up
+FILES = frozenset(
+    (
+        GRAPH,
+        "fingerprint.pb",
+        artefact.PARAMETERS,
+        "variables/variables.data-00000-of-00001",
+        "variables/variables.index",
+    )
+)
+NUM_POINTS = 64
+TOLERANCE = 1e-6  # of a score; of itself, where it is larger than 1
+
+# Signature -> inputs and outputs
+SIGNATURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "serving_default": (("x",), ("log_prob", "responsibilities", "assignment")),
+    "log_prob": (("x",), ("log_prob",)),
+    "responsibilities": (("x",), ("responsibilities",)),
+    "assignment": (("x",), ("assignment",)),
+    "outlier": (("x",), ("outlier",)),
+    "predictive_log_prob": (("x",), ("predictive_log_prob",)),
+    "interval": (("x", "level"), Interval._fields),
+    "marginal_log_prob": (("x", "given"), ("marginal_log_prob",)),
+    "conditional": (("x", "given"), Conditional._fields),
+    "sample": (("num_samples", "seed"), ("x",)),
+}
+LEVEL = 0.8
+OLDEST = 2  # format version; graphs of version 1 had other operations
+_OF_VERSION_3 = ("predictive_log_prob", "interval", "marginal_log_prob", "conditional")
+_AT_LOAD = {"__saved_model_init_op": ((), ("__saved_model_init_op",))}  # what runs at load; `saved_graph`: nothing
+
+
+_FIX = "Do not serve it: export the model again, or score with tfgmm.load_scorer, which does not load the graph."
+
+
+class Verified(NamedTuple):
+    """What was checked of an exported folder, all of it passed.
+
+    Args:
+        card: the model card.
+        num_files: files besides the card, each with the size and SHA-256 that the card states.
+        operations: how often each operation stands in the graph.
+        largest_differences: signature -> the largest difference from what the numbers give; as a share of that, where
+            it is larger than 1.
+    """
+
+    card: dict[str, Any]
+    num_files: int
+    operations: Mapping[str, int]
+    largest_differences: Mapping[str, float]
+
+
+def verify_export(path: str | os.PathLike[str]) -> Verified:
+    """Returns what was checked of an exported folder; an error says what did not pass.
+
+    Files and numbers first, as `tfgmm.load_scorer` does. Then the graph is read as a message: every operation, in every
+    function, must be one that our exports use, and nothing may run at load. Only then does TensorFlow load it, from a
+    copy of what was checked, and every signature must give at 64 points what the numbers give, to 1e-6.
+
+    Args:
+        path: a folder written by `tfgmm.export_model`.
+
+    Raises:
+        FileNotFoundError: no such folder. NotADirectoryError: not a folder.
+        IntegrityError (a ValueError): not an export, not as it was written, or with a graph of something else.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = tfgmm.export_model(tfgmm.GaussianMixtureModel(2, 1, seed=0), tempfile.mkdtemp() + "/mixture")
+    >>> max(verify_export(folder).largest_differences.values()) < 1e-6
+    True
+    """
+    found = read_export(path)
+    folder = artefact.path_of(path)
+    if found.card["format_version"] < OLDEST:
+        what = f"has format version {found.card['format_version']}, whose graphs are not known to this tfgmm"
+        raise refusal(folder, artefact.CARD, what, _FIX)
+    contents, most = _graph_contents(folder, found)
+    try:
+        graph = graph_check.checked_graph(contents, most)
+        _check_signatures(graph.meta_graphs[0].signature_def, found)
+        differences = _differences(graph, found)
+    except graph_check.GraphFault as error:
+        raise refusal(folder, GRAPH, str(error), _FIX) from error
+    return Verified(found.card, len(found.card["files"]), graph_check.operations(graph.meta_graphs[0]), differences)
+
+
+def _graph_contents(folder: pathlib.Path, found: ExportedMixture) -> tuple[bytes, int]:
+    """Returns the graph whose checksum was checked, as bytes, and the most bytes that such a mixture may need."""
+    listed = found.card["files"]
+    for name in sorted(listed.keys() - FILES):
+        raise refusal(folder, name, "is not part of a SavedModel of ours")
+    for name in sorted(FILES - listed.keys() - {"fingerprint.pb"}):
+        raise refusal(folder, name, "is missing")
+    num_components, num_features = found.components["locs"].shape
+    # Ours have 250 kB of operations, and for full matrices up to 13 K (D + 1)^2 bytes of numbers
+    most = 2**20 + 32 * listed[artefact.PARAMETERS]["bytes"] + 64 * num_components * (num_features + 1) ** 2
+    if listed[GRAPH]["bytes"] > most:
+        what = f"has {listed[GRAPH]['bytes']} bytes where {most} are the most that the card's sizes need"
+        raise refusal(folder, GRAPH, what)
+    contents = artefact.read_bytes(folder / GRAPH, most)
+    if hashlib.sha256(contents).hexdigest() != listed[GRAPH]["sha256"]:
+        raise refusal(folder, GRAPH, "has changed while it was read")
+    return contents, most
+
+
+def _signatures(found: ExportedMixture) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Returns the inputs and outputs of the signatures that an export of this version and shape has."""
+    expected = dict(SIGNATURES)
+    if "precisions" in found.components:
+        inputs, outputs = expected["conditional"]
+        expected["conditional"] = inputs, tuple(name for name in outputs if name != "covariances")
+    missing = _OF_VERSION_3 if found.drawn is None else ()
+    return {name: sides for name, sides in expected.items() if name not in missing}
+
+
+def _check_signatures(signatures: Mapping[str, Any], found: ExportedMixture) -> None:
+    """Returns nothing; passes when the signatures are those of our exports, each with its inputs and outputs."""
+    expected = _signatures(found) | _AT_LOAD
+    for name in sorted(expected.keys() ^ signatures.keys()):
+        kind = "lacks" if name in expected else "has"
+        raise graph_check.GraphFault(f"{kind} the signature {shown(name, 60)!r}: ours are {', '.join(expected)}")
+    for name, (inputs, outputs) in expected.items():
+        if (set(signatures[name].inputs), set(signatures[name].outputs)) != (set(inputs), set(outputs)):
+            what = f"must have the inputs {', '.join(inputs)} and the outputs {', '.join(outputs)}"
+            raise graph_check.GraphFault(f"has the signature {name!r}, which {what}")
+
+
+def _differences(graph: Any, found: ExportedMixture) -> dict[str, float]:
+    """Returns the largest difference of each signature from what the numbers give; GraphFault for one too large."""
+    points = _points(found)
+    try:
+        expected = _expected(found, points)
+    except ValueError as error:  # a centre that no row of float32 can be near
+        raise graph_check.GraphFault(f"cannot be compared: {shown(str(error))}") from error
+    values = {
+        "x": points,
+        "level": np.float32(LEVEL),
+        "given": _given(points.shape[1]),
+        "num_samples": np.array(NUM_POINTS),
+        "seed": np.array(0),
+    }
+    asked = {name: {key: values[key] for key in inputs} for name, (inputs, _) in _signatures(found).items()}
+    largest = dict.fromkeys(asked, 0.0)
+    for answers in _answers(graph, asked):
+        for name, outputs in answers.items():
+            if outputs.keys() != expected[name].keys():
+                raise graph_check.GraphFault(f"has the signature {name!r}, which gives {', '.join(sorted(outputs))}")
+            for output in outputs:
+                difference = _difference(name, output, outputs[output], expected)
+                largest[name] = max(largest[name], difference)
+    return largest
+
+
+def _given(num_features: int) -> np.ndarray:
+    """Returns the columns that marginal and conditional densities are compared for: every other one."""
+    return np.arange(num_features) % 2 == 0
+
+
+def _expected(found: ExportedMixture, points: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """Returns signature -> output -> what our own code gives from the numbers, as they are served."""
+    from tfgmm.export.scorer import Scorer
+    from tfgmm.scoring.scores import score_data
+
+    scorer, signatures = Scorer(found), _signatures(found)
+    columns = np.flatnonzero(_given(points.shape[1])).tolist()
+    sample = scorer.sample(NUM_POINTS, seed=0)
+    # By the operations that the graph must have: so narrow components, whose figures are rounded, differ by nothing
+    names: tuple[Any, ...] = ("log_prob", "responsibilities", "assignment", "log_density")
+    of_rows = {name: score_data(scorer.plug_in(), points, name, by_graph=True) for name in names}
+    if "outlier" in signatures:
+        of_rows["outlier"] = outliers.tail_probabilities(scorer.outlier_table(), of_rows["log_density"])
+    of_rows["x"] = sample if found.drawn is None else sample.astype(np.float32)
+    if found.drawn is not None:
+        of_rows["predictive_log_prob"] = score_data(scorer.predictive(), points, "log_prob", by_graph=True)
+        of_rows["marginal_log_prob"] = scorer.marginal_log_prob(points, columns)
+    expected = {
+        name: {output: of_rows[output] for output in outputs}
+        for name, (_, outputs) in signatures.items()
+        if name not in ("interval", "conditional")
+    }
+    if found.drawn is not None:
+        expected["interval"] = scorer.interval(points, LEVEL)._asdict()
+        conditional = scorer.conditional(points, columns)._asdict()
+        with np.errstate(over="ignore"):  # as it is served, beyond float32 too
+            served = {name: values.astype(np.float32) for name, values in conditional.items() if values is not None}
+        expected["conditional"] = served
+    return expected
+
+
+def _answers(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, dict[str, np.ndarray]]]:
+    """Returns the outputs of the signatures, in one way and then another; GraphFault when TensorFlow cannot give them.
+
+    Python takes the functions of the objects, servers the nodes that the signatures name: they may be different ones.
+    """
+    for answers_of in (_answers_of_functions, _answers_of_nodes):
+        try:
+            answers = answers_of(graph, asked)
+        except Exception as error:  # what TensorFlow raises for a strange graph is of any kind
+            what = f"cannot be run by TensorFlow ({type(error).__name__}: {shown(str(error))})"
+            raise graph_check.GraphFault(what) from error
+        yield answers
+
+
+def _answers_of_functions(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
+    import tensorflow as tf
+
+    # What was checked, written anew: neither another reading of the same bytes nor a file exchanged meanwhile counts.
+    # The graph has no variables, so the stranger's checkpoint is not opened.
+    options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=True)
+    with tempfile.TemporaryDirectory() as copy:
+        pathlib.Path(copy, GRAPH).write_bytes(graph.SerializeToString())
+        loaded = tf.saved_model.load(copy, options=options)
+        answers = {}
+        for name, inputs in asked.items():
+            outputs = loaded.signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
+            answers[name] = {output: values.numpy() for output, values in outputs.items()}
+        return answers
+
+
+def _answers_of_nodes(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
+    import tensorflow as tf
+
+    [meta_graph], answers = graph.meta_graphs, {}
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.graph_util.import_graph_def(meta_graph.graph_def, name="")
+        for name, inputs in asked.items():
+            signature = meta_graph.signature_def[name]
+            feed = {signature.inputs[key].name: value for key, value in inputs.items()}
+            answers[name] = session.run({key: tensor.name for key, tensor in signature.outputs.items()}, feed)
+    return answers
+
+
+def _difference(name: str, score: str, values: np.ndarray, expected: Mapping[str, Mapping[str, np.ndarray]]) -> float:
+    """Returns the largest difference of a score, of itself where it is larger than 1; GraphFault for one too large."""
+    wanted = expected[name][score]
+    if values.shape != wanted.shape or values.dtype != wanted.dtype:
+        what = f"{values.dtype} of shape {values.shape} where {wanted.dtype} of shape {wanted.shape} is needed"
+        raise graph_check.GraphFault(f"has the signature {name!r}, whose {score} is {what}")
+    if score == "assignment":
+        differences = _less_probable(values, expected["serving_default"])
+    else:
+        values, wanted = values.astype(np.float64), wanted.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            differences = np.abs(values - wanted) / np.maximum(1.0, np.abs(wanted))
+        differences[(values == wanted) | (np.isnan(values) & np.isnan(wanted))] = 0.0
+    largest = float(np.max(np.nan_to_num(differences, nan=np.inf)))
+    if largest > TOLERANCE:
+        what = f"differs by {largest:.3g} from that of {artefact.PARAMETERS}: it is the graph of another mixture"
+        raise graph_check.GraphFault(f"has the signature {name!r}, whose {score} {what}")
+    return largest
+
+
+def _less_probable(assigned: np.ndarray, expected: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns how much less probable than the best the components assigned are; 0 where both say -1.
+
+    Of two that are equally probable a graph may name either.
+    """
+    probabilities, wanted = expected["responsibilities"], expected["assignment"]
+    is_component = (assigned >= 0) & (assigned < probabilities.shape[1])
+    chosen = np.take_along_axis(probabilities, np.where(is_component, assigned, 0)[:, None], axis=1)[:, 0]
+    differences = np.where(is_component, probabilities.max(axis=1) - chosen, np.inf)
+    return np.where(assigned == wanted, 0.0, differences)
+
+
+def _points(found: ExportedMixture) -> np.ndarray:
+    """Returns the 64 points of the comparison, (64, D) float32, data units: around the components, a quarter far."""
+    locs = found.components["locs"]
+    generator = np.random.default_rng(0)
+    owners = np.arange(NUM_POINTS) % len(locs)
+    noise = generator.normal(size=(NUM_POINTS, locs.shape[1]))
+    noise *= np.where(np.arange(NUM_POINTS) % 4 == 3, 30.0, 1.0)[:, None]
+    if "precisions" in found.components:
+        away = noise / np.sqrt(found.components["precisions"][owners])
+    else:
+        whiteners = found.components["whiteners"]
+        away = np.linalg.solve(whiteners[owners % len(whiteners)], noise[:, :, None])[:, :, 0]
+    largest = float(np.finfo(np.float32).max) / 4.0
+    return np.clip(found.centre + locs[owners] + away, -largest, largest).astype(np.float32)

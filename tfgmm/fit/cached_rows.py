@@ -1,0 +1,67 @@
+"""Rows in memory that restarts sum over again and again."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfgmm.mixture.features import num_products
+from tfgmm.mixture.log_joints import write_features
+from tfgmm.mixture.row_sums import sums_over_rows
+from tfgmm.mixture.statistics import Statistics
+from tfgmm.model import bounds
+
+Tensor = Any
+
+# Bytes of features that are kept from sweep to sweep; of more they are worked out again, chunk by chunk. For one type
+# of products and one set of rows: five folds that climb side by side may keep seven times as much.
+_KEPT_BYTES = 2**24
+
+
+class HeldRows:
+    """Rows in memory that are summed over again and again.
+
+    Args:
+        components: a class of `tfgmm.families`.
+        values: (n, D) float32, measured from the centre.
+        num_data: N that they stand for: all sums are scaled to it. Default n.
+    """
+
+    def __init__(self, components: Any, values: np.ndarray, num_data: int | None = None) -> None:
+        self.values = values
+        self.num_data = len(values) if num_data is None else num_data
+        self._components = components
+        self._features: dict[Any, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @functools.cached_property
+    def num_columns(self) -> int:
+        """D + P, the columns of features that the components make of a row."""
+        num_features = self.values.shape[1]
+        return num_features + num_products(self._components.write_products, num_features)
+
+    def kept(self, is_kept: np.ndarray) -> HeldRows:
+        """Returns the rows where `is_kept`, (n,) bool; they stand for themselves."""
+        return HeldRows(self._components, self.values[is_kept])
+
+    def sums(self, coefficients: Sequence[Tensor], dtype: type[np.floating]) -> bounds.RowSums:
+        """Returns `sums_over_rows` scaled to N rows."""
+        found = sums_over_rows(self._components, self.values, coefficients, dtype, self._kept_features(dtype))
+        share = self.num_data / len(self.values)
+        return bounds.RowSums(Statistics(*(share * value for value in found[0])), share * found[1], share * found[2])
+
+    def _kept_features(self, dtype: type[np.floating]) -> np.ndarray | None:
+        """Returns the features of all rows, (D + P + 1, n); None where they would take too much memory."""
+        shape = (self.num_columns + 1, len(self.values))
+        if math.prod(shape) * np.dtype(dtype).itemsize > _KEPT_BYTES:
+            return None
+        if dtype not in self._features:
+            self._features[dtype] = np.empty(shape, dtype)
+            write_features(self._components.write_products, self.values.T, self._features[dtype])
+        return self._features[dtype]

@@ -1,0 +1,140 @@
+"""Keras callbacks for mixtures."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from tfgmm.fit.tensorboard import MixtureBoard as MixtureBoard
+from tfgmm.model.keras3 import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class FitStep:
+    """What `tfgmm.fit_mixture` is about to do, beside the sweeps over all rows.
+
+    Args:
+        kind: "held out", a fit without some of the rows; "start", a restart; "occupied", counting the occupied
+            components of draws.
+        number, count: it is one of so many of its kind, counted from 1. Restarts go on side by side: `number` is one
+            more than have arrived.
+        num_components: K.
+        place: (m, M): K is one of M numbers that are tried, counted from 1; (1, 1) where K was given.
+    """
+
+    kind: str
+    number: int
+    count: int
+    num_components: int
+    place: tuple[int, int]
+
+
+class EndOfChoice(Exception):
+    """Raised by a callback to end a choice between numbers of components: those complete are kept."""
+
+
+class FitWatcher(keras.callbacks.Callback):
+    """A Keras callback that `tfgmm.fit_mixture` also tells what it does before and between the sweeps over all rows.
+
+    Where several numbers of components are tried, any method may raise `EndOfChoice`: what comes back is the
+    `Selection` of the numbers that were complete. Where there is none yet, the exception is passed on.
+
+    Example:
+
+    >>> class Printer(tfgmm.callbacks.FitWatcher):
+    ...     def on_step(self, step):
+    ...         print(step.kind, step.number, "of", step.count, "with", step.num_components, step.place)
+    >>> result = tfgmm.fit_mixture([[0.0], [0.1], [0.9]], 1, restarts=2, callbacks=[Printer()])
+    start 1 of 2 with 1 (1, 1)
+    start 2 of 2 with 1 (1, 1)
+    """
+
+    def on_step(self, step: FitStep) -> None:
+        """Returns nothing; is called before each step."""
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """One bar over all epochs, with the loss beside it, instead of a line per epoch: use with `verbose=0`.
+
+    Args:
+        description: what is being done, shown before the bar.
+
+    Where the output is not a terminal only the finished bar is printed, without control codes.
+
+    Example:
+
+    >>> model = tfgmm.GaussianMixtureModel(2, 1, seed=0)
+    >>> model.compile("adam")
+    >>> bar = tfgmm.callbacks.ProgressBar("two clusters")
+    >>> history = model.fit([[0.0], [1.0], [9.0]], epochs=2, verbose=0, callbacks=[bar])  # doctest: +ELLIPSIS
+    two clusters ...2/2...
+    """
+
+    def __init__(self, description: str = "fitting") -> None:
+        super().__init__()
+        self.description = description
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Returns nothing; shows the empty bar."""
+        from rich import progress
+
+        columns = (
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=30),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[loss]}"),
+            progress.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        )
+        self._progress = progress.Progress(*columns)
+        self._task = self._progress.add_task(self.description, total=self.params["epochs"], loss="")
+        self._progress.start()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Returns nothing; moves the bar."""
+        self._progress.update(self._task, completed=epoch + 1, loss=f"loss {float(logs['loss']):.4f}")
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Returns nothing; leaves the bar as it is."""
+        self._progress.stop()
+
+
+class StopOnPlateau(keras.callbacks.Callback):
+    """Stops training when the bound has stopped rising: for exact sweeps, which have no noise.
+
+    Args:
+        tolerance: a gain of the bound below it counts as none, nats per row, positive.
+        patience: that many such gains must follow each other.
+
+    Attributes:
+        converged: whether it stopped training.
+
+    Example:
+
+    >>> rows = np.random.default_rng(0).normal([[-3.0]] * 50 + [[3.0]] * 50, 0.5)
+    >>> model = tfgmm.GaussianMixtureModel(2, 1, seed=0)
+    >>> model.compile()
+    >>> stop = tfgmm.callbacks.StopOnPlateau()
+    >>> history = model.fit(rows, epochs=1000, verbose=0, callbacks=[stop])
+    >>> stop.converged, len(history.history["elbo"]) < 100
+    (True, True)
+    """
+
+    def __init__(self, tolerance: float = 1e-7, patience: int = 2) -> None:
+        super().__init__()
+        self.tolerance = tolerance
+        self.patience = patience
+        self.converged = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Returns nothing; forgets earlier training."""
+        self.converged = False
+        self._last_elbo, self._num_flat = -math.inf, 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Returns nothing; stops training after gains too small."""
+        elbo = float(logs["elbo"])
+        is_flat = elbo - self._last_elbo < self.tolerance * self.model.num_data
+        self._last_elbo, self._num_flat = elbo, self._num_flat + 1 if is_flat else 0
+        if self._num_flat >= self.patience:
+            self.converged = self.model.stop_training = True

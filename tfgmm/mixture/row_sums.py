@@ -1,0 +1,101 @@
+"""Sums over rows by NumPy, on every core: the step that every row takes in every sweep."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfgmm.common.threads import shared_out, slices
+from tfgmm.mixture.log_joints import ChunkProducts, exponentials, factors_of
+from tfgmm.mixture.statistics import Statistics
+from tfgmm.model import bounds
+
+Tensor = Any
+
+
+class _Memory(NamedTuple):
+    """What a thread writes over: chunks of log joints, and (R K, D + P + 1) sums of one of them."""
+
+    chunks: ChunkProducts
+    sums: np.ndarray
+
+
+def sums_over_rows(
+    components: Any,
+    rows: np.ndarray,
+    coefficients: Sequence[Tensor],
+    dtype: type[np.floating] = np.float64,
+    features: np.ndarray | None = None,
+) -> bounds.RowSums:
+    """Returns the expected sufficient statistics of rows and the sums of logsumexp_k and of max_k of rho_ik, float64.
+
+    Under R posteriors at a time, which share the features and one matrix product: all fields are (R, ...). The same
+    sums as `bounds.sums_over_rows`, to rounding, in half of its time on a processor.
+
+    Args:
+        components: a class of `tfgmm.families`.
+        rows: (n, D) float32, measured from the centre.
+        coefficients: (R, D + P, K) and (R, K) float64, as `NaturalGradient.coefficients` gives them.
+        dtype: of the products. np.float64 errs by 1e-3 nats at most for components down to 1e-6 of the range of the
+            rows; np.float32 is twice as fast and errs by up to `components.float32_error`.
+        features: (D + P + 1, n) of that type, of those who have them; see `write_features`.
+    """
+    factors, num_posteriors = factors_of(coefficients, dtype), coefficients[0].shape[0]
+
+    def of_share(memory: _Memory, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        sums, totals = np.zeros(factors.shape), np.zeros((2, num_posteriors))
+        with np.errstate(all="ignore"):  # a bound that is not finite is told by those who asked
+            for of_chunk, joints in _chunks(memory.chunks, components, rows, start, stop, features):
+                by_posterior = joints.reshape(num_posteriors, -1, joints.shape[1])
+                largest, norms = exponentials(by_posterior)
+                totals += _log_likelihoods(largest, norms)
+                by_posterior *= 1.0 / norms[:, None]  # the memberships
+                sums += np.matmul(joints, of_chunk.T, out=memory.sums)
+        return sums, totals
+
+    def memory(num_rows: int) -> _Memory:
+        return _Memory(ChunkProducts(factors, num_rows), np.empty_like(factors))
+
+    sums, totals = np.zeros(factors.shape), np.zeros((2, num_posteriors))
+    for more_sums, more_totals in shared_out(of_share, len(rows), sum(factors.shape), memory):
+        sums += more_sums
+        totals += more_totals
+    num_features, num_columns = rows.shape[1], factors.shape[1] - 1
+    first, second, counts = np.split(sums.reshape(num_posteriors, -1, num_columns + 1), [num_features, num_columns], 2)
+    return bounds.RowSums(Statistics(counts[..., 0], first, second), *totals)
+
+
+def log_likelihoods_over_rows(components: Any, rows: np.ndarray, coefficients: Sequence[Tensor]) -> np.ndarray:
+    """Returns the sums over rows of logsumexp_k and of max_k of rho_ik under each of R posteriors, (2, R) float64.
+
+    Args: as `sums_over_rows`, of which these are two, without the work of the others.
+    """
+    factors, num_posteriors = factors_of(coefficients), coefficients[0].shape[0]
+
+    def of_share(chunks: ChunkProducts, start: int, stop: int) -> np.ndarray:
+        totals = np.zeros((2, num_posteriors))
+        with np.errstate(all="ignore"):
+            for _, joints in _chunks(chunks, components, rows, start, stop):
+                totals += _log_likelihoods(*exponentials(joints.reshape(num_posteriors, -1, joints.shape[1])))
+        return totals
+
+    memory = functools.partial(ChunkProducts, factors)
+    return sum(shared_out(of_share, len(rows), sum(factors.shape), memory), start=np.zeros((2, num_posteriors)))
+
+
+def _chunks(
+    chunks: ChunkProducts, components: Any, rows: np.ndarray, start: int, stop: int, features: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields features (D + P + 1, B) and log joints (R K, B), chunk after chunk; each writes over the one before."""
+    for part in slices(start, stop, chunks.size):
+        of_chunk = chunks.features(components.write_products, rows[part].T) if features is None else features[:, part]
+        yield of_chunk, chunks.log_joints(of_chunk)
+
+
+def _log_likelihoods(largest: np.ndarray, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the sums over rows of logsumexp_k and of max_k, (R,) float64, from `exponentials`."""
+    largest = largest.astype(np.float64)
+    return (largest + np.log(norms)).sum(axis=1), largest.sum(axis=1)

@@ -1,0 +1,118 @@
+"""What MLflow's servers and batch jobs call: rows in, a frame of scores out. NumPy and pandas, no TensorFlow."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfgmm.data.files.kinds import listed
+from tfgmm.export.numpy_scores import NumpyScorer
+from tfgmm.export.reading import ExportedMixture, read_export
+from tfgmm.export.score_file import COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What a caller may say beside the rows
+WANTED, NULLS = "columns", "nan_as_null"
+
+
+def available_columns(found: ExportedMixture) -> list[str]:
+    """Returns the scores that an export can give: all, or all but outlier where it was written before there was one."""
+    return [name for name in COLUMNS if name != "outlier" or found.outlier_table is not None]
+
+
+class ScoredFrames:
+    """An exported mixture behind the one method that MLflow calls. Made by `tfgmm.mlflow._load_pyfunc`.
+
+    Args:
+        found: the mixture.
+
+    Example: see `tfgmm.mlflow.save_model`.
+    """
+
+    def __init__(self, found: ExportedMixture) -> None:
+        self._scorer = NumpyScorer(found)
+        self._columns = available_columns(found)
+        self._names = found.column_names
+        self._num_features = len(found.centre)
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Returns the scores of rows as a frame whose columns are named as `tfgmm score` names them.
+
+        Args:
+            model_input: B rows in data units: a DataFrame with the training columns, in any order, beside others;
+                an array (B, D) where the model was fitted on rows without names.
+            params: `columns`: of log_prob, assignment, responsibilities and outlier, default all.
+                `nan_as_null`: whether NaN becomes None, which JSON has a word for; default False.
+
+        Returns:
+            log_prob (float32, nats), assignment (int64), responsibility_0 to K - 1 and outlier (float32), B rows,
+            with the index of the input. A row that is not finite, or beyond the range of float32, has NaN and
+            assignment -1; its neighbours have their scores.
+
+        Raises:
+            MlflowException: a column is missing, or unknown; a server answers with 400 and the message.
+        """
+        import pandas as pd
+
+        params = params or {}
+        names = self._wanted(params.get(WANTED))
+        scores = self._scorer.scores(self._rows(model_input), names)
+        columns: dict[str, np.ndarray] = {}
+        for name in names:
+            if name == "responsibilities":
+                columns |= {f"responsibility_{k}": values for k, values in enumerate(scores[name].T)}
+            else:
+                columns[name] = scores[name]
+        frame = pd.DataFrame(columns, index=getattr(model_input, "index", None))
+        return frame.astype(object).where(frame.notna(), None) if params.get(NULLS) else frame
+
+    def _wanted(self, names: Sequence[str] | None) -> list[str]:
+        if names is None:
+            return self._columns
+        chosen = [str(name) for name in names]
+        unknown = [name for name in chosen if name not in self._columns]
+        if unknown or not chosen or len(set(chosen)) < len(chosen):
+            received = repr(unknown[0]) if unknown else listed(chosen) if chosen else "no name"
+            raise _refusal(
+                f"`{WANTED}` must be some of {listed(self._columns)}, each once. Received: {received}. "
+                "Leave it out for all of them."
+            )
+        return chosen
+
+    def _rows(self, model_input: Any) -> np.ndarray:
+        """Returns the rows (B, D) float64 in the order of the model's columns."""
+        if self._names is not None and hasattr(model_input, "columns"):
+            missing = [name for name in self._names if name not in model_input.columns]
+            if missing:
+                raise _refusal(
+                    f"`model_input` must have the columns that the model was fitted on. Received: a frame without "
+                    f"{listed(missing)}. Rename them; their order does not matter."
+                )
+            model_input = model_input[list(self._names)]
+        rows = np.asarray(model_input, np.float64)
+        if rows.ndim != 2 or rows.shape[1] != self._num_features:
+            raise _refusal(
+                f"`model_input` must have shape (B, D) with D = {self._num_features}. Received: shape {rows.shape}. "
+                "Pass one number per column."
+            )
+        return rows
+
+
+def _refusal(message: str) -> Exception:
+    from mlflow.exceptions import MlflowException  # of others a server shows "unexpected error" in its first line
+
+    return MlflowException.invalid_parameter_value(message)
+
+
+def load_frames(path: str | pathlib.Path) -> ScoredFrames:
+    """Returns the mixture in an exported folder behind MLflow's method, once its checksums are right.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError, IntegrityError: as `tfgmm.load_scorer`.
+    """
+    return ScoredFrames(read_export(path))

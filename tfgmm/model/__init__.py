@@ -1,0 +1,24 @@
+"""The Keras model: how the variational posterior is trained and asked."""
+
+from tfgmm.common.lazy import front_door
+
+__getattr__, __dir__, __all__ = front_door(
+    __name__,
+    {
+        "batches": ["endless_batches", "one_pass"],
+        "bounds": ["RowSums"],
+        "gaussian_mixture": ["GaussianMixtureModel"],
+        "importance": ["centred_batches", "check_training_rows"],
+        "keras3": ["keras"],
+        "natural_gradient": [
+            "GlobalStep",
+            "NaturalGradient",
+            "Place",
+            "StepSizes",
+            "Values",
+            "is_in_range_of_float32",
+            "place_of",
+        ],
+        "saving": ["load_model"],
+    },
+)

@@ -1,0 +1,42 @@
+"""Reading a `.keras` file back, with errors that say what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from typing import Any
+
+from tfgmm.model.gaussian_mixture import GaussianMixtureModel
+from tfgmm.model.keras3 import keras
+
+
+def load_model(path: Any) -> GaussianMixtureModel:
+    """Returns the model in the .keras file at `path`, compiled as it was saved, ready to go on.
+
+    Raises:
+        ValueError: the file is not a whole .keras file of a tfgmm model. FileNotFoundError: it is not there.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"`path` must be the path of a .keras file. Received: {path!r}. Pass a string or a Path.")
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"`path` must be a .keras file. Received: {path}, which does not exist. Check it.")
+    if os.path.isdir(path):
+        raise ValueError(
+            f"`path` must be a .keras file. Received: {path}, a folder. Use tfgmm.load_scorer for an exported folder."
+        )
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"`path` must be a whole .keras file. Received: {path}, which is cut short or of another kind. "
+            "Save the model again, or go back to an older copy."
+        )
+    try:
+        model = keras.saving.load_model(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"`path` must be a whole .keras file written by model.save. Received: {path}, which cannot be read "
+            f"({error}). Save it again, or go back to an older copy."
+        ) from error
+    if not isinstance(model, GaussianMixtureModel):
+        raise ValueError(f"`path` must hold a tfgmm model. Received: a {type(model).__name__}. Use keras.saving.")
+    return model

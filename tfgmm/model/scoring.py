@@ -1,0 +1,164 @@
+"""What a fitted mixture is for: densities, memberships, samples and draws from its posterior."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm.common.checks import check_count, check_seed
+from tfgmm.data.summary import DataSummary
+from tfgmm.mixture import stored_draws
+from tfgmm.model.importance import log_importance_ratios
+from tfgmm.posterior.draws import LOG_RATIO, Draws
+from tfgmm.scoring import scores
+from tfgmm.scoring.queries import RowScores
+
+Tensor = Any
+
+
+class MixtureScores(RowScores):
+    """The scoring half of `GaussianMixtureModel`, for rows of any kind and number, in data units.
+
+    A subclass provides the attributes below.
+    """
+
+    covariance: str
+    components: Any
+    mixture_weights: Any
+    stored_centre: Any
+    stored_num_data: Any
+    data_summary: DataSummary | None
+    posteriors: Any  # () -> q of the weights, q of the components
+    draw_parameters: Any  # (sample_shape, seed, dtype) -> log weights, component parameters
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(D,) float64, data units: what rows are measured from before they become float32."""
+        return self.stored_centre.numpy()
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """Names of the training columns; None when they had none, or before training."""
+        return self.data_summary.column_names if self.data_summary and int(self.stored_num_data) else None
+
+    def plug_in(self, posteriors: tuple[Any, Any] | None = None) -> scores.MixtureDensity:
+        """Returns the mixture at the posterior means of weights, locations and precisions.
+
+        Args:
+            posteriors: q of the weights and of the components; default those of the model as it stands.
+        """
+        of_weights, of_components = posteriors or self.posteriors()
+        means = self.components.means(of_components)
+        return scores.MixtureDensity(
+            self.covariance,
+            self.centre,
+            self.mixture_weights.log_mean(of_weights).numpy(),
+            {name: value.numpy() for name, value in means.items()},
+        )
+
+    def mean_parameters(self) -> Draws:
+        """Returns the mixture that `log_prob` scores with as `Draws` of one draw, data units.
+
+        Its weights are (1, 1, K), locations and scales (1, 1, K, D), covariances (1, 1, K, D, D) of "full" and "tied".
+        Weights, locations and precisions are at their posterior means. The pictures of `tfgmm.plot` take it.
+        """
+        return scores.as_draws(self.plug_in(), self.column_names)
+
+    def predictive(
+        self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED
+    ) -> scores.MixtureDensity:
+        """Returns S mixtures drawn from q, the same for the same seed; their average density is the predictive."""
+        mixture = self.plug_in()
+        return scores.of_draws(mixture, self.kept_draws(mixture, num_draws, seed))
+
+    def kept_draws(
+        self,
+        mixture: scores.MixtureDensity,
+        num_draws: int = stored_draws.NUM_DRAWS,
+        seed: int = stored_draws.SEED,
+    ) -> dict[str, np.ndarray]:
+        """Returns draws from q as an export keeps them; see `posterior_draws.kept`. `mixture` is the plug-in."""
+        log_weights, drawn = self.draw_parameters([num_draws], _seed_pair(seed), tf.float64)
+        parameters = {name: value.numpy() for name, value in self.components.parameters_of(drawn).items()}
+        return stored_draws.kept(mixture.components, log_weights.numpy(), parameters)
+
+    def outlier_table(self) -> np.ndarray:
+        """Returns the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`."""
+        return scores.outlier_table(self.plug_in())
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
+    ) -> np.ndarray:
+        """Returns `log_prob(x)`, (N,) float32, nats.
+
+        Args:
+            x: rows, as in `fit`.
+            steps: the number of batches to score, when `x` is a dataset.
+            batch_size, verbose: taken so that Keras code runs; rows are scored in chunks of our own, silently.
+
+        Raises:
+            ValueError: `steps` with rows in memory, which have no batches.
+        """
+        del batch_size, verbose
+        if steps is not None and not isinstance(x, tf.data.Dataset):
+            raise ValueError(
+                f"`steps` must be left out unless `x` is a dataset. Received: {steps}. Pass x[:n] instead."
+            )
+        return self.log_prob(x if steps is None else x.take(check_count("steps", steps)))
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """Returns `log_prob(x)`, (B,) float32, nats."""
+        return self.log_prob(x)
+
+    def sample(self, n: int, seed: int | None = None) -> np.ndarray:
+        """Returns `n` rows drawn from the plug-in mixture, (n, D) float64, data units; a new draw without `seed`."""
+        return scores.sample_rows(self.plug_in(), check_count("n", n, least=0), _seed_pair(seed)).numpy()
+
+    def draws(self, n: int, seed: int | None = None, data: Any = None) -> Draws:
+        """Returns `n` draws of weights, locations and scales (or covariances) from q, as one chain; data units.
+
+        Args:
+            n: S, at least 1.
+            seed: of the draws; None for others every time.
+            data: the rows that the model was fitted to, of any kind that `fit` takes: then
+                `sample_stats["log_importance_ratio"]`, (1, S) nats, holds log p(rows, draw) - log q(draw), from which
+                `tfgmm.compare` tells how far q can be trusted. It takes as long as S sweeps over the rows.
+
+        Raises:
+            ValueError: `data` has another number of rows than the model was fitted to.
+        """
+        posteriors = self.posteriors()
+        log_weights, drawn = self.draw_parameters([check_count("n", n)], _seed_pair(seed), tf.float64, posteriors)
+        parameters = {name: value.numpy() for name, value in self.components.parameters_of(drawn).items()}
+        scales, covariances = self.components.covariances(parameters)
+        stats = {}
+        if data is not None:
+            ratios = log_importance_ratios(self, data, posteriors, log_weights, drawn, parameters)
+            stats[LOG_RATIO] = ratios[None]
+        return Draws(
+            weights=tf.exp(log_weights).numpy()[None],
+            locs=(parameters["locs"] + self.centre)[None],
+            scales=scales[None],
+            covariances=None if covariances is None else covariances[None],
+            column_names=self.column_names,
+            sample_stats=stats,
+        )
+
+    def summary(self, print_fn: Any = print, **kwargs: Any) -> None:
+        """Returns nothing; prints the sizes, and weight, means and standard deviations per component."""
+        del kwargs  # Keras's own options arrange layers, and a mixture has none
+        mixture = self.plug_in()
+        lines = [repr(self), f"{'component':>9}  {'weight':>6}  mean (standard deviation) per column"]
+        locs = mixture.components["locs"] + self.centre
+        sds, _ = self.components.covariances(mixture.components)
+        for k, log_weight in enumerate(mixture.log_weights):
+            columns = ", ".join(f"{loc:.4g} ({sd:.3g})" for loc, sd in zip(locs[k], sds[k]))
+            lines.append(f"{k:>9}  {np.exp(log_weight):6.3f}  {columns}")
+        print_fn("\n".join(lines))
+
+
+def _seed_pair(seed: int | None) -> Tensor:
+    return tf.constant([random.randrange(2**31) if seed is None else check_seed(seed), 0], tf.int64)

@@ -1,0 +1,403 @@
+"""How a mixture is trained: `compile`, `fit` and `evaluate` of Keras, by sweeps or by gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm.common.checks import check_count
+from tfgmm.data import sources as door
+from tfgmm.data.readers import Rows
+from tfgmm.mixture.log_joints import coefficients_of
+from tfgmm.model.closed_form import ClosedFormTraining
+from tfgmm.model.keras3 import keras
+from tfgmm.model.natural_gradient import NaturalGradient, StepSizes
+from tfgmm.model.steps import (
+    CompileSettings,
+    StoreBound,
+    TrainingSteps,
+    check_optimizer,
+    errors_told,
+    plain_errors,
+    refuse_labels,
+    refuse_learning_rates,
+    with_first,
+)
+
+Tensor = Any
+
+LOGS = ("loss", "elbo", "log_likelihood", "kl")
+
+# Rows that one call of the compiled training function should see: fewer and Python's share of the time shows,
+# more and callbacks and the progress bar stand still.
+_ROWS_PER_EXECUTION = 65_536
+
+
+class MixtureTrainer(TrainingSteps):
+    """The training half of `GaussianMixtureModel`: everything between `compile` and the logs.
+
+    A subclass provides `bound_terms(rows, seed)`, `kl()`, `next_seed()`, `validation_seed`, `adapt_to(summary)`,
+    `start_from(survey)`, `mixture_weights`, `components`, `num_components`, `num_features`, `column_names`,
+    `running_bound`, `statistics` and the variables `stored_num_data` and `stored_elbo`.
+    """
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        num_data: int | None = None,
+        *,
+        step_sizes: StepSizes | None = None,
+        steps_per_execution: int | str = "auto",
+        run_eagerly: bool = False,
+    ) -> None:
+        """Returns nothing; chooses how `fit` will train.
+
+        Args:
+            optimizer: None, the default, trains in closed form: each epoch is one exact sweep of natural-gradient
+                steps on the augmented bound, which never falls; no learning rate, no noise. A Keras optimizer, or
+                its name, follows gradients of the marginal bound L_M through draws from q: a tighter bound, but
+                with more than about 5,000 rows per component the gradient's noise is large beside its signal.
+            num_data: N, the rows in the whole data set, which scales the KL term. Arrays, frames, files and
+                datasets of known length are counted; a stream of unknown length needs it here.
+            step_sizes: in closed form, move q after every batch instead of every epoch, by `tfgmm.StepSizes` that
+                shrink: for streams, and for data too large to sweep often. Exact sweeps may follow.
+            steps_per_execution: training steps per call of the compiled function; "auto" chooses by batch size.
+            run_eagerly: run the step as plain Python, for debugging.
+
+        Raises:
+            ValueError: an unknown optimizer, a learning rate that is not positive, `num_data` below 1.
+
+        Example:
+
+        >>> model = tfgmm.GaussianMixtureModel(3, 2)
+        >>> model.compile(keras.optimizers.Adam(1e-3))
+        """
+        optimizer = None if optimizer is None else check_optimizer(optimizer)
+        if step_sizes is not None and not isinstance(step_sizes, StepSizes):
+            raise TypeError(
+                f"`step_sizes` must be a tfgmm.StepSizes. Received: {step_sizes!r}. Pass tfgmm.StepSizes(num_epochs=1)."
+            )
+        if optimizer is not None and step_sizes is not None:
+            raise ValueError(
+                f"`step_sizes` must be left out with an optimizer, which has its own. Received: {step_sizes}. "
+                "Leave one of the two out."
+            )
+        if steps_per_execution != "auto":
+            steps_per_execution = check_count("steps_per_execution", steps_per_execution)
+        if num_data is not None:
+            num_data = check_count("num_data", num_data)
+        super().compile(
+            optimizer=optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=1 if steps_per_execution == "auto" else steps_per_execution,
+            jit_compile=False,  # XLA has no kernel for Gamma draws
+        )
+        if optimizer is None:
+            if run_eagerly != self.natural_gradient.run_eagerly:
+                parts = self.mixture_weights, self.components
+                self.natural_gradient = NaturalGradient(*parts, run_eagerly=run_eagerly)
+            self.closed_form = ClosedFormTraining(self.natural_gradient, self.statistics, step_sizes)
+        else:  # building the slots now keeps the training step at one trace
+            optimizer.build(self.trainable_variables)
+        if num_data is not None:
+            self.stored_num_data.assign(num_data)
+        self.compile_settings = CompileSettings(num_data, steps_per_execution, run_eagerly, step_sizes)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns what `compile` was given, as saved in a .keras file."""
+        if not self.compiled:
+            return {}
+        optimizer = None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
+        settings = self.compile_settings._asdict()
+        step_sizes = settings["step_sizes"]
+        return {"optimizer": optimizer, **settings, "step_sizes": step_sizes and dataclasses.asdict(step_sizes)}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Returns nothing; compiles as `get_compile_config` says."""
+        optimizer = config["optimizer"] and keras.saving.deserialize_keras_object(config["optimizer"])
+        step_sizes = config["step_sizes"] and StepSizes(**config["step_sizes"])
+        self.compile(**{**config, "optimizer": optimizer, "step_sizes": step_sizes})
+
+    def fit(
+        self,
+        x: Any = None,
+        y: None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: None = None,
+        sample_weight: None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> Any:
+        """Returns the Keras `History` of training on `x`; its logs are row-weighted means over each epoch.
+
+        A model that nobody has changed since it was made starts at k-means++ centres of the data, unless
+        `initialize` chose otherwise; a trained or loaded one goes on from where it stands.
+
+        Args:
+            x: (N, D) array, nested list, pandas or polars frame, path of a CSV, Parquet or Arrow file, or a
+                tf.data dataset of (B, D) batches. NaN and infinite values are refused.
+            batch_size: rows per step; default all rows when they are few, else about 64 K. In exact sweeps over rows
+                in memory, without `steps_per_epoch`, it changes nothing but how often callbacks hear, and is larger.
+            validation_data: further rows, of any kind that `x` may be; logged as `val_loss` and so on, scaled
+                by the training N so that they compare.
+            validation_split: share of the rows, from the end, kept for validation (not for datasets).
+            shuffle: a new order of rows every epoch, a pure function of (seed, epoch).
+            y, class_weight, sample_weight: refused; a mixture has none.
+            epochs, verbose, callbacks, initial_epoch, steps_per_epoch: as in `keras.Model.fit`.
+            validation_steps, validation_batch_size, validation_freq: likewise.
+
+        Logs:
+            loss: -elbo / N, nats per row. elbo: log_likelihood - kl, whole data, nats; it goes up.
+            log_likelihood: expected log likelihood of the whole data, nats. kl: KL(q || prior), nats.
+            With an optimizer the elbo is an estimate of the marginal bound from the draws of each step; in closed
+            form it is the augmented bound, exact, of the posterior that the epoch began with (`evaluate` gives that
+            of the last one). To stop on it, use EarlyStopping("val_loss"), or EarlyStopping("elbo", mode="max"):
+            Keras cannot guess that it rises.
+
+        Raises:
+            ValueError, TypeError: bad data (see `tfgmm.data.readers.read_rows`), or N unknown.
+            FloatingPointError: the loss became NaN or infinite; the model keeps its last good step.
+        """
+        refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
+        self._check_compiled("fit")
+        steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
+        epochs = check_count("epochs", epochs, least=0)
+        source, validation = self._open_training(x, validation_split, validation_data, batch_size, steps_per_epoch)
+        survey = door.survey(source, "x", self.compile_settings.num_data, self.seed)
+        if validation is not None:
+            fix = "Pass validation_steps=..., or remove .repeat()."
+            door.check_ends(validation, "validation_data", validation_steps, fix)
+        self._adopt(survey)
+        num_data, given = survey.summary.num_data, batch_size
+        batch_size = self._batch_size(given, source, num_data, steps_per_epoch)
+        if validation is not None:
+            if validation_batch_size is not None:
+                given = check_count("validation_batch_size", validation_batch_size)
+            size = self._batch_size(given, validation, num_data, validation_steps)
+            validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
+        return self.train_on(
+            self.batches_of(source, batch_size, steps_per_epoch, shuffle, initial_epoch),
+            epochs=epochs,
+            validation_data=validation,
+            callbacks=callbacks,
+            initial_epoch=initial_epoch,
+            verbose=verbose,
+            validation_steps=validation_steps,
+            validation_freq=validation_freq,
+        )
+
+    def batches_of(
+        self,
+        source: door.Source,
+        batch_size: int | None = None,
+        steps_per_epoch: int | None = None,
+        shuffle: bool = True,
+        initial_epoch: int = 0,
+    ) -> door.Batches:
+        """Returns the batches that training takes from opened data, for a model that has adopted its survey."""
+        # The order of rows changes nothing within an exact sweep, and reading in order is faster
+        shuffle = shuffle and (self.optimizer is not None or self.closed_form.runs_in(initial_epoch))
+        order = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
+        batch_size = self._batch_size(batch_size, source, self.data_summary.num_data, steps_per_epoch)
+        return door.training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
+
+    def train_on(self, batches: door.Batches, *, epochs: int, callbacks: Any = None, **passed_on: Any) -> Any:
+        """Returns the Keras `History` of training on batches of centred rows; arguments as in `fit`."""
+        self._set_steps_per_execution(batches)
+        if self.optimizer is None:
+            refuse_learning_rates(callbacks)
+            self._begin_closed_form(batches, epochs)
+        with errors_told(callbacks), plain_errors():
+            return super().fit(
+                batches.dataset,
+                epochs=epochs,
+                callbacks=with_first(StoreBound(), callbacks),
+                shuffle=False,
+                steps_per_epoch=batches.steps_per_epoch,
+                **passed_on,
+            )
+
+    def open_validation(self, validation_data: Any, source: door.Source) -> door.Source | None:
+        """Returns validation rows opened, in the columns of `source`; None for None."""
+        if validation_data is None:
+            return None
+        names = self.column_names if isinstance(source, tf.data.Dataset) else source.column_names
+        return door.open_source(validation_data, "validation_data", self.num_features, names)
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: None = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: None = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Returns [loss, elbo, log_likelihood, kl] on `x`, or a dict of them with `return_dict=True`.
+
+        The figures of `fit`, scaled by the N of training (saved with the model). With an optimizer the draws are from
+        a fixed seed; in closed form there are none.
+
+        Args:
+            x: rows, as in `fit`. The other arguments are those of `keras.Model.evaluate`.
+        """
+        passed_on = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
+        if kwargs:  # fit calls us for its validation rows, which are batches of our own already
+            return super().evaluate(x, return_dict=return_dict, **passed_on, **kwargs)
+        refuse_labels(y=y, sample_weight=sample_weight)
+        self._check_compiled("evaluate")
+        if not self.num_data:
+            raise ValueError(
+                "`num_data`, the number of rows trained on, must be known: it scales the KL term. "
+                "Received: a model that was never fitted. Call fit first, or compile(..., num_data=...)."
+            )
+        source = door.open_source(x, "x", self.num_features, self.column_names)
+        door.check_ends(source, "x", steps, "Pass steps=..., or remove .repeat().")
+        if not isinstance(source, tf.data.Dataset):
+            num_rows = len(source.values) if isinstance(source, Rows) else source.num_data
+            batch_size = self._batch_size(batch_size, source, num_rows, steps)
+        batches = door.ordered_batches(source, self.centre, batch_size)
+        with plain_errors():
+            logs = super().evaluate(batches, return_dict=True, **passed_on)
+        return logs if return_dict else [logs[name] for name in LOGS]
+
+    def bound_and_log_likelihoods(self, batches: door.Batches) -> tuple[float, float, float]:
+        """Returns the augmented bound of q as it stands and two log likelihoods at its means, nats, over one pass.
+
+        The first log likelihood is that of the rows, the second that of the rows together with the most probable
+        component of each. The bound is stored as `elbo`.
+        """
+        steps, totals = self.natural_gradient, np.zeros((2, 2))
+        mixture = self.plug_in()
+        at_means = coefficients_of(mixture.log_weights, mixture.components)
+        of_both = [np.stack(pair) for pair in zip(steps.coefficients(steps.values()), at_means)]
+        with plain_errors():
+            for rows in batches.dataset.take(batches.num_batches):
+                totals += steps.log_likelihoods(of_both, rows)
+        (expected, log_likelihood), (_, with_components) = totals
+        elbo = float(expected) - float(self.kl())
+        self.stored_elbo.assign(elbo)
+        return elbo, float(log_likelihood), float(with_components)
+
+    def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
+        """Returns the logs of one gradient step on the rows `x`, (B, D); see `fit`.
+
+        N is what an earlier `fit` saw, or `compile(..., num_data=...)`.
+        """
+        if self.compiled and self.optimizer is None:
+            raise ValueError(
+                "`train_on_batch` needs an optimizer: closed-form training moves after a sweep over all rows. "
+                "Received: a model compiled without one. Use fit, or compile(keras.optimizers.Adam(1e-2))."
+            )
+        return self._on_batch(super().train_on_batch, "train_on_batch", x, y, return_dict)
+
+    def test_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
+        """Returns the logs of the rows `x`, (B, D), without training; see `evaluate`."""
+        return self._on_batch(super().test_on_batch, "test_on_batch", x, y, return_dict)
+
+    def _open_training(
+        self,
+        x: Any,
+        validation_split: float,
+        validation_data: Any,
+        batch_size: int | None,
+        steps_per_epoch: int | None,
+    ) -> tuple[door.Source, door.Source | None]:
+        source = door.open_source(x, "x", self.num_features, self.column_names)
+        door.check_ends(source, "x", steps_per_epoch, "Pass steps_per_epoch=..., or remove .repeat().")
+        if isinstance(source, tf.data.Dataset) and (batch_size is not None or validation_split):
+            raise ValueError(
+                "`batch_size` and `validation_split` must be left out when `x` is a dataset, which has its own "
+                f"batches. Received: batch_size={batch_size}, validation_split={validation_split}. "
+                "Use dataset.unbatch().batch(...), and pass validation_data."
+            )
+        if validation_data is not None:
+            return source, self.open_validation(validation_data, source)
+        if validation_split:
+            return door.split_rows(source, validation_split)
+        return source, None
+
+    def _adopt(self, survey: door.Survey) -> None:
+        summary = survey.summary
+        given = self.compile_settings.num_data
+        if given is not None and abs(given - summary.num_data) > 0.01 * given:
+            warnings.warn(
+                f"num_data={given} was given to compile, but the data has {summary.num_data} rows. The KL term is "
+                f"scaled by {given}; leave num_data out to have the rows counted.",
+                stacklevel=3,
+            )
+        untouched = self.is_untouched
+        self.adapt_to(summary, given)
+        if untouched:
+            self.start_from(survey)
+
+    def _batch_size(self, given: int | None, source: door.Source, num_data: int, steps: int | None) -> int:
+        """Returns B: as given, or such that a number of steps, where one is given, means what it always did."""
+        if given is not None:
+            return check_count("batch_size", given)
+        sweeps_only = self.optimizer is None and not self.closed_form.runs_in(0)
+        is_free = sweeps_only and steps is None and isinstance(source, Rows)
+        choose = door.sweep_batch_size if is_free else door.default_batch_size
+        return choose(num_data, self.num_components, self.num_features)
+
+    def _begin_closed_form(self, batches: door.Batches, epochs: int) -> None:
+        if batches.num_batches is None and self.closed_form.needs_length(epochs - 1):
+            raise ValueError(
+                "`x` must be data of known length for exact sweeps, which move after the last batch. "
+                "Received: a dataset of unknown length. Apply tf.data.experimental.assert_cardinality(num_batches), "
+                "pass steps_per_epoch=..., compile(step_sizes=tfgmm.StepSizes()), or compile with a Keras optimizer."
+            )
+        centre, num_data = (tf.convert_to_tensor(value) for value in (self.stored_centre, self.stored_num_data))
+        self.closed_form.begin(batches.num_batches, centre, num_data)
+
+    def _set_steps_per_execution(self, batches: door.Batches) -> None:
+        """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""
+        steps, given = batches.num_batches, self.compile_settings.steps_per_execution
+        if given == "auto":
+            most = 1 if batches.batch_size is None else max(1, _ROWS_PER_EXECUTION // batches.batch_size)
+        else:
+            most = int(given)
+        # An endless dataset does not end with the epoch: a call that reached beyond it would take steps of the next.
+        wanted = 1 if steps is None else max(size for size in range(1, min(most, steps) + 1) if steps % size == 0)
+        if wanted != self.steps_per_execution:
+            self.steps_per_execution = wanted
+            self.train_function = self.test_function = None
+
+    def _check_compiled(self, method: str) -> None:
+        if not self.compiled:
+            raise ValueError(
+                f"The model must be compiled before `{method}`. Received: a model that was not. "
+                "Call model.compile(keras.optimizers.Adam(1e-2)) first."
+            )
+
+    def _on_batch(self, method: Any, name: str, x: Any, y: None, return_dict: bool) -> Any:
+        refuse_labels(y=y)
+        self._check_compiled(name)
+        source = door.open_source(x, "x", self.num_features, self.column_names)
+        if not isinstance(source, Rows):
+            raise ValueError(f"`x` must be rows in memory for `{name}`. Received: a dataset. Use fit or evaluate.")
+        if not self.num_data:
+            raise ValueError(
+                f"`num_data`, the size of the whole data, must be known for `{name}`: it scales the KL term. "
+                "Received: None. Call fit first, or compile(..., num_data=...)."
+            )
+        batch = next(iter(door.ordered_batches(source, self.centre, len(source.values))))
+        with plain_errors():
+            logs = method(batch, return_dict=True)
+        return logs if return_dict else [logs[name] for name in LOGS]

@@ -1,0 +1,195 @@
+"""The pictures of a whole mixture, by name: those of `tfgmm plot`, of the page of a fit and of the folder of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfgmm import plot
+from tfgmm.plot.frames import equal_ratio, padded_limits
+from tfgmm.posterior.draws import Draws
+
+MOST_COLUMNS = 5  # of a square of panels
+
+_HEIGHT, _LOWEST, _HIGHEST = 0.73, 0.4, 1.0  # of a figure of a single panel, over its width
+_KEYS, _TITLES = 1.8, 1.2  # inches beside the panel of a density, and above and below it
+_MARGIN = 0.08  # about the rows
+_PANEL, _BESIDE = 1.9, 0.6  # inches
+_REACH = 3.5  # standard deviations beyond means that are shown where there are no rows
+_LEAST_WEIGHT = 0.01  # of components that such a frame must hold
+_LONGEST = 40  # characters of a column's name
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pictured:
+    """A mixture with the rows that are shown with it.
+
+    Args:
+        mixture: a `GaussianMixtureModel` or a `Scorer`: what densities and memberships are asked of.
+        draws: gives draws from its posterior; called by pictures that show how sure it is.
+        rows: (n, D), data units; None for none.
+        names: D names of the columns.
+        width: of a picture of one panel, inches.
+    """
+
+    mixture: Any
+    draws: Callable[[], Draws]
+    rows: np.ndarray | None
+    names: Sequence[str]
+    width: float = 7.0
+
+    @property
+    def labels(self) -> list[str]:
+        """D names as a picture can show them."""
+        return [label(name) for name in self.names]
+
+    def panel(self, height: float = _HEIGHT) -> tuple[Figure, Any]:
+        """Returns a figure that no window shows, wherever a program runs, and its Axes; `height` is over the width."""
+        figure = Figure((self.width, height * self.width), layout="constrained")
+        return figure, figure.add_subplot()
+
+    def needed_rows(self) -> np.ndarray:
+        """Returns the rows of a picture that shows nothing without them.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.rows is None:
+            raise ValueError("`rows` must be given: this picture is about rows. Received: None. Pass rows.")
+        return self.rows
+
+
+class Kind(NamedTuple):
+    """A kind of picture: what draws it of some columns, how many it takes, whether it needs rows, what it shows."""
+
+    draw: Callable[[Pictured, Sequence[int]], Figure]
+    fewest: int
+    most: int
+    needs_rows: bool
+    words: str
+
+
+def density(shown: Pictured, columns: Sequence[int]) -> Figure:
+    """Returns the density of two columns, whatever the others are, with its components and the rows."""
+    index, mean = list(columns), shown.mixture.mean_parameters()
+    rows = None if shown.rows is None else shown.rows[:, index]
+    limits = _frame(mean, index) if rows is None else padded_limits(rows, _MARGIN)
+    labels = [shown.labels[column] for column in index]
+    figure, ax = shown.panel(_height_of(limits, shown.width))
+    plot.density(_log_density(shown.mixture, mean.num_features, index), rows, limits=limits, column_names=labels, ax=ax)
+    plot.components(mean, columns=index, ax=ax)
+    return figure
+
+
+def _height_of(limits: np.ndarray, width: float) -> float:
+    """Returns the height over the width of a figure in which a panel of equal units leaves no gap above and below."""
+    ratio = equal_ratio(limits)
+    if ratio is None:
+        return _HEIGHT
+    return float(np.clip(((width - _KEYS) / ratio + _TITLES) / width, _LOWEST, _HIGHEST))
+
+
+def _log_density(mixture: Any, num_features: int, columns: list[int]) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns the function from points (G, 2) to the log density of two columns, nats."""
+    if columns == list(range(num_features)):
+        return mixture.log_prob
+
+    def log_density(points: np.ndarray) -> np.ndarray:
+        whole = np.full((len(points), num_features), np.nan)  # what stands in the other columns is not looked at
+        whole[:, columns] = points
+        return mixture.marginal_log_prob(whole, columns)
+
+    return log_density
+
+
+def _frame(mean: Draws, columns: list[int]) -> np.ndarray:
+    """Returns ((x0, x1), (y0, y1)) about all components that rows are in."""
+    kept = mean.weights[0, 0] >= min(_LEAST_WEIGHT, mean.weights.max())
+    locs, scales = (values[0, 0, kept][:, columns] for values in (mean.locs, mean.scales))
+    return np.stack([(locs - _REACH * scales).min(axis=0), (locs + _REACH * scales).max(axis=0)], axis=1)
+
+
+def column(shown: Pictured, columns: Sequence[int]) -> Figure:
+    """Returns the density of one column with the band in which it lies, its components, and the rows as bars."""
+    figure, ax = shown.panel()
+    [index] = columns
+    plot.column_density(shown.draws(), shown.rows, column=index, column_name=shown.labels[index], ax=ax)
+    return figure
+
+
+def pairs(shown: Pictured, columns: Sequence[int]) -> Figure:
+    """Returns a triangle of panels: the density of each column, and of each pair of them."""
+    size = _PANEL * len(columns) + _BESIDE
+    figure = Figure((size, size), layout="constrained")
+    panels = figure.subplots(len(columns), len(columns), squeeze=False)
+    mean = shown.mixture.mean_parameters()
+    plot.pairs(mean, shown.rows, columns=list(columns), column_names=shown.labels, ax=panels)
+    return figure
+
+
+def responsibilities(shown: Pictured, columns: Sequence[int]) -> Figure:
+    """Returns the rows over two columns in the colours of their most probable components, paler where unsure."""
+    rows, (first, second) = shown.needed_rows(), columns
+    figure, ax = shown.panel()
+    names = [shown.labels[first], shown.labels[second]]
+    shares = shown.mixture.responsibilities(rows)
+    plot.responsibilities(rows, shares, columns=(first, second), column_names=names, ax=ax)
+    return figure
+
+
+def check(shown: Pictured, columns: Sequence[int]) -> Figure:
+    """Returns the rows of one column beside those that the mixture predicts: where bars leave the band it misfits."""
+    figure, ax = shown.panel()
+    [index] = columns
+    plot.predictive_check(shown.needed_rows(), shown.draws(), column=index, column_name=shown.labels[index], ax=ax)
+    return figure
+
+
+KINDS: Mapping[str, Kind] = {
+    "density": Kind(density, 2, 2, False, "density of"),
+    "column": Kind(column, 1, 1, False, "density of"),
+    "pairs": Kind(pairs, 2, 10, False, "densities and pairs of"),
+    "responsibilities": Kind(responsibilities, 2, 2, True, "components of rows over"),
+    "check": Kind(check, 1, 1, True, "rows and predicted rows of"),
+}
+
+
+def default_kind(num_columns: int) -> str:
+    """Returns the kind that shows the density of so many columns.
+
+    Example:
+
+    >>> [default_kind(number) for number in (1, 2, 3)]
+    ['column', 'density', 'pairs']
+    """
+    return {1: "column", 2: "density"}.get(num_columns, "pairs")
+
+
+def label(name: str) -> str:
+    """Returns a column's name as a picture can show it: not too long, and no formula.
+
+    Example:
+
+    >>> print(label("price ($)"))
+    price (\\$)
+    """
+    short = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    return short.replace("$", r"\$")
+
+
+@contextlib.contextmanager
+def plain_style() -> Iterator[None]:
+    """Draws in matplotlib's own style, whatever the user's is: on white paper, with text that stays text."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        # The browser has the letters that matplotlib's font has not; equal fits give equal bytes
+        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tfgmm"})
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield

@@ -1,0 +1,260 @@
+"""Label alignment: the same number for the same component in every draw, before draws are averaged or compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+
+from tfgmm.common.checks import check_choice, check_count
+from tfgmm.common.shapes import check_shape
+from tfgmm.posterior.assignment import cheapest, keeping_most
+from tfgmm.posterior.densities import points_of
+from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.relabelling import matched_by_responsibilities
+
+METHODS = ("pivot", "order", "responsibilities")
+_MAX_ROUNDS = 20
+# So many draws, evenly chosen, tell where the components are.
+_DRAWS_FOR_PIVOT = 5_000
+# A draw is doubtful when swapping two of its components is at least this probable, and so is an alignment with more
+# than that share of such draws.
+_DOUBT = 0.05
+_MEMORY = 2**24  # numbers in the table of costs at a time
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AlignedDraws(Draws):
+    """Draws whose components have the same meaning in all of them, and what was done to get there.
+
+    Args:
+        permutations: (C, S, K) int: component k of a draw was its component permutations[c, s, k] before.
+        share_doubtful: the share of draws in which two components could as well be swapped (with a probability above
+            5 %, were they spread as normal distributions about their means).
+    """
+
+    permutations: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0), np.int64))
+    share_doubtful: float = 0.0
+
+    @property
+    def share_moved(self) -> float:
+        """The share of draws whose components were in another order before."""
+        return float((self.permutations != np.arange(self.num_components)).any(axis=-1).mean())
+
+    def permuted(self, permutations: np.ndarray) -> AlignedDraws:
+        """Returns the draws with the components of each in another order; `permutations` go on from the first ones."""
+        moved: Any = super().permuted(permutations)  # of our own class, by dataclasses.replace
+        together = np.take_along_axis(self.permutations, np.asarray(permutations), axis=-1)
+        return dataclasses.replace(moved, permutations=together)
+
+
+def align(
+    draws: Draws,
+    pivot: Any = None,
+    *,
+    method: Literal["pivot", "order", "responsibilities"] = "pivot",
+    feature: int | None = None,
+    rows: Any = None,
+) -> AlignedDraws:
+    """Returns the draws with their components in matching order, and how many draws were moved.
+
+    "pivot": every draw takes the order in which its components are nearest to those of a pivot, by the Hungarian
+    algorithm (Papastamoulis 2016, section 3); without a pivot of one's own the means of the aligned draws become the
+    next pivot until nothing moves. Near means in locations and log scales, each in units of its spread over the
+    aligned draws. "order": by the location in one column, smallest first. "responsibilities": rows have nearly the
+    same probabilities of belonging to each component in all draws (Stephens 2000, algorithm 2); for components that
+    differ in shape more than in place. It takes draws x rows x components numbers of time, and of memory.
+
+    Args:
+        draws: any `tfgmm.Draws`.
+        pivot: locations (K, D) to match, data units, such as those of a fitted model; None to have them found.
+        method: "pivot", "order" or "responsibilities".
+        feature: the column to order by, with method="order"; default 0, the first.
+        rows: (G, D) data units, for "responsibilities": some hundred of the rows are enough.
+
+    Raises:
+        ValueError: an unknown method, a pivot of the wrong shape, no such feature; draws that are not finite, or
+            none.
+
+    Warns:
+        UserWarning: in more than 5 % of the draws two components are too alike to be told apart, so that the numbers
+            of single components mean little. What does not depend on their order, such as the density, still does.
+
+    Example:
+
+    >>> locs = np.array([[[[0.0], [9.0]], [[9.1], [0.1]]]])  # one chain, two draws, swapped
+    >>> aligned = align(Draws(np.full((1, 2, 2), 0.5), locs, np.ones_like(locs)))
+    >>> aligned.locs[0, :, :, 0].tolist(), aligned.share_moved
+    ([[0.0, 9.0], [0.1, 9.1]], 0.5)
+    """
+    check_choice("method", method, METHODS)
+    _check_draws(draws)
+    column = check_count("feature", 0 if feature is None else feature, least=0)
+    if column >= draws.num_features:
+        raise ValueError(
+            f"`feature` must be below {draws.num_features}, the number of columns. Received: {feature}. Choose another."
+        )
+    if method != "order" and feature is not None:
+        raise ValueError(f"`feature` must be left out with method={method!r}. Received: both. Leave one of them out.")
+    if (rows is None) == (method == "responsibilities"):
+        raise ValueError(
+            f'`rows` must be given with method="responsibilities", and only with it. Received: method={method!r} '
+            f"{'without' if rows is None else 'with'} rows. Pass some hundred rows of the data, or leave them out."
+        )
+    if method != "pivot" and pivot is not None:
+        raise ValueError(f"`pivot` must be left out with method={method!r}. Received: both. Leave one of them out.")
+    if method == "responsibilities":
+        permutations = matched_by_responsibilities(draws, points_of("rows", rows, draws.num_features))
+    elif method == "order":
+        permutations = np.argsort(draws.locs[..., column], axis=-1, kind="stable")
+    else:
+        permutations = _matched(draws, None if pivot is None else _given_pivot(pivot, draws))
+    return _aligned(draws, permutations)
+
+
+def in_order_of(aligned: Draws, others: Draws) -> Draws:
+    """Returns draws that are aligned among themselves with their components in the order of other aligned draws.
+
+    Args:
+        aligned: whose order is to be taken.
+        others: of as many components and columns.
+    """
+    ours, theirs = (_features(draws).mean(axis=0) for draws in (aligned, others))
+    num_shared = min(ours.shape[1], theirs.shape[1])  # one of the two may have no correlations
+    unit = _unit_of_features(aligned)[:num_shared]
+    order = _nearest(theirs[None, :, :num_shared], ours[:, :num_shared], unit)
+    return others.permuted(np.broadcast_to(order, others.weights.shape))
+
+
+def _aligned(draws: Draws, permutations: np.ndarray) -> AlignedDraws:
+    moved = draws.permuted(permutations)
+    share = _share_doubtful(_features(moved), _unit_of_features(moved))
+    fields = {field.name: getattr(moved, field.name) for field in dataclasses.fields(Draws)}
+    if share > _DOUBT:
+        warnings.warn(
+            f"in {share:.0%} of the draws two components are too alike to be told apart: numbers of single components "
+            "mean little, however they are aligned. Look at the density, or ask for fewer components.",
+            stacklevel=3,
+        )
+    return AlignedDraws(**fields, permutations=permutations, share_doubtful=share)
+
+
+def _check_draws(draws: Draws) -> None:
+    """Returns nothing where there are draws, and all are finite."""
+    if draws.num_chains * draws.num_draws == 0:
+        raise ValueError("`draws` must hold at least one draw. Received: none. Draw some.")
+    is_fine = np.isfinite(draws.weights).all() and np.isfinite(draws.locs).all() and np.isfinite(draws.scales).all()
+    if not (is_fine and (draws.scales > 0).all()):
+        raise ValueError(
+            "`draws` must be finite, and their scales positive. Received: some that are not. Drop those draws, and "
+            "look at what the sampler says of them."
+        )
+
+
+def _given_pivot(pivot: Any, draws: Draws) -> np.ndarray:
+    locs = np.asarray(pivot)
+    fix = "Pass one location per component, in the units of the columns."
+    if locs.dtype.kind not in "fiub":
+        raise TypeError(f"`pivot` must be numbers. Received: dtype {locs.dtype}. {fix}")
+    check_shape("pivot", locs, "KD", K=draws.num_components, D=draws.num_features, fix=fix)
+    if not np.isfinite(locs).all():
+        raise ValueError(f"`pivot` must be finite. Received: {locs.tolist()}. {fix}")
+    return locs.astype(np.float64)
+
+
+def _features(draws: Draws) -> np.ndarray:
+    """Returns what components are compared by, (C S, K, F): locations, log scales, and correlations where there are."""
+    parts = [draws.locs, np.log(draws.scales)]
+    if draws.covariances is not None:
+        first, second = np.tril_indices(draws.num_features, -1)
+        scales = draws.scales[..., first] * draws.scales[..., second]
+        # Held inside: a correlation of 1 but for rounding has no finite transform
+        parts.append(np.arctanh(np.clip(draws.covariances[..., first, second] / scales, -1 + 1e-12, 1 - 1e-12)))
+    values = np.concatenate(parts, axis=-1)
+    return values.reshape(-1, *values.shape[2:])
+
+
+def _unit_of_features(draws: Draws) -> np.ndarray:
+    """Returns in what units features of single draws are near or far, (F,): widths for locations, 1 for the others."""
+    within = _spread_within(draws)
+    num_pairs = 0 if draws.covariances is None else math.comb(draws.num_features, 2)
+    return np.concatenate([within, np.ones(len(within) + num_pairs)])
+
+
+def _matched(draws: Draws, pivot: np.ndarray | None) -> np.ndarray:
+    """Returns the order of each draw's components, (C, S, K), that brings them nearest to the pivot."""
+    features = _features(draws)
+    num_draws = len(features)
+    if pivot is not None:
+        locs = features[..., : draws.num_features]
+        permutations = _nearest(locs, pivot, _spread_within(draws))
+        return permutations.reshape(draws.weights.shape)
+    some = features[:: max(1, num_draws // _DRAWS_FOR_PIVOT)]
+    pivot, spread = _means_in_order(some, _unit_of_features(draws))
+    permutations = _nearest(features, pivot, spread)
+    return keeping_most(permutations).reshape(draws.weights.shape)
+
+
+def _means_in_order(features: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the means of aligned components, (K, F), and how far draws lie from them, (F,), from draws (n, K, F)."""
+    # Any draw will do to begin with: the last one is past any beginning of a chain, and the means will move
+    pivot, spread = features[-1], unit
+    permutations = np.zeros(0, np.intp)
+    for _ in range(_MAX_ROUNDS):
+        previous, permutations = permutations, _nearest(features, pivot, spread)
+        if np.array_equal(permutations, previous):
+            break
+        aligned = np.take_along_axis(features, permutations[..., None], axis=1)
+        pivot, spread = aligned.mean(axis=0), _spread(aligned, unit)
+    return pivot, spread
+
+
+def _spread_within(draws: Draws) -> np.ndarray:
+    """Returns the median standard deviation of the components, (D,): in what units locations are near or far."""
+    scales = draws.scales.reshape(-1, *draws.scales.shape[2:])
+    return np.median(scales[:: max(1, len(scales) // _DRAWS_FOR_PIVOT)], axis=(0, 1))
+
+
+def _spread(aligned: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Returns how far features lie from the mean of their component, (F,), over draws (n, K, F)."""
+    spread = np.sqrt(aligned.var(axis=0).mean(axis=0))
+    return np.where(spread > 0, spread, unit)
+
+
+def _costs(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Returns what it costs that component j of (n, K, F) becomes the k-th of the pivot, (n, j, k).
+
+    Half the squared distance in units of the spread, but for what does not depend on k, and so not on the order.
+    """
+    centre = pivot.mean(axis=0)  # products would lose all digits at an offset
+    theirs = pivot - centre
+    flat = (features - centre).reshape(-1, pivot.shape[1])
+    products = (flat @ (theirs / np.square(spread)).T).reshape(*features.shape[:2], -1)
+    return 0.5 * np.square(theirs / spread).sum(axis=1) - products
+
+
+def _nearest(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Returns the cheapest order of the components of each draw, (n, K)."""
+    num_components = len(pivot)
+    size = max(1, _MEMORY // num_components**2)
+    parts = [cheapest(_costs(features[s : s + size], pivot, spread)) for s in range(0, len(features), size)]
+    return np.concatenate(parts)
+
+
+def _share_doubtful(aligned: np.ndarray, unit: np.ndarray) -> float:
+    """Returns the share of aligned draws (n, K, F) in which a swap of two would have a probability above `_DOUBT`."""
+    num_components = aligned.shape[1]
+    spread, mean = _spread(aligned, unit), aligned.mean(axis=0)
+    first, second = np.triu_indices(num_components, 1)
+    limit, num_doubtful = np.log(1 / _DOUBT - 1), 0
+    size = max(1, _MEMORY // num_components**2)
+    for start in range(0, len(aligned), size):
+        costs = _costs(aligned[start : start + size], mean, spread)
+        own = np.diagonal(costs, axis1=1, axis2=2)
+        swapped = costs[:, first, second] + costs[:, second, first]
+        log_odds = swapped - own[:, first] - own[:, second]  # against the swap
+        num_doubtful += int((log_odds < limit).any(axis=-1).sum())
+    return num_doubtful / len(aligned)

@@ -1,0 +1,81 @@
+"""Posterior draws to ArviZ's InferenceData and back, with named coordinates."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfgmm.common import extras
+
+if TYPE_CHECKING:
+    from tfgmm.posterior.draws import Draws
+
+# Parameters and the names of their axes after chain and draw
+PARAMETERS = {
+    "weights": ("component",),
+    "locs": ("component", "feature"),
+    "scales": ("component", "feature"),
+    "covariances": ("component", "feature", "feature_2"),
+}
+_REQUIRED = ("weights", "locs", "scales")
+
+
+def arviz() -> Any:
+    """Returns the module `arviz`.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    with warnings.catch_warnings():
+        # Version 0.23 announces on import that version 1 will be another
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        return extras.imported("arviz", "ArviZ", "numpyro", "pyro")
+
+
+def to_arviz(draws: Draws) -> Any:
+    """Returns `arviz.InferenceData` of draws; see `Draws.to_arviz`."""
+    features = list(draws.column_names or range(draws.num_features))
+    values = {name: getattr(draws, name) for name in PARAMETERS if getattr(draws, name) is not None}
+    return arviz().from_dict(
+        posterior=values,
+        sample_stats=dict(draws.sample_stats) or None,
+        coords={"component": list(range(draws.num_components)), "feature": features, "feature_2": features},
+        dims={name: list(PARAMETERS[name]) for name in values},
+    )
+
+
+def from_arviz(data: Any) -> dict[str, Any]:
+    """Returns the fields of `Draws` that ArviZ's `data`, or the NetCDF file of that path, holds.
+
+    Raises:
+        ValueError: no draws of a mixture.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        data = arviz().from_netcdf(os.fspath(data))
+    posterior: Any = getattr(data, "posterior", {})
+    missing = [name for name in _REQUIRED if name not in posterior]
+    if missing:
+        raise ValueError(
+            f"`data` must have a group `posterior` with {', '.join(_REQUIRED)}. Received: "
+            f"{type(data).__name__} without {', '.join(missing)}. Pass what Draws.to_arviz returned."
+        )
+    fields = {name: _array(posterior[name], name) for name in PARAMETERS if name in posterior}
+    features = posterior["locs"].coords["feature"].values.tolist() if "feature" in posterior.coords else []
+    names = tuple(features) if features and all(isinstance(name, str) for name in features) else None
+    stats = getattr(data, "sample_stats", None)
+    found = {} if stats is None else {name: np.asarray(stats[name]) for name in stats.data_vars}
+    return {**fields, "column_names": names, "sample_stats": found}
+
+
+def _array(values: Any, name: str) -> np.ndarray:
+    """Returns the values of one variable with its axes in our order."""
+    dims = ("chain", "draw", *PARAMETERS[name])
+    if set(values.dims) != set(dims):
+        raise ValueError(
+            f"`data.posterior.{name}` must have the dimensions {', '.join(dims)}. Received: "
+            f"{', '.join(map(str, values.dims))}. Rename them, or pass what Draws.to_arviz returned."
+        )
+    return np.asarray(values.transpose(*dims))

@@ -1,0 +1,164 @@
+"""Posterior draws of a mixture: the one currency of all engines, as plain arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfgmm.common.shapes import check_shape
+from tfgmm.posterior.arviz import PARAMETERS, from_arviz, to_arviz
+
+# The sample_stats entry with log p(rows, draw) - log q(draw), nats
+LOG_RATIO = "log_importance_ratio"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Draws:
+    """Draws from a posterior over mixtures, C chains of S draws each, in data units.
+
+    Args:
+        weights: (C, S, K) float64, each line sums to 1.
+        locs: (C, S, K, D) float64, component means.
+        scales: (C, S, K, D) float64, component standard deviations, positive.
+        column_names: D names of the columns, or None.
+        covariances: (C, S, K, D, D) float64, component covariances whose diagonals are scales^2; None where the
+            columns of a component are independent.
+        sample_stats: by name, what the sampler says of each draw, (C, S), such as "diverging".
+
+    Raises:
+        ValueError: the shapes do not fit together.
+
+    Example:
+
+    >>> import numpy as np
+    >>> draws = Draws(np.full((1, 4, 2), 0.5), np.zeros((1, 4, 2, 3)), np.ones((1, 4, 2, 3)))
+    >>> draws.num_components, draws.num_features
+    (2, 3)
+    """
+
+    weights: np.ndarray
+    locs: np.ndarray
+    scales: np.ndarray
+    column_names: tuple[str, ...] | None = None
+    covariances: np.ndarray | None = None
+    sample_stats: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in PARAMETERS:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        check_shape("weights", self.weights, "CSK", fix="Add the axes of chains and draws in front.")
+        chains, draws, components = self.weights.shape
+        check_shape("locs", self.locs, "CSKD", C=chains, S=draws, K=components)
+        check_shape("scales", self.scales, "CSKD", C=chains, S=draws, K=components, D=self.locs.shape[-1])
+        if self.covariances is not None:
+            sizes = dict(zip("CSKD", self.locs.shape))
+            check_shape("covariances", self.covariances, "CSKDD", **sizes)
+        if self.column_names is not None and len(self.column_names) != self.num_features:
+            raise ValueError(
+                f"`column_names` must be one per feature, {self.num_features}. Received: {self.column_names}. "
+                "Pass as many, or None."
+            )
+        for name, values in self.sample_stats.items():
+            check_shape(f"sample_stats[{name!r}]", values, "CS", C=chains, S=draws)
+
+    @property
+    def num_components(self) -> int:
+        """K."""
+        return int(self.locs.shape[-2])
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+        return int(self.locs.shape[-1])
+
+    @property
+    def num_chains(self) -> int:
+        """C."""
+        return int(self.locs.shape[0])
+
+    @property
+    def num_draws(self) -> int:
+        """S, of each chain."""
+        return int(self.locs.shape[1])
+
+    def permuted(self, permutations: np.ndarray) -> Draws:
+        """Returns the draws with the components of each in another order.
+
+        Args:
+            permutations: (C, S, K) int; component k of a draw becomes what its component permutations[c, s, k] was.
+
+        Raises:
+            ValueError: not a permutation of 0 to K - 1 in every draw.
+        """
+        check_shape("permutations", permutations, "CSK", **dict(zip("CSK", self.weights.shape)))
+        if not (np.sort(permutations, axis=-1) == np.arange(self.num_components)).all():
+            raise ValueError(
+                f"`permutations` must hold each of 0 to {self.num_components - 1} once in every draw. Received: an "
+                "array that does not. Pass what `tfgmm.align` found."
+            )
+        given = {name: getattr(self, name) for name in PARAMETERS if getattr(self, name) is not None}
+        moved: dict[str, Any] = {name: _taken(values, permutations) for name, values in given.items()}
+        return dataclasses.replace(self, **moved)
+
+    def numbers(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """Returns names and draws, (C, S, P), of all numbers of the mixture that can vary, each by itself.
+
+        Weights of more than one component, locations, scales, and covariances below the diagonal. Columns have their
+        names, else their numbers.
+
+        Example:
+
+        >>> draws = Draws(np.full((1, 4, 2), 0.5), np.zeros((1, 4, 2, 1)), np.ones((1, 4, 2, 1)))
+        >>> draws.numbers()[0]
+        ('weights[0]', 'weights[1]', 'locs[0, 0]', 'locs[1, 0]', 'scales[0, 0]', 'scales[1, 0]')
+        """
+        columns = self.column_names or tuple(map(str, range(self.num_features)))
+        names, values = [], []
+        for name in PARAMETERS:
+            part = getattr(self, name)
+            if part is None or (name == "weights" and self.num_components == 1):
+                continue
+            for component, *features in np.ndindex(part.shape[2:]):
+                if len(features) == 2 and features[1] >= features[0]:
+                    continue  # a square of a scale, or said already
+                names.append(f"{name}[{', '.join([str(component), *(columns[feature] for feature in features)])}]")
+                values.append(part[(slice(None), slice(None), component, *features)])
+        return tuple(names), np.stack(values, axis=-1)
+
+    def to_arviz(self) -> Any:
+        """Returns the draws as `arviz.InferenceData` with named coordinates: chain, draw, component, feature.
+
+        Features have the names of the columns, else numbers. `.to_netcdf(path)` on it saves them.
+
+        Raises:
+            ModuleNotFoundError: ArviZ is not installed; names the extras that bring it.
+
+        Example:
+
+        >>> draws = Draws(np.full((1, 4, 2), 0.5), np.zeros((1, 4, 2, 3)), np.ones((1, 4, 2, 3)))
+        >>> dict(draws.to_arviz().posterior.sizes)
+        {'chain': 1, 'draw': 4, 'component': 2, 'feature': 3}
+        """
+        return to_arviz(self)
+
+    @staticmethod
+    def from_arviz(data: Any) -> Draws:
+        """Returns the draws that `to_arviz` made `data` of, or any with the same names and dimensions.
+
+        Args:
+            data: `arviz.InferenceData`, or the path of a NetCDF file of one.
+
+        Raises:
+            ValueError: no group "posterior", or one without weights, locs and scales.
+        """
+        return Draws(**from_arviz(data))
+
+
+def _taken(values: np.ndarray, permutations: np.ndarray) -> np.ndarray:
+    """Returns (C, S, K, ...) with its components in the order of (C, S, K)."""
+    index = permutations.reshape(*permutations.shape, *([1] * (values.ndim - 3)))
+    return np.take_along_axis(values, index, axis=2)

@@ -1,0 +1,169 @@
+"""What draws say of rows to come: predicted rows and data sets, densities and their bands. NumPy alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from tfgmm.common.checks import check_count, check_seed
+from tfgmm.posterior.densities import log_joints, points_of, standardisers_of
+from tfgmm.posterior.draws import Draws
+
+# Numbers held at a time: draws x components x points x columns.
+_MEMORY = 2**23
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DensityBand:
+    """The density of a mixture at G points, and how sure the posterior is of it.
+
+    Args:
+        mean: (G,) posterior mean of the density, 1 / data units: the posterior predictive density.
+        lower, upper: (G,) between which the density lies with the probability of the interval, point by point.
+        interval: that probability.
+    """
+
+    mean: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    interval: float
+
+
+def sample_predictive(draws: Draws, num_rows: int, seed: int = 0) -> np.ndarray:
+    """Returns rows from the posterior predictive distribution, (num_rows, D) float64, data units.
+
+    Each row has a draw of the parameters of its own, chosen at random.
+
+    Args:
+        draws: from the posterior, any engine's.
+        num_rows: how many.
+        seed: of all that is random.
+
+    Raises:
+        ValueError: a negative number of rows, a wrong seed.
+
+    Example:
+
+    >>> draws = Draws(np.full((1, 4, 2), 0.5), np.zeros((1, 4, 2, 3)), np.ones((1, 4, 2, 3)))
+    >>> sample_predictive(draws, 5).shape
+    (5, 3)
+    """
+    num_rows = check_count("num_rows", num_rows, least=0)
+    generator = np.random.default_rng(check_seed(seed))
+    drawn = generator.integers(draws.num_chains * draws.num_draws, size=num_rows)
+    return _rows_of(draws, drawn, generator)
+
+
+def replicated_rows(draws: Draws, num_sets: int, num_rows: int, seed: int = 0) -> np.ndarray:
+    """Returns data sets that the model could have given instead, (R, num_rows, D) float64, data units.
+
+    All rows of a set have one draw of the parameters, chosen at random: sets differ as new data would, by noise and
+    by what is not known of the parameters (Gelman, Meng and Stern 1996).
+
+    Args:
+        draws: from the posterior, any engine's.
+        num_sets: R, how many sets.
+        num_rows: of each set; as many as the data has, where statistics are to be compared.
+        seed: of all that is random.
+
+    Raises:
+        ValueError: a negative number of sets or rows, a wrong seed.
+
+    Example:
+
+    >>> draws = Draws(np.full((1, 4, 2), 0.5), np.zeros((1, 4, 2, 3)), np.ones((1, 4, 2, 3)))
+    >>> replicated_rows(draws, 10, 5).shape
+    (10, 5, 3)
+    """
+    num_sets = check_count("num_sets", num_sets, least=0)
+    num_rows = check_count("num_rows", num_rows, least=0)
+    generator = np.random.default_rng(check_seed(seed))
+    drawn = generator.integers(draws.num_chains * draws.num_draws, size=num_sets)
+    rows = _rows_of(draws, np.repeat(drawn, num_rows), generator)
+    return rows.reshape(num_sets, num_rows, draws.num_features)
+
+
+def _rows_of(draws: Draws, drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Returns a row, (n, D), of each of the draws with the numbers `drawn` (n,), counted chain after chain."""
+    num_rows, num_features = len(drawn), draws.num_features
+    weights = draws.weights.reshape(-1, draws.num_components)
+    ends = np.cumsum(weights, axis=1)
+    picked = generator.uniform(size=(num_rows, 1)) * ends[drawn, -1:]  # weights may sum to 1 - 1e-16
+    component = np.minimum((picked >= ends[drawn]).sum(axis=1), draws.num_components - 1)
+    noise = generator.standard_normal((num_rows, num_features))
+    locs = draws.locs.reshape(len(weights), -1, num_features)[drawn, component]
+    if draws.covariances is None:
+        return locs + draws.scales.reshape(len(weights), -1, num_features)[drawn, component] * noise
+    covariances = draws.covariances.reshape(len(weights), -1, num_features, num_features)
+    size = max(1, _MEMORY // num_features**2)
+    for first in range(0, num_rows, size):
+        part = slice(first, first + size)
+        factors = np.linalg.cholesky(covariances[drawn[part], component[part]])
+        noise[part] = np.einsum("nde,ne->nd", factors, noise[part])
+    return locs + noise
+
+
+def density_band(draws: Draws, grid: Any, interval: float = 0.9) -> DensityBand:
+    """Returns the posterior mean and a credible band of the density at every point of a grid.
+
+    Relabelled components have the same density: draws need no alignment.
+
+    Args:
+        draws: from the posterior, any engine's.
+        grid: (G,) points for one column, (G, D) for any number, data units.
+        interval: probability that the density lies in the band, at each point by itself; as much lies above as below.
+
+    Raises:
+        ValueError: points with another number of columns, NaN, an interval not between 0 and 1.
+
+    Example:
+
+    >>> draws = Draws(np.ones((1, 2, 1)), np.zeros((1, 2, 1, 1)), np.array([1.0, 2.0]).reshape(1, 2, 1, 1))
+    >>> density_band(draws, [0.0]).mean.round(4).tolist()  # of 0.3989 and 0.1995
+    [0.2992]
+    """
+    points = points_of("grid", grid, draws.num_features)
+    if not 0 < interval < 1:
+        raise ValueError(f"`interval` must lie between 0 and 1. Received: {interval!r}. Try 0.9.")
+    levels = [(1 - interval) / 2, (1 + interval) / 2]
+    standardisers = standardisers_of(draws)
+    size = max(1, _MEMORY // (math.prod(draws.weights.shape) * draws.num_features))
+    found = np.empty((3, len(points)))
+    for first in range(0, len(points), size):
+        part = slice(first, first + size)
+        densities = np.exp(log_joints(standardisers, points[part])).sum(axis=-1)
+        found[0, part] = densities.mean(axis=0)
+        found[1:, part] = np.quantile(densities, levels, axis=0)
+    mean, lower, upper = found
+    return DensityBand(mean, lower, upper, float(interval))
+
+
+def component_densities(draws: Draws, grid: Any) -> np.ndarray:
+    """Returns the posterior mean of every weighted component's density at every point, (K, G); they sum to the whole.
+
+    Components must be in the same order in all draws: see `tfgmm.align`.
+
+    Args:
+        draws: from the posterior, any engine's.
+        grid: (G,) points for one column, (G, D) for any number, data units.
+
+    Raises:
+        ValueError: points with another number of columns, NaN.
+
+    Example:
+
+    >>> draws = Draws(np.full((1, 1, 2), 0.5), np.zeros((1, 1, 2, 1)), np.array([1.0, 2.0]).reshape(1, 1, 2, 1))
+    >>> component_densities(draws, [0.0]).round(4).tolist()
+    [[0.1995], [0.0997]]
+    """
+    points = points_of("grid", grid, draws.num_features)
+    standardisers = standardisers_of(draws)
+    size = max(1, _MEMORY // (math.prod(draws.weights.shape) * draws.num_features))
+    found = np.empty((draws.num_components, len(points)))
+    for first in range(0, len(points), size):
+        part = slice(first, first + size)
+        found[:, part] = np.exp(log_joints(standardisers, points[part])).mean(axis=0).T
+    return found

@@ -1,0 +1,11 @@
+"""One HTML page about a fit, a choice, a model or an export."""
+
+from tfgmm.common.lazy import front_door
+
+__getattr__, __dir__, __all__ = front_door(
+    __name__,
+    {
+        "choice": ["choice_of", "console_lines"],
+        "page": ["page_of", "write_report"],
+    },
+)

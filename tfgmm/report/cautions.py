@@ -1,0 +1,142 @@
+"""What a reader of a report must know before its numbers are believed, in plain words."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import poisson
+
+from tfgmm.export.folder import printable
+from tfgmm.mixture.outliers import NUM_SAMPLES
+from tfgmm.mixture.starts import warn_of_odd_data
+from tfgmm.plot.searches import num_optima
+
+if TYPE_CHECKING:
+    from tfgmm.data.sources import Survey
+    from tfgmm.report.subject import Fitted, Search
+
+_DOUBT = 0.05  # a component that shares more of its rows than this with others overlaps them
+_HANDFUL = 5  # rows
+_MOST_NAMED = 5  # components named in a warning
+_SURE = 0.01  # rows so far out come from the mixture less often than this
+
+
+def cautions(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> list[str]:
+    """Returns what a reader must know before the numbers are believed, in whole sentences; nothing where all is well.
+
+    Args:
+        fitted: the mixture.
+        survey: of the rows that the report is about.
+        responsibilities: (n, K) of the rows of the survey's sample.
+    """
+    found = [
+        _other_rows(fitted, survey),
+        *([] if fitted.search is None else [_not_converged(fitted.search), _optima(fitted.search)]),
+        _empty(fitted),
+        _handfuls(fitted),
+        _overlaps(responsibilities),
+        _far_rows(fitted, survey.sample),
+        *_odd_data(fitted, survey),
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def _other_rows(fitted: Fitted, survey: Survey) -> str:
+    ours, given = fitted.summary, survey.summary
+    same = ours is None or ours.num_data == given.num_data and ours.fingerprint in (None, given.fingerprint)
+    if same:
+        return ""
+    return (
+        f"These are not the rows that the mixture was fitted on: {given.num_data:,} rows are shown here, it was fitted "
+        f"on {fitted.num_data:,}. Memberships, the pictures' rows and the columns' figures are those of the rows shown."
+    )
+
+
+def _not_converged(search: Search) -> str:
+    if search.converged:
+        return ""
+    return (
+        f"The fit did not converge: its bound was still rising after {len(search.history['elbo'])} sweeps. All numbers "
+        "below may still move. Fit again with a larger max_sweeps."
+    )
+
+
+def _empty(fitted: Fitted) -> str:
+    empty = [int(k) for k in np.flatnonzero(fitted.expected_counts < 1.0 - 1e-9)]
+    if not empty:
+        return ""
+    verb, where = ("has", "it") if len(empty) == 1 else ("have", "each")
+    return (
+        f"{_named(empty)} {verb} no rows: less than one is expected in {where}. What the table says of an empty "
+        "component is the prior, not the data."
+    )
+
+
+def _handfuls(fitted: Fitted) -> str:
+    counts = fitted.expected_counts
+    small = [int(k) for k in np.flatnonzero((counts >= 1.0) & (counts < _HANDFUL))]
+    if not small or fitted.num_data < _HANDFUL * len(counts):
+        return ""
+    verb, each = ("rests", "") if len(small) == 1 else ("rest", " each")
+    return (
+        f"{_named(small)} {verb} on fewer than {_HANDFUL} rows{each}: outliers may have taken components of their own. "
+        "Look at those rows: model.assign(rows)."
+    )
+
+
+def _optima(search: Search) -> str:
+    ends = np.array([restart.elbo for restart in search.restarts])
+    number, num_best = num_optima(ends.max() - ends)
+    if number == 1:
+        return ""
+    others = len(ends) - num_best
+    only = " Only one start found it: more restarts may find a better one still." if num_best == 1 else ""
+    worse = "a worse one" if others == 1 else "worse ones"
+    return (
+        f"The starts disagree: {num_best} of {len(ends)} reached the best solution, {others} ended in {worse}, up "
+        f"to {ends.max() - ends.min():,.1f} nats below. The data can be read in several ways.{only}"
+    )
+
+
+def _overlaps(responsibilities: np.ndarray) -> str:
+    shared = responsibilities.T.astype(np.float64) @ responsibilities / len(responsibilities)
+    shares = responsibilities.mean(axis=0, dtype=np.float64)
+    kept = np.diag(shared) / np.maximum(shares, 1e-300)
+    has_rows = shares * len(responsibilities) >= 1.0
+    overlapping = [int(k) for k in np.flatnonzero((1.0 - kept > _DOUBT) & has_rows)]
+    if not overlapping:
+        return ""
+    verb, whose = ("overlaps another", "its") if len(overlapping) == 1 else ("overlap others", "their")
+    return (
+        f"{_named(overlapping)} {verb}: more than {100 * _DOUBT:.0f} % of {whose} rows could as well belong elsewhere. "
+        "There the intervals are too narrow: the fit takes memberships and components for independent of each other. "
+        "tfgmm.compare tells by how much."
+    )
+
+
+def _far_rows(fitted: Fitted, sample: np.ndarray) -> str:
+    num_far = int((fitted.mixture.outlier(sample) == 0.0).sum())
+    if num_far == 0 or poisson.sf(num_far - 1, len(sample) / NUM_SAMPLES) > _SURE:
+        return ""
+    rows = "1 row lies" if num_far == 1 else f"{num_far:,} rows lie"
+    return (
+        f"{rows} farther out than any of {NUM_SAMPLES:,} rows drawn from the mixture: it does not describe them. "
+        "Look at them before anything else: model.outlier(rows) is 0 there."
+    )
+
+
+def _odd_data(fitted: Fitted, survey: Survey) -> list[str]:
+    """Returns what fitting warns of in the rows themselves: constant columns, few rows far out, priors that misfit."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_odd_data(survey.sample, survey.summary, fitted.priors, fitted.num_components, fitted.covariance)
+    messages = [printable(str(warning.message)) for warning in caught]
+    return [message[:1].upper() + message[1:] for message in messages]
+
+
+def _named(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_MOST_NAMED]))
+    more = f" ({len(numbers)} in all)" if len(numbers) > _MOST_NAMED else ""
+    return f"Component{'s' if len(numbers) > 1 else ''} {shown}{', ...' * bool(more)}{more}"

@@ -1,0 +1,245 @@
+"""What a report says of a fit, as the words and numbers that its page shows; no markup, no pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shlex
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tfgmm.export.folder import printable
+from tfgmm.plot.colours import component_colours
+from tfgmm.plot.frames import shown_number
+
+if TYPE_CHECKING:
+    from tfgmm.data.sources import Survey
+    from tfgmm.posterior.draws import Draws
+    from tfgmm.report.subject import Fitted, Search
+
+LEVELS = (0.99, 0.9, 0.5)
+FEW_DRAWS = 100  # with fewer, the ends of a 95 % interval are those of one or two of them
+MOST_LINES = 1_000  # of a table; more than that nobody reads, and no phone shows
+
+_SHAPES = {
+    "spherical": "spherical: one width per component, the same in all directions",
+    "diag": "diag: one width per component and column, no correlations",
+    "full": "full: widths and correlations of each component by itself",
+    "tied_spherical": "tied_spherical: one width for all components",
+    "tied_diag": "tied_diag: one width per column, the same in all components",
+    "tied": "tied: widths and correlations, the same in all components",
+}
+_WEIGHTS = {
+    "dirichlet": "dirichlet: the number of components is fixed",
+    "stick_breaking": "stick_breaking: the number of components is a maximum",
+}
+
+
+class Estimate(NamedTuple):
+    """Median and 95 % interval of a number, as text."""
+
+    middle: str
+    low: str
+    high: str
+
+
+class Line(NamedTuple):
+    """One column of one component: its mean and its standard deviation, data units."""
+
+    column: str
+    mean: Estimate
+    scale: Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """One component as its part of the table shows it."""
+
+    number: int
+    colour: str
+    weight: Estimate
+    num_rows: str
+    lines: tuple[Line, ...]
+
+
+class Membership(NamedTuple):
+    """How sure the rows are that belong to one component rather than to another; `shares` are those above LEVELS."""
+
+    number: int
+    colour: str
+    num_rows: str
+    shares: tuple[str, ...]
+
+
+def fitted_on(fitted: Fitted) -> list[tuple[str, str]]:
+    """Returns what was fitted on what, as pairs of a word and what it is."""
+    pairs = [
+        ("Rows", f"{fitted.num_data:,}"),
+        ("Columns", f"{fitted.num_features:,}"),
+        ("Components", f"{fitted.num_components:,}, of which {fitted.num_occupied:,} have rows"),
+        ("Shape", _SHAPES[fitted.covariance]),
+        ("Weights", _WEIGHTS[fitted.weights]),
+        ("Free parameters", f"{fitted.num_parameters:,}"),
+        *fitted.criteria.items(),
+    ]
+    if fitted.summary is not None and fitted.summary.fingerprint is not None:
+        pairs.append(("Fingerprint of the rows", printable(fitted.summary.fingerprint)))
+    return pairs
+
+
+def columns(fitted: Fitted, survey: Survey) -> list[tuple[str, ...]]:
+    """Returns name, mean, standard deviation, smallest and largest value of every column, as text, data units."""
+    summary = survey.summary
+    found = zip(fitted.column_names, summary.mean, summary.scale, summary.minimum or (), summary.maximum or ())
+    return [
+        (name, *(shown_number(value, scale / 100.0) for value in (mean, scale, low, high)))
+        for name, mean, scale, low, high in found
+    ][:MOST_LINES]
+
+
+def components(fitted: Fitted, draws: Draws) -> tuple[list[Component], int]:
+    """Returns the components by weight, the largest first, and how many of them no longer find room in the table.
+
+    Intervals hold 95 % of the draws; of a fit those that `result.summary()` takes too, so that both say the same.
+    """
+    names = fitted.column_names
+    order = np.argsort(-draws.weights[0].mean(axis=0))
+    chosen = order[: max(1, MOST_LINES // len(names))]
+    counts = fitted.expected_counts
+    colours = component_colours(len(order))
+    found = [
+        Component(
+            int(k), colours[k], estimate(draws.weights[0, :, k]), f"{_count(counts[k])}", _lines(draws, int(k), names)
+        )
+        for k in chosen
+    ]
+    return found, len(order) - len(chosen)
+
+
+def _lines(draws: Draws, k: int, names: tuple[str, ...]) -> tuple[Line, ...]:
+    return tuple(
+        Line(name, estimate(draws.locs[0, :, k, index]), estimate(draws.scales[0, :, k, index]))
+        for index, name in enumerate(names[:MOST_LINES])
+    )
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """Returns median and 95 % interval of draws (S,), with two digits of the interval's width.
+
+    Example:
+
+    >>> estimate(np.linspace(0.0, 100.0, 101))
+    Estimate(middle='50', low='2', high='98')
+    """
+    low, middle, high = (float(value) for value in np.quantile(values, [0.025, 0.5, 0.975]))
+    if not high > low:  # a single component has the weight 1 in all draws
+        return Estimate(*(f"{value:.6g}" for value in (middle, low, high)))
+    return Estimate(*(shown_number(value, high - low) for value in (middle, low, high)))
+
+
+def _count(rows: float) -> str:
+    return f"{rows:,.0f}" if rows >= 10.0 or rows == round(rows) else f"{rows:,.1f}"
+
+
+def memberships(responsibilities: np.ndarray) -> list[Membership]:
+    """Returns for each component, largest first, how many rows are most probably its own, and how surely.
+
+    Args:
+        responsibilities: (n, K) of rows of the data; rows sum to 1.
+
+    Example:
+
+    >>> [(found.number, found.num_rows, found.shares) for found in memberships(np.array([[0.95, 0.05], [0.6, 0.4]]))]
+    [(0, '2', ('0.0 %', '50.0 %', '100.0 %')), (1, '0', ('-', '-', '-'))]
+    """
+    best, owner = responsibilities.max(axis=1), responsibilities.argmax(axis=1)
+    num_components = responsibilities.shape[1]
+    counts = np.bincount(owner, minlength=num_components)
+    colours = component_colours(num_components)
+    return [
+        Membership(int(k), colours[k], f"{counts[k]:,}", _shares(best[owner == k]))
+        for k in np.argsort(-counts, kind="stable")[:MOST_LINES]
+    ]
+
+
+def _shares(best: np.ndarray) -> tuple[str, ...]:
+    return tuple(percent(float((best > level).mean())) if len(best) else "-" for level in LEVELS)
+
+
+def percent(share: float) -> str:
+    """Returns a share as text, such as "97.1 %"."""
+    return f"{100.0 * share:.1f} %"
+
+
+def python_lines(model_path: pathlib.Path | None, exporting: str | None = "result.model") -> list[str]:
+    """Returns the lines of Python that load the mixture and score rows with it.
+
+    Example:
+
+    >>> python_lines(pathlib.Path("geyser.keras"))[1]
+    "scorer = tfgmm.load_model('geyser.keras')"
+    """
+    name = "mixture" if model_path is None else os.fspath(model_path)
+    loader = "load_model" if model_path is not None and _is_keras_file(model_path) else "load_scorer"
+    line = f"tfgmm.export_model({exporting}, {name!r})  # once, where the fit is"
+    return [
+        "import tfgmm",
+        *(["", line, ""] if model_path is None and exporting else []),
+        f"scorer = tfgmm.{loader}({name!r})",
+        "scorer.log_prob(rows)  # log density of each row, nats",
+        "scorer.responsibilities(rows)  # probability of each component; rows sum to 1",
+        "scorer.assign(rows)  # the most probable component",
+        "scorer.outlier(rows)  # near 0 for a row that does not belong",
+    ]
+
+
+def shell_line(model_path: pathlib.Path | None) -> str | None:
+    """Returns the command that scores a file with an exported folder; None where there is none to type."""
+    name = "mixture" if model_path is None else os.fspath(model_path)
+    if not name.isprintable() or (model_path is not None and _is_keras_file(model_path)):
+        return None
+    return (
+        f"tfgmm score --model {shlex.quote(name)} --in rows.csv --out scored.parquet "
+        "--columns log_prob,assignment,outlier"
+    )
+
+
+def context(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> dict[str, Any]:
+    """Returns all facts by the names that the template has for them."""
+    draws = fitted.interval_draws()
+    shown, left_out = components(fitted, draws)
+    best = responsibilities.max(axis=1)
+    return {
+        "fitted_on": fitted_on(fitted),
+        "columns": columns(fitted, survey),
+        "components": shown,
+        "components_left_out": left_out,
+        "columns_left_out": max(0, fitted.num_features - MOST_LINES),
+        "num_components": fitted.num_components,
+        "num_occupied": fitted.num_occupied,
+        "num_draws": draws.num_draws,
+        "few_draws": draws.num_draws < FEW_DRAWS,
+        "memberships": memberships(responsibilities),
+        "levels": LEVELS,
+        "sure": percent(float((best > LEVELS[1]).mean())),
+        "num_sampled": len(responsibilities),
+        "num_rows": survey.summary.num_data,
+        "kept_in": fitted.kept_in,
+        "search": None if fitted.search is None else search(fitted.search),
+    }
+
+
+def search(found: Search) -> dict[str, Any]:
+    """Returns how the fit was found, by the names that the template has for it."""
+    return {
+        "converged": found.converged,
+        "last_loss": f"{found.history['loss'][-1]:.4f}",
+        "num_sweeps": len(found.history["elbo"]),
+        "num_restarts": len(found.restarts),
+    }
+
+
+def _is_keras_file(path: pathlib.Path) -> bool:
+    return path.suffix == ".keras" and not path.is_dir()  # a folder may still have to be written

@@ -1,0 +1,167 @@
+"""One HTML page about a fit, for people who were not there: it needs nothing but a browser, and asks no network."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+from tfgmm.common import atomic_file
+from tfgmm.common.version import __version__
+from tfgmm.export.folder import printable
+from tfgmm.report import subject
+
+if TYPE_CHECKING:
+    from tfgmm.data.sources import Survey
+    from tfgmm.export.scorer import Scorer
+    from tfgmm.fit.result import FitResult
+    from tfgmm.fit.selection import Selection
+    from tfgmm.model.gaussian_mixture import GaussianMixtureModel
+    from tfgmm.report.choice import Choice
+    from tfgmm.report.subject import Fitted
+
+
+def write_report(
+    result: FitResult | Selection | GaussianMixtureModel | Scorer,
+    data: Any,
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    model_path: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> pathlib.Path:
+    """Returns the path of the page written: one HTML file about a fit, with its pictures inside.
+
+    What was fitted on what, what to be careful about, the density, the components with 95 % intervals in data units,
+    how sure the memberships are, restarts and sweeps, and how to load and score. It holds no scripts, asks for nothing
+    outside itself, and suits a phone, a dark screen and paper. Memberships and pictures are those of at most 20,000
+    rows; tables end after 1,000 lines and say so. The page is written beside `path`, then renamed.
+
+    Args:
+        result: what `tfgmm.fit_mixture` or `tfgmm.load_scorer` returned, or a fitted model. Only the first knows
+            restarts, sweeps and criteria; of the others the page says that they are not recorded. Of a `Selection`
+            the page is about the recommended fit, and why it is.
+        data: (N, D) the rows it was fitted on, of any kind that `fit_mixture` takes; other rows are said to be others.
+        path: the file to make. Folders on the way to it are made.
+        title: the heading; default "Mixture of K Gaussians".
+        model_path: where the model is: a folder that `tfgmm.export_model` made, or a .keras file. The page then shows
+            how to load it from there.
+        overwrite: replace a file at `path`; without it, it is kept.
+
+    Raises:
+        TypeError: `result` is none of these, or a path or the title is something else.
+        ValueError: rows with other columns; an empty title; a mixture that was not fitted; an export of an earlier
+            version, without draws from the posterior.
+        FileExistsError: `path` is there and `overwrite` is False, or is a folder.
+        FileNotFoundError: there is no model at `model_path`.
+        OSError: the disk refuses.
+
+    Example:
+
+    >>> import tempfile
+    >>> rows = np.random.default_rng(0).normal([[-3.0, 0.0]] * 50 + [[3.0, 1.0]] * 50, 0.5)
+    >>> result = tfgmm.fit_mixture(rows, 2, restarts=2, seed=1)
+    >>> write_report(result, rows, tempfile.mkdtemp() + "/report.html").name
+    'report.html'
+    """
+    fitted, choice = _fitted_and_choice(result)
+    target = _path_of("path", path)
+    atomic_file.check_free(target, overwrite)
+    heading = _title_of(title, fitted)
+    model_at = None if model_path is None else _model_at(model_path)
+    page = _page(fitted, _survey_of(fitted, data), heading, model_at, choice)
+    with atomic_file.written_whole(target, overwrite) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+    return target
+
+
+def page_of(result: FitResult, survey: Survey, model_path: pathlib.Path, choice: Choice | None) -> str:
+    """Returns the page as text.
+
+    Args:
+        result: as in `write_report`.
+        survey: of the rows that were fitted.
+        model_path: where the model will be.
+        choice: what the page says of the number of components, or None where that was no question.
+    """
+    fitted = subject.fitted_of(result)
+    return _page(fitted, survey, _title_of(None, fitted), model_path, choice)
+
+
+def _fitted_and_choice(result: Any) -> tuple[Fitted, Choice | None]:
+    """Returns what a report is about, and what it says of the number of components, if that was a question."""
+    from tfgmm.fit.selection import Selection
+
+    if not isinstance(result, Selection):
+        return subject.fitted_of(result), None
+    from tfgmm.report.choice import choice_of
+
+    best = dataclasses.replace(subject.fitted_of(result.best), exporting="result.best.model")
+    return best, choice_of(result, result.occupied_posterior)
+
+
+def _page(fitted: Fitted, survey: Survey, title: str, model_path: pathlib.Path | None, choice: Choice | None) -> str:
+    """Returns the page as text."""
+    import jinja2
+
+    from tfgmm.report import cautions, facts, pictures
+
+    responsibilities = fitted.mixture.responsibilities(survey.sample)
+    search = fitted.search
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tfgmm.report"),
+        autoescape=True,  # names of columns and paths are strangers' words
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        title=title,
+        version=__version__,
+        cautions=cautions.cautions(fitted, survey, responsibilities),
+        density=pictures.density_picture(fitted, survey.sample),
+        restarts=None if search is None else pictures.restarts_picture(search),
+        sweeps=None if search is None else pictures.sweeps_picture(search),
+        python_lines=facts.python_lines(model_path, fitted.exporting),
+        shell_line=facts.shell_line(model_path),
+        choice=choice,
+        **facts.context(fitted, survey, responsibilities),
+    )
+
+
+def _survey_of(fitted: Fitted, data: Any) -> Survey:
+    """Returns summary and sample of the rows, their columns in the mixture's order."""
+    from tfgmm.data import sources as door
+
+    source = door.open_source(data, "data", fitted.num_features, fitted.mixture.column_names)
+    return door.survey(source, "data", fitted.num_data, seed=0)
+
+
+def _path_of(name: str, path: Any) -> pathlib.Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"`{name}` must be a path. Received: {type(path).__name__}. Pass the name of a file.")
+    return pathlib.Path(os.fsdecode(path))
+
+
+def _title_of(title: Any, fitted: Fitted) -> str:
+    if title is None:
+        number = fitted.num_components
+        return f"Mixture of {number:,} Gaussian{'s' if number > 1 else ''}"
+    if not isinstance(title, str):
+        raise TypeError(f"`title` must be a string. Received: {type(title).__name__}. Pass a heading, or leave it out.")
+    if not title.strip():
+        raise ValueError(f"`title` must not be empty. Received: {title!r}. Pass a heading, or leave it out.")
+    return printable(title)
+
+
+def _model_at(model_path: Any) -> pathlib.Path:
+    """Returns the path of a model that a reader can load: the page must not send anyone to nothing."""
+    path = _path_of("model_path", model_path)
+    is_model = (path / "model_card.json").is_file() if path.is_dir() else path.is_file() and path.suffix == ".keras"
+    if not is_model:
+        raise FileNotFoundError(
+            f"`model_path` must be a folder that tfgmm.export_model made, or a .keras file. Received: {str(path)!r}. "
+            "Save the model first, or leave model_path out."
+        )
+    return path

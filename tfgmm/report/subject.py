@@ -1,0 +1,231 @@
+"""What a report can be about, a fit, a model or an exported mixture, brought to one form. TensorFlow in functions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfgmm.common.checks import check_choice
+from tfgmm.data.summary import DataSummary
+from tfgmm.export.folder import printable
+from tfgmm.mixture.priors import Priors
+from tfgmm.posterior.draws import Draws
+
+if TYPE_CHECKING:
+    from tfgmm.export.scorer import Scorer
+    from tfgmm.fit.restarts import Restart
+    from tfgmm.fit.result import FitResult
+    from tfgmm.model.gaussian_mixture import GaussianMixtureModel
+
+_NUM_DRAWS = 200  # of a model's posterior, for a picture: a mean over them is smooth
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Search:
+    """How a fit was found; see `FitResult`."""
+
+    history: Mapping[str, Sequence[float]]
+    restarts: tuple[Restart, ...]
+    converged: bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted mixture and all that a report says of it.
+
+    Args:
+        mixture: a model or a scorer: what densities, memberships and outlier scores are asked of.
+        interval_draws: gives the draws that intervals are read from.
+        picture_draws: gives those that pictures show.
+        covariance, weights: shape of the components, and prior of the weights.
+        num_data: N of the fit.
+        expected_counts: (K,) float64, rows expected in each component.
+        num_parameters: the free numbers of the mixture.
+        criteria: bound, log likelihood, AIC and BIC as they are recorded, by name, as text.
+        priors: of the fit.
+        summary: of the rows of the fit, or None where nobody kept it.
+        search: how it was found, or None where that is not recorded.
+        kept_in: what holds the mixture, in words.
+        exporting: how Python calls the model, to export it; None where it is exported already.
+    """
+
+    mixture: Any
+    interval_draws: Callable[[], Draws]
+    picture_draws: Callable[[], Draws]
+    covariance: str
+    weights: str
+    num_data: int
+    expected_counts: np.ndarray
+    num_parameters: int
+    criteria: Mapping[str, str]
+    priors: Priors
+    summary: DataSummary | None
+    search: Search | None
+    kept_in: str
+    exporting: str | None
+
+    @property
+    def num_components(self) -> int:
+        """K."""
+        return len(self.expected_counts)
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+        return len(self.mixture.plug_in().centre)
+
+    @property
+    def num_occupied(self) -> int:
+        """Components that at least one row is expected in."""
+        return int(np.sum(self.expected_counts >= 1.0 - 1e-9))
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """A name per column that can be printed: the data's, else "column 0" and so on."""
+        names = self.mixture.column_names or tuple(f"column {index}" for index in range(self.num_features))
+        return tuple(printable(name) for name in names)
+
+
+def fitted_of(source: Any) -> Fitted:
+    """Returns what a report says of a `FitResult`, a fitted `GaussianMixtureModel`, or a `Scorer`.
+
+    Raises:
+        TypeError: it is something else.
+        ValueError: a model that was not fitted; an export of an earlier version, without draws, or of no fit.
+    """
+    from tfgmm.export.scorer import Scorer
+    from tfgmm.fit.result import FitResult
+    from tfgmm.model.gaussian_mixture import GaussianMixtureModel
+
+    if isinstance(source, FitResult):
+        return _of_result(source)
+    if isinstance(source, GaussianMixtureModel):
+        return _of_model(source)
+    if isinstance(source, Scorer):
+        return _of_scorer(source)
+    raise TypeError(
+        "`result` must be a tfgmm.FitResult, a Selection, a GaussianMixtureModel or a Scorer. Received: "
+        f"{type(source).__name__}. Pass what tfgmm.fit_mixture or tfgmm.load_scorer returns."
+    )
+
+
+def _of_result(result: FitResult) -> Fitted:
+    criteria = {
+        "Bound": f"{result.elbo:,.2f} nats",
+        "Log likelihood": f"{result.log_likelihood:,.2f} nats",
+        "AIC": f"{result.aic:,.1f}",
+        "BIC": f"{result.bic:,.1f}",
+    }
+    return dataclasses.replace(
+        _of_model(result.model),
+        criteria=criteria,
+        search=Search(result.history, result.restarts, result.converged),
+        exporting="result.model",
+    )
+
+
+def _of_model(model: GaussianMixtureModel) -> Fitted:
+    from tfgmm.fit.summary import interval_draws
+
+    _check_fitted(model.num_data)
+    counts = model.mixture_weights.expected_counts(model.mixture_weights.posterior())
+    return Fitted(
+        mixture=model,
+        interval_draws=lambda: interval_draws(model),
+        picture_draws=lambda: model.draws(_NUM_DRAWS, seed=0),
+        covariance=model.covariance,
+        weights=model.weight_prior,
+        num_data=model.num_data,
+        expected_counts=_held(counts, model.num_data),
+        num_parameters=_num_parameters(model.components, model.num_components),
+        criteria=_bound(model.elbo),
+        priors=model.priors,
+        summary=model.data_summary,
+        search=None,
+        kept_in="a model",
+        exporting="model",
+    )
+
+
+def _of_scorer(scorer: Scorer) -> Fitted:
+    from tfgmm.families.variational import COMPONENTS
+
+    card = scorer.card
+    model, training = card["model"], card["training"]
+    num_data = _check_fitted(training.get("num_data"))
+    weights = check_choice("weights", model.get("weights"), ("dirichlet", "stick_breaking"))
+    priors = Priors.from_dict(card["priors"])
+    scorer.draws()  # an earlier export, which has none, is refused before anything is drawn
+    summary = training.get("data_summary")
+    sizes = model["num_components"], model["num_features"]
+    means = np.exp(scorer.plug_in().log_weights)
+    elbo = training.get("elbo_nats")
+    return Fitted(
+        mixture=scorer,
+        interval_draws=scorer.draws,
+        picture_draws=scorer.draws,
+        covariance=model["covariance"],
+        weights=weights,
+        num_data=num_data,
+        expected_counts=_held(counts_of(weights, means, priors, num_data), num_data),
+        num_parameters=_num_parameters(COMPONENTS[model["covariance"]](*sizes, priors), sizes[0]),
+        criteria=_bound(elbo if isinstance(elbo, float) else None),
+        priors=priors,
+        summary=DataSummary.from_dict(summary) if isinstance(summary, dict) else None,
+        search=None,
+        kept_in="an exported folder",
+        exporting=None,
+    )
+
+
+def _check_fitted(num_data: Any) -> int:
+    if isinstance(num_data, bool) or not isinstance(num_data, int) or num_data < 1:
+        raise ValueError(
+            "`result` must be a mixture that was fitted. Received: one that has seen no rows. Fit it first."
+        )
+    return num_data
+
+
+def _num_parameters(components: Any, num_components: int) -> int:
+    return int(num_components - 1 + components.num_parameters())
+
+
+def _bound(elbo: float | None) -> dict[str, str]:
+    return {} if elbo is None else {"Bound": f"{elbo:,.2f} nats"}
+
+
+def _held(counts: np.ndarray, num_data: int) -> np.ndarray:
+    """Returns counts from 0 to N: sticks of a single component say infinity, and rounding says less than nothing."""
+    return np.clip(np.asarray(counts, np.float64), 0.0, float(num_data))
+
+
+def counts_of(weights: str, means: np.ndarray, priors: Priors, num_data: int) -> np.ndarray:
+    """Returns the rows expected in each component, (K,) float64, from the posterior means of the weights.
+
+    An export keeps the means alone. Of a Dirichlet E[w_k] = (a_k + n_k) / (sum of a + N). Of sticks a share
+    E[v_k] = (1 + n_k) / (1 + c + n_k + n_(k+1) + ...) of what is left is broken off.
+
+    Args:
+        weights: the prior's name, "dirichlet" or "stick_breaking".
+        means: (K,) posterior means, which sum to 1.
+        priors: of the fit.
+        num_data: N.
+
+    Example:
+
+    >>> counts_of("dirichlet", np.array([0.25, 0.75]), Priors(weight_concentration=1.0), 6).tolist()
+    [1.0, 5.0]
+    """
+    if weights == "dirichlet":
+        of_prior = np.broadcast_to(np.asarray(priors.weight_concentration, np.float64), means.shape)
+        return means * (of_prior.sum() + num_data) - of_prior
+    counts, rows_left, share_left = np.empty(len(means)), float(num_data), 1.0
+    for k, mean in enumerate(means[:-1]):
+        broken = mean / max(share_left, np.finfo(np.float64).tiny)
+        counts[k] = broken * (1.0 + priors.stick_concentration + rows_left) - 1.0
+        rows_left, share_left = rows_left - counts[k], share_left - mean
+    counts[-1] = rows_left
+    return counts

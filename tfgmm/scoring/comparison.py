@@ -1,0 +1,135 @@
+"""Two mixtures asked about the same rows, block by block: which describes them better, and whether clusters agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from tfgmm.data.matching import finite
+from tfgmm.scoring import scores
+from tfgmm.scoring.scores import MixtureDensity
+
+_FEWEST = 2  # rows that have a standard error
+_CLEAR = 2.0  # standard errors beyond which a difference is called one
+_ROUNDING = 1e-6  # nats per row: two exports of one model may differ by so much
+
+
+class RowsCompared(NamedTuple):
+    """What rows say of two mixtures, a and b.
+
+    Args:
+        num_rows: N, those that are finite.
+        num_bad: rows that are not, and are left out.
+        mean_a, mean_b: mean log density of a row, nats.
+        difference: mean of b's log density minus a's, nats per row.
+        standard_error: of the difference: standard deviation over the rows / sqrt(N).
+        adjusted_rand: agreement of the two clusterings: 1 for the same, 0 on average for unrelated ones.
+        share_same: the share of rows in the same cluster, once each of a's has been given at most one of b's.
+    """
+
+    num_rows: int
+    num_bad: int
+    mean_a: float
+    mean_b: float
+    difference: float
+    standard_error: float
+    adjusted_rand: float
+    share_same: float
+
+
+def compare_over_rows(
+    mixture_a: MixtureDensity,
+    mixture_b: MixtureDensity,
+    blocks: Iterable[np.ndarray],
+    order_of_b: np.ndarray,
+    progress: Callable[[int], None] = lambda num_rows: None,
+) -> RowsCompared:
+    """Returns what rows say of two mixtures; memory is that of a block.
+
+    Args:
+        mixture_a, mixture_b: K and L components of the same D columns.
+        blocks: rows (B, D) each, data units, columns in a's order; those that are not finite are counted and left out.
+        order_of_b: (D,) int, where b's columns stand among a's.
+        progress: called with the number of rows of each block that was looked at.
+
+    Raises:
+        ValueError: fewer than two rows are finite.
+    """
+    num_rows = num_bad = 0
+    means, squares = np.zeros(3), 0.0
+    table = np.zeros((len(mixture_a.log_weights), len(mixture_b.log_weights)), np.int64)
+    for block in blocks:
+        rows = finite(block)
+        num_bad += len(block) - len(rows)
+        if len(rows):
+            of_a, of_b = ((mixture_a, rows), (mixture_b, rows[:, order_of_b]))
+            densities = [scores.score_data(*pair, "log_density") for pair in (of_a, of_b)]
+            found = np.stack([*densities, densities[1] - densities[0]])
+            # Chan, Golub and LeVeque 1979, equation 2.1, of the differences
+            total = num_rows + len(rows)
+            steps = found.mean(axis=1) - means
+            squares += ((found[2] - found[2].mean()) ** 2).sum() + steps[2] ** 2 * num_rows * len(rows) / total
+            means, num_rows = means + steps * len(rows) / total, total
+            np.add.at(table, tuple(scores.score_data(*pair, "assignment") for pair in (of_a, of_b)), 1)
+        progress(len(block))
+    if num_rows < _FEWEST:
+        fix = "Give more rows with finite numbers."
+        raise ValueError(f"`--data` must have two rows at least to compare with. Received: {num_rows} finite. {fix}")
+    error = math.sqrt(squares / (num_rows - 1) / num_rows)
+    mean_a, mean_b, difference = (float(mean) for mean in means)
+    return RowsCompared(num_rows, num_bad, mean_a, mean_b, difference, error, adjusted_rand(table), share_same(table))
+
+
+def adjusted_rand(table: np.ndarray) -> float:
+    """Returns the adjusted Rand index of two clusterings, from how many rows are in each pair of clusters, (K, L) int.
+
+    Pairs of rows that are together in both, beyond what chance gives, over the most that could be. Two clusterings
+    of one cluster each agree: 1.
+
+    Source: Hubert and Arabie 1985, "Comparing partitions", equation 5.
+
+    Example:
+
+    >>> adjusted_rand(np.array([[0, 3], [4, 0]]))
+    1.0
+    """
+    both, first, second, every = (
+        float(sum(count * (count - 1) // 2 for count in np.ravel(counts).tolist()))
+        for counts in (table, table.sum(axis=1), table.sum(axis=0), table.sum())
+    )
+    expected, most = first * second / every, 0.5 * (first + second)
+    return 1.0 if most == expected else (both - expected) / (most - expected)
+
+
+def share_same(table: np.ndarray) -> float:
+    """Returns the share of rows in clusters that are each other's partners, of the best way to pair them.
+
+    Example:
+
+    >>> share_same(np.array([[1, 3], [4, 0], [0, 2]]))
+    0.7
+    """
+    return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
+
+
+def verdict(found: RowsCompared, names: tuple[str, str] = ("A", "B")) -> str:
+    """Returns in plain words which of two mixtures describes the rows better, if the rows can show it.
+
+    Example:
+
+    >>> verdict(RowsCompared(100, 0, -4.0, -3.9, 0.1, 0.021, 1.0, 1.0))
+    'B describes these rows better, by 0.100 ± 0.021 nats per row'
+    """
+    size, error = abs(found.difference), found.standard_error
+    if size < _ROUNDING:
+        return "no difference: both describe these rows equally well"
+    decimals = max(0, 1 - math.floor(math.log10(max(error, _ROUNDING))))  # two digits of the error
+    amount = f"{size:.{decimals}f} ± {error:.{decimals}f} nats per row"
+    better = names[1] if found.difference > 0 else names[0]
+    if size <= _CLEAR * error:
+        return f"no difference that these rows can show: {better} is ahead by {amount}"
+    return f"{better} describes these rows better, by {amount}"

@@ -1,0 +1,1 @@
+"""Scores as TensorFlow operations, for GPUs and exports: the one folder left of `families` that needs TensorFlow."""

@@ -1,0 +1,295 @@
+"""What can be asked of a mixture about rows, in Python: the same questions of a model and of an exported mixture."""
+
+from __future__ import annotations
+
+import functools
+import math
+import numbers
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm.common import threads
+from tfgmm.common.checks import check_choice
+from tfgmm.data.frames import is_instance_of
+from tfgmm.data.summary import centre as centre_rows
+from tfgmm.families.variational import COMPONENTS
+from tfgmm.mixture import outliers
+from tfgmm.mixture.stored_draws import NUM_DRAWS
+from tfgmm.model import bounds
+from tfgmm.scoring import scores
+from tfgmm.scoring.graph import intervals, marginals
+from tfgmm.scoring.graph import scores as graph_scores
+from tfgmm.scoring.results import Conditional, Interval
+from tfgmm.scoring.scores import MixtureDensity
+
+Tensor = Any
+
+MOST_LEVEL = (NUM_DRAWS - 1) / (NUM_DRAWS + 1)
+
+
+class RowScores:
+    """Densities, memberships and their uncertainty, for rows of any kind and number, in data units.
+
+    A subclass provides the four below.
+    """
+
+    column_names: Any  # names of the training columns, or None
+    plug_in: Callable[[], MixtureDensity]  # at the posterior means
+    predictive: Callable[[], MixtureDensity]  # S draws from the posterior
+    outlier_table: Callable[[], np.ndarray]
+
+    def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in") -> np.ndarray:
+        """Returns the log density of each row, (N,) float32, nats; both kinds integrate to 1.
+
+        Args:
+            x: rows, (N, D): an array, frame, path or dataset, as `GaussianMixtureModel.fit` takes; a row with a NaN or
+                infinite value gets NaN.
+            kind: "plug_in" at the posterior means, or "predictive": the density averaged over 64 draws from the
+                posterior.
+
+        Raises:
+            ValueError: an unknown kind, or rows of the wrong shape.
+        """
+        check_choice("kind", kind, ("plug_in", "predictive"))
+        return self._score(x, "log_prob", self.plug_in() if kind == "plug_in" else self.predictive())
+
+    def responsibilities(self, x: Any) -> np.ndarray:
+        """Returns the probability of each component given the row, (N, K) float32; rows sum to 1."""
+        return self._score(x, "responsibilities", self.plug_in())
+
+    def assign(self, x: Any) -> np.ndarray:
+        """Returns the most probable component of each row, (N,) int64; -1 for rows that are not finite."""
+        return self._score(x, "assignment", self.plug_in())
+
+    def outlier(self, x: Any) -> np.ndarray:
+        """Returns the tail probability of each row, (N,) float32 from 0 to 1; NaN for rows that are not finite.
+
+        It is the share of rows drawn from the plug-in mixture that are less likely than the row: 0 for an outlier,
+        below which nothing lies, 1 for a row at the highest peak. Of rows that do come from the mixture, one in a
+        hundred is below 0.01, whatever the units and the number of columns. It is read from the quantiles of 100,000
+        draws, which an export stores and a model draws anew (always the same): a score of p has a standard error of
+        sqrt(p / 100,000), a third of itself at 0.0001; below that no more is known than that it is small.
+
+        Args:
+            x: rows, (N, D), of any kind that `log_prob` takes.
+
+        Raises:
+            ValueError: the export was written by an earlier version, which stored no quantiles.
+        """
+        table = self.outlier_table()
+        return outliers.tail_probabilities(table, self._score(x, "log_density", self.plug_in()))
+
+    def interval(self, x: Any, level: float = 0.9) -> Interval:
+        """Returns how far log density and responsibilities of each row are uncertain, as an `Interval`.
+
+        For each row the equal-tailed band that holds a share `level` of the posterior, from 64 draws: its ends have a
+        sampling error themselves, a tenth to a fifth of the posterior's width at 0.9. Mean-field posteriors are too
+        narrow where components overlap, and so are their bands. About 50 times the work of `log_prob`.
+
+        Args:
+            x: rows, (N, D), of any kind that `log_prob` takes.
+            level: above 0 and at most 0.969, what 64 draws can tell.
+
+        Raises:
+            ValueError: another level, or rows of the wrong shape.
+
+        Example:
+
+        >>> import tfgmm
+        >>> model = tfgmm.fit_mixture([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2]], 2, restarts=1).model
+        >>> band = model.interval([[0.1]], level=0.9)
+        >>> bool(band.log_prob_low < model.log_prob([[0.1]]) < band.log_prob_high)
+        True
+        """
+        if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0.0 < level <= MOST_LEVEL:
+            raise ValueError(
+                f"`level` must be above 0 and at most {MOST_LEVEL:.3f}. Received: {level!r}. Choose one, e.g. 0.9."
+            )
+        mixtures = self.predictive()
+        tensors = mixtures.centre, *scores.coefficients(mixtures), np.float64(level)
+        statics = mixtures.covariance, tuple(mixtures.log_weights.shape)
+        return Interval(*self._ask(x, mixtures, bands_of, statics, tensors, True).values())
+
+    def marginal_log_prob(self, x: Any, columns: Iterable[int | str]) -> np.ndarray:
+        """Returns the log density of some columns of each row, whatever the others are, (N,) float32, nats.
+
+        Args:
+            x: rows, (N, D), of any kind that `log_prob` takes; what stands in the other columns is not looked at, and
+                may be NaN; a pandas DataFrame need not have them.
+            columns: the numbers or the names of the columns.
+
+        Raises:
+            ValueError: an unknown column, or rows of the wrong shape.
+
+        Example:
+
+        >>> import tfgmm
+        >>> model = tfgmm.GaussianMixtureModel(2, 3, seed=0)
+        >>> model.marginal_log_prob([[0.5, float("nan"), 1.5]], columns=[0, 2]).shape
+        (1,)
+        """
+        return self._ask_given(x, columns, "columns", marginals_of)["log_prob"]
+
+    def conditional(self, x: Any, given: Iterable[int | str]) -> Conditional:
+        """Returns the mixture over the other columns given some columns of each row, as a `Conditional`.
+
+        What is missing in a row can be guessed: `expectation` is the mean of that mixture, `weights`, `means` and
+        `scales` are all of it. And log_prob = marginal_log_prob(x, given) + conditional(x, given).log_prob.
+
+        Args:
+            x: rows, (N, D), of any kind that `log_prob` takes; what is not given may be NaN, or no column at all of a
+                pandas DataFrame.
+            given: the numbers or the names of the columns that are known.
+
+        `means` has N K D numbers: for many rows, of which only the best guess is wanted, take `impute`.
+
+        Raises:
+            ValueError: an unknown column, or rows of the wrong shape.
+
+        Example:
+
+        >>> import tfgmm
+        >>> rows = [[0.0, 1.0], [0.1, 0.9], [0.2, 1.2], [5.0, 8.0], [5.1, 8.1], [5.2, 7.9]]
+        >>> model = tfgmm.fit_mixture(rows, 2, restarts=1).model
+        >>> model.conditional([[5.1, float("nan")]], given=[0]).expectation.round()
+        array([[5., 8.]])
+        """
+        found = self._ask_given(x, given, "given", conditional_of)
+        return Conditional(**found)
+
+    def impute(self, x: Any, given: Iterable[int | str]) -> np.ndarray:
+        """Returns the rows with the other columns replaced by their mean given some, (N, D) float64, data units.
+
+        It is the `expectation` of `conditional`, without the rest. NaN in rows in which a given column is not finite.
+
+        Args: as `conditional`.
+
+        Example:
+
+        >>> import tfgmm
+        >>> rows = [[0.0, 1.0], [0.1, 0.9], [0.2, 1.2], [5.0, 8.0], [5.1, 8.1], [5.2, 7.9]]
+        >>> model = tfgmm.fit_mixture(rows, 2, restarts=1).model
+        >>> model.impute([[0.1, float("nan")], [5.1, float("nan")]], given=[0]).round()
+        array([[0., 1.],
+               [5., 8.]])
+        """
+        return self._ask_given(x, given, "given", expectation_of)["expectation"]
+
+    def _score(self, x: Any, score: graph_scores.Score, mixture: MixtureDensity) -> np.ndarray:
+        return scores.score_data(mixture, x, score, self.column_names)
+
+    def _ask_given(self, x: Any, columns: Any, argument: str, question: Any) -> dict[str, np.ndarray]:
+        mixture = self.plug_in()
+        given = column_mask(argument, columns, len(mixture.centre), self.column_names)
+        if self.column_names and is_instance_of(x, "pandas", "DataFrame"):
+            absent = [name for name, wanted in zip(self.column_names, given) if not wanted and name not in x]
+            x = x.assign(**dict.fromkeys(absent, np.nan)) if absent else x
+        names = tuple(mixture.components)
+        tensors = given, mixture.centre, mixture.log_weights, *mixture.components.values()
+        return self._ask(x, mixture, question, (mixture.covariance, names), tensors, given)
+
+    def _ask(
+        self, x: Any, mixture: MixtureDensity, question: Any, statics: Any, tensors: Any, needed: Any
+    ) -> dict[str, np.ndarray]:
+        """Returns what a compiled question answers for the rows; what does not depend on rows stands once."""
+        once: dict[str, np.ndarray] = {}
+        names: list[str] = []
+
+        def of_block(rows: np.ndarray) -> tuple[np.ndarray, ...]:
+            values = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
+            inputs = [tf.constant(value) for value in (values, *tensors)]
+            answers = {k: v.numpy() for k, v in _compiled(question, statics, _specs(inputs))(*inputs).items()}
+            if any(np.isnan(answer).any() for answer in answers.values()):
+                # Refuses what is infinite in float32 only, and says where
+                centre_rows(np.where(needed, rows, mixture.centre), mixture.centre)
+            once.update((k, answers.pop(k)) for k in ("scales", "covariances") if k in answers)
+            names[:] = answers
+            return tuple(answers.values())
+
+        found = scores.mapped_over_data(mixture, x, of_block, self.column_names)
+        return dict(zip(names, found)) | once
+
+
+def bands_of(
+    statics: tuple[str, tuple[int, int]], rows: Tensor, centre: Tensor, linear: Tensor, constants: Tensor, level: Tensor
+) -> dict[str, Tensor]:
+    """Returns `bands.band` of rows."""
+    covariance, weights_shape = statics
+    return intervals.band(COMPONENTS[covariance], rows, centre, linear, constants, level, weights_shape)
+
+
+def marginals_of(statics: tuple[str, Any], rows: Tensor, given: Tensor, *parameters: Tensor) -> dict[str, Tensor]:
+    """Returns `marginals.marginal_log_prob` of rows by its name; `parameters` are centre, log weights, components."""
+    mixture = _mixture_of(statics, parameters)
+    return {"log_prob": marginals.marginal_log_prob(COMPONENTS[statics[0]], rows, mixture, given)}
+
+
+def conditional_of(statics: tuple[str, Any], rows: Tensor, given: Tensor, *parameters: Tensor) -> dict[str, Tensor]:
+    """Returns `marginals.conditional` of rows; `parameters` as in `marginals_of`."""
+    return marginals.conditional(COMPONENTS[statics[0]], rows, _mixture_of(statics, parameters), given)
+
+
+def expectation_of(statics: tuple[str, Any], rows: Tensor, given: Tensor, *parameters: Tensor) -> dict[str, Tensor]:
+    """Returns the `expectation` of `marginals.conditional` alone, by its name; `parameters` as in `marginals_of`."""
+    mixture = _mixture_of(statics, parameters)
+    # Chunks of our own: what is not asked for is then never there for all rows
+    size = threads.chunk_size(math.prod(mixture.components["locs"].shape))
+
+    def of_chunk(chunk: Tensor) -> tuple[Tensor]:
+        return (marginals.conditional(COMPONENTS[statics[0]], chunk, mixture, given)["expectation"],)
+
+    spec = tf.TensorSpec((None, rows.shape[1]), tf.float64)
+    return {"expectation": bounds.mapped_over_chunks(rows, of_chunk, size, [spec])[0]}
+
+
+def _mixture_of(statics: tuple[str, Any], parameters: Sequence[Any]) -> MixtureDensity:
+    covariance, names = statics
+    centre, log_weights, *components = parameters
+    return MixtureDensity(covariance, centre, log_weights, dict(zip(names, components)))
+
+
+def _specs(inputs: Sequence[Tensor]) -> tuple[tf.TensorSpec, ...]:
+    rows, *others = (tf.TensorSpec(value.shape, value.dtype) for value in inputs)
+    return tf.TensorSpec((None, rows.shape[1]), rows.dtype), *others
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(question: Callable[..., Any], statics: Any, specs: tuple[tf.TensorSpec, ...]) -> Any:
+    """Returns a question as a graph, traced once per shape of mixture, for every number of rows."""
+    return tf.function(functools.partial(question, statics), autograph=False).get_concrete_function(*specs)
+
+
+def column_mask(argument: str, columns: Any, num_features: int, column_names: Sequence[str] | None) -> np.ndarray:
+    """Returns which columns are meant, (D,) bool.
+
+    Raises:
+        ValueError: a number or a name that no column has, or one that is there twice.
+    """
+    known = f"names ({', '.join(column_names)}) or " if column_names else ""
+    wanted = f"`{argument}` must be a list of {known}numbers from 0 to {num_features - 1}, each once"
+    if isinstance(columns, str) or not isinstance(columns, Iterable):
+        raise ValueError(f"{wanted}. Received: {columns!r}. Put what you mean in a list.")
+    columns = list(columns)
+    if any(isinstance(column, (bool, np.bool_)) for column in columns):
+        raise ValueError(f"{wanted}. Received: {columns!r}. Pass np.flatnonzero of a mask.")
+    mask = np.zeros(num_features, bool)
+    for column in columns:
+        place = _place(column, num_features, column_names)
+        if place is None or mask[place]:
+            raise ValueError(f"{wanted}. Received: {column!r} among {columns!r}. Take it out.")
+        mask[place] = True
+    return mask
+
+
+def _place(column: Any, num_features: int, column_names: Sequence[str] | None) -> int | None:
+    if isinstance(column, str):
+        return list(column_names).index(column) if column_names and column in column_names else None
+    try:
+        place = operator.index(column)
+    except TypeError:
+        return None
+    return place if 0 <= place < num_features else None
