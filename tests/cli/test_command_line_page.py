@@ -20,7 +20,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```txt\n\$ ([^\n]+)\n(.*?)```$", flags=re.M | re.S)  # a line that was typed, and what it printed
 BLOCKS = BLOCK.findall(TEXT)
 HERE = "/home/you/tfgmm"  # the folder where the page's examples were run, as the page calls it
-RENEW = "docs/command_line.md is behind. Renew it: PYTHONPATH=. python tests/test_command_line_page.py"
+RENEW = "docs/command_line.md is behind. Renew it: PYTHONPATH=. python tests/cli/test_command_line_page.py"
 # differs from run to run, or from release to release
 WHEN_AND_VERSION = re.compile(r"\d{4}-\d\d-\d\dT[\d:+]+|\d+\.\d+\.\d+")
 

@@ -41,15 +41,15 @@ def example_of_the_help(out: pathlib.Path) -> list[str]:
 
 SCRIPT = """
 import sys
-import tfgmm.cli
+from tfgmm.cli import app as cli
 for command in ("fit", "score", "sample", "plot", "compare", "report", "demo", "verify", "info"):
     try:
-        tfgmm.cli.app([command, "--help"])
+        cli.app([command, "--help"])
     except SystemExit as end:
         assert end.code == 0
 assert not {"tensorflow", "keras", "numpy"} & sys.modules.keys()
 print("--- without TensorFlow")
-tfgmm.cli.app(sys.argv[1:])
+cli.app(sys.argv[1:])
 """
 
 

@@ -152,7 +152,7 @@ def test_callers_that_overlap_leave_the_matrix_library_as_it_was_and_see_all_cor
 SCRIPT = """
 import atexit, os, threading
 import numpy as np
-from tfgmm import cores
+from tfgmm.common import threads as cores
 
 def found():
     return [stop for stop in cores.shared_out(lambda _, start, stop: stop, 16, cores._LEAST_NUMBERS, lambda size: None)]

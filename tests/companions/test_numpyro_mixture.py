@@ -17,8 +17,7 @@ from scipy import stats
 from scipy.special import roots_legendre
 
 import tfgmm
-from tfgmm.companions import numpyro_mixture
-from tfgmm.companions.numpyro_mixture import diagnose, mixture_model, sample_nuts
+from tfgmm.companions.numpyro_mixture import diagnose, mixture_model, nuts, sample_nuts
 
 WORKED = {"locs": [-1.00, 0.99, 4.00], "scales": [0.20, 0.91, 0.50], "weights": [0.21, 0.28, 0.50]}
 # Two components well apart in two columns
@@ -279,7 +278,7 @@ def test_rows_of_other_kinds_are_the_same_rows(kind):
         "jax": jax.numpy.asarray(ROWS),
         "ints": ROWS.astype(int),
     }[kind]
-    rows = numpyro_mixture._rows(data, 2)
+    rows = nuts._rows(data, 2)
     np.testing.assert_array_equal(rows.values, ROWS[:, None])
     assert rows.values.dtype == np.float64
     assert rows.column_names == (("length",) if kind in ("series", "frame") else None)
@@ -288,6 +287,7 @@ def test_rows_of_other_kinds_are_the_same_rows(kind):
 FRESH = """
 import sys, numpy as np
 from tfgmm.companions import numpyro_mixture
+from tfgmm.companions.numpyro_mixture import nuts
 rows = np.random.default_rng(0).normal([-3.0] * 40 + [3.0] * 60)
 draws = numpyro_mixture.sample_nuts(rows, 2, num_samples=1000, progress=False)
 numpyro_mixture.sample_predictive(draws, 3), numpyro_mixture.density_band(draws, [0.0])

@@ -17,6 +17,7 @@ from scipy.special import logsumexp
 
 import tfgmm
 from tfgmm.companions import pyro_mixture
+from tfgmm.companions.pyro_mixture import map_fit
 from tfgmm.companions.pyro_mixture.model import isolated, mixture_of
 
 ROWS = np.array([0.0, 1.0, 10.0, 11.0, 12.0])
@@ -82,8 +83,8 @@ def test_losses_of_all_starts_are_those_of_pyro_one_by_one():
     mixture = mixture_of(2, None, None, None, False)
     rows = torch.as_tensor(ROWS)
     pyro.set_rng_seed(0)
-    starts = pyro_mixture._random_starts(mixture, rows, 20)
-    together = pyro_mixture._losses_of_starts(mixture, rows, starts)
+    starts = map_fit._random_starts(mixture, rows, 20)
+    together = map_fit._losses_of_starts(mixture, rows, starts)
     elbo = pyro.infer.TraceEnum_ELBO(max_plate_nesting=1)
     for number, loss in enumerate(together):
         values = {
@@ -99,7 +100,7 @@ def test_losses_of_all_starts_are_those_of_pyro_one_by_one():
 
 def test_starts_are_distinct_rows_with_the_scale_of_the_data():
     mixture = mixture_of(3, None, None, None, True)
-    starts = pyro_mixture._random_starts(mixture, torch.as_tensor(ROWS), 50)
+    starts = map_fit._random_starts(mixture, torch.as_tensor(ROWS), 50)
     assert all(len(set(locs.tolist())) == 3 and set(locs.tolist()) <= set(ROWS) for locs in starts["locs"])
     np.testing.assert_allclose(starts["scale"], math.sqrt(ROWS.var(ddof=1) / 3))
     assert starts["scale"].shape == (50, 3)

@@ -187,6 +187,8 @@ def test_front_doors_show_what_others_use(package: str) -> None:
         and ".".join(place.relative_to(ROOT).with_suffix("").parts) != found.name
     }
     assert sorted({name.rpartition(".")[2] for name in used} - set(door.__all__) - {"__version__"}) == []
+    # a name that is a module's too would be the one or the other, by what was imported before
+    assert {path.stem for path in (PACKAGE / package).iterdir()} & set(door.__all__) == set()
     assert [name for name in door.__all__ if not hasattr(door, name)] == []
 
 

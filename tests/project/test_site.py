@@ -109,7 +109,7 @@ def public_names():
         ]
         names += [f"tfgmm.{module}.{name}" for name in own]
     for module in COMPANIONS:
-        own = exported_names(ROOT / "tfgmm" / "companions" / f"{module}.py")
+        own = exported_names(ROOT / "tfgmm" / "companions" / module / "__init__.py")
         names += [f"tfgmm.companions.{module}.{name}" for name in own]
     return names
 

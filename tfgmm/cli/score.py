@@ -72,7 +72,7 @@ def _scored(model: Path, source: Path, out: Path, names: list[str], keep: bool, 
     """Returns the line that says what was done."""
     from tfgmm.data.pass_through import ScoredInput
     from tfgmm.data.table_writer import check_output
-    from tfgmm.export.score_file import score_file
+    from tfgmm.export.score_file import write_scores
     from tfgmm.mixture.outliers import check_table
 
     found = shared.read_model(model)
@@ -81,7 +81,7 @@ def _scored(model: Path, source: Path, out: Path, names: list[str], keep: bool, 
     rows = ScoredInput(str(source), found.column_names, len(found.centre), keep)
     check_output(out, overwrite)
     with _progress(rows.num_rows) as progress:
-        counts = score_file(found, rows, out, names, overwrite=overwrite, progress=progress)
+        counts = write_scores(found, rows, out, names, overwrite=overwrite, progress=progress)
     bad = f", {counts.num_bad:,} of them not finite (NaN, assignment -1)"
     return f"{out}: {counts.num_rows:,} rows scored{bad if counts.num_bad else ', all of them finite'}"
 

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = front_door(
         "portable": ["export_litert", "export_onnx"],
         "reading": ["ExportedMixture", "IntegrityError", "read_export"],
         "saved_model": ["export_model"],
-        "score_file": ["COLUMNS", "score_file"],
+        "score_file": ["COLUMNS", "write_scores"],
         "scorer": ["Scorer", "load_scorer"],
         "verify": ["Verified", "verify_export"],
     },

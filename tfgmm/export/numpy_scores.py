@@ -21,7 +21,7 @@ class NumpyScorer:
     Args:
         found: the mixture.
 
-    Example: see `tests/test_numpy_scores.py`.
+    Example: see `tests/scoring/test_row_scores.py`.
     """
 
     def __init__(self, found: ExportedMixture) -> None:

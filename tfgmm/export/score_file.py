@@ -26,7 +26,7 @@ class Counts(NamedTuple):
     num_bad: int
 
 
-def score_file(
+def write_scores(
     found: ExportedMixture,
     source: ScoredInput,
     out: pathlib.Path,
