@@ -1,9 +1,9 @@
 """Rows a second of the step that every row takes in every sweep: memberships and statistics, without the update.
 
 On 131,072 rows, 16 columns, 32 components, by covariance: `NaturalGradient.sums`, as sweeps over all rows use it;
-`HeldRows.sums` in float32 for eight restarts at a time on 16,384 of the rows, as restarts do far from the top (one row
-counts once per restart); and the same products written plainly in NumPy. Medians of many calls, in turn; the first
-call, which may trace, has a column.
+`CachedRows.sums` in float32 for eight restarts at a time on 16,384 of the rows, as restarts do far from the optimum
+(one row counts once per restart); and the same products written plainly in NumPy. Medians of many calls, in turn; the
+first call, which may trace, has a column.
 
 Run: python benchmarks/bench_step.py [--quick] [--repeats 20]
 """
@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfgmm
-from tfgmm.fit.cached_rows import HeldRows
+from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.model.natural_gradient import NaturalGradient
 
 CHUNK_ROWS = 4096  # of the NumPy step: their products stay in the cache
@@ -46,7 +46,7 @@ def restarts_step(model: tfgmm.GaussianMixtureModel, rows: np.ndarray) -> Callab
     """Returns the step of `RESTARTS` restarts on an eighth of the rows: so many products as one has with all rows."""
     steps = model.natural_gradient
     several = [np.stack([value] * RESTARTS) for value in steps.coefficients(steps.values())]
-    held = HeldRows(model.components, (rows[: len(rows) // RESTARTS] - model.centre).astype(np.float32))
+    held = CachedRows(model.components, (rows[: len(rows) // RESTARTS] - model.centre).astype(np.float32))
     return lambda: float(held.sums(several, np.float32).log_likelihood.sum())
 
 

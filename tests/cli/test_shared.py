@@ -116,7 +116,7 @@ def test_damaged_model_is_called_by_its_option(run_folder: pathlib.Path) -> None
 def test_failure_is_one_line_and_an_exit_code(
     error: BaseException, code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(typer.Exit) as caught, shared.told(str.upper):
+    with pytest.raises(typer.Exit) as caught, shared.errors_as_one_line(str.upper):
         raise error
     assert caught.value.exit_code == code and capsys.readouterr() == ("", words)
 
@@ -142,7 +142,7 @@ def test_reader_that_hung_up_is_told_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_is_not_foreseen_is_not_hidden() -> None:
-    with pytest.raises(KeyError), shared.told():
+    with pytest.raises(KeyError), shared.errors_as_one_line():
         raise KeyError("a mistake of ours")
 
 

@@ -141,7 +141,7 @@ BAD_OPTIONS = [
 
 @pytest.mark.parametrize("options", BAD_OPTIONS, ids=str)
 def test_a_bad_option_is_refused_by_name_before_the_first_restart(options, monkeypatch):
-    monkeypatch.setattr("tfgmm.fit.restarts.climb", None)
+    monkeypatch.setattr("tfgmm.fit.restarts.ascend", None)
     with pytest.raises((ValueError, TypeError), match=rf"`(priors\.)?{next(iter(options))}.*Received"):
         tfgmm.fit_mixture(ROWS, **{"num_components": 3, **options})
 

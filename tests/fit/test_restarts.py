@@ -1,4 +1,4 @@
-"""Restarts side by side: the sums they climb by, the steps of several at a time, and that none disturbs another."""
+"""Restarts side by side: the sums they rise by, the steps of several at a time, and that none disturbs another."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from tfgmm.data.readers import Rows
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.fit import cached_rows
-from tfgmm.fit import restarts as search
-from tfgmm.fit.cached_rows import HeldRows
-from tfgmm.fit.single import hills_of
+from tfgmm.fit.cached_rows import CachedRows
+from tfgmm.fit.options import FitOptions
+from tfgmm.fit.restarts import StagedStarts, ascend, best_first
+from tfgmm.fit.single import stages_of
 from tfgmm.mixture.statistics import Statistics
 from tfgmm.model import bounds
 from tfgmm.model.natural_gradient import NaturalGradient, Place, place_of
@@ -49,7 +50,7 @@ def test_sums_of_several_posteriors_are_those_of_plain_numpy(covariance, monkeyp
     monkeypatch.setattr(threads, "chunk_size", lambda numbers_per_row: 50)  # four chunks
     steps, values = steps_and_values(covariance)
     coefficients = steps.coefficients(stacked(values))
-    found = HeldRows(steps.components, ROWS).sums(coefficients, np.float64)
+    found = CachedRows(steps.components, ROWS).sums(coefficients, np.float64)
     features = np.concatenate(steps.components.features(tf.constant(ROWS, tf.float64)), axis=1)
     for number in range(3):
         joints = features @ coefficients[0][number].numpy() + coefficients[1][number].numpy()
@@ -65,21 +66,21 @@ def test_sums_of_several_posteriors_are_those_of_plain_numpy(covariance, monkeyp
 def test_sums_are_those_of_the_graph_that_sweeps_over_all_rows_use(covariance):
     steps, values = steps_and_values(covariance)
     for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 1e-4)):
-        found = HeldRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), dtype)
+        found = CachedRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), dtype)
         for number, of_one in enumerate(values):
             expected = bounds.sums_over_rows(steps.components, tf.constant(ROWS), *steps.coefficients(of_one))
             for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
                 np.testing.assert_allclose(value[number], wanted, rtol=tolerance, atol=tolerance)
 
 
-def test_features_that_take_much_memory_are_not_kept_and_change_nothing(monkeypatch):
+def test_features_that_take_much_memory_are_not_cached_and_change_nothing(monkeypatch):
     steps, values = steps_and_values("full")
     coefficients = steps.coefficients(stacked(values))
-    kept, not_kept = (HeldRows(steps.components, ROWS) for _ in range(2))
-    expected = kept.sums(coefficients, np.float64)
-    monkeypatch.setattr(cached_rows, "_KEPT_BYTES", 0)
-    found = not_kept.sums(coefficients, np.float64)
-    assert kept._features and not not_kept._features
+    cached, computed = (CachedRows(steps.components, ROWS) for _ in range(2))
+    expected = cached.sums(coefficients, np.float64)
+    monkeypatch.setattr(cached_rows, "_CACHED_BYTES", 0)
+    found = computed.sums(coefficients, np.float64)
+    assert cached._features and not computed._features
     for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
         np.testing.assert_allclose(value, wanted, rtol=1e-12)
 
@@ -89,24 +90,24 @@ def test_a_lengthened_step_out_of_the_range_of_float32_gives_a_bound_that_is_not
     steps, values = steps_and_values("diag", num_posteriors=2)
     linear, constants = (value.numpy() for value in steps.coefficients(stacked(values)))
     linear[1] *= 1e40
-    found = HeldRows(steps.components, ROWS).sums((linear, constants), np.float32)  # warnings are errors
+    found = CachedRows(steps.components, ROWS).sums((linear, constants), np.float32)  # warnings are errors
     assert np.isfinite(found.log_likelihood[0]) and not np.isfinite(found.log_likelihood[1])
 
 
 def test_rows_may_stand_for_more():
     steps, values = steps_and_values("tied", num_posteriors=2)
     coefficients = steps.coefficients(stacked(values))
-    found = HeldRows(steps.components, ROWS, 10 * len(ROWS)).sums(coefficients, np.float64)
-    expected = HeldRows(steps.components, ROWS).sums(coefficients, np.float64)
+    found = CachedRows(steps.components, ROWS, 10 * len(ROWS)).sums(coefficients, np.float64)
+    expected = CachedRows(steps.components, ROWS).sums(coefficients, np.float64)
     for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
         np.testing.assert_allclose(value, 10.0 * wanted, rtol=1e-12)
 
 
 def test_rows_can_be_left_out():
     steps, values = steps_and_values("diag", num_posteriors=1)
-    coefficients, is_kept = steps.coefficients(stacked(values)), np.arange(len(ROWS)) % 3 > 0
-    rows = HeldRows(steps.components, ROWS)
-    parts = [rows.kept(chosen).sums(coefficients, np.float64).log_likelihood for chosen in (is_kept, ~is_kept)]
+    coefficients, is_first = steps.coefficients(stacked(values)), np.arange(len(ROWS)) % 3 > 0
+    rows = CachedRows(steps.components, ROWS)
+    parts = [rows.subset(chosen).sums(coefficients, np.float64).log_likelihood for chosen in (is_first, ~is_first)]
     assert sum(parts) == pytest.approx(rows.sums(coefficients, np.float64).log_likelihood, rel=1e-9)
 
 
@@ -119,7 +120,7 @@ def test_steps_of_several_are_the_steps_of_each(covariance, weights):
     """Also where sticks put the components of each into an order of its own."""
     steps, values = steps_and_values(covariance, weights)
     centre, lengths, largest = tf.constant([0.1, -0.2, 0.3, 0.0], tf.float64), [1.0, 1.7, 4.0], np.full(D, 3.0)
-    sums = HeldRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), np.float64).statistics
+    sums = CachedRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), np.float64).statistics
     together = steps.global_step(stacked(values), sums, centre, lengths, largest)
     for number in range(3):
         one = slice(number, number + 1)
@@ -132,7 +133,7 @@ def test_steps_of_several_are_the_steps_of_each(covariance, weights):
 @pytest.mark.parametrize("covariance", COMPONENTS)
 def test_a_step_leads_as_far_as_asked_and_gives_the_coefficients_along(covariance):
     steps, values = steps_and_values(covariance)
-    sums = HeldRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), np.float64).statistics
+    sums = CachedRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), np.float64).statistics
     found = steps.global_step(stacked(values), sums, tf.zeros(D, tf.float64), [1.0, 2.0, 0.5])
     for value, target, longer in zip(stacked(values), found.target.values, found.longer.values):
         for number, length in enumerate((1.0, 2.0, 0.5)):
@@ -162,20 +163,20 @@ def test_sweeps_over_all_rows_go_on_with_the_coefficients_of_the_last_step_while
 # --- Climbs -----------------------------------------------------------------------------------------------------
 
 
-def hill_and_starts(covariance="diag", num_starts=4, tolerance=1e-6):
-    """Returns the steps of a model, overlapping rows as a hill, and starts of which some lead elsewhere."""
+def stage_and_starts(covariance="diag", num_starts=4, tolerance=1e-6):
+    """Returns the steps of a model, a stage of overlapping rows, and starts of which some lead elsewhere."""
     generator = np.random.default_rng(5)
     rows = generator.normal(0.0, 2.0, (5, 2))[generator.integers(0, 5, 600)] + generator.normal(0.0, 0.7, (600, 2))
     survey = door.survey(Rows(rows), "data", None, 0)
     priors = tfgmm.Priors.from_data(survey.summary, covariance, sample=survey.sample)
     model = tfgmm.GaussianMixtureModel(5, 2, covariance, priors=priors, seed=0)
     model.adapt_to(survey.summary)
-    (hill,) = hills_of(model, survey, 300, tolerance)
-    return model.natural_gradient, hill, model.start_values(survey, "random", range(num_starts))
+    (stage,) = stages_of(model, survey, FitOptions(max_sweeps=300, tolerance=tolerance))
+    return model.natural_gradient, stage, model.start_values(survey, "random", range(num_starts))
 
 
-def on(hill, starts):
-    return [(start, hill) for start in starts]
+def on(stage, starts):
+    return [(start, stage) for start in starts]
 
 
 def assert_same(restarts, others):
@@ -189,115 +190,117 @@ def assert_same(restarts, others):
 
 
 @pytest.mark.parametrize("covariance", ["diag", "full", "tied"])
-def test_starts_that_climb_side_by_side_go_where_each_goes_alone(covariance):
-    steps, hill, starts = hill_and_starts(covariance)
-    together = search.climb(steps, on(hill, starts))
-    alone = [search.climb(steps, on(hill, [start]))[0] for start in starts]
+def test_starts_that_ascend_side_by_side_go_where_each_goes_alone(covariance):
+    steps, stage, starts = stage_and_starts(covariance)
+    together = ascend(steps, on(stage, starts))
+    alone = [ascend(steps, on(stage, [start]))[0] for start in starts]
     assert len({restart.num_sweeps for restart in alone}) > 1  # so that some go on when others are done
     assert_same(together, alone)
 
 
-def test_how_many_climb_at_a_time_changes_nothing(monkeypatch):
-    steps, hill, starts = hill_and_starts()
-    at_once = search.best_first(steps, [search.Search(starts, [hill])])[0]
+def test_how_many_ascend_at_a_time_changes_nothing(monkeypatch):
+    steps, stage, starts = stage_and_starts()
+    at_once = best_first(steps, [StagedStarts(starts, [stage])])[0]
     sizes = []
-    climb = search.climb
-    monkeypatch.setattr(search, "climb", lambda s, starts, *rest: sizes.append(len(starts)) or climb(s, starts, *rest))
-    monkeypatch.setattr(search, "_PRODUCTS_AT_A_TIME", 3 * 600 * 4 * 5)
-    assert_same(search.best_first(steps, [search.Search(starts, [hill])])[0], at_once)
+    monkeypatch.setattr(
+        "tfgmm.fit.restarts.ascend", lambda s, starts, *rest: sizes.append(len(starts)) or ascend(s, starts, *rest)
+    )
+    monkeypatch.setattr("tfgmm.fit.restarts._PRODUCTS_AT_A_TIME", 3 * 600 * 4 * 5)
+    assert_same(best_first(steps, [StagedStarts(starts, [stage])])[0], at_once)
     assert sizes == [3, 1]
 
 
 def test_restarts_do_not_hold_on_to_the_numbers_of_those_beside_them():
-    steps, hill, starts = hill_and_starts()
-    for restart in search.climb(steps, on(hill, starts)):
+    steps, stage, starts = stage_and_starts()
+    for restart in ascend(steps, on(stage, starts)):
         assert all(value.base is None for value in restart.values)
 
 
 def test_a_start_that_is_not_finite_leaves_the_others_alone_and_comes_last():
-    steps, hill, starts = hill_and_starts("full")
+    steps, stage, starts = stage_and_starts("full")
     broken = [np.full_like(value, np.nan) for value in starts[0]]
-    found = search.best_first(steps, [search.Search([broken, *starts], [hill])])[0]
+    found = best_first(steps, [StagedStarts([broken, *starts], [stage])])[0]
     assert np.isnan(found[-1].elbo) and not found[-1].converged and found[-1].num_sweeps == 1
-    assert_same(found[:-1], search.best_first(steps, [search.Search(starts, [hill])])[0])
+    assert_same(found[:-1], best_first(steps, [StagedStarts(starts, [stage])])[0])
 
 
-def test_a_climb_never_falls_and_says_whether_it_arrived():
-    steps, hill, starts = hill_and_starts()
-    for restart in search.climb(steps, on(hill, starts)):
+def test_an_ascent_never_falls_and_says_whether_it_arrived():
+    steps, stage, starts = stage_and_starts()
+    for restart in ascend(steps, on(stage, starts)):
         assert restart.converged
         assert np.diff(restart.elbos).min() > -1e-9 * abs(restart.elbo)
-    for restart in search.climb(steps, on(dataclasses.replace(hill, max_sweeps=3), starts)):
+    for restart in ascend(steps, on(dataclasses.replace(stage, max_sweeps=3), starts)):
         assert not restart.converged and restart.num_sweeps <= 3
 
 
 def test_sums_in_float32_are_ranked_by_float64(monkeypatch):
-    """Where coarse gains end a climb its last bound came from float32 products; what is told is the exact one."""
-    steps, hill, starts = hill_and_starts(tolerance=1e-3)
+    """Where coarse gains end an ascent its last bound came from float32 products; what is told is the exact one."""
+    steps, stage, starts = stage_and_starts(tolerance=1e-3)
     types = []
-    sums = HeldRows.sums
+    sums = CachedRows.sums
 
     def counted(self, coefficients, dtype):
         types.append(dtype)
         return sums(self, coefficients, dtype)
 
-    monkeypatch.setattr(HeldRows, "sums", counted)
-    coarse = dataclasses.replace(hill, patience=1)
-    restarts = search.climb(steps, on(coarse, starts))
+    monkeypatch.setattr(CachedRows, "sums", counted)
+    coarse = dataclasses.replace(stage, patience=1)
+    restarts = ascend(steps, on(coarse, starts))
     assert {np.float32, np.float64} == set(types) and types[-1] == np.float64
-    monkeypatch.setattr(search, "_GAIN_OF_SEARCH", np.inf)  # no float32
+    monkeypatch.setattr("tfgmm.fit.restarts._FLOAT32_GAIN", np.inf)  # no float32
     types.clear()
-    exact = search.climb(steps, on(coarse, starts))
+    exact = ascend(steps, on(coarse, starts))
     assert set(types) == {np.float64}
     for one, other in zip(restarts, exact):
         assert one.num_sweeps == other.num_sweeps and one.elbo == pytest.approx(other.elbo, rel=1e-6)
 
 
 def test_sweeps_whose_products_would_err_too_much_are_repeated_in_float64(monkeypatch):
-    steps, hill, starts = hill_and_starts()
-    expected = search.climb(steps, on(hill, starts))
-    monkeypatch.setattr(search, "_ERROR_OF_SEARCH", 0.0)
-    monkeypatch.setattr(search, "_type_of_products", lambda *figures: np.float32)  # says float32 always: none is kept
-    for one, other in zip(search.climb(steps, on(hill, starts)), expected):
+    steps, stage, starts = stage_and_starts()
+    expected = ascend(steps, on(stage, starts))
+    monkeypatch.setattr("tfgmm.fit.restarts._FLOAT32_ERROR", 0.0)
+    # float32 always: none is kept
+    monkeypatch.setattr("tfgmm.fit.restarts._type_of_products", lambda *figures: np.float32)
+    for one, other in zip(ascend(steps, on(stage, starts)), expected):
         assert one.elbo == pytest.approx(other.elbo, abs=1e-6 * 600)
 
 
 def test_sums_in_float32_that_are_not_numbers_are_repeated_in_float64(monkeypatch):
-    steps, hill, starts = hill_and_starts()
-    types, sums = [], HeldRows.sums
+    steps, stage, starts = stage_and_starts()
+    types, sums = [], CachedRows.sums
 
     def broken(self, coefficients, dtype):
         types.append(dtype)
         found = sums(self, coefficients, dtype)
         return tf.nest.map_structure(lambda value: np.nan * value, found) if dtype == np.float32 else found
 
-    monkeypatch.setattr(HeldRows, "sums", broken)
-    restarts = search.climb(steps, on(hill, starts))
+    monkeypatch.setattr(CachedRows, "sums", broken)
+    restarts = ascend(steps, on(stage, starts))
     assert np.float32 in types
-    monkeypatch.setattr(search, "_GAIN_OF_SEARCH", np.inf)  # no float32
-    assert_same(restarts, search.climb(steps, on(hill, starts)))
+    monkeypatch.setattr("tfgmm.fit.restarts._FLOAT32_GAIN", np.inf)  # no float32
+    assert_same(restarts, ascend(steps, on(stage, starts)))
 
 
 def test_each_start_is_told_of_once_in_order():
-    steps, hill, starts = hill_and_starts()
+    steps, stage, starts = stage_and_starts()
     told = []
-    search.best_first(steps, [search.Search(starts, [hill])], lambda number, count: told.append((number, count)))
+    best_first(steps, [StagedStarts(starts, [stage])], lambda number, count: told.append((number, count)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-def test_searches_on_rows_of_their_own_go_on_side_by_side_as_they_would_alone():
+def test_groups_on_rows_of_their_own_go_on_side_by_side_as_they_would_alone():
     """Coarsely first, then the best two of each; as the fits without some of the rows do."""
-    steps, hill, starts = hill_and_starts()
-    kept = [hill.rows.values[np.arange(600) % 3 != left_out] for left_out in range(2)]
-    parts = [HeldRows(steps.components, values, 1000) for values in kept]
-    searches = []
+    steps, stage, starts = stage_and_starts()
+    parts_of_rows = [stage.rows.values[np.arange(600) % 3 != left_out] for left_out in range(2)]
+    parts = [CachedRows(steps.components, values, 1000) for values in parts_of_rows]
+    groups = []
     for rows in parts:
-        coarse = dataclasses.replace(hill, rows=rows, tolerance=1e-3, patience=1)
-        searches.append(search.Search(starts, [coarse, dataclasses.replace(coarse, tolerance=1e-6, num_climbers=2)]))
+        coarse = dataclasses.replace(stage, rows=rows, tolerance=1e-3, patience=1)
+        groups.append(StagedStarts(starts, [coarse, dataclasses.replace(coarse, tolerance=1e-6, num_starts=2)]))
     told = []
-    found = search.best_first(steps, searches, lambda number, count: told.append((number, count)))
+    found = best_first(steps, groups, lambda number, count: told.append((number, count)))
     assert told == [(number, 8) for number in range(1, 9)]
-    for restarts, one in zip(found, searches):
-        assert_same(restarts, search.best_first(steps, [one])[0])
+    for restarts, one in zip(found, groups):
+        assert_same(restarts, best_first(steps, [one])[0])
         assert [restart.converged for restart in restarts].count(True) == 2
     assert abs(found[0][0].elbo - found[1][0].elbo) > 1.0

@@ -18,7 +18,8 @@ from tensorboard.util import tensor_util
 
 import tfgmm
 from tfgmm.callbacks import MixtureBoard
-from tfgmm.fit.tensorboard import GradientNorms, density_image, posterior_values, rows_to_show
+from tfgmm.fit.tensorboard import density_image, posterior_values, rows_to_show
+from tfgmm.model.gradient_norms import GradientNorms
 
 pytestmark = pytest.mark.usefixtures("no_figures_left")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -102,77 +101,3 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 2
     assert "Usage" in result.stderr
-
-
-def test_info_prints_the_card(tmp_path: Path) -> None:
-    card = {
-        "num_components": 3,
-        "column_names": ["eruptions", "[red]waiting"],
-        "bound": -1132.25,
-        "versions": {"tensorflow": "2.21.0"},
-        "locs": [[1.0, 2.0], [3.0, 4.0]],
-        "seed": None,
-        "files": {},
-        "fitted": True,
-    }
-    (tmp_path / cli.CARD_NAME).write_text(json.dumps(card))
-    result = CliRunner().invoke(cli.app, ["info", str(tmp_path)], env={"COLUMNS": "100"})
-    assert result.exit_code == 0, result.stderr
-    for text in ("num components", "eruptions, [red]waiting", "-1132.25", "2.21.0", "[1, 2], [3, 4]", "none", "yes"):
-        assert text in result.stdout
-
-
-def test_card_rows_indent_what_is_nested_and_cut_long_lists() -> None:
-    rows = list(cli.card_rows({"data": {"num_data": 300000}, "weights": [0.1] * 20}))
-    assert rows[:2] == [("data", ""), ("  num data", "300000")]
-    assert rows[2][1].endswith("0.1, ... (20 in all)")
-
-
-def test_card_rows_keep_file_names_and_join_short_parts() -> None:
-    card = {"files": {"saved_model.pb": {"bytes": 98, "sha256": "55f7"}}}
-    assert list(cli.card_rows(card)) == [("files", ""), ("  saved_model.pb", "bytes 98; sha256 55f7")]
-
-
-def test_a_card_cannot_steer_the_terminal() -> None:
-    [(label, text)] = cli.card_rows({"note\x1b[2J": "\x1b[31mred"})
-    assert "\x1b" not in label + text
-
-
-@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
-def test_a_deeply_nested_card_is_cut(tmp_path: Path, opening: str, closing: str) -> None:
-    content = f'{{"deep": {opening * 500}1{closing * 500}}}'
-    (tmp_path / cli.CARD_NAME).write_text(content)
-    result = CliRunner().invoke(cli.app, ["info", str(tmp_path)])
-    assert result.exit_code == 0, result.stderr
-    assert len(result.stdout) < 2000
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "an empty folder"),
-        (b"{", "must be JSON"),
-        (b"", "must be JSON"),
-        (b"\xff\xfe", "must be JSON"),
-        (b"[" * 100_000, "must be JSON"),
-        (b"[1]", "a list"),
-    ],
-)
-def test_bad_card_exits_with_1_and_one_line(tmp_path: Path, content: bytes | None, words: str) -> None:
-    if content is not None:
-        (tmp_path / cli.CARD_NAME).write_bytes(content)
-    result = CliRunner().invoke(cli.app, ["info", str(tmp_path)])
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert words in result.stderr
-    assert "Received: " in result.stderr
-    assert result.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize("kind", ["missing", "file"])
-def test_what_is_no_folder_exits_with_1(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "model"
-    if kind == "file":
-        path.touch()
-    result = CliRunner().invoke(cli.app, ["info", str(path)])
-    assert result.exit_code == 1
-    assert "`DIR` must be a folder that" in result.stderr

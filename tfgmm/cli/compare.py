@@ -29,18 +29,18 @@ class Side(NamedTuple):
 
     name: str
     path: Path
-    found: ExportedMixture | None
+    mixture: ExportedMixture | None
 
     def draws(self) -> Draws:
-        """Returns its draws from the posterior.
+        """Reads its draws from the posterior.
 
         Raises:
-            ValueError: the NetCDF file is damaged, or holds something else.
+            ValueError: The NetCDF file is damaged, or holds something else.
         """
-        if self.found is not None:
+        if self.mixture is not None:
             from tfgmm.export.scorer import Scorer
 
-            return Scorer(self.found).draws()
+            return Scorer(self.mixture).draws()
         from tfgmm.posterior.draws import Draws
 
         try:
@@ -67,11 +67,11 @@ def compare(
 
     Example: tfgmm compare saved_models/old_faithful saved_models/old_faithful --data training/data/old_faithful.csv
     """
-    with shared.told():
+    with shared.errors_as_one_line():
         sides = _opened(first, "A"), _opened(second, "B")
         if data is not None:
             _check_for_rows(sides)
-        lines = shared.with_tensorflow(lambda shown: list(_lines(sides, data, shown)))
+        lines = shared.with_tensorflow(lambda progress: list(_lines(sides, data, progress)))
     for line in lines:
         typer.echo(folder.printable(line))
 
@@ -85,16 +85,16 @@ def _opened(path: Path, name: str) -> Side:
 
 
 def _check_for_rows(sides: tuple[Side, Side]) -> None:
-    """Raises unless rows can be scored with both.
+    """Checks that rows can be scored with both.
 
     Raises:
-        UsageError: one is a file of draws.
-        ValueError: they have different columns, so that their densities are of different things.
+        UsageError: One is a file of draws.
+        ValueError: They have different columns, so that their densities are of different things.
     """
-    found = [side.found for side in sides]
-    if None in found:
+    mixtures = [side.mixture for side in sides]
+    if None in mixtures:
         raise UsageError("`--data` must be left out where A or B is a .nc file. Received: both. Compare two exports.")
-    names = [sorted(one.column_names or [str(len(one.centre))]) for one in found if one is not None]
+    names = [sorted(one.column_names or [str(len(one.centre))]) for one in mixtures if one is not None]
     if names[0] != names[1]:
         raise ValueError(
             "`--data` can judge mixtures of the same columns alone: densities of others cannot be compared. Received: "
@@ -102,25 +102,25 @@ def _check_for_rows(sides: tuple[Side, Side]) -> None:
         )
 
 
-def _lines(sides: tuple[Side, Side], data: Path | None, shown: Display) -> Iterator[str]:
+def _lines(sides: tuple[Side, Side], data: Path | None, progress: Display) -> Iterator[str]:
     """Yields what is printed."""
     for side in sides:
-        yield f"{side.name}: {side.path}{'' if side.found is not None else ' (draws)'}"
-    cards = [facts_of(side.found.card) for side in sides if side.found is not None]
+        yield f"{side.name}: {side.path}{'' if side.mixture is not None else ' (draws)'}"
+    cards = [facts_of(side.mixture.card) for side in sides if side.mixture is not None]
     if len(cards) == 2:
         yield ""
         yield from differences(*cards)
     yield ""
-    shown.phase("comparing")
+    progress.phase("comparing")
     yield from _agreement(sides)
-    first, second = (side.found for side in sides)
+    first, second = (side.mixture for side in sides)
     if data is not None and first is not None and second is not None:
         yield ""
-        yield from _rows(first, second, data, shown)
+        yield from _rows(first, second, data, progress)
 
 
 def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
-    """Returns what a model card says of a mixture, in words."""
+    """Says in words what a model card says of a mixture."""
     model, training = card["model"], card["training"]
     summary = training.get("data_summary")
     fingerprint = summary.get("fingerprint") if isinstance(summary, Mapping) else None
@@ -165,7 +165,7 @@ def _agreement(sides: tuple[Side, Side]) -> Iterator[str]:
     """Yields how far the posteriors agree, or why that cannot be said."""
     from tfgmm.posterior.agreement import compare as agreement_of
 
-    old = [side.name for side in sides if side.found is not None and side.found.drawn is None]
+    old = [side.name for side in sides if side.mixture is not None and side.mixture.drawn is None]
     if old:
         yield f"posteriors: not compared, since {' and '.join(old)} kept no draws: written by an earlier tfgmm"
         return
@@ -176,26 +176,26 @@ def _agreement(sides: tuple[Side, Side]) -> Iterator[str]:
         return
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        found = agreement_of(first, second)
+        agreement = agreement_of(first, second)
     numbers = [draws.num_chains * draws.num_draws for draws in (first, second)]
     least = min(numbers)
     yield (
         f"posteriors, by {numbers[0]:,} draws of A and {numbers[1]:,} of B: of {least:,} draws a standard deviation is "
         f"known to {100 * (2 * (least - 1)) ** -0.5:.0f} %, a mean to {least**-0.5:.2f} of one"
     )
-    frame = found.to_frame().rename(columns=lambda name: name.replace(" a", " A").replace(" b", " B"))
+    frame = agreement.to_frame().rename(columns=lambda name: name.replace(" a", " A").replace(" b", " B"))
     if len(frame) > _MOST_LINES:
         yield f"the {_MOST_LINES} of {len(frame):,} numbers that differ most:"
         frame = frame.sort_values("distance, sd", ascending=False).head(_MOST_LINES)
     yield from frame.to_string(float_format=lambda value: f"{value:.4g}").split("\n")
     yield from (
         sentence.replace("a's", "A's").replace("b's", "B's").replace(" of a:", " of A:")
-        for sentence in found.sentences()
+        for sentence in agreement.sentences()
     )
     yield from (f"Note: {warning.message}" for warning in caught)
 
 
-def _rows(first: ExportedMixture, second: ExportedMixture, data: Path, shown: Display) -> Iterator[str]:
+def _rows(first: ExportedMixture, second: ExportedMixture, data: Path, progress: Display) -> Iterator[str]:
     """Yields what the rows of a file say of the two."""
     import numpy as np
 
@@ -207,26 +207,26 @@ def _rows(first: ExportedMixture, second: ExportedMixture, data: Path, shown: Di
     names = first.column_names or tuple(map(str, range(num_features)))
     order = np.array([names.index(name) for name in second.column_names or names])
 
-    def progress(num_rows: int) -> None:
+    def count(num_rows: int) -> None:
         nonlocal done
         done += num_rows
-        shown.phase(f"scoring, {done:,} rows")
+        progress.phase(f"scoring, {done:,} rows")
 
     with matching.opened(data, first.column_names, num_features) as rows:
         mixtures = Scorer(first).plug_in(), Scorer(second).plug_in()
-        found = compare_over_rows(*mixtures, matching.blocks_of(rows), order, progress)
-    yield from told_of_rows(found, data, verdict(found))
+        compared = compare_over_rows(*mixtures, matching.blocks_of(rows), order, count)
+    yield from lines_about_rows(compared, data, verdict(compared))
 
 
-def told_of_rows(found: RowsCompared, data: Path, verdict: str) -> list[str]:
-    """Returns what the rows say, as lines."""
-    bad = f"; {found.num_bad:,} not finite, left out" if found.num_bad else ""
+def lines_about_rows(compared: RowsCompared, data: Path, verdict: str) -> list[str]:
+    """Writes what the rows say, as lines."""
+    bad = f"; {compared.num_bad:,} not finite, left out" if compared.num_bad else ""
     return [
-        f"{data}: {found.num_rows:,} rows{bad}",
-        f"mean log density: A {found.mean_a:.4f}, B {found.mean_b:.4f} nats per row",
+        f"{data}: {compared.num_rows:,} rows{bad}",
+        f"mean log density: A {compared.mean_a:.4f}, B {compared.mean_b:.4f} nats per row",
         verdict,
-        f"clusters: {100 * found.share_same:.1f} % of the rows are in the same one; adjusted Rand index "
-        f"{found.adjusted_rand:.3f} (1 for equal clusterings, about 0 for unrelated ones)",
+        f"clusters: {100 * compared.share_same:.1f} % of the rows are in the same one; adjusted Rand index "
+        f"{compared.adjusted_rand:.3f} (1 for equal clusterings, about 0 for unrelated ones)",
         "The ± is one standard error. Rows that a mixture was fitted on speak for it, and more so the more components "
         "it has: judge by others.",
     ]

@@ -30,7 +30,7 @@ def demo(
     """
     rows, run, scored, picture = (out / name for name in (ROWS.name, "run", "scored.csv", "density.png"))
     more = ["tfgmm", "sample", "--model", str(run), "--num-rows", "1000", "--out", str(out / "new_rows.csv")]
-    with shared.told(shared.out_words):
+    with shared.errors_as_one_line(shared.out_words):
         shared.check_outside_exports(out)
         _prepare(out, overwrite)
     _say("Old Faithful, a geyser: how long 272 eruptions were, and how long the wait for the next one (minutes).")
@@ -60,11 +60,11 @@ def demo(
 
 
 def _prepare(out: Path, overwrite: bool) -> None:
-    """Returns nothing; makes the folder, with the rows in it.
+    """Makes the folder, with the rows in it.
 
     Raises:
-        FileExistsError: something stands there that may not be replaced.
-        OSError: the disk refuses.
+        FileExistsError: Something stands there that may not be replaced.
+        OSError: The disk refuses.
     """
     from tfgmm.common.atomic_file import written_whole
 
@@ -83,7 +83,7 @@ def _prepare(out: Path, overwrite: bool) -> None:
 
 
 def _run(context: typer.Context, words: list[str]) -> None:
-    """Returns nothing; runs a command of ours as the shell would; leaves with its exit code where it fails."""
+    """Runs a command of ours as the shell would; leaves with its exit code where it fails."""
     code = context.find_root().command.main(words, prog_name="tfgmm", standalone_mode=False)
     if code:
         raise typer.Exit(code)

@@ -1,4 +1,4 @@
-"""A line on the terminal that moves while a command works, and Ctrl-C that asks before it breaks. No TensorFlow."""
+"""The progress line on the terminal while a command works, and Ctrl-C that asks before it stops. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _WIDE = 100  # columns of a terminal in which a long bar leaves room for words
 
 
 class Display(Protocol):
-    """Shows what is being done."""
+    """Writes what is being done."""
 
     def phase(self, words: str) -> None:
-        """Returns nothing; shows that something of unknown length goes on."""
+        """Says that something of unknown length goes on."""
 
     def share(self, done: float, words: str) -> None:
-        """Returns nothing; shows how far something is, from 0 to 1, and words about it."""
+        """Says how far something is, from 0 to 1, and words about it."""
 
     def note(self, words: str) -> None:
-        """Returns nothing; writes a line that stays."""
+        """Writes a line that stays."""
 
 
 class _Plain:
@@ -76,9 +76,9 @@ class _Moving:
 
 @contextlib.contextmanager
 def display() -> Iterator[Display]:
-    """Yields what shows the work on standard error: moving on a terminal, silent elsewhere.
+    """Opens the display of the work on standard error: moving on a terminal, silent elsewhere.
 
-    It writes to a descriptor of its own, and so is seen while `quiet.stderr_kept_back` holds back others' lines.
+    It writes to a descriptor of its own, and so is visible while `quiet.stderr_kept_back` holds back others' lines.
     """
     with _own_stderr() as stream:
         if not sys.stderr.isatty():
@@ -112,7 +112,7 @@ def _own_stderr() -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def interrupts(notify: Callable[[], None]) -> Iterator[threading.Event]:
-    """Yields an event that the first Ctrl-C sets, calling `notify`; the second raises KeyboardInterrupt as ever."""
+    """Yields an event that the first Ctrl-C sets, calling `notify`; the second raises KeyboardInterrupt as usual."""
     asked = threading.Event()
     is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as a shell has it for work in the background
     if is_ignored or threading.current_thread() is not threading.main_thread():

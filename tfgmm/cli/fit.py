@@ -89,8 +89,8 @@ def fit(
 
     To have the number chosen: tfgmm fit training/data/old_faithful.csv --components 1:4 --out /tmp/geyser_choice
     """
-    with shared.told(_in_our_words):
-        given = {
+    with shared.errors_as_one_line(_in_our_words):
+        arguments = {
             "data": data,
             "num_components": components,
             "covariance": covariance,
@@ -101,45 +101,45 @@ def fit(
             "seed": seed,
             "validation": validation,
         }
-        settings, fingerprint = _settings(config, given)
+        settings, fingerprint = _settings(config, arguments)
         shared.check_outside_exports(out)
         _fit(settings, out, overwrite, fingerprint)
 
 
 def _in_our_words(text: str) -> str:
-    """Returns what a function says of its arguments as the command line calls them."""
+    """Rewrites what a function says of its arguments in the words of the command line."""
     for name, option in _OPTIONS.items():
         text = text.replace(name, option)
-    return re.sub(r"columns=\[(.*?)\]", lambda found: f"--columns {_as_option(found[1])}", text)
+    return re.sub(r"columns=\[(.*?)\]", lambda match: f"--columns {_as_option(match[1])}", text)
 
 
-def _as_option(listed: str) -> str:
-    """Returns the names of a Python list as `--columns` takes them; where there are more, as they are."""
-    return listed.replace("', '", ",").replace("'", '"')
+def _as_option(names: str) -> str:
+    """Writes the names of a Python list as `--columns` takes them."""
+    return names.replace("', '", ",").replace("'", '"')
 
 
-def _settings(config: Path | None, given: Mapping[str, Any]) -> tuple[RunSettings, str | None]:
-    """Returns what is asked for, and the fingerprint of the same rows in an earlier run, where one is known."""
+def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSettings, str | None]:
+    """Collects what is asked for, and the fingerprint of the same rows in an earlier run, where one is known."""
     from tfgmm.cli.run.settings import fingerprint_of, num_components_of, read_config, settings_from
 
     content = {"settings": {}} if config is None else read_config(config)
     try:
-        components, columns = given["num_components"], given["columns"]
+        components, columns = arguments["num_components"], arguments["columns"]
         parsed = {
             "num_components": None if components is None else num_components_of(components),
             "columns": None if columns is None else _names(columns),
         }
-        settings = settings_from(content["settings"], {**given, **parsed})
+        settings = settings_from(content["settings"], {**arguments, **parsed})
         return settings, fingerprint_of(content, settings)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from None
 
 
 def _names(text: str) -> list[str]:
-    """Returns names with commas between; one that has a comma itself stands in quotation marks.
+    """Splits names with commas between; one that has a comma itself stands in quotation marks.
 
     Raises:
-        ValueError: one is there twice.
+        ValueError: One is there twice.
     """
     names = shared.split_names(text)
     if len(set(names)) < len(names):
@@ -149,55 +149,55 @@ def _names(text: str) -> list[str]:
 
 
 def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | None) -> None:
-    """Returns nothing; looks at everything that can be wrong before TensorFlow takes its seconds."""
+    """Fits and writes the run; all that can be wrong is checked before TensorFlow takes its seconds."""
     from tfgmm.cli import display
     from tfgmm.cli.run.folder import check_out, write_run
     from tfgmm.common import quiet
 
     check_out(out, overwrite)
     settings = _with_columns(settings)
-    with display.display() as shown, _opened(settings) as (rows, more):
-        shown.phase("loading TensorFlow")
+    with display.display() as progress, _opened(settings) as (rows, validation):
+        progress.phase("loading TensorFlow")
         quiet.load_tensorflow()
 
         words = _ENDING_CHOICE if settings.is_choice else _ENDING
 
         def notify() -> None:
-            shown.note(f"Ctrl-C: {words}. {_AGAIN}")
+            progress.note(f"Ctrl-C: {words}. {_AGAIN}")
 
         def work() -> tuple[Run, tuple[str, ...]]:
             from tfgmm.cli.run.fit import run_fit
 
             nonlocal words
             with display.interrupts(notify) as asked:
-                run = run_fit(settings, rows, more, shown, asked.is_set)
+                run = run_fit(settings, rows, validation, progress, asked.is_set)
                 run = run._replace(notes=_notes(run, fingerprint))
                 words = "the fit is done, and is being written"
-                shown.phase("writing")
+                progress.phase("writing")
                 return run, write_run(run, out, overwrite)
 
         run, files = shared.quietly(work)
         for note in run.notes:
-            shown.note(folder.printable(f"Note: {note}"))
-    _tell(run, files, out)
+            progress.note(folder.printable(f"Note: {note}"))
+    _print_fit(run, files, out)
 
 
 def _notes(run: Run, fingerprint: str | None) -> list[str]:
-    """Returns what the user should read, in the words of the command line; also that the rows are others by now."""
+    """Collects what the user should read, in the words of the command line; also that the rows are others by now."""
     from tfgmm.cli.run.folder import fingerprint_of_rows
 
     notes = [_in_our_words(note) for note in run.notes]
-    found = fingerprint_of_rows(run.result)
-    if fingerprint not in (None, found):
+    now = fingerprint_of_rows(run.result)
+    if fingerprint not in (None, now):
         notes.append(
-            f"{run.settings.data} holds other rows than in the earlier run (fingerprint {fingerprint}, now {found}): "
+            f"{run.settings.data} holds other rows than in the earlier run (fingerprint {fingerprint}, now {now}): "
             "this run is of those that it holds now"
         )
     return notes
 
 
 def _with_columns(settings: RunSettings) -> RunSettings:
-    """Returns the settings with the columns that are used by name, and says which they are."""
+    """Adds to the settings the names of the columns that are used, and prints them."""
     if settings.columns is not None:
         return settings
     from tfgmm.data.columns import numeric_columns
@@ -212,7 +212,7 @@ def _with_columns(settings: RunSettings) -> RunSettings:
 
 @contextlib.contextmanager
 def _opened(settings: RunSettings) -> Iterator[tuple[Rows | StoredRows, Rows | StoredRows | None]]:
-    """Yields the rows to fit, and those for validation or None."""
+    """Opens the rows to fit, and those for validation or None."""
     from tfgmm.data.files.stored import StoredRows
     from tfgmm.data.readers import open_rows
 
@@ -226,8 +226,8 @@ def _opened(settings: RunSettings) -> Iterator[tuple[Rows | StoredRows, Rows | S
         yield rows, None if settings.validation is None else opened(settings.validation, "validation_data")
 
 
-def _tell(run: Run, files: tuple[str, ...], out: Path) -> None:
-    """Returns nothing; prints the fit, without a table that is too long to read, the choice, and what was written."""
+def _print_fit(run: Run, files: tuple[str, ...], out: Path) -> None:
+    """Prints the fit, without a table that is too long to read, the choice, and what was written."""
     from tfgmm.cli.run.folder import fit_text
     from tfgmm.report.choice import console_lines
 

@@ -11,6 +11,7 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
+from tfgmm.common.columns import column_labels
 from tfgmm.export import folder
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def plot(
 
     Example: tfgmm plot --model saved_models/old_faithful --data training/data/old_faithful.csv --out /tmp/geyser.png
     """
-    with shared.told(shared.out_words):
+    with shared.errors_as_one_line(shared.out_words):
         shared.check_ending(out, ENDINGS)
         shared.check_outside_exports(out)
         line = _plot(model, data, out, kind, columns, overwrite)
@@ -65,33 +66,33 @@ def plot(
 
 
 def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: str | None, overwrite: bool) -> str:
-    """Returns the line that says what was drawn; what can be wrong is looked at before TensorFlow takes its seconds."""
+    """Draws the picture and says so in a line; what can be wrong is checked before TensorFlow takes its seconds."""
     from tfgmm.common import atomic_file
     from tfgmm.data import matching
     from tfgmm.data.files.kinds import listed
     from tfgmm.plot.kinds import KINDS, default_kind
 
-    found = shared.read_model(model)
-    num_features = len(found.centre)
-    names = found.column_names or tuple(f"column {index}" for index in range(num_features))
+    mixture = shared.read_model(model)
+    num_features = len(mixture.centre)
+    names = column_labels(mixture.column_names, num_features)
     chosen = None if columns is None else chosen_columns(columns, names)
     key = default_kind(num_features if chosen is None else len(chosen)) if name is KindName.AUTO else name.value
     places = _fitting(key, KINDS[key], chosen, num_features, data)
     atomic_file.check_free(out, overwrite)
     sample = None
     if data is not None:
-        with matching.opened(data, found.column_names, num_features) as rows:
+        with matching.opened(data, mixture.column_names, num_features) as rows:
             sample = matching.sample_of(rows)
-    shared.with_tensorflow(lambda shown: _draw(found, sample, KINDS[key], places, out, overwrite, shown))
+    shared.with_tensorflow(lambda progress: _draw(mixture, sample, KINDS[key], places, out, overwrite, progress))
     return f"{out}: {KINDS[key].words} {listed([names[place] for place in places])}{_of_rows(sample)}"
 
 
 def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
-    """Returns the places of the columns that `--columns` names; one with a comma itself stands in quotation marks.
+    """Finds the places of the columns that `--columns` names; one with a comma itself stands in quotation marks.
 
     Raises:
-        ValueError: one is unknown.
-        UsageError: one is named twice, or there is none.
+        ValueError: One is unknown.
+        UsageError: One is named twice, or there is none.
 
     Example:
 
@@ -116,10 +117,10 @@ def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
 
 
 def _fitting(key: str, kind: Kind, chosen: list[int] | None, num_features: int, data: Path | None) -> list[int]:
-    """Returns the places of the columns that are drawn.
+    """Chooses the places of the columns that are drawn.
 
     Raises:
-        UsageError: the kind takes another number of columns, or rows that are not given.
+        UsageError: The kind takes another number of columns, or rows that are not given.
     """
     from tfgmm.plot.kinds import MOST_COLUMNS
 
@@ -135,36 +136,36 @@ def _fitting(key: str, kind: Kind, chosen: list[int] | None, num_features: int, 
 
 
 def _draw(
-    found: ExportedMixture,
+    mixture: ExportedMixture,
     sample: Sample | None,
     kind: Kind,
     places: Sequence[int],
     out: Path,
     overwrite: bool,
-    shown: Display,
+    progress: Display,
 ) -> None:
     from tfgmm.common import atomic_file
     from tfgmm.export.scorer import Scorer
     from tfgmm.plot.kinds import Pictured, plain_style
 
-    shown.phase("drawing")
-    scorer = Scorer(found)
-    names = found.column_names or [f"column {index}" for index in range(len(found.centre))]
+    progress.phase("drawing")
+    scorer = Scorer(mixture)
+    names = column_labels(mixture.column_names, len(mixture.centre))
     rows = None if sample is None else sample.rows
     ending = out.suffix.lower()[1:]
     undated = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
     with plain_style():
         figure = kind.draw(Pictured(scorer, scorer.draws, rows, names), places)
         with atomic_file.written_whole(out, overwrite) as temporary:
-            # Of the same mixture and rows the same bytes
+            # The same mixture and rows give the same bytes
             figure.savefig(temporary, format=ending, dpi=_DOTS, facecolor="white", metadata=undated[ending])
 
 
 def _of_rows(sample: Sample | None) -> str:
-    """Returns the end of the line: how many rows are shown, and how many are left out."""
+    """Writes the end of the line: how many rows are shown, and how many are left out."""
     if sample is None:
         return "; without rows"
     num_finite = sample.num_rows - sample.num_bad
-    shown = f"{len(sample.rows):,} of {num_finite:,}" if len(sample.rows) < num_finite else f"{num_finite:,}"
+    drawn = f"{len(sample.rows):,} of {num_finite:,}" if len(sample.rows) < num_finite else f"{num_finite:,}"
     bad = f"; {sample.num_bad:,} not finite, left out" if sample.num_bad else ""
-    return f"; {shown} row{'s' if num_finite != 1 else ''}{bad}"
+    return f"; {drawn} row{'s' if num_finite != 1 else ''}{bad}"

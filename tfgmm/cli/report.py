@@ -9,7 +9,7 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
-from tfgmm.export import folder as artefact
+from tfgmm.export import folder
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -36,13 +36,13 @@ def report(
 
     Example: tfgmm report --model saved_models/old_faithful --data training/data/old_faithful.csv --out /tmp/geyser.html
     """
-    with shared.told(_words):
+    with shared.errors_as_one_line(_words):
         shared.check_ending(out, ENDINGS)
         if title is not None and not title.strip():
             raise UsageError(f"`--title` must not be empty. Received: {title!r}. Write a heading, or leave it out.")
         shared.check_outside_exports(out)
         line = _report(model, data, out, title, overwrite)
-    typer.echo(artefact.printable(line))
+    typer.echo(folder.printable(line))
 
 
 def _words(text: str) -> str:
@@ -50,29 +50,29 @@ def _words(text: str) -> str:
 
 
 def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bool) -> str:
-    """Returns the line that says what was written; what can be wrong is looked at before TensorFlow is loaded."""
+    """Writes the page and says so in a line; what can be wrong is checked before TensorFlow is loaded."""
     from tfgmm.common import atomic_file
     from tfgmm.data import matching
 
-    found = shared.read_model(model)
+    mixture = shared.read_model(model)
     atomic_file.check_free(out, overwrite)
-    with matching.opened(data, found.column_names, len(found.centre)) as rows:
-        folder = shared.model_folder(model).absolute()
-        shared.with_tensorflow(lambda shown: _write(found, rows, out, title, folder, overwrite, shown))
-    return f"{out}: a page about {folder} and the rows of {data}"
+    with matching.opened(data, mixture.column_names, len(mixture.centre)) as rows:
+        directory = shared.model_folder(model).absolute()
+        shared.with_tensorflow(lambda progress: _write(mixture, rows, out, title, directory, overwrite, progress))
+    return f"{out}: a page about {directory} and the rows of {data}"
 
 
 def _write(
-    found: ExportedMixture,
+    mixture: ExportedMixture,
     rows: Rows | StoredRows,
     out: Path,
     title: str | None,
-    folder: Path,
+    directory: Path,
     overwrite: bool,
-    shown: Display,
+    progress: Display,
 ) -> None:
     from tfgmm.export.scorer import Scorer
     from tfgmm.report.page import write_report
 
-    shown.phase("reading and drawing")
-    write_report(Scorer(found), rows, out, title=title, model_path=folder, overwrite=overwrite)
+    progress.phase("reading and drawing")
+    write_report(Scorer(mixture), rows, out, title=title, model_path=directory, overwrite=overwrite)

@@ -9,13 +9,14 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
+from tfgmm.common.columns import column_labels
 from tfgmm.export import folder
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
     from tfgmm.export.reading import ExportedMixture
 
-_BLOCK_NUMBERS = 2**22  # drawn at a time; memory stays at a few times that
+_BLOCK_NUMBERS = 2**22  # drawn at a time; memory stays at a few times their size
 
 
 def sample(
@@ -31,7 +32,7 @@ def sample(
 
     Example: tfgmm sample --model saved_models/old_faithful --num-rows 1000 --out /tmp/geyser_rows.csv
     """
-    with shared.told():
+    with shared.errors_as_one_line():
         _check(num_rows, seed, out)
         shared.check_outside_exports(out)
         _sample(model, num_rows, seed, out, overwrite)
@@ -39,7 +40,7 @@ def sample(
 
 
 def _check(num_rows: int, seed: int, out: Path) -> None:
-    """Returns nothing; UsageError for numbers out of range, and for an ending that says no kind of file."""
+    """Checks the numbers and the ending of the file: raises UsageError unless they are in range and it is known."""
     from tfgmm.data.files.kinds import KINDS
 
     if num_rows < 1:
@@ -52,13 +53,13 @@ def _check(num_rows: int, seed: int, out: Path) -> None:
 def _sample(model: Path, num_rows: int, seed: int, out: Path, overwrite: bool) -> None:
     from tfgmm.data.table_writer import check_output
 
-    found = shared.read_model(model)  # what is wrong is said before TensorFlow takes its seconds
+    mixture = shared.read_model(model)  # what is wrong is said before TensorFlow takes its seconds
     check_output(out, overwrite)
-    shared.with_tensorflow(lambda shown: _write(found, num_rows, seed, out, overwrite, shown))
+    shared.with_tensorflow(lambda progress: _write(mixture, num_rows, seed, out, overwrite, progress))
 
 
-def _write(found: ExportedMixture, num_rows: int, seed: int, out: Path, overwrite: bool, shown: Display) -> None:
-    """Returns nothing; draws block by block, the first as `Scorer.sample` does with that seed."""
+def _write(exported: ExportedMixture, num_rows: int, seed: int, out: Path, overwrite: bool, progress: Display) -> None:
+    """Draws block by block, the first as `Scorer.sample` does with that seed."""
     import pyarrow as pa
     import tensorflow as tf
 
@@ -66,13 +67,13 @@ def _write(found: ExportedMixture, num_rows: int, seed: int, out: Path, overwrit
     from tfgmm.export.scorer import Scorer
     from tfgmm.scoring import scores
 
-    mixture = Scorer(found).plug_in()
-    num_features = len(found.centre)
-    names = found.column_names or tuple(f"column_{index}" for index in range(num_features))
+    mixture = Scorer(exported).plug_in()
+    num_features = len(exported.centre)
+    names = column_labels(exported.column_names, num_features, "_")
     size = max(1, _BLOCK_NUMBERS // num_features)
     with written_table(out, pa.schema([(name, pa.float64()) for name in names]), overwrite) as write:
         for number, start in enumerate(range(0, num_rows, size)):
             words = tf.constant([seed, number], tf.int64)
             rows = scores.sample_rows(mixture, min(size, num_rows - start), words).numpy()
             write([pa.array(column) for column in rows.T])
-            shown.share(min(1.0, (start + size) / num_rows), f"{min(num_rows, start + size):,} of {num_rows:,} rows")
+            progress.share(min(1.0, (start + size) / num_rows), f"{min(num_rows, start + size):,} of {num_rows:,} rows")

@@ -35,7 +35,7 @@ def score(
 
     Example: tfgmm score --model saved_models/old_faithful --in training/data/old_faithful.csv --out /tmp/scored.csv
     """
-    with shared.told():
+    with shared.errors_as_one_line():
         names = _column_names(columns)
         _check_paths(source, out)
         shared.check_outside_exports(out)
@@ -57,7 +57,7 @@ def _column_names(text: str) -> list[str]:
 
 
 def _check_paths(source: Path, out: Path) -> None:
-    """Returns nothing; UsageError for the same file twice, and for an ending that says no kind of file."""
+    """Checks the paths: raises UsageError unless they are two files and the ending of `out` is known."""
     from tfgmm.data.files.kinds import KINDS
 
     shared.check_ending(out, KINDS)
@@ -69,26 +69,26 @@ def _check_paths(source: Path, out: Path) -> None:
 
 
 def _scored(model: Path, source: Path, out: Path, names: list[str], keep: bool, overwrite: bool) -> str:
-    """Returns the line that says what was done."""
+    """Scores the rows and says so in a line."""
     from tfgmm.data.pass_through import ScoredInput
     from tfgmm.data.table_writer import check_output
     from tfgmm.export.score_file import write_scores
     from tfgmm.mixture.outliers import check_table
 
-    found = shared.read_model(model)
+    mixture = shared.read_model(model)
     if "outlier" in names:
-        check_table(found.outlier_table)
-    rows = ScoredInput(str(source), found.column_names, len(found.centre), keep)
+        check_table(mixture.outlier_table)
+    rows = ScoredInput(str(source), mixture.column_names, len(mixture.centre), keep)
     check_output(out, overwrite)
     with _progress(rows.num_rows) as progress:
-        counts = write_scores(found, rows, out, names, overwrite=overwrite, progress=progress)
+        counts = write_scores(mixture, rows, out, names, overwrite=overwrite, progress=progress)
     bad = f", {counts.num_bad:,} of them not finite (NaN, assignment -1)"
     return f"{out}: {counts.num_rows:,} rows scored{bad if counts.num_bad else ', all of them finite'}"
 
 
 @contextlib.contextmanager
 def _progress(num_rows: int | None) -> Iterator[Callable[[int], None]]:
-    """Yields a function that moves a bar by so many rows; no bar where standard error is not a terminal."""
+    """Yields a function that moves a bar by a number of rows; no bar where standard error is not a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

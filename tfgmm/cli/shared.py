@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 
-from tfgmm.export import folder as artefact
+from tfgmm.export import folder as export_folder
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -40,18 +40,18 @@ class UsageError(Exception):
 
 
 @contextlib.contextmanager
-def told(words: Callable[[str], str] = str) -> Iterator[None]:
+def errors_as_one_line(words: Callable[[str], str] = str) -> Iterator[None]:
     """Turns what a command foresees into one line on standard error: exit code 2 for usage, 1 for all else.
 
     Args:
-        words: gives the text of an error the names that the command line has for things.
+        words: Gives the text of an error the names that the command line has for things.
     """
     try:
         yield
     except UsageError as error:
         _leave(words(str(error)), 2)
     except BrokenPipeError:
-        raise  # whoever read along has heard enough, as with head: typer leaves without a word
+        raise  # the reader has closed the pipe, as head does: typer leaves without a word
     except FORESEEN as error:
         _leave(words(str(error)), 1)
     except KeyboardInterrupt:
@@ -62,28 +62,28 @@ def _leave(text: str, code: int) -> NoReturn:
     for pattern, words in _FOR_THE_SHELL:
         text = re.sub(pattern, words, text)
     # Paths and names from files must not steer the terminal
-    typer.echo(f"Error: {artefact.printable(' '.join(text.split(chr(10))))}", err=True)
+    typer.echo(f"Error: {export_folder.printable(' '.join(text.split(chr(10))))}", err=True)
     raise typer.Exit(code)
 
 
 def out_words(text: str) -> str:
-    """Returns the text of an error about a file or folder to write, as the command line says it."""
+    """Rewrites the text of an error about a file or folder to write in the words of the command line."""
     return text.replace("`path`", "`--out`").replace("overwrite=True", "--overwrite")
 
 
 def with_tensorflow(work: Callable[[Display], Done]) -> Done:
-    """Returns what `work` returns, once TensorFlow is loaded behind a spinner; nothing of its own is shown."""
+    """Does `work` once TensorFlow is loaded behind a spinner; what TensorFlow writes is not seen."""
     from tfgmm.cli import display
     from tfgmm.common import quiet
 
-    with display.display() as shown:
-        shown.phase("loading TensorFlow")
+    with display.display() as progress:
+        progress.phase("loading TensorFlow")
         quiet.load_tensorflow()
-        return quietly(lambda: work(shown))
+        return quietly(lambda: work(progress))
 
 
 def quietly(work: Callable[[], Done]) -> Done:
-    """Returns what `work` returns, without what others write to standard error, also where it fails as foreseen."""
+    """Does `work` without what others write to standard error, also where it fails as foreseen."""
     from tfgmm.common import quiet
 
     failure: BaseException
@@ -96,31 +96,31 @@ def quietly(work: Callable[[], Done]) -> Done:
 
 
 def model_folder(path: Path, name: str = "--model") -> Path:
-    """Returns the exported folder that `path` is, or that the folder of a run of `tfgmm fit` holds.
+    """Finds the exported folder that `path` is, or that the folder of a run of `tfgmm fit` holds.
 
     Args:
-        path: what the command line has.
-        name: what it is called there.
+        path: The path on the command line.
+        name: What it is called there.
 
     Raises:
-        FileNotFoundError: it is neither; says what was found.
+        FileNotFoundError: It is neither; says what is there.
     """
     from tfgmm.cli.run.folder import MODEL
 
     for folder in (path, path / MODEL):
-        if (folder / artefact.CARD).is_file():
+        if (folder / export_folder.CARD).is_file():
             return folder
     raise FileNotFoundError(
-        f"`{name}` must be a folder that tfgmm.export_model or tfgmm fit wrote. Received: {path}, {_found_at(path)}. "
+        f"`{name}` must be a folder that tfgmm.export_model or tfgmm fit wrote. Received: {path}, {_what_is_at(path)}. "
         "Give that folder; a model in Python becomes one with tfgmm.export_model(model, folder)."
     )
 
 
 def check_ending(out: Path, endings: Iterable[str]) -> None:
-    """Returns nothing when the name of `out` says what kind of file it shall be.
+    """Checks the ending of `out`, which says what kind of file it shall be.
 
     Raises:
-        UsageError: it does not.
+        UsageError: It is none of `endings`.
     """
     if out.suffix.lower() not in endings:
         fix = "Add the ending of the kind that you want."
@@ -128,7 +128,7 @@ def check_ending(out: Path, endings: Iterable[str]) -> None:
 
 
 def split_names(text: str) -> list[str]:
-    """Returns names with commas between; one that has a comma itself stands in quotation marks.
+    """Splits names with commas between; one that has a comma itself stands in quotation marks.
 
     Example:
 
@@ -139,35 +139,35 @@ def split_names(text: str) -> list[str]:
 
 
 def check_outside_exports(out: Path) -> None:
-    """Returns nothing when `out` may be made where it is: an export with a file too many counts as damaged.
+    """Checks that `out` is outside all exports: one with a file too many counts as damaged.
 
     Raises:
-        UsageError: it is inside an exported folder.
+        UsageError: It is inside an exported folder.
     """
     place = Path(os.path.realpath(out.parent))
     for folder in (place, *place.parents):
-        if (folder / artefact.CARD).is_file():
-            with contextlib.suppress(artefact.IntegrityError):  # a card of somebody else's
-                artefact.read_card(folder)
+        if (folder / export_folder.CARD).is_file():
+            with contextlib.suppress(export_folder.IntegrityError):  # a card of somebody else's
+                export_folder.read_card(folder)
                 fix = "Choose a place outside it."
                 raise UsageError(f"`--out` must not be inside an export. Received: {out}, in {folder}. {fix}")
 
 
-def _found_at(path: Path) -> str:
+def _what_is_at(path: Path) -> str:
     if not path.is_dir():
         return "which is a file" if path.exists() else "which is not there"
     names = sorted(os.listdir(path))
     if not names:
         return "an empty folder"
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"a folder without {artefact.CARD}: it holds {', '.join(names[:_MOST_NAMED])}{more}"
+    return f"a folder without {export_folder.CARD}: it holds {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def read_model(path: Path, name: str = "--model") -> ExportedMixture:
-    """Returns the mixture of a folder as `model_folder` takes it, once every file is known to be as it was written.
+    """Reads the mixture of a folder as `model_folder` takes it, and checks that every file is as it was written.
 
     Raises:
-        OSError, ValueError: as `tfgmm.load_scorer`; the folder is called by `name`.
+        OSError, ValueError: As `tfgmm.load_scorer`; the folder is called by `name`.
     """
     from tfgmm.export.reading import read_export
 

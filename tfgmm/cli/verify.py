@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfgmm.cli import shared
-from tfgmm.export import folder as artefact
+from tfgmm.export import folder
 
 if TYPE_CHECKING:
     from tfgmm.export.verify import Verified
@@ -24,31 +24,29 @@ def verify(
 
     Example: tfgmm verify saved_models/old_faithful
     """
-    with shared.told(lambda text: text.replace("`path`", "`DIR`", 1)):
-        folder = shared.model_folder(directory, "DIR")
+    with shared.errors_as_one_line(lambda text: text.replace("`path`", "`DIR`", 1)):
+        path = shared.model_folder(directory, "DIR")
         shared.read_model(directory, "DIR")  # a damaged folder is refused before TensorFlow takes its seconds
-        lines = report(folder, shared.with_tensorflow(lambda _: _verified(folder)))
+        lines = report(path, shared.with_tensorflow(lambda _: _verified(path)))
     for line in lines:
-        typer.echo(artefact.printable(line))
+        typer.echo(folder.printable(line))
 
 
-def _verified(folder: Path) -> Verified:
+def _verified(path: Path) -> Verified:
     from tfgmm.export.verify import verify_export
 
-    return verify_export(folder)
+    return verify_export(path)
 
 
 def report(directory: Path, verified: Verified) -> list[str]:
-    """Returns the lines that say what was checked."""
-    model, written = (
-        verified.card["model"],
-        artefact.shown(str(verified.card["versions"].get("tfgmm", "of unknown version"))),
-    )
+    """Writes the lines that say what was checked."""
+    model = verified.card["model"]
+    version = folder.shown(str(verified.card["versions"].get("tfgmm", "of unknown version")))
     sizes = f"{model['num_components']} components, {model['num_features']} columns, {model['covariance']}"
     differences = verified.largest_differences
     return [
         f"{directory}: whole, and its graph is that of its numbers",
-        f"files: {verified.num_files} and the card, as written by tfgmm {written}; checksums, sizes, names",
+        f"files: {verified.num_files} and the card, as written by tfgmm {version}; checksums, sizes, names",
         f"numbers: {sizes}; finite, scales positive, weights sum to 1",
         f"graph: {sum(verified.operations.values()):,} operations of {len(verified.operations)} kinds, all of them "
         "known; nothing runs at load",

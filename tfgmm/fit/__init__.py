@@ -5,15 +5,15 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "cached_rows": ["HeldRows"],
+        "cached_rows": ["CachedRows"],
         "callbacks": ["EndOfChoice", "FitStep", "FitWatcher", "ProgressBar", "StopOnPlateau"],
         "fitting": ["fit_mixture"],
         "occupied": ["num_occupied"],
+        "options": ["COVARIANCES", "WEIGHTS", "FitOptions"],
         "restarts": ["Restart"],
-        "result": ["FitResult"],
+        "result": ["FitResult", "interval_draws", "num_parameters"],
         "selection": ["Selection", "listed", "occupied_words"],
         "single": ["ConvergenceWarning"],
-        "summary": ["interval_draws"],
-        "tensorboard": ["MixtureBoard", "data_limits"],
+        "tensorboard": ["MixtureBoard"],
     },
 )

@@ -17,18 +17,18 @@ from tfgmm.model import bounds
 
 Tensor = Any
 
-# Bytes of features that are kept from sweep to sweep; of more they are worked out again, chunk by chunk. For one type
-# of products and one set of rows: five folds that climb side by side may keep seven times as much.
-_KEPT_BYTES = 2**24
+# Largest size of features that are kept from sweep to sweep; larger ones are computed again, chunk by chunk. For one
+# type of products and one set of rows: five folds side by side may keep seven times as much.
+_CACHED_BYTES = 2**24
 
 
-class HeldRows:
+class CachedRows:
     """Rows in memory that are summed over again and again.
 
     Args:
-        components: a class of `tfgmm.families`.
+        components: Components of a family of `tfgmm.families`.
         values: (n, D) float32, measured from the centre.
-        num_data: N that they stand for: all sums are scaled to it. Default n.
+        num_data: Number of rows that they stand for, N: all sums are scaled to it. Default n.
     """
 
     def __init__(self, components: Any, values: np.ndarray, num_data: int | None = None) -> None:
@@ -46,20 +46,20 @@ class HeldRows:
         num_features = self.values.shape[1]
         return num_features + num_products(self._components.write_products, num_features)
 
-    def kept(self, is_kept: np.ndarray) -> HeldRows:
-        """Returns the rows where `is_kept`, (n,) bool; they stand for themselves."""
-        return HeldRows(self._components, self.values[is_kept])
+    def subset(self, is_chosen: np.ndarray) -> CachedRows:
+        """Takes the rows where `is_chosen`, (n,) bool; they stand for themselves."""
+        return CachedRows(self._components, self.values[is_chosen])
 
     def sums(self, coefficients: Sequence[Tensor], dtype: type[np.floating]) -> bounds.RowSums:
-        """Returns `sums_over_rows` scaled to N rows."""
-        found = sums_over_rows(self._components, self.values, coefficients, dtype, self._kept_features(dtype))
+        """Sums over the rows as `sums_over_rows`, scaled to N rows."""
+        sums = sums_over_rows(self._components, self.values, coefficients, dtype, self._cached_features(dtype))
         share = self.num_data / len(self.values)
-        return bounds.RowSums(Statistics(*(share * value for value in found[0])), share * found[1], share * found[2])
+        return bounds.RowSums(Statistics(*(share * value for value in sums[0])), share * sums[1], share * sums[2])
 
-    def _kept_features(self, dtype: type[np.floating]) -> np.ndarray | None:
-        """Returns the features of all rows, (D + P + 1, n); None where they would take too much memory."""
+    def _cached_features(self, dtype: type[np.floating]) -> np.ndarray | None:
+        """Computes the features of all rows once, (D + P + 1, n); None where they would take too much memory."""
         shape = (self.num_columns + 1, len(self.values))
-        if math.prod(shape) * np.dtype(dtype).itemsize > _KEPT_BYTES:
+        if math.prod(shape) * np.dtype(dtype).itemsize > _CACHED_BYTES:
             return None
         if dtype not in self._features:
             self._features[dtype] = np.empty(shape, dtype)

@@ -17,8 +17,8 @@ class FitStep:
     Args:
         kind: "held out", a fit without some of the rows; "start", a restart; "occupied", counting the occupied
             components of draws.
-        number, count: it is one of so many of its kind, counted from 1. Restarts go on side by side: `number` is one
-            more than have arrived.
+        number, count: It is the `number`-th of `count` of its kind, counted from 1. Restarts go on side by side:
+            `number` is one more than are done.
         num_components: K.
         place: (m, M): K is one of M numbers that are tried, counted from 1; (1, 1) where K was given.
     """
@@ -35,7 +35,7 @@ class EndOfChoice(Exception):
 
 
 class FitWatcher(keras.callbacks.Callback):
-    """A Keras callback that `tfgmm.fit_mixture` also tells what it does before and between the sweeps over all rows.
+    """A Keras callback that `tfgmm.fit_mixture` also calls before and between the sweeps over all rows.
 
     Where several numbers of components are tried, any method may raise `EndOfChoice`: what comes back is the
     `Selection` of the numbers that were complete. Where there is none yet, the exception is passed on.
@@ -51,14 +51,14 @@ class FitWatcher(keras.callbacks.Callback):
     """
 
     def on_step(self, step: FitStep) -> None:
-        """Returns nothing; is called before each step."""
+        """Called before each step."""
 
 
 class ProgressBar(keras.callbacks.Callback):
     """One bar over all epochs, with the loss beside it, instead of a line per epoch: use with `verbose=0`.
 
     Args:
-        description: what is being done, shown before the bar.
+        description: What is being done, written before the bar.
 
     Where the output is not a terminal only the finished bar is printed, without control codes.
 
@@ -76,7 +76,7 @@ class ProgressBar(keras.callbacks.Callback):
         self.description = description
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Returns nothing; shows the empty bar."""
+        """Shows the empty bar."""
         from rich import progress
 
         columns = (
@@ -91,11 +91,11 @@ class ProgressBar(keras.callbacks.Callback):
         self._progress.start()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Returns nothing; moves the bar."""
+        """Moves the bar."""
         self._progress.update(self._task, completed=epoch + 1, loss=f"loss {float(logs['loss']):.4f}")
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Returns nothing; leaves the bar as it is."""
+        """Leaves the bar as it is."""
         self._progress.stop()
 
 
@@ -103,11 +103,11 @@ class StopOnPlateau(keras.callbacks.Callback):
     """Stops training when the bound has stopped rising: for exact sweeps, which have no noise.
 
     Args:
-        tolerance: a gain of the bound below it counts as none, nats per row, positive.
-        patience: that many such gains must follow each other.
+        tolerance: A gain of the bound below it counts as none, nats per row, positive.
+        patience: Number of such gains that must follow each other.
 
     Attributes:
-        converged: whether it stopped training.
+        converged: Whether it stopped training.
 
     Example:
 
@@ -127,12 +127,12 @@ class StopOnPlateau(keras.callbacks.Callback):
         self.converged = False
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Returns nothing; forgets earlier training."""
+        """Forgets earlier training."""
         self.converged = False
         self._last_elbo, self._num_flat = -math.inf, 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Returns nothing; stops training after gains too small."""
+        """Stops training after gains that are too small."""
         elbo = float(logs["elbo"])
         is_flat = elbo - self._last_elbo < self.tolerance * self.model.num_data
         self._last_elbo, self._num_flat = elbo, self._num_flat + 1 if is_flat else 0

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfgmm.data import sources as door
-from tfgmm.fit import restarts as search
+from tfgmm.data import sources
+from tfgmm.fit.restarts import Stage, StagedStarts, best_first
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.scoring.scores import score_data
 
 _NUM_FOLDS = 5
 _NUM_STARTS, _NUM_CONTENDERS = 4, 1
-# Nats per row: all starts climb to gains of the first, the best one to the second
+# Nats per row: all starts go on until gains fall below the first, the best one until below the second
 _TOLERANCES = (1e-3, 1e-5)
 
 
@@ -23,9 +23,9 @@ class Folds:
     """Which rows of a sample are held out, and in which fit.
 
     Args:
-        numbers: (n,) int: the fold of each row; -1 for rows that are in every fit.
-        num_folds: fits in all; 0 where there are too few rows.
-        description: the same in words.
+        numbers: Fold of each row, (n,) int; -1 for rows that are in every fit.
+        num_folds: Number of fits; 0 where there are too few rows.
+        description: The same in words.
     """
 
     numbers: np.ndarray
@@ -33,22 +33,22 @@ class Folds:
     description: str
 
 
-def folds_of(survey: door.Survey, seed: int) -> Folds:
-    """Returns five folds of all rows; where the sample is not all rows, a fifth of the sample is held out once.
+def folds_of(survey: sources.Survey, seed: int) -> Folds:
+    """Assigns all rows to five folds; where the sample is not all rows, a fifth of the sample is held out once.
 
     Example:
 
     >>> from tfgmm.data.readers import Rows
     >>> rows = Rows(np.arange(5.0)[:, None])
-    >>> sorted(folds_of(door.survey(rows, "data", None, seed=0), seed=0).numbers.tolist())
+    >>> sorted(folds_of(sources.survey(rows, "data", None, seed=0), seed=0).numbers.tolist())
     [0, 1, 2, 3, 4]
     """
     num_rows, num_data = len(survey.sample), survey.summary.num_data
     shuffled = np.random.default_rng(seed).permutation(num_rows)
     if num_rows < num_data:
         numbers = np.where(shuffled % _NUM_FOLDS == 0, 0, -1)
-        held = int(np.sum(numbers == 0))
-        words = f"{held:,} rows of a sample of {num_rows:,}, held out from fits to the rest of the sample"
+        num_held_out = int(np.sum(numbers == 0))
+        words = f"{num_held_out:,} rows of a sample of {num_rows:,}, held out from fits to the rest of the sample"
         return Folds(numbers, 1, words)
     if num_rows < 2:
         return Folds(np.full(num_rows, -1), 0, "none: one row cannot be held out")
@@ -59,48 +59,48 @@ def folds_of(survey: door.Survey, seed: int) -> Folds:
 
 def held_out_log_densities(
     model: GaussianMixtureModel,
-    survey: door.Survey,
+    survey: sources.Survey,
     folds: Folds,
-    hill: search.Hill,
+    stage: Stage,
     start: str,
     tell: Callable[[int, int], None] = lambda number, count: None,
 ) -> np.ndarray:
-    """Returns the log density of each held-out row at the posterior means of a fit without it, float64, nats.
+    """Computes the log density of each held-out row at the posterior means of a fit without it, float64, nats.
 
     The fits have starts of their own among their own rows, so that nothing of the held-out rows is in them except the
     centre and the spread that the priors are made of. The model stays as it is.
 
     Args:
-        model: untouched, with priors and centre from the data.
-        survey: its sample has the rows.
-        folds: of that sample.
-        hill: the sample as restarts climb on it.
+        model: Untouched model, with priors and centre from the data.
+        survey: Survey whose sample has the rows.
+        folds: Folds of that sample.
+        stage: The last stage of restarts on the sample.
         start: "k-means++" or "random".
-        tell: called with the number of fits, up to their count, and with their count. They go on side by side: the
-            number is one more than there are starts that have arrived, as a share of all starts.
+        tell: Called with the number of fits, up to their count, and with their count. They go on side by side: the
+            number is one more than there are starts that are done, as a share of all starts.
     """
 
     def tell_of_starts(number: int, count: int) -> None:
         if (number - 1) % _NUM_STARTS == 0:
             tell((number - 1) // _NUM_STARTS + 1, count // _NUM_STARTS)
 
-    searches = [_search_without(model, survey, folds.numbers != fold, hill, start) for fold in range(folds.num_folds)]
-    restarts = search.best_first(model.natural_gradient, searches, tell_of_starts) if searches else []
-    found = np.full(len(survey.sample), np.nan)
+    groups = [_starts_without(model, survey, folds.numbers != fold, stage, start) for fold in range(folds.num_folds)]
+    restarts = best_first(model.natural_gradient, groups, tell_of_starts) if groups else []
+    log_densities = np.full(len(survey.sample), np.nan)
     for fold, (best, *_) in enumerate(restarts):
-        is_held = folds.numbers == fold
+        is_held_out = folds.numbers == fold
         mixture = model.plug_in(model.natural_gradient.posteriors_of(best.values))
-        found[is_held] = score_data(mixture, survey.sample[is_held], "log_density")
-    return found[folds.numbers >= 0]
+        log_densities[is_held_out] = score_data(mixture, survey.sample[is_held_out], "log_density")
+    return log_densities[folds.numbers >= 0]
 
 
-def _search_without(
-    model: GaussianMixtureModel, survey: door.Survey, is_kept: np.ndarray, hill: search.Hill, start: str
-) -> search.Search:
-    """Returns a few restarts on the rows that are kept."""
+def _starts_without(
+    model: GaussianMixtureModel, survey: sources.Survey, is_fitted: np.ndarray, stage: Stage, start: str
+) -> StagedStarts:
+    """Draws a few starts among the rows where `is_fitted`, (n,) bool, with their stages."""
     seeds = [(model.seed + number) % 2**63 for number in range(_NUM_STARTS)]
-    starts = model.start_values(survey._replace(sample=survey.sample[is_kept]), start, seeds)
-    coarse, fine = (max(hill.tolerance, least) for least in _TOLERANCES)
-    rows = hill.rows.kept(is_kept)
-    kept = dataclasses.replace(hill, rows=rows, tolerance=coarse, patience=1, num_climbers=None)
-    return search.Search(starts, [kept, dataclasses.replace(kept, tolerance=fine, num_climbers=_NUM_CONTENDERS)])
+    starts = model.start_values(survey._replace(sample=survey.sample[is_fitted]), start, seeds)
+    coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)
+    rows = stage.rows.subset(is_fitted)
+    first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None)
+    return StagedStarts(starts, [first, dataclasses.replace(first, tolerance=fine, num_starts=_NUM_CONTENDERS)])

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.common.checks import check_choice, check_count, check_seed
-from tfgmm.data import sources as door
-from tfgmm.families.variational import COMPONENTS
-from tfgmm.families.weights import WEIGHTS
+from tfgmm.common.checks import check_count
+from tfgmm.data import sources
 from tfgmm.fit import cross_validation
 from tfgmm.fit.callbacks import EndOfChoice
+from tfgmm.fit.options import FitOptions
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
-from tfgmm.fit.single import FitTask, fitted, hills_of, prepared_model
+from tfgmm.fit.single import FitTask, fit_prepared, prepared_model, stages_of
 from tfgmm.mixture.priors import Priors
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.scoring.scores import score_data
-
-Tensor = Any
 
 
 @overload
@@ -83,41 +79,42 @@ def fit_mixture(
     polish_steps: int = 0,
     start: Any = "k-means++",
 ) -> FitResult | Selection:
-    """Returns the best of several closed-form fits of a Bayesian Gaussian mixture; a `Selection` for several K.
+    """Fits a Bayesian Gaussian mixture in closed form, from several starts, and returns the best fit.
 
-    One pass over the data takes a summary and a sample of 20,000 rows; restarts climb to their optima on the sample;
-    the best by bound goes on with exact sweeps over all rows. The augmented bound never falls in them.
+    Several numbers of components give a `Selection`, with a fit for each. One pass over the data takes a summary and a
+    sample of 20,000 rows; restarts go to their optima on the sample; the best by bound goes on with exact sweeps over
+    all rows. The augmented bound never falls in them.
 
     Args:
         data: (N, D) rows of any kind that `GaussianMixtureModel.fit` takes: arrays, frames, paths of CSV, Parquet or
             Arrow files or folders, which may be larger than memory, or a tf.data dataset of known length.
         num_components: K; or several of them, such as range(1, 11): then all are fitted, with the same priors and held
             out rows, and what comes back is a `Selection`, with a table of criteria and a recommendation.
-        covariance, weights, seed: as in `GaussianMixtureModel`.
+        covariance, weights, seed: As in `GaussianMixtureModel`.
         priors: `tfgmm.Priors` in data units, or "auto": `Priors.from_data`, which needs no units.
-        restarts: starts to try, at least 1.
-        batch_size: rows handed over at a time in sweeps over all rows; default about 64 K, more of rows in memory. It
+        restarts: Number of starts to try, at least 1.
+        batch_size: Rows handed over at a time in sweeps over all rows; default about 64 K, more for rows in memory. It
             changes memory and speed, not the result.
-        max_sweeps: at most so many per restart (per tolerance, on a sample), and over all rows.
-        tolerance: nats per row; sweeps end after gains below it. Default 1e-7; over all rows after restarts on a
+        max_sweeps: Largest number of sweeps per restart (per tolerance, on a sample), and over all rows.
+        tolerance: Nats per row; sweeps end after gains below it. Default 1e-7; over all rows after restarts on a
             sample 1e-5.
-        validation_data: further rows, whose figures stand in `history` as val_loss and so on. With several K they are
-            the held-out rows; without them five-fold cross-validation holds out every row once (of more than 20,000
+        validation_data: Further rows, whose figures stand in `history` as val_loss and so on. With several K they are
+            the held-out rows; without them five-fold cross-validation holds out every row once (for more than 20,000
             rows: a fifth of the sample, once), with a few restarts per fold.
-        callbacks: Keras callbacks of the sweeps over all rows, of each K in turn; a `tfgmm.callbacks.FitWatcher` is
-            told of held-out fits and restarts too, and can end a choice early.
-        polish_steps: steps of Adam on the tighter marginal bound afterwards, with shrinking learning rate. For few
+        callbacks: Keras callbacks of the sweeps over all rows, for each K in turn; a `tfgmm.callbacks.FitWatcher` is
+            also called at held-out fits and restarts, and can end a choice early.
+        polish_steps: Steps of Adam on the tighter marginal bound afterwards, with shrinking learning rate. For few
             rows: see `GaussianMixtureModel.compile`.
         start: "k-means++", "random" (rows), or, for one K, locations (K, D), data units; then restarts are not needed.
 
     Raises:
-        ValueError: fewer rows than components, an argument out of its range, data that cannot be fitted.
-        FloatingPointError: the bound became NaN or infinite.
+        ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.
+        FloatingPointError: The bound became NaN or infinite.
 
     Warns:
-        UserWarning: constant columns, fewer distinct rows than components, a few rows far from all others, and, for
+        UserWarning: Constant columns, fewer distinct rows than components, a few rows far from all others, and, for
             "full" and "tied", no more rows than columns.
-        ConvergenceWarning: the bound was still rising after `max_sweeps` sweeps.
+        ConvergenceWarning: The bound was still rising after `max_sweeps` sweeps.
 
     Source: Bishop 2006, section 10.2; restarts and stopping rules measured in docs.
 
@@ -128,108 +125,99 @@ def fit_mixture(
     >>> result.converged, result.num_occupied, sorted(result.model.locs.numpy().round(0).tolist())
     (True, 2, [[-3.0, 0.0], [3.0, 1.0]])
     """
-    tried = _check_num_components(num_components)
-    restarts, max_sweeps = check_count("restarts", restarts), check_count("max_sweeps", max_sweeps)
-    polish_steps = check_count("polish_steps", polish_steps, 0)
-    _check_tolerance(tolerance)
-    check_choice("covariance", covariance, COMPONENTS)
-    check_choice("weights", weights, WEIGHTS)
-    batch_size = None if batch_size is None else check_count("batch_size", batch_size)
-    if not isinstance(tried, int):
-        _check_suits_all(start, priors)
-    source = door.open_source(data, "data", None)
+    numbers = _check_num_components(num_components)
+    options = FitOptions(
+        covariance=covariance,
+        weights=weights,
+        priors=priors,
+        restarts=restarts,
+        seed=seed,
+        batch_size=batch_size,
+        max_sweeps=max_sweeps,
+        tolerance=tolerance,
+        validation_data=validation_data,
+        polish_steps=polish_steps,
+        start=start,
+    )
+    if not isinstance(numbers, int):
+        options.check_suits_any_number()
+    task = _opened_task(data, options, callbacks, numbers if isinstance(numbers, int) else max(numbers))
+    return _fit_one(task, numbers) if isinstance(numbers, int) else _fit_several(task, numbers)
+
+
+def _opened_task(data: Any, options: FitOptions, callbacks: Sequence[Any], most_components: int) -> FitTask:
+    """Opens and surveys the data, and takes the priors from them where none are stated."""
+    source = sources.open_source(data, "data", None)
     _check_length(source)
-    survey = door.survey(source, "data", None, check_seed(seed))
-    _check_rows(survey.summary.num_data, tried if isinstance(tried, int) else max(tried))
+    survey = sources.survey(source, "data", None, options.seed)
+    _check_rows(survey.summary.num_data, most_components)
+    priors = options.priors
     if priors == "auto":
-        priors = Priors.from_data(survey.summary, covariance, sample=survey.sample)
-    options = (restarts, seed, batch_size, max_sweeps, tolerance, validation_data, callbacks, polish_steps, start)
-    task = FitTask(source, survey, priors, covariance, weights, *options)
-    return _fit_one(task, tried) if isinstance(tried, int) else _fit_several(task, tried)
+        priors = Priors.from_data(survey.summary, options.covariance, sample=survey.sample)
+    return FitTask(source, survey, priors, options, callbacks)
 
 
 def _fit_one(task: FitTask, num_components: int) -> FitResult:
-    return fitted(task, prepared_model(task, num_components))
+    return fit_prepared(task, prepared_model(task, num_components))
 
 
-def _fit_several(task: FitTask, tried: Sequence[int]) -> Selection:
-    """Returns the fits with each number of components, and the densities of the same held-out rows under each."""
-    folds = cross_validation.folds_of(task.survey, task.seed)
-    words, is_given = folds.description, task.validation_data is not None
+def _fit_several(task: FitTask, numbers: Sequence[int]) -> Selection:
+    """Fits each number of components, and scores the same held-out rows with each."""
+    folds = cross_validation.folds_of(task.survey, task.options.seed)
+    description, has_rows = folds.description, task.options.validation_data is not None
     results: list[FitResult] = []
     densities: list[np.ndarray] = []
     try:
-        for number, num_components in enumerate(tried, 1):
-            task = dataclasses.replace(task, place=(number, len(tried)))
+        for place, num_components in enumerate(numbers, 1):
+            task = dataclasses.replace(task, place=(place, len(numbers)))
             model = prepared_model(task, num_components)
-            held = None if is_given else _held_out_by_folds(task, model, folds)
-            results.append(fitted(task, model))
-            densities.append(_held_out_rows_given(task, model) if held is None else held)
+            held_out = None if has_rows else _log_densities_by_folds(task, model, folds)
+            results.append(fit_prepared(task, model))
+            densities.append(_log_densities_of_validation(task, model) if held_out is None else held_out)
     except EndOfChoice:
         if not results:
             raise
-    if is_given:
-        words = f"validation_data, {len(densities[0]):,} rows"
-    return _with_occupied(task, Selection(tuple(results), np.stack(densities), words))
+    if has_rows:
+        description = f"validation_data, {len(densities[0]):,} rows"
+    return _with_occupied(task, Selection(tuple(results), np.stack(densities), description))
 
 
-def _held_out_by_folds(task: FitTask, model: GaussianMixtureModel, folds: cross_validation.Folds) -> np.ndarray:
+def _log_densities_by_folds(task: FitTask, model: GaussianMixtureModel, folds: cross_validation.Folds) -> np.ndarray:
     def tell(number: int, count: int) -> None:
         task.tell("held out", number, count, model.num_components)
 
-    hill = hills_of(model, task.survey, task.max_sweeps, task.tolerance)[-1]
-    return cross_validation.held_out_log_densities(model, task.survey, folds, hill, task.start, tell)
+    stage = stages_of(model, task.survey, task.options)[-1]
+    return cross_validation.held_out_log_densities(model, task.survey, folds, stage, task.options.start, tell)
 
 
-def _held_out_rows_given(task: FitTask, model: GaussianMixtureModel) -> np.ndarray:
-    return score_data(model.plug_in(), task.validation_data, "log_density", model.column_names)
+def _log_densities_of_validation(task: FitTask, model: GaussianMixtureModel) -> np.ndarray:
+    return score_data(model.plug_in(), task.options.validation_data, "log_density", model.column_names)
 
 
 def _with_occupied(task: FitTask, selection: Selection) -> Selection:
-    """Returns the selection with the posterior of the number of occupied components, where sticks ask for it."""
-    if task.weights != "stick_breaking" or len(task.survey.sample) < task.survey.summary.num_data:
+    """Adds the posterior of the number of occupied components, where sticks ask for it."""
+    if task.options.weights != "stick_breaking" or len(task.survey.sample) < task.survey.summary.num_data:
         return selection
     largest = selection.results[-1]
     try:
         task.tell("occupied", 1, 1, largest.num_components)
     except EndOfChoice:
         return selection
-    occupied = largest.occupied_posterior(task.survey.sample, seed=task.seed)
+    occupied = largest.occupied_posterior(task.survey.sample, seed=task.options.seed)
     return dataclasses.replace(selection, occupied_posterior=occupied)
 
 
 def _check_num_components(num_components: Any) -> int | tuple[int, ...]:
-    """Returns K, or several in ascending order."""
+    """Checks K, or several, which it puts in ascending order."""
     if isinstance(num_components, (str, bytes)) or not isinstance(num_components, Iterable):
         return check_count("num_components", num_components)
-    tried = tuple(sorted({check_count("num_components", number) for number in num_components}))
-    if not tried:
+    numbers = tuple(sorted({check_count("num_components", number) for number in num_components}))
+    if not numbers:
         raise ValueError("`num_components` must name at least one number. Received: none. Try range(1, 11).")
-    return tried
+    return numbers
 
 
-def _check_suits_all(start: Any, priors: Any) -> None:
-    """Returns nothing when start and priors are of no number of components in particular."""
-    if not isinstance(start, str):
-        raise ValueError(
-            '`start` must be "k-means++" or "random" with several numbers of components. Received: locations. '
-            "Leave it out, or fit each number by itself."
-        )
-    concentration = getattr(priors, "weight_concentration", None)
-    if isinstance(concentration, tuple):
-        raise ValueError(
-            "`priors.weight_concentration` must be one number with several numbers of components. "
-            f"Received: {len(concentration)} numbers. Give one for all components."
-        )
-
-
-def _check_tolerance(tolerance: float | None) -> None:
-    is_number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
-    if tolerance is not None and not (is_number and math.isfinite(tolerance) and tolerance > 0):
-        raise ValueError(f"`tolerance` must be positive and finite. Received: {tolerance!r}. Leave it out for 1e-7.")
-
-
-def _check_length(source: door.Source) -> None:
+def _check_length(source: sources.Source) -> None:
     if isinstance(source, tf.data.Dataset) and int(source.cardinality()) < 0:
         raise ValueError(
             "`data` must have a known length: a sweep ends with the last batch. Received: a dataset of unknown or "

@@ -7,30 +7,31 @@ from typing import Any
 import numpy as np
 
 from tfgmm.common.checks import check_count, check_seed
+from tfgmm.mixture.occupied import is_occupied
 from tfgmm.model.importance import centred_batches, check_training_rows
 from tfgmm.scoring.scores import MixtureDensity, score_data
 
 
 def num_occupied(model: Any) -> int:
-    """Returns the number of components that at least one row is expected in."""
+    """Counts the components that at least one row is expected in."""
     counts = model.mixture_weights.expected_counts(model.mixture_weights.posterior())
-    return int(np.sum(counts >= 1.0 - 1e-9))
+    return int(np.sum(is_occupied(counts)))
 
 
 def occupied_probabilities(model: Any, data: Any, num_draws: int = 200, seed: int = 0) -> np.ndarray:
-    """Returns the share of draws in which 0, 1, ..., K components have rows, (K + 1,) float64.
+    """Computes the share of draws in which 0, 1, ..., K components have rows, (K + 1,) float64.
 
     Each draw takes weights and components from q, and then a component for every row by its memberships under those.
     A component of which every row has a little is empty in some draws and not in others.
 
     Args:
-        model: a `GaussianMixtureModel`.
-        data: the rows that it was fitted to; memory is that of a block of them times K.
-        num_draws: S, at least 1.
-        seed: of the draws.
+        model: A `GaussianMixtureModel`.
+        data: The rows that it was fitted to; the memory needed is that of a block of them times K.
+        num_draws: Number of draws, S, at least 1.
+        seed: Seed of the draws.
 
     Raises:
-        ValueError: another number of rows than the model was fitted to.
+        ValueError: Another number of rows than the model was fitted to.
     """
     seed = check_seed(seed)
     mixtures = _drawn_mixtures(model, check_count("num_draws", num_draws), seed)
@@ -46,7 +47,7 @@ def occupied_probabilities(model: Any, data: Any, num_draws: int = 200, seed: in
 
 
 def drawn_components(responsibilities: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Returns one component per row, (B,) int, drawn by its memberships, (B, K).
+    """Draws one component per row, (B,) int, by its memberships, (B, K).
 
     Example:
 
@@ -60,7 +61,7 @@ def drawn_components(responsibilities: np.ndarray, generator: np.random.Generato
 
 
 def _drawn_mixtures(model: Any, num_draws: int, seed: int) -> list[MixtureDensity]:
-    """Returns S mixtures drawn from q, for rows measured from the model's centre."""
+    """Draws S mixtures from q, for rows measured from the model's centre."""
     drawn = model.predictive(num_draws, seed)
     return [
         MixtureDensity(

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfgmm.common.columns import column_labels
 from tfgmm.fit.occupied import num_occupied, occupied_probabilities
 from tfgmm.fit.restarts import Restart
-from tfgmm.fit.summary import summary_of
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
+
+if TYPE_CHECKING:
+    from tfgmm.posterior.draws import Draws
+
+_NUM_DRAWS, _MOST_NUMBERS = 1_000, 2**24
+_LONGEST_TABLE = 200  # lines; more than that nobody reads
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,14 +26,14 @@ class FitResult:
     """A fitted mixture and how it was found. `print(result)` shows it.
 
     Args:
-        model: the fitted `GaussianMixtureModel`.
-        elbo: the augmented bound of the fitted posterior on all rows, nats.
-        log_likelihood: of all rows at the posterior means, nats.
-        complete_log_likelihood: of all rows together with the most probable component of each, at the posterior
-            means, nats.
-        history: the logs of each sweep over all rows, as Keras gives them: loss, elbo, log_likelihood, kl, val_...
-        restarts: all of them, best first: the local optima that the data has.
-        converged: whether the bound had stopped rising.
+        model: The fitted `GaussianMixtureModel`.
+        elbo: Augmented bound of the fitted posterior on all rows, nats.
+        log_likelihood: Log likelihood of all rows at the posterior means, nats.
+        complete_log_likelihood: Log likelihood of all rows together with the most probable component of each, at the
+            posterior means, nats.
+        history: Logs of each sweep over all rows, as Keras gives them: loss, elbo, log_likelihood, kl, val_...
+        restarts: All restarts, best first: the local optima that the data has.
+        converged: Whether the bound had stopped rising.
     """
 
     model: GaussianMixtureModel
@@ -51,7 +57,7 @@ class FitResult:
     @property
     def num_parameters(self) -> int:
         """The free numbers of the mixture: weights, locations, precisions."""
-        return self.model.num_components - 1 + self.model.components.num_parameters()
+        return num_parameters(self.model.components)
 
     @property
     def aic(self) -> float:
@@ -82,7 +88,7 @@ class FitResult:
         return num_occupied(self.model)
 
     def occupied_posterior(self, data: Any, num_draws: int = 200, seed: int = 0) -> np.ndarray:
-        """Returns the probability that 0, 1, ..., K components are occupied, (K + 1,) float64.
+        """Estimates the probability that 0, 1, ..., K components are occupied, (K + 1,) float64.
 
         A component is occupied when one of the N rows belongs to it. Weights and components are drawn from q, a
         component for every row from its memberships under that draw, and the distinct ones are counted: what is
@@ -90,13 +96,13 @@ class FitResult:
         how many of them the rows need. q belongs to one optimum, so other ways to split the rows are not counted.
 
         Args:
-            data: the rows that the model was fitted to, of any kind that `fit_mixture` takes; read once, block by
+            data: The rows that the model was fitted to, of any kind that `fit_mixture` takes; read once, block by
                 block. It takes as long as `num_draws` sweeps.
-            num_draws: S; a share near a half is known to 0.5 / sqrt(S).
-            seed: of the draws.
+            num_draws: S, the number of draws; a share near a half is known to 0.5 / sqrt(S).
+            seed: Seed of the draws.
 
         Raises:
-            ValueError: another number of rows than the model was fitted to.
+            ValueError: Another number of rows than the model was fitted to.
 
         Example:
 
@@ -108,8 +114,78 @@ class FitResult:
         return occupied_probabilities(self.model, data, num_draws, seed)
 
     def summary(self) -> str:
-        """Returns the fit as text: sizes, criteria, and weight, means and standard deviations with 95 % intervals."""
+        """Writes the fit as text: sizes, criteria, and weight, means and standard deviations with 95 % intervals."""
         return summary_of(self)
 
     def __str__(self) -> str:
         return self.summary()
+
+
+def num_parameters(components: Any) -> int:
+    """Counts the free numbers of a mixture: weights, locations, precisions.
+
+    Args:
+        components: K components of a family of `tfgmm.families`.
+    """
+    num_components = components.shape[0]
+    return int(num_components - 1 + components.num_parameters())
+
+
+def summary_of(result: FitResult) -> str:
+    """Writes sizes, bound and criteria, restarts, and a table of the components, as lines of text.
+
+    Intervals hold 95 % of draws from the posterior, 1,000 of them (fewer for large matrices), seed 0. Components stand
+    by weight, largest first, with their numbers in the model.
+    """
+    model = result.model
+    bounds = ", ".join(f"{restart.elbo:.1f}" for restart in result.restarts)
+    head = [
+        f"Mixture of {counted(model.num_components, 'Gaussian')} ({model.covariance}, {model.weight_prior} weights), "
+        f"{counted(result.num_data, 'row')} x {counted(model.num_features, 'column')}",
+        f"bound {result.elbo:.2f} nats   log likelihood {result.log_likelihood:.2f}   "
+        f"{result.num_parameters} parameters   AIC {result.aic:.1f}   BIC {result.bic:.1f}",
+        f"{'converged' if result.converged else 'NOT converged'} after {counted(len(result.history['elbo']), 'sweep')} "
+        f"over all rows; {result.num_occupied} of {counted(model.num_components, 'component')} occupied",
+        f"restarts, bound of each: {bounds}",
+        "",
+    ]
+    lines = list(_table(interval_draws(model), model.column_names))
+    more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
+    return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
+
+
+def counted(number: int, noun: str) -> str:
+    """Writes a number of things in words.
+
+    Example:
+
+    >>> counted(1, "row"), counted(2500, "row")
+    ('1 row', '2,500 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def interval_draws(model: GaussianMixtureModel) -> Draws:
+    """Draws what intervals are read from: 1,000 draws, fewer for large matrices, always the same."""
+    # Draws of covariance matrices take D times the memory of their diagonals
+    numbers = model.num_components * model.num_features**2
+    return model.draws(max(100, min(_NUM_DRAWS, _MOST_NUMBERS // numbers)), seed=0)
+
+
+def _table(draws: Draws, column_names: tuple[str, ...] | None) -> Iterator[str]:
+    """Yields a line per component and column: median and interval of weight, location and standard deviation."""
+    names = column_labels(column_names, draws.num_features)
+    width = max(len("column"), *(len(name) for name in names))
+    yield f"{'component':>9}  {'weight':<22}  {'column':<{width}}  {'mean':<30}  standard deviation"
+    for k in np.argsort(-draws.weights[0].mean(axis=0)):
+        weight = _with_interval(draws.weights[0, :, k], ".3f")
+        for index, name in enumerate(names):
+            first = f"{k:>9}  {weight:<22}" if index == 0 else " " * 33
+            loc = _with_interval(draws.locs[0, :, k, index], ".5g")
+            scale = _with_interval(draws.scales[0, :, k, index], ".4g")
+            yield f"{first}  {name:<{width}}  {loc:<30}  {scale}"
+
+
+def _with_interval(values: np.ndarray, form: str) -> str:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return f"{np.median(values):{form}} [{low:{form}}, {high:{form}}]"

@@ -44,10 +44,10 @@ class Selection:
     the bound alone.
 
     Args:
-        results: a `FitResult` per number of components, fewest first.
+        results: A `FitResult` per number of components, fewest first.
         held_out: (M, n) float64 log densities of n held-out rows under fits with each of the M numbers, nats.
-        held_out_rows: where those rows are from, in words.
-        occupied_posterior: for stick-breaking weights, of which K is a maximum, `FitResult.occupied_posterior` of the
+        held_out_rows: Where those rows are from, in words.
+        occupied_posterior: For stick-breaking weights, of which K is a maximum, `FitResult.occupied_posterior` of the
             fit with the most components; None for Dirichlet weights, and for more than 20,000 rows: it takes long.
 
     Example:
@@ -136,7 +136,7 @@ class Selection:
 
 
 def log_evidence(result: FitResult) -> float:
-    """Returns the bound plus the logarithm of the number of modes that are equal but for the names of components.
+    """Adds to the bound the logarithm of the number of modes that are equal but for the names of components.
 
     Only where all names are equal before any row is seen: with Dirichlet weights of one concentration. Components
     without rows have one posterior, the prior, and changing their places gives no other mode.
@@ -150,7 +150,7 @@ def log_evidence(result: FitResult) -> float:
 
 
 def means_and_errors(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns means over columns of (M, n) and their standard errors, (M,) each; NaN where there are too few columns.
+    """Computes means over columns of (M, n) and their standard errors, (M,) each; NaN where there are too few columns.
 
     Example:
 
@@ -158,13 +158,13 @@ def means_and_errors(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     (array([2.]), array([1.]))
     """
     num_rows = values.shape[1]
-    nothing = np.full(len(values), np.nan)
-    means = values.mean(axis=1) if num_rows else nothing
-    return means, values.std(axis=1, ddof=1) / math.sqrt(num_rows) if num_rows > 1 else nothing
+    unknown = np.full(len(values), np.nan)
+    means = values.mean(axis=1) if num_rows else unknown
+    return means, values.std(axis=1, ddof=1) / math.sqrt(num_rows) if num_rows > 1 else unknown
 
 
 def _first_best(values: np.ndarray) -> int:
-    """Returns the index of the largest value, the first of equal ones; 0 where none is a number."""
+    """Finds the index of the largest value, the first of equal ones; 0 where none is a number."""
     return int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
 
 
@@ -173,7 +173,7 @@ _HEAD += f" {'log lik':>12} {'BIC':>12} {'ICL':>12} {'AIC':>12} {'occupied':>8}"
 
 
 def _lines(selection: Selection) -> list[str]:
-    """Returns the table as lines of text, the recommended one marked."""
+    """Writes the table as lines of text, the recommended one marked."""
     first = selection.best
     lines = [
         f"{first.model.covariance} covariances, {first.model.weight_prior} weights, {first.num_data:,} rows x "
@@ -182,11 +182,11 @@ def _lines(selection: Selection) -> list[str]:
     ]
     for row in selection.table:
         mark = "*" if row["num_components"] == selection.num_components else " "
-        held = f"{row['held_out']:.4f} ({row['held_out_error']:.4f})"
+        held_out = f"{row['held_out']:.4f} ({row['held_out_error']:.4f})"
         behind = f"{row['behind']:.4f} ({row['behind_error']:.4f})" if row["behind"] else "best"
         lines.append(
             f"{mark}{row['num_components']:>4} {row['elbo']:>12.2f} {row['log_evidence']:>12.2f} {row['share']:>6.2f}"
-            f"  {held:<18} {behind:<18} {row['log_likelihood']:>12.2f} {row['bic']:>12.1f} {row['icl']:>12.1f}"
+            f"  {held_out:<18} {behind:<18} {row['log_likelihood']:>12.2f} {row['bic']:>12.1f} {row['icl']:>12.1f}"
             f" {row['aic']:>12.1f} {row['occupied']:>8}"
         )
     return lines
@@ -211,10 +211,10 @@ def _sentences(selection: Selection) -> list[str]:
 
 
 def occupied_words(occupied: np.ndarray) -> str:
-    """Returns how many components have rows, and how probably, as a sentence.
+    """Says how many components have rows, and how probably, as a sentence.
 
     Args:
-        occupied: (K + 1,) as `FitResult.occupied_posterior` gives it.
+        occupied: Probabilities, (K + 1,), as `FitResult.occupied_posterior` gives it.
 
     Example:
 
@@ -226,7 +226,7 @@ def occupied_words(occupied: np.ndarray) -> str:
 
 
 def _agreement(choices: dict[str, int]) -> str:
-    """Returns which of BIC, ICL and AIC agree with the evidence."""
+    """Says which of BIC, ICL and AIC agree with the evidence."""
     others = {name.upper(): choices[name] for name in ("bic", "icl", "aic")}
     if set(others.values()) == {choices["evidence"]}:
         return "BIC, ICL and AIC say the same."
@@ -246,7 +246,7 @@ def _on_held_out(selection: Selection) -> list[str]:
 
 
 def _on_groups(choices: dict[str, int]) -> list[str]:
-    """Returns what to do for groups, where components that overlap describe one together."""
+    """Says what to do for groups, where components that overlap describe one together."""
     chosen, apart = choices["evidence"], choices["icl"]
     if apart >= chosen:
         return []
@@ -275,7 +275,7 @@ def _plural(number: int) -> str:
 
 
 def listed(numbers: Sequence[int]) -> str:
-    """Returns numbers as words, the last with "and".
+    """Writes numbers as words, the last with "and".
 
     Example:
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.data import sources as door
+from tfgmm.data import sources
 from tfgmm.data.summary import centre as centre_rows
-from tfgmm.fit import restarts as search
-from tfgmm.fit.cached_rows import HeldRows
+from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau
-from tfgmm.fit.result import FitResult
-from tfgmm.fit.summary import counted
+from tfgmm.fit.options import FitOptions
+from tfgmm.fit.restarts import PATIENCE, Restart, Stage, StagedStarts, best_first
+from tfgmm.fit.result import FitResult, counted
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.starts import warn_of_odd_data
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
@@ -27,7 +27,7 @@ from tfgmm.model.keras3 import keras
 _TOLERANCE = 1e-7
 # After restarts that converged on a sample, what the other rows may still bring.
 _TOLERANCE_AFTER_SAMPLE = 1e-5
-# On a sample all restarts climb to gains of the first, and the best few to the second.
+# On a sample all restarts go on until gains fall below the first, and the best few until below the second.
 _TOLERANCES_ON_SAMPLE, _NUM_CONTENDERS = (1e-3, 1e-4), 3
 # The learning rate of polishing begins here: small beside the logarithms it moves, which are at their optimum already.
 _POLISH_RATE = 5e-3
@@ -39,26 +39,31 @@ class ConvergenceWarning(UserWarning):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FitTask:
-    """What fits with any number of components share: opened data, and the arguments of `fit_mixture`, checked."""
+    """What fits with any number of components share.
 
-    source: door.Source
-    survey: door.Survey
+    Args:
+        source: The opened data.
+        survey: Summary and sample of them.
+        priors: Priors in data units, also where the options ask for "auto".
+        options: The options of `fit_mixture`.
+        callbacks: Keras callbacks.
+        place: (m, M): this is the m-th of M numbers of components, counted from 1.
+    """
+
+    source: sources.Source
+    survey: sources.Survey
     priors: Priors
-    covariance: str
-    weights: str
-    restarts: int
-    seed: int
-    batch_size: int | None
-    max_sweeps: int
-    tolerance: float | None
-    validation_data: Any
+    options: FitOptions
     callbacks: Sequence[Any]
-    polish_steps: int
-    start: Any
     place: tuple[int, int] = (1, 1)
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether the survey's sample has fewer rows than the data."""
+        return len(self.survey.sample) < self.survey.summary.num_data
+
     def tell(self, kind: str, number: int, count: int, num_components: int) -> None:
-        """Returns nothing; tells the callbacks that want to know what is about to be done."""
+        """Calls `on_step` of the callbacks that watch the fit, before a step."""
         step = FitStep(kind, number, count, num_components, self.place)
         for callback in self.callbacks or ():
             if isinstance(callback, FitWatcher):
@@ -66,95 +71,101 @@ class FitTask:
 
 
 def prepared_model(task: FitTask, num_components: int) -> GaussianMixtureModel:
-    """Returns a model with the priors, the centre and the number of rows, compiled, its posterior untouched."""
-    num_features = door.num_columns(task.source)
-    model = GaussianMixtureModel(num_components, num_features, task.covariance, task.weights, task.priors, task.seed)
+    """Makes a model with the priors, the centre and the number of rows, compiled, its posterior untouched."""
+    options, num_features = task.options, sources.num_columns(task.source)
+    model = GaussianMixtureModel(
+        num_components, num_features, options.covariance, options.weights, task.priors, options.seed
+    )
     model.compile()
     model.adapt_to(task.survey.summary)
-    odd = task.survey.sample, task.survey.summary, model.priors, num_components, task.covariance
+    odd = task.survey.sample, task.survey.summary, model.priors, num_components, options.covariance
     warn_of_odd_data(*odd, stacklevel=6)  # the line that calls `fit_mixture`
     return model
 
 
-def fitted(task: FitTask, model: GaussianMixtureModel) -> FitResult:
-    """Returns the fit that restarts on the sample and sweeps over all rows lead to."""
-    validation = model.open_validation(task.validation_data, task.source)
-    if validation is not None:
-        door.check_ends(validation, "validation_data", None, "Use .take(n), or remove .repeat().")
-    found = climb_from_starts(task, model)
-    _check_finite(found[0].elbo, "after the restarts")
-    model.natural_gradient.assign(found[0].values)
-    is_sample = len(task.survey.sample) < task.survey.summary.num_data
+def fit_prepared(task: FitTask, model: GaussianMixtureModel) -> FitResult:
+    """Fits a prepared model: restarts on the sample, sweeps of the best over all rows, polishing if asked."""
+    options = task.options
+    validation = _opened_validation(task, model)
+    restarts = ascend_from_starts(task, model)
+    _check_finite(restarts[0].elbo, "after the restarts")
+    model.natural_gradient.assign(restarts[0].values)
     plateau = StopOnPlateau(
-        task.tolerance or (_TOLERANCE_AFTER_SAMPLE if is_sample else _TOLERANCE),
-        patience=1 if is_sample else search.PATIENCE,
+        options.tolerance or (_TOLERANCE_AFTER_SAMPLE if task.is_sample else _TOLERANCE),
+        patience=1 if task.is_sample else PATIENCE,
     )
-    batches = model.batches_of(task.source, task.batch_size)
+    batches = model.batches_of(task.source, options.batch_size)
     history = model.train_on(
         batches,
-        epochs=task.max_sweeps,
+        epochs=options.max_sweeps,
         callbacks=[plateau, *(task.callbacks or ())],
         validation_data=_batches_for_validation(model, validation),
         verbose=0,
     ).history
     was_stopped = model.stop_training  # polishing forgets it
-    if task.polish_steps:
-        _polish(model, task.source, task.polish_steps)
+    if options.polish_steps:
+        _polish(model, task.source, options.polish_steps)
     figures = model.bound_and_log_likelihoods(batches)
     _check_finite(figures[0], "after the sweeps over all rows")
     if not plateau.converged and not was_stopped:
         warnings.warn(
             f"the bound was still rising by more than {plateau.tolerance:.1g} nats per row after "
-            f"{counted(task.max_sweeps, 'sweep')}. Raise max_sweeps, or tolerance.",
+            f"{counted(options.max_sweeps, 'sweep')}. Raise max_sweeps, or tolerance.",
             ConvergenceWarning,
             stacklevel=4,
         )
-    return FitResult(model, *figures, history, tuple(found), plateau.converged)
+    return FitResult(model, *figures, history, tuple(restarts), plateau.converged)
 
 
-def climb_from_starts(task: FitTask, model: GaussianMixtureModel) -> list[search.Restart]:
-    """Returns the restarts on the sample, best first; the model stays as it is, but for its number of rows."""
-    restarts = task.restarts if isinstance(task.start, str) else 1  # from the same locations all would be the same
+def ascend_from_starts(task: FitTask, model: GaussianMixtureModel) -> list[Restart]:
+    """Takes all starts to their optima on the sample, best first; the model stays as it is, but for its N."""
+    options = task.options
+    restarts = options.restarts if isinstance(options.start, str) else 1  # equal locations lead to equal optima
     seeds = [(model.seed + number) % 2**63 for number in range(restarts)]
-    starts = model.start_values(task.survey, task.start, seeds)
-    hills = hills_of(model, task.survey, task.max_sweeps, task.tolerance)
+    starts = model.start_values(task.survey, options.start, seeds)
+    stages = stages_of(model, task.survey, options)
 
     def tell(number: int, count: int) -> None:
         task.tell("start", number, count, model.num_components)
 
-    return search.best_first(model.natural_gradient, [search.Search(starts, hills)], tell)[0]
+    return best_first(model.natural_gradient, [StagedStarts(starts, stages)], tell)[0]
 
 
-def hills_of(
-    model: GaussianMixtureModel, survey: door.Survey, max_sweeps: int, tolerance: float | None
-) -> list[search.Hill]:
-    """Returns what restarts climb: all rows where they are few; else a sample, first coarsely, then to its top."""
+def stages_of(model: GaussianMixtureModel, survey: sources.Survey, options: FitOptions) -> list[Stage]:
+    """Lists the stages of restarts: all rows where they are few; else a sample, first coarsely, then more finely."""
     num_data = survey.summary.num_data
     rows = centre_rows(survey.sample, model.centre, name="data")
-    top = search.Hill(
-        rows=HeldRows(model.components, rows, num_data),
+    last = Stage(
+        rows=CachedRows(model.components, rows, num_data),
         centre=tf.convert_to_tensor(model.stored_centre),
         largest=np.abs(rows).max(axis=0).astype(np.float64),
-        max_sweeps=max_sweeps,
-        tolerance=tolerance or _TOLERANCE,
+        max_sweeps=options.max_sweeps,
+        tolerance=options.tolerance or _TOLERANCE,
     )
     if len(rows) == num_data:
-        return [top]
+        return [last]
     # The sweeps over all rows go on from here, so the last gains on the sample are left to them
-    coarse, fine = (max(least, tolerance or 0.0) for least in _TOLERANCES_ON_SAMPLE)
-    hill = dataclasses.replace(top, tolerance=coarse, patience=1)
-    return [hill, dataclasses.replace(hill, tolerance=fine, num_climbers=_NUM_CONTENDERS)]
+    coarse, fine = (max(least, options.tolerance or 0.0) for least in _TOLERANCES_ON_SAMPLE)
+    stage = dataclasses.replace(last, tolerance=coarse, patience=1)
+    return [stage, dataclasses.replace(stage, tolerance=fine, num_starts=_NUM_CONTENDERS)]
 
 
-def _batches_for_validation(model: GaussianMixtureModel, validation: door.Source | None) -> tf.data.Dataset | None:
+def _opened_validation(task: FitTask, model: GaussianMixtureModel) -> sources.Source | None:
+    validation = model.open_validation(task.options.validation_data, task.source)
+    if validation is not None:
+        sources.check_ends(validation, "validation_data", None, "Use .take(n), or remove .repeat().")
+    return validation
+
+
+def _batches_for_validation(model: GaussianMixtureModel, validation: sources.Source | None) -> tf.data.Dataset | None:
     if validation is None:
         return None
-    batch_size = door.default_batch_size(model.num_data, model.num_components, model.num_features)
-    return door.ordered_batches(validation, model.centre, batch_size, name="validation_data")
+    batch_size = sources.default_batch_size(model.num_data, model.num_components, model.num_features)
+    return sources.ordered_batches(validation, model.centre, batch_size, name="validation_data")
 
 
-def _polish(model: GaussianMixtureModel, source: door.Source, num_steps: int) -> None:
-    """Returns nothing; follows gradients of the marginal bound for `num_steps` steps, from where the model stands."""
+def _polish(model: GaussianMixtureModel, source: sources.Source, num_steps: int) -> None:
+    """Follows gradients of the marginal bound for `num_steps` steps, from where the model stands."""
     if isinstance(source, tf.data.Dataset):
         source = source.repeat()  # as many steps as asked for, whatever its length
     rate = keras.optimizers.schedules.CosineDecay(_POLISH_RATE, num_steps)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfgmm.common import extras
 from tfgmm.common.checks import check_count
-from tfgmm.data import sources as door
+from tfgmm.common.columns import column_labels
+from tfgmm.data import sources
 from tfgmm.fit.occupied import num_occupied
+from tfgmm.model.gradient_norms import GradientNorms, watched_gradients
 from tfgmm.model.keras3 import keras
 
 if TYPE_CHECKING:
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel
-
-Tensor = Any
 
 _OF_THE_BOUND = ("loss", "elbo", "log_likelihood", "kl")
 _NUM_DRAWS = 500  # for a histogram of 30 bars
@@ -33,10 +34,11 @@ class MixtureBoard(keras.callbacks.Callback):
     Give it to `GaussianMixtureModel.fit` or `fit_mixture(callbacks=[...])`, then `tensorboard --logdir LOG_DIR`.
 
     Args:
-        log_dir: the folder; made if need be. As with Keras's own callback, a run lies in `train/` and, where rows are
+        log_dir: The folder; made if need be. As with Keras's own callback, a run lies in `train/` and, where rows are
             held out, `validation/` of it; fits of further models by the same callback in `fit_2/train/` and so on.
-        data: rows to show in the pictures, of any kind that `fit` takes: a sample of at most 20,000. None draws none.
-        every: histograms and pictures are written at epoch 0, after every so many, and at the last.
+        data: Rows to show in the pictures, of any kind that `fit` takes: a sample of up to 20,000. None draws none.
+        every: Number of epochs between histograms and pictures, which are written at epoch 0, then so often, and at the
+            last.
 
     Written are, by epoch, counted from 0:
 
@@ -48,8 +50,9 @@ class MixtureBoard(keras.callbacks.Callback):
       taken from the training step itself, compiled anew for that. Closed-form training follows no gradient: none there.
     - histograms of draws from the posterior: `weights` of all components; `means/COLUMN` and
       `standard deviations/COLUMN` (the middle 99 %) of the components with a weight of 1 % or more, data units.
-      Components stand side by side in one histogram, so that none needs a number; of more than 16 columns the first 16.
-    - an image, `density`: of one column with its band, of two in colour, of more as pairs of the first five.
+      Components stand side by side in one histogram, so that none needs a number; for more than 16 columns, the
+      first 16.
+    - an image, `density`: one column with its band, two in colour, more as pairs of the first five.
 
     Raises:
         ModuleNotFoundError: TensorBoard is not installed: TensorFlow's summaries are part of it.
@@ -73,34 +76,35 @@ class MixtureBoard(keras.callbacks.Callback):
         self._writers: dict[str, Any] = {}
         self._num_fits = 0
         self._last_model: Any = None
+        self._norms: GradientNorms | None = None
+        self._watching = contextlib.ExitStack()  # open while the training step takes gradient norms
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Returns nothing; opens the files, reads the rows to show, and asks the training step for its gradients."""
+        """Opens the files, reads the rows to show, and asks the training step for its gradients."""
         if self.model is not self._last_model:
             self._num_fits, self._last_model = self._num_fits + 1, self.model
         self._epoch, self._shown_epoch = -1, -1
         self._rows = rows_to_show(self.data, self.model)
         self._writer("train")
         if self.model.optimizer is not None:
-            watch_gradients(self.model)
+            self._norms = self._watching.enter_context(watched_gradients(self.model))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Returns nothing; forgets the gradients of the epoch before."""
-        if self.model.gradient_norms is not None:
-            self.model.gradient_norms.reset()
+        """Forgets the gradients of the epoch before."""
+        if self._norms is not None:
+            self._norms.reset()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Returns nothing; writes the epoch's figures, and from time to time its pictures."""
-        found = {name: float(value) for name, value in (logs or {}).items()}
-        scalars = {tag_of(name): value for name, value in found.items() if not name.startswith("val_")}
+        """Writes the epoch's figures, and from time to time its pictures."""
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        scalars = {tag_of(name): value for name, value in figures.items() if not name.startswith("val_")}
         scalars["components/occupied"] = num_occupied(self.model)
         if self.model.optimizer is not None:
             scalars["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
-        if self.model.gradient_norms is not None:
-            norms = self.model.gradient_norms.result()
-            scalars |= {f"gradient_norm/{name}": norm for name, norm in norms.items()}
+        if self._norms is not None:
+            scalars |= {f"gradient_norm/{name}": norm for name, norm in self._norms.result().items()}
         self._write("train", epoch, scalars)
-        held_out = {name.removeprefix("val_"): value for name, value in found.items() if name.startswith("val_")}
+        held_out = {name.removeprefix("val_"): value for name, value in figures.items() if name.startswith("val_")}
         if held_out:
             self._write("validation", epoch, {tag_of(name): value for name, value in held_out.items()})
         self._epoch = epoch
@@ -108,17 +112,17 @@ class MixtureBoard(keras.callbacks.Callback):
             self._show()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Returns nothing; shows the last epoch and closes the files."""
+        """Writes the pictures of the last epoch and closes the files."""
         if self._shown_epoch != self._epoch:  # also of training that went on, from an epoch that was not shown
             self._show()
         self._close()
 
     def on_train_error(self, error: BaseException) -> None:
-        """Returns nothing; closes the files of training that `fit`, which calls this, could not finish."""
+        """Closes the files of training that failed; `fit` calls this."""
         self._close()
 
     def _writer(self, part: str) -> Any:
-        """Returns the writer of "train" or "validation", opened when it is asked for first."""
+        """Gives the writer of "train" or "validation", opened at its first use."""
         if part not in self._writers:
             fit = [] if self._num_fits == 1 else [f"fit_{self._num_fits}"]
             folder = os.path.join(self.log_dir, *fit, part)
@@ -149,63 +153,12 @@ class MixtureBoard(keras.callbacks.Callback):
     def _close(self) -> None:
         while self._writers:
             self._writers.popitem()[1].close()
-        if self.model is not None and self.model.gradient_norms is not None:
-            self.model.gradient_norms = None
-            self.model.train_function = self.model.watched_step.bare
-
-
-class GradientNorms:
-    """Mean over training steps of the Euclidean norm of each variable's gradient; `TrainingSteps` feeds it.
-
-    Args:
-        variables: what is trained, in the order of the gradients.
-    """
-
-    def __init__(self, variables: Sequence[Any]) -> None:
-        self._names = [variable.name for variable in variables]
-        self._sums = tf.Variable(tf.zeros([len(self._names)], tf.float64))
-        self._num_steps = tf.Variable(0.0, dtype=tf.float64)
-
-    def update(self, gradients: Sequence[Tensor]) -> None:
-        """Returns nothing; takes in the gradients of a step. May be part of a graph."""
-        self._sums.assign_add(tf.stack([tf.cast(tf.norm(gradient), tf.float64) for gradient in gradients]))
-        self._num_steps.assign_add(1.0)
-
-    def reset(self) -> None:
-        """Returns nothing; forgets all steps."""
-        self._sums.assign(tf.zeros_like(self._sums))
-        self._num_steps.assign(0.0)
-
-    def result(self) -> dict[str, float]:
-        """Returns the mean norm by the variable's name; NaN before the first step."""
-        means = self._sums.numpy() / self._num_steps.numpy() if self._num_steps.numpy() else self._sums.numpy() * np.nan
-        return dict(zip(self._names, means.tolist()))
-
-
-class WatchedStep(NamedTuple):
-    """The function that Keras calls to train, without and with gradient norms: each is traced once, when first used."""
-
-    bare: Any
-    watched: Any
-    norms: GradientNorms
-
-
-def watch_gradients(model: GaussianMixtureModel) -> None:
-    """Returns nothing; lets the training step that Keras has just made take gradient norms too.
-
-    A step of an earlier fit is taken again, unless the model was compiled anew or steps are grouped otherwise.
-    """
-    kept = model.watched_step
-    if kept is not None and kept.bare is model.train_function:
-        model.gradient_norms, model.train_function = kept.norms, kept.watched
-        return
-    bare = model.train_function
-    model.gradient_norms = GradientNorms(model.trainable_variables)
-    model.watched_step = WatchedStep(bare, model.make_train_function(force=True), model.gradient_norms)
+        self._norms = None
+        self._watching.close()
 
 
 def tag_of(name: str) -> str:
-    """Returns the tag of a figure that Keras logs: those of the bound stand together.
+    """Names the tag of a figure that Keras logs: those of the bound stand together.
 
     Example:
 
@@ -216,21 +169,21 @@ def tag_of(name: str) -> str:
 
 
 def rows_to_show(data: Any, model: GaussianMixtureModel) -> np.ndarray | None:
-    """Returns at most 20,000 rows of `data` in the model's columns, (n, D) float64, data units; None for None.
+    """Samples up to 20,000 rows of `data` in the model's columns, (n, D) float64, data units; None for None.
 
-    A uniform sample; of a stream of unknown length, or without end, the first rows.
+    A uniform sample; the first rows where a stream is endless or of unknown length.
 
     Raises:
-        ValueError, TypeError: rows that cannot be read, other columns than the model has, NaN.
+        ValueError, TypeError: Rows that cannot be read, other columns than the model has, NaN.
     """
     if data is None:
         return None
-    source = door.open_source(data, "data", model.num_features, model.column_names)
-    return door.survey(source, "data", model.num_data, model.seed).sample
+    source = sources.open_source(data, "data", model.num_features, model.column_names)
+    return sources.survey(source, "data", model.num_data, model.seed).sample
 
 
 def posterior_values(model: GaussianMixtureModel) -> Iterator[tuple[str, np.ndarray]]:
-    """Returns draws from q by what they are of: weights, and the means and standard deviations of each column.
+    """Yields draws from q, each with its tag: weights, and the means and standard deviations of each column.
 
     The seed is always the same: from one epoch to the next only the posterior changes.
     """
@@ -238,24 +191,19 @@ def posterior_values(model: GaussianMixtureModel) -> Iterator[tuple[str, np.ndar
     weights = draws.weights[0]
     yield "weights", weights.ravel()
     is_used = weights.mean(axis=0) >= min(_LEAST_WEIGHT, 1.0 / model.num_components)
-    for column, name in enumerate(names_of(model)[:_MOST_COLUMNS]):
+    for column, name in enumerate(column_labels(model.column_names, model.num_features)[:_MOST_COLUMNS]):
         yield f"means/{name}", draws.locs[0][:, is_used, column].ravel()
         yield f"standard deviations/{name}", _without_tails(draws.scales[0][:, is_used, column])
 
 
 def _without_tails(values: np.ndarray) -> np.ndarray:
-    """Returns the middle 99 % of `values`: early in training a single draw can be tenfold all others."""
+    """Cuts `values` down to their middle 99 %: early in training a single draw can be tenfold all others."""
     low, high = np.quantile(values, [0.005, 0.995])
     return values[(values >= low) & (values <= high)]
 
 
-def names_of(model: GaussianMixtureModel) -> list[str]:
-    """Returns the names of the columns, those that have none by their number."""
-    return list(model.column_names or (f"column {index}" for index in range(model.num_features)))
-
-
 def density_image(model: GaussianMixtureModel, rows: np.ndarray | None) -> np.ndarray:
-    """Returns a picture of the density, (height, width, 3) uint8: of one column, of two, or of pairs of columns."""
+    """Draws the density into an image, (height, width, 3) uint8: one column, two, or pairs of columns."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -270,10 +218,11 @@ def density_image(model: GaussianMixtureModel, rows: np.ndarray | None) -> np.nd
 
 
 def draw_density(model: GaussianMixtureModel, rows: np.ndarray | None, ax: Any) -> None:
-    """Returns nothing; draws into one Axes, or into a square of them for more than two columns."""
+    """Draws the density into one Axes, or into a square of them for more than two columns."""
     from tfgmm import plot
+    from tfgmm.plot.frames import data_limits
 
-    names = names_of(model)
+    names = column_labels(model.column_names, model.num_features)
     if model.num_features == 1:
         plot.column_density(model.draws(_NUM_DRAWS, model.seed), rows, column_name=names[0], ax=ax)
     elif model.num_features == 2:
@@ -281,14 +230,3 @@ def draw_density(model: GaussianMixtureModel, rows: np.ndarray | None, ax: Any) 
         plot.density(model.log_prob, rows, limits=limits, column_names=names, num_points=120, ax=ax)
     else:
         plot.pairs(model.mean_parameters(), rows, column_names=names, num_points=40, ax=ax)
-
-
-def data_limits(summary: Any) -> Any:
-    """Returns ((x0, x1), (y0, y1)) around the rows, but not around a single one that is far from all others.
-
-    Args:
-        summary: a `DataSummary` of two columns.
-    """
-    centre, spread = np.array(summary.centre), np.array(summary.spread)
-    low, high = np.maximum(summary.minimum, centre - 5 * spread), np.minimum(summary.maximum, centre + 5 * spread)
-    return tuple(zip((low - 0.2 * spread).tolist(), (high + 0.2 * spread).tolist()))

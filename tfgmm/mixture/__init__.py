@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "features": ["GROUP", "num_products", "pair_coefficients", "pairs", "write_products", "write_squares"],
         "log_joints": ["coefficients_of", "factors_of", "write_features"],
+        "occupied": ["is_occupied"],
         "outliers": ["NUM_SAMPLES", "check_table"],
         "priors": ["Priors"],
         "row_scores": ["score_rows"],

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.columns import column_labels
 from tfgmm.common.version import __version__
-from tfgmm.fit.tensorboard import data_limits
 from tfgmm.mlflow.models import log_model, mlflow_package
 from tfgmm.model.keras3 import keras
 
@@ -190,8 +190,9 @@ def _mixture_figure(model: GaussianMixtureModel) -> str:
 def _draw_mixture(model: GaussianMixtureModel, ax: Any) -> None:
     """Draws the density of one or two columns; of more, the means in the two that tell components apart best."""
     from tfgmm import plot
+    from tfgmm.plot.frames import data_limits
 
-    names = model.column_names or [f"column {index}" for index in range(model.num_features)]
+    names = column_labels(model.column_names, model.num_features)
     summary: Any = model.data_summary  # not None after a fit
     locs, scales = model.locs.numpy(), model.scales.numpy()
     if model.num_features == 1:

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = front_door(
         "batches": ["endless_batches", "one_pass"],
         "bounds": ["RowSums"],
         "gaussian_mixture": ["GaussianMixtureModel"],
+        "gradient_norms": ["GradientNorms", "watched_gradients"],
         "importance": ["centred_batches", "check_training_rows"],
         "keras3": ["keras"],
         "natural_gradient": [

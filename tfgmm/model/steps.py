@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfgmm.data.sources import NOT_FINITE
 from tfgmm.model.batches import file_error_of
+from tfgmm.model.gradient_norms import GradientNorms, WatchedStep
 from tfgmm.model.keras3 import keras
 from tfgmm.model.natural_gradient import StepSizes
 
@@ -79,8 +80,8 @@ class TrainingSteps(keras.Model):
     # Keras's own attributes, which it leaves untyped
     steps_per_execution: int  # set from `compile` or chosen by `fit`
     natural_gradient: Any
-    gradient_norms: Any = None  # set while a callback asks for them; the step is compiled without them else
-    watched_step: Any = None  # the step compiled with them, kept for the next fit
+    gradient_norms: GradientNorms | None = None  # set by `watched_gradients`; the step is compiled without them else
+    watched_step: WatchedStep | None = None  # the step compiled with them, kept for the next fit
     train_function: Any
     test_function: Any
 

@@ -17,10 +17,9 @@ from tfgmm.plot.locations import means
 from tfgmm.plot.memberships import responsibilities
 from tfgmm.plot.one_column import assignment_probabilities, assignments, weighted_components
 from tfgmm.plot.pair_grids import pairs
-from tfgmm.plot.parameters import parameter_posterior
-from tfgmm.plot.posteriors import posterior, posterior_joint
+from tfgmm.plot.posteriors import parameter_posterior, posterior, posterior_joint
 from tfgmm.plot.predictive import predictive_check, predictive_statistic
-from tfgmm.plot.searches import restarts
+from tfgmm.plot.restarts import restarts
 from tfgmm.plot.selections import num_components
 from tfgmm.plot.steps import convergence, gradient_norms
 

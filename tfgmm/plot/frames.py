@@ -86,6 +86,17 @@ def padded_limits(points: NDArray[np.float64], margin: float) -> NDArray[np.floa
     return np.stack([low - margin * span, high + margin * span], axis=1)
 
 
+def data_limits(summary: Any) -> Any:
+    """Chooses ((x0, x1), (y0, y1)) around the rows, but not around a single one that is far from all others.
+
+    Args:
+        summary: `DataSummary` of two columns.
+    """
+    centre, spread = np.array(summary.centre), np.array(summary.spread)
+    low, high = np.maximum(summary.minimum, centre - 5 * spread), np.minimum(summary.maximum, centre + 5 * spread)
+    return tuple(zip((low - 0.2 * spread).tolist(), (high + 0.2 * spread).tolist()))
+
+
 def shown_number(value: float, spread: float) -> str:
     """Returns `value` with as many digits as `spread` (a width in the same unit, above 0) makes meaningful."""
     decimals = max(0, 1 - int(np.floor(np.log10(spread))))

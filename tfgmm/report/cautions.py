@@ -9,13 +9,14 @@ import numpy as np
 from scipy.stats import poisson
 
 from tfgmm.export.folder import printable
+from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.outliers import NUM_SAMPLES
 from tfgmm.mixture.starts import warn_of_odd_data
-from tfgmm.plot.searches import num_optima
+from tfgmm.plot.restarts import num_optima
 
 if TYPE_CHECKING:
     from tfgmm.data.sources import Survey
-    from tfgmm.report.subject import Fitted, Search
+    from tfgmm.report.subject import FitRecord, Fitted
 
 _DOUBT = 0.05  # a component that shares more of its rows than this with others overlaps them
 _HANDFUL = 5  # rows
@@ -24,47 +25,47 @@ _SURE = 0.01  # rows so far out come from the mixture less often than this
 
 
 def cautions(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> list[str]:
-    """Returns what a reader must know before the numbers are believed, in whole sentences; nothing where all is well.
+    """Says what a reader must know before the numbers are believed, in whole sentences; none where all is well.
 
     Args:
-        fitted: the mixture.
-        survey: of the rows that the report is about.
-        responsibilities: (n, K) of the rows of the survey's sample.
+        fitted: The mixture.
+        survey: Survey of the rows that the report is about.
+        responsibilities: Memberships of the rows of the survey's sample, (n, K).
     """
-    found = [
+    sentences = [
         _other_rows(fitted, survey),
-        *([] if fitted.search is None else [_not_converged(fitted.search), _optima(fitted.search)]),
+        *([] if fitted.record is None else [_not_converged(fitted.record), _optima(fitted.record)]),
         _empty(fitted),
         _handfuls(fitted),
         _overlaps(responsibilities),
         _far_rows(fitted, survey.sample),
         *_odd_data(fitted, survey),
     ]
-    return [sentence for sentence in found if sentence]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _other_rows(fitted: Fitted, survey: Survey) -> str:
-    ours, given = fitted.summary, survey.summary
-    same = ours is None or ours.num_data == given.num_data and ours.fingerprint in (None, given.fingerprint)
+    ours, other = fitted.summary, survey.summary
+    same = ours is None or ours.num_data == other.num_data and ours.fingerprint in (None, other.fingerprint)
     if same:
         return ""
     return (
-        f"These are not the rows that the mixture was fitted on: {given.num_data:,} rows are shown here, it was fitted "
+        f"These are not the rows that the mixture was fitted on: {other.num_data:,} rows are shown here, it was fitted "
         f"on {fitted.num_data:,}. Memberships, the pictures' rows and the columns' figures are those of the rows shown."
     )
 
 
-def _not_converged(search: Search) -> str:
-    if search.converged:
+def _not_converged(record: FitRecord) -> str:
+    if record.converged:
         return ""
     return (
-        f"The fit did not converge: its bound was still rising after {len(search.history['elbo'])} sweeps. All numbers "
+        f"The fit did not converge: its bound was still rising after {len(record.history['elbo'])} sweeps. All numbers "
         "below may still move. Fit again with a larger max_sweeps."
     )
 
 
 def _empty(fitted: Fitted) -> str:
-    empty = [int(k) for k in np.flatnonzero(fitted.expected_counts < 1.0 - 1e-9)]
+    empty = [int(k) for k in np.flatnonzero(~is_occupied(fitted.expected_counts))]
     if not empty:
         return ""
     verb, where = ("has", "it") if len(empty) == 1 else ("have", "each")
@@ -86,8 +87,8 @@ def _handfuls(fitted: Fitted) -> str:
     )
 
 
-def _optima(search: Search) -> str:
-    ends = np.array([restart.elbo for restart in search.restarts])
+def _optima(record: FitRecord) -> str:
+    ends = np.array([restart.elbo for restart in record.restarts])
     number, num_best = num_optima(ends.max() - ends)
     if number == 1:
         return ""
@@ -103,9 +104,9 @@ def _optima(search: Search) -> str:
 def _overlaps(responsibilities: np.ndarray) -> str:
     shared = responsibilities.T.astype(np.float64) @ responsibilities / len(responsibilities)
     shares = responsibilities.mean(axis=0, dtype=np.float64)
-    kept = np.diag(shared) / np.maximum(shares, 1e-300)
+    own_shares = np.diag(shared) / np.maximum(shares, 1e-300)
     has_rows = shares * len(responsibilities) >= 1.0
-    overlapping = [int(k) for k in np.flatnonzero((1.0 - kept > _DOUBT) & has_rows)]
+    overlapping = [int(k) for k in np.flatnonzero((1.0 - own_shares > _DOUBT) & has_rows)]
     if not overlapping:
         return ""
     verb, whose = ("overlaps another", "its") if len(overlapping) == 1 else ("overlap others", "their")
@@ -128,7 +129,7 @@ def _far_rows(fitted: Fitted, sample: np.ndarray) -> str:
 
 
 def _odd_data(fitted: Fitted, survey: Survey) -> list[str]:
-    """Returns what fitting warns of in the rows themselves: constant columns, few rows far out, priors that misfit."""
+    """Says what fitting warns of in the rows themselves: constant columns, few rows far out, priors that misfit."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warn_of_odd_data(survey.sample, survey.summary, fitted.priors, fitted.num_components, fitted.covariance)
@@ -137,6 +138,6 @@ def _odd_data(fitted: Fitted, survey: Survey) -> list[str]:
 
 
 def _named(numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers[:_MOST_NAMED]))
+    first = ", ".join(map(str, numbers[:_MOST_NAMED]))
     more = f" ({len(numbers)} in all)" if len(numbers) > _MOST_NAMED else ""
-    return f"Component{'s' if len(numbers) > 1 else ''} {shown}{', ...' * bool(more)}{more}"
+    return f"Component{'s' if len(numbers) > 1 else ''} {first}{', ...' * bool(more)}{more}"

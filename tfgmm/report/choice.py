@@ -34,13 +34,13 @@ class Choice(NamedTuple):
     """The section "How many components" of a report.
 
     Args:
-        paragraphs: whole sentences.
-        head, lines: the table, a line per number tried; without lines there was no choice.
-        recommended: the index of the line that is recommended.
-        notes: what stands small below.
-        picture: the criteria drawn, or None.
-        occupied: numbers of components that have rows, with their probabilities, as text.
-        about_occupied: what stands small above them.
+        paragraphs: Whole sentences.
+        head, lines: The table, a line per number tried; without lines there was no choice.
+        recommended: Index of the line that is recommended.
+        notes: Small print below.
+        picture: The criteria drawn, or None.
+        occupied: Numbers of components that have rows, with their probabilities, as text.
+        about_occupied: Small print above them.
     """
 
     paragraphs: Sequence[str]
@@ -54,11 +54,11 @@ class Choice(NamedTuple):
 
 
 def choice_of(selection: Selection | None, occupied: np.ndarray | None) -> Choice | None:
-    """Returns what a report says of the number of components; None where nothing was asked.
+    """Writes what a report says of the number of components; None where nothing was asked.
 
     Args:
-        selection: of several numbers, or None of one.
-        occupied: the posterior of the number of components that have rows, (K + 1,), or None.
+        selection: Choice among several numbers; None for one number.
+        occupied: Posterior of the number of components that have rows, (K + 1,), or None.
     """
     counted = [] if occupied is None else occupied_shares(occupied)
     about = _ABOUT_OCCUPIED.format("" if selection is None else " with the most components")
@@ -79,7 +79,7 @@ def choice_of(selection: Selection | None, occupied: np.ndarray | None) -> Choic
 
 
 def lines(selection: Selection) -> list[tuple[str, ...]]:
-    """Returns a line per number of components as text, in the order of `HEAD`."""
+    """Writes a line per number of components as text, in the order of `HEAD`."""
     return [
         (
             f"{row['num_components']}",
@@ -95,7 +95,7 @@ def lines(selection: Selection) -> list[tuple[str, ...]]:
 
 
 def _behind(behind: float, error: float) -> str:
-    """Returns how far a number is behind the best on held-out rows, with two digits of the standard error, if any."""
+    """Writes how far a number is behind the best on held-out rows, with two digits of the standard error, if any."""
     if np.isnan(behind):
         return "-"
     if not behind > 0.0:
@@ -105,7 +105,7 @@ def _behind(behind: float, error: float) -> str:
 
 
 def console_lines(selection: Selection) -> list[str]:
-    """Returns the table as lines of text that fit a terminal of 80 columns, the recommended number marked by a star."""
+    """Writes the table as lines of text that fit a terminal of 80 columns, the recommended number marked by a star."""
     recommended = str(selection.num_components)
     starred = [(f"*{first}" if first == recommended else first, *others) for first, *others in lines(selection)]
     cells = [HEAD, *starred]
@@ -114,7 +114,7 @@ def console_lines(selection: Selection) -> list[str]:
 
 
 def how_sure(selection: Selection) -> str:
-    """Returns how far the recommendation can be trusted, in plain words."""
+    """Says how far the recommendation can be trusted, in plain words."""
     plausible = selection.plausible
     if len(selection.results) == 1:
         return "With nothing beside it, that says nothing."
@@ -128,7 +128,7 @@ def how_sure(selection: Selection) -> str:
 
 
 def occupied_shares(occupied: np.ndarray) -> list[tuple[str, str]]:
-    """Returns the numbers of components that have rows, and their probabilities, as text; those near 0 are left out.
+    """Writes the numbers of components that have rows, and their probabilities, as text; those near 0 are left out.
 
     Example:
 
@@ -139,7 +139,7 @@ def occupied_shares(occupied: np.ndarray) -> list[tuple[str, str]]:
 
 
 def _range(tried: Sequence[int]) -> str:
-    """Returns numbers as text, those that follow each other as a range."""
+    """Writes numbers as text, those that follow each other as a range."""
     is_range = len(tried) > 2 and tried[-1] - tried[0] == len(tried) - 1
     return f"The numbers from {tried[0]} to {tried[-1]}" if is_range else listed(tried)
 

@@ -17,11 +17,11 @@ from tfgmm.plot.frames import shown_number
 if TYPE_CHECKING:
     from tfgmm.data.sources import Survey
     from tfgmm.posterior.draws import Draws
-    from tfgmm.report.subject import Fitted, Search
+    from tfgmm.report.subject import FitRecord, Fitted
 
 LEVELS = (0.99, 0.9, 0.5)
 FEW_DRAWS = 100  # with fewer, the ends of a 95 % interval are those of one or two of them
-MOST_LINES = 1_000  # of a table; more than that nobody reads, and no phone shows
+MOST_LINES = 1_000  # of a table; more than that nobody reads
 
 _SHAPES = {
     "spherical": "spherical: one width per component, the same in all directions",
@@ -74,7 +74,7 @@ class Membership(NamedTuple):
 
 
 def fitted_on(fitted: Fitted) -> list[tuple[str, str]]:
-    """Returns what was fitted on what, as pairs of a word and what it is."""
+    """Says what was fitted on what, as pairs of a word and what it is."""
     pairs = [
         ("Rows", f"{fitted.num_data:,}"),
         ("Columns", f"{fitted.num_features:,}"),
@@ -90,32 +90,32 @@ def fitted_on(fitted: Fitted) -> list[tuple[str, str]]:
 
 
 def columns(fitted: Fitted, survey: Survey) -> list[tuple[str, ...]]:
-    """Returns name, mean, standard deviation, smallest and largest value of every column, as text, data units."""
+    """Lists name, mean, standard deviation, smallest and largest value of every column, as text, data units."""
     summary = survey.summary
-    found = zip(fitted.column_names, summary.mean, summary.scale, summary.minimum or (), summary.maximum or ())
+    of_columns = zip(fitted.column_names, summary.mean, summary.scale, summary.minimum or (), summary.maximum or ())
     return [
         (name, *(shown_number(value, scale / 100.0) for value in (mean, scale, low, high)))
-        for name, mean, scale, low, high in found
+        for name, mean, scale, low, high in of_columns
     ][:MOST_LINES]
 
 
 def components(fitted: Fitted, draws: Draws) -> tuple[list[Component], int]:
-    """Returns the components by weight, the largest first, and how many of them no longer find room in the table.
+    """Lists the components by weight, the largest first, and counts those that find no room in the table.
 
-    Intervals hold 95 % of the draws; of a fit those that `result.summary()` takes too, so that both say the same.
+    Intervals hold 95 % of the draws; for a fit, those that `result.summary()` takes too, so that both say the same.
     """
     names = fitted.column_names
     order = np.argsort(-draws.weights[0].mean(axis=0))
     chosen = order[: max(1, MOST_LINES // len(names))]
     counts = fitted.expected_counts
     colours = component_colours(len(order))
-    found = [
+    listed = [
         Component(
             int(k), colours[k], estimate(draws.weights[0, :, k]), f"{_count(counts[k])}", _lines(draws, int(k), names)
         )
         for k in chosen
     ]
-    return found, len(order) - len(chosen)
+    return listed, len(order) - len(chosen)
 
 
 def _lines(draws: Draws, k: int, names: tuple[str, ...]) -> tuple[Line, ...]:
@@ -126,7 +126,7 @@ def _lines(draws: Draws, k: int, names: tuple[str, ...]) -> tuple[Line, ...]:
 
 
 def estimate(values: np.ndarray) -> Estimate:
-    """Returns median and 95 % interval of draws (S,), with two digits of the interval's width.
+    """Computes median and 95 % interval of draws (S,), with two digits of the interval's width.
 
     Example:
 
@@ -144,14 +144,14 @@ def _count(rows: float) -> str:
 
 
 def memberships(responsibilities: np.ndarray) -> list[Membership]:
-    """Returns for each component, largest first, how many rows are most probably its own, and how surely.
+    """Counts for each component, largest first, the rows that are most probably its own, and says how surely.
 
     Args:
-        responsibilities: (n, K) of rows of the data; rows sum to 1.
+        responsibilities: Memberships of rows of the data, (n, K); rows sum to 1.
 
     Example:
 
-    >>> [(found.number, found.num_rows, found.shares) for found in memberships(np.array([[0.95, 0.05], [0.6, 0.4]]))]
+    >>> [(line.number, line.num_rows, line.shares) for line in memberships(np.array([[0.95, 0.05], [0.6, 0.4]]))]
     [(0, '2', ('0.0 %', '50.0 %', '100.0 %')), (1, '0', ('-', '-', '-'))]
     """
     best, owner = responsibilities.max(axis=1), responsibilities.argmax(axis=1)
@@ -169,12 +169,12 @@ def _shares(best: np.ndarray) -> tuple[str, ...]:
 
 
 def percent(share: float) -> str:
-    """Returns a share as text, such as "97.1 %"."""
+    """Writes a share as text, such as "97.1 %"."""
     return f"{100.0 * share:.1f} %"
 
 
 def python_lines(model_path: pathlib.Path | None, exporting: str | None = "result.model") -> list[str]:
-    """Returns the lines of Python that load the mixture and score rows with it.
+    """Writes the lines of Python that load the mixture and score rows with it.
 
     Example:
 
@@ -196,7 +196,7 @@ def python_lines(model_path: pathlib.Path | None, exporting: str | None = "resul
 
 
 def shell_line(model_path: pathlib.Path | None) -> str | None:
-    """Returns the command that scores a file with an exported folder; None where there is none to type."""
+    """Writes the command that scores a file with an exported folder; None where there is none to type."""
     name = "mixture" if model_path is None else os.fspath(model_path)
     if not name.isprintable() or (model_path is not None and _is_keras_file(model_path)):
         return None
@@ -207,14 +207,14 @@ def shell_line(model_path: pathlib.Path | None) -> str | None:
 
 
 def context(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> dict[str, Any]:
-    """Returns all facts by the names that the template has for them."""
+    """Collects all facts by the names that the template has for them."""
     draws = fitted.interval_draws()
-    shown, left_out = components(fitted, draws)
+    listed, left_out = components(fitted, draws)
     best = responsibilities.max(axis=1)
     return {
         "fitted_on": fitted_on(fitted),
         "columns": columns(fitted, survey),
-        "components": shown,
+        "components": listed,
         "components_left_out": left_out,
         "columns_left_out": max(0, fitted.num_features - MOST_LINES),
         "num_components": fitted.num_components,
@@ -227,17 +227,17 @@ def context(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> dic
         "num_sampled": len(responsibilities),
         "num_rows": survey.summary.num_data,
         "kept_in": fitted.kept_in,
-        "search": None if fitted.search is None else search(fitted.search),
+        "record": None if fitted.record is None else record(fitted.record),
     }
 
 
-def search(found: Search) -> dict[str, Any]:
-    """Returns how the fit was found, by the names that the template has for it."""
+def record(fit: FitRecord) -> dict[str, Any]:
+    """Says how the fit came about, by the names that the template has for it."""
     return {
-        "converged": found.converged,
-        "last_loss": f"{found.history['loss'][-1]:.4f}",
-        "num_sweeps": len(found.history["elbo"]),
-        "num_restarts": len(found.restarts),
+        "converged": fit.converged,
+        "last_loss": f"{fit.history['loss'][-1]:.4f}",
+        "num_sweeps": len(fit.history["elbo"]),
+        "num_restarts": len(fit.restarts),
     }
 
 

@@ -31,7 +31,7 @@ def write_report(
     model_path: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> pathlib.Path:
-    """Returns the path of the page written: one HTML file about a fit, with its pictures inside.
+    """Writes a page about a fit, one HTML file with its pictures inside, and returns its path.
 
     What was fitted on what, what to be careful about, the density, the components with 95 % intervals in data units,
     how sure the memberships are, restarts and sweeps, and how to load and score. It holds no scripts, asks for nothing
@@ -39,19 +39,20 @@ def write_report(
     rows; tables end after 1,000 lines and say so. The page is written beside `path`, then renamed.
 
     Args:
-        result: what `tfgmm.fit_mixture` or `tfgmm.load_scorer` returned, or a fitted model. Only the first knows
-            restarts, sweeps and criteria; of the others the page says that they are not recorded. Of a `Selection`
-            the page is about the recommended fit, and why it is.
-        data: (N, D) the rows it was fitted on, of any kind that `fit_mixture` takes; other rows are said to be others.
-        path: the file to make. Folders on the way to it are made.
-        title: the heading; default "Mixture of K Gaussians".
-        model_path: where the model is: a folder that `tfgmm.export_model` made, or a .keras file. The page then shows
+        result: What `tfgmm.fit_mixture` or `tfgmm.load_scorer` returned, or a fitted model. Only the first knows
+            restarts, sweeps and criteria; for the others the page says that they are not recorded. For a `Selection`
+            the page is about the recommended fit, and why it is recommended.
+        data: The rows it was fitted on, (N, D), of any kind that `fit_mixture` takes; the page says so if they are
+            others.
+        path: The file to make. Folders on the way to it are made.
+        title: Heading; default "Mixture of K Gaussians".
+        model_path: Where the model is: a folder that `tfgmm.export_model` made, or a .keras file. The page then shows
             how to load it from there.
-        overwrite: replace a file at `path`; without it, it is kept.
+        overwrite: Whether a file at `path` may be replaced.
 
     Raises:
         TypeError: `result` is none of these, or a path or the title is something else.
-        ValueError: rows with other columns; an empty title; a mixture that was not fitted; an export of an earlier
+        ValueError: Rows with other columns; an empty title; a mixture that was not fitted; an export of an earlier
             version, without draws from the posterior.
         FileExistsError: `path` is there and `overwrite` is False, or is a folder.
         FileNotFoundError: there is no model at `model_path`.
@@ -77,20 +78,20 @@ def write_report(
 
 
 def page_of(result: FitResult, survey: Survey, model_path: pathlib.Path, choice: Choice | None) -> str:
-    """Returns the page as text.
+    """Writes the page as text.
 
     Args:
-        result: as in `write_report`.
-        survey: of the rows that were fitted.
-        model_path: where the model will be.
-        choice: what the page says of the number of components, or None where that was no question.
+        result: As in `write_report`.
+        survey: Survey of the rows that were fitted.
+        model_path: Where the model will be.
+        choice: What the page says of the number of components, or None where that was no question.
     """
     fitted = subject.fitted_of(result)
     return _page(fitted, survey, _title_of(None, fitted), model_path, choice)
 
 
 def _fitted_and_choice(result: Any) -> tuple[Fitted, Choice | None]:
-    """Returns what a report is about, and what it says of the number of components, if that was a question."""
+    """Collects what a report is about, and what it says of the number of components, if that was a question."""
     from tfgmm.fit.selection import Selection
 
     if not isinstance(result, Selection):
@@ -102,16 +103,16 @@ def _fitted_and_choice(result: Any) -> tuple[Fitted, Choice | None]:
 
 
 def _page(fitted: Fitted, survey: Survey, title: str, model_path: pathlib.Path | None, choice: Choice | None) -> str:
-    """Returns the page as text."""
+    """Writes the page as text."""
     import jinja2
 
     from tfgmm.report import cautions, facts, pictures
 
     responsibilities = fitted.mixture.responsibilities(survey.sample)
-    search = fitted.search
+    record = fitted.record
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfgmm.report"),
-        autoescape=True,  # names of columns and paths are strangers' words
+        autoescape=True,  # names of columns and paths are untrusted input
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -121,8 +122,8 @@ def _page(fitted: Fitted, survey: Survey, title: str, model_path: pathlib.Path |
         version=__version__,
         cautions=cautions.cautions(fitted, survey, responsibilities),
         density=pictures.density_picture(fitted, survey.sample),
-        restarts=None if search is None else pictures.restarts_picture(search),
-        sweeps=None if search is None else pictures.sweeps_picture(search),
+        restarts=None if record is None else pictures.restarts_picture(record),
+        sweeps=None if record is None else pictures.sweeps_picture(record),
         python_lines=facts.python_lines(model_path, fitted.exporting),
         shell_line=facts.shell_line(model_path),
         choice=choice,
@@ -131,11 +132,11 @@ def _page(fitted: Fitted, survey: Survey, title: str, model_path: pathlib.Path |
 
 
 def _survey_of(fitted: Fitted, data: Any) -> Survey:
-    """Returns summary and sample of the rows, their columns in the mixture's order."""
-    from tfgmm.data import sources as door
+    """Surveys the rows, their columns in the mixture's order."""
+    from tfgmm.data import sources
 
-    source = door.open_source(data, "data", fitted.num_features, fitted.mixture.column_names)
-    return door.survey(source, "data", fitted.num_data, seed=0)
+    source = sources.open_source(data, "data", fitted.num_features, fitted.mixture.column_names)
+    return sources.survey(source, "data", fitted.num_data, seed=0)
 
 
 def _path_of(name: str, path: Any) -> pathlib.Path:
@@ -156,7 +157,7 @@ def _title_of(title: Any, fitted: Fitted) -> str:
 
 
 def _model_at(model_path: Any) -> pathlib.Path:
-    """Returns the path of a model that a reader can load: the page must not send anyone to nothing."""
+    """Checks that there is a model at the path which the page tells its readers to load."""
     path = _path_of("model_path", model_path)
     is_model = (path / "model_card.json").is_file() if path.is_dir() else path.is_file() and path.suffix == ".keras"
     if not is_model:

@@ -14,7 +14,7 @@ from tfgmm.plot import kinds
 from tfgmm.plot.kinds import plain_style
 
 if TYPE_CHECKING:
-    from tfgmm.report.subject import Fitted, Search
+    from tfgmm.report.subject import FitRecord, Fitted
 
 _MOST_SVG = 200_000  # bytes; a larger picture is smaller as PNG
 _DOTS = 120  # of a PNG, per inch
@@ -28,9 +28,9 @@ class Picture(NamedTuple):
 
     Args:
         source: "data:image/...", the whole picture.
-        words: what it shows, for those who cannot see it.
-        width, height: pixels on a plain screen.
-        is_wide: of many panels, which a phone shows larger than itself and lets scroll.
+        words: What it shows, for those who cannot see it.
+        width, height: Pixels on a plain screen.
+        is_wide: Whether it has many panels, so that a phone shows it larger than the screen and lets scroll.
     """
 
     source: str
@@ -41,48 +41,48 @@ class Picture(NamedTuple):
 
 
 def density_picture(fitted: Fitted, rows: np.ndarray) -> Picture:
-    """Returns the density: of one column with its band, of two with the components, of more as a square of panels.
+    """Draws the density: one column with its band, two with the components, more as a square of panels.
 
     Args:
-        fitted: the mixture.
-        rows: (n, D) of the data, data units.
+        fitted: The mixture.
+        rows: Rows of the data, (n, D), data units.
     """
     names = fitted.column_names
     num_columns = min(len(names), kinds.MOST_COLUMNS)
-    shown = kinds.Pictured(fitted.mixture, fitted.picture_draws, rows, names, _SIZE)
+    pictured = kinds.Pictured(fitted.mixture, fitted.picture_draws, rows, names, _SIZE)
     kind = kinds.KINDS[kinds.default_kind(num_columns)]
     with plain_style():
-        figure = kind.draw(shown, range(num_columns))
+        figure = kind.draw(pictured, range(num_columns))
         words = (
             f"Density of the mixture over {', '.join(names[:num_columns])}, with {len(rows):,} rows and the components"
         )
         return picture_of(figure, words, is_wide=num_columns > 2)
 
 
-def restarts_picture(search: Search) -> Picture:
-    """Returns how each restart climbed, and which optimum it reached."""
+def restarts_picture(record: FitRecord) -> Picture:
+    """Draws how the bound of each restart rose, and which optimum it reached."""
     with plain_style():
         figure = Figure(_FLAT, layout="constrained")
-        plot.restarts(search.restarts, ax=figure.add_subplot())
-        return picture_of(figure, f"Bounds of {len(search.restarts)} restarts, sweep by sweep, below the best")
+        plot.restarts(record.restarts, ax=figure.add_subplot())
+        return picture_of(figure, f"Bounds of {len(record.restarts)} restarts, sweep by sweep, below the best")
 
 
-def sweeps_picture(search: Search) -> Picture | None:
-    """Returns the loss of every sweep over all rows, and of validation rows where there were any; None of a level one.
+def sweeps_picture(record: FitRecord) -> Picture | None:
+    """Draws the loss of every sweep over all rows, and of validation rows where there were any; None for a level one.
 
-    Where restarts have climbed to the top already, a picture would show rounding alone.
+    Where restarts have reached the optimum already, a picture would show rounding alone.
     """
-    if "val_loss" not in search.history and np.ptp(search.history["loss"]) < _LEAST_RANGE:
+    if "val_loss" not in record.history and np.ptp(record.history["loss"]) < _LEAST_RANGE:
         return None
     with plain_style():
         figure = Figure(_FLAT, layout="constrained")
-        axes = plot.loss(search.history, ax=figure.add_subplot())
+        axes = plot.loss(record.history, ax=figure.add_subplot())
         axes.set(xlabel="sweep over all rows", title="Loss by sweep")
-        return picture_of(figure, f"Loss of {len(search.history['loss'])} sweeps over all rows")
+        return picture_of(figure, f"Loss of {len(record.history['loss'])} sweeps over all rows")
 
 
 def picture_of(figure: Figure, words: str, *, is_wide: bool = False) -> Picture:
-    """Returns a figure as a picture in a page."""
+    """Makes a figure a picture in a page."""
     # The panels of a wide one hold too many dots for an SVG: no use to draw it twice
     source = "" if is_wide else _encoded(figure, "svg", metadata={"Date": None, "Creator": None})
     if is_wide or len(source) > _MOST_SVG:
@@ -92,7 +92,7 @@ def picture_of(figure: Figure, words: str, *, is_wide: bool = False) -> Picture:
 
 
 def _encoded(figure: Figure, kind: str, **options: Any) -> str:
-    """Returns the picture as a data URI: an image, in which nothing runs, whatever a column's name holds."""
+    """Encodes the picture as a data URI: an image, in which nothing runs, whatever a column's name holds."""
     written = io.BytesIO()
     figure.savefig(written, format=kind, facecolor="white", **options)
     media = {"svg": "image/svg+xml", "png": "image/png"}[kind]

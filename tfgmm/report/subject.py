@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfgmm.common.checks import check_choice
+from tfgmm.common.columns import column_labels
 from tfgmm.data.summary import DataSummary
 from tfgmm.export.folder import printable
+from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.priors import Priors
 from tfgmm.posterior.draws import Draws
 
@@ -24,8 +26,8 @@ _NUM_DRAWS = 200  # of a model's posterior, for a picture: a mean over them is s
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Search:
-    """How a fit was found; see `FitResult`."""
+class FitRecord:
+    """How a fit came about; see `FitResult`."""
 
     history: Mapping[str, Sequence[float]]
     restarts: tuple[Restart, ...]
@@ -37,19 +39,19 @@ class Fitted:
     """A fitted mixture and all that a report says of it.
 
     Args:
-        mixture: a model or a scorer: what densities, memberships and outlier scores are asked of.
-        interval_draws: gives the draws that intervals are read from.
-        picture_draws: gives those that pictures show.
-        covariance, weights: shape of the components, and prior of the weights.
-        num_data: N of the fit.
-        expected_counts: (K,) float64, rows expected in each component.
-        num_parameters: the free numbers of the mixture.
-        criteria: bound, log likelihood, AIC and BIC as they are recorded, by name, as text.
-        priors: of the fit.
-        summary: of the rows of the fit, or None where nobody kept it.
-        search: how it was found, or None where that is not recorded.
-        kept_in: what holds the mixture, in words.
-        exporting: how Python calls the model, to export it; None where it is exported already.
+        mixture: Model or scorer: what densities, memberships and outlier scores are asked of.
+        interval_draws: Gives the draws that intervals are read from.
+        picture_draws: Gives the draws that pictures are made from.
+        covariance, weights: Shape of the components, and prior of the weights.
+        num_data: Number of rows of the fit, N.
+        expected_counts: Rows expected in each component, (K,) float64.
+        num_parameters: Free numbers of the mixture.
+        criteria: Bound, log likelihood, AIC and BIC as they are recorded, by name, as text.
+        priors: Priors of the fit.
+        summary: Summary of the rows of the fit, or None where it was not stored.
+        record: How the fit came about, or None where that is not recorded.
+        kept_in: What holds the mixture, in words.
+        exporting: How Python calls the model, to export it; None where it is exported already.
     """
 
     mixture: Any
@@ -63,7 +65,7 @@ class Fitted:
     criteria: Mapping[str, str]
     priors: Priors
     summary: DataSummary | None
-    search: Search | None
+    record: FitRecord | None
     kept_in: str
     exporting: str | None
 
@@ -80,21 +82,20 @@ class Fitted:
     @property
     def num_occupied(self) -> int:
         """Components that at least one row is expected in."""
-        return int(np.sum(self.expected_counts >= 1.0 - 1e-9))
+        return int(np.sum(is_occupied(self.expected_counts)))
 
     @property
     def column_names(self) -> tuple[str, ...]:
         """A name per column that can be printed: the data's, else "column 0" and so on."""
-        names = self.mixture.column_names or tuple(f"column {index}" for index in range(self.num_features))
-        return tuple(printable(name) for name in names)
+        return tuple(printable(name) for name in column_labels(self.mixture.column_names, self.num_features))
 
 
 def fitted_of(source: Any) -> Fitted:
-    """Returns what a report says of a `FitResult`, a fitted `GaussianMixtureModel`, or a `Scorer`.
+    """Collects what a report says of a `FitResult`, a fitted `GaussianMixtureModel`, or a `Scorer`.
 
     Raises:
-        TypeError: it is something else.
-        ValueError: a model that was not fitted; an export of an earlier version, without draws, or of no fit.
+        TypeError: It is something else.
+        ValueError: A model that was not fitted; an export of an earlier version, without draws, or of no fit.
     """
     from tfgmm.export.scorer import Scorer
     from tfgmm.fit.result import FitResult
@@ -122,13 +123,13 @@ def _of_result(result: FitResult) -> Fitted:
     return dataclasses.replace(
         _of_model(result.model),
         criteria=criteria,
-        search=Search(result.history, result.restarts, result.converged),
+        record=FitRecord(result.history, result.restarts, result.converged),
         exporting="result.model",
     )
 
 
 def _of_model(model: GaussianMixtureModel) -> Fitted:
-    from tfgmm.fit.summary import interval_draws
+    from tfgmm.fit.result import interval_draws, num_parameters
 
     _check_fitted(model.num_data)
     counts = model.mixture_weights.expected_counts(model.mixture_weights.posterior())
@@ -139,12 +140,12 @@ def _of_model(model: GaussianMixtureModel) -> Fitted:
         covariance=model.covariance,
         weights=model.weight_prior,
         num_data=model.num_data,
-        expected_counts=_held(counts, model.num_data),
-        num_parameters=_num_parameters(model.components, model.num_components),
+        expected_counts=_in_range(counts, model.num_data),
+        num_parameters=num_parameters(model.components),
         criteria=_bound(model.elbo),
         priors=model.priors,
         summary=model.data_summary,
-        search=None,
+        record=None,
         kept_in="a model",
         exporting="model",
     )
@@ -152,6 +153,7 @@ def _of_model(model: GaussianMixtureModel) -> Fitted:
 
 def _of_scorer(scorer: Scorer) -> Fitted:
     from tfgmm.families.variational import COMPONENTS
+    from tfgmm.fit.result import num_parameters
 
     card = scorer.card
     model, training = card["model"], card["training"]
@@ -170,12 +172,12 @@ def _of_scorer(scorer: Scorer) -> Fitted:
         covariance=model["covariance"],
         weights=weights,
         num_data=num_data,
-        expected_counts=_held(counts_of(weights, means, priors, num_data), num_data),
-        num_parameters=_num_parameters(COMPONENTS[model["covariance"]](*sizes, priors), sizes[0]),
+        expected_counts=_in_range(counts_of(weights, means, priors, num_data), num_data),
+        num_parameters=num_parameters(COMPONENTS[model["covariance"]](*sizes, priors)),
         criteria=_bound(elbo if isinstance(elbo, float) else None),
         priors=priors,
         summary=DataSummary.from_dict(summary) if isinstance(summary, dict) else None,
-        search=None,
+        record=None,
         kept_in="an exported folder",
         exporting=None,
     )
@@ -189,30 +191,26 @@ def _check_fitted(num_data: Any) -> int:
     return num_data
 
 
-def _num_parameters(components: Any, num_components: int) -> int:
-    return int(num_components - 1 + components.num_parameters())
-
-
 def _bound(elbo: float | None) -> dict[str, str]:
     return {} if elbo is None else {"Bound": f"{elbo:,.2f} nats"}
 
 
-def _held(counts: np.ndarray, num_data: int) -> np.ndarray:
-    """Returns counts from 0 to N: sticks of a single component say infinity, and rounding says less than nothing."""
+def _in_range(counts: np.ndarray, num_data: int) -> np.ndarray:
+    """Clips counts to 0 and N: sticks of a single component say infinity, and rounding may give less than 0."""
     return np.clip(np.asarray(counts, np.float64), 0.0, float(num_data))
 
 
 def counts_of(weights: str, means: np.ndarray, priors: Priors, num_data: int) -> np.ndarray:
-    """Returns the rows expected in each component, (K,) float64, from the posterior means of the weights.
+    """Computes the rows expected in each component, (K,) float64, from the posterior means of the weights.
 
-    An export keeps the means alone. Of a Dirichlet E[w_k] = (a_k + n_k) / (sum of a + N). Of sticks a share
+    An export holds the means alone. For a Dirichlet, E[w_k] = (a_k + n_k) / (sum of a + N). For sticks, a share
     E[v_k] = (1 + n_k) / (1 + c + n_k + n_(k+1) + ...) of what is left is broken off.
 
     Args:
-        weights: the prior's name, "dirichlet" or "stick_breaking".
-        means: (K,) posterior means, which sum to 1.
-        priors: of the fit.
-        num_data: N.
+        weights: Name of the prior, "dirichlet" or "stick_breaking".
+        means: Posterior means of the weights, (K,), which sum to 1.
+        priors: Priors of the fit.
+        num_data: Number of rows, N.
 
     Example:
 
@@ -220,8 +218,8 @@ def counts_of(weights: str, means: np.ndarray, priors: Priors, num_data: int) ->
     [1.0, 5.0]
     """
     if weights == "dirichlet":
-        of_prior = np.broadcast_to(np.asarray(priors.weight_concentration, np.float64), means.shape)
-        return means * (of_prior.sum() + num_data) - of_prior
+        prior_counts = np.broadcast_to(np.asarray(priors.weight_concentration, np.float64), means.shape)
+        return means * (prior_counts.sum() + num_data) - prior_counts
     counts, rows_left, share_left = np.empty(len(means)), float(num_data), 1.0
     for k, mean in enumerate(means[:-1]):
         broken = mean / max(share_left, np.finfo(np.float64).tiny)

@@ -1,4 +1,4 @@
-"""A run of `tfgmm fit` from open rows to a fitted mixture, watched by a callback that tells how far it is."""
+"""A run of `tfgmm fit` from open rows to a fitted mixture, watched by a callback that says how far it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from tfgmm.cli.display import Display
 from tfgmm.cli.run.folder import Run
 from tfgmm.cli.run.settings import RunSettings
-from tfgmm.data import sources as door
+from tfgmm.data import sources
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows
 from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher
@@ -25,20 +25,20 @@ _STEPS = {"held out": "held-out rows, fit", "start": "start", "occupied": "count
 
 
 class RunMonitor(FitWatcher):
-    """Tells after every batch how far the sweep is, counts occupied components, and stops when it is asked to.
+    """Says after every batch how far the sweep is, counts occupied components, and stops when it is asked to.
 
-    Of several numbers of components, the one at hand is given up then: its bound would still have risen, and could not
-    be compared.
+    Among several numbers of components, the current one is given up then: its bound would still have risen, and could
+    not be compared.
 
     Args:
-        show: called with the share that is done, and with words: which number of components of which, where there are
+        show: Called with the share that is done, and with words: which number of components of which, where there are
             several; the start or the held-out fit, or sweep, bound, occupied, rows a second.
-        is_stopped: asked after every sweep whether it was the last.
+        is_stopped: Asked after every sweep whether it was the last.
 
     Attributes:
-        occupied: the number of occupied components after each sweep.
-        occupied_of: the same for every number of components.
-        was_stopped: whether it ended the training.
+        occupied: Number of occupied components after each sweep.
+        occupied_of: The same for every number of components.
+        was_stopped: Whether it ended the training.
 
     Example:
 
@@ -62,37 +62,37 @@ class RunMonitor(FitWatcher):
         self._num_tried, self._head = 1, ""
 
     def on_step(self, step: FitStep) -> None:
-        """Returns nothing; shows which fit or start begins, and of which number of components."""
+        """Says which fit or start begins, and for which number of components."""
         place, self._num_tried = step.place
         components = "1 component" if step.num_components == 1 else f"{step.num_components} components"
         self._head = f"{components} ({place} of {self._num_tried})" if self._num_tried > 1 else ""
         self._end_choice_if_stopped()
         words = f"{_STEPS[step.kind]} {step.number} of {step.count}"
-        self._tell_words((step.number - 1) / step.count, words)
+        self._show_words((step.number - 1) / step.count, words)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Returns nothing; forgets earlier training."""
+        """Forgets earlier training."""
         self.occupied, self.was_stopped, self._bound = [], False, ""
         self.occupied_of[self.model.num_components] = self.occupied
         self._rows_per_second = ""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Returns nothing; shows which sweep begins."""
+        """Says which sweep begins."""
         self._sweep, self._began = epoch + 1, time.perf_counter()
-        self._tell(0.0)
+        self._show_sweep(0.0)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Returns nothing; shows how far the sweep is."""
+        """Says how far the sweep is."""
         share = (batch + 1) / self.params["steps"]
         seconds = max(time.perf_counter() - self._began, 1e-9)
         self._rows_per_second = f"{_short(share * self.model.num_data / seconds)} rows/s"
-        self._tell(share)
+        self._show_sweep(share)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Returns nothing; shows the bound and what is occupied; stops when it was asked to."""
+        """Says the bound and what is occupied; stops when it was asked to."""
         self.occupied.append(num_occupied(self.model))
         self._bound = f"bound {float(logs['elbo']):.6g}"
-        self._tell(1.0)
+        self._show_sweep(1.0)
         if not self.model.stop_training:  # or it is complete
             self._end_choice_if_stopped()
         if self._is_stopped():
@@ -102,18 +102,18 @@ class RunMonitor(FitWatcher):
         if self._num_tried > 1 and self._is_stopped():
             raise EndOfChoice
 
-    def _tell(self, share: float) -> None:
+    def _show_sweep(self, share: float) -> None:
         occupied = f"{self.occupied[-1]} of {self.model.num_components} occupied" if self.occupied else ""
         words = (f"sweep {self._sweep}", self._bound, occupied, self._rows_per_second)
-        self._tell_words(share, "  ".join(word for word in words if word))
+        self._show_words(share, "  ".join(word for word in words if word))
 
-    def _tell_words(self, share: float, words: str) -> None:
+    def _show_words(self, share: float, words: str) -> None:
         # Below each other: side by side they do not fit a terminal of 80 columns
         self._show(share, f"{self._head}\n{words}" if self._head else words)
 
 
 def _short(number: float) -> str:
-    """Returns a number of three digits, in thousands and millions.
+    """Writes a number with three digits, in thousands and millions.
 
     Example:
 
@@ -131,81 +131,75 @@ def run_fit(
     settings: RunSettings,
     rows: Rows | StoredRows,
     validation: Rows | StoredRows | None,
-    shown: Display,
+    display: Display,
     is_stopped: Callable[[], bool],
 ) -> Run:
-    """Returns the fit that the settings ask for, with what it warned of as notes; it ends early when asked to.
+    """Fits what the settings ask for, with what the fit warned of as notes; it ends early when asked to.
 
-    Of several numbers of components it is the recommended fit; ended early, of the numbers that were complete.
+    With several numbers of components it is the recommended fit; ended early, among those that were complete.
 
     Args:
-        settings: what is asked for, but for the files.
-        rows: those of `settings.data`, opened.
-        validation: those of `settings.validation`, opened.
-        shown: where to show how far it is.
-        is_stopped: asked after every sweep whether it was the last.
+        settings: What is asked for.
+        rows: Rows of `settings.data`, opened.
+        validation: Rows of `settings.validation`, opened.
+        display: Where to say how far it is.
+        is_stopped: Asked after every sweep whether it was the last.
 
     Raises:
-        ValueError, FloatingPointError: as `tfgmm.fit_mixture`.
-        KeyboardInterrupt: it was asked to end before a first number of components was complete.
+        ValueError, FloatingPointError: As `tfgmm.fit_mixture`.
+        KeyboardInterrupt: It was asked to end before a first number of components was complete.
     """
-    shown.phase("reading the rows")
-    monitor = RunMonitor(shown.share, is_stopped)
-    found, notes = _fitted(settings, rows, validation, monitor)
-    selection = found if isinstance(found, Selection) else None
-    result = found if isinstance(found, FitResult) else found.best
-    notes += _stopped(settings, found, monitor)
-    shown.phase("drawing")
-    sample = door.survey(rows, "data", None, settings.seed).sample
-    occupied = selection.occupied_posterior if selection is not None else _occupied(result, sample, shown, is_stopped)
+    display.phase("reading the rows")
+    monitor = RunMonitor(display.share, is_stopped)
+    fit, notes = _fit_and_warnings(settings, rows, validation, monitor)
+    selection = fit if isinstance(fit, Selection) else None
+    result = fit if isinstance(fit, FitResult) else fit.best
+    notes += _notes_if_stopped(settings, fit, monitor)
+    display.phase("drawing")
+    sample = sources.survey(rows, "data", None, settings.seed).sample
+    if selection is None:
+        occupied = _occupied_posterior(result, sample, display, is_stopped)
+    else:
+        occupied = selection.occupied_posterior
     return Run(settings, result, monitor.occupied_of[result.num_components], sample, notes, selection, occupied)
 
 
-def _fitted(
+def _fit_and_warnings(
     settings: RunSettings, rows: Rows | StoredRows, validation: Rows | StoredRows | None, monitor: RunMonitor
 ) -> tuple[FitResult | Selection, list[str]]:
-    """Returns what `fit_mixture` finds, and what it warned of, each warning once."""
+    """Calls `fit_mixture`, and collects what it warned of, each warning once."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
-        tried: Any = settings.num_components  # one or several, of which the types know one call each
+        numbers: Any = settings.num_components  # one or several: the types have a signature for each
+        options: dict[str, Any] = settings.fit_options()
         try:
-            found = fit_mixture(
-                rows,
-                tried,
-                covariance=settings.covariance,
-                weights=settings.weights,
-                restarts=settings.restarts,
-                seed=settings.seed,
-                max_sweeps=settings.max_sweeps,
-                validation_data=validation,
-                callbacks=[monitor],
-            )
+            fit = fit_mixture(rows, numbers, **options, validation_data=validation, callbacks=[monitor])
         except EndOfChoice:
             raise KeyboardInterrupt from None
     notes = (str(warning.message) for warning in warned if issubclass(warning.category, UserWarning))
-    return found, list(dict.fromkeys(notes))
+    return fit, list(dict.fromkeys(notes))
 
 
-def _stopped(settings: RunSettings, found: FitResult | Selection, monitor: RunMonitor) -> list[str]:
-    """Returns a line where Ctrl-C left something undone: what is kept."""
-    if isinstance(found, Selection):
-        tried = found.table["num_components"].tolist()
+def _notes_if_stopped(settings: RunSettings, fit: FitResult | Selection, monitor: RunMonitor) -> list[str]:
+    """Writes a line where Ctrl-C left something undone: what there is all the same."""
+    if isinstance(fit, Selection):
+        tried = fit.table["num_components"].tolist()
         num_asked = len(set(settings.num_components)) if not isinstance(settings.num_components, int) else 1
         if len(tried) == num_asked:
             return []
-        kept = f"the choice is among {listed(tried)}" if len(tried) > 1 else f"only {tried[0]} is there"
-        return [f"stopped by Ctrl-C after {len(tried)} of {num_asked} numbers of components: {kept}"]
-    if not monitor.was_stopped or found.converged:
+        rest = f"the choice is among {listed(tried)}" if len(tried) > 1 else f"only {tried[0]} is there"
+        return [f"stopped by Ctrl-C after {len(tried)} of {num_asked} numbers of components: {rest}"]
+    if not monitor.was_stopped or fit.converged:
         return []
     sweeps = "1 sweep" if len(monitor.occupied) == 1 else f"{len(monitor.occupied)} sweeps"
     return [f"stopped by Ctrl-C after {sweeps}: the model is as it stood then"]
 
 
-def _occupied(
-    result: FitResult, sample: np.ndarray, shown: Display, is_stopped: Callable[[], bool]
+def _occupied_posterior(
+    result: FitResult, sample: np.ndarray, display: Display, is_stopped: Callable[[], bool]
 ) -> np.ndarray | None:
-    """Returns the posterior of the number of components that have rows, where K is a maximum and rows are few."""
+    """Computes the posterior of the number of components that have rows, where K is a maximum and rows are few."""
     if result.model.weight_prior != "stick_breaking" or len(sample) < result.num_data or is_stopped():
         return None
-    shown.phase("counting components that have rows")
+    display.phase("counting components that have rows")
     return result.occupied_posterior(sample, seed=result.model.seed)

@@ -5,7 +5,7 @@ figures/       the density, where the restarts ended, and the criteria of a choi
 history.csv    a line per sweep over all rows
 selection.csv  of a choice between numbers of components: a line per number, with all criteria
 summary.txt    the choice and the fit as text
-report.html    the same for people who were not there
+report.html    the same for other readers
 config.json    the settings, and which files are ours; written last
 """
 
@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfgmm.cli.run.settings import CONFIG, RunSettings, config_text, read_config
+from tfgmm.common.columns import column_labels
 from tfgmm.common.version import __version__
-from tfgmm.export import folder as artefact
+from tfgmm.export import folder as export_folder
 from tfgmm.fit.selection import occupied_words
 
 if TYPE_CHECKING:
@@ -30,22 +31,28 @@ if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
     from tfgmm.fit.selection import Selection
 
-MODEL, FIGURES, HISTORY, SUMMARY, REPORT = artefact.RUN_MODEL, "figures", "history.csv", "summary.txt", "report.html"
+MODEL, FIGURES, HISTORY, SUMMARY, REPORT = (
+    export_folder.RUN_MODEL,
+    "figures",
+    "history.csv",
+    "summary.txt",
+    "report.html",
+)
 SELECTION = "selection.csv"
 
 _NUM_DRAWS = 200  # in pictures: a mean over them is smooth
 
 
 class Run(NamedTuple):
-    """A fit, and what is told of it in its folder.
+    """A fit, and what its folder says of it.
 
     Args:
-        settings: what was asked for.
-        result: what came out.
-        occupied: the number of occupied components after each sweep over all rows.
-        sample: (n, D) rows, data units, for the pictures.
-        notes: lines that the user should read: warnings, and why the run was stopped.
-        selection: of several numbers of components, of which `result` is the best; or None.
+        settings: What was asked for.
+        result: What came out.
+        occupied: Number of occupied components after each sweep over all rows.
+        sample: Rows for the pictures, (n, D), data units.
+        notes: Lines that the user should read: warnings, and why the run was stopped.
+        selection: Fits with several numbers of components, of which `result` is the best; or None.
         occupied_posterior: `FitResult.occupied_posterior`, or None.
     """
 
@@ -59,27 +66,27 @@ class Run(NamedTuple):
 
 
 def check_out(folder: pathlib.Path, overwrite: bool) -> None:
-    """Returns nothing when `folder` is free, or holds an earlier run that may be replaced, and can be written.
+    """Checks that `folder` is free, or holds an earlier run that may be replaced, and can be written.
 
     Raises:
-        FileExistsError: it is not free.
-        OSError: the disk refuses, which should be known before hours of fitting.
+        FileExistsError: It is not free.
+        OSError: The disk refuses, which should be known before hours of fitting.
     """
-    target = artefact.path_of(folder)
-    artefact.check_target(target, overwrite, RUN)
-    artefact.check_writable(target)
+    target = export_folder.path_of(folder)
+    export_folder.check_target(target, overwrite, RUN)
+    export_folder.check_writable(target)
 
 
 def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...]:
-    """Returns the files written, by their paths in `folder`, which stands when all of them are complete.
+    """Writes the run into `folder`, which is there once it is complete, and returns the paths of the files in it.
 
     Raises:
-        FileExistsError: something stands there that may not be replaced.
-        OSError: the disk refuses; what stood there stands there still.
+        FileExistsError: Something is there that may not be replaced.
+        OSError: The disk refuses; what was there is there still.
     """
     from tfgmm.export.saved_model import export_model
 
-    with artefact.written_whole(artefact.path_of(folder), overwrite, RUN) as temporary:
+    with export_folder.written_whole(export_folder.path_of(folder), overwrite, RUN) as temporary:
         export_model(run.result.model, temporary / MODEL)
         _write_history(run, temporary / HISTORY)
         if run.selection is not None:
@@ -89,14 +96,14 @@ def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...
         choice = [] if run.selection is None else [f"{run.selection}\n"]
         text = "\n".join([*choice, fit_text(run), *(f"Note: {note}" for note in (*run.notes, *failures))])
         (temporary / SUMMARY).write_text(text + "\n", encoding="utf-8")
-        files = (*artefact.file_sizes(temporary), CONFIG)
+        files = (*export_folder.file_sizes(temporary), CONFIG)
         config = config_text(run.settings, files, _versions(), fingerprint_of_rows(run.result))
         (temporary / CONFIG).write_text(config, encoding="utf-8")
     return files
 
 
 def fit_text(run: Run) -> str:
-    """Returns the fit as text; the number of components that have rows, where it was asked and nothing else tells."""
+    """Writes the fit as text; the number of components that have rows, where it was counted and no choice says it."""
     words = run.result.summary()
     if run.selection is None and run.occupied_posterior is not None:
         words += f"\n\n{occupied_words(run.occupied_posterior)}"
@@ -104,13 +111,13 @@ def fit_text(run: Run) -> str:
 
 
 def fingerprint_of_rows(result: FitResult) -> str | None:
-    """Returns the fingerprint of the rows that were fitted, as the card of the export has it."""
+    """Looks up the fingerprint of the rows that were fitted, as the card of the export has it."""
     summary = result.model.data_summary
     return None if summary is None else summary.fingerprint
 
 
 def _report(run: Run, folder: pathlib.Path) -> str:
-    """Returns the page about the fit."""
+    """Writes the page about the fit."""
     from tfgmm.data.sources import Survey
     from tfgmm.report.choice import choice_of
     from tfgmm.report.page import page_of
@@ -118,14 +125,14 @@ def _report(run: Run, folder: pathlib.Path) -> str:
     summary: Any = run.result.model.data_summary  # not None after a fit
     survey = Survey(summary, run.sample)  # the rows need not be read again
     choice = choice_of(run.selection, run.occupied_posterior)
-    return page_of(run.result, survey, artefact.path_of(folder) / MODEL, choice)
+    return page_of(run.result, survey, export_folder.path_of(folder) / MODEL, choice)
 
 
 def _listed_in_config(folder: pathlib.Path) -> list[str]:
     return list(read_config(folder / CONFIG)["files"])
 
 
-RUN = artefact.Kind("a run", lambda target: artefact.why_foreign(target, _listed_in_config, "a run"))
+RUN = export_folder.Kind("a run", lambda target: export_folder.why_foreign(target, _listed_in_config, "a run"))
 
 
 def _versions() -> dict[str, str]:
@@ -160,7 +167,7 @@ def _write_selection(selection: Selection, path: pathlib.Path) -> None:
 
 
 def _write_figures(run: Run, folder: pathlib.Path) -> list[str]:
-    """Returns a line for every picture that could not be drawn: a fit is not thrown away for that."""
+    """Draws the pictures; returns a line for each that could not be drawn: a fit is not thrown away for that."""
     from tfgmm.plot.kinds import plain_style
 
     os.mkdir(folder)
@@ -188,11 +195,11 @@ def _density(run: Run) -> Figure:
     from tfgmm.plot import kinds
 
     model = run.result.model
-    num_shown = min(model.num_features, kinds.MOST_COLUMNS)
-    names = model.column_names or [f"column {index}" for index in range(model.num_features)]
-    kind = kinds.KINDS[kinds.default_kind(num_shown)]
-    shown = kinds.Pictured(model, lambda: model.draws(_NUM_DRAWS, seed=0), run.sample, names)
-    return kind.draw(shown, range(num_shown))
+    num_columns = min(model.num_features, kinds.MOST_COLUMNS)
+    names = column_labels(model.column_names, model.num_features)
+    kind = kinds.KINDS[kinds.default_kind(num_columns)]
+    pictured = kinds.Pictured(model, lambda: model.draws(_NUM_DRAWS, seed=0), run.sample, names)
+    return kind.draw(pictured, range(num_columns))
 
 
 def _restarts(run: Run) -> Figure:
@@ -212,7 +219,7 @@ def _num_components(selection: Selection) -> Figure:
 
 
 def _new_figure() -> tuple[Figure, Any]:
-    """Returns a figure that no window shows, wherever the command runs, and its Axes."""
+    """Makes a figure that no window shows, wherever the command runs, and its Axes."""
     from matplotlib.figure import Figure
 
     figure = Figure((7.0, 5.4), layout="constrained")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import json
 import os
 import pathlib
@@ -11,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfgmm.common.checks import check_choice, check_count, check_seed
+from tfgmm.common.checks import check_count
+from tfgmm.fit.options import FitOptions
 
 CONFIG = "config.json"
 FORMAT = "tfgmm.run"
@@ -22,37 +22,19 @@ _MOST_NUMBERS = 1_000  # of components to choose from
 _NUMBERS = re.compile(r"\s*([0-9]{1,18})\s*(?::\s*([0-9]{1,18})\s*)?")
 
 
-class Covariance(enum.StrEnum):
-    """The shapes of components."""
-
-    SPHERICAL = "spherical"
-    DIAG = "diag"
-    FULL = "full"
-    TIED_SPHERICAL = "tied_spherical"
-    TIED_DIAG = "tied_diag"
-    TIED = "tied"
-
-
-class Weights(enum.StrEnum):
-    """The priors of the weights."""
-
-    DIRICHLET = "dirichlet"
-    STICK_BREAKING = "stick_breaking"
-
-
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
     """What is fitted to what: all that the result depends on, beside versions and machine.
 
     Args:
-        data: the absolute path of a file or a folder of rows.
+        data: Absolute path of a file or a folder of rows.
         num_components: K; or several to choose from.
-        columns: the names of the columns that are used; None for all that are numbers.
-        covariance, weights, restarts, seed, max_sweeps: as in `tfgmm.fit_mixture`.
-        validation: the absolute path of further rows, or None.
+        columns: Names of the columns that are used; None for all that are numbers.
+        covariance, weights, restarts, seed, max_sweeps: As in `tfgmm.fit_mixture`.
+        validation: Absolute path of further rows, or None.
 
     Raises:
-        ValueError: one of them is out of its range.
+        ValueError: One of them is out of its range.
 
     Example:
 
@@ -63,20 +45,16 @@ class RunSettings:
     data: str
     num_components: int | Sequence[int]
     columns: Sequence[str] | None = None
-    covariance: str = Covariance.DIAG.value
-    weights: str = Weights.DIRICHLET.value
-    restarts: int = 8
-    seed: int = 0
+    covariance: str = FitOptions.covariance
+    weights: str = FitOptions.weights
+    restarts: int = FitOptions.restarts
+    seed: int = FitOptions.seed
     validation: str | None = None
-    max_sweeps: int = 200
+    max_sweeps: int = FitOptions.max_sweeps
 
     def __post_init__(self) -> None:
         _check_num_components(self.num_components)
-        check_count("restarts", self.restarts)
-        check_count("max_sweeps", self.max_sweeps)
-        check_seed(self.seed)
-        check_choice("covariance", self.covariance, [choice.value for choice in Covariance])
-        check_choice("weights", self.weights, [choice.value for choice in Weights])
+        FitOptions(**self.fit_options())
         for name, value in (("data", self.data), ("validation", self.validation)):
             if not isinstance(value, str) and (name == "data" or value is not None):
                 raise ValueError(f"`{name}` must be a path. Received: {value!r}. Write it as text.")
@@ -88,6 +66,11 @@ class RunSettings:
     def is_choice(self) -> bool:
         """Whether there are several numbers of components to choose from."""
         return not isinstance(self.num_components, int)
+
+    def fit_options(self) -> dict[str, Any]:
+        """Lists the options of the fit by name, as `FitOptions` and `tfgmm.fit_mixture` take them."""
+        names = {field.name for field in dataclasses.fields(FitOptions)}
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in names}
 
 
 def _check_num_components(num_components: Any) -> None:
@@ -104,10 +87,10 @@ def _check_num_components(num_components: Any) -> None:
 
 
 def num_components_of(text: str) -> int | list[int]:
-    """Returns the number of components that `--components` asks for, or the numbers to choose from, ascending.
+    """Reads the number of components that `--components` asks for, or the numbers to choose from, ascending.
 
     Raises:
-        ValueError: it is neither a number, nor a range with both ends, nor several of them with commas between.
+        ValueError: It is neither a number, nor a range with both ends, nor several of them with commas between.
 
     Example:
 
@@ -116,8 +99,8 @@ def num_components_of(text: str) -> int | list[int]:
     """
     numbers: set[int] = set()
     for part in text.split(","):
-        found = _NUMBERS.fullmatch(part)
-        first, last = (0, -1) if found is None else (int(found[1]), int(found[2] or found[1]))
+        match = _NUMBERS.fullmatch(part)
+        first, last = (0, -1) if match is None else (int(match[1]), int(match[2] or match[1]))
         if last < first or last - first >= _MOST_NUMBERS:
             raise ValueError(
                 "`num_components` must be a number, such as 3; a range of it with both ends, such as 1:10; or numbers "
@@ -127,13 +110,13 @@ def num_components_of(text: str) -> int | list[int]:
     return sorted(numbers) if len(numbers) > 1 else numbers.pop()
 
 
-def settings_from(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> RunSettings:
-    """Returns the settings of an earlier run, with those that were given now (are not None) in their places.
+def settings_from(earlier: Mapping[str, Any], arguments: Mapping[str, Any]) -> RunSettings:
+    """Merges the settings of an earlier run with the arguments of this one; those that are not None go first.
 
     Raises:
-        ValueError: no data or no number of components in either; a setting out of its range.
+        ValueError: No data or no number of components in either; a setting out of its range.
     """
-    merged = {**earlier, **{name: value for name, value in given.items() if value is not None}}
+    merged = {**earlier, **{name: value for name, value in arguments.items() if value is not None}}
     for name in ("data", "num_components"):
         if name not in merged:
             fix = "Write it" if name == "data" else "Write a number, or 1:10 to have one chosen"
@@ -146,13 +129,13 @@ def settings_from(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> RunSe
 def config_text(
     settings: RunSettings, files: Sequence[str], versions: Mapping[str, str], fingerprint: str | None = None
 ) -> str:
-    """Returns what config.json holds: the settings, the files that were written beside it, versions, and the rows.
+    """Writes what config.json holds: the settings, the files that were written beside it, versions, and the rows.
 
     Args:
-        settings: of the run.
-        files: by their paths in its folder.
-        versions: of packages, by name.
-        fingerprint: of the rows, see `DataSummary`.
+        settings: Settings of the run.
+        files: Files by their paths in its folder.
+        versions: Versions of packages, by name.
+        fingerprint: Fingerprint of the rows, see `DataSummary`.
     """
     content = {
         "format": FORMAT,
@@ -166,27 +149,27 @@ def config_text(
 
 
 def read_config(path: pathlib.Path) -> dict[str, Any]:
-    """Returns the contents of the config.json of a run; its settings have only names that we know.
+    """Reads the config.json of a run; its settings have only names that we know.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not the config.json of a run.
+        FileNotFoundError: There is no such file.
+        ValueError: It is not the config.json of a run.
     """
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing of that name"
+        kind = "a folder" if path.is_dir() else "nothing of that name"
         raise FileNotFoundError(
-            f"`config` must be the {CONFIG} of a run. Received: {path} ({found}). Give the file that tfgmm fit wrote."
+            f"`config` must be the {CONFIG} of a run. Received: {path} ({kind}). Give the file that tfgmm fit wrote."
         )
-    what = _fault_in(content := _json_of(path))
-    if what:
+    fault = _fault_in(content := _json_of(path))
+    if fault:
         raise ValueError(
-            f"`config` must be the {CONFIG} of a run. Received: {path}, {what}. Write the options on the command line."
+            f"`config` must be the {CONFIG} of a run. Received: {path}, {fault}. Write the options on the command line."
         )
     return content
 
 
 def fingerprint_of(config: Mapping[str, Any], settings: RunSettings) -> str | None:
-    """Returns the fingerprint of the rows of an earlier run, where `settings` ask for the same place and columns.
+    """Looks up the fingerprint of the rows of an earlier run, where `settings` ask for the same place and columns.
 
     None where they ask for others, or the earlier version of tfgmm noted none.
     """
@@ -196,7 +179,7 @@ def fingerprint_of(config: Mapping[str, Any], settings: RunSettings) -> str | No
 
 
 def _json_of(path: pathlib.Path) -> Any:
-    """Returns what a JSON file holds, or None when it is none."""
+    """Reads a JSON file; None when it is none."""
     if path.stat().st_size > _LARGEST_CONFIG:
         return None
     try:

@@ -1,0 +1,105 @@
+"""`tfgmm info`: the model card of an exported folder as a table. Loads what it needs inside its functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tfgmm.cli import shared
+from tfgmm.export import folder
+
+CARD_NAME = folder.CARD
+DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, one from elsewhere may
+
+
+def info(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help=shared.MODEL_HELP)],
+) -> None:
+    """Print the model card of an exported folder.
+
+    Example: tfgmm info saved_models/old_faithful
+    """
+    with shared.errors_as_one_line():
+        path = shared.model_folder(directory, "DIR")
+        card = read_card(path)
+    _print_card(path, card)
+
+
+def read_card(directory: Path) -> dict[str, Any]:
+    """Reads the model card of an exported folder as it stands in the file; checksums are not checked.
+
+    Args:
+        directory: Folder that holds a card.
+
+    Raises:
+        OSError: The card cannot be read.
+        ValueError: The card is not a JSON object.
+    """
+    path = directory / CARD_NAME
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # bad JSON, and bytes that are not UTF-8
+        raise ValueError(f"{CARD_NAME} must be JSON. Received: {path} ({error}). Export the model again.") from None
+    if not isinstance(card, dict):
+        kind = type(card).__name__
+        raise ValueError(f"{CARD_NAME} must be a JSON object. Received: {path}, a {kind}. Export the model again.")
+    return card
+
+
+def card_rows(card: Mapping[str, Any], *, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yields one (label, text) pair per line of the card's table; what is nested is indented under its name.
+
+    Reads whatever keys there are, so that the card may grow without a change here.
+    """
+    indent = "  " * depth
+    for key, value in card.items():
+        # words for keys like num_data; file names keep their underscores
+        label = indent + (key.replace("_", " ") if key.isidentifier() else folder.printable(key))
+        if isinstance(value, Mapping) and _is_short(value) and depth:
+            yield label, "; ".join(f"{folder.printable(name)} {_text(entry)}" for name, entry in value.items())
+        elif isinstance(value, Mapping) and value and depth < DEEPEST:
+            yield label, ""
+            yield from card_rows(value, depth=depth + 1)
+        else:
+            yield label, _text(value)
+
+
+def _is_short(value: Mapping[str, Any]) -> bool:
+    """Tells whether a nested part of the card fits on one line: up to two plain values, e.g. shape and dtype."""
+    return 0 < len(value) <= 2 and not any(isinstance(entry, Mapping) for entry in value.values())
+
+
+def _text(value: Any, *, depth: int = 0, longest: int = 8) -> str:
+    """Writes a value of the card as a person would; long and deep lists are cut."""
+    if value is None or value == {} or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        rest = f", ... ({len(value)} in all)" if len(value) > longest else ""
+        inner = ", ".join(_text(entry, depth=depth + 1) for entry in value[:longest]) if depth < DEEPEST else "..."
+        return f"[{inner}{rest}]" if depth else inner + rest
+    if isinstance(value, dict):
+        return f"{len(value)} entries"
+    return folder.printable(str(value))
+
+
+def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
+    """Prints the card as a two-column table."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # Text, not str: square brackets in a card are brackets, not rich's markup
+    table = Table(title=Text(folder.printable(str(directory))), show_header=False, title_justify="left", pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in card_rows(card):
+        table.add_row(Text(label), Text(text))
+    Console().print(table)

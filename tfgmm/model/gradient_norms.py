@@ -1,0 +1,68 @@
+"""The norms of the gradients that a training step follows, taken from the step itself while somebody asks for them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from tfgmm.model.steps import TrainingSteps
+
+Tensor = Any
+
+
+class GradientNorms:
+    """Mean over training steps of the Euclidean norm of each variable's gradient.
+
+    Args:
+        variables: The trained variables, in the order of the gradients.
+    """
+
+    def __init__(self, variables: Sequence[Any]) -> None:
+        self._names = [variable.name for variable in variables]
+        self._sums = tf.Variable(tf.zeros([len(self._names)], tf.float64))
+        self._num_steps = tf.Variable(0.0, dtype=tf.float64)
+
+    def update(self, gradients: Sequence[Tensor]) -> None:
+        """Takes in the gradients of a step. May be part of a graph."""
+        self._sums.assign_add(tf.stack([tf.cast(tf.norm(gradient), tf.float64) for gradient in gradients]))
+        self._num_steps.assign_add(1.0)
+
+    def reset(self) -> None:
+        """Forgets all steps."""
+        self._sums.assign(tf.zeros_like(self._sums))
+        self._num_steps.assign(0.0)
+
+    def result(self) -> dict[str, float]:
+        """Computes the mean norm by the variable's name; NaN before the first step."""
+        means = self._sums.numpy() / self._num_steps.numpy() if self._num_steps.numpy() else self._sums.numpy() * np.nan
+        return dict(zip(self._names, means.tolist()))
+
+
+class WatchedStep(NamedTuple):
+    """The function that Keras calls to train, without and with gradient norms: each is traced once, when first used."""
+
+    bare: Any
+    watched: Any
+    norms: GradientNorms
+
+
+@contextlib.contextmanager
+def watched_gradients(model: TrainingSteps) -> Iterator[GradientNorms]:
+    """Lets the training step that Keras has just made take gradient norms too, while the block runs.
+
+    A step of an earlier block is used again, unless the model was compiled anew or steps are grouped otherwise.
+    """
+    step = model.watched_step
+    if step is None or step.bare is not model.train_function:
+        bare, norms = model.train_function, GradientNorms(model.trainable_variables)
+        step = model.watched_step = WatchedStep(bare, model.make_train_function(force=True), norms)
+    model.gradient_norms, model.train_function = step.norms, step.watched
+    try:
+        yield step.norms
+    finally:
+        model.gradient_norms, model.train_function = None, step.bare
