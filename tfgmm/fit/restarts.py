@@ -55,7 +55,7 @@ class Stage:
     """A stage of restarts: the rows that are swept, which starts take part, and when each of them stops.
 
     Args:
-        rows: n rows, measured from the centre.
+        rows: N rows, measured from the centre.
         centre: (D,) float64 tensor, data units.
         largest: (D,) float64; no row is farther from the centre than that.
         max_sweeps: Largest number of sweeps.

@@ -57,7 +57,7 @@ class MixtureBoard(keras.callbacks.Callback):
     Raises:
         ModuleNotFoundError: TensorBoard is not installed: TensorFlow's summaries are part of it.
         TypeError, ValueError: `log_dir` is no path, `every` below 1; when training begins: `data` that cannot be read.
-        OSError: when training begins: `log_dir` cannot be written to.
+        OSError: When training begins: `log_dir` cannot be written to.
 
     Example: see docs/tensorboard.md.
     """

@@ -29,20 +29,20 @@ def agreement(
     centred: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with the posterior of one number per component, as two sets of draws tell it.
+    """Draws the posterior of one number per component, as two sets of draws have it.
 
     Lines are a's densities, filled areas b's; a component has its colour in both. Components must be in the same
     order: take `compare(a, b).aligned_a` and `.aligned_b`.
 
     Args:
         values_a, values_b: (C, S, K) draws, e.g. comparison.aligned_a.locs[..., 0]; C and S may differ.
-        label: what the number is, with its unit.
-        names: of the two engines.
-        centred: measure each component from its mean by b: for components that are far apart beside their widths.
-        ax: where to draw; None makes a new figure.
+        label: What the number is, with its unit.
+        names: Names of the two engines.
+        centred: Measure each component from its mean by b: for components that are far apart beside their widths.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: wrong shapes; other numbers of components; draws that do not vary.
+        ValueError: Wrong shapes; other numbers of components; draws that do not vary.
 
     Example:
 
@@ -98,16 +98,16 @@ def density_with_band(
     column_name: str = "data value",
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with a histogram of rows, the posterior mean of their density, and its credible band.
+    """Draws a histogram of rows, the posterior mean of their density, and its credible band.
 
     Args:
         rows: (N,) one column of the data.
         grid: (G,) values, increasing. mean, lower, upper: (G,) densities there, as `density_band` returns them.
-        column_name: with the unit if there is one.
-        ax: where to draw; None makes a new figure.
+        column_name: Name of the column, with the unit if there is one.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: wrong shapes; NaN or infinite numbers; rows that are all equal.
+        ValueError: Wrong shapes; NaN or infinite numbers; rows that are all equal.
 
     Example:
 
@@ -137,7 +137,7 @@ def density_with_band(
 
 
 def _grid(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns an even grid over the draws of both, and a little beyond; far single draws do not widen it."""
+    """Lays an even grid over the draws of both, and a little beyond; far single draws do not widen it."""
     both = [np.quantile(values, [0.001, 0.999]) for values in (one, other)]
     low, high = np.min(both), np.max(both)
     return np.linspace(low - 0.15 * (high - low), high + 0.15 * (high - low), _NUM_POINTS)

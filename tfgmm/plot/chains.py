@@ -13,19 +13,19 @@ _SIZE = (6.5, 3.0)
 
 
 def trace(values: ArrayLike, *, label: str, title: str = "Trace", ax: Axes | None = None) -> Axes:
-    """Returns the Axes with the draws of each component in the order in which they came, chain after chain.
+    """Draws the draws of each component in the order in which they came, chain after chain.
 
     A component has its colour. Chains follow each other from left to right, with a line between them: where
     components are swapped from one chain to the next, the colours change places.
 
     Args:
         values: (C, S, K) draws of one number per component, e.g. draws.locs[..., 0].
-        label: what the number is, with its unit.
-        title: above the picture.
-        ax: where to draw; None makes a new figure.
+        label: What the number is, with its unit.
+        title: Title above the picture.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: a wrong shape; NaN or infinite draws.
+        ValueError: A wrong shape; NaN or infinite draws.
 
     Example:
 
@@ -66,19 +66,19 @@ def joint_histogram(
     title: str = "Joint posterior",
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with a two-dimensional histogram of draws, and contours of its logarithm.
+    """Draws a two-dimensional histogram of draws, and contours of its logarithm.
 
     The logarithm keeps the foothills of a mode visible, and a second mode that holds few draws.
 
     Args:
         values: (S, 2) draws of two numbers.
-        labels: what they are, with their units.
-        num_bins: along each axis.
-        title: above the picture.
-        ax: where to draw; None makes a new figure.
+        labels: What they are, with their units.
+        num_bins: Number of bins along each axis.
+        title: Title above the picture.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: a wrong shape; NaN or infinite draws; `num_bins` below 2.
+        ValueError: A wrong shape; NaN or infinite draws; `num_bins` below 2.
 
     Example:
 

@@ -25,7 +25,7 @@ MARKERS = "osD^v<>P"
 
 
 def component_colours(num_components: int) -> list[str]:
-    """Returns one colour per component; component k has the same colour in every picture, whatever K is.
+    """Chooses one colour per component; component k has the same colour in every picture, whatever K is.
 
     The first eight are told apart with any common colour blindness. The next eight are the same hues darker, then
     eight lighter; from the 25th on they repeat, so print the number beside the mark.
@@ -53,17 +53,17 @@ def component_colours(num_components: int) -> list[str]:
 
 
 def component_style(k: int) -> dict[str, Any]:
-    """Returns colour and line style of component k's lines, as keywords for `ax.plot`."""
+    """Chooses colour and line style of component k's lines, as keywords for `ax.plot`."""
     return {"color": _component_colour(k), "linestyle": LINE_STYLES[k % len(LINE_STYLES)]}
 
 
 def component_marker(k: int) -> str:
-    """Returns the form of component k's markers."""
+    """Chooses the form of component k's markers."""
     return MARKERS[k % len(MARKERS)]
 
 
 def mix(colour: str, other: str, share: float) -> str:
-    """Returns `colour` with `share` (0 to 1) of `other` mixed in, as a string such as "#0072b2"."""
+    """Mixes `share` (0 to 1) of `other` into `colour`; gives a string such as "#0072b2"."""
     red, green, blue = (1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(other))
     return to_hex((red, green, blue))
 

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
+from tfgmm.common.columns import column_labels
 from tfgmm.plot.colours import INK, component_style
 from tfgmm.plot.frames import axes_or_new, unit_of, write_number
-from tfgmm.plot.mixtures import check_column, check_draws, check_rows, column_labels, marginal, thinned
+from tfgmm.plot.mixtures import check_column, check_draws, check_rows, marginal, thinned
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import component_densities, density_band
 
@@ -28,23 +29,23 @@ def column_density(
     column_name: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with the density of one column, its credible band, its weighted components and the rows.
+    """Draws the density of one column, its credible band, its weighted components and the rows.
 
     The marginal density of a Gaussian mixture in closed form: its mean over the draws, and the band in which it lies
     with the probability `interval`, at each value by itself. The components' lines are means over the draws as well:
     these must have them in the same order (`tfgmm.align`). Of more than 2,000 draws 2,000 are used.
 
     Args:
-        draws: posterior draws of any engine, e.g. `model.draws(1000)`; of one draw there is no band.
+        draws: Posterior draws of any engine, e.g. `model.draws(1000)`; a single draw has no band.
         rows: (N, D) all columns of the draws, data units, or (N,) where D is 1; drawn as bars of area 1.
-        column: by number, or by the name that the draws have for it.
-        interval: the probability of the band, between 0 and 1.
-        column_name: with the unit if there is one; default that of the draws.
-        ax: where to draw; None makes a new figure.
+        column: Column, by number, or by the name that the draws have for it.
+        interval: The probability of the band, between 0 and 1.
+        column_name: Name of the column, with the unit if there is one; default that of the draws.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
         TypeError: `draws` are no `tfgmm.Draws`.
-        ValueError: an unknown column; wrong shapes; NaN or infinite rows; an interval out of range.
+        ValueError: An unknown column; wrong shapes; NaN or infinite rows; an interval out of range.
 
     Example:
 
@@ -57,11 +58,11 @@ def column_density(
     >>> plt.close(ax.figure)
     """
     index = check_column("column", column, check_draws(draws))
-    given = check_rows(rows, draws)
+    checked_rows = check_rows(rows, draws)
     if not 0 < interval < 1:
         raise ValueError(f"`interval` must be between 0 and 1. Received: {interval!r}. The usual value is 0.9.")
-    values = None if given is None else given[:, index]
-    label = column_labels(draws, None)[index] if column_name is None else column_name
+    values = None if checked_rows is None else checked_rows[:, index]
+    label = column_labels(draws.column_names, draws.num_features)[index] if column_name is None else column_name
     ax = axes_or_new(ax, _SIZE)
     draw_column(ax, thinned(marginal(draws, [index])), values, interval)
     ax.set(xlabel=label, ylabel=_density_label(label), title="Density and its components")
@@ -70,7 +71,7 @@ def column_density(
 
 
 def _density_label(name: str) -> str:
-    """Returns "density" with the unit that stands in brackets at the end of a column's name, if there is one."""
+    """Writes "density" with the unit that stands in brackets at the end of a column's name, if there is one."""
     unit = unit_of(name)
     return "density" if unit is None else f"density, per {unit}"
 
@@ -103,7 +104,7 @@ def draw_column(
 
 
 def grid_of(draws: Draws, values: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Returns values at which no peak is missed: an even grid over the rows, finer about the means of some draws.
+    """Chooses values at which no peak is missed: an even grid over the rows, finer about the means of some draws.
 
     Without rows it reaches four standard deviations beyond all components but the lightest, 1 % of the weight.
     """

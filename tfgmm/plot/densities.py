@@ -38,7 +38,7 @@ def density(
     num_points: int = 200,
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with a picture of exp(log_prob), the rows on it, and the regions with 50 % and 90 %.
+    """Draws a picture of exp(log_prob), the rows on it, and the regions with 50 % and 90 %.
 
     The cells are narrower where the rows are, so that a tight cluster is not lost between two points of an even
     grid. At most 5,000 rows are drawn, always the same ones; a line above says so. The two outlines are those of the
@@ -46,20 +46,20 @@ def density(
     in a PDF or SVG. One unit is as long up as across where the two ranges differ less than threefold.
 
     Args:
-        log_prob: called with points, (B, 2) float64 in data units; returns (B,) nats. A model's or scorer's
+        log_prob: Called with points, (B, 2) float64 in data units; returns (B,) nats. A model's or scorer's
             `log_prob` will do.
         rows: (N, 2), data units. None: no rows are drawn, and the cells are all equal.
         limits: ((x0, x1), (y0, y1)), data units. None: the range of the rows and 8 % more on each side.
-        column_names: two names, with the unit if there is one, e.g. "waiting (minutes)".
-        num_points: cells along each axis.
-        ax: where to draw; None makes a new figure.
+        column_names: Two names, with the unit if there is one, e.g. "waiting (minutes)".
+        num_points: Number of cells along each axis.
+        ax: Axes to draw on; None makes a new figure.
 
     Returns:
         The matplotlib Axes. Its first collection holds the densities.
 
     Raises:
         TypeError: `log_prob` cannot be called.
-        ValueError: neither rows nor limits; wrong shapes; NaN or infinite numbers; reversed limits.
+        ValueError: Neither rows nor limits; wrong shapes; NaN or infinite numbers; reversed limits.
 
     Example:
 
@@ -80,17 +80,17 @@ def density(
     names = check_names("column_names", ("column 0", "column 1") if column_names is None else column_names)
     checked_rows = None if rows is None else check_finite("rows", rows, "ND", fix=_ROWS_FIX, D=2)
     frame = _frame(limits, checked_rows)
-    shown = None if checked_rows is None else _rows_to_show(checked_rows)
-    edges = _edges(frame, num_points, shown)
+    sample = None if checked_rows is None else _rows_to_show(checked_rows)
+    edges = _edges(frame, num_points, sample)
     grid = density_grid(log_prob, *edges)
     ax = axes_or_new(ax, _figure_size(frame))
     mesh = ax.pcolormesh(*edges, grid.values, cmap=DENSITY_COLORMAP, vmin=0.0, rasterized=True)
     _write_names(ax, mesh, names)
     draw_mass_lines(ax, grid, INK)
     caption = MASS_CAPTION
-    if checked_rows is not None and shown is not None:
-        _draw_rows(ax, shown)
-        caption += f"; {len(shown):,} of " if len(shown) < len(checked_rows) else "; "
+    if checked_rows is not None and sample is not None:
+        _draw_rows(ax, sample)
+        caption += f"; {len(sample):,} of " if len(sample) < len(checked_rows) else "; "
         caption += f"{len(checked_rows):,} rows"
     add_caption(ax, caption)
     set_frame(ax, frame)
@@ -98,7 +98,7 @@ def density(
 
 
 def _frame(limits: ArrayLike | None, rows: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Returns ((x0, x1), (y0, y1)), (2, 2), from the caller's limits or from the rows."""
+    """Chooses ((x0, x1), (y0, y1)), (2, 2), from the caller's limits or from the rows."""
     if limits is None:
         if rows is not None:
             return padded_limits(rows, _MARGIN)
@@ -117,14 +117,14 @@ def _frame(limits: ArrayLike | None, rows: NDArray[np.float64] | None) -> NDArra
 
 
 def _figure_size(frame: NDArray[np.float64]) -> tuple[float, float]:
-    """Returns the size of a new figure in inches: as wide as an equal aspect needs, so that no gap is left."""
+    """Computes the size of a new figure in inches: as wide as an equal aspect needs, so that no gap is left."""
     ratio = equal_ratio(frame)
     width, height = FIGURE_SIZE
     return (width if ratio is None else float(np.clip(3.0 * ratio + 1.7, 4.4, 6.0)), height)
 
 
 def _rows_to_show(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns at most 5,000 of the rows, the same ones every time."""
+    """Takes at most 5,000 of the rows, the same ones every time."""
     if len(rows) <= _MAX_ROWS_SHOWN:
         return rows
     return rows[np.random.default_rng(0).choice(len(rows), _MAX_ROWS_SHOWN, replace=False)]
@@ -133,7 +133,7 @@ def _rows_to_show(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 def _edges(
     frame: NDArray[np.float64], num_points: int, rows: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns the edges of the cells along x and along y, (num_points + 1,) each."""
+    """Computes the edges of the cells along x and along y, (num_points + 1,) each."""
     if not isinstance(num_points, (int, np.integer)) or num_points < 2:
         raise ValueError(
             f"`num_points` must be a whole number of at least 2. Received: {num_points!r}. The usual value is 200."
@@ -162,7 +162,7 @@ def _write_names(ax: Axes, mesh: QuadMesh, names: tuple[str, str]) -> None:
 
 
 def _area_unit(x_unit: str, y_unit: str) -> str:
-    """Returns the product of two units in words; the square of one where both are the same."""
+    """Writes the product of two units in words; the square of one where both are the same."""
     if x_unit != y_unit:
         return f"{x_unit} × {y_unit}"
     # "per m/s²" would say something else: only a single word goes without brackets.
@@ -170,5 +170,5 @@ def _area_unit(x_unit: str, y_unit: str) -> str:
 
 
 def _unit(name: str) -> str:
-    """Returns what stands in brackets at the end of a column's name, or "unit of " and the name."""
+    """Extracts what stands in brackets at the end of a column's name, or "unit of " and the name."""
     return unit_of(name) or f"unit of {name}"

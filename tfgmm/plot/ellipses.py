@@ -14,9 +14,9 @@ from tfgmm.plot.colours import component_style
 from tfgmm.plot.frames import HALO, add_caption, axes_or_new, padded_limits, set_frame, write_number
 from tfgmm.plot.mixtures import (
     Gaussians,
+    check_column_names,
     check_columns_of,
     check_draws,
-    column_labels,
     marginal,
     mean_gaussians,
 )
@@ -32,7 +32,7 @@ def components(
     column_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with the ellipse of every component that holds a share of its rows, numbered at its mean.
+    """Draws the ellipse of every component that holds a share of its rows, numbered at its mean.
 
     The ellipse is about the ROWS of a component, {x: (x - mu)' Sigma^-1 (x - mu) = -2 log(1 - mass)}; `means` draws
     where the mean itself may be. Parameters are averaged over the draws, so components must be in the same order
@@ -40,16 +40,16 @@ def components(
 
     Args:
         draws: `model.mean_parameters()`, or posterior draws of any engine.
-        columns: two columns of the draws, by number or name; default the first two.
-        mass: the share of a component's rows inside its ellipse, between 0 and 1.
-        min_weight: components with less weight are left out, and a line above says how many: those that no row needs
+        columns: Two columns of the draws, by number or name; default the first two.
+        mass: The share of a component's rows inside its ellipse, between 0 and 1.
+        min_weight: Components with less weight are left out, and a line above says how many: those that no row needs
             lie where the prior does.
-        column_names: one per column of the draws, with the unit. None: those that `ax` has, else those of the draws.
-        ax: where to draw, for example on what `density` returned; its limits stay. None makes a new figure.
+        column_names: One per column of the draws, with the unit. None: those that `ax` has, else those of the draws.
+        ax: Where to draw, for example on what `density` returned; its limits stay. None makes a new figure.
 
     Raises:
         TypeError: `draws` are no `tfgmm.Draws`.
-        ValueError: unknown columns, or not two; a mass or weight out of range.
+        ValueError: Unknown columns, or not two; a mass or weight out of range.
 
     Example:
 
@@ -66,7 +66,7 @@ def components(
     _check_share("mass", mass)
     if not 0 <= min_weight < 1:
         raise ValueError(f"`min_weight` must be from 0 to below 1. Received: {min_weight!r}. The usual value is 0.01.")
-    labels = column_labels(draws, column_names)
+    labels = check_column_names(draws, column_names)
     mixture = mean_gaussians(marginal(draws, chosen))
     ax = axes_or_new(ax)
     is_empty = not ax.has_data()
@@ -74,8 +74,8 @@ def components(
     if is_empty:
         set_frame(ax, padded_limits(extents, 0.08))
         ax.set_title("Components")
-    given = [labels[index] for index in chosen] if column_names is not None else [ax.get_xlabel(), ax.get_ylabel()]
-    ax.set(xlabel=given[0] or labels[chosen[0]], ylabel=given[1] or labels[chosen[1]])
+    names = [labels[index] for index in chosen] if column_names is not None else [ax.get_xlabel(), ax.get_ylabel()]
+    ax.set(xlabel=names[0] or labels[chosen[0]], ylabel=names[1] or labels[chosen[1]])
     num_left_out = int((mixture.weights < min_weight).sum())
     without = f"; {num_left_out} of weight below {min_weight:g} left out" if num_left_out else ""
     add_caption(ax, f"ellipses: {100 * mass:g} % of a component's rows{without}")

@@ -1,4 +1,4 @@
-"""What all pictures share: the Axes to draw on, its aspect, numbers in words, and the checks at the door."""
+"""What all pictures share: the Axes to draw on, its aspect, numbers in words, and the checks of arguments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CAPTION = "tfgmm caption"
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float] = FIGURE_SIZE) -> Axes:
-    """Returns `ax`, or the Axes of one new figure of that size (inches) when `ax` is None."""
+    """Gives `ax`, or the Axes of one new figure of that size (inches) when `ax` is None."""
     if ax is not None:
         return ax
     return plt.subplots(figsize=size, layout="constrained")[1]
@@ -35,7 +35,7 @@ def set_frame(ax: Axes, limits: NDArray[np.float64]) -> None:
 
 
 def equal_ratio(limits: NDArray[np.float64]) -> float | None:
-    """Returns the width over the height of limits (2, 2), or None when they differ threefold or more."""
+    """Computes the width over the height of limits (2, 2), or None when they differ threefold or more."""
     ratio = float(np.ptp(limits[0]) / np.ptp(limits[1]))
     return ratio if 1 / _LARGEST_EQUAL_RATIO < ratio < _LARGEST_EQUAL_RATIO else None
 
@@ -79,7 +79,7 @@ def write_number(
 
 
 def padded_limits(points: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
-    """Returns ((x0, x1), (y0, y1)) around points (N, 2), widened on each side by `margin` times the range."""
+    """Computes ((x0, x1), (y0, y1)) around points (N, 2), widened on each side by `margin` times the range."""
     low, high = points.min(axis=0), points.max(axis=0)
     span = high - low
     span = np.where(span > 0, span, np.maximum(np.abs(high), 1.0))
@@ -98,7 +98,7 @@ def data_limits(summary: Any) -> Any:
 
 
 def shown_number(value: float, spread: float) -> str:
-    """Returns `value` with as many digits as `spread` (a width in the same unit, above 0) makes meaningful."""
+    """Writes `value` with as many digits as `spread` (a width in the same unit, above 0) makes meaningful."""
     decimals = max(0, 1 - int(np.floor(np.log10(spread))))
     if decimals <= 6 and abs(value) < 1e7:
         return f"{value:.{decimals}f}"
@@ -107,13 +107,13 @@ def shown_number(value: float, spread: float) -> str:
 
 
 def unit_of(name: str) -> str | None:
-    """Returns what stands in brackets at the end of a column's name; None where nothing does."""
-    found = re.fullmatch(r".*\((.+)\)\s*", name)
-    return found[1] if found else None
+    """Extracts what stands in brackets at the end of a column's name; None where nothing does."""
+    match = re.fullmatch(r".*\((.+)\)\s*", name)
+    return match[1] if match else None
 
 
 def check_finite(name: str, values: ArrayLike, letters: str, *, fix: str, **sizes: int) -> NDArray[np.float64]:
-    """Returns `values` as float64 with the axes `letters`, at least one row and only finite numbers; else raises."""
+    """Checks that `values` have the axes `letters`, at least one row and only finite numbers; gives them as float64."""
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -131,7 +131,7 @@ def check_finite(name: str, values: ArrayLike, letters: str, *, fix: str, **size
 
 
 def check_names(name: str, names: Sequence[str]) -> tuple[str, str]:
-    """Returns the two names as a tuple; raises when they are not two strings."""
+    """Checks that `names` are two strings; gives them as a tuple."""
     if isinstance(names, str) or len(names) != 2 or not all(isinstance(entry, str) for entry in names):
         raise ValueError(f'`{name}` must be two strings. Received: {names!r}. Pass for example ("x", "y").')
     return names[0], names[1]

@@ -37,12 +37,12 @@ class Grid(NamedTuple):
 
 
 def middles(edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the middles (L,) between edges (L + 1,)."""
+    """Computes the middles (L,) between edges (L + 1,)."""
     return (edges[:-1] + edges[1:]) / 2
 
 
 def cell_edges(low: float, high: float, num_cells: int, values: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Returns num_cells + 1 rising edges from `low` to `high`: half evenly spread, half where the `values` (N,) are.
+    """Computes num_cells + 1 rising edges from `low` to `high`: half evenly spread, half where the `values` (N,) are.
 
     Even cells alone lose a cluster that is narrower than a cell. The edges are equal steps of the average of two
     distribution functions: the uniform one, and that of the values with straight lines between them.
@@ -63,7 +63,7 @@ def cell_edges(low: float, high: float, num_cells: int, values: NDArray[np.float
 def density_grid(
     log_prob: Callable[[NDArray[np.float64]], Any], x_edges: NDArray[np.float64], y_edges: NDArray[np.float64]
 ) -> Grid:
-    """Returns the Grid of exp(log_prob) at the middle of every cell. `log_prob`: (B, 2) float64 -> (B,) nats."""
+    """Evaluates exp(log_prob) at the middle of every cell. `log_prob`: (B, 2) float64 -> (B,) nats."""
     columns, lines = np.meshgrid(middles(x_edges), middles(y_edges))
     points = np.column_stack([columns.ravel(), lines.ravel()])
     parts = [_log_prob_at(log_prob, points[i : i + _CHUNK]) for i in range(0, len(points), _CHUNK)]
@@ -84,7 +84,7 @@ def _log_prob_at(log_prob: Callable[[NDArray[np.float64]], Any], points: NDArray
 
 
 def mass_levels(grid: Grid, masses: Sequence[float]) -> NDArray[np.float64]:
-    """Returns the density above which each share of the grid's probability lies, one per entry of `masses`.
+    """Computes the density above which each share of the grid's probability lies, one per entry of `masses`.
 
     The region above such a level is the smallest one with that share (highest-density region). Shares are of the
     probability inside the grid. All zero where the grid holds none.

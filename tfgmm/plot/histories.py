@@ -16,25 +16,25 @@ _NAMES = {"loss": "training", "val_loss": "validation"}
 
 
 def loss(history: Any, *, ax: Axes | None = None, burn_in: int | None = None) -> Axes:
-    """Returns the Axes with the loss of every epoch, and that of the validation rows where there are any.
+    """Draws the loss of every epoch, and that of the validation rows where there are any.
 
     The first epochs can be a hundred times higher and would press the rest flat. They are drawn too, but the frame
     need not reach up to them; a line above it then says how many are higher and where the
     loss began. The y axis is never bent.
 
     Args:
-        history: what `model.fit` returns (a Keras History), or a mapping with "loss" and perhaps "val_loss", each
+        history: What `model.fit` returns (a Keras History), or a mapping with "loss" and perhaps "val_loss", each
             (T,) for T epochs, nats per row.
-        ax: where to draw; None makes a new figure.
-        burn_in: how many first epochs need not fit into the frame, 0 to T - 1. None: as few as make the frame 1,000
-            times lower, else 100, else 10, if a tenth of all epochs is enough for it; else 0.
+        ax: Axes to draw on; None makes a new figure.
+        burn_in: Number of first epochs that need not fit into the frame, 0 to T - 1. None: as few as make the frame
+            1,000 times lower, else 100, else 10, if a tenth of all epochs is enough for it; else 0.
 
     Returns:
         The matplotlib Axes. Epochs are counted from 1, as Keras prints them.
 
     Raises:
         TypeError: `history` is neither.
-        ValueError: no "loss"; an empty one; NaN or infinite losses; `burn_in` out of range.
+        ValueError: No "loss"; an empty one; NaN or infinite losses; `burn_in` out of range.
 
     Example:
 
@@ -73,7 +73,7 @@ def loss(history: Any, *, ax: Axes | None = None, burn_in: int | None = None) ->
 
 
 def _series(history: Any) -> dict[str, NDArray[np.float64]]:
-    """Returns "loss" and, where there is one, "val_loss": (T,) each."""
+    """Extracts "loss" and, where there is one, "val_loss": (T,) each."""
     logs = getattr(history, "history", history)
     fix = 'Pass what `model.fit` returned, or a mapping such as {"loss": [3.2, 2.5]}.'
     if not isinstance(logs, Mapping):
@@ -89,7 +89,7 @@ def _series(history: Any) -> dict[str, NDArray[np.float64]]:
 
 
 def _burn_in(values: NDArray[np.float64]) -> int:
-    """Returns how many first epochs of (T,) to leave above the frame: at most T / 10, and only if it helps much."""
+    """Chooses how many first epochs of (T,) to leave above the frame: at most T / 10, and only if it helps much."""
     gaps = values - values.min()
     for share in (0.001, 0.01, 0.1):
         high = np.flatnonzero(gaps > share * gaps.max())
@@ -108,9 +108,9 @@ def _check_burn_in(burn_in: int, num_epochs: int) -> int:
     return int(burn_in)
 
 
-def _set_height(ax: Axes, shown: NDArray[np.float64]) -> None:
-    """Sets the y limits so that the `shown` losses fit, with a little air."""
-    low, high = float(shown.min()), float(shown.max())
+def _set_height(ax: Axes, losses: NDArray[np.float64]) -> None:
+    """Sets the y limits so that the `losses` fit, with a little air."""
+    low, high = float(losses.min()), float(losses.max())
     air = 0.06 * (high - low) if high > low else max(1e-3, 0.01 * abs(high))
     ax.set_ylim(low - air, high + air)
 

@@ -32,11 +32,11 @@ class Pictured:
     """A mixture with the rows that are shown with it.
 
     Args:
-        mixture: a `GaussianMixtureModel` or a `Scorer`: what densities and memberships are asked of.
-        draws: gives draws from its posterior; called by pictures that show how sure it is.
+        mixture: A `GaussianMixtureModel` or a `Scorer`: what densities and memberships are asked of.
+        draws: Gives draws from its posterior; called by pictures that show how sure it is.
         rows: (n, D), data units; None for none.
         names: D names of the columns.
-        width: of a picture of one panel, inches.
+        width: Width of a picture of one panel, inches.
     """
 
     mixture: Any
@@ -51,15 +51,15 @@ class Pictured:
         return [label(name) for name in self.names]
 
     def panel(self, height: float = _HEIGHT) -> tuple[Figure, Any]:
-        """Returns a figure that no window shows, wherever a program runs, and its Axes; `height` is over the width."""
+        """Makes a figure that no window shows, wherever a program runs, and its Axes; `height` is over the width."""
         figure = Figure((self.width, height * self.width), layout="constrained")
         return figure, figure.add_subplot()
 
     def needed_rows(self) -> np.ndarray:
-        """Returns the rows of a picture that shows nothing without them.
+        """Gives the rows of a picture that shows nothing without them.
 
         Raises:
-            ValueError: there are none.
+            ValueError: There are none.
         """
         if self.rows is None:
             raise ValueError("`rows` must be given: this picture is about rows. Received: None. Pass rows.")
@@ -76,20 +76,22 @@ class Kind(NamedTuple):
     words: str
 
 
-def density(shown: Pictured, columns: Sequence[int]) -> Figure:
-    """Returns the density of two columns, whatever the others are, with its components and the rows."""
-    index, mean = list(columns), shown.mixture.mean_parameters()
-    rows = None if shown.rows is None else shown.rows[:, index]
+def density(pictured: Pictured, columns: Sequence[int]) -> Figure:
+    """Draws the density of two columns, whatever the others are, with its components and the rows."""
+    index, mean = list(columns), pictured.mixture.mean_parameters()
+    rows = None if pictured.rows is None else pictured.rows[:, index]
     limits = _frame(mean, index) if rows is None else padded_limits(rows, _MARGIN)
-    labels = [shown.labels[column] for column in index]
-    figure, ax = shown.panel(_height_of(limits, shown.width))
-    plot.density(_log_density(shown.mixture, mean.num_features, index), rows, limits=limits, column_names=labels, ax=ax)
+    labels = [pictured.labels[column] for column in index]
+    figure, ax = pictured.panel(_height_of(limits, pictured.width))
+    plot.density(
+        _log_density(pictured.mixture, mean.num_features, index), rows, limits=limits, column_names=labels, ax=ax
+    )
     plot.components(mean, columns=index, ax=ax)
     return figure
 
 
 def _height_of(limits: np.ndarray, width: float) -> float:
-    """Returns the height over the width of a figure in which a panel of equal units leaves no gap above and below."""
+    """Computes the height over the width of a figure in which a panel of equal units leaves no gap above and below."""
     ratio = equal_ratio(limits)
     if ratio is None:
         return _HEIGHT
@@ -97,7 +99,7 @@ def _height_of(limits: np.ndarray, width: float) -> float:
 
 
 def _log_density(mixture: Any, num_features: int, columns: list[int]) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns the function from points (G, 2) to the log density of two columns, nats."""
+    """Makes the function from points (G, 2) to the log density of two columns, nats."""
     if columns == list(range(num_features)):
         return mixture.log_prob
 
@@ -110,45 +112,47 @@ def _log_density(mixture: Any, num_features: int, columns: list[int]) -> Callabl
 
 
 def _frame(mean: Draws, columns: list[int]) -> np.ndarray:
-    """Returns ((x0, x1), (y0, y1)) about all components that rows are in."""
-    kept = mean.weights[0, 0] >= min(_LEAST_WEIGHT, mean.weights.max())
-    locs, scales = (values[0, 0, kept][:, columns] for values in (mean.locs, mean.scales))
+    """Chooses ((x0, x1), (y0, y1)) about all components that rows are in."""
+    is_used = mean.weights[0, 0] >= min(_LEAST_WEIGHT, mean.weights.max())
+    locs, scales = (values[0, 0, is_used][:, columns] for values in (mean.locs, mean.scales))
     return np.stack([(locs - _REACH * scales).min(axis=0), (locs + _REACH * scales).max(axis=0)], axis=1)
 
 
-def column(shown: Pictured, columns: Sequence[int]) -> Figure:
-    """Returns the density of one column with the band in which it lies, its components, and the rows as bars."""
-    figure, ax = shown.panel()
+def column(pictured: Pictured, columns: Sequence[int]) -> Figure:
+    """Draws the density of one column with the band in which it lies, its components, and the rows as bars."""
+    figure, ax = pictured.panel()
     [index] = columns
-    plot.column_density(shown.draws(), shown.rows, column=index, column_name=shown.labels[index], ax=ax)
+    plot.column_density(pictured.draws(), pictured.rows, column=index, column_name=pictured.labels[index], ax=ax)
     return figure
 
 
-def pairs(shown: Pictured, columns: Sequence[int]) -> Figure:
-    """Returns a triangle of panels: the density of each column, and of each pair of them."""
+def pairs(pictured: Pictured, columns: Sequence[int]) -> Figure:
+    """Draws a triangle of panels: the density of each column, and of each pair of them."""
     size = _PANEL * len(columns) + _BESIDE
     figure = Figure((size, size), layout="constrained")
     panels = figure.subplots(len(columns), len(columns), squeeze=False)
-    mean = shown.mixture.mean_parameters()
-    plot.pairs(mean, shown.rows, columns=list(columns), column_names=shown.labels, ax=panels)
+    mean = pictured.mixture.mean_parameters()
+    plot.pairs(mean, pictured.rows, columns=list(columns), column_names=pictured.labels, ax=panels)
     return figure
 
 
-def responsibilities(shown: Pictured, columns: Sequence[int]) -> Figure:
-    """Returns the rows over two columns in the colours of their most probable components, paler where unsure."""
-    rows, (first, second) = shown.needed_rows(), columns
-    figure, ax = shown.panel()
-    names = [shown.labels[first], shown.labels[second]]
-    shares = shown.mixture.responsibilities(rows)
+def responsibilities(pictured: Pictured, columns: Sequence[int]) -> Figure:
+    """Draws the rows over two columns in the colours of their most probable components, paler where unsure."""
+    rows, (first, second) = pictured.needed_rows(), columns
+    figure, ax = pictured.panel()
+    names = [pictured.labels[first], pictured.labels[second]]
+    shares = pictured.mixture.responsibilities(rows)
     plot.responsibilities(rows, shares, columns=(first, second), column_names=names, ax=ax)
     return figure
 
 
-def check(shown: Pictured, columns: Sequence[int]) -> Figure:
-    """Returns the rows of one column beside those that the mixture predicts: where bars leave the band it misfits."""
-    figure, ax = shown.panel()
+def check(pictured: Pictured, columns: Sequence[int]) -> Figure:
+    """Draws the rows of one column beside those that the mixture predicts: where bars leave the band it misfits."""
+    figure, ax = pictured.panel()
     [index] = columns
-    plot.predictive_check(shown.needed_rows(), shown.draws(), column=index, column_name=shown.labels[index], ax=ax)
+    plot.predictive_check(
+        pictured.needed_rows(), pictured.draws(), column=index, column_name=pictured.labels[index], ax=ax
+    )
     return figure
 
 
@@ -162,7 +166,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def default_kind(num_columns: int) -> str:
-    """Returns the kind that shows the density of so many columns.
+    """Chooses the kind that shows the density of a number of columns.
 
     Example:
 
@@ -173,7 +177,7 @@ def default_kind(num_columns: int) -> str:
 
 
 def label(name: str) -> str:
-    """Returns a column's name as a picture can show it: not too long, and no formula.
+    """Writes a column's name as a picture can show it: not too long, and no formula.
 
     Example:
 

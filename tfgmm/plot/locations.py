@@ -34,7 +34,7 @@ _PANEL_LETTERS = 20  # of a name, side by side along a panel
 def means(
     locs: ArrayLike, scales: ArrayLike, *, column_names: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Returns the Axes with a cross at each component's mean and the ellipse that holds it with probability 95 %.
+    """Draws a cross at each component's mean and the ellipse that holds it with probability 95 %.
 
     The ellipse is about the LOCATION of a component, not about its rows: it shrinks as rows are added, and is often
     smaller than a cross. It is always true to scale. Given `ax`, only that is drawn, legible on top of a density.
@@ -44,14 +44,14 @@ def means(
     Args:
         locs: (K, 2) posterior means of the locations, data units.
         scales: (K, 2) posterior standard deviations of the locations, data units, above 0.
-        column_names: two names, with the unit if there is one. None: those that `ax` has, else "column 0" and 1.
-        ax: where to draw; its limits stay as they are if there is a picture on it already.
+        column_names: Two names, with the unit if there is one. None: those that `ax` has, else "column 0" and 1.
+        ax: Where to draw; its limits stay as they are if there is a picture on it already.
 
     Returns:
         The matplotlib Axes with the map. The magnified panels are the other `ax.figure.axes`.
 
     Raises:
-        ValueError: shapes that are not (K, 2); NaN or infinite numbers; a scale that is not above 0.
+        ValueError: Shapes that are not (K, 2); NaN or infinite numbers; a scale that is not above 0.
 
     Example:
 
@@ -103,7 +103,7 @@ def _draw_mean(ax: Axes, loc: NDArray[np.float64], scale: NDArray[np.float64], c
 
 
 def _new_map_and_panels(num_components: int) -> tuple[Axes, list[Axes]]:
-    """Returns the Axes of one new figure: the map, and below it one panel for each of the K components."""
+    """Makes the Axes of one new figure: the map, and below it one panel for each of the K components."""
     num_columns = _num_columns(num_components)
     num_lines = -(-num_components // num_columns)
     width, height = FIGURE_SIZE
@@ -140,5 +140,5 @@ def _name_panels(panels: list[Axes], x_name: str, y_name: str) -> None:
 
 
 def _num_columns(num_components: int) -> int:
-    """Returns how many of the K panels stand side by side."""
+    """Chooses how many of the K panels stand side by side."""
     return max(min(num_components, 3), int(np.ceil(num_components**0.5)))

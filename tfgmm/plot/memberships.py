@@ -26,7 +26,7 @@ def responsibilities(
     column_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with every row in the colour of its most probable component, faded where that is unsure.
+    """Draws every row in the colour of its most probable component, faded where that is unsure.
 
     A mark is filled with the full colour where the component has probability 1, and white where all components are
     equally probable; its rim keeps the colour. Each component has marks of its own form. Of more than 5,000 rows 5,000
@@ -35,12 +35,12 @@ def responsibilities(
     Args:
         rows: (N, D), data units.
         probabilities: (N, K), lines sum to 1, e.g. `model.responsibilities(rows)`.
-        columns: the numbers of the two columns to draw.
-        column_names: their two names, with the unit if there is one.
-        ax: where to draw; None makes a new figure.
+        columns: The numbers of the two columns to draw.
+        column_names: Their two names, with the unit if there is one.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: wrong shapes; NaN, infinite or negative numbers; columns that are not there.
+        ValueError: Wrong shapes; NaN, infinite or negative numbers; columns that are not there.
 
     Example:
 
@@ -65,12 +65,12 @@ def responsibilities(
         values, shares = values[chosen], shares[chosen]
     ax = axes_or_new(ax, _SIZE)
     num_components = shares.shape[1]
-    found, sureness = shares.argmax(axis=1), _sureness(shares.max(axis=1), num_components)
+    assigned, sureness = shares.argmax(axis=1), _sureness(shares.max(axis=1), num_components)
     area = float(np.clip(12_000 / len(values), 14.0, 30.0))
     colours = component_colours(num_components)
     keys = []
-    for k in np.unique(found):
-        of_component = np.flatnonzero(found == k)
+    for k in np.unique(assigned):
+        of_component = np.flatnonzero(assigned == k)
         of_component = of_component[np.argsort(-sureness[of_component])]
         faces = [mix(colours[k], "white", _MOST_PALE * (1 - sureness[row])) for row in of_component]
         form: dict[str, Any] = {"marker": component_marker(int(k)), "edgecolors": colours[k], "linewidths": 0.5}
@@ -86,7 +86,7 @@ def responsibilities(
 
 
 def _sureness(largest: np.ndarray, num_components: int) -> np.ndarray:
-    """Returns 1 where the most probable component is sure, 0 where all K are equally probable."""
+    """Gives 1 where the most probable component is sure, 0 where all K are equally probable."""
     if num_components == 1:
         return np.ones_like(largest)
     return np.clip((largest - 1 / num_components) / (1 - 1 / num_components), 0.0, 1.0)

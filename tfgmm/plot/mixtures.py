@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tfgmm.common.columns import column_labels
 from tfgmm.plot.frames import check_finite
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import density_band
@@ -27,14 +28,14 @@ class Gaussians(NamedTuple):
 
 
 def check_draws(draws: Any) -> Draws:
-    """Returns `draws`; raises when they are no `tfgmm.Draws`."""
+    """Checks that `draws` are `tfgmm.Draws`."""
     if not isinstance(draws, Draws):
         raise TypeError(f"`draws` must be tfgmm.Draws. Received: {type(draws).__name__}. {_DRAWS_FIX}")
     return draws
 
 
 def check_column(name: str, column: Any, draws: Draws) -> int:
-    """Returns the number of a column, given by number or by the name that the draws have for it."""
+    """Looks up the place of a column, from its place or the name that the draws have for it."""
     names, num_features = draws.column_names or (), draws.num_features
     if isinstance(column, str) and column in names:
         return names.index(column)
@@ -49,7 +50,7 @@ def check_column(name: str, column: Any, draws: Draws) -> int:
 
 
 def check_columns_of(draws: Draws, columns: Sequence[int | str] | None, default: int) -> list[int]:
-    """Returns the numbers of the chosen columns, each once; None stands for the first `default` ones."""
+    """Looks up the places of the chosen columns, each once; None stands for the first `default` ones."""
     if columns is None:
         return list(range(min(default, draws.num_features)))
     chosen = [check_column("columns", column, draws) for column in ([columns] if isinstance(columns, str) else columns)]
@@ -60,10 +61,10 @@ def check_columns_of(draws: Draws, columns: Sequence[int | str] | None, default:
     return chosen
 
 
-def column_labels(draws: Draws, column_names: Sequence[str] | None) -> list[str]:
-    """Returns a label for every column: those given, those of the draws, or "column 0" and so on."""
+def check_column_names(draws: Draws, column_names: Sequence[str] | None) -> list[str]:
+    """Checks the labels of the columns, one string each; None stands for those of the draws."""
     if column_names is None:
-        return list(draws.column_names or (f"column {index}" for index in range(draws.num_features)))
+        return list(column_labels(draws.column_names, draws.num_features))
     names = [column_names] if isinstance(column_names, str) else list(column_names)
     if len(names) != draws.num_features or not all(isinstance(name, str) for name in names):
         raise ValueError(
@@ -74,7 +75,7 @@ def column_labels(draws: Draws, column_names: Sequence[str] | None) -> list[str]
 
 
 def check_rows(rows: ArrayLike | None, draws: Draws) -> NDArray[np.float64] | None:
-    """Returns rows (N, D) float64, all columns of the draws; for one column (N,) will do. None stays None."""
+    """Checks rows (N, D), all columns of the draws; for one column (N,) will do. None stays None."""
     if rows is None:
         return None
     num_features = draws.num_features
@@ -85,7 +86,7 @@ def check_rows(rows: ArrayLike | None, draws: Draws) -> NDArray[np.float64] | No
 
 
 def marginal(draws: Draws, columns: Sequence[int]) -> Draws:
-    """Returns the draws of the mixture of some columns: those of a Gaussian are Gaussian, their own parameters kept."""
+    """Takes the draws of the mixture of some columns: those of a Gaussian are Gaussian, their own parameters kept."""
     index = list(columns)
     return Draws(
         weights=draws.weights,
@@ -96,7 +97,7 @@ def marginal(draws: Draws, columns: Sequence[int]) -> Draws:
 
 
 def thinned(draws: Draws, most: int = _MAX_DRAWS) -> Draws:
-    """Returns at most so many of the draws, evenly chosen, as one chain."""
+    """Takes up to `most` of the draws, evenly chosen, as one chain."""
     chosen = np.unique(np.linspace(0, draws.num_chains * draws.num_draws - 1, most).round().astype(int))
 
     def pick(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -107,7 +108,7 @@ def thinned(draws: Draws, most: int = _MAX_DRAWS) -> Draws:
 
 
 def mean_log_density(draws: Draws) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Returns the function from points (G, D) to the log of the draws' mean density; of many draws 50 are used."""
+    """Makes the function from points (G, D) to the log of the draws' mean density; up to 50 draws are used."""
     few = thinned(draws, _MAX_DRAWS_OF_GRIDS)
 
     def log_density(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -118,7 +119,7 @@ def mean_log_density(draws: Draws) -> Callable[[NDArray[np.float64]], NDArray[np
 
 
 def mean_gaussians(draws: Draws) -> Gaussians:
-    """Returns weights, locations and covariances averaged over the draws, whose components must be aligned."""
+    """Averages weights, locations and covariances over the draws, whose components must be aligned."""
     if draws.covariances is None:
         covariances = np.square(draws.scales)[..., None] * np.eye(draws.num_features)
     else:

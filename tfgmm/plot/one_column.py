@@ -27,18 +27,18 @@ def weighted_components(
     column_name: str = "data value",
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with the density of a mixture of one column, each weighted component, and the rows below.
+    """Draws the density of a mixture of one column, each weighted component, and the rows below.
 
     Args:
         weights: (K,) that sum to 1.
         locs: (K,) means, data units.
         scales: (K,) standard deviations, or one number for all.
         rows: (N,), data units, drawn as marks on the axis; None for none.
-        column_name: with the unit if there is one.
-        ax: where to draw; None makes a new figure.
+        column_name: Name of the column, with the unit if there is one.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: wrong shapes; NaN or infinite numbers; scales that are not positive.
+        ValueError: Wrong shapes; NaN or infinite numbers; scales that are not positive.
 
     Example:
 
@@ -51,20 +51,20 @@ def weighted_components(
     fix = "Pass one number per component."
     middles = check_finite("locs", locs, "K", fix=fix)
     shares = check_finite("weights", weights, "K", fix=fix, K=len(middles))
-    given = np.broadcast_to(scales, middles.shape) if np.ndim(scales) == 0 else scales
-    widths = check_finite("scales", given, "K", fix=fix, K=len(middles))
+    all_scales = np.broadcast_to(scales, middles.shape) if np.ndim(scales) == 0 else scales
+    widths = check_finite("scales", all_scales, "K", fix=fix, K=len(middles))
     if not (widths > 0).all():
         raise ValueError(f"`scales` must be positive. Received: {widths.min()}. Pass standard deviations.")
-    shown = None if rows is None else check_finite("rows", rows, "N", fix="Pass one column, data units.")
-    grid = _grid(middles, widths, shown)
+    points = None if rows is None else check_finite("rows", rows, "N", fix="Pass one column, data units.")
+    grid = _grid(middles, widths, points)
     ax = axes_or_new(ax, _WIDE)
     parts = shares[:, None] * norm.pdf(grid, middles[:, None], widths[:, None])
     for k, part in enumerate(parts):
         ax.plot(grid, part, linewidth=1.6, label=f"component {k}", zorder=2.5, **component_style(k))
     ax.plot(grid, parts.sum(axis=0), color=INK, linewidth=1.0, label="sum")
-    if shown is not None:
+    if points is not None:
         marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": INK, "clip_on": False}
-        ax.plot(shown, np.zeros(len(shown)), label=f"{len(shown):,} rows", **marks)
+        ax.plot(points, np.zeros(len(points)), label=f"{len(points):,} rows", **marks)
     ax.set(xlabel=column_name, ylabel="probability density", title=f"Density of {len(parts)} components")
     ax.set_ylim(bottom=0)
     ax.legend(loc="best", fontsize="small")
@@ -80,18 +80,18 @@ def assignments(
     column_name: str = "data value",
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with the component that each value was assigned to, one line of marks per component.
+    """Draws the component that each value was assigned to, one line of marks per component.
 
     Args:
         x: (N,) values, data units: a grid, or rows.
         components: (N,) whole numbers, as `classify` or `assign` returns them.
         num_components: K; default as many as appear.
-        title: what the assignment is, e.g. "Most probable component".
-        column_name: with the unit if there is one.
-        ax: where to draw; None makes a new figure.
+        title: What the assignment is, e.g. "Most probable component".
+        column_name: Name of the column, with the unit if there is one.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: wrong shapes; NaN; components that are not 0 to K - 1.
+        ValueError: Wrong shapes; NaN; components that are not 0 to K - 1.
 
     Example:
 
@@ -103,19 +103,19 @@ def assignments(
     """
     values = check_finite("x", x, "N", fix="Pass one column, data units.")
     fix = "Pass one whole number per value, as `classify` returns them."
-    found = check_finite("components", components, "N", fix=fix, N=len(values))
+    numbers = check_finite("components", components, "N", fix=fix, N=len(values))
     if num_components is None:
-        num_components = int(found.max()) + 1 if found.max() >= 0 else 1
+        num_components = int(numbers.max()) + 1 if numbers.max() >= 0 else 1
     num_components = check_count("num_components", num_components)
-    if not np.isin(found, np.arange(num_components)).all():
+    if not np.isin(numbers, np.arange(num_components)).all():
         raise ValueError(
             f"`components` must be whole numbers from 0 to {num_components - 1}. Received: "
-            f"{found[~np.isin(found, np.arange(num_components))][0]:g}. {fix}"
+            f"{numbers[~np.isin(numbers, np.arange(num_components))][0]:g}. {fix}"
         )
     ax = axes_or_new(ax, _FLAT)
     size = float(np.clip(400 / len(values), 3.0, 7.0))
     for k, colour in enumerate(component_colours(num_components)):
-        of_component = values[found == k]
+        of_component = values[numbers == k]
         ax.plot(of_component, np.full(len(of_component), k), "x", color=colour, markersize=size)
     ax.set(xlabel=column_name, ylabel="component", title=title, ylim=(-0.5, num_components - 0.5))
     ax.set_yticks(range(num_components))
@@ -130,17 +130,17 @@ def assignment_probabilities(
     column_name: str = "data value",
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with the probability of every component for each value, a mark per component.
+    """Draws the probability of every component for each value, a mark per component.
 
     Args:
         x: (N,) values, data units.
         probabilities: (N, K), rows sum to 1.
         locs: (K,) means, named in the legend; None for numbers alone.
-        column_name: with the unit if there is one.
-        ax: where to draw; None makes a new figure.
+        column_name: Name of the column, with the unit if there is one.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: wrong shapes; NaN or infinite numbers.
+        ValueError: Wrong shapes; NaN or infinite numbers.
 
     Example:
 
@@ -167,7 +167,7 @@ def assignment_probabilities(
 
 
 def _grid(locs: NDArray[np.float64], scales: NDArray[np.float64], rows: NDArray[np.float64] | None) -> Any:
-    """Returns values at which no component's peak is missed: an even grid, and a finer one about each mean."""
+    """Chooses values at which no component's peak is missed: an even grid, and a finer one about each mean."""
     low, high = (locs - 4 * scales).min(), (locs + 4 * scales).max()
     if rows is not None:
         low, high = min(low, rows.min()), max(high, rows.max())

@@ -21,10 +21,10 @@ from tfgmm.plot.ellipses import draw_ellipses
 from tfgmm.plot.frames import padded_limits
 from tfgmm.plot.grids import cell_edges, density_grid
 from tfgmm.plot.mixtures import (
+    check_column_names,
     check_columns_of,
     check_draws,
     check_rows,
-    column_labels,
     marginal,
     mean_gaussians,
     mean_log_density,
@@ -50,7 +50,7 @@ def pairs(
     num_points: int = 60,
     ax: Any = None,
 ) -> NDArray[Any]:
-    """Returns a square of Axes: on its diagonal the density of each column, below it the density of each pair.
+    """Draws a square of panels: on its diagonal the density of each column, below it the density of each pair.
 
     All are marginals of the same mixture, in closed form. A panel on the diagonal shows the rows as bars, the density
     and its components; one below it the density in colour, the rows, and an ellipse with 95 % of the rows
@@ -61,18 +61,18 @@ def pairs(
     Args:
         draws: `model.mean_parameters()`, or posterior draws of any engine.
         rows: (N, D) all columns of the draws, data units; None for none.
-        columns: which columns, by number or name, 2 or more; default the first five.
-        column_names: one per column of the draws, with the unit; default those of the draws.
-        min_weight: components with less weight get no ellipse.
-        num_points: cells along each axis of a panel.
-        ax: an array of Axes (P, P) for P columns, as `plt.subplots(P, P)` makes them; None makes a new figure.
+        columns: Columns, by number or name, 2 or more; default the first five.
+        column_names: One name per column of the draws, with the unit; default those of the draws.
+        min_weight: Components with less weight get no ellipse.
+        num_points: Number of cells along each axis of a panel.
+        ax: An array of Axes (P, P) for P columns, as `plt.subplots(P, P)` makes them; None makes a new figure.
 
     Returns:
         A (P, P) array of Axes; those above the diagonal are empty.
 
     Raises:
         TypeError: `draws` are no `tfgmm.Draws`.
-        ValueError: unknown columns, fewer than 2; wrong shapes; NaN or infinite rows.
+        ValueError: Unknown columns, fewer than 2; wrong shapes; NaN or infinite rows.
 
     Example:
 
@@ -88,9 +88,9 @@ def pairs(
         raise ValueError(
             f"`columns` must be at least two. Received: {len(chosen)}. For a single column draw `column_density`."
         )
-    labels = column_labels(draws, column_names)
-    given = check_rows(rows, draws)
-    values = None if given is None else given[:, chosen]
+    labels = check_column_names(draws, column_names)
+    checked_rows = check_rows(rows, draws)
+    values = None if checked_rows is None else checked_rows[:, chosen]
     cells = check_count("num_points", num_points, least=2)
     panels = _panels(ax, len(chosen))
     part = thinned(marginal(draws, chosen))
@@ -111,12 +111,12 @@ def pairs(
             some = None if values is None else values[:, pair]
             _draw_pair(panels[line, column], marginal(part, pair), some, frame[pair], min_weight, cells)
     _dress(panels, [labels[index] for index in chosen], frame)
-    _write_key(panels, part, None if given is None else len(given), len(chosen), draws.num_features)
+    _write_key(panels, part, None if checked_rows is None else len(checked_rows), len(chosen), draws.num_features)
     return panels
 
 
 def _panels(ax: Any, num_columns: int) -> NDArray[Any]:
-    """Returns the caller's (P, P) Axes, or those of one new figure."""
+    """Gives the caller's (P, P) Axes, or those of one new figure."""
     if ax is None:
         size = _PANEL * num_columns + 0.6
         return np.asarray(
@@ -132,7 +132,7 @@ def _panels(ax: Any, num_columns: int) -> NDArray[Any]:
 
 
 def _frame(draws: Draws, rows: NDArray[np.float64] | None, min_weight: float) -> NDArray[np.float64]:
-    """Returns the limits of each column, (P, 2): around the rows, or around the components that weigh enough."""
+    """Chooses the limits of each column, (P, 2): around the rows, or around the components that weigh enough."""
     if rows is not None:
         return padded_limits(rows, 0.08)
     mixture = mean_gaussians(draws)
@@ -156,9 +156,14 @@ def _draw_pair(
     ax.pcolormesh(*edges, grid.values, cmap=DENSITY_COLORMAP, vmin=0.0, rasterized=True)
     if rows is not None:
         many = len(rows) > _MOST_ROWS
-        shown = rows[np.random.default_rng(0).choice(len(rows), _MOST_ROWS, replace=False)] if many else rows
+        sample = rows[np.random.default_rng(0).choice(len(rows), _MOST_ROWS, replace=False)] if many else rows
         ax.scatter(
-            shown[:, 0], shown[:, 1], s=2.0, color=INK, alpha=float(np.clip(150 / len(shown), 0.25, 0.5)), linewidths=0
+            sample[:, 0],
+            sample[:, 1],
+            s=2.0,
+            color=INK,
+            alpha=float(np.clip(150 / len(sample), 0.25, 0.5)),
+            linewidths=0,
         )
     draw_ellipses(ax, mean_gaussians(draws), _MASS, min_weight, is_small=True)
 

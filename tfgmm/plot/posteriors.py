@@ -36,23 +36,23 @@ _WORDS = {"weights": "weight", "locs": "mean", "scales": "standard deviation", "
 def posterior(
     values: ArrayLike, *, label: str, interval: float = 0.9, colour: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Returns the Axes with a histogram of posterior draws, their mean, and the central interval.
+    """Draws a histogram of posterior draws, their mean, and the central interval.
 
     The bars have area 1, so the height is a density. The interval leaves out (1 - interval) / 2 of the draws on
     either side.
 
     Args:
         values: (S,) draws of one number.
-        label: what the number is, with its unit, e.g. "standard deviation of eruptions (minutes), component 0".
-        interval: the share of the draws inside the interval, between 0 and 1.
-        colour: of the bars; `component_colours(K)[k]` for component k. None: that of component 0.
-        ax: where to draw; None makes a new figure.
+        label: What the number is, with its unit, e.g. "standard deviation of eruptions (minutes), component 0".
+        interval: The share of the draws inside the interval, between 0 and 1.
+        colour: Colour of the bars; `component_colours(K)[k]` for component k. None: that of component 0.
+        ax: Axes to draw on; None makes a new figure.
 
     Returns:
         The matplotlib Axes.
 
     Raises:
-        ValueError: no draws; a wrong shape; NaN or infinite draws; all draws equal; `interval` not inside (0, 1).
+        ValueError: No draws; a wrong shape; NaN or infinite draws; all draws equal; `interval` not inside (0, 1).
 
     Example:
 
@@ -87,24 +87,24 @@ def posterior(
 def posterior_joint(
     values: ArrayLike, *, labels: Sequence[str], colour: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Returns the Axes with the joint density of two numbers, from their posterior draws.
+    """Draws the joint density of two numbers, from their posterior draws.
 
     The density is a Gaussian kernel estimate (bandwidth by Scott's rule). Each band holds a tenth of the probability,
     the darkest where the density is highest; the outermost tenth stays white. Two lines enclose 50 % and 90 %.
-    Of more than 10,000 draws, 10,000 are used, always the same ones. One unit is as long up as across where the
+    At most 10,000 draws are used, always the same ones. One unit is as long up as across where the
     two ranges differ less than threefold.
 
     Args:
         values: (S, 2) draws; 3 or more.
-        labels: what the two numbers are, with their units.
-        colour: of the bands; `component_colours(K)[k]` for component k. None: that of component 0.
-        ax: where to draw; None makes a new figure.
+        labels: What the two numbers are, with their units.
+        colour: Colour of the bands; `component_colours(K)[k]` for component k. None: that of component 0.
+        ax: Axes to draw on; None makes a new figure.
 
     Returns:
         The matplotlib Axes.
 
     Raises:
-        ValueError: too few draws; a wrong shape; NaN or infinite draws; draws that all lie on one line.
+        ValueError: Too few draws; a wrong shape; NaN or infinite draws; draws that all lie on one line.
 
     Example:
 
@@ -139,20 +139,20 @@ def posterior_joint(
 def parameter_posterior(
     draws: Draws, name: str, *, label: str | None = None, interval: float = 0.9, ax: Axes | None = None
 ) -> Axes:
-    """Returns the Axes with the posterior of one number of the mixture, in the colour of its component.
+    """Draws the posterior of one number of the mixture, in the colour of its component.
 
     Components must be in the same order in all draws: see `tfgmm.align`. All chains are taken together.
 
     Args:
-        draws: posterior draws of any engine.
-        name: as `draws.numbers()` names it, such as "weights[0]", "locs[1, waiting]" or "scales[0, 1]".
-        label: what the number is, with its unit; default the name in words, "mean of waiting, component 1".
-        interval: the share of the draws inside the interval, between 0 and 1.
-        ax: where to draw; None makes a new figure.
+        draws: Posterior draws of any engine.
+        name: As `draws.numbers()` names it, such as "weights[0]", "locs[1, waiting]" or "scales[0, 1]".
+        label: What the number is, with its unit; default the name in words, "mean of waiting, component 1".
+        interval: The share of the draws inside the interval, between 0 and 1.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
         TypeError: `draws` are no `tfgmm.Draws`.
-        ValueError: no such number; draws that are all equal; `interval` not inside (0, 1).
+        ValueError: No such number; draws that are all equal; `interval` not inside (0, 1).
 
     Example:
 
@@ -175,7 +175,7 @@ def parameter_posterior(
 
 
 def _frame_of(grid: Grid) -> NDArray[np.float64]:
-    """Returns ((x0, x1), (y0, y1)): the region with 95 % of the probability and a margin, so that few far draws
+    """Chooses ((x0, x1), (y0, y1)): the region with 95 % of the probability and a margin, so that few far draws
     do not make the picture small."""
     inside = grid.values >= mass_levels(grid, [0.95])[0]
     x, y = grid.centres
@@ -186,7 +186,7 @@ def _frame_of(grid: Grid) -> NDArray[np.float64]:
 
 
 def _check_vary(draws: NDArray[np.float64]) -> None:
-    """Raises when draws (S, D) have no spread to draw a density of."""
+    """Checks that draws (S, D) have a spread to draw a density of."""
     deviations = draws - draws.mean(axis=0)
     widths = np.abs(deviations).max(axis=0)
     if (widths > 0).all() and np.linalg.matrix_rank(deviations / widths, tol=1e-9) == draws.shape[1]:
@@ -198,14 +198,14 @@ def _check_vary(draws: NDArray[np.float64]) -> None:
 
 
 def _num_bins(draws: NDArray[np.float64]) -> int:
-    """Returns 8 to 200 bins: numpy's "auto" choice, kept in bounds where the tails are long."""
+    """Chooses 8 to 200 bins: numpy's "auto" choice, kept in bounds where the tails are long."""
     quartiles = np.quantile(draws, [0.25, 0.75])
     width = 2 * (quartiles[1] - quartiles[0]) / len(draws) ** (1 / 3)
     return 8 if width <= 0 else int(np.clip(np.ptp(draws) / width, 8, 200))
 
 
 def _kernel_grid(draws: NDArray[np.float64]) -> Grid:
-    """Returns the kernel density of draws (S, 2) on 80 by 80 cells, narrower amid the draws, that reach beyond them."""
+    """Computes the kernel density of draws (S, 2) on 80 by 80 cells that reach beyond them, narrower amid them."""
     if len(draws) > _MAX_KERNELS:
         draws = draws[np.random.default_rng(0).choice(len(draws), _MAX_KERNELS, replace=False)]
     (x_low, x_high), (y_low, y_high) = padded_limits(draws, 0.12)
@@ -220,8 +220,8 @@ def _kernel_grid(draws: NDArray[np.float64]) -> Grid:
 
 
 def _in_words(name: str, *, has_names: bool) -> tuple[int, str]:
-    """Returns the component of a number's name, and the name in words."""
-    found = re.fullmatch(r"(\w+)\[(\d+)(?:, (.*))?\]", name, flags=re.S)
-    kind, component, features = found.groups() if found else (name, "0", None)
+    """Reads the component from a number's name, and writes the name in words."""
+    match = re.fullmatch(r"(\w+)\[(\d+)(?:, (.*))?\]", name, flags=re.S)
+    kind, component, features = match.groups() if match else (name, "0", None)
     which = "" if features is None else " of " + ("" if has_names else "column ") + features.replace(", ", " and ")
     return int(component), f"{_WORDS.get(kind, kind)}{which}, component {component}"

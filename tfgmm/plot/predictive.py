@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.checks import check_count, check_seed
+from tfgmm.common.columns import column_labels
 from tfgmm.plot.colours import INK, component_colours, mix
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, shown_number
-from tfgmm.plot.mixtures import check_column, check_rows, column_labels, marginal
+from tfgmm.plot.mixtures import check_column, check_rows, marginal
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import replicated_rows
 
@@ -31,22 +32,22 @@ def predictive_check(
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with histograms of real rows and of rows that the model predicts, in the same bins.
+    """Draws histograms of real rows and of rows that the model predicts, in the same bins.
 
     All have area 1. Of several predicted sets the band shows between which heights 90 % of them lie in each bin: the
     bars of a model that fits leave it in about one bin of ten. Of a single set its bars are drawn.
 
     Args:
         rows: (N,) one column of the data; or (N, D), all columns of the draws.
-        predicted: posterior draws, of which `num_sets` data sets of N rows each are made (see
+        predicted: Posterior draws, of which `num_sets` data sets of N rows each are made (see
             `tfgmm.posterior.predictive.replicated_rows`); or predicted rows, (M,) of one set, or (R, M) of R sets.
-        column: of draws: which one, by number, or by the name that the draws have for it.
-        column_name: with the unit if there is one; default that of the draws, or "data value".
-        num_sets, seed: of the data sets that draws give.
-        ax: where to draw; None makes a new figure.
+        column: Column of the draws, by number, or by the name that they have for it.
+        column_name: Name of the column, with the unit if there is one; default that of the draws, or "data value".
+        num_sets, seed: Number and seed of the data sets that draws give.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: wrong shapes; NaN or infinite numbers; rows that are all equal; an unknown column.
+        ValueError: Wrong shapes; NaN or infinite numbers; rows that are all equal; an unknown column.
 
     Source: Gelman, Meng and Stern 1996.
 
@@ -96,7 +97,7 @@ def predictive_statistic(
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
-    """Returns the Axes with one statistic of the data, and a histogram of it over data sets that the model predicts.
+    """Draws one statistic of the data, and a histogram of it over data sets that the model predicts.
 
     The line above tells the share of predicted sets whose statistic is larger than that of the data, equal ones by
     half (a posterior predictive p-value): near 0 or 1 the model does not give data like these. As the draws have
@@ -104,15 +105,15 @@ def predictive_statistic(
 
     Args:
         rows: (N,) one column of the data; or (N, D), all columns of the draws.
-        predicted: posterior draws; or predicted rows (R, N) of R sets. See `predictive_check`.
-        statistic: a quantile, from 0 for the smallest value to 1 for the largest; or a function from rows (N,) to a
+        predicted: Posterior draws; or predicted rows (R, N) of R sets. See `predictive_check`.
+        statistic: A quantile, from 0 for the smallest value to 1 for the largest; or a function from rows (N,) to a
             number, such as `np.std`.
-        name: of the statistic; default that of the quantile, or of the function.
-        column, column_name, num_sets, seed, ax: as in `predictive_check`.
+        name: Name of the statistic; default that of the quantile, or of the function.
+        column, column_name, num_sets, seed, ax: As in `predictive_check`.
 
     Raises:
-        TypeError: a statistic that is neither.
-        ValueError: as `predictive_check`; a quantile out of range; one set only; a statistic that is not finite.
+        TypeError: A statistic that is neither.
+        ValueError: As `predictive_check`; a quantile out of range; one set only; a statistic that is not finite.
 
     Example:
 
@@ -148,7 +149,7 @@ def predictive_statistic(
 
 
 def bins_of(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the edges of even bins over rows (N,): as many as the root of N, which is finer than for one cluster."""
+    """Computes the edges of even bins over rows (N,): the root of N of them, which is finer than for one cluster."""
     if np.ptp(rows) == 0:
         raise ValueError(f"`rows` must vary. Received: {len(rows)} rows equal to {rows[0]:g}. Choose another column.")
     return np.linspace(rows.min(), rows.max(), 1 + int(np.clip(np.sqrt(len(rows)), 5, 80)))
@@ -157,15 +158,17 @@ def bins_of(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 def _both(
     rows: ArrayLike, predicted: Any, column: int | str, column_name: str | None, num_sets: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """Returns one column of the data (N,), predicted sets of it (R, M), and its label."""
+    """Extracts one column of the data (N,), predicted sets of it (R, M), and its label."""
     if isinstance(predicted, Draws):
         index = check_column("column", column, predicted)
-        label = column_labels(predicted, None)[index] if column_name is None else column_name
-        given = np.asarray(rows)
-        if given.ndim == 1:
-            real = check_finite("rows", given, "N", fix="Pass one column of the data, or all columns of the draws.")
+        label = (
+            column_labels(predicted.column_names, predicted.num_features)[index] if column_name is None else column_name
+        )
+        array = np.asarray(rows)
+        if array.ndim == 1:
+            real = check_finite("rows", array, "N", fix="Pass one column of the data, or all columns of the draws.")
         else:
-            checked = check_rows(given, predicted)
+            checked = check_rows(array, predicted)
             real = np.empty(0) if checked is None else checked[:, index]
         sets = check_count("num_sets", num_sets, least=2)
         new = replicated_rows(marginal(predicted, [index]), sets, len(real), check_seed(seed))[..., 0]
@@ -177,7 +180,7 @@ def _both(
 
 
 def _statistic(statistic: Any, name: str | None) -> tuple[str, Callable[[NDArray[np.float64]], Any]]:
-    """Returns the name of a statistic and the function that computes it."""
+    """Looks up the name of a statistic and the function that computes it."""
     if callable(statistic):
         return name or str(getattr(statistic, "__name__", "statistic")), statistic
     if isinstance(statistic, bool) or not isinstance(statistic, (int, float, np.number)):
@@ -203,7 +206,7 @@ def _value(statistic: Callable[[NDArray[np.float64]], Any], rows: NDArray[np.flo
 
 
 def _percent(share: float, num_sets: int) -> str:
-    """Returns a share in percent; one that no set, or every set, has is no exact 0 or 100."""
+    """Writes a share in percent; one that no set, or every set, has is no exact 0 or 100."""
     if share < 1 / num_sets:
         return f"less than {100 / num_sets:.2g} %"
     return f"more than {100 - 100 / num_sets:.4g} %" if share > 1 - 1 / num_sets else f"{100 * share:.0f} %"

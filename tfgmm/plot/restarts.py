@@ -1,4 +1,4 @@
-"""The picture of several restarts: how each climbed, and which optimum it reached."""
+"""The picture of several restarts: how the bound of each rose, and which optimum it reached."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _LOWEST = 1e-3  # nats
 
 
 def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
-    """Returns the Axes with the way of every restart: how far its bound lies below the best one, sweep by sweep.
+    """Draws for every restart how far its bound lies below the best one, sweep by sweep.
 
     The axis is logarithmic and ends at 0.001 nats. A line that runs down to it reached the best optimum; one that
     stays level, with a dot at its end, sits in a worse one. Restarts whose ends differ by less than 0.1 nats count as
     one optimum.
 
     Args:
-        restarts: those of a fit, `result.restarts`; or the bounds of each, (T,) nats, higher is better.
-        ax: where to draw; None makes a new figure.
+        restarts: Restarts of a fit, `result.restarts`; or the bounds of each, (T,), nats, higher is better.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: no restarts; bounds that are empty, NaN or infinite.
+        ValueError: No restarts; bounds that are empty, NaN or infinite.
 
     Example:
 
@@ -51,7 +51,7 @@ def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax, _SIZE)
     blue = component_colours(1)[0]
     for path, end in sorted(zip(paths, ends), key=lambda pair: -pair[1]):
-        gaps = _shown(best - path)
+        gaps = _on_axis(best - path)
         is_best = end < _SAME
         style: dict[str, Any] = {"color": blue, "linewidth": 1.6} if is_best else {"color": INK, "linewidth": 0.9}
         style |= {} if is_best else {"linestyle": "--", "alpha": 0.75}
@@ -68,8 +68,8 @@ def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _shown(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns gaps (T,) as the logarithmic axis can show them: none below its end."""
+def _on_axis(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Raises gaps (T,) to the end of the logarithmic axis where they are below it."""
     return np.maximum(gaps, _LOWEST)
 
 
@@ -78,10 +78,10 @@ def _label(is_best: bool, num_best: int, num_restarts: int) -> str:
 
 
 def num_optima(gaps: NDArray[np.float64]) -> tuple[int, int]:
-    """Returns how many optima restarts reached, and how many of them the best; closer than 0.1 nats is the same.
+    """Counts the optima that restarts reached, and the restarts at the best; closer than 0.1 nats is the same.
 
     Args:
-        gaps: (R,) how far each ended below the best bound, nats.
+        gaps: How far each ended below the best bound, (R,), nats.
 
     Example:
 

@@ -19,7 +19,7 @@ _LEAST_DEPTH = 6.0  # nats: e^-6 of the evidence
 
 
 def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
-    """Returns the Axes with evidence, held-out density, BIC and ICL of every number of components tried.
+    """Draws evidence, held-out density, BIC and ICL of every number of components tried.
 
     All are drawn as nats away from the best number of that criterion, for all rows together, so that they can be
     compared and larger is better: BIC and ICL are halved and turned for that. Bars are one standard error of the
@@ -28,8 +28,8 @@ def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
     numbers of which nothing is in it are named above.
 
     Args:
-        selection: a `tfgmm.Selection`, as `fit_mixture` returns it for several numbers.
-        ax: where to draw; None makes a new figure.
+        selection: A `tfgmm.Selection`, as `fit_mixture` returns it for several numbers.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
         TypeError: `selection` is something else.
@@ -82,7 +82,7 @@ def _table_of(selection: Any) -> NDArray[Any]:
 
 
 def _deficits(table: NDArray[Any], num_data: int) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-    """Returns each criterion in nats behind its best, (M,) each, and the standard errors of the held-out one."""
+    """Computes each criterion in nats behind its best, (M,) each, and the standard errors of the held-out one."""
     lines = {"evidence": table["log_evidence"] - table["log_evidence"].max()}
     if np.isfinite(table["behind"]).all():
         lines[_HELD_OUT] = -num_data * table["behind"]
@@ -98,7 +98,7 @@ def _set_limits(
     tried: NDArray[np.int64],
     plausible: tuple[int, ...],
 ) -> float:
-    """Returns the lowest value in the frame, which it sets around what matters."""
+    """Sets the frame around what matters, and gives its lowest value."""
     is_above, is_plausible = tried >= plausible[0], np.isin(tried, plausible)
     depths = [_LEAST_DEPTH, *(-values[is_plausible].min() for values in lines.values())]
     depths += [-lines["evidence"][is_above].min()]

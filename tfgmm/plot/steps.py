@@ -16,16 +16,16 @@ _STYLES = ("-", "--", ":", "-.")
 
 
 def convergence(losses: ArrayLike, *, ax: Axes | None = None) -> Axes:
-    """Returns the Axes with the loss of every step on a logarithmic axis.
+    """Draws the loss of every step on a logarithmic axis.
 
     Losses that are not all positive have no logarithm: then the axis is an even one, and a line above says so.
 
     Args:
-        losses: (T,) nats, of T steps.
-        ax: where to draw; None makes a new figure.
+        losses: Losses of T steps, (T,), nats.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: no losses; a wrong shape; NaN or infinite ones.
+        ValueError: No losses; a wrong shape; NaN or infinite ones.
 
     Example:
 
@@ -47,15 +47,15 @@ def convergence(losses: ArrayLike, *, ax: Axes | None = None) -> Axes:
 
 
 def gradient_norms(norms: Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Axes:
-    """Returns the Axes with the norm of every parameter's gradient at every step, on a logarithmic axis.
+    """Draws the norm of every parameter's gradient at every step, on a logarithmic axis.
 
     Args:
-        norms: by parameter, (T,) norms of T steps; zeros are left out.
-        ax: where to draw; None makes a new figure.
+        norms: Norms of T steps, (T,), by parameter; zeros are left out.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        TypeError: not a mapping.
-        ValueError: nothing in it; a wrong shape; NaN, infinite or negative norms.
+        TypeError: Not a mapping.
+        ValueError: Nothing in it; a wrong shape; NaN, infinite or negative norms.
 
     Example:
 
@@ -75,10 +75,10 @@ def gradient_norms(norms: Mapping[str, ArrayLike], *, ax: Axes | None = None) ->
         raise ValueError(f"`norms` must not be negative. Received: one below 0. {fix}")
     ax = axes_or_new(ax)
     for number, ((name, values), colour) in enumerate(zip(lines.items(), component_colours(len(lines)), strict=True)):
-        shown = np.where(values > 0, values, np.nan)  # no logarithm
+        positive = np.where(values > 0, values, np.nan)  # no logarithm
         # Parameters are no components: lines of different kinds as well
         style: dict[str, Any] = {"color": colour, "linestyle": _STYLES[number % len(_STYLES)], "linewidth": 1.4}
-        ax.plot(1 + np.arange(len(values)), shown, label=name, **style)
+        ax.plot(1 + np.arange(len(values)), positive, label=name, **style)
     ax.set(xlabel="step", ylabel="norm of the gradient", title="Gradient norms by step")
     if any((values > 0).any() for values in lines.values()):
         _set_log_scale(ax)

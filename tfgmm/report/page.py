@@ -55,8 +55,8 @@ def write_report(
         ValueError: Rows with other columns; an empty title; a mixture that was not fitted; an export of an earlier
             version, without draws from the posterior.
         FileExistsError: `path` is there and `overwrite` is False, or is a folder.
-        FileNotFoundError: there is no model at `model_path`.
-        OSError: the disk refuses.
+        FileNotFoundError: There is no model at `model_path`.
+        OSError: The disk refuses.
 
     Example:
 
