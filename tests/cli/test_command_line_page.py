@@ -9,6 +9,7 @@ import shlex
 import tempfile
 
 import pytest
+from printed_output import assert_shows
 from typer.testing import CliRunner
 
 from tfgmm.cli import app as cli
@@ -20,7 +21,9 @@ TEXT = PAGE.read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```txt\n\$ ([^\n]+)\n(.*?)```$", flags=re.M | re.S)  # a line that was typed, and what it printed
 BLOCKS = BLOCK.findall(TEXT)
 HERE = "/home/you/tfgmm"  # the folder where the page's examples were run, as the page calls it
-RENEW = "docs/command_line.md is behind. Renew it: PYTHONPATH=. python tests/cli/test_command_line_page.py"
+RENEW = (
+    "docs/command_line.md is behind. Renew it: PYTHONPATH=.:tests/helpers python tests/cli/test_command_line_page.py"
+)
 # differs from run to run, or from release to release
 WHEN_AND_VERSION = re.compile(r"\d{4}-\d\d-\d\dT[\d:+]+|\d+\.\d+\.\d+")
 
@@ -65,8 +68,6 @@ def test_every_command_has_a_section_with_an_example() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures_left")
 def test_examples_on_the_page_print_what_it_says(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from test_documentation import assert_shows  # imports Keras, which the tests above need not wait for
-
     (tmp_path / "training").symlink_to(ROOT / "training")
     monkeypatch.chdir(tmp_path)
     for line, text in BLOCKS:

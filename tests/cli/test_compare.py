@@ -161,7 +161,7 @@ def test_posteriors_are_compared_by_the_draws_that_exports_keep(
 
 def test_export_of_an_earlier_version_is_compared_by_rows_alone(whole: pathlib.Path, tmp_path: pathlib.Path) -> None:
     new = compare.Side("A", whole, read_export(whole))
-    old = compare.Side("B", whole, new.found._replace(drawn=None) if new.found else None)
+    old = compare.Side("B", whole, new.mixture._replace(drawn=None) if new.mixture else None)
     rows = write(tmp_path / "rows.csv", FRAME)
     said = list(compare._lines((new, old), rows, display._Plain(sys.stderr)))
     assert "posteriors: not compared, since B kept no draws: written by an earlier tfgmm" in said

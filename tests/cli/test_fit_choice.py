@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -26,6 +27,7 @@ from tfgmm.cli.run import fit as run_fit
 from tfgmm.cli.run import folder as run_folder
 from tfgmm.cli.run import settings as run_settings
 from tfgmm.data.readers import Rows
+from tfgmm.fit.options import FitOptions
 from tfgmm.report import choice as report_choice
 
 GEYSER = PACKAGE_ROOT / "training" / "data" / "old_faithful.csv"
@@ -63,6 +65,17 @@ def selection_of(folder: pathlib.Path) -> pd.DataFrame:
 )
 def test_components_are_read_as_a_person_reads_them(text: str, wanted: Any) -> None:
     assert run_settings.num_components_of(text) == wanted
+
+
+def test_the_config_of_an_earlier_version_repeats_the_run(tmp_path: pathlib.Path) -> None:
+    options = {"covariance": "full", "weights": "stick_breaking", "restarts": 3, "seed": 7, "max_sweeps": 50}
+    earlier = {"data": "/rows.csv", "num_components": 2, "columns": ["a"], "validation": None, **options}
+    content = {"format": "tfgmm.run", "format_version": 1, "settings": earlier, "files": [], "versions": {}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    settings = run_settings.settings_from(run_settings.read_config(tmp_path / "config.json")["settings"], {})
+    assert dataclasses.asdict(settings) == earlier
+    assert settings.fit_options() == options
+    assert vars(FitOptions(**settings.fit_options())) == {**vars(FitOptions()), **options}
 
 
 def test_settings_with_several_numbers_go_through_the_config_and_old_ones_load(tmp_path: pathlib.Path) -> None:

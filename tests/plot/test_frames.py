@@ -17,7 +17,7 @@ from pictures import LIMITS, NORMAL, assert_nothing_is_cut_off, rows_of
 
 from tfgmm import Draws, plot
 from tfgmm.plot.colours import DENSITY_COLORMAP
-from tfgmm.plot.frames import padded_limits, shown_number
+from tfgmm.plot.frames import data_limits, padded_limits, shown_number
 
 MODULES = sorted(path.stem for path in pathlib.Path(plot.__file__).parent.glob("*.py") if path.stem != "__init__")
 pytestmark = pytest.mark.usefixtures("no_figures_left")
@@ -89,6 +89,14 @@ def test_numbers_get_the_digits_their_spread_supports():
     assert shown_number(1.5, 20.0) == "2"
     assert float(shown_number(1.23456e-9, 1e-11)) == pytest.approx(1.23e-9, rel=0.01)
     assert padded_limits(np.array([[5.0, 0.0]]), 0.1).tolist() == [[4.5, 5.5], [-0.1, 0.1]]
+
+
+def test_limits_around_rows_leave_a_single_far_row_out():
+    class Summary:
+        centre, spread, minimum, maximum = (0.0, 10.0), (1.0, 2.0), (-2.0, 8.0), (1e6, 13.0)
+
+    (x_low, x_high), (y_low, y_high) = data_limits(Summary)
+    np.testing.assert_allclose([x_low, x_high, y_low, y_high], [-2.2, 5.2, 7.6, 13.4])
 
 
 DENSITY = {"limits": ((0, 1), (0, 1)), "num_points": 5}

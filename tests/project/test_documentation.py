@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from printed_output import assert_shows
 
 import tfgmm
 
@@ -64,7 +65,6 @@ SLOW_PAGES = {*SLOW_GUIDES, "second_opinion.md", "tensorboard.md"}
 # No Python: what command_line.md shows is run by tests/cli/test_command_line_page.py
 WITHOUT_PYTHON = {"command_line.md", "architecture.md", "benchmarks.md", "limits.md"}
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in WITHOUT_PYTHON)
-NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 
 
 @pytest.mark.usefixtures("no_figures_left")
@@ -87,15 +87,6 @@ def blocks_and_outputs(path):
     text = (ROOT / path).read_text(encoding="utf-8")
     found = re.findall(r"```python\n(.*?)```\n(?:\n```txt\n(.*?)```)?", text, flags=re.S)
     return [(block, printed or None) for block, printed in found]
-
-
-def assert_shows(shown, printed):
-    """Passes where words are equal, and numbers but for one of their last digit: float32 may round it elsewhere."""
-    words, numbers = NUMBER.sub("#", printed).split(), NUMBER.findall(printed)
-    assert NUMBER.sub("#", shown).split() == words, shown
-    for found, told in zip(NUMBER.findall(shown), numbers, strict=True):
-        last_digit = 10.0 ** -len(told.partition(".")[2])
-        assert abs(float(found) - float(told)) < 1.01 * last_digit, f"{found} in\n{shown}\nand {told} in\n{printed}"
 
 
 @pytest.mark.parametrize(("shown", "agrees"), [("a 1.24 [2]", True), ("a 1.26 [2]", False), ("b 1.24 [2]", False)])

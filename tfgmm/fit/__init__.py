@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = front_door(
         "callbacks": ["EndOfChoice", "FitStep", "FitWatcher", "ProgressBar", "StopOnPlateau"],
         "fitting": ["fit_mixture"],
         "occupied": ["num_occupied"],
-        "options": ["COVARIANCES", "WEIGHTS", "FitOptions"],
+        "options": ["FitOptions"],
         "restarts": ["Restart"],
         "result": ["FitResult", "interval_draws", "num_parameters"],
         "selection": ["Selection", "listed", "occupied_words"],

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from typing import Any
 
-from tfgmm.fit.tensorboard import MixtureBoard as MixtureBoard
 from tfgmm.model.keras3 import keras
 
 

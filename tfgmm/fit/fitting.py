@@ -196,7 +196,7 @@ def _log_densities_of_validation(task: FitTask, model: GaussianMixtureModel) -> 
 
 def _with_occupied(task: FitTask, selection: Selection) -> Selection:
     """Adds the posterior of the number of occupied components, where sticks ask for it."""
-    if task.options.weights != "stick_breaking" or len(task.survey.sample) < task.survey.summary.num_data:
+    if task.options.weights != "stick_breaking" or task.is_sample:
         return selection
     largest = selection.results[-1]
     try:

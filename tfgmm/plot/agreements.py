@@ -29,7 +29,7 @@ def agreement(
     centred: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the posterior of one number per component, as two sets of draws have it.
+    """Draws the posterior of one number per component, as two sets of draws have it; returns the Axes.
 
     Lines are a's densities, filled areas b's; a component has its colour in both. Components must be in the same
     order: take `compare(a, b).aligned_a` and `.aligned_b`.
@@ -98,7 +98,7 @@ def density_with_band(
     column_name: str = "data value",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws a histogram of rows, the posterior mean of their density, and its credible band.
+    """Draws a histogram of rows, the posterior mean of their density, and its credible band; returns the Axes.
 
     Args:
         rows: (N,) one column of the data.

@@ -13,7 +13,7 @@ _SIZE = (6.5, 3.0)
 
 
 def trace(values: ArrayLike, *, label: str, title: str = "Trace", ax: Axes | None = None) -> Axes:
-    """Draws the draws of each component in the order in which they came, chain after chain.
+    """Draws the draws of each component in the order in which they came, chain after chain; returns the Axes.
 
     A component has its colour. Chains follow each other from left to right, with a line between them: where
     components are swapped from one chain to the next, the colours change places.
@@ -66,7 +66,7 @@ def joint_histogram(
     title: str = "Joint posterior",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws a two-dimensional histogram of draws, and contours of its logarithm.
+    """Draws a two-dimensional histogram of draws, and contours of its logarithm; returns the Axes.
 
     The logarithm keeps the foothills of a mode visible, and a second mode that holds few draws.
 

@@ -29,7 +29,7 @@ def column_density(
     column_name: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the density of one column, its credible band, its weighted components and the rows.
+    """Draws the density of one column, its credible band, its weighted components and the rows; returns the Axes.
 
     The marginal density of a Gaussian mixture in closed form: its mean over the draws, and the band in which it lies
     with the probability `interval`, at each value by itself. The components' lines are means over the draws as well:

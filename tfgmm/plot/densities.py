@@ -38,7 +38,7 @@ def density(
     num_points: int = 200,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws a picture of exp(log_prob), the rows on it, and the regions with 50 % and 90 %.
+    """Draws a picture of exp(log_prob), the rows on it, and the regions with 50 % and 90 %; returns the Axes.
 
     The cells are narrower where the rows are, so that a tight cluster is not lost between two points of an even
     grid. At most 5,000 rows are drawn, always the same ones; a line above says so. The two outlines are those of the

@@ -32,7 +32,7 @@ def components(
     column_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the ellipse of every component that holds a share of its rows, numbered at its mean.
+    """Draws the ellipse of every component that holds a share of its rows, numbered at its mean; returns the Axes.
 
     The ellipse is about the ROWS of a component, {x: (x - mu)' Sigma^-1 (x - mu) = -2 log(1 - mass)}; `means` draws
     where the mean itself may be. Parameters are averaged over the draws, so components must be in the same order

@@ -16,7 +16,7 @@ _NAMES = {"loss": "training", "val_loss": "validation"}
 
 
 def loss(history: Any, *, ax: Axes | None = None, burn_in: int | None = None) -> Axes:
-    """Draws the loss of every epoch, and that of the validation rows where there are any.
+    """Draws the loss of every epoch, and that of the validation rows where there are any; returns the Axes.
 
     The first epochs can be a hundred times higher and would press the rest flat. They are drawn too, but the frame
     need not reach up to them; a line above it then says how many are higher and where the

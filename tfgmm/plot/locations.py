@@ -34,7 +34,7 @@ _PANEL_LETTERS = 20  # of a name, side by side along a panel
 def means(
     locs: ArrayLike, scales: ArrayLike, *, column_names: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draws a cross at each component's mean and the ellipse that holds it with probability 95 %.
+    """Draws a cross at each component's mean and the ellipse that holds it with probability 95 %; returns the Axes.
 
     The ellipse is about the LOCATION of a component, not about its rows: it shrinks as rows are added, and is often
     smaller than a cross. It is always true to scale. Given `ax`, only that is drawn, legible on top of a density.

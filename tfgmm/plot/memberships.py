@@ -26,7 +26,7 @@ def responsibilities(
     column_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws every row in the colour of its most probable component, faded where that is unsure.
+    """Draws every row in the colour of its most probable component, faded where that is unsure; returns the Axes.
 
     A mark is filled with the full colour where the component has probability 1, and white where all components are
     equally probable; its rim keeps the colour. Each component has marks of its own form. Of more than 5,000 rows 5,000

@@ -27,7 +27,7 @@ def weighted_components(
     column_name: str = "data value",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the density of a mixture of one column, each weighted component, and the rows below.
+    """Draws the density of a mixture of one column, each weighted component, and the rows below; returns the Axes.
 
     Args:
         weights: (K,) that sum to 1.
@@ -80,7 +80,7 @@ def assignments(
     column_name: str = "data value",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the component that each value was assigned to, one line of marks per component.
+    """Draws the component that each value was assigned to, one line of marks per component; returns the Axes.
 
     Args:
         x: (N,) values, data units: a grid, or rows.
@@ -130,7 +130,7 @@ def assignment_probabilities(
     column_name: str = "data value",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the probability of every component for each value, a mark per component.
+    """Draws the probability of every component for each value, a mark per component; returns the Axes.
 
     Args:
         x: (N,) values, data units.

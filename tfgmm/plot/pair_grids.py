@@ -50,7 +50,7 @@ def pairs(
     num_points: int = 60,
     ax: Any = None,
 ) -> NDArray[Any]:
-    """Draws a square of panels: on its diagonal the density of each column, below it the density of each pair.
+    """Draws the density of each column in a square of Axes, on its diagonal, and of each pair below it; returns it.
 
     All are marginals of the same mixture, in closed form. A panel on the diagonal shows the rows as bars, the density
     and its components; one below it the density in colour, the rows, and an ellipse with 95 % of the rows

@@ -36,7 +36,7 @@ _WORDS = {"weights": "weight", "locs": "mean", "scales": "standard deviation", "
 def posterior(
     values: ArrayLike, *, label: str, interval: float = 0.9, colour: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draws a histogram of posterior draws, their mean, and the central interval.
+    """Draws a histogram of posterior draws, their mean, and the central interval; returns the Axes.
 
     The bars have area 1, so the height is a density. The interval leaves out (1 - interval) / 2 of the draws on
     either side.
@@ -87,7 +87,7 @@ def posterior(
 def posterior_joint(
     values: ArrayLike, *, labels: Sequence[str], colour: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draws the joint density of two numbers, from their posterior draws.
+    """Draws the joint density of two numbers, from their posterior draws; returns the Axes.
 
     The density is a Gaussian kernel estimate (bandwidth by Scott's rule). Each band holds a tenth of the probability,
     the darkest where the density is highest; the outermost tenth stays white. Two lines enclose 50 % and 90 %.
@@ -139,7 +139,7 @@ def posterior_joint(
 def parameter_posterior(
     draws: Draws, name: str, *, label: str | None = None, interval: float = 0.9, ax: Axes | None = None
 ) -> Axes:
-    """Draws the posterior of one number of the mixture, in the colour of its component.
+    """Draws the posterior of one number of the mixture, in the colour of its component; returns the Axes.
 
     Components must be in the same order in all draws: see `tfgmm.align`. All chains are taken together.
 

@@ -32,7 +32,7 @@ def predictive_check(
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws histograms of real rows and of rows that the model predicts, in the same bins.
+    """Draws histograms of real rows and of rows that the model predicts, in the same bins; returns the Axes.
 
     All have area 1. Of several predicted sets the band shows between which heights 90 % of them lie in each bin: the
     bars of a model that fits leave it in about one bin of ten. Of a single set its bars are drawn.
@@ -97,7 +97,7 @@ def predictive_statistic(
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws one statistic of the data, and a histogram of it over data sets that the model predicts.
+    """Draws one statistic of the data, and a histogram of it over data sets that the model predicts; returns the Axes.
 
     The line above tells the share of predicted sets whose statistic is larger than that of the data, equal ones by
     half (a posterior predictive p-value): near 0 or 1 the model does not give data like these. As the draws have

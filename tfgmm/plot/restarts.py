@@ -18,7 +18,7 @@ _LOWEST = 1e-3  # nats
 
 
 def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
-    """Draws for every restart how far its bound lies below the best one, sweep by sweep.
+    """Draws for every restart how far its bound lies below the best one, sweep by sweep; returns the Axes.
 
     The axis is logarithmic and ends at 0.001 nats. A line that runs down to it reached the best optimum; one that
     stays level, with a dot at its end, sits in a worse one. Restarts whose ends differ by less than 0.1 nats count as

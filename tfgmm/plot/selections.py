@@ -19,7 +19,7 @@ _LEAST_DEPTH = 6.0  # nats: e^-6 of the evidence
 
 
 def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
-    """Draws evidence, held-out density, BIC and ICL of every number of components tried.
+    """Draws evidence, held-out density, BIC and ICL of every number of components tried; returns the Axes.
 
     All are drawn as nats away from the best number of that criterion, for all rows together, so that they can be
     compared and larger is better: BIC and ICL are halved and turned for that. Bars are one standard error of the

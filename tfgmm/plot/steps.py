@@ -16,7 +16,7 @@ _STYLES = ("-", "--", ":", "-.")
 
 
 def convergence(losses: ArrayLike, *, ax: Axes | None = None) -> Axes:
-    """Draws the loss of every step on a logarithmic axis.
+    """Draws the loss of every step on a logarithmic axis; returns the Axes.
 
     Losses that are not all positive have no logarithm: then the axis is an even one, and a line above says so.
 
@@ -47,7 +47,7 @@ def convergence(losses: ArrayLike, *, ax: Axes | None = None) -> Axes:
 
 
 def gradient_norms(norms: Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Axes:
-    """Draws the norm of every parameter's gradient at every step, on a logarithmic axis.
+    """Draws the norm of every parameter's gradient at every step, on a logarithmic axis; returns the Axes.
 
     Args:
         norms: Norms of T steps, (T,), by parameter; zeros are left out.
