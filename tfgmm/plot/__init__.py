@@ -7,6 +7,7 @@ several into one figure, make it with `plt.subplots(1, 2, layout="constrained")`
 """
 
 from tfgmm.plot.agreements import agreement, density_with_band
+from tfgmm.plot.ascents import restarts
 from tfgmm.plot.chains import joint_histogram, trace
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.column_densities import column_density
@@ -19,7 +20,6 @@ from tfgmm.plot.one_column import assignment_probabilities, assignments, weighte
 from tfgmm.plot.pair_grids import pairs
 from tfgmm.plot.posteriors import parameter_posterior, posterior, posterior_joint
 from tfgmm.plot.predictive import predictive_check, predictive_statistic
-from tfgmm.plot.restarts import restarts
 from tfgmm.plot.selections import num_components
 from tfgmm.plot.steps import convergence, gradient_norms
 

@@ -12,7 +12,7 @@ from tfgmm.export.folder import printable
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.outliers import NUM_SAMPLES
 from tfgmm.mixture.starts import warn_of_odd_data
-from tfgmm.plot.restarts import num_optima
+from tfgmm.plot.ascents import num_optima
 
 if TYPE_CHECKING:
     from tfgmm.data.sources import Survey
