@@ -123,7 +123,7 @@ def mean_log_density(mixture: Mixture, rows: np.ndarray) -> float:
 def plug_in(model: Any) -> Mixture:
     """Returns the mixture at the posterior means of a tfgmm model, data units, float64."""
     density = model.plug_in()
-    scales, covariances = model.components.covariances(density.components)
+    scales, covariances = density.form.covariances(density.components)
     spreads = np.square(scales) if covariances is None else covariances
     return Mixture(np.exp(density.log_weights), density.components["locs"] + density.centre, spreads)
 

@@ -69,7 +69,7 @@ def test_failure_leaves_what_stood_there_and_nothing_else(
         raise full
 
     if failure == "scores that fail":
-        monkeypatch.setattr("tfgmm.export.numpy_scores.NumpyScorer.scores", fail)
+        monkeypatch.setattr("tfgmm.export.scorer.Scorer.scores", fail)
     if failure == "a full disk":
         monkeypatch.setattr(os, "fsync", fail)
     if failure == "a renaming that fails":

@@ -24,7 +24,7 @@ from tfgmm.data.summary import DataSummary
 from tfgmm.export import graph_check, known_operations, saved_model, verify
 from tfgmm.export.reading import ExportedMixture
 from tfgmm.families.variational import COMPONENTS
-from tfgmm.scoring import scores
+from tfgmm.scoring.graph import sampling
 
 TABLE = np.stack([np.linspace(0.0, 1.0, 5), np.linspace(-9.0, 0.0, 5)])
 
@@ -141,7 +141,7 @@ def test_export_of_version_2_passes_and_of_version_1_is_refused(
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.int64)] * 2)
     def sample(num_samples: Any, seed: Any) -> dict[str, Any]:
-        return {"x": scores.sample_rows(mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))}
+        return {"x": sampling.sample_rows(mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))}
 
     older.sample = sample
     signatures = {name: getattr(older, name) for name in vars(older) if name in verify.SIGNATURES}

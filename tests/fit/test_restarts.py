@@ -21,8 +21,9 @@ from tfgmm.fit import restarts as search
 from tfgmm.fit.cached_rows import HeldRows
 from tfgmm.fit.single import hills_of
 from tfgmm.mixture.statistics import Statistics
-from tfgmm.model import bounds
 from tfgmm.model.natural_gradient import NaturalGradient, Place, place_of
+from tfgmm.scoring.graph import chunks
+from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 D = 4
 ROWS = np.random.default_rng(0).normal(size=(157, D)).astype(np.float32)
@@ -50,7 +51,7 @@ def test_sums_of_several_posteriors_are_those_of_plain_numpy(covariance, monkeyp
     steps, values = steps_and_values(covariance)
     coefficients = steps.coefficients(stacked(values))
     found = HeldRows(steps.components, ROWS).sums(coefficients, np.float64)
-    features = np.concatenate(steps.components.features(tf.constant(ROWS, tf.float64)), axis=1)
+    features = np.concatenate(GRAPH_FORMS[steps.components.form].features(tf.constant(ROWS, tf.float64)), axis=1)
     for number in range(3):
         joints = features @ coefficients[0][number].numpy() + coefficients[1][number].numpy()
         shares = np.exp(joints - logsumexp(joints, axis=1, keepdims=True))
@@ -67,7 +68,9 @@ def test_sums_are_those_of_the_graph_that_sweeps_over_all_rows_use(covariance):
     for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 1e-4)):
         found = HeldRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), dtype)
         for number, of_one in enumerate(values):
-            expected = bounds.sums_over_rows(steps.components, tf.constant(ROWS), *steps.coefficients(of_one))
+            expected = chunks.sums_over_rows(
+                GRAPH_FORMS[steps.components.form].features, tf.constant(ROWS), *steps.coefficients(of_one)
+            )
             for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
                 np.testing.assert_allclose(value[number], wanted, rtol=tolerance, atol=tolerance)
 

@@ -64,7 +64,7 @@ def _write(found: ExportedMixture, num_rows: int, seed: int, out: Path, overwrit
 
     from tfgmm.data.table_writer import written_table
     from tfgmm.export.scorer import Scorer
-    from tfgmm.scoring import scores
+    from tfgmm.scoring.graph.sampling import sample_rows
 
     mixture = Scorer(found).plug_in()
     num_features = len(found.centre)
@@ -73,6 +73,6 @@ def _write(found: ExportedMixture, num_rows: int, seed: int, out: Path, overwrit
     with written_table(out, pa.schema([(name, pa.float64()) for name in names]), overwrite) as write:
         for number, start in enumerate(range(0, num_rows, size)):
             words = tf.constant([seed, number], tf.int64)
-            rows = scores.sample_rows(mixture, min(size, num_rows - start), words).numpy()
+            rows = sample_rows(mixture, min(size, num_rows - start), words).numpy()
             write([pa.array(column) for column in rows.T])
             shown.share(min(1.0, (start + size) / num_rows), f"{min(num_rows, start + size):,} of {num_rows:,} rows")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,19 @@ SAMPLE_ROWS = 20_000  # rows that tell enough of any data to start from
 
 # What a random number is for: no two purposes share a stream.
 SAMPLE, BLOCK_ORDER, ROW_ORDER = range(3)
+
+
+class RowBlock(NamedTuple):
+    """Some rows, in their order.
+
+    values: (B, D) real numbers.
+    weights: (B,) how often each row counts; None, the only value so far, for once each.
+    noise: Measurement noise of the values; None, the only value so far, for none.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray | None = None
+    noise: np.ndarray | None = None
 
 
 def rows_per_block(num_features: int) -> int:

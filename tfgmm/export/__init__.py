@@ -5,13 +5,33 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "folder": ["is_alive", "printable"],
-        "numpy_scores": ["NumpyScorer"],
-        "portable": ["export_litert", "export_onnx"],
-        "reading": ["ExportedMixture", "IntegrityError", "read_export"],
-        "saved_model": ["export_model"],
-        "score_file": ["COLUMNS", "write_scores"],
-        "scorer": ["Scorer", "load_scorer"],
-        "verify": ["Verified", "verify_export"],
+        "folder": [
+            "IntegrityError",
+            "is_alive",
+            "printable",
+        ],
+        "portable": [
+            "export_litert",
+            "export_onnx",
+        ],
+        "reading": [
+            "ExportedMixture",
+            "read_export",
+        ],
+        "saved_model": [
+            "export_model",
+        ],
+        "score_file": [
+            "COLUMNS",
+            "write_scores",
+        ],
+        "scorer": [
+            "Scorer",
+            "load_scorer",
+        ],
+        "verify": [
+            "Verified",
+            "verify_export",
+        ],
     },
 )

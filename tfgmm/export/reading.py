@@ -15,6 +15,8 @@ import numpy as np
 from tfgmm.export import folder as artefact
 from tfgmm.export.folder import CARD, FORMAT_VERSION, PARAMETERS, IntegrityError, refusal, shown
 from tfgmm.mixture import outliers, stored_draws
+from tfgmm.mixture.parameters import MixtureDensity, parameter_shapes
+from tfgmm.mixture.registry import COVARIANCES
 
 _ATTEMPTS = 100  # while the folder is exchanged for another, again and again
 _MOST_LEVELS = 4096  # of a table of outlier scores; ours have 109
@@ -22,16 +24,6 @@ _MOST_DRAWS = 4096  # from the posterior; ours are 64
 _HEADER_ROOM = 4096  # bytes that an archive may need per array besides its numbers; NumPy needs about 300
 
 _BYTES = {"float32": 4, "float64": 8}
-
-# Covariance -> whether all components share their precisions, and whether a precision is a number per column
-_SHAPES = {
-    "spherical": (False, True),
-    "diag": (False, True),
-    "tied_spherical": (True, True),
-    "tied_diag": (True, True),
-    "tied": (True, False),
-    "full": (False, False),
-}
 
 
 class ExportedMixture(NamedTuple):
@@ -43,7 +35,7 @@ class ExportedMixture(NamedTuple):
         log_weights: (K,) float64.
         components: `locs` (K, D) and `precisions` (K, D) or `whiteners` (K or 1, D, D), float64.
         outlier_table: (2, Q) float64, see `outliers`; None in an export of an earlier version.
-        drawn: draws from the posterior, see `posterior_draws.kept`; None in an export of an earlier version.
+        drawn: draws from the posterior, see `stored_draws.stored`; None in an export of an earlier version.
         card: the model card.
     """
 
@@ -56,25 +48,15 @@ class ExportedMixture(NamedTuple):
     card: dict[str, Any]
 
     @property
+    def density(self) -> MixtureDensity:
+        """The mixture at the posterior means."""
+        return MixtureDensity(self.covariance, self.centre, self.log_weights, self.components)
+
+    @property
     def column_names(self) -> tuple[str, ...] | None:
         """Names of the training columns, or None."""
         names = self.card["model"]["column_names"]
         return tuple(names) if names else None
-
-
-def parameter_shapes(covariance: str, num_components: int, num_features: int) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of every array that describes the components, by name.
-
-    Example:
-
-    >>> parameter_shapes("tied", 3, 2)
-    {'locs': (3, 2), 'whiteners': (1, 2, 2)}
-    """
-    is_tied, is_diagonal = _SHAPES[covariance]
-    locs = (num_components, num_features)
-    if is_diagonal:  # a precision per component and column, also where they are one and the same
-        return {"locs": locs, "precisions": locs}
-    return {"locs": locs, "whiteners": (1 if is_tied else num_components, num_features, num_features)}
 
 
 def read_export(path: str | os.PathLike[str]) -> ExportedMixture:
@@ -142,8 +124,8 @@ def _check_fields(folder: pathlib.Path, card: dict[str, Any]) -> None:
     for field in ("num_components", "num_features"):
         if not _is_count(model.get(field)):
             raise refusal(folder, CARD, f"must have a positive whole number in its field {field!r}")
-    if not isinstance(model.get("covariance"), str) or model["covariance"] not in _SHAPES:
-        raise refusal(folder, CARD, f"must have one of {', '.join(_SHAPES)} in its field 'covariance'")
+    if not isinstance(model.get("covariance"), str) or model["covariance"] not in COVARIANCES:
+        raise refusal(folder, CARD, f"must have one of {', '.join(COVARIANCES)} in its field 'covariance'")
     for field, what in (("column_names", "name"), ("column_units", "unit")):
         words = model.get(field)
         is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
@@ -163,7 +145,7 @@ def _shapes(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, tuple[int, 
     num_components, num_features = model["num_components"], model["num_features"]
     per_component = parameter_shapes(model["covariance"], num_components, num_features)
     shapes = {"centre": (num_features,), "weights": (num_components,), **per_component}
-    shapes |= _table_shape(folder, card) | _drawn_shapes(folder, card, per_component)
+    shapes |= _table_shape(folder, card) | _drawn_shapes(folder, card)
     declared = {name: {"shape": list(shape), "dtype": dtype_of(name)} for name, shape in shapes.items()}
     if card["parameters"] != declared:
         raise refusal(folder, CARD, f"must declare the parameters {declared}")
@@ -183,14 +165,12 @@ def _table_shape(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, tuple[
     return {outliers.TABLE: (2, num_levels)}
 
 
-def _drawn_shapes(
-    folder: pathlib.Path, card: dict[str, Any], per_component: dict[str, tuple[int, ...]]
-) -> dict[str, tuple[int, ...]]:
+def _drawn_shapes(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Returns the shapes of the draws from the posterior by name; nothing for an export that has none."""
     if stored_draws.LOG_WEIGHTS not in card["parameters"]:
         return {}  # written by an earlier version
-    num_draws = _declared_count(folder, card, stored_draws.LOG_WEIGHTS, 0, _MOST_DRAWS)
-    return stored_draws.kept_shapes(per_component, num_draws)
+    model, num_draws = card["model"], _declared_count(folder, card, stored_draws.LOG_WEIGHTS, 0, _MOST_DRAWS)
+    return stored_draws.stored_shapes(model["covariance"], model["num_components"], model["num_features"], num_draws)
 
 
 def _declared_count(folder: pathlib.Path, card: dict[str, Any], name: str, axis: int, most: int) -> int:

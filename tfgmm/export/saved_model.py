@@ -18,12 +18,14 @@ import tensorflow as tf
 from tfgmm.common.version import __version__
 from tfgmm.export import folder as artefact
 from tfgmm.export import reading
-from tfgmm.families.variational import COMPONENTS
-from tfgmm.mixture import outliers, stored_draws
+from tfgmm.mixture import outliers
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
-from tfgmm.scoring import scores as density
 from tfgmm.scoring.graph import intervals, marginals
 from tfgmm.scoring.graph import scores as graph_scores
+from tfgmm.scoring.graph.densities import of_draws
+from tfgmm.scoring.graph.sampling import sample_rows
+from tfgmm.scoring.scores import outlier_table
 
 Tensor = Any
 
@@ -73,7 +75,7 @@ def export_model(
     numbers = parameters(mixture)
     fault = artefact.fault_in(numbers)
     if not fault:
-        numbers |= {outliers.TABLE: density.outlier_table(mixture), **model.kept_draws(mixture)}
+        numbers |= {outliers.TABLE: outlier_table(mixture), **model.kept_draws(mixture)}
         fault = reading.fault_in(numbers)
     if fault:
         raise ValueError(
@@ -98,7 +100,7 @@ def _save(module: ServedMixture, folder: pathlib.Path) -> None:
         raise OSError(errno.EIO, error.message) from error
 
 
-def parameters(mixture: density.MixtureDensity) -> dict[str, np.ndarray]:
+def parameters(mixture: MixtureDensity) -> dict[str, np.ndarray]:
     """Returns the arrays of parameters.npz: centre (D,), weights (K,), and the components', from the centre."""
     return {
         "centre": np.ascontiguousarray(mixture.centre),
@@ -162,55 +164,44 @@ class ServedMixture(tf.Module):
         numbers: all that parameters.npz holds.
     """
 
-    def __init__(self, mixture: density.MixtureDensity, numbers: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, mixture: MixtureDensity, numbers: Mapping[str, np.ndarray]) -> None:
         super().__init__()
         num_features = len(mixture.centre)
         rows = tf.TensorSpec((None, num_features), tf.float32, name="x")
         given = tf.TensorSpec((num_features,), tf.bool, name="given")
         level = tf.TensorSpec((), tf.float32, name="level")
         whole = tf.TensorSpec((), tf.int64)
-        components, weights_shape = COMPONENTS[mixture.covariance], mixture.log_weights.shape
         # Constants outside of the functions stand in the file once, whoever uses them
         mixture = _as_tensors(mixture)
-        linear, constants = density.coefficients(mixture)
+        factors = graph_scores.factors_of(mixture)
         drawn = {name: tf.constant(values) for name, values in numbers.items() if name.startswith("drawn_")}
         table = numbers[outliers.TABLE]
 
         def scores(x: Tensor, *names: graph_scores.Score) -> dict[str, Tensor]:
-            factors = {"centre": mixture.centre, "linear": linear, "constants": constants}
-            return {
-                name: graph_scores.scores(components, x, **factors, score=name, weights_shape=weights_shape)
-                for name in names
-            }
+            return {name: graph_scores.scores(x, factors, name) for name in names}
 
-        def factors_of_draws() -> dict[str, Any]:
+        def factors_of_draws() -> graph_scores.ScoreFactors:
             # Worked out in the graph, from a tenth of the numbers
-            linear, constants = density.coefficients(density.of_draws(mixture, drawn))
-            return {"centre": mixture.centre, "linear": linear, "constants": constants}
-
-        shape_of_draws = tuple(numbers[stored_draws.LOG_WEIGHTS].shape)
+            return graph_scores.factors_of(of_draws(mixture, drawn))
 
         def predictive_log_prob(x: Tensor) -> dict[str, Tensor]:
-            found = graph_scores.scores(
-                components, x, **factors_of_draws(), score="log_prob", weights_shape=shape_of_draws
-            )
-            return {"predictive_log_prob": found}
+            return {"predictive_log_prob": graph_scores.scores(x, factors_of_draws(), "log_prob")}
 
         def interval(x: Tensor, level: Tensor) -> dict[str, Tensor]:
-            return intervals.band(components, x, **factors_of_draws(), level=level, weights_shape=shape_of_draws)
+            return intervals.band(x, factors_of_draws(), level)
 
         def outlier(x: Tensor) -> dict[str, Tensor]:
             return {"outlier": graph_scores.tail_probabilities(table, scores(x, "log_density")["log_density"])}
 
         def marginal_log_prob(x: Tensor, given: Tensor) -> dict[str, Tensor]:
-            return {"marginal_log_prob": marginals.marginal_log_prob(components, x, mixture, given)}
+            return {"marginal_log_prob": marginals.marginal_log_prob(x, mixture, given)}
 
         def conditional(x: Tensor, given: Tensor) -> dict[str, Tensor]:
-            found = marginals.conditional(components, x, mixture, given)
-            return {name: tf.cast(values, tf.float32) for name, values in found.items()}
+            answer = marginals.conditional(x, mixture, given)
+            return {name: tf.cast(values, tf.float32) for name, values in (answer.per_row | answer.once).items()}
 
         def sample(num_samples: Tensor, seed: Tensor) -> dict[str, Tensor]:
-            drawn_rows = density.sample_rows(mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))
+            drawn_rows = sample_rows(mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))
             return {"x": tf.cast(drawn_rows, tf.float32)}
 
         def log_prob(x: Tensor) -> dict[str, Tensor]:
@@ -246,7 +237,7 @@ class ServedMixture(tf.Module):
         return {name: getattr(self, name) for name in self._names}
 
 
-def _as_tensors(mixture: density.MixtureDensity) -> density.MixtureDensity:
+def _as_tensors(mixture: MixtureDensity) -> MixtureDensity:
     return mixture._replace(
         centre=tf.constant(mixture.centre),
         log_weights=tf.constant(mixture.log_weights),

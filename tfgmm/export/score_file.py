@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfgmm.data.blocks import RowBlock
 from tfgmm.data.errors import check_no_overflow
 from tfgmm.data.files.kinds import listed
 from tfgmm.data.pass_through import NAME as INPUT
 from tfgmm.data.pass_through import ScoredInput
 from tfgmm.data.table_writer import written_table
-from tfgmm.export.numpy_scores import NumpyScorer
 from tfgmm.export.reading import ExportedMixture
+from tfgmm.export.scorer import Scorer
 
 COLUMNS = ("log_prob", "assignment", "responsibilities", "outlier")
 
@@ -50,11 +51,13 @@ def write_scores(
         FileExistsError: `out` is there, and `overwrite` is False. OSError: the disk refuses.
         ValueError, TypeError: the rows cannot be read or scored, or a column is there already.
     """
-    scorer, num_rows, num_bad = NumpyScorer(found), 0, 0
+    scorer, num_rows, num_bad = Scorer(found), 0, 0
     with written_table(out, _schema(found, source, columns), overwrite) as write:
         for block in source.blocks():
-            num_bad += _check_rows(found, block.rows, num_rows)
-            scores = scorer.scores(block.rows, columns)
+            scores, bad_here = scorer.scores(RowBlock(block.rows), columns)
+            if bad_here:
+                _check_range(found, block.rows, num_rows)
+            num_bad += bad_here
             write([*block.kept, *_flat(scores, columns)])
             num_rows += len(block.rows)
             progress(len(block.rows))
@@ -96,15 +99,8 @@ def _array(values: np.ndarray) -> Any:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
-def _check_rows(found: ExportedMixture, rows: np.ndarray, start: int) -> int:
-    """Returns the number of rows with NaN or infinite values.
-
-    Raises:
-        ValueError: a finite number is too far from the centre for float32; says where.
-    """
+def _check_range(found: ExportedMixture, rows: np.ndarray, start: int) -> None:
+    """Refuses a finite number that is too far from the centre for float32, and says where it is: ValueError."""
     with np.errstate(over="ignore", invalid="ignore"):
         centred = (rows - found.centre).astype(np.float32)
-    bad = ~np.isfinite(centred).all(axis=1)
-    if bad.any():
-        check_no_overflow(INPUT, found.column_names, rows, centred, start)
-    return int(bad.sum())
+    check_no_overflow(INPUT, found.column_names, rows, centred, start)

@@ -16,6 +16,7 @@ from tfgmm.export import graph_check
 from tfgmm.export.folder import refusal, shown
 from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.mixture import outliers
+from tfgmm.mixture.parameters import form_of
 from tfgmm.scoring.results import Conditional, Interval
 
 GRAPH = "saved_model.pb"
@@ -129,7 +130,7 @@ def _graph_contents(folder: pathlib.Path, found: ExportedMixture) -> tuple[bytes
 def _signatures(found: ExportedMixture) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     """Returns the inputs and outputs of the signatures that an export of this version and shape has."""
     expected = dict(SIGNATURES)
-    if "precisions" in found.components:
+    if form_of(found.covariance).name == "independent":
         inputs, outputs = expected["conditional"]
         expected["conditional"] = inputs, tuple(name for name in outputs if name != "covariances")
     missing = _OF_VERSION_3 if found.drawn is None else ()
@@ -292,10 +293,6 @@ def _points(found: ExportedMixture) -> np.ndarray:
     owners = np.arange(NUM_POINTS) % len(locs)
     noise = generator.normal(size=(NUM_POINTS, locs.shape[1]))
     noise *= np.where(np.arange(NUM_POINTS) % 4 == 3, 30.0, 1.0)[:, None]
-    if "precisions" in found.components:
-        away = noise / np.sqrt(found.components["precisions"][owners])
-    else:
-        whiteners = found.components["whiteners"]
-        away = np.linalg.solve(whiteners[owners % len(whiteners)], noise[:, :, None])[:, :, 0]
+    away = form_of(found.covariance).standard_normal_rows(found.components, owners, noise)
     largest = float(np.finfo(np.float32).max) / 4.0
     return np.clip(found.centre + locs[owners] + away, -largest, largest).astype(np.float32)

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
 from tfgmm.data import sources as door
-from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.fit import cross_validation
 from tfgmm.fit.callbacks import EndOfChoice
@@ -20,6 +19,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.single import FitTask, fitted, hills_of, prepared_model
 from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.scoring.scores import score_data
 
@@ -132,7 +132,7 @@ def fit_mixture(
     restarts, max_sweeps = check_count("restarts", restarts), check_count("max_sweeps", max_sweeps)
     polish_steps = check_count("polish_steps", polish_steps, 0)
     _check_tolerance(tolerance)
-    check_choice("covariance", covariance, COMPONENTS)
+    check_choice("covariance", covariance, COVARIANCES)
     check_choice("weights", weights, WEIGHTS)
     batch_size = None if batch_size is None else check_count("batch_size", batch_size)
     if not isinstance(tried, int):

@@ -12,6 +12,7 @@ import numpy as np
 from tfgmm.fit.occupied import num_occupied, occupied_probabilities
 from tfgmm.fit.restarts import Restart
 from tfgmm.fit.summary import summary_of
+from tfgmm.mixture.parameters import num_parameters
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 
 
@@ -51,7 +52,8 @@ class FitResult:
     @property
     def num_parameters(self) -> int:
         """The free numbers of the mixture: weights, locations, precisions."""
-        return self.model.num_components - 1 + self.model.components.num_parameters()
+        model = self.model
+        return num_parameters(model.covariance, model.num_components, model.num_features)
 
     @property
     def aic(self) -> float:

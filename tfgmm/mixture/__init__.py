@@ -5,14 +5,58 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "features": ["GROUP", "num_products", "pair_coefficients", "pairs", "write_products", "write_squares"],
-        "log_joints": ["coefficients_of", "factors_of", "write_features"],
-        "outliers": ["NUM_SAMPLES", "check_table"],
-        "priors": ["Priors"],
-        "row_scores": ["score_rows"],
-        "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],
-        "starts": ["distinct_rows", "start_locs", "warn_of_odd_data"],
-        "statistics": ["Statistics"],
-        "stored_draws": ["NUM_DRAWS"],
+        "features": [
+            "GROUP",
+            "num_products",
+            "pair_coefficients",
+            "pairs",
+        ],
+        "log_joints": [
+            "write_features",
+        ],
+        "outliers": [
+            "NUM_SAMPLES",
+            "check_table",
+        ],
+        "parameters": [
+            "FORMS",
+            "LOCS",
+            "MixtureDensity",
+            "Parameters",
+            "coefficients_of",
+            "form_of",
+            "num_parameters",
+            "parameter_shapes",
+        ],
+        "priors": [
+            "Priors",
+        ],
+        "registry": [
+            "COVARIANCES",
+            "FormName",
+            "WEIGHT_PRIORS",
+        ],
+        "row_scores": [
+            "RowScorer",
+            "RowScores",
+        ],
+        "row_sums": [
+            "log_likelihoods_over_rows",
+            "sums_over_rows",
+        ],
+        "starts": [
+            "distinct_rows",
+            "start_locs",
+            "warn_of_odd_data",
+        ],
+        "statistics": [
+            "RowSums",
+            "Statistics",
+            "added",
+            "scaled",
+        ],
+        "stored_draws": [
+            "NUM_DRAWS",
+        ],
     },
 )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfgmm.data.blocks import RowBlock
 from tfgmm.data.files.kinds import listed
-from tfgmm.export.numpy_scores import NumpyScorer
 from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.export.score_file import COLUMNS
+from tfgmm.export.scorer import Scorer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ class ScoredFrames:
     """
 
     def __init__(self, found: ExportedMixture) -> None:
-        self._scorer = NumpyScorer(found)
+        self._scorer = Scorer(found)
         self._columns = available_columns(found)
         self._names = found.column_names
         self._num_features = len(found.centre)
@@ -61,7 +62,7 @@ class ScoredFrames:
 
         params = params or {}
         names = self._wanted(params.get(WANTED))
-        scores = self._scorer.scores(self._rows(model_input), names)
+        scores = self._scorer.scores(RowBlock(self._rows(model_input)), names).by_name
         columns: dict[str, np.ndarray] = {}
         for name in names:
             if name == "responsibilities":

@@ -5,11 +5,20 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "batches": ["endless_batches", "one_pass"],
-        "bounds": ["RowSums"],
-        "gaussian_mixture": ["GaussianMixtureModel"],
-        "importance": ["centred_batches", "check_training_rows"],
-        "keras3": ["keras"],
+        "batches": [
+            "endless_batches",
+            "one_pass",
+        ],
+        "gaussian_mixture": [
+            "GaussianMixtureModel",
+        ],
+        "importance": [
+            "centred_batches",
+            "check_training_rows",
+        ],
+        "keras3": [
+            "keras",
+        ],
         "natural_gradient": [
             "GlobalStep",
             "NaturalGradient",
@@ -19,6 +28,8 @@ __getattr__, __dir__, __all__ = front_door(
             "is_in_range_of_float32",
             "place_of",
         ],
-        "saving": ["load_model"],
+        "saving": [
+            "load_model",
+        ],
     },
 )

@@ -27,6 +27,8 @@ from tfgmm.model.parameters import MixtureParameters
 from tfgmm.model.scoring import MixtureScores
 from tfgmm.model.steps import RunningBound
 from tfgmm.model.training import MixtureTrainer
+from tfgmm.scoring.graph.chunks import log_joints
+from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 Tensor = Any
 
@@ -198,9 +200,10 @@ class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
 
     def _terms_at_means(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         weights, components = posteriors = self.posteriors()
-        linear, constants = self.components.coefficients(self.components.means(components))
+        form = GRAPH_FORMS[self.components.form]
+        linear, constants = form.coefficients(self.components.means(components))
         constants += self.mixture_weights.log_mean(weights)
-        log_joint = bounds.log_joints(self.components.features(tf.cast(rows, tf.float64)), linear, constants)
+        log_joint = log_joints(form.features(tf.cast(rows, tf.float64)), linear, constants)
         return tf.cast(tf.reduce_logsumexp(log_joint, axis=-1), tf.float32), self.kl(posteriors)
 
     def kl(self, posteriors: tuple[Any, Any] | None = None) -> Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.data import sources as door
-from tfgmm.mixture.log_joints import coefficients_of
+from tfgmm.data.blocks import RowBlock
+from tfgmm.mixture.parameters import MixtureDensity, coefficients_of
 
 Tensor = Any
 
@@ -47,12 +48,13 @@ def log_importance_ratios(
 def log_likelihoods(model: Any, data: Any, log_weights: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
     """Returns the log likelihood of all rows under each of S mixtures, (S,) float64, nats."""
     groups = [slice(first, first + _AT_A_TIME) for first in range(0, len(log_weights), _AT_A_TIME)]
-    mixtures = [coefficients_of(log_weights[group], {n: v[group] for n, v in parameters.items()}) for group in groups]
+    drawn = MixtureDensity(model.covariance, model.centre, log_weights, parameters)
+    mixtures = [coefficients_of(drawn.part(group)) for group in groups]
     totals, num_rows = np.zeros(len(log_weights)), 0
     for rows in centred_batches(model, data):
         num_rows += len(rows)
         for group, several in zip(groups, mixtures):
-            totals[group] += model.natural_gradient.log_likelihoods(several, rows)[0]
+            totals[group] += model.natural_gradient.log_likelihoods(several, RowBlock(rows))[0]
     check_training_rows(model, num_rows)
     return totals
 

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from tfgmm.common.checks import check_count
 from tfgmm.data import sources as door
+from tfgmm.data.blocks import RowBlock
 from tfgmm.data.readers import Rows
-from tfgmm.mixture.log_joints import coefficients_of
+from tfgmm.mixture.parameters import coefficients_of
 from tfgmm.model.closed_form import ClosedFormTraining
 from tfgmm.model.keras3 import keras
 from tfgmm.model.natural_gradient import NaturalGradient, StepSizes
@@ -285,11 +286,11 @@ class MixtureTrainer(TrainingSteps):
         """
         steps, totals = self.natural_gradient, np.zeros((2, 2))
         mixture = self.plug_in()
-        at_means = coefficients_of(mixture.log_weights, mixture.components)
+        at_means = coefficients_of(mixture)
         of_both = [np.stack(pair) for pair in zip(steps.coefficients(steps.values()), at_means)]
         with plain_errors():
             for rows in batches.dataset.take(batches.num_batches):
-                totals += steps.log_likelihoods(of_both, rows)
+                totals += steps.log_likelihoods(of_both, RowBlock(rows))
         (expected, log_likelihood), (_, with_components) = totals
         elbo = float(expected) - float(self.kl())
         self.stored_elbo.assign(elbo)

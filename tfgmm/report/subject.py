@@ -11,7 +11,9 @@ import numpy as np
 from tfgmm.common.checks import check_choice
 from tfgmm.data.summary import DataSummary
 from tfgmm.export.folder import printable
+from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.posterior.draws import Draws
 
 if TYPE_CHECKING:
@@ -140,7 +142,7 @@ def _of_model(model: GaussianMixtureModel) -> Fitted:
         weights=model.weight_prior,
         num_data=model.num_data,
         expected_counts=_held(counts, model.num_data),
-        num_parameters=_num_parameters(model.components, model.num_components),
+        num_parameters=num_parameters(model.covariance, model.num_components, model.num_features),
         criteria=_bound(model.elbo),
         priors=model.priors,
         summary=model.data_summary,
@@ -151,12 +153,10 @@ def _of_model(model: GaussianMixtureModel) -> Fitted:
 
 
 def _of_scorer(scorer: Scorer) -> Fitted:
-    from tfgmm.families.variational import COMPONENTS
-
     card = scorer.card
     model, training = card["model"], card["training"]
     num_data = _check_fitted(training.get("num_data"))
-    weights = check_choice("weights", model.get("weights"), ("dirichlet", "stick_breaking"))
+    weights = check_choice("weights", model.get("weights"), WEIGHT_PRIORS)
     priors = Priors.from_dict(card["priors"])
     scorer.draws()  # an earlier export, which has none, is refused before anything is drawn
     summary = training.get("data_summary")
@@ -171,7 +171,7 @@ def _of_scorer(scorer: Scorer) -> Fitted:
         weights=weights,
         num_data=num_data,
         expected_counts=_held(counts_of(weights, means, priors, num_data), num_data),
-        num_parameters=_num_parameters(COMPONENTS[model["covariance"]](*sizes, priors), sizes[0]),
+        num_parameters=num_parameters(model["covariance"], *sizes),
         criteria=_bound(elbo if isinstance(elbo, float) else None),
         priors=priors,
         summary=DataSummary.from_dict(summary) if isinstance(summary, dict) else None,
@@ -187,10 +187,6 @@ def _check_fitted(num_data: Any) -> int:
             "`result` must be a mixture that was fitted. Received: one that has seen no rows. Fit it first."
         )
     return num_data
-
-
-def _num_parameters(components: Any, num_components: int) -> int:
-    return int(num_components - 1 + components.num_parameters())
 
 
 def _bound(elbo: float | None) -> dict[str, str]:
@@ -219,7 +215,7 @@ def counts_of(weights: str, means: np.ndarray, priors: Priors, num_data: int) ->
     >>> counts_of("dirichlet", np.array([0.25, 0.75]), Priors(weight_concentration=1.0), 6).tolist()
     [1.0, 5.0]
     """
-    if weights == "dirichlet":
+    if WEIGHT_PRIORS[weights].is_exchangeable:
         of_prior = np.broadcast_to(np.asarray(priors.weight_concentration, np.float64), means.shape)
         return means * (of_prior.sum() + num_data) - of_prior
     counts, rows_left, share_left = np.empty(len(means)), float(num_data), 1.0
