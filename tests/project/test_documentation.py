@@ -167,7 +167,7 @@ def test_every_picture_of_the_gallery_is_on_a_page():
 
 
 def beside_the_training_folder(monkeypatch, folder):
-    """Returns nothing; what an example writes lies in `folder`, and its rows are found from there."""
+    """Makes `folder` the current one: what an example writes goes there, and its rows are found from there."""
     (folder / "training").symlink_to(ROOT / "training")
     monkeypatch.chdir(folder)
 
