@@ -16,7 +16,6 @@ LONG_FUNCTIONS = {
     "cli/fit.py: fit": "TODO",
     "companions/numpyro_mixture/nuts.py: sample_nuts": "TODO",
     "export/saved_model.py: ServedMixture.__init__": "TODO",
-    "mixture/starts.py: warn_of_odd_data": "TODO",
     "model/training.py: MixtureTrainer.fit": "TODO",
     "plot/agreements.py: agreement": "TODO",
     "plot/memberships.py: responsibilities": "TODO",

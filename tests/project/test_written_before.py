@@ -56,7 +56,8 @@ def test_graph_of_an_export_is_the_one_that_verify_expects(name: str) -> None:
 def test_run_folder_scores_and_is_repeated(tmp_path: pathlib.Path) -> None:
     config = json.loads((BEFORE / "run" / "config.json").read_text())
     rows = shutil.copy(BEFORE / "rows.csv", tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(config | {"data": str(rows)}))
+    config["settings"]["data"] = str(rows)
+    (tmp_path / "config.json").write_text(json.dumps(config))
     call = ["fit", "--config", str(tmp_path / "config.json"), "--out", str(tmp_path / "again")]
     done = CliRunner().invoke(cli.app, call)
     assert done.exit_code == 0, done.stderr

@@ -18,8 +18,8 @@ from tfgmm.fit.cached_rows import HeldRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.summary import counted
+from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
-from tfgmm.mixture.starts import warn_of_odd_data
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.model.keras3 import keras
 
@@ -72,7 +72,7 @@ def prepared_model(task: FitTask, num_components: int) -> GaussianMixtureModel:
     model.compile()
     model.adapt_to(task.survey.summary)
     odd = task.survey.sample, task.survey.summary, model.priors, num_components, task.covariance
-    warn_of_odd_data(*odd, stacklevel=6)  # the line that calls `fit_mixture`
+    warn_of_odd_data(*odd, stacklevel=5)  # the line that calls `fit_mixture`
     return model
 
 

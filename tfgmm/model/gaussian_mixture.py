@@ -18,6 +18,7 @@ from tfgmm.families.log_gamma import log_gamma_draws
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.mixture import starts as initialize
+from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
 from tfgmm.model import bounds
 from tfgmm.model.closed_form import StatisticsStore
@@ -258,7 +259,7 @@ class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
     def start_from(self, survey: door.Survey, start: Any = "k-means++") -> None:
         """Returns nothing; starts the components among the rows of `survey`, each narrower than all of them."""
         summary = survey.summary
-        initialize.warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, self.covariance)
+        warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, self.covariance)
         self.natural_gradient.assign(self.start_values(survey, start, [self.seed])[0])
         self.statistics.clear()  # of the posterior before
         self.stored_elbo.assign(math.nan)
