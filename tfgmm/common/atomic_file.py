@@ -7,12 +7,12 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator
 
-from tfgmm.common.unfinished import ArgumentNames, disk_errors_named, flush, folder_beside, remove_stale
+from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames, disk_errors_named, flush, folder_beside, remove_stale
 
 Naming = Callable[[], contextlib.AbstractContextManager[None]]
 
 
-def check_free(target: pathlib.Path, overwrite: bool, names: ArgumentNames = ArgumentNames()) -> None:
+def check_free(target: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_PYTHON) -> None:
     """Checks that `target` is free, or a file that may be replaced.
 
     Raises:
@@ -28,9 +28,7 @@ def check_free(target: pathlib.Path, overwrite: bool, names: ArgumentNames = Arg
 
 
 @contextlib.contextmanager
-def written_whole(
-    target: pathlib.Path, overwrite: bool, names: ArgumentNames = ArgumentNames()
-) -> Iterator[pathlib.Path]:
+def written_whole(target: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_PYTHON) -> Iterator[pathlib.Path]:
     """Yields the name of a file to write; it becomes `target` when the block ends well.
 
     Until then, and when the block fails, what stood at `target` stands there still. Folders on the way are made.

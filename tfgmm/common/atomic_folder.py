@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from tfgmm.common.unfinished import (
+    IN_PYTHON,
     ArgumentNames,
     disk_errors_named,
     flush,
@@ -64,7 +65,7 @@ def path_of(path: Any, name: str = "path") -> pathlib.Path:
 
 @contextlib.contextmanager
 def written_whole(
-    target: pathlib.Path, overwrite: bool, kind: Kind, names: ArgumentNames = ArgumentNames()
+    target: pathlib.Path, overwrite: bool, kind: Kind, names: ArgumentNames = IN_PYTHON
 ) -> Iterator[pathlib.Path]:
     """Yields a fresh folder beside `target` to write into; it becomes `target` when the block ends well.
 
@@ -91,7 +92,7 @@ def written_whole(
             _put_in_place(folder, target, overwrite)
 
 
-def check_writable(target: pathlib.Path, names: ArgumentNames = ArgumentNames()) -> None:
+def check_writable(target: pathlib.Path, names: ArgumentNames = IN_PYTHON) -> None:
     """Checks that a folder can be made where `target` shall be.
 
     Raises:
@@ -101,9 +102,7 @@ def check_writable(target: pathlib.Path, names: ArgumentNames = ArgumentNames())
         try_folder_beside(target)
 
 
-def check_target(
-    target: pathlib.Path, overwrite: bool, kind: Kind, names: ArgumentNames = ArgumentNames()
-) -> None:
+def check_target(target: pathlib.Path, overwrite: bool, kind: Kind, names: ArgumentNames = IN_PYTHON) -> None:
     """Checks that `target` is free, empty, or of that kind and may be replaced.
 
     Raises:
@@ -126,7 +125,7 @@ def check_target(
 
 
 def _why_foreign(target: pathlib.Path, kind: Kind) -> str | None:
-    """Returns why what stands at `target` may not be replaced, or None. A folder that lost files is still of its kind."""
+    """Returns why what stands at `target` may not be replaced, or None. A folder that lost files may."""
     if target.is_symlink() or not target.is_dir():
         return "which is not a folder"
     if not any(target.iterdir()):

@@ -1,7 +1,7 @@
 """What is written beside its place before it takes it: what files and folders that are whole or not there share.
 
-`.NAME.PROCESS.NUMBER.writing` is what process PROCESS is writing; `.NAME.PROCESS.NUMBER.replaced` an earlier folder that
-it has moved aside. Both lie beside NAME.
+Beside NAME, `.NAME.PROCESS.NUMBER.writing` is what process PROCESS is writing, and `.NAME.PROCESS.NUMBER.replaced` an
+earlier folder that it has moved aside.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ class ArgumentNames(NamedTuple):
         overwrite: Argument or option that allows replacing, as a user writes it.
     """
 
-    path: str = "path"
-    overwrite: str = "overwrite=True"
+    path: str
+    overwrite: str
+
+
+IN_PYTHON = ArgumentNames("path", "overwrite=True")
 
 
 @contextlib.contextmanager

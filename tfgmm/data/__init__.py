@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "columns": ["numeric_columns"],
         "errors": ["check_no_overflow", "not_finite_error"],
-        "files.kinds": ["KINDS", "listed"],
+        "files.kinds": ["KINDS"],
         "files.stored": ["StoredRows"],
         "frames": ["is_instance_of"],
         "matching": ["Sample", "finite"],
@@ -15,6 +15,6 @@ __getattr__, __dir__, __all__ = front_door(
         "readers": ["Rows", "open_rows", "read_rows"],
         "sources": ["NOT_FINITE", "Survey", "check_ends", "open_source"],
         "summary": ["DataSummary", "centre", "summarise"],
-        "table_writer": ["check_output", "written_table"],
+        "table_writer": ["written_table"],
     },
 )

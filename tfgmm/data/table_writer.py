@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tfgmm.common.atomic_file import beside, check_free
-from tfgmm.common.unfinished import ArgumentNames, disk_errors_named
+from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames, disk_errors_named
 from tfgmm.data.files.kinds import KINDS, kind_of
+
 
 @contextlib.contextmanager
 def written_table(
-    path: pathlib.Path, schema: Any, overwrite: bool, names: ArgumentNames = ArgumentNames()
+    path: pathlib.Path, schema: Any, overwrite: bool, names: ArgumentNames = IN_PYTHON
 ) -> Iterator[Callable[[list[Any]], None]]:
     """Yields a function that adds rows, as the arrays of all columns; the file stands when the block ends well.
 

@@ -1,4 +1,4 @@
-"""The arrays of parameters.npz: what a mixture gives, how they are read without being interpreted, what can be wrong."""
+"""The arrays of parameters.npz: what they are, what can be wrong with them, how they are read. Nothing is unpickled."""
 
 from __future__ import annotations
 

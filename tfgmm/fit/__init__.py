@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = front_door(
         "occupied": ["num_occupied"],
         "restarts": ["Restart"],
         "result": ["FitResult"],
-        "selection": ["Selection", "listed", "occupied_words"],
+        "selection": ["Selection", "occupied_words"],
         "single": ["ConvergenceWarning"],
         "summary": ["interval_draws"],
         "tensorboard": ["MixtureBoard", "data_limits"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import poisson
 
-from tfgmm.export.folder import printable
+from tfgmm.common.words import printable
 from tfgmm.mixture.outliers import NUM_SAMPLES
 from tfgmm.mixture.starts import warn_of_odd_data
 from tfgmm.plot.searches import num_optima
