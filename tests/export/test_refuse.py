@@ -15,7 +15,7 @@ import pytest
 from exports import FILES, ROWS, D, K, card_of, refused, write_card
 
 import tfgmm
-from tfgmm.export import reading
+from tfgmm.export import parameters, reading
 
 # --- Not an export
 
@@ -126,7 +126,7 @@ def test_sizes_beyond_the_file_are_refused_before_anything_is_read(
     shapes = {"centre": [size], "weights": [size], "locs": [size, size], "precisions": [size, size]}
     card["parameters"] = {name: {"shape": shape, "dtype": "float64"} for name, shape in shapes.items()}
     write_card(folder, card)
-    monkeypatch.setattr(reading, "_numbers", None)
+    monkeypatch.setattr(parameters, "read_arrays", None)
     assert "bytes where the card's sizes need" in refused(folder, "parameters.npz")
 
 
