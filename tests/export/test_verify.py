@@ -23,6 +23,7 @@ from tfgmm.cli import app as cli
 from tfgmm.data.summary import DataSummary
 from tfgmm.export import graph_check, known_operations, saved_model, verify
 from tfgmm.export.reading import ExportedMixture
+from tfgmm.export.signatures import SIGNATURES
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.scoring.graph import sampling
 
@@ -96,7 +97,7 @@ def test_whole_export_passes_and_says_what_was_checked(whole: pathlib.Path) -> N
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     assert sum(found.operations.values()) == len(nodes)
     assert found.operations["SaveV2"] == 1
-    assert set(found.largest_differences) == verify.SIGNATURES.keys()
+    assert set(found.largest_differences) == SIGNATURES.keys()
     assert all(0.0 <= difference <= 1e-6 for difference in found.largest_differences.values())
 
 
@@ -144,7 +145,7 @@ def test_export_of_version_2_passes_and_of_version_1_is_refused(
         return {"x": sampling.sample_rows(mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))}
 
     older.sample = sample
-    signatures = {name: getattr(older, name) for name in vars(older) if name in verify.SIGNATURES}
+    signatures = {name: getattr(older, name) for name in vars(older) if name in SIGNATURES}
     tf.saved_model.save(older, str(tmp_path / "graph"), signatures=signatures)
     put_graph(folder, tmp_path / "graph")
     refused(folder, "lacks the signature 'conditional'")

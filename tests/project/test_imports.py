@@ -33,8 +33,7 @@ NEEDS_TENSORFLOW = ("scoring/graph/", "cli/run/fit.py")
 
 # Renamed before they were turned round; each must leave this list with the change that mends it
 NOT_YET = """
-    common/atomic_file.py data/sources.py data scoring export/scorer export/score_file mlflow/__init__ mlflow/models
-    mlflow/pyfunc
+    data/sources.py data scoring export/scorer export/score_file mlflow/__init__ mlflow/models mlflow/pyfunc
 """.split()
 
 

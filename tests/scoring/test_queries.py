@@ -10,9 +10,9 @@ from scipy import special, stats
 import tfgmm
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture import outliers, stored_draws
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring.graph import intervals
 from tfgmm.scoring.queries import MOST_LEVEL, Queries, column_mask
-from tfgmm.scoring.scores import MixtureDensity
 
 K, D, S = 3, 4, stored_draws.NUM_DRAWS
 CENTRE = np.array([1e5, -20.0, 3.0, 0.0])

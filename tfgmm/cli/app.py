@@ -14,9 +14,10 @@ import typer
 
 from tfgmm.cli import compare, demo, fit, plot, report, sample, score, shared, verify
 from tfgmm.common.version import __version__
-from tfgmm.export import folder as artefact
+from tfgmm.common.words import printable
+from tfgmm.export.folder import CARD
 
-CARD_NAME = artefact.CARD
+CARD_NAME = CARD
 DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, a stranger's may
 
 app = typer.Typer(
@@ -103,9 +104,9 @@ def card_rows(card: Mapping[str, Any], *, depth: int = 0) -> Iterator[tuple[str,
     indent = "  " * depth
     for key, value in card.items():
         # words for keys like num_data; file names keep their underscores
-        label = indent + (key.replace("_", " ") if key.isidentifier() else artefact.printable(key))
+        label = indent + (key.replace("_", " ") if key.isidentifier() else printable(key))
         if isinstance(value, Mapping) and _is_short(value) and depth:
-            yield label, "; ".join(f"{artefact.printable(name)} {_text(entry)}" for name, entry in value.items())
+            yield label, "; ".join(f"{printable(name)} {_text(entry)}" for name, entry in value.items())
         elif isinstance(value, Mapping) and value and depth < DEEPEST:
             yield label, ""
             yield from card_rows(value, depth=depth + 1)
@@ -132,7 +133,7 @@ def _text(value: Any, *, depth: int = 0, longest: int = 8) -> str:
         return f"[{inner}{rest}]" if depth else inner + rest
     if isinstance(value, dict):
         return f"{len(value)} entries"
-    return artefact.printable(str(value))
+    return printable(str(value))
 
 
 def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
@@ -142,9 +143,7 @@ def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
     from rich.text import Text
 
     # Text, not str: square brackets in a card are brackets, not rich's markup
-    table = Table(
-        title=Text(artefact.printable(str(directory))), show_header=False, title_justify="left", pad_edge=False
-    )
+    table = Table(title=Text(printable(str(directory))), show_header=False, title_justify="left", pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in card_rows(card):

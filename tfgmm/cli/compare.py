@@ -11,7 +11,7 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
-from tfgmm.export import folder
+from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -73,7 +73,7 @@ def compare(
             _check_for_rows(sides)
         lines = shared.with_tensorflow(lambda shown: list(_lines(sides, data, shown)))
     for line in lines:
-        typer.echo(folder.printable(line))
+        typer.echo(printable(line))
 
 
 def _opened(path: Path, name: str) -> Side:

@@ -15,7 +15,7 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
-from tfgmm.export import folder
+from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.run.folder import Run
@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 
 # What functions call their arguments, and what the command line calls them
 _OPTIONS = {
-    "`path`": "`--out`",
     "`data`": "`DATA`",
     "`num_components`": "`--components`",
     "`validation_data`": "`--validation`",
-    "overwrite=True": "--overwrite",
     "num_components=": "--components ",
     "`max_sweeps`": "`--max-sweeps`",
     "max_sweeps, or tolerance": "--max-sweeps",
@@ -154,7 +152,7 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
     from tfgmm.cli.run.folder import check_out, write_run
     from tfgmm.common import quiet
 
-    check_out(out, overwrite)
+    check_out(out, overwrite, shared.OUT)
     settings = _with_columns(settings)
     with display.display() as shown, _opened(settings) as (rows, more):
         shown.phase("loading TensorFlow")
@@ -174,11 +172,11 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
                 run = run._replace(notes=_notes(run, fingerprint))
                 words = "the fit is done, and is being written"
                 shown.phase("writing")
-                return run, write_run(run, out, overwrite)
+                return run, write_run(run, out, overwrite, shared.OUT)
 
         run, files = shared.quietly(work)
         for note in run.notes:
-            shown.note(folder.printable(f"Note: {note}"))
+            shown.note(printable(f"Note: {note}"))
     _tell(run, files, out)
 
 
@@ -200,13 +198,13 @@ def _with_columns(settings: RunSettings) -> RunSettings:
     """Returns the settings with the columns that are used by name, and says which they are."""
     if settings.columns is not None:
         return settings
+    from tfgmm.common.words import quoted
     from tfgmm.data.columns import numeric_columns
-    from tfgmm.data.files.kinds import listed
 
     names, left_out = numeric_columns("data", settings.data)
     others = ", ".join(f"{label!r} ({words})" for label, words in left_out.items())
-    line = f"{settings.data}: columns {listed(names)}{f'; left out: {others}' if others else ''}"
-    typer.echo(folder.printable(line))
+    line = f"{settings.data}: columns {quoted(names)}{f'; left out: {others}' if others else ''}"
+    typer.echo(printable(line))
     return dataclasses.replace(settings, columns=list(names))
 
 
@@ -239,4 +237,4 @@ def _tell(run: Run, files: tuple[str, ...], out: Path) -> None:
         lines += ["", *console_lines(run.selection), "", *textwrap.wrap(run.selection.reason, width)]
     inside = sorted({f"{name.partition('/')[0]}/" if "/" in name else name for name in files})
     for line in (*lines, "", f"{out}: {', '.join(inside)}"):
-        typer.echo(folder.printable(line))
+        typer.echo(printable(line))

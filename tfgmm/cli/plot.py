@@ -11,7 +11,7 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
-from tfgmm.export import folder
+from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -57,18 +57,18 @@ def plot(
 
     Example: tfgmm plot --model saved_models/old_faithful --data training/data/old_faithful.csv --out /tmp/geyser.png
     """
-    with shared.told(shared.out_words):
+    with shared.told():
         shared.check_ending(out, ENDINGS)
         shared.check_outside_exports(out)
         line = _plot(model, data, out, kind, columns, overwrite)
-    typer.echo(folder.printable(line))
+    typer.echo(printable(line))
 
 
 def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: str | None, overwrite: bool) -> str:
     """Returns the line that says what was drawn; what can be wrong is looked at before TensorFlow takes its seconds."""
     from tfgmm.common import atomic_file
+    from tfgmm.common.words import quoted
     from tfgmm.data import matching
-    from tfgmm.data.files.kinds import listed
     from tfgmm.plot.kinds import KINDS, default_kind
 
     found = shared.read_model(model)
@@ -77,13 +77,13 @@ def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: st
     chosen = None if columns is None else chosen_columns(columns, names)
     key = default_kind(num_features if chosen is None else len(chosen)) if name is KindName.AUTO else name.value
     places = _fitting(key, KINDS[key], chosen, num_features, data)
-    atomic_file.check_free(out, overwrite)
+    atomic_file.check_free(out, overwrite, shared.OUT)
     sample = None
     if data is not None:
         with matching.opened(data, found.column_names, num_features) as rows:
             sample = matching.sample_of(rows)
     shared.with_tensorflow(lambda shown: _draw(found, sample, KINDS[key], places, out, overwrite, shown))
-    return f"{out}: {KINDS[key].words} {listed([names[place] for place in places])}{_of_rows(sample)}"
+    return f"{out}: {KINDS[key].words} {quoted([names[place] for place in places])}{_of_rows(sample)}"
 
 
 def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
@@ -98,7 +98,7 @@ def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
     >>> chosen_columns("waiting, 0", ["eruptions", "waiting"])
     [1, 0]
     """
-    from tfgmm.data.files.kinds import listed
+    from tfgmm.common.words import quoted
 
     words = shared.split_names(text)
     numbers = {str(index): index for index in range(len(names))}
@@ -108,7 +108,7 @@ def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
     if not words:
         raise UsageError(f"{wanted}. Received: nothing. Leave it out for the first.")
     if unknown:
-        raise ValueError(f"{wanted}. Received: {unknown[0]!r}. The mixture's columns are {listed(names)}.")
+        raise ValueError(f"{wanted}. Received: {unknown[0]!r}. The mixture's columns are {quoted(names)}.")
     places = [known[word] for word in words]
     if len(set(places)) < len(places):
         raise UsageError(f"{wanted}, each once. Received: {text}. Leave out what is there twice.")
@@ -155,7 +155,7 @@ def _draw(
     undated = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
     with plain_style():
         figure = kind.draw(Pictured(scorer, scorer.draws, rows, names), places)
-        with atomic_file.written_whole(out, overwrite) as temporary:
+        with atomic_file.written_whole(out, overwrite, shared.OUT) as temporary:
             # Of the same mixture and rows the same bytes
             figure.savefig(temporary, format=ending, dpi=_DOTS, facecolor="white", metadata=undated[ending])
 

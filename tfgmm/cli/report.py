@@ -9,7 +9,7 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
-from tfgmm.export import folder as artefact
+from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -42,11 +42,11 @@ def report(
             raise UsageError(f"`--title` must not be empty. Received: {title!r}. Write a heading, or leave it out.")
         shared.check_outside_exports(out)
         line = _report(model, data, out, title, overwrite)
-    typer.echo(artefact.printable(line))
+    typer.echo(printable(line))
 
 
 def _words(text: str) -> str:
-    return shared.out_words(text).replace("`data`", "`--data`").replace("`result`", "`--model`")
+    return text.replace("`data`", "`--data`").replace("`result`", "`--model`")
 
 
 def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bool) -> str:
@@ -55,7 +55,7 @@ def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bo
     from tfgmm.data import matching
 
     found = shared.read_model(model)
-    atomic_file.check_free(out, overwrite)
+    atomic_file.check_free(out, overwrite, shared.OUT)
     with matching.opened(data, found.column_names, len(found.centre)) as rows:
         folder = shared.model_folder(model).absolute()
         shared.with_tensorflow(lambda shown: _write(found, rows, out, title, folder, overwrite, shown))
@@ -72,7 +72,7 @@ def _write(
     shown: Display,
 ) -> None:
     from tfgmm.export.scorer import Scorer
-    from tfgmm.report.page import write_report
+    from tfgmm.report.page import write_page
 
     shown.phase("reading and drawing")
-    write_report(Scorer(found), rows, out, title=title, model_path=folder, overwrite=overwrite)
+    write_page(Scorer(found), rows, out, title, folder, overwrite, shared.OUT)

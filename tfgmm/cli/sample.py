@@ -9,7 +9,7 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
-from tfgmm.export import folder
+from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -35,7 +35,7 @@ def sample(
         _check(num_rows, seed, out)
         shared.check_outside_exports(out)
         _sample(model, num_rows, seed, out, overwrite)
-    typer.echo(folder.printable(f"{out}: {num_rows:,} rows drawn"))
+    typer.echo(printable(f"{out}: {num_rows:,} rows drawn"))
 
 
 def _check(num_rows: int, seed: int, out: Path) -> None:
@@ -50,10 +50,10 @@ def _check(num_rows: int, seed: int, out: Path) -> None:
 
 
 def _sample(model: Path, num_rows: int, seed: int, out: Path, overwrite: bool) -> None:
-    from tfgmm.data.table_writer import check_output
+    from tfgmm.common.atomic_file import check_free
 
     found = shared.read_model(model)  # what is wrong is said before TensorFlow takes its seconds
-    check_output(out, overwrite)
+    check_free(out, overwrite, shared.OUT)
     shared.with_tensorflow(lambda shown: _write(found, num_rows, seed, out, overwrite, shown))
 
 
@@ -70,7 +70,8 @@ def _write(found: ExportedMixture, num_rows: int, seed: int, out: Path, overwrit
     num_features = len(found.centre)
     names = found.column_names or tuple(f"column_{index}" for index in range(num_features))
     size = max(1, _BLOCK_NUMBERS // num_features)
-    with written_table(out, pa.schema([(name, pa.float64()) for name in names]), overwrite) as write:
+    schema = pa.schema([(name, pa.float64()) for name in names])
+    with written_table(out, schema, overwrite, shared.OUT) as write:
         for number, start in enumerate(range(0, num_rows, size)):
             words = tf.constant([seed, number], tf.int64)
             rows = sample_rows(mixture, min(size, num_rows - start), words).numpy()

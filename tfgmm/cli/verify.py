@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfgmm.cli import shared
-from tfgmm.export import folder as artefact
+from tfgmm.common.words import printable, shown
 
 if TYPE_CHECKING:
     from tfgmm.export.verify import Verified
@@ -29,7 +29,7 @@ def verify(
         shared.read_model(directory, "DIR")  # a damaged folder is refused before TensorFlow takes its seconds
         lines = report(folder, shared.with_tensorflow(lambda _: _verified(folder)))
     for line in lines:
-        typer.echo(artefact.printable(line))
+        typer.echo(printable(line))
 
 
 def _verified(folder: Path) -> Verified:
@@ -42,7 +42,7 @@ def report(directory: Path, verified: Verified) -> list[str]:
     """Returns the lines that say what was checked."""
     model, written = (
         verified.card["model"],
-        artefact.shown(str(verified.card["versions"].get("tfgmm", "of unknown version"))),
+        shown(str(verified.card["versions"].get("tfgmm", "of unknown version"))),
     )
     sizes = f"{model['num_components']} components, {model['num_features']} columns, {model['covariance']}"
     differences = verified.largest_differences

@@ -7,7 +7,13 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "atomic_file": [
             "beside",
+            "check_free",
             "written_whole",
+        ],
+        "atomic_folder": [
+            "Kind",
+            "files_below",
+            "path_of",
         ],
         "checks": [
             "check_choice",
@@ -29,6 +35,22 @@ __getattr__, __dir__, __all__ = front_door(
             "one_thread_each",
             "shared_out",
             "slices",
+        ],
+        "unfinished": [
+            "ArgumentNames",
+            "IN_PYTHON",
+            "disk_errors_named",
+        ],
+        "version": [
+            "versions",
+        ],
+        "words": [
+            "counted",
+            "printable",
+            "quoted",
+            "shown",
+            "shown_number",
+            "with_and",
         ],
     },
 )

@@ -17,7 +17,6 @@ __getattr__, __dir__, __all__ = front_door(
         ],
         "files.kinds": [
             "KINDS",
-            "listed",
         ],
         "files.stored": [
             "StoredRows",
@@ -50,7 +49,6 @@ __getattr__, __dir__, __all__ = front_door(
             "summarise",
         ],
         "table_writer": [
-            "check_output",
             "written_table",
         ],
     },

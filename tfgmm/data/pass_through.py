@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfgmm.common.words import quoted
 from tfgmm.data.blocks import BLOCK_ROWS, rows_per_block
 from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_text import csv_batches, text_batches
 from tfgmm.data.files.file_set import FileSet, columns_of
-from tfgmm.data.files.kinds import check_file, kind_of, listed
+from tfgmm.data.files.kinds import check_file, kind_of
 from tfgmm.data.files.streams import RowStream
 
 NAME = "--in"  # what the file is called in error messages
@@ -160,13 +161,13 @@ def wanted_columns(
             return list(names)
         raise ValueError(
             f"`{name}` must have {num_features} columns: the model was fitted on rows without column names. "
-            f"Received: '{path}', with {len(names)}: {listed(names)}. Leave the others out."
+            f"Received: '{path}', with {len(names)}: {quoted(names)}. Leave the others out."
         )
     missing = [label for label in fitted if label not in names]
     if missing:
         raise ValueError(
             f"`{name}` must have the columns that the model was fitted on. Received: '{path}', without "
-            f"{listed(missing)}; its columns are {listed(names)}. Rename them; their order does not matter."
+            f"{quoted(missing)}; its columns are {quoted(names)}. Rename them; their order does not matter."
         )
     return list(fitted)
 
@@ -176,6 +177,6 @@ def _check_once(path: str, used: Sequence[str], names: Sequence[str]) -> None:
     repeated = sorted({label for label in used if counts[label] > 1})
     if repeated:
         raise ValueError(
-            f"`{NAME}` must have one name per column. Received: {listed(repeated)} more than once in '{path}'. "
+            f"`{NAME}` must have one name per column. Received: {quoted(repeated)} more than once in '{path}'. "
             "Rename them."
         )

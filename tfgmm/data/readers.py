@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfgmm.common.shapes import check_shape
+from tfgmm.common.words import quoted
 from tfgmm.data.blocks import BLOCK_ROWS
 from tfgmm.data.files.csv_text import Column
-from tfgmm.data.files.kinds import listed, not_numbers_error, words_if_not_numbers
+from tfgmm.data.files.kinds import not_numbers_error, words_if_not_numbers
 from tfgmm.data.files.stored import StoredRows, is_large, open_stored
 from tfgmm.data.frames import TableSource, is_instance_of, open_table
 
@@ -128,7 +129,7 @@ def open_rows(
         raise ValueError(f"`columns` must be None for data without column names. Received: {list(columns)}. {fix}")
     if column_names is None:
         return Rows(values)
-    fix = f"The model was fitted on {listed(column_names)}: pass these columns only."
+    fix = f"The model was fitted on {quoted(column_names)}: pass these columns only."
     check_shape(name, values, "ND", D=len(column_names), fix=fix)
     return Rows(values, tuple(column_names))
 
@@ -236,12 +237,12 @@ def _wanted_names(
     unknown = [label for label in asked if label not in here]
     if unknown or columns is not None and not wanted:
         raise ValueError(
-            f"`columns` must name columns of `{name}`. Received: {listed(unknown)}{', not found' if unknown else ''}"
-            f"{source.origin}. The columns there are: {listed(source.names)}."
+            f"`columns` must name columns of `{name}`. Received: {quoted(unknown)}{', not found' if unknown else ''}"
+            f"{source.origin}. The columns there are: {quoted(source.names)}."
         )
     repeated = [label for label in asked if asked[label] > 1 or here[label] > 1]
     if repeated or "" in asked:
-        received = f"{listed(repeated)} more than once" if repeated else f"column {wanted.index('')} without a name"
+        received = f"{quoted(repeated)} more than once" if repeated else f"column {wanted.index('')} without a name"
         fix = "Rename them." if repeated else "If it is an index, leave it out: DataFrame.to_csv(..., index=False)."
         raise ValueError(f"`{name}` must have one name per column. Received: {received}{source.origin}. {fix}")
     return wanted if column_names is None else _fitted_order(name, source, wanted, tuple(column_names))
@@ -253,8 +254,8 @@ def _fitted_order(name: str, source: TableSource, wanted: tuple[str, ...], fitte
     extra = [label for label in wanted if label not in known]
     if missing or extra:
         raise ValueError(
-            f"`{name}` must have the columns that the model was fitted on: {listed(fitted)}. "
-            f"Received{source.origin}: missing: {listed(missing)}; not expected: {listed(extra)}. "
+            f"`{name}` must have the columns that the model was fitted on: {quoted(fitted)}. "
+            f"Received{source.origin}: missing: {quoted(missing)}; not expected: {quoted(extra)}. "
             "Rename columns or leave them out; their order does not matter."
         )
     return fitted

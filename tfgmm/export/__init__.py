@@ -6,9 +6,10 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "folder": [
+            "CARD",
             "IntegrityError",
-            "is_alive",
-            "printable",
+            "file_sizes",
+            "read_card",
         ],
         "portable": [
             "export_litert",

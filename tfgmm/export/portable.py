@@ -16,7 +16,8 @@ import tensorflow as tf
 from tfgmm.common import atomic_file
 from tfgmm.common.quiet import stderr_kept_back
 from tfgmm.common.version import __version__
-from tfgmm.export import folder
+from tfgmm.common.words import shown
+from tfgmm.export import parameters
 from tfgmm.export.portable_density import PortableDensity
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring.graph.sampling import sample_rows
@@ -146,8 +147,7 @@ def _mixture_of(model: Any) -> MixtureDensity:
             f"`model` must be a tfgmm.GaussianMixtureModel or a tfgmm.Scorer. Received: {type(model).__name__}. "
             "Pass the fitted model, or what tfgmm.load_scorer gives."
         )
-    weights = np.exp(mixture.log_weights)
-    fault = folder.fault_in({"centre": mixture.centre, "weights": weights, **mixture.components})
+    fault = parameters.fault_in(parameters.arrays_of(mixture))
     if fault:
         raise ValueError(
             f"`model` must have finite parameters. Received: {fault}. "
@@ -180,7 +180,7 @@ def _written_and_run(
     except Exception as error:  # every converter and runtime has exceptions of its own
         raise RuntimeError(
             f"`model` must be a mixture that {kind.packages[-1]} can run. Received: one with the error "
-            f"{folder.shown(str(error))!r}; nothing was kept. Install the versions that were tried, with "
+            f"{shown(str(error))!r}; nothing was kept. Install the versions that were tried, with "
             f'pip install "tfgmm[{kind.extra}]", or use tfgmm.export_model.'
         ) from error
 

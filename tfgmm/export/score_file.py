@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
+from tfgmm.common.words import quoted
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.errors import check_no_overflow
-from tfgmm.data.files.kinds import listed
 from tfgmm.data.pass_through import NAME as INPUT
 from tfgmm.data.pass_through import ScoredInput
 from tfgmm.data.table_writer import written_table
@@ -34,6 +35,7 @@ def write_scores(
     columns: Sequence[str],
     *,
     overwrite: bool = False,
+    argument_names: ArgumentNames = IN_PYTHON,
     progress: Callable[[int], None] = lambda num_rows: None,
 ) -> Counts:
     """Returns how many rows were scored and written, and how many of them are not finite (NaN, assignment -1).
@@ -45,6 +47,7 @@ def write_scores(
         columns: the scores wanted, of `COLUMNS`, in their order in the file; "responsibilities" are K columns,
             responsibility_0 and so on.
         overwrite: replace a file at `out`.
+        argument_names: What messages call `out` and `overwrite`.
         progress: called with the number of rows of each block that was written.
 
     Raises:
@@ -52,7 +55,7 @@ def write_scores(
         ValueError, TypeError: the rows cannot be read or scored, or a column is there already.
     """
     scorer, num_rows, num_bad = Scorer(found), 0, 0
-    with written_table(out, _schema(found, source, columns), overwrite) as write:
+    with written_table(out, _schema(found, source, columns), overwrite, argument_names) as write:
         for block in source.blocks():
             scores, bad_here = scorer.scores(RowBlock(block.rows), columns)
             if bad_here:
@@ -77,7 +80,7 @@ def _schema(found: ExportedMixture, source: ScoredInput, columns: Sequence[str])
     twice = sorted({field.name for field in source.kept} & {field.name for field in fields})
     if twice:
         raise ValueError(
-            f"`{INPUT}` must have other columns than the scores. Received: {listed(twice)}. "
+            f"`{INPUT}` must have other columns than the scores. Received: {quoted(twice)}. "
             "Rename them, or leave out --keep."
         )
     return pa.schema([*source.kept, *fields])

@@ -29,7 +29,6 @@ __getattr__, __dir__, __all__ = front_door(
         ],
         "selection": [
             "Selection",
-            "listed",
             "occupied_words",
         ],
         "single": [

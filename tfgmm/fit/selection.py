@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfgmm.common.words import with_and
+
 if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
 
@@ -203,7 +205,7 @@ def _sentences(selection: Selection) -> list[str]:
         f"{share:.2f}."
     ]
     if len(plausible) > 1:
-        words.append(f"It takes {listed(plausible)} to have 90 % of the shares: the number is not certain.")
+        words.append(f"It takes {with_and(plausible)} to have 90 % of the shares: the number is not certain.")
     words += [_agreement(choices), *_on_held_out(selection), *_on_groups(choices), *_cautions(selection, tried)]
     if selection.occupied_posterior is not None:
         words.append(occupied_words(selection.occupied_posterior))
@@ -266,21 +268,9 @@ def _cautions(selection: Selection, tried: Sequence[int]) -> list[str]:
         words.append(f"Of these only {selection.best.num_occupied} have rows.")
     unfinished = [result.num_components for result in selection.results if not result.converged]
     if unfinished:
-        words.append(f"Not converged, and perhaps better than it looks: {listed(unfinished)}.")
+        words.append(f"Not converged, and perhaps better than it looks: {with_and(unfinished)}.")
     return words
 
 
 def _plural(number: int) -> str:
     return "component" if number == 1 else "components"
-
-
-def listed(numbers: Sequence[int]) -> str:
-    """Returns numbers as words, the last with "and".
-
-    Example:
-
-    >>> listed([1, 2, 3])
-    '1, 2 and 3'
-    """
-    *first, last = (str(number) for number in numbers)
-    return f"{', '.join(first)} and {last}" if first else last

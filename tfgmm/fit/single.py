@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.words import counted
 from tfgmm.data import sources as door
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.fit import restarts as search
 from tfgmm.fit.cached_rows import HeldRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.summary import counted
 from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel

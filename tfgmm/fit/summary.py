@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfgmm.common.words import counted
+
 if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel
@@ -37,17 +39,6 @@ def summary_of(result: FitResult) -> str:
     lines = list(_table(interval_draws(model), model.column_names))
     more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
-
-
-def counted(number: int, noun: str) -> str:
-    """Returns how many there are of something, in words.
-
-    Example:
-
-    >>> counted(1, "row"), counted(2500, "row")
-    ('1 row', '2,500 rows')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def interval_draws(model: GaussianMixtureModel) -> Draws:

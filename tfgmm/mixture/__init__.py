@@ -14,6 +14,10 @@ __getattr__, __dir__, __all__ = front_door(
         "log_joints": [
             "write_features",
         ],
+        "odd_data": [
+            "oddities",
+            "warn_of_odd_data",
+        ],
         "outliers": [
             "NUM_SAMPLES",
             "check_table",
@@ -47,7 +51,6 @@ __getattr__, __dir__, __all__ = front_door(
         "starts": [
             "distinct_rows",
             "start_locs",
-            "warn_of_odd_data",
         ],
         "statistics": [
             "RowSums",

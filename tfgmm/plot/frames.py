@@ -86,15 +86,6 @@ def padded_limits(points: NDArray[np.float64], margin: float) -> NDArray[np.floa
     return np.stack([low - margin * span, high + margin * span], axis=1)
 
 
-def shown_number(value: float, spread: float) -> str:
-    """Returns `value` with as many digits as `spread` (a width in the same unit, above 0) makes meaningful."""
-    decimals = max(0, 1 - int(np.floor(np.log10(spread))))
-    if decimals <= 6 and abs(value) < 1e7:
-        return f"{value:.{decimals}f}"
-    magnitude = np.floor(np.log10(max(abs(value), spread)))
-    return f"{value:.{min(17, max(3, int(magnitude) + decimals + 1))}g}"
-
-
 def unit_of(name: str) -> str | None:
     """Returns what stands in brackets at the end of a column's name; None where nothing does."""
     found = re.fullmatch(r".*\((.+)\)\s*", name)

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.checks import check_count, check_seed
+from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import INK, component_colours, mix
-from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, shown_number
+from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
 from tfgmm.plot.mixtures import check_column, check_rows, column_labels, marginal
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import replicated_rows

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = front_door(
         ],
         "page": [
             "page_of",
+            "write_page",
             "write_report",
         ],
     },

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import poisson
 
-from tfgmm.export.folder import printable
+from tfgmm.common.words import printable
 from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.outliers import NUM_SAMPLES
 from tfgmm.plot.searches import num_optima

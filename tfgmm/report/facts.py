@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.export.folder import printable
+from tfgmm.common.words import printable, shown_number
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 from tfgmm.plot.colours import component_colours
-from tfgmm.plot.frames import shown_number
 
 if TYPE_CHECKING:
     from tfgmm.data.sources import Survey

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfgmm.common.checks import check_choice
+from tfgmm.common.words import printable
 from tfgmm.data.summary import DataSummary
-from tfgmm.export.folder import printable
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import WEIGHT_PRIORS

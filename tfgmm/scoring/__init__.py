@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = front_door(
             "Interval",
         ],
         "scores": [
+            "MixtureDensity",
             "as_draws",
             "outlier_table",
             "score_data",

@@ -12,6 +12,7 @@ import numpy as np
 from tfgmm.cli.display import Display
 from tfgmm.cli.run.folder import Run
 from tfgmm.cli.run.settings import RunSettings
+from tfgmm.common.words import with_and
 from tfgmm.data import sources as door
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows
@@ -19,7 +20,7 @@ from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher
 from tfgmm.fit.fitting import fit_mixture
 from tfgmm.fit.occupied import num_occupied
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.selection import Selection, listed
+from tfgmm.fit.selection import Selection
 
 _STEPS = {"held out": "held-out rows, fit", "start": "start", "occupied": "counting components that have rows,"}
 
@@ -193,7 +194,7 @@ def _stopped(settings: RunSettings, found: FitResult | Selection, monitor: RunMo
         num_asked = len(set(settings.num_components)) if not isinstance(settings.num_components, int) else 1
         if len(tried) == num_asked:
             return []
-        kept = f"the choice is among {listed(tried)}" if len(tried) > 1 else f"only {tried[0]} is there"
+        kept = f"the choice is among {with_and(tried)}" if len(tried) > 1 else f"only {tried[0]} is there"
         return [f"stopped by Ctrl-C after {len(tried)} of {num_asked} numbers of components: {kept}"]
     if not monitor.was_stopped or found.converged:
         return []

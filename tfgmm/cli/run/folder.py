@@ -14,13 +14,15 @@ from __future__ import annotations
 import csv
 import os
 import pathlib
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfgmm.cli.run.settings import CONFIG, RunSettings, config_text, read_config
-from tfgmm.common.version import __version__
-from tfgmm.export import folder as artefact
+from tfgmm.common import atomic_folder
+from tfgmm.common.atomic_folder import Kind, path_of
+from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
+from tfgmm.common.version import versions
+from tfgmm.export.folder import file_sizes
 from tfgmm.fit.selection import occupied_words
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
     from tfgmm.fit.selection import Selection
 
-MODEL, FIGURES, HISTORY, SUMMARY, REPORT = artefact.RUN_MODEL, "figures", "history.csv", "summary.txt", "report.html"
+MODEL, FIGURES, HISTORY, SUMMARY, REPORT = "model", "figures", "history.csv", "summary.txt", "report.html"
 SELECTION = "selection.csv"
 
 _NUM_DRAWS = 200  # in pictures: a mean over them is smooth
@@ -58,19 +60,19 @@ class Run(NamedTuple):
     occupied_posterior: np.ndarray | None = None
 
 
-def check_out(folder: pathlib.Path, overwrite: bool) -> None:
-    """Returns nothing when `folder` is free, or holds an earlier run that may be replaced, and can be written.
+def check_out(folder: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_PYTHON) -> None:
+    """Checks that `folder` is free, or holds an earlier run that may be replaced, and can be written.
 
     Raises:
         FileExistsError: it is not free.
         OSError: the disk refuses, which should be known before hours of fitting.
     """
-    target = artefact.path_of(folder)
-    artefact.check_target(target, overwrite, RUN)
-    artefact.check_writable(target)
+    target = path_of(folder, names.path)
+    atomic_folder.check_target(target, overwrite, RUN, names)
+    atomic_folder.check_writable(target, names)
 
 
-def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...]:
+def write_run(run: Run, folder: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_PYTHON) -> tuple[str, ...]:
     """Returns the files written, by their paths in `folder`, which stands when all of them are complete.
 
     Raises:
@@ -79,7 +81,8 @@ def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...
     """
     from tfgmm.export.saved_model import export_model
 
-    with artefact.written_whole(artefact.path_of(folder), overwrite, RUN) as temporary:
+    target = path_of(folder, names.path)
+    with atomic_folder.written_whole(target, overwrite, RUN, names) as temporary:
         export_model(run.result.model, temporary / MODEL)
         _write_history(run, temporary / HISTORY)
         if run.selection is not None:
@@ -89,7 +92,7 @@ def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...
         choice = [] if run.selection is None else [f"{run.selection}\n"]
         text = "\n".join([*choice, fit_text(run), *(f"Note: {note}" for note in (*run.notes, *failures))])
         (temporary / SUMMARY).write_text(text + "\n", encoding="utf-8")
-        files = (*artefact.file_sizes(temporary), CONFIG)
+        files = (*file_sizes(temporary), CONFIG)
         config = config_text(run.settings, files, _versions(), fingerprint_of_rows(run.result))
         (temporary / CONFIG).write_text(config, encoding="utf-8")
     return files
@@ -118,14 +121,14 @@ def _report(run: Run, folder: pathlib.Path) -> str:
     summary: Any = run.result.model.data_summary  # not None after a fit
     survey = Survey(summary, run.sample)  # the rows need not be read again
     choice = choice_of(run.selection, run.occupied_posterior)
-    return page_of(run.result, survey, artefact.path_of(folder) / MODEL, choice)
+    return page_of(run.result, survey, path_of(folder) / MODEL, choice)
 
 
-def _listed_in_config(folder: pathlib.Path) -> list[str]:
+def _files_in_config(folder: pathlib.Path) -> list[str]:
     return list(read_config(folder / CONFIG)["files"])
 
 
-RUN = artefact.Kind("a run", lambda target: artefact.why_foreign(target, _listed_in_config, "a run"))
+RUN = Kind("a", "run", _files_in_config)
 
 
 def _versions() -> dict[str, str]:
@@ -133,8 +136,7 @@ def _versions() -> dict[str, str]:
     import numpy as np
     import tensorflow as tf
 
-    packages = {package.__name__: package.__version__ for package in (tf, keras, np)}
-    return {"tfgmm": __version__, "python": platform.python_version(), **packages}
+    return versions(tf, keras, np)
 
 
 def _write_history(run: Run, path: pathlib.Path) -> None:

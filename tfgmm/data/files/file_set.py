@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfgmm.common.words import quoted
 from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_text import csv_batches, csv_names
-from tfgmm.data.files.kinds import check_file, file_error, kind_of, listed, not_numbers_error, words_if_not_numbers
+from tfgmm.data.files.kinds import check_file, file_error, kind_of, not_numbers_error, words_if_not_numbers
 from tfgmm.data.files.streams import RowStream
 
 
@@ -94,7 +95,7 @@ class FileSet:
         more = [label for label in names if label not in wanted] if wanted is not self.column_names else []
         if missing or repeated or more:
             found = {"without": missing, "more than once with": repeated, "unlike the first file with": more}
-            received = "; ".join(f"{words} column {listed(labels)}" for words, labels in found.items() if labels)
+            received = "; ".join(f"{words} column {quoted(labels)}" for words, labels in found.items() if labels)
             raise ValueError(
                 f"`{self.name}` must be files with the same columns. Received: '{path}', {received}. "
                 "Write the files with the same columns, or choose those that all of them have: columns=[...]."

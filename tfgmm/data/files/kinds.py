@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
+
+from tfgmm.common.words import quoted
 
 if TYPE_CHECKING:
     import pyarrow
@@ -138,19 +140,7 @@ def not_numbers_error(name: str, found: Mapping[str, str], origin: str, named: b
     bad = ", ".join(f"column {label!r} ({words})" for label, words in found.items() if words)
     good = [label for label, words in found.items() if not words]
     is_option = name.startswith("--")  # the command line takes no columns=[...]
-    leave_out = f", or leave them out: columns=[{listed(good)}]" if good and named and not is_option else ""
+    leave_out = f", or leave them out: columns=[{quoted(good)}]" if good and named and not is_option else ""
     return TypeError(
         f"`{name}` must have columns of numbers. Received: {bad}{origin}. Encode them as numbers{leave_out}."
     )
-
-
-def listed(names: Sequence[str], limit: int = 20) -> str:
-    """Returns the first names in quotes, and how many more there are.
-
-    Example:
-
-    >>> listed(["a", "b", "c"], limit=2)
-    "'a', 'b' and 1 more"
-    """
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return (", ".join(repr(label) for label in names[:limit]) or "none") + more
