@@ -33,8 +33,8 @@ NEEDS_TENSORFLOW = ("scoring/graph/", "cli/run/fit.py")
 
 # Renamed before they were turned round; each must leave this list with the change that mends it
 NOT_YET = """
-    common/atomic_file.py data/sources.py mixture/row_sums.py scoring/graph/intervals.py scoring/graph/marginals.py
-    scoring/graph/scores.py scoring/queries.py scoring/scores.py data mixture scoring export/scorer
+    common/atomic_file.py mixture/row_sums.py scoring/graph/intervals.py scoring/graph/marginals.py
+    scoring/graph/scores.py scoring/queries.py scoring/scores.py mixture scoring export/scorer
 """.split()
 
 

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "atomic_file": ["beside", "written_whole"],
-        "checks": ["check_choice", "check_columns", "check_count", "check_seed"],
+        "checks": ["check_choice", "check_columns", "check_count", "check_seed", "is_instance_of"],
         "lazy": ["front_door"],
         "quiet": ["stderr_kept_back"],
         "shapes": ["check_shape"],

@@ -5,7 +5,7 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "batches": ["endless_batches", "one_pass"],
+        "batches": ["default_batch_size", "ordered_batches"],
         "bounds": ["RowSums"],
         "gaussian_mixture": ["GaussianMixtureModel"],
         "importance": ["centred_batches", "check_training_rows"],

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.data.sources import NOT_FINITE
-from tfgmm.model.batches import file_error_of
+from tfgmm.model.batches import NOT_FINITE, file_error_of
 from tfgmm.model.keras3 import keras
 from tfgmm.model.natural_gradient import StepSizes
 

@@ -13,8 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common import threads
-from tfgmm.common.checks import check_choice
-from tfgmm.data.frames import is_instance_of
+from tfgmm.common.checks import check_choice, is_instance_of
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture import outliers

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.summary import centre as centre_rows
@@ -131,10 +130,10 @@ def mapped_over_data(
         size = max(1, _BLOCK_VALUES // len(density.centre))
         starts = range(0, max(len(source.values), 1), size)
         return _joined([function(source.values[start : start + size]) for start in starts])
-    check_ends(source, "x", None, "Use .take(n) to score its first n batches.")
+    check_ends(source, None, "Use .take(n) to score its first n batches.")
     no_rows = np.zeros((0, len(density.centre)))
-    blocks = source.blocks() if isinstance(source, StoredRows) else source.as_numpy_iterator()
-    return _joined([function(np.asarray(block)) for block in itertools.chain([no_rows], blocks)])
+    blocks = itertools.chain([no_rows], (block.values for block in source.blocks()))
+    return _joined([function(block) for block in blocks])
 
 
 def _joined(blocks: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
