@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Collection
 from typing import Any
@@ -82,7 +81,7 @@ def is_instance_of(data: Any, package: str, class_name: str) -> bool:
     >>> is_instance_of(3, "a_package_that_is_not_imported", "deep.DataFrame")
     False
     """
-    cls = functools.reduce(
-        lambda part, name: getattr(part, name, None), class_name.split("."), sys.modules.get(package)
-    )
-    return isinstance(cls, type) and isinstance(data, cls)
+    part: Any = sys.modules.get(package)
+    for name in class_name.split("."):
+        part = getattr(part, name, None)
+    return isinstance(part, type) and isinstance(data, part)

@@ -16,8 +16,8 @@ __getattr__, __dir__, __all__ = front_door(
         "sampling": ["SAMPLE_ROWS"],
         "sources": ["RowSource", "check_ends", "open_source"],
         "streamed": ["StreamedRows"],
-        "survey": ["Survey", "no_rows_error", "survey_rows"],
-        "summary": ["DataSummary", "centre", "check_finite", "summarise"],
+        "survey": ["Survey", "check_finite", "no_rows_error", "survey_rows"],
+        "summary": ["DataSummary", "centre", "summarise"],
         "table_writer": ["check_output", "written_table"],
     },
 )

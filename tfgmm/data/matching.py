@@ -38,8 +38,8 @@ def opened(path: str | os.PathLike[str], column_names: Sequence[str] | None, num
 
     Args:
         path: Path of a CSV, Parquet or Arrow file, or of a folder.
-        column_names: Names of the columns that the mixture was fitted on; None where they had no names: then the file has
-            the D columns, in their order, and no others.
+        column_names: Names of the columns that the mixture was fitted on; None where they had no names: then the file
+            has the D columns, in their order, and no others.
         num_features: D.
 
     Raises:

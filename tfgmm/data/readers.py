@@ -151,11 +151,10 @@ def open_rows(
     if table is not None and table.named:
         wanted = wanted_names(name, table.names, "", columns, column_names)
         return Rows(_table_values(name, table, wanted, allow_empty), wanted, name)
-    values = (
-        _number_array(name, data, allow_empty)
-        if table is None
-        else _table_values(name, table, table.names, allow_empty)
-    )
+    if table is None:
+        values = _number_array(name, data, allow_empty)
+    else:
+        values = _table_values(name, table, table.names, allow_empty)
     if columns is not None:
         fix = "Select the columns by position before, or pass a table with names."
         raise ValueError(f"`columns` must be None for data without column names. Received: {list(columns)}. {fix}")

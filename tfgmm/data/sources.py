@@ -113,10 +113,8 @@ def open_source(
 def _check_num_features(source: RowSource, name: str, num_features: int | None) -> None:
     if num_features is None or source.num_features == num_features:
         return
-    columns = source.num_features
-    received = (
-        f"shape ({source.num_data}, {columns})" if source.origin is None else f"{columns} columns in '{source.origin}'"
-    )
+    shape = source.num_data, source.num_features
+    received = f"shape {shape}" if source.origin is None else f"{source.num_features} columns in '{source.origin}'"
     raise ValueError(
         f"`{name}` must have shape (N, {num_features}): this model was built with num_features={num_features}. "
         f"Received: {received}. Pass the training columns only."

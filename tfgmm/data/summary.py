@@ -19,7 +19,6 @@ from tfgmm.data.errors import check_no_overflow, not_finite_error, too_large_err
 from tfgmm.data.fingerprint import sum_of_hashes
 from tfgmm.data.readers import Rows
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
-from tfgmm.data.sources import RowSource
 
 CONSTANT_RATIO = 1e-13  # below this times the largest value a spread is rounding, not data
 _FAR_ROWS = 3.0  # standard deviations beyond this many robust ones are ruled by few far rows
@@ -247,28 +246,6 @@ def summarise(
 def _parts_of(rows: Any, name: str) -> tuple[Any, tuple[str, ...] | None, str]:
     """Returns values, names of columns, and the name in error messages of rows that may be `Rows`."""
     return (rows.values, rows.column_names, rows.name) if isinstance(rows, Rows) else (rows, None, name)
-
-
-def check_finite(source: RowSource) -> None:
-    """Checks rows whose summary is not needed: Raises ValueError unless every value is finite.
-
-    The error says how many values are NaN or infinite and where the first is.
-
-    Example:
-
-    >>> check_finite(Rows(np.array([[1.0], [np.nan]]), name="validation_data"))
-    Traceback (most recent call last):
-        ...
-    ValueError: `validation_data` must hold finite numbers. Received: 1 value that is NaN or infinite, \
-the first in row 1, column 0 (rows count from 0). Drop or fill such rows.
-    """
-    start = 0
-    following = (block.values for block in source.blocks())
-    for values in following:
-        if not np.isfinite(values).all():
-            later = following if source.is_in_memory else None
-            raise not_finite_error(source.name, source.column_names, values, start, later, source.place)
-        start += len(values)
 
 
 def centre(rows: Rows | np.ndarray, centre: ArrayLike, dtype: DTypeLike = np.float32, *, name: str = "x") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What one pass over the rows tells: a summary of all of them, and some to start from."""
+"""What one pass over the rows tells: a summary of all of them and some to start from, or only that they are finite."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfgmm.data.errors import not_finite_error
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
 from tfgmm.data.sources import RowSource
 from tfgmm.data.summary import DataSummary, SummaryAccumulator
@@ -84,3 +85,26 @@ def no_rows_error(name: str) -> ValueError:
         f"`{name}` must hold at least one batch of rows. Received: a dataset without rows. "
         "If it was made with drop_remainder=True, the data may be shorter than one batch."
     )
+
+
+def check_finite(source: RowSource) -> None:
+    """Checks rows whose summary is not needed: Raises ValueError unless every value is finite.
+
+    The error says how many values are NaN or infinite and where the first is.
+
+    Example:
+
+    >>> from tfgmm.data.readers import Rows
+    >>> check_finite(Rows(np.array([[1.0], [np.nan]]), name="validation_data"))
+    Traceback (most recent call last):
+        ...
+    ValueError: `validation_data` must hold finite numbers. Received: 1 value that is NaN or infinite, \
+the first in row 1, column 0 (rows count from 0). Drop or fill such rows.
+    """
+    start = 0
+    following = (block.values for block in source.blocks())
+    for values in following:
+        if not np.isfinite(values).all():
+            later = following if source.is_in_memory else None
+            raise not_finite_error(source.name, source.column_names, values, start, later, source.place)
+        start += len(values)

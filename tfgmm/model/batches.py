@@ -19,8 +19,7 @@ from tfgmm.data.readers import Rows
 from tfgmm.data.sources import RowSource
 from tfgmm.data.streamed import StreamedRows
 from tfgmm.data.summary import centre as centre_rows
-from tfgmm.data.summary import check_finite
-from tfgmm.data.survey import no_rows_error
+from tfgmm.data.survey import check_finite, no_rows_error
 
 Tensor = Any
 

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from tables_of_rows import message_of, text_file, write_ipc
 
-from tfgmm.data.files.stored import open_stored
+from tfgmm.data.files.opening import open_stored
 from tfgmm.data.readers import open_rows, read_rows
-from tfgmm.data.summary import check_finite
+from tfgmm.data.survey import check_finite
 
 FRAME = pd.DataFrame({"a": np.arange(6.0), "b": np.arange(6.0) ** 2})
 
