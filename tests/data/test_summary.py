@@ -137,7 +137,7 @@ def test_wide_rows_come_in_smaller_blocks():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("check", [summarise, check_finite])
+@pytest.mark.parametrize("check", [summarise, check_finite])  # both by the name of the rows
 def test_bad_values_are_counted_over_all_blocks_and_the_first_is_placed(bad, check):
     values = np.ones((150_000, 2))
     values[[70_001, 70_002, 149_999], [1, 0, 0]] = bad

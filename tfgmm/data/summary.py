@@ -209,13 +209,13 @@ class SummaryAccumulator:
 
 
 def summarise(
-    rows: Rows | np.ndarray | Iterable[np.ndarray], *, name: str = "x", sample: np.ndarray | None = None
+    rows: Rows | np.ndarray | Iterable[np.ndarray], *, name: str | None = None, sample: np.ndarray | None = None
 ) -> DataSummary:
     """Computes the number of rows and the mean, standard deviation and range of each column, in one pass by blocks.
 
     Args:
         rows: `Rows`, an (N, D) array, or (B, D) blocks one after the other (a finite number of them).
-        name: What the caller's argument is called in error messages; `Rows` have a name of their own.
+        name: What the caller's argument is called in error messages. Default: the name of `Rows`, or x.
         sample: (n, D) float64, some of the rows, whose quartiles give `centre` and `spread`. Default: up to 20,000
             rows of an array; of blocks none, and `centre` and `spread` are the mean and the standard deviation.
 
@@ -232,8 +232,8 @@ def summarise(
     >>> summary.mean, summary.scale
     ((2.0, 5.0), (1.0, 1.0))
     """
-    values, names, name = _parts_of(rows, name)
-    accumulator = SummaryAccumulator(name=name, column_names=names)
+    values, names, words = _parts_of(rows, name)
+    accumulator = SummaryAccumulator(name=words, column_names=names)
     blocks = row_blocks(values) if isinstance(values, np.ndarray) else iter(values)
     chosen = RowSample(SAMPLE_ROWS, seed=0) if sample is None and isinstance(values, np.ndarray) else None
     for block in blocks:
@@ -243,19 +243,21 @@ def summarise(
     return accumulator.result(sample if chosen is None else chosen.result())
 
 
-def _parts_of(rows: Any, name: str) -> tuple[Any, tuple[str, ...] | None, str]:
+def _parts_of(rows: Any, name: str | None) -> tuple[Any, tuple[str, ...] | None, str]:
     """Returns values, names of columns, and the name in error messages of rows that may be `Rows`."""
-    return (rows.values, rows.column_names, rows.name) if isinstance(rows, Rows) else (rows, None, name)
+    return (rows.values, rows.column_names, name or rows.name) if isinstance(rows, Rows) else (rows, None, name or "x")
 
 
-def centre(rows: Rows | np.ndarray, centre: ArrayLike, dtype: DTypeLike = np.float32, *, name: str = "x") -> np.ndarray:
+def centre(
+    rows: Rows | np.ndarray, centre: ArrayLike, dtype: DTypeLike = np.float32, *, name: str | None = None
+) -> np.ndarray:
     """Computes the rows minus a centre, subtracted in float64 and only then rounded to `dtype`.
 
     Args:
         rows: (N, D) real numbers of any dtype, in the data's units. NaN and infinite values stay what they are.
         centre: (D,) float64, in the data's units; usually `DataSummary.mean`.
         dtype: Dtype of the result, float32 or float64.
-        name: What the caller's argument is called in error messages; `Rows` have a name of their own.
+        name: What the caller's argument is called in error messages. Default: the name of `Rows`, or x.
 
     Returns:
         (N, D) array of `dtype`, C-contiguous, new, in the data's units. No float64 copy of all rows is made.
@@ -269,9 +271,9 @@ def centre(rows: Rows | np.ndarray, centre: ArrayLike, dtype: DTypeLike = np.flo
     array([[1. ],
            [2.5]], dtype=float32)
     """
-    values, names, name = _parts_of(rows, name)
+    values, names, words = _parts_of(rows, name)
     middle = np.asarray(centre, dtype=np.float64)
-    check_shape(name, values, "ND")
+    check_shape(words, values, "ND")
     check_shape("centre", middle, "D", D=values.shape[1], fix="Give one number per column.")
     centred = np.empty(values.shape, dtype=dtype)
     start = 0
@@ -280,7 +282,7 @@ def centre(rows: Rows | np.ndarray, centre: ArrayLike, dtype: DTypeLike = np.flo
             part = centred[start : start + len(piece)]
             part[...] = piece
             if not np.isfinite(part).all():
-                check_no_overflow(name, names, values[start : start + len(piece)], part, start)
+                check_no_overflow(words, names, values[start : start + len(piece)], part, start)
             start += len(piece)
     return centred
 
