@@ -51,11 +51,11 @@ def test_columns_that_cannot_be_taken_are_refused_by_name(names: tuple[str, ...]
 
 
 def test_of_a_file_to_be_scored_other_columns_do_not_matter() -> None:
-    assert wanted_columns("--in", "f.csv", ["d", "b", "a"], ["a", "b"], 2) == ["a", "b"]
-    assert wanted_columns("--in", "f.csv", ["d", "b"], None, 2) == ["d", "b"]
-    message = message_of(ValueError, wanted_columns, "--in", "f.csv", ["d", "b"], ["a", "b"], 2)
-    assert message.startswith("`--in` must") and "'f.csv', without 'a'; its columns are 'd', 'b'" in message
-    assert "with 2: 'd', 'b'" in message_of(ValueError, wanted_columns, "--in", "f.csv", ["d", "b"], None, 3)
+    assert wanted_columns("data", "f.csv", ["d", "b", "a"], ["a", "b"], 2) == ["a", "b"]
+    assert wanted_columns("data", "f.csv", ["d", "b"], None, 2) == ["d", "b"]
+    message = message_of(ValueError, wanted_columns, "data", "f.csv", ["d", "b"], ["a", "b"], 2)
+    assert message.startswith("`data` must") and "'f.csv', without 'a'; its columns are 'd', 'b'" in message
+    assert "with 2: 'd', 'b'" in message_of(ValueError, wanted_columns, "data", "f.csv", ["d", "b"], None, 3)
 
 
 def test_a_name_counts_among_those_wanted_and_those_there() -> None:
