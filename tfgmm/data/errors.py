@@ -43,7 +43,7 @@ def not_finite_error(
 def check_no_overflow(
     name: str, column_names: tuple[str, ...] | None, block: np.ndarray, part: np.ndarray, start: int
 ) -> None:
-    """Returns nothing when every finite value of a block, (B, D) from row `start` on, is finite in `part` too.
+    """Checks that every finite value of a block, (B, D) from row `start` on, is finite in `part` too.
 
     Raises:
         ValueError: one is beyond the range of float32; says which.

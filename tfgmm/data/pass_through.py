@@ -24,7 +24,7 @@ class ScoredBlock(NamedTuple):
 
     Args:
         rows: (B, D), data units, in the order of the model's columns.
-        kept: the columns carried along, `pyarrow.Array` or `ChunkedArray` each.
+        kept: Columns carried along, `pyarrow.Array` or `ChunkedArray` each.
     """
 
     rows: np.ndarray
@@ -35,17 +35,17 @@ class ScoredInput:
     """A CSV, Parquet or Arrow file with the columns of a model, in any order, and perhaps others.
 
     Args:
-        path: of the file.
+        path: Path of the file.
         column_names: D names of the model's columns; None when it was fitted on rows without names: then the file
             has the D columns, in their order, and no others.
         num_features: D.
-        keep: carry all columns of the file along: as they are, except that categories become their values, and of
+        keep: Carry all columns of the file along: as they are, except that categories become their values, and of
             CSV the model's columns are float64 and the others text.
 
     Attributes:
         kept: `pyarrow.Field` of each column carried along.
-        num_rows: of the file, or None where only reading it to its end would tell.
-        num_columns: of the file.
+        num_rows: Rows of the file, or None where only reading it to its end would tell.
+        num_columns: Columns of the file.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: no such file, damaged or empty, columns missing or not of numbers.
@@ -57,8 +57,8 @@ class ScoredInput:
         if os.path.isdir(path):
             raise ValueError(f"`{NAME}` must be a file. Received: '{path}', a folder. Score its files one by one.")
         check_file(NAME, path)
-        types = dict(found := columns_of(NAME, path))
-        names = [label for label, _ in found]
+        columns = columns_of(NAME, path)
+        types, names = dict(columns), [label for label, _ in columns]
         self._wanted = wanted_columns(NAME, path, names, column_names, num_features)
         check_once(NAME, sorted(names if keep else self._wanted), names, f" in '{path}'")
         self._path, self._is_csv = path, kind_of(path) == "CSV"

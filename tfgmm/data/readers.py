@@ -87,15 +87,15 @@ def read_rows(
     frame is not a column, in a file that pandas wrote neither.
 
     Args:
-        data: a 2-D array (anything with `__array__`), a list of lists of numbers, a pandas or polars DataFrame, a
+        data: A 2-D array (anything with `__array__`), a list of lists of numbers, a pandas or polars DataFrame, a
             pyarrow Table or anything with `__arrow_c_stream__`, or the path of a .csv (UTF-8, commas, a header
             line), .parquet, .pq, .arrow, .feather or .ipc file, or of a folder of such files, all of one kind, read
             one after the other in the order of their names.
-        name: what the caller's argument is called in error messages.
-        column_names: the D names that the model was fitted on. Data with names must have just these, in any order,
+        name: What the caller's argument is called in error messages.
+        column_names: D names that the model was fitted on. Data with names must have just these, in any order,
             and comes back in this order; of data without names only the number of columns is checked.
-        columns: the names of the columns to keep, in the order wanted; the others are not looked at. Default: all.
-        allow_empty: take data without rows too: there is nothing to fit, but nothing to score is fine.
+        columns: Names of the columns to keep, in the order wanted; the others are not looked at. Default: all.
+        allow_empty: Take data without rows too: there is nothing to fit, but nothing to score is fine.
 
     Returns:
         Rows: `values` (N, D), in the data's units; D >= 1, and N >= 1 unless `allow_empty`.
@@ -130,7 +130,7 @@ def open_rows(
 
     Args:
         data, name, column_names, columns, allow_empty: as in `read_rows`.
-        whole: read a large file into memory too. Otherwise one whose numbers take more than 32 MiB in float64 (of
+        whole: Read a large file into memory too. Otherwise one whose numbers take more than 32 MiB in float64 (of
             CSV: that is larger than that itself) stays where it is.
 
     Raises:

@@ -86,7 +86,7 @@ class DataSummary:
         """Returns the summary that `to_dict` was called on.
 
         Args:
-            saved: the fields, as `to_dict` or JSON gives them; those that older versions did not write may be missing.
+            saved: Fields, as `to_dict` or JSON gives them; those that older versions did not write may be missing.
 
         Raises:
             ValueError: a field is missing or unknown.

@@ -16,7 +16,7 @@ NAME = "--out"  # what the file is called in error messages
 
 
 def check_output(path: pathlib.Path, overwrite: bool) -> None:
-    """Returns nothing when `path` is free, or a file that may be replaced.
+    """Checks that `path` is free, or a file that may be replaced.
 
     Raises:
         FileExistsError: it is not.
@@ -37,9 +37,9 @@ def written_table(path: pathlib.Path, schema: Any, overwrite: bool) -> Iterator[
     on the way are made.
 
     Args:
-        path: of the file; its name says the kind.
+        path: Path of the file; its name says the kind.
         schema: `pyarrow.Schema` of the columns.
-        overwrite: replace a file at `path`.
+        overwrite: Replace a file at `path`.
 
     Raises:
         FileExistsError: it is there, and `overwrite` is False.

@@ -160,10 +160,10 @@ class StoredRows:
 
         Args:
             batch_size: B.
-            seed: of the order.
-            epoch: the pass, which the order depends on.
-            shuffle: blocks, and the rows within each, in a random order that is a pure function of (seed, epoch).
-            skip: batches at the start of the pass to leave out; blocks that they cover are not read.
+            seed: Seed of the order.
+            epoch: Pass, which the order depends on.
+            shuffle: Blocks, and the rows within each, in a random order that is a pure function of (seed, epoch).
+            skip: Batches at the start of the pass to leave out; blocks that they cover are not read.
         """
         self._make_first_pass()
         order = self.block_order(seed, epoch) if shuffle else np.arange(len(self._blocks))

@@ -111,7 +111,7 @@ def rebatched(pieces: Iterable[np.ndarray], batch_size: int) -> Iterator[np.ndar
 
     Args:
         pieces: (n, D) each.
-        batch_size: rows of a batch.
+        batch_size: Rows of a batch.
 
     Example:
 
@@ -141,7 +141,7 @@ class RowCache:
 
     Args:
         num_features: D.
-        dtype: of the numbers.
+        dtype: Dtype of the numbers.
     """
 
     def __init__(self, num_features: int, dtype: np.dtype) -> None:
@@ -152,7 +152,7 @@ class RowCache:
         self.close = weakref.finalize(self, self._file.close)
 
     def append(self, rows: np.ndarray) -> None:
-        """Returns nothing; writes (n, D) rows behind the others."""
+        """Writes (n, D) rows behind the others."""
         view = np.ascontiguousarray(rows, dtype=self._dtype).data.cast("B")
         while view:
             view = view[self._file.write(view) :]
