@@ -12,8 +12,8 @@ from scipy.special import logsumexp
 
 import tfgmm
 from tfgmm.common import threads
-from tfgmm.data import sources as door
 from tfgmm.data.readers import Rows
+from tfgmm.data.survey import survey_rows
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.fit import cached_rows
@@ -169,7 +169,7 @@ def hill_and_starts(covariance="diag", num_starts=4, tolerance=1e-6):
     """Returns the steps of a model, overlapping rows as a hill, and starts of which some lead elsewhere."""
     generator = np.random.default_rng(5)
     rows = generator.normal(0.0, 2.0, (5, 2))[generator.integers(0, 5, 600)] + generator.normal(0.0, 0.7, (600, 2))
-    survey = door.survey(Rows(rows), "data", None, 0)
+    survey = survey_rows(Rows(rows), None, 0)
     priors = tfgmm.Priors.from_data(survey.summary, covariance, sample=survey.sample)
     model = tfgmm.GaussianMixtureModel(5, 2, covariance, priors=priors, seed=0)
     model.adapt_to(survey.summary)

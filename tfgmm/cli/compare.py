@@ -214,7 +214,8 @@ def _rows(first: ExportedMixture, second: ExportedMixture, data: Path, shown: Di
 
     with matching.opened(data, first.column_names, num_features) as rows:
         mixtures = Scorer(first).plug_in(), Scorer(second).plug_in()
-        found = compare_over_rows(*mixtures, matching.blocks_of(rows), order, progress)
+        blocks = (block.values for block in rows.blocks())
+        found = compare_over_rows(*mixtures, blocks, order, progress)
     yield from told_of_rows(found, data, verdict(found))
 
 

@@ -20,8 +20,7 @@ from tfgmm.common.words import printable
 if TYPE_CHECKING:
     from tfgmm.cli.run.folder import Run
     from tfgmm.cli.run.settings import RunSettings
-    from tfgmm.data.files.stored import StoredRows
-    from tfgmm.data.readers import Rows
+    from tfgmm.data.sources import RowSource
 
 # What functions call their arguments, and what the command line calls them
 _OPTIONS = {
@@ -209,16 +208,14 @@ def _with_columns(settings: RunSettings) -> RunSettings:
 
 
 @contextlib.contextmanager
-def _opened(settings: RunSettings) -> Iterator[tuple[Rows | StoredRows, Rows | StoredRows | None]]:
+def _opened(settings: RunSettings) -> Iterator[tuple[RowSource, RowSource | None]]:
     """Yields the rows to fit, and those for validation or None."""
-    from tfgmm.data.files.stored import StoredRows
     from tfgmm.data.readers import open_rows
 
     with contextlib.ExitStack() as stack:
 
-        def opened(path: str, name: str) -> Rows | StoredRows:
-            rows = open_rows(path, name=name, columns=settings.columns)
-            return stack.enter_context(rows) if isinstance(rows, StoredRows) else rows
+        def opened(path: str, name: str) -> RowSource:
+            return stack.enter_context(contextlib.closing(open_rows(path, name=name, columns=settings.columns)))
 
         rows = opened(settings.data, "data")
         yield rows, None if settings.validation is None else opened(settings.validation, "validation_data")

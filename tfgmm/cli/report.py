@@ -13,8 +13,7 @@ from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
-    from tfgmm.data.files.stored import StoredRows
-    from tfgmm.data.readers import Rows
+    from tfgmm.data.sources import RowSource
     from tfgmm.export.reading import ExportedMixture
 
 ENDINGS = (".html", ".htm")
@@ -64,7 +63,7 @@ def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bo
 
 def _write(
     found: ExportedMixture,
-    rows: Rows | StoredRows,
+    rows: RowSource,
     out: Path,
     title: str | None,
     folder: Path,

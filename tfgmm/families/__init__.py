@@ -5,14 +5,8 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "log_gamma": [
-            "log_gamma_draws",
-        ],
-        "variational": [
-            "COMPONENTS",
-        ],
-        "weights": [
-            "WEIGHTS",
-        ],
+        "log_gamma": ["log_gamma_draws"],
+        "variational": ["COMPONENTS"],
+        "weights": ["WEIGHTS"],
     },
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfgmm.data import sources as door
+from tfgmm.data.survey import Survey
 from tfgmm.fit import restarts as search
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.scoring.scores import score_data
@@ -33,14 +33,15 @@ class Folds:
     description: str
 
 
-def folds_of(survey: door.Survey, seed: int) -> Folds:
+def folds_of(survey: Survey, seed: int) -> Folds:
     """Returns five folds of all rows; where the sample is not all rows, a fifth of the sample is held out once.
 
     Example:
 
     >>> from tfgmm.data.readers import Rows
+    >>> from tfgmm.data.survey import survey_rows
     >>> rows = Rows(np.arange(5.0)[:, None])
-    >>> sorted(folds_of(door.survey(rows, "data", None, seed=0), seed=0).numbers.tolist())
+    >>> sorted(folds_of(survey_rows(rows, None, seed=0), seed=0).numbers.tolist())
     [0, 1, 2, 3, 4]
     """
     num_rows, num_data = len(survey.sample), survey.summary.num_data
@@ -59,7 +60,7 @@ def folds_of(survey: door.Survey, seed: int) -> Folds:
 
 def held_out_log_densities(
     model: GaussianMixtureModel,
-    survey: door.Survey,
+    survey: Survey,
     folds: Folds,
     hill: search.Hill,
     start: str,
@@ -95,7 +96,7 @@ def held_out_log_densities(
 
 
 def _search_without(
-    model: GaussianMixtureModel, survey: door.Survey, is_kept: np.ndarray, hill: search.Hill, start: str
+    model: GaussianMixtureModel, survey: Survey, is_kept: np.ndarray, hill: search.Hill, start: str
 ) -> search.Search:
     """Returns a few restarts on the rows that are kept."""
     seeds = [(model.seed + number) % 2**63 for number in range(_NUM_STARTS)]

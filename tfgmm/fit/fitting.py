@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
-import tensorflow as tf
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
-from tfgmm.data import sources as door
+from tfgmm.data.sources import RowSource, open_source
+from tfgmm.data.survey import survey_rows
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.fit import cross_validation
 from tfgmm.fit.callbacks import EndOfChoice
@@ -137,9 +137,9 @@ def fit_mixture(
     batch_size = None if batch_size is None else check_count("batch_size", batch_size)
     if not isinstance(tried, int):
         _check_suits_all(start, priors)
-    source = door.open_source(data, "data", None)
+    source = open_source(data, "data", None)
     _check_length(source)
-    survey = door.survey(source, "data", None, check_seed(seed))
+    survey = survey_rows(source, None, check_seed(seed))
     _check_rows(survey.summary.num_data, tried if isinstance(tried, int) else max(tried))
     if priors == "auto":
         priors = Priors.from_data(survey.summary, covariance, sample=survey.sample)
@@ -229,8 +229,8 @@ def _check_tolerance(tolerance: float | None) -> None:
         raise ValueError(f"`tolerance` must be positive and finite. Received: {tolerance!r}. Leave it out for 1e-7.")
 
 
-def _check_length(source: door.Source) -> None:
-    if isinstance(source, tf.data.Dataset) and int(source.cardinality()) < 0:
+def _check_length(source: RowSource) -> None:
+    if not source.has_known_length:
         raise ValueError(
             "`data` must have a known length: a sweep ends with the last batch. Received: a dataset of unknown or "
             "endless length. Apply tf.data.experimental.assert_cardinality(num_batches), remove .repeat(), or train a "

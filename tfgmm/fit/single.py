@@ -12,14 +12,17 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.words import counted
-from tfgmm.data import sources as door
+from tfgmm.data.sources import RowSource, check_ends
+from tfgmm.data.streamed import StreamedRows
 from tfgmm.data.summary import centre as centre_rows
+from tfgmm.data.survey import Survey
 from tfgmm.fit import restarts as search
 from tfgmm.fit.cached_rows import HeldRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau
 from tfgmm.fit.result import FitResult
 from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
+from tfgmm.model.batches import default_batch_size, ordered_batches
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.model.keras3 import keras
 
@@ -41,8 +44,8 @@ class ConvergenceWarning(UserWarning):
 class FitTask:
     """What fits with any number of components share: opened data, and the arguments of `fit_mixture`, checked."""
 
-    source: door.Source
-    survey: door.Survey
+    source: RowSource
+    survey: Survey
     priors: Priors
     covariance: str
     weights: str
@@ -67,7 +70,7 @@ class FitTask:
 
 def prepared_model(task: FitTask, num_components: int) -> GaussianMixtureModel:
     """Returns a model with the priors, the centre and the number of rows, compiled, its posterior untouched."""
-    num_features = door.num_columns(task.source)
+    num_features = task.source.num_features
     model = GaussianMixtureModel(num_components, num_features, task.covariance, task.weights, task.priors, task.seed)
     model.compile()
     model.adapt_to(task.survey.summary)
@@ -80,7 +83,7 @@ def fitted(task: FitTask, model: GaussianMixtureModel) -> FitResult:
     """Returns the fit that restarts on the sample and sweeps over all rows lead to."""
     validation = model.open_validation(task.validation_data, task.source)
     if validation is not None:
-        door.check_ends(validation, "validation_data", None, "Use .take(n), or remove .repeat().")
+        check_ends(validation, None, "Use .take(n), or remove .repeat().")
     found = climb_from_starts(task, model)
     _check_finite(found[0].elbo, "after the restarts")
     model.natural_gradient.assign(found[0].values)
@@ -126,7 +129,7 @@ def climb_from_starts(task: FitTask, model: GaussianMixtureModel) -> list[search
 
 
 def hills_of(
-    model: GaussianMixtureModel, survey: door.Survey, max_sweeps: int, tolerance: float | None
+    model: GaussianMixtureModel, survey: Survey, max_sweeps: int, tolerance: float | None
 ) -> list[search.Hill]:
     """Returns what restarts climb: all rows where they are few; else a sample, first coarsely, then to its top."""
     num_data = survey.summary.num_data
@@ -146,17 +149,17 @@ def hills_of(
     return [hill, dataclasses.replace(hill, tolerance=fine, num_climbers=_NUM_CONTENDERS)]
 
 
-def _batches_for_validation(model: GaussianMixtureModel, validation: door.Source | None) -> tf.data.Dataset | None:
+def _batches_for_validation(model: GaussianMixtureModel, validation: RowSource | None) -> tf.data.Dataset | None:
     if validation is None:
         return None
-    batch_size = door.default_batch_size(model.num_data, model.num_components, model.num_features)
-    return door.ordered_batches(validation, model.centre, batch_size, name="validation_data")
+    batch_size = default_batch_size(model.num_data, model.num_components, model.num_features)
+    return ordered_batches(validation, model.centre, batch_size)
 
 
-def _polish(model: GaussianMixtureModel, source: door.Source, num_steps: int) -> None:
+def _polish(model: GaussianMixtureModel, source: RowSource, num_steps: int) -> None:
     """Returns nothing; follows gradients of the marginal bound for `num_steps` steps, from where the model stands."""
-    if isinstance(source, tf.data.Dataset):
-        source = source.repeat()  # as many steps as asked for, whatever its length
+    if isinstance(source, StreamedRows):
+        source = source.repeated()  # as many steps as asked for, whatever its length
     rate = keras.optimizers.schedules.CosineDecay(_POLISH_RATE, num_steps)
     model.compile(keras.optimizers.Adam(rate))
     model.train_on(model.batches_of(source, steps_per_epoch=num_steps), epochs=1, verbose=0)

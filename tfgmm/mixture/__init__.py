@@ -5,23 +5,10 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "features": [
-            "GROUP",
-            "num_products",
-            "pair_coefficients",
-            "pairs",
-        ],
-        "log_joints": [
-            "write_features",
-        ],
-        "odd_data": [
-            "oddities",
-            "warn_of_odd_data",
-        ],
-        "outliers": [
-            "NUM_SAMPLES",
-            "check_table",
-        ],
+        "features": ["GROUP", "num_products", "pair_coefficients", "pairs"],
+        "log_joints": ["write_features"],
+        "odd_data": ["oddities", "warn_of_odd_data"],
+        "outliers": ["NUM_SAMPLES", "check_table"],
         "parameters": [
             "FORMS",
             "LOCS",
@@ -32,34 +19,12 @@ __getattr__, __dir__, __all__ = front_door(
             "num_parameters",
             "parameter_shapes",
         ],
-        "priors": [
-            "Priors",
-        ],
-        "registry": [
-            "COVARIANCES",
-            "FormName",
-            "WEIGHT_PRIORS",
-        ],
-        "row_scores": [
-            "RowScorer",
-            "RowScores",
-        ],
-        "row_sums": [
-            "log_likelihoods_over_rows",
-            "sums_over_rows",
-        ],
-        "starts": [
-            "distinct_rows",
-            "start_locs",
-        ],
-        "statistics": [
-            "RowSums",
-            "Statistics",
-            "added",
-            "scaled",
-        ],
-        "stored_draws": [
-            "NUM_DRAWS",
-        ],
+        "priors": ["Priors"],
+        "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS"],
+        "row_scores": ["RowScorer", "RowScores"],
+        "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],
+        "starts": ["distinct_rows", "start_locs"],
+        "statistics": ["RowSums", "Statistics", "added", "scaled"],
+        "stored_draws": ["NUM_DRAWS"],
     },
 )

@@ -5,20 +5,10 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "batches": [
-            "endless_batches",
-            "one_pass",
-        ],
-        "gaussian_mixture": [
-            "GaussianMixtureModel",
-        ],
-        "importance": [
-            "centred_batches",
-            "check_training_rows",
-        ],
-        "keras3": [
-            "keras",
-        ],
+        "batches": ["default_batch_size", "ordered_batches"],
+        "gaussian_mixture": ["GaussianMixtureModel"],
+        "importance": ["centred_batches", "check_training_rows"],
+        "keras3": ["keras"],
         "natural_gradient": [
             "GlobalStep",
             "NaturalGradient",
@@ -28,8 +18,6 @@ __getattr__, __dir__, __all__ = front_door(
             "is_in_range_of_float32",
             "place_of",
         ],
-        "saving": [
-            "load_model",
-        ],
+        "saving": ["load_model"],
     },
 )

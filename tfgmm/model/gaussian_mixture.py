@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.checks import check_choice, check_columns, check_count, check_seed
-from tfgmm.data import sources as door
+from tfgmm.data.sources import open_source
 from tfgmm.data.summary import DataSummary
+from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.families.log_gamma import log_gamma_draws
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
@@ -237,10 +238,10 @@ class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
         >>> model.locs.numpy().ravel().round(6).tolist()
         [0.0, 9.0]
         """
-        source = door.open_source(x, "x", self.num_features)
+        source = open_source(x, "x", self.num_features)
         if num_data is None and self.compiled:
             num_data = self.compile_settings.num_data
-        survey = door.survey(source, "x", num_data, self.seed)
+        survey = survey_rows(source, num_data, self.seed)
         self.adapt_to(survey.summary, num_data)
         self.start_from(survey, start)
         return self
@@ -256,7 +257,7 @@ class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
         self.components.variables[0].assign(locs - self.stored_centre)
         self.statistics.clear()  # sums that were measured from elsewhere
 
-    def start_from(self, survey: door.Survey, start: Any = "k-means++") -> None:
+    def start_from(self, survey: Survey, start: Any = "k-means++") -> None:
         """Returns nothing; starts the components among the rows of `survey`, each narrower than all of them."""
         summary = survey.summary
         warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, self.covariance)
@@ -264,7 +265,7 @@ class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
         self.statistics.clear()  # of the posterior before
         self.stored_elbo.assign(math.nan)
 
-    def start_values(self, survey: door.Survey, start: Any, seeds: Sequence[int]) -> list[Any]:
+    def start_values(self, survey: Survey, start: Any, seeds: Sequence[int]) -> list[Any]:
         """Returns the numbers behind a start among the rows of `survey` per seed; the weights stay as they are."""
         spread, centre = np.array(survey.summary.spread), self.centre
         distinct = initialize.distinct_rows(survey.sample - centre)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.data import sources as door
 from tfgmm.data.blocks import RowBlock
+from tfgmm.data.sampling import SAMPLE_ROWS
+from tfgmm.data.sources import check_ends, open_source
 from tfgmm.mixture.parameters import MixtureDensity, coefficients_of
+from tfgmm.model.batches import default_batch_size, ordered_batches
 
 Tensor = Any
 
@@ -74,7 +76,7 @@ def check_training_rows(model: Any, num_rows: int) -> None:
 
 def centred_batches(model: Any, data: Any) -> tf.data.Dataset:
     """Returns batches of the rows of `data`, (B, D) float32, measured from the model's centre, in their order."""
-    source = door.open_source(data, "data", model.num_features, model.column_names)
-    door.check_ends(source, "data", None, "Use .take(n) for its first n batches.")
-    size = door.default_batch_size(model.num_data or door.SAMPLE_ROWS, model.num_components, model.num_features)
-    return door.ordered_batches(source, model.centre, size, name="data")
+    source = open_source(data, "data", model.num_features, model.column_names)
+    check_ends(source, None, "Use .take(n) for its first n batches.")
+    size = default_batch_size(model.num_data or SAMPLE_ROWS, model.num_components, model.num_features)
+    return ordered_batches(source, model.centre, size)

@@ -12,8 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.data.blocks import RowBlock
-from tfgmm.data.sources import NOT_FINITE
-from tfgmm.model.batches import file_error_of
+from tfgmm.model.batches import NOT_FINITE, file_error_of
 from tfgmm.model.keras3 import keras
 from tfgmm.model.natural_gradient import StepSizes
 

@@ -5,24 +5,9 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "agreement": [
-            "Agreement",
-            "compare",
-        ],
-        "alignment": [
-            "AlignedDraws",
-            "align",
-        ],
-        "draws": [
-            "Draws",
-            "LOG_RATIO",
-        ],
-        "predictive": [
-            "DensityBand",
-            "component_densities",
-            "density_band",
-            "replicated_rows",
-            "sample_predictive",
-        ],
+        "agreement": ["Agreement", "compare"],
+        "alignment": ["AlignedDraws", "align"],
+        "draws": ["Draws", "LOG_RATIO"],
+        "predictive": ["DensityBand", "component_densities", "density_band", "replicated_rows", "sample_predictive"],
     },
 )

@@ -5,14 +5,7 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "choice": [
-            "choice_of",
-            "console_lines",
-        ],
-        "page": [
-            "page_of",
-            "write_page",
-            "write_report",
-        ],
+        "choice": ["choice_of", "console_lines"],
+        "page": ["page_of", "write_page", "write_report"],
     },
 )

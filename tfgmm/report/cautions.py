@@ -13,7 +13,7 @@ from tfgmm.mixture.outliers import NUM_SAMPLES
 from tfgmm.plot.searches import num_optima
 
 if TYPE_CHECKING:
-    from tfgmm.data.sources import Survey
+    from tfgmm.data.survey import Survey
     from tfgmm.report.subject import Fitted, Search
 
 _DOUBT = 0.05  # a component that shares more of its rows than this with others overlaps them

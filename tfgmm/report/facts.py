@@ -15,7 +15,7 @@ from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 from tfgmm.plot.colours import component_colours
 
 if TYPE_CHECKING:
-    from tfgmm.data.sources import Survey
+    from tfgmm.data.survey import Survey
     from tfgmm.posterior.draws import Draws
     from tfgmm.report.subject import Fitted, Search
 

@@ -14,7 +14,7 @@ from tfgmm.common.words import printable
 from tfgmm.report import subject
 
 if TYPE_CHECKING:
-    from tfgmm.data.sources import Survey
+    from tfgmm.data.survey import Survey
     from tfgmm.export.scorer import Scorer
     from tfgmm.fit.result import FitResult
     from tfgmm.fit.selection import Selection
@@ -146,10 +146,11 @@ def _page(fitted: Fitted, survey: Survey, title: str, model_path: pathlib.Path |
 
 def _survey_of(fitted: Fitted, data: Any) -> Survey:
     """Returns summary and sample of the rows, their columns in the mixture's order."""
-    from tfgmm.data import sources as door
+    from tfgmm.data.sources import open_source
+    from tfgmm.data.survey import survey_rows
 
-    source = door.open_source(data, "data", fitted.num_features, fitted.mixture.column_names)
-    return door.survey(source, "data", fitted.num_data, seed=0)
+    source = open_source(data, "data", fitted.num_features, fitted.mixture.column_names)
+    return survey_rows(source, fitted.num_data, seed=0)
 
 
 def _path_of(name: str, path: Any) -> pathlib.Path:

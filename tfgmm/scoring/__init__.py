@@ -5,40 +5,14 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "comparison": [
-            "RowsCompared",
-            "compare_over_rows",
-            "verdict",
-        ],
-        "graph.chunks": [
-            "log_joints",
-            "normalised",
-        ],
-        "graph.densities": [
-            "GRAPH_FORMS",
-            "of_draws",
-        ],
-        "graph.products": [
-            "matrices_of_products",
-        ],
-        "graph.sampling": [
-            "sample_rows",
-        ],
-        "graph.triangular": [
-            "log_determinants",
-        ],
-        "queries": [
-            "Queries",
-        ],
-        "results": [
-            "Conditional",
-            "Interval",
-        ],
-        "scores": [
-            "MixtureDensity",
-            "as_draws",
-            "outlier_table",
-            "score_data",
-        ],
+        "comparison": ["RowsCompared", "compare_over_rows", "verdict"],
+        "graph.chunks": ["log_joints", "normalised"],
+        "graph.densities": ["GRAPH_FORMS", "of_draws"],
+        "graph.products": ["matrices_of_products"],
+        "graph.sampling": ["sample_rows"],
+        "graph.triangular": ["log_determinants"],
+        "queries": ["Queries"],
+        "results": ["Conditional", "Interval"],
+        "scores": ["as_draws", "outlier_table", "score_data"],
     },
 )

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tfgmm.common.checks import check_choice
+from tfgmm.common.checks import check_choice, is_instance_of
 from tfgmm.data.blocks import RowBlock
-from tfgmm.data.frames import is_instance_of
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 
 from tfgmm.data.blocks import RowBlock
-from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.summary import centre as centre_rows
@@ -101,10 +100,9 @@ def _blocks(source: Any, num_features: int) -> Iterator[RowBlock]:
         starts = range(0, max(len(source.values), 1), size)
         yield from (RowBlock(source.values[start : start + size]) for start in starts)
         return
-    check_ends(source, "x", None, "Use .take(n) to score its first n batches.")
+    check_ends(source, None, "Use .take(n) to score its first n batches.")
     yield RowBlock(np.zeros((0, num_features)))
-    blocks = source.blocks() if isinstance(source, StoredRows) else source.as_numpy_iterator()
-    yield from (RowBlock(np.asarray(block)) for block in blocks)
+    yield from source.blocks()
 
 
 def _stacked(blocks: list[Scores]) -> Scores:

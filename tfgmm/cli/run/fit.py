@@ -13,9 +13,8 @@ from tfgmm.cli.display import Display
 from tfgmm.cli.run.folder import Run
 from tfgmm.cli.run.settings import RunSettings
 from tfgmm.common.words import with_and
-from tfgmm.data import sources as door
-from tfgmm.data.files.stored import StoredRows
-from tfgmm.data.readers import Rows
+from tfgmm.data.sources import RowSource
+from tfgmm.data.survey import survey_rows
 from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher
 from tfgmm.fit.fitting import fit_mixture
 from tfgmm.fit.occupied import num_occupied
@@ -130,8 +129,8 @@ def _short(number: float) -> str:
 
 def run_fit(
     settings: RunSettings,
-    rows: Rows | StoredRows,
-    validation: Rows | StoredRows | None,
+    rows: RowSource,
+    validation: RowSource | None,
     shown: Display,
     is_stopped: Callable[[], bool],
 ) -> Run:
@@ -157,13 +156,13 @@ def run_fit(
     result = found if isinstance(found, FitResult) else found.best
     notes += _stopped(settings, found, monitor)
     shown.phase("drawing")
-    sample = door.survey(rows, "data", None, settings.seed).sample
+    sample = survey_rows(rows, None, settings.seed).sample
     occupied = selection.occupied_posterior if selection is not None else _occupied(result, sample, shown, is_stopped)
     return Run(settings, result, monitor.occupied_of[result.num_components], sample, notes, selection, occupied)
 
 
 def _fitted(
-    settings: RunSettings, rows: Rows | StoredRows, validation: Rows | StoredRows | None, monitor: RunMonitor
+    settings: RunSettings, rows: RowSource, validation: RowSource | None, monitor: RunMonitor
 ) -> tuple[FitResult | Selection, list[str]]:
     """Returns what `fit_mixture` finds, and what it warned of, each warning once."""
     with warnings.catch_warnings(record=True) as warned:

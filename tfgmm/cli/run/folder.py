@@ -114,7 +114,7 @@ def fingerprint_of_rows(result: FitResult) -> str | None:
 
 def _report(run: Run, folder: pathlib.Path) -> str:
     """Returns the page about the fit."""
-    from tfgmm.data.sources import Survey
+    from tfgmm.data.survey import Survey
     from tfgmm.report.choice import choice_of
     from tfgmm.report.page import page_of
 
