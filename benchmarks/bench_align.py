@@ -28,7 +28,7 @@ def shuffled_draws(num_draws: int, num_features: int, gap: float) -> tfgmm.Draws
 
 
 def compare(report: common.Report, num_draws: int, num_features: int, gap: float, rounds: int) -> None:
-    """Returns nothing; adds a table of the ways to align."""
+    """Adds a table of the ways to align."""
     draws = shuffled_draws(num_draws, num_features, gap)
     rows = np.random.default_rng(1).uniform(0.0, gap * NUM_COMPONENTS, (50, num_features))
     ways: dict[str, Callable[[], Any]] = {
@@ -45,7 +45,7 @@ def compare(report: common.Report, num_draws: int, num_features: int, gap: float
 
 
 def main() -> None:
-    """Returns nothing; prints the tables and writes results/bench_align.json."""
+    """Prints the tables and writes results/bench_align.json."""
     arguments = common.arguments_of(__doc__)
     report = common.Report("bench_align", arguments)
     for num_features, gap in ((1, 3.0), (1, 0.7), (16, 3.0)):

@@ -153,7 +153,7 @@ def fit_to_its_end() -> dict[str, Any]:
 
 
 def to_the_optimum(report: common.Report, epochs: int, repeats: int) -> None:
-    """Returns nothing; adds the table of whole runs."""
+    """Adds the table of whole runs."""
     script = f"script, {EPOCHS} epochs" + f" (scaled from {epochs})" * (epochs < EPOCHS)
     ways = {
         script: functools.partial(common.in_fresh_process, script_to_its_end, epochs=epochs),
@@ -175,7 +175,7 @@ def to_the_optimum(report: common.Report, epochs: int, repeats: int) -> None:
 
 
 def steps_per_second(report: common.Report, rows: np.ndarray, epochs: int, repeats: int) -> None:
-    """Returns nothing; adds the table of gradient steps, all ways in one process, tracing left out."""
+    """Adds the table of gradient steps, all ways in one process, tracing left out."""
     ways = {"script": published_script(rows), "fit": keras_fit(rows), "one graph": epochs_in_one_graph(rows)}
     for run in ways.values():
         run(2)  # traces
@@ -197,7 +197,7 @@ def steps_per_second(report: common.Report, rows: np.ndarray, epochs: int, repea
 
 
 def final_losses(report: common.Report, rows: np.ndarray) -> None:
-    """Returns nothing; adds the loss that each way of training ends at, by the marginal bound."""
+    """Adds the loss that each way of training ends at, by the marginal bound."""
     tf.random.set_seed(12345)
     script, ours = PublishedModel(), tfgmm.GaussianMixtureModel(3, 2, seed=0)
     published_script(rows, script)(EPOCHS)
@@ -225,7 +225,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Returns nothing; prints the tables and writes results/bench_blog.json."""
+    """Prints the tables and writes results/bench_blog.json."""
     arguments = parsed()
     report = common.Report("bench_blog", arguments)
     epochs = 5 if arguments.quick else 100

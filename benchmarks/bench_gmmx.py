@@ -42,7 +42,7 @@ def fit_gmmx(problem: dict[str, Any], covariance: str, num_starts: int) -> dict[
 
 
 def compare(report: common.Report, problem: Problem, covariance: str, repeats: int) -> None:
-    """Returns nothing; adds a table."""
+    """Adds a table."""
     shared = {"problem": dataclasses.asdict(problem), "covariance": covariance}
     ours = functools.partial(common.in_fresh_process, common.fit_tfgmm, **shared)
     peer = functools.partial(common.in_fresh_process, fit_gmmx, **shared)
@@ -63,7 +63,7 @@ def compare(report: common.Report, problem: Problem, covariance: str, repeats: i
 
 
 def main() -> None:
-    """Returns nothing; prints the tables and writes results/bench_gmmx.json."""
+    """Prints the tables and writes results/bench_gmmx.json."""
     arguments = common.arguments_of(__doc__)
     report = common.Report("bench_gmmx", arguments)
     independent, dependent = common.two_problems(arguments.quick)

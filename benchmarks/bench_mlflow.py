@@ -124,7 +124,7 @@ def server(model: pathlib.Path, num_workers: int) -> Iterator[tuple[int, int]]:
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], log: pathlib.Path) -> None:
-    """Returns nothing, once the server answers.
+    """Waits until the server answers.
 
     Raises:
         RuntimeError: it ended, or two minutes have passed; says what it wrote.
@@ -174,7 +174,7 @@ def measured(
 
 
 def compare(report: common.Report, problem: common.Problem, arguments: Any) -> None:
-    """Returns nothing; adds the table."""
+    """Adds the table."""
     num_requests = 200 if arguments.quick else 5_000
     names = [f"x{index}" for index in range(problem.num_features)]
     frame = pd.DataFrame(problem.rows()[0], columns=names)
@@ -223,7 +223,7 @@ def peer_of(model: tfgmm.GaussianMixtureModel, place: pathlib.Path) -> pathlib.P
 
 
 def main() -> None:
-    """Returns nothing; prints the table and writes results/bench_mlflow.json."""
+    """Prints the table and writes results/bench_mlflow.json."""
     arguments = common.arguments_of(__doc__, repeats=1)
     report = common.Report("bench_mlflow", arguments)
     sizes = (5_000, 4, 6, 1) if arguments.quick else (64_000, 16, 32, 1)

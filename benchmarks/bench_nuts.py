@@ -92,7 +92,7 @@ def run_tfgmm(num_data: int, num_warmup: int, num_samples: int, num_chains: int)
 
 
 def main() -> None:
-    """Returns nothing; prints a table and writes results/bench_nuts.json."""
+    """Prints a table and writes results/bench_nuts.json."""
     arguments = common.arguments_of(__doc__)
     report = common.Report("bench_nuts", arguments)
     lengths = (200, 50, 50) if arguments.quick else (2500, 1000, 2000)

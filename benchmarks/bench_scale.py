@@ -27,7 +27,7 @@ SETTINGS = {"restarts": 2, "max_sweeps": 5, "seed": 0}
 
 
 def write_parquet(path: pathlib.Path, num_rows: int) -> None:
-    """Returns nothing; writes the rows group by group. Little memory: Linux counts a parent's in its child's peak."""
+    """Writes the rows group by group. Little memory: Linux counts a parent's in its child's peak."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -73,11 +73,11 @@ def sweep_clock() -> Any:
             self.times: list[float] = []
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            """Returns nothing; starts the clock."""
+            """Starts the clock."""
             self.times.append(-time.perf_counter())
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            """Returns nothing; stops the clock."""
+            """Stops the clock."""
             self.times[-1] += time.perf_counter()
 
         def median(self) -> float:
@@ -88,7 +88,7 @@ def sweep_clock() -> Any:
 
 
 def check_room(folder: pathlib.Path, num_rows: int) -> None:
-    """Returns nothing; passes when a file of so many rows fits, with a third to spare."""
+    """Checks that a file of that size fits on the disk, with a third to spare."""
     needed, free = num_rows * COLUMNS * 4 * 4 // 3, shutil.disk_usage(folder).free
     if free < needed:
         raise SystemExit(
@@ -109,7 +109,7 @@ def measured(folder: pathlib.Path, num_rows: int, repeats: int) -> list[Any]:
 
 
 def main() -> None:
-    """Returns nothing; prints the table and writes results/bench_scale.json."""
+    """Prints the table and writes results/bench_scale.json."""
     arguments = common.arguments_of(__doc__)
     report = common.Report("bench_scale", arguments)
     sizes = (2_000, 30_000) if arguments.quick else (100_000, 1_000_000, 10_000_000)

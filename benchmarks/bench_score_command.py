@@ -30,7 +30,7 @@ BLOCK = 100_000
 
 
 def write_rows(path: pathlib.Path, rows: np.ndarray, num_rows: int) -> None:
-    """Returns nothing; writes so many rows, drawn from `rows` (N, D), as Parquet or CSV."""
+    """Writes `num_rows` rows, drawn from `rows` (N, D), as Parquet or CSV."""
     rng = np.random.default_rng(0)
     names = [f"x{index}" for index in range(rows.shape[1])]
     schema = pa.schema([("id", pa.int64()), *((name, pa.float64()) for name in names)])
@@ -61,7 +61,7 @@ def line_of(name: str, num_rows: int, answers: list[Any]) -> dict[str, Any]:
 
 
 def compare(report: common.Report, problem: common.Problem, covariance: str, quick: bool, repeats: int) -> None:
-    """Returns nothing; adds the table of a covariance shape."""
+    """Adds the table of a covariance shape."""
     sizes = {"rows.csv": 100, "rows.parquet": 2000 if quick else 1_000_000}
     sizes |= {} if quick else {"more.parquet": 10_000_000}
     rows = problem.rows()[0]
@@ -84,7 +84,7 @@ def compare(report: common.Report, problem: common.Problem, covariance: str, qui
 
 
 def main() -> None:
-    """Returns nothing; prints the tables and writes results/bench_score_command.json."""
+    """Prints the tables and writes results/bench_score_command.json."""
     arguments = common.arguments_of(__doc__)
     report = common.Report("bench_score_command", arguments)
     sizes = (5_000, 4, 6, 1) if arguments.quick else (64_000, 16, 32, 1)

@@ -52,7 +52,7 @@ def ways_of(model: tfgmm.GaussianMixtureModel, rows: np.ndarray, folder: str) ->
 
 
 def compare(report: common.Report, problem: common.Problem, covariance: str, rounds: int, folder: str) -> None:
-    """Returns nothing; adds a table for a covariance shape."""
+    """Adds a table for a covariance shape."""
     rows = problem.rows()[0].astype(np.float32)
     fit = tfgmm.fit_mixture(rows[:20_000], problem.num_components, covariance=covariance, restarts=1)
     ways = ways_of(fit.model, rows, folder)
@@ -77,7 +77,7 @@ def compare(report: common.Report, problem: common.Problem, covariance: str, rou
 
 
 def main() -> None:
-    """Returns nothing; prints the tables and writes results/bench_scoring.json."""
+    """Prints the tables and writes results/bench_scoring.json."""
     arguments = common.arguments_of(__doc__, repeats=ROUNDS)
     report = common.Report("bench_scoring", arguments)
     sizes = (5_000, 4, 6, 1) if arguments.quick else (200_000, 16, 32, 1)

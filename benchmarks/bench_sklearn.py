@@ -98,7 +98,7 @@ def ways_of(problem: Problem, covariance: str, estimator: str, scales: bool) -> 
 
 
 def compare(report: common.Report, problem: Problem, covariance: str, estimator: str, arguments: Any) -> None:
-    """Returns nothing; adds a table."""
+    """Adds a table."""
     _, held_out, truth = problem.rows()
     scales = estimator == "BayesianGaussianMixture" and covariance == "full" and not arguments.full
     answers = common.in_turn(ways_of(problem, covariance, estimator, scales), arguments.repeats)
@@ -109,7 +109,7 @@ def compare(report: common.Report, problem: Problem, covariance: str, estimator:
 
 
 def main() -> None:
-    """Returns nothing; prints the tables and writes results/bench_sklearn.json."""
+    """Prints the tables and writes results/bench_sklearn.json."""
     switches = {"--full": f"run all {MAX_ITER} iterations of the slowest peer, for up to an hour each"}
     arguments = common.arguments_of(__doc__, switches)
     report = common.Report("bench_sklearn", arguments)

@@ -94,7 +94,7 @@ def products_of(mixture: common.Mixture, centre: np.ndarray) -> tuple[np.ndarray
 
 
 def compare(report: common.Report, problem: common.Problem, covariance: str, rounds: int) -> None:
-    """Returns nothing; adds a table for a covariance shape."""
+    """Adds a table for a covariance shape."""
     rows = problem.rows()[0]
     model = fitted_model(problem, covariance, rows)
     ways: dict[str, Callable[[], Any]] = {
@@ -118,7 +118,7 @@ def compare(report: common.Report, problem: common.Problem, covariance: str, rou
 
 
 def main() -> None:
-    """Returns nothing; prints the tables and writes results/bench_step.json."""
+    """Prints the tables and writes results/bench_step.json."""
     arguments = common.arguments_of(__doc__, repeats=ROUNDS)
     report = common.Report("bench_step", arguments)
     sizes = (8_192, 4, 6, 1) if arguments.quick else (131_072, 16, 32, 1)

@@ -123,7 +123,7 @@ def mean_log_density(mixture: Mixture, rows: np.ndarray) -> float:
 def plug_in(model: Any) -> Mixture:
     """Returns the mixture at the posterior means of a tfgmm model, data units, float64."""
     density = model.plug_in()
-    scales, covariances = model.components.covariances(density.components)
+    scales, covariances = density.form.covariances(density.components)
     spreads = np.square(scales) if covariances is None else covariances
     return Mixture(np.exp(density.log_weights), density.components["locs"] + density.centre, spreads)
 
@@ -179,7 +179,7 @@ def in_fresh_process(function: Callable[..., Any], *, limit: float | None = None
 
 
 def answer_call(module: str, function: str, arguments: str, path: str) -> None:
-    """Returns nothing; the other side of `in_fresh_process`."""
+    """Runs the other side of `in_fresh_process`."""
     answer = getattr(importlib.import_module(module), function)(**json.loads(arguments))
     pathlib.Path(path).write_text(json.dumps(answer), encoding="utf-8")
 
@@ -261,8 +261,8 @@ class Report:
     """Tables, printed as they come and written together as JSON, with the machine.
 
     Args:
-        name: of the benchmark, and of the JSON file.
-        arguments: of the command line.
+        name: Name of the benchmark and of the JSON file.
+        arguments: Arguments of the command line.
     """
 
     def __init__(self, name: str, arguments: argparse.Namespace) -> None:
@@ -274,7 +274,7 @@ class Report:
         print(f"{told['processor']}, {sizes}\n{versions}", flush=True)
 
     def add(self, title: str, lines: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> None:
-        """Returns nothing; prints a table of lines that have the same columns, and writes all tables so far."""
+        """Prints a table of lines that have the same columns, and writes all tables so far."""
         self._found["tables"][title] = {"lines": list(lines), "notes": list(notes)}
         texts = [list(lines[0]), *([shown(*cell) for cell in line.items()] for line in lines)]
         widths = [max(map(len, column)) for column in zip(*texts)]

@@ -91,7 +91,7 @@ def num_swaps(draws: tfgmm.Draws) -> int:
 
 
 def save(axes: dict[str, Axes], folder: pathlib.Path) -> None:
-    """Returns nothing; writes the pictures into `folder`."""
+    """Writes the pictures into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, ax in axes.items():
         plt.sca(ax)
@@ -100,7 +100,7 @@ def save(axes: dict[str, Axes], folder: pathlib.Path) -> None:
 
 
 def print_memberships(fit: pyro_mixture.MapFit, learnt: pyro_mixture.AssignmentFit) -> None:
-    """Returns nothing; prints the component of each point in three ways."""
+    """Prints the component of each point in three ways."""
     print(f"row               {ROWS}")
     print(f"most probable     {fit.classify(ROWS)}")
     print(f"random            {fit.classify(ROWS, temperature=1)}")
@@ -111,7 +111,7 @@ def print_memberships(fit: pyro_mixture.MapFit, learnt: pyro_mixture.AssignmentF
 
 
 def main(arguments: Any = None) -> None:
-    """Returns nothing; fits, prints, and writes the figures."""
+    """Fits, prints, and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=200, help="of each optimisation")
     parser.add_argument("--draws", type=int, default=250, help="of each of two chains")

@@ -51,7 +51,7 @@ def executed(path: pathlib.Path, further: Sequence[str] = ()) -> Any:
     """Returns the notebook in `path`, a .py, with outputs.
 
     Args:
-        path: of the source.
+        path: Path of the source.
         further: code to run after it, in cells of their own.
 
     Raises:
@@ -95,7 +95,7 @@ def _small(png: str) -> str:
 
 
 def main(arguments: Any = None) -> None:
-    """Returns nothing; writes the notebooks."""
+    """Writes the notebooks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="such as three_clusters; default all")
     parser.add_argument("--out", type=pathlib.Path, default=NOTEBOOKS)

@@ -42,7 +42,7 @@ def fitted_model(num_components: int, epochs: int) -> tuple[tfgmm.GaussianMixtur
 def draw_figures(
     model: tfgmm.GaussianMixtureModel, history: keras.callbacks.History, rows: pd.DataFrame, folder: pathlib.Path
 ) -> None:
-    """Returns nothing; writes the density with the rows and the posterior of the means, and the loss, into `folder`."""
+    """Writes the density with the rows and the posterior of the means, and the loss, into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     locs, scales = model.locs.numpy(), model.scales.numpy()
     density = plot.density(model.log_prob, rows.to_numpy(), column_names=UNITS)
@@ -64,7 +64,7 @@ def draw_figures(
 
 
 def main() -> None:
-    """Returns nothing; fits both mixtures, prints a table each, writes figures and exports."""
+    """Fits both mixtures, prints a table each, writes figures and exports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=1500)
     parser.add_argument("--figures", type=pathlib.Path, default=HERE / "figures")

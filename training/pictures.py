@@ -28,7 +28,7 @@ def blocks(page: str) -> list[tuple[str, str | None]]:
 
 
 def save_small(path: pathlib.Path) -> None:
-    """Returns nothing; writes the figure at hand with 256 colours: a third of the bytes, and no hue is lost."""
+    """Writes the figure at hand with 256 colours: a third of the bytes, and no hue is lost."""
     whole = io.BytesIO()
     plt.savefig(whole, dpi=72)
     with Image.open(whole) as image:
@@ -42,7 +42,7 @@ def pages_with_pictures() -> list[str]:
 
 
 def draw_page(page: str, folder: pathlib.Path) -> None:
-    """Returns nothing; runs a page from its first block to its last picture, and writes its pictures."""
+    """Runs a page from its first block to its last picture, and writes its pictures."""
     found = blocks((PAGES / f"{page}.md").read_text(encoding="utf-8"))
     last = max(number for number, (_, name) in enumerate(found) if name)
     names: dict[str, Any] = {}
@@ -55,7 +55,7 @@ def draw_page(page: str, folder: pathlib.Path) -> None:
 
 
 def main(arguments: Any = None) -> None:
-    """Returns nothing; writes the pictures."""
+    """Writes the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"default: {', '.join(pages_with_pictures())}")
     parser.add_argument("--figures", type=pathlib.Path, default=PAGES / "images" / "pictures")

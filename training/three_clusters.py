@@ -45,7 +45,7 @@ def fitted_model(rows: np.ndarray, epochs: int) -> tuple[tfgmm.GaussianMixtureMo
 def draw_figures(
     model: tfgmm.GaussianMixtureModel, rows: np.ndarray, history: keras.callbacks.History, folder: pathlib.Path
 ) -> None:
-    """Returns nothing; writes the pictures of the worked example into `folder`."""
+    """Writes the pictures of the worked example into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     locs, scales = model.locs.numpy(), model.scales.numpy()
     # The posteriors are TensorFlow Probability's own distributions, so they can be drawn from as in any script.
@@ -70,7 +70,7 @@ def draw_figures(
 
 
 def main() -> None:
-    """Returns nothing; fits, prints a table, writes figures and an export."""
+    """Fits, prints a table, writes figures and an export."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=400)
     parser.add_argument("--figures", type=pathlib.Path, default=HERE / "figures" / "three_clusters")

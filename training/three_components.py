@@ -32,7 +32,7 @@ def simulated_rows() -> np.ndarray:
 
 
 def draw_arviz_figures(draws: tfgmm.Draws, folder: pathlib.Path) -> None:
-    """Returns nothing; writes ArviZ's trace and pair plots into `folder`."""
+    """Writes ArviZ's trace and pair plots into `folder`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ArviZ 0.23 announces its next version, and uses names matplotlib will drop
         import arviz
@@ -49,7 +49,7 @@ def draw_arviz_figures(draws: tfgmm.Draws, folder: pathlib.Path) -> None:
 def draw_figures(
     rows: np.ndarray, draws: tfgmm.Draws, comparison: tfgmm.Agreement, folder: pathlib.Path, seed: int
 ) -> None:
-    """Returns nothing; writes our own pictures into `folder`."""
+    """Writes our own pictures into `folder`."""
     grid = np.linspace(rows.min() - 1.0, rows.max() + 1.0, 200)
     band = numpyro_mixture.density_band(draws, grid)
     predicted = numpyro_mixture.sample_predictive(draws, len(rows), seed=seed)
@@ -80,7 +80,7 @@ def _save_and_close(path: pathlib.Path) -> None:
 
 
 def main(arguments: Any = None) -> None:
-    """Returns nothing; samples, compares, prints, writes figures."""
+    """Samples, compares, prints, writes figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=2000, help="of each chain")
     parser.add_argument("--chains", type=int, default=4, help="side by side in one program")

@@ -17,7 +17,7 @@ class DocstringsForReaders(griffe.Extension):
     """Rewrites the docstring of every object that griffe reads, before it is split into sections."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
-        """Returns nothing; changes the docstring of `obj`, if it has one."""
+        """Changes the docstring of `obj`, if it has one."""
         if obj.docstring is not None:
             obj.docstring.value = readable(obj.docstring.value)
 

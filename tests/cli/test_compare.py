@@ -20,8 +20,8 @@ import tfgmm
 from tfgmm.cli import app as cli
 from tfgmm.cli import compare, display
 from tfgmm.export.reading import read_export
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring import comparison
-from tfgmm.scoring.scores import MixtureDensity
 
 SHIPPED = PACKAGE_ROOT / "saved_models" / "old_faithful"
 

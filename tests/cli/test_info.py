@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tfgmm.cli.app import app
-from tfgmm.cli.info import CARD_NAME, card_rows
+from tfgmm.cli.info import CARD, card_rows
 
 
 def test_info_prints_the_card(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_info_prints_the_card(tmp_path: Path) -> None:
         "files": {},
         "fitted": True,
     }
-    (tmp_path / CARD_NAME).write_text(json.dumps(card))
+    (tmp_path / CARD).write_text(json.dumps(card))
     result = CliRunner().invoke(app, ["info", str(tmp_path)], env={"COLUMNS": "100"})
     assert result.exit_code == 0, result.stderr
     for text in ("num components", "eruptions, [red]waiting", "-1132.25", "2.21.0", "[1, 2], [3, 4]", "none", "yes"):
@@ -49,7 +49,7 @@ def test_a_card_cannot_steer_the_terminal() -> None:
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 def test_a_deeply_nested_card_is_cut(tmp_path: Path, opening: str, closing: str) -> None:
     content = f'{{"deep": {opening * 500}1{closing * 500}}}'
-    (tmp_path / CARD_NAME).write_text(content)
+    (tmp_path / CARD).write_text(content)
     result = CliRunner().invoke(app, ["info", str(tmp_path)])
     assert result.exit_code == 0, result.stderr
     assert len(result.stdout) < 2000
@@ -68,7 +68,7 @@ def test_a_deeply_nested_card_is_cut(tmp_path: Path, opening: str, closing: str)
 )
 def test_bad_card_exits_with_1_and_one_line(tmp_path: Path, content: bytes | None, words: str) -> None:
     if content is not None:
-        (tmp_path / CARD_NAME).write_bytes(content)
+        (tmp_path / CARD).write_bytes(content)
     result = CliRunner().invoke(app, ["info", str(tmp_path)])
     assert (result.exit_code, result.stdout) == (1, "")
     assert words in result.stderr

@@ -110,7 +110,7 @@ def test_overwrite_replaces_and_failure_and_ctrl_c_do_not(
     for failure in (OSError("no space"), KeyboardInterrupt()):
         with monkeypatch.context() as patch:
             patch.setattr(
-                "tfgmm.scoring.scores.sample_rows", lambda *_, failure=failure: (_ for _ in ()).throw(failure)
+                "tfgmm.scoring.graph.sampling.sample_rows", lambda *_, failure=failure: (_ for _ in ()).throw(failure)
             )
             done = run("--model", whole, "--num-rows", 3, "--out", path, "--overwrite")
         assert done.exit_code == 1 and done.stderr.count("\n") == 1

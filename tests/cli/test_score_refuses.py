@@ -17,7 +17,7 @@ from scored_files import read, run, write
 from typer.testing import CliRunner
 
 from tfgmm.cli import app as cli
-from tfgmm.data import table_writer
+from tfgmm.data.table_writer import written_table
 from tfgmm.export import score_file
 
 # --- A file that is there
@@ -69,7 +69,7 @@ def test_failure_leaves_what_stood_there_and_nothing_else(
         raise full
 
     if failure == "scores that fail":
-        monkeypatch.setattr("tfgmm.export.numpy_scores.NumpyScorer.scores", fail)
+        monkeypatch.setattr("tfgmm.export.scorer.Scorer.scores", fail)
     if failure == "a full disk":
         monkeypatch.setattr(os, "fsync", fail)
     if failure == "a renaming that fails":
@@ -240,7 +240,8 @@ def test_kept_column_that_cannot_be_is_refused(tmp_path: pathlib.Path, whole: pa
 
 def test_folder_is_no_output_even_with_overwrite(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileExistsError, match="a folder"):
-        table_writer.check_output(tmp_path, overwrite=True)
+        with written_table(tmp_path, None, overwrite=True):
+            pass
 
 
 @pytest.mark.parametrize("arguments", [[], ["--model", "a"], ["--model", "a", "--in", "b", "--out", "c", "--fast"]])

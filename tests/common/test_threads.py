@@ -16,11 +16,15 @@ from threadpoolctl import threadpool_limits
 
 import tfgmm
 from tfgmm.common import threads as cores
+from tfgmm.data.blocks import RowBlock
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture import features, log_joints
+from tfgmm.mixture.parameters import FORMS, MixtureDensity, coefficients_of, form_of
 from tfgmm.mixture.row_sums import sums_over_rows
 from tfgmm.model import natural_gradient
+from tfgmm.scoring import devices
 from tfgmm.scoring import scores as density
+from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 
 def blas_threads():
@@ -192,9 +196,9 @@ def test_features_are_those_of_the_graph_and_a_one(covariance, num_features):
     components = COMPONENTS[covariance]
     for num_rows in (7, 0):
         rows = np.random.default_rng(num_features).normal(size=(num_rows, num_features))
-        expected = np.concatenate(components.features(tf.constant(rows)), axis=1)
+        expected = np.concatenate(GRAPH_FORMS[components.form].features(tf.constant(rows)), axis=1)
         found = np.full((expected.shape[1] + 1, num_rows), np.nan)
-        log_joints.write_features(components.write_products, rows.T, found)
+        log_joints.write_features(FORMS[components.form].write_products, rows.T, found)
         np.testing.assert_allclose(found[:-1].T, expected, rtol=1e-15)
         np.testing.assert_array_equal(found[-1], 1.0)
 
@@ -246,7 +250,9 @@ def test_coefficients_give_scipys_log_joints_of_every_mixture(kind, tied):
     write = features.write_squares if kind == "precisions" else features.write_products
     of_rows = np.empty((num_features + features.num_products(write, num_features) + 1, 5))
     log_joints.write_features(write, rows.T, of_rows)
-    found = log_joints.factors_of(log_joints.coefficients_of(np.log(weights), {"locs": locs, kind: values})) @ of_rows
+    covariance = {"precisions": "diag", "whiteners": "full"}[kind]
+    mixtures = MixtureDensity(covariance, np.zeros(num_features), np.log(weights), {"locs": locs, kind: values})
+    found = log_joints.factors_of(coefficients_of(mixtures)) @ of_rows
     expected = [
         np.log(weights[s, k]) + stats.multivariate_normal(locs[s, k], covariances[s, k]).logpdf(rows)
         for s in range(num_mixtures)
@@ -260,18 +266,18 @@ def test_coefficients_give_scipys_log_joints_of_every_mixture(kind, tied):
 
 @pytest.mark.parametrize("covariance", ["tied_diag", "full"])
 def test_sums_are_the_same_to_the_byte_for_any_number_of_cores_and_to_rounding_for_any_chunks(covariance, monkeypatch):
-    components, _ = random_components(covariance)
+    write_products = form_of(covariance).write_products
     generator = np.random.default_rng(1)
     rows = generator.normal(size=(157, 4)).astype(np.float32)
-    num_columns = 4 + features.num_products(components.write_products, 4)
+    num_columns = 4 + features.num_products(write_products, 4)
     coefficients = generator.normal(size=(2, num_columns, 3)), generator.normal(size=(2, 3))
-    whole = sums_over_rows(components, rows, coefficients)
+    whole = sums_over_rows(write_products, RowBlock(rows), coefficients)
     monkeypatch.setattr(cores, "_LEAST_NUMBERS", 1)
     monkeypatch.setattr(cores, "chunk_size", lambda numbers_per_row: 4)
     parts = []
     for number in (1, 2, 5):
         monkeypatch.setattr(cores, "num_cores", lambda number=number: number)
-        parts.append(tf.nest.flatten(sums_over_rows(components, rows, coefficients)))
+        parts.append(tf.nest.flatten(sums_over_rows(write_products, RowBlock(rows), coefficients)))
     for value, *others, wanted in zip(*parts, tf.nest.flatten(whole)):
         np.testing.assert_allclose(value, wanted, rtol=1e-12, atol=1e-12)
         assert all(np.asarray(value).tobytes() == np.asarray(other).tobytes() for other in others)
@@ -279,31 +285,31 @@ def test_sums_are_the_same_to_the_byte_for_any_number_of_cores_and_to_rounding_f
 
 def test_sums_of_few_rows_are_the_same_to_the_byte_for_any_number_of_cores():
     """One share: the matrix library would split the product between its threads."""
-    components = COMPONENTS["full"]
+    write_products = form_of("full").write_products
     generator = np.random.default_rng(1)
     rows = generator.normal(size=(2000, 20)).astype(np.float32)
-    num_columns = 20 + features.num_products(components.write_products, 20)
+    num_columns = 20 + features.num_products(write_products, 20)
     coefficients = generator.normal(size=(1, num_columns, 3)), generator.normal(size=(1, 3))
     found = []
     for number in (1, 2):
         with threadpool_limits(number, user_api="blas"):
-            found.append(tf.nest.flatten(sums_over_rows(components, rows, coefficients)))
+            found.append(tf.nest.flatten(sums_over_rows(write_products, RowBlock(rows), coefficients)))
     assert all(np.asarray(one).tobytes() == np.asarray(other).tobytes() for one, other in zip(*found))
 
 
 @pytest.mark.parametrize("has_gpu", [False, True])
 @pytest.mark.parametrize("num_cores", [1, 3])
 def test_log_likelihoods_of_several_mixtures_are_those_of_plain_numpy(has_gpu, num_cores, monkeypatch):
-    monkeypatch.setattr(natural_gradient, "has_gpu", lambda: has_gpu)
+    monkeypatch.setattr(devices, "has_gpu", lambda: has_gpu)
     monkeypatch.setattr(cores, "num_cores", lambda: num_cores)
     monkeypatch.setattr(cores, "_LEAST_NUMBERS", 1)
     components, _ = random_components("full")
     generator = np.random.default_rng(1)
     rows = generator.normal(size=(157, 4)).astype(np.float32)
-    of_rows = np.concatenate(components.features(tf.constant(rows, tf.float64)), axis=1)
+    of_rows = np.concatenate(GRAPH_FORMS[components.form].features(tf.constant(rows, tf.float64)), axis=1)
     linear, constants = generator.normal(size=(2, of_rows.shape[1], 3)), generator.normal(size=(2, 3))
     steps = natural_gradient.NaturalGradient(None, components, run_eagerly=True)
-    found = steps.log_likelihoods((linear, constants), tf.constant(rows))
+    found = steps.log_likelihoods((linear, constants), RowBlock(tf.constant(rows)))
     for number in range(2):
         joints = of_rows @ linear[number] + constants[number]
         expected = special.logsumexp(joints, axis=1).sum(), joints.max(axis=1).sum()
@@ -325,7 +331,7 @@ def test_a_fit_through_the_graph_is_the_fit_without_a_gpu(monkeypatch):
     rows = np.random.default_rng(0).normal(size=(300, 2)) + np.repeat([[0.0], [4.0]], 150, axis=0)
     found = []
     for has_gpu in (False, True):
-        monkeypatch.setattr(natural_gradient, "has_gpu", lambda has_gpu=has_gpu: has_gpu)
+        monkeypatch.setattr(devices, "has_gpu", lambda has_gpu=has_gpu: has_gpu)
         model = tfgmm.GaussianMixtureModel(2, 2, covariance="full", seed=0)
         model.compile()
         history = model.fit(rows, epochs=5, batch_size=100, verbose=0, validation_data=rows[::3])

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from tables_of_rows import message_of, write_ipc
 
-from tfgmm.data.files.stored import StoredRows, is_large, open_stored
+from tfgmm.data.files.opening import is_large, open_stored
+from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import open_rows, read_rows
 from tfgmm.data.summary import summarise
 
@@ -87,6 +88,10 @@ def stored(path, names=NAMES):
     return open_stored("x", files, names, origin=str(path))
 
 
+def values_of(rows):
+    return [block.values for block in rows.blocks()]
+
+
 # The same rows from every kind
 
 
@@ -94,7 +99,7 @@ def stored(path, names=NAMES):
 def test_blocks_are_the_rows_in_the_order_of_the_files(paths, kind):
     with stored(paths[kind]) as rows:
         for _ in range(2):  # the second pass of a CSV file reads what the first one wrote
-            blocks = list(rows.blocks())
+            blocks = values_of(rows)
             np.testing.assert_array_equal(np.concatenate(blocks), VALUES)
             assert max(len(block) for block in blocks) <= 65_536
         assert (rows.num_data, rows.num_features, rows.column_names) == (NUM_ROWS, 3, NAMES)
@@ -116,13 +121,14 @@ def test_two_passes_at_once_do_not_disturb_each_other(paths):
         pairs = list(zip(rows.blocks(), rows.blocks()))
         assert len(pairs) == rows.num_blocks
         for one, other in pairs:
-            np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(one.values, other.values)
+            assert one.weights is one.noise is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_selection_of_columns_comes_in_the_order_wanted(paths, kind):
     with stored(paths[kind], ["c", "a"]) as rows:
-        np.testing.assert_array_equal(np.concatenate(list(rows.blocks())), VALUES[:, [2, 0]])
+        np.testing.assert_array_equal(np.concatenate(values_of(rows)), VALUES[:, [2, 0]])
 
 
 @pytest.mark.parametrize("kind", ["folder of CSV", "folder of Parquet", "folder of Arrow"])
@@ -139,7 +145,7 @@ def test_rows_are_float32_only_when_every_column_of_every_file_is(tmp_path, suff
         frame = pd.DataFrame({"a": np.ones(2, "float32"), "b": np.ones(2, kind)})
         (write_parquet if suffix == "parquet" else write_arrow)(frame, tmp_path / f"{number}.{suffix}")
     with open_rows(tmp_path) as rows:
-        assert [block.dtype for block in rows.blocks()] == [rows.dtype] * 2 == [np.dtype(expected)] * 2
+        assert [block.dtype for block in values_of(rows)] == [rows.dtype] * 2 == [np.dtype(expected)] * 2
 
 
 def test_column_types_become_numbers_and_nulls_become_nan(tmp_path):
@@ -153,12 +159,12 @@ def test_csv_cells_that_need_a_second_look_far_into_the_file_are_read(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("\n".join(["a,b", *["1,true"] * 700_000, " 3 ,", "4, false"]))
     with open_stored("x", [str(path)], ["a", "b"]) as rows:
-        values = np.concatenate(list(rows.blocks()))
+        values = np.concatenate(values_of(rows))
     np.testing.assert_array_equal(values[-3:], [[1, 1], [3, np.nan], [4, 0]])
     np.testing.assert_array_equal(values[:-2], np.ones((700_000, 2)))
     path.write_text("\n".join(["a,b", *["1,2"] * 1_200_000, " 3 , 4", "5,6"]))  # 4.8 MB: many blocks
     with open_stored("x", [str(path)], ["a", "b"]) as rows:
-        values = np.concatenate(list(rows.blocks()))
+        values = np.concatenate(values_of(rows))
     np.testing.assert_array_equal(values[-3:], [[1, 2], [3, 4], [5, 6]])
     assert len(values) == 1_200_002 and (values[:-2] == [1, 2]).all()
 
@@ -197,7 +203,7 @@ def test_only_folders_and_large_files_stay_on_the_disk(tmp_path, paths, monkeypa
     assert not isinstance(open_rows(small), StoredRows)
     assert not isinstance(open_rows(paths["Parquet, groups"]), StoredRows)  # 3.6 MB
     assert isinstance(open_rows(paths["folder of CSV"]), StoredRows)
-    monkeypatch.setattr("tfgmm.data.files.stored._LARGE_BYTES", NUM_ROWS * 3 * 8 - 1)
+    monkeypatch.setattr("tfgmm.data.files.opening._LARGE_BYTES", NUM_ROWS * 3 * 8 - 1)
     for kind in ("Parquet, groups", "Arrow, one batch", "Arrow, compressed", "Arrow, stream"):
         assert isinstance(open_rows(paths[kind]), StoredRows)
     assert not isinstance(open_rows(paths["Parquet, groups"], columns=["a", "b"]), StoredRows)
@@ -294,8 +300,8 @@ def test_the_temporary_file_of_a_csv_pass_is_deleted(paths, tmp_path, monkeypatc
 MEASURE = """
 import resource, sys
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
-from tfgmm.files import open_stored
-from tfgmm.summary import summarise
+from tfgmm.data.files.opening import open_stored
+from tfgmm.data.summary import summarise
 
 path, num_rows = sys.argv[1], int(sys.argv[2])
 def write():
@@ -309,7 +315,7 @@ if sys.argv[3] == "write":
     write()
 else:
     with open_stored("x", [path], [f"c{column}" for column in range(16)]) as rows:
-        summarise(rows.blocks())
+        summarise(block.values for block in rows.blocks())
         for batch in rows.batches(65_536, seed=1, shuffle=True):
             pass
         assert rows.num_data == num_rows
@@ -332,7 +338,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
 
 def test_summary_of_stored_rows_is_that_of_the_array(paths):
     with stored(paths["folder of Parquet"]) as rows:
-        by_blocks = summarise(rows.blocks())
+        by_blocks = summarise(block.values for block in rows.blocks())
     np.testing.assert_allclose(by_blocks.mean, VALUES.mean(axis=0), rtol=1e-13)
     np.testing.assert_allclose(by_blocks.scale, VALUES.std(axis=0), rtol=1e-12)
     assert by_blocks.minimum == tuple(VALUES.min(axis=0)) and by_blocks.maximum == tuple(VALUES.max(axis=0))

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from tables_of_rows import NAMES, VALUES, message_of, text_file
 
+from tfgmm.data.blocks import row_blocks
 from tfgmm.data.readers import Rows, read_rows
-from tfgmm.data.summary import DataSummary, SummaryAccumulator, centre, check_finite, row_blocks, summarise
+from tfgmm.data.summary import DataSummary, SummaryAccumulator, centre, summarise
+from tfgmm.data.survey import check_finite
 
 # Summary
 
@@ -135,11 +137,11 @@ def test_wide_rows_come_in_smaller_blocks():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("check", [summarise, check_finite])
+@pytest.mark.parametrize("check", [summarise, check_finite])  # both by the name of the rows
 def test_bad_values_are_counted_over_all_blocks_and_the_first_is_placed(bad, check):
     values = np.ones((150_000, 2))
     values[[70_001, 70_002, 149_999], [1, 0, 0]] = bad
-    message = message_of(ValueError, check, Rows(values, NAMES), name="validation_data")
+    message = message_of(ValueError, check, Rows(values, NAMES, "validation_data"))
     assert message.startswith("`validation_data` must hold finite numbers. Received: 3 values that are NaN or infinite")
     assert "the first in row 70001, column 'waiting' (rows count from 0). Drop or fill" in message
 

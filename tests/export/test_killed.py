@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pathlib
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +14,12 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from exports import PACKAGE_ROOT, ROWS, contents, is_one_of
+from exports import PACKAGE_ROOT, ROWS, is_one_of
 
 import tfgmm
-from tfgmm.export import folder as artefact
+from tfgmm.export import reading
 
-TESTS = pathlib.Path(__file__).parent
+HELPERS = pathlib.Path(__file__).parents[1] / "helpers"
 
 # Loads TensorFlow once. For each line with a folder it forks a child that exports there without end, models 0 and 1
 # in turn, answers with the child's number once the first export stands, and kills it at the next line.
@@ -59,7 +58,7 @@ for line in sys.stdin:
 @pytest.fixture(scope="module")
 def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
     errors = tmp_path_factory.mktemp("writer") / "errors.txt"
-    env = {**os.environ, "PYTHONPATH": f"{PACKAGE_ROOT}{os.pathsep}{TESTS}", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    env = {**os.environ, "PYTHONPATH": f"{PACKAGE_ROOT}{os.pathsep}{HELPERS}", "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, "-W", "ignore", "-c", WRITER]
     with (
         open(errors, "w") as stream,
@@ -90,49 +89,12 @@ def pid_of_the_dead() -> int:
     return process.pid
 
 
-def leave(folder: pathlib.Path, pid: int, suffix: str = "writing") -> pathlib.Path:
-    left = folder.with_name(f".{folder.name}.{pid}.{suffix}")
-    (left / "variables").mkdir(parents=True)
-    (left / "saved_model.pb").write_text("half")
-    return left
-
-
-@pytest.mark.usefixtures("no_graph")
-def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(folder: pathlib.Path, models: list[Any]) -> None:
-    dead, parent = pid_of_the_dead(), folder.parent
-    gone = [leave(folder, dead), leave(folder, dead, "7.writing"), leave(folder, dead, "replaced")]
-    gone.append(leave(folder, os.getpid()))  # an earlier process of that number: this one knows what it writes
-    kept = [leave(folder, os.getppid()), leave(parent / "mixtures", dead), leave(parent / "mixture", dead, "other")]
-    tfgmm.export_model(models[1], folder, overwrite=True)
-    assert [path.exists() for path in (*gone, *kept)] == [False] * len(gone) + [True] * len(kept)
-
-
-@pytest.mark.usefixtures("no_graph")
-def test_leftovers_go_even_when_the_export_is_refused(folder: pathlib.Path, models: list[Any]) -> None:
-    left = leave(folder, pid_of_the_dead())
-    with pytest.raises(FileExistsError):
-        tfgmm.export_model(models[1], folder)
-    assert not left.exists()
-
-
 def test_export_that_a_killed_one_had_moved_aside_goes_back(folder: pathlib.Path, models: list[Any]) -> None:
     os.rename(folder, folder.with_name(f".mixture.{pid_of_the_dead()}.0.replaced"))
     with pytest.raises(FileExistsError, match="holds an export"):
         tfgmm.export_model(models[1], folder)
     assert is_one_of(folder, models[:1])
     assert [path.name for path in folder.parent.iterdir()] == ["mixture"]
-
-
-def test_two_exports_of_one_process_to_one_place_do_not_disturb_each_other(
-    tmp_path: pathlib.Path, whole: pathlib.Path
-) -> None:
-    target = tmp_path / "mixture"
-    with artefact.written_whole(target, True) as first, artefact.written_whole(target, True) as second:
-        assert first != second
-        for place in (first, second):
-            shutil.copytree(whole, place, dirs_exist_ok=True)
-    assert contents(target) == contents(whole)
-    assert [path.name for path in tmp_path.iterdir()] == ["mixture"]
 
 
 # --- Killed, and read meanwhile
@@ -185,7 +147,7 @@ def test_reader_sees_whole_folders_only_while_another_process_overwrites(
 def test_folder_exchanged_between_card_and_numbers_is_read_again(
     folder: pathlib.Path, models: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_card, times = artefact.read_card, []
+    read_card, times = reading.read_card, []
 
     def read_card_then_exchange(path: pathlib.Path) -> dict[str, Any]:
         card = read_card(path)
@@ -194,5 +156,5 @@ def test_folder_exchanged_between_card_and_numbers_is_read_again(
             tfgmm.export_model(models[1], folder, overwrite=True)
         return card
 
-    monkeypatch.setattr(artefact, "read_card", read_card_then_exchange)
+    monkeypatch.setattr(reading, "read_card", read_card_then_exchange)
     assert is_one_of(folder, models[1:])

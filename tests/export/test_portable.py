@@ -23,7 +23,9 @@ import tfgmm
 from tfgmm.export import portable
 from tfgmm.export.portable_density import PortableDensity
 from tfgmm.families.variational import COMPONENTS
+from tfgmm.mixture.parameters import FORMS
 from tfgmm.scoring import scores
+from tfgmm.scoring.graph import sampling
 
 K, D = 3, 4
 CENTRE = np.array([0.3, -70.0, 1e3, 1e-3])
@@ -60,7 +62,7 @@ def scores_of(file: pathlib.Path, rows: np.ndarray) -> Scores:
 
 def scores_of_scipy(mixture: scores.MixtureDensity, rows: np.ndarray) -> Scores:
     """Returns the same in float64, one SciPy distribution per component."""
-    sds, covariances = COMPONENTS[mixture.covariance].covariances(mixture.components)
+    sds, covariances = FORMS[COMPONENTS[mixture.covariance].form].covariances(mixture.components)
     covariances = np.stack([np.diag(line**2) for line in sds]) if covariances is None else covariances
     joints = np.stack(
         [
@@ -74,7 +76,7 @@ def scores_of_scipy(mixture: scores.MixtureDensity, rows: np.ndarray) -> Scores:
 
 def rows_of(model: tfgmm.GaussianMixtureModel) -> np.ndarray:
     """Returns 100 rows that the model draws, zeros, and rows 1e4 standard deviations away, float32."""
-    sds = COMPONENTS[model.covariance].covariances(model.plug_in().components)[0]
+    sds = FORMS[COMPONENTS[model.covariance].form].covariances(model.plug_in().components)[0]
     away = 1e4 * sds[0] * np.array([[1, 1, 1, 1], [-1, 1, 0, 0], [0, 0, 0, -1]])
     drawn = model.sample(100, seed=1)
     return np.concatenate([drawn, np.zeros((2, D)), model.centre + away]).astype(np.float32)
@@ -185,7 +187,7 @@ def tight(covariance: str) -> scores.MixtureDensity:
 def test_tight_components_far_from_zero(tmp_path: pathlib.Path, covariance: str, suffix: str) -> None:
     mixture = tight(covariance)
     file = EXPORTS[suffix](Mixture(mixture), tmp_path / f"m{suffix}")
-    rows = scores.sample_rows(mixture, tf.constant(300), tf.constant([3, 0], tf.int64)).numpy().astype(np.float32)
+    rows = sampling.sample_rows(mixture, tf.constant(300), tf.constant([3, 0], tf.int64)).numpy().astype(np.float32)
     found = scores_of(file, rows)
     for score, values in zip(("log_prob", "responsibilities"), found):
         np.testing.assert_allclose(values, scores.score_data(mixture, rows, score), rtol=0, atol=1e-4)

@@ -15,7 +15,7 @@ import pytest
 from exports import FILES, ROWS, D, K, card_of, refused, write_card
 
 import tfgmm
-from tfgmm.export import reading
+from tfgmm.export import parameters, reading
 
 # --- Not an export
 
@@ -126,7 +126,7 @@ def test_sizes_beyond_the_file_are_refused_before_anything_is_read(
     shapes = {"centre": [size], "weights": [size], "locs": [size, size], "precisions": [size, size]}
     card["parameters"] = {name: {"shape": shape, "dtype": "float64"} for name, shape in shapes.items()}
     write_card(folder, card)
-    monkeypatch.setattr(reading, "_numbers", None)
+    monkeypatch.setattr(parameters, "read_arrays", None)
     assert "bytes where the card's sizes need" in refused(folder, "parameters.npz")
 
 
@@ -223,7 +223,7 @@ def test_name_that_leads_elsewhere_is_refused_before_anything_is_read(
     card = card_of(folder)
     card["files"][name] = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
     write_card(folder, card)
-    monkeypatch.setattr(reading.artefact, "sha256", None)
+    monkeypatch.setattr(reading, "sha256", None)
     assert "not the name of a file" in refused(folder, "model_card.json")
 
 

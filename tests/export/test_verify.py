@@ -23,8 +23,9 @@ from tfgmm.cli import app as cli
 from tfgmm.data.summary import DataSummary
 from tfgmm.export import graph_check, known_operations, saved_model, verify
 from tfgmm.export.reading import ExportedMixture
+from tfgmm.export.signatures import SIGNATURES
 from tfgmm.families.variational import COMPONENTS
-from tfgmm.scoring import scores
+from tfgmm.scoring.graph import sampling
 
 TABLE = np.stack([np.linspace(0.0, 1.0, 5), np.linspace(-9.0, 0.0, 5)])
 
@@ -96,7 +97,7 @@ def test_whole_export_passes_and_says_what_was_checked(whole: pathlib.Path) -> N
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     assert sum(found.operations.values()) == len(nodes)
     assert found.operations["SaveV2"] == 1
-    assert set(found.largest_differences) == verify.SIGNATURES.keys()
+    assert set(found.largest_differences) == SIGNATURES.keys()
     assert all(0.0 <= difference <= 1e-6 for difference in found.largest_differences.values())
 
 
@@ -141,10 +142,10 @@ def test_export_of_version_2_passes_and_of_version_1_is_refused(
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.int64)] * 2)
     def sample(num_samples: Any, seed: Any) -> dict[str, Any]:
-        return {"x": scores.sample_rows(mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))}
+        return {"x": sampling.sample_rows(mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))}
 
     older.sample = sample
-    signatures = {name: getattr(older, name) for name in vars(older) if name in verify.SIGNATURES}
+    signatures = {name: getattr(older, name) for name in vars(older) if name in SIGNATURES}
     tf.saved_model.save(older, str(tmp_path / "graph"), signatures=signatures)
     put_graph(folder, tmp_path / "graph")
     refused(folder, "lacks the signature 'conditional'")

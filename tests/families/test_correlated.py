@@ -17,11 +17,12 @@ from random_posteriors import (
 )
 from scipy import special, stats
 
-from tfgmm.export import reading
 from tfgmm.families.correlated import CorrelatedDraws, CorrelatedPosterior
 from tfgmm.families.log_gamma import log_gamma_draws
 from tfgmm.families.variational import COMPONENTS
-from tfgmm.model import bounds
+from tfgmm.mixture.parameters import FORMS, num_parameters, parameter_shapes
+from tfgmm.scoring.graph import chunks
+from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 tfd = tfp.distributions
 ROWS = np.random.default_rng(9).normal(0, 2, (12, D)).astype(np.float32)
@@ -40,8 +41,10 @@ def draw(components, posterior, sample_shape, dtype=tf.float64, seed=(3, 4)):
 
 def product(components, rows, parameters, dtype=tf.float64):
     """Returns log densities (B, K) by the path of training and scoring: features times coefficients."""
-    coefficients, constants = (tf.cast(value, dtype) for value in components.coefficients(parameters))
-    return bounds.log_joints(components.features(tf.cast(rows, dtype)), coefficients, constants).numpy()
+    coefficients, constants = (tf.cast(value, dtype) for value in GRAPH_FORMS[components.form].coefficients(parameters))
+    return chunks.log_joints(
+        GRAPH_FORMS[components.form].features(tf.cast(rows, dtype)), coefficients, constants
+    ).numpy()
 
 
 def scipy_log_densities(rows, locs, covariances):
@@ -94,9 +97,9 @@ def test_the_product_in_float32_errs_within_its_bound_which_is_not_far_above(cov
     for name, power in (("precisions", 2), ("whiteners", 1)):
         if name in parameters:
             parameters[name] = parameters[name] / np.abs(parameters[name]).max() / width**power
-    _, covariances = components.covariances(parameters)
+    _, covariances = FORMS[components.form].covariances(parameters)
     if covariances is None:
-        covariances = components.covariances(parameters)[0][..., None] ** 2 * np.eye(16)
+        covariances = FORMS[components.form].covariances(parameters)[0][..., None] ** 2 * np.eye(16)
     noise = np.einsum("kij,nj->nki", np.linalg.cholesky(covariances), generator.normal(size=(200, 16)))
     rows = (locs[owner] + noise[np.arange(200), owner]).astype(np.float32)
     whiteners = np.linalg.inv(np.linalg.cholesky(covariances))
@@ -171,7 +174,7 @@ def test_drawn_densities_equal_those_of_scipy_at_the_same_parameters(covariance)
     actual = components.log_density(tf.constant(ROWS), drawn)
     assert actual.shape == (4, 12, K) and actual.dtype == tf.float32
     parameters = {name: value.numpy() for name, value in components.parameters_of(drawn).items()}
-    scales, covariances = components.covariances(parameters)
+    scales, covariances = FORMS[components.form].covariances(parameters)
     assert scales.shape == (4, 1, K, D)
     if covariances is None:
         covariances = scales[..., None] ** 2 * np.eye(D)
@@ -200,9 +203,9 @@ def test_draws_per_row_and_the_same_draws_shared_give_the_same_density(covarianc
 def test_covariances_and_public_parts_are_those_of_numpy(covariance):
     components, posterior = random_components(covariance)
     means = components.means(as_tensors(posterior))
-    assert {name: tuple(value.shape) for name, value in means.items()} == reading.parameter_shapes(covariance, K, D)
+    assert {name: tuple(value.shape) for name, value in means.items()} == parameter_shapes(covariance, K, D)
     expected = np.linalg.inv(mean_precision_matrices(components, posterior))
-    scales, covariances = components.covariances({name: value.numpy() for name, value in means.items()})
+    scales, covariances = FORMS[components.form].covariances({name: value.numpy() for name, value in means.items()})
     np.testing.assert_allclose(scales, np.sqrt(np.diagonal(expected, axis1=1, axis2=2)), rtol=1e-10)
     public = components.public(as_tensors(posterior))
     if covariances is not None:
@@ -227,7 +230,7 @@ def test_covariances_and_public_parts_are_those_of_numpy(covariance):
 )
 def test_parameters_are_counted_as_by_hand(covariance, of_precisions):
     """3 components of 4 columns: 12 locations; a symmetric matrix has 10 numbers."""
-    assert random_components(covariance)[0].num_parameters() == 12 + of_precisions
+    assert num_parameters(covariance, K, D) == K - 1 + 12 + of_precisions
 
 
 @pytest.mark.parametrize("covariance", COMPONENTS)
@@ -250,7 +253,7 @@ def test_sampled_rows_have_the_mean_and_covariance_of_their_component(covariance
     means = components.means(as_tensors(posterior))
     expected = np.linalg.inv(mean_precision_matrices(components, posterior))
     assignment = np.random.default_rng(0).permutation(np.repeat(np.arange(K), 10_000))
-    rows = components.sample(means, tf.constant(assignment), (5, 6)).numpy()
+    rows = GRAPH_FORMS[components.form].sample(means, tf.constant(assignment), (5, 6)).numpy()
     assert rows.dtype == np.float64
     for k in range(K):
         away = rows[assignment == k] - posterior.locs[k]

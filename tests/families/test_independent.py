@@ -11,7 +11,8 @@ from scipy import special, stats
 from tfgmm.families.independent import DiagComponents, IndependentDraws, IndependentPosterior
 from tfgmm.families.log_gamma import log_gamma_draws
 from tfgmm.mixture.priors import Priors
-from tfgmm.model import bounds
+from tfgmm.scoring.graph import chunks
+from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 TYPES = [tf.float32, tf.float64]
 K, D = 3, 2
@@ -51,8 +52,10 @@ def loop_log_density(rows, locs, log_precisions):
 
 def product(rows, parameters, dtype=tf.float64):
     """Returns the log densities (B, K) of the path that training and scoring take: features times coefficients."""
-    coefficients, constants = (tf.cast(value, dtype) for value in DiagComponents.coefficients(parameters))
-    return bounds.log_joints(DiagComponents.features(tf.cast(rows, dtype)), coefficients, constants)
+    coefficients, constants = (
+        tf.cast(value, dtype) for value in GRAPH_FORMS[DiagComponents.form].coefficients(parameters)
+    )
+    return chunks.log_joints(GRAPH_FORMS[DiagComponents.form].features(tf.cast(rows, dtype)), coefficients, constants)
 
 
 def locs_of(draws):
@@ -293,7 +296,7 @@ def test_assign_sets_what_posterior_returns():
 def test_sampled_rows_have_the_mean_and_spread_of_their_component():
     parameters = {"locs": np.array([[0.0, 5.0], [-3.0, 1e6]]), "precisions": np.array([[4.0, 0.01], [1.0, 1e4]])}
     assignment = np.repeat([0, 1], 10_000)
-    rows = DiagComponents.sample(parameters, tf.constant(assignment), (3, 4)).numpy()
+    rows = GRAPH_FORMS[DiagComponents.form].sample(parameters, tf.constant(assignment), (3, 4)).numpy()
     for k in range(2):
         mine, sds = rows[assignment == k], parameters["precisions"][k] ** -0.5
         assert (np.abs(mine.mean(axis=0) - parameters["locs"][k]) < 5 * sds / 100).all()

@@ -13,6 +13,7 @@ from tfgmm.families.correlated import CorrelatedPosterior
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.mixture.statistics import Statistics
+from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 tfd = tfp.distributions
 CENTRE = np.array([0.4, -1.0, 2.0, 0.1])
@@ -83,20 +84,20 @@ def test_kl_is_the_sum_of_both_parts_and_zero_with_no_slope_at_the_prior(covaria
 
 
 def num_products(components):
-    return sum(piece.shape[1] for piece in components.features(tf.zeros((0, D)))) - D
+    return sum(piece.shape[1] for piece in GRAPH_FORMS[components.form].features(tf.zeros((0, D)))) - D
 
 
 def statistics_of(components, generator):
     """Returns the statistics of 60 rows under random responsibilities; the last component has next to none."""
     rows = generator.normal(size=(60, D)) @ generator.normal(size=(D, D))
     shares = generator.dirichlet([0.7] * (K - 1) + [0.02], len(rows))
-    sums = shares.T @ np.concatenate(components.features(tf.constant(rows)), axis=1)
+    sums = shares.T @ np.concatenate(GRAPH_FORMS[components.form].features(tf.constant(rows)), axis=1)
     return Statistics(*map(tf.constant, (shares.sum(axis=0), sums[:, :D], sums[:, D:])))
 
 
 def bound(components, posterior, statistics):
     """Returns what the components contribute to the augmented bound at fixed responsibilities, nats."""
-    coefficients, constants = components.coefficients(components.means(posterior))
+    coefficients, constants = GRAPH_FORMS[components.form].coefficients(components.means(posterior))
     sums = tf.concat([statistics.first, statistics.second], axis=1)
     expected = tf.reduce_sum(sums * tf.transpose(coefficients))
     expected += tf.reduce_sum(statistics.counts * (constants + components.corrections(posterior)))

@@ -19,6 +19,7 @@ from tfgmm.families.weights import WEIGHTS, StickBreakingWeights, StickPosterior
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.statistics import Statistics
 from tfgmm.model.natural_gradient import NaturalGradient
+from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 tfd = tfp.distributions
 TYPES = [tf.float32, tf.float64]
@@ -189,7 +190,9 @@ def test_a_step_that_reorders_is_the_step_of_components_that_stood_in_order(cova
     counts, order = np.array([2.0, 40.0, 11.0]), [1, 2, 0]
     generator = np.random.default_rng(2)
     rows = generator.normal(size=(3, 30, D)) + 5.0
-    features = np.stack([np.concatenate(components.features(tf.constant(part)), axis=1).mean(axis=0) for part in rows])
+    features = np.stack(
+        [np.concatenate(GRAPH_FORMS[components.form].features(tf.constant(part)), axis=1).mean(axis=0) for part in rows]
+    )
     first, second = np.split(counts[:, None] * features, [D], axis=1)
     statistics = Statistics(*map(tf.constant, (counts, first, second)))
     in_order = Statistics(*(tf.gather(value, order) for value in statistics))

@@ -12,8 +12,8 @@ import pytest
 import tfgmm
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
-from tfgmm.fit import options
 from tfgmm.fit.options import FitOptions
+from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 
 
 def test_fields_and_defaults_are_those_of_fit_mixture() -> None:
@@ -25,7 +25,7 @@ def test_fields_and_defaults_are_those_of_fit_mixture() -> None:
 
 
 def test_choices_are_those_of_the_model() -> None:
-    assert list(COMPONENTS) == list(options.COVARIANCES) and list(WEIGHTS) == list(options.WEIGHTS)
+    assert list(COMPONENTS) == list(COVARIANCES) and list(WEIGHTS) == list(WEIGHT_PRIORS)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from scipy.special import logsumexp
 
 import tfgmm
 from tfgmm.common import threads
-from tfgmm.data import sources as door
 from tfgmm.data.readers import Rows
+from tfgmm.data.survey import survey_rows
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.fit import cached_rows
@@ -22,8 +22,9 @@ from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import StagedStarts, ascend, best_first
 from tfgmm.fit.single import stages_of
 from tfgmm.mixture.statistics import Statistics
-from tfgmm.model import bounds
 from tfgmm.model.natural_gradient import NaturalGradient, Place, place_of
+from tfgmm.scoring.graph import chunks
+from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 D = 4
 ROWS = np.random.default_rng(0).normal(size=(157, D)).astype(np.float32)
@@ -51,7 +52,7 @@ def test_sums_of_several_posteriors_are_those_of_plain_numpy(covariance, monkeyp
     steps, values = steps_and_values(covariance)
     coefficients = steps.coefficients(stacked(values))
     found = CachedRows(steps.components, ROWS).sums(coefficients, np.float64)
-    features = np.concatenate(steps.components.features(tf.constant(ROWS, tf.float64)), axis=1)
+    features = np.concatenate(GRAPH_FORMS[steps.components.form].features(tf.constant(ROWS, tf.float64)), axis=1)
     for number in range(3):
         joints = features @ coefficients[0][number].numpy() + coefficients[1][number].numpy()
         shares = np.exp(joints - logsumexp(joints, axis=1, keepdims=True))
@@ -68,7 +69,9 @@ def test_sums_are_those_of_the_graph_that_sweeps_over_all_rows_use(covariance):
     for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 1e-4)):
         found = CachedRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), dtype)
         for number, of_one in enumerate(values):
-            expected = bounds.sums_over_rows(steps.components, tf.constant(ROWS), *steps.coefficients(of_one))
+            expected = chunks.sums_over_rows(
+                GRAPH_FORMS[steps.components.form].features, tf.constant(ROWS), *steps.coefficients(of_one)
+            )
             for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
                 np.testing.assert_allclose(value[number], wanted, rtol=tolerance, atol=tolerance)
 
@@ -167,7 +170,7 @@ def stage_and_starts(covariance="diag", num_starts=4, tolerance=1e-6):
     """Returns the steps of a model, a stage of overlapping rows, and starts of which some lead elsewhere."""
     generator = np.random.default_rng(5)
     rows = generator.normal(0.0, 2.0, (5, 2))[generator.integers(0, 5, 600)] + generator.normal(0.0, 0.7, (600, 2))
-    survey = door.survey(Rows(rows), "data", None, 0)
+    survey = survey_rows(Rows(rows), None, 0)
     priors = tfgmm.Priors.from_data(survey.summary, covariance, sample=survey.sample)
     model = tfgmm.GaussianMixtureModel(5, 2, covariance, priors=priors, seed=0)
     model.adapt_to(survey.summary)

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 import tfgmm
-from tfgmm.data import sources as door
 from tfgmm.data.readers import Rows
+from tfgmm.data.survey import survey_rows
 from tfgmm.fit import cross_validation, selection
 from tfgmm.scoring.scores import score_data
 
@@ -118,7 +118,7 @@ def test_stick_breaking_modes_are_not_equal_so_that_the_bound_stands_alone(of_st
 
 def test_held_out_densities_are_those_of_fits_without_the_rows(chosen):
     """The same folds and priors, each fitted by `fit_mixture` itself, from many starts; K=2 has one good optimum."""
-    survey = door.survey(Rows(ROWS), "data", None, seed=2)
+    survey = survey_rows(Rows(ROWS), None, seed=2)
     folds = cross_validation.folds_of(survey, seed=2)
     assert sorted(np.bincount(folds.numbers)) == [14] * 5
     for fold in range(2):
@@ -155,7 +155,7 @@ def test_validation_data_are_the_held_out_rows(chosen):
 
 
 def test_of_many_rows_a_fifth_of_the_sample_is_held_out_once():
-    survey = door.survey(Rows(np.arange(30_000.0)[:, None]), "data", None, seed=0)
+    survey = survey_rows(Rows(np.arange(30_000.0)[:, None]), None, seed=0)
     folds = cross_validation.folds_of(survey, seed=0)
     assert (folds.num_folds, np.sum(folds.numbers == 0), np.sum(folds.numbers == -1)) == (1, 4_000, 16_000)
     assert not np.array_equal(folds.numbers, cross_validation.folds_of(survey, seed=1).numbers)
@@ -163,9 +163,7 @@ def test_of_many_rows_a_fifth_of_the_sample_is_held_out_once():
 
 @pytest.mark.parametrize(("num_rows", "num_folds"), [(1, 0), (2, 2), (5, 5), (6, 5)])
 def test_few_rows_are_held_out_as_far_as_they_go(num_rows, num_folds):
-    folds = cross_validation.folds_of(
-        door.survey(Rows(np.arange(float(num_rows))[:, None]), "data", None, seed=0), seed=0
-    )
+    folds = cross_validation.folds_of(survey_rows(Rows(np.arange(float(num_rows))[:, None]), None, seed=0), seed=0)
     assert folds.num_folds == num_folds
     if num_folds:
         assert sorted(set(folds.numbers.tolist())) == list(range(num_folds))

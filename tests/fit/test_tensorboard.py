@@ -19,6 +19,7 @@ from tensorboard.util import tensor_util
 import tfgmm
 from tfgmm.callbacks import MixtureBoard
 from tfgmm.fit.tensorboard import density_image, posterior_values, rows_to_show
+from tfgmm.mixture.parameters import FORMS
 from tfgmm.model.gradient_norms import GradientNorms
 
 pytestmark = pytest.mark.usefixtures("no_figures_left")
@@ -131,7 +132,7 @@ def numpy_locs_gradient(model: tfgmm.GaussianMixtureModel, rows: np.ndarray, ste
     seed = tf.constant([model.seed, step], tf.int64)
     log_weights, drawn = model.draw_parameters([len(rows)], seed, tf.float32)
     parameters = {name: np.asarray(value, np.float64) for name, value in model.components.parameters_of(drawn).items()}
-    sds = model.components.covariances(parameters)[0]
+    sds = FORMS[model.components.form].covariances(parameters)[0]
     of_likelihood = np.zeros((2, 2))
     for row, log_weight, means, widths in zip(rows, log_weights.numpy(), parameters["locs"], sds):
         log_joint = log_weight - np.log(widths).sum(axis=1) - 0.5 * (((row - means) / widths) ** 2).sum(axis=1)

@@ -18,6 +18,7 @@ from scipy.stats import ortho_group
 
 import tfgmm
 from tfgmm.families.variational import COMPONENTS
+from tfgmm.mixture.parameters import FORMS
 
 GENERATOR = np.random.default_rng(2)
 NUM_ROWS = 300
@@ -86,7 +87,7 @@ def assert_same(base, other, rows, scale=1.0, shift=0.0):
 
 def component_sds(model):
     """Returns the standard deviations of the components at the posterior means, (K, D), data units."""
-    return model.components.covariances(model.plug_in().components)[0]
+    return FORMS[model.components.form].covariances(model.plug_in().components)[0]
 
 
 UNITS = {

@@ -9,6 +9,8 @@ import tensorflow as tf
 from tfgmm.families.correlated import FullComponents
 from tfgmm.families.independent import DiagComponents
 from tfgmm.mixture.features import num_products, pairs
+from tfgmm.mixture.parameters import FORMS
+from tfgmm.scoring.graph.densities import GRAPH_FORMS
 from tfgmm.scoring.graph.products import coefficients_of_products, matrices_of_products, products
 
 SIZES = (*range(1, 10), 17)
@@ -63,5 +65,8 @@ def test_sums_of_products_become_the_matrices_of_weighted_outer_products(num_fea
 @pytest.mark.parametrize("components", [DiagComponents, FullComponents])
 @pytest.mark.parametrize("num_features", [1, 4, 9])
 def test_the_number_of_products_is_known_without_a_row(components, num_features):
-    expected = sum(piece.shape[1] for piece in components.features(tf.zeros((0, num_features)))) - num_features
-    assert num_products(components.write_products, num_features) == expected
+    expected = (
+        sum(piece.shape[1] for piece in GRAPH_FORMS[components.form].features(tf.zeros((0, num_features))))
+        - num_features
+    )
+    assert num_products(FORMS[components.form].write_products, num_features) == expected

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgmm.data.readers import Rows
-from tfgmm.data.sources import survey
+from tfgmm.data.sources import open_source
+from tfgmm.data.survey import survey_rows
 from tfgmm.mixture.starts import distinct_rows, start_locs
 
 CORNERS = np.array([[x, y] for x in (-20.0, 0.0, 20.0) for y in (-20.0, 0.0, 20.0)][:8])
@@ -180,12 +180,12 @@ def test_an_unknown_name_is_refused_with_the_way_out():
 
 
 def sample_of(source, num_data=None, seed=0):
-    return survey(source, "x", num_data, seed).sample
+    return survey_rows(open_source(source, "x", None), num_data, seed).sample
 
 
 def test_an_array_below_the_cap_is_taken_whole_in_float64():
     values = np.array([[1e8 + 0.5], [1e8 + 1.5]])
-    sample = sample_of(Rows(values))
+    sample = sample_of(values)
     assert sample.dtype == np.float64
     np.testing.assert_array_equal(sample, values)
 
@@ -195,7 +195,7 @@ def test_longer_data_gives_20_000_of_its_rows_at_random(as_dataset):
     values = np.arange(30_000.0)[:, None]
 
     def source():
-        return tf.data.Dataset.from_tensor_slices(values).batch(7_000) if as_dataset else Rows(values)
+        return tf.data.Dataset.from_tensor_slices(values).batch(7_000) if as_dataset else values
 
     sample = sample_of(source())
     assert sample.shape == (20_000, 1) and len(np.unique(sample)) == 20_000

@@ -188,7 +188,7 @@ def stream(rows):
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_nan_in_the_middle_of_a_stream_stops_training_after_the_last_good_step(run_eagerly, monkeypatch):
     monkeypatch.setattr(
-        "tfgmm.data.sources.SAMPLE_ROWS", 10
+        "tfgmm.data.survey.SAMPLE_ROWS", 10
     )  # else the look at its first 20,000 rows would find it before
     broken, whole = (compiled(num_data=50, run_eagerly=run_eagerly).initialize(batches()) for _ in range(2))
     message = refusal(broken.fit, stream(with_value(np.nan, 34, 1)), verbose=0)

@@ -11,6 +11,8 @@ import tensorflow as tf
 from reference_mixture import Mixture, priors_from_data
 
 import tfgmm
+from tfgmm.data.sources import open_source
+from tfgmm.data.survey import survey_rows
 from tfgmm.families.correlated import CorrelatedPosterior
 from tfgmm.families.independent import IndependentPosterior
 from tfgmm.families.variational import COMPONENTS
@@ -64,9 +66,7 @@ def model_at(mixture, priors, rows):
         len(mixture.locs), rows.shape[1], mixture.covariance, mixture.weights, public_priors(priors), seed=0
     )
     model.compile()
-    model.adapt_to(
-        tfgmm.data.sources.survey(tfgmm.data.sources.open_source(rows, "rows", None), "rows", None, 0).summary
-    )
+    model.adapt_to(survey_rows(open_source(rows, "rows", None), None, 0).summary)
     weights, components = posteriors_of(mixture, model.centre)
     model.natural_gradient.assign(model.natural_gradient.values_of(weights, components))
     return model

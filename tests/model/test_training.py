@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfgmm import GaussianMixtureModel, StepSizes
-from tfgmm.data import sources
+from tfgmm.model import batches
 
 tfd = tfp.distributions
 
@@ -121,7 +121,7 @@ def test_the_default_batch_is_the_whole_data_when_small():
     ],
 )
 def test_the_default_batch_is_large_where_only_exact_sweeps_see_it(compiled_with, fitted_with, sizes, monkeypatch):
-    monkeypatch.setattr(sources, "_LARGEST_BATCH", 40)
+    monkeypatch.setattr(batches, "_LARGEST_BATCH", 40)
     model, seen = GaussianMixtureModel(2, 2, seed=0), []
     model.compile(**compiled_with, run_eagerly=True)
     watch_batches(model, monkeypatch, seen)
@@ -137,7 +137,7 @@ def watch_batches(model, monkeypatch, seen):
 
 
 def test_validation_rows_come_in_batches_of_their_own_size(monkeypatch):
-    monkeypatch.setattr(sources, "_LARGEST_BATCH", 40)
+    monkeypatch.setattr(batches, "_LARGEST_BATCH", 40)
     model, seen = GaussianMixtureModel(2, 2, seed=0), []
     model.compile()
     rows = np.random.default_rng(0).normal(size=(100, 2))

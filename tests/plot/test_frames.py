@@ -17,7 +17,7 @@ from pictures import LIMITS, NORMAL, assert_nothing_is_cut_off, rows_of
 
 from tfgmm import Draws, plot
 from tfgmm.plot.colours import DENSITY_COLORMAP
-from tfgmm.plot.frames import data_limits, padded_limits, shown_number
+from tfgmm.plot.frames import data_limits, padded_limits
 
 MODULES = sorted(path.stem for path in pathlib.Path(plot.__file__).parent.glob("*.py") if path.stem != "__init__")
 pytestmark = pytest.mark.usefixtures("no_figures_left")
@@ -84,10 +84,7 @@ def test_component_colours_stand_out_from_white():
     assert all(lightness(np.array(to_rgb(colour))) < 75 for colour in plot.component_colours(8))
 
 
-def test_numbers_get_the_digits_their_spread_supports():
-    assert shown_number(80.00213, 0.003) == "80.0021"
-    assert shown_number(1.5, 20.0) == "2"
-    assert float(shown_number(1.23456e-9, 1e-11)) == pytest.approx(1.23e-9, rel=0.01)
+def test_limits_are_padded_on_both_sides():
     assert padded_limits(np.array([[5.0, 0.0]]), 0.1).tolist() == [[4.5, 5.5], [-0.1, 0.1]]
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -30,18 +30,6 @@ LIGHT = """
     export/verify mlflow/__init__ mlflow/models mlflow/pyfunc
 """.split()
 NEEDS_TENSORFLOW = ("scoring/graph/", "cli/run/fit.py")
-
-# Renamed before they were turned round; each must leave this list with the change that mends it
-NOT_YET = """
-    common/atomic_file.py data/sources.py mixture/row_sums.py scoring/graph/intervals.py scoring/graph/marginals.py
-    scoring/graph/scores.py scoring/queries.py scoring/scores.py data mixture scoring export/scorer
-""".split()
-
-
-def expected(names: Iterable[str]) -> list[Any]:
-    """Returns the names as parameters of a test, those of NOT_YET expected to fail."""
-    return [pytest.param(name, marks=[pytest.mark.xfail(strict=True)] if name in NOT_YET else []) for name in names]
-
 
 TENSORFLOW = {"tensorflow", "keras", "tensorflow_probability"}
 PUBLIC_DOORS = {"plot", "companions", "mlflow"}  # they show users' names alone
@@ -130,7 +118,7 @@ def test_order_names_every_package() -> None:
     assert len(ORDER) == 14 and set(ORDER) == folders
 
 
-@pytest.mark.parametrize("name", expected(str(path.relative_to(PACKAGE)) for path in sources()))
+@pytest.mark.parametrize("name", [str(path.relative_to(PACKAGE)) for path in sources()])
 def test_imports_point_left(name: str) -> None:
     path = PACKAGE / name
     package = package_of(path)
@@ -156,7 +144,7 @@ def test_files_of_a_package_form_no_circle(package: str) -> None:
     assert {path.name: sorted(target.name for target in targets) for path, targets in arrows.items()} == {}
 
 
-@pytest.mark.parametrize("place", expected(LIGHT))
+@pytest.mark.parametrize("place", LIGHT)
 def test_light_files_reach_no_tensorflow(place: str) -> None:
     files = [PACKAGE / f"{place}.py"] if "/" in place else [path for path in sources() if package_of(path) == place]
     files = [path for path in files if not str(path.relative_to(PACKAGE)).startswith(NEEDS_TENSORFLOW)]
@@ -165,7 +153,6 @@ def test_light_files_reach_no_tensorflow(place: str) -> None:
     assert [reached[name] for reached in chains for name in sorted(TENSORFLOW & reached.keys())] == []
 
 
-@pytest.mark.xfail(strict=True)  # as NOT_YET
 def test_scorer_never_reaches_the_model() -> None:
     chains = reachable(PACKAGE / "export" / "scorer.py", at_top_only=False)
     assert [

@@ -10,10 +10,9 @@ from scipy import special, stats
 import tfgmm
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture import outliers, stored_draws
-from tfgmm.scoring import scores
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring.graph import intervals
-from tfgmm.scoring.queries import MOST_LEVEL, RowScores, column_mask
-from tfgmm.scoring.scores import MixtureDensity
+from tfgmm.scoring.queries import MOST_LEVEL, Queries, column_mask
 
 K, D, S = 3, 4, stored_draws.NUM_DRAWS
 CENTRE = np.array([1e5, -20.0, 3.0, 0.0])
@@ -22,7 +21,7 @@ NAMES = ("a", "b", "c", "d")
 SUBSETS = [[0], [2, 3], [0, 1, 3], [3, 1], [0, 1, 2, 3]]
 
 
-class Mixture(RowScores):
+class Mixture(Queries):
     """A mixture of known numbers, and draws around it."""
 
     def __init__(self, covariance, centre=CENTRE, width=1.0):
@@ -44,13 +43,13 @@ class Mixture(RowScores):
         else:
             self.drawn["precisions"] = components["precisions"] * generator.gamma(50, 1 / 50, (S, K, D))
         self.drawn_weights = generator.dirichlet(50 * WEIGHTS, size=S)
-        self.kept = stored_draws.kept(components, np.log(self.drawn_weights), self.drawn)
+        self.kept = stored_draws.stored(self._mixture, np.log(self.drawn_weights), self.drawn)
 
     def plug_in(self):
         return self._mixture
 
     def predictive(self):
-        return scores.of_draws(self._mixture, self.kept)
+        return stored_draws.mixtures(self._mixture, self.kept)
 
     def outlier_table(self):
         return outliers.table_of(np.arange(10.0))

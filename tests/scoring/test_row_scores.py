@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import tfgmm
-from tfgmm.export.numpy_scores import NumpyScorer
-from tfgmm.export.reading import read_export
+from tfgmm.data.blocks import RowBlock
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture import outliers
 from tfgmm.scoring import scores as density
@@ -36,12 +35,12 @@ def test_scores_equal_those_of_tensorflow(tmp_path: pathlib.Path, covariance: st
     rows = np.concatenate([rng.normal(100.0, 2.0, (150, num_features)), rng.normal(106.0, 1.0, (50, num_features))])
     fit = tfgmm.fit_mixture(rows, 3, covariance=covariance, restarts=1, max_sweeps=20)
     folder = tfgmm.export_model(fit.model, tmp_path / "mixture")
-    scorer, ours = tfgmm.load_scorer(folder), NumpyScorer(read_export(folder))
+    scorer = tfgmm.load_scorer(folder)
     far = rng.normal(100.0, 60.0, (200, num_features))
     x = np.concatenate([rows, far, np.full((1, num_features), np.nan), np.full((1, num_features), -np.inf)])
     x[5, 0], x[6] = np.nan, 1e30
-    found = ours.scores(x, NAMES)
-    assert set(found) == set(NAMES)
+    found, num_bad = scorer.scores(RowBlock(x), NAMES)
+    assert set(found) == set(NAMES) and num_bad == 3
     expected = by_the_graph(scorer, x)
     # At 1e30 components differ by 1e30, below the rounding of 1e60: who has such a row, neither can tell
     for scores in (found, expected):
@@ -58,25 +57,27 @@ def test_scores_equal_those_of_tensorflow(tmp_path: pathlib.Path, covariance: st
 
 def test_scores_in_pieces_of_any_size_are_the_same(whole: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.random.default_rng(0).normal(size=(50, 3))
-    one = NumpyScorer(read_export(whole)).scores(rows, NAMES)
+    one = tfgmm.load_scorer(whole).scores(RowBlock(rows), NAMES).by_name
     monkeypatch.setattr("tfgmm.common.threads.chunk_size", lambda numbers_per_row: 7)
-    for name, values in NumpyScorer(read_export(whole)).scores(rows, NAMES).items():
+    for name, values in tfgmm.load_scorer(whole).scores(RowBlock(rows), NAMES).by_name.items():
         np.testing.assert_allclose(values, one[name], rtol=1e-6)
 
 
 def test_no_rows_no_names_and_float32_rows(whole: pathlib.Path) -> None:
-    scorer = NumpyScorer(read_export(whole))
-    none = scorer.scores(np.zeros((0, 3)), NAMES)
+    scorer = tfgmm.load_scorer(whole)
+    none = scorer.scores(RowBlock(np.zeros((0, 3))), NAMES).by_name
     assert none["log_prob"].shape == none["assignment"].shape == (0,) and none["responsibilities"].shape == (0, 2)
-    assert scorer.scores(np.zeros((4, 3)), ()) == {}
+    assert scorer.scores(RowBlock(np.zeros((4, 3))), ()) == ({}, 0)
     rows = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
     expected = tfgmm.load_scorer(whole).log_prob(rows)
-    np.testing.assert_allclose(scorer.scores(rows, ["log_prob"])["log_prob"], expected, rtol=1e-6)
+    np.testing.assert_allclose(scorer.scores(RowBlock(rows), ["log_prob"]).by_name["log_prob"], expected, rtol=1e-6)
 
 
 def test_bad_rows_raise_no_warning(whole: pathlib.Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = NumpyScorer(read_export(whole)).scores(np.array([[np.nan, 1e300, np.inf], [1e30, -1e30, 0.0]]), NAMES)
+        rows = np.array([[np.nan, 1e300, np.inf], [1e30, -1e30, 0.0]])
+        found, num_bad = tfgmm.load_scorer(whole).scores(RowBlock(rows), NAMES)
+    assert num_bad == 1
     assert np.isnan(found["log_prob"]).tolist() == np.isnan(found["outlier"]).tolist() == [True, False]
     assert found["assignment"][0] == -1 and found["log_prob"][1] == np.finfo(np.float32).min

@@ -15,7 +15,7 @@ from tfgmm import GaussianMixtureModel
 from tfgmm.common import threads
 from tfgmm.families.independent import IndependentPosterior
 from tfgmm.families.weights import DirichletPosterior
-from tfgmm.scoring import scores
+from tfgmm.scoring import devices, scores
 from tfgmm.scoring.graph import scores as graph_scores
 
 LOCS = np.array([[-2.0, 0.0], [1.5, 3.0], [2.0, -2.5]])
@@ -31,7 +31,7 @@ SCORES = ["log_prob", "responsibilities", "assign"]
 @pytest.fixture(params=["numpy", "graph"], autouse=True)
 def scored_by(request, monkeypatch):
     """Every test runs both ways; the graph is what a GPU would work through."""
-    monkeypatch.setattr(scores, "has_gpu", lambda: request.param == "graph")
+    monkeypatch.setattr(devices, "has_gpu", lambda: request.param == "graph")
     return request.param
 
 
@@ -180,7 +180,7 @@ def test_scoring_in_chunks_changes_nothing(name, monkeypatch, scored_by):
     sizes = []
     monkeypatch.setattr(threads, "chunk_size", lambda numbers_per_row: sizes.append(numbers_per_row) or 7)  # 29 of them
     fresh = functools.lru_cache(graph_scores.compiled_score.__wrapped__)  # a trace keeps its chunks
-    monkeypatch.setattr(scores, "compiled_score", fresh)
+    monkeypatch.setattr(graph_scores, "compiled_score", fresh)
     np.testing.assert_allclose(score(MODEL, name, ROWS), whole, rtol=1e-6)
     monkeypatch.setattr(scores, "_BLOCK_VALUES", 64 * 2)
     np.testing.assert_allclose(score(MODEL, name, ROWS), whole, rtol=1e-6)

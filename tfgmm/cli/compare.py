@@ -11,7 +11,7 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
-from tfgmm.export import folder
+from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -73,7 +73,7 @@ def compare(
             _check_for_rows(sides)
         lines = shared.with_tensorflow(lambda progress: list(_lines(sides, data, progress)))
     for line in lines:
-        typer.echo(folder.printable(line))
+        typer.echo(printable(line))
 
 
 def _opened(path: Path, name: str) -> Side:
@@ -214,7 +214,8 @@ def _rows(first: ExportedMixture, second: ExportedMixture, data: Path, progress:
 
     with matching.opened(data, first.column_names, num_features) as rows:
         mixtures = Scorer(first).plug_in(), Scorer(second).plug_in()
-        compared = compare_over_rows(*mixtures, matching.blocks_of(rows), order, count)
+        blocks = (block.values for block in rows.blocks())
+        compared = compare_over_rows(*mixtures, blocks, order, count)
     yield from lines_about_rows(compared, data, verdict(compared))
 
 

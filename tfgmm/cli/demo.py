@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from tfgmm.cli import shared
-from tfgmm.export import folder
+from tfgmm.common.words import printable
 
 ROWS = Path(__file__).parent / "example_data" / "old_faithful.csv"
 
@@ -30,7 +30,7 @@ def demo(
     """
     rows, run, scored, picture = (out / name for name in (ROWS.name, "run", "scored.csv", "density.png"))
     more = ["tfgmm", "sample", "--model", str(run), "--num-rows", "1000", "--out", str(out / "new_rows.csv")]
-    with shared.errors_as_one_line(shared.out_words):
+    with shared.errors_as_one_line():
         shared.check_outside_exports(out)
         _prepare(out, overwrite)
     _say("Old Faithful, a geyser: how long 272 eruptions were, and how long the wait for the next one (minutes).")
@@ -78,7 +78,7 @@ def _prepare(out: Path, overwrite: bool) -> None:
         fix = "Pass --overwrite to replace it, or choose another place." if is_demo else "Choose another place."
         if not (is_demo and overwrite):
             raise FileExistsError(f"`--out` must be a new folder. Received: {out}, which holds {what}. {fix}")
-    with written_whole(out / ROWS.name, overwrite) as temporary:
+    with written_whole(out / ROWS.name, overwrite, shared.OUT) as temporary:
         shutil.copyfile(ROWS, temporary)
 
 
@@ -91,4 +91,4 @@ def _run(context: typer.Context, words: list[str]) -> None:
 
 def _say(*lines: str) -> None:
     for line in lines:
-        typer.echo(folder.printable(line))
+        typer.echo(printable(line))

@@ -15,21 +15,18 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
-from tfgmm.export import folder
+from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.run.folder import Run
     from tfgmm.cli.run.settings import RunSettings
-    from tfgmm.data.files.stored import StoredRows
-    from tfgmm.data.readers import Rows
+    from tfgmm.data.sources import RowSource
 
 # What functions call their arguments, and what the command line calls them
 _OPTIONS = {
-    "`path`": "`--out`",
     "`data`": "`DATA`",
     "`num_components`": "`--components`",
     "`validation_data`": "`--validation`",
-    "overwrite=True": "--overwrite",
     "num_components=": "--components ",
     "`max_sweeps`": "`--max-sweeps`",
     "max_sweeps, or tolerance": "--max-sweeps",
@@ -154,7 +151,7 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
     from tfgmm.cli.run.folder import check_out, write_run
     from tfgmm.common import quiet
 
-    check_out(out, overwrite)
+    check_out(out, overwrite, shared.OUT)
     settings = _with_columns(settings)
     with display.display() as progress, _opened(settings) as (rows, validation):
         progress.phase("loading TensorFlow")
@@ -174,11 +171,11 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
                 run = run._replace(notes=_notes(run, fingerprint))
                 words = "the fit is done, and is being written"
                 progress.phase("writing")
-                return run, write_run(run, out, overwrite)
+                return run, write_run(run, out, overwrite, shared.OUT)
 
         run, files = shared.quietly(work)
         for note in run.notes:
-            progress.note(folder.printable(f"Note: {note}"))
+            progress.note(printable(f"Note: {note}"))
     _print_fit(run, files, out)
 
 
@@ -200,27 +197,25 @@ def _with_columns(settings: RunSettings) -> RunSettings:
     """Adds to the settings the names of the columns that are used, and prints them."""
     if settings.columns is not None:
         return settings
+    from tfgmm.common.words import quoted
     from tfgmm.data.columns import numeric_columns
-    from tfgmm.data.files.kinds import listed
 
     names, left_out = numeric_columns("data", settings.data)
     others = ", ".join(f"{label!r} ({words})" for label, words in left_out.items())
-    line = f"{settings.data}: columns {listed(names)}{f'; left out: {others}' if others else ''}"
-    typer.echo(folder.printable(line))
+    line = f"{settings.data}: columns {quoted(names)}{f'; left out: {others}' if others else ''}"
+    typer.echo(printable(line))
     return dataclasses.replace(settings, columns=list(names))
 
 
 @contextlib.contextmanager
-def _opened(settings: RunSettings) -> Iterator[tuple[Rows | StoredRows, Rows | StoredRows | None]]:
+def _opened(settings: RunSettings) -> Iterator[tuple[RowSource, RowSource | None]]:
     """Opens the rows to fit, and those for validation or None."""
-    from tfgmm.data.files.stored import StoredRows
     from tfgmm.data.readers import open_rows
 
     with contextlib.ExitStack() as stack:
 
-        def opened(path: str, name: str) -> Rows | StoredRows:
-            rows = open_rows(path, name=name, columns=settings.columns)
-            return stack.enter_context(rows) if isinstance(rows, StoredRows) else rows
+        def opened(path: str, name: str) -> RowSource:
+            return stack.enter_context(contextlib.closing(open_rows(path, name=name, columns=settings.columns)))
 
         rows = opened(settings.data, "data")
         yield rows, None if settings.validation is None else opened(settings.validation, "validation_data")
@@ -239,4 +234,4 @@ def _print_fit(run: Run, files: tuple[str, ...], out: Path) -> None:
         lines += ["", *console_lines(run.selection), "", *textwrap.wrap(run.selection.reason, width)]
     inside = sorted({f"{name.partition('/')[0]}/" if "/" in name else name for name in files})
     for line in (*lines, "", f"{out}: {', '.join(inside)}"):
-        typer.echo(folder.printable(line))
+        typer.echo(printable(line))

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from tfgmm.cli import shared
-from tfgmm.export import folder
+from tfgmm.common.words import printable
+from tfgmm.export.folder import CARD
 
-CARD_NAME = folder.CARD
 DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, one from elsewhere may
 
 
@@ -39,14 +39,14 @@ def read_card(directory: Path) -> dict[str, Any]:
         OSError: The card cannot be read.
         ValueError: The card is not a JSON object.
     """
-    path = directory / CARD_NAME
+    path = directory / CARD
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # bad JSON, and bytes that are not UTF-8
-        raise ValueError(f"{CARD_NAME} must be JSON. Received: {path} ({error}). Export the model again.") from None
+        raise ValueError(f"{CARD} must be JSON. Received: {path} ({error}). Export the model again.") from None
     if not isinstance(card, dict):
         kind = type(card).__name__
-        raise ValueError(f"{CARD_NAME} must be a JSON object. Received: {path}, a {kind}. Export the model again.")
+        raise ValueError(f"{CARD} must be a JSON object. Received: {path}, a {kind}. Export the model again.")
     return card
 
 
@@ -58,9 +58,9 @@ def card_rows(card: Mapping[str, Any], *, depth: int = 0) -> Iterator[tuple[str,
     indent = "  " * depth
     for key, value in card.items():
         # words for keys like num_data; file names keep their underscores
-        label = indent + (key.replace("_", " ") if key.isidentifier() else folder.printable(key))
+        label = indent + (key.replace("_", " ") if key.isidentifier() else printable(key))
         if isinstance(value, Mapping) and _is_short(value) and depth:
-            yield label, "; ".join(f"{folder.printable(name)} {_text(entry)}" for name, entry in value.items())
+            yield label, "; ".join(f"{printable(name)} {_text(entry)}" for name, entry in value.items())
         elif isinstance(value, Mapping) and value and depth < DEEPEST:
             yield label, ""
             yield from card_rows(value, depth=depth + 1)
@@ -87,7 +87,7 @@ def _text(value: Any, *, depth: int = 0, longest: int = 8) -> str:
         return f"[{inner}{rest}]" if depth else inner + rest
     if isinstance(value, dict):
         return f"{len(value)} entries"
-    return folder.printable(str(value))
+    return printable(str(value))
 
 
 def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
@@ -97,7 +97,7 @@ def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
     from rich.text import Text
 
     # Text, not str: square brackets in a card are brackets, not rich's markup
-    table = Table(title=Text(folder.printable(str(directory))), show_header=False, title_justify="left", pad_edge=False)
+    table = Table(title=Text(printable(str(directory))), show_header=False, title_justify="left", pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in card_rows(card):

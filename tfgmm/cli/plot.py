@@ -12,7 +12,7 @@ import typer
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.columns import column_labels
-from tfgmm.export import folder
+from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -58,18 +58,18 @@ def plot(
 
     Example: tfgmm plot --model saved_models/old_faithful --data training/data/old_faithful.csv --out /tmp/geyser.png
     """
-    with shared.errors_as_one_line(shared.out_words):
+    with shared.errors_as_one_line():
         shared.check_ending(out, ENDINGS)
         shared.check_outside_exports(out)
         line = _plot(model, data, out, kind, columns, overwrite)
-    typer.echo(folder.printable(line))
+    typer.echo(printable(line))
 
 
 def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: str | None, overwrite: bool) -> str:
     """Draws the picture and says so in a line; what can be wrong is checked before TensorFlow takes its seconds."""
     from tfgmm.common import atomic_file
+    from tfgmm.common.words import quoted
     from tfgmm.data import matching
-    from tfgmm.data.files.kinds import listed
     from tfgmm.plot.kinds import KINDS, default_kind
 
     mixture = shared.read_model(model)
@@ -78,13 +78,13 @@ def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: st
     chosen = None if columns is None else chosen_columns(columns, names)
     key = default_kind(num_features if chosen is None else len(chosen)) if name is KindName.AUTO else name.value
     places = _fitting(key, KINDS[key], chosen, num_features, data)
-    atomic_file.check_free(out, overwrite)
+    atomic_file.check_free(out, overwrite, shared.OUT)
     sample = None
     if data is not None:
         with matching.opened(data, mixture.column_names, num_features) as rows:
             sample = matching.sample_of(rows)
     shared.with_tensorflow(lambda progress: _draw(mixture, sample, KINDS[key], places, out, overwrite, progress))
-    return f"{out}: {KINDS[key].words} {listed([names[place] for place in places])}{_of_rows(sample)}"
+    return f"{out}: {KINDS[key].words} {quoted([names[place] for place in places])}{_of_rows(sample)}"
 
 
 def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
@@ -99,7 +99,7 @@ def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
     >>> chosen_columns("waiting, 0", ["eruptions", "waiting"])
     [1, 0]
     """
-    from tfgmm.data.files.kinds import listed
+    from tfgmm.common.words import quoted
 
     words = shared.split_names(text)
     numbers = {str(index): index for index in range(len(names))}
@@ -109,7 +109,7 @@ def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
     if not words:
         raise UsageError(f"{wanted}. Received: nothing. Leave it out for the first.")
     if unknown:
-        raise ValueError(f"{wanted}. Received: {unknown[0]!r}. The mixture's columns are {listed(names)}.")
+        raise ValueError(f"{wanted}. Received: {unknown[0]!r}. The mixture's columns are {quoted(names)}.")
     places = [known[word] for word in words]
     if len(set(places)) < len(places):
         raise UsageError(f"{wanted}, each once. Received: {text}. Leave out what is there twice.")
@@ -156,7 +156,7 @@ def _draw(
     undated = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
     with plain_style():
         figure = kind.draw(Pictured(scorer, scorer.draws, rows, names), places)
-        with atomic_file.written_whole(out, overwrite) as temporary:
+        with atomic_file.written_whole(out, overwrite, shared.OUT) as temporary:
             # The same mixture and rows give the same bytes
             figure.savefig(temporary, format=ending, dpi=_DOTS, facecolor="white", metadata=undated[ending])
 

@@ -9,12 +9,11 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
-from tfgmm.export import folder
+from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
-    from tfgmm.data.files.stored import StoredRows
-    from tfgmm.data.readers import Rows
+    from tfgmm.data.sources import RowSource
     from tfgmm.export.reading import ExportedMixture
 
 ENDINGS = (".html", ".htm")
@@ -42,11 +41,11 @@ def report(
             raise UsageError(f"`--title` must not be empty. Received: {title!r}. Write a heading, or leave it out.")
         shared.check_outside_exports(out)
         line = _report(model, data, out, title, overwrite)
-    typer.echo(folder.printable(line))
+    typer.echo(printable(line))
 
 
 def _words(text: str) -> str:
-    return shared.out_words(text).replace("`data`", "`--data`").replace("`result`", "`--model`")
+    return text.replace("`data`", "`--data`").replace("`result`", "`--model`")
 
 
 def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bool) -> str:
@@ -55,7 +54,7 @@ def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bo
     from tfgmm.data import matching
 
     mixture = shared.read_model(model)
-    atomic_file.check_free(out, overwrite)
+    atomic_file.check_free(out, overwrite, shared.OUT)
     with matching.opened(data, mixture.column_names, len(mixture.centre)) as rows:
         directory = shared.model_folder(model).absolute()
         shared.with_tensorflow(lambda progress: _write(mixture, rows, out, title, directory, overwrite, progress))
@@ -64,7 +63,7 @@ def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bo
 
 def _write(
     mixture: ExportedMixture,
-    rows: Rows | StoredRows,
+    rows: RowSource,
     out: Path,
     title: str | None,
     directory: Path,
@@ -72,7 +71,7 @@ def _write(
     progress: Display,
 ) -> None:
     from tfgmm.export.scorer import Scorer
-    from tfgmm.report.page import write_report
+    from tfgmm.report.page import write_page
 
     progress.phase("reading and drawing")
-    write_report(Scorer(mixture), rows, out, title=title, model_path=directory, overwrite=overwrite)
+    write_page(Scorer(mixture), rows, out, title, directory, overwrite, shared.OUT)

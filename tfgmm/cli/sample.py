@@ -10,7 +10,7 @@ import typer
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.columns import column_labels
-from tfgmm.export import folder
+from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -36,7 +36,7 @@ def sample(
         _check(num_rows, seed, out)
         shared.check_outside_exports(out)
         _sample(model, num_rows, seed, out, overwrite)
-    typer.echo(folder.printable(f"{out}: {num_rows:,} rows drawn"))
+    typer.echo(printable(f"{out}: {num_rows:,} rows drawn"))
 
 
 def _check(num_rows: int, seed: int, out: Path) -> None:
@@ -51,10 +51,10 @@ def _check(num_rows: int, seed: int, out: Path) -> None:
 
 
 def _sample(model: Path, num_rows: int, seed: int, out: Path, overwrite: bool) -> None:
-    from tfgmm.data.table_writer import check_output
+    from tfgmm.common.atomic_file import check_free
 
     mixture = shared.read_model(model)  # what is wrong is said before TensorFlow takes its seconds
-    check_output(out, overwrite)
+    check_free(out, overwrite, shared.OUT)
     shared.with_tensorflow(lambda progress: _write(mixture, num_rows, seed, out, overwrite, progress))
 
 
@@ -65,15 +65,16 @@ def _write(exported: ExportedMixture, num_rows: int, seed: int, out: Path, overw
 
     from tfgmm.data.table_writer import written_table
     from tfgmm.export.scorer import Scorer
-    from tfgmm.scoring import scores
+    from tfgmm.scoring.graph.sampling import sample_rows
 
     mixture = Scorer(exported).plug_in()
     num_features = len(exported.centre)
     names = column_labels(exported.column_names, num_features, "_")
     size = max(1, _BLOCK_NUMBERS // num_features)
-    with written_table(out, pa.schema([(name, pa.float64()) for name in names]), overwrite) as write:
+    schema = pa.schema([(name, pa.float64()) for name in names])
+    with written_table(out, schema, overwrite, shared.OUT) as write:
         for number, start in enumerate(range(0, num_rows, size)):
             words = tf.constant([seed, number], tf.int64)
-            rows = scores.sample_rows(mixture, min(size, num_rows - start), words).numpy()
+            rows = sample_rows(mixture, min(size, num_rows - start), words).numpy()
             write([pa.array(column) for column in rows.T])
             progress.share(min(1.0, (start + size) / num_rows), f"{min(num_rows, start + size):,} of {num_rows:,} rows")

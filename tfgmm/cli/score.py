@@ -12,7 +12,7 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
-from tfgmm.export import folder
+from tfgmm.common.words import printable
 
 
 def score(
@@ -40,7 +40,7 @@ def score(
         _check_paths(source, out)
         shared.check_outside_exports(out)
         line = _scored(model, source, out, names, keep, overwrite)
-    typer.echo(folder.printable(line))
+    typer.echo(printable(line))
 
 
 def _column_names(text: str) -> list[str]:
@@ -70,8 +70,8 @@ def _check_paths(source: Path, out: Path) -> None:
 
 def _scored(model: Path, source: Path, out: Path, names: list[str], keep: bool, overwrite: bool) -> str:
     """Scores the rows and says so in a line."""
+    from tfgmm.common.atomic_file import check_free
     from tfgmm.data.pass_through import ScoredInput
-    from tfgmm.data.table_writer import check_output
     from tfgmm.export.score_file import write_scores
     from tfgmm.mixture.outliers import check_table
 
@@ -79,9 +79,11 @@ def _scored(model: Path, source: Path, out: Path, names: list[str], keep: bool, 
     if "outlier" in names:
         check_table(mixture.outlier_table)
     rows = ScoredInput(str(source), mixture.column_names, len(mixture.centre), keep)
-    check_output(out, overwrite)
+    check_free(out, overwrite, shared.OUT)
     with _progress(rows.num_rows) as progress:
-        counts = write_scores(mixture, rows, out, names, overwrite=overwrite, progress=progress)
+        counts = write_scores(
+            mixture, rows, out, names, overwrite=overwrite, argument_names=shared.OUT, progress=progress
+        )
     bad = f", {counts.num_bad:,} of them not finite (NaN, assignment -1)"
     return f"{out}: {counts.num_rows:,} rows scored{bad if counts.num_bad else ', all of them finite'}"
 

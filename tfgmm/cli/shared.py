@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 
-from tfgmm.export import folder as export_folder
+from tfgmm.common.unfinished import ArgumentNames
+from tfgmm.common.words import printable
+from tfgmm.export.folder import CARD, IntegrityError, read_card
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 # What a command foresees: wrong rows, folders and numbers, a full disk, a package that is not installed
 FORESEEN = (OSError, ValueError, TypeError, ArithmeticError, ModuleNotFoundError)
+
+# What errors about a file or folder to write call the options
+OUT = ArgumentNames("--out", "--overwrite")
 
 MODEL_HELP = "A folder that tfgmm fit or export_model wrote."
 
@@ -62,13 +67,8 @@ def _leave(text: str, code: int) -> NoReturn:
     for pattern, words in _FOR_THE_SHELL:
         text = re.sub(pattern, words, text)
     # Paths and names from files must not steer the terminal
-    typer.echo(f"Error: {export_folder.printable(' '.join(text.split(chr(10))))}", err=True)
+    typer.echo(f"Error: {printable(' '.join(text.split(chr(10))))}", err=True)
     raise typer.Exit(code)
-
-
-def out_words(text: str) -> str:
-    """Rewrites the text of an error about a file or folder to write in the words of the command line."""
-    return text.replace("`path`", "`--out`").replace("overwrite=True", "--overwrite")
 
 
 def with_tensorflow(work: Callable[[Display], Done]) -> Done:
@@ -108,7 +108,7 @@ def model_folder(path: Path, name: str = "--model") -> Path:
     from tfgmm.cli.run.folder import MODEL
 
     for folder in (path, path / MODEL):
-        if (folder / export_folder.CARD).is_file():
+        if (folder / CARD).is_file():
             return folder
     raise FileNotFoundError(
         f"`{name}` must be a folder that tfgmm.export_model or tfgmm fit wrote. Received: {path}, {_what_is_at(path)}. "
@@ -146,9 +146,9 @@ def check_outside_exports(out: Path) -> None:
     """
     place = Path(os.path.realpath(out.parent))
     for folder in (place, *place.parents):
-        if (folder / export_folder.CARD).is_file():
-            with contextlib.suppress(export_folder.IntegrityError):  # a card of somebody else's
-                export_folder.read_card(folder)
+        if (folder / CARD).is_file():
+            with contextlib.suppress(IntegrityError):  # a card of somebody else's
+                read_card(folder)
                 fix = "Choose a place outside it."
                 raise UsageError(f"`--out` must not be inside an export. Received: {out}, in {folder}. {fix}")
 
@@ -160,7 +160,7 @@ def _what_is_at(path: Path) -> str:
     if not names:
         return "an empty folder"
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"a folder without {export_folder.CARD}: it holds {', '.join(names[:_MOST_NAMED])}{more}"
+    return f"a folder without {CARD}: it holds {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def read_model(path: Path, name: str = "--model") -> ExportedMixture:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfgmm.cli import shared
-from tfgmm.export import folder
+from tfgmm.common.words import printable, shown
 
 if TYPE_CHECKING:
     from tfgmm.export.verify import Verified
@@ -29,7 +29,7 @@ def verify(
         shared.read_model(directory, "DIR")  # a damaged folder is refused before TensorFlow takes its seconds
         lines = report(path, shared.with_tensorflow(lambda _: _verified(path)))
     for line in lines:
-        typer.echo(folder.printable(line))
+        typer.echo(printable(line))
 
 
 def _verified(path: Path) -> Verified:
@@ -41,7 +41,7 @@ def _verified(path: Path) -> Verified:
 def report(directory: Path, verified: Verified) -> list[str]:
     """Writes the lines that say what was checked."""
     model = verified.card["model"]
-    version = folder.shown(str(verified.card["versions"].get("tfgmm", "of unknown version")))
+    version = shown(str(verified.card["versions"].get("tfgmm", "of unknown version")))
     sizes = f"{model['num_components']} components, {model['num_features']} columns, {model['covariance']}"
     differences = verified.largest_differences
     return [

@@ -5,12 +5,16 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "atomic_file": ["beside", "written_whole"],
-        "checks": ["check_choice", "check_columns", "check_count", "check_seed"],
+        "atomic_file": ["beside", "check_free", "written_whole"],
+        "atomic_folder": ["Kind", "files_below", "path_of"],
+        "checks": ["check_choice", "check_columns", "check_count", "check_seed", "is_instance_of"],
         "columns": ["column_labels"],
         "lazy": ["front_door"],
         "quiet": ["stderr_kept_back"],
-        "shapes": ["check_shape"],
+        "shapes": ["Tensor", "check_shape"],
         "threads": ["one_thread_each", "shared_out", "slices"],
+        "unfinished": ["ArgumentNames", "IN_PYTHON", "disk_errors_named"],
+        "version": ["versions"],
+        "words": ["counted", "printable", "quoted", "shown", "shown_number", "with_and"],
     },
 )

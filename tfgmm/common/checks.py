@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from typing import Any
 
@@ -65,3 +66,22 @@ def check_seed(seed: Any) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
         raise ValueError(f"`seed` must be a whole number from 0 to 2**63 - 1. Received: {seed!r}. Try seed=0.")
     return int(seed)
+
+
+def is_instance_of(data: Any, package: str, class_name: str) -> bool:
+    """Returns whether `data` is an instance of a class of a package, without importing the package.
+
+    Args:
+        data: Any object.
+        package: Name of the package. Nothing can be of its classes before it was imported.
+        class_name: Name of the class inside the package, with dots where it lies deeper.
+
+    Example:
+
+    >>> is_instance_of(3, "a_package_that_is_not_imported", "deep.DataFrame")
+    False
+    """
+    part: Any = sys.modules.get(package)
+    for name in class_name.split("."):
+        part = getattr(part, name, None)
+    return isinstance(part, type) and isinstance(data, part)

@@ -14,7 +14,10 @@ The axis order is always (C, S, B, K, D[, D]); axes that are absent are left out
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
+
+# TensorFlow, JAX and PyTorch carry no types for their tensors
+Tensor: TypeAlias = Any
 
 
 def check_shape(name: str, array: Any, letters: str, *, fix: str = "", **sizes: int) -> None:

@@ -5,16 +5,19 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
+        "blocks": ["RowBlock"],
         "columns": ["numeric_columns"],
         "errors": ["check_no_overflow", "not_finite_error"],
-        "files.kinds": ["KINDS", "listed"],
+        "files.kinds": ["KINDS"],
         "files.stored": ["StoredRows"],
-        "frames": ["is_instance_of"],
         "matching": ["Sample", "finite"],
         "pass_through": ["NAME", "ScoredInput"],
         "readers": ["Rows", "open_rows", "read_rows"],
-        "sources": ["NOT_FINITE", "Survey", "check_ends", "open_source"],
+        "sampling": ["SAMPLE_ROWS"],
+        "sources": ["RowSource", "check_ends", "open_source"],
+        "streamed": ["StreamedRows"],
         "summary": ["DataSummary", "centre", "summarise"],
-        "table_writer": ["check_output", "written_table"],
+        "survey": ["Survey", "check_finite", "no_rows_error", "survey_rows"],
+        "table_writer": ["written_table"],
     },
 )

@@ -1,12 +1,13 @@
-"""Which columns of a file are numbers, and why the others are left out. No TensorFlow."""
+"""Which columns of a table are taken, by name: all numbers of a file, those asked for, those a model was fitted on."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from tfgmm.common.words import quoted
 from tfgmm.data.files.csv_text import csv_words
 from tfgmm.data.files.file_set import columns_of
 from tfgmm.data.files.kinds import check_file, files_in, kind_of, not_numbers_error, words_if_not_numbers
@@ -26,8 +27,8 @@ def numeric_columns(name: str, path: str | os.PathLike[str]) -> ColumnChoice:
     below it is found, and refused, when the rows are read.
 
     Args:
-        name: what the caller's argument is called in error messages.
-        path: of a CSV, Parquet or Arrow file, or of a folder of them.
+        name: What the caller's argument is called in error messages.
+        path: Path of a CSV, Parquet or Arrow file, or of a folder of them.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -59,3 +60,98 @@ def numeric_columns(name: str, path: str | os.PathLike[str]) -> ColumnChoice:
     if not names:
         raise not_numbers_error(name, words, f" in '{path}'")
     return ColumnChoice(names, {label: said for label, said in words.items() if said})
+
+
+def wanted_columns(
+    name: str, path: str, names: Sequence[str], fitted: Sequence[str] | None, num_features: int
+) -> list[str]:
+    """Returns the names of a file's columns that the model takes, in its order.
+
+    Args:
+        name: What the file is called in error messages.
+        path: Path of the file.
+        names: Names of its columns.
+        fitted: Names of the columns that the model was fitted on; None for D columns without names.
+        num_features: D.
+
+    Raises:
+        ValueError: the file has not these columns; of a model without names: not D columns.
+    """
+    if fitted is None:
+        if len(names) == num_features:
+            return list(names)
+        raise ValueError(
+            f"`{name}` must have {num_features} columns: the model was fitted on rows without column names. "
+            f"Received: '{path}', with {len(names)}: {quoted(names)}. Leave the others out."
+        )
+    missing = [label for label in fitted if label not in names]
+    if missing:
+        raise ValueError(
+            f"`{name}` must have the columns that the model was fitted on. Received: '{path}', without "
+            f"{quoted(missing)}; its columns are {quoted(names)}. Rename them; their order does not matter."
+        )
+    return list(fitted)
+
+
+def wanted_names(
+    name: str,
+    names: Sequence[str],
+    origin: str,
+    columns: Sequence[str] | None = None,
+    fitted: Sequence[str] | None = None,
+) -> tuple[str, ...]:
+    """Returns the names of a table's columns that are taken, in the order wanted, each of which it has once.
+
+    Args:
+        name: What the caller's argument is called in error messages.
+        names: Names of the table's columns.
+        origin: " in 'iris.csv'" for a file, empty for a table in memory.
+        columns: Names of the columns to keep; default all.
+        fitted: Names of the columns that a model was fitted on: these and no others must be left, in any order.
+
+    Raises:
+        ValueError: A name is unknown, missing, empty or stands more than once.
+    """
+    wanted = tuple(names if columns is None else columns)
+    here = set(names)
+    unknown = [label for label in dict.fromkeys(wanted) if label not in here]
+    if unknown or columns is not None and not wanted:
+        raise ValueError(
+            f"`columns` must name columns of `{name}`. Received: {quoted(unknown)}{', not found' if unknown else ''}"
+            f"{origin}. The columns there are: {quoted(names)}."
+        )
+    check_once(name, wanted, names, origin)
+    if "" in wanted:
+        fix = "If it is an index, leave it out: DataFrame.to_csv(..., index=False)."
+        received = f"column {wanted.index('')} without a name"
+        raise ValueError(f"`{name}` must have one name per column. Received: {received}{origin}. {fix}")
+    return wanted if fitted is None else _fitted_order(name, wanted, origin, tuple(fitted))
+
+
+def check_once(name: str, wanted: Sequence[str], names: Sequence[str], origin: str) -> None:
+    """Checks names: Raises ValueError unless each that is wanted is asked for once, and stands once among `names`.
+
+    Args:
+        name: What the caller's argument is called in error messages.
+        wanted: Names of the columns that are taken.
+        names: Names of all columns.
+        origin: " in 'iris.csv'" for a file, empty for a table in memory.
+    """
+    asked, here = Counter(wanted), Counter(names)
+    repeated = [label for label in asked if asked[label] > 1 or here[label] > 1]
+    if repeated:
+        received = f"{quoted(repeated)} more than once{origin}"
+        raise ValueError(f"`{name}` must have one name per column. Received: {received}. Rename them.")
+
+
+def _fitted_order(name: str, wanted: tuple[str, ...], origin: str, fitted: tuple[str, ...]) -> tuple[str, ...]:
+    here, known = set(wanted), set(fitted)
+    missing = [label for label in fitted if label not in here]
+    extra = [label for label in wanted if label not in known]
+    if missing or extra:
+        raise ValueError(
+            f"`{name}` must have the columns that the model was fitted on: {quoted(fitted)}. "
+            f"Received{origin}: missing: {quoted(missing)}; not expected: {quoted(extra)}. "
+            "Rename columns or leave them out; their order does not matter."
+        )
+    return fitted

@@ -18,22 +18,24 @@ def not_finite_error(
     start: int,
     later: Iterable[np.ndarray] | None,
     place: Callable[[int], str] = str,
+    block_words: str | None = None,
 ) -> ValueError:
     """Returns the error for a block with NaN or infinite values: how many, and where the first is.
 
     Args:
-        name: what the caller's argument is called.
+        name: What the caller's argument is called.
         column_names: D names, or None.
         block: (B, D), with at least one such value.
-        start: rows before the block.
-        later: the blocks that follow, read to count all such values; without them those of this block count.
-        place: returns the words for a row, counted from 0 over all blocks.
+        start: Rows before the block.
+        later: Blocks that follow, read to count all such values; without them those of this block count.
+        place: Function from a row, counted from 0 over all blocks, to the words for it.
+        block_words: Words for the block, in a message that counts those of this block. Default: "these 100 rows".
     """
     row, column = (int(index) for index in np.argwhere(~np.isfinite(block))[0])
     count = int(np.sum(~np.isfinite(block))) + sum(int(np.sum(~np.isfinite(other))) for other in later or ())
     received = f"{count} value{' that is' if count == 1 else 's that are'} NaN or infinite"
     where = f"the first in row {place(start + row)}, {_column_words(column_names, column)} (rows count from 0)"
-    part = "" if later is not None else " in this batch" if place is str else f" in these {len(block)} rows"
+    part = "" if later is not None else f" in {block_words or f'these {len(block)} rows'}"
     fix = "Drop or fill such rows."
     return ValueError(f"`{name}` must hold finite numbers. Received: {received}{part}, {where}. {fix}")
 
@@ -41,7 +43,7 @@ def not_finite_error(
 def check_no_overflow(
     name: str, column_names: tuple[str, ...] | None, block: np.ndarray, part: np.ndarray, start: int
 ) -> None:
-    """Returns nothing when every finite value of a block, (B, D) from row `start` on, is finite in `part` too.
+    """Checks that every finite value of a block, (B, D) from row `start` on, is finite in `part` too.
 
     Raises:
         ValueError: one is beyond the range of float32; says which.

@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfgmm.data.blocks import SAMPLE_ROWS, RowSample, row_blocks
-from tfgmm.data.files.file_set import columns_of
-from tfgmm.data.files.kinds import check_file, files_in
-from tfgmm.data.files.stored import StoredRows
-from tfgmm.data.pass_through import wanted_columns
-from tfgmm.data.readers import Rows, open_rows
+from tfgmm.data.columns import wanted_columns
+from tfgmm.data.files.opening import open_files
+from tfgmm.data.readers import open_rows
+from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
+from tfgmm.data.sources import RowSource
 
 NAME = "--data"  # what the file is called in error messages
 
@@ -24,8 +23,8 @@ class Sample(NamedTuple):
 
     Args:
         rows: (n, D) float64, data units, finite, n <= 20,000; in the order of the file.
-        num_rows: of the whole file.
-        num_bad: how many of these are not finite.
+        num_rows: Rows of the whole file.
+        num_bad: Rows of these that are not finite.
     """
 
     rows: np.ndarray
@@ -34,33 +33,22 @@ class Sample(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(
-    path: str | os.PathLike[str], column_names: Sequence[str] | None, num_features: int
-) -> Iterator[Rows | StoredRows]:
+def opened(path: str | os.PathLike[str], column_names: Sequence[str] | None, num_features: int) -> Iterator[RowSource]:
     """Yields the rows of a file, or of a folder of files, in the columns of a mixture; others are not looked at.
 
     Args:
-        path: of CSV, Parquet or Arrow.
-        column_names: of the columns that the mixture was fitted on; None where they had no names: then the file has
-            the D columns, in their order, and no others.
+        path: Path of a CSV, Parquet or Arrow file, or of a folder.
+        column_names: Names of the columns that the mixture was fitted on; None where they had no names: then the file
+            has the D columns, in their order, and no others.
         num_features: D.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: no such file, damaged or empty, columns missing or not of numbers.
     """
-    place = os.fspath(path)
-    first = files_in(NAME, place)[0] if os.path.isdir(place) else place
-    check_file(NAME, first)
-    names = [label for label, _ in columns_of(NAME, first)]
-    wanted = wanted_columns(NAME, place, names, column_names, num_features)
-    rows = open_rows(place, name=NAME, columns=wanted)
-    with rows if isinstance(rows, StoredRows) else contextlib.nullcontext():
+    path = os.fspath(path)
+    wanted = wanted_columns(NAME, path, open_files(NAME, path).column_names, column_names, num_features)
+    with contextlib.closing(open_rows(path, name=NAME, columns=wanted)) as rows:
         yield rows
-
-
-def blocks_of(rows: Rows | StoredRows) -> Iterator[np.ndarray]:
-    """Returns the rows block by block, (B, D) each, data units, in their order; NaN and infinite values as they are."""
-    return rows.blocks() if isinstance(rows, StoredRows) else row_blocks(rows.values)
 
 
 def finite(block: np.ndarray) -> np.ndarray:
@@ -74,17 +62,17 @@ def finite(block: np.ndarray) -> np.ndarray:
     return block[np.isfinite(block).all(axis=1)]
 
 
-def sample_of(rows: Rows | StoredRows) -> Sample:
-    """Returns at most 20,000 rows, a uniform choice of those that are finite, always the same.
+def sample_of(source: RowSource) -> Sample:
+    """Draws at most 20,000 rows, a uniform choice of those that are finite, always the same.
 
     Raises:
         ValueError: none is finite.
     """
     chosen, num_rows, num_finite = RowSample(SAMPLE_ROWS, 0), 0, 0
-    for block in blocks_of(rows):
-        whole = finite(block)
+    for block in source.blocks():
+        whole = finite(block.values)
         chosen.update(whole)
-        num_rows, num_finite = num_rows + len(block), num_finite + len(whole)
+        num_rows, num_finite = num_rows + len(block.values), num_finite + len(whole)
     if num_finite == 0:
         fix = "Give rows with finite numbers."
         raise ValueError(f"`{NAME}` must have rows of numbers. Received: {num_rows} rows, none of them finite. {fix}")

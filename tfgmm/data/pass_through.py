@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgmm.data.blocks import BLOCK_ROWS, rows_per_block
+from tfgmm.data.columns import check_once, wanted_columns
 from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_text import csv_batches, text_batches
 from tfgmm.data.files.file_set import FileSet, columns_of
-from tfgmm.data.files.kinds import check_file, kind_of, listed
-from tfgmm.data.files.streams import RowStream
+from tfgmm.data.files.kinds import check_file, kind_of
+from tfgmm.data.files.streams import BatchSlices, rows_of
 
 NAME = "--in"  # what the file is called in error messages
 
@@ -24,7 +24,7 @@ class ScoredBlock(NamedTuple):
 
     Args:
         rows: (B, D), data units, in the order of the model's columns.
-        kept: the columns carried along, `pyarrow.Array` or `ChunkedArray` each.
+        kept: Columns carried along, `pyarrow.Array` or `ChunkedArray` each.
     """
 
     rows: np.ndarray
@@ -35,17 +35,17 @@ class ScoredInput:
     """A CSV, Parquet or Arrow file with the columns of a model, in any order, and perhaps others.
 
     Args:
-        path: of the file.
+        path: Path of the file.
         column_names: D names of the model's columns; None when it was fitted on rows without names: then the file
             has the D columns, in their order, and no others.
         num_features: D.
-        keep: carry all columns of the file along: as they are, except that categories become their values, and of
+        keep: Carry all columns of the file along: as they are, except that categories become their values, and of
             CSV the model's columns are float64 and the others text.
 
     Attributes:
         kept: `pyarrow.Field` of each column carried along.
-        num_rows: of the file, or None where only reading it to its end would tell.
-        num_columns: of the file.
+        num_rows: Rows of the file, or None where only reading it to its end would tell.
+        num_columns: Columns of the file.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: no such file, damaged or empty, columns missing or not of numbers.
@@ -57,10 +57,10 @@ class ScoredInput:
         if os.path.isdir(path):
             raise ValueError(f"`{NAME}` must be a file. Received: '{path}', a folder. Score its files one by one.")
         check_file(NAME, path)
-        types = dict(found := columns_of(NAME, path))
-        names = [label for label, _ in found]
+        columns = columns_of(NAME, path)
+        types, names = dict(columns), [label for label, _ in columns]
         self._wanted = wanted_columns(NAME, path, names, column_names, num_features)
-        _check_once(path, names if keep else self._wanted, names)
+        check_once(NAME, sorted(names if keep else self._wanted), names, f" in '{path}'")
         self._path, self._is_csv = path, kind_of(path) == "CSV"
         self._files = FileSet(NAME, [path], self._wanted, same_names=False)
         self.num_columns = len(names)
@@ -79,47 +79,24 @@ class ScoredInput:
         """
         names = list(dict.fromkeys([*self._wanted, *self._carried]))
         size = min(BLOCK_ROWS, rows_per_block(len(names)))
-        main = Portions(csv_batches(NAME, self._path, self._wanted) if self._is_csv else self._batches(names))
-        beside = Portions(text_batches(NAME, self._path, self._text) if self._text else iter(()))
+        main = BatchSlices(csv_batches(NAME, self._path, self._wanted) if self._is_csv else self._batches(names))
+        beside = BatchSlices(text_batches(NAME, self._path, self._text) if self._text else iter(()))
         self._files.check_unchanged(0)
-        while batches := main.take(size):
+        while batches := _next_batches(main, size):
             columns = _columns_of(batches)
             num_rows = sum(batch.num_rows for batch in batches)
             if self._text:
-                columns |= _columns_of(beside.take(num_rows))
-            stream = RowStream((batch for batch in batches), self._wanted, self._files.dtype)
-            yield ScoredBlock(stream.read(num_rows), [_as(field.type, columns[field.name]) for field in self.kept])
+                columns |= _columns_of(_next_batches(beside, num_rows))
+            kept = [_as(field.type, columns[field.name]) for field in self.kept]
+            yield ScoredBlock(rows_of(batches, num_rows, self._wanted, self._files.dtype), kept)
         self._files.check_unchanged(0)
 
     def _batches(self, names: Sequence[str]) -> Iterator[Any]:
         return columnar.batches(NAME, self._path, names)
 
 
-class Portions:
-    """Record batches that come one after the other, in portions of a given number of rows.
-
-    Args:
-        batches: `pyarrow.RecordBatch` each.
-    """
-
-    def __init__(self, batches: Iterator[Any]) -> None:
-        self._batches = batches
-        self._rest: Any = None
-
-    def take(self, num_rows: int) -> list[Any]:
-        """Returns the batches of the next `num_rows` rows; fewer at the end, and none behind it."""
-        found = []
-        while num_rows:
-            batch = next(self._batches, None) if self._rest is None else self._rest
-            self._rest = None
-            if batch is None:
-                break
-            if batch.num_rows > num_rows:
-                self._rest, batch = batch.slice(num_rows), batch.slice(0, num_rows)
-            if batch.num_rows:
-                found.append(batch)
-            num_rows -= batch.num_rows
-        return found
+def _next_batches(slices: BatchSlices, num_rows: int) -> list[Any]:
+    return [batch for batch in slices.batches(num_rows) if batch.num_rows]
 
 
 def _plain(kind: Any) -> Any:
@@ -138,44 +115,3 @@ def _columns_of(batches: Sequence[Any]) -> dict[str, Any]:
 
     names = batches[0].schema.names
     return {label: pa.chunked_array([batch.column(label) for batch in batches]) for label in names}
-
-
-def wanted_columns(
-    name: str, path: str, names: Sequence[str], fitted: Sequence[str] | None, num_features: int
-) -> list[str]:
-    """Returns the names of a file's columns that the model takes, in its order.
-
-    Args:
-        name: what the file is called in error messages.
-        path: of the file.
-        names: of its columns.
-        fitted: of the columns that the model was fitted on; None for D columns without names.
-        num_features: D.
-
-    Raises:
-        ValueError: the file has not these columns; of a model without names: not D columns.
-    """
-    if fitted is None:
-        if len(names) == num_features:
-            return list(names)
-        raise ValueError(
-            f"`{name}` must have {num_features} columns: the model was fitted on rows without column names. "
-            f"Received: '{path}', with {len(names)}: {listed(names)}. Leave the others out."
-        )
-    missing = [label for label in fitted if label not in names]
-    if missing:
-        raise ValueError(
-            f"`{name}` must have the columns that the model was fitted on. Received: '{path}', without "
-            f"{listed(missing)}; its columns are {listed(names)}. Rename them; their order does not matter."
-        )
-    return list(fitted)
-
-
-def _check_once(path: str, used: Sequence[str], names: Sequence[str]) -> None:
-    counts = Counter(names)
-    repeated = sorted({label for label in used if counts[label] > 1})
-    if repeated:
-        raise ValueError(
-            f"`{NAME}` must have one name per column. Received: {listed(repeated)} more than once in '{path}'. "
-            "Rename them."
-        )

@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tfgmm.common.shapes import check_shape
-from tfgmm.data.blocks import SAMPLE_ROWS, RowSample, moments, over_rows, pieces
-from tfgmm.data.blocks import row_blocks as row_blocks
+from tfgmm.data.blocks import moments, over_rows, pieces, row_blocks
 from tfgmm.data.errors import check_no_overflow, not_finite_error, too_large_error
-from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.fingerprint import sum_of_hashes
 from tfgmm.data.readers import Rows
+from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
 
 CONSTANT_RATIO = 1e-13  # below this times the largest value a spread is rounding, not data
 _FAR_ROWS = 3.0  # standard deviations beyond this many robust ones are ruled by few far rows
@@ -87,7 +86,7 @@ class DataSummary:
         """Returns the summary that `to_dict` was called on.
 
         Args:
-            saved: the fields, as `to_dict` or JSON gives them; those that older versions did not write may be missing.
+            saved: Fields, as `to_dict` or JSON gives them; those that older versions did not write may be missing.
 
         Raises:
             ValueError: a field is missing or unknown.
@@ -108,9 +107,10 @@ class SummaryAccumulator:
     formulae and a pairwise algorithm for computing sample variances", equation 2.1).
 
     Args:
-        name: what the caller's argument is called in error messages.
+        name: What the caller's argument is called in error messages.
         column_names: D names for the summary and for error messages, or None.
-        place: returns the words for a row, counted from 0 over all blocks, in error messages. Default: its number.
+        place: Function from a row, counted from 0 over all blocks, to the words for it. Default: its number.
+        block_words: Words for a block; None counts its rows.
 
     Example:
 
@@ -127,22 +127,24 @@ class SummaryAccumulator:
         name: str = "x",
         column_names: tuple[str, ...] | None = None,
         place: Callable[[int], str] = str,
+        block_words: str | None = "this batch",
     ) -> None:
         self.num_data = 0
         self._hashes = 0
         self._name = name
         self._column_names = column_names
         self._place = place
+        self._block_words = block_words
         # The first row: what all means in here are measured from, so that a large offset costs no digits.
         self._origin: np.ndarray | None = None
         self._mean = self._squares = self._minimum = self._maximum = np.zeros(0)
 
     def update(self, block: np.ndarray, *, later: Iterable[np.ndarray] | None = None) -> None:
-        """Returns nothing; takes one more block into account.
+        """Takes one more block into account.
 
         Args:
             block: (B, D) real numbers of any dtype, in the data's units; B may be 0 and differ from block to block.
-            later: the blocks that follow, read only to count all bad values when this block is refused; without them
+            later: Blocks that follow, read only to count all bad values when this block is refused; without them
                 the message counts those of this block.
 
         Raises:
@@ -154,7 +156,8 @@ class SummaryAccumulator:
             return
         minimum, maximum = (over_rows(reduce, block).astype(np.float64) for reduce in (np.minimum, np.maximum))
         if not (np.isfinite(minimum).all() and np.isfinite(maximum).all()):
-            raise not_finite_error(self._name, self._column_names, block, self.num_data, later, self._place)
+            words = self._place, self._block_words
+            raise not_finite_error(self._name, self._column_names, block, self.num_data, later, *words)
         if self._origin is None:
             self._origin = block[0].astype(np.float64)
             self._mean, self._squares = np.zeros((2, block.shape[1]))
@@ -206,13 +209,13 @@ class SummaryAccumulator:
 
 
 def summarise(
-    rows: Rows | np.ndarray | Iterable[np.ndarray], *, name: str = "x", sample: np.ndarray | None = None
+    rows: Rows | np.ndarray | Iterable[np.ndarray], *, name: str | None = None, sample: np.ndarray | None = None
 ) -> DataSummary:
-    """Returns the number of rows and the mean, standard deviation and range of each column, in one pass by blocks.
+    """Computes the number of rows and the mean, standard deviation and range of each column, in one pass by blocks.
 
     Args:
         rows: `Rows`, an (N, D) array, or (B, D) blocks one after the other (a finite number of them).
-        name: what the caller's argument is called in error messages.
+        name: What the caller's argument is called in error messages. Default: the name of `Rows`, or x.
         sample: (n, D) float64, some of the rows, whose quartiles give `centre` and `spread`. Default: up to 20,000
             rows of an array; of blocks none, and `centre` and `spread` are the mean and the standard deviation.
 
@@ -229,8 +232,8 @@ def summarise(
     >>> summary.mean, summary.scale
     ((2.0, 5.0), (1.0, 1.0))
     """
-    values, names = (rows.values, rows.column_names) if isinstance(rows, Rows) else (rows, None)
-    accumulator = SummaryAccumulator(name=name, column_names=names)
+    values, names, words = _parts_of(rows, name)
+    accumulator = SummaryAccumulator(name=words, column_names=names)
     blocks = row_blocks(values) if isinstance(values, np.ndarray) else iter(values)
     chosen = RowSample(SAMPLE_ROWS, seed=0) if sample is None and isinstance(values, np.ndarray) else None
     for block in blocks:
@@ -240,41 +243,21 @@ def summarise(
     return accumulator.result(sample if chosen is None else chosen.result())
 
 
-def check_finite(rows: Rows | StoredRows, *, name: str = "x") -> None:
-    """Returns nothing when every value is finite; raises otherwise. For rows whose summary is not needed.
-
-    Args:
-        rows: the rows to look at.
-        name: what the caller's argument is called in error messages.
-
-    Raises:
-        ValueError: says how many values are NaN or infinite and where the first is.
-
-    Example:
-
-    >>> check_finite(Rows(np.array([[1.0], [np.nan]])), name="validation_data")
-    Traceback (most recent call last):
-        ...
-    ValueError: `validation_data` must hold finite numbers. Received: 1 value that is NaN or infinite, \
-the first in row 1, column 0 (rows count from 0). Drop or fill such rows.
-    """
-    start = 0
-    blocks, place = (rows.blocks(), rows.place) if isinstance(rows, StoredRows) else (row_blocks(rows.values), str)
-    later = blocks if isinstance(rows, Rows) else None
-    for block in blocks:
-        if not np.isfinite(block).all():
-            raise not_finite_error(name, rows.column_names, block, start, later, place)
-        start += len(block)
+def _parts_of(rows: Any, name: str | None) -> tuple[Any, tuple[str, ...] | None, str]:
+    """Returns values, names of columns, and the name in error messages of rows that may be `Rows`."""
+    return (rows.values, rows.column_names, name or rows.name) if isinstance(rows, Rows) else (rows, None, name or "x")
 
 
-def centre(rows: Rows | np.ndarray, centre: ArrayLike, dtype: DTypeLike = np.float32, *, name: str = "x") -> np.ndarray:
-    """Returns the rows minus a centre, subtracted in float64 and only then rounded to `dtype`.
+def centre(
+    rows: Rows | np.ndarray, centre: ArrayLike, dtype: DTypeLike = np.float32, *, name: str | None = None
+) -> np.ndarray:
+    """Computes the rows minus a centre, subtracted in float64 and only then rounded to `dtype`.
 
     Args:
         rows: (N, D) real numbers of any dtype, in the data's units. NaN and infinite values stay what they are.
         centre: (D,) float64, in the data's units; usually `DataSummary.mean`.
-        dtype: the result's dtype, float32 or float64.
-        name: what the caller's argument is called in error messages.
+        dtype: Dtype of the result, float32 or float64.
+        name: What the caller's argument is called in error messages. Default: the name of `Rows`, or x.
 
     Returns:
         (N, D) array of `dtype`, C-contiguous, new, in the data's units. No float64 copy of all rows is made.
@@ -288,9 +271,9 @@ def centre(rows: Rows | np.ndarray, centre: ArrayLike, dtype: DTypeLike = np.flo
     array([[1. ],
            [2.5]], dtype=float32)
     """
-    values, names = (rows.values, rows.column_names) if isinstance(rows, Rows) else (rows, None)
+    values, names, words = _parts_of(rows, name)
     middle = np.asarray(centre, dtype=np.float64)
-    check_shape(name, values, "ND")
+    check_shape(words, values, "ND")
     check_shape("centre", middle, "D", D=values.shape[1], fix="Give one number per column.")
     centred = np.empty(values.shape, dtype=dtype)
     start = 0
@@ -299,7 +282,7 @@ def centre(rows: Rows | np.ndarray, centre: ArrayLike, dtype: DTypeLike = np.flo
             part = centred[start : start + len(piece)]
             part[...] = piece
             if not np.isfinite(part).all():
-                check_no_overflow(name, names, values[start : start + len(piece)], part, start)
+                check_no_overflow(words, names, values[start : start + len(piece)], part, start)
             start += len(piece)
     return centred
 

@@ -3,43 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tfgmm.common.atomic_file import beside
+from tfgmm.common.atomic_file import beside, check_free
+from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames, disk_errors_named
 from tfgmm.data.files.kinds import KINDS, kind_of
-
-NAME = "--out"  # what the file is called in error messages
-
-
-def check_output(path: pathlib.Path, overwrite: bool) -> None:
-    """Returns nothing when `path` is free, or a file that may be replaced.
-
-    Raises:
-        FileExistsError: it is not.
-    """
-    if path.is_dir():
-        raise FileExistsError(f"`{NAME}` must be a file. Received: {path}, a folder. Choose another name.")
-    if os.path.lexists(path) and not overwrite:
-        raise FileExistsError(
-            f"`{NAME}` must be a new file. Received: {path}, which is there. Choose another name, or pass --overwrite."
-        )
 
 
 @contextlib.contextmanager
-def written_table(path: pathlib.Path, schema: Any, overwrite: bool) -> Iterator[Callable[[list[Any]], None]]:
+def written_table(
+    path: pathlib.Path, schema: Any, overwrite: bool, names: ArgumentNames = IN_PYTHON
+) -> Iterator[Callable[[list[Any]], None]]:
     """Yields a function that adds rows, as the arrays of all columns; the file stands when the block ends well.
 
     Until then, and when the block fails, what stood at `path` stands there still: rows go to a file beside it. Folders
     on the way are made.
 
     Args:
-        path: of the file; its name says the kind.
+        path: The file to be; its name says the kind.
         schema: `pyarrow.Schema` of the columns.
-        overwrite: replace a file at `path`.
+        overwrite: Whether a file at `path` may be replaced.
+        names: What messages call the arguments.
 
     Raises:
         FileExistsError: it is there, and `overwrite` is False.
@@ -48,29 +34,22 @@ def written_table(path: pathlib.Path, schema: Any, overwrite: bool) -> Iterator[
     """
     import pyarrow as pa
 
-    check_output(path, overwrite)
-    _make_folder_of(path)
-    with beside(path, lambda: check_output(path, overwrite), lambda: _refusals_named(path)) as temporary:
-        with _refusals_named(path):
+    def named() -> contextlib.AbstractContextManager[None]:
+        return _refusals_named(path, names)
+
+    with beside(path, lambda: check_free(path, overwrite, names), named) as temporary:
+        with named():
             writer = _open_writer(kind_of(str(path)), str(temporary), schema)
 
         def write(columns: list[Any]) -> None:
-            with _refusals_named(path):
+            with named():
                 writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
         try:
             yield write
         finally:
-            with _refusals_named(path):
+            with named():
                 writer.close()
-
-
-def _make_folder_of(path: pathlib.Path) -> None:
-    with _refusals_named(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(path.parent)) from error
 
 
 def _open_writer(kind: str | None, path: str, schema: Any) -> Any:
@@ -84,17 +63,15 @@ def _open_writer(kind: str | None, path: str, schema: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _refusals_named(path: pathlib.Path) -> Iterator[None]:
+def _refusals_named(path: pathlib.Path, names: ArgumentNames) -> Iterator[None]:
     """Turns what pyarrow and the disk say into errors that name the file."""
     import pyarrow as pa
 
     try:
-        yield
-    except FileExistsError:
-        raise
-    except OSError as error:
-        fix = "Choose another place, or make room; what stood there before is untouched."
-        raise OSError(f"`{NAME}` must be a file that can be written. Received: {path} ({error}). {fix}") from error
+        with disk_errors_named(path, "file", names):
+            yield
     except pa.ArrowException as error:
         fix = f"Choose another kind of file ({', '.join(KINDS)}), or leave out --keep."
-        raise ValueError(f"`{NAME}` must be able to hold all columns. Received: {path} ({error}). {fix}") from error
+        raise ValueError(
+            f"`{names.path}` must be able to hold all columns. Received: {path} ({error}). {fix}"
+        ) from error

@@ -5,10 +5,9 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "folder": ["is_alive", "printable"],
-        "numpy_scores": ["NumpyScorer"],
+        "folder": ["CARD", "IntegrityError", "file_sizes", "read_card"],
         "portable": ["export_litert", "export_onnx"],
-        "reading": ["ExportedMixture", "IntegrityError", "read_export"],
+        "reading": ["ExportedMixture", "read_export"],
         "saved_model": ["export_model"],
         "score_file": ["COLUMNS", "write_scores"],
         "scorer": ["Scorer", "load_scorer"],

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from tfgmm.export.folder import shown
+from tfgmm.common.words import shown
 from tfgmm.export.known_operations import FIELDS, FILE_OPERATIONS, OPERATIONS, SETTINGS
 
 _DEEPEST = 8  # functions that call functions; ours do so 3 deep

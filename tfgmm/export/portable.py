@@ -16,10 +16,12 @@ import tensorflow as tf
 from tfgmm.common import atomic_file
 from tfgmm.common.quiet import stderr_kept_back
 from tfgmm.common.version import __version__
-from tfgmm.export import folder
+from tfgmm.common.words import shown
+from tfgmm.export import parameters
 from tfgmm.export.portable_density import PortableDensity
-from tfgmm.families.variational import COMPONENTS
-from tfgmm.scoring import scores as density
+from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.scoring.graph.sampling import sample_rows
+from tfgmm.scoring.scores import score_data
 
 if TYPE_CHECKING:
     from tfgmm.export.scorer import Scorer
@@ -138,15 +140,14 @@ def _check_installed(kind: _Format) -> None:
             ) from error
 
 
-def _mixture_of(model: Any) -> density.MixtureDensity:
+def _mixture_of(model: Any) -> MixtureDensity:
     mixture = model.plug_in() if hasattr(model, "plug_in") else None
-    if not isinstance(mixture, density.MixtureDensity):
+    if not isinstance(mixture, MixtureDensity):
         raise TypeError(
             f"`model` must be a tfgmm.GaussianMixtureModel or a tfgmm.Scorer. Received: {type(model).__name__}. "
             "Pass the fitted model, or what tfgmm.load_scorer gives."
         )
-    weights = np.exp(mixture.log_weights)
-    fault = folder.fault_in({"centre": mixture.centre, "weights": weights, **mixture.components})
+    fault = parameters.fault_in(parameters.arrays_of(mixture))
     if fault:
         raise ValueError(
             f"`model` must have finite parameters. Received: {fault}. "
@@ -179,12 +180,12 @@ def _written_and_run(
     except Exception as error:  # every converter and runtime has exceptions of its own
         raise RuntimeError(
             f"`model` must be a mixture that {kind.packages[-1]} can run. Received: one with the error "
-            f"{folder.shown(str(error))!r}; nothing was kept. Install the versions that were tried, with "
+            f"{shown(str(error))!r}; nothing was kept. Install the versions that were tried, with "
             f'pip install "tfgmm[{kind.extra}]", or use tfgmm.export_model.'
         ) from error
 
 
-def _notes(mixture: density.MixtureDensity, column_names: tuple[str, ...] | None) -> dict[str, str]:
+def _notes(mixture: MixtureDensity, column_names: tuple[str, ...] | None) -> dict[str, str]:
     notes = {"tfgmm_version": __version__, "covariance": mixture.covariance}
     return notes | ({"column_names": json.dumps(column_names)} if column_names else {})
 
@@ -236,18 +237,18 @@ _LITERT = _Format("export_litert", ".tflite", "litert", ("ai_edge_litert",), _wr
 # --- The trial
 
 
-def _trial_rows(mixture: density.MixtureDensity) -> np.ndarray:
+def _trial_rows(mixture: MixtureDensity) -> np.ndarray:
     """Returns rows that the mixture draws, its centre, one far away, and one that is not finite; float32."""
-    drawn = density.sample_rows(mixture, tf.constant(_NUM_DRAWN), tf.constant([0, 0], tf.int64)).numpy()
-    sds, _ = COMPONENTS[mixture.covariance].covariances(mixture.components)
+    drawn = sample_rows(mixture, tf.constant(_NUM_DRAWN), tf.constant([0, 0], tf.int64)).numpy()
+    sds, _ = mixture.form.covariances(mixture.components)
     far = mixture.centre + mixture.components["locs"][0] + _FAR * sds[0]
     return np.stack([*drawn, mixture.centre, far, np.full_like(far, np.nan)]).astype(np.float32)
 
 
-def _fault_in(found: Scores, mixture: density.MixtureDensity, rows: np.ndarray) -> str | None:
+def _fault_in(found: Scores, mixture: MixtureDensity, rows: np.ndarray) -> str | None:
     """Returns where a file's scores leave the density that TensorFlow gives, in words that follow "gives", or None."""
-    log_prob = density.score_data(mixture, rows, "log_prob")
-    responsibilities = density.score_data(mixture, rows, "responsibilities")
+    log_prob = score_data(mixture, rows, "log_prob")
+    responsibilities = score_data(mixture, rows, "responsibilities")
     if {name: values.shape for name, values in found.items()} != {
         "log_prob": log_prob.shape,
         "responsibilities": responsibilities.shape,

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.model.keras3 import keras
-from tfgmm.scoring.scores import MixtureDensity
 
 Tensor = Any
 Pair = tuple[np.ndarray, np.ndarray]
@@ -51,13 +51,7 @@ class Constants(NamedTuple):
 def constants_of(mixture: MixtureDensity) -> Constants:
     """Returns the float32 numbers of one mixture (no leading axes); sums and logarithms are taken in float64."""
     locs = np.asarray(mixture.components["locs"], np.float64)
-    if "precisions" in mixture.components:
-        factors = np.broadcast_to(np.sqrt(mixture.components["precisions"]), locs.shape)[:, None, :]
-        log_determinants = np.log(factors[:, 0]).sum(axis=1)
-    else:
-        whiteners = np.asarray(mixture.components["whiteners"], np.float64)
-        factors = np.swapaxes(whiteners, 1, 2)
-        log_determinants = np.log(np.diagonal(whiteners, axis1=1, axis2=2)).sum(axis=1)
+    factors, log_determinants = mixture.form.roots(mixture.components)
     offsets = mixture.log_weights + log_determinants - 0.5 * locs.shape[1] * math.log(2.0 * math.pi)
     columns = np.abs(factors).max(axis=0 if factors.shape[1] == 1 else (0, 2)).reshape(-1)
     return Constants(

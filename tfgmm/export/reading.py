@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import math
 import os
 import pathlib
 import zipfile
@@ -12,26 +10,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.export import folder as artefact
-from tfgmm.export.folder import CARD, FORMAT_VERSION, PARAMETERS, IntegrityError, refusal, shown
+from tfgmm.common.atomic_folder import path_of
+from tfgmm.common.words import shown
+from tfgmm.export import parameters
+from tfgmm.export.folder import (
+    CARD,
+    FORMAT_VERSION,
+    PARAMETERS,
+    IntegrityError,
+    file_sizes,
+    read_bytes,
+    read_card,
+    refusal,
+    sha256,
+)
 from tfgmm.mixture import outliers, stored_draws
+from tfgmm.mixture.parameters import MixtureDensity, parameter_shapes
+from tfgmm.mixture.registry import COVARIANCES
 
 _ATTEMPTS = 100  # while the folder is exchanged for another, again and again
 _MOST_LEVELS = 4096  # of a table of outlier scores; ours have 109
 _MOST_DRAWS = 4096  # from the posterior; ours are 64
 _HEADER_ROOM = 4096  # bytes that an archive may need per array besides its numbers; NumPy needs about 300
-
-_BYTES = {"float32": 4, "float64": 8}
-
-# Covariance -> whether all components share their precisions, and whether a precision is a number per column
-_SHAPES = {
-    "spherical": (False, True),
-    "diag": (False, True),
-    "tied_spherical": (True, True),
-    "tied_diag": (True, True),
-    "tied": (True, False),
-    "full": (False, False),
-}
 
 
 class ExportedMixture(NamedTuple):
@@ -43,7 +43,7 @@ class ExportedMixture(NamedTuple):
         log_weights: (K,) float64.
         components: `locs` (K, D) and `precisions` (K, D) or `whiteners` (K or 1, D, D), float64.
         outlier_table: (2, Q) float64, see `outliers`; None in an export of an earlier version.
-        drawn: draws from the posterior, see `posterior_draws.kept`; None in an export of an earlier version.
+        drawn: draws from the posterior, see `stored_draws.stored`; None in an export of an earlier version.
         card: the model card.
     """
 
@@ -56,25 +56,15 @@ class ExportedMixture(NamedTuple):
     card: dict[str, Any]
 
     @property
+    def density(self) -> MixtureDensity:
+        """The mixture at the posterior means."""
+        return MixtureDensity(self.covariance, self.centre, self.log_weights, self.components)
+
+    @property
     def column_names(self) -> tuple[str, ...] | None:
         """Names of the training columns, or None."""
         names = self.card["model"]["column_names"]
         return tuple(names) if names else None
-
-
-def parameter_shapes(covariance: str, num_components: int, num_features: int) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of every array that describes the components, by name.
-
-    Example:
-
-    >>> parameter_shapes("tied", 3, 2)
-    {'locs': (3, 2), 'whiteners': (1, 2, 2)}
-    """
-    is_tied, is_diagonal = _SHAPES[covariance]
-    locs = (num_components, num_features)
-    if is_diagonal:  # a precision per component and column, also where they are one and the same
-        return {"locs": locs, "precisions": locs}
-    return {"locs": locs, "whiteners": (1 if is_tied else num_components, num_features, num_features)}
 
 
 def read_export(path: str | os.PathLike[str]) -> ExportedMixture:
@@ -89,7 +79,7 @@ def read_export(path: str | os.PathLike[str]) -> ExportedMixture:
         FileNotFoundError: no such folder. NotADirectoryError: not a folder.
         IntegrityError (a ValueError): not an export, or not as it was written; names the file.
     """
-    folder = artefact.path_of(path)
+    folder = path_of(path)
     for _ in range(_ATTEMPTS):
         before = _identity(folder)
         try:
@@ -113,7 +103,7 @@ def _load(folder: pathlib.Path) -> ExportedMixture:
         kind, what = (NotADirectoryError, "a folder") if folder.exists() else (FileNotFoundError, "there")
         wanted = "`path` must be a folder written by tfgmm.export_model"
         raise kind(f"{wanted}. Received: {folder}, which is not {what}. Check the path.")
-    card = artefact.read_card(folder)
+    card = read_card(folder)
     _check_version(folder, card)
     _check_fields(folder, card)
     shapes = _shapes(folder, card)
@@ -134,7 +124,7 @@ def _check_version(folder: pathlib.Path, card: dict[str, Any]) -> None:
 
 
 def _check_fields(folder: pathlib.Path, card: dict[str, Any]) -> None:
-    """Returns nothing; passes when the fields of the card that are used have the types they must have."""
+    """Checks that the fields of the card that are used have the types they must have."""
     for field in ("model", "files", "parameters", "training", "priors", "versions"):
         if not isinstance(card.get(field), dict):
             raise refusal(folder, CARD, f"must have an object in its field {field!r}")
@@ -142,8 +132,8 @@ def _check_fields(folder: pathlib.Path, card: dict[str, Any]) -> None:
     for field in ("num_components", "num_features"):
         if not _is_count(model.get(field)):
             raise refusal(folder, CARD, f"must have a positive whole number in its field {field!r}")
-    if not isinstance(model.get("covariance"), str) or model["covariance"] not in _SHAPES:
-        raise refusal(folder, CARD, f"must have one of {', '.join(_SHAPES)} in its field 'covariance'")
+    if not isinstance(model.get("covariance"), str) or model["covariance"] not in COVARIANCES:
+        raise refusal(folder, CARD, f"must have one of {', '.join(COVARIANCES)} in its field 'covariance'")
     for field, what in (("column_names", "name"), ("column_units", "unit")):
         words = model.get(field)
         is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
@@ -163,16 +153,11 @@ def _shapes(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, tuple[int, 
     num_components, num_features = model["num_components"], model["num_features"]
     per_component = parameter_shapes(model["covariance"], num_components, num_features)
     shapes = {"centre": (num_features,), "weights": (num_components,), **per_component}
-    shapes |= _table_shape(folder, card) | _drawn_shapes(folder, card, per_component)
-    declared = {name: {"shape": list(shape), "dtype": dtype_of(name)} for name, shape in shapes.items()}
+    shapes |= _table_shape(folder, card) | _drawn_shapes(folder, card)
+    declared = {name: {"shape": list(shape), "dtype": parameters.dtype_of(name)} for name, shape in shapes.items()}
     if card["parameters"] != declared:
         raise refusal(folder, CARD, f"must declare the parameters {declared}")
     return shapes
-
-
-def dtype_of(name: str) -> str:
-    """Returns the type of an array of parameters.npz: draws are kept in float32, all else in float64."""
-    return "float32" if name.startswith("drawn_") else "float64"
 
 
 def _table_shape(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -183,14 +168,12 @@ def _table_shape(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, tuple[
     return {outliers.TABLE: (2, num_levels)}
 
 
-def _drawn_shapes(
-    folder: pathlib.Path, card: dict[str, Any], per_component: dict[str, tuple[int, ...]]
-) -> dict[str, tuple[int, ...]]:
+def _drawn_shapes(folder: pathlib.Path, card: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Returns the shapes of the draws from the posterior by name; nothing for an export that has none."""
     if stored_draws.LOG_WEIGHTS not in card["parameters"]:
         return {}  # written by an earlier version
-    num_draws = _declared_count(folder, card, stored_draws.LOG_WEIGHTS, 0, _MOST_DRAWS)
-    return stored_draws.kept_shapes(per_component, num_draws)
+    model, num_draws = card["model"], _declared_count(folder, card, stored_draws.LOG_WEIGHTS, 0, _MOST_DRAWS)
+    return stored_draws.stored_shapes(model["covariance"], model["num_components"], model["num_features"], num_draws)
 
 
 def _declared_count(folder: pathlib.Path, card: dict[str, Any], name: str, axis: int, most: int) -> int:
@@ -203,89 +186,42 @@ def _declared_count(folder: pathlib.Path, card: dict[str, Any], name: str, axis:
 
 
 def _check_files(folder: pathlib.Path, listed: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
-    """Returns nothing; passes when the files are the listed ones, the sizes first: nothing is read for their sake."""
+    """Checks that the files are the listed ones, the sizes first, for which nothing is read."""
     for name in sorted(listed):
         if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or name == CARD:
             raise refusal(folder, CARD, f"lists {shown(name)!r}: not the name of a file of an export")
-    found = artefact.file_sizes(folder)
-    for name in sorted({PARAMETERS, *listed, *found}):
-        if name not in found:
+    sizes = file_sizes(folder)
+    for name in sorted({PARAMETERS, *listed, *sizes}):
+        if name not in sizes:
             raise refusal(folder, name, "is missing")
         if name not in listed:
             raise refusal(folder, name, "is not listed in the card: it is not part of the export")
-        if not isinstance(listed[name], dict) or listed[name].get("bytes") != found[name]:
+        if not isinstance(listed[name], dict) or listed[name].get("bytes") != sizes[name]:
             raise refusal(folder, name, "has changed since it was written (its size differs from the card's)")
-    needed = sum(_BYTES[dtype_of(name)] * math.prod(shape) for name, shape in shapes.items())
-    if not needed < found[PARAMETERS] < needed + _HEADER_ROOM * (len(shapes) + 1):
-        what = f"has {found[PARAMETERS]} bytes where the card's sizes need {needed} and a little more"
+    needed = parameters.num_bytes(shapes)
+    if not needed < sizes[PARAMETERS] < needed + _HEADER_ROOM * (len(shapes) + 1):
+        what = f"has {sizes[PARAMETERS]} bytes where the card's sizes need {needed} and a little more"
         raise refusal(folder, PARAMETERS, what)
-    for name in sorted(found.keys() - {PARAMETERS}):
-        _check_sum(folder, name, listed, artefact.sha256(folder / name))
+    for name in sorted(sizes.keys() - {PARAMETERS}):
+        _check_sum(folder, name, listed, sha256(folder / name))
 
 
-def _check_sum(folder: pathlib.Path, name: str, listed: dict[str, Any], found: str) -> None:
-    if listed[name].get("sha256") != found:
+def _check_sum(folder: pathlib.Path, name: str, listed: dict[str, Any], checksum: str) -> None:
+    if listed[name].get("sha256") != checksum:
         raise refusal(folder, name, "has changed since it was written (its SHA-256 differs from the card's)")
 
 
 def _mixture(folder: pathlib.Path, card: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> ExportedMixture:
-    contents = artefact.read_bytes(folder / PARAMETERS, card["files"][PARAMETERS]["bytes"])
+    contents = read_bytes(folder / PARAMETERS, card["files"][PARAMETERS]["bytes"])
     _check_sum(folder, PARAMETERS, card["files"], hashlib.sha256(contents).hexdigest())
     try:
-        numbers = _numbers(contents, shapes)
+        numbers = parameters.read_arrays(contents, shapes)
     except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise refusal(folder, PARAMETERS, f"cannot be read ({shown(str(error))})") from error
-    fault = fault_in(numbers)
+    fault = parameters.fault_in(numbers)
     if fault:
         raise refusal(folder, PARAMETERS, f"has {fault}")
     table = numbers.pop(outliers.TABLE, None)
     drawn = {name: numbers.pop(name) for name in sorted(numbers) if name.startswith("drawn_")} or None
     centre, log_weights = numbers.pop("centre"), np.log(numbers.pop("weights"))
     return ExportedMixture(card["model"]["covariance"], centre, log_weights, numbers, table, drawn, card)
-
-
-def fault_in(numbers: dict[str, np.ndarray]) -> str | None:
-    """Returns what makes the arrays of parameters.npz useless, in words that follow "has", or None.
-
-    What is written is asked the same as what is read, so that no export is refused later.
-    """
-    fault = artefact.fault_in(numbers)  # of all: first of all they must be finite
-    if fault is None and outliers.TABLE in numbers:
-        fault = outliers.fault_in(numbers[outliers.TABLE])
-    if fault is None and stored_draws.LOG_WEIGHTS in numbers:
-        fault = stored_draws.fault_in(numbers)
-    return fault
-
-
-def _numbers(contents: bytes, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Returns the arrays of an .npz file: those named, of those shapes, uncompressed, and no others.
-
-    Raises:
-        ValueError, OSError, EOFError, RuntimeError, BadZipFile: the file is another, or damaged.
-    """
-    with zipfile.ZipFile(io.BytesIO(contents)) as archive:
-        members = {member.filename: member for member in archive.infolist()}
-        if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in shapes):
-            raise ValueError(f"it holds {sorted(members)} where {sorted(shapes)} are needed")
-        for member in members.values():
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(contents):
-                raise ValueError(f"{member.filename} is compressed, or larger than the file")
-        return {name: _array(archive.read(f"{name}.npy"), name, shape) for name, shape in shapes.items()}
-
-
-def _array(contents: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns the numbers of an .npy file whose header is, word for word, the one of this name's type and shape.
-
-    So a header is compared, never interpreted: one that declares objects (a pickle) or a huge shape is only text.
-    """
-    length = int.from_bytes(contents[8:10], "little")
-    header, values = contents[10 : 10 + length], contents[10 + length :]
-    dtype = dtype_of(name)
-    size, descr = _BYTES[dtype], f"<f{_BYTES[dtype]}"
-    wanted = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
-    if contents[:8] != b"\x93NUMPY\x01\x00" or header.strip() != wanted.encode():
-        raise ValueError(f"{name} is not an array of shape {shape} and type {dtype}")
-    if len(values) != size * math.prod(shape):
-        needed = size * math.prod(shape)
-        raise ValueError(f"{name} has {len(values)} bytes of numbers where shape {shape} needs {needed}")
-    return np.frombuffer(values, descr).reshape(shape).astype(dtype)

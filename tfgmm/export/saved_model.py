@@ -7,23 +7,26 @@ import errno
 import json
 import os
 import pathlib
-import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.common.version import __version__
-from tfgmm.export import folder as artefact
-from tfgmm.export import reading
-from tfgmm.families.variational import COMPONENTS
-from tfgmm.mixture import outliers, stored_draws
+from tfgmm.common import atomic_folder
+from tfgmm.common.atomic_folder import path_of
+from tfgmm.common.version import versions
+from tfgmm.export import folder, parameters
+from tfgmm.export.signatures import SIGNATURES
+from tfgmm.mixture import outliers
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
-from tfgmm.scoring import scores as density
 from tfgmm.scoring.graph import intervals, marginals
 from tfgmm.scoring.graph import scores as graph_scores
+from tfgmm.scoring.graph.densities import of_draws
+from tfgmm.scoring.graph.sampling import sample_rows
+from tfgmm.scoring.scores import outlier_table
 
 Tensor = Any
 
@@ -68,43 +71,34 @@ def export_model(
         raise TypeError(
             f"`model` must be a tfgmm.GaussianMixtureModel. Received: {type(model).__name__}. Pass the fitted model."
         )
-    target, units = artefact.path_of(path), _checked_units(column_units, model.num_features)
+    target, units = path_of(path), _checked_units(column_units, model.num_features)
     mixture = model.plug_in()
-    numbers = parameters(mixture)
-    fault = artefact.fault_in(numbers)
+    numbers = parameters.arrays_of(mixture)
+    fault = parameters.fault_in(numbers)
     if not fault:
-        numbers |= {outliers.TABLE: density.outlier_table(mixture), **model.kept_draws(mixture)}
-        fault = reading.fault_in(numbers)
+        numbers |= {outliers.TABLE: outlier_table(mixture), **model.kept_draws(mixture)}
+        fault = parameters.fault_in(numbers)
     if fault:
         raise ValueError(
             f"`model` must have finite parameters. Received: {fault}. "
             "Train it again with a lower learning rate; nothing was written."
         )
-    with artefact.written_whole(target, overwrite) as folder:
-        _save(ServedMixture(mixture, numbers), folder)
-        np.savez(folder / artefact.PARAMETERS, allow_pickle=False, **numbers)
-        card = model_card(model, numbers, units) | {"files": artefact.checksums(folder)}
-        (folder / artefact.CARD).write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    with atomic_folder.written_whole(target, overwrite, folder.EXPORT) as place:
+        _save(ServedMixture(mixture, numbers), place)
+        np.savez(place / folder.PARAMETERS, allow_pickle=False, **numbers)
+        card = model_card(model, numbers, units) | {"files": folder.checksums(place)}
+        (place / folder.CARD).write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return pathlib.Path(path)
 
 
-def _save(module: ServedMixture, folder: pathlib.Path) -> None:
+def _save(module: ServedMixture, place: pathlib.Path) -> None:
     """Writes the SavedModel; a refusal of the disk, which TensorFlow reports in its own way, becomes an OSError."""
     try:
-        tf.saved_model.save(module, str(folder), signatures=module.signatures())
+        tf.saved_model.save(module, str(place), signatures=module.signatures())
     except tf.errors.ResourceExhaustedError as error:
         raise OSError(errno.ENOSPC, error.message) from error
     except tf.errors.OpError as error:
         raise OSError(errno.EIO, error.message) from error
-
-
-def parameters(mixture: density.MixtureDensity) -> dict[str, np.ndarray]:
-    """Returns the arrays of parameters.npz: centre (D,), weights (K,), and the components', from the centre."""
-    return {
-        "centre": np.ascontiguousarray(mixture.centre),
-        "weights": np.exp(mixture.log_weights),
-        **{name: np.ascontiguousarray(value) for name, value in mixture.components.items()},
-    }
 
 
 def _checked_units(units: Any, num_features: int) -> list[str] | None:
@@ -125,8 +119,8 @@ def model_card(
     """Returns what the numbers are and where they come from, as plain JSON values; docs/export.md says which."""
     summary = model.data_summary
     return {
-        "format": artefact.FORMAT,
-        "format_version": artefact.FORMAT_VERSION,
+        "format": folder.FORMAT,
+        "format_version": folder.FORMAT_VERSION,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "model": {
             "num_components": model.num_components,
@@ -146,11 +140,7 @@ def model_card(
         "parameters": {
             name: {"shape": list(values.shape), "dtype": values.dtype.name} for name, values in numbers.items()
         },
-        "versions": {
-            "tfgmm": __version__,
-            "python": platform.python_version(),
-            **{package.__name__: package.__version__ for package in (tf, keras, np)},
-        },
+        "versions": versions(tf, keras, np),
     }
 
 
@@ -158,95 +148,89 @@ class ServedMixture(tf.Module):
     """The functions of a SavedModel: a mixture's parameters as constants, plain operations that any server runs.
 
     Args:
-        mixture: at the posterior means.
-        numbers: all that parameters.npz holds.
+        mixture: The mixture at the posterior means.
+        numbers: All arrays of parameters.npz.
     """
 
-    def __init__(self, mixture: density.MixtureDensity, numbers: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, mixture: MixtureDensity, numbers: Mapping[str, np.ndarray]) -> None:
         super().__init__()
-        num_features = len(mixture.centre)
-        rows = tf.TensorSpec((None, num_features), tf.float32, name="x")
-        given = tf.TensorSpec((num_features,), tf.bool, name="given")
-        level = tf.TensorSpec((), tf.float32, name="level")
-        whole = tf.TensorSpec((), tf.int64)
-        components, weights_shape = COMPONENTS[mixture.covariance], mixture.log_weights.shape
-        # Constants outside of the functions stand in the file once, whoever uses them
-        mixture = _as_tensors(mixture)
-        linear, constants = density.coefficients(mixture)
-        drawn = {name: tf.constant(values) for name, values in numbers.items() if name.startswith("drawn_")}
-        table = numbers[outliers.TABLE]
-
-        def scores(x: Tensor, *names: graph_scores.Score) -> dict[str, Tensor]:
-            factors = {"centre": mixture.centre, "linear": linear, "constants": constants}
-            return {
-                name: graph_scores.scores(components, x, **factors, score=name, weights_shape=weights_shape)
-                for name in names
-            }
-
-        def factors_of_draws() -> dict[str, Any]:
-            # Worked out in the graph, from a tenth of the numbers
-            linear, constants = density.coefficients(density.of_draws(mixture, drawn))
-            return {"centre": mixture.centre, "linear": linear, "constants": constants}
-
-        shape_of_draws = tuple(numbers[stored_draws.LOG_WEIGHTS].shape)
-
-        def predictive_log_prob(x: Tensor) -> dict[str, Tensor]:
-            found = graph_scores.scores(
-                components, x, **factors_of_draws(), score="log_prob", weights_shape=shape_of_draws
-            )
-            return {"predictive_log_prob": found}
-
-        def interval(x: Tensor, level: Tensor) -> dict[str, Tensor]:
-            return intervals.band(components, x, **factors_of_draws(), level=level, weights_shape=shape_of_draws)
-
-        def outlier(x: Tensor) -> dict[str, Tensor]:
-            return {"outlier": graph_scores.tail_probabilities(table, scores(x, "log_density")["log_density"])}
-
-        def marginal_log_prob(x: Tensor, given: Tensor) -> dict[str, Tensor]:
-            return {"marginal_log_prob": marginals.marginal_log_prob(components, x, mixture, given)}
-
-        def conditional(x: Tensor, given: Tensor) -> dict[str, Tensor]:
-            found = marginals.conditional(components, x, mixture, given)
-            return {name: tf.cast(values, tf.float32) for name, values in found.items()}
-
-        def sample(num_samples: Tensor, seed: Tensor) -> dict[str, Tensor]:
-            drawn_rows = density.sample_rows(mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))
-            return {"x": tf.cast(drawn_rows, tf.float32)}
-
-        def log_prob(x: Tensor) -> dict[str, Tensor]:
-            return scores(x, "log_prob")
-
-        def responsibilities(x: Tensor) -> dict[str, Tensor]:
-            return scores(x, "responsibilities")
-
-        def assignment(x: Tensor) -> dict[str, Tensor]:
-            return scores(x, "assignment")
-
-        def serving_default(x: Tensor) -> dict[str, Tensor]:
-            return scores(x, "log_prob", "responsibilities", "assignment")
-
-        inputs: dict[Callable[..., dict[str, Tensor]], list[tf.TensorSpec]] = {
-            serving_default: [rows],
-            log_prob: [rows],
-            responsibilities: [rows],
-            assignment: [rows],
-            outlier: [rows],
-            predictive_log_prob: [rows],
-            interval: [rows, level],
-            marginal_log_prob: [rows, given],
-            conditional: [rows, given],
-            sample: [whole, whole],
-        }
-        for function, specs in inputs.items():
-            setattr(self, function.__name__, tf.function(function, input_signature=specs))
-        self._names = tuple(function.__name__ for function in inputs)
+        specs = _input_specs(len(mixture.centre))
+        answers = _Answers(mixture, numbers)
+        for name, signature in SIGNATURES.items():
+            inputs = [specs[label] for label in signature.inputs]
+            setattr(self, name, tf.function(getattr(answers, name), input_signature=inputs))
 
     def signatures(self) -> dict[str, Any]:
         """Returns the named functions of the SavedModel."""
-        return {name: getattr(self, name) for name in self._names}
+        return {name: getattr(self, name) for name in SIGNATURES}
 
 
-def _as_tensors(mixture: density.MixtureDensity) -> density.MixtureDensity:
+def _input_specs(num_features: int) -> dict[str, tf.TensorSpec]:
+    """Returns what the inputs of all signatures are, by name."""
+    return {
+        "x": tf.TensorSpec((None, num_features), tf.float32, name="x"),
+        "given": tf.TensorSpec((num_features,), tf.bool, name="given"),
+        "level": tf.TensorSpec((), tf.float32, name="level"),
+        "num_samples": tf.TensorSpec((), tf.int64),
+        "seed": tf.TensorSpec((), tf.int64),
+    }
+
+
+class _Answers:
+    """What each signature gives, as operations of TensorFlow: a method of its name, of its inputs.
+
+    No tf.Module, which would save what it holds a second time.
+    """
+
+    def __init__(self, mixture: MixtureDensity, numbers: Mapping[str, np.ndarray]) -> None:
+        # Constants outside of the functions stand in the file once, whoever uses them
+        self._mixture = _as_tensors(mixture)
+        self._factors = graph_scores.factors_of(self._mixture)
+        self._drawn = {name: tf.constant(values) for name, values in numbers.items() if name.startswith("drawn_")}
+        self._outlier_table = numbers[outliers.TABLE]
+
+    def serving_default(self, x: Tensor) -> dict[str, Tensor]:
+        return self._scores(x, "log_prob", "responsibilities", "assignment")
+
+    def log_prob(self, x: Tensor) -> dict[str, Tensor]:
+        return self._scores(x, "log_prob")
+
+    def responsibilities(self, x: Tensor) -> dict[str, Tensor]:
+        return self._scores(x, "responsibilities")
+
+    def assignment(self, x: Tensor) -> dict[str, Tensor]:
+        return self._scores(x, "assignment")
+
+    def outlier(self, x: Tensor) -> dict[str, Tensor]:
+        log_densities = self._scores(x, "log_density")["log_density"]
+        return {"outlier": graph_scores.tail_probabilities(self._outlier_table, log_densities)}
+
+    def predictive_log_prob(self, x: Tensor) -> dict[str, Tensor]:
+        return {"predictive_log_prob": graph_scores.scores(x, self._factors_of_draws(), "log_prob")}
+
+    def interval(self, x: Tensor, level: Tensor) -> dict[str, Tensor]:
+        return intervals.band(x, self._factors_of_draws(), level)
+
+    def marginal_log_prob(self, x: Tensor, given: Tensor) -> dict[str, Tensor]:
+        return {"marginal_log_prob": marginals.marginal_log_prob(x, self._mixture, given)}
+
+    def conditional(self, x: Tensor, given: Tensor) -> dict[str, Tensor]:
+        answer = marginals.conditional(x, self._mixture, given)
+        return {name: tf.cast(values, tf.float32) for name, values in (answer.per_row | answer.once).items()}
+
+    def sample(self, num_samples: Tensor, seed: Tensor) -> dict[str, Tensor]:
+        rows = sample_rows(self._mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))
+        return {"x": tf.cast(rows, tf.float32)}
+
+    def _scores(self, x: Tensor, *names: graph_scores.Score) -> dict[str, Tensor]:
+        return {name: graph_scores.scores(x, self._factors, name) for name in names}
+
+    def _factors_of_draws(self) -> graph_scores.ScoreFactors:
+        # Worked out in the graph, from a tenth of the numbers
+        return graph_scores.factors_of(of_draws(self._mixture, self._drawn))
+
+
+def _as_tensors(mixture: MixtureDensity) -> MixtureDensity:
     return mixture._replace(
         centre=tf.constant(mixture.centre),
         log_weights=tf.constant(mixture.log_weights),

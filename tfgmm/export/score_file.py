@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
+from tfgmm.common.words import quoted
+from tfgmm.data.blocks import RowBlock
 from tfgmm.data.errors import check_no_overflow
-from tfgmm.data.files.kinds import listed
 from tfgmm.data.pass_through import NAME as INPUT
 from tfgmm.data.pass_through import ScoredInput
 from tfgmm.data.table_writer import written_table
-from tfgmm.export.numpy_scores import NumpyScorer
 from tfgmm.export.reading import ExportedMixture
+from tfgmm.export.scorer import Scorer
 
 COLUMNS = ("log_prob", "assignment", "responsibilities", "outlier")
 
@@ -33,6 +35,7 @@ def write_scores(
     columns: Sequence[str],
     *,
     overwrite: bool = False,
+    argument_names: ArgumentNames = IN_PYTHON,
     progress: Callable[[int], None] = lambda num_rows: None,
 ) -> Counts:
     """Returns how many rows were scored and written, and how many of them are not finite (NaN, assignment -1).
@@ -44,17 +47,20 @@ def write_scores(
         columns: the scores wanted, of `COLUMNS`, in their order in the file; "responsibilities" are K columns,
             responsibility_0 and so on.
         overwrite: replace a file at `out`.
+        argument_names: What messages call `out` and `overwrite`.
         progress: called with the number of rows of each block that was written.
 
     Raises:
         FileExistsError: `out` is there, and `overwrite` is False. OSError: the disk refuses.
         ValueError, TypeError: the rows cannot be read or scored, or a column is there already.
     """
-    scorer, num_rows, num_bad = NumpyScorer(found), 0, 0
-    with written_table(out, _schema(found, source, columns), overwrite) as write:
+    scorer, num_rows, num_bad = Scorer(found), 0, 0
+    with written_table(out, _schema(found, source, columns), overwrite, argument_names) as write:
         for block in source.blocks():
-            num_bad += _check_rows(found, block.rows, num_rows)
-            scores = scorer.scores(block.rows, columns)
+            scores, bad_here = scorer.scores(RowBlock(block.rows), columns)
+            if bad_here:
+                _check_range(found, block.rows, num_rows)
+            num_bad += bad_here
             write([*block.kept, *_flat(scores, columns)])
             num_rows += len(block.rows)
             progress(len(block.rows))
@@ -74,7 +80,7 @@ def _schema(found: ExportedMixture, source: ScoredInput, columns: Sequence[str])
     twice = sorted({field.name for field in source.kept} & {field.name for field in fields})
     if twice:
         raise ValueError(
-            f"`{INPUT}` must have other columns than the scores. Received: {listed(twice)}. "
+            f"`{INPUT}` must have other columns than the scores. Received: {quoted(twice)}. "
             "Rename them, or leave out --keep."
         )
     return pa.schema([*source.kept, *fields])
@@ -96,15 +102,8 @@ def _array(values: np.ndarray) -> Any:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
-def _check_rows(found: ExportedMixture, rows: np.ndarray, start: int) -> int:
-    """Returns the number of rows with NaN or infinite values.
-
-    Raises:
-        ValueError: a finite number is too far from the centre for float32; says where.
-    """
+def _check_range(found: ExportedMixture, rows: np.ndarray, start: int) -> None:
+    """Refuses a finite number that is too far from the centre for float32, and says where it is: ValueError."""
     with np.errstate(over="ignore", invalid="ignore"):
         centred = (rows - found.centre).astype(np.float32)
-    bad = ~np.isfinite(centred).all(axis=1)
-    if bad.any():
-        check_no_overflow(INPUT, found.column_names, rows, centred, start)
-    return int(bad.sum())
+    check_no_overflow(INPUT, found.column_names, rows, centred, start)

@@ -2,61 +2,65 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from tfgmm.export.folder import IntegrityError
+from tfgmm.data.blocks import RowBlock
 from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.mixture import outliers, stored_draws
+from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.row_scores import RowScorer, RowScores
 from tfgmm.posterior.draws import Draws
-from tfgmm.scoring import scores
-from tfgmm.scoring.queries import RowScores
-
-__all__ = ["IntegrityError", "Scorer", "load_scorer"]
+from tfgmm.scoring.queries import Queries
+from tfgmm.scoring.scores import as_draws
 
 
-class Scorer(RowScores):
+class Scorer(Queries):
     """A mixture read from an exported folder. Made by `load_scorer`.
+
+    TensorFlow is loaded by `interval`, `conditional`, `impute`, `marginal_log_prob` and `sample`, and where there is a
+    GPU; by nothing else.
 
     Attributes:
         card: the model card, a dict.
         column_names: names of the training columns, or None.
     """
 
-    def __init__(self, found: ExportedMixture) -> None:
-        self._mixture = scores.MixtureDensity(found.covariance, found.centre, found.log_weights, found.components)
-        self._outlier_table = found.outlier_table
-        self._drawn = found.drawn
-        self.card = found.card
-        self.column_names = found.column_names
+    def __init__(self, export: ExportedMixture) -> None:
+        self._mixture = export.density
+        self._outlier_table = export.outlier_table
+        self._drawn = export.drawn
+        self.card = export.card
+        self.column_names = export.column_names
 
-    def plug_in(self) -> scores.MixtureDensity:
+    def plug_in(self) -> MixtureDensity:
         """Returns the mixture at the posterior means."""
         return self._mixture
 
-    def predictive(self) -> scores.MixtureDensity:
-        """Returns the mixtures drawn from the posterior that the export keeps.
+    def predictive(self) -> MixtureDensity:
+        """Returns the mixtures drawn from the posterior that the export stores.
 
         Raises:
-            ValueError: the export was written by an earlier version, which kept none.
+            ValueError: the export was written by an earlier version, which stored none.
         """
-        return scores.of_draws(self._mixture, stored_draws.check_kept(self._drawn))
+        return stored_draws.mixtures(self._mixture, stored_draws.check_stored(self._drawn))
 
     def mean_parameters(self) -> Draws:
         """Returns the mixture that `log_prob` scores with as `Draws` of one draw, data units; for `tfgmm.plot`."""
-        return scores.as_draws(self.plug_in(), self.column_names)
+        return as_draws(self.plug_in(), self.column_names)
 
     def draws(self) -> Draws:
-        """Returns the draws from the posterior that the export keeps, 64 of them, as one chain; data units.
+        """Returns the draws from the posterior that the export stores, 64 of them, as one chain; data units.
 
         Raises:
-            ValueError: the export was written by an earlier version, which kept none.
+            ValueError: the export was written by an earlier version, which stored none.
         """
-        return scores.as_draws(self.predictive(), self.column_names)
+        return as_draws(self.predictive(), self.column_names)
 
     def outlier_table(self) -> np.ndarray:
         """Returns the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`.
@@ -66,11 +70,35 @@ class Scorer(RowScores):
         """
         return outliers.check_table(self._outlier_table)
 
+    def scores(self, block: RowBlock, names: Collection[str]) -> RowScores:
+        """Computes several scores of one block of rows in one pass, by NumPy.
+
+        Args:
+            block: (B, D) rows, data units, in the order of the training columns. A row that is not finite, or beyond
+                the range of float32 from the centre, gets NaN, or -1 as its assignment.
+            names: Some of "log_prob", "responsibilities", "assignment" and "outlier"; types as of the methods.
+
+        Raises:
+            ValueError: outlier of an export that has no table for it.
+        """
+        by_name, num_bad = self._rows.scores(block, ["log_density" if name == "outlier" else name for name in names])
+        if "outlier" in names:
+            by_name["outlier"] = outliers.tail_probabilities(self.outlier_table(), by_name.pop("log_density"))
+        return RowScores(by_name, num_bad)
+
+    @functools.cached_property
+    def _rows(self) -> RowScorer:
+        return RowScorer(self._mixture)
+
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Returns `n` rows drawn from the mixture, (n, D) float64, data units; a new draw without `seed`."""
+        import tensorflow as tf
+
+        from tfgmm.scoring.graph.sampling import sample_rows
+
         seed = random.randrange(2**31) if seed is None else _whole("seed", seed, 2**63 - 1)
         num_samples = _whole("n", n, 2**31 - 1)
-        return scores.sample_rows(self._mixture, num_samples, tf.constant([seed, 0], tf.int64)).numpy()
+        return np.asarray(sample_rows(self._mixture, num_samples, tf.constant([seed, 0], tf.int64)))
 
     def __repr__(self) -> str:
         model = self.card["model"]

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.export import folder as artefact
+from tfgmm.common.atomic_folder import path_of
+from tfgmm.common.words import shown
 from tfgmm.export import graph_check
-from tfgmm.export.folder import refusal, shown
+from tfgmm.export.folder import CARD, FORMAT_VERSION, PARAMETERS, read_bytes, refusal
 from tfgmm.export.reading import ExportedMixture, read_export
+from tfgmm.export.signatures import Signature, signatures_of
 from tfgmm.mixture import outliers
-from tfgmm.scoring.results import Conditional, Interval
+from tfgmm.mixture.parameters import form_of
 
 GRAPH = "saved_model.pb"
 # All that an export has, besides its card. A server also reads others, if they are there: assets, requests to warm up
@@ -24,7 +26,7 @@ FILES = frozenset(
     (
         GRAPH,
         "fingerprint.pb",
-        artefact.PARAMETERS,
+        PARAMETERS,
         "variables/variables.data-00000-of-00001",
         "variables/variables.index",
     )
@@ -32,24 +34,10 @@ FILES = frozenset(
 NUM_POINTS = 64
 TOLERANCE = 1e-6  # of a score; of itself, where it is larger than 1
 
-# Signature -> inputs and outputs
-SIGNATURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "serving_default": (("x",), ("log_prob", "responsibilities", "assignment")),
-    "log_prob": (("x",), ("log_prob",)),
-    "responsibilities": (("x",), ("responsibilities",)),
-    "assignment": (("x",), ("assignment",)),
-    "outlier": (("x",), ("outlier",)),
-    "predictive_log_prob": (("x",), ("predictive_log_prob",)),
-    "interval": (("x", "level"), Interval._fields),
-    "marginal_log_prob": (("x", "given"), ("marginal_log_prob",)),
-    "conditional": (("x", "given"), Conditional._fields),
-    "sample": (("num_samples", "seed"), ("x",)),
-}
 LEVEL = 0.8
 OLDEST = 2  # format version; graphs of version 1 had other operations
-_OF_VERSION_3 = ("predictive_log_prob", "interval", "marginal_log_prob", "conditional")
-_AT_LOAD = {"__saved_model_init_op": ((), ("__saved_model_init_op",))}  # what runs at load; `saved_graph`: nothing
-
+# What runs at load; `graph_check`: nothing
+_AT_LOAD = {"__saved_model_init_op": Signature((), ("__saved_model_init_op",))}
 
 _FIX = "Do not serve it: export the model again, or score with tfgmm.load_scorer, which does not load the graph."
 
@@ -93,10 +81,10 @@ def verify_export(path: str | os.PathLike[str]) -> Verified:
     True
     """
     found = read_export(path)
-    folder = artefact.path_of(path)
+    folder = path_of(path)
     if found.card["format_version"] < OLDEST:
         what = f"has format version {found.card['format_version']}, whose graphs are not known to this tfgmm"
-        raise refusal(folder, artefact.CARD, what, _FIX)
+        raise refusal(folder, CARD, what, _FIX)
     contents, most = _graph_contents(folder, found)
     try:
         graph = graph_check.checked_graph(contents, most)
@@ -116,35 +104,31 @@ def _graph_contents(folder: pathlib.Path, found: ExportedMixture) -> tuple[bytes
         raise refusal(folder, name, "is missing")
     num_components, num_features = found.components["locs"].shape
     # Ours have 250 kB of operations, and for full matrices up to 13 K (D + 1)^2 bytes of numbers
-    most = 2**20 + 32 * listed[artefact.PARAMETERS]["bytes"] + 64 * num_components * (num_features + 1) ** 2
+    most = 2**20 + 32 * listed[PARAMETERS]["bytes"] + 64 * num_components * (num_features + 1) ** 2
     if listed[GRAPH]["bytes"] > most:
         what = f"has {listed[GRAPH]['bytes']} bytes where {most} are the most that the card's sizes need"
         raise refusal(folder, GRAPH, what)
-    contents = artefact.read_bytes(folder / GRAPH, most)
+    contents = read_bytes(folder / GRAPH, most)
     if hashlib.sha256(contents).hexdigest() != listed[GRAPH]["sha256"]:
         raise refusal(folder, GRAPH, "has changed while it was read")
     return contents, most
 
 
-def _signatures(found: ExportedMixture) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Returns the inputs and outputs of the signatures that an export of this version and shape has."""
-    expected = dict(SIGNATURES)
-    if "precisions" in found.components:
-        inputs, outputs = expected["conditional"]
-        expected["conditional"] = inputs, tuple(name for name in outputs if name != "covariances")
-    missing = _OF_VERSION_3 if found.drawn is None else ()
-    return {name: sides for name, sides in expected.items() if name not in missing}
+def _signatures(found: ExportedMixture) -> dict[str, Signature]:
+    """Looks up the signatures that an export of this version and shape has."""
+    version = OLDEST if found.drawn is None else FORMAT_VERSION  # by what it holds, not by what its card says
+    return signatures_of(version, is_correlated=form_of(found.covariance).name == "correlated")
 
 
 def _check_signatures(signatures: Mapping[str, Any], found: ExportedMixture) -> None:
-    """Returns nothing; passes when the signatures are those of our exports, each with its inputs and outputs."""
+    """Checks that the signatures are those of our exports, each with its inputs and outputs."""
     expected = _signatures(found) | _AT_LOAD
     for name in sorted(expected.keys() ^ signatures.keys()):
         kind = "lacks" if name in expected else "has"
         raise graph_check.GraphFault(f"{kind} the signature {shown(name, 60)!r}: ours are {', '.join(expected)}")
-    for name, (inputs, outputs) in expected.items():
-        if (set(signatures[name].inputs), set(signatures[name].outputs)) != (set(inputs), set(outputs)):
-            what = f"must have the inputs {', '.join(inputs)} and the outputs {', '.join(outputs)}"
+    for name, sides in expected.items():
+        if (set(signatures[name].inputs), set(signatures[name].outputs)) != (set(sides.inputs), set(sides.outputs)):
+            what = f"must have the inputs {', '.join(sides.inputs)} and the outputs {', '.join(sides.outputs)}"
             raise graph_check.GraphFault(f"has the signature {name!r}, which {what}")
 
 
@@ -162,7 +146,7 @@ def _differences(graph: Any, found: ExportedMixture) -> dict[str, float]:
         "num_samples": np.array(NUM_POINTS),
         "seed": np.array(0),
     }
-    asked = {name: {key: values[key] for key in inputs} for name, (inputs, _) in _signatures(found).items()}
+    asked = {name: {key: values[key] for key in sides.inputs} for name, sides in _signatures(found).items()}
     largest = dict.fromkeys(asked, 0.0)
     for answers in _answers(graph, asked):
         for name, outputs in answers.items():
@@ -190,15 +174,14 @@ def _expected(found: ExportedMixture, points: np.ndarray) -> dict[str, dict[str,
     # By the operations that the graph must have: so narrow components, whose figures are rounded, differ by nothing
     names: tuple[Any, ...] = ("log_prob", "responsibilities", "assignment", "log_density")
     of_rows = {name: score_data(scorer.plug_in(), points, name, by_graph=True) for name in names}
-    if "outlier" in signatures:
-        of_rows["outlier"] = outliers.tail_probabilities(scorer.outlier_table(), of_rows["log_density"])
+    of_rows["outlier"] = outliers.tail_probabilities(scorer.outlier_table(), of_rows["log_density"])
     of_rows["x"] = sample if found.drawn is None else sample.astype(np.float32)
     if found.drawn is not None:
         of_rows["predictive_log_prob"] = score_data(scorer.predictive(), points, "log_prob", by_graph=True)
         of_rows["marginal_log_prob"] = scorer.marginal_log_prob(points, columns)
     expected = {
-        name: {output: of_rows[output] for output in outputs}
-        for name, (_, outputs) in signatures.items()
+        name: {output: of_rows[output] for output in sides.outputs}
+        for name, sides in signatures.items()
         if name not in ("interval", "conditional")
     }
     if found.drawn is not None:
@@ -268,7 +251,7 @@ def _difference(name: str, score: str, values: np.ndarray, expected: Mapping[str
         differences[(values == wanted) | (np.isnan(values) & np.isnan(wanted))] = 0.0
     largest = float(np.max(np.nan_to_num(differences, nan=np.inf)))
     if largest > TOLERANCE:
-        what = f"differs by {largest:.3g} from that of {artefact.PARAMETERS}: it is the graph of another mixture"
+        what = f"differs by {largest:.3g} from that of {PARAMETERS}: it is the graph of another mixture"
         raise graph_check.GraphFault(f"has the signature {name!r}, whose {score} {what}")
     return largest
 
@@ -292,10 +275,6 @@ def _points(found: ExportedMixture) -> np.ndarray:
     owners = np.arange(NUM_POINTS) % len(locs)
     noise = generator.normal(size=(NUM_POINTS, locs.shape[1]))
     noise *= np.where(np.arange(NUM_POINTS) % 4 == 3, 30.0, 1.0)[:, None]
-    if "precisions" in found.components:
-        away = noise / np.sqrt(found.components["precisions"][owners])
-    else:
-        whiteners = found.components["whiteners"]
-        away = np.linalg.solve(whiteners[owners % len(whiteners)], noise[:, :, None])[:, :, 0]
+    away = form_of(found.covariance).standard_normal_rows(found.components, owners, noise)
     largest = float(np.finfo(np.float32).max) / 4.0
     return np.clip(found.centre + locs[owners] + away, -largest, largest).astype(np.float32)

@@ -18,10 +18,11 @@ from tfgmm.families.base import TrainedPosterior
 from tfgmm.families.independent import START_WIDTH, high_and_low
 from tfgmm.families.log_gamma import BARTLETT, NORMAL, stream
 from tfgmm.families.positive import SHAPE_RANGE, positive
-from tfgmm.mixture.features import write_products
 from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.mixture.statistics import Statistics
-from tfgmm.scoring.graph.products import coefficients_of_products, matrices_of_products, products
+from tfgmm.scoring.graph import triangular
+from tfgmm.scoring.graph.products import matrices_of_products
 
 Tensor = Any
 
@@ -68,12 +69,14 @@ class CorrelatedComponents(TrainedPosterior):
     """
 
     name: ClassVar[str]
-    is_tied: ClassVar[bool]
+    form: ClassVar[FormName] = "correlated"
     variable_names = ("locs", "loc_cholesky", "log_degrees", "scale_cholesky")
 
     def __init__(self, num_components: int, num_features: int, priors: Priors) -> None:
         self.shape = (num_components, num_features)
-        self.num_precisions = 1 if self.is_tied else num_components
+        shape = COVARIANCES[self.name]
+        self.is_tied = shape.is_tied
+        self.num_precisions = shape.num_precisions(num_components)
         self.loc_mean = np.broadcast_to(np.asarray(priors.loc_mean, np.float64), (num_features,))
         covariance, degrees, inverse_scale = priors.matrices(num_features)
         self.prior_loc_cholesky = np.linalg.cholesky(covariance)
@@ -211,36 +214,13 @@ class CorrelatedComponents(TrainedPosterior):
 
     def _mean_whiteners(self, posterior: CorrelatedPosterior) -> Tensor:
         """Returns the lower triangular U with E[Lambda] = nu W = U' U, (K or 1, D, D)."""
-        return tf.sqrt(posterior.degrees)[..., None, None] * wishart.inverse(posterior.scale_cholesky)
+        return tf.sqrt(posterior.degrees)[..., None, None] * triangular.inverse(posterior.scale_cholesky)
 
     # --- The density at known parameters, as a product ---------------------------------------------------------
 
     def means(self, posterior: CorrelatedPosterior) -> dict[str, Tensor]:
         """Returns centred locs (K, D) and the triangular factor U of E[Lambda] = U' U by name, float64, data units."""
         return {"locs": posterior.locs, "whiteners": self._mean_whiteners(posterior)}
-
-    @staticmethod
-    def features(rows: Tensor) -> list[Tensor]:
-        """Returns what log densities are linear in, in pieces (B, ...): rows (B, D), then products of their columns."""
-        return [rows, *products(rows)]
-
-    write_products = staticmethod(write_products)
-
-    @staticmethod
-    def coefficients(parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Returns (D + P, K) and (K,) float64: log Normal(row | k) = [row, products] @ the first + the second, nats.
-
-        Leading axes of the parameters are kept.
-        """
-        locs, whiteners = (tf.cast(parameters[name], tf.float64) for name in ("locs", "whiteners"))
-        whitened = tf.linalg.matvec(whiteners, locs)
-        linear = tf.linalg.matvec(whiteners, whitened, transpose_a=True)
-        precisions = tf.matmul(whiteners, whiteners, transpose_a=True)
-        quadratic = coefficients_of_products(precisions) * tf.ones_like(locs[..., :1])  # also where one is shared
-        squares = tf.reduce_sum(tf.square(whitened), axis=-1)
-        _, log_determinants = tf.linalg.slogdet(whiteners)
-        constants = log_determinants - 0.5 * (locs.shape[-1] * math.log(2.0 * math.pi) + squares)
-        return tf.linalg.matrix_transpose(tf.concat([linear, -0.5 * quadratic], axis=-1)), constants
 
     def corrections(self, posterior: CorrelatedPosterior) -> Tensor:
         """Returns E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
@@ -262,25 +242,6 @@ class CorrelatedComponents(TrainedPosterior):
         far = largest + tf.abs(parameters["locs"])
         precisions = tf.matmul(parameters["whiteners"], parameters["whiteners"], transpose_a=True)
         return 2.0**-23 * tf.reduce_sum(tf.linalg.matvec(tf.abs(precisions), far) * far, axis=-1)
-
-    @staticmethod
-    def sample(parameters: Mapping[str, Tensor], assignment: Tensor, seed: Tensor) -> Tensor:
-        """Returns one centred row per entry of `assignment` (B,), from that component: (B, D) float64."""
-        locs = tf.gather(parameters["locs"], assignment)
-        noise = tf.random.stateless_normal(tf.shape(locs), seed, dtype=tf.float64)
-        inverses = tf.linalg.inv(tf.cast(parameters["whiteners"], tf.float64))
-        if inverses.shape[0] == 1:
-            return locs + tf.matmul(noise, inverses[0], transpose_b=True)
-
-        # One component after the other: a matrix per row would take D times the memory of the rows
-        def add(k: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-            turned = tf.matmul(noise, inverses[k], transpose_b=True)
-            chosen = tf.equal(tf.cast(assignment, k.dtype), k)[:, None]
-            return k + 1, tf.where(chosen, rows + turned, rows)
-
-        num_components = tf.constant(inverses.shape[0], tf.int64)
-        start = (tf.constant(0, tf.int64), locs)
-        return tf.while_loop(lambda k, rows: k < num_components, add, start, parallel_iterations=1)[1]
 
     # --- Draws of the parameters ------------------------------------------------------------------------------
 
@@ -308,10 +269,10 @@ class CorrelatedComponents(TrainedPosterior):
         normals = tf.random.stateless_normal(tf.concat([leading, below], 0), stream(seed, BARTLETT), dtype=dtype)
         log_diagonal = 0.5 * (math.log(2.0) + log_gammas)
         factor = tf.linalg.set_diag(tf.linalg.band_part(normals, -1, 0), tf.exp(log_diagonal))
-        inverse = wishart.inverse(posterior.scale_cholesky)
+        inverse = triangular.inverse(posterior.scale_cholesky)
         held = tf.clip_by_value(inverse, -_STEEPEST, _STEEPEST)
         whiteners = tf.matmul(factor, tf.cast(held, dtype), transpose_a=True)
-        log_determinants = tf.reduce_sum(log_diagonal, -1) + tf.cast(wishart.log_determinants(inverse), dtype)
+        log_determinants = tf.reduce_sum(log_diagonal, -1) + tf.cast(triangular.log_determinants(inverse), dtype)
         return CorrelatedDraws(base, offset, whiteners, log_determinants)
 
     @staticmethod
@@ -329,26 +290,14 @@ class CorrelatedComponents(TrainedPosterior):
         base, offset, whiteners, _ = (tf.cast(value, tf.float64) for value in draws)
         return {"locs": base + offset, "whiteners": whiteners}
 
-    @staticmethod
-    def covariances(parameters: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the standard deviations (..., K, D) and covariances (..., K, D, D) of the components, float64."""
-        locs, inverses = np.asarray(parameters["locs"]), np.linalg.inv(np.asarray(parameters["whiteners"]))
-        covariances = np.broadcast_to(inverses @ np.swapaxes(inverses, -1, -2), (*locs.shape, locs.shape[-1]))
-        return np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1)), covariances
-
-    def num_parameters(self) -> int:
-        """Returns the free numbers of K locations and their precision matrices, as AIC and BIC count them."""
-        num_components, num_features = self.shape
-        return num_components * num_features + self.num_precisions * num_features * (num_features + 1) // 2
-
 
 class FullComponents(CorrelatedComponents):
     """One precision matrix per component."""
 
-    name, is_tied = "full", False
+    name = "full"
 
 
 class TiedComponents(CorrelatedComponents):
     """One precision matrix for all components."""
 
-    name, is_tied = "tied", True
+    name = "tied"

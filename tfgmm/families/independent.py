@@ -1,6 +1,7 @@
 """Components whose columns are independent: spherical, diag, tied_spherical and tied_diag.
 
-The four differ only in which precisions are one and the same: across components (tied), across columns (spherical).
+The four differ only in which precisions are one and the same: across components (tied), across columns (spherical);
+see `tfgmm.mixture.registry`.
 A shared precision has one Gamma posterior of shape (1, 1), (K, 1) or (1, D) instead of (K, D), to which the
 statistics of all that share it are added.
 
@@ -21,8 +22,8 @@ from tfgmm.families import log_ratios
 from tfgmm.families.base import TrainedPosterior
 from tfgmm.families.log_gamma import NORMAL, stream
 from tfgmm.families.positive import SHAPE_RANGE, positive
-from tfgmm.mixture.features import write_squares
 from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.mixture.statistics import Statistics
 
 Tensor = Any
@@ -72,12 +73,12 @@ class IndependentComponents(TrainedPosterior):
     """
 
     name: ClassVar[str]
-    is_tied: ClassVar[bool]
-    is_spherical: ClassVar[bool]
+    form: ClassVar[FormName] = "independent"
     variable_names = ("locs", "log_scales", "log_alpha", "log_beta")
 
     def __init__(self, num_components: int, num_features: int, priors: Priors) -> None:
         self.shape = (num_components, num_features)
+        _, self.is_tied, self.is_spherical, _ = COVARIANCES[self.name]
         self.precision_axes = (1 if self.is_tied else num_components, 1 if self.is_spherical else num_features)
         self.loc_mean = _per_column(priors.loc_mean, num_features)
         self.loc_scale = _per_column(priors.loc_scale, num_features)
@@ -209,24 +210,6 @@ class IndependentComponents(TrainedPosterior):
         """Returns the posterior means by name, as exported: centred locs and E[tau], (K, D) float64, data units."""
         return {"locs": posterior.locs, "precisions": self._mean_precisions(posterior)}
 
-    @staticmethod
-    def features(rows: Tensor) -> list[Tensor]:
-        """Returns what log densities are linear in, in one piece: rows (B, D) and their squares, (B, 2 D)."""
-        return [tf.concat([rows, tf.square(rows)], axis=1)]
-
-    write_products = staticmethod(write_squares)
-
-    @staticmethod
-    def coefficients(parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Returns (2 D, K) and (K,) float64: log Normal(row | k) = [row, row^2] @ the first + the second, nats.
-
-        Leading axes of the parameters are kept.
-        """
-        locs, precisions = (tf.cast(parameters[name], tf.float64) for name in ("locs", "precisions"))
-        per_column = tf.math.log(precisions) - math.log(2.0 * math.pi) - precisions * tf.square(locs)
-        linear = tf.concat([precisions * locs, -0.5 * precisions], axis=-1)
-        return tf.linalg.matrix_transpose(linear), 0.5 * tf.reduce_sum(per_column, axis=-1)
-
     def corrections(self, posterior: IndependentPosterior) -> Tensor:
         """Returns E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
 
@@ -244,13 +227,6 @@ class IndependentComponents(TrainedPosterior):
         """
         squares = tf.square(largest + tf.abs(parameters["locs"]))
         return 2.0**-23 * tf.reduce_sum(parameters["precisions"] * squares, axis=-1)
-
-    @staticmethod
-    def sample(parameters: Mapping[str, Tensor], assignment: Tensor, seed: Tensor) -> Tensor:
-        """Returns one centred row per entry of `assignment` (B,), from that component: (B, D) float64."""
-        locs = tf.gather(parameters["locs"], assignment)
-        noise = tf.random.stateless_normal(tf.shape(locs), seed, dtype=tf.float64)
-        return locs + noise / tf.sqrt(tf.gather(parameters["precisions"], assignment))
 
     # --- Draws of the parameters ------------------------------------------------------------------------------
 
@@ -297,38 +273,29 @@ class IndependentComponents(TrainedPosterior):
         base, offset, log_precisions = (tf.cast(value, tf.float64) for value in draws)
         return {"locs": base + offset, "precisions": tf.exp(log_precisions)}
 
-    @staticmethod
-    def covariances(parameters: Mapping[str, Tensor]) -> tuple[np.ndarray, None]:
-        """Returns the standard deviations of the components, (..., K, D) float64, and no covariances: all are 0."""
-        return np.asarray(parameters["precisions"]) ** -0.5, None
-
-    def num_parameters(self) -> int:
-        """Returns the free numbers of K locations and their precisions, as AIC and BIC count them."""
-        return math.prod(self.shape) + math.prod(self.precision_axes)
-
 
 class SphericalComponents(IndependentComponents):
     """One precision per component, shared by its columns."""
 
-    name, is_tied, is_spherical = "spherical", False, True
+    name = "spherical"
 
 
 class DiagComponents(IndependentComponents):
     """One precision per component and column."""
 
-    name, is_tied, is_spherical = "diag", False, False
+    name = "diag"
 
 
 class TiedSphericalComponents(IndependentComponents):
     """One precision for all components and columns."""
 
-    name, is_tied, is_spherical = "tied_spherical", True, True
+    name = "tied_spherical"
 
 
 class TiedDiagComponents(IndependentComponents):
     """One precision per column, shared by the components."""
 
-    name, is_tied, is_spherical = "tied_diag", True, False
+    name = "tied_diag"
 
 
 def high_and_low(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.families import wishart
+from tfgmm.scoring.graph import triangular
 
 Tensor = Any
 
@@ -32,9 +33,9 @@ def of_correlated_normals(
 ) -> Tensor:
     """Returns the sum over K of log Normal(locs | means, roots roots') - log Normal(locs | prior), (S,) nats."""
     prior_roots = tf.broadcast_to(tf.constant(prior_root), roots.shape)
-    from_q = tf.linalg.matvec(wishart.inverse(roots), locs - means)
-    from_prior = tf.linalg.matvec(wishart.inverse(prior_roots), locs - prior_mean)
-    constants = wishart.log_determinants(prior_roots) - wishart.log_determinants(roots)
+    from_q = tf.linalg.matvec(triangular.inverse(roots), locs - means)
+    from_prior = tf.linalg.matvec(triangular.inverse(prior_roots), locs - prior_mean)
+    constants = triangular.log_determinants(prior_roots) - triangular.log_determinants(roots)
     squares = tf.reduce_sum(tf.square(from_prior) - tf.square(from_q), axis=-1)
     return tf.reduce_sum(0.5 * squares + constants, axis=-1)
 

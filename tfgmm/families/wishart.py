@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.families.positive import positive
+from tfgmm.scoring.graph.triangular import log_determinants
 
 Tensor = Any
 
@@ -52,17 +53,6 @@ def log_normalisers(degrees: Tensor, inverse_root: Tensor) -> Tensor:
     log_gammas = tf.reduce_sum(tf.math.lgamma(bartlett_shapes(degrees, num_features)), axis=-1)
     log_gammas += num_features * (num_features - 1) / 4.0 * math.log(math.pi)
     return 0.5 * num_features * math.log(2.0) * degrees - degrees * log_determinants(inverse_root) + log_gammas
-
-
-def log_determinants(lower: Tensor) -> Tensor:
-    """Returns log det of lower triangular matrices (..., D, D), (...)."""
-    return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(lower)), axis=-1)
-
-
-def inverse(lower: Tensor) -> Tensor:
-    """Returns the inverses of lower triangular matrices (..., D, D)."""
-    identity = tf.linalg.diag(tf.ones_like(tf.linalg.diag_part(lower)))
-    return tf.linalg.triangular_solve(lower, identity)
 
 
 def triangular(values: Tensor) -> Tensor:

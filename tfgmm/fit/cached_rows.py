@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tfgmm.common.shapes import Tensor
+from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.log_joints import write_features
+from tfgmm.mixture.parameters import FORMS
 from tfgmm.mixture.row_sums import sums_over_rows
-from tfgmm.mixture.statistics import Statistics
-from tfgmm.model import bounds
-
-Tensor = Any
+from tfgmm.mixture.statistics import RowSums, scaled
 
 # Largest size of features that are kept from sweep to sweep; larger ones are computed again, chunk by chunk. For one
 # type of products and one set of rows: five folds side by side may keep seven times as much.
@@ -44,17 +44,18 @@ class CachedRows:
     def num_columns(self) -> int:
         """D + P, the columns of features that the components make of a row."""
         num_features = self.values.shape[1]
-        return num_features + num_products(self._components.write_products, num_features)
+        return num_features + num_products(FORMS[self._components.form].write_products, num_features)
 
     def subset(self, is_chosen: np.ndarray) -> CachedRows:
         """Takes the rows where `is_chosen`, (n,) bool; they stand for themselves."""
         return CachedRows(self._components, self.values[is_chosen])
 
-    def sums(self, coefficients: Sequence[Tensor], dtype: type[np.floating]) -> bounds.RowSums:
+    def sums(self, coefficients: Sequence[Tensor], dtype: type[np.floating]) -> RowSums:
         """Sums over the rows as `sums_over_rows`, scaled to N rows."""
-        sums = sums_over_rows(self._components, self.values, coefficients, dtype, self._cached_features(dtype))
+        write_products, features = FORMS[self._components.form].write_products, self._cached_features(dtype)
+        statistics, *totals = sums_over_rows(write_products, RowBlock(self.values), coefficients, dtype, features)
         share = self.num_data / len(self.values)
-        return bounds.RowSums(Statistics(*(share * value for value in sums[0])), share * sums[1], share * sums[2])
+        return RowSums(scaled(statistics, share), *(share * total for total in totals))
 
     def _cached_features(self, dtype: type[np.floating]) -> np.ndarray | None:
         """Computes the features of all rows once, (D + P + 1, n); None where they would take too much memory."""
@@ -63,5 +64,5 @@ class CachedRows:
             return None
         if dtype not in self._features:
             self._features[dtype] = np.empty(shape, dtype)
-            write_features(self._components.write_products, self.values.T, self._features[dtype])
+            write_features(FORMS[self._components.form].write_products, self.values.T, self._features[dtype])
         return self._features[dtype]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfgmm.data import sources
+from tfgmm.data.survey import Survey
 from tfgmm.fit.restarts import Stage, StagedStarts, best_first
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.scoring.scores import score_data
@@ -33,14 +33,15 @@ class Folds:
     description: str
 
 
-def folds_of(survey: sources.Survey, seed: int) -> Folds:
+def folds_of(survey: Survey, seed: int) -> Folds:
     """Assigns all rows to five folds; where the sample is not all rows, a fifth of the sample is held out once.
 
     Example:
 
     >>> from tfgmm.data.readers import Rows
+    >>> from tfgmm.data.survey import survey_rows
     >>> rows = Rows(np.arange(5.0)[:, None])
-    >>> sorted(folds_of(sources.survey(rows, "data", None, seed=0), seed=0).numbers.tolist())
+    >>> sorted(folds_of(survey_rows(rows, None, seed=0), seed=0).numbers.tolist())
     [0, 1, 2, 3, 4]
     """
     num_rows, num_data = len(survey.sample), survey.summary.num_data
@@ -59,7 +60,7 @@ def folds_of(survey: sources.Survey, seed: int) -> Folds:
 
 def held_out_log_densities(
     model: GaussianMixtureModel,
-    survey: sources.Survey,
+    survey: Survey,
     folds: Folds,
     stage: Stage,
     start: str,
@@ -95,7 +96,7 @@ def held_out_log_densities(
 
 
 def _starts_without(
-    model: GaussianMixtureModel, survey: sources.Survey, is_fitted: np.ndarray, stage: Stage, start: str
+    model: GaussianMixtureModel, survey: Survey, is_fitted: np.ndarray, stage: Stage, start: str
 ) -> StagedStarts:
     """Draws a few starts among the rows where `is_fitted`, (n,) bool, with their stages."""
     seeds = [(model.seed + number) % 2**63 for number in range(_NUM_STARTS)]

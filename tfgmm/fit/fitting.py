@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
-import tensorflow as tf
 
 from tfgmm.common.checks import check_count
-from tfgmm.data import sources
+from tfgmm.data.sources import RowSource, open_source
+from tfgmm.data.survey import survey_rows
 from tfgmm.fit import cross_validation
 from tfgmm.fit.callbacks import EndOfChoice
 from tfgmm.fit.options import FitOptions
@@ -18,6 +18,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.single import FitTask, fit_prepared, prepared_model, stages_of
 from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.scoring.scores import score_data
 
@@ -147,9 +148,9 @@ def fit_mixture(
 
 def _opened_task(data: Any, options: FitOptions, callbacks: Sequence[Any], most_components: int) -> FitTask:
     """Opens and surveys the data, and takes the priors from them where none are stated."""
-    source = sources.open_source(data, "data", None)
+    source = open_source(data, "data", None)
     _check_length(source)
-    survey = sources.survey(source, "data", None, options.seed)
+    survey = survey_rows(source, None, options.seed)
     _check_rows(survey.summary.num_data, most_components)
     priors = options.priors
     if priors == "auto":
@@ -196,7 +197,7 @@ def _log_densities_of_validation(task: FitTask, model: GaussianMixtureModel) -> 
 
 def _with_occupied(task: FitTask, selection: Selection) -> Selection:
     """Adds the posterior of the number of occupied components, where sticks ask for it."""
-    if task.options.weights != "stick_breaking" or task.is_sample:
+    if WEIGHT_PRIORS[task.options.weights].is_exchangeable or task.is_sample:
         return selection
     largest = selection.results[-1]
     try:
@@ -217,8 +218,8 @@ def _check_num_components(num_components: Any) -> int | tuple[int, ...]:
     return numbers
 
 
-def _check_length(source: sources.Source) -> None:
-    if isinstance(source, tf.data.Dataset) and int(source.cardinality()) < 0:
+def _check_length(source: RowSource) -> None:
+    if not source.has_known_length:
         raise ValueError(
             "`data` must have a known length: a sweep ends with the last batch. Received: a dataset of unknown or "
             "endless length. Apply tf.data.experimental.assert_cardinality(num_batches), remove .repeat(), or train a "

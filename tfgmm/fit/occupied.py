@@ -8,8 +8,9 @@ import numpy as np
 
 from tfgmm.common.checks import check_count, check_seed
 from tfgmm.mixture.occupied import is_occupied
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.model.importance import centred_batches, check_training_rows
-from tfgmm.scoring.scores import MixtureDensity, score_data
+from tfgmm.scoring.scores import score_data
 
 
 def num_occupied(model: Any) -> int:
@@ -63,12 +64,5 @@ def drawn_components(responsibilities: np.ndarray, generator: np.random.Generato
 def _drawn_mixtures(model: Any, num_draws: int, seed: int) -> list[MixtureDensity]:
     """Draws S mixtures from q, for rows measured from the model's centre."""
     drawn = model.predictive(num_draws, seed)
-    return [
-        MixtureDensity(
-            drawn.covariance,
-            np.zeros_like(drawn.centre),
-            log_weights,
-            {name: values[number] for name, values in drawn.components.items()},
-        )
-        for number, log_weights in enumerate(drawn.log_weights)
-    ]
+    drawn = drawn._replace(centre=np.zeros_like(drawn.centre))
+    return [drawn.part(number) for number in range(num_draws)]

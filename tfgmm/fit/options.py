@@ -10,12 +10,10 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
+from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 
 if TYPE_CHECKING:
     from tfgmm.mixture.priors import Priors
-
-COVARIANCES = ("spherical", "diag", "tied_spherical", "tied_diag", "tied", "full")
-WEIGHTS = ("dirichlet", "stick_breaking")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class FitOptions:
         object.__setattr__(self, "seed", check_seed(self.seed))
         _check_tolerance(self.tolerance)
         check_choice("covariance", self.covariance, COVARIANCES)
-        check_choice("weights", self.weights, WEIGHTS)
+        check_choice("weights", self.weights, WEIGHT_PRIORS)
 
     def check_suits_any_number(self) -> None:
         """Checks that start and priors suit any number of components.

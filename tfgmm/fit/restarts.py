@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.fit.cached_rows import CachedRows
-from tfgmm.model.bounds import RowSums
+from tfgmm.mixture.statistics import RowSums
 from tfgmm.model.natural_gradient import GlobalStep, NaturalGradient, Place, Values, is_in_range_of_float32, place_of
 
 Tensor = Any

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfgmm.common.columns import column_labels
+from tfgmm.common.words import counted
 from tfgmm.fit.occupied import num_occupied, occupied_probabilities
 from tfgmm.fit.restarts import Restart
+from tfgmm.mixture.parameters import num_parameters
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ class FitResult:
     @property
     def num_parameters(self) -> int:
         """The free numbers of the mixture: weights, locations, precisions."""
-        return num_parameters(self.model.components)
+        model = self.model
+        return num_parameters(model.covariance, model.num_components, model.num_features)
 
     @property
     def aic(self) -> float:
@@ -121,16 +124,6 @@ class FitResult:
         return self.summary()
 
 
-def num_parameters(components: Any) -> int:
-    """Counts the free numbers of a mixture: weights, locations, precisions.
-
-    Args:
-        components: K components of a family of `tfgmm.families`.
-    """
-    num_components = components.shape[0]
-    return int(num_components - 1 + components.num_parameters())
-
-
 def summary_of(result: FitResult) -> str:
     """Writes sizes, bound and criteria, restarts, and a table of the components, as lines of text.
 
@@ -152,17 +145,6 @@ def summary_of(result: FitResult) -> str:
     lines = list(_table(interval_draws(model), model.column_names))
     more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
-
-
-def counted(number: int, noun: str) -> str:
-    """Writes a number of things in words.
-
-    Example:
-
-    >>> counted(1, "row"), counted(2500, "row")
-    ('1 row', '2,500 rows')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def interval_draws(model: GaussianMixtureModel) -> Draws:

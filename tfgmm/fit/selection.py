@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfgmm.common.words import with_and
+from tfgmm.mixture.registry import WEIGHT_PRIORS
+
 if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
 
@@ -144,7 +147,7 @@ def log_evidence(result: FitResult) -> float:
     Source: Bishop 2006, section 10.2.4, where no component is empty.
     """
     num_components, num_empty = result.num_components, result.num_components - result.num_occupied
-    if result.model.weight_prior != "dirichlet":
+    if not WEIGHT_PRIORS[result.model.weight_prior].is_exchangeable:
         return result.elbo
     return result.elbo + math.lgamma(num_components + 1) - math.lgamma(num_empty + 1)
 
@@ -196,14 +199,14 @@ def _sentences(selection: Selection) -> list[str]:
     table, chosen, choices = selection.table, selection.num_components, selection.choices
     tried, plausible = table["num_components"].tolist(), selection.plausible
     share = float(table["share"][tried.index(chosen)])
-    symmetric = selection.best.model.weight_prior == "dirichlet"
+    symmetric = WEIGHT_PRIORS[selection.best.model.weight_prior].is_exchangeable
     words = [
         f"{chosen} {_plural(chosen)}: the estimate of the evidence, the bound"
         f"{' with all equal modes counted' if symmetric else ''}, is the largest of those tried, with a share of "
         f"{share:.2f}."
     ]
     if len(plausible) > 1:
-        words.append(f"It takes {listed(plausible)} to have 90 % of the shares: the number is not certain.")
+        words.append(f"It takes {with_and(plausible)} to have 90 % of the shares: the number is not certain.")
     words += [_agreement(choices), *_on_held_out(selection), *_on_groups(choices), *_cautions(selection, tried)]
     if selection.occupied_posterior is not None:
         words.append(occupied_words(selection.occupied_posterior))
@@ -266,21 +269,9 @@ def _cautions(selection: Selection, tried: Sequence[int]) -> list[str]:
         words.append(f"Of these only {selection.best.num_occupied} have rows.")
     unfinished = [result.num_components for result in selection.results if not result.converged]
     if unfinished:
-        words.append(f"Not converged, and perhaps better than it looks: {listed(unfinished)}.")
+        words.append(f"Not converged, and perhaps better than it looks: {with_and(unfinished)}.")
     return words
 
 
 def _plural(number: int) -> str:
     return "component" if number == 1 else "components"
-
-
-def listed(numbers: Sequence[int]) -> str:
-    """Writes numbers as words, the last with "and".
-
-    Example:
-
-    >>> listed([1, 2, 3])
-    '1, 2 and 3'
-    """
-    *first, last = (str(number) for number in numbers)
-    return f"{', '.join(first)} and {last}" if first else last

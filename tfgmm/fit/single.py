@@ -11,15 +11,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.data import sources
+from tfgmm.common.words import counted
+from tfgmm.data.sources import RowSource, check_ends
+from tfgmm.data.streamed import StreamedRows
 from tfgmm.data.summary import centre as centre_rows
+from tfgmm.data.survey import Survey
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import PATIENCE, Restart, Stage, StagedStarts, best_first
-from tfgmm.fit.result import FitResult, counted
+from tfgmm.fit.result import FitResult
+from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
-from tfgmm.mixture.starts import warn_of_odd_data
+from tfgmm.model.batches import default_batch_size, ordered_batches
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.model.keras3 import keras
 
@@ -50,8 +54,8 @@ class FitTask:
         place: (m, M): this is the m-th of M numbers of components, counted from 1.
     """
 
-    source: sources.Source
-    survey: sources.Survey
+    source: RowSource
+    survey: Survey
     priors: Priors
     options: FitOptions
     callbacks: Sequence[Any]
@@ -72,14 +76,14 @@ class FitTask:
 
 def prepared_model(task: FitTask, num_components: int) -> GaussianMixtureModel:
     """Makes a model with the priors, the centre and the number of rows, compiled, its posterior untouched."""
-    options, num_features = task.options, sources.num_columns(task.source)
+    options, num_features = task.options, task.source.num_features
     model = GaussianMixtureModel(
         num_components, num_features, options.covariance, options.weights, task.priors, options.seed
     )
     model.compile()
     model.adapt_to(task.survey.summary)
     odd = task.survey.sample, task.survey.summary, model.priors, num_components, options.covariance
-    warn_of_odd_data(*odd, stacklevel=6)  # the line that calls `fit_mixture`
+    warn_of_odd_data(*odd, stacklevel=5)  # the line that calls `fit_mixture`
     return model
 
 
@@ -131,7 +135,7 @@ def ascend_from_starts(task: FitTask, model: GaussianMixtureModel) -> list[Resta
     return best_first(model.natural_gradient, [StagedStarts(starts, stages)], tell)[0]
 
 
-def stages_of(model: GaussianMixtureModel, survey: sources.Survey, options: FitOptions) -> list[Stage]:
+def stages_of(model: GaussianMixtureModel, survey: Survey, options: FitOptions) -> list[Stage]:
     """Lists the stages of restarts: all rows where they are few; else a sample, first coarsely, then more finely."""
     num_data = survey.summary.num_data
     rows = centre_rows(survey.sample, model.centre, name="data")
@@ -150,24 +154,24 @@ def stages_of(model: GaussianMixtureModel, survey: sources.Survey, options: FitO
     return [stage, dataclasses.replace(stage, tolerance=fine, num_starts=_NUM_CONTENDERS)]
 
 
-def _opened_validation(task: FitTask, model: GaussianMixtureModel) -> sources.Source | None:
+def _opened_validation(task: FitTask, model: GaussianMixtureModel) -> RowSource | None:
     validation = model.open_validation(task.options.validation_data, task.source)
     if validation is not None:
-        sources.check_ends(validation, "validation_data", None, "Use .take(n), or remove .repeat().")
+        check_ends(validation, None, "Use .take(n), or remove .repeat().")
     return validation
 
 
-def _batches_for_validation(model: GaussianMixtureModel, validation: sources.Source | None) -> tf.data.Dataset | None:
+def _batches_for_validation(model: GaussianMixtureModel, validation: RowSource | None) -> tf.data.Dataset | None:
     if validation is None:
         return None
-    batch_size = sources.default_batch_size(model.num_data, model.num_components, model.num_features)
-    return sources.ordered_batches(validation, model.centre, batch_size, name="validation_data")
+    batch_size = default_batch_size(model.num_data, model.num_components, model.num_features)
+    return ordered_batches(validation, model.centre, batch_size)
 
 
-def _polish(model: GaussianMixtureModel, source: sources.Source, num_steps: int) -> None:
+def _polish(model: GaussianMixtureModel, source: RowSource, num_steps: int) -> None:
     """Follows gradients of the marginal bound for `num_steps` steps, from where the model stands."""
-    if isinstance(source, tf.data.Dataset):
-        source = source.repeat()  # as many steps as asked for, whatever its length
+    if isinstance(source, StreamedRows):
+        source = source.repeated()  # as many steps as asked for, whatever its length
     rate = keras.optimizers.schedules.CosineDecay(_POLISH_RATE, num_steps)
     model.compile(keras.optimizers.Adam(rate))
     model.train_on(model.batches_of(source, steps_per_epoch=num_steps), epochs=1, verbose=0)

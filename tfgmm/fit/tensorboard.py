@@ -13,7 +13,8 @@ import tensorflow as tf
 from tfgmm.common import extras
 from tfgmm.common.checks import check_count
 from tfgmm.common.columns import column_labels
-from tfgmm.data import sources
+from tfgmm.data.sources import open_source
+from tfgmm.data.survey import survey_rows
 from tfgmm.fit.occupied import num_occupied
 from tfgmm.model.gradient_norms import GradientNorms, watched_gradients
 from tfgmm.model.keras3 import keras
@@ -178,8 +179,8 @@ def rows_to_show(data: Any, model: GaussianMixtureModel) -> np.ndarray | None:
     """
     if data is None:
         return None
-    source = sources.open_source(data, "data", model.num_features, model.column_names)
-    return sources.survey(source, "data", model.num_data, model.seed).sample
+    source = open_source(data, "data", model.num_features, model.column_names)
+    return survey_rows(source, model.num_data, model.seed).sample
 
 
 def posterior_values(model: GaussianMixtureModel) -> Iterator[tuple[str, np.ndarray]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfgmm.data.readers import read_rows
 from tfgmm.data.summary import DataSummary, summarise
+from tfgmm.mixture.registry import COVARIANCES
 
 Number = float | tuple[float, ...]
 Matrix = tuple[tuple[float, ...], ...]
@@ -168,12 +169,12 @@ class Priors:
             sample = np.asarray(rows.values, np.float64)
             data = summarise(rows, name="data")
         spread = np.array(data.spread)
-        is_spherical = covariance.endswith("spherical")
-        rate = 0.02 if is_spherical else tuple(0.02 * np.square(spread))
+        shape = COVARIANCES[covariance]
+        rate = 0.02 if shape.is_spherical else tuple(0.02 * np.square(spread))
         priors = cls(tuple(data.centre), tuple(3.0 * spread), 1.0, rate, 1.0)
-        if is_spherical:
+        if shape.is_spherical:
             return dataclasses.replace(priors, column_scale=tuple(spread))
-        if covariance not in ("full", "tied"):
+        if shape.form == "independent":
             return priors
         if sample is None:
             raise ValueError(

@@ -1,19 +1,22 @@
-"""Scores of rows by NumPy, on every core: what models, loaded folders and the command answer with. No TensorFlow.
+"""Scores of rows by NumPy, on every core: what models, loaded folders and the command answer with.
 
-The same figures as the graph of an export gives; see `graph_scores.scores`.
+The same figures as the graph of an export gives; see `tfgmm.scoring.graph.scores`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tfgmm.common.threads import shared_out, slices
-from tfgmm.mixture.features import ProductWriter
-from tfgmm.mixture.log_joints import ChunkProducts, exponentials
+from tfgmm.mixture.log_joints import ChunkProducts, exponentials, factors_of
+from tfgmm.mixture.parameters import MixtureDensity, coefficients_of
+
+if TYPE_CHECKING:
+    from tfgmm.data.blocks import RowBlock
 
 
 class ScoredChunk(NamedTuple):
@@ -27,66 +30,6 @@ class ScoredChunk(NamedTuple):
     log_densities: np.ndarray
     shares: np.ndarray
     norms: np.ndarray
-
-
-def score_rows(
-    write_products: ProductWriter,
-    rows: np.ndarray,
-    centre: np.ndarray,
-    factors: np.ndarray,
-    names: Collection[str],
-    weights_shape: tuple[int, ...],
-) -> dict[str, np.ndarray]:
-    """Returns scores of rows (N, D) by name, one figure, or one line of figures, per row; see `density.score_data`.
-
-    Args:
-        write_products: of the component shape; see `tfgmm.mixture.features`.
-        rows: of any real type, data units. They are measured from the centre in float64, and then rounded to float32.
-        centre: (D,) float64, data units.
-        factors: see `log_joints.factors_of`; float64.
-        names: keys of `SCORES`.
-        weights_shape: (K,), or (S, K) for the average of S mixtures.
-    """
-    num_mixtures = math.prod(weights_shape[:-1])
-    widths = {"responsibilities": weights_shape[-1:]}
-    found = {name: np.empty((len(rows), *widths.get(name, ())), SCORES[name].dtype) for name in names}
-
-    def of_share(memory: _Memory, start: int, stop: int) -> None:
-        with np.errstate(all="ignore"):  # rows that are not finite have no score
-            for part in slices(start, stop, memory.chunks.size):
-                columns = memory.columns[:, : part.stop - part.start]
-                np.subtract(rows[part].T, centre[:, None], out=columns, dtype=np.float64, casting="same_kind")
-                joints = memory.chunks.log_joints(memory.chunks.features(write_products, columns))
-                _write_scores(_scored(joints, num_mixtures), {name: scores[part] for name, scores in found.items()})
-
-    def memory(num_rows: int) -> _Memory:
-        chunks = ChunkProducts(factors, num_rows)
-        return _Memory(chunks, np.empty((len(centre), chunks.size), np.float32))
-
-    for _ in shared_out(of_share, len(rows), sum(factors.shape), memory):
-        pass
-    return found
-
-
-class _Memory(NamedTuple):
-    """What a thread writes over: chunks of log joints, and centred columns (D, B) float32."""
-
-    chunks: ChunkProducts
-    columns: np.ndarray
-
-
-def _write_scores(chunk: ScoredChunk, found: dict[str, np.ndarray]) -> None:
-    """Returns nothing; writes the scores of a chunk into those of its rows, by name."""
-    is_bad = ~np.isfinite(chunk.log_densities)  # a feature that is not finite leaves no log joint finite
-    for name, scores in found.items():
-        scores[...] = SCORES[name].of_chunk(chunk)
-        scores[is_bad] = SCORES[name].missing
-
-
-def _scored(log_joints: np.ndarray, num_mixtures: int) -> ScoredChunk:
-    """Returns a chunk from its log joints (S K, B), nats, which it writes over."""
-    (largest,), (norms,) = exponentials(log_joints[None])
-    return ScoredChunk(largest + np.log(norms) - math.log(num_mixtures), log_joints, norms)
 
 
 class _Score(NamedTuple):
@@ -103,3 +46,75 @@ SCORES = {
     "responsibilities": _Score(lambda chunk: (chunk.shares / chunk.norms).T, np.float32, np.nan),
     "assignment": _Score(lambda chunk: chunk.shares.argmax(axis=0), np.int64, -1),
 }
+
+
+class RowScores(NamedTuple):
+    """Scores of rows by name, one figure, or one line of figures, per row; and how many rows are not finite."""
+
+    by_name: dict[str, np.ndarray]
+    num_bad: int
+
+
+class _Memory(NamedTuple):
+    """What a thread writes over: chunks of log joints, and centred columns (D, B) float32."""
+
+    chunks: ChunkProducts
+    columns: np.ndarray
+
+
+class RowScorer:
+    """Scores blocks of rows under one mixture, or under the average of S.
+
+    Args:
+        mixture: The mixture, or S of them.
+    """
+
+    def __init__(self, mixture: MixtureDensity) -> None:
+        self._centre = np.asarray(mixture.centre)
+        self._factors = factors_of(coefficients_of(mixture))
+        self._write_products = mixture.form.write_products
+        *leading, self._num_components = np.shape(mixture.log_weights)
+        self._num_mixtures = math.prod(leading)
+
+    def scores(self, block: RowBlock, names: Collection[str]) -> RowScores:
+        """Computes scores of rows.
+
+        Args:
+            block: (B, D) rows of any real type, data units. They are measured from the centre in float64, and then
+                rounded to float32. A row that is not finite gets NaN, or -1 as its assignment.
+            names: Keys of `SCORES`: "log_prob" (B,) float32 and "log_density" (B,) float64, nats,
+                "responsibilities" (B, K) float32, "assignment" (B,) int64.
+        """
+        rows, widths = block.values, {"responsibilities": (self._num_components,)}
+        by_name = {name: np.empty((len(rows), *widths.get(name, ())), SCORES[name].dtype) for name in names}
+
+        def of_share(memory: _Memory, start: int, stop: int) -> int:
+            num_bad = 0
+            with np.errstate(all="ignore"):  # rows that are not finite have no score
+                for part in slices(start, stop, memory.chunks.size):
+                    chunk = self._scored(rows[part], memory)
+                    num_bad += _write_scores(chunk, {name: scores[part] for name, scores in by_name.items()})
+            return num_bad
+
+        num_bad = sum(shared_out(of_share, len(rows), sum(self._factors.shape), self._memory))
+        return RowScores(by_name, num_bad)
+
+    def _memory(self, num_rows: int) -> _Memory:
+        chunks = ChunkProducts(self._factors, num_rows)
+        return _Memory(chunks, np.empty((len(self._centre), chunks.size), np.float32))
+
+    def _scored(self, rows: np.ndarray, memory: _Memory) -> ScoredChunk:
+        columns = memory.columns[:, : len(rows)]
+        np.subtract(rows.T, self._centre[:, None], out=columns, dtype=np.float64, casting="same_kind")
+        joints = memory.chunks.log_joints(memory.chunks.features(self._write_products, columns))
+        (largest,), (norms,) = exponentials(joints[None])
+        return ScoredChunk(largest + np.log(norms) - math.log(self._num_mixtures), joints, norms)
+
+
+def _write_scores(chunk: ScoredChunk, by_name: dict[str, np.ndarray]) -> int:
+    """Writes the scores of a chunk into those of its rows, by name, and counts the rows that are not finite."""
+    is_bad = ~np.isfinite(chunk.log_densities)  # a feature that is not finite leaves no log joint finite
+    for name, scores in by_name.items():
+        scores[...] = SCORES[name].of_chunk(chunk)
+        scores[is_bad] = SCORES[name].missing
+    return int(is_bad.sum())

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.common.threads import shared_out, slices
+from tfgmm.mixture.features import ProductWriter
 from tfgmm.mixture.log_joints import ChunkProducts, exponentials, factors_of
-from tfgmm.mixture.statistics import Statistics
-from tfgmm.model import bounds
+from tfgmm.mixture.statistics import RowSums, Statistics
 
-Tensor = Any
+if TYPE_CHECKING:
+    from tfgmm.data.blocks import RowBlock
 
 
 class _Memory(NamedTuple):
@@ -24,31 +26,31 @@ class _Memory(NamedTuple):
 
 
 def sums_over_rows(
-    components: Any,
-    rows: np.ndarray,
+    write_products: ProductWriter,
+    block: RowBlock,
     coefficients: Sequence[Tensor],
     dtype: type[np.floating] = np.float64,
     features: np.ndarray | None = None,
-) -> bounds.RowSums:
-    """Returns the expected sufficient statistics of rows and the sums of logsumexp_k and of max_k of rho_ik, float64.
+) -> RowSums:
+    """Sums expected sufficient statistics of rows, and logsumexp_k and max_k of their log joints, float64.
 
-    Under R posteriors at a time, which share the features and one matrix product: all fields are (R, ...). The same
-    sums as `bounds.sums_over_rows`, to rounding, in half of its time on a processor.
+    R posteriors at a time share the features and one matrix product: all fields of the result are (R, ...). The same
+    sums as `scoring.graph.chunks.sums_over_rows`, to rounding, in half of its time on a processor.
 
     Args:
-        components: a class of `tfgmm.families`.
-        rows: (n, D) float32, measured from the centre.
-        coefficients: (R, D + P, K) and (R, K) float64, as `NaturalGradient.coefficients` gives them.
-        dtype: of the products. np.float64 errs by 1e-3 nats at most for components down to 1e-6 of the range of the
-            rows; np.float32 is twice as fast and errs by up to `components.float32_error`.
-        features: (D + P + 1, n) of that type, of those who have them; see `write_features`.
+        write_products: The products of columns that the form of the parameters has.
+        block: (n, D) float32 rows, measured from the centre.
+        coefficients: (R, D + P, K) and (R, K) float64: log joints = features of rows @ the first + the second, nats.
+        dtype: Type of the products. np.float64 errs by 1e-3 nats at most for components down to 1e-6 of the range of
+            the rows; np.float32 is twice as fast and errs by up to `float32_error` of the family.
+        features: (D + P + 1, n) of that type, where the caller has them; see `write_features`.
     """
-    factors, num_posteriors = factors_of(coefficients, dtype), coefficients[0].shape[0]
+    rows, factors, num_posteriors = block.values, factors_of(coefficients, dtype), coefficients[0].shape[0]
 
     def of_share(memory: _Memory, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         sums, totals = np.zeros(factors.shape), np.zeros((2, num_posteriors))
-        with np.errstate(all="ignore"):  # a bound that is not finite is told by those who asked
-            for of_chunk, joints in _chunks(memory.chunks, components, rows, start, stop, features):
+        with np.errstate(all="ignore"):  # the caller says that a bound is not finite
+            for of_chunk, joints in _chunks(memory.chunks, write_products, rows, start, stop, features):
                 by_posterior = joints.reshape(num_posteriors, -1, joints.shape[1])
                 largest, norms = exponentials(by_posterior)
                 totals += _log_likelihoods(largest, norms)
@@ -65,20 +67,22 @@ def sums_over_rows(
         totals += more_totals
     num_features, num_columns = rows.shape[1], factors.shape[1] - 1
     first, second, counts = np.split(sums.reshape(num_posteriors, -1, num_columns + 1), [num_features, num_columns], 2)
-    return bounds.RowSums(Statistics(counts[..., 0], first, second), *totals)
+    return RowSums(Statistics(counts[..., 0], first, second), *totals)
 
 
-def log_likelihoods_over_rows(components: Any, rows: np.ndarray, coefficients: Sequence[Tensor]) -> np.ndarray:
-    """Returns the sums over rows of logsumexp_k and of max_k of rho_ik under each of R posteriors, (2, R) float64.
+def log_likelihoods_over_rows(
+    write_products: ProductWriter, block: RowBlock, coefficients: Sequence[Tensor]
+) -> np.ndarray:
+    """Sums logsumexp_k and max_k of the log joints of rows under each of R posteriors, (2, R) float64.
 
     Args: as `sums_over_rows`, of which these are two, without the work of the others.
     """
-    factors, num_posteriors = factors_of(coefficients), coefficients[0].shape[0]
+    rows, factors, num_posteriors = block.values, factors_of(coefficients), coefficients[0].shape[0]
 
     def of_share(chunks: ChunkProducts, start: int, stop: int) -> np.ndarray:
         totals = np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):
-            for _, joints in _chunks(chunks, components, rows, start, stop):
+            for _, joints in _chunks(chunks, write_products, rows, start, stop):
                 totals += _log_likelihoods(*exponentials(joints.reshape(num_posteriors, -1, joints.shape[1])))
         return totals
 
@@ -87,15 +91,20 @@ def log_likelihoods_over_rows(components: Any, rows: np.ndarray, coefficients: S
 
 
 def _chunks(
-    chunks: ChunkProducts, components: Any, rows: np.ndarray, start: int, stop: int, features: np.ndarray | None = None
+    chunks: ChunkProducts,
+    write_products: ProductWriter,
+    rows: np.ndarray,
+    start: int,
+    stop: int,
+    features: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields features (D + P + 1, B) and log joints (R K, B), chunk after chunk; each writes over the one before."""
     for part in slices(start, stop, chunks.size):
-        of_chunk = chunks.features(components.write_products, rows[part].T) if features is None else features[:, part]
+        of_chunk = chunks.features(write_products, rows[part].T) if features is None else features[:, part]
         yield of_chunk, chunks.log_joints(of_chunk)
 
 
 def _log_likelihoods(largest: np.ndarray, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the sums over rows of logsumexp_k and of max_k, (R,) float64, from `exponentials`."""
+    """Sums logsumexp_k and max_k over rows, (R,) float64, from `exponentials`."""
     largest = largest.astype(np.float64)
     return (largest + np.log(norms)).sum(axis=1), largest.sum(axis=1)

@@ -1,16 +1,20 @@
-"""Draws of a mixture from its posterior as they are kept: in float32, measured from the posterior means.
+"""Draws of a mixture from its posterior as they are stored: in float32, measured from the posterior means.
 
-What is kept is how far a draw is from the mean, in the unit that fits: a difference of locations, a ratio of
+What is stored is how far a draw is from the mean, in the unit that fits: a difference of locations, a ratio of
 precisions, a factor between whiteners. So seven digits are seven digits of the posterior's width, at any offset and
-any scale, and a model, its export and its scorer hold the very same numbers. Free of TensorFlow.
+any scale, and a model, its export and its scorer hold the very same numbers.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+
+from tfgmm.mixture.parameters import MixtureDensity, Parameters
+from tfgmm.mixture.registry import COVARIANCES, FormName
 
 NUM_DRAWS = 64
 SEED = 0
@@ -18,67 +22,123 @@ SEED = 0
 LOG_WEIGHTS, LOCS, PRECISIONS, WHITENERS = "drawn_log_weights", "drawn_locs", "drawn_precisions", "drawn_whiteners"
 
 
-def kept(
-    means: Mapping[str, np.ndarray], log_weights: np.ndarray, drawn: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Returns S draws as they are kept, float32 by name.
+class _Ratios:
+    """Precisions as ratios to their means: (S, K, D)."""
+
+    name, fault = PRECISIONS, "that are not positive"
+
+    def relative(self, drawn: Parameters, means: Parameters) -> np.ndarray:
+        """Measures drawn precisions by their means."""
+        return drawn["precisions"] / means["precisions"]
+
+    def absolute(self, values: np.ndarray, means: Parameters) -> dict[str, np.ndarray]:
+        """Computes the precisions that ratios, float64, stand for."""
+        return {"precisions": means["precisions"] * values}
+
+    def shape(self, num_precisions: int, num_components: int, num_features: int) -> tuple[int, ...]:
+        """Gives the shape of one draw."""
+        del num_precisions  # a precision per component, also where they are tied
+        return num_components, num_features
+
+    def positive(self, values: np.ndarray) -> tuple[Any, ...]:
+        """Gives the index of the entries that must be positive: all."""
+        return (...,)
+
+
+class _Factors:
+    """Whiteners as factors of their means: the upper triangle, by rows, of F in whitener = F U; (S, K or 1, P)."""
+
+    name, fault = WHITENERS, "with a diagonal that is not positive"
+
+    def relative(self, drawn: Parameters, means: Parameters) -> np.ndarray:
+        """Measures drawn whiteners by their means."""
+        factors = drawn["whiteners"] @ np.linalg.inv(means["whiteners"])
+        return np.asarray(factors[..., *np.triu_indices(factors.shape[-1])])
+
+    def absolute(self, values: np.ndarray, means: Parameters) -> dict[str, np.ndarray]:
+        """Computes the whiteners that triangles, float64, stand for."""
+        triangles = np.concatenate([np.zeros_like(values[..., :1]), values], axis=-1)
+        factors = triangles[..., triangle_places(means["locs"].shape[-1])]
+        return {"whiteners": factors @ means["whiteners"]}
+
+    def shape(self, num_precisions: int, num_components: int, num_features: int) -> tuple[int, ...]:
+        """Gives the shape of one draw."""
+        del num_components
+        return num_precisions, num_features * (num_features + 1) // 2
+
+    def positive(self, values: np.ndarray) -> tuple[Any, ...]:
+        """Gives the index of the entries that must be positive: the diagonal."""
+        num_features = (math.isqrt(8 * values.shape[-1] + 1) - 1) // 2
+        return ..., np.diagonal(triangle_places(num_features)) - 1
+
+
+_FORMATS: Mapping[FormName, _Ratios | _Factors] = {"independent": _Ratios(), "correlated": _Factors()}
+
+
+def _format_of(covariance: str) -> _Ratios | _Factors:
+    return _FORMATS[COVARIANCES[covariance].form]
+
+
+def stored(mixture: MixtureDensity, log_weights: np.ndarray, drawn: Parameters) -> dict[str, np.ndarray]:
+    """Turns S draws into what is stored, float32 by name.
 
     `drawn_log_weights` (S, K); `drawn_locs` (S, K, D), locations minus their means; and `drawn_precisions` (S, K, D),
     precisions over their means, or `drawn_whiteners` (S, K or 1, D (D + 1) / 2), the upper triangle of F in
     whitener = F U by rows, where U is the whitener of the mean.
 
     Args:
-        means: the components at the posterior means, by name, float64.
+        mixture: The mixture at the posterior means.
         log_weights: (S, K) float64.
-        drawn: components drawn from the posterior, by name as `means`, one more axis in front.
+        drawn: Components drawn from the posterior, by name as those of `mixture`, one more axis in front.
     """
-    found = {LOG_WEIGHTS: log_weights, LOCS: drawn["locs"] - means["locs"]}
-    if "precisions" in means:
-        found[PRECISIONS] = drawn["precisions"] / means["precisions"]
-    else:
-        factors = drawn["whiteners"] @ np.linalg.inv(means["whiteners"])
-        found[WHITENERS] = factors[..., *np.triu_indices(factors.shape[-1])]
-    return {name: _held(name, values) for name, values in found.items()}
+    form, means = _format_of(mixture.covariance), mixture.components
+    ratios = _within_float32(form.relative(drawn, means))
+    index = form.positive(ratios)
+    ratios[index] = np.maximum(ratios[index], np.finfo(np.float32).tiny)  # ratios stay positive
+    return {
+        LOG_WEIGHTS: _within_float32(log_weights),
+        LOCS: _within_float32(drawn["locs"] - means["locs"]),
+        form.name: ratios,
+    }
 
 
-def _held(name: str, values: np.ndarray) -> np.ndarray:
-    """Returns the values as float32, held where vague priors throw draws out of its range: ratios stay positive."""
-    largest, smallest = np.finfo(np.float32).max, np.finfo(np.float32).tiny
-    held = np.clip(values, -largest, largest).astype(np.float32, order="C")
-    if name == PRECISIONS:
-        return np.maximum(held, smallest)
-    if name == WHITENERS:
-        places = _diagonal_places(values.shape[-1])
-        held[..., places] = np.maximum(held[..., places], smallest)
-    return held
+def _within_float32(values: np.ndarray) -> np.ndarray:
+    """Rounds to float32, and limits what vague priors throw out of its range."""
+    largest = np.finfo(np.float32).max
+    return np.clip(values, -largest, largest).astype(np.float32, order="C")
 
 
-def _diagonal_places(num_entries: int) -> np.ndarray:
-    """Returns where the diagonal is among the entries of an upper triangle by rows."""
-    num_features = (math.isqrt(8 * num_entries + 1) - 1) // 2
-    return np.diagonal(triangle_places(num_features)) - 1
+def mixtures(mixture: MixtureDensity, draws: Mapping[str, np.ndarray]) -> MixtureDensity:
+    """Computes the S mixtures that stored draws stand for, from the mixture at the posterior means.
+
+    `scoring.graph.densities.of_draws` does the same as TensorFlow operations.
+    """
+    form, values = _format_of(mixture.covariance), {name: value.astype(np.float64) for name, value in draws.items()}
+    locs = mixture.components["locs"] + values[LOCS]
+    components = {"locs": locs, **form.absolute(values[form.name], mixture.components)}
+    return mixture._replace(log_weights=values[LOG_WEIGHTS], components=components)
 
 
-def kept_shapes(components: Mapping[str, tuple[int, ...]], num_draws: int) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of every array of `kept`, from the shapes of the components.
+def stored_shapes(
+    covariance: str, num_components: int, num_features: int, num_draws: int
+) -> dict[str, tuple[int, ...]]:
+    """Lists the shape of every array of `stored` by name.
 
     Example:
 
-    >>> kept_shapes({"locs": (3, 2), "whiteners": (1, 2, 2)}, 64)
+    >>> stored_shapes("tied", 3, 2, 64)
     {'drawn_log_weights': (64, 3), 'drawn_locs': (64, 3, 2), 'drawn_whiteners': (64, 1, 3)}
     """
-    num_components, num_features = components["locs"]
-    shapes: dict[str, tuple[int, ...]] = {
+    form, num_precisions = _format_of(covariance), COVARIANCES[covariance].num_precisions(num_components)
+    return {
         LOG_WEIGHTS: (num_draws, num_components),
         LOCS: (num_draws, num_components, num_features),
+        form.name: (num_draws, *form.shape(num_precisions, num_components, num_features)),
     }
-    if "precisions" in components:
-        return shapes | {PRECISIONS: (num_draws, *components["precisions"])}
-    return shapes | {WHITENERS: (num_draws, components["whiteners"][0], num_features * (num_features + 1) // 2)}
 
 
 def triangle_places(num_features: int) -> np.ndarray:
-    """Returns where in [0, the upper triangle by rows] each entry of the matrix is, (D, D) int; 0 below the diagonal.
+    """Gives the place in [0, the upper triangle by rows] of each entry of the matrix, (D, D) int; 0 below the diagonal.
 
     Example:
 
@@ -91,28 +151,27 @@ def triangle_places(num_features: int) -> np.ndarray:
     return places
 
 
-def fault_in(drawn: Mapping[str, np.ndarray]) -> str | None:
-    """Returns what makes kept draws of finite numbers useless, in words that follow "has", or None."""
-    if (np.abs(np.logaddexp.reduce(drawn[LOG_WEIGHTS].astype(np.float64), axis=1)) > 1e-4).any():
+def fault_in(draws: Mapping[str, np.ndarray]) -> str | None:
+    """Says what makes stored draws of finite numbers useless, in words that follow "has"; None where nothing does."""
+    if (np.abs(np.logaddexp.reduce(draws[LOG_WEIGHTS].astype(np.float64), axis=1)) > 1e-4).any():
         return f"{LOG_WEIGHTS} of weights that do not sum to 1"
-    if PRECISIONS in drawn and (drawn[PRECISIONS] <= 0).any():
-        return f"{PRECISIONS} that are not positive"
-    if WHITENERS in drawn:
-        if (drawn[WHITENERS][..., _diagonal_places(drawn[WHITENERS].shape[-1])] <= 0).any():
-            return f"{WHITENERS} with a diagonal that is not positive"
+    for form in _FORMATS.values():
+        values = draws.get(form.name)
+        if values is not None and (values[form.positive(values)] <= 0).any():
+            return f"{form.name} {form.fault}"
     return None
 
 
-def check_kept(drawn: Mapping[str, np.ndarray] | None) -> Mapping[str, np.ndarray]:
-    """Returns the draws of an export.
+def check_stored(draws: Mapping[str, np.ndarray] | None) -> Mapping[str, np.ndarray]:
+    """Hands on the draws of an export.
 
     Raises:
         ValueError: it has none.
     """
-    if drawn is None:
+    if draws is None:
         raise ValueError(
             "The predictive density and intervals must be asked of an export with draws from the posterior. Received: "
             "one without, written by an earlier tfgmm. Export the model again: "
             "tfgmm.export_model(tfgmm.load_model('m.keras'), path)."
         )
-    return drawn
+    return draws

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfgmm.common import extras
+from tfgmm.common import atomic_folder, extras
+from tfgmm.common.atomic_folder import Kind, path_of
 from tfgmm.common.version import __version__
-from tfgmm.export import folder as artefact
+from tfgmm.export.folder import IntegrityError
 from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.mlflow.pyfunc import NULLS, WANTED, available_columns
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LOADER = "tfgmm.mlflow"  # the module whose _load_pyfunc MLflow calls
 _FOLDER = "mixture"  # the name of the export within the model
 _MOST_EXAMPLES = 5
+_MLFLOW_MODEL = Kind("an", "MLflow model", files_of=None)  # it does not list its files: none is replaced
 
 # Types that MLflow knows, of the scores
 _TYPES = {"log_prob": "float", "assignment": "long", "outlier": "float"}
@@ -76,10 +78,10 @@ def save_model(
     ['log_prob', 'assignment', 'responsibility_0', 'responsibility_1', 'outlier']
     """
     mlflow = mlflow_package()
-    target = artefact.path_of(path)
-    _check_free(target)
+    target = path_of(path)
+    atomic_folder.check_target(target, overwrite=False, kind=_MLFLOW_MODEL)
     with _contents(model, pip_requirements, metadata) as contents:
-        with artefact.written_whole(target, overwrite=False) as folder:
+        with atomic_folder.written_whole(target, overwrite=False, kind=_MLFLOW_MODEL) as folder:
             mlflow.pyfunc.save_model(path=folder, **contents)
     return pathlib.Path(path)
 
@@ -111,14 +113,6 @@ def log_model(
         return mlflow.pyfunc.log_model(name=name, registered_model_name=registered_model_name, **contents, **passed_on)
 
 
-def _check_free(target: pathlib.Path) -> None:
-    if os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir())):
-        raise FileExistsError(
-            f"`path` must be a new folder. Received: {target}, which is there. "
-            "Choose another place, or remove it yourself; nothing was touched."
-        )
-
-
 @contextlib.contextmanager
 def _contents(
     model: Any, pip_requirements: Sequence[str] | None, metadata: Mapping[str, Any] | None
@@ -142,9 +136,9 @@ def _exported(model: Any) -> Iterator[tuple[pathlib.Path, ExportedMixture]]:
     if isinstance(model, (str, os.PathLike)):
         try:
             found = read_export(model)
-        except (OSError, artefact.IntegrityError) as error:
+        except (OSError, IntegrityError) as error:
             raise type(error)(str(error).replace("`path`", "`model`", 1)) from error
-        yield artefact.path_of(model), found
+        yield path_of(model), found
         return
     from tfgmm.export.saved_model import export_model
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfgmm.data.files.kinds import listed
-from tfgmm.export.numpy_scores import NumpyScorer
+from tfgmm.common.words import quoted
+from tfgmm.data.blocks import RowBlock
 from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.export.score_file import COLUMNS
+from tfgmm.export.scorer import Scorer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ class ScoredFrames:
     """
 
     def __init__(self, found: ExportedMixture) -> None:
-        self._scorer = NumpyScorer(found)
+        self._scorer = Scorer(found)
         self._columns = available_columns(found)
         self._names = found.column_names
         self._num_features = len(found.centre)
@@ -61,7 +62,7 @@ class ScoredFrames:
 
         params = params or {}
         names = self._wanted(params.get(WANTED))
-        scores = self._scorer.scores(self._rows(model_input), names)
+        scores = self._scorer.scores(RowBlock(self._rows(model_input)), names).by_name
         columns: dict[str, np.ndarray] = {}
         for name in names:
             if name == "responsibilities":
@@ -77,9 +78,9 @@ class ScoredFrames:
         chosen = [str(name) for name in names]
         unknown = [name for name in chosen if name not in self._columns]
         if unknown or not chosen or len(set(chosen)) < len(chosen):
-            received = repr(unknown[0]) if unknown else listed(chosen) if chosen else "no name"
+            received = repr(unknown[0]) if unknown else quoted(chosen) if chosen else "no name"
             raise _refusal(
-                f"`{WANTED}` must be some of {listed(self._columns)}, each once. Received: {received}. "
+                f"`{WANTED}` must be some of {quoted(self._columns)}, each once. Received: {received}. "
                 "Leave it out for all of them."
             )
         return chosen
@@ -91,7 +92,7 @@ class ScoredFrames:
             if missing:
                 raise _refusal(
                     f"`model_input` must have the columns that the model was fitted on. Received: a frame without "
-                    f"{listed(missing)}. Rename them; their order does not matter."
+                    f"{quoted(missing)}. Rename them; their order does not matter."
                 )
             model_input = model_input[list(self._names)]
         rows = np.asarray(model_input, np.float64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.columns import column_labels
-from tfgmm.common.version import __version__
+from tfgmm.common.version import versions
 from tfgmm.mlflow.models import log_model, mlflow_package
 from tfgmm.model.keras3 import keras
 
@@ -142,8 +141,6 @@ class RunLogger(keras.callbacks.Callback):
 def parameters_of(model: GaussianMixtureModel) -> dict[str, Any]:
     """Returns what a fit was asked for, by the name of an MLflow parameter."""
     optimizer = model.optimizer
-    packages = {"tfgmm": __version__, "python": platform.python_version()}
-    packages |= {package.__name__: package.__version__ for package in (tf, keras, np)}
     return {
         "num_components": model.num_components,
         "num_features": model.num_features,
@@ -153,7 +150,7 @@ def parameters_of(model: GaussianMixtureModel) -> dict[str, Any]:
         "num_data": model.num_data,
         "optimizer": "closed form" if optimizer is None else optimizer.name,
         **{f"priors.{name}": json.dumps(value) for name, value in model.priors.to_dict().items()},
-        **{f"versions.{name}": version for name, version in packages.items()},
+        **{f"versions.{name}": version for name, version in versions(tf, keras, np).items()},
     }
 
 
@@ -197,7 +194,7 @@ def _draw_mixture(model: GaussianMixtureModel, ax: Any) -> None:
     locs, scales = model.locs.numpy(), model.scales.numpy()
     if model.num_features == 1:
         mixture = model.plug_in()
-        widths = model.components.covariances(mixture.components)[0][:, 0]
+        widths = mixture.form.covariances(mixture.components)[0][:, 0]
         weights = np.exp(mixture.log_weights)
         plot.weighted_components(weights, locs[:, 0], widths, column_name=names[0], ax=ax)
     elif model.num_features == 2:

@@ -5,8 +5,7 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "batches": ["endless_batches", "one_pass"],
-        "bounds": ["RowSums"],
+        "batches": ["default_batch_size", "ordered_batches"],
         "gaussian_mixture": ["GaussianMixtureModel"],
         "gradient_norms": ["GradientNorms", "watched_gradients"],
         "importance": ["centred_batches", "check_training_rows"],

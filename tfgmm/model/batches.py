@@ -1,69 +1,250 @@
-"""Batches of rows that stay in their files, as tf.data: read, shuffled and centred by a thread beside the training."""
+"""Batches of centred rows as tf.data pipelines, out of rows of any kind."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
 import re
 from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.data import blocks
 from tfgmm.data.files.stored import StoredRows
+from tfgmm.data.readers import Rows
+from tfgmm.data.sources import RowSource
+from tfgmm.data.streamed import StreamedRows
 from tfgmm.data.summary import centre as centre_rows
+from tfgmm.data.survey import check_finite, no_rows_error
 
-# Batches made ahead of the one that is being trained on
-_AHEAD = 1
+Tensor = Any
+
+NOT_FINITE = "rows must hold finite numbers: a batch of the dataset has a NaN or infinite value"
+
+_LARGEST_BATCH = 65_536
+_SMALLEST_BATCH = 1_024
+# Numbers in the (batch, K, D) tensor of a training step: about 130 MB each, and a step keeps several.
+_BATCH_NUMBERS = 2**25
+# The same of a sweep, which works through its rows chunk by chunk: with more, callbacks would hear seldom.
+_SWEEP_NUMBERS = 2**28
+# Batches made ahead of the one that is being trained on: of rows in memory, of rows in files
+_AHEAD_IN_MEMORY, _AHEAD_IN_FILES = 2, 1
 
 
-def endless_batches(
-    source: StoredRows,
+class Batches(NamedTuple):
+    """`dataset` of (B, D) float32 centred rows; endless when `steps_per_epoch` says where an epoch ends."""
+
+    dataset: tf.data.Dataset
+    steps_per_epoch: int | None
+    batch_size: int | None
+
+    @property
+    def num_batches(self) -> int | None:
+        """Steps of one epoch, or None when nobody knows."""
+        length = int(self.dataset.cardinality())
+        return self.steps_per_epoch or (length if length > 0 else None)
+
+
+class _Order(NamedTuple):
+    """How endless batches follow each other.
+
+    Args:
+        batch_size: B.
+        num_batches: Batches of one pass over the rows.
+        seed: Seed of the order.
+        shuffle: Whether each pass has an order of its own, a pure function of (seed, pass).
+        first_pass: Number of the first pass.
+        skip: Batches of the first pass to leave out.
+    """
+
+    batch_size: int
+    num_batches: int
+    seed: int
+    shuffle: bool
+    first_pass: int
+    skip: int
+
+
+def default_batch_size(num_data: int, num_components: int, num_features: int) -> int:
+    """Chooses B: the whole data when small, else about 64 K rows, fewer where K x D would make batches huge.
+
+    Example:
+
+    >>> default_batch_size(3_000, 3, 2), default_batch_size(10**7, 32, 16), default_batch_size(10**7, 500, 512)
+    (3000, 65536, 1024)
+    """
+    affordable = max(_SMALLEST_BATCH, _BATCH_NUMBERS // (num_components * num_features))
+    return min(num_data, _LARGEST_BATCH, affordable)
+
+
+def sweep_batch_size(num_data: int, num_components: int, num_features: int) -> int:
+    """Chooses B for exact sweeps over rows in memory: all, so that they need not be copied, or many.
+
+    Example:
+
+    >>> sweep_batch_size(300_000, 32, 16), sweep_batch_size(10**7, 32, 16)
+    (300000, 524288)
+    """
+    return min(num_data, max(_SMALLEST_BATCH, _SWEEP_NUMBERS // (num_components * num_features)))
+
+
+def training_batches(
+    source: RowSource,
     centre: np.ndarray,
     batch_size: int,
     *,
     seed: int,
     shuffle: bool,
-    first_pass: int = 0,
-    skip: int = 0,
-) -> tf.data.Dataset:
-    """Returns batches of centred rows, (B, D) float32, pass after pass without end; the last of a pass may be short.
+    steps_per_epoch: int | None,
+    initial_epoch: int = 0,
+) -> Batches:
+    """Makes endless batches, each pass in an order that is a pure function of (seed, pass).
+
+    Stored rows are shuffled as `StoredRows.block_order` says, and read by a thread beside the training. A tf.data
+    dataset keeps its own batches and order. The last, short batch of a pass is included.
 
     Args:
-        source: the rows.
+        source: Rows of any kind.
         centre: (D,) float64, data units.
-        batch_size: B.
-        seed: of the order.
-        shuffle: each pass in an order of its own, a pure function of (seed, pass); see `StoredRows.block_order`.
-        first_pass: the number of the first pass.
-        skip: batches of the first pass to leave out.
+        batch_size: B; a dataset has its own.
+        seed: Seed of the order.
+        shuffle: False keeps the order of the rows.
+        steps_per_epoch: Steps that make an epoch; default one pass over the rows.
+        initial_epoch: Epochs done before, whose batches are skipped: a resumed run goes on where it stood.
     """
+    if source.num_data is None:
+        return Batches(_in_order(source, centre, None), steps_per_epoch, None)
+    num_batches = math.ceil(source.num_data / batch_size)
+    first_pass, skip = divmod(initial_epoch * (steps_per_epoch or num_batches), num_batches)
+    order = _Order(batch_size, num_batches, seed, shuffle, first_pass, skip)
+    return Batches(_endless(source, centre, order), steps_per_epoch or num_batches, batch_size)
 
-    centred = functools.partial(centre_rows, centre=centre, name=source.name)
+
+def ordered_batches(source: RowSource, centre: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
+    """Makes batches of centred rows in their own order, for evaluation. A dataset has its own `batch_size`.
+
+    Without a `batch_size` rows in memory are one batch, stored rows come 65,536 at a time. Stored rows are read once
+    more, to see that they are finite.
+
+    Raises:
+        ValueError: The rows hold NaN or infinite values; a dataset without rows.
+    """
+    _check_rows(source)
+    return _in_order(source, centre, batch_size)
+
+
+# --- Where the kinds of rows differ ------------------------------------------------------------------------------
+
+
+@functools.singledispatch
+def _in_order(source: Any, centre: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
+    """Makes batches of centred rows, (B, D) float32, in the order of the rows, in one pass; the last may be short."""
+    raise NotImplementedError(type(source).__name__)
+
+
+@functools.singledispatch
+def _check_rows(source: Any) -> None:
+    """Checks rows before they are evaluated: Raises ValueError where they are not finite, or none."""
+    check_finite(source)
+
+
+@_check_rows.register
+def _(source: StreamedRows) -> None:
+    if next(iter(source.dataset.take(1)), None) is None:
+        raise no_rows_error(source.name)
+
+
+@functools.singledispatch
+def _endless(source: Any, centre: np.ndarray, order: _Order) -> tf.data.Dataset:
+    """Makes batches of centred rows, (B, D) float32, pass after pass; the last of a pass may be short."""
+    raise NotImplementedError(type(source).__name__)
+
+
+@_in_order.register
+def _(source: Rows, centre: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
+    rows = tf.constant(centre_rows(source, centre))
+    size = batch_size or source.num_data
+    return _slices(rows, size, math.ceil(source.num_data / size))
+
+
+@_in_order.register
+def _(source: StoredRows, centre: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
+    size = batch_size or blocks.BLOCK_ROWS
 
     def batches() -> Iterator[np.ndarray]:
-        for number in itertools.count(first_pass):
-            left_out = skip if number == first_pass else 0
-            rows = source.batches(batch_size, seed=seed, epoch=number, shuffle=shuffle, skip=left_out)
-            yield from map(centred, rows)
+        return map(_centring(source, centre), source.batches(size))
+
+    return _from_generator(batches, len(centre), math.ceil(source.num_data / size))
+
+
+@_in_order.register
+def _(source: StreamedRows, centre: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
+    return _mapped(source.dataset, lambda rows: centre_batch(rows, centre))
+
+
+@_endless.register
+def _(source: Rows, centre: np.ndarray, order: _Order) -> tf.data.Dataset:
+    rows = tf.constant(centre_rows(source, centre))
+    if order.num_batches == 1:
+        dataset = tf.data.Dataset.from_tensors(rows).repeat()
+    elif not order.shuffle:
+        dataset = _slices(rows, order.batch_size, order.num_batches).repeat()
+        dataset = dataset.skip(order.skip) if order.skip else dataset
+    else:
+        one_pass = tf.autograph.experimental.do_not_convert(functools.partial(_shuffled, rows, order))
+        dataset = tf.data.Dataset.counter(start=order.first_pass).flat_map(one_pass).skip(order.skip)
+    return dataset.prefetch(_AHEAD_IN_MEMORY)
+
+
+@_endless.register
+def _(source: StoredRows, centre: np.ndarray, order: _Order) -> tf.data.Dataset:
+    def batches() -> Iterator[np.ndarray]:
+        for number in itertools.count(order.first_pass):
+            skip = order.skip if number == order.first_pass else 0
+            rows = source.batches(order.batch_size, seed=order.seed, epoch=number, shuffle=order.shuffle, skip=skip)
+            yield from map(_centring(source, centre), rows)
 
     return _from_generator(batches, len(centre), tf.data.INFINITE_CARDINALITY)
 
 
-def one_pass(source: StoredRows, centre: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """Returns batches of centred rows, (B, D) float32, in the order of the files; the last may be short.
+# --- Their parts -------------------------------------------------------------------------------------------------
 
-    Args:
-        source: the rows.
-        centre: (D,) float64, data units.
-        batch_size: B.
-    """
 
-    def batches() -> Iterator[np.ndarray]:
-        return map(functools.partial(centre_rows, centre=centre, name=source.name), source.batches(batch_size))
+def _slices(rows: Tensor, batch_size: int, num_batches: int) -> tf.data.Dataset:
+    numbers = tf.data.Dataset.range(num_batches)
+    return _mapped(numbers, lambda number: rows[number * batch_size : (number + 1) * batch_size])
 
-    return _from_generator(batches, len(centre), math.ceil(source.num_data / batch_size))
+
+def _shuffled(rows: Tensor, order: _Order, number: Tensor) -> tf.data.Dataset:
+    places = tf.random.experimental.stateless_shuffle(tf.range(len(rows)), seed=tf.stack([order.seed, number]))
+    return _mapped(_slices(places, order.batch_size, order.num_batches), lambda chosen: tf.gather(rows, chosen))
+
+
+def _mapped(dataset: tf.data.Dataset, function: Any) -> tf.data.Dataset:
+    """Returns `dataset.map(function)`; reading the function's source for Python's ifs and loops would take 0.1 s."""
+    return dataset.map(tf.autograph.experimental.do_not_convert(function))
+
+
+def centre_batch(rows: Tensor, centre: np.ndarray) -> Tensor:
+    """Returns one batch of a dataset, (B, D) float32, measured from `centre`; stops the run on NaN or infinity."""
+    centred = tf.cast(tf.cast(rows, tf.float64) - centre, tf.float32)
+    checked = tf.debugging.assert_all_finite(centred, NOT_FINITE)
+    return tf.ensure_shape(checked, (None, len(centre)))
+
+
+def _centring(source: StoredRows, centre: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    return functools.partial(centre_rows, centre=centre, name=source.name)
+
+
+def _from_generator(batches: Callable[[], Iterator[np.ndarray]], num_features: int, length: int) -> tf.data.Dataset:
+    """Makes a dataset of batches that Python reads, by a thread beside the training."""
+    spec = tf.TensorSpec((None, num_features), tf.float32)
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
+    return dataset.apply(tf.data.experimental.assert_cardinality(length)).prefetch(_AHEAD_IN_FILES)
 
 
 def file_error_of(error: tf.errors.OpError) -> ValueError | None:
@@ -78,7 +259,24 @@ def file_error_of(error: tf.errors.OpError) -> ValueError | None:
     return ValueError(found[1]) if found else None
 
 
-def _from_generator(batches: Callable[[], Iterator[np.ndarray]], num_features: int, length: int) -> tf.data.Dataset:
-    spec = tf.TensorSpec((None, num_features), tf.float32)
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
-    return dataset.apply(tf.data.experimental.assert_cardinality(length)).prefetch(_AHEAD)
+def split_rows(source: RowSource, validation_split: float) -> tuple[Rows, Rows]:
+    """Splits rows, as Keras does, into those before the last `validation_split` share of them, and that share.
+
+    Raises:
+        ValueError: A share that leaves no row to train on, or rows that stay in their files.
+    """
+    if not isinstance(source, Rows):
+        raise ValueError(
+            f"`validation_split` must be left out when the rows are read from files as they are needed. "
+            f"Received: {validation_split}, with '{source.origin}'. "
+            "Write the rows to validate on to a file of their own, and pass it as validation_data."
+        )
+    num_data = source.num_data
+    num_kept = num_data - int(math.ceil(num_data * validation_split)) if 0 < validation_split < 1 else 0
+    if num_kept < 1:
+        raise ValueError(
+            "`validation_split` must be between 0 and 1 and leave at least one row to train on. "
+            f"Received: {validation_split}, with {num_data} rows. Pass a smaller share, or validation_data."
+        )
+    head, tail = source.values[:num_kept], source.values[num_kept:]
+    return dataclasses.replace(source, values=head), dataclasses.replace(source, values=tail)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.mixture import features
-from tfgmm.mixture.statistics import Statistics
+from tfgmm.data.blocks import RowBlock
+from tfgmm.mixture.features import num_products
+from tfgmm.mixture.parameters import FORMS
+from tfgmm.mixture.statistics import Statistics, added, scaled
 from tfgmm.model import bounds
-from tfgmm.model.natural_gradient import NaturalGradient, Place, StepSizes, added, place_of, scaled
+from tfgmm.model.natural_gradient import NaturalGradient, Place, StepSizes, place_of
 
 Tensor = Any
 
@@ -28,8 +30,8 @@ class StatisticsStore:
 
     def __init__(self, add_stored: Callable[..., Any], components: Any) -> None:
         num_components, num_features = components.shape
-        num_products = features.num_products(components.write_products, num_features)
-        shapes = {"counts": (), "first": (num_features,), "second": (num_products,)}
+        products = num_products(FORMS[components.form].write_products, num_features)
+        shapes = {"counts": (), "first": (num_features,), "second": (products,)}
         self.sums = [add_stored(f"sums_{name}", (num_components, *shape), "float64") for name, shape in shapes.items()]
         self.num_rows = add_stored("sums_num_rows", (), "float64")
         self.num_steps = add_stored("sums_num_steps", (), "int64")
@@ -112,7 +114,7 @@ class ClosedFormTraining:
         """
         if self._is_running or self._seen_batches == 0:
             self._coefficients = self.coefficients()
-        sums, log_likelihood, _ = self._steps.sums(self._coefficients, rows)
+        sums, log_likelihood, _ = self._steps.sums(self._coefficients, RowBlock(rows))
         num_rows = float(rows.shape[0])
         if self._is_running:
             self._run(sums, num_rows)

@@ -12,12 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.checks import check_choice, check_columns, check_count, check_seed
-from tfgmm.data import sources as door
+from tfgmm.data.sources import open_source
 from tfgmm.data.summary import DataSummary
+from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.families.log_gamma import log_gamma_draws
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.mixture import starts as initialize
+from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
 from tfgmm.model import bounds
 from tfgmm.model.closed_form import StatisticsStore
@@ -27,6 +29,8 @@ from tfgmm.model.parameters import MixtureParameters
 from tfgmm.model.scoring import MixtureScores
 from tfgmm.model.steps import RunningBound
 from tfgmm.model.training import MixtureTrainer
+from tfgmm.scoring.graph.chunks import log_joints
+from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 Tensor = Any
 
@@ -198,9 +202,10 @@ class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
 
     def _terms_at_means(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         weights, components = posteriors = self.posteriors()
-        linear, constants = self.components.coefficients(self.components.means(components))
+        form = GRAPH_FORMS[self.components.form]
+        linear, constants = form.coefficients(self.components.means(components))
         constants += self.mixture_weights.log_mean(weights)
-        log_joint = bounds.log_joints(self.components.features(tf.cast(rows, tf.float64)), linear, constants)
+        log_joint = log_joints(form.features(tf.cast(rows, tf.float64)), linear, constants)
         return tf.cast(tf.reduce_logsumexp(log_joint, axis=-1), tf.float32), self.kl(posteriors)
 
     def kl(self, posteriors: tuple[Any, Any] | None = None) -> Tensor:
@@ -233,10 +238,10 @@ class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
         >>> model.locs.numpy().ravel().round(6).tolist()
         [0.0, 9.0]
         """
-        source = door.open_source(x, "x", self.num_features)
+        source = open_source(x, "x", self.num_features)
         if num_data is None and self.compiled:
             num_data = self.compile_settings.num_data
-        survey = door.survey(source, "x", num_data, self.seed)
+        survey = survey_rows(source, num_data, self.seed)
         self.adapt_to(survey.summary, num_data)
         self.start_from(survey, start)
         return self
@@ -252,15 +257,15 @@ class GaussianMixtureModel(MixtureParameters, MixtureScores, MixtureTrainer):
         self.components.variables[0].assign(locs - self.stored_centre)
         self.statistics.clear()  # sums that were measured from elsewhere
 
-    def start_from(self, survey: door.Survey, start: Any = "k-means++") -> None:
+    def start_from(self, survey: Survey, start: Any = "k-means++") -> None:
         """Returns nothing; starts the components among the rows of `survey`, each narrower than all of them."""
         summary = survey.summary
-        initialize.warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, self.covariance)
+        warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, self.covariance)
         self.natural_gradient.assign(self.start_values(survey, start, [self.seed])[0])
         self.statistics.clear()  # of the posterior before
         self.stored_elbo.assign(math.nan)
 
-    def start_values(self, survey: door.Survey, start: Any, seeds: Sequence[int]) -> list[Any]:
+    def start_values(self, survey: Survey, start: Any, seeds: Sequence[int]) -> list[Any]:
         """Returns the numbers behind a start among the rows of `survey` per seed; the weights stay as they are."""
         spread, centre = np.array(survey.summary.spread), self.centre
         distinct = initialize.distinct_rows(survey.sample - centre)

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.data import sources as door
-from tfgmm.mixture.log_joints import coefficients_of
+from tfgmm.data.blocks import RowBlock
+from tfgmm.data.sampling import SAMPLE_ROWS
+from tfgmm.data.sources import check_ends, open_source
+from tfgmm.mixture.parameters import MixtureDensity, coefficients_of
+from tfgmm.model.batches import default_batch_size, ordered_batches
 
 Tensor = Any
 
@@ -47,12 +50,13 @@ def log_importance_ratios(
 def log_likelihoods(model: Any, data: Any, log_weights: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
     """Returns the log likelihood of all rows under each of S mixtures, (S,) float64, nats."""
     groups = [slice(first, first + _AT_A_TIME) for first in range(0, len(log_weights), _AT_A_TIME)]
-    mixtures = [coefficients_of(log_weights[group], {n: v[group] for n, v in parameters.items()}) for group in groups]
+    drawn = MixtureDensity(model.covariance, model.centre, log_weights, parameters)
+    mixtures = [coefficients_of(drawn.part(group)) for group in groups]
     totals, num_rows = np.zeros(len(log_weights)), 0
     for rows in centred_batches(model, data):
         num_rows += len(rows)
         for group, several in zip(groups, mixtures):
-            totals[group] += model.natural_gradient.log_likelihoods(several, rows)[0]
+            totals[group] += model.natural_gradient.log_likelihoods(several, RowBlock(rows))[0]
     check_training_rows(model, num_rows)
     return totals
 
@@ -72,7 +76,7 @@ def check_training_rows(model: Any, num_rows: int) -> None:
 
 def centred_batches(model: Any, data: Any) -> tf.data.Dataset:
     """Returns batches of the rows of `data`, (B, D) float32, measured from the model's centre, in their order."""
-    source = door.open_source(data, "data", model.num_features, model.column_names)
-    door.check_ends(source, "data", None, "Use .take(n) for its first n batches.")
-    size = door.default_batch_size(model.num_data or door.SAMPLE_ROWS, model.num_components, model.num_features)
-    return door.ordered_batches(source, model.centre, size, name="data")
+    source = open_source(data, "data", model.num_features, model.column_names)
+    check_ends(source, None, "Use .take(n) for its first n batches.")
+    size = default_batch_size(model.num_data or SAMPLE_ROWS, model.num_components, model.num_features)
+    return ordered_batches(source, model.centre, size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -12,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.checks import check_count
-from tfgmm.mixture.row_sums import log_likelihoods_over_rows, sums_over_rows
-from tfgmm.mixture.statistics import Statistics
+from tfgmm.data.blocks import RowBlock
+from tfgmm.mixture.statistics import RowSums, Statistics
 from tfgmm.model import bounds
-from tfgmm.scoring.devices import has_gpu
+from tfgmm.scoring import devices
 
 Tensor = Any
 Values = Sequence[Tensor]
@@ -150,39 +149,24 @@ class NaturalGradient:
         """
         return bounds.expected_coefficients(self.weights, self.components, self.posteriors_of(values))
 
-    def sums(self, coefficients: Sequence[Tensor], rows: Tensor) -> bounds.RowSums:
-        """Returns the expected statistics of centred rows (B, D) and the sums of their log likelihoods, nats, float64.
+    def sums(self, coefficients: Sequence[Tensor], block: RowBlock) -> RowSums:
+        """Sums the expected statistics of centred rows and their log likelihoods, nats, float64.
 
         The path that every row takes in every sweep. The log likelihoods are the likelihood part of L_A with the
         coefficients of a local step, and log densities with those of a density.
 
         Args:
-            coefficients: as `coefficients` or `log_joints.coefficients_of` gives them.
-            rows: (B, D) float32, measured from the centre; B may be anything. No tensor of a graph that is traced.
+            coefficients: As `coefficients` or `mixture.parameters.coefficients_of` gives them.
+            block: (B, D) float32 rows, measured from the centre; B may be anything. No tensor of a graph being traced.
         """
-        if not has_gpu():
-            found = sums_over_rows(self.components, np.asarray(rows), [np.asarray(c)[None] for c in coefficients])
-            return tf.nest.map_structure(operator.itemgetter(0), found)
+        return devices.sums(self.components.form, coefficients, block)
 
-        def local(linear: Tensor, constants: Tensor, rows: Tensor) -> bounds.RowSums:
-            return bounds.sums_over_rows(self.components, rows, linear, constants)
+    def log_likelihoods(self, coefficients: Sequence[Tensor], block: RowBlock) -> np.ndarray:
+        """Sums logsumexp_k and max_k of the log joints of rows under R mixtures, (2, R), nats.
 
-        def signature() -> list[tf.TensorSpec]:
-            return [*_specs(coefficients), tf.TensorSpec((None, self.components.shape[1]), tf.float32)]
-
-        return self._call("sums", local, signature, *coefficients, rows)
-
-    def log_likelihoods(self, coefficients: Sequence[Tensor], rows: Tensor) -> np.ndarray:
-        """Returns the sums over rows of logsumexp_k and of max_k of their log joints under R mixtures, (2, R), nats.
-
-        Args:
-            coefficients: as in `sums`, with a leading axis (R,).
-            rows: (B, D) float32, measured from the centre.
+        Args: As `sums`, the coefficients with a leading axis (R,).
         """
-        if not has_gpu():
-            return log_likelihoods_over_rows(self.components, np.asarray(rows), coefficients)
-        found = [self.sums(of_one, rows) for of_one in zip(*coefficients)]
-        return np.array([[sums.log_likelihood for sums in found], [sums.largest for sums in found]])
+        return devices.log_likelihoods(self.components.form, coefficients, block)
 
     def global_step(
         self,
@@ -250,18 +234,6 @@ def _specs(values: Sequence[Any], num_leading: int = 0) -> list[tf.TensorSpec]:
 def _with_axes(lengths: Tensor, values: Tensor) -> Tensor:
     """Returns lengths (R,) that multiply values (R, ...)."""
     return tf.reshape(lengths, [-1] + [1] * (len(values.shape) - 1))
-
-
-def scaled(statistics: Statistics, factor: float | Tensor) -> Statistics:
-    """Returns the statistics of `factor` times as many rows."""
-    if isinstance(factor, float) and factor == 1.0:
-        return statistics
-    return Statistics(*(factor * value for value in statistics))
-
-
-def added(one: Statistics | None, other: Statistics) -> Statistics:
-    """Returns the statistics of the rows of both; None stands for no rows."""
-    return other if one is None else Statistics(*(a + b for a, b in zip(one, other)))
 
 
 def _reordered(record: Any, order: Tensor) -> Any:

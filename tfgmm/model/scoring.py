@@ -11,15 +11,17 @@ import tensorflow as tf
 from tfgmm.common.checks import check_count, check_seed
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture import stored_draws
+from tfgmm.mixture.parameters import MixtureDensity, form_of
 from tfgmm.model.importance import log_importance_ratios
 from tfgmm.posterior.draws import LOG_RATIO, Draws
 from tfgmm.scoring import scores
-from tfgmm.scoring.queries import RowScores
+from tfgmm.scoring.graph.sampling import sample_rows
+from tfgmm.scoring.queries import Queries
 
 Tensor = Any
 
 
-class MixtureScores(RowScores):
+class MixtureScores(Queries):
     """The scoring half of `GaussianMixtureModel`, for rows of any kind and number, in data units.
 
     A subclass provides the attributes below.
@@ -44,7 +46,7 @@ class MixtureScores(RowScores):
         """Names of the training columns; None when they had none, or before training."""
         return self.data_summary.column_names if self.data_summary and int(self.stored_num_data) else None
 
-    def plug_in(self, posteriors: tuple[Any, Any] | None = None) -> scores.MixtureDensity:
+    def plug_in(self, posteriors: tuple[Any, Any] | None = None) -> MixtureDensity:
         """Returns the mixture at the posterior means of weights, locations and precisions.
 
         Args:
@@ -52,7 +54,7 @@ class MixtureScores(RowScores):
         """
         of_weights, of_components = posteriors or self.posteriors()
         means = self.components.means(of_components)
-        return scores.MixtureDensity(
+        return MixtureDensity(
             self.covariance,
             self.centre,
             self.mixture_weights.log_mean(of_weights).numpy(),
@@ -67,23 +69,21 @@ class MixtureScores(RowScores):
         """
         return scores.as_draws(self.plug_in(), self.column_names)
 
-    def predictive(
-        self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED
-    ) -> scores.MixtureDensity:
+    def predictive(self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED) -> MixtureDensity:
         """Returns S mixtures drawn from q, the same for the same seed; their average density is the predictive."""
         mixture = self.plug_in()
-        return scores.of_draws(mixture, self.kept_draws(mixture, num_draws, seed))
+        return stored_draws.mixtures(mixture, self.kept_draws(mixture, num_draws, seed))
 
     def kept_draws(
         self,
-        mixture: scores.MixtureDensity,
+        mixture: MixtureDensity,
         num_draws: int = stored_draws.NUM_DRAWS,
         seed: int = stored_draws.SEED,
     ) -> dict[str, np.ndarray]:
-        """Returns draws from q as an export keeps them; see `posterior_draws.kept`. `mixture` is the plug-in."""
+        """Returns draws from q as an export keeps them; see `stored_draws.stored`. `mixture` is the plug-in."""
         log_weights, drawn = self.draw_parameters([num_draws], _seed_pair(seed), tf.float64)
         parameters = {name: value.numpy() for name, value in self.components.parameters_of(drawn).items()}
-        return stored_draws.kept(mixture.components, log_weights.numpy(), parameters)
+        return stored_draws.stored(mixture, log_weights.numpy(), parameters)
 
     def outlier_table(self) -> np.ndarray:
         """Returns the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`."""
@@ -115,7 +115,7 @@ class MixtureScores(RowScores):
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Returns `n` rows drawn from the plug-in mixture, (n, D) float64, data units; a new draw without `seed`."""
-        return scores.sample_rows(self.plug_in(), check_count("n", n, least=0), _seed_pair(seed)).numpy()
+        return sample_rows(self.plug_in(), check_count("n", n, least=0), _seed_pair(seed)).numpy()
 
     def draws(self, n: int, seed: int | None = None, data: Any = None) -> Draws:
         """Returns `n` draws of weights, locations and scales (or covariances) from q, as one chain; data units.
@@ -133,7 +133,7 @@ class MixtureScores(RowScores):
         posteriors = self.posteriors()
         log_weights, drawn = self.draw_parameters([check_count("n", n)], _seed_pair(seed), tf.float64, posteriors)
         parameters = {name: value.numpy() for name, value in self.components.parameters_of(drawn).items()}
-        scales, covariances = self.components.covariances(parameters)
+        scales, covariances = form_of(self.covariance).covariances(parameters)
         stats = {}
         if data is not None:
             ratios = log_importance_ratios(self, data, posteriors, log_weights, drawn, parameters)
@@ -153,7 +153,7 @@ class MixtureScores(RowScores):
         mixture = self.plug_in()
         lines = [repr(self), f"{'component':>9}  {'weight':>6}  mean (standard deviation) per column"]
         locs = mixture.components["locs"] + self.centre
-        sds, _ = self.components.covariances(mixture.components)
+        sds, _ = mixture.form.covariances(mixture.components)
         for k, log_weight in enumerate(mixture.log_weights):
             columns = ", ".join(f"{loc:.4g} ({sd:.3g})" for loc, sd in zip(locs[k], sds[k]))
             lines.append(f"{k:>9}  {np.exp(log_weight):6.3f}  {columns}")

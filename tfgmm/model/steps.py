@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.data.sources import NOT_FINITE
-from tfgmm.model.batches import file_error_of
+from tfgmm.data.blocks import RowBlock
+from tfgmm.model.batches import NOT_FINITE, file_error_of
 from tfgmm.model.gradient_norms import GradientNorms, WatchedStep
 from tfgmm.model.keras3 import keras
 from tfgmm.model.natural_gradient import StepSizes
@@ -127,7 +127,7 @@ class TrainingSteps(keras.Model):
                     break
                 rows = keras.utils.unpack_x_y_sample_weight(batch)[0]  # `test_on_batch` gives (x, None, None)
                 of_one = [np.asarray(value)[None] for value in self.closed_form.coefficients()]
-                (log_likelihood,), _ = self.natural_gradient.log_likelihoods(of_one, rows)
+                (log_likelihood,), _ = self.natural_gradient.log_likelihoods(of_one, RowBlock(rows))
                 self.running_bound.update_state(log_likelihood, self.kl(), tf.shape(rows)[0])
             return self.get_metrics_result()
 

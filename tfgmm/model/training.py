@@ -10,9 +10,18 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.checks import check_count
-from tfgmm.data import sources as door
-from tfgmm.data.readers import Rows
-from tfgmm.mixture.log_joints import coefficients_of
+from tfgmm.data.blocks import RowBlock
+from tfgmm.data.sources import RowSource, check_ends, open_source
+from tfgmm.data.survey import Survey, survey_rows
+from tfgmm.mixture.parameters import coefficients_of
+from tfgmm.model.batches import (
+    Batches,
+    default_batch_size,
+    ordered_batches,
+    split_rows,
+    sweep_batch_size,
+    training_batches,
+)
 from tfgmm.model.closed_form import ClosedFormTraining
 from tfgmm.model.keras3 import keras
 from tfgmm.model.natural_gradient import NaturalGradient, StepSizes
@@ -176,10 +185,10 @@ class MixtureTrainer(TrainingSteps):
         steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
         epochs = check_count("epochs", epochs, least=0)
         source, validation = self._open_training(x, validation_split, validation_data, batch_size, steps_per_epoch)
-        survey = door.survey(source, "x", self.compile_settings.num_data, self.seed)
+        survey = survey_rows(source, self.compile_settings.num_data, self.seed)
         if validation is not None:
             fix = "Pass validation_steps=..., or remove .repeat()."
-            door.check_ends(validation, "validation_data", validation_steps, fix)
+            check_ends(validation, validation_steps, fix)
         self._adopt(survey)
         num_data, given = survey.summary.num_data, batch_size
         batch_size = self._batch_size(given, source, num_data, steps_per_epoch)
@@ -187,7 +196,7 @@ class MixtureTrainer(TrainingSteps):
             if validation_batch_size is not None:
                 given = check_count("validation_batch_size", validation_batch_size)
             size = self._batch_size(given, validation, num_data, validation_steps)
-            validation = door.ordered_batches(validation, self.centre, size, name="validation_data")
+            validation = ordered_batches(validation, self.centre, size)
         return self.train_on(
             self.batches_of(source, batch_size, steps_per_epoch, shuffle, initial_epoch),
             epochs=epochs,
@@ -201,20 +210,20 @@ class MixtureTrainer(TrainingSteps):
 
     def batches_of(
         self,
-        source: door.Source,
+        source: RowSource,
         batch_size: int | None = None,
         steps_per_epoch: int | None = None,
         shuffle: bool = True,
         initial_epoch: int = 0,
-    ) -> door.Batches:
+    ) -> Batches:
         """Returns the batches that training takes from opened data, for a model that has adopted its survey."""
         # The order of rows changes nothing within an exact sweep, and reading in order is faster
         shuffle = shuffle and (self.optimizer is not None or self.closed_form.runs_in(initial_epoch))
         order = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
         batch_size = self._batch_size(batch_size, source, self.data_summary.num_data, steps_per_epoch)
-        return door.training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
+        return training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
 
-    def train_on(self, batches: door.Batches, *, epochs: int, callbacks: Any = None, **passed_on: Any) -> Any:
+    def train_on(self, batches: Batches, *, epochs: int, callbacks: Any = None, **passed_on: Any) -> Any:
         """Returns the Keras `History` of training on batches of centred rows; arguments as in `fit`."""
         self._set_steps_per_execution(batches)
         if self.optimizer is None:
@@ -230,12 +239,12 @@ class MixtureTrainer(TrainingSteps):
                 **passed_on,
             )
 
-    def open_validation(self, validation_data: Any, source: door.Source) -> door.Source | None:
+    def open_validation(self, validation_data: Any, source: RowSource) -> RowSource | None:
         """Returns validation rows opened, in the columns of `source`; None for None."""
         if validation_data is None:
             return None
-        names = self.column_names if isinstance(source, tf.data.Dataset) else source.column_names
-        return door.open_source(validation_data, "validation_data", self.num_features, names)
+        names = source.column_names or self.column_names
+        return open_source(validation_data, "validation_data", self.num_features, names)
 
     def evaluate(
         self,
@@ -267,17 +276,16 @@ class MixtureTrainer(TrainingSteps):
                 "`num_data`, the number of rows trained on, must be known: it scales the KL term. "
                 "Received: a model that was never fitted. Call fit first, or compile(..., num_data=...)."
             )
-        source = door.open_source(x, "x", self.num_features, self.column_names)
-        door.check_ends(source, "x", steps, "Pass steps=..., or remove .repeat().")
-        if not isinstance(source, tf.data.Dataset):
-            num_rows = len(source.values) if isinstance(source, Rows) else source.num_data
-            batch_size = self._batch_size(batch_size, source, num_rows, steps)
-        batches = door.ordered_batches(source, self.centre, batch_size)
+        source = open_source(x, "x", self.num_features, self.column_names)
+        check_ends(source, steps, "Pass steps=..., or remove .repeat().")
+        if source.num_data is not None:
+            batch_size = self._batch_size(batch_size, source, source.num_data, steps)
+        batches = ordered_batches(source, self.centre, batch_size)
         with plain_errors():
             logs = super().evaluate(batches, return_dict=True, **passed_on)
         return logs if return_dict else [logs[name] for name in LOGS]
 
-    def bound_and_log_likelihoods(self, batches: door.Batches) -> tuple[float, float, float]:
+    def bound_and_log_likelihoods(self, batches: Batches) -> tuple[float, float, float]:
         """Returns the augmented bound of q as it stands and two log likelihoods at its means, nats, over one pass.
 
         The first log likelihood is that of the rows, the second that of the rows together with the most probable
@@ -285,11 +293,11 @@ class MixtureTrainer(TrainingSteps):
         """
         steps, totals = self.natural_gradient, np.zeros((2, 2))
         mixture = self.plug_in()
-        at_means = coefficients_of(mixture.log_weights, mixture.components)
+        at_means = coefficients_of(mixture)
         of_both = [np.stack(pair) for pair in zip(steps.coefficients(steps.values()), at_means)]
         with plain_errors():
             for rows in batches.dataset.take(batches.num_batches):
-                totals += steps.log_likelihoods(of_both, rows)
+                totals += steps.log_likelihoods(of_both, RowBlock(rows))
         (expected, log_likelihood), (_, with_components) = totals
         elbo = float(expected) - float(self.kl())
         self.stored_elbo.assign(elbo)
@@ -318,10 +326,10 @@ class MixtureTrainer(TrainingSteps):
         validation_data: Any,
         batch_size: int | None,
         steps_per_epoch: int | None,
-    ) -> tuple[door.Source, door.Source | None]:
-        source = door.open_source(x, "x", self.num_features, self.column_names)
-        door.check_ends(source, "x", steps_per_epoch, "Pass steps_per_epoch=..., or remove .repeat().")
-        if isinstance(source, tf.data.Dataset) and (batch_size is not None or validation_split):
+    ) -> tuple[RowSource, RowSource | None]:
+        source = open_source(x, "x", self.num_features, self.column_names)
+        check_ends(source, steps_per_epoch, "Pass steps_per_epoch=..., or remove .repeat().")
+        if source.has_own_batches and (batch_size is not None or validation_split):
             raise ValueError(
                 "`batch_size` and `validation_split` must be left out when `x` is a dataset, which has its own "
                 f"batches. Received: batch_size={batch_size}, validation_split={validation_split}. "
@@ -330,10 +338,10 @@ class MixtureTrainer(TrainingSteps):
         if validation_data is not None:
             return source, self.open_validation(validation_data, source)
         if validation_split:
-            return door.split_rows(source, validation_split)
+            return split_rows(source, validation_split)
         return source, None
 
-    def _adopt(self, survey: door.Survey) -> None:
+    def _adopt(self, survey: Survey) -> None:
         summary = survey.summary
         given = self.compile_settings.num_data
         if given is not None and abs(given - summary.num_data) > 0.01 * given:
@@ -347,16 +355,16 @@ class MixtureTrainer(TrainingSteps):
         if untouched:
             self.start_from(survey)
 
-    def _batch_size(self, given: int | None, source: door.Source, num_data: int, steps: int | None) -> int:
+    def _batch_size(self, given: int | None, source: RowSource, num_data: int, steps: int | None) -> int:
         """Returns B: as given, or such that a number of steps, where one is given, means what it always did."""
         if given is not None:
             return check_count("batch_size", given)
         sweeps_only = self.optimizer is None and not self.closed_form.runs_in(0)
-        is_free = sweeps_only and steps is None and isinstance(source, Rows)
-        choose = door.sweep_batch_size if is_free else door.default_batch_size
+        is_free = sweeps_only and steps is None and source.is_in_memory
+        choose = sweep_batch_size if is_free else default_batch_size
         return choose(num_data, self.num_components, self.num_features)
 
-    def _begin_closed_form(self, batches: door.Batches, epochs: int) -> None:
+    def _begin_closed_form(self, batches: Batches, epochs: int) -> None:
         if batches.num_batches is None and self.closed_form.needs_length(epochs - 1):
             raise ValueError(
                 "`x` must be data of known length for exact sweeps, which move after the last batch. "
@@ -366,7 +374,7 @@ class MixtureTrainer(TrainingSteps):
         centre, num_data = (tf.convert_to_tensor(value) for value in (self.stored_centre, self.stored_num_data))
         self.closed_form.begin(batches.num_batches, centre, num_data)
 
-    def _set_steps_per_execution(self, batches: door.Batches) -> None:
+    def _set_steps_per_execution(self, batches: Batches) -> None:
         """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""
         steps, given = batches.num_batches, self.compile_settings.steps_per_execution
         if given == "auto":
@@ -389,15 +397,15 @@ class MixtureTrainer(TrainingSteps):
     def _on_batch(self, method: Any, name: str, x: Any, y: None, return_dict: bool) -> Any:
         refuse_labels(y=y)
         self._check_compiled(name)
-        source = door.open_source(x, "x", self.num_features, self.column_names)
-        if not isinstance(source, Rows):
+        source = open_source(x, "x", self.num_features, self.column_names)
+        if not source.is_in_memory:
             raise ValueError(f"`x` must be rows in memory for `{name}`. Received: a dataset. Use fit or evaluate.")
         if not self.num_data:
             raise ValueError(
                 f"`num_data`, the size of the whole data, must be known for `{name}`: it scales the KL term. "
                 "Received: None. Call fit first, or compile(..., num_data=...)."
             )
-        batch = next(iter(door.ordered_batches(source, self.centre, len(source.values))))
+        batch = next(iter(ordered_batches(source, self.centre, source.num_data)))
         with plain_errors():
             logs = method(batch, return_dict=True)
         return logs if return_dict else [logs[name] for name in LOGS]

@@ -97,15 +97,6 @@ def data_limits(summary: Any) -> Any:
     return tuple(zip((low - 0.2 * spread).tolist(), (high + 0.2 * spread).tolist()))
 
 
-def shown_number(value: float, spread: float) -> str:
-    """Writes `value` with as many digits as `spread` (a width in the same unit, above 0) makes meaningful."""
-    decimals = max(0, 1 - int(np.floor(np.log10(spread))))
-    if decimals <= 6 and abs(value) < 1e7:
-        return f"{value:.{decimals}f}"
-    magnitude = np.floor(np.log10(max(abs(value), spread)))
-    return f"{value:.{min(17, max(3, int(magnitude) + decimals + 1))}g}"
-
-
 def unit_of(name: str) -> str | None:
     """Extracts what stands in brackets at the end of a column's name; None where nothing does."""
     match = re.fullmatch(r".*\((.+)\)\s*", name)

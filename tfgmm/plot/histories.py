@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import component_colours
-from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, shown_number
+from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
 
 _NAMES = {"loss": "training", "val_loss": "validation"}
 

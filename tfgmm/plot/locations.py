@@ -13,6 +13,7 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.frames import (
     FIGURE_SIZE,
@@ -22,7 +23,6 @@ from tfgmm.plot.frames import (
     check_names,
     padded_limits,
     set_frame,
-    shown_number,
 )
 
 # The 95 % quantile of chi-square with 2 degrees of freedom is -2 log(1 - 0.95): the squared radius, in sds.

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import gaussian_kde
 
+from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import INK, component_colours, mix
 from tfgmm.plot.frames import (
     HALO,
@@ -21,7 +22,6 @@ from tfgmm.plot.frames import (
     check_names,
     padded_limits,
     set_frame,
-    shown_number,
 )
 from tfgmm.plot.grids import MASS_CAPTION, Grid, cell_edges, draw_mass_lines, mass_levels, middles
 from tfgmm.plot.mixtures import check_draws

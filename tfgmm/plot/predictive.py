@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.checks import check_count, check_seed
 from tfgmm.common.columns import column_labels
+from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import INK, component_colours, mix
-from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, shown_number
+from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
 from tfgmm.plot.mixtures import check_column, check_rows, marginal
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import replicated_rows

@@ -6,6 +6,6 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "choice": ["choice_of", "console_lines"],
-        "page": ["page_of", "write_report"],
+        "page": ["page_of", "write_page", "write_report"],
     },
 )

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import poisson
 
-from tfgmm.export.folder import printable
+from tfgmm.common.words import printable
 from tfgmm.mixture.occupied import is_occupied
+from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.outliers import NUM_SAMPLES
-from tfgmm.mixture.starts import warn_of_odd_data
 from tfgmm.plot.ascents import num_optima
 
 if TYPE_CHECKING:
-    from tfgmm.data.sources import Survey
+    from tfgmm.data.survey import Survey
     from tfgmm.report.subject import FitRecord, Fitted
 
 _DOUBT = 0.05  # a component that shares more of its rows than this with others overlaps them
@@ -130,10 +129,8 @@ def _far_rows(fitted: Fitted, sample: np.ndarray) -> str:
 
 def _odd_data(fitted: Fitted, survey: Survey) -> list[str]:
     """Says what fitting warns of in the rows themselves: constant columns, few rows far out, priors that misfit."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        warn_of_odd_data(survey.sample, survey.summary, fitted.priors, fitted.num_components, fitted.covariance)
-    messages = [printable(str(warning.message)) for warning in caught]
+    args = survey.sample, survey.summary, fitted.priors, fitted.num_components, fitted.covariance
+    messages = [printable(f"{sentence}.") for sentence in oddities(*args)]
     return [message[:1].upper() + message[1:] for message in messages]
 
 

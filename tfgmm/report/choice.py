@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tfgmm.fit.selection import listed, occupied_words
+from tfgmm.common.words import with_and
+from tfgmm.fit.selection import occupied_words
+from tfgmm.mixture.registry import WEIGHT_PRIORS
 
 if TYPE_CHECKING:
     from tfgmm.fit.selection import Selection
@@ -123,8 +125,8 @@ def how_sure(selection: Selection) -> str:
     if len(plausible) == 1:
         return "The rows are clear about it: none of the others is nearly as probable."
     maximum = " Each is a maximum: components without rows stay empty, at next to no cost."
-    is_maximum = selection.best.model.weight_prior == "stick_breaking"
-    return f"The rows do not settle it: {listed(plausible)} are all plausible.{maximum if is_maximum else ''}"
+    is_maximum = not WEIGHT_PRIORS[selection.best.model.weight_prior].is_exchangeable
+    return f"The rows do not settle it: {with_and(plausible)} are all plausible.{maximum if is_maximum else ''}"
 
 
 def occupied_shares(occupied: np.ndarray) -> list[tuple[str, str]]:
@@ -141,7 +143,7 @@ def occupied_shares(occupied: np.ndarray) -> list[tuple[str, str]]:
 def _range(tried: Sequence[int]) -> str:
     """Writes numbers as text, those that follow each other as a range."""
     is_range = len(tried) > 2 and tried[-1] - tried[0] == len(tried) - 1
-    return f"The numbers from {tried[0]} to {tried[-1]}" if is_range else listed(tried)
+    return f"The numbers from {tried[0]} to {tried[-1]}" if is_range else with_and(tried)
 
 
 def _picture(selection: Selection) -> Picture:

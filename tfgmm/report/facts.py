@@ -10,31 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.export.folder import printable
+from tfgmm.common.words import printable, shown_number
+from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 from tfgmm.plot.colours import component_colours
-from tfgmm.plot.frames import shown_number
 
 if TYPE_CHECKING:
-    from tfgmm.data.sources import Survey
+    from tfgmm.data.survey import Survey
     from tfgmm.posterior.draws import Draws
     from tfgmm.report.subject import FitRecord, Fitted
 
 LEVELS = (0.99, 0.9, 0.5)
 FEW_DRAWS = 100  # with fewer, the ends of a 95 % interval are those of one or two of them
 MOST_LINES = 1_000  # of a table; more than that nobody reads
-
-_SHAPES = {
-    "spherical": "spherical: one width per component, the same in all directions",
-    "diag": "diag: one width per component and column, no correlations",
-    "full": "full: widths and correlations of each component by itself",
-    "tied_spherical": "tied_spherical: one width for all components",
-    "tied_diag": "tied_diag: one width per column, the same in all components",
-    "tied": "tied: widths and correlations, the same in all components",
-}
-_WEIGHTS = {
-    "dirichlet": "dirichlet: the number of components is fixed",
-    "stick_breaking": "stick_breaking: the number of components is a maximum",
-}
 
 
 class Estimate(NamedTuple):
@@ -79,8 +66,8 @@ def fitted_on(fitted: Fitted) -> list[tuple[str, str]]:
         ("Rows", f"{fitted.num_data:,}"),
         ("Columns", f"{fitted.num_features:,}"),
         ("Components", f"{fitted.num_components:,}, of which {fitted.num_occupied:,} have rows"),
-        ("Shape", _SHAPES[fitted.covariance]),
-        ("Weights", _WEIGHTS[fitted.weights]),
+        ("Shape", f"{fitted.covariance}: {COVARIANCES[fitted.covariance].words}"),
+        ("Weights", f"{fitted.weights}: {WEIGHT_PRIORS[fitted.weights].words}"),
         ("Free parameters", f"{fitted.num_parameters:,}"),
         *fitted.criteria.items(),
     ]

@@ -8,12 +8,13 @@ import pathlib
 from typing import TYPE_CHECKING, Any
 
 from tfgmm.common import atomic_file
+from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
 from tfgmm.common.version import __version__
-from tfgmm.export.folder import printable
+from tfgmm.common.words import printable
 from tfgmm.report import subject
 
 if TYPE_CHECKING:
-    from tfgmm.data.sources import Survey
+    from tfgmm.data.survey import Survey
     from tfgmm.export.scorer import Scorer
     from tfgmm.fit.result import FitResult
     from tfgmm.fit.selection import Selection
@@ -66,13 +67,26 @@ def write_report(
     >>> write_report(result, rows, tempfile.mkdtemp() + "/report.html").name
     'report.html'
     """
+    return write_page(result, data, path, title, model_path, overwrite)
+
+
+def write_page(
+    result: FitResult | Selection | GaussianMixtureModel | Scorer,
+    data: Any,
+    path: str | os.PathLike[str],
+    title: str | None,
+    model_path: str | os.PathLike[str] | None,
+    overwrite: bool,
+    names: ArgumentNames = IN_PYTHON,
+) -> pathlib.Path:
+    """Does what `write_report` says; errors about the file to make call its arguments by `names`."""
     fitted, choice = _fitted_and_choice(result)
-    target = _path_of("path", path)
-    atomic_file.check_free(target, overwrite)
+    target = _path_of(names.path, path)
+    atomic_file.check_free(target, overwrite, names)
     heading = _title_of(title, fitted)
     model_at = None if model_path is None else _model_at(model_path)
     page = _page(fitted, _survey_of(fitted, data), heading, model_at, choice)
-    with atomic_file.written_whole(target, overwrite) as temporary:
+    with atomic_file.written_whole(target, overwrite, names) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     return target
 
@@ -133,10 +147,11 @@ def _page(fitted: Fitted, survey: Survey, title: str, model_path: pathlib.Path |
 
 def _survey_of(fitted: Fitted, data: Any) -> Survey:
     """Surveys the rows, their columns in the mixture's order."""
-    from tfgmm.data import sources
+    from tfgmm.data.sources import open_source
+    from tfgmm.data.survey import survey_rows
 
-    source = sources.open_source(data, "data", fitted.num_features, fitted.mixture.column_names)
-    return sources.survey(source, "data", fitted.num_data, seed=0)
+    source = open_source(data, "data", fitted.num_features, fitted.mixture.column_names)
+    return survey_rows(source, fitted.num_data, seed=0)
 
 
 def _path_of(name: str, path: Any) -> pathlib.Path:

@@ -10,10 +10,12 @@ import numpy as np
 
 from tfgmm.common.checks import check_choice
 from tfgmm.common.columns import column_labels
+from tfgmm.common.words import printable
 from tfgmm.data.summary import DataSummary
-from tfgmm.export.folder import printable
 from tfgmm.mixture.occupied import is_occupied
+from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.posterior.draws import Draws
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ def _of_result(result: FitResult) -> Fitted:
 
 
 def _of_model(model: GaussianMixtureModel) -> Fitted:
-    from tfgmm.fit.result import interval_draws, num_parameters
+    from tfgmm.fit.result import interval_draws
 
     _check_fitted(model.num_data)
     counts = model.mixture_weights.expected_counts(model.mixture_weights.posterior())
@@ -141,7 +143,7 @@ def _of_model(model: GaussianMixtureModel) -> Fitted:
         weights=model.weight_prior,
         num_data=model.num_data,
         expected_counts=_in_range(counts, model.num_data),
-        num_parameters=num_parameters(model.components),
+        num_parameters=num_parameters(model.covariance, model.num_components, model.num_features),
         criteria=_bound(model.elbo),
         priors=model.priors,
         summary=model.data_summary,
@@ -152,13 +154,10 @@ def _of_model(model: GaussianMixtureModel) -> Fitted:
 
 
 def _of_scorer(scorer: Scorer) -> Fitted:
-    from tfgmm.families.variational import COMPONENTS
-    from tfgmm.fit.result import num_parameters
-
     card = scorer.card
     model, training = card["model"], card["training"]
     num_data = _check_fitted(training.get("num_data"))
-    weights = check_choice("weights", model.get("weights"), ("dirichlet", "stick_breaking"))
+    weights = check_choice("weights", model.get("weights"), WEIGHT_PRIORS)
     priors = Priors.from_dict(card["priors"])
     scorer.draws()  # an earlier export, which has none, is refused before anything is drawn
     summary = training.get("data_summary")
@@ -173,7 +172,7 @@ def _of_scorer(scorer: Scorer) -> Fitted:
         weights=weights,
         num_data=num_data,
         expected_counts=_in_range(counts_of(weights, means, priors, num_data), num_data),
-        num_parameters=num_parameters(COMPONENTS[model["covariance"]](*sizes, priors)),
+        num_parameters=num_parameters(model["covariance"], *sizes),
         criteria=_bound(elbo if isinstance(elbo, float) else None),
         priors=priors,
         summary=DataSummary.from_dict(summary) if isinstance(summary, dict) else None,
@@ -217,7 +216,7 @@ def counts_of(weights: str, means: np.ndarray, priors: Priors, num_data: int) ->
     >>> counts_of("dirichlet", np.array([0.25, 0.75]), Priors(weight_concentration=1.0), 6).tolist()
     [1.0, 5.0]
     """
-    if weights == "dirichlet":
+    if WEIGHT_PRIORS[weights].is_exchangeable:
         prior_counts = np.broadcast_to(np.asarray(priors.weight_concentration, np.float64), means.shape)
         return means * (prior_counts.sum() + num_data) - prior_counts
     counts, rows_left, share_left = np.empty(len(means)), float(num_data), 1.0

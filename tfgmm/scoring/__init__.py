@@ -6,10 +6,13 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "comparison": ["RowsCompared", "compare_over_rows", "verdict"],
-        "devices": ["has_gpu"],
-        "graph.products": ["coefficients_of_products", "matrices_of_products", "products"],
-        "queries": ["RowScores"],
+        "graph.chunks": ["log_joints", "normalised"],
+        "graph.densities": ["GRAPH_FORMS", "of_draws"],
+        "graph.products": ["matrices_of_products"],
+        "graph.sampling": ["sample_rows"],
+        "graph.triangular": ["log_determinants"],
+        "queries": ["Queries"],
         "results": ["Conditional", "Interval"],
-        "scores": ["MixtureDensity", "score_data"],
+        "scores": ["as_draws", "outlier_table", "score_data"],
     },
 )

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from tfgmm.data.matching import finite
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring import scores
-from tfgmm.scoring.scores import MixtureDensity
 
 _FEWEST = 2  # rows that have a standard error
 _CLEAR = 2.0  # standard errors beyond which a difference is called one

@@ -1,13 +1,95 @@
-"""Where rows are worked on: by TensorFlow on a GPU, by NumPy without one."""
+"""Where rows are worked on: by TensorFlow on a GPU, by NumPy without one. The one place that asks.
+
+A machine without a GPU never loads TensorFlow for it.
+"""
 
 from __future__ import annotations
 
 import functools
+import glob
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
 
-import tensorflow as tf
+import numpy as np
+
+from tfgmm.common.shapes import Tensor
+from tfgmm.data.blocks import RowBlock
+from tfgmm.mixture.parameters import FORMS, MixtureDensity
+from tfgmm.mixture.registry import FormName
+from tfgmm.mixture.row_scores import RowScorer, RowScores
+from tfgmm.mixture.row_sums import log_likelihoods_over_rows, sums_over_rows
+from tfgmm.mixture.statistics import RowSums, Statistics
+
+_DRIVERS = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, of Windows' Linux
+
+
+class BlockScorer(Protocol):
+    """What scores blocks of rows under a mixture."""
+
+    def scores(self, block: RowBlock, names: Collection[Any]) -> RowScores:
+        """Computes scores of rows; see `RowScorer.scores`."""
+
+
+def has_gpu() -> bool:
+    """Finds out whether TensorFlow has a GPU to use."""
+    return ("tensorflow" in sys.modules or _has_driver()) and _tensorflow_has_gpu()
 
 
 @functools.cache
-def has_gpu() -> bool:
-    """Returns whether TensorFlow has a GPU to use, as its first operation finds out."""
+def _has_driver() -> bool:
+    return any(map(glob.glob, _DRIVERS))
+
+
+@functools.cache
+def _tensorflow_has_gpu() -> bool:
+    """Asks TensorFlow, whose first operation that takes; the answer stays the same."""
+    import tensorflow as tf
+
     return bool(tf.config.list_logical_devices("GPU"))
+
+
+def block_scorer(mixture: MixtureDensity, by_graph: bool | None = None) -> BlockScorer:
+    """Makes what scores blocks of rows: by the operations that an export has, or by NumPy.
+
+    Args:
+        mixture: The mixture, or S of them, whose average is scored.
+        by_graph: Whether by TensorFlow; by default where there is a GPU.
+    """
+    if not (has_gpu() if by_graph is None else by_graph):
+        return RowScorer(mixture)
+    from tfgmm.scoring.graph.scores import GraphScorer
+
+    return GraphScorer(mixture)
+
+
+def sums(form: FormName, coefficients: Sequence[Tensor], block: RowBlock) -> RowSums:
+    """Sums the expected statistics of centred rows, and their log likelihoods, nats, float64.
+
+    Args:
+        form: The form of the parameters.
+        coefficients: (D + P, K) and (K,) float64: log joints = features of rows @ the first + the second, nats.
+        block: (B, D) float32 rows, measured from the centre; B may be anything.
+    """
+    if has_gpu():
+        from tfgmm.scoring.graph.chunks import compiled_sums
+
+        return compiled_sums(form, block.values.shape[1], coefficients[1].shape[0])(block.values, *coefficients)
+    with_axis = [np.asarray(values)[None] for values in coefficients]
+    statistics, *totals = sums_over_rows(FORMS[form].write_products, _in_numpy(block), with_axis)
+    return RowSums(Statistics(*(value[0] for value in statistics)), *(value[0] for value in totals))
+
+
+def log_likelihoods(form: FormName, coefficients: Sequence[Tensor], block: RowBlock) -> np.ndarray:
+    """Sums logsumexp_k and max_k of the log joints of centred rows under each of R mixtures, (2, R) float64, nats.
+
+    Args: As `sums`, the coefficients with a leading axis (R,).
+    """
+    if has_gpu():
+        of_each = [sums(form, of_one, block) for of_one in zip(*coefficients)]
+        return np.array([[one.log_likelihood for one in of_each], [one.largest for one in of_each]])
+    return log_likelihoods_over_rows(FORMS[form].write_products, _in_numpy(block), coefficients)
+
+
+def _in_numpy(block: RowBlock) -> RowBlock:
+    return block._replace(values=np.asarray(block.values))

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import functools
-import math
 import numbers
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import tensorflow as tf
 
-from tfgmm.common import threads
-from tfgmm.common.checks import check_choice
-from tfgmm.data.frames import is_instance_of
+from tfgmm.common.checks import check_choice, is_instance_of
+from tfgmm.data.blocks import RowBlock
 from tfgmm.data.summary import centre as centre_rows
-from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture import outliers
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.stored_draws import NUM_DRAWS
-from tfgmm.model import bounds
-from tfgmm.scoring import scores
-from tfgmm.scoring.graph import intervals, marginals
-from tfgmm.scoring.graph import scores as graph_scores
 from tfgmm.scoring.results import Conditional, Interval
-from tfgmm.scoring.scores import MixtureDensity
+from tfgmm.scoring.scores import Score, mapped_over_data, score_data
 
-Tensor = Any
+if TYPE_CHECKING:
+    from tfgmm.scoring.graph.questions import Answers
 
 MOST_LEVEL = (NUM_DRAWS - 1) / (NUM_DRAWS + 1)
 
 
-class RowScores:
+class Queries:
     """Densities, memberships and their uncertainty, for rows of any kind and number, in data units.
 
     A subclass provides the four below.
@@ -109,10 +102,7 @@ class RowScores:
             raise ValueError(
                 f"`level` must be above 0 and at most {MOST_LEVEL:.3f}. Received: {level!r}. Choose one, e.g. 0.9."
             )
-        mixtures = self.predictive()
-        tensors = mixtures.centre, *scores.coefficients(mixtures), np.float64(level)
-        statics = mixtures.covariance, tuple(mixtures.log_weights.shape)
-        return Interval(*self._ask(x, mixtures, bands_of, statics, tensors, True).values())
+        return Interval(**self._ask(x, self.predictive(), "interval", np.float64(level), True).per_row)
 
     def marginal_log_prob(self, x: Any, columns: Iterable[int | str]) -> np.ndarray:
         """Returns the log density of some columns of each row, whatever the others are, (N,) float32, nats.
@@ -132,7 +122,7 @@ class RowScores:
         >>> model.marginal_log_prob([[0.5, float("nan"), 1.5]], columns=[0, 2]).shape
         (1,)
         """
-        return self._ask_given(x, columns, "columns", marginals_of)["log_prob"]
+        return self._ask_given(x, columns, "columns", "marginal_log_prob").per_row["log_prob"]
 
     def conditional(self, x: Any, given: Iterable[int | str]) -> Conditional:
         """Returns the mixture over the other columns given some columns of each row, as a `Conditional`.
@@ -158,8 +148,8 @@ class RowScores:
         >>> model.conditional([[5.1, float("nan")]], given=[0]).expectation.round()
         array([[5., 8.]])
         """
-        found = self._ask_given(x, given, "given", conditional_of)
-        return Conditional(**found)
+        answers = self._ask_given(x, given, "given", "conditional")
+        return Conditional(**answers.per_row, **answers.once)
 
     def impute(self, x: Any, given: Iterable[int | str]) -> np.ndarray:
         """Returns the rows with the other columns replaced by their mean given some, (N, D) float64, data units.
@@ -177,90 +167,40 @@ class RowScores:
         array([[0., 1.],
                [5., 8.]])
         """
-        return self._ask_given(x, given, "given", expectation_of)["expectation"]
+        return self._ask_given(x, given, "given", "expectation").per_row["expectation"]
 
-    def _score(self, x: Any, score: graph_scores.Score, mixture: MixtureDensity) -> np.ndarray:
-        return scores.score_data(mixture, x, score, self.column_names)
+    def _score(self, x: Any, score: Score, mixture: MixtureDensity) -> np.ndarray:
+        return score_data(mixture, x, score, self.column_names)
 
-    def _ask_given(self, x: Any, columns: Any, argument: str, question: Any) -> dict[str, np.ndarray]:
+    def _ask_given(self, x: Any, columns: Any, argument: str, question: str) -> Answers:
         mixture = self.plug_in()
         given = column_mask(argument, columns, len(mixture.centre), self.column_names)
         if self.column_names and is_instance_of(x, "pandas", "DataFrame"):
             absent = [name for name, wanted in zip(self.column_names, given) if not wanted and name not in x]
             x = x.assign(**dict.fromkeys(absent, np.nan)) if absent else x
-        names = tuple(mixture.components)
-        tensors = given, mixture.centre, mixture.log_weights, *mixture.components.values()
-        return self._ask(x, mixture, question, (mixture.covariance, names), tensors, given)
+        return self._ask(x, mixture, question, given, given)
 
-    def _ask(
-        self, x: Any, mixture: MixtureDensity, question: Any, statics: Any, tensors: Any, needed: Any
-    ) -> dict[str, np.ndarray]:
-        """Returns what a compiled question answers for the rows; what does not depend on rows stands once."""
+    def _ask(self, x: Any, mixture: MixtureDensity, question: str, argument: np.ndarray, needed: Any) -> Answers:
+        """Asks one of `graph.questions` about the rows, block by block.
+
+        Args:
+            argument: What the question takes beside rows and mixture.
+            needed: (D,) bool, or True for all: columns in which a finite number beyond float32 is refused.
+        """
+        from tfgmm.scoring.graph import questions
+
         once: dict[str, np.ndarray] = {}
-        names: list[str] = []
 
-        def of_block(rows: np.ndarray) -> tuple[np.ndarray, ...]:
-            values = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
-            inputs = [tf.constant(value) for value in (values, *tensors)]
-            answers = {k: v.numpy() for k, v in _compiled(question, statics, _specs(inputs))(*inputs).items()}
-            if any(np.isnan(answer).any() for answer in answers.values()):
+        def of_block(block: RowBlock) -> dict[str, np.ndarray]:
+            answers = questions.ask(getattr(questions, question), block, mixture, argument)
+            if any(np.isnan(answer).any() for part in answers for answer in part.values()):
                 # Refuses what is infinite in float32 only, and says where
-                centre_rows(np.where(needed, rows, mixture.centre), mixture.centre)
-            once.update((k, answers.pop(k)) for k in ("scales", "covariances") if k in answers)
-            names[:] = answers
-            return tuple(answers.values())
+                centre_rows(np.where(needed, block.values, mixture.centre), mixture.centre)
+            once.update(answers.once)
+            return answers.per_row
 
-        found = scores.mapped_over_data(mixture, x, of_block, self.column_names)
-        return dict(zip(names, found)) | once
-
-
-def bands_of(
-    statics: tuple[str, tuple[int, int]], rows: Tensor, centre: Tensor, linear: Tensor, constants: Tensor, level: Tensor
-) -> dict[str, Tensor]:
-    """Returns `bands.band` of rows."""
-    covariance, weights_shape = statics
-    return intervals.band(COMPONENTS[covariance], rows, centre, linear, constants, level, weights_shape)
-
-
-def marginals_of(statics: tuple[str, Any], rows: Tensor, given: Tensor, *parameters: Tensor) -> dict[str, Tensor]:
-    """Returns `marginals.marginal_log_prob` of rows by its name; `parameters` are centre, log weights, components."""
-    mixture = _mixture_of(statics, parameters)
-    return {"log_prob": marginals.marginal_log_prob(COMPONENTS[statics[0]], rows, mixture, given)}
-
-
-def conditional_of(statics: tuple[str, Any], rows: Tensor, given: Tensor, *parameters: Tensor) -> dict[str, Tensor]:
-    """Returns `marginals.conditional` of rows; `parameters` as in `marginals_of`."""
-    return marginals.conditional(COMPONENTS[statics[0]], rows, _mixture_of(statics, parameters), given)
-
-
-def expectation_of(statics: tuple[str, Any], rows: Tensor, given: Tensor, *parameters: Tensor) -> dict[str, Tensor]:
-    """Returns the `expectation` of `marginals.conditional` alone, by its name; `parameters` as in `marginals_of`."""
-    mixture = _mixture_of(statics, parameters)
-    # Chunks of our own: what is not asked for is then never there for all rows
-    size = threads.chunk_size(math.prod(mixture.components["locs"].shape))
-
-    def of_chunk(chunk: Tensor) -> tuple[Tensor]:
-        return (marginals.conditional(COMPONENTS[statics[0]], chunk, mixture, given)["expectation"],)
-
-    spec = tf.TensorSpec((None, rows.shape[1]), tf.float64)
-    return {"expectation": bounds.mapped_over_chunks(rows, of_chunk, size, [spec])[0]}
-
-
-def _mixture_of(statics: tuple[str, Any], parameters: Sequence[Any]) -> MixtureDensity:
-    covariance, names = statics
-    centre, log_weights, *components = parameters
-    return MixtureDensity(covariance, centre, log_weights, dict(zip(names, components)))
-
-
-def _specs(inputs: Sequence[Tensor]) -> tuple[tf.TensorSpec, ...]:
-    rows, *others = (tf.TensorSpec(value.shape, value.dtype) for value in inputs)
-    return tf.TensorSpec((None, rows.shape[1]), rows.dtype), *others
-
-
-@functools.lru_cache(maxsize=64)
-def _compiled(question: Callable[..., Any], statics: Any, specs: tuple[tf.TensorSpec, ...]) -> Any:
-    """Returns a question as a graph, traced once per shape of mixture, for every number of rows."""
-    return tf.function(functools.partial(question, statics), autograph=False).get_concrete_function(*specs)
+        per_row = mapped_over_data(mixture, x, of_block, self.column_names)
+        return questions.Answers(per_row, once)
 
 
 def column_mask(argument: str, columns: Any, num_features: int, column_names: Sequence[str] | None) -> np.ndarray:

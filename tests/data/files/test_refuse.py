@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from tables_of_rows import message_of, text_file, write_ipc
 
-from tfgmm.data.files.stored import open_stored
+from tfgmm.data.files.opening import open_stored
 from tfgmm.data.readers import open_rows, read_rows
-from tfgmm.data.summary import check_finite
+from tfgmm.data.survey import check_finite
 
 FRAME = pd.DataFrame({"a": np.arange(6.0), "b": np.arange(6.0) ** 2})
 
@@ -159,7 +159,7 @@ def test_a_file_that_changes_between_two_passes_is_refused(tmp_path, suffix, cha
         write(FRAME, tmp_path / f"{number}{suffix}")
     second = tmp_path / f"2{suffix}"
     with open_rows(tmp_path) as rows:
-        assert len(np.concatenate(list(rows.blocks()))) == 12
+        assert sum(len(block.values) for block in rows.blocks()) == 12
         if change == "replaced":
             os.replace(write(FRAME[:3], tmp_path / f"new{suffix}"), second)
         elif change == "deleted":
@@ -183,8 +183,9 @@ def test_a_bad_value_is_placed_by_file_row_and_column(tmp_path, suffix, bad):
     write(FRAME, tmp_path / f"1{suffix}")
     path = write(long.assign(b=np.where(np.arange(100_000) == 70_003, bad, 0.0)), tmp_path / f"2{suffix}")
     write(FRAME, tmp_path / f"3{suffix}")
-    with open_rows(tmp_path) as rows:
-        message = message_of(ValueError, check_finite, rows, name="validation_data")
+    with open_rows(tmp_path, name="validation_data") as rows:
+        message = message_of(ValueError, check_finite, rows)
+    assert message.startswith("`validation_data` must hold finite numbers")
     assert "1 value that is NaN or infinite" in message
     assert f"the first in row 70003 of '{path}', column 'b' (rows count from 0)" in message
 

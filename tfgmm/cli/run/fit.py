@@ -12,14 +12,15 @@ import numpy as np
 from tfgmm.cli.display import Display
 from tfgmm.cli.run.folder import Run
 from tfgmm.cli.run.settings import RunSettings
-from tfgmm.data import sources
-from tfgmm.data.files.stored import StoredRows
-from tfgmm.data.readers import Rows
+from tfgmm.common.words import with_and
+from tfgmm.data.sources import RowSource
+from tfgmm.data.survey import survey_rows
 from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher
 from tfgmm.fit.fitting import fit_mixture
 from tfgmm.fit.occupied import num_occupied
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.selection import Selection, listed
+from tfgmm.fit.selection import Selection
+from tfgmm.mixture.registry import WEIGHT_PRIORS
 
 _STEPS = {"held out": "held-out rows, fit", "start": "start", "occupied": "counting components that have rows,"}
 
@@ -129,8 +130,8 @@ def _short(number: float) -> str:
 
 def run_fit(
     settings: RunSettings,
-    rows: Rows | StoredRows,
-    validation: Rows | StoredRows | None,
+    rows: RowSource,
+    validation: RowSource | None,
     display: Display,
     is_stopped: Callable[[], bool],
 ) -> Run:
@@ -156,7 +157,7 @@ def run_fit(
     result = fit if isinstance(fit, FitResult) else fit.best
     notes += _notes_if_stopped(settings, fit, monitor)
     display.phase("drawing")
-    sample = sources.survey(rows, "data", None, settings.seed).sample
+    sample = survey_rows(rows, None, settings.seed).sample
     if selection is None:
         occupied = _occupied_posterior(result, sample, display, is_stopped)
     else:
@@ -165,7 +166,7 @@ def run_fit(
 
 
 def _fit_and_warnings(
-    settings: RunSettings, rows: Rows | StoredRows, validation: Rows | StoredRows | None, monitor: RunMonitor
+    settings: RunSettings, rows: RowSource, validation: RowSource | None, monitor: RunMonitor
 ) -> tuple[FitResult | Selection, list[str]]:
     """Calls `fit_mixture`, and collects what it warned of, each warning once."""
     with warnings.catch_warnings(record=True) as warned:
@@ -187,7 +188,7 @@ def _notes_if_stopped(settings: RunSettings, fit: FitResult | Selection, monitor
         num_asked = len(set(settings.num_components)) if not isinstance(settings.num_components, int) else 1
         if len(tried) == num_asked:
             return []
-        rest = f"the choice is among {listed(tried)}" if len(tried) > 1 else f"only {tried[0]} is there"
+        rest = f"the choice is among {with_and(tried)}" if len(tried) > 1 else f"only {tried[0]} is there"
         return [f"stopped by Ctrl-C after {len(tried)} of {num_asked} numbers of components: {rest}"]
     if not monitor.was_stopped or fit.converged:
         return []
@@ -199,7 +200,8 @@ def _occupied_posterior(
     result: FitResult, sample: np.ndarray, display: Display, is_stopped: Callable[[], bool]
 ) -> np.ndarray | None:
     """Computes the posterior of the number of components that have rows, where K is a maximum and rows are few."""
-    if result.model.weight_prior != "stick_breaking" or len(sample) < result.num_data or is_stopped():
+    is_maximum = not WEIGHT_PRIORS[result.model.weight_prior].is_exchangeable
+    if not is_maximum or len(sample) < result.num_data or is_stopped():
         return None
     display.phase("counting components that have rows")
     return result.occupied_posterior(sample, seed=result.model.seed)

@@ -14,14 +14,16 @@ from __future__ import annotations
 import csv
 import os
 import pathlib
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfgmm.cli.run.settings import CONFIG, RunSettings, config_text, read_config
+from tfgmm.common import atomic_folder
+from tfgmm.common.atomic_folder import Kind, path_of
 from tfgmm.common.columns import column_labels
-from tfgmm.common.version import __version__
-from tfgmm.export import folder as export_folder
+from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
+from tfgmm.common.version import versions
+from tfgmm.export.folder import file_sizes
 from tfgmm.fit.selection import occupied_words
 
 if TYPE_CHECKING:
@@ -31,13 +33,7 @@ if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
     from tfgmm.fit.selection import Selection
 
-MODEL, FIGURES, HISTORY, SUMMARY, REPORT = (
-    export_folder.RUN_MODEL,
-    "figures",
-    "history.csv",
-    "summary.txt",
-    "report.html",
-)
+MODEL, FIGURES, HISTORY, SUMMARY, REPORT = "model", "figures", "history.csv", "summary.txt", "report.html"
 SELECTION = "selection.csv"
 
 _NUM_DRAWS = 200  # in pictures: a mean over them is smooth
@@ -65,19 +61,19 @@ class Run(NamedTuple):
     occupied_posterior: np.ndarray | None = None
 
 
-def check_out(folder: pathlib.Path, overwrite: bool) -> None:
+def check_out(folder: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_PYTHON) -> None:
     """Checks that `folder` is free, or holds an earlier run that may be replaced, and can be written.
 
     Raises:
         FileExistsError: It is not free.
         OSError: The disk refuses, which should be known before hours of fitting.
     """
-    target = export_folder.path_of(folder)
-    export_folder.check_target(target, overwrite, RUN)
-    export_folder.check_writable(target)
+    target = path_of(folder, names.path)
+    atomic_folder.check_target(target, overwrite, RUN, names)
+    atomic_folder.check_writable(target, names)
 
 
-def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...]:
+def write_run(run: Run, folder: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_PYTHON) -> tuple[str, ...]:
     """Writes the run into `folder`, which is there once it is complete, and returns the paths of the files in it.
 
     Raises:
@@ -86,7 +82,8 @@ def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...
     """
     from tfgmm.export.saved_model import export_model
 
-    with export_folder.written_whole(export_folder.path_of(folder), overwrite, RUN) as temporary:
+    target = path_of(folder, names.path)
+    with atomic_folder.written_whole(target, overwrite, RUN, names) as temporary:
         export_model(run.result.model, temporary / MODEL)
         _write_history(run, temporary / HISTORY)
         if run.selection is not None:
@@ -96,7 +93,7 @@ def write_run(run: Run, folder: pathlib.Path, overwrite: bool) -> tuple[str, ...
         choice = [] if run.selection is None else [f"{run.selection}\n"]
         text = "\n".join([*choice, fit_text(run), *(f"Note: {note}" for note in (*run.notes, *failures))])
         (temporary / SUMMARY).write_text(text + "\n", encoding="utf-8")
-        files = (*export_folder.file_sizes(temporary), CONFIG)
+        files = (*file_sizes(temporary), CONFIG)
         config = config_text(run.settings, files, _versions(), fingerprint_of_rows(run.result))
         (temporary / CONFIG).write_text(config, encoding="utf-8")
     return files
@@ -118,21 +115,21 @@ def fingerprint_of_rows(result: FitResult) -> str | None:
 
 def _report(run: Run, folder: pathlib.Path) -> str:
     """Writes the page about the fit."""
-    from tfgmm.data.sources import Survey
+    from tfgmm.data.survey import Survey
     from tfgmm.report.choice import choice_of
     from tfgmm.report.page import page_of
 
     summary: Any = run.result.model.data_summary  # not None after a fit
     survey = Survey(summary, run.sample)  # the rows need not be read again
     choice = choice_of(run.selection, run.occupied_posterior)
-    return page_of(run.result, survey, export_folder.path_of(folder) / MODEL, choice)
+    return page_of(run.result, survey, path_of(folder) / MODEL, choice)
 
 
-def _listed_in_config(folder: pathlib.Path) -> list[str]:
+def _files_in_config(folder: pathlib.Path) -> list[str]:
     return list(read_config(folder / CONFIG)["files"])
 
 
-RUN = export_folder.Kind("a run", lambda target: export_folder.why_foreign(target, _listed_in_config, "a run"))
+RUN = Kind("a", "run", _files_in_config)
 
 
 def _versions() -> dict[str, str]:
@@ -140,8 +137,7 @@ def _versions() -> dict[str, str]:
     import numpy as np
     import tensorflow as tf
 
-    packages = {package.__name__: package.__version__ for package in (tf, keras, np)}
-    return {"tfgmm": __version__, "python": platform.python_version(), **packages}
+    return versions(tf, keras, np)
 
 
 def _write_history(run: Run, path: pathlib.Path) -> None:

@@ -27,8 +27,8 @@ def csv_names(name: str, path: str) -> tuple[str, ...]:
     """Returns the names in the header line of a CSV file.
 
     Args:
-        name: what the caller's argument is called in error messages.
-        path: of the file.
+        name: What the caller's argument is called in error messages.
+        path: Path of the file.
 
     Raises:
         ValueError: not UTF-8, not separated by commas, no header line, or nothing below it.
@@ -48,9 +48,9 @@ def csv_names(name: str, path: str) -> tuple[str, ...]:
         fix = f"Pass pandas.read_csv('{path}', sep={other!r}) instead (with decimal=',' where numbers are written 1,5)."
         raise file_error(name, path, f"whose columns are separated by {words}, not commas", fix)
     if not header or all(_is_number(label) for label in header):
-        found = "nothing but empty lines" if not header else "numbers"
+        content = "nothing but empty lines" if not header else "numbers"
         fix = "Begin the file with the names of its columns."
-        raise file_error(name, path, f"whose first line must name the columns and holds {found}", fix)
+        raise file_error(name, path, f"whose first line must name the columns and holds {content}", fix)
     if first_row is None:
         raise file_error(name, path, "which has a header line and no rows", "Write the rows below the header line.")
     return tuple(header)
@@ -60,9 +60,9 @@ def csv_columns(name: str, path: str, wanted: Sequence[str]) -> list[Column]:
     """Returns whole columns of a CSV file as float64, or bool where they hold true and false.
 
     Args:
-        name: what the caller's argument is called in error messages.
-        path: of the file.
-        wanted: names of the columns.
+        name: What the caller's argument is called in error messages.
+        path: Path of the file.
+        wanted: Names of the columns.
 
     Raises:
         ValueError: lines of different lengths, or text that is not UTF-8.
@@ -83,9 +83,9 @@ def csv_batches(name: str, path: str, wanted: Sequence[str]) -> Generator[Any]:
     """Returns the columns of a CSV file as `pyarrow.RecordBatch` after batch, in the order of the file.
 
     Args:
-        name: what the caller's argument is called in error messages.
-        path: of the file.
-        wanted: names of the columns.
+        name: What the caller's argument is called in error messages.
+        path: Path of the file.
+        wanted: Names of the columns.
 
     Raises:
         TypeError: a column that is not of numbers.
@@ -116,9 +116,9 @@ def text_batches(name: str, path: str, wanted: Sequence[str]) -> Iterator[Any]:
     """Returns the columns of a CSV file as text, as it stands there, in `pyarrow.RecordBatch` after batch.
 
     Args:
-        name: what the caller's argument is called in error messages.
-        path: of the file.
-        wanted: names of the columns.
+        name: What the caller's argument is called in error messages.
+        path: Path of the file.
+        wanted: Names of the columns.
 
     Raises:
         ValueError: lines of different lengths, or text that is not UTF-8.
@@ -135,9 +135,9 @@ def csv_words(name: str, path: str, wanted: Sequence[str]) -> dict[str, str]:
     """Returns what the first block of a CSV file holds, by column: words for text, nothing for numbers and flags.
 
     Args:
-        name: what the caller's argument is called in error messages.
-        path: of the file.
-        wanted: names of the columns, each once.
+        name: What the caller's argument is called in error messages.
+        path: Path of the file.
+        wanted: Names of the columns, each once.
 
     Raises:
         ValueError: lines of different lengths, or text that is not UTF-8.
@@ -156,9 +156,9 @@ def _parsed_batch(
 
     pairs = zip(batch.columns, batch.schema.names)
     columns = [_parsed_text(pa.chunked_array([column]), types[label], start) for column, label in pairs]
-    found = {label: column if isinstance(column, str) else "" for label, column in zip(batch.schema.names, columns)}
-    if any(found.values()):
-        raise not_numbers_error(name, found, f" in '{path}'")
+    words = {label: column if isinstance(column, str) else "" for label, column in zip(batch.schema.names, columns)}
+    if any(words.values()):
+        raise not_numbers_error(name, words, f" in '{path}'")
     table = pa.table(dict(zip(batch.schema.names, columns)))
     return table.combine_chunks().to_batches()[0]
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfgmm.common.words import quoted
 from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_text import csv_batches, csv_names
-from tfgmm.data.files.kinds import check_file, file_error, kind_of, listed, not_numbers_error, words_if_not_numbers
+from tfgmm.data.files.kinds import check_file, file_error, kind_of, not_numbers_error, words_if_not_numbers
 from tfgmm.data.files.streams import RowStream
 
 
@@ -28,9 +29,9 @@ def blocks_of(file: int, group_rows: Sequence[int], size: int) -> Iterator[list[
     """Returns runs of blocks, each run read in sequence: small groups together in one block, a large one in several.
 
     Args:
-        file: the number of the file.
-        group_rows: the rows of each of its groups.
-        size: the most rows of a block.
+        file: Number of the file.
+        group_rows: Rows of each of its groups.
+        size: Most rows of a block.
 
     Example:
 
@@ -52,10 +53,10 @@ class FileSet:
     """Files of one kind with the same columns of numbers, and what they were when they were opened.
 
     Args:
-        name: what the caller's argument is called in error messages.
-        paths: of the files.
+        name: What the caller's argument is called in error messages.
+        paths: Paths of the files.
         column_names: D names, in the order wanted.
-        same_names: whether the files must have the same columns, those that are not wanted included.
+        same_names: Whether the files must have the same columns, those that are not wanted included.
 
     Raises:
         ValueError: a file is damaged, or lacks a column, or has other columns than the first.
@@ -81,11 +82,11 @@ class FileSet:
             names = tuple(label for label, _ in types)
             first = first or names
             self._check_names(path, names, first if same_names else self.column_names)
-            found = dict(types)
-            words = {label: words_if_not_numbers(found[label]) for label in self.column_names}
+            type_of = dict(types)
+            words = {label: words_if_not_numbers(type_of[label]) for label in self.column_names}
             if any(words.values()):
                 raise not_numbers_error(self.name, words, f" in '{path}'")
-            all_float32 = all_float32 and all(str(found[label]) == "float" for label in self.column_names)
+            all_float32 = all_float32 and all(str(type_of[label]) == "float" for label in self.column_names)
         return np.dtype(np.float32 if all_float32 else np.float64)
 
     def _check_names(self, path: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
@@ -93,8 +94,8 @@ class FileSet:
         repeated = [label for label in self.column_names if names.count(label) > 1]
         more = [label for label in names if label not in wanted] if wanted is not self.column_names else []
         if missing or repeated or more:
-            found = {"without": missing, "more than once with": repeated, "unlike the first file with": more}
-            received = "; ".join(f"{words} column {listed(labels)}" for words, labels in found.items() if labels)
+            faults = {"without": missing, "more than once with": repeated, "unlike the first file with": more}
+            received = "; ".join(f"{words} column {quoted(labels)}" for words, labels in faults.items() if labels)
             raise ValueError(
                 f"`{self.name}` must be files with the same columns. Received: '{path}', {received}. "
                 "Write the files with the same columns, or choose those that all of them have: columns=[...]."
@@ -122,7 +123,7 @@ class FileSet:
         self.check_unchanged(file)
 
     def check_unchanged(self, file: int) -> None:
-        """Returns nothing when a file is still the one that was opened.
+        """Checks that a file is still the one that was opened.
 
         Raises:
             ValueError: its size or its time of change differ, or it is gone.
@@ -141,7 +142,7 @@ class BlockReader:
     """Reads blocks of files that are not sequential; keeps its place, so that the next block costs no search.
 
     Args:
-        files: the files.
+        files: Files to read from.
     """
 
     def __init__(self, files: FileSet) -> None:
@@ -166,7 +167,7 @@ class BlockReader:
         return rows
 
     def close(self) -> None:
-        """Returns nothing; closes the file that is open."""
+        """Closes the file that is open."""
         if self._stream is not None:
             self._stream.close()
         self._stream = self._place = None
@@ -197,5 +198,5 @@ def columns_of(name: str, path: str) -> list[tuple[str, Any]]:
 
 
 def _stamp(path: str) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_size, found.st_mtime_ns
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
+
+from tfgmm.common.words import quoted
 
 if TYPE_CHECKING:
     import pyarrow
@@ -34,10 +36,10 @@ def file_error(name: str, path: str, cause: str, fix: str) -> ValueError:
     """Returns the error that says why a file cannot be read.
 
     Args:
-        name: what the caller's argument is called.
-        path: of the file.
-        cause: a clause that goes on from the path.
-        fix: a sentence that says what to do.
+        name: What the caller's argument is called.
+        path: Path of the file.
+        cause: Clause that goes on from the path.
+        fix: Sentence that says what to do.
     """
     kind = kind_of(path)
     article = "an" if kind == "Arrow" else "a"
@@ -64,7 +66,7 @@ def readable(name: str, path: str) -> Iterator[None]:
 
 
 def check_file(name: str, path: str) -> None:
-    """Returns nothing when `path` is a file that may hold a table.
+    """Checks that `path` is a file that may hold a table.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -85,8 +87,8 @@ def files_in(name: str, folder: str) -> tuple[str, ...]:
     """Returns the paths of the tables in a folder, sorted by name; hidden files and _SUCCESS and the like are left out.
 
     Args:
-        name: what the caller's argument is called in error messages.
-        folder: path of the folder; folders inside it are not searched.
+        name: What the caller's argument is called in error messages.
+        folder: Path of the folder; folders inside it are not searched.
 
     Raises:
         ValueError: there is no table, tables of two kinds, or a compressed file that would be left out.
@@ -102,8 +104,8 @@ def files_in(name: str, folder: str) -> tuple[str, ...]:
         fix = f"Write files there whose names end in {', '.join(KINDS)}; folders inside it are not searched."
         raise ValueError(f"{wanted}, which has no such file. {fix}")
     if len(first_of) > 1:
-        found = " and ".join(f"{kind} ('{label}')" for kind, label in sorted(first_of.items(), key=str))
-        raise ValueError(f"{wanted}, with {found}. Keep the files of one kind there.")
+        kinds = " and ".join(f"{kind} ('{label}')" for kind, label in sorted(first_of.items(), key=str))
+        raise ValueError(f"{wanted}, with {kinds}. Keep the files of one kind there.")
     return tuple(os.path.join(folder, label) for label in labels if kind_of(label))
 
 
@@ -126,31 +128,19 @@ def words_if_not_numbers(kind: pyarrow.DataType) -> str:
     return "categorical" if types.is_dictionary(kind) else str(kind)
 
 
-def not_numbers_error(name: str, found: Mapping[str, str], origin: str, named: bool = True) -> TypeError:
+def not_numbers_error(name: str, words: Mapping[str, str], origin: str, named: bool = True) -> TypeError:
     """Returns the error that lists every column that is not of numbers, and the way out.
 
     Args:
-        name: what the caller's argument is called.
-        found: for every column wanted the words for what it holds, empty for numbers.
+        name: What the caller's argument is called.
+        words: For every column wanted the words for what it holds, empty for numbers.
         origin: " in 'path'" for a file, empty otherwise.
-        named: whether the columns can be chosen by name.
+        named: Whether the columns can be chosen by name.
     """
-    bad = ", ".join(f"column {label!r} ({words})" for label, words in found.items() if words)
-    good = [label for label, words in found.items() if not words]
+    bad = ", ".join(f"column {label!r} ({held})" for label, held in words.items() if held)
+    good = [label for label, held in words.items() if not held]
     is_option = name.startswith("--")  # the command line takes no columns=[...]
-    leave_out = f", or leave them out: columns=[{listed(good)}]" if good and named and not is_option else ""
+    leave_out = f", or leave them out: columns=[{quoted(good)}]" if good and named and not is_option else ""
     return TypeError(
         f"`{name}` must have columns of numbers. Received: {bad}{origin}. Encode them as numbers{leave_out}."
     )
-
-
-def listed(names: Sequence[str], limit: int = 20) -> str:
-    """Returns the first names in quotes, and how many more there are.
-
-    Example:
-
-    >>> listed(["a", "b", "c"], limit=2)
-    "'a', 'b' and 1 more"
-    """
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return (", ".join(repr(label) for label in names[:limit]) or "none") + more

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 import numpy as np
 
-from tfgmm.data.blocks import BLOCK_ORDER, random_numbers, row_order, rows_per_block
-from tfgmm.data.files import columnar
+from tfgmm.data.blocks import RowBlock, rows_per_block
 from tfgmm.data.files.file_set import Block, BlockReader, FileSet, blocks_of
-from tfgmm.data.files.kinds import kind_of
 from tfgmm.data.files.streams import RowCache, rebatched
+from tfgmm.data.sampling import BLOCK_ORDER, random_numbers, row_order
 
 
 class StoredRows:
@@ -29,32 +27,36 @@ class StoredRows:
     file that has no checksums reads as other numbers.
 
     Args:
-        files: the files, all of one kind and with the columns wanted; `open_stored` looks at them and makes this.
-        origin: the path that was given, for error messages.
+        files: Files of one kind with the columns wanted; `open_stored` looks at them and makes this.
+        origin: Path that was given, for error messages.
 
-    Attributes:
-        name: what the caller's argument is called. column_names: D names. num_features: D.
+    Attributes: those of a `tfgmm.data.sources.RowSource`, and
         dtype: float32 when every column of every file is, else float64.
-        is_sequential: whether the first pass must be in the order of the files, and makes the temporary file.
+        is_sequential: Whether the first pass must be in the order of the files, and makes the temporary file.
 
     Example:
 
     >>> import pathlib, tempfile
-    >>> from tfgmm.data.files.stored import open_stored
+    >>> from tfgmm.data.files.opening import open_stored
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "rows.csv")
     ...     _ = path.write_text("eruptions,waiting\\n3.6,79\\n1.8,54\\n")
     ...     with open_stored("x", [str(path)], ["waiting"]) as rows:
-    ...         [block.tolist() for block in rows.blocks()], rows.num_data
+    ...         [block.values.tolist() for block in rows.blocks()], rows.num_data
     ([[[79.0], [54.0]]], 2)
     """
 
+    is_in_memory = False
+    is_endless = False
+    has_known_length = True
+    has_own_batches = False
+
     def __init__(self, files: FileSet, origin: str) -> None:
-        self.column_names = files.column_names
+        self.column_names: tuple[str, ...] | None = files.column_names
         self.num_features = len(files.column_names)
         self.dtype = files.dtype
         self.name = files.name
-        self.origin = origin
+        self.origin: str | None = origin
         self.is_sequential = files.is_sequential
         self._files = files
         self._size = rows_per_block(self.num_features)
@@ -76,7 +78,7 @@ class StoredRows:
         self.close()
 
     def close(self) -> None:
-        """Returns nothing; closes what is open and deletes the temporary file. Reading opens and writes them again."""
+        """Closes what is open and deletes the temporary file. Reading opens and writes them again."""
         with self._lock:
             self._reader.close()
         if self._cache is not None:
@@ -85,7 +87,7 @@ class StoredRows:
 
     @property
     def num_data(self) -> int:
-        """N, the number of rows."""
+        """N, the number of rows; of files that are read from their start the first question reads them all."""
         self._make_first_pass()
         return sum(self._file_rows)
 
@@ -118,16 +120,19 @@ class StoredRows:
         with self._lock:
             return self._reader.read(self._blocks[index])
 
-    def blocks(self, order: Sequence[int] | np.ndarray | None = None) -> Iterator[np.ndarray]:
-        """Returns the blocks one after the other, each (n, D) of `dtype`, in the data's units.
+    def blocks(self, order: Sequence[int] | np.ndarray | None = None) -> Iterator[RowBlock]:
+        """Yields the blocks one after the other, each (n, D) of `dtype`, in the data's units.
 
         Args:
-            order: indices of blocks; default all in the order of the files.
+            order: Indices of blocks; default all in the order of the files.
 
         Raises:
             ValueError: a file was changed since it was opened, or is damaged; lines of a CSV file differ in length.
             TypeError: a CSV file has a column that is not of numbers.
         """
+        return map(RowBlock, self._values(order))
+
+    def _values(self, order: Sequence[int] | np.ndarray | None = None) -> Iterator[np.ndarray]:
         if order is None and self.is_sequential and self._cache is None:
             yield from self._first_pass()
             return
@@ -155,10 +160,10 @@ class StoredRows:
 
         Args:
             batch_size: B.
-            seed: of the order.
-            epoch: the pass, which the order depends on.
-            shuffle: blocks, and the rows within each, in a random order that is a pure function of (seed, epoch).
-            skip: batches at the start of the pass to leave out; blocks that they cover are not read.
+            seed: Seed of the order.
+            epoch: Pass, which the order depends on.
+            shuffle: Blocks, and the rows within each, in a random order that is a pure function of (seed, epoch).
+            skip: Batches at the start of the pass to leave out; blocks that they cover are not read.
         """
         self._make_first_pass()
         order = self.block_order(seed, epoch) if shuffle else np.arange(len(self._blocks))
@@ -175,7 +180,7 @@ class StoredRows:
 
         No name is kept for what was given on: a block that waits here would be held beside the next one.
         """
-        blocks = self.blocks(order)
+        blocks = self._values(order)
         for index in order.tolist():
             if shuffle:
                 chosen = row_order(seed, epoch, index, self._blocks[index].num_rows)[surplus:]
@@ -226,43 +231,3 @@ class StoredRows:
         finally:
             if self._cache is not cache:
                 cache.close()
-
-
-_LARGE_BYTES = 2**25
-
-
-def open_stored(
-    name: str, paths: Sequence[str], column_names: Sequence[str], *, origin: str | None = None, same_names: bool = True
-) -> StoredRows:
-    """Returns the rows of files of one kind, one file after the other, to be read on demand.
-
-    Args:
-        name: what the caller's argument is called in error messages.
-        paths: of the files.
-        column_names: the columns wanted, in this order.
-        origin: the path that was given, for error messages; default the first file.
-        same_names: whether the files must have the same columns, those that are not wanted included.
-
-    Raises:
-        ValueError: a file is empty or damaged, or lacks a column.
-        TypeError: a column is not of numbers.
-    """
-    files = FileSet(name, paths, column_names, same_names=same_names)
-    return StoredRows(files, paths[0] if origin is None else origin)
-
-
-def is_large(name: str, path: str, column_names: Sequence[str]) -> bool:
-    """Returns whether the numbers of a file, in float64, take more than 32 MiB; of CSV, whether the file does.
-
-    Args:
-        name: what the caller's argument is called in error messages.
-        path: of the file.
-        column_names: the columns wanted.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    if kind_of(path) == "CSV" or columnar.is_sequential(path) or not column_names:
-        return os.path.getsize(path) > _LARGE_BYTES
-    num_rows = sum(columnar.group_rows(name, path, column_names[0]))
-    return num_rows * len(column_names) * 8 > _LARGE_BYTES

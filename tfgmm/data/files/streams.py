@@ -11,6 +11,32 @@ from typing import Any
 import numpy as np
 
 
+class BatchSlices:
+    """Record batches that come one after the other, cut to the numbers of rows that are asked for.
+
+    Args:
+        batches: `pyarrow.RecordBatch` each.
+    """
+
+    def __init__(self, batches: Iterator[Any]) -> None:
+        self._batches = batches
+        self._rest: Any = None
+
+    def _next(self, most: int) -> Any:
+        batch = next(self._batches, None) if self._rest is None else self._rest
+        self._rest = None
+        if batch is None or batch.num_rows <= most:
+            return batch
+        self._rest = batch.slice(most)
+        return batch.slice(0, most)
+
+    def batches(self, num_rows: int) -> Iterator[Any]:
+        """Yields the batches of the next `num_rows` rows, one at a time; fewer rows at the end."""
+        while num_rows and (batch := self._next(num_rows)) is not None:
+            num_rows -= batch.num_rows
+            yield batch
+
+
 class RowStream:
     """Rows of record batches that come one after the other, in portions of any size.
 
@@ -22,45 +48,50 @@ class RowStream:
 
     def __init__(self, batches: Generator[Any], column_names: Sequence[str], dtype: np.dtype) -> None:
         self._batches = batches
+        self._slices = BatchSlices(batches)
         self._column_names = column_names
         self._dtype = dtype
-        self._rest: Any = None
 
     def skip(self, num_rows: int) -> None:
-        """Returns nothing; passes over the next rows."""
-        while num_rows and (batch := self._next(num_rows)) is not None:
-            num_rows -= batch.num_rows
+        """Passes over the next rows."""
+        for _ in self._slices.batches(num_rows):
+            pass
 
     def read(self, num_rows: int) -> np.ndarray:
         """Returns the next rows, (n, D) of the dtype; n is below `num_rows` at the end only."""
-        values = np.empty((num_rows, len(self._column_names)), dtype=self._dtype)
-        filled = 0
-        while filled < num_rows and (batch := self._next(num_rows - filled)) is not None:
-            self._fill(values[filled : filled + batch.num_rows], batch)
-            filled += batch.num_rows
-        return values[:filled]
+        return rows_of(self._slices.batches(num_rows), num_rows, self._column_names, self._dtype)
 
     def close(self) -> None:
-        """Returns nothing; closes the file behind the batches."""
+        """Closes the file behind the batches."""
         self._batches.close()
 
-    def _next(self, most: int) -> Any:
-        batch = next(self._batches, None) if self._rest is None else self._rest
-        self._rest = None
-        if batch is None or batch.num_rows <= most:
-            return batch
-        self._rest = batch.slice(most)
-        return batch.slice(0, most)
 
-    def _fill(self, values: np.ndarray, batch: Any) -> None:
-        import pyarrow as pa
+def rows_of(batches: Iterable[Any], num_rows: int, column_names: Sequence[str], dtype: np.dtype) -> np.ndarray:
+    """Returns the rows of record batches as one array, (n, D) of the dtype.
 
-        kind = pa.from_numpy_dtype(self._dtype)
-        for index, label in enumerate(self._column_names):
-            column = batch.column(label)
-            # Integers beyond 2**53 and decimals are rounded; nulls become NaN.
-            column = column if column.type == kind else column.cast(kind, safe=False)
-            values[:, index] = _as_numpy(column, self._dtype)
+    Args:
+        batches: `pyarrow.RecordBatch` each.
+        num_rows: Rows of all of them, or more.
+        column_names: D names in the order wanted.
+        dtype: float32 or float64.
+    """
+    values = np.empty((num_rows, len(column_names)), dtype=dtype)
+    filled = 0
+    for batch in batches:
+        _fill(values[filled : filled + batch.num_rows], batch, column_names)
+        filled += batch.num_rows
+    return values[:filled]
+
+
+def _fill(values: np.ndarray, batch: Any, column_names: Sequence[str]) -> None:
+    import pyarrow as pa
+
+    kind = pa.from_numpy_dtype(values.dtype)
+    for index, label in enumerate(column_names):
+        column = batch.column(label)
+        # Integers beyond 2**53 and decimals are rounded; nulls become NaN.
+        column = column if column.type == kind else column.cast(kind, safe=False)
+        values[:, index] = _as_numpy(column, values.dtype)
 
 
 def _as_numpy(column: Any, dtype: np.dtype) -> np.ndarray:
@@ -80,7 +111,7 @@ def rebatched(pieces: Iterable[np.ndarray], batch_size: int) -> Iterator[np.ndar
 
     Args:
         pieces: (n, D) each.
-        batch_size: rows of a batch.
+        batch_size: Rows of a batch.
 
     Example:
 
@@ -110,7 +141,7 @@ class RowCache:
 
     Args:
         num_features: D.
-        dtype: of the numbers.
+        dtype: Dtype of the numbers.
     """
 
     def __init__(self, num_features: int, dtype: np.dtype) -> None:
@@ -121,7 +152,7 @@ class RowCache:
         self.close = weakref.finalize(self, self._file.close)
 
     def append(self, rows: np.ndarray) -> None:
-        """Returns nothing; writes (n, D) rows behind the others."""
+        """Writes (n, D) rows behind the others."""
         view = np.ascontiguousarray(rows, dtype=self._dtype).data.cast("B")
         while view:
             view = view[self._file.write(view) :]

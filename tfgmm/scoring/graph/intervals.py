@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
 from tfgmm.common import threads
-from tfgmm.model import bounds
-from tfgmm.scoring.graph.scores import rounded
+from tfgmm.common.shapes import Tensor
+from tfgmm.scoring.graph.chunks import log_joints, mapped_over_chunks, normalised
+from tfgmm.scoring.graph.scores import ScoreFactors, rounded
 
-Tensor = Any
 
-
-def band(
-    components: Any,
-    rows: Tensor,
-    centre: Tensor,
-    linear: Tensor,
-    constants: Tensor,
-    level: Tensor,
-    weights_shape: tuple[int, int],
-) -> dict[str, Tensor]:
-    """Returns the equal-tailed band of each row's log density and responsibilities over S mixtures, float32.
+def band(rows: Tensor, factors: ScoreFactors, level: Tensor) -> dict[str, Tensor]:
+    """Computes the equal-tailed band of each row's log density and responsibilities over S mixtures, float32.
 
     `log_prob_low`, `log_prob_high` (B,) nats; `responsibilities_low`, `responsibilities_high` (B, K). NaN in rows that
     are not finite.
 
     Args:
-        components: a class of `tfgmm.families`.
         rows: (B, D) of any float type, data units.
-        centre: (D,) float64, data units.
-        linear, constants: of the S mixtures; see `density.coefficients`.
-        level: scalar, the share of the posterior within, from 0 (the median) to (S - 1) / (S + 1); held there, and
-            NaN counts as 0.
-        weights_shape: (S, K).
+        factors: Those of S mixtures.
+        level: Scalar, the share of the posterior within, from 0 (the median) to (S - 1) / (S + 1); limited to that
+            range, and NaN counts as 0.
     """
-    num_components = weights_shape[1]
+    features, centre, linear, constants, (num_mixtures, num_components) = factors
     figure = tf.TensorSpec((None,), tf.float32)
     line = tf.TensorSpec((None, num_components), tf.float32)
 
     def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
         centred = rounded(chunk, centre)
-        joints = bounds.log_joints(components.features(centred), linear, constants)
-        log_densities, shares = bounds.normalised(tf.reshape(joints, (-1, num_components)))
+        joints = log_joints(features(centred), linear, constants)
+        log_densities, shares = normalised(tf.reshape(joints, (-1, num_components)))
         log_densities = tf.cast(tf.maximum(log_densities, tf.float32.min), tf.float32)
-        log_densities = tf.reshape(log_densities, (-1, weights_shape[0]))
-        shares = tf.transpose(tf.reshape(shares, (-1, *weights_shape)), [0, 2, 1])
+        log_densities = tf.reshape(log_densities, (-1, num_mixtures))
+        shares = tf.transpose(tf.reshape(shares, (-1, num_mixtures, num_components)), [0, 2, 1])
         finite = tf.reduce_all(tf.math.is_finite(centred), axis=-1)
         low, high = quantiles(log_densities, level)
         shares_low, shares_high = quantiles(shares, level)
@@ -55,13 +41,12 @@ def band(
         return *figures, *(tf.where(finite[:, None], values, np.nan) for values in (shares_low, shares_high))
 
     size = threads.chunk_size(sum(linear.shape))
-    specs = [figure, figure, line, line]
     names = ("log_prob_low", "log_prob_high", "responsibilities_low", "responsibilities_high")
-    return dict(zip(names, bounds.mapped_over_chunks(rows, of_chunk, size, specs)))
+    return dict(zip(names, mapped_over_chunks(rows, of_chunk, size, [figure, figure, line, line])))
 
 
 def quantiles(values: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the ends of the equal-tailed interval that holds a share `level`, over the last axis of `values`.
+    """Computes the ends of the equal-tailed interval that holds a share `level`, over the last axis of `values`.
 
     The j-th smallest of S draws is the quantile j / (S + 1), between them it is interpolated: a further draw then falls
     inside with probability `level` whatever the distribution (type 6 of Hyndman and Fan 1996).
@@ -69,13 +54,13 @@ def quantiles(values: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
     num_draws = values.shape[-1]
     ordered = tf.sort(values, axis=-1)
     level = tf.cast(level, tf.float32)
-    # What 64 draws cannot tell is held at what they can, below too: a server cannot refuse it
+    # Limited to what 64 draws can tell, below too: a server cannot refuse it
     share = 0.5 - 0.5 * tf.maximum(tf.where(tf.math.is_nan(level), tf.zeros_like(level), level), 0.0)
     return _at(ordered, share * (num_draws + 1.0) - 1.0), _at(ordered, (1.0 - share) * (num_draws + 1.0) - 1.0)
 
 
 def _at(ordered: Tensor, place: Tensor) -> Tensor:
-    """Returns the entry at a place between 0 and the last, interpolated."""
+    """Interpolates the entry at a place between 0 and the last."""
     last = ordered.shape[-1] - 1
     place = tf.clip_by_value(place, 0.0, float(last))
     below = tf.minimum(tf.cast(place, tf.int32), max(last - 1, 0))

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfgmm.common import threads
-from tfgmm.families.variational import COMPONENTS
+from tfgmm.common.shapes import Tensor
+from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.features import num_products
-from tfgmm.model import bounds
+from tfgmm.mixture.parameters import FORMS, MixtureDensity
+from tfgmm.mixture.registry import COVARIANCES, FormName
+from tfgmm.mixture.row_scores import RowScores
+from tfgmm.scoring.graph.chunks import Features, log_joints, mapped_over_chunks, normalised
+from tfgmm.scoring.graph.densities import GRAPH_FORMS, coefficients, graph_form_of
 
-Tensor = Any
 Score = Literal["log_prob", "log_density", "responsibilities", "assignment"]
 
 
+SCORE_SPECS = {
+    "log_prob": ((), tf.float32),
+    "log_density": ((), tf.float64),
+    "responsibilities": (("K",), tf.float32),
+    "assignment": ((), tf.int64),
+}
+
+
 @functools.lru_cache(maxsize=64)
-def compiled_score(covariance: str, score: Score, num_features: int, weights_shape: tuple[int, ...], dtype: str) -> Any:
-    """Returns the score of rows (B, D) as a graph, traced once per shape of mixture and type, for every B."""
-    components = COMPONENTS[covariance]
-    num_columns = num_features + num_products(components.write_products, num_features)
+def compiled_score(form: FormName, score: Score, num_features: int, weights_shape: tuple[int, ...], dtype: str) -> Any:
+    """Compiles the score of rows (B, D) as a graph, traced once per shape of mixture and type, for every B."""
+    num_columns = num_features + num_products(FORMS[form].write_products, num_features)
     num_mixed = math.prod(weights_shape)
     signature = [
         tf.TensorSpec((None, num_features), dtype),
@@ -32,84 +44,114 @@ def compiled_score(covariance: str, score: Score, num_features: int, weights_sha
     ]
 
     def of_rows(rows: Tensor, centre: Tensor, linear: Tensor, constants: Tensor) -> Tensor:
-        return scores(components, rows, centre, linear, constants, score, weights_shape)
+        factors = ScoreFactors(GRAPH_FORMS[form].features, centre, linear, constants, weights_shape)
+        return scores(rows, factors, score)
 
     return tf.function(of_rows, autograph=False).get_concrete_function(*signature)
 
 
-def scores(
-    components: Any,
-    rows: Tensor,
-    centre: Tensor,
-    linear: Tensor,
-    constants: Tensor,
-    score: Score,
-    weights_shape: tuple[int, ...],
-) -> Tensor:
-    """Returns the score of rows (B, D), data units, any float type, chunk after chunk.
+class ScoreFactors(NamedTuple):
+    """What rows are scored with.
+
+    features: Of centred rows; see `GraphForm.features`.
+    centre: (D,) float64, data units.
+    linear, constants: (D + P, M) and (M,) float64; see `densities.coefficients`.
+    weights_shape: (K,), or (S, K) for the average of S mixtures.
+    """
+
+    features: Features
+    centre: Tensor
+    linear: Tensor
+    constants: Tensor
+    weights_shape: tuple[int, ...]
+
+
+def factors_of(mixture: MixtureDensity) -> ScoreFactors:
+    """Computes what rows are scored with, as tensors, under one mixture or the average of S."""
+    features = graph_form_of(mixture.covariance).features
+    return ScoreFactors(features, mixture.centre, *coefficients(mixture), tuple(mixture.log_weights.shape))
+
+
+class GraphScorer:
+    """Scores blocks of rows by the operations that an export has; the same as `row_scores.RowScorer`, on a GPU.
 
     Args:
-        components: a class of `tfgmm.families`.
-        centre: (D,) float64, data units.
-        linear, constants: see `density.coefficients`.
-        score: which; see `density.score_data`.
-        weights_shape: (K,), or (S, K) for the average of S mixtures.
+        mixture: The mixture, or S of them.
     """
-    num_components = weights_shape[-1]
-    spec = {
-        "log_prob": tf.TensorSpec((None,), tf.float32),
-        "log_density": tf.TensorSpec((None,), tf.float64),
-        "responsibilities": tf.TensorSpec((None, num_components), tf.float32),
-        "assignment": tf.TensorSpec((None,), tf.int64),
-    }[score]
+
+    def __init__(self, mixture: MixtureDensity) -> None:
+        self._form = COVARIANCES[mixture.covariance].form
+        self._factors = factors_of(mixture)
+
+    def scores(self, block: RowBlock, names: Collection[Score]) -> RowScores:
+        """Computes scores of rows; see `row_scores.RowScorer.scores`."""
+        rows = block.values if block.values.dtype in (np.float32, np.float64) else block.values.astype(np.float64)
+        _, centre, linear, constants, weights_shape = self._factors
+        sizes = rows.shape[1], weights_shape, rows.dtype.name
+        values = tf.constant(rows)
+        by_name: dict[str, np.ndarray] = {
+            name: compiled_score(self._form, name, *sizes)(values, centre, linear, constants).numpy() for name in names
+        }
+        return RowScores(by_name, max(map(_num_bad, by_name.values()), default=0))
+
+
+def _num_bad(scores: np.ndarray) -> int:
+    is_bad = np.isnan(scores) if scores.dtype.kind == "f" else scores < 0
+    return int(is_bad.any(axis=tuple(range(1, is_bad.ndim))).sum())
+
+
+def scores(rows: Tensor, factors: ScoreFactors, score: Score) -> Tensor:
+    """Computes the score of rows (B, D), data units, any float type, chunk after chunk."""
+    features, centre, linear, constants, weights_shape = factors
+    axes, dtype = SCORE_SPECS[score]
+    spec = tf.TensorSpec((None, *(weights_shape[-1] for _ in axes)), dtype)
 
     def of_chunk(chunk: Tensor) -> tuple[Tensor]:
-        log_joints = bounds.log_joints(components.features(rounded(chunk, centre)), linear, constants)
+        joints = log_joints(features(rounded(chunk, centre)), linear, constants)
         if len(weights_shape) == 2:
-            log_joints = tf.reshape(log_joints, (-1, *weights_shape))
-        return (SCORES[score](log_joints),)
+            joints = tf.reshape(joints, (-1, *weights_shape))
+        return (SCORES[score](joints),)
 
-    (found,) = bounds.mapped_over_chunks(rows, of_chunk, threads.chunk_size(sum(linear.shape)), [spec])
-    return found
+    return mapped_over_chunks(rows, of_chunk, threads.chunk_size(sum(linear.shape)), [spec])[0]
 
 
 def rounded(rows: Tensor, centre: Tensor) -> Tensor:
-    """Returns rows (B, D), data units, measured from the centre in float64, with the rounding of training."""
+    """Measures rows (B, D), data units, from the centre in float64, with the rounding of training."""
     return tf.cast(tf.cast(tf.cast(rows, tf.float64) - centre, tf.float32), tf.float64)
 
 
 # A feature of a row that is not finite leaves no log joint finite: so the scores below need not look at the rows again.
 
 
-def log_prob(log_joints: Tensor) -> Tensor:
-    """Returns the log density of each row, nats, (B,) float32, from log joints (B, K) or (B, S, K) float64.
+def log_prob(joints: Tensor) -> Tensor:
+    """Computes the log density of each row, nats, (B,) float32, from log joints (B, K) or (B, S, K) float64.
 
     With S mixtures it is the log of their average density (log-mean-exp), which integrates to 1 as they do.
     """
-    num_mixtures = 1 if log_joints.shape.rank == 2 else log_joints.shape[1]
-    flat = tf.reshape(log_joints, (-1, num_mixtures * log_joints.shape[-1]))
-    log_densities = bounds.normalised(flat)[0] - math.log(num_mixtures)
+    num_mixtures = 1 if joints.shape.rank == 2 else joints.shape[1]
+    flat = tf.reshape(joints, (-1, num_mixtures * joints.shape[-1]))
+    log_densities = normalised(flat)[0] - math.log(num_mixtures)
     held = tf.cast(tf.maximum(log_densities, tf.float32.min), tf.float32)
     return tf.where(tf.math.is_finite(log_densities), held, np.nan)
 
 
-def log_density(log_joints: Tensor) -> Tensor:
-    """Returns the log density of each row as `log_prob` does, but (B,) float64, all digits kept, however low."""
-    num_mixtures = 1 if log_joints.shape.rank == 2 else log_joints.shape[1]
-    flat = tf.reshape(log_joints, (-1, num_mixtures * log_joints.shape[-1]))
+def log_density(joints: Tensor) -> Tensor:
+    """Computes the log density of each row as `log_prob` does, but (B,) float64, all digits kept, however low."""
+    num_mixtures = 1 if joints.shape.rank == 2 else joints.shape[1]
+    flat = tf.reshape(joints, (-1, num_mixtures * joints.shape[-1]))
     log_densities = tf.reduce_logsumexp(flat, axis=1) - math.log(num_mixtures)
     return tf.where(tf.math.is_finite(log_densities), log_densities, tf.constant(np.nan, tf.float64))
 
 
-def responsibilities(log_joints: Tensor) -> Tensor:
-    """Returns the probability of each component given the row, (B, K) float32, from log joints (B, K)."""
-    return bounds.normalised(log_joints)[1]  # NaN where log joints are not finite
+def responsibilities(joints: Tensor) -> Tensor:
+    """Computes the probability of each component given the row, (B, K) float32, from log joints (B, K)."""
+    return normalised(joints)[1]  # NaN where log joints are not finite
 
 
-def assignment(log_joints: Tensor) -> Tensor:
-    """Returns the most probable component, (B,) int64 from log joints (B, K); -1 for rows that are not finite."""
-    is_finite = tf.math.is_finite(tf.reduce_max(log_joints, axis=-1))
-    return tf.where(is_finite, tf.argmax(log_joints, axis=-1), tf.constant(-1, tf.int64))
+def assignment(joints: Tensor) -> Tensor:
+    """Finds the most probable component, (B,) int64 from log joints (B, K); -1 for rows that are not finite."""
+    is_finite = tf.math.is_finite(tf.reduce_max(joints, axis=-1))
+    return tf.where(is_finite, tf.argmax(joints, axis=-1), tf.constant(-1, tf.int64))
 
 
 SCORES = {
@@ -121,7 +163,7 @@ SCORES = {
 
 
 def tail_probabilities(table: np.ndarray, log_densities: Tensor) -> Tensor:
-    """Returns `outliers.tail_probabilities` as operations of a graph: (B,) float32 from (B,) float64."""
+    """Computes `outliers.tail_probabilities` as operations of a graph: (B,) float32 from (B,) float64."""
     levels, quantiles = (tf.constant(line) for line in table)
     last = tf.constant(table.shape[1] - 1)
     at = tf.clip_by_value(tf.searchsorted(quantiles, log_densities), 1, last)

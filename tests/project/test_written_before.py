@@ -1,0 +1,77 @@
+"""Files that earlier versions wrote load, and give the numbers that they gave; see tests/written_before/README.md."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import tfgmm
+from tfgmm.cli import app as cli
+
+BEFORE = pathlib.Path(__file__).parents[1] / "written_before"
+NAMES = ["length", "width"]
+
+
+def assert_gives_the_numbers_of(name: str, mixture: Any) -> None:
+    with np.load(BEFORE / f"{name}.npz") as numbers:
+        rows = numbers["rows"]
+        np.testing.assert_allclose(mixture.log_prob(rows), numbers["log_prob"], rtol=1e-6)
+        np.testing.assert_allclose(mixture.responsibilities(rows), numbers["responsibilities"], rtol=1e-5, atol=1e-7)
+        np.testing.assert_array_equal(mixture.assign(rows), numbers["assignment"])
+
+
+@pytest.mark.parametrize("name", ["closed_form_diag", "gradients_full"])
+def test_keras_file(name: str) -> None:
+    model = tfgmm.load_model(BEFORE / f"{name}.keras")
+    assert_gives_the_numbers_of(name, model)
+    assert model.num_data == 240 and list(model.column_names) == NAMES
+    before = model.elbo
+    assert before is not None
+    history = model.fit(pd.read_csv(BEFORE / "rows.csv"), epochs=2, verbose=0)  # compiled as it was, training goes on
+    assert len(history.history["loss"]) == 2 and np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("export_1_full", 1), ("export_2_diag", 2), ("export_3_full", 3), ("run/model", 3)]
+)
+def test_export(name: str, version: int) -> None:
+    scorer = tfgmm.load_scorer(BEFORE / name)
+    assert scorer.card["format_version"] == version
+    assert_gives_the_numbers_of(name.removesuffix("/model"), scorer)
+
+
+@pytest.mark.parametrize("name", ["export_2_diag", "export_3_full"])
+def test_graph_of_an_export_is_the_one_that_verify_expects(name: str) -> None:
+    done = CliRunner().invoke(cli.app, ["verify", str(BEFORE / name)])
+    assert done.exit_code == 0, done.stderr
+
+
+def test_run_folder_scores_and_is_repeated(tmp_path: pathlib.Path) -> None:
+    config = json.loads((BEFORE / "run" / "config.json").read_text())
+    rows = shutil.copy(BEFORE / "rows.csv", tmp_path)
+    config["settings"]["data"] = str(rows)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    call = ["fit", "--config", str(tmp_path / "config.json"), "--out", str(tmp_path / "again")]
+    done = CliRunner().invoke(cli.app, call)
+    assert done.exit_code == 0, done.stderr
+    before, again = (tfgmm.load_scorer(folder / "model") for folder in (BEFORE / "run", tmp_path / "again"))
+    for name, values in before.plug_in().components.items():
+        np.testing.assert_allclose(again.plug_in().components[name], values, rtol=1e-9)
+
+
+def test_mlflow_model() -> None:
+    mlflow = pytest.importorskip("mlflow.pyfunc")
+    with np.load(BEFORE / "mlflow_model.npz") as numbers:
+        rows, expected = pd.DataFrame(numbers["rows"], columns=NAMES), dict(numbers)
+    scores = mlflow.load_model(str(BEFORE / "mlflow_model")).predict(rows)
+    np.testing.assert_allclose(scores["log_prob"], expected["log_prob"], rtol=1e-6)
+    np.testing.assert_array_equal(scores["assignment"], expected["assignment"])
+    responsibilities = scores[[f"responsibility_{k}" for k in range(3)]]
+    np.testing.assert_allclose(responsibilities, expected["responsibilities"], rtol=1e-5, atol=1e-7)

@@ -1,0 +1,66 @@
+"""Names, numbers and counts as words in messages, tables and pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def printable(text: str) -> str:
+    """Replaces control characters by "?": untrusted text must not steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def shown(text: str, longest: int = 200) -> str:
+    """Shortens untrusted text to what an error may show of it: one line, no control characters."""
+    return printable(text[:longest])
+
+
+def quoted(names: Sequence[str], limit: int = 20) -> str:
+    """Writes the first names in quotes, and how many more there are.
+
+    Example:
+
+    >>> quoted(["a", "b", "c"], limit=2)
+    "'a', 'b' and 1 more"
+    """
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return (", ".join(repr(name) for name in names[:limit]) or "none") + more
+
+
+def with_and(numbers: Sequence[int]) -> str:
+    """Writes numbers with commas between, the last with "and".
+
+    Example:
+
+    >>> with_and([1, 2, 3])
+    '1, 2 and 3'
+    """
+    *first, last = (str(number) for number in numbers)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def counted(number: int, noun: str) -> str:
+    """Writes how many there are of something.
+
+    Example:
+
+    >>> counted(1, "row"), counted(2500, "row")
+    ('1 row', '2,500 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def shown_number(value: float, spread: float) -> str:
+    """Writes `value` with as many digits as `spread` (a width in the same unit, above 0) makes meaningful.
+
+    Example:
+
+    >>> shown_number(80.00213, 0.003)
+    '80.0021'
+    """
+    decimals = max(0, 1 - math.floor(math.log10(spread)))
+    if decimals <= 6 and abs(value) < 1e7:
+        return f"{value:.{decimals}f}"
+    magnitude = math.floor(math.log10(max(abs(value), spread)))
+    return f"{value:.{min(17, max(3, magnitude + decimals + 1))}g}"

@@ -1,0 +1,110 @@
+"""What one pass over the rows tells: a summary of all of them and some to start from, or only that they are finite."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from tfgmm.data.errors import not_finite_error
+from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
+from tfgmm.data.sources import RowSource
+from tfgmm.data.summary import DataSummary, SummaryAccumulator
+
+
+class Survey(NamedTuple):
+    """What one pass over the data tells: `summary`, and `sample`, (n, D) float64 rows, data units, n <= 20,000."""
+
+    summary: DataSummary
+    sample: np.ndarray
+
+
+def survey_rows(source: RowSource, num_data: int | None, seed: int) -> Survey:
+    """Summarises the whole data and draws a uniform sample of its rows, in the order of the rows, in one pass.
+
+    The same rows in the same order give the same sample, from whatever kind of source they come. Of a stream of
+    unknown length only the first 20,000 rows are looked at: they are the sample, and N = `num_data`.
+
+    Args:
+        source: Rows of any kind.
+        num_data: N given by the user, or None.
+        seed: Seed of the sample.
+
+    Raises:
+        ValueError: N is unknown and not given; no rows; NaN or infinite values.
+
+    Example:
+
+    >>> from tfgmm.data.readers import Rows
+    >>> survey_rows(Rows(np.array([[1.0], [3.0]])), None, seed=0).summary.mean
+    (2.0,)
+    """
+    if num_data is None and not source.has_known_length:
+        raise ValueError(
+            f"`num_data`, the number of rows in the whole data set, must be known: it scales the KL term. "
+            f"Received: `{source.name}`, a dataset of unknown or endless length. "
+            "Pass compile(..., num_data=...), or apply tf.data.experimental.assert_cardinality to the dataset."
+        )
+    accumulator = SummaryAccumulator(
+        name=source.name,
+        column_names=source.column_names,
+        place=source.place,
+        block_words="this batch" if source.has_own_batches else None,
+    )
+    chosen = RowSample(SAMPLE_ROWS, seed)
+    following = _values_of(source)
+    later = following if source.is_in_memory else None
+    for values in following:
+        accumulator.update(values, later=later)
+        chosen.update(values)
+    if accumulator.num_data == 0:
+        raise no_rows_error(source.name)
+    sample = chosen.result()
+    summary = accumulator.result(sample)
+    if num_data is not None and not source.has_known_length:
+        summary = dataclasses.replace(summary, num_data=num_data)
+    return Survey(summary, sample)
+
+
+def _values_of(source: RowSource) -> Iterator[np.ndarray]:
+    """Yields all rows, block by block; of a stream of unknown length only the first 20,000."""
+    left = math.inf if source.has_known_length else SAMPLE_ROWS
+    for block in source.blocks():
+        yield block.values if left >= len(block.values) else block.values[: int(left)]
+        left -= len(block.values)
+        if left <= 0:
+            return
+
+
+def no_rows_error(name: str) -> ValueError:
+    """Returns the error that a dataset has no rows."""
+    return ValueError(
+        f"`{name}` must hold at least one batch of rows. Received: a dataset without rows. "
+        "If it was made with drop_remainder=True, the data may be shorter than one batch."
+    )
+
+
+def check_finite(source: RowSource) -> None:
+    """Checks rows whose summary is not needed: Raises ValueError unless every value is finite.
+
+    The error says how many values are NaN or infinite and where the first is.
+
+    Example:
+
+    >>> from tfgmm.data.readers import Rows
+    >>> check_finite(Rows(np.array([[1.0], [np.nan]]), name="validation_data"))
+    Traceback (most recent call last):
+        ...
+    ValueError: `validation_data` must hold finite numbers. Received: 1 value that is NaN or infinite, \
+the first in row 1, column 0 (rows count from 0). Drop or fill such rows.
+    """
+    start = 0
+    following = (block.values for block in source.blocks())
+    for values in following:
+        if not np.isfinite(values).all():
+            later = following if source.is_in_memory else None
+            raise not_finite_error(source.name, source.column_names, values, start, later, source.place)
+        start += len(values)

@@ -1,0 +1,117 @@
+"""The arrays of parameters.npz: what they are, what can be wrong with them, how they are read. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfgmm.mixture import outliers, stored_draws
+
+if TYPE_CHECKING:
+    from tfgmm.mixture.parameters import MixtureDensity
+
+_BYTES = {"float32": 4, "float64": 8}
+_LARGEST = np.finfo(np.float32).max
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def arrays_of(mixture: MixtureDensity) -> dict[str, np.ndarray]:
+    """Returns the arrays that describe a mixture: centre (D,), weights (K,), and the components', from the centre."""
+    return {
+        "centre": np.ascontiguousarray(mixture.centre),
+        "weights": np.exp(mixture.log_weights),
+        **{name: np.ascontiguousarray(value) for name, value in mixture.components.items()},
+    }
+
+
+def dtype_of(name: str) -> str:
+    """Returns the type of an array: draws are stored in float32, all else in float64."""
+    return "float32" if name.startswith("drawn_") else "float64"
+
+
+def num_bytes(shapes: Shapes) -> int:
+    """Returns how many bytes the numbers of arrays take, without the headers of the file."""
+    return sum(_BYTES[dtype_of(name)] * math.prod(shape) for name, shape in shapes.items())
+
+
+# --- What can be wrong with the numbers
+
+
+def fault_in(arrays: Mapping[str, np.ndarray]) -> str | None:
+    """Returns what makes the arrays useless, in words that follow "has", or None when they are a mixture.
+
+    What is written is asked the same as what is read, so that no export is refused later.
+
+    Args:
+        arrays: By name: `weights` (K,), `centre` (D,) and those of the components; the table of outlier scores and the
+            draws from the posterior where they are there.
+    """
+    faults = (_fault_in_array(name, values) for name, values in arrays.items())
+    fault = next((fault for fault in faults if fault), None)
+    if fault is None and abs(arrays["weights"].sum() - 1.0) > 1e-9:
+        fault = "weights that do not sum to 1"
+    if fault is None and outliers.TABLE in arrays:
+        fault = outliers.fault_in(arrays[outliers.TABLE])
+    if fault is None and stored_draws.LOG_WEIGHTS in arrays:
+        fault = stored_draws.fault_in(arrays)
+    return fault
+
+
+def _fault_in_array(name: str, values: np.ndarray) -> str | None:
+    if not np.isfinite(values).all():
+        return f"{name} with NaN or infinite values"
+    if name in ("weights", "precisions") and (values <= 0).any():
+        return f"{name} that are not positive"
+    if name == "whiteners" and (np.diagonal(values, axis1=-2, axis2=-1) <= 0).any():
+        return f"{name} with a diagonal that is not positive"
+    if name == "whiteners" and np.triu(values, 1).any():
+        return f"{name} that are not lower triangular"
+    if name == "locs" and (np.abs(values) > _LARGEST).any():
+        return f"{name} farther than {_LARGEST:.3g} from the centre"
+    return None
+
+
+# --- The file
+
+
+def read_arrays(contents: bytes, shapes: Shapes) -> dict[str, np.ndarray]:
+    """Reads the arrays of an .npz file: those named, of those shapes, uncompressed, and no others.
+
+    Args:
+        contents: The file.
+        shapes: Name -> shape of every array that must be in it.
+
+    Raises:
+        ValueError, OSError, EOFError, RuntimeError, BadZipFile: the file is another, or damaged.
+    """
+    with zipfile.ZipFile(io.BytesIO(contents)) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in shapes):
+            raise ValueError(f"it holds {sorted(members)} where {sorted(shapes)} are needed")
+        for member in members.values():
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(contents):
+                raise ValueError(f"{member.filename} is compressed, or larger than the file")
+        return {name: _array(archive.read(f"{name}.npy"), name, shape) for name, shape in shapes.items()}
+
+
+def _array(contents: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns the numbers of an .npy file whose header is, word for word, the one of this name's type and shape.
+
+    So a header is compared, never interpreted: one that declares objects (a pickle) or a huge shape is only text.
+    """
+    length = int.from_bytes(contents[8:10], "little")
+    header, values = contents[10 : 10 + length], contents[10 + length :]
+    dtype, size = dtype_of(name), num_bytes({name: shape})
+    descr = f"<f{_BYTES[dtype]}"
+    wanted = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+    if contents[:8] != b"\x93NUMPY\x01\x00" or header.strip() != wanted.encode():
+        raise ValueError(f"{name} is not an array of shape {shape} and type {dtype}")
+    if len(values) != size:
+        raise ValueError(f"{name} has {len(values)} bytes of numbers where shape {shape} needs {size}")
+    return np.frombuffer(values, descr).reshape(shape).astype(dtype)

@@ -1,0 +1,121 @@
+"""Data that a mixture, or its priors, can say little about: found before a fit, and said in one sentence each."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from tfgmm.data.summary import DataSummary
+from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.registry import COVARIANCES
+from tfgmm.mixture.starts import distinct_rows
+
+# Enough rows to find K distinct ones, without sorting them all.
+_FEW_ROWS = 5_000
+# Standard deviations, or their ratio, beyond which priors do not suit the data.
+_FAR = 100.0
+# Of the rows at most this share are called far ones; more are clusters of their own.
+_FEW_FAR = 0.01
+
+
+class _Data(NamedTuple):
+    """A sample (n, D) of rows, data units, and the summary of them all."""
+
+    sample: np.ndarray
+    summary: DataSummary
+
+    def name(self, column: int) -> str:
+        """Names a column, or gives its number, as an error message shows it."""
+        names = self.summary.column_names
+        return repr(names[column] if names else column)
+
+
+def warn_of_odd_data(
+    sample: np.ndarray,
+    summary: DataSummary,
+    priors: Priors,
+    num_components: int,
+    covariance: str = "diag",
+    *,
+    stacklevel: int = 5,
+) -> None:
+    """Warns once each of data that a mixture, or these priors, can say little about.
+
+    Args:
+        sample: (n, D) rows, data units.
+        summary: Summary of all rows.
+        priors: Priors of the model.
+        num_components: K.
+        covariance: Shape of the components.
+        stacklevel: Stack level of `warnings.warn` in here, so that the user's line is shown.
+    """
+    for sentence in oddities(sample, summary, priors, num_components, covariance):
+        warnings.warn(f"{sentence}.", UserWarning, stacklevel=stacklevel)
+
+
+def oddities(
+    sample: np.ndarray, summary: DataSummary, priors: Priors, num_components: int, covariance: str
+) -> Iterator[str]:
+    """Yields a sentence, without its full stop, for everything odd about the data; arguments as above."""
+    data = _Data(sample, summary)
+    constant = _constant_columns(data)
+    if constant:
+        yield f"column {', '.join(constant)} has one value only: it tells no components apart"
+    yield from _few_distinct_rows(data, num_components)
+    yield from _few_rows_per_column(data, covariance)
+    yield from _far_rows(data)
+    if not constant:
+        yield from _priors_elsewhere(data, priors)
+
+
+def _constant_columns(data: _Data) -> list[str]:
+    is_constant = (data.sample == data.sample[0]).all(axis=0)
+    if data.summary.minimum is not None:  # of all rows: a rare value may be missing from the sample
+        is_constant = np.array(data.summary.minimum) == np.array(data.summary.maximum)
+    return [data.name(int(column)) for column in np.flatnonzero(is_constant)]
+
+
+def _few_distinct_rows(data: _Data, num_components: int) -> Iterator[str]:
+    num_distinct = len(distinct_rows(data.sample[:_FEW_ROWS]))
+    if num_distinct < num_components:  # the first rows may be alike where the data is sorted
+        num_distinct = len(distinct_rows(data.sample))
+    if num_distinct < num_components:
+        yield f"{num_distinct} distinct rows for num_components={num_components}: some components stay empty"
+
+
+def _few_rows_per_column(data: _Data, covariance: str) -> Iterator[str]:
+    num_data, num_features = data.summary.num_data, data.summary.num_features
+    if COVARIANCES[covariance].form == "correlated" and num_data <= num_features:
+        yield (
+            f"{num_data} rows tell little of a covariance matrix of {num_features} columns: the prior "
+            f'decides most of it. covariance="diag" needs fewer rows'
+        )
+
+
+def _far_rows(data: _Data) -> Iterator[str]:
+    sample, middle, scale = data.sample, np.array(data.summary.centre), np.array(data.summary.spread)
+    num_far = int((np.abs(sample - middle) > _FAR * scale).any(axis=1).sum())
+    if 0 < num_far <= max(1.0, _FEW_FAR * len(sample)):
+        worst = int(np.argmax(np.max(np.abs(sample - middle) / scale, axis=0)))
+        yield (
+            f"{num_far} of {len(sample)} rows are more than {_FAR:.0f} times as far out as most, in column "
+            f"{data.name(worst)} up to {np.max(np.abs(sample[:, worst])):.3g}: they take components of their own, "
+            "and tied ones are all widened to reach them. Drop them, or ask for one component more"
+        )
+
+
+def _priors_elsewhere(data: _Data, priors: Priors) -> Iterator[str]:
+    middle, scale = np.array(data.summary.centre), np.array(data.summary.spread)
+    off = np.abs(middle - np.array(priors.loc_mean)) > _FAR * np.array(priors.loc_scale)
+    expected = np.sqrt(np.array(priors.precision_rate) / np.array(priors.precision_shape))
+    expected = expected * np.array(priors.column_scale)
+    off |= (scale > _FAR * expected) | (scale < expected / _FAR)
+    if off.any():
+        worst = int(np.argmax(off))
+        yield (
+            f"the priors do not suit the data: column {data.name(worst)} has mean {middle[worst]:.3g} and standard "
+            f"deviation {scale[worst]:.3g}. State priors=tfgmm.Priors(...) in the units of the columns"
+        )

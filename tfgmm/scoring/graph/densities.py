@@ -1,0 +1,168 @@
+"""The two forms of parameters as TensorFlow operations: features of rows, and what they are multiplied with.
+
+`mixture.parameters` has the same in NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm.common.shapes import Tensor
+from tfgmm.mixture import stored_draws
+from tfgmm.mixture.parameters import LOCS, MixtureDensity, Parameters
+from tfgmm.mixture.registry import COVARIANCES, FormName
+from tfgmm.scoring.graph.products import coefficients_of_products, products
+from tfgmm.scoring.graph.triangular import inverse
+
+
+class Regression(NamedTuple):
+    """How the other columns of a component depend on the given ones.
+
+    slopes: (K, D, D); None where columns are independent.
+    spread: By name, standard deviations `scales` (K, D) that are left, 0 where a column is given, and of correlated
+        columns `covariances` (K, D, D).
+    """
+
+    slopes: Tensor | None
+    spread: dict[str, Tensor]
+
+
+class IndependentGraph:
+    """Columns that are independent within a component; see `mixture.parameters.IndependentForm`."""
+
+    def features(self, rows: Tensor) -> list[Tensor]:
+        """Computes rows (B, D) and their squares, (B, 2 D), in one piece."""
+        return [tf.concat([rows, tf.square(rows)], axis=1)]
+
+    def coefficients(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """Computes (2 D, K) and (K,) float64: log Normal(row | k) = [row, row^2] @ the first + the second, nats."""
+        locs, precisions = (tf.cast(parameters[name], tf.float64) for name in (LOCS, "precisions"))
+        per_column = tf.math.log(precisions) - math.log(2.0 * math.pi) - precisions * tf.square(locs)
+        linear = tf.concat([precisions * locs, -0.5 * precisions], axis=-1)
+        return tf.linalg.matrix_transpose(linear), 0.5 * tf.reduce_sum(per_column, axis=-1)
+
+    def sample(self, parameters: Parameters, assignment: Tensor, seed: Tensor) -> Tensor:
+        """Draws one centred row per entry of `assignment` (B,), from that component: (B, D) float64."""
+        locs = tf.gather(parameters[LOCS], assignment)
+        noise = tf.random.stateless_normal(tf.shape(locs), seed, dtype=tf.float64)
+        return locs + noise / tf.sqrt(tf.gather(parameters["precisions"], assignment))
+
+    def drawn(self, means: Parameters, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Computes the S sets of precisions that stored draws stand for: ratios to the means."""
+        return {"precisions": means["precisions"] * values[stored_draws.PRECISIONS]}
+
+    def masked(self, parameters: Parameters, given: Tensor) -> dict[str, Tensor]:
+        """Turns the columns that are not given, (D,) bool, into standard normal ones around 0."""
+        precisions = tf.where(given, parameters["precisions"], 1.0)
+        return {LOCS: where_given(parameters[LOCS], given), "precisions": precisions}
+
+    def regression(self, parameters: Parameters, given: Tensor) -> Regression:
+        """Computes what is left of the columns that are not given: all of it, since none depends on another."""
+        scales = tf.math.rsqrt(tf.convert_to_tensor(parameters["precisions"]))
+        return Regression(None, {"scales": where_given(scales, ~given)})
+
+
+class CorrelatedGraph:
+    """Columns that are correlated within a component; see `mixture.parameters.CorrelatedForm`."""
+
+    def features(self, rows: Tensor) -> list[Tensor]:
+        """Computes rows (B, D), then products of their columns, in pieces (B, ...)."""
+        return [rows, *products(rows)]
+
+    def coefficients(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """Computes (D + P, K) and (K,) float64: log Normal(row | k) = [row, products] @ the first + the second."""
+        locs, whiteners = (tf.cast(parameters[name], tf.float64) for name in (LOCS, "whiteners"))
+        whitened = tf.linalg.matvec(whiteners, locs)
+        linear = tf.linalg.matvec(whiteners, whitened, transpose_a=True)
+        precisions = tf.matmul(whiteners, whiteners, transpose_a=True)
+        quadratic = coefficients_of_products(precisions) * tf.ones_like(locs[..., :1])  # also where one is shared
+        squares = tf.reduce_sum(tf.square(whitened), axis=-1)
+        _, log_determinants = tf.linalg.slogdet(whiteners)
+        constants = log_determinants - 0.5 * (locs.shape[-1] * math.log(2.0 * math.pi) + squares)
+        return tf.linalg.matrix_transpose(tf.concat([linear, -0.5 * quadratic], axis=-1)), constants
+
+    def sample(self, parameters: Parameters, assignment: Tensor, seed: Tensor) -> Tensor:
+        """Draws one centred row per entry of `assignment` (B,), from that component: (B, D) float64."""
+        locs = tf.gather(parameters[LOCS], assignment)
+        noise = tf.random.stateless_normal(tf.shape(locs), seed, dtype=tf.float64)
+        inverses = tf.linalg.inv(tf.cast(parameters["whiteners"], tf.float64))
+        if inverses.shape[0] == 1:
+            return locs + tf.matmul(noise, inverses[0], transpose_b=True)
+
+        # One component after the other: a matrix per row would take D times the memory of the rows
+        def add(k: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            turned = tf.matmul(noise, inverses[k], transpose_b=True)
+            chosen = tf.equal(tf.cast(assignment, k.dtype), k)[:, None]
+            return k + 1, tf.where(chosen, rows + turned, rows)
+
+        num_components = tf.constant(inverses.shape[0], tf.int64)
+        start = (tf.constant(0, tf.int64), locs)
+        return tf.while_loop(lambda k, rows: k < num_components, add, start, parallel_iterations=1)[1]
+
+    def drawn(self, means: Parameters, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Computes the S sets of whiteners that stored draws stand for: upper triangular factors of the means."""
+        triangles = tf.pad(values[stored_draws.WHITENERS], [[0, 0], [0, 0], [1, 0]])
+        places = stored_draws.triangle_places(means[LOCS].shape[-1])
+        return {"whiteners": tf.gather(triangles, places, axis=-1) @ means["whiteners"]}
+
+    def masked(self, parameters: Parameters, given: Tensor) -> dict[str, Tensor]:
+        """Turns the columns that are not given, (D,) bool, into standard normal ones around 0, free of all others."""
+        both = given[:, None] & given
+        identity = tf.eye(given.shape[0], dtype=tf.float64)
+        factor = tf.linalg.cholesky(tf.where(both, _covariances(parameters["whiteners"]), identity))
+        return {LOCS: where_given(parameters[LOCS], given), "whiteners": inverse(factor)}
+
+    def regression(self, parameters: Parameters, given: Tensor) -> Regression:
+        """Computes how the columns that are not given, (D,) bool, depend on the given ones (Bishop 2006, 2.82)."""
+        shape = parameters[LOCS].shape
+        covariances = _covariances(parameters["whiteners"])
+        whiteners = where_given(self.masked(parameters, given)["whiteners"], given[:, None] & given)
+        whitened = tf.matmul(where_given(covariances, ~given[:, None] & given), whiteners, transpose_b=True)
+        slopes = tf.matmul(whitened, whiteners)
+        left = covariances - tf.matmul(whitened, whitened, transpose_b=True)
+        others = where_given(left, ~given[:, None] & ~given)
+        slopes, others = (tf.broadcast_to(values, (*shape, shape[1])) for values in (slopes, others))
+        return Regression(slopes, {"scales": tf.sqrt(tf.linalg.diag_part(others)), "covariances": others})
+
+
+GraphForm = IndependentGraph | CorrelatedGraph  # the same methods; leading axes of the parameters are kept
+GRAPH_FORMS: Mapping[FormName, GraphForm] = {"independent": IndependentGraph(), "correlated": CorrelatedGraph()}
+
+
+def graph_form_of(covariance: str) -> GraphForm:
+    """Looks up the operations for the parameters of a covariance shape."""
+    return GRAPH_FORMS[COVARIANCES[covariance].form]
+
+
+def where_given(values: Tensor, given: Tensor) -> Tensor:
+    """Keeps the values where `given`, of a shape that broadcasts, is True, and puts 0 elsewhere."""
+    return tf.where(given, values, tf.zeros_like(values))
+
+
+def _covariances(whiteners: Tensor) -> Tensor:
+    inverses = inverse(whiteners)
+    return tf.matmul(inverses, inverses, transpose_b=True)
+
+
+def coefficients(mixture: MixtureDensity) -> tuple[Tensor, Tensor]:
+    """Computes (D + P, M) and (M,) float64, M = K or S K: log joints = features @ the first + the second, nats."""
+    shape = mixture.log_weights.shape
+    parameters = mixture.components
+    if len(shape) == 2:  # S mixtures side by side; what is tied stands once in the parameters
+        whole = {name: tf.broadcast_to(value, (*shape, *value.shape[2:])) for name, value in parameters.items()}
+        parameters = {name: tf.reshape(value, (-1, *value.shape[2:])) for name, value in whole.items()}
+    linear, constants = graph_form_of(mixture.covariance).coefficients(parameters)
+    return linear, constants + tf.reshape(mixture.log_weights, [-1])
+
+
+def of_draws(mixture: MixtureDensity, stored: Mapping[str, np.ndarray]) -> MixtureDensity:
+    """Computes the S mixtures that stored draws stand for, as tensors, from the mixture at the posterior means."""
+    values = {name: tf.cast(value, tf.float64) for name, value in stored.items()}
+    locs = mixture.components[LOCS] + values[stored_draws.LOCS]
+    drawn = graph_form_of(mixture.covariance).drawn(mixture.components, values)
+    return mixture._replace(log_weights=values[stored_draws.LOG_WEIGHTS], components={LOCS: locs, **drawn})

@@ -1,0 +1,18 @@
+"""Triangular matrices as TensorFlow operations."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfgmm.common.shapes import Tensor
+
+
+def log_determinants(lower: Tensor) -> Tensor:
+    """Computes log det of lower triangular matrices (..., D, D), (...)."""
+    return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(lower)), axis=-1)
+
+
+def inverse(lower: Tensor) -> Tensor:
+    """Inverts lower triangular matrices (..., D, D)."""
+    identity = tf.linalg.diag(tf.ones_like(tf.linalg.diag_part(lower)))
+    return tf.linalg.triangular_solve(lower, identity)
