@@ -33,10 +33,11 @@ def blas_threads():
 
 def shares_of(function, num_rows, numbers_per_row=1):
     """Returns what the function gives for each share, without memory to write over."""
-    shared = cores.shared_out(
-        lambda _, start, stop: function(start, stop), num_rows, numbers_per_row, lambda size: None
-    )
-    return list(shared)
+
+    def of_share(_, chunks):
+        return function(chunks[0].start, chunks[-1].stop)
+
+    return list(cores.shared_out(of_share, num_rows, numbers_per_row, lambda size: None))
 
 
 @pytest.fixture
@@ -71,7 +72,8 @@ def test_shares_are_worked_on_in_threads_of_their_own_with_one_thread_of_the_mat
 def test_shares_at_work_at_the_same_time_have_memory_of_their_own(four_cores):
     made, meeting = [], threading.Barrier(4, timeout=60)
 
-    def of_share(memory, start, stop):
+    def of_share(memory, chunks):
+        start = chunks[0].start
         memory.append(start)
         meeting.wait()
         mine = memory[-1] == start
@@ -105,9 +107,9 @@ def test_when_the_caller_leaves_shares_that_were_not_begun_are_given_up(four_cor
     begun, before = [], blas_threads()
     release = threading.Event()
 
-    def of_share(memory, start, stop):
-        begun.append(start)
-        release.wait(0 if start == 0 else 60)
+    def of_share(memory, chunks):
+        begun.append(chunks[0].start)
+        release.wait(0 if chunks[0].start == 0 else 60)
 
     shares = cores.shared_out(of_share, 160, 1, lambda size: None)
     next(shares)
@@ -158,8 +160,11 @@ import atexit, os, threading
 import numpy as np
 from tfgmm.common import threads as cores
 
+def last(_, chunks):
+    return chunks[-1].stop
+
 def found():
-    return [stop for stop in cores.shared_out(lambda _, start, stop: stop, 16, cores._LEAST_NUMBERS, lambda size: None)]
+    return [stop for stop in cores.shared_out(last, 16, cores._LEAST_NUMBERS, lambda size: None)]
 
 def late():
     threading.main_thread().join()
@@ -184,7 +189,15 @@ def test_children_of_the_process_and_its_last_moments_can_share_work_out():
 
 def test_slices_cover_the_rows():
     assert [(part.start, part.stop) for part in cores.slices(3, 10, 4)] == [(3, 7), (7, 10)]
-    assert list(cores.slices(3, 3, 4)) == []
+    assert cores.slices(3, 3, 4) == [slice(3, 3)]
+
+
+def test_chunks_of_a_share_cover_its_rows_and_are_no_larger_than_the_memory(four_cores, monkeypatch):
+    monkeypatch.setattr(cores, "chunk_size", lambda numbers_per_row: 3)
+    sizes = []
+    shares = list(cores.shared_out(lambda _, chunks: chunks, 80, 1, sizes.append))
+    assert [row for chunks in shares for part in chunks for row in range(part.start, part.stop)] == list(range(80))
+    assert {part.stop - part.start for chunks in shares for part in chunks} == {3, 2} and set(sizes) == {3}
 
 
 # --- Features and log joints ------------------------------------------------------------------------------------

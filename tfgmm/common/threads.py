@@ -27,34 +27,37 @@ _CHUNK_NUMBERS = 2**20
 
 
 def shared_out(
-    function: Callable[[Memory, int, int], Result],
+    function: Callable[[Memory, Sequence[slice]], Result],
     num_rows: int,
     numbers_per_row: int,
     memory: Callable[[int], Memory],
 ) -> Iterator[Result]:
-    """Yields what `function(memory, start, stop)` gives for each share of the rows, in their order.
+    """Yields what `function(memory, chunks)` gives for each share of the rows, in their order.
 
     Where shares end depends on the rows alone, so that sums over them are the same on any number of cores. There are as
-    many cores as the matrix library has threads: who sets OMP_NUM_THREADS, or `threadpoolctl.threadpool_limits`, sets
-    both. When the caller leaves, as with Ctrl-C, shares that were not begun are given up.
+    many cores as the matrix library has threads: OMP_NUM_THREADS and `threadpoolctl.threadpool_limits` set both. When
+    the caller leaves, as with Ctrl-C, shares that were not begun are given up.
 
     Args:
-        function: is called in threads, of rows from `start` up to `stop`.
+        function: Called in threads with the chunks of one share, one at least, in the order of the rows.
         num_rows: N.
-        numbers_per_row: that `function` works out.
-        memory: makes what `function` may write over with so many rows; those that work at the same time have one each.
+        numbers_per_row: Numbers that `function` works out for a row; it decides how large chunks are.
+        memory: Makes what `function` may write over with a chunk of up to as many rows as it is given. Shares that are
+            worked on at the same time have one each.
     """
     most = min(_MOST_SHARES, num_rows, num_rows * numbers_per_row // _LEAST_NUMBERS)
     num_shares = 2 ** (max(1, most).bit_length() - 1)
     ends = [num_rows * share // num_shares for share in range(num_shares + 1)]
+    size = max(1, min(-(-num_rows // num_shares), chunk_size(numbers_per_row)))
     spare: list[Memory] = []  # of shares that have ended
 
     def of_share(start: int, stop: int) -> Result:
+        chunks = slices(start, stop, size)
         try:
             mine = spare.pop()  # one step: to ask first whether there is any would be two
         except IndexError:
-            mine = memory(-(-num_rows // num_shares))
-        result = function(mine, start, stop)
+            mine = memory(size)
+        result = function(mine, chunks)
         spare.append(mine)
         return result
 
@@ -64,7 +67,7 @@ def shared_out(
 def _in_threads(
     function: Callable[[int, int], Result], shares: Sequence[tuple[int, int]], num_threads: int
 ) -> Iterator[Result]:
-    """Yields what the function gives for each share, in their order, from so many threads."""
+    """Yields what the function gives for each share, in their order, from `num_threads` threads."""
     with one_thread_each():  # also of a single share: a product is rounded by how many threads share it
         if num_threads == 1:
             yield from (function(*share) for share in shares)
@@ -84,9 +87,9 @@ def _in_threads(
 def _begun(
     pool: ThreadPoolExecutor, function: Callable[[int, int], Result], share: tuple[int, int]
 ) -> Callable[[], Result]:
-    """Returns what waits for the result of a share; what works it out, where threads can no longer be begun.
+    """Begins a share and gives what waits for its result, or what works it out where no thread can be begun.
 
-    So it is when the interpreter is about to end, or has as many threads as it may.
+    None can when the interpreter is about to end, or has as many threads as it may.
     """
     try:
         return pool.submit(function, *share).result
@@ -94,19 +97,19 @@ def _begun(
         return functools.partial(function, *share)
 
 
-def slices(start: int, stop: int, size: int) -> Iterator[slice]:
-    """Yields slices of at most `size` rows, from `start` to `stop`.
+def slices(start: int, stop: int, size: int) -> list[slice]:
+    """Cuts the rows from `start` to `stop` into slices of at most `size`; no rows are one empty slice.
 
     Example:
 
-    >>> list(slices(0, 5, 3))
-    [slice(0, 3, None), slice(3, 5, None)]
+    >>> slices(0, 5, 3), slices(2, 2, 3)
+    ([slice(0, 3, None), slice(3, 5, None)], [slice(2, 2, None)])
     """
-    return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
+    return [slice(first, min(first + size, stop)) for first in range(start, max(stop, start + 1), size)]
 
 
 def chunk_size(numbers_per_row: int) -> int:
-    """Returns the rows of a chunk: as many as keep its temporaries in the cache.
+    """Computes how many rows a chunk has: as many as keep its temporaries in the cache.
 
     Example:
 
@@ -117,12 +120,12 @@ def chunk_size(numbers_per_row: int) -> int:
 
 
 def num_cores() -> int:
-    """Returns the threads that the matrix library would take; the processors, where it cannot be asked."""
+    """Counts the threads that the matrix library would take, or the processors where it cannot be asked."""
     return _THREADS.number()
 
 
 def one_thread_each() -> contextlib.AbstractContextManager[None]:
-    """Returns a context in which matrix products take one thread, in the whole process."""
+    """Makes matrix products take one thread, in the whole process, within a `with` block."""
     return _THREADS.held_to_one()
 
 
@@ -142,12 +145,12 @@ class _MatrixThreads:
             os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        """Returns nothing; forgets holders, which a child of this process does not have."""
+        """Forgets holders, which a child of this process does not have."""
         self._lock, self._holders = threading.Lock(), set[object]()
         self._limits.close()
 
     def number(self) -> int:
-        """Returns the threads that the library has when nobody holds it."""
+        """Counts the threads that the library has when nobody holds it."""
         with self._lock:
             return self._number if self._holders else self._asked()
 
@@ -174,7 +177,7 @@ class _MatrixThreads:
 
 
 def _num_processors() -> int:
-    """Returns the processors that this process may use."""
+    """Counts the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -17,15 +17,15 @@ import numpy as np
 from tfgmm.common.checks import is_instance_of
 from tfgmm.common.shapes import check_shape
 from tfgmm.common.words import quoted
-from tfgmm.data.blocks import BLOCK_ROWS, RowBlock, row_blocks
+from tfgmm.data.blocks import RowBlock, row_blocks
 from tfgmm.data.columns import wanted_names
-from tfgmm.data.files.kinds import not_numbers_error, words_if_not_numbers
-from tfgmm.data.files.opening import TableFiles, is_large, open_files
+from tfgmm.data.files.opening import is_large, open_files
 from tfgmm.data.files.stored import StoredRows
-from tfgmm.data.frames import MemoryTable, open_table
+from tfgmm.data.frames import open_table
+from tfgmm.data.table_values import check_not_empty, table_values
 
 if TYPE_CHECKING:
-    import pyarrow
+    from tfgmm.data.sources import RowSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +124,7 @@ def open_rows(
     name: str = "x",
     column_names: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
+    num_features: int | None = None,
     allow_empty: bool = False,
     whole: bool = False,
 ) -> Rows | StoredRows:
@@ -131,6 +132,7 @@ def open_rows(
 
     Args:
         data, name, column_names, columns, allow_empty: as in `read_rows`.
+        num_features: D of the model; None takes any.
         whole: Read a large file into memory too. Otherwise one whose numbers take more than 32 MiB in float64 (of
             CSV: that is larger than that itself) stays where it is.
 
@@ -143,26 +145,49 @@ def open_rows(
     >>> open_rows([[1.0], [2.0]]).values.shape
     (2, 1)
     """
-    _check_kind(name, data)
+    if not isinstance(data, np.ndarray):
+        _check_kind(name, data)
     if isinstance(columns, str):
         raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")
     if isinstance(data, (str, os.PathLike)):
-        return _open_path(name, os.fspath(data), columns, column_names, allow_empty, whole)
-    table = open_table(name, data)
+        rows = _open_path(name, os.fspath(data), columns, column_names, allow_empty, whole)
+    else:
+        rows = _open_in_memory(name, data, columns, column_names, allow_empty)
+    check_num_features(rows, name, num_features)
+    return rows
+
+
+def check_num_features(source: RowSource, name: str, num_features: int | None) -> None:
+    """Checks the number of columns: Raises ValueError unless it is D, where D is known."""
+    if num_features is None or source.num_features == num_features:
+        return
+    shape = source.num_data, source.num_features
+    received = f"shape {shape}" if source.origin is None else f"{source.num_features} columns in '{source.origin}'"
+    raise ValueError(
+        f"`{name}` must have shape (N, {num_features}): this model was built with num_features={num_features}. "
+        f"Received: {received}. Pass the training columns only."
+    )
+
+
+def _open_in_memory(
+    name: str, data: Any, columns: Sequence[str] | None, column_names: Sequence[str] | None, allow_empty: bool
+) -> Rows:
+    table = None if isinstance(data, np.ndarray) else open_table(name, data)
     if table is not None and table.named:
         wanted = wanted_names(name, table.names, "", columns, column_names)
-        return Rows(_table_values(name, table, wanted, allow_empty), wanted, name)
+        return Rows(table_values(name, table, wanted, allow_empty), wanted, name)
     if table is None:
         values = _number_array(name, data, allow_empty)
     else:
-        values = _table_values(name, table, table.names, allow_empty)
+        values = table_values(name, table, table.names, allow_empty)
     if columns is not None:
         fix = "Select the columns by position before, or pass a table with names."
         raise ValueError(f"`columns` must be None for data without column names. Received: {list(columns)}. {fix}")
     if column_names is None:
         return Rows(values, None, name)
-    fix = f"The model was fitted on {quoted(column_names)}: pass these columns only."
-    check_shape(name, values, "ND", D=len(column_names), fix=fix)
+    if values.shape[1] != len(column_names):
+        fix = f"The model was fitted on {quoted(column_names)}: pass these columns only."
+        check_shape(name, values, "ND", D=len(column_names), fix=fix)
     return Rows(values, tuple(column_names), name)
 
 
@@ -178,11 +203,11 @@ def _open_path(
     wanted = wanted_names(name, files.column_names, files.origin, columns, column_names)
     if not files.is_folder and (whole or not is_large(name, path, wanted)):
         # Not through `StoredRows`: of a CSV file of 5 to 10 MB whole columns take 0.55 of the time (two cores)
-        return Rows(_table_values(name, files, wanted, allow_empty), wanted, name)
+        return Rows(table_values(name, files, wanted, allow_empty), wanted, name)
     rows = files.stored(wanted, same_names=columns is None)
     # Files that must be read through to count their rows have some: each was looked at.
     if not rows.is_sequential:
-        _check_not_empty(name, (rows.num_data, rows.num_features), allow_empty, files.origin)
+        check_not_empty(name, (rows.num_data, rows.num_features), allow_empty, files.origin)
     return rows
 
 
@@ -227,12 +252,13 @@ def _number_array(name: str, data: Any, allow_empty: bool) -> np.ndarray:
             f"`{name}` must be an array of real numbers (float, int or bool). Received: dtype {array.dtype}. "
             + _dtype_fix(name, array.dtype)
         )
-    if array.ndim:
-        _check_not_empty(name, array.shape, allow_empty)
-    plain = name if isinstance(data, np.ndarray) else f"np.asarray({name})"
-    one = f"Pass {plain}[:, None] for one column, {plain}[None, :] for one row."
-    fix = one if array.ndim == 1 else "Pass one row per observation and one column per feature."
-    check_shape(name, array, "ND", fix=fix)
+    if 0 in array.shape:
+        check_not_empty(name, array.shape, allow_empty)
+    if array.ndim != 2:
+        plain = name if isinstance(data, np.ndarray) else f"np.asarray({name})"
+        one = f"Pass {plain}[:, None] for one column, {plain}[None, :] for one row."
+        fix = one if array.ndim == 1 else "Pass one row per observation and one column per feature."
+        check_shape(name, array, "ND", fix=fix)
     return array
 
 
@@ -261,35 +287,3 @@ def _dtype_fix(name: str, dtype: np.dtype) -> str:
     if dtype.kind in "mM":
         return "Turn times into numbers first, for example hours since a fixed moment."
     return f"Encode text as numbers, or pass {name}.astype('float64') if all its values are numbers."
-
-
-def _check_not_empty(name: str, shape: tuple[int, ...], allow_empty: bool, origin: str = "") -> None:
-    if 0 in shape[1 if allow_empty else 0 : 2]:
-        missing = "rows" if shape[0] == 0 and not allow_empty else "columns"
-        fix = "Check the filter or selection that made it."
-        received = f"no {missing}, shape {shape}{origin}"
-        raise ValueError(f"`{name}` must have at least one row and one column. Received: {received}. {fix}")
-
-
-def _table_values(name: str, table: MemoryTable | TableFiles, wanted: Sequence[str], allow_empty: bool) -> np.ndarray:
-    columns: list[Any] = table.columns(wanted)
-    pairs = zip(wanted, columns, strict=True)
-    words = {label: col if isinstance(col, str) else words_if_not_numbers(col.type) for label, col in pairs}
-    if any(words.values()):
-        raise not_numbers_error(name, words, table.origin, table.named)
-    num_rows = len(columns[0]) if columns else 0
-    _check_not_empty(name, (num_rows, len(columns)), allow_empty, table.origin)
-    return _interleaved(columns, num_rows)
-
-
-def _interleaved(columns: list[pyarrow.ChunkedArray], num_rows: int) -> np.ndarray:
-    """Returns the columns side by side, block by block, so that only the result is ever held whole."""
-    import pyarrow as pa
-
-    kind = pa.float32() if all(column.type == pa.float32() for column in columns) else pa.float64()
-    values = np.empty((num_rows, len(columns)), dtype=kind.to_pandas_dtype())
-    for start in range(0, num_rows, BLOCK_ROWS):
-        for index, column in enumerate(columns):
-            part = column.slice(start, BLOCK_ROWS).cast(kind, safe=False)
-            values[start : start + len(part), index] = part.to_numpy()
-    return values

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+import numpy as np
+
 from tfgmm.common.checks import is_instance_of
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.files.stored import StoredRows
-from tfgmm.data.readers import Rows, open_rows
+from tfgmm.data.readers import Rows, check_num_features, open_rows
 from tfgmm.data.streamed import StreamedRows, open_dataset
 
 
@@ -90,6 +92,18 @@ def open_source(
     >>> source.num_data, [block.values.tolist() for block in source.blocks()]
     (2, [[[1.0, 2.0], [3.0, 4.0]]])
     """
+    if not isinstance(data, np.ndarray):
+        data = _rows_alone(data, name)
+    if isinstance(data, (Rows, StoredRows, StreamedRows)):  # opened by the caller, who chose its columns
+        check_num_features(data, name, num_features)
+        return data
+    if not isinstance(data, np.ndarray) and is_instance_of(data, "tensorflow", "data.Dataset"):
+        return open_dataset(data, name, num_features)
+    return open_rows(data, name=name, column_names=column_names, num_features=num_features, allow_empty=allow_empty)
+
+
+def _rows_alone(data: Any, name: str) -> Any:
+    """Takes rows out of a tuple that holds nothing else, and a tensor's numbers out of it."""
     if isinstance(data, tuple) and len(data) == 1:
         data = data[0]
     if isinstance(data, tuple) and any(hasattr(part, "shape") for part in data):
@@ -97,28 +111,7 @@ def open_source(
             f"`{name}` must be rows alone. Received: a tuple of {len(data)} arrays. "
             "A mixture has no labels or weights: pass the rows only."
         )
-    if is_instance_of(data, "tensorflow", "data.Dataset"):
-        return open_dataset(data, name, num_features)
-    if is_instance_of(data, "tensorflow", "Tensor"):
-        data = data.numpy()
-    source = (
-        data  # opened by the caller, who chose its columns
-        if isinstance(data, (Rows, StoredRows, StreamedRows))
-        else open_rows(data, name=name, column_names=column_names, allow_empty=allow_empty)
-    )
-    _check_num_features(source, name, num_features)
-    return source
-
-
-def _check_num_features(source: RowSource, name: str, num_features: int | None) -> None:
-    if num_features is None or source.num_features == num_features:
-        return
-    shape = source.num_data, source.num_features
-    received = f"shape {shape}" if source.origin is None else f"{source.num_features} columns in '{source.origin}'"
-    raise ValueError(
-        f"`{name}` must have shape (N, {num_features}): this model was built with num_features={num_features}. "
-        f"Received: {received}. Pass the training columns only."
-    )
+    return data.numpy() if is_instance_of(data, "tensorflow", "Tensor") else data
 
 
 def check_ends(source: RowSource, steps: int | None, fix: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from tfgmm.common.atomic_folder import Kind, files_below
 from tfgmm.common.words import printable, shown
+from tfgmm.mixture.registry import COVARIANCES
 
 CARD = "model_card.json"
 PARAMETERS = "parameters.npz"
@@ -35,13 +36,13 @@ COPY_AGAIN = "Export the model again, or copy the folder again from where it is 
 
 
 def refusal(folder: pathlib.Path, file: str, what: str, fix: str = COPY_AGAIN) -> IntegrityError:
-    """Returns the error for a folder whose `file` is not as it must be."""
+    """Makes the error for a folder whose `file` is not as it must be."""
     received = f"{folder}, whose {shown(file)} {what}"
     return IntegrityError(f"`path` must be a complete, unchanged export. Received: {received}. {fix}")
 
 
 def file_sizes(folder: pathlib.Path) -> dict[str, int]:
-    """Returns the bytes of every file below `folder` but the card, by relative path with "/".
+    """Measures every file below `folder` but the card, in bytes, by relative path with "/".
 
     Raises:
         IntegrityError: something there is neither a file nor a folder. Symbolic links are not followed.
@@ -57,18 +58,18 @@ def file_sizes(folder: pathlib.Path) -> dict[str, int]:
 
 
 def checksums(folder: pathlib.Path) -> dict[str, dict[str, int | str]]:
-    """Returns size and SHA-256 of every file below `folder` but the card, by relative path with "/"."""
+    """Computes size and SHA-256 of every file below `folder` but the card, by relative path with "/"."""
     return {name: {"bytes": size, "sha256": sha256(folder / name)} for name, size in file_sizes(folder).items()}
 
 
 def sha256(file: pathlib.Path) -> str:
-    """Returns the SHA-256 of a file's contents, as hexadecimal digits."""
+    """Computes the SHA-256 of a file's contents, as hexadecimal digits."""
     with open(file, "rb", opener=_open_plain) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_bytes(file: pathlib.Path, most: int) -> bytes:
-    """Returns the contents of a file; OSError for one of more than `most` bytes, or a symbolic link."""
+    """Reads a file; OSError for one of more than `most` bytes, or a symbolic link."""
     with open(file, "rb", opener=_open_plain) as stream:
         contents = stream.read(most + 1)
     if len(contents) > most:
@@ -82,11 +83,19 @@ def _open_plain(file: str, flags: int) -> int:
 
 
 def read_card(folder: pathlib.Path) -> dict[str, Any]:
-    """Returns the card in `folder`, a JSON object that calls itself a tfgmm mixture; its fields are not checked.
+    """Reads the card in `folder`, and checks the fields that are used but what it says of the files and parameters.
 
     Raises:
         IntegrityError: there is none, or it cannot be read, or it is the card of something else.
     """
+    card = _read_json(folder)
+    _check_version(folder, card)
+    _check_fields(folder, card)
+    return card
+
+
+def _read_json(folder: pathlib.Path) -> dict[str, Any]:
+    """Reads the card, a JSON object that calls itself a tfgmm mixture."""
     try:
         card = json.loads(read_bytes(folder / CARD, _LARGEST_CARD).decode("utf-8"))
     except FileNotFoundError:
@@ -101,8 +110,87 @@ def read_card(folder: pathlib.Path) -> dict[str, Any]:
     return card
 
 
+def _check_version(folder: pathlib.Path, card: dict[str, Any]) -> None:
+    version: Any = card.get("format_version")
+    versions = card.get("versions")
+    if not _is_count(version):
+        raise refusal(folder, CARD, "has no format version")
+    if version > FORMAT_VERSION:
+        written = versions.get("tfgmm") if isinstance(versions, dict) else None
+        name = f"tfgmm {shown(written)}" if isinstance(written, str) else "a newer tfgmm"
+        what = f"has format version {version}, written by {name}; this tfgmm reads version {FORMAT_VERSION}"
+        raise refusal(folder, CARD, what, f"Install {name}, or export the model again with this one.")
+
+
+def _check_fields(folder: pathlib.Path, card: dict[str, Any]) -> None:
+    """Checks that the fields of the card that are used have the types they must have."""
+    for field in ("model", "files", "parameters", "training", "priors", "versions"):
+        if not isinstance(card.get(field), dict):
+            raise refusal(folder, CARD, f"must have an object in its field {field!r}")
+    model = card["model"]
+    for field in ("num_components", "num_features"):
+        if not _is_count(model.get(field)):
+            raise refusal(folder, CARD, f"must have a positive whole number in its field {field!r}")
+    if not isinstance(model.get("covariance"), str) or model["covariance"] not in COVARIANCES:
+        raise refusal(folder, CARD, f"must have one of {', '.join(COVARIANCES)} in its field 'covariance'")
+    for field, what in (("column_names", "name"), ("column_units", "unit")):
+        words = model.get(field)
+        is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
+        if words is not None and not (is_list and len(words) == model["num_features"]):
+            raise refusal(folder, CARD, f"must have one {what} per column, or none, in its field {field!r}")
+    if model.get("column_names") and len(set(model["column_names"])) < model["num_features"]:
+        raise refusal(folder, CARD, "must have different names in its field 'column_names'")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+
+
+def read_parameters(folder: pathlib.Path, listed: dict[str, Any], sizes: tuple[int, int]) -> bytes:
+    """Reads parameters.npz, once the files in the folder are known to be those that the card lists.
+
+    Args:
+        folder: The exported folder.
+        listed: The card's table of files.
+        sizes: Bytes that parameters.npz has more, and less, than by the card.
+
+    Raises:
+        IntegrityError: names the file that is missing, foreign or changed.
+    """
+    _check_names(folder, listed)
+    least, most = sizes
+    if not least < listed[PARAMETERS]["bytes"] < most:
+        what = f"has {listed[PARAMETERS]['bytes']} bytes where the card's sizes need {least} and a little more"
+        raise refusal(folder, PARAMETERS, what)
+    for name in sorted(listed.keys() - {PARAMETERS}):
+        _check_sum(folder, name, listed, sha256(folder / name))
+    contents = read_bytes(folder / PARAMETERS, listed[PARAMETERS]["bytes"])
+    _check_sum(folder, PARAMETERS, listed, hashlib.sha256(contents).hexdigest())
+    return contents
+
+
+def _check_names(folder: pathlib.Path, listed: dict[str, Any]) -> None:
+    """Checks that the files are the listed ones, and of the listed sizes; none is read for it."""
+    for name in sorted(listed):
+        if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or name == CARD:
+            raise refusal(folder, CARD, f"lists {shown(name)!r}: not the name of a file of an export")
+    there = file_sizes(folder)
+    for name in sorted({PARAMETERS, *listed, *there}):
+        if name not in there:
+            raise refusal(folder, name, "is missing")
+        if name not in listed:
+            raise refusal(folder, name, "is not listed in the card: it is not part of the export")
+        if not isinstance(listed[name], dict) or listed[name].get("bytes") != there[name]:
+            raise refusal(folder, name, "has changed since it was written (its size differs from the card's)")
+
+
+def _check_sum(folder: pathlib.Path, name: str, listed: dict[str, Any], checksum: str) -> None:
+    if listed[name].get("sha256") != checksum:
+        raise refusal(folder, name, "has changed since it was written (its SHA-256 differs from the card's)")
+
+
 def _files_in_card(folder: pathlib.Path) -> Collection[str]:
-    files = read_card(folder).get("files")
+    files = _read_json(folder).get("files")
     return {CARD, *files} if isinstance(files, dict) else {CARD}
 
 

@@ -6,23 +6,24 @@ import io
 import math
 import zipfile
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgmm.mixture import outliers, stored_draws
-
-if TYPE_CHECKING:
-    from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.parameters import MixtureDensity, parameter_shapes
 
 _BYTES = {"float32": 4, "float64": 8}
+_MOST_LEVELS = 4096  # of a table of outlier scores; ours have 109
+_MOST_DRAWS = 4096  # from the posterior; ours are 64
+_HEADER_ROOM = 4096  # bytes that an archive may need per array besides its numbers; NumPy needs about 300
 _LARGEST = np.finfo(np.float32).max
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def arrays_of(mixture: MixtureDensity) -> dict[str, np.ndarray]:
-    """Returns the arrays that describe a mixture: centre (D,), weights (K,), and the components', from the centre."""
+    """Lists the arrays that describe a mixture: centre (D,), weights (K,), and the components', from the centre."""
     return {
         "centre": np.ascontiguousarray(mixture.centre),
         "weights": np.exp(mixture.log_weights),
@@ -31,20 +32,68 @@ def arrays_of(mixture: MixtureDensity) -> dict[str, np.ndarray]:
 
 
 def dtype_of(name: str) -> str:
-    """Returns the type of an array: draws are stored in float32, all else in float64."""
+    """Gives the type of an array: draws are stored in float32, all else in float64."""
     return "float32" if name.startswith("drawn_") else "float64"
 
 
 def num_bytes(shapes: Shapes) -> int:
-    """Returns how many bytes the numbers of arrays take, without the headers of the file."""
+    """Counts the bytes that the numbers of arrays take, without the headers of the file."""
     return sum(_BYTES[dtype_of(name)] * math.prod(shape) for name, shape in shapes.items())
+
+
+class Sizes(NamedTuple):
+    """The bytes that a file of arrays takes: more than `least`, less than `most`."""
+
+    least: int
+    most: int
+
+
+def sizes_of(shapes: Shapes) -> Sizes:
+    """Computes the bytes that a file of these arrays takes, headers included."""
+    numbers = num_bytes(shapes)
+    return Sizes(numbers, numbers + _HEADER_ROOM * (len(shapes) + 1))
+
+
+# --- What the card says of them
+
+
+def shapes_in(card: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Computes the shape of every array from the sizes in a card, whose fields were checked.
+
+    Raises:
+        ValueError: the card declares other arrays; in words that follow "the card".
+    """
+    model, parameters = card["model"], card["parameters"]
+    sizes = model["covariance"], model["num_components"], model["num_features"]
+    # Earlier versions have no table, or no draws
+    num_levels = _declared_length(parameters, outliers.TABLE, 1, _MOST_LEVELS)
+    num_draws = _declared_length(parameters, stored_draws.LOG_WEIGHTS, 0, _MOST_DRAWS)
+    shapes = {"centre": (sizes[2],), "weights": (sizes[1],), **parameter_shapes(*sizes)}
+    shapes |= {} if num_levels is None else {outliers.TABLE: (2, num_levels)}
+    shapes |= {} if num_draws is None else stored_draws.stored_shapes(*sizes, num_draws)
+    declared = {name: {"shape": list(shape), "dtype": dtype_of(name)} for name, shape in shapes.items()}
+    if parameters != declared:
+        raise ValueError(f"must declare the parameters {declared}")
+    return shapes
+
+
+def _declared_length(parameters: Mapping[str, Any], name: str, axis: int, most: int) -> int | None:
+    """Reads how long an axis of a matrix is, between 2 and `most`; None without the matrix."""
+    if name not in parameters:
+        return None
+    declared = parameters[name]
+    shape = declared.get("shape") if isinstance(declared, dict) else None
+    length = shape[axis] if isinstance(shape, list) and len(shape) == 2 else None
+    if isinstance(length, bool) or not isinstance(length, int) or not 1 < length <= most:
+        raise ValueError(f"must declare 2 to {most} {('rows', 'columns')[axis]} of {name}")
+    return length
 
 
 # --- What can be wrong with the numbers
 
 
 def fault_in(arrays: Mapping[str, np.ndarray]) -> str | None:
-    """Returns what makes the arrays useless, in words that follow "has", or None when they are a mixture.
+    """Says what makes the arrays useless, in words that follow "has"; None when they are a mixture.
 
     What is written is asked the same as what is read, so that no export is refused later.
 
@@ -101,7 +150,7 @@ def read_arrays(contents: bytes, shapes: Shapes) -> dict[str, np.ndarray]:
 
 
 def _array(contents: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns the numbers of an .npy file whose header is, word for word, the one of this name's type and shape.
+    """Reads the numbers of an .npy file whose header is, word for word, the one of this name's type and shape.
 
     So a header is compared, never interpreted: one that declares objects (a pickle) or a huge shape is only text.
     """

@@ -16,6 +16,7 @@ from tfgmm.mixture import outliers, stored_draws
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.row_scores import RowScorer, RowScores
 from tfgmm.posterior.draws import Draws
+from tfgmm.scoring.devices import BlockScorer, block_scorer, has_gpu
 from tfgmm.scoring.queries import Queries
 from tfgmm.scoring.scores import as_draws
 
@@ -32,7 +33,7 @@ class Scorer(Queries):
     """
 
     def __init__(self, export: ExportedMixture) -> None:
-        self._mixture = export.density
+        self._mixture = MixtureDensity(export.covariance, export.centre, export.log_weights, export.components)
         self._outlier_table = export.outlier_table
         self._drawn = export.drawn
         self.card = export.card
@@ -81,14 +82,24 @@ class Scorer(Queries):
         Raises:
             ValueError: outlier of an export that has no table for it.
         """
-        by_name, num_bad = self._rows.scores(block, ["log_density" if name == "outlier" else name for name in names])
+        by_name, num_bad = self._row_scorer.scores(
+            block, ["log_density" if name == "outlier" else name for name in names]
+        )
         if "outlier" in names:
             by_name["outlier"] = outliers.tail_probabilities(self.outlier_table(), by_name.pop("log_density"))
         return RowScores(by_name, num_bad)
 
     @functools.cached_property
-    def _rows(self) -> RowScorer:
+    def _row_scorer(self) -> RowScorer:
         return RowScorer(self._mixture)
+
+    def plug_in_scorer(self) -> BlockScorer:
+        """Hands on what scores blocks of rows, made once: the mixture never changes."""
+        return self._block_scorer
+
+    @functools.cached_property
+    def _block_scorer(self) -> BlockScorer:
+        return block_scorer(self._mixture) if has_gpu() else self._row_scorer
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Returns `n` rows drawn from the mixture, (n, D) float64, data units; a new draw without `seed`."""

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfgmm.common import threads
 from tfgmm.common.shapes import Tensor
 from tfgmm.mixture.features import ProductWriter
 
@@ -42,18 +41,17 @@ class ChunkProducts:
 
     Args:
         factors: As `factors_of` gives them; their type is that of all products.
-        num_rows: Rows to come; no chunk has more.
+        num_rows: Rows of the largest chunk.
     """
 
     def __init__(self, factors: np.ndarray, num_rows: int) -> None:
         num_joints, num_features = factors.shape
-        self.size = max(1, min(num_rows, threads.chunk_size(num_joints + num_features)))
         self._factors = factors
-        self._features = np.empty((num_features, self.size), factors.dtype)
-        self._joints = np.empty((num_joints, self.size), factors.dtype)
+        self._features = np.empty((num_features, num_rows), factors.dtype)
+        self._joints = np.empty((num_joints, num_rows), factors.dtype)
 
     def features(self, write_products: ProductWriter, columns: np.ndarray) -> np.ndarray:
-        """Computes features (D + P + 1, B) of centred columns (D, B), B at most `size`; the next call writes over."""
+        """Computes features (D + P + 1, B) of centred columns (D, B), at most `num_rows`; the next call writes over."""
         features = self._features[:, : columns.shape[1]]
         write_features(write_products, columns, features)
         return features

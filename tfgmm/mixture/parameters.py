@@ -34,6 +34,11 @@ class LogDensityTerms(NamedTuple):
     squares: np.ndarray
 
 
+def _num_precisions(shape: CovarianceShape, num_components: int) -> int:
+    """Counts the components that have precisions of their own: K, or 1 where they are tied."""
+    return 1 if shape.is_tied else num_components
+
+
 class IndependentForm:
     """Columns that are independent within a component: `precisions` (..., K, D)."""
 
@@ -68,7 +73,7 @@ class IndependentForm:
 
     def num_free(self, shape: CovarianceShape, num_components: int, num_features: int) -> int:
         """Counts the free numbers of the precisions; what is shared counts once."""
-        return shape.num_precisions(num_components) * (1 if shape.is_spherical else num_features)
+        return _num_precisions(shape, num_components) * (1 if shape.is_spherical else num_features)
 
 
 class CorrelatedForm:
@@ -80,7 +85,7 @@ class CorrelatedForm:
 
     def shapes(self, shape: CovarianceShape, num_components: int, num_features: int) -> dict[str, tuple[int, ...]]:
         """Lists the shape of every array by name; a tied matrix stands once."""
-        num_precisions = shape.num_precisions(num_components)
+        num_precisions = _num_precisions(shape, num_components)
         return {LOCS: (num_components, num_features), self.second: (num_precisions, num_features, num_features)}
 
     def terms(self, parameters: Parameters) -> LogDensityTerms:
@@ -112,7 +117,7 @@ class CorrelatedForm:
 
     def num_free(self, shape: CovarianceShape, num_components: int, num_features: int) -> int:
         """Counts the free numbers of the precisions; what is shared counts once, and a matrix is symmetric."""
-        return shape.num_precisions(num_components) * num_features * (num_features + 1) // 2
+        return _num_precisions(shape, num_components) * num_features * (num_features + 1) // 2
 
 
 ParameterForm = IndependentForm | CorrelatedForm  # the same methods; leading axes of the arrays are kept

@@ -27,10 +27,6 @@ class CovarianceShape(NamedTuple):
     is_spherical: bool
     words: str
 
-    def num_precisions(self, num_components: int) -> int:
-        """Counts the components that have precisions of their own: K, or 1 where they are tied."""
-        return 1 if self.is_tied else num_components
-
 
 class WeightPrior(NamedTuple):
     """What one prior of the mixture weights is.

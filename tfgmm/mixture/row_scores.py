@@ -6,12 +6,12 @@ The same figures as the graph of an export gives; see `tfgmm.scoring.graph.score
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tfgmm.common.threads import shared_out, slices
+from tfgmm.common.threads import shared_out
 from tfgmm.mixture.log_joints import ChunkProducts, exponentials, factors_of
 from tfgmm.mixture.parameters import MixtureDensity, coefficients_of
 
@@ -67,10 +67,13 @@ class RowScorer:
 
     Args:
         mixture: The mixture, or S of them.
+
+    Attributes:
+        centre: (D,) float64, data units; what rows are measured from.
     """
 
     def __init__(self, mixture: MixtureDensity) -> None:
-        self._centre = np.asarray(mixture.centre)
+        self.centre = np.asarray(mixture.centre)
         self._factors = factors_of(coefficients_of(mixture))
         self._write_products = mixture.form.write_products
         *leading, self._num_components = np.shape(mixture.log_weights)
@@ -88,10 +91,10 @@ class RowScorer:
         rows, widths = block.values, {"responsibilities": (self._num_components,)}
         by_name = {name: np.empty((len(rows), *widths.get(name, ())), SCORES[name].dtype) for name in names}
 
-        def of_share(memory: _Memory, start: int, stop: int) -> int:
+        def of_share(memory: _Memory, parts: Sequence[slice]) -> int:
             num_bad = 0
             with np.errstate(all="ignore"):  # rows that are not finite have no score
-                for part in slices(start, stop, memory.chunks.size):
+                for part in parts:
                     chunk = self._scored(rows[part], memory)
                     num_bad += _write_scores(chunk, {name: scores[part] for name, scores in by_name.items()})
             return num_bad
@@ -100,12 +103,11 @@ class RowScorer:
         return RowScores(by_name, num_bad)
 
     def _memory(self, num_rows: int) -> _Memory:
-        chunks = ChunkProducts(self._factors, num_rows)
-        return _Memory(chunks, np.empty((len(self._centre), chunks.size), np.float32))
+        return _Memory(ChunkProducts(self._factors, num_rows), np.empty((len(self.centre), num_rows), np.float32))
 
     def _scored(self, rows: np.ndarray, memory: _Memory) -> ScoredChunk:
         columns = memory.columns[:, : len(rows)]
-        np.subtract(rows.T, self._centre[:, None], out=columns, dtype=np.float64, casting="same_kind")
+        np.subtract(rows.T, self.centre[:, None], out=columns, dtype=np.float64, casting="same_kind")
         joints = memory.chunks.log_joints(memory.chunks.features(self._write_products, columns))
         (largest,), (norms,) = exponentials(joints[None])
         return ScoredChunk(largest + np.log(norms) - math.log(self._num_mixtures), joints, norms)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tfgmm.common.shapes import Tensor
-from tfgmm.common.threads import shared_out, slices
+from tfgmm.common.threads import shared_out
 from tfgmm.mixture.features import ProductWriter
 from tfgmm.mixture.log_joints import ChunkProducts, exponentials, factors_of
 from tfgmm.mixture.statistics import RowSums, Statistics
@@ -47,10 +47,10 @@ def sums_over_rows(
     """
     rows, factors, num_posteriors = block.values, factors_of(coefficients, dtype), coefficients[0].shape[0]
 
-    def of_share(memory: _Memory, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    def of_share(memory: _Memory, parts: Sequence[slice]) -> tuple[np.ndarray, np.ndarray]:
         sums, totals = np.zeros(factors.shape), np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):  # the caller says that a bound is not finite
-            for of_chunk, joints in _chunks(memory.chunks, write_products, rows, start, stop, features):
+            for of_chunk, joints in _chunks(memory.chunks, write_products, rows, parts, features):
                 by_posterior = joints.reshape(num_posteriors, -1, joints.shape[1])
                 largest, norms = exponentials(by_posterior)
                 totals += _log_likelihoods(largest, norms)
@@ -79,10 +79,10 @@ def log_likelihoods_over_rows(
     """
     rows, factors, num_posteriors = block.values, factors_of(coefficients), coefficients[0].shape[0]
 
-    def of_share(chunks: ChunkProducts, start: int, stop: int) -> np.ndarray:
+    def of_share(chunks: ChunkProducts, parts: Sequence[slice]) -> np.ndarray:
         totals = np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):
-            for _, joints in _chunks(chunks, write_products, rows, start, stop):
+            for _, joints in _chunks(chunks, write_products, rows, parts):
                 totals += _log_likelihoods(*exponentials(joints.reshape(num_posteriors, -1, joints.shape[1])))
         return totals
 
@@ -94,12 +94,11 @@ def _chunks(
     chunks: ChunkProducts,
     write_products: ProductWriter,
     rows: np.ndarray,
-    start: int,
-    stop: int,
+    parts: Sequence[slice],
     features: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields features (D + P + 1, B) and log joints (R K, B), chunk after chunk; each writes over the one before."""
-    for part in slices(start, stop, chunks.size):
+    for part in parts:
         of_chunk = chunks.features(write_products, rows[part].T) if features is None else features[:, part]
         yield of_chunk, chunks.log_joints(of_chunk)
 

@@ -25,7 +25,13 @@ _DRIVERS = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, o
 
 
 class BlockScorer(Protocol):
-    """What scores blocks of rows under a mixture."""
+    """What scores blocks of rows under a mixture.
+
+    Attributes:
+        centre: (D,) float64, data units; what rows are measured from.
+    """
+
+    centre: np.ndarray
 
     def scores(self, block: RowBlock, names: Collection[Any]) -> RowScores:
         """Computes scores of rows; see `RowScorer.scores`."""

@@ -15,8 +15,9 @@ from tfgmm.data.summary import centre as centre_rows
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.stored_draws import NUM_DRAWS
+from tfgmm.scoring.devices import BlockScorer, block_scorer
 from tfgmm.scoring.results import Conditional, Interval
-from tfgmm.scoring.scores import Score, mapped_over_data, score_data
+from tfgmm.scoring.scores import Score, mapped_over_data, scored
 
 if TYPE_CHECKING:
     from tfgmm.scoring.graph.questions import Answers
@@ -35,6 +36,10 @@ class Queries:
     predictive: Callable[[], MixtureDensity]  # S draws from the posterior
     outlier_table: Callable[[], np.ndarray]
 
+    def plug_in_scorer(self) -> BlockScorer:
+        """Makes what scores blocks of rows at the posterior means."""
+        return block_scorer(self.plug_in())
+
     def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in") -> np.ndarray:
         """Returns the log density of each row, (N,) float32, nats; both kinds integrate to 1.
 
@@ -47,16 +52,18 @@ class Queries:
         Raises:
             ValueError: an unknown kind, or rows of the wrong shape.
         """
+        if kind == "plug_in":
+            return self._score(x, "log_prob")
         check_choice("kind", kind, ("plug_in", "predictive"))
-        return self._score(x, "log_prob", self.plug_in() if kind == "plug_in" else self.predictive())
+        return scored(block_scorer(self.predictive()), x, "log_prob", self.column_names)
 
     def responsibilities(self, x: Any) -> np.ndarray:
         """Returns the probability of each component given the row, (N, K) float32; rows sum to 1."""
-        return self._score(x, "responsibilities", self.plug_in())
+        return self._score(x, "responsibilities")
 
     def assign(self, x: Any) -> np.ndarray:
         """Returns the most probable component of each row, (N,) int64; -1 for rows that are not finite."""
-        return self._score(x, "assignment", self.plug_in())
+        return self._score(x, "assignment")
 
     def outlier(self, x: Any) -> np.ndarray:
         """Returns the tail probability of each row, (N,) float32 from 0 to 1; NaN for rows that are not finite.
@@ -74,7 +81,7 @@ class Queries:
             ValueError: the export was written by an earlier version, which stored no quantiles.
         """
         table = self.outlier_table()
-        return outliers.tail_probabilities(table, self._score(x, "log_density", self.plug_in()))
+        return outliers.tail_probabilities(table, self._score(x, "log_density"))
 
     def interval(self, x: Any, level: float = 0.9) -> Interval:
         """Returns how far log density and responsibilities of each row are uncertain, as an `Interval`.
@@ -169,8 +176,8 @@ class Queries:
         """
         return self._ask_given(x, given, "given", "expectation").per_row["expectation"]
 
-    def _score(self, x: Any, score: Score, mixture: MixtureDensity) -> np.ndarray:
-        return score_data(mixture, x, score, self.column_names)
+    def _score(self, x: Any, score: Score) -> np.ndarray:
+        return scored(self.plug_in_scorer(), x, score, self.column_names)
 
     def _ask_given(self, x: Any, columns: Any, argument: str, question: str) -> Answers:
         mixture = self.plug_in()
@@ -199,7 +206,7 @@ class Queries:
             once.update(answers.once)
             return answers.per_row
 
-        per_row = mapped_over_data(mixture, x, of_block, self.column_names)
+        per_row = mapped_over_data(mixture.centre, x, of_block, self.column_names)
         return questions.Answers(per_row, once)
 
 

@@ -17,7 +17,7 @@ from tfgmm.data.summary import centre as centre_rows
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.posterior.draws import Draws
-from tfgmm.scoring.devices import block_scorer
+from tfgmm.scoring.devices import BlockScorer, block_scorer
 
 Score = Literal["log_prob", "log_density", "responsibilities", "assignment"]
 Scores = dict[str, np.ndarray]
@@ -68,29 +68,36 @@ def score_data(
     Raises:
         ValueError: the wrong columns, or a finite value beyond float32 (3.4e38) once centred.
     """
-    scorer = block_scorer(mixture, by_graph)
+    return scored(block_scorer(mixture, by_graph), data, score, column_names)
+
+
+def scored(scorer: BlockScorer, data: Any, score: Score, column_names: tuple[str, ...] | None) -> np.ndarray:
+    """Computes one score of rows of any kind, block by block; see `score_data`."""
 
     def of_block(block: RowBlock) -> Scores:
         scores, num_bad = scorer.scores(block, [score])
         if num_bad:
-            centre_rows(block.values, mixture.centre)  # refuses a finite value that is infinite in float32, and where
+            centre_rows(block.values, scorer.centre)  # refuses a finite value that is infinite in float32, and where
         return scores
 
-    return mapped_over_data(mixture, data, of_block, column_names)[score]
+    return mapped_over_data(scorer.centre, data, of_block, column_names)[score]
 
 
 def mapped_over_data(
-    mixture: MixtureDensity,
+    centre: np.ndarray,
     data: Any,
     function: Callable[[RowBlock], Scores],
     column_names: tuple[str, ...] | None,
 ) -> Scores:
     """Stacks the arrays by name that `function` gives for blocks of rows (n, D), data units.
 
-    Args: As `score_data`.
+    Args:
+        centre: (D,) float64, data units; what rows are measured from.
+        data, column_names: As in `score_data`.
+        function: Takes a block to arrays with one entry per row.
     """
-    source = open_source(data, "x", len(mixture.centre), column_names, allow_empty=True)
-    return _stacked([function(block) for block in _blocks(source, len(mixture.centre))])
+    source = open_source(data, "x", len(centre), column_names, allow_empty=True)
+    return _stacked([function(block) for block in _blocks(source, len(centre))])
 
 
 def _blocks(source: Any, num_features: int) -> Iterator[RowBlock]:

@@ -80,6 +80,7 @@ class GraphScorer:
     """
 
     def __init__(self, mixture: MixtureDensity) -> None:
+        self.centre = np.asarray(mixture.centre)
         self._form = COVARIANCES[mixture.covariance].form
         self._factors = factors_of(mixture)
 
