@@ -75,7 +75,7 @@ def export_model(
     numbers = parameters(mixture)
     fault = artefact.fault_in(numbers)
     if not fault:
-        numbers |= {outliers.TABLE: outlier_table(mixture), **model.kept_draws(mixture)}
+        numbers |= {outliers.TABLE: outlier_table(mixture), **model.posterior.draws_to_store(mixture)}
         fault = reading.fault_in(numbers)
     if fault:
         raise ValueError(

@@ -10,6 +10,12 @@ __getattr__, __dir__, __all__ = front_door(
         ],
         "variational": [
             "COMPONENTS",
+            "Components",
+            "Factors",
+            "Values",
+            "VariationalPosterior",
+            "seed_pair",
+            "stacked",
         ],
         "weights": [
             "WEIGHTS",

@@ -89,7 +89,7 @@ def held_out_log_densities(
     found = np.full(len(survey.sample), np.nan)
     for fold, (best, *_) in enumerate(restarts):
         is_held = folds.numbers == fold
-        mixture = model.plug_in(model.natural_gradient.posteriors_of(best.values))
+        mixture = model.posterior.plug_in(model.posterior.factors_of(best.values))
         found[is_held] = score_data(mixture, survey.sample[is_held], "log_density")
     return found[folds.numbers >= 0]
 
@@ -99,7 +99,7 @@ def _search_without(
 ) -> search.Search:
     """Returns a few restarts on the rows that are kept."""
     seeds = [(model.seed + number) % 2**63 for number in range(_NUM_STARTS)]
-    starts = model.start_values(survey._replace(sample=survey.sample[is_kept]), start, seeds)
+    starts = model.posterior.start_values(survey.sample[is_kept], np.array(survey.summary.spread), start, seeds)
     coarse, fine = (max(hill.tolerance, least) for least in _TOLERANCES)
     rows = hill.rows.kept(is_kept)
     kept = dataclasses.replace(hill, rows=rows, tolerance=coarse, patience=1, num_climbers=None)

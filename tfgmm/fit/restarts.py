@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.families.variational import Values, stacked
 from tfgmm.fit.cached_rows import HeldRows
 from tfgmm.mixture.statistics import RowSums
-from tfgmm.model.natural_gradient import GlobalStep, NaturalGradient, Place, Values, is_in_range_of_float32, place_of
+from tfgmm.model.natural_gradient import GlobalStep, NaturalGradient, Place, is_in_range_of_float32, place_of
 
 Tensor = Any
 
@@ -34,7 +35,7 @@ class Restart:
         converged: whether the bound had stopped rising; False also for a start that was given up below the best.
         weights: mean weights at the end, (K,) float64.
         locs: mean locations at the end, (K, D) float64, data units.
-        values: the numbers behind q at the end; see `TrainedPosterior`.
+        values: Numbers behind q at the end.
     """
 
     elbo: float
@@ -42,7 +43,7 @@ class Restart:
     converged: bool
     weights: np.ndarray
     locs: np.ndarray
-    values: Any = dataclasses.field(repr=False)
+    values: Values = dataclasses.field(repr=False)
 
     @property
     def num_sweeps(self) -> int:
@@ -130,7 +131,7 @@ def _climbed_by_each(
             tell(told, len(starts))
 
     num_rows = max(len(hill.rows) for _, hill in groups)
-    products = num_rows * groups[0][1].rows.num_columns * steps.weights.num_components
+    products = num_rows * groups[0][1].rows.num_columns * steps.posterior.num_components
     size = max(1, _PRODUCTS_AT_A_TIME // products)
     for first in range(0, len(starts), size):
         restarts += climb(steps, starts[first : first + size], tell_of)
@@ -154,7 +155,7 @@ def climb(
     never falls. A half to a third of the sweeps. All starts take their sweeps side by side, each with a length and an
     end of its own.
     """
-    values = _stacked([values for values, _ in starts])
+    values = stacked([values for values, _ in starts])
     places = Place(values, steps.coefficients(values))
     climbs = [_Climb(place_of(places, number), hill) for number, (_, hill) in enumerate(starts)]
     while going := [climb for climb in climbs if not climb.is_done]:
@@ -225,7 +226,7 @@ class _Climb:
 def _sweep(steps: NaturalGradient, climbs: Sequence[_Climb]) -> None:
     """Returns nothing; a sweep and a step for each climb."""
     climbs, sums = _sums(climbs, [(climb.place, climb.dtype) for climb in climbs])
-    values, lengths = _stacked([climb.place.values for climb in climbs]), [climb.next_length for climb in climbs]
+    values, lengths = stacked([climb.place.values for climb in climbs]), [climb.next_length for climb in climbs]
     hill = climbs[0].hill
     step = steps.global_step(values, sums.statistics, hill.centre, lengths, hill.largest)
     for number, climb in enumerate(climbs):
@@ -243,7 +244,8 @@ def _sums(climbs: Sequence[_Climb], asked: Sequence[tuple[Place, type[np.floatin
     found = []
     for (_, dtype), members in groups.items():
         rows = members[0][0].hill.rows
-        found.append(rows.sums(_stacked([place.coefficients for _, place in members]), dtype))
+        coefficients = [np.stack(several) for several in zip(*(place.coefficients for _, place in members))]
+        found.append(rows.sums(coefficients, dtype))
     order = [climb for members in groups.values() for climb, _ in members]
     return order, tf.nest.map_structure(lambda *values: np.concatenate(values), *found)
 
@@ -257,13 +259,9 @@ def _rank_exactly(climbs: Sequence[_Climb]) -> None:
             climb.elbos[-1] = float(log_likelihood) - climb.last.kl
 
 
-def _stacked(records: Sequence[Sequence[Any]]) -> list[np.ndarray]:
-    return [np.stack(several) for several in zip(*records)]
-
-
 def _restarts(steps: NaturalGradient, climbs: Sequence[_Climb]) -> list[Restart]:
-    of_weights, of_components = steps.posteriors_of(_stacked([climb.plain.values for climb in climbs]))
-    weights, locs = np.exp(steps.weights.log_mean(of_weights)), of_components.locs.numpy()
+    of_weights, of_components = steps.posterior.factors_of(stacked([climb.plain.values for climb in climbs]))
+    weights, locs = np.exp(steps.posterior.weights.log_mean(of_weights)), of_components.locs.numpy()
     return [
         Restart(
             elbo=climb.elbos[-1],

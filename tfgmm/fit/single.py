@@ -83,7 +83,7 @@ def fitted(task: FitTask, model: GaussianMixtureModel) -> FitResult:
         door.check_ends(validation, "validation_data", None, "Use .take(n), or remove .repeat().")
     found = climb_from_starts(task, model)
     _check_finite(found[0].elbo, "after the restarts")
-    model.natural_gradient.assign(found[0].values)
+    model.posterior.assign(found[0].values)
     is_sample = len(task.survey.sample) < task.survey.summary.num_data
     plateau = StopOnPlateau(
         task.tolerance or (_TOLERANCE_AFTER_SAMPLE if is_sample else _TOLERANCE),
@@ -116,7 +116,8 @@ def climb_from_starts(task: FitTask, model: GaussianMixtureModel) -> list[search
     """Returns the restarts on the sample, best first; the model stays as it is, but for its number of rows."""
     restarts = task.restarts if isinstance(task.start, str) else 1  # from the same locations all would be the same
     seeds = [(model.seed + number) % 2**63 for number in range(restarts)]
-    starts = model.start_values(task.survey, task.start, seeds)
+    spread = np.array(task.survey.summary.spread)
+    starts = model.posterior.start_values(task.survey.sample, spread, task.start, seeds)
     hills = hills_of(model, task.survey, task.max_sweeps, task.tolerance)
 
     def tell(number: int, count: int) -> None:
@@ -132,8 +133,8 @@ def hills_of(
     num_data = survey.summary.num_data
     rows = centre_rows(survey.sample, model.centre, name="data")
     top = search.Hill(
-        rows=HeldRows(model.components, rows, num_data),
-        centre=tf.convert_to_tensor(model.stored_centre),
+        rows=HeldRows(model.posterior.form, rows, num_data),
+        centre=tf.convert_to_tensor(model.posterior.centre),
         largest=np.abs(rows).max(axis=0).astype(np.float64),
         max_sweeps=max_sweeps,
         tolerance=tolerance or _TOLERANCE,

@@ -93,7 +93,7 @@ class MixtureBoard(keras.callbacks.Callback):
         """Returns nothing; writes the epoch's figures, and from time to time its pictures."""
         found = {name: float(value) for name, value in (logs or {}).items()}
         scalars = {tag_of(name): value for name, value in found.items() if not name.startswith("val_")}
-        scalars["components/occupied"] = num_occupied(self.model)
+        scalars["components/occupied"] = num_occupied(self.model.posterior)
         if self.model.optimizer is not None:
             scalars["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         if self.model.gradient_norms is not None:
@@ -155,7 +155,7 @@ class MixtureBoard(keras.callbacks.Callback):
 
 
 class GradientNorms:
-    """Mean over training steps of the Euclidean norm of each variable's gradient; `TrainingSteps` feeds it.
+    """Mean over training steps of the Euclidean norm of each variable's gradient; `PosteriorModel.train_step` feeds it.
 
     Args:
         variables: what is trained, in the order of the gradients.

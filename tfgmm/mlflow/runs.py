@@ -196,7 +196,7 @@ def _draw_mixture(model: GaussianMixtureModel, ax: Any) -> None:
     locs, scales = model.locs.numpy(), model.scales.numpy()
     if model.num_features == 1:
         mixture = model.plug_in()
-        widths = model.components.covariances(mixture.components)[0][:, 0]
+        widths = mixture.form.covariances(mixture.components)[0][:, 0]
         weights = np.exp(mixture.log_weights)
         plot.weighted_components(weights, locs[:, 0], widths, column_name=names[0], ax=ax)
     elif model.num_features == 2:

@@ -12,10 +12,6 @@ __getattr__, __dir__, __all__ = front_door(
         "gaussian_mixture": [
             "GaussianMixtureModel",
         ],
-        "importance": [
-            "centred_batches",
-            "check_training_rows",
-        ],
         "keras3": [
             "keras",
         ],
@@ -23,13 +19,17 @@ __getattr__, __dir__, __all__ = front_door(
             "GlobalStep",
             "NaturalGradient",
             "Place",
-            "StepSizes",
-            "Values",
             "is_in_range_of_float32",
             "place_of",
         ],
         "saving": [
             "load_model",
+        ],
+        "step_sizes": [
+            "StepSizes",
+        ],
+        "training_rows": [
+            "centred_batches",
         ],
     },
 )
