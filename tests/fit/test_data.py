@@ -93,9 +93,9 @@ def test_whole_numbers_above_two_to_the_24_keep_their_differences():
 @pytest.mark.parametrize("hash_seed", ["1", "2", "3"])
 def test_the_hash_seed_of_python_changes_no_byte(expected, hash_seed):
     """In another process, with nothing imported before."""
-    code = "import test_fit_data; print(test_fit_data.digest(test_fit_data.ROWS))"
+    code = "import test_data; print(test_data.digest(test_data.ROWS))"
     folder = os.path.dirname(__file__)
-    path = os.pathsep.join([folder, os.path.dirname(folder), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
     settings = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path}
     found = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, timeout=300)
     assert found.stdout.strip() == expected, found.stderr
