@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = front_door(
         "variational": [
             "COMPONENTS",
             "Components",
+            "Drawn",
             "Factors",
             "Values",
             "VariationalPosterior",
