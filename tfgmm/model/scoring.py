@@ -22,11 +22,15 @@ from tfgmm.scoring.queries import Queries
 class PosteriorQueries(Queries):
     """What can be asked of a mixture that has a `VariationalPosterior`, for rows of any kind and number, in data units.
 
-    A subclass provides the two below, and `column_names`.
+    A subclass provides the three below.
     """
 
+    # What the reference shows of them: it finds them here first
     posterior: VariationalPosterior
-    num_data: Any  # N of training, int
+    num_data: Any
+    """N of training, 0 before; saved with the model."""
+    column_names: Any
+    """Names of the training columns; None when they had none, or before training."""
 
     def plug_in(self) -> MixtureDensity:
         """Returns the mixture at the posterior means of weights, locations and precisions."""
