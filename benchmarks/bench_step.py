@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfgmm
+from tfgmm.data.blocks import RowBlock
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.model.natural_gradient import NaturalGradient
 
@@ -36,17 +37,17 @@ def fitted_model(problem: common.Problem, covariance: str, rows: np.ndarray) -> 
 
 def tfgmm_step(model: tfgmm.GaussianMixtureModel, rows: np.ndarray) -> Callable[[], float]:
     """Returns the step as a function without arguments; it answers when the sums are there."""
-    values = model.natural_gradient.values()
-    untraced = NaturalGradient(model.mixture_weights, model.components)  # the model's own has traced in `fit`
-    centred = tf.constant((rows - model.centre).astype(np.float32))
+    values = model.posterior.values()
+    untraced = NaturalGradient(model.posterior)  # the model's own has traced in `fit`
+    centred = RowBlock(tf.constant((rows - model.centre).astype(np.float32)))
     return lambda: float(untraced.sums(untraced.coefficients(values), centred).log_likelihood)
 
 
 def restarts_step(model: tfgmm.GaussianMixtureModel, rows: np.ndarray) -> Callable[[], float]:
     """Returns the step of `RESTARTS` restarts on an eighth of the rows: so many products as one has with all rows."""
     steps = model.natural_gradient
-    several = [np.stack([value] * RESTARTS) for value in steps.coefficients(steps.values())]
-    held = CachedRows(model.components, (rows[: len(rows) // RESTARTS] - model.centre).astype(np.float32))
+    several = [np.stack([value] * RESTARTS) for value in steps.coefficients(model.posterior.values())]
+    held = CachedRows(model.posterior.form, (rows[: len(rows) // RESTARTS] - model.centre).astype(np.float32))
     return lambda: float(held.sums(several, np.float32).log_likelihood.sum())
 
 

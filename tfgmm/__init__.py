@@ -27,8 +27,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.fit.single import ConvergenceWarning as ConvergenceWarning
     from tfgmm.mixture.priors import Priors as Priors
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel as GaussianMixtureModel
-    from tfgmm.model.natural_gradient import StepSizes as StepSizes
     from tfgmm.model.saving import load_model as load_model
+    from tfgmm.model.step_sizes import StepSizes as StepSizes
     from tfgmm.posterior.agreement import Agreement as Agreement
     from tfgmm.posterior.agreement import compare as compare
     from tfgmm.posterior.alignment import AlignedDraws as AlignedDraws
@@ -48,8 +48,8 @@ _HOMES = {
     "fit.single": ["ConvergenceWarning"],
     "mixture.priors": ["Priors"],
     "model.gaussian_mixture": ["GaussianMixtureModel"],
-    "model.natural_gradient": ["StepSizes"],
     "model.saving": ["load_model"],
+    "model.step_sizes": ["StepSizes"],
     "posterior.agreement": ["Agreement", "compare"],
     "posterior.alignment": ["AlignedDraws", "align"],
     "posterior.draws": ["Draws"],

@@ -246,10 +246,10 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Has Ctrl-C pressed at the end of the first sweep."""
     counted = fit.num_occupied
 
-    def num_occupied(model: Any) -> int:
+    def num_occupied(posterior: Any) -> int:
         for _ in range(times):
             signal.raise_signal(signal.SIGINT)
-        return counted(model)
+        return counted(posterior)
 
     monkeypatch.setattr(fit, "num_occupied", num_occupied)
 

@@ -336,11 +336,11 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, is_time: Callable[[Any], bool]
     """Has Ctrl-C pressed at the end of a sweep of such a model."""
     counted = run_fit.num_occupied
 
-    def num_occupied(model: Any) -> int:
-        if is_time(model):
+    def num_occupied(posterior: Any) -> int:
+        if is_time(posterior):
             monkeypatch.setattr(run_fit, "num_occupied", counted)
             signal.raise_signal(signal.SIGINT)
-        return counted(model)
+        return counted(posterior)
 
     monkeypatch.setattr(run_fit, "num_occupied", num_occupied)
 

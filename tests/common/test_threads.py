@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 import tfgmm
 from tfgmm.common import threads as cores
 from tfgmm.data.blocks import RowBlock
-from tfgmm.families.variational import COMPONENTS
+from tfgmm.families.variational import COMPONENTS, VariationalPosterior
 from tfgmm.mixture import features, log_joints
 from tfgmm.mixture.parameters import FORMS, MixtureDensity, coefficients_of, form_of
 from tfgmm.mixture.row_sums import sums_over_rows
@@ -321,7 +321,7 @@ def test_log_likelihoods_of_several_mixtures_are_those_of_plain_numpy(has_gpu, n
     rows = generator.normal(size=(157, 4)).astype(np.float32)
     of_rows = np.concatenate(GRAPH_FORMS[components.form].features(tf.constant(rows, tf.float64)), axis=1)
     linear, constants = generator.normal(size=(2, of_rows.shape[1], 3)), generator.normal(size=(2, 3))
-    steps = natural_gradient.NaturalGradient(None, components, run_eagerly=True)
+    steps = natural_gradient.NaturalGradient(VariationalPosterior(None, components), run_eagerly=True)
     found = steps.log_likelihoods((linear, constants), RowBlock(tf.constant(rows)))
     for number in range(2):
         joints = of_rows @ linear[number] + constants[number]
@@ -348,6 +348,6 @@ def test_a_fit_through_the_graph_is_the_fit_without_a_gpu(monkeypatch):
         model = tfgmm.GaussianMixtureModel(2, 2, covariance="full", seed=0)
         model.compile()
         history = model.fit(rows, epochs=5, batch_size=100, verbose=0, validation_data=rows[::3])
-        found.append((history.history["elbo"], history.history["val_loss"], model.components.posterior().locs))
+        found.append((history.history["elbo"], history.history["val_loss"], model.locs))
     for value, wanted in zip(*found):
         np.testing.assert_allclose(value, wanted, rtol=1e-6)

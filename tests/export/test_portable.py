@@ -38,8 +38,8 @@ Scores = tuple[np.ndarray, np.ndarray]
 def model_of(covariance: str, centre: np.ndarray = CENTRE) -> tfgmm.GaussianMixtureModel:
     """Returns a model with a random posterior whose rows are measured from `centre`."""
     model = tfgmm.GaussianMixtureModel(K, D, covariance=covariance, seed=0)
-    model.components.assign(random_components(covariance)[1])
-    model.mixture_weights.assign(random_weights("dirichlet")[1])
+    model.posterior.components.assign(random_components(covariance)[1])
+    model.posterior.weights.assign(random_weights("dirichlet")[1])
     model.stored_centre.assign(centre)
     return model
 

@@ -14,7 +14,7 @@ from scipy import special, stats
 
 import tfgmm
 from tfgmm.families.log_gamma import log_gamma_draws
-from tfgmm.families.variational import COMPONENTS
+from tfgmm.families.variational import COMPONENTS, Factors, VariationalPosterior, stacked
 from tfgmm.families.weights import WEIGHTS, StickBreakingWeights, StickPosterior
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.statistics import Statistics
@@ -186,7 +186,7 @@ def test_a_step_that_reorders_is_the_step_of_components_that_stood_in_order(cova
     """Old precisions move with the counts: the new locations need them."""
     components, of_components = random_components(covariance)
     weights, of_weights = random_weights("stick_breaking")
-    steps = NaturalGradient(weights, components, run_eagerly=True)
+    posterior = VariationalPosterior(weights, components)
     counts, order = np.array([2.0, 40.0, 11.0]), [1, 2, 0]
     generator = np.random.default_rng(2)
     rows = generator.normal(size=(3, 30, D)) + 5.0
@@ -198,9 +198,10 @@ def test_a_step_that_reorders_is_the_step_of_components_that_stood_in_order(cova
     in_order = Statistics(*(tf.gather(value, order) for value in statistics))
     moved = type(of_components)(*(value if len(value) == 1 else value[order] for value in of_components))
     centre = tf.zeros(D, tf.float64)
-    values = [tf.stack(two) for two in zip(*(steps.values_of(of_weights, q) for q in (of_components, moved)))]
+    values = stacked([posterior.values_of(Factors(of_weights, q)) for q in (of_components, moved)])
     both = Statistics(*(tf.stack(two) for two in zip(statistics, in_order)))
-    for value, expected in (end for end in steps.global_step(values, both, centre).target.values):
+    step = NaturalGradient(posterior, run_eagerly=True).global_step(values, both, centre)
+    for value, expected in step.target.values.flat:
         np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-14)
 
 

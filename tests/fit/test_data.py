@@ -95,7 +95,7 @@ def test_the_hash_seed_of_python_changes_no_byte(expected, hash_seed):
     """In another process, with nothing imported before."""
     code = "import test_data; print(test_data.digest(test_data.ROWS))"
     folder = os.path.dirname(__file__)
-    path = os.pathsep.join([folder, os.path.dirname(folder), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
     settings = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path}
     found = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, timeout=300)
     assert found.stdout.strip() == expected, found.stderr

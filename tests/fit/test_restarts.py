@@ -14,7 +14,7 @@ import tfgmm
 from tfgmm.common import threads
 from tfgmm.data.readers import Rows
 from tfgmm.data.survey import survey_rows
-from tfgmm.families.variational import COMPONENTS
+from tfgmm.families.variational import COMPONENTS, Factors, VariationalPosterior, stacked
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.fit import cached_rows
 from tfgmm.fit.cached_rows import CachedRows
@@ -33,14 +33,10 @@ ROWS = np.random.default_rng(0).normal(size=(157, D)).astype(np.float32)
 def steps_and_values(covariance, weights="dirichlet", num_posteriors=3):
     """Returns steps of random priors, and the numbers behind random posteriors, one list per posterior."""
     components, _ = random_components(covariance)
-    parts = WEIGHTS[weights](3, tfgmm.Priors(stick_concentration=0.7)), components
-    steps = NaturalGradient(*parts, run_eagerly=True)
-    drawn = [(random_weights(weights, seed=s)[1], random_components(covariance, seed=s)[1]) for s in range(9)]
-    return steps, [steps.values_of(*posteriors) for posteriors in drawn[:num_posteriors]]
-
-
-def stacked(values):
-    return [np.stack(several) for several in zip(*values)]
+    posterior = VariationalPosterior(WEIGHTS[weights](3, tfgmm.Priors(stick_concentration=0.7)), components)
+    steps = NaturalGradient(posterior, run_eagerly=True)
+    drawn = [Factors(random_weights(weights, seed=s)[1], random_components(covariance, seed=s)[1]) for s in range(9)]
+    return steps, [posterior.values_of(factors) for factors in drawn[:num_posteriors]]
 
 
 # --- Sums -------------------------------------------------------------------------------------------------------
@@ -51,8 +47,8 @@ def test_sums_of_several_posteriors_are_those_of_plain_numpy(covariance, monkeyp
     monkeypatch.setattr(threads, "chunk_size", lambda numbers_per_row: 50)  # four chunks
     steps, values = steps_and_values(covariance)
     coefficients = steps.coefficients(stacked(values))
-    found = CachedRows(steps.components, ROWS).sums(coefficients, np.float64)
-    features = np.concatenate(GRAPH_FORMS[steps.components.form].features(tf.constant(ROWS, tf.float64)), axis=1)
+    found = CachedRows(steps.posterior.form, ROWS).sums(coefficients, np.float64)
+    features = np.concatenate(GRAPH_FORMS[steps.posterior.form].features(tf.constant(ROWS, tf.float64)), axis=1)
     for number in range(3):
         joints = features @ coefficients[0][number].numpy() + coefficients[1][number].numpy()
         shares = np.exp(joints - logsumexp(joints, axis=1, keepdims=True))
@@ -67,10 +63,10 @@ def test_sums_of_several_posteriors_are_those_of_plain_numpy(covariance, monkeyp
 def test_sums_are_those_of_the_graph_that_sweeps_over_all_rows_use(covariance):
     steps, values = steps_and_values(covariance)
     for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 1e-4)):
-        found = CachedRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), dtype)
+        found = CachedRows(steps.posterior.form, ROWS).sums(steps.coefficients(stacked(values)), dtype)
         for number, of_one in enumerate(values):
             expected = chunks.sums_over_rows(
-                GRAPH_FORMS[steps.components.form].features, tf.constant(ROWS), *steps.coefficients(of_one)
+                GRAPH_FORMS[steps.posterior.form].features, tf.constant(ROWS), *steps.coefficients(of_one)
             )
             for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
                 np.testing.assert_allclose(value[number], wanted, rtol=tolerance, atol=tolerance)
@@ -79,7 +75,7 @@ def test_sums_are_those_of_the_graph_that_sweeps_over_all_rows_use(covariance):
 def test_features_that_take_much_memory_are_not_cached_and_change_nothing(monkeypatch):
     steps, values = steps_and_values("full")
     coefficients = steps.coefficients(stacked(values))
-    cached, computed = (CachedRows(steps.components, ROWS) for _ in range(2))
+    cached, computed = (CachedRows(steps.posterior.form, ROWS) for _ in range(2))
     expected = cached.sums(coefficients, np.float64)
     monkeypatch.setattr(cached_rows, "_CACHED_BYTES", 0)
     found = computed.sums(coefficients, np.float64)
@@ -93,15 +89,15 @@ def test_a_lengthened_step_out_of_the_range_of_float32_gives_a_bound_that_is_not
     steps, values = steps_and_values("diag", num_posteriors=2)
     linear, constants = (value.numpy() for value in steps.coefficients(stacked(values)))
     linear[1] *= 1e40
-    found = CachedRows(steps.components, ROWS).sums((linear, constants), np.float32)  # warnings are errors
+    found = CachedRows(steps.posterior.form, ROWS).sums((linear, constants), np.float32)  # warnings are errors
     assert np.isfinite(found.log_likelihood[0]) and not np.isfinite(found.log_likelihood[1])
 
 
 def test_rows_may_stand_for_more():
     steps, values = steps_and_values("tied", num_posteriors=2)
     coefficients = steps.coefficients(stacked(values))
-    found = CachedRows(steps.components, ROWS, 10 * len(ROWS)).sums(coefficients, np.float64)
-    expected = CachedRows(steps.components, ROWS).sums(coefficients, np.float64)
+    found = CachedRows(steps.posterior.form, ROWS, 10 * len(ROWS)).sums(coefficients, np.float64)
+    expected = CachedRows(steps.posterior.form, ROWS).sums(coefficients, np.float64)
     for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
         np.testing.assert_allclose(value, 10.0 * wanted, rtol=1e-12)
 
@@ -109,7 +105,7 @@ def test_rows_may_stand_for_more():
 def test_rows_can_be_left_out():
     steps, values = steps_and_values("diag", num_posteriors=1)
     coefficients, is_first = steps.coefficients(stacked(values)), np.arange(len(ROWS)) % 3 > 0
-    rows = CachedRows(steps.components, ROWS)
+    rows = CachedRows(steps.posterior.form, ROWS)
     parts = [rows.subset(chosen).sums(coefficients, np.float64).log_likelihood for chosen in (is_first, ~is_first)]
     assert sum(parts) == pytest.approx(rows.sums(coefficients, np.float64).log_likelihood, rel=1e-9)
 
@@ -123,11 +119,11 @@ def test_steps_of_several_are_the_steps_of_each(covariance, weights):
     """Also where sticks put the components of each into an order of its own."""
     steps, values = steps_and_values(covariance, weights)
     centre, lengths, largest = tf.constant([0.1, -0.2, 0.3, 0.0], tf.float64), [1.0, 1.7, 4.0], np.full(D, 3.0)
-    sums = CachedRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), np.float64).statistics
+    sums = CachedRows(steps.posterior.form, ROWS).sums(steps.coefficients(stacked(values)), np.float64).statistics
     together = steps.global_step(stacked(values), sums, centre, lengths, largest)
     for number in range(3):
         one = slice(number, number + 1)
-        own = [value.numpy()[None] for value in values[number]], Statistics(*(value[one] for value in sums))
+        own = stacked(values[one]), Statistics(*(value[one] for value in sums))
         alone = steps.global_step(*own, centre, lengths[one], largest)
         for value, expected in zip(tf.nest.flatten(together), tf.nest.flatten(alone)):
             np.testing.assert_allclose(value[number], expected[0], rtol=1e-10, atol=1e-12)
@@ -136,9 +132,9 @@ def test_steps_of_several_are_the_steps_of_each(covariance, weights):
 @pytest.mark.parametrize("covariance", COMPONENTS)
 def test_a_step_leads_as_far_as_asked_and_gives_the_coefficients_along(covariance):
     steps, values = steps_and_values(covariance)
-    sums = CachedRows(steps.components, ROWS).sums(steps.coefficients(stacked(values)), np.float64).statistics
+    sums = CachedRows(steps.posterior.form, ROWS).sums(steps.coefficients(stacked(values)), np.float64).statistics
     found = steps.global_step(stacked(values), sums, tf.zeros(D, tf.float64), [1.0, 2.0, 0.5])
-    for value, target, longer in zip(stacked(values), found.target.values, found.longer.values):
+    for value, target, longer in zip(stacked(values).flat, found.target.values.flat, found.longer.values.flat):
         for number, length in enumerate((1.0, 2.0, 0.5)):
             way = length * (target[number] - value[number])
             np.testing.assert_allclose(longer[number] - value[number], way, rtol=1e-9, atol=1e-12)
@@ -156,11 +152,11 @@ def test_sweeps_over_all_rows_go_on_with_the_coefficients_of_the_last_step_while
     known = model.closed_form._known
     assert isinstance(known, Place) and model.closed_form.coefficients() is known.coefficients
     steps = model.natural_gradient
-    for value, expected in zip(known.coefficients, steps.coefficients(steps.values())):
+    for value, expected in zip(known.coefficients, steps.coefficients(model.posterior.values())):
         np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-12)
-    model.components.variables[0].assign_add(tf.ones((3, D), tf.float64))
+    model.posterior.components.variables[0].assign_add(tf.ones((3, D), tf.float64))
     moved = model.closed_form.coefficients()
-    np.testing.assert_array_equal(moved[0], steps.coefficients(steps.values())[0])
+    np.testing.assert_array_equal(moved[0], steps.coefficients(model.posterior.values())[0])
 
 
 # --- Climbs -----------------------------------------------------------------------------------------------------
@@ -175,7 +171,9 @@ def stage_and_starts(covariance="diag", num_starts=4, tolerance=1e-6):
     model = tfgmm.GaussianMixtureModel(5, 2, covariance, priors=priors, seed=0)
     model.adapt_to(survey.summary)
     (stage,) = stages_of(model, survey, FitOptions(max_sweeps=300, tolerance=tolerance))
-    return model.natural_gradient, stage, model.start_values(survey, "random", range(num_starts))
+    spread = np.array(survey.summary.spread)
+    starts = model.posterior.start_values(survey.sample, spread, "random", range(num_starts))
+    return model.natural_gradient, stage, starts
 
 
 def on(stage, starts):
@@ -216,12 +214,12 @@ def test_how_many_ascend_at_a_time_changes_nothing(monkeypatch):
 def test_restarts_do_not_hold_on_to_the_numbers_of_those_beside_them():
     steps, stage, starts = stage_and_starts()
     for restart in ascend(steps, on(stage, starts)):
-        assert all(value.base is None for value in restart.values)
+        assert all(value.base is None for value in restart.values.flat)
 
 
 def test_a_start_that_is_not_finite_leaves_the_others_alone_and_comes_last():
     steps, stage, starts = stage_and_starts("full")
-    broken = [np.full_like(value, np.nan) for value in starts[0]]
+    broken = starts[0].map(lambda value: np.full_like(value, np.nan))
     found = best_first(steps, [StagedStarts([broken, *starts], [stage])])[0]
     assert np.isnan(found[-1].elbo) and not found[-1].converged and found[-1].num_sweeps == 1
     assert_same(found[:-1], best_first(steps, [StagedStarts(starts, [stage])])[0])
@@ -295,7 +293,7 @@ def test_groups_on_rows_of_their_own_go_on_side_by_side_as_they_would_alone():
     """Coarsely first, then the best two of each; as the fits without some of the rows do."""
     steps, stage, starts = stage_and_starts()
     parts_of_rows = [stage.rows.values[np.arange(600) % 3 != left_out] for left_out in range(2)]
-    parts = [CachedRows(steps.components, values, 1000) for values in parts_of_rows]
+    parts = [CachedRows(steps.posterior.form, values, 1000) for values in parts_of_rows]
     groups = []
     for rows in parts:
         coarse = dataclasses.replace(stage, rows=rows, tolerance=1e-3, patience=1)

@@ -19,7 +19,6 @@ from tensorboard.util import tensor_util
 import tfgmm
 from tfgmm.callbacks import MixtureBoard
 from tfgmm.fit.tensorboard import density_image, posterior_values, rows_to_show
-from tfgmm.mixture.parameters import FORMS
 from tfgmm.model.gradient_norms import GradientNorms
 
 pytestmark = pytest.mark.usefixtures("no_figures_left")
@@ -130,11 +129,11 @@ def test_pictures_come_every_so_often_and_at_the_last_epoch(board_of_a_fit: Any)
 def numpy_locs_gradient(model: tfgmm.GaussianMixtureModel, rows: np.ndarray, step: int) -> np.ndarray:
     """Returns the gradient of the loss by the means of q(mu), (K, D), row by row, given the draws of a step."""
     seed = tf.constant([model.seed, step], tf.int64)
-    log_weights, drawn = model.draw_parameters([len(rows)], seed, tf.float32)
-    parameters = {name: np.asarray(value, np.float64) for name, value in model.components.parameters_of(drawn).items()}
-    sds = FORMS[model.components.form].covariances(parameters)[0]
+    drawn = model.posterior.draw([len(rows)], seed, tf.float32)
+    mixtures = model.posterior.mixtures_of(drawn)
+    sds = mixtures.form.covariances(mixtures.components)[0]
     of_likelihood = np.zeros((2, 2))
-    for row, log_weight, means, widths in zip(rows, log_weights.numpy(), parameters["locs"], sds):
+    for row, log_weight, means, widths in zip(rows, mixtures.log_weights, mixtures.components["locs"], sds):
         log_joint = log_weight - np.log(widths).sum(axis=1) - 0.5 * (((row - means) / widths) ** 2).sum(axis=1)
         responsibilities = np.exp(log_joint - log_joint.max())
         responsibilities /= responsibilities.sum()

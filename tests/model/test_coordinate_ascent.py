@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference_problems as problems
 import tensorflow as tf
+from local_steps import local_step
 from reference_mixture import Mixture, priors_from_data
 
 import tfgmm
@@ -15,9 +16,8 @@ from tfgmm.data.sources import open_source
 from tfgmm.data.survey import survey_rows
 from tfgmm.families.correlated import CorrelatedPosterior
 from tfgmm.families.independent import IndependentPosterior
-from tfgmm.families.variational import COMPONENTS
+from tfgmm.families.variational import COMPONENTS, Factors
 from tfgmm.families.weights import WEIGHTS, DirichletPosterior, StickPosterior
-from tfgmm.model import bounds
 
 SHAPES = [(covariance, weights) for covariance in COMPONENTS for weights in WEIGHTS]
 # Hundreds of sweeps each: the sticks of four shapes are left to `make test-all`
@@ -68,12 +68,12 @@ def model_at(mixture, priors, rows):
     model.compile()
     model.adapt_to(survey_rows(open_source(rows, "rows", None), None, 0).summary)
     weights, components = posteriors_of(mixture, model.centre)
-    model.natural_gradient.assign(model.natural_gradient.values_of(weights, components))
+    model.posterior.assign(model.posterior.values_of(Factors(weights, components)))
     return model
 
 
 def assert_same_posterior(model, mixture, tolerance):
-    ours = model.posteriors()
+    ours = model.posterior.factors()
     theirs = posteriors_of(mixture, model.centre)
     for our, their in zip((*ours[0], *ours[1]), (*theirs[0], *theirs[1])):
         scale = np.abs(their).max()
@@ -121,7 +121,7 @@ def test_the_gradient_of_the_bound_is_zero_where_sweeps_end(swept):
     model, _, _ = swept
     rows = tf.constant(problems.P2_ROWS - model.centre, tf.float32)
     with tf.GradientTape() as tape:
-        log_likelihoods, _ = bounds.local_step(model.mixture_weights, model.components, rows)
+        log_likelihoods, _ = local_step(model.posterior, rows)
         bound = tf.reduce_sum(log_likelihoods) - model.kl()
     for gradient in tape.gradient(bound, model.trainable_variables):
         np.testing.assert_allclose(gradient, 0.0, atol=2e-4)

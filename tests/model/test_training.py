@@ -132,7 +132,7 @@ def test_the_default_batch_is_large_where_only_exact_sweeps_see_it(compiled_with
 def watch_batches(model, monkeypatch, seen):
     """Returns nothing; from now on the sizes of the batches that are trained on go into `seen`."""
     sums, terms = model.natural_gradient.sums, model.bound_terms
-    monkeypatch.setattr(model.natural_gradient, "sums", lambda c, rows: seen.append(len(rows)) or sums(c, rows))
+    monkeypatch.setattr(model.natural_gradient, "sums", lambda c, rows: seen.append(len(rows.values)) or sums(c, rows))
     monkeypatch.setattr(model, "bound_terms", lambda rows, seed: seen.append(len(rows)) or terms(rows, seed))
 
 
@@ -143,7 +143,7 @@ def test_validation_rows_come_in_batches_of_their_own_size(monkeypatch):
     rows = np.random.default_rng(0).normal(size=(100, 2))
     whole = model.natural_gradient.log_likelihoods
     monkeypatch.setattr(
-        model.natural_gradient, "log_likelihoods", lambda c, rows: seen.append(len(rows)) or whole(c, rows)
+        model.natural_gradient, "log_likelihoods", lambda c, rows: seen.append(len(rows.values)) or whole(c, rows)
     )
     for options, sizes in (
         ({}, [100]),

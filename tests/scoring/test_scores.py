@@ -39,8 +39,8 @@ def model_at(locs=LOCS, scales=SCALES, alpha=ALPHA, beta=BETA, counts=COUNTS, ce
     """Returns a model with the posterior given, in data units, whose rows are measured from `centre`."""
     model = GaussianMixtureModel(*locs.shape, seed=0)
     model.stored_centre.assign(np.asarray(centre)[: locs.shape[1]])
-    model.components.assign(IndependentPosterior(locs - model.centre, scales, alpha, beta))
-    model.mixture_weights.assign(DirichletPosterior(counts))
+    model.posterior.components.assign(IndependentPosterior(locs - model.centre, scales, alpha, beta))
+    model.posterior.weights.assign(DirichletPosterior(counts))
     return model
 
 

@@ -76,7 +76,7 @@ def export_model(
     numbers = parameters.arrays_of(mixture)
     fault = parameters.fault_in(numbers)
     if not fault:
-        numbers |= {outliers.TABLE: outlier_table(mixture), **model.kept_draws(mixture)}
+        numbers |= {outliers.TABLE: outlier_table(mixture), **model.posterior.draws_to_store(mixture)}
         fault = parameters.fault_in(numbers)
     if fault:
         raise ValueError(

@@ -5,8 +5,16 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "log_gamma": ["log_gamma_draws"],
-        "variational": ["COMPONENTS"],
+        "variational": [
+            "COMPONENTS",
+            "Components",
+            "Drawn",
+            "Factors",
+            "Values",
+            "VariationalPosterior",
+            "seed_pair",
+            "stacked",
+        ],
         "weights": ["WEIGHTS"],
     },
 )

@@ -223,6 +223,6 @@ def _log_weights(log_parts: Tensor) -> Tensor:
     return taken + before
 
 
-WEIGHTS: dict[str, type[DirichletWeights | StickBreakingWeights]] = {
-    kind.name: kind for kind in (DirichletWeights, StickBreakingWeights)
-}
+Weights = DirichletWeights | StickBreakingWeights
+
+WEIGHTS: dict[str, type[Weights]] = {kind.name: kind for kind in (DirichletWeights, StickBreakingWeights)}

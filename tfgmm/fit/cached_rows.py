@@ -14,6 +14,7 @@ from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.log_joints import write_features
 from tfgmm.mixture.parameters import FORMS
+from tfgmm.mixture.registry import FormName
 from tfgmm.mixture.row_sums import sums_over_rows
 from tfgmm.mixture.statistics import RowSums, scaled
 
@@ -26,15 +27,15 @@ class CachedRows:
     """Rows in memory that are summed over again and again.
 
     Args:
-        components: Components of a family of `tfgmm.families`.
+        form: Form of the parameters.
         values: (n, D) float32, measured from the centre.
         num_data: Number of rows that they stand for, N: all sums are scaled to it. Default n.
     """
 
-    def __init__(self, components: Any, values: np.ndarray, num_data: int | None = None) -> None:
+    def __init__(self, form: FormName, values: np.ndarray, num_data: int | None = None) -> None:
         self.values = values
         self.num_data = len(values) if num_data is None else num_data
-        self._components = components
+        self._form = form
         self._features: dict[Any, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -44,15 +45,15 @@ class CachedRows:
     def num_columns(self) -> int:
         """D + P, the columns of features that the components make of a row."""
         num_features = self.values.shape[1]
-        return num_features + num_products(FORMS[self._components.form].write_products, num_features)
+        return num_features + num_products(FORMS[self._form].write_products, num_features)
 
     def subset(self, is_chosen: np.ndarray) -> CachedRows:
         """Takes the rows where `is_chosen`, (n,) bool; they stand for themselves."""
-        return CachedRows(self._components, self.values[is_chosen])
+        return CachedRows(self._form, self.values[is_chosen])
 
     def sums(self, coefficients: Sequence[Tensor], dtype: type[np.floating]) -> RowSums:
         """Sums over the rows as `sums_over_rows`, scaled to N rows."""
-        write_products, features = FORMS[self._components.form].write_products, self._cached_features(dtype)
+        write_products, features = FORMS[self._form].write_products, self._cached_features(dtype)
         statistics, *totals = sums_over_rows(write_products, RowBlock(self.values), coefficients, dtype, features)
         share = self.num_data / len(self.values)
         return RowSums(scaled(statistics, share), *(share * total for total in totals))
@@ -64,5 +65,5 @@ class CachedRows:
             return None
         if dtype not in self._features:
             self._features[dtype] = np.empty(shape, dtype)
-            write_features(FORMS[self._components.form].write_products, self.values.T, self._features[dtype])
+            write_features(FORMS[self._form].write_products, self.values.T, self._features[dtype])
         return self._features[dtype]

@@ -90,7 +90,7 @@ def held_out_log_densities(
     log_densities = np.full(len(survey.sample), np.nan)
     for fold, (best, *_) in enumerate(restarts):
         is_held_out = folds.numbers == fold
-        mixture = model.plug_in(model.natural_gradient.posteriors_of(best.values))
+        mixture = model.posterior.plug_in(model.posterior.factors_of(best.values))
         log_densities[is_held_out] = score_data(mixture, survey.sample[is_held_out], "log_density")
     return log_densities[folds.numbers >= 0]
 
@@ -100,7 +100,8 @@ def _starts_without(
 ) -> StagedStarts:
     """Draws a few starts among the rows where `is_fitted`, (n,) bool, with their stages."""
     seeds = [(model.seed + number) % 2**63 for number in range(_NUM_STARTS)]
-    starts = model.start_values(survey._replace(sample=survey.sample[is_fitted]), start, seeds)
+    spread = np.array(survey.summary.spread)
+    starts = model.posterior.start_values(survey.sample[is_fitted], spread, start, seeds)
     coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)
     rows = stage.rows.subset(is_fitted)
     first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None)

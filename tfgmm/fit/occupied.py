@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
 from tfgmm.common.checks import check_count, check_seed
+from tfgmm.common.shapes import Tensor
+from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.parameters import MixtureDensity
-from tfgmm.model.importance import centred_batches, check_training_rows
 from tfgmm.scoring.scores import score_data
 
 
-def num_occupied(model: Any) -> int:
+def num_occupied(posterior: VariationalPosterior) -> int:
     """Counts the components that at least one row is expected in."""
-    counts = model.mixture_weights.expected_counts(model.mixture_weights.posterior())
-    return int(np.sum(is_occupied(counts)))
+    return int(np.sum(is_occupied(posterior.expected_counts())))
 
 
-def occupied_probabilities(model: Any, data: Any, num_draws: int = 200, seed: int = 0) -> np.ndarray:
+def occupied_probabilities(
+    posterior: VariationalPosterior, batches: Iterable[Tensor], num_draws: int = 200, seed: int = 0
+) -> np.ndarray:
     """Computes the share of draws in which 0, 1, ..., K components have rows, (K + 1,) float64.
 
     Each draw takes weights and components from q, and then a component for every row by its memberships under those.
     A component of which every row has a little is empty in some draws and not in others.
 
     Args:
-        model: A `GaussianMixtureModel`.
-        data: The rows that it was fitted to; the memory needed is that of a block of them times K.
+        posterior: The fitted q.
+        batches: (B, D) float32 batches of the rows that it was fitted to, measured from its centre; memory is that of
+            a block of them times K.
         num_draws: Number of draws, S, at least 1.
         seed: Seed of the draws.
-
-    Raises:
-        ValueError: Another number of rows than the model was fitted to.
     """
     seed = check_seed(seed)
-    mixtures = _drawn_mixtures(model, check_count("num_draws", num_draws), seed)
+    mixtures = _drawn_mixtures(posterior, check_count("num_draws", num_draws), seed)
     generator = np.random.default_rng(seed)
-    has_rows = np.zeros((num_draws, model.num_components), bool)
-    num_rows = 0
-    for rows in centred_batches(model, data):
-        num_rows += len(rows)
+    has_rows = np.zeros((num_draws, posterior.num_components), bool)
+    for rows in batches:
         for of_draw, mixture in zip(has_rows, mixtures):
             of_draw[drawn_components(score_data(mixture, rows, "responsibilities"), generator)] = True
-    check_training_rows(model, num_rows)
-    return np.bincount(has_rows.sum(axis=1), minlength=model.num_components + 1) / num_draws
+    return np.bincount(has_rows.sum(axis=1), minlength=posterior.num_components + 1) / num_draws
 
 
 def drawn_components(responsibilities: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -61,8 +58,8 @@ def drawn_components(responsibilities: np.ndarray, generator: np.random.Generato
     return np.sum(sums <= thresholds, axis=1)
 
 
-def _drawn_mixtures(model: Any, num_draws: int, seed: int) -> list[MixtureDensity]:
-    """Draws S mixtures from q, for rows measured from the model's centre."""
-    drawn = model.predictive(num_draws, seed)
+def _drawn_mixtures(posterior: VariationalPosterior, num_draws: int, seed: int) -> list[MixtureDensity]:
+    """Draws S mixtures from q, for rows measured from its centre."""
+    drawn = posterior.predictive(num_draws, seed)
     drawn = drawn._replace(centre=np.zeros_like(drawn.centre))
     return [drawn.part(number) for number in range(num_draws)]

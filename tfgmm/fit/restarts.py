@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.families.variational import Values, stacked
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.mixture.statistics import RowSums
-from tfgmm.model.natural_gradient import GlobalStep, NaturalGradient, Place, Values, is_in_range_of_float32, place_of
+from tfgmm.model.natural_gradient import GlobalStep, NaturalGradient, Place, is_in_range_of_float32, place_of
 
 Tensor = Any
 
@@ -42,7 +43,7 @@ class Restart:
     converged: bool
     weights: np.ndarray
     locs: np.ndarray
-    values: Any = dataclasses.field(repr=False)
+    values: Values = dataclasses.field(repr=False)
 
     @property
     def num_sweeps(self) -> int:
@@ -135,7 +136,7 @@ def _ascended_by_group(
             tell(num_told, len(starts))
 
     num_rows = max(len(stage.rows) for _, stage in groups)
-    products = num_rows * groups[0][1].rows.num_columns * steps.weights.num_components
+    products = num_rows * groups[0][1].rows.num_columns * steps.posterior.num_components
     size = max(1, _PRODUCTS_AT_A_TIME // products)
     for first in range(0, len(starts), size):
         restarts += ascend(steps, starts[first : first + size], tell_done)
@@ -164,7 +165,7 @@ def ascend(
         starts: Numbers behind q at each start, with its stage.
         tell: Called before each sweep and at the end with the number of starts that are done.
     """
-    values = _stacked([values for values, _ in starts])
+    values = stacked([values for values, _ in starts])
     places = Place(values, steps.coefficients(values))
     ascents = [_Ascent(place_of(places, number), stage) for number, (_, stage) in enumerate(starts)]
     while going := [ascent for ascent in ascents if not ascent.is_done]:
@@ -235,7 +236,7 @@ class _Ascent:
 def _sweep(steps: NaturalGradient, ascents: Sequence[_Ascent]) -> None:
     """Takes a sweep and a step for each ascent."""
     ascents, sums = _sums(ascents, [(ascent.place, ascent.dtype) for ascent in ascents])
-    values, lengths = _stacked([ascent.place.values for ascent in ascents]), [ascent.next_length for ascent in ascents]
+    values, lengths = stacked([ascent.place.values for ascent in ascents]), [ascent.next_length for ascent in ascents]
     stage = ascents[0].stage
     step = steps.global_step(values, sums.statistics, stage.centre, lengths, stage.largest)
     for number, ascent in enumerate(ascents):
@@ -255,7 +256,8 @@ def _sums(
     sums = []
     for (_, dtype), members in groups.items():
         rows = members[0][0].stage.rows
-        sums.append(rows.sums(_stacked([place.coefficients for _, place in members]), dtype))
+        coefficients = [np.stack(several) for several in zip(*(place.coefficients for _, place in members))]
+        sums.append(rows.sums(coefficients, dtype))
     order = [ascent for members in groups.values() for ascent, _ in members]
     return order, tf.nest.map_structure(lambda *values: np.concatenate(values), *sums)
 
@@ -269,13 +271,9 @@ def _rank_exactly(ascents: Sequence[_Ascent]) -> None:
             ascent.elbos[-1] = float(log_likelihood) - ascent.last.kl
 
 
-def _stacked(records: Sequence[Sequence[Any]]) -> list[np.ndarray]:
-    return [np.stack(several) for several in zip(*records)]
-
-
 def _restarts(steps: NaturalGradient, ascents: Sequence[_Ascent]) -> list[Restart]:
-    of_weights, of_components = steps.posteriors_of(_stacked([ascent.plain.values for ascent in ascents]))
-    weights, locs = np.exp(steps.weights.log_mean(of_weights)), of_components.locs.numpy()
+    of_weights, of_components = steps.posterior.factors_of(stacked([ascent.plain.values for ascent in ascents]))
+    weights, locs = np.exp(steps.posterior.weights.log_mean(of_weights)), of_components.locs.numpy()
     return [
         Restart(
             elbo=ascent.elbos[-1],

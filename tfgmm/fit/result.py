@@ -15,6 +15,7 @@ from tfgmm.fit.occupied import num_occupied, occupied_probabilities
 from tfgmm.fit.restarts import Restart
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
+from tfgmm.model.training_rows import centred_batches
 
 if TYPE_CHECKING:
     from tfgmm.posterior.draws import Draws
@@ -88,7 +89,7 @@ class FitResult:
     @property
     def num_occupied(self) -> int:
         """Components that at least one row is expected in."""
-        return num_occupied(self.model)
+        return num_occupied(self.model.posterior)
 
     def occupied_posterior(self, data: Any, num_draws: int = 200, seed: int = 0) -> np.ndarray:
         """Estimates the probability that 0, 1, ..., K components are occupied, (K + 1,) float64.
@@ -114,7 +115,9 @@ class FitResult:
         >>> int(np.argmax(result.occupied_posterior(rows)))
         2
         """
-        return occupied_probabilities(self.model, data, num_draws, seed)
+        model = self.model
+        batches = centred_batches(data, model.posterior, model.num_data, model.column_names)
+        return occupied_probabilities(model.posterior, batches, num_draws, seed)
 
     def summary(self) -> str:
         """Writes the fit as text: sizes, criteria, and weight, means and standard deviations with 95 % intervals."""

@@ -93,7 +93,7 @@ def fit_prepared(task: FitTask, model: GaussianMixtureModel) -> FitResult:
     validation = _opened_validation(task, model)
     restarts = ascend_from_starts(task, model)
     _check_finite(restarts[0].elbo, "after the restarts")
-    model.natural_gradient.assign(restarts[0].values)
+    model.posterior.assign(restarts[0].values)
     plateau = StopOnPlateau(
         options.tolerance or (_TOLERANCE_AFTER_SAMPLE if task.is_sample else _TOLERANCE),
         patience=1 if task.is_sample else PATIENCE,
@@ -126,7 +126,8 @@ def ascend_from_starts(task: FitTask, model: GaussianMixtureModel) -> list[Resta
     options = task.options
     restarts = options.restarts if isinstance(options.start, str) else 1  # equal locations lead to equal optima
     seeds = [(model.seed + number) % 2**63 for number in range(restarts)]
-    starts = model.start_values(task.survey, options.start, seeds)
+    spread = np.array(task.survey.summary.spread)
+    starts = model.posterior.start_values(task.survey.sample, spread, options.start, seeds)
     stages = stages_of(model, task.survey, options)
 
     def tell(number: int, count: int) -> None:
@@ -140,8 +141,8 @@ def stages_of(model: GaussianMixtureModel, survey: Survey, options: FitOptions) 
     num_data = survey.summary.num_data
     rows = centre_rows(survey.sample, model.centre, name="data")
     last = Stage(
-        rows=CachedRows(model.components, rows, num_data),
-        centre=tf.convert_to_tensor(model.stored_centre),
+        rows=CachedRows(model.posterior.form, rows, num_data),
+        centre=tf.convert_to_tensor(model.posterior.centre),
         largest=np.abs(rows).max(axis=0).astype(np.float64),
         max_sweeps=options.max_sweeps,
         tolerance=options.tolerance or _TOLERANCE,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.data.blocks import RowBlock
+from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.parameters import FORMS
 from tfgmm.mixture.statistics import Statistics, added, scaled
-from tfgmm.model import bounds
-from tfgmm.model.natural_gradient import NaturalGradient, Place, StepSizes, place_of
-
-Tensor = Any
+from tfgmm.model.natural_gradient import NaturalGradient, Place, place_of
+from tfgmm.model.step_sizes import StepSizes
 
 
 class StatisticsStore:
@@ -25,29 +25,29 @@ class StatisticsStore:
 
     Args:
         add_stored: (name, shape, dtype) -> a variable of the model that is not trained.
-        components: a class of `tfgmm.families`.
+        posterior: What the statistics move.
     """
 
-    def __init__(self, add_stored: Callable[..., Any], components: Any) -> None:
-        num_components, num_features = components.shape
-        products = num_products(FORMS[components.form].write_products, num_features)
+    def __init__(self, add_stored: Callable[..., Any], posterior: VariationalPosterior) -> None:
+        num_components, num_features = posterior.num_components, posterior.num_features
+        products = num_products(FORMS[posterior.form].write_products, num_features)
         shapes = {"counts": (), "first": (num_features,), "second": (products,)}
         self.sums = [add_stored(f"sums_{name}", (num_components, *shape), "float64") for name, shape in shapes.items()]
         self.num_rows = add_stored("sums_num_rows", (), "float64")
         self.num_steps = add_stored("sums_num_steps", (), "int64")
 
     def read(self) -> Statistics:
-        """Returns the statistics as they stand."""
+        """Reads the statistics as they stand."""
         return Statistics(*(tf.convert_to_tensor(variable) for variable in self.sums))
 
     def write(self, statistics: Statistics, num_rows: float | Tensor) -> None:
-        """Returns nothing; keeps `statistics`, of `num_rows` rows."""
+        """Keeps `statistics`, of `num_rows` rows."""
         for variable, value in zip(self.sums, statistics):
             variable.assign(value)
         self.num_rows.assign(num_rows)
 
     def clear(self) -> None:
-        """Returns nothing; forgets all statistics."""
+        """Forgets all statistics."""
         if not float(self.num_rows):  # as before every sweep but those after running updates
             return
         self.write(Statistics(*(tf.zeros_like(variable) for variable in self.sums)), 0.0)
@@ -62,9 +62,9 @@ class ClosedFormTraining:
     than N stands for N: its statistics are scaled (Hoffman, Blei, Wang and Paisley 2013, section 2.4).
 
     Args:
-        natural_gradient: the halves of a step, on the model's variables.
-        store: the statistics.
-        step_sizes: of running updates, or None for exact sweeps only.
+        natural_gradient: Halves of a step, on the model's variables.
+        store: Statistics of running updates.
+        step_sizes: Step sizes of running updates, or None for exact sweeps only.
     """
 
     _sums: Statistics | None  # of the sweep at hand so far, and its rows
@@ -73,38 +73,39 @@ class ClosedFormTraining:
     _known: Place | None = None  # where the last step led, or the last place asked for
 
     def __init__(self, natural_gradient: NaturalGradient, store: StatisticsStore, step_sizes: StepSizes | None) -> None:
-        self._steps = natural_gradient
+        self.natural_gradient = natural_gradient
+        self._posterior = natural_gradient.posterior
         self._store = store
         self._step_sizes = step_sizes
         self._num_batches: int | None = None
         self._is_running = False
         self._begin_sweep()
 
-    def begin(self, num_batches: int | None, centre: Tensor, num_data: Tensor) -> None:
-        """Returns nothing; starts with sweeps of `num_batches` batches over data of N = `num_data` rows.
+    def begin(self, num_batches: int | None, num_data: Tensor) -> None:
+        """Begins sweeps of `num_batches` batches over data of N = `num_data` rows, measured from the centre of q.
 
         Args:
-            num_batches: of an epoch; None, unknown, allows running updates only.
-            centre: (D,) float64, data units; what rows are measured from.
+            num_batches: Number of batches of an epoch; None, unknown, allows running updates only.
             num_data: N, float64.
         """
-        self._num_batches, self._centre, self._num_data = num_batches, centre, num_data
-        self._kl = bounds.kl_to_prior(self._steps.weights, self._steps.components, centre)
+        self._num_batches, self._num_data = num_batches, num_data
+        self._centre = tf.convert_to_tensor(self._posterior.centre)
+        self._kl = self._posterior.kl(centre=self._centre)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Returns nothing; chooses running updates or an exact sweep for the epoch, counted from 0."""
+        """Chooses running updates or an exact sweep for the epoch, counted from 0."""
         self._is_running = self.runs_in(epoch)
         if not self._is_running:
             self._store.clear()  # of the running updates before
         self._begin_sweep()
 
     def runs_in(self, epoch: int) -> bool:
-        """Returns whether q moves after every batch of that epoch."""
+        """Tells whether q moves after every batch of that epoch."""
         sizes = self._step_sizes
         return sizes is not None and (sizes.num_epochs is None or epoch < sizes.num_epochs)
 
     def needs_length(self, last_epoch: int) -> bool:
-        """Returns whether an epoch up to `last_epoch` is an exact sweep, whose end must be known."""
+        """Tells whether an epoch up to `last_epoch` is an exact sweep, whose end must be known."""
         return not self.runs_in(last_epoch)
 
     def step(self, rows: Tensor) -> tuple[Tensor, Tensor, bool]:
@@ -114,7 +115,7 @@ class ClosedFormTraining:
         """
         if self._is_running or self._seen_batches == 0:
             self._coefficients = self.coefficients()
-        sums, log_likelihood, _ = self._steps.sums(self._coefficients, RowBlock(rows))
+        sums, log_likelihood, _ = self.natural_gradient.sums(self._coefficients, RowBlock(rows))
         num_rows = float(rows.shape[0])
         if self._is_running:
             self._run(sums, num_rows)
@@ -127,15 +128,15 @@ class ClosedFormTraining:
             self._begin_sweep()
         return log_likelihood, self._kl, is_last and self._num_batches != 1
 
-    def coefficients(self) -> Sequence[Tensor]:
-        """Returns what a local step from the variables as they stand takes; those of the last step are at hand."""
-        values = self._steps.values()
-        if self._known is None or not all(map(np.array_equal, values, self._known.values)):
-            self._known = Place(values, self._steps.coefficients(values))
+    def coefficients(self) -> tuple[Tensor, Tensor]:
+        """Computes what a local step from the variables as they stand takes; those of the last step are at hand."""
+        values = self._posterior.values()
+        if self._known is None or not all(map(np.array_equal, values.flat, self._known.values.flat)):
+            self._known = Place(values, self.natural_gradient.coefficients(values))
         return self._known.coefficients
 
     def _begin_sweep(self) -> None:
-        """Returns nothing; forgets the rows of the sweep before, whole or broken off."""
+        """Forgets the rows of the sweep before, whole or broken off."""
         self._sums, self._num_rows, self._seen_batches = None, 0.0, 0
 
     def _run(self, sums: Statistics, num_rows: float) -> None:
@@ -146,15 +147,19 @@ class ClosedFormTraining:
         self._store.num_steps.assign_add(1)
 
     def _move(self, statistics: Statistics) -> Statistics:
-        """Returns the statistics in the order that the components have after the step."""
-        values, of_rows = ([np.asarray(value)[None] for value in given] for given in (self._steps.values(), statistics))
-        step = self._steps.global_step(values, Statistics(*of_rows), self._centre)
+        """Moves q, and returns the statistics in the order that the components have after the step."""
+        values = self._posterior.values().map(_with_axis)
+        step = self.natural_gradient.global_step(values, Statistics(*map(_with_axis, statistics)), self._centre)
         kl, target = step.kl[0], place_of(step.target, 0)
-        if not all(np.isfinite(value).all() for value in (kl, *target.values)):
+        if not all(np.isfinite(value).all() for value in (kl, *target.values.flat)):
             raise FloatingPointError(
                 "the bound is not finite. The model stands as after the last good step. "
                 "Drop rows far from all others, or state less vague priors."
             )
-        self._steps.assign(target.values)
+        self._posterior.assign(target.values)
         self._kl, self._known = kl, target
         return Statistics(*(value[0] for value in step.statistics))
+
+
+def _with_axis(values: Tensor) -> np.ndarray:
+    return np.asarray(values)[None]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-if TYPE_CHECKING:
-    from tfgmm.model.steps import TrainingSteps
+from tfgmm.common.shapes import Tensor
 
-Tensor = Any
+if TYPE_CHECKING:
+    from tfgmm.model.posterior_model import PosteriorModel
 
 
 class GradientNorms:
@@ -52,7 +52,7 @@ class WatchedStep(NamedTuple):
 
 
 @contextlib.contextmanager
-def watched_gradients(model: TrainingSteps) -> Iterator[GradientNorms]:
+def watched_gradients(model: PosteriorModel) -> Iterator[GradientNorms]:
     """Lets the training step that Keras has just made take gradient norms too, while the block runs.
 
     A step of an earlier block is used again, unless the model was compiled anew or steps are grouped otherwise.

@@ -2,64 +2,47 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.common.checks import check_count, check_seed
-from tfgmm.data.summary import DataSummary
+from tfgmm.common.checks import check_count
+from tfgmm.families.variational import VariationalPosterior, seed_pair
 from tfgmm.mixture import stored_draws
-from tfgmm.mixture.parameters import MixtureDensity, form_of
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.model.importance import log_importance_ratios
+from tfgmm.model.training_rows import centred_batches
 from tfgmm.posterior.draws import LOG_RATIO, Draws
 from tfgmm.scoring import scores
 from tfgmm.scoring.graph.sampling import sample_rows
 from tfgmm.scoring.queries import Queries
 
-Tensor = Any
 
+class PosteriorQueries(Queries):
+    """What can be asked of a mixture that has a `VariationalPosterior`, for rows of any kind and number, in data units.
 
-class MixtureScores(Queries):
-    """The scoring half of `GaussianMixtureModel`, for rows of any kind and number, in data units.
-
-    A subclass provides the attributes below.
+    A subclass provides the three below.
     """
 
-    covariance: str
-    components: Any
-    mixture_weights: Any
-    stored_centre: Any
-    stored_num_data: Any
-    data_summary: DataSummary | None
-    posteriors: Any  # () -> q of the weights, q of the components
-    draw_parameters: Any  # (sample_shape, seed, dtype) -> log weights, component parameters
+    # What the reference shows of them: it finds them here first
+    posterior: VariationalPosterior
+    num_data: Any
+    """N of training, 0 before; saved with the model."""
+    column_names: Any
+    """Names of the training columns; None when they had none, or before training."""
 
-    @property
-    def centre(self) -> np.ndarray:
-        """(D,) float64, data units: what rows are measured from before they become float32."""
-        return self.stored_centre.numpy()
+    def plug_in(self) -> MixtureDensity:
+        """Returns the mixture at the posterior means of weights, locations and precisions."""
+        return self.posterior.plug_in()
 
-    @property
-    def column_names(self) -> tuple[str, ...] | None:
-        """Names of the training columns; None when they had none, or before training."""
-        return self.data_summary.column_names if self.data_summary and int(self.stored_num_data) else None
+    def predictive(self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED) -> MixtureDensity:
+        """Returns S mixtures drawn from q, the same for the same seed; their average density is the predictive."""
+        return self.posterior.predictive(num_draws, seed)
 
-    def plug_in(self, posteriors: tuple[Any, Any] | None = None) -> MixtureDensity:
-        """Returns the mixture at the posterior means of weights, locations and precisions.
-
-        Args:
-            posteriors: q of the weights and of the components; default those of the model as it stands.
-        """
-        of_weights, of_components = posteriors or self.posteriors()
-        means = self.components.means(of_components)
-        return MixtureDensity(
-            self.covariance,
-            self.centre,
-            self.mixture_weights.log_mean(of_weights).numpy(),
-            {name: value.numpy() for name, value in means.items()},
-        )
+    def outlier_table(self) -> np.ndarray:
+        """Returns the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`."""
+        return scores.outlier_table(self.plug_in())
 
     def mean_parameters(self) -> Draws:
         """Returns the mixture that `log_prob` scores with as `Draws` of one draw, data units.
@@ -68,26 +51,6 @@ class MixtureScores(Queries):
         Weights, locations and precisions are at their posterior means. The pictures of `tfgmm.plot` take it.
         """
         return scores.as_draws(self.plug_in(), self.column_names)
-
-    def predictive(self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED) -> MixtureDensity:
-        """Returns S mixtures drawn from q, the same for the same seed; their average density is the predictive."""
-        mixture = self.plug_in()
-        return stored_draws.mixtures(mixture, self.kept_draws(mixture, num_draws, seed))
-
-    def kept_draws(
-        self,
-        mixture: MixtureDensity,
-        num_draws: int = stored_draws.NUM_DRAWS,
-        seed: int = stored_draws.SEED,
-    ) -> dict[str, np.ndarray]:
-        """Returns draws from q as an export keeps them; see `stored_draws.stored`. `mixture` is the plug-in."""
-        log_weights, drawn = self.draw_parameters([num_draws], _seed_pair(seed), tf.float64)
-        parameters = {name: value.numpy() for name, value in self.components.parameters_of(drawn).items()}
-        return stored_draws.stored(mixture, log_weights.numpy(), parameters)
-
-    def outlier_table(self) -> np.ndarray:
-        """Returns the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`."""
-        return scores.outlier_table(self.plug_in())
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
@@ -115,7 +78,7 @@ class MixtureScores(Queries):
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Returns `n` rows drawn from the plug-in mixture, (n, D) float64, data units; a new draw without `seed`."""
-        return sample_rows(self.plug_in(), check_count("n", n, least=0), _seed_pair(seed)).numpy()
+        return sample_rows(self.plug_in(), check_count("n", n, least=0), seed_pair(seed)).numpy()
 
     def draws(self, n: int, seed: int | None = None, data: Any = None) -> Draws:
         """Returns `n` draws of weights, locations and scales (or covariances) from q, as one chain; data units.
@@ -130,17 +93,17 @@ class MixtureScores(Queries):
         Raises:
             ValueError: `data` has another number of rows than the model was fitted to.
         """
-        posteriors = self.posteriors()
-        log_weights, drawn = self.draw_parameters([check_count("n", n)], _seed_pair(seed), tf.float64, posteriors)
-        parameters = {name: value.numpy() for name, value in self.components.parameters_of(drawn).items()}
-        scales, covariances = form_of(self.covariance).covariances(parameters)
+        factors = self.posterior.factors()
+        drawn = self.posterior.draw([check_count("n", n)], seed_pair(seed), tf.float64, factors)
+        mixtures = self.posterior.mixtures_of(drawn)
+        scales, covariances = mixtures.form.covariances(mixtures.components)
         stats = {}
         if data is not None:
-            ratios = log_importance_ratios(self, data, posteriors, log_weights, drawn, parameters)
-            stats[LOG_RATIO] = ratios[None]
+            batches = centred_batches(data, self.posterior, self.num_data, self.column_names)
+            stats[LOG_RATIO] = log_importance_ratios(self.posterior, factors, drawn, batches)[None]
         return Draws(
-            weights=tf.exp(log_weights).numpy()[None],
-            locs=(parameters["locs"] + self.centre)[None],
+            weights=tf.exp(drawn.log_weights).numpy()[None],
+            locs=(mixtures.components["locs"] + mixtures.centre)[None],
             scales=scales[None],
             covariances=None if covariances is None else covariances[None],
             column_names=self.column_names,
@@ -148,17 +111,13 @@ class MixtureScores(Queries):
         )
 
     def summary(self, print_fn: Any = print, **kwargs: Any) -> None:
-        """Returns nothing; prints the sizes, and weight, means and standard deviations per component."""
+        """Prints the sizes, and weight, means and standard deviations per component."""
         del kwargs  # Keras's own options arrange layers, and a mixture has none
         mixture = self.plug_in()
         lines = [repr(self), f"{'component':>9}  {'weight':>6}  mean (standard deviation) per column"]
-        locs = mixture.components["locs"] + self.centre
+        locs = mixture.components["locs"] + mixture.centre
         sds, _ = mixture.form.covariances(mixture.components)
         for k, log_weight in enumerate(mixture.log_weights):
             columns = ", ".join(f"{loc:.4g} ({sd:.3g})" for loc, sd in zip(locs[k], sds[k]))
             lines.append(f"{k:>9}  {np.exp(log_weight):6.3f}  {columns}")
         print_fn("\n".join(lines))
-
-
-def _seed_pair(seed: int | None) -> Tensor:
-    return tf.constant([random.randrange(2**31) if seed is None else check_seed(seed), 0], tf.int64)

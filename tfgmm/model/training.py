@@ -1,8 +1,7 @@
-"""How a mixture is trained: `compile`, `fit` and `evaluate` of Keras, by sweeps or by gradients."""
+"""How a mixture is trained: `fit` and `evaluate` of Keras, by sweeps or by gradients."""
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from typing import Any
 
@@ -22,22 +21,16 @@ from tfgmm.model.batches import (
     sweep_batch_size,
     training_batches,
 )
-from tfgmm.model.closed_form import ClosedFormTraining
-from tfgmm.model.keras3 import keras
-from tfgmm.model.natural_gradient import NaturalGradient, StepSizes
-from tfgmm.model.steps import (
-    CompileSettings,
-    StoreBound,
-    TrainingSteps,
-    check_optimizer,
-    errors_told,
+from tfgmm.model.posterior_model import PosteriorModel
+from tfgmm.model.running_bound import StoreBound
+from tfgmm.model.steps import steps_per_call
+from tfgmm.model.training_errors import (
+    errors_reported,
     plain_errors,
     refuse_labels,
     refuse_learning_rates,
     with_first,
 )
-
-Tensor = Any
 
 LOGS = ("loss", "elbo", "log_likelihood", "kl")
 
@@ -46,90 +39,8 @@ LOGS = ("loss", "elbo", "log_likelihood", "kl")
 _ROWS_PER_EXECUTION = 65_536
 
 
-class MixtureTrainer(TrainingSteps):
-    """The training half of `GaussianMixtureModel`: everything between `compile` and the logs.
-
-    A subclass provides `bound_terms(rows, seed)`, `kl()`, `next_seed()`, `validation_seed`, `adapt_to(summary)`,
-    `start_from(survey)`, `mixture_weights`, `components`, `num_components`, `num_features`, `column_names`,
-    `running_bound`, `statistics` and the variables `stored_num_data` and `stored_elbo`.
-    """
-
-    def compile(
-        self,
-        optimizer: Any = None,
-        num_data: int | None = None,
-        *,
-        step_sizes: StepSizes | None = None,
-        steps_per_execution: int | str = "auto",
-        run_eagerly: bool = False,
-    ) -> None:
-        """Returns nothing; chooses how `fit` will train.
-
-        Args:
-            optimizer: None, the default, trains in closed form: each epoch is one exact sweep of natural-gradient
-                steps on the augmented bound, which never falls; no learning rate, no noise. A Keras optimizer, or
-                its name, follows gradients of the marginal bound L_M through draws from q: a tighter bound, but
-                with more than about 5,000 rows per component the gradient's noise is large beside its signal.
-            num_data: N, the rows in the whole data set, which scales the KL term. Arrays, frames, files and
-                datasets of known length are counted; a stream of unknown length needs it here.
-            step_sizes: in closed form, move q after every batch instead of every epoch, by `tfgmm.StepSizes` that
-                shrink: for streams, and for data too large to sweep often. Exact sweeps may follow.
-            steps_per_execution: training steps per call of the compiled function; "auto" chooses by batch size.
-            run_eagerly: run the step as plain Python, for debugging.
-
-        Raises:
-            ValueError: an unknown optimizer, a learning rate that is not positive, `num_data` below 1.
-
-        Example:
-
-        >>> model = tfgmm.GaussianMixtureModel(3, 2)
-        >>> model.compile(keras.optimizers.Adam(1e-3))
-        """
-        optimizer = None if optimizer is None else check_optimizer(optimizer)
-        if step_sizes is not None and not isinstance(step_sizes, StepSizes):
-            raise TypeError(
-                f"`step_sizes` must be a tfgmm.StepSizes. Received: {step_sizes!r}. Pass tfgmm.StepSizes(num_epochs=1)."
-            )
-        if optimizer is not None and step_sizes is not None:
-            raise ValueError(
-                f"`step_sizes` must be left out with an optimizer, which has its own. Received: {step_sizes}. "
-                "Leave one of the two out."
-            )
-        if steps_per_execution != "auto":
-            steps_per_execution = check_count("steps_per_execution", steps_per_execution)
-        if num_data is not None:
-            num_data = check_count("num_data", num_data)
-        super().compile(
-            optimizer=optimizer,
-            run_eagerly=run_eagerly,
-            steps_per_execution=1 if steps_per_execution == "auto" else steps_per_execution,
-            jit_compile=False,  # XLA has no kernel for Gamma draws
-        )
-        if optimizer is None:
-            if run_eagerly != self.natural_gradient.run_eagerly:
-                parts = self.mixture_weights, self.components
-                self.natural_gradient = NaturalGradient(*parts, run_eagerly=run_eagerly)
-            self.closed_form = ClosedFormTraining(self.natural_gradient, self.statistics, step_sizes)
-        else:  # building the slots now keeps the training step at one trace
-            optimizer.build(self.trainable_variables)
-        if num_data is not None:
-            self.stored_num_data.assign(num_data)
-        self.compile_settings = CompileSettings(num_data, steps_per_execution, run_eagerly, step_sizes)
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """Returns what `compile` was given, as saved in a .keras file."""
-        if not self.compiled:
-            return {}
-        optimizer = None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
-        settings = self.compile_settings._asdict()
-        step_sizes = settings["step_sizes"]
-        return {"optimizer": optimizer, **settings, "step_sizes": step_sizes and dataclasses.asdict(step_sizes)}
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Returns nothing; compiles as `get_compile_config` says."""
-        optimizer = config["optimizer"] and keras.saving.deserialize_keras_object(config["optimizer"])
-        step_sizes = config["step_sizes"] and StepSizes(**config["step_sizes"])
-        self.compile(**{**config, "optimizer": optimizer, "step_sizes": step_sizes})
+class KerasTraining(PosteriorModel):
+    """A model that Keras's `fit` and `evaluate` train and measure, on rows of any kind."""
 
     def fit(
         self,
@@ -219,8 +130,9 @@ class MixtureTrainer(TrainingSteps):
         """Returns the batches that training takes from opened data, for a model that has adopted its survey."""
         # The order of rows changes nothing within an exact sweep, and reading in order is faster
         shuffle = shuffle and (self.optimizer is not None or self.closed_form.runs_in(initial_epoch))
-        order = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
-        batch_size = self._batch_size(batch_size, source, self.data_summary.num_data, steps_per_epoch)
+        order: dict[str, Any] = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
+        summary: Any = self.data_summary  # of the survey
+        batch_size = self._batch_size(batch_size, source, summary.num_data, steps_per_epoch)
         return training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
 
     def train_on(self, batches: Batches, *, epochs: int, callbacks: Any = None, **passed_on: Any) -> Any:
@@ -229,7 +141,7 @@ class MixtureTrainer(TrainingSteps):
         if self.optimizer is None:
             refuse_learning_rates(callbacks)
             self._begin_closed_form(batches, epochs)
-        with errors_told(callbacks), plain_errors():
+        with errors_reported(callbacks), plain_errors():
             return super().fit(
                 batches.dataset,
                 epochs=epochs,
@@ -291,10 +203,9 @@ class MixtureTrainer(TrainingSteps):
         The first log likelihood is that of the rows, the second that of the rows together with the most probable
         component of each. The bound is stored as `elbo`.
         """
-        steps, totals = self.natural_gradient, np.zeros((2, 2))
-        mixture = self.plug_in()
-        at_means = coefficients_of(mixture)
-        of_both = [np.stack(pair) for pair in zip(steps.coefficients(steps.values()), at_means)]
+        steps, posterior, totals = self.natural_gradient, self.posterior, np.zeros((2, 2))
+        at_means = coefficients_of(posterior.plug_in())
+        of_both = [np.stack(pair) for pair in zip(steps.coefficients(posterior.values()), at_means)]
         with plain_errors():
             for rows in batches.dataset.take(batches.num_batches):
                 totals += steps.log_likelihoods(of_both, RowBlock(rows))
@@ -371,18 +282,16 @@ class MixtureTrainer(TrainingSteps):
                 "Received: a dataset of unknown length. Apply tf.data.experimental.assert_cardinality(num_batches), "
                 "pass steps_per_epoch=..., compile(step_sizes=tfgmm.StepSizes()), or compile with a Keras optimizer."
             )
-        centre, num_data = (tf.convert_to_tensor(value) for value in (self.stored_centre, self.stored_num_data))
-        self.closed_form.begin(batches.num_batches, centre, num_data)
+        self.closed_form.begin(batches.num_batches, tf.convert_to_tensor(self.stored_num_data))
 
     def _set_steps_per_execution(self, batches: Batches) -> None:
         """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""
-        steps, given = batches.num_batches, self.compile_settings.steps_per_execution
+        given = self.compile_settings.steps_per_execution
         if given == "auto":
             most = 1 if batches.batch_size is None else max(1, _ROWS_PER_EXECUTION // batches.batch_size)
         else:
             most = int(given)
-        # An endless dataset does not end with the epoch: a call that reached beyond it would take steps of the next.
-        wanted = 1 if steps is None else max(size for size in range(1, min(most, steps) + 1) if steps % size == 0)
+        wanted = steps_per_call(batches.num_batches, most)
         if wanted != self.steps_per_execution:
             self.steps_per_execution = wanted
             self.train_function = self.test_function = None

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "comparison": ["RowsCompared", "compare_over_rows", "verdict"],
         "devices": ["BlockScorer", "block_scorer", "has_gpu"],
-        "graph.chunks": ["log_joints", "normalised"],
+        "graph.chunks": ["log_joints"],
         "graph.densities": ["GRAPH_FORMS", "of_draws"],
         "graph.products": ["matrices_of_products"],
         "graph.sampling": ["sample_rows"],

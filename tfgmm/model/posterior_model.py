@@ -1,0 +1,310 @@
+"""A Keras model of a variational posterior: its variables, its start, its bound, and one step of training."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfgmm.common.checks import check_columns, check_count
+from tfgmm.common.shapes import Tensor
+from tfgmm.data.summary import DataSummary
+from tfgmm.data.survey import Survey
+from tfgmm.families.variational import Factors, VariationalPosterior
+from tfgmm.mixture.odd_data import warn_of_odd_data
+from tfgmm.mixture.priors import Priors
+from tfgmm.model import bounds
+from tfgmm.model.closed_form import ClosedFormTraining, StatisticsStore
+from tfgmm.model.gradient_norms import GradientNorms, WatchedStep
+from tfgmm.model.keras3 import keras
+from tfgmm.model.natural_gradient import NaturalGradient
+from tfgmm.model.running_bound import RunningBound
+from tfgmm.model.step_sizes import StepSizes
+from tfgmm.model.steps import closed_form_evaluation, closed_form_steps, gradient_steps, only_if_finite
+from tfgmm.model.training_errors import check_optimizer, check_step_sizes
+from tfgmm.scoring.graph.chunks import log_joints
+from tfgmm.scoring.graph.densities import GRAPH_FORMS
+
+
+class CompileSettings(NamedTuple):
+    """What `compile` was given beside the optimizer; saved with the model."""
+
+    num_data: int | None
+    steps_per_execution: int | str
+    run_eagerly: bool
+    step_sizes: StepSizes | None
+
+
+class PosteriorModel(keras.Model):
+    """A Keras model that has a `VariationalPosterior`: all state of a mixture that is saved lies here.
+
+    Args:
+        posterior: The posterior, without variables yet.
+        priors: What its priors were made of.
+        seed: Seed of the start and of every draw.
+        num_draws: None for one draw of the parameters per row, or the number of draws that a batch shares.
+    """
+
+    closed_form: ClosedFormTraining  # of a model that was compiled without an optimizer
+    compile_settings: CompileSettings
+    gradient_norms: GradientNorms | None = None  # set by `watched_gradients`; the step is compiled without them else
+    watched_step: WatchedStep | None = None  # the step compiled with them, kept for the next fit
+    # Keras's own attributes, which it leaves untyped
+    steps_per_execution: int  # set from `compile` or chosen by `fit`
+    train_function: Any
+    test_function: Any
+
+    def __init__(self, posterior: VariationalPosterior, priors: Priors, seed: int, num_draws: int | None) -> None:
+        super().__init__(autocast=False, dtype="float32")
+        self.posterior = posterior
+        self.num_components, self.num_features = posterior.num_components, posterior.num_features
+        self.priors, self.seed, self.num_draws = priors, seed, num_draws
+        self.data_summary: DataSummary | None = None
+        posterior.create_variables(self._add_trained, self._add_stored, posterior.random_start(seed))
+        self.stored_centre = posterior.centre
+        self.stored_num_data = self._add_stored("num_data", (), "float64")
+        self.stored_elbo = self._add_stored("elbo", (), "float64", math.nan)
+        self.step = self._add_stored("step", (), "int64")
+        self.statistics = StatisticsStore(self._add_stored, posterior)
+        self.natural_gradient = NaturalGradient(posterior)
+        self.running_bound = RunningBound(lambda: tf.convert_to_tensor(self.stored_num_data))
+        self.validation_seed = tf.constant([seed, -1], tf.int64)
+        self.built = True
+
+    def _add_trained(self, name: str, start: np.ndarray) -> Any:
+        values = np.array(start, np.float64)
+        variable = self.add_weight(
+            name=name, shape=values.shape, dtype="float64", initializer=lambda shape, dtype: tf.constant(values, dtype)
+        )
+        # tf.train.Checkpoint finds what is an attribute of the model, and would leave the posterior out without a word
+        setattr(self, f"stored_{name}", variable)
+        return variable
+
+    def _add_stored(self, name: str, shape: tuple[int, ...], dtype: str, value: float = 0.0) -> Any:
+        initializer = keras.initializers.Constant(value)
+        return self.add_weight(name=name, shape=shape, dtype=dtype, initializer=initializer, trainable=False)
+
+    # --- What is known of the data -------------------------------------------------------------------------------
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(D,) float64, data units: what rows are measured from before they become float32."""
+        return self.posterior.centre.numpy()
+
+    @property
+    def num_data(self) -> int:
+        """N of training, 0 before; saved with the model."""
+        return int(self.stored_num_data)
+
+    @property
+    def elbo(self) -> float | None:
+        """The whole-data bound at the end of the last `fit`, nats; None before."""
+        elbo = float(self.stored_elbo)
+        return elbo if math.isfinite(elbo) else None
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """Names of the training columns; None when they had none, or before training."""
+        return self.data_summary.column_names if self.data_summary and self.num_data else None
+
+    # --- The start -----------------------------------------------------------------------------------------------
+
+    @property
+    def is_untouched(self) -> bool:
+        """True while every posterior variable is as the constructor made it."""
+        start = self.posterior.values_of(self.posterior.random_start(self.seed))
+        return all(map(np.array_equal, self.posterior.values().flat, start.flat))
+
+    def adapt_to(self, summary: DataSummary, num_data: int | None = None) -> None:
+        """Takes N, the column names and the centre from `summary`. No parameter moves."""
+        self.data_summary = summary
+        self.stored_num_data.assign(summary.num_data if num_data is None else num_data)
+        if np.array_equal(self.centre, summary.centre):
+            return  # moving there and back would round the locations
+        self.posterior.move_centre(summary.centre)
+        self.statistics.clear()  # sums that were measured from elsewhere
+
+    def start_from(self, survey: Survey, start: Any = "k-means++") -> None:
+        """Starts the components among the rows of `survey`, each narrower than all of them."""
+        summary, covariance = survey.summary, self.posterior.covariance
+        warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, covariance)
+        [values] = self.posterior.start_values(survey.sample, np.array(summary.spread), start, [self.seed])
+        self.posterior.assign(values)
+        self.statistics.clear()  # of the posterior before
+        self.stored_elbo.assign(math.nan)
+
+    # --- The bound -----------------------------------------------------------------------------------------------
+
+    def call(self, x: Tensor, sampling: bool = True) -> tuple[Tensor, Tensor]:
+        """Returns the log likelihood of each row, (B,) float32, and KL(q || prior), scalar float32; nats.
+
+        With N the size of the whole data, `kl / N - mean(log_likelihoods)` is the loss: minus the marginal
+        bound L_M per row. (For `sampling=False` that sum is not a bound.)
+
+        Args:
+            x: (B, D) rows, any float type, data units; float64 is centred before it is rounded to float32.
+                Columns count by position here: Keras hands over their values alone.
+            sampling: draw the parameters from q, new draws every call; False takes their posterior means.
+
+        Raises:
+            ValueError: `x` has not D columns.
+        """
+        check_columns("x", x, self.num_features)
+        rows = tf.cast(tf.cast(x, tf.float64) - self.stored_centre, tf.float32)
+        log_likelihoods, kl = self.bound_terms(rows, self.next_seed()) if sampling else self._terms_at_means(rows)
+        return log_likelihoods, tf.cast(tf.minimum(kl, tf.float32.max), tf.float32)
+
+    def bound_terms(self, rows: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
+        """Computes log likelihoods (B,) float32 of centred rows (B, D) under draws from `seed`, and the KL, float64."""
+        per_row = self.num_draws is None
+        sample_shape = tf.shape(rows)[:1] if per_row else [self.num_draws, 1]
+        # Draws shared by the batch are few: let them be exact.
+        factors = self.posterior.factors()  # once for both terms: small operations are what a short step consists of
+        drawn = self.posterior.draw(sample_shape, seed, tf.float32 if per_row else tf.float64, factors)
+        log_weights = tf.cast(drawn.log_weights, tf.float32)
+        log_likelihoods = bounds.marginal_log_likelihoods(
+            self.posterior.components, rows, log_weights, drawn.components
+        )
+        return log_likelihoods, self.kl(factors)
+
+    def _terms_at_means(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        factors = self.posterior.factors()
+        features = GRAPH_FORMS[self.posterior.form].features(tf.cast(rows, tf.float64))
+        log_joint = log_joints(features, *self.posterior.mean_coefficients(factors))
+        return tf.cast(tf.reduce_logsumexp(log_joint, axis=-1), tf.float32), self.kl(factors)
+
+    def kl(self, factors: Factors | None = None) -> Tensor:
+        """Computes KL(q || prior) in nats, scalar float64."""
+        return self.posterior.kl(factors)
+
+    def next_seed(self) -> Tensor:
+        """Returns (seed, step), (2,) int64, and moves the step on: draws are a pure function of the two."""
+        seed = tf.stack([tf.constant(self.seed, tf.int64), tf.convert_to_tensor(self.step)])
+        self.step.assign_add(1)
+        return seed
+
+    # --- How it is trained ---------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        num_data: int | None = None,
+        *,
+        step_sizes: StepSizes | None = None,
+        steps_per_execution: int | str = "auto",
+        run_eagerly: bool = False,
+    ) -> None:
+        """Chooses how `fit` will train.
+
+        Args:
+            optimizer: None, the default, trains in closed form: each epoch is one exact sweep of natural-gradient
+                steps on the augmented bound, which never falls; no learning rate, no noise. A Keras optimizer, or
+                its name, follows gradients of the marginal bound L_M through draws from q: a tighter bound, but
+                with more than about 5,000 rows per component the gradient's noise is large beside its signal.
+            num_data: N, the rows in the whole data set, which scales the KL term. Arrays, frames, files and
+                datasets of known length are counted; a stream of unknown length needs it here.
+            step_sizes: in closed form, move q after every batch instead of every epoch, by `tfgmm.StepSizes` that
+                shrink: for streams, and for data too large to sweep often. Exact sweeps may follow.
+            steps_per_execution: training steps per call of the compiled function; "auto" chooses by batch size.
+            run_eagerly: run the step as plain Python, for debugging.
+
+        Raises:
+            ValueError: an unknown optimizer, a learning rate that is not positive, `num_data` below 1.
+
+        Example:
+
+        >>> model = tfgmm.GaussianMixtureModel(3, 2)
+        >>> model.compile(keras.optimizers.Adam(1e-3))
+        """
+        optimizer = None if optimizer is None else check_optimizer(optimizer)
+        check_step_sizes(step_sizes, optimizer)
+        if steps_per_execution != "auto":
+            steps_per_execution = check_count("steps_per_execution", steps_per_execution)
+        if num_data is not None:
+            num_data = check_count("num_data", num_data)
+        super().compile(
+            optimizer=optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=1 if steps_per_execution == "auto" else steps_per_execution,
+            jit_compile=False,  # XLA has no kernel for Gamma draws
+        )
+        if optimizer is None:
+            if run_eagerly != self.natural_gradient.run_eagerly:
+                self.natural_gradient = NaturalGradient(self.posterior, run_eagerly=run_eagerly)
+            self.closed_form = ClosedFormTraining(self.natural_gradient, self.statistics, step_sizes)
+        else:  # building the slots now keeps the training step at one trace
+            optimizer.build(self.trainable_variables)
+        if num_data is not None:
+            self.stored_num_data.assign(num_data)
+        self.compile_settings = CompileSettings(num_data, steps_per_execution, run_eagerly, step_sizes)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns what `compile` was given, as saved in a .keras file."""
+        if not self.compiled:
+            return {}
+        optimizer = None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
+        settings = self.compile_settings._asdict()
+        step_sizes = settings["step_sizes"]
+        return {"optimizer": optimizer, **settings, "step_sizes": step_sizes and dataclasses.asdict(step_sizes)}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as `get_compile_config` says."""
+        optimizer = config["optimizer"] and keras.saving.deserialize_keras_object(config["optimizer"])
+        step_sizes = config["step_sizes"] and StepSizes(**config["step_sizes"])
+        self.compile(**{**config, "optimizer": optimizer, "step_sizes": step_sizes})
+
+    # --- Steps ---------------------------------------------------------------------------------------------------
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Makes the function that Keras calls to train: `steps_per_execution` steps."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        logs, num_steps = self.get_metrics_result, self.steps_per_execution
+        if self.optimizer is None:
+            self.train_function = closed_form_steps(self.closed_form, self.running_bound, logs, num_steps)
+        else:
+            self.train_function = gradient_steps(self.train_step, logs, num_steps, run_eagerly=self.run_eagerly)
+        return self.train_function
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """Makes the function that Keras calls to evaluate."""
+        if self.optimizer is not None:
+            return super().make_test_function(force)
+        of_logs = self.get_metrics_result, self.steps_per_execution
+        self.test_function = closed_form_evaluation(self.closed_form, self.running_bound, *of_logs)
+        return self.test_function
+
+    def train_step(self, data: Any) -> dict[str, Tensor]:
+        """Takes one step of the optimizer on centred rows (B, D), and returns the running logs."""
+        rows = keras.utils.unpack_x_y_sample_weight(data)[0]
+        variables = self.trainable_variables
+        with tf.GradientTape() as tape:
+            with tf.control_dependencies([rows]):  # a batch that never comes must not use up a step
+                seed = self.next_seed()
+            log_likelihoods, kl = self.bound_terms(rows, seed)
+            num_data = tf.cast(self.stored_num_data, kl.dtype)
+            loss = kl / num_data - tf.cast(tf.reduce_mean(log_likelihoods), kl.dtype)
+        gradients = only_if_finite(tape.gradient(loss, variables), loss, tf.convert_to_tensor(self.step))
+        if self.gradient_norms is not None:
+            self.gradient_norms.update(gradients)
+        with tf.control_dependencies(gradients):
+            self.optimizer.apply_gradients(zip(gradients, variables))
+        return self._track(log_likelihoods, kl)
+
+    def test_step(self, data: Any) -> dict[str, Tensor]:
+        """Returns the running logs of centred rows (B, D), with draws from a fixed seed, so that epochs compare."""
+        rows = keras.utils.unpack_x_y_sample_weight(data)[0]
+        return self._track(*self.bound_terms(rows, self.validation_seed))
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The running mean behind the logs, reset by Keras at each epoch."""
+        return [self.running_bound]
+
+    def _track(self, log_likelihoods: Tensor, kl: Tensor) -> dict[str, Tensor]:
+        total = tf.reduce_sum(tf.cast(log_likelihoods, tf.float64))
+        self.running_bound.update_state(total, kl, tf.size(log_likelihoods))
+        return self.get_metrics_result()

@@ -1,0 +1,57 @@
+"""The bound as training logs it, and as it is kept with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tfgmm.common.shapes import Tensor
+from tfgmm.model.keras3 import keras
+
+
+class RunningBound(keras.metrics.Metric):
+    """Row-weighted means of the bound's two parts over an epoch, as the four figures that are logged.
+
+    One variable and one addition per step: with steps of a millisecond, a Keras `Mean` per figure shows.
+
+    Args:
+        num_data: Function that gives N, float64. (Not the variable itself: Keras resets every variable a metric holds.)
+    """
+
+    def __init__(self, num_data: Callable[[], Tensor]) -> None:
+        super().__init__(name="bound", dtype="float64")
+        self._num_data = num_data
+        self._sums = self.add_variable(shape=(3,), initializer="zeros", dtype="float64", name="sums")
+
+    def update_state(self, log_likelihood: Tensor, kl: Tensor, num_rows: Tensor) -> None:
+        """Takes in the log likelihood of a batch of `num_rows` rows and the KL of its step, nats."""
+        num_rows = tf.cast(num_rows, tf.float64)
+        self._sums.assign_add(tf.stack([tf.cast(log_likelihood, tf.float64), kl * num_rows, num_rows]))
+
+    def set_kl(self, kl: Tensor) -> None:
+        """Makes `kl`, nats, the KL of all rows so far."""
+        total, _, num_rows = tf.unstack(tf.convert_to_tensor(self._sums))
+        self._sums.assign(tf.stack([total, kl * num_rows, num_rows]))
+
+    def result(self) -> dict[str, Tensor]:
+        """Computes loss, elbo, log_likelihood and kl, scalars float64, as means over the rows so far."""
+        total, kl, num_rows = tf.unstack(tf.convert_to_tensor(self._sums))
+        num_data = self._num_data()
+        log_likelihood, kl = num_data * total / num_rows, kl / num_rows
+        elbo = log_likelihood - kl
+        return {"loss": -elbo / num_data, "elbo": elbo, "log_likelihood": log_likelihood, "kl": kl}
+
+
+class StoreBound(keras.callbacks.Callback):
+    """Keeps the bound of the epoch with the weights, before any other callback saves or restores them."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Tells closed-form training which epoch begins."""
+        if self.model.optimizer is None:
+            self.model.closed_form.begin_epoch(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Stores the bound."""
+        self.model.stored_elbo.assign(logs["elbo"])

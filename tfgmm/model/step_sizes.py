@@ -1,0 +1,49 @@
+"""How far q moves after each batch of running updates."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from tfgmm.common.checks import check_count
+
+
+@dataclasses.dataclass(frozen=True)
+class StepSizes:
+    """Running updates: q moves after every batch, by steps that shrink; then exact sweeps finish.
+
+    After batch t the statistics of the whole data are taken to be S <- (1 - rho_t) S + rho_t N / B S_batch with
+    rho_t = (t + delay)^-exponent, and rho = 1 for the first.
+
+    Args:
+        num_epochs: epochs of running updates; None for all. The epochs after them are exact sweeps.
+        delay: slows the first steps down, at least 0. With a start taken from a sample, about n_sample / B.
+        exponent: above 0.5 and at most 1 (the condition of Robbins and Monro 1951); 1, with delay 0, averages all
+            batches equally.
+
+    Raises:
+        ValueError: a value out of its range.
+
+    Source: Hoffman, Blei, Wang and Paisley 2013, "Stochastic variational inference", equation 26.
+
+    Example:
+
+    >>> model = tfgmm.GaussianMixtureModel(3, 2)
+    >>> model.compile(step_sizes=tfgmm.StepSizes(num_epochs=1))
+    """
+
+    num_epochs: int | None = None
+    delay: float = 1.0
+    exponent: float = 0.6
+
+    def __post_init__(self) -> None:
+        if self.num_epochs is not None:
+            check_count("num_epochs", self.num_epochs, least=0)
+        if not (math.isfinite(self.delay) and self.delay >= 0):
+            raise ValueError(f"`delay` must be finite and at least 0. Received: {self.delay}. Try 1.0.")
+        if not 0.5 < self.exponent <= 1:
+            raise ValueError(f"`exponent` must be above 0.5 and at most 1. Received: {self.exponent}. Try 0.6.")
+
+    def step_size(self, num_steps: int) -> float:
+        """Computes rho after `num_steps` steps before this one."""
+        return 1.0 if num_steps == 0 else float((num_steps + 1 + self.delay) ** -self.exponent)
