@@ -17,7 +17,7 @@ import tensorflow as tf
 from exports import PACKAGE_ROOT, ROWS, is_one_of
 
 import tfgmm
-from tfgmm.export import reading
+from tfgmm.export import folder as folders
 
 HELPERS = pathlib.Path(__file__).parents[1] / "helpers"
 
@@ -147,7 +147,7 @@ def test_reader_sees_whole_folders_only_while_another_process_overwrites(
 def test_folder_exchanged_between_card_and_numbers_is_read_again(
     folder: pathlib.Path, models: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_card, times = reading.read_card, []
+    read_card, times = folders.read_card, []
 
     def read_card_then_exchange(path: pathlib.Path) -> dict[str, Any]:
         card = read_card(path)
@@ -156,5 +156,5 @@ def test_folder_exchanged_between_card_and_numbers_is_read_again(
             tfgmm.export_model(models[1], folder, overwrite=True)
         return card
 
-    monkeypatch.setattr(reading, "read_card", read_card_then_exchange)
+    monkeypatch.setattr(folders, "read_card", read_card_then_exchange)
     assert is_one_of(folder, models[1:])
