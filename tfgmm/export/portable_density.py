@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.model.keras3 import keras
 
-Tensor = Any
 Pair = tuple[np.ndarray, np.ndarray]
 
 _LARGEST = float(np.finfo(np.float32).max)

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tfgmm.common import atomic_folder
 from tfgmm.common.atomic_folder import path_of
+from tfgmm.common.shapes import Tensor
 from tfgmm.common.version import versions
 from tfgmm.export import folder, parameters
 from tfgmm.export.signatures import SIGNATURES
@@ -27,8 +28,6 @@ from tfgmm.scoring.graph import scores as graph_scores
 from tfgmm.scoring.graph.densities import of_draws
 from tfgmm.scoring.graph.sampling import sample_rows
 from tfgmm.scoring.scores import outlier_table
-
-Tensor = Any
 
 
 def export_model(

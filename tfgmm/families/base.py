@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-Tensor = Any
+from tfgmm.common.shapes import Tensor
+
 AddWeight = Callable[..., Any]
 
 

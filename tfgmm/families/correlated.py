@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.families import log_ratios, wishart
 from tfgmm.families.base import TrainedPosterior
 from tfgmm.families.independent import START_WIDTH, high_and_low
@@ -23,8 +24,6 @@ from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.mixture.statistics import Statistics
 from tfgmm.scoring.graph import triangular
 from tfgmm.scoring.graph.products import matrices_of_products
-
-Tensor = Any
 
 _FARTHEST = 1e17  # see independent.py
 _ROUNDING = 2.0**-50  # of sums in float64, relative to their largest term

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.families import log_ratios
 from tfgmm.families.base import TrainedPosterior
 from tfgmm.families.log_gamma import NORMAL, stream
@@ -25,8 +26,6 @@ from tfgmm.families.positive import SHAPE_RANGE, positive
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.mixture.statistics import Statistics
-
-Tensor = Any
 
 # A standardised distance beyond this is held here: its square stays finite in float32 for 10,000 columns.
 _FARTHEST = 1e17

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-Tensor = Any  # TensorFlow ships no usable static types
+from tfgmm.common.shapes import Tensor
 
 # Above this shape the Wilson-Hilferty gradient (off by 2.4e-5 here, less above) replaces TensorFlow's.
 _LARGE_SHAPE = 1e3

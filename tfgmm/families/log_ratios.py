@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.families import wishart
 from tfgmm.scoring.graph import triangular
-
-Tensor = Any
 
 
 def of_normals(locs: Tensor, means: Tensor, scales: Tensor, prior_means: Tensor, prior_scales: Tensor) -> Tensor:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import tensorflow as tf
 
-Tensor = Any
+from tfgmm.common.shapes import Tensor
 
 # Shapes and concentrations below 1e-9 have gradients beyond float32 (they go as 1 / shape^2); scales and rates
 # may go as far as their squares stay inside float64 and their ratios inside float32.

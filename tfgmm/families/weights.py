@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.families.base import TrainedPosterior
 from tfgmm.families.positive import SHAPE_RANGE, positive
 from tfgmm.mixture.priors import Priors
-
-Tensor = Any
 
 
 class DirichletPosterior(NamedTuple):

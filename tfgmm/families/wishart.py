@@ -7,15 +7,13 @@ leading axes before these.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.families.positive import positive
 from tfgmm.scoring.graph.triangular import log_determinants
-
-Tensor = Any
 
 
 def bartlett_shapes(degrees: Tensor, num_features: int) -> Tensor:

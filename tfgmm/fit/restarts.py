@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.families.variational import Values, stacked
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.mixture.statistics import RowSums
 from tfgmm.model.natural_gradient import GlobalStep, NaturalGradient, Place, is_in_range_of_float32, place_of
-
-Tensor = Any
 
 # Steps grow by this factor while the bound rises, and start again at 1 when it falls.
 _GROWTH, _LONGEST = 1.3, 8.0

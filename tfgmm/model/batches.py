@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.data import blocks
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows
@@ -20,8 +21,6 @@ from tfgmm.data.sources import RowSource
 from tfgmm.data.streamed import StreamedRows
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import check_finite, no_rows_error
-
-Tensor = Any
 
 NOT_FINITE = "rows must hold finite numbers: a batch of the dataset has a NaN or infinite value"
 

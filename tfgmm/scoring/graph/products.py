@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.mixture.features import GROUP, pair_coefficients, pairs
-
-Tensor = Any
 
 
 def products(rows: Tensor) -> list[Tensor]:
