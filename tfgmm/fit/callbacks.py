@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
+from tfgmm.fit.plateau import PATIENCE, Plateau
 from tfgmm.model.keras3 import keras
 
 
@@ -119,7 +119,7 @@ class StopOnPlateau(keras.callbacks.Callback):
     (True, True)
     """
 
-    def __init__(self, tolerance: float = 1e-7, patience: int = 2) -> None:
+    def __init__(self, tolerance: float = 1e-7, patience: int = PATIENCE) -> None:
         super().__init__()
         self.tolerance = tolerance
         self.patience = patience
@@ -128,12 +128,9 @@ class StopOnPlateau(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Forgets earlier training."""
         self.converged = False
-        self._last_elbo, self._num_flat = -math.inf, 0
+        self._plateau = Plateau(self.tolerance, self.patience, self.model.num_data)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Stops training after gains that are too small."""
-        elbo = float(logs["elbo"])
-        is_flat = elbo - self._last_elbo < self.tolerance * self.model.num_data
-        self._last_elbo, self._num_flat = elbo, self._num_flat + 1 if is_flat else 0
-        if self._num_flat >= self.patience:
+        if self._plateau.is_reached(float(logs["elbo"])):
             self.converged = self.model.stop_training = True

@@ -12,12 +12,12 @@ import tensorflow as tf
 from tfgmm.common.shapes import Tensor
 from tfgmm.families.variational import Values, stacked
 from tfgmm.fit.cached_rows import CachedRows
+from tfgmm.fit.plateau import PATIENCE, Plateau
 from tfgmm.mixture.statistics import RowSums
 from tfgmm.model.natural_gradient import GlobalStep, NaturalGradient, Place, is_in_range_of_float32, place_of
 
 # Steps grow by this factor while the bound rises, and start again at 1 when it falls.
 _GROWTH, _LONGEST = 1.3, 8.0
-PATIENCE = 2
 # Products may be float32 while their error, nats per row, is below the first, and the gain per row above the second.
 _FLOAT32_ERROR, _FLOAT32_GAIN = 10.0, 1e-4
 # Multiplications in a sweep of all starts at a time: with more, what a step costs beside them is not felt.
@@ -197,8 +197,8 @@ class _Ascent:
         self.length, self.num_sweeps, self.is_converged = 1.0, 0, False
         self.elbos: list[float] = []
         self.last = _Bound(place, np.nan, self.dtype)
-        self._num_flat = 0
         self.stage = stage
+        self._plateau = Plateau(stage.tolerance, stage.patience, stage.rows.num_data)
 
     @property
     def is_done(self) -> bool:
@@ -225,8 +225,7 @@ class _Ascent:
         gain = elbo - self.elbos[-1] if self.elbos else np.inf
         self.elbos.append(elbo)
         self.last = _Bound(self.place, float(step.kl[number]), self.dtype)
-        self._num_flat = self._num_flat + 1 if gain < stage.tolerance * stage.rows.num_data else 0
-        self.is_converged = self._num_flat == stage.patience
+        self.is_converged = self._plateau.is_reached(elbo)
         self.length = self.next_length
         self.place, self.plain = place_of(step.longer, number), place_of(step.target, number)
         self.dtype = _type_of_products(float32_error, gain, stage)

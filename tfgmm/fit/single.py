@@ -19,7 +19,8 @@ from tfgmm.data.survey import Survey
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau
 from tfgmm.fit.options import FitOptions
-from tfgmm.fit.restarts import PATIENCE, Restart, Stage, StagedStarts, best_first
+from tfgmm.fit.plateau import PATIENCE
+from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
 from tfgmm.fit.result import FitResult
 from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
