@@ -170,7 +170,7 @@ def late():
     threading.main_thread().join()
     print("late", found()[-1])
 
-cores._THREADS._asked = lambda: 4
+cores._THREADS._current = lambda: 4
 with cores.one_thread_each():
     child = os.fork()
     if child == 0:  # the parent holds the library: its child does not

@@ -16,7 +16,7 @@ def check_free(target: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_
     """Checks that `target` is free, or a file that may be replaced.
 
     Raises:
-        FileExistsError: it is not.
+        FileExistsError: It is neither.
     """
     if target.is_dir():
         raise FileExistsError(f"`{names.path}` must be a file. Received: {target}, a folder. Choose another name.")
@@ -31,7 +31,7 @@ def check_free(target: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_
 def written_whole(target: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_PYTHON) -> Iterator[pathlib.Path]:
     """Yields the name of a file to write; it becomes `target` when the block ends well.
 
-    Until then, and when the block fails, what stood at `target` stands there still. Folders on the way are made.
+    Until then, and when the block fails, what stood at `target` stays there. Folders on the way are made.
 
     Args:
         target: The file to be.
@@ -40,7 +40,7 @@ def written_whole(target: pathlib.Path, overwrite: bool, names: ArgumentNames = 
 
     Raises:
         FileExistsError: `target` is there and `overwrite` is False, or is a folder.
-        OSError: the disk refuses, in the block too; of the same class and number, with words that name `target`.
+        OSError: The disk refuses, in the block too; of the same class and number, with words that name `target`.
     """
     with disk_errors_named(target, "file", names), beside(target, lambda: check_free(target, overwrite, names)) as path:
         yield path
@@ -50,12 +50,13 @@ def written_whole(target: pathlib.Path, overwrite: bool, names: ArgumentNames = 
 def beside(
     target: pathlib.Path, check: Callable[[], None], named: Naming = contextlib.nullcontext
 ) -> Iterator[pathlib.Path]:
-    """Yields the name of a file in a folder of its own beside `target`; it is renamed to `target` if all is well.
+    """Yields the name of a file in its own folder beside `target`; it becomes `target` when the block ends well.
 
     Args:
         target: The file to be.
-        check: Called first, and just before the renaming: another program may have put a file there meanwhile.
-        named: A context that turns errors of what is done here, not in the block, into others.
+        check: Function to call first, and again just before the renaming: another program may have put a file there
+            meanwhile.
+        named: Function that makes a context for what is done here, not in the block; it turns errors into others.
     """
     check()
     with contextlib.ExitStack() as stack:

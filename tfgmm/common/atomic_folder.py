@@ -30,7 +30,7 @@ _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2
 
 
 class Kind(NamedTuple):
-    """A kind of folder, by which an earlier one is told from what somebody else has put there.
+    """A kind of folder, by which an earlier one is told apart from what somebody else has put there.
 
     Args:
         article: "a" or "an".
@@ -45,14 +45,15 @@ class Kind(NamedTuple):
 
 
 def path_of(path: Any, name: str = "path") -> pathlib.Path:
-    """Returns `path` as a path with a last part: "." and ".." become what they stand for.
+    """Turns `path` into a path with a last part: "." and ".." become what they stand for.
 
     Args:
         path: Name of a folder, as the caller of a public function gave it.
         name: What messages call it.
 
     Raises:
-        TypeError: it is not a path. ValueError: no folder can have that name.
+        TypeError: It is not a path.
+        ValueError: No folder can have that name.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"`{name}` must be a path. Received: {type(path).__name__}. Pass the name of a folder.")
@@ -69,8 +70,8 @@ def written_whole(
 ) -> Iterator[pathlib.Path]:
     """Yields a fresh folder beside `target` to write into; it becomes `target` when the block ends well.
 
-    Until then, and when the block fails, what stood at `target` stands there still. What killed writers left behind is
-    removed first.
+    Until then, and when the block fails, what stood at `target` stays there. What writers that were killed left behind
+    is removed first.
 
     Args:
         target: The folder to be.
@@ -80,7 +81,7 @@ def written_whole(
 
     Raises:
         FileExistsError: `target` is there and `overwrite` is False, or is not of this kind.
-        OSError: the disk refuses, in the block too; of the same class and number, with words that name `target`.
+        OSError: The disk refuses, in the block too; of the same class and number, with words that name `target`.
     """
     with disk_errors_named(target, "folder", names):
         remove_stale(target)
@@ -96,7 +97,7 @@ def check_writable(target: pathlib.Path, names: ArgumentNames = IN_PYTHON) -> No
     """Checks that a folder can be made where `target` shall be.
 
     Raises:
-        OSError: the disk refuses; of the same class and number, with words that name `target`.
+        OSError: The disk refuses; of the same class and number, with words that name `target`.
     """
     with disk_errors_named(target, "folder", names):
         try_folder_beside(target)
@@ -106,7 +107,7 @@ def check_target(target: pathlib.Path, overwrite: bool, kind: Kind, names: Argum
     """Checks that `target` is free, empty, or of that kind and may be replaced.
 
     Raises:
-        FileExistsError: it is not.
+        FileExistsError: It is not.
     """
     if not os.path.lexists(target):
         return
@@ -125,7 +126,7 @@ def check_target(target: pathlib.Path, overwrite: bool, kind: Kind, names: Argum
 
 
 def _why_foreign(target: pathlib.Path, kind: Kind) -> str | None:
-    """Returns why what stands at `target` may not be replaced, or None. A folder that lost files may."""
+    """Says why what stands at `target` may not be replaced; None where it may. A folder that lost files may."""
     if target.is_symlink() or not target.is_dir():
         return "which is not a folder"
     if not any(target.iterdir()):
@@ -149,12 +150,12 @@ def _other_files(folder: pathlib.Path, files_of: Callable[[pathlib.Path], Collec
 
 
 def files_below(folder: pathlib.Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yields all that lies below `folder` and is no folder itself: its relative path with "/", and its status.
+    """Yields everything below `folder` that is no folder itself: its relative path with "/", and its status.
 
     Symbolic links are not followed: the status is that of the link.
 
     Raises:
-        OSError: a folder cannot be read.
+        OSError: A folder cannot be read.
     """
     for parent, folders, files in os.walk(folder, onerror=_stop):
         for name in (*folders, *files):

@@ -10,10 +10,7 @@ import numpy as np
 
 
 def check_count(name: str, value: Any, least: int = 1) -> int:
-    """Returns `value` as an int when it is a whole number of at least `least`.
-
-    Raises:
-        ValueError: it is not.
+    """Checks a count: Raises ValueError unless `value` is a whole number of at least `least`; returns it as an int.
 
     Example:
 
@@ -32,10 +29,9 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
 
 
 def check_columns(name: str, rows: Any, num_features: int) -> None:
-    """Returns nothing when `rows`, a tensor whose shape may be known in part, can be (B, D).
+    """Checks columns: Raises ValueError unless `rows`, a tensor whose shape may be known in part, can be (B, D).
 
-    Raises:
-        ValueError: it cannot; wrong columns would broadcast into numbers that look right.
+    Wrong columns would broadcast into numbers that look right.
     """
     shape = rows.shape
     if shape.rank is not None and (shape.rank != 2 or shape[1] not in (None, num_features)):
@@ -46,11 +42,7 @@ def check_columns(name: str, rows: Any, num_features: int) -> None:
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
-    """Returns `value` when it is one of `choices`.
-
-    Raises:
-        ValueError: it is not; lists the choices.
-    """
+    """Checks a choice: Raises ValueError, which lists the choices, unless `value` is one of them; returns it."""
     if not isinstance(value, str) or value not in choices:
         names = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"`{name}` must be one of {names}. Received: {value!r}. Choose one of them.")
@@ -58,22 +50,18 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
 
 
 def check_seed(seed: Any) -> int:
-    """Returns `seed` as an int when it is a whole number from 0 to 2**63 - 1.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Checks a seed: Raises ValueError unless it is a whole number from 0 to 2**63 - 1; returns it as an int."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
         raise ValueError(f"`seed` must be a whole number from 0 to 2**63 - 1. Received: {seed!r}. Try seed=0.")
     return int(seed)
 
 
 def is_instance_of(data: Any, package: str, class_name: str) -> bool:
-    """Returns whether `data` is an instance of a class of a package, without importing the package.
+    """Tells whether `data` is an instance of a class of a package, without importing the package.
 
     Args:
         data: Any object.
-        package: Name of the package. Nothing can be of its classes before it was imported.
+        package: Name of the package. Nothing can be of its classes before the package was imported.
         class_name: Name of the class inside the package, with dots where it lies deeper.
 
     Example:

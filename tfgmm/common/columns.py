@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 def column_labels(names: Sequence[str] | None, num_features: int, separator: str = " ") -> tuple[str, ...]:
-    """Labels every column: by its name, else by its place, counted from 0.
+    """Labels every column by its name, else by its place, counted from 0.
 
     Args:
-        names: D names; None or empty where the columns have none.
+        names: D names; None, or an empty sequence, where the columns have none.
         num_features: D.
         separator: What stands between "column" and the place.
 

@@ -1,4 +1,4 @@
-"""Packages that come with an extra: imported when they are needed, and missed in words. No TensorFlow."""
+"""Packages that come with an extra: imported when they are needed, with an error that says what to install."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 
 def imported(module: str, name: str, *extras: str) -> Any:
-    """Returns a module of a package that not everybody has installed.
+    """Imports a module of a package that not everybody has installed, and returns it.
 
     Args:
-        module: as Python calls it.
-        name: what people call the package.
-        extras: of tfgmm, each of which brings it.
+        module: Name of the module, as Python calls it.
+        name: Name of the package, as people call it.
+        *extras: Extras of tfgmm, each of which brings the package.
 
     Raises:
-        ModuleNotFoundError: it is not there; says what to install.
+        ModuleNotFoundError: It is not installed; the message says what to install.
 
     Example:
 

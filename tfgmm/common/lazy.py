@@ -1,4 +1,4 @@
-"""Names that a package shows at its front door and loads on first use (PEP 562)."""
+"""Names that a package offers to others and loads on first use (PEP 562)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def front_door(
 
     Args:
         package: The package's `__name__`.
-        homes: Module, relative to the package, -> the names of it that others may use.
+        homes: Names that others may use, by the module, relative to the package, that defines them.
         modules: Public names that are themselves modules of the package.
 
     Example:

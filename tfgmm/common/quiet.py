@@ -1,6 +1,6 @@
-"""TensorFlow's start without its chatter, for our own commands; of the library only `portable` asks for silence.
+"""TensorFlow's start without its log lines, for our own commands; in the library only `export.portable` uses it.
 
-python -m tfgmm.common.quiet SCRIPT [ARGUMENTS]     runs a script so
+python -m tfgmm.common.quiet SCRIPT [ARGUMENTS]     runs a script in this way
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def stderr_kept_back() -> Iterator[None]:
-    """Returns nothing; holds back what is written to file descriptor 2 in the block, and replays it on failure.
+    """Holds back what is written to file descriptor 2 in the block, and replays it on failure.
 
     Ctrl-C is no failure: whoever pressed it knows why the block ended.
 
     TensorFlow's C++ half writes a handful of lines at import and at the first operation that no log level stops.
     """
-    kept = os.dup(2)
+    original = os.dup(2)
     with tempfile.TemporaryFile() as file:
         sys.stderr.flush()
         os.dup2(file.fileno(), 2)
         try:
             yield
         except Exception:
-            os.dup2(kept, 2)
+            os.dup2(original, 2)
             file.seek(0)
             os.write(2, file.read())
             raise
         finally:
             sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(original, 2)
+            os.close(original)
 
 
 def load_tensorflow() -> None:
-    """Returns nothing; imports TensorFlow and runs one operation, silently unless it fails."""
+    """Imports TensorFlow and runs one operation, silently unless it fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with stderr_kept_back():
         import tensorflow as tf

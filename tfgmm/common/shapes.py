@@ -21,18 +21,19 @@ Tensor: TypeAlias = Any
 
 
 def check_shape(name: str, array: Any, letters: str, *, fix: str = "", **sizes: int) -> None:
-    """Returns nothing when `array` has the axes that `letters` names; raises otherwise.
+    """Checks a shape: Raises ValueError unless `array` has the axes that `letters` names.
 
     Args:
-        name: what the caller's argument is called; the error message begins with it.
-        array: anything with a `shape`.
-        letters: one letter per axis, e.g. "KD".
-        fix: one sentence that says what to do about it, put at the end of the message.
-        **sizes: the size a letter must have, e.g. `D=2`. A letter without a size may be any size,
-            but the same one wherever it stands again.
+        name: What the caller's argument is called; the error message begins with it.
+        array: Anything with a `shape`.
+        letters: One letter per axis, e.g. "KD".
+        fix: Sentence that says what to do about it, put at the end of the message.
+        **sizes: Sizes that letters must have, e.g. `D=2`. A letter without one may have any size, but the same one
+            wherever it appears again.
 
     Raises:
-        ValueError: names the argument, the shape that is needed, the shape that came, and `fix`.
+        ValueError: The shape is another; the message names the argument, the shape needed, the shape received, and
+            `fix`.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Work on rows shared out to the cores: threads in NumPy, whose matrix library is held to one thread meanwhile."""
+"""Work on rows shared out among the cores: threads in NumPy, whose matrix library is held to one thread meanwhile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 # Rows times numbers per row of a share: with fewer, another thread waits longer than it computes
 _LEAST_NUMBERS = 2**19
-# A power of two, as all numbers of shares are: they go evenly on 2, 4, 8 and 16 cores. More are idle.
+# A power of two, as all numbers of shares are: they divide evenly among 2, 4, 8 and 16 cores. More cores stay idle.
 _MOST_SHARES = 16
 # Numbers in the temporaries of one chunk of rows: more spill out of the processor's cache.
 _CHUNK_NUMBERS = 2**20
@@ -34,22 +34,22 @@ def shared_out(
 ) -> Iterator[Result]:
     """Yields what `function(memory, chunks)` gives for each share of the rows, in their order.
 
-    Where shares end depends on the rows alone, so that sums over them are the same on any number of cores. There are as
-    many cores as the matrix library has threads: OMP_NUM_THREADS and `threadpoolctl.threadpool_limits` set both. When
-    the caller leaves, as with Ctrl-C, shares that were not begun are given up.
+    Where shares end depends on the rows alone, so that sums over them are the same on any number of cores. As many
+    cores are used as the matrix library has threads: OMP_NUM_THREADS and `threadpoolctl.threadpool_limits` set both.
+    When the caller leaves, as with Ctrl-C, shares that were not begun are never computed.
 
     Args:
-        function: Called in threads with the chunks of one share, one at least, in the order of the rows.
+        function: Function to call in threads with the chunks of one share, at least one, in the order of the rows.
         num_rows: N.
-        numbers_per_row: Numbers that `function` works out for a row; it decides how large chunks are.
-        memory: Makes what `function` may write over with a chunk of up to as many rows as it is given. Shares that are
-            worked on at the same time have one each.
+        numbers_per_row: Numbers that `function` computes for a row; they decide how large chunks are.
+        memory: Function from a number of rows to what `function` may overwrite with a chunk of up to as many rows.
+            Shares that are worked on at the same time have one each.
     """
     most = min(_MOST_SHARES, num_rows, num_rows * numbers_per_row // _LEAST_NUMBERS)
     num_shares = 2 ** (max(1, most).bit_length() - 1)
     ends = [num_rows * share // num_shares for share in range(num_shares + 1)]
     size = max(1, min(-(-num_rows // num_shares), chunk_size(numbers_per_row)))
-    spare: list[Memory] = []  # of shares that have ended
+    spare: list[Memory] = []  # left by shares that have ended
 
     def of_share(start: int, stop: int) -> Result:
         chunks = slices(start, stop, size)
@@ -74,7 +74,7 @@ def _in_threads(
             return
         pool, remaining = ThreadPoolExecutor(num_threads), iter(shares)
         try:
-            # No more at a time than keep all at work: results that wait for a slow one take memory
+            # No more at a time than keep all threads at work: results that wait for a slow one take memory
             begun = collections.deque(_begun(pool, function, share) for share in islice(remaining, num_threads + 1))
             while begun:
                 result = begun.popleft()()
@@ -87,9 +87,9 @@ def _in_threads(
 def _begun(
     pool: ThreadPoolExecutor, function: Callable[[int, int], Result], share: tuple[int, int]
 ) -> Callable[[], Result]:
-    """Begins a share and gives what waits for its result, or what works it out where no thread can be begun.
+    """Begins a share; returns the function that waits for its result, or that computes it where no thread starts.
 
-    None can when the interpreter is about to end, or has as many threads as it may.
+    No thread starts when the interpreter is about to end, or has as many threads as it may.
     """
     try:
         return pool.submit(function, *share).result
@@ -109,7 +109,7 @@ def slices(start: int, stop: int, size: int) -> list[slice]:
 
 
 def chunk_size(numbers_per_row: int) -> int:
-    """Computes how many rows a chunk has: as many as keep its temporaries in the cache.
+    """Computes the number of rows in a chunk: as many as keep its temporaries in the cache.
 
     Example:
 
@@ -120,7 +120,7 @@ def chunk_size(numbers_per_row: int) -> int:
 
 
 def num_cores() -> int:
-    """Counts the threads that the matrix library would take, or the processors where it cannot be asked."""
+    """Counts the threads that the matrix library would take, or the processors where it does not say."""
     return _THREADS.number()
 
 
@@ -132,8 +132,8 @@ def one_thread_each() -> contextlib.AbstractContextManager[None]:
 class _MatrixThreads:
     """The threads of the library behind NumPy's products: how many there are, and how to hold it to one.
 
-    The limit is the whole process's: of callers that overlap the first sets it, and the last takes it back. Limits that
-    others set meanwhile, and take back later, it does not know.
+    The limit holds for the whole process: where callers overlap, the first sets it and the last takes it back. Limits
+    that others set meanwhile, and take back later, are not seen.
     """
 
     def __init__(self) -> None:
@@ -152,9 +152,9 @@ class _MatrixThreads:
     def number(self) -> int:
         """Counts the threads that the library has when nobody holds it."""
         with self._lock:
-            return self._number if self._holders else self._asked()
+            return self._number if self._holders else self._current()
 
-    def _asked(self) -> int:
+    def _current(self) -> int:
         threads = [library.num_threads for library in self.libraries.lib_controllers if library.num_threads]
         return max(threads) if threads else _num_processors()
 
@@ -165,11 +165,11 @@ class _MatrixThreads:
         try:
             with self._lock:
                 if not self._holders:
-                    self._number = self._asked()
+                    self._number = self._current()
                     self._limits.enter_context(self.libraries.limit(limits=1))
                 self._holders.add(holder)
             yield
-        finally:  # right wherever Ctrl-C came
+        finally:  # correct wherever Ctrl-C came
             with self._lock:
                 self._holders.discard(holder)
                 if not self._holders:

@@ -1,4 +1,4 @@
-"""What is written beside its place before it takes it: what files and folders that are whole or not there share.
+"""Folders beside the place to write: what files and folders that are written whole or not at all have in common.
 
 Beside NAME, `.NAME.PROCESS.NUMBER.writing` is what process PROCESS is writing, and `.NAME.PROCESS.NUMBER.replaced` an
 earlier folder that it has moved aside.
@@ -37,12 +37,12 @@ IN_PYTHON = ArgumentNames("path", "overwrite=True")
 
 @contextlib.contextmanager
 def folder_beside(target: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a fresh folder beside `target`, which is gone after the block unless it was renamed.
+    """Yields a fresh folder beside `target`, which is removed after the block unless it was renamed.
 
     Folders on the way are made.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: The disk refuses.
     """
     folder = _name_beside(target)
     _being_written.add(folder.name)
@@ -55,10 +55,10 @@ def folder_beside(target: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def try_folder_beside(target: pathlib.Path) -> None:
-    """Checks that a folder can be made where `target` shall be, by making one: rights alone do not tell.
+    """Checks that a folder can be made where `target` shall be, by making one: permissions alone do not tell.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: The disk refuses.
     """
     place = target.parent
     while not os.path.lexists(place):
@@ -81,7 +81,7 @@ def _make_folder(folder: pathlib.Path) -> None:
 
 
 def remove_stale(target: pathlib.Path) -> None:
-    """Removes what killed writers of `target` left; an earlier folder that one had moved aside goes back."""
+    """Removes what writers of `target` that were killed left; an earlier folder that one had moved aside goes back."""
     pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d{{1,9}})(\.\w+)?\.(writing|replaced)")
     try:
         names = sorted(os.listdir(target.parent))
@@ -97,7 +97,7 @@ def remove_stale(target: pathlib.Path) -> None:
 
 
 def _is_alive(process: int) -> bool:
-    """Returns whether another process of that number is running."""
+    """Tells whether another process of that number is running."""
     if process == os.getpid():
         return False  # what this process is writing is known by name
     try:
@@ -113,7 +113,7 @@ def flush(path: pathlib.Path) -> None:
     """Sends a file to the disk before it is renamed: a power cut must not leave a name without its contents.
 
     Args:
-        path: A file, or a folder, whose list of names is sent.
+        path: Path of a file, or of a folder, whose list of names is sent.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -129,7 +129,7 @@ def disk_errors_named(target: pathlib.Path, noun: str, names: ArgumentNames) -> 
     FileExistsError passes: it says already what stands there.
 
     Args:
-        target: The place that is written.
+        target: Place that is written.
         noun: "file" or "folder".
         names: What messages call the arguments.
     """
@@ -150,7 +150,7 @@ def disk_errors_named(target: pathlib.Path, noun: str, names: ArgumentNames) -> 
 
 
 def _first_cause(error: OSError) -> OSError:
-    """Returns what the disk said, where a folder within the one that is written has been named already."""
+    """Finds what the disk said, also where the error names a place within the one that is written already."""
     while isinstance(error.__cause__, OSError):
         error = error.__cause__
     return error

@@ -12,12 +12,12 @@ def printable(text: str) -> str:
 
 
 def shown(text: str, longest: int = 200) -> str:
-    """Shortens untrusted text to what an error may show of it: one line, no control characters."""
+    """Shortens untrusted text to what an error message may show of it: one line, no control characters."""
     return printable(text[:longest])
 
 
 def quoted(names: Sequence[str], limit: int = 20) -> str:
-    """Writes the first names in quotes, and how many more there are.
+    """Writes the first names in quotes, and the number of further ones.
 
     Example:
 
@@ -29,7 +29,7 @@ def quoted(names: Sequence[str], limit: int = 20) -> str:
 
 
 def with_and(numbers: Sequence[int]) -> str:
-    """Writes numbers with commas between, the last with "and".
+    """Writes numbers with commas between them, and "and" before the last.
 
     Example:
 
@@ -41,7 +41,7 @@ def with_and(numbers: Sequence[int]) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Writes how many there are of something.
+    """Writes a number of things, with the noun in singular or plural.
 
     Example:
 

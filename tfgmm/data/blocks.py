@@ -19,8 +19,8 @@ class RowBlock(NamedTuple):
 
     Args:
         values: (B, D) real numbers of any dtype, data units.
-        weights: (B,) how often each row counts. None, for now always: once.
-        noise: Measurement noise of each row, data units. None, for now always: there is none.
+        weights: (B,) how often each row counts. None, as it always is for now: each counts once.
+        noise: Measurement noise of each row, data units. None, as it always is for now: there is no noise.
     """
 
     values: np.ndarray
@@ -29,7 +29,7 @@ class RowBlock(NamedTuple):
 
 
 def rows_per_block(num_features: int) -> int:
-    """Returns the number of rows in a block: 65,536, fewer when D is above 128.
+    """Computes the number of rows in a block: 65,536, fewer when D is above 128.
 
     Example:
 
@@ -40,7 +40,7 @@ def rows_per_block(num_features: int) -> int:
 
 
 def row_blocks(values: np.ndarray) -> Iterator[np.ndarray]:
-    """Returns views of (N, D) rows, one block after the other: 65,536 rows each, fewer when D is above 128.
+    """Yields views of (N, D) rows, one block after the other: 65,536 rows each, fewer when D is above 128.
 
     Example:
 
@@ -54,9 +54,9 @@ def row_blocks(values: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def pieces(block: np.ndarray, origin: np.ndarray) -> Iterator[np.ndarray]:
-    """Returns the rows minus `origin` in float64, in one buffer that the next piece overwrites.
+    """Yields the rows minus `origin` piece by piece, (n, D) float64, in one buffer that the next piece overwrites.
 
-    In one memory order, so that sums, which depend on the order, are the same for every layout.
+    The buffer has one memory order, so that sums, which depend on the order, are the same for every layout of the rows.
     """
     num_rows = max(1, PIECE_VALUES // max(1, block.shape[1]))
     buffer = np.empty((min(num_rows, len(block)), block.shape[1]))
@@ -66,7 +66,7 @@ def pieces(block: np.ndarray, origin: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def moments(piece: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and sum of squared deviations of (B, D) float64, which is overwritten."""
+    """Computes the mean and the sum of squared deviations, (D,) each, of (B, D) float64, which is overwritten."""
     shift = over_rows(np.add, piece) / len(piece)
     piece -= shift
     rest = over_rows(np.add, piece) / len(piece)  # what rounding left in the mean
@@ -75,7 +75,7 @@ def moments(piece: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def over_rows(reduce: np.ufunc, block: np.ndarray) -> np.ndarray:
-    """Returns `reduce` over the rows of (B, D): many rows side by side at first, for NumPy is slow on short ones."""
+    """Reduces the rows of (B, D) to (D,), many rows side by side at first: NumPy is slow on short rows."""
     num_columns = block.shape[1]
     side = max(1, 512 // num_columns)
     whole = len(block) - len(block) % side

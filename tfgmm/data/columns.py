@@ -14,16 +14,16 @@ from tfgmm.data.files.kinds import check_file, files_in, kind_of, not_numbers_er
 
 
 class ColumnChoice(NamedTuple):
-    """The columns of a file that are numbers, in its order, and for each of the others why it is none."""
+    """The columns of a file that hold numbers, in its order, and for each of the others the reason it is left out."""
 
     names: tuple[str, ...]
     left_out: Mapping[str, str]
 
 
 def numeric_columns(name: str, path: str | os.PathLike[str]) -> ColumnChoice:
-    """Returns the columns of a file of rows, or of the first file of a folder, that hold numbers or flags.
+    """Finds the columns of a file of rows, or of the first file of a folder, that hold numbers or flags.
 
-    Parquet and Arrow files say what their columns hold. Of CSV the first block of lines is looked at (256 KiB): text
+    Parquet and Arrow files say what their columns hold. For CSV, the first block of lines (256 KiB) is looked at: text
     below it is found, and refused, when the rows are read.
 
     Args:
@@ -31,9 +31,9 @@ def numeric_columns(name: str, path: str | os.PathLike[str]) -> ColumnChoice:
         path: Path of a CSV, Parquet or Arrow file, or of a folder of them.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is of an unknown kind, empty, or damaged; a folder has no tables.
-        TypeError: no column is of numbers.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is of an unknown kind, empty, or damaged; a folder has no tables.
+        TypeError: No column holds numbers.
 
     Example:
 
@@ -59,13 +59,13 @@ def numeric_columns(name: str, path: str | os.PathLike[str]) -> ColumnChoice:
     names = tuple(label for label in here if not words[label])
     if not names:
         raise not_numbers_error(name, words, f" in '{path}'")
-    return ColumnChoice(names, {label: said for label, said in words.items() if said})
+    return ColumnChoice(names, {label: reason for label, reason in words.items() if reason})
 
 
 def wanted_columns(
     name: str, path: str, names: Sequence[str], fitted: Sequence[str] | None, num_features: int
 ) -> list[str]:
-    """Returns the names of a file's columns that the model takes, in its order.
+    """Finds the names of the columns of a file that the model takes, in the model's order.
 
     Args:
         name: What the file is called in error messages.
@@ -75,7 +75,7 @@ def wanted_columns(
         num_features: D.
 
     Raises:
-        ValueError: the file has not these columns; of a model without names: not D columns.
+        ValueError: The file lacks one of these columns; for a model without names, it does not have D columns.
     """
     if fitted is None:
         if len(names) == num_features:
@@ -100,17 +100,17 @@ def wanted_names(
     columns: Sequence[str] | None = None,
     fitted: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
-    """Returns the names of a table's columns that are taken, in the order wanted, each of which it has once.
+    """Finds the names of the columns of a table that are taken, in the order wanted; the table has each of them once.
 
     Args:
         name: What the caller's argument is called in error messages.
         names: Names of the table's columns.
         origin: " in 'iris.csv'" for a file, empty for a table in memory.
         columns: Names of the columns to keep; default all.
-        fitted: Names of the columns that a model was fitted on: these and no others must be left, in any order.
+        fitted: Names of the columns that a model was fitted on: those taken must be these and no others, in any order.
 
     Raises:
-        ValueError: A name is unknown, missing, empty or stands more than once.
+        ValueError: A name is unknown, missing, empty, or appears more than once.
     """
     wanted = tuple(names if columns is None else columns)
     here = set(names)
@@ -129,7 +129,7 @@ def wanted_names(
 
 
 def check_once(name: str, wanted: Sequence[str], names: Sequence[str], origin: str) -> None:
-    """Checks names: Raises ValueError unless each that is wanted is asked for once, and stands once among `names`.
+    """Checks names: Raises ValueError unless each name in `wanted` appears there once, and once in `names`.
 
     Args:
         name: What the caller's argument is called in error messages.
@@ -137,8 +137,8 @@ def check_once(name: str, wanted: Sequence[str], names: Sequence[str], origin: s
         names: Names of all columns.
         origin: " in 'iris.csv'" for a file, empty for a table in memory.
     """
-    asked, here = Counter(wanted), Counter(names)
-    repeated = [label for label in asked if asked[label] > 1 or here[label] > 1]
+    times_wanted, times_there = Counter(wanted), Counter(names)
+    repeated = [label for label in times_wanted if times_wanted[label] > 1 or times_there[label] > 1]
     if repeated:
         received = f"{quoted(repeated)} more than once{origin}"
         raise ValueError(f"`{name}` must have one name per column. Received: {received}. Rename them.")

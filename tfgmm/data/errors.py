@@ -20,16 +20,16 @@ def not_finite_error(
     place: Callable[[int], str] = str,
     block_words: str | None = None,
 ) -> ValueError:
-    """Returns the error for a block with NaN or infinite values: how many, and where the first is.
+    """Makes the error for a block with NaN or infinite values: how many there are, and where the first is.
 
     Args:
         name: What the caller's argument is called.
         column_names: D names, or None.
         block: (B, D), with at least one such value.
         start: Rows before the block.
-        later: Blocks that follow, read to count all such values; without them those of this block count.
+        later: Blocks that follow, read to count all such values; without them only those of this block are counted.
         place: Function from a row, counted from 0 over all blocks, to the words for it.
-        block_words: Words for the block, in a message that counts those of this block. Default: "these 100 rows".
+        block_words: Words for the block, in a message that counts the values of this block. Default: "these 100 rows".
     """
     row, column = (int(index) for index in np.argwhere(~np.isfinite(block))[0])
     count = int(np.sum(~np.isfinite(block))) + sum(int(np.sum(~np.isfinite(other))) for other in later or ())
@@ -46,7 +46,7 @@ def check_no_overflow(
     """Checks that every finite value of a block, (B, D) from row `start` on, is finite in `part` too.
 
     Raises:
-        ValueError: one is beyond the range of float32; says which.
+        ValueError: A value is beyond the range of float32; the message says which.
     """
     overflow = np.argwhere(np.isfinite(block) & ~np.isfinite(part))
     if len(overflow):
@@ -55,7 +55,7 @@ def check_no_overflow(
 
 
 def too_large_error(name: str, received: str, column_names: tuple[str, ...] | None, column: int) -> ValueError:
-    """Returns the error for numbers of one column that float32 cannot hold; `received` says what they are."""
+    """Makes the error for numbers of one column that float32 cannot hold; `received` says what they are."""
     return ValueError(
         f"`{name}` must hold numbers within 3.4e38 (the range of float32) of their mean. Received: {received}, "
         f"{_column_words(column_names, column)}. Use another unit for this column, or drop the rows."

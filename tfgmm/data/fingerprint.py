@@ -9,15 +9,15 @@ _STEP, _FIRST, _SECOND = (np.uint64(value) for value in (0x9E3779B97F4A7C15, 0xB
 
 
 def sum_of_hashes(rows: np.ndarray) -> int:
-    """Returns the sum over rows of a 64-bit number made from each row's values as float64, modulo 2^64.
+    """Sums over rows a 64-bit number made from each row's values as float64, modulo 2^64.
 
-    A sum does not depend on the order of rows, nor on the blocks they come in. Other rows have another sum, but for a
-    chance of about one in 2^64 by accident; a forger could find some.
+    A sum does not depend on the order of rows, nor on the blocks they come in. Different rows have the same
+    sum by accident with a chance of about one in 2^64; whoever wants to forge a sum could find rows that have it.
 
     Args:
         rows: (B, D) real numbers of any dtype. -0.0 counts as 0.0.
 
-    Source: each value is mixed into what the columns before it left, by the finaliser of SplitMix64 (Steele, Lea and
+    Source: Each value is mixed into what the columns before it left, by the finaliser of SplitMix64 (Steele, Lea and
     Flood 2014, figure 19).
 
     Example:

@@ -1,4 +1,4 @@
-"""Tables in memory, pandas frames and all that Arrow can take, as named Arrow columns.
+"""Tables in memory, pandas frames and everything that Arrow can take, as named Arrow columns.
 
 pyarrow is imported where it is used, and pandas or polars never: a frame can only arrive when the caller has imported
 its package already.
@@ -21,7 +21,7 @@ class MemoryTable:
 
     Args:
         names: Names of the columns, in the table's order; duplicates are possible.
-        columns: Function from names, which stand once in `names`, to those columns.
+        columns: Function from names, each of which appears once in `names`, to those columns.
         named: False when the names only number the columns (a pandas frame made from an array).
     """
 
@@ -33,14 +33,14 @@ class MemoryTable:
 
 
 def open_table(name: str, data: Any) -> MemoryTable | None:
-    """Returns the table that `data` is, or None when it is not a table.
+    """Opens the table that `data` is; None when it is not a table.
 
     Args:
         name: What the caller's argument is called in error messages.
         data: pandas.DataFrame, or anything with `__arrow_c_stream__`.
 
     Raises:
-        TypeError: a table that Arrow cannot take.
+        TypeError: Arrow cannot take the table.
 
     Example:
 
@@ -66,7 +66,7 @@ def _open_frame(frame: Any) -> MemoryTable:
 
 
 def _frame_column(series: Any) -> Column:
-    """Column by column, because `Table.from_pandas` stops at the first one that it cannot convert."""
+    """Converts one column, because `Table.from_pandas` stops at the first one that it cannot convert."""
     import pyarrow as pa
 
     try:

@@ -1,4 +1,4 @@
-"""The rows of a file or folder that belong to a mixture: its columns by name, any number of rows. No TensorFlow."""
+"""The rows of a file or folder in the columns of a mixture, by name; any number of rows. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Sample(NamedTuple):
     Args:
         rows: (n, D) float64, data units, finite, n <= 20,000; in the order of the file.
         num_rows: Rows of the whole file.
-        num_bad: Rows of these that are not finite.
+        num_bad: Rows of the whole file that are not finite.
     """
 
     rows: np.ndarray
@@ -34,16 +34,18 @@ class Sample(NamedTuple):
 
 @contextlib.contextmanager
 def opened(path: str | os.PathLike[str], column_names: Sequence[str] | None, num_features: int) -> Iterator[RowSource]:
-    """Yields the rows of a file, or of a folder of files, in the columns of a mixture; others are not looked at.
+    """Yields the rows of a file, or of a folder of files, in the columns of a mixture; other columns are not looked at.
 
     Args:
         path: Path of a CSV, Parquet or Arrow file, or of a folder.
-        column_names: Names of the columns that the mixture was fitted on; None where they had no names: then the file
+        column_names: Names of the columns that the mixture was fitted on; None where they had no names: the file then
             has the D columns, in their order, and no others.
         num_features: D.
 
     Raises:
-        FileNotFoundError, ValueError, TypeError: no such file, damaged or empty, columns missing or not of numbers.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged or empty, or lacks a column.
+        TypeError: A column does not hold numbers.
     """
     path = os.fspath(path)
     wanted = wanted_columns(NAME, path, open_files(NAME, path).column_names, column_names, num_features)
@@ -52,7 +54,7 @@ def opened(path: str | os.PathLike[str], column_names: Sequence[str] | None, num
 
 
 def finite(block: np.ndarray) -> np.ndarray:
-    """Returns the rows of a block without NaN and infinite values.
+    """Selects the rows of a block, (B, D), without NaN and infinite values.
 
     Example:
 
@@ -63,10 +65,10 @@ def finite(block: np.ndarray) -> np.ndarray:
 
 
 def sample_of(source: RowSource) -> Sample:
-    """Draws at most 20,000 rows, a uniform choice of those that are finite, always the same.
+    """Draws up to 20,000 rows, a uniform choice of those that are finite; the same on every call.
 
     Raises:
-        ValueError: none is finite.
+        ValueError: No row is finite.
     """
     chosen, num_rows, num_finite = RowSample(SAMPLE_ROWS, 0), 0, 0
     for block in source.blocks():

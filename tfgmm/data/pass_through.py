@@ -24,11 +24,11 @@ class ScoredBlock(NamedTuple):
 
     Args:
         rows: (B, D), data units, in the order of the model's columns.
-        kept: Columns carried along, `pyarrow.Array` or `ChunkedArray` each.
+        carried: Columns carried along, `pyarrow.Array` or `ChunkedArray` each.
     """
 
     rows: np.ndarray
-    kept: list[Any]
+    carried: list[Any]
 
 
 class ScoredInput:
@@ -36,19 +36,21 @@ class ScoredInput:
 
     Args:
         path: Path of the file.
-        column_names: D names of the model's columns; None when it was fitted on rows without names: then the file
+        column_names: D names of the model's columns; None when it was fitted on rows without names: the file then
             has the D columns, in their order, and no others.
         num_features: D.
-        keep: Carry all columns of the file along: as they are, except that categories become their values, and of
-            CSV the model's columns are float64 and the others text.
+        keep: Whether all columns of the file are carried along: as they are, except that categories become their
+            values, and that for CSV the model's columns are float64 and the others text.
 
     Attributes:
-        kept: `pyarrow.Field` of each column carried along.
-        num_rows: Rows of the file, or None where only reading it to its end would tell.
+        carried_fields: `pyarrow.Field` of each column carried along.
+        num_rows: Rows of the file, or None where only reading the file to its end would tell.
         num_columns: Columns of the file.
 
     Raises:
-        FileNotFoundError, ValueError, TypeError: no such file, damaged or empty, columns missing or not of numbers.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged or empty, or lacks a column.
+        TypeError: A column does not hold numbers.
     """
 
     def __init__(self, path: str, column_names: Sequence[str] | None, num_features: int, keep: bool) -> None:
@@ -67,15 +69,16 @@ class ScoredInput:
         self._carried = names if keep else []
         self._text = [label for label in self._carried if self._is_csv and label not in self._wanted]
         kinds = {label: _plain(kind) for label, kind in types.items()} | dict.fromkeys(self._text, pa.string())
-        self.kept = [pa.field(label, kinds[label]) for label in self._carried]
+        self.carried_fields = [pa.field(label, kinds[label]) for label in self._carried]
         sequential = columnar.is_sequential(path)
         self.num_rows = None if sequential else sum(columnar.group_rows(NAME, path, self._wanted[0]))
 
     def blocks(self) -> Iterator[ScoredBlock]:
-        """Returns the rows in the order of the file, about 65,536 at a time, fewer of wide tables.
+        """Yields the rows in the order of the file, about 65,536 at a time, fewer for wide tables.
 
         Raises:
-            ValueError: the file was changed meanwhile, or is damaged. TypeError: a CSV column is not of numbers.
+            ValueError: The file was changed meanwhile, or is damaged.
+            TypeError: A CSV column does not hold numbers.
         """
         names = list(dict.fromkeys([*self._wanted, *self._carried]))
         size = min(BLOCK_ROWS, rows_per_block(len(names)))
@@ -87,8 +90,8 @@ class ScoredInput:
             num_rows = sum(batch.num_rows for batch in batches)
             if self._text:
                 columns |= _columns_of(_next_batches(beside, num_rows))
-            kept = [_as(field.type, columns[field.name]) for field in self.kept]
-            yield ScoredBlock(rows_of(batches, num_rows, self._wanted, self._files.dtype), kept)
+            carried = [_as(field.type, columns[field.name]) for field in self.carried_fields]
+            yield ScoredBlock(rows_of(batches, num_rows, self._wanted, self._files.dtype), carried)
         self._files.check_unchanged(0)
 
     def _batches(self, names: Sequence[str]) -> Iterator[Any]:
@@ -100,7 +103,7 @@ def _next_batches(slices: BatchSlices, num_rows: int) -> list[Any]:
 
 
 def _plain(kind: Any) -> Any:
-    """Returns the type a column is written in: of categories their values, since an Arrow file takes one list only."""
+    """Finds the type that a column is written in: for categories, that of their values: Arrow files take one list."""
     import pyarrow as pa
 
     return kind.value_type if pa.types.is_dictionary(kind) else kind

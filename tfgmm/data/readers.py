@@ -1,7 +1,7 @@
-"""Arrays, DataFrames and CSV, Parquet or Arrow files as rows of numbers: where all data comes in, without TensorFlow.
+"""Arrays, DataFrames and CSV, Parquet or Arrow files as rows of numbers: where all data comes in. No TensorFlow.
 
-The command line, the scorer and the companions use it as well as training. Every table is read through Arrow columns
-(`frames`, `files.opening`); arrays are only checked, never copied. NaN and infinity pass here, because scoring answers
+The command line, the scorer, the companions and training all use it. Every table is read through Arrow columns
+(`frames`, `files.opening`); arrays are only checked, never copied. NaN and infinity pass here, because scoring handles
 them row by row; `summary.summarise`, which training calls, refuses them.
 """
 
@@ -34,11 +34,11 @@ class Rows:
 
     Args:
         values: (N, D) array of any float, integer or bool dtype, with any strides, perhaps read-only. An array that
-            the user passed is this array, not a copy.
+            the user passed is used as it is, not copied.
         column_names: D names, or None when the data had none.
         name: What the caller's argument is called in error messages.
 
-    Attributes: those of a `tfgmm.data.sources.RowSource`.
+    Attributes: Those of a `tfgmm.data.sources.RowSource`.
     """
 
     values: np.ndarray
@@ -66,7 +66,7 @@ class Rows:
         return map(RowBlock, row_blocks(self.values))
 
     def place(self, row: int) -> str:
-        """Returns the words for a row: its number."""
+        """Names a row in words for an error message: by its number."""
         return str(row)
 
     def close(self) -> None:
@@ -81,11 +81,11 @@ def read_rows(
     columns: Sequence[str] | None = None,
     allow_empty: bool = False,
 ) -> Rows:
-    """Returns the rows of an array, a table in memory or a file as one (N, D) array of numbers with column names.
+    """Reads an array, a table in memory or a file as one (N, D) array of numbers with column names.
 
     Tables and files come back as float32 when every column is float32 and as float64 otherwise: integers beyond
     2**53 and decimals are rounded to float64. Nulls, pandas NA and empty CSV cells become NaN. The index of a pandas
-    frame is not a column, in a file that pandas wrote neither.
+    frame is not a column, nor is it one in a file that pandas wrote.
 
     Args:
         data: A 2-D array (anything with `__array__`), a list of lists of numbers, a pandas or polars DataFrame, a
@@ -93,18 +93,19 @@ def read_rows(
             line), .parquet, .pq, .arrow, .feather or .ipc file, or of a folder of such files, all of one kind, read
             one after the other in the order of their names.
         name: What the caller's argument is called in error messages.
-        column_names: D names that the model was fitted on. Data with names must have just these, in any order,
-            and comes back in this order; of data without names only the number of columns is checked.
+        column_names: D names that the model was fitted on. Data with names must have exactly these, in any order,
+            and comes back in this order; for data without names, only the number of columns is checked.
         columns: Names of the columns to keep, in the order wanted; the others are not looked at. Default: all.
-        allow_empty: Take data without rows too: there is nothing to fit, but nothing to score is fine.
+        allow_empty: Whether data without rows is taken too: it cannot be fitted, but it can be scored.
 
     Returns:
         Rows: `values` (N, D), in the data's units; D >= 1, and N >= 1 unless `allow_empty`.
 
     Raises:
-        TypeError: something that is not a table of numbers; every column that is not of numbers is named.
-        ValueError: wrong shape, no rows, unknown, missing or repeated columns, a file that cannot be read.
-        FileNotFoundError: there is no such file.
+        TypeError: The data is not a table of numbers; the message names every column that does not hold numbers.
+        ValueError: The shape is wrong, there are no rows, columns are unknown, missing or repeated, or a file cannot
+            be read.
+        FileNotFoundError: There is no such file.
 
     Example:
 
@@ -128,16 +129,16 @@ def open_rows(
     allow_empty: bool = False,
     whole: bool = False,
 ) -> Rows | StoredRows:
-    """Returns the rows of data of any kind: in memory, or `StoredRows` for a folder and for a large file.
+    """Opens data of any kind: rows in memory, or `StoredRows` for a folder and for a large file.
 
     Args:
-        data, name, column_names, columns, allow_empty: as in `read_rows`.
+        data, name, column_names, columns, allow_empty: As in `read_rows`.
         num_features: D of the model; None takes any.
-        whole: Read a large file into memory too. Otherwise one whose numbers take more than 32 MiB in float64 (of
-            CSV: that is larger than that itself) stays where it is.
+        whole: Whether a large file is read into memory too. Otherwise a file whose numbers take more than 32 MiB in
+            float64 (for CSV, a file larger than that itself) stays where it is.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: as `read_rows`; what only reading can show comes later, from
+        TypeError, ValueError, FileNotFoundError: As in `read_rows`; errors that only reading can show come later, from
             `StoredRows`.
 
     Example:
@@ -202,17 +203,17 @@ def _open_path(
     files = open_files(name, path)
     wanted = wanted_names(name, files.column_names, files.origin, columns, column_names)
     if not files.is_folder and (whole or not is_large(name, path, wanted)):
-        # Not through `StoredRows`: of a CSV file of 5 to 10 MB whole columns take 0.55 of the time (two cores)
+        # Not through `StoredRows`: for a CSV file of 5 to 10 MB, whole columns take 0.55 of the time (two cores)
         return Rows(table_values(name, files, wanted, allow_empty), wanted, name)
     rows = files.stored(wanted, same_names=columns is None)
-    # Files that must be read through to count their rows have some: each was looked at.
+    # Files that must be read to the end to count their rows are not empty: each was looked at.
     if not rows.is_sequential:
         check_not_empty(name, (rows.num_data, rows.num_features), allow_empty, files.origin)
     return rows
 
 
 def _all_in_memory(stored: StoredRows) -> Rows:
-    """Returns all stored rows as one array, with no more than a block beside it."""
+    """Reads all stored rows into one array, with no more than one block beside it in memory."""
     with stored:
         values = np.empty((stored.num_data, stored.num_features), dtype=stored.dtype)
         start = 0
@@ -223,7 +224,7 @@ def _all_in_memory(stored: StoredRows) -> Rows:
 
 
 def _check_kind(name: str, data: Any) -> None:
-    """Refuses what people pass most often by mistake, with the way out for each."""
+    """Checks the kind of data: Raises TypeError, with a fix for each, for what people pass most often by mistake."""
     if data is None:
         fix = "Pass the data."
     elif isinstance(data, Mapping):

@@ -1,4 +1,4 @@
-"""Choices among rows and orders of them that are pure functions of a seed."""
+"""Samples and orders of rows that are pure functions of a seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tfgmm.data.blocks import BLOCK_ROWS
 
 SAMPLE_ROWS = 20_000  # rows that tell enough of any data to start from
 
-# What a random number is for: no two purposes share a stream.
+# What random numbers are for: no two purposes share a stream
 SAMPLE, BLOCK_ORDER, ROW_ORDER = range(3)
 
 
@@ -33,7 +33,7 @@ def random_numbers(seed: int, purpose: int, epoch: int = 0, index: int = 0) -> n
 
 
 def row_order(seed: int, epoch: int, block: int, num_rows: int) -> np.ndarray:
-    """Returns the order of the rows within one block, (num_rows,) int64: a pure function of the arguments.
+    """Draws the order of the rows within one block, (num_rows,) int64: a pure function of the arguments.
 
     Args:
         seed: Seed of the order.
@@ -50,13 +50,13 @@ def row_order(seed: int, epoch: int, block: int, num_rows: int) -> np.ndarray:
 
 
 class RowSample:
-    """A uniform sample without replacement of rows that come block by block; how they are cut changes nothing.
+    """A uniform sample without replacement of rows that come block by block, the same for blocks of any size.
 
-    Every row has a random priority, a pure function of (seed, row); the rows of the smallest are kept. At most a
-    few times `num_rows` rows are held.
+    Every row has a random priority, a pure function of (seed, row); the rows with the smallest ones are the sample. At
+    most a few times `num_rows` rows are held.
 
     Args:
-        num_rows: Most rows to keep.
+        num_rows: Largest number of rows of the sample.
         seed: Seed of the choice.
 
     Example:
@@ -98,13 +98,13 @@ class RowSample:
         priorities = np.concatenate([some for some, _ in self._candidates])
         rows = np.concatenate([some for _, some in self._candidates])
         if len(rows) > self._wanted:
-            kept = np.sort(np.argpartition(priorities, self._wanted - 1)[: self._wanted])
-            priorities, rows = priorities[kept], rows.take(kept, axis=0)
+            smallest = np.sort(np.argpartition(priorities, self._wanted - 1)[: self._wanted])
+            priorities, rows = priorities[smallest], rows.take(smallest, axis=0)
             self._limit = priorities.max()
         self._candidates = [(priorities, rows)]
 
     def _priorities(self, num_rows: int) -> np.ndarray:
-        """Numbers are drawn for 65,536 rows of the whole data at a time, so that blocks of any size get the same."""
+        """Draws the priorities of the next rows: for 65,536 rows at a time, so that blocks of any size get the same."""
         parts, start, end = [], self._seen, self._seen + num_rows
         while start < end:
             chunk, offset = divmod(start, BLOCK_ROWS)

@@ -23,7 +23,7 @@ class RowSource(Protocol):
 
     @property
     def origin(self) -> str | None:
-        """Path of the file or folder that the rows are read from as they are needed; None of other rows."""
+        """Path of the file or folder that the rows are read from as they are needed; None for other rows."""
 
     @property
     def num_features(self) -> int:
@@ -35,7 +35,7 @@ class RowSource(Protocol):
 
     @property
     def num_data(self) -> int | None:
-        """N, the number of rows; None when nobody knows."""
+        """N, the number of rows; None when it is not known."""
 
     @property
     def is_in_memory(self) -> bool:
@@ -47,17 +47,17 @@ class RowSource(Protocol):
 
     @property
     def has_known_length(self) -> bool:
-        """Whether going through the rows comes to an end that is known before: neither endless nor unknown."""
+        """Whether it is known before reading how far the rows go: neither endless nor of unknown length."""
 
     @property
     def is_endless(self) -> bool:
         """Whether the rows are known to have no end."""
 
     def blocks(self) -> Iterator[RowBlock]:
-        """Yields all rows in their order, block by block, data units; NaN and infinite values as they are."""
+        """Yields all rows in their order, block by block, in data units; NaN and infinite values as they are."""
 
     def place(self, row: int) -> str:
-        """Returns the words for a row, counted from 0 over all blocks, in error messages."""
+        """Names a row, counted from 0 over all blocks, in words for an error message."""
 
     def close(self) -> None:
         """Closes files; reading opens them again."""
@@ -71,7 +71,7 @@ def open_source(
     *,
     allow_empty: bool = False,
 ) -> Rows | StoredRows | StreamedRows:
-    """Opens data of any kind, with D columns.
+    """Opens data of any kind that has D columns.
 
     A folder, and a file whose numbers take more than 32 MiB in float64, stay where they are: `StoredRows`.
 
@@ -81,10 +81,10 @@ def open_source(
         name: What the argument is called in errors.
         num_features: D of the model; None takes any.
         column_names: Names the model was fitted on, if any: named columns are put in that order.
-        allow_empty: Take data without rows.
+        allow_empty: Whether data without rows is taken.
 
     Raises:
-        ValueError, TypeError: As `read_rows`; a dataset that is unbatched, or yields labels or dicts.
+        ValueError, TypeError: As in `read_rows`; a dataset is not in batches, or yields labels or dicts.
 
     Example:
 
@@ -103,7 +103,7 @@ def open_source(
 
 
 def _rows_alone(data: Any, name: str) -> Any:
-    """Takes rows out of a tuple that holds nothing else, and a tensor's numbers out of it."""
+    """Takes the rows out of a tuple that holds nothing else, and the numbers out of a tensor."""
     if isinstance(data, tuple) and len(data) == 1:
         data = data[0]
     if isinstance(data, tuple) and any(hasattr(part, "shape") for part in data):
@@ -115,7 +115,7 @@ def _rows_alone(data: Any, name: str) -> Any:
 
 
 def check_ends(source: RowSource, steps: int | None, fix: str) -> None:
-    """Checks rows: Raises ValueError when going through them has no end and `steps` is None.
+    """Checks rows: Raises ValueError when they have no end and `steps` is None.
 
     Args:
         source: Rows of any kind.

@@ -17,14 +17,14 @@ from tfgmm.data.blocks import RowBlock
 
 @dataclass(frozen=True, eq=False)
 class StreamedRows:
-    """Rows of a tf.data dataset, in the data's units. Nobody knows how many before they are counted.
+    """Rows of a tf.data dataset, in the data's units. Their number is not known before they are counted.
 
     Args:
         dataset: `tf.data.Dataset` of (B, D) batches of numbers.
         num_features: D.
         name: What the caller's argument is called in error messages.
 
-    Attributes: those of a `tfgmm.data.sources.RowSource`.
+    Attributes: Those of a `tfgmm.data.sources.RowSource`.
     """
 
     dataset: Any
@@ -54,14 +54,14 @@ class StreamedRows:
         return (RowBlock(np.asarray(batch)) for batch in self.dataset.as_numpy_iterator())
 
     def place(self, row: int) -> str:
-        """Returns the words for a row: its number."""
+        """Names a row in words for an error message: by its number."""
         return str(row)
 
     def close(self) -> None:
         """Does nothing: the dataset is the caller's."""
 
     def repeated(self) -> StreamedRows:
-        """Returns the same rows over and over, without end."""
+        """Repeats the same rows without end."""
         return dataclasses.replace(self, dataset=self.dataset.repeat())
 
 
@@ -74,8 +74,8 @@ def open_dataset(dataset: Any, name: str, num_features: int | None) -> StreamedR
         num_features: D of the model; None takes any that is known.
 
     Raises:
-        TypeError: Elements that are labelled, or not numbers.
-        ValueError: Elements of another shape.
+        TypeError: The elements are labelled, or not numbers.
+        ValueError: The elements have another shape.
     """
     import tensorflow as tf
 

@@ -21,7 +21,7 @@ from tfgmm.data.readers import Rows
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
 
 CONSTANT_RATIO = 1e-13  # below this times the largest value a spread is rounding, not data
-_FAR_ROWS = 3.0  # standard deviations beyond this many robust ones are ruled by few far rows
+_FAR_ROWS = 3.0  # standard deviations beyond this many robust ones are dominated by a few far rows
 _NORMAL_QUARTILES = 1.349  # between the quartiles of a normal distribution, in standard deviations
 
 
@@ -37,15 +37,15 @@ class DataSummary:
         column_names: D names, or None when the data had none.
         minimum: D smallest values, in the data's units; None in a summary saved by an older version.
         maximum: D largest values, likewise.
-        centre: D middles that few far rows cannot move, in the data's units: `mean`, but the median of a sample
+        centre: D centres that a few far rows cannot move, in the data's units: `mean`, but the median of a sample
             where `spread` is below `scale`. Default: `mean`.
-        spread: D spreads that few far rows cannot widen, in the data's units: `scale`, but at most 3 IQR / 1.349 of
+        spread: D spreads that a few far rows cannot widen, in the data's units: `scale`, but at most 3 IQR / 1.349 of
             a sample (three times what the quartiles of a normal distribution say). Default: `scale`.
-        fingerprint: 16 hexadecimal digits that tell these rows from others, whatever their order, or None in a summary
-            saved by an older version; see `fingerprint.sum_of_hashes`.
+        fingerprint: 16 hexadecimal digits that distinguish these rows from others, whatever their order; None in a
+            summary saved by an older version; see `fingerprint.sum_of_hashes`.
 
     Raises:
-        ValueError: a size that is not positive, or a field that has not one entry per column.
+        ValueError: A size is not positive, or a field does not have one entry per column.
 
     Example:
 
@@ -78,18 +78,18 @@ class DataSummary:
                 raise ValueError(f"{wanted}. Received: {len(entries)}. Give one per column.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON types: lists, Python floats and ints, strings, None."""
+        """Turns the fields into JSON types: lists, Python floats and ints, strings, None."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> DataSummary:
-        """Returns the summary that `to_dict` was called on.
+        """Restores the summary that `to_dict` was called on.
 
         Args:
             saved: Fields, as `to_dict` or JSON gives them; those that older versions did not write may be missing.
 
         Raises:
-            ValueError: a field is missing or unknown.
+            ValueError: A field is missing or unknown.
         """
         known = {field.name for field in fields(cls)}
         needed = {field.name for field in fields(cls) if field.default is MISSING} | {"column_names"}
@@ -101,7 +101,7 @@ class DataSummary:
 
 
 class SummaryAccumulator:
-    """A `DataSummary` in the making: takes blocks of rows one after the other and keeps only D numbers of each kind.
+    """A `DataSummary` being computed: takes blocks of rows one after the other, and holds only D numbers of each kind.
 
     Mean and sum of squared deviations of each piece are merged in float64 (Chan, Golub and LeVeque 1979, "Updating
     formulae and a pairwise algorithm for computing sample variances", equation 2.1).
@@ -135,7 +135,7 @@ class SummaryAccumulator:
         self._column_names = column_names
         self._place = place
         self._block_words = block_words
-        # The first row: what all means in here are measured from, so that a large offset costs no digits.
+        # The first row: all means here are measured from it, so that a large offset costs no digits.
         self._origin: np.ndarray | None = None
         self._mean = self._squares = self._minimum = self._maximum = np.zeros(0)
 
@@ -148,7 +148,8 @@ class SummaryAccumulator:
                 the message counts those of this block.
 
         Raises:
-            ValueError: not (B, D) with the D of the blocks before; NaN or infinite values; a spread beyond float64.
+            ValueError: The shape is not (B, D) with the D of the blocks before; values are NaN or infinite; a spread is
+                beyond float64.
         """
         sizes = {} if self._origin is None else {"D": self._origin.size}
         check_shape(self._name, block, "BD", fix="Every block must have the same columns.", **sizes)
@@ -184,14 +185,14 @@ class SummaryAccumulator:
         return np.maximum(np.abs(self._minimum), np.abs(self._maximum))
 
     def result(self, sample: np.ndarray | None = None) -> DataSummary:
-        """Returns the summary of all the blocks so far.
+        """Computes the summary of all the blocks so far.
 
         Args:
             sample: (n, D) float64, some of the rows or all, whose quartiles give `centre` and `spread`. Without it
                 they are the mean and the standard deviation.
 
         Raises:
-            ValueError: there was no row.
+            ValueError: There was no row.
         """
         if self._origin is None:
             raise ValueError(f"`{self._name}` must have at least one row. Received: no rows. Check how it was made.")
@@ -217,14 +218,14 @@ def summarise(
         rows: `Rows`, an (N, D) array, or (B, D) blocks one after the other (a finite number of them).
         name: What the caller's argument is called in error messages. Default: the name of `Rows`, or x.
         sample: (n, D) float64, some of the rows, whose quartiles give `centre` and `spread`. Default: up to 20,000
-            rows of an array; of blocks none, and `centre` and `spread` are the mean and the standard deviation.
+            rows of an array; for blocks none, and `centre` and `spread` are the mean and the standard deviation.
 
     Returns:
         DataSummary, computed in float64; the same for every memory layout of the same numbers.
 
     Raises:
-        ValueError: NaN or infinite values (how many, where the first is); no rows; blocks that differ in their
-            columns; a spread beyond float64.
+        ValueError: Values are NaN or infinite (the message says how many, and where the first is); there are no rows;
+            blocks differ in their columns; a spread is beyond float64.
 
     Example:
 
@@ -244,7 +245,7 @@ def summarise(
 
 
 def _parts_of(rows: Any, name: str | None) -> tuple[Any, tuple[str, ...] | None, str]:
-    """Returns values, names of columns, and the name in error messages of rows that may be `Rows`."""
+    """Splits rows that may be `Rows` into values, names of columns, and the name in error messages."""
     return (rows.values, rows.column_names, name or rows.name) if isinstance(rows, Rows) else (rows, None, name or "x")
 
 
@@ -290,7 +291,7 @@ def centre(
 def _without_far_rows(
     mean: np.ndarray, scale: np.ndarray, is_constant: np.ndarray, sample: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns centre and spread: mean and scale, but by the quartiles of the sample where few far rows rule those."""
+    """Computes centre and spread: mean and scale, but by quartiles of the sample where a few far rows dominate them."""
     low, middle, high = np.quantile(sample, [0.25, 0.5, 0.75], axis=0)
     widest = _FAR_ROWS * (high - low) / _NORMAL_QUARTILES
     is_ruled = (widest > 0) & (widest < scale) & ~is_constant

@@ -1,4 +1,4 @@
-"""What one pass over the rows tells: a summary of all of them and some to start from, or only that they are finite."""
+"""What one pass over the rows tells: their summary and some rows to start from, or only that all are finite."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Survey(NamedTuple):
 def survey_rows(source: RowSource, num_data: int | None, seed: int) -> Survey:
     """Summarises the whole data and draws a uniform sample of its rows, in the order of the rows, in one pass.
 
-    The same rows in the same order give the same sample, from whatever kind of source they come. Of a stream of
-    unknown length only the first 20,000 rows are looked at: they are the sample, and N = `num_data`.
+    The same rows in the same order give the same sample, from whatever kind of source they come. For a stream
+    of unknown length, only the first 20,000 rows are looked at: they are the sample, and N = `num_data`.
 
     Args:
         source: Rows of any kind.
-        num_data: N given by the user, or None.
+        num_data: N as the user states it, or None.
         seed: Seed of the sample.
 
     Raises:
-        ValueError: N is unknown and not given; no rows; NaN or infinite values.
+        ValueError: N is neither known nor stated; there are no rows; values are NaN or infinite.
 
     Example:
 
@@ -70,7 +70,7 @@ def survey_rows(source: RowSource, num_data: int | None, seed: int) -> Survey:
 
 
 def _values_of(source: RowSource) -> Iterator[np.ndarray]:
-    """Yields all rows, block by block; of a stream of unknown length only the first 20,000."""
+    """Yields all rows, block by block; for a stream of unknown length only the first 20,000."""
     left = math.inf if source.has_known_length else SAMPLE_ROWS
     for block in source.blocks():
         yield block.values if left >= len(block.values) else block.values[: int(left)]
@@ -80,7 +80,7 @@ def _values_of(source: RowSource) -> Iterator[np.ndarray]:
 
 
 def no_rows_error(name: str) -> ValueError:
-    """Returns the error that a dataset has no rows."""
+    """Makes the error that a dataset has no rows."""
     return ValueError(
         f"`{name}` must hold at least one batch of rows. Received: a dataset without rows. "
         "If it was made with drop_remainder=True, the data may be shorter than one batch."

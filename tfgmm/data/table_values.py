@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def table_values(name: str, table: MemoryTable | TableFiles, wanted: Sequence[str], allow_empty: bool) -> np.ndarray:
-    """Reads the columns wanted as (N, D) numbers; TypeError names those that are none, ValueError says of no rows."""
+    """Reads the columns wanted as one array of numbers, (N, D) float32 or float64.
+
+    Raises:
+        TypeError: A column does not hold numbers; the message names all of these.
+        ValueError: There are no rows or no columns; see `check_not_empty`.
+    """
     columns: list[Any] = table.columns(wanted)
     pairs = zip(wanted, columns, strict=True)
     words = {label: col if isinstance(col, str) else words_if_not_numbers(col.type) for label, col in pairs}
@@ -38,7 +43,7 @@ def check_not_empty(name: str, shape: tuple[int, ...], allow_empty: bool, origin
 
 
 def _interleaved(columns: list[pyarrow.ChunkedArray], num_rows: int) -> np.ndarray:
-    """Returns the columns side by side, block by block, so that only the result is ever held whole."""
+    """Puts the columns side by side, (N, D) float32 or float64, block by block: only the result is ever held whole."""
     import pyarrow as pa
 
     kind = pa.float32() if all(column.type == pa.float32() for column in columns) else pa.float64()

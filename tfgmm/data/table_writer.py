@@ -1,4 +1,4 @@
-"""The file that scored rows are written to: CSV, Parquet or Arrow, whole or not there. No TensorFlow."""
+"""The file that scored rows are written to: CSV, Parquet or Arrow, written whole or not at all. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tfgmm.data.files.kinds import KINDS, kind_of
 def written_table(
     path: pathlib.Path, schema: Any, overwrite: bool, names: ArgumentNames = IN_PYTHON
 ) -> Iterator[Callable[[list[Any]], None]]:
-    """Yields a function that adds rows, as the arrays of all columns; the file stands when the block ends well.
+    """Yields a function that adds rows, as the arrays of all columns; the file is there once the block has ended well.
 
-    Until then, and when the block fails, what stood at `path` stands there still: rows go to a file beside it. Folders
-    on the way are made.
+    Until then, and when the block fails, what stood at `path` stays there: rows go to a file beside it. Folders on the
+    way are made.
 
     Args:
         path: The file to be; its name says the kind.
@@ -28,9 +28,9 @@ def written_table(
         names: What messages call the arguments.
 
     Raises:
-        FileExistsError: it is there, and `overwrite` is False.
-        ValueError: the kind of file cannot hold a column.
-        OSError: the disk refuses.
+        FileExistsError: A file is there, and `overwrite` is False.
+        ValueError: The kind of file cannot hold a column.
+        OSError: The disk refuses.
     """
     import pyarrow as pa
 

@@ -61,7 +61,7 @@ def write_scores(
             if bad_here:
                 _check_range(found, block.rows, num_rows)
             num_bad += bad_here
-            write([*block.kept, *_flat(scores, columns)])
+            write([*block.carried, *_flat(scores, columns)])
             num_rows += len(block.rows)
             progress(len(block.rows))
     return Counts(num_rows, num_bad)
@@ -77,13 +77,13 @@ def _schema(found: ExportedMixture, source: ScoredInput, columns: Sequence[str])
             fields += [pa.field(f"responsibility_{k}", pa.float32()) for k in range(len(found.log_weights))]
         else:
             fields.append(pa.field(name, kinds[name]))
-    twice = sorted({field.name for field in source.kept} & {field.name for field in fields})
+    twice = sorted({field.name for field in source.carried_fields} & {field.name for field in fields})
     if twice:
         raise ValueError(
             f"`{INPUT}` must have other columns than the scores. Received: {quoted(twice)}. "
             "Rename them, or leave out --keep."
         )
-    return pa.schema([*source.kept, *fields])
+    return pa.schema([*source.carried_fields, *fields])
 
 
 def _flat(scores: dict[str, np.ndarray], columns: Sequence[str]) -> list[Any]:

@@ -1,9 +1,9 @@
 """What log densities are linear in: the columns of rows, and products of them. NumPy, no TensorFlow.
 
-Of independent columns the products are their squares. Of correlated ones the product of columns i and j stands once,
-except near the diagonal: columns are taken in groups of eight, and each group is multiplied by itself and everything to
-its right in one operation. Little more than half the work of all D^2 products, with an eighth of the operations that
-one per column would need.
+For independent columns, the products are their squares. For correlated ones, the product of columns i and j stands
+once, except near the diagonal: columns are taken in groups of eight, and each group is multiplied by itself and
+everything to its right in one operation. This is little more than half the work of all D^2 products, with an eighth of
+the operations that one per column would need.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ GROUP = 8
 
 
 def write_squares(columns: np.ndarray, products: np.ndarray) -> None:
-    """Returns nothing; writes the squares of columns (D, B) into `products` (D, B), of the same type."""
+    """Writes the squares of columns (D, B) into `products` (D, B), of the same type."""
     np.square(columns, out=products)
 
 
 def write_products(columns: np.ndarray, products: np.ndarray) -> None:
-    """Returns nothing; writes the products of columns (D, B) into `products` (P, B), of the same type; see `pairs`."""
+    """Writes the products of columns (D, B) into `products` (P, B), of the same type; see `pairs`."""
     (num_features, num_rows), place = columns.shape, 0
     for start in range(0, num_features, GROUP):
         group, others = columns[start : start + GROUP, None], columns[None, start:]
@@ -36,7 +36,7 @@ def write_products(columns: np.ndarray, products: np.ndarray) -> None:
 
 @functools.lru_cache(maxsize=16)
 def pairs(num_features: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the columns i and j that each of the P products multiplies.
+    """Lists the columns i and j, (P,) int each, that each of the P products multiplies.
 
     Example:
 
@@ -52,7 +52,7 @@ def pairs(num_features: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def num_products(write: ProductWriter, num_features: int) -> int:
-    """Returns P, the products that `write_squares` or `write_products` makes of D columns.
+    """Counts P, the products that `write_squares` or `write_products` makes of D columns.
 
     Example:
 
@@ -64,7 +64,7 @@ def num_products(write: ProductWriter, num_features: int) -> int:
 
 @functools.lru_cache(maxsize=16)
 def pair_coefficients(num_features: int) -> np.ndarray:
-    """Returns c, (P,), with x' M x = sum of c M[i, j] x_i x_j over the P products: 2 where a product stands once.
+    """Computes c, (P,), with x' M x = sum of c M[i, j] x_i x_j over the P products: 2 where a product stands once.
 
     Example:
 

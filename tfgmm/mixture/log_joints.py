@@ -1,4 +1,4 @@
-"""Log joints of rows by NumPy, chunk after chunk: half of what scoring and training do with every row.
+"""Log joints of rows by NumPy, one chunk at a time: half of what scoring and training do with every row.
 
 NumPy's matrix library multiplies float64 three to six times as fast as TensorFlow's kernels, and there is no graph to
 trace. A chunk lies with its rows along the last axis: sums over components then run along the memory.
@@ -19,7 +19,7 @@ def factors_of(coefficients: Sequence[Tensor], dtype: type[np.floating] = np.flo
 
     Args:
         coefficients: (R, D + P, M) and (R, M) float64, or one (D + P, M) and (M,).
-        dtype: Type of the products.
+        dtype: Dtype of the products.
     """
     linear, constants = (np.asarray(value) for value in coefficients)
     both = np.concatenate([linear, constants[..., None, :]], axis=-2)
@@ -37,10 +37,10 @@ def write_features(write_products: ProductWriter, columns: np.ndarray, features:
 
 
 class ChunkProducts:
-    """Log joints of chunks of rows, in memory that every chunk uses again: a thread has one of its own.
+    """Log joints of chunks of rows, in memory that every chunk uses again: each thread has an object of its own.
 
     Args:
-        factors: As `factors_of` gives them; their type is that of all products.
+        factors: Coefficients as `factors_of` arranges them; their dtype is that of all products.
         num_rows: Rows of the largest chunk.
     """
 
@@ -51,13 +51,13 @@ class ChunkProducts:
         self._joints = np.empty((num_joints, num_rows), factors.dtype)
 
     def features(self, write_products: ProductWriter, columns: np.ndarray) -> np.ndarray:
-        """Computes features (D + P + 1, B) of centred columns (D, B), at most `num_rows`; the next call writes over."""
+        """Computes features (D + P + 1, B) of centred columns (D, B), B <= `num_rows`; the next call overwrites it."""
         features = self._features[:, : columns.shape[1]]
         write_features(write_products, columns, features)
         return features
 
     def log_joints(self, features: np.ndarray) -> np.ndarray:
-        """Computes log joints (R M, B), nats, of features (D + P + 1, B); the next call writes over."""
+        """Computes log joints (R M, B), nats, of features (D + P + 1, B); the next call overwrites them."""
         return np.matmul(self._factors, features, out=self._joints[:, : features.shape[1]])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# Sums of memberships that are 1 but for rounding count as one row
+# Sums of memberships that are 1 except for rounding count as one row
 _ROUNDING = 1e-9
 
 
@@ -12,7 +12,7 @@ def is_occupied(expected_counts: np.ndarray) -> np.ndarray:
     """Tells, per component, whether at least one row is expected in it, (K,) bool.
 
     Args:
-        expected_counts: Rows expected in each component, (K,).
+        expected_counts: (K,) rows expected in each component.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Data that a mixture, or its priors, can say little about: found before a fit, and said in one sentence each."""
+"""Data that a mixture, or its priors, can say little about: detected before a fit, one sentence for each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfgmm.mixture.starts import distinct_rows
 _FEW_ROWS = 5_000
 # Standard deviations, or their ratio, beyond which priors do not suit the data.
 _FAR = 100.0
-# Of the rows at most this share are called far ones; more are clusters of their own.
+# At most this share of the rows are called far ones; more are clusters of their own.
 _FEW_FAR = 0.01
 
 
@@ -28,7 +28,7 @@ class _Data(NamedTuple):
     summary: DataSummary
 
     def name(self, column: int) -> str:
-        """Names a column, or gives its number, as an error message shows it."""
+        """Names a column, by its number where it has no name, as a message shows it."""
         names = self.summary.column_names
         return repr(names[column] if names else column)
 
@@ -42,7 +42,7 @@ def warn_of_odd_data(
     *,
     stacklevel: int = 5,
 ) -> None:
-    """Warns once each of data that a mixture, or these priors, can say little about.
+    """Warns of data that a mixture, or these priors, can say little about, once for each oddity.
 
     Args:
         sample: (n, D) rows, data units.
@@ -50,7 +50,7 @@ def warn_of_odd_data(
         priors: Priors of the model.
         num_components: K.
         covariance: Shape of the components.
-        stacklevel: Stack level of `warnings.warn` in here, so that the user's line is shown.
+        stacklevel: Stack level of `warnings.warn` here, so that warnings show the user's line.
     """
     for sentence in oddities(sample, summary, priors, num_components, covariance):
         warnings.warn(f"{sentence}.", UserWarning, stacklevel=stacklevel)
@@ -59,7 +59,7 @@ def warn_of_odd_data(
 def oddities(
     sample: np.ndarray, summary: DataSummary, priors: Priors, num_components: int, covariance: str
 ) -> Iterator[str]:
-    """Yields a sentence, without its full stop, for everything odd about the data; arguments as above."""
+    """Yields a sentence without its full stop for everything odd about the data; arguments as in `warn_of_odd_data`."""
     data = _Data(sample, summary)
     constant = _constant_columns(data)
     if constant:

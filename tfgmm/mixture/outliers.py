@@ -1,7 +1,7 @@
-"""Outlier scores: how much of the mixture is less likely than a row. A table of quantiles and how it is read.
+"""Outlier scores: how much of the mixture is less likely than a row, by a table of quantiles.
 
-Free of TensorFlow. The table is made from rows that the mixture itself draws, so that a score is a probability whatever
-the units and the number of columns, and needs no tuning: of rows that come from the mixture, a share p scores below p.
+No TensorFlow. The table is made from rows drawn from the mixture itself, so that a score is a probability, whatever the
+units and the number of columns, and needs no tuning: among rows from the mixture, a share p scores below p.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _LEVELS = np.concatenate(
 
 
 def table_of(log_densities: np.ndarray) -> np.ndarray:
-    """Returns the table of a mixture, (2, Q) float64: levels from 0 to 1, and the quantiles of the log density there.
+    """Computes the table of a mixture, (2, Q) float64: levels from 0 to 1, and the quantiles of the log density there.
 
     Args:
-        log_densities: of rows drawn from the mixture, (N,) float64, nats.
+        log_densities: Log densities of rows drawn from the mixture, (N,) float64, nats.
 
     Example:
 
@@ -37,12 +37,12 @@ def table_of(log_densities: np.ndarray) -> np.ndarray:
 
 
 def tail_probabilities(table: np.ndarray, log_densities: np.ndarray) -> np.ndarray:
-    """Returns the share of samples of the mixture that are less likely than each row, (N,) float32 from 0 to 1.
+    """Computes the share of samples of the mixture that are less likely than each row, (N,) float32 from 0 to 1.
 
     Args:
-        table: as `table_of` makes it. Between its levels the share is interpolated, so that it never falls as the
-            density rises. A row below all samples gets 0, one below the smallest level but one at most that level.
-        log_densities: of the rows, (N,) float64, nats; NaN gives NaN.
+        table: Table as `table_of` computes it. Between its levels the share is interpolated, so that it never falls as
+            the density rises. A row below all samples gets 0; one below the second-lowest level gets at most that.
+        log_densities: Log densities of the rows, (N,) float64, nats; NaN gives NaN.
     """
     levels, quantiles = table
     below = np.searchsorted(quantiles, log_densities)  # quantiles that are less likely: ties do not count
@@ -54,7 +54,7 @@ def tail_probabilities(table: np.ndarray, log_densities: np.ndarray) -> np.ndarr
 
 
 def fault_in(table: np.ndarray) -> str | None:
-    """Returns what makes a table of finite numbers useless, in words that follow "has", or None."""
+    """Says what makes a table of finite numbers useless, in words that follow "has"; None where nothing does."""
     levels, quantiles = table
     if levels[0] != 0.0 or levels[-1] != 1.0 or (np.diff(levels) <= 0.0).any():
         return f"{TABLE} whose levels do not rise from 0 to 1"
@@ -64,11 +64,7 @@ def fault_in(table: np.ndarray) -> str | None:
 
 
 def check_table(table: np.ndarray | None) -> np.ndarray:
-    """Returns the table of an export.
-
-    Raises:
-        ValueError: it has none.
-    """
+    """Checks the table of an export: Raises ValueError where there is none; returns it."""
     if table is None:
         raise ValueError(
             "`outlier` must be asked of an export with an outlier table. Received: one without, written by an earlier "

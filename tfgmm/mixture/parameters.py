@@ -1,7 +1,7 @@
-"""The parameters of a mixture, and the two forms that they are written down in.
+"""The parameters of a mixture, and the two forms that they are written in.
 
 Independent columns have `precisions`, a number per component and column; correlated ones have `whiteners`, matrices U
-with precision matrix U' U. Whoever needs to know which asks `form_of`; nothing else looks at the names of arrays.
+with precision matrix U' U. `form_of` tells which; nothing else looks at the names of arrays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOCS = "locs"
 
 
 class LogDensityTerms(NamedTuple):
-    """What log Normal(row | k) is made of, float64: row' linear - 1/2 products' quadratic + constants.
+    """The terms of log Normal(row | k), float64: row' linear - 1/2 products' quadratic + constants.
 
     linear: (..., K, D). quadratic: (..., K or 1, P). log_determinants: (..., K or 1), of the precision matrices.
     squares: (..., K), locs' precision locs.
@@ -52,7 +52,7 @@ class IndependentForm:
         return {LOCS: (num_components, num_features), self.second: (num_components, num_features)}
 
     def terms(self, parameters: Parameters) -> LogDensityTerms:
-        """Computes what log densities are made of: products are squares, P = D."""
+        """Computes the terms of log densities: products are squares, P = D."""
         locs = np.asarray(parameters[LOCS], np.float64)
         precisions = np.broadcast_to(parameters[self.second], locs.shape)
         squares = (precisions * np.square(locs)).sum(axis=-1)
@@ -89,13 +89,13 @@ class CorrelatedForm:
         return {LOCS: (num_components, num_features), self.second: (num_precisions, num_features, num_features)}
 
     def terms(self, parameters: Parameters) -> LogDensityTerms:
-        """Computes what log densities are made of; see `tfgmm.mixture.features.pairs` for the products."""
+        """Computes the terms of log densities; see `tfgmm.mixture.features.pairs` for the products."""
         locs = np.asarray(parameters[LOCS], np.float64)
         whiteners = np.asarray(parameters[self.second], np.float64)
         whitened, transposed = whiteners @ locs[..., None], np.swapaxes(whiteners, -1, -2)
         first, second = pairs(locs.shape[-1])
         quadratic = (transposed @ whiteners)[..., first, second] * pair_coefficients(locs.shape[-1])
-        log_determinants = 2.0 * np.linalg.slogdet(whiteners)[1]  # those of draws are not triangular
+        log_determinants = 2.0 * np.linalg.slogdet(whiteners)[1]  # whiteners of draws are not triangular
         linear, squares = (transposed @ whitened)[..., 0], np.square(whitened).sum(axis=(-1, -2))
         return LogDensityTerms(linear, quadratic, log_determinants, squares)
 
@@ -120,7 +120,7 @@ class CorrelatedForm:
         return _num_precisions(shape, num_components) * num_features * (num_features + 1) // 2
 
 
-ParameterForm = IndependentForm | CorrelatedForm  # the same methods; leading axes of the arrays are kept
+ParameterForm = IndependentForm | CorrelatedForm  # the same methods; results have the arrays' leading axes
 FORMS: Mapping[FormName, ParameterForm] = {"independent": IndependentForm(), "correlated": CorrelatedForm()}
 
 
@@ -136,7 +136,7 @@ def form_of(covariance: str) -> ParameterForm:
 
 
 class MixtureDensity(NamedTuple):
-    """The parameters of a mixture density. A leading axis S on weights and components averages S mixtures.
+    """The parameters of a mixture density, or of the average of S, with a leading axis S on weights and components.
 
     Args:
         covariance: Name of the covariance shape, a key of `COVARIANCES`.
@@ -152,7 +152,7 @@ class MixtureDensity(NamedTuple):
 
     @property
     def form(self) -> ParameterForm:
-        """How the components are written down."""
+        """Form that the components are written in."""
         return form_of(self.covariance)
 
     def part(self, index: int | slice) -> MixtureDensity:
@@ -187,7 +187,7 @@ def num_parameters(covariance: str, num_components: int, num_features: int) -> i
 def coefficients_of(mixture: MixtureDensity) -> tuple[np.ndarray, np.ndarray]:
     """Computes (..., D + P, K) and (..., K) float64: log joints = features of rows @ the first + the second, nats.
 
-    Leading axes are kept. `scoring.graph.densities.coefficients` gives the same as TensorFlow operations.
+    Leading axes stay. `scoring.graph.densities.coefficients` gives the same as TensorFlow operations.
     """
     linear, quadratic, log_determinants, squares = mixture.form.terms(mixture.components)
     normaliser = linear.shape[-1] * math.log(2.0 * math.pi)

@@ -16,9 +16,9 @@ from tfgmm.mixture.registry import COVARIANCES
 Number = float | tuple[float, ...]
 Matrix = tuple[tuple[float, ...], ...]
 
-# Standardised values beyond this count as this: a single far row must not decide all correlations.
+# Standardised values beyond this are set to it: a single far row must not decide all correlations.
 _FARTHEST = 10.0
-# Above so many rows per column the prior of a precision matrix fades, down to this share; see `_share_of_prior`.
+# Above this many rows per column the prior of a precision matrix fades, down to this share: see `_share_of_prior`.
 _ROWS_PER_COLUMN, _LEAST_SHARE = 150.0, 0.005
 
 
@@ -38,23 +38,26 @@ class Priors:
         mu_k ~ Normal(loc_mean, loc_covariance)       Lambda_k ~ Wishart(degrees, inverse_scale^-1)
 
     Args:
-        loc_mean: means of the component locations, data units.
-        loc_scale: standard deviations of the component locations, data units, positive.
+        loc_mean: Means of the component locations, data units.
+        loc_scale: Standard deviations of the component locations, data units, positive.
         precision_shape: Gamma shapes of the component precisions, positive.
         precision_rate: Gamma rates of the component precisions, squared data units, positive.
             `precision_rate / precision_shape` is about the variance expected of a component.
         weight_concentration: Dirichlet concentration of the weights, positive.
-        stick_concentration: gamma of stick-breaking weights, one positive number; smaller expects fewer components.
-        column_scale: for the spherical shapes, the widths that count as equal, data units: a component's standard
-            deviation in column d is column_scale_d / sqrt(tau_k), and precision_rate has no unit. Default 1.
-        loc_covariance: (D, D), squared data units; default the diagonal matrix of loc_scale^2.
-        degrees: of the Wishart, above D - 1; default 2 precision_shape + D - 1.
-        inverse_scale: (D, D), squared data units; default the diagonal matrix of 2 precision_rate. With both defaults
-            the variance of each column alone has the prior that covariance "diag" gives it.
+        stick_concentration: Concentration gamma of stick-breaking weights, one positive number; smaller values expect
+            fewer components.
+        column_scale: Widths that count as equal for the spherical shapes, data units: a component's standard deviation
+            in column d is column_scale_d / sqrt(tau_k), and precision_rate has no unit. Default 1.
+        loc_covariance: Covariance of the component locations, (D, D), squared data units; default the diagonal matrix
+            of loc_scale^2.
+        degrees: Degrees of freedom of the Wishart, above D - 1; default 2 precision_shape + D - 1.
+        inverse_scale: Inverse scale of the Wishart, (D, D), squared data units; default the diagonal matrix of
+            2 precision_rate. With both defaults, the variance of each column alone has the prior that covariance
+            "diag" gives it.
 
     Raises:
-        ValueError: a value is not finite, or not positive (definite) where it must be.
-        TypeError: a value is not a number.
+        ValueError: If a value is not finite, or not positive (definite) where it must be.
+        TypeError: If a value is not a number.
 
     Example:
 
@@ -90,10 +93,15 @@ class Priors:
             object.__setattr__(self, field.name, plain)
 
     def check_sizes(self, num_components: int, num_features: int) -> None:
-        """Returns nothing when every value has one number, or one per column (per component for the weights).
+        """Checks the sizes of all values.
+
+        Args:
+            num_components: K.
+            num_features: D.
 
         Raises:
-            ValueError: names the value, its length and the length it must have.
+            ValueError: Unless every value has one number, or one per column (per component for the weights). The
+                message names the value, its length and the length it must have.
         """
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -117,7 +125,14 @@ class Priors:
             )
 
     def matrices(self, num_features: int) -> tuple[np.ndarray, float, np.ndarray]:
-        """Returns the loc covariance (D, D), the Wishart's degrees and its inverse scale (D, D), defaults filled in.
+        """Computes the parameters of the priors for covariance "full" and "tied", with defaults filled in.
+
+        Args:
+            num_features: D.
+
+        Returns:
+            The covariance of the component locations, (D, D) float64, squared data units; the Wishart's degrees of
+            freedom; and its inverse scale, (D, D) float64, squared data units.
 
         Example:
 
@@ -135,27 +150,30 @@ class Priors:
 
     @classmethod
     def from_data(cls, data: Any, covariance: str = "diag", *, sample: np.ndarray | None = None) -> Priors:
-        """Returns weak priors in the units of the data, the same whatever those units are.
+        """Makes weak priors in the units of the data, equivalent whatever those units are.
 
         In units of each column's spread, measured from its centre: locations Normal(0, 3^2); precisions Gamma(1, 0.02),
         for "full" and "tied" Wishart(D + 1, W0^-1 = 0.05 (D + 1) C) and location covariance 9 C, with C the correlation
         matrix of the data; Dirichlet(1) and stick-breaking gamma 1. Above 150 rows per column W0^-1 fades by the
         factor (150 D / N)^2, down to 0.005.
 
-        Centre and spread are robust (`DataSummary.centre`, `.spread`): one row at 1e8 does not crush the others.
+        Centre and spread are robust (`DataSummary.centre`, `.spread`): a single row at 1e8 changes them little.
         Changing a column's unit or shifting it changes nothing; a rotation changes nothing for "full" and "tied".
         "spherical" means equal in units of each column's spread.
 
-        With about 10 rows per component a wider precision_rate, 5 times this one, predicted better: choose it with
+        With about 10 rows per component, a wider precision_rate, 5 times this one, predicted better: choose it with
         `dataclasses.replace`.
 
         Args:
-            data: a `DataSummary`, or rows of any kind that `fit` takes in memory or reads from a file.
-            covariance: the shape the priors are for.
-            sample: (n, D) rows, data units, for the correlations; needed for "full" and "tied" with a summary.
+            data: A `DataSummary`, or rows of any kind that `fit` takes in memory or reads from a file.
+            covariance: Covariance shape that the priors are for.
+            sample: Rows for the correlations, (n, D), data units; needed for "full" and "tied" with a summary.
+
+        Returns:
+            The `Priors`.
 
         Raises:
-            ValueError: no sample where one is needed; rows that are not finite.
+            ValueError: If there is no sample where one is needed, or rows are not finite.
 
         Example:
 
@@ -191,7 +209,10 @@ class Priors:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the values as plain numbers and lists, as written to JSON; `from_dict` is its inverse.
+        """Turns the values into plain numbers and lists, as JSON holds them; `from_dict` is its inverse.
+
+        Returns:
+            The value of every field by its name.
 
         Example:
 
@@ -202,7 +223,14 @@ class Priors:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Priors:
-        """Returns the `Priors` that `to_dict` wrote down."""
+        """Restores the `Priors` that `to_dict` was called on.
+
+        Args:
+            values: What `to_dict` returned.
+
+        Returns:
+            The `Priors`.
+        """
         return cls(**values)
 
 
@@ -211,18 +239,18 @@ _SINGLE = ("stick_concentration", "degrees")
 
 
 def _share_of_prior(summary: DataSummary) -> float:
-    """Returns the factor of W0^-1 for the number of rows.
+    """Computes the factor of W0^-1 for the number of rows, from 0.005 to 1.
 
-    What helps where rows are few hides the narrow directions of a covariance where they are many. Measured on held-out
-    rows: 16 columns, 20 rows per component, 15 nats better with factor 1; 32 columns, 5,600 rows, 0.25 nats worse.
+    A prior that helps with few rows hides the narrow directions of a covariance with many. Measured on held-out rows:
+    16 columns, 20 rows per component, 15 nats better with factor 1; 32 columns, 5,600 rows, 0.25 nats worse.
     """
     return float(np.clip((_ROWS_PER_COLUMN * summary.num_features / summary.num_data) ** 2, _LEAST_SHARE, 1.0))
 
 
 def _correlations(sample: np.ndarray, summary: DataSummary) -> np.ndarray:
-    """Returns the correlation matrix (D, D), its eigenvalues held above max(1e-10, 0.1 min(1, D / N)).
+    """Computes the correlation matrix (D, D), its eigenvalues held above max(1e-10, 0.1 min(1, D / N)).
 
-    Columns without spread correlate with nothing. Few rows show correlations that are not there: hence the floor.
+    Columns without spread correlate with nothing. A few rows show correlations that do not exist: hence the floor.
     """
     standardised = (sample - np.array(summary.centre)) / np.array(summary.spread)
     standardised = np.clip(standardised, -_FARTHEST, _FARTHEST)
@@ -241,7 +269,7 @@ def _as_lists(value: Any) -> Any:
 
 
 def _plain_matrix(name: str, value: Any) -> Matrix:
-    """Returns `value` as a tuple of lines, made exactly symmetric, so that it is hashable and survives JSON."""
+    """Turns `value` into a tuple of lines, made exactly symmetric, so that it is hashable and survives JSON."""
     try:
         matrix = np.asarray(value)
         is_numbers = matrix.dtype.kind in "fiu"
@@ -265,7 +293,7 @@ def _plain_matrix(name: str, value: Any) -> Matrix:
 
 
 def _plain_numbers(name: str, value: Any) -> Number:
-    """Returns `value` as a Python float or a tuple of them, so that it is hashable and survives JSON."""
+    """Turns `value` into a Python float or a tuple of them, so that it is hashable and survives JSON."""
     plain = value.tolist() if hasattr(value, "tolist") else value
     items = list(plain) if isinstance(plain, Sequence) and not isinstance(plain, (str, bytes)) else [plain]
     if any(isinstance(item, bool) or not isinstance(item, (int, float)) for item in items):

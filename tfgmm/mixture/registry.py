@@ -12,10 +12,10 @@ FormName = Literal["independent", "correlated"]
 
 
 class CovarianceShape(NamedTuple):
-    """What one covariance shape is.
+    """The properties of one covariance shape.
 
     Args:
-        form: How its parameters are written down: "independent" columns, a precision each, or "correlated" ones, a
+        form: Form that its parameters are written in: "independent" columns, a precision each, or "correlated" ones, a
             precision matrix; see `tfgmm.mixture.parameters`.
         is_tied: Whether all components share their precisions.
         is_spherical: Whether all columns share theirs.
@@ -29,7 +29,7 @@ class CovarianceShape(NamedTuple):
 
 
 class WeightPrior(NamedTuple):
-    """What one prior of the mixture weights is.
+    """The properties of one prior of the mixture weights.
 
     Args:
         is_exchangeable: Whether the order of the components changes nothing.

@@ -1,6 +1,6 @@
-"""Scores of rows by NumPy, on every core: what models, loaded folders and the command answer with.
+"""Scores of rows by NumPy, on every core: used by models, loaded exports and the command line.
 
-The same figures as the graph of an export gives; see `tfgmm.scoring.graph.scores`.
+They are the same figures that the graph of an export computes; see `tfgmm.scoring.graph.scores`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class ScoredChunk(NamedTuple):
-    """What scores of B rows are made of.
+    """What scores of B rows are computed from.
 
     log_densities: (B,) float64, nats; a log-mean-exp of S mixtures.
-    shares: (K, B) float64, of each component relative to the most probable one; of one mixture.
-    norms: (B,) float64, the sums of shares.
+    shares: (K, B) float64, joint density of each component over that of the most probable one; for one mixture.
+    norms: (B,) float64, sums of the shares.
     """
 
     log_densities: np.ndarray
@@ -33,7 +33,7 @@ class ScoredChunk(NamedTuple):
 
 
 class _Score(NamedTuple):
-    """How a score is made of a chunk, its type, and what a row that is not finite gets."""
+    """How a score is computed from a chunk, its dtype, and the value for a row that is not finite."""
 
     of_chunk: Callable[[ScoredChunk], np.ndarray]
     dtype: type[np.generic]
@@ -56,7 +56,7 @@ class RowScores(NamedTuple):
 
 
 class _Memory(NamedTuple):
-    """What a thread writes over: chunks of log joints, and centred columns (D, B) float32."""
+    """Memory that a thread overwrites: chunks of log joints, and centred columns (D, B) float32."""
 
     chunks: ChunkProducts
     columns: np.ndarray
@@ -66,10 +66,10 @@ class RowScorer:
     """Scores blocks of rows under one mixture, or under the average of S.
 
     Args:
-        mixture: The mixture, or S of them.
+        mixture: One mixture, or S of them.
 
     Attributes:
-        centre: (D,) float64, data units; what rows are measured from.
+        centre: (D,) float64, data units; rows are measured from it.
     """
 
     def __init__(self, mixture: MixtureDensity) -> None:
@@ -87,6 +87,9 @@ class RowScorer:
                 rounded to float32. A row that is not finite gets NaN, or -1 as its assignment.
             names: Keys of `SCORES`: "log_prob" (B,) float32 and "log_density" (B,) float64, nats,
                 "responsibilities" (B, K) float32, "assignment" (B,) int64.
+
+        Returns:
+            The scores by name, and how many rows are not finite.
         """
         rows, widths = block.values, {"responsibilities": (self._num_components,)}
         by_name = {name: np.empty((len(rows), *widths.get(name, ())), SCORES[name].dtype) for name in names}
@@ -114,7 +117,7 @@ class RowScorer:
 
 
 def _write_scores(chunk: ScoredChunk, by_name: dict[str, np.ndarray]) -> int:
-    """Writes the scores of a chunk into those of its rows, by name, and counts the rows that are not finite."""
+    """Writes the scores of a chunk, by name, in the places of its rows; counts the rows that are not finite."""
     is_bad = ~np.isfinite(chunk.log_densities)  # a feature that is not finite leaves no log joint finite
     for name, scores in by_name.items():
         scores[...] = SCORES[name].of_chunk(chunk)

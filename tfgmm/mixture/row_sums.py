@@ -1,4 +1,4 @@
-"""Sums over rows by NumPy, on every core: the step that every row takes in every sweep."""
+"""Sums over rows by NumPy, on every core: what every sweep of training computes from every row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Memory(NamedTuple):
-    """What a thread writes over: chunks of log joints, and (R K, D + P + 1) sums of one of them."""
+    """Memory that a thread overwrites: chunks of log joints, and (R K, D + P + 1) sums of one of them."""
 
     chunks: ChunkProducts
     sums: np.ndarray
@@ -34,16 +34,16 @@ def sums_over_rows(
 ) -> RowSums:
     """Sums expected sufficient statistics of rows, and logsumexp_k and max_k of their log joints, float64.
 
-    R posteriors at a time share the features and one matrix product: all fields of the result are (R, ...). The same
-    sums as `scoring.graph.chunks.sums_over_rows`, to rounding, in half of its time on a processor.
+    R posteriors at a time share the features and one matrix product: all fields of the result are (R, ...). Except for
+    rounding, they are the sums of `scoring.graph.chunks.sums_over_rows`, in half of its time on a processor.
 
     Args:
-        write_products: The products of columns that the form of the parameters has.
+        write_products: Function that writes the products of columns that the form of the parameters has.
         block: (n, D) float32 rows, measured from the centre.
         coefficients: (R, D + P, K) and (R, K) float64: log joints = features of rows @ the first + the second, nats.
-        dtype: Type of the products. np.float64 errs by 1e-3 nats at most for components down to 1e-6 of the range of
+        dtype: Dtype of the products. np.float64 errs by 1e-3 nats at most for components down to 1e-6 of the range of
             the rows; np.float32 is twice as fast and errs by up to `float32_error` of the family.
-        features: (D + P + 1, n) of that type, where the caller has them; see `write_features`.
+        features: (D + P + 1, n) of that dtype, where the caller has them; see `write_features`.
     """
     rows, factors, num_posteriors = block.values, factors_of(coefficients, dtype), coefficients[0].shape[0]
 
@@ -75,7 +75,10 @@ def log_likelihoods_over_rows(
 ) -> np.ndarray:
     """Sums logsumexp_k and max_k of the log joints of rows under each of R posteriors, (2, R) float64.
 
-    Args: as `sums_over_rows`, of which these are two, without the work of the others.
+    They are two of the fields of `sums_over_rows`, without the work of the others.
+
+    Args:
+        write_products, block, coefficients: As in `sums_over_rows`.
     """
     rows, factors, num_posteriors = block.values, factors_of(coefficients), coefficients[0].shape[0]
 
@@ -97,7 +100,7 @@ def _chunks(
     parts: Sequence[slice],
     features: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields features (D + P + 1, B) and log joints (R K, B), chunk after chunk; each writes over the one before."""
+    """Yields features (D + P + 1, B) and log joints (R K, B), one chunk at a time; each overwrites the one before."""
     for part in parts:
         of_chunk = chunks.features(write_products, rows[part].T) if features is None else features[:, part]
         yield of_chunk, chunks.log_joints(of_chunk)

@@ -11,8 +11,8 @@ from tfgmm.common.shapes import check_shape
 from tfgmm.common.threads import one_thread_each
 
 _LEAST_LOCAL_TRIALS = 20
-_PRODUCTS_OF_ONE_THREAD = 250_000  # so few multiplications run in one thread by themselves
-# Rows among which k-means++ looks: more find the same clusters, slower.
+_PRODUCTS_OF_ONE_THREAD = 250_000  # fewer multiplications run in one thread anyway
+# Rows that k-means++ chooses among: with more it finds the same clusters, more slowly.
 _FEWEST_CANDIDATES, _CANDIDATES_PER_COMPONENT = 2_000, 100
 
 
@@ -36,10 +36,11 @@ def start_locs(
         centre: (D,) float64, data units.
         seed: Seed of the choice.
         spread: (D,) widths that count as equal to k-means++; default the standard deviations of the sample.
-        is_distinct: the rows of the sample are known to be distinct, and float64.
+        is_distinct: Whether the rows of the sample are known to be distinct, and float64.
 
     Raises:
-        ValueError: an unknown name, or an array of the wrong shape or with NaN or infinity.
+        ValueError: The name is unknown, or the array has the wrong shape, or NaN or infinite values.
+        TypeError: The array does not hold numbers.
 
     Example:
 
@@ -48,7 +49,7 @@ def start_locs(
     [0.0, 9.0]
     """
     if not isinstance(start, str):
-        return _given_locs(start, num_components, centre)
+        return _checked_locs(start, num_components, centre)
     if start not in ("k-means++", "random"):
         raise ValueError(
             f'`start` must be "k-means++", "random" or an array of shape ({num_components}, {len(centre)}). '
@@ -66,7 +67,7 @@ def start_locs(
     return _kmeans_plusplus(distinct, num_components, generator, distinct.std(axis=0) if spread is None else spread)
 
 
-def _given_locs(start: Any, num_components: int, centre: np.ndarray) -> np.ndarray:
+def _checked_locs(start: Any, num_components: int, centre: np.ndarray) -> np.ndarray:
     locs = np.asarray(start)
     if locs.dtype.kind not in "fiub":
         raise TypeError(f"`start` must be an array of numbers. Received: dtype {locs.dtype}. Pass locations (K, D).")
@@ -81,8 +82,8 @@ def _given_locs(start: Any, num_components: int, centre: np.ndarray) -> np.ndarr
 def distinct_rows(rows: np.ndarray) -> np.ndarray:
     """Finds the distinct rows of (n, D), float64, in the order in which they first appear.
 
-    Rows are compared byte by byte: as fast as sorting one column of sums over theirs, in which one row at 1e17 would
-    swallow all others.
+    Rows are compared byte by byte. This is as fast as sorting sums over their columns, in which one row at 1e17 would
+    hide the differences of all others.
     """
     values = np.ascontiguousarray(rows, np.float64) + 0.0  # -0.0 is 0.0
     _, first = np.unique(values.view(np.dtype((np.void, values.itemsize * values.shape[1]))), return_index=True)
@@ -106,9 +107,9 @@ def _kmeans_plusplus(
 
 
 def _one_thread(num_products: int) -> contextlib.AbstractContextManager[Any]:
-    """Makes matrix products run in one thread, where they are of a size that others would join.
+    """Makes matrix products run in one thread where they are large enough for others to join.
 
-    A second thread waits ten times longer than it computes there.
+    There a second thread waits ten times longer than it computes.
     """
     if num_products < _PRODUCTS_OF_ONE_THREAD:
         return contextlib.nullcontext()

@@ -1,6 +1,6 @@
 """What a pass over rows adds up: all that a step of training needs to know of them.
 
-The statistics of different rows add, so rows may be shared out to threads, batches or machines in any way.
+The statistics of different rows add up, so rows may be divided among threads, batches or machines in any way.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class RowSums(NamedTuple):
     """Everything that a pass over rows adds up, float64.
 
     statistics: Expected sufficient statistics.
-    log_likelihood: The sum of logsumexp_k of the log joints, nats.
-    largest: The sum of max_k of the log joints, nats: the log likelihood of the rows together with the most probable
+    log_likelihood: Sum of logsumexp_k of the log joints, nats.
+    largest: Sum of max_k of the log joints, nats: the log likelihood of the rows together with the most probable
         component of each.
     """
 

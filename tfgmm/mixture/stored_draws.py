@@ -1,8 +1,8 @@
 """Draws of a mixture from its posterior as they are stored: in float32, measured from the posterior means.
 
 What is stored is how far a draw is from the mean, in the unit that fits: a difference of locations, a ratio of
-precisions, a factor between whiteners. So seven digits are seven digits of the posterior's width, at any offset and
-any scale, and a model, its export and its scorer hold the very same numbers.
+precisions, a factor between whiteners. Seven digits are therefore seven digits of the posterior's width, at any offset
+and any scale, and a model, its export and its scorer hold exactly the same numbers.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class _Ratios:
         return drawn["precisions"] / means["precisions"]
 
     def absolute(self, values: np.ndarray, means: Parameters) -> dict[str, np.ndarray]:
-        """Computes the precisions that ratios, float64, stand for."""
+        """Computes the precisions from their ratios, float64."""
         return {"precisions": means["precisions"] * values}
 
     def shape(self, num_precisions: int, num_components: int, num_features: int) -> tuple[int, ...]:
-        """Gives the shape of one draw."""
+        """Computes the shape of one draw."""
         del num_precisions  # a precision per component, also where they are tied
         return num_components, num_features
 
     def positive(self, values: np.ndarray) -> tuple[Any, ...]:
-        """Gives the index of the entries that must be positive: all."""
+        """Finds the index of the entries that must be positive: all."""
         return (...,)
 
 
@@ -56,18 +56,18 @@ class _Factors:
         return np.asarray(factors[..., *np.triu_indices(factors.shape[-1])])
 
     def absolute(self, values: np.ndarray, means: Parameters) -> dict[str, np.ndarray]:
-        """Computes the whiteners that triangles, float64, stand for."""
+        """Computes the whiteners from the triangles of their factors, float64."""
         triangles = np.concatenate([np.zeros_like(values[..., :1]), values], axis=-1)
         factors = triangles[..., triangle_places(means["locs"].shape[-1])]
         return {"whiteners": factors @ means["whiteners"]}
 
     def shape(self, num_precisions: int, num_components: int, num_features: int) -> tuple[int, ...]:
-        """Gives the shape of one draw."""
+        """Computes the shape of one draw."""
         del num_components
         return num_precisions, num_features * (num_features + 1) // 2
 
     def positive(self, values: np.ndarray) -> tuple[Any, ...]:
-        """Gives the index of the entries that must be positive: the diagonal."""
+        """Finds the index of the entries that must be positive: the diagonal."""
         num_features = (math.isqrt(8 * values.shape[-1] + 1) - 1) // 2
         return ..., np.diagonal(triangle_places(num_features)) - 1
 
@@ -89,7 +89,7 @@ def stored(mixture: MixtureDensity, log_weights: np.ndarray, drawn: Parameters) 
     Args:
         mixture: The mixture at the posterior means.
         log_weights: (S, K) float64.
-        drawn: Components drawn from the posterior, by name as those of `mixture`, one more axis in front.
+        drawn: Components drawn from the posterior, by name, as those of `mixture` with one more axis S in front.
     """
     form, means = _format_of(mixture.covariance), mixture.components
     ratios = _within_float32(form.relative(drawn, means))
@@ -103,13 +103,13 @@ def stored(mixture: MixtureDensity, log_weights: np.ndarray, drawn: Parameters) 
 
 
 def _within_float32(values: np.ndarray) -> np.ndarray:
-    """Rounds to float32, and limits what vague priors throw out of its range."""
+    """Rounds to float32, and limits values beyond its range, which vague priors can give."""
     largest = np.finfo(np.float32).max
     return np.clip(values, -largest, largest).astype(np.float32, order="C")
 
 
 def mixtures(mixture: MixtureDensity, draws: Mapping[str, np.ndarray]) -> MixtureDensity:
-    """Computes the S mixtures that stored draws stand for, from the mixture at the posterior means.
+    """Computes the S mixtures of stored draws from the mixture at the posterior means.
 
     `scoring.graph.densities.of_draws` does the same as TensorFlow operations.
     """
@@ -138,7 +138,7 @@ def stored_shapes(
 
 
 def triangle_places(num_features: int) -> np.ndarray:
-    """Gives the place in [0, the upper triangle by rows] of each entry of the matrix, (D, D) int; 0 below the diagonal.
+    """Finds the place in [0, the upper triangle by rows] of each entry of the matrix, (D, D) int; 0 below the diagonal.
 
     Example:
 
@@ -163,11 +163,7 @@ def fault_in(draws: Mapping[str, np.ndarray]) -> str | None:
 
 
 def check_stored(draws: Mapping[str, np.ndarray] | None) -> Mapping[str, np.ndarray]:
-    """Hands on the draws of an export.
-
-    Raises:
-        ValueError: it has none.
-    """
+    """Checks the draws of an export: Raises ValueError where there are none; returns them."""
     if draws is None:
         raise ValueError(
             "The predictive density and intervals must be asked of an export with draws from the posterior. Received: "

@@ -1,4 +1,4 @@
-"""Agreement between two engines: how far one set of posterior draws can stand in for another."""
+"""Agreement between two engines: how well one set of posterior draws can replace another."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from tfgmm.posterior.draws import LOG_RATIO, Draws
 # Vehtari, Simpson, Gelman, Yao and Gabry 2024, "Pareto smoothed importance sampling", section 3: above it the fast
 # posterior misses so much that even weighting its draws does not help.
 LARGEST_PARETO_K = 0.7
-# Fewer ratios have no tail to speak of; ratios that differ by less, nats, are equal but for rounding.
+# Fewer ratios have too short a tail; ratios that differ by less, nats, are equal except for rounding.
 _FEWEST_RATIOS, _EQUAL = 100, 1e-3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Agreement:
-    """How the draws `a` differ from the draws `b`, for each of P numbers that both have. `print` shows a table.
+    """Differences of the draws `a` from the draws `b`, for each of P numbers that both have. `print` shows a table.
 
     Args:
-        names: what each number is, such as "locs[0, 1]": component 0, column 1.
-        means_a, means_b: (P,) posterior means, data units.
-        sds_a, sds_b: (P,) posterior standard deviations, data units.
-        distances: (P,) Wasserstein distances between the two sets of draws, in units of sds_b: how far a's draws must
+        names: Name of each number, such as "locs[0, 1]": component 0, column 1.
+        means_a: Posterior means of a, (P,), data units.
+        means_b: Posterior means of b, (P,), data units.
+        sds_a: Posterior standard deviations of a, (P,), data units.
+        sds_b: Posterior standard deviations of b, (P,), data units.
+        distances: Wasserstein distances between the two sets of draws, (P,), in units of sds_b: how far a's draws must
             be moved, on average, to become b's.
-        pareto_k: how heavy the tails of the exact posterior over a's are, or None where a's draws do not say
-            (`model.draws(n, data=rows)` do, with n of 100 at least). Below 0.7 a's posterior covers the exact one,
-            about the mode it is at.
-        aligned_a, aligned_b: the draws as they were compared, components in one and the same order.
+        pareto_k: Pareto k-hat, how heavy the tails of the exact posterior over a's are; None where a's draws do not
+            say (`model.draws(n, data=rows)` do, with n of at least 100). Below 0.7, a's posterior covers the exact one
+            around the mode that it is at.
+        aligned_a: Draws a as they were compared, with components in the same order as b's.
+        aligned_b: Draws b as they were compared.
     """
 
     names: tuple[str, ...]
@@ -47,16 +50,20 @@ class Agreement:
 
     @property
     def mean_differences(self) -> np.ndarray:
-        """(P,) means of a minus those of b, in posterior standard deviations of b."""
+        """Means of a minus those of b, (P,), in posterior standard deviations of b."""
         return (self.means_a - self.means_b) / self.sds_b
 
     @property
     def sd_ratios(self) -> np.ndarray:
-        """(P,) standard deviations of a over those of b; below 1 where a is surer than b."""
+        """Standard deviations of a over those of b, (P,); below 1 where a is more certain than b."""
         return self.sds_a / self.sds_b
 
     def to_frame(self) -> Any:
-        """Returns the table as a pandas DataFrame, one line per number."""
+        """Makes a table of the comparison.
+
+        Returns:
+            A pandas DataFrame with one line per number, P lines in all.
+        """
         import pandas as pd
 
         columns = {
@@ -75,38 +82,47 @@ class Agreement:
         return "\n".join([table, *self.sentences()])
 
     def sentences(self) -> tuple[str, ...]:
-        """Returns what the table says, in words."""
+        """Summarises the table in words.
+
+        Returns:
+            The number that differs most in its mean, and the one whose standard deviation is smallest beside b's; with
+            `pareto_k`, a third sentence on it.
+        """
         narrow = int(np.argmin(self.sd_ratios))
         apart = int(np.argmax(np.abs(self.mean_differences)))
-        found = [
+        lines = [
             f"means differ most for {self.names[apart]}: {self.mean_differences[apart]:+.2f} standard deviations",
             f"a's standard deviation is smallest beside b's for {self.names[narrow]}: {self.sd_ratios[narrow]:.2f}",
         ]
         if self.pareto_k is not None:
             is_fine = self.pareto_k < LARGEST_PARETO_K
             verdict = "weighting a's draws can mend what differs" if is_fine else "a misses parts of the posterior"
-            found.append(f"Pareto k-hat of a: {self.pareto_k:.2f} ({verdict}; the limit is {LARGEST_PARETO_K})")
-        return tuple(found)
+            lines.append(f"Pareto k-hat of a: {self.pareto_k:.2f} ({verdict}; the limit is {LARGEST_PARETO_K})")
+        return tuple(lines)
 
 
 def compare(draws_a: Draws, draws_b: Draws) -> Agreement:
-    """Returns how far draws a, of a fast engine, can stand in for draws b, of a slow one that is right.
+    """Compares draws a, of a fast engine, with draws b, of a slow one that is right.
 
-    Both are aligned first, unless `tfgmm.align` did it already, and a's components are put in the order of b's.
-    Weights, locations, scales and covariances are compared, each number that varies in b by itself. Other priors give
-    other posteriors: let both engines have the same, e.g. `sample_nuts(..., priors=model.priors)`.
+    Both are aligned first, unless `tfgmm.align` has done so already, and a's components are put in the order of b's.
+    Weights, locations, scales and covariances are compared, each number that varies in b by itself. Different priors
+    give different posteriors: use the same for both engines, e.g. `sample_nuts(..., priors=model.priors)`.
 
     Args:
-        draws_a: such as `model.draws(4000, data=rows)` of a fitted `GaussianMixtureModel`; with `data=` the Pareto
-            k-hat is told as well.
-        draws_b: such as `numpyro_mixture.sample_nuts(rows, num_components, priors=model.priors)`.
+        draws_a: Draws of the fast engine, such as `model.draws(4000, data=rows)` of a fitted `GaussianMixtureModel`;
+            with `data=`, the Pareto k-hat is computed too.
+        draws_b: Draws of the slow engine, such as
+            `numpyro_mixture.sample_nuts(rows, num_components, priors=model.priors)`.
+
+    Returns:
+        An `Agreement`, which says how well a can replace b.
 
     Raises:
-        ValueError: different numbers of components or columns; b's draws do not vary.
-        ModuleNotFoundError: a k-hat was asked for, and ArviZ is not installed.
+        ValueError: If the numbers of components or columns differ, or b's draws do not vary.
+        ModuleNotFoundError: If the k-hat is to be computed and ArviZ is not installed.
 
     Warns:
-        UserWarning: components are too alike to be told apart; see `tfgmm.align`.
+        UserWarning: If components are too alike to be told apart; see `tfgmm.align`.
 
     Source: Yao, Vehtari, Simpson and Gelman 2018, "Yes, but did it work? Evaluating variational inference".
 
@@ -117,8 +133,8 @@ def compare(draws_a: Draws, draws_b: Draws) -> Agreement:
     ...     Draws(np.ones((1, 900, 1)), spread * rng.normal(size=(1, 900, 1, 1)), 1 + rng.uniform(size=(1, 900, 1, 1)))
     ...     for spread in (0.5, 1.0)
     ... )
-    >>> found = compare(a, b)
-    >>> found.names, found.sd_ratios.round(1).tolist()
+    >>> agreement = compare(a, b)
+    >>> agreement.names, agreement.sd_ratios.round(1).tolist()
     (('locs[0, 0]', 'scales[0, 0]'), [0.5, 1.0])
     """
     _check_alike(draws_a, draws_b)
@@ -152,7 +168,7 @@ def _once_aligned(draws: Draws) -> Draws:
 
 
 def _common_numbers(aligned_a: Draws, aligned_b: Draws) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Returns the names of the numbers that both have and that vary in b, and their draws, (n, P) and (m, P)."""
+    """Lists the names of the numbers that both have and that vary in b, and their draws, (n, P) and (m, P)."""
     column_names = aligned_b.column_names or aligned_a.column_names
     both = [dataclasses.replace(draws, column_names=column_names).numbers() for draws in (aligned_a, aligned_b)]
     a, b = ({name: values[..., p].ravel() for p, name in enumerate(names)} for names, values in both)
@@ -166,11 +182,11 @@ def _common_numbers(aligned_a: Draws, aligned_b: Draws) -> tuple[tuple[str, ...]
 
 
 def pareto_k_of(draws: Draws) -> float | None:
-    """Returns the Pareto k-hat of draws that hold their log importance ratios; None without them, or with under 100.
+    """Computes the Pareto k-hat of draws with log importance ratios; None without them, or with fewer than 100.
 
     The importance ratio of a draw is the exact joint density of rows and parameters over the density that it was drawn
     from. k-hat, the shape of the tail of the largest ratios, tells whether their variance is finite (below 0.5), and
-    whether the draws are of use at all (below 0.7), whatever the number of columns.
+    whether the draws are useful at all (below 0.7), whatever the number of columns.
 
     Source: Vehtari, Simpson, Gelman, Yao and Gabry 2024, "Pareto smoothed importance sampling", by ArviZ's psislw.
     """
@@ -183,5 +199,5 @@ def pareto_k_of(draws: Draws) -> float | None:
             f"`sample_stats[{LOG_RATIO!r}]` must be finite. Received: NaN or infinite ones. Weigh the draws with the "
             "rows that the model was fitted to."
         )
-    # Where all are equal q is the exact posterior, and no tail is left to fit
+    # Where all are equal, q is the exact posterior, and there is no tail to fit
     return float(arviz().psislw(flat)[1]) if np.ptp(flat) > _EQUAL else 0.0

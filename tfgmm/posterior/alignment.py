@@ -18,22 +18,25 @@ from tfgmm.posterior.relabelling import matched_by_responsibilities
 
 METHODS = ("pivot", "order", "responsibilities")
 _MAX_ROUNDS = 20
-# So many draws, evenly chosen, tell where the components are.
+# Number of draws, evenly chosen, that suffices to find where the components are.
 _DRAWS_FOR_PIVOT = 5_000
 # A draw is doubtful when swapping two of its components is at least this probable, and so is an alignment with more
-# than that share of such draws.
+# than this share of such draws.
 _DOUBT = 0.05
-_MEMORY = 2**24  # numbers in the table of costs at a time
+_MEMORY = 2**24  # numbers in one table of costs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AlignedDraws(Draws):
-    """Draws whose components have the same meaning in all of them, and what was done to get there.
+    """Draws whose components have the same meaning in all of them, with the permutations that aligned them.
+
+    The other arguments are those of `Draws`.
 
     Args:
-        permutations: (C, S, K) int: component k of a draw was its component permutations[c, s, k] before.
-        share_doubtful: the share of draws in which two components could as well be swapped (with a probability above
-            5 %, were they spread as normal distributions about their means).
+        permutations: Permutations of the components, (C, S, K) int: component k of a draw was its component
+            permutations[c, s, k] before.
+        share_doubtful: Share of draws in which two components could as well be swapped (with a probability above 5 %,
+            if they spread as normal distributions about their means).
     """
 
     permutations: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0), np.int64))
@@ -41,11 +44,21 @@ class AlignedDraws(Draws):
 
     @property
     def share_moved(self) -> float:
-        """The share of draws whose components were in another order before."""
+        """Share of draws whose components were in another order before."""
         return float((self.permutations != np.arange(self.num_components)).any(axis=-1).mean())
 
     def permuted(self, permutations: np.ndarray) -> AlignedDraws:
-        """Returns the draws with the components of each in another order; `permutations` go on from the first ones."""
+        """Reorders the components of every draw.
+
+        Args:
+            permutations: As in `Draws.permuted`.
+
+        Returns:
+            The draws in the new order; their `permutations` combine the earlier ones with these.
+
+        Raises:
+            ValueError: As `Draws.permuted`.
+        """
         moved: Any = super().permuted(permutations)  # of our own class, by dataclasses.replace
         together = np.take_along_axis(self.permutations, np.asarray(permutations), axis=-1)
         return dataclasses.replace(moved, permutations=together)
@@ -59,29 +72,35 @@ def align(
     feature: int | None = None,
     rows: Any = None,
 ) -> AlignedDraws:
-    """Returns the draws with their components in matching order, and how many draws were moved.
+    """Aligns draws: puts the components of all draws in matching order.
 
-    "pivot": every draw takes the order in which its components are nearest to those of a pivot, by the Hungarian
-    algorithm (Papastamoulis 2016, section 3); without a pivot of one's own the means of the aligned draws become the
-    next pivot until nothing moves. Near means in locations and log scales, each in units of its spread over the
-    aligned draws. "order": by the location in one column, smallest first. "responsibilities": rows have nearly the
-    same probabilities of belonging to each component in all draws (Stephens 2000, algorithm 2); for components that
-    differ in shape more than in place. It takes draws x rows x components numbers of time, and of memory.
+    With method "pivot", every draw takes the order in which its components are nearest to those of a pivot, by the
+    Hungarian algorithm (Papastamoulis 2016, section 3). If no pivot is passed, the means of the aligned draws become
+    the next pivot until no draw changes its order. Components are near in locations and log scales, each in units of
+    its spread over the aligned draws. With "order", components are ordered by their location in one column, smallest
+    first. With "responsibilities", rows have nearly the same probabilities of belonging to each component in all draws
+    (Stephens 2000, algorithm 2): for components that differ in shape more than in place. Its time and memory grow as
+    draws x rows x components.
 
     Args:
-        draws: any `tfgmm.Draws`.
-        pivot: locations (K, D) to match, data units, such as those of a fitted model; None to have them found.
+        draws: Any `tfgmm.Draws`.
+        pivot: Locations to match, (K, D), data units, such as those of a fitted model; None to find them.
         method: "pivot", "order" or "responsibilities".
-        feature: the column to order by, with method="order"; default 0, the first.
-        rows: (G, D) data units, for "responsibilities": some hundred of the rows are enough.
+        feature: Column to order by, with method="order"; default 0, the first.
+        rows: Rows of the data, (G, D), data units, for "responsibilities": a few hundred of them are enough.
+
+    Returns:
+        The `AlignedDraws`, which also say how many draws were reordered.
 
     Raises:
-        ValueError: an unknown method, a pivot of the wrong shape, no such feature; draws that are not finite, or
-            none.
+        ValueError: If the method is unknown, the pivot has the wrong shape, the feature does not exist, or there are
+            no draws, or draws that are not finite.
+        TypeError: If the pivot or the rows are not numbers.
 
     Warns:
-        UserWarning: in more than 5 % of the draws two components are too alike to be told apart, so that the numbers
-            of single components mean little. What does not depend on their order, such as the density, still does.
+        UserWarning: If in more than 5 % of the draws two components are too alike to be told apart, so that the
+            numbers of single components mean little. What does not depend on their order, such as the density, stays
+            meaningful.
 
     Example:
 
@@ -111,16 +130,16 @@ def align(
     elif method == "order":
         permutations = np.argsort(draws.locs[..., column], axis=-1, kind="stable")
     else:
-        permutations = _matched(draws, None if pivot is None else _given_pivot(pivot, draws))
+        permutations = _matched(draws, None if pivot is None else _checked_pivot(pivot, draws))
     return _aligned(draws, permutations)
 
 
 def in_order_of(aligned: Draws, others: Draws) -> Draws:
-    """Returns draws that are aligned among themselves with their components in the order of other aligned draws.
+    """Puts the components of draws that are aligned among themselves in the order of other aligned draws.
 
     Args:
-        aligned: whose order is to be taken.
-        others: of as many components and columns.
+        aligned: Draws whose order is taken.
+        others: Draws to reorder, with as many components and columns.
     """
     ours, theirs = (_features(draws).mean(axis=0) for draws in (aligned, others))
     num_shared = min(ours.shape[1], theirs.shape[1])  # one of the two may have no correlations
@@ -143,7 +162,7 @@ def _aligned(draws: Draws, permutations: np.ndarray) -> AlignedDraws:
 
 
 def _check_draws(draws: Draws) -> None:
-    """Returns nothing where there are draws, and all are finite."""
+    """Checks draws: Raises ValueError unless there are some, and all are finite."""
     if draws.num_chains * draws.num_draws == 0:
         raise ValueError("`draws` must hold at least one draw. Received: none. Draw some.")
     is_fine = np.isfinite(draws.weights).all() and np.isfinite(draws.locs).all() and np.isfinite(draws.scales).all()
@@ -154,7 +173,7 @@ def _check_draws(draws: Draws) -> None:
         )
 
 
-def _given_pivot(pivot: Any, draws: Draws) -> np.ndarray:
+def _checked_pivot(pivot: Any, draws: Draws) -> np.ndarray:
     locs = np.asarray(pivot)
     fix = "Pass one location per component, in the units of the columns."
     if locs.dtype.kind not in "fiub":
@@ -166,26 +185,26 @@ def _given_pivot(pivot: Any, draws: Draws) -> np.ndarray:
 
 
 def _features(draws: Draws) -> np.ndarray:
-    """Returns what components are compared by, (C S, K, F): locations, log scales, and correlations where there are."""
+    """Computes what components are compared by, (C S, K, F): locations, log scales, and correlations if any."""
     parts = [draws.locs, np.log(draws.scales)]
     if draws.covariances is not None:
         first, second = np.tril_indices(draws.num_features, -1)
         scales = draws.scales[..., first] * draws.scales[..., second]
-        # Held inside: a correlation of 1 but for rounding has no finite transform
+        # Held within bounds: a correlation of 1 except for rounding has no finite transform
         parts.append(np.arctanh(np.clip(draws.covariances[..., first, second] / scales, -1 + 1e-12, 1 - 1e-12)))
     values = np.concatenate(parts, axis=-1)
     return values.reshape(-1, *values.shape[2:])
 
 
 def _unit_of_features(draws: Draws) -> np.ndarray:
-    """Returns in what units features of single draws are near or far, (F,): widths for locations, 1 for the others."""
+    """Computes the units in which features of draws are near or far, (F,): widths for locations, 1 for the others."""
     within = _spread_within(draws)
     num_pairs = 0 if draws.covariances is None else math.comb(draws.num_features, 2)
     return np.concatenate([within, np.ones(len(within) + num_pairs)])
 
 
 def _matched(draws: Draws, pivot: np.ndarray | None) -> np.ndarray:
-    """Returns the order of each draw's components, (C, S, K), that brings them nearest to the pivot."""
+    """Finds the order of each draw's components, (C, S, K) int, that brings them nearest to the pivot."""
     features = _features(draws)
     num_draws = len(features)
     if pivot is not None:
@@ -199,8 +218,8 @@ def _matched(draws: Draws, pivot: np.ndarray | None) -> np.ndarray:
 
 
 def _means_in_order(features: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the means of aligned components, (K, F), and how far draws lie from them, (F,), from draws (n, K, F)."""
-    # Any draw will do to begin with: the last one is past any beginning of a chain, and the means will move
+    """Computes the means of aligned components, (K, F), and the spread about them, (F,), from draws (n, K, F)."""
+    # Any draw will do to begin with, since the means will move; the last one is beyond the beginning of its chain
     pivot, spread = features[-1], unit
     permutations = np.zeros(0, np.intp)
     for _ in range(_MAX_ROUNDS):
@@ -213,23 +232,24 @@ def _means_in_order(features: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray,
 
 
 def _spread_within(draws: Draws) -> np.ndarray:
-    """Returns the median standard deviation of the components, (D,): in what units locations are near or far."""
+    """Computes the median standard deviation of the components, (D,): the units in which locations are near or far."""
     scales = draws.scales.reshape(-1, *draws.scales.shape[2:])
     return np.median(scales[:: max(1, len(scales) // _DRAWS_FOR_PIVOT)], axis=(0, 1))
 
 
 def _spread(aligned: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Returns how far features lie from the mean of their component, (F,), over draws (n, K, F)."""
+    """Computes how far features lie from the mean of their component, (F,), over draws (n, K, F)."""
     spread = np.sqrt(aligned.var(axis=0).mean(axis=0))
     return np.where(spread > 0, spread, unit)
 
 
 def _costs(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Returns what it costs that component j of (n, K, F) becomes the k-th of the pivot, (n, j, k).
+    """Computes the cost that component j of (n, K, F) becomes the k-th of the pivot, (n, j, k).
 
-    Half the squared distance in units of the spread, but for what does not depend on k, and so not on the order.
+    It is half the squared distance in units of the spread, without the terms that do not depend on k: they do not
+    depend on the order.
     """
-    centre = pivot.mean(axis=0)  # products would lose all digits at an offset
+    centre = pivot.mean(axis=0)  # products would lose all digits at a large offset
     theirs = pivot - centre
     flat = (features - centre).reshape(-1, pivot.shape[1])
     products = (flat @ (theirs / np.square(spread)).T).reshape(*features.shape[:2], -1)
@@ -237,7 +257,7 @@ def _costs(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.nd
 
 
 def _nearest(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Returns the cheapest order of the components of each draw, (n, K)."""
+    """Finds the cheapest order of the components of each draw, (n, K) int."""
     num_components = len(pivot)
     size = max(1, _MEMORY // num_components**2)
     parts = [cheapest(_costs(features[s : s + size], pivot, spread)) for s in range(0, len(features), size)]
@@ -245,7 +265,7 @@ def _nearest(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.
 
 
 def _share_doubtful(aligned: np.ndarray, unit: np.ndarray) -> float:
-    """Returns the share of aligned draws (n, K, F) in which a swap of two would have a probability above `_DOUBT`."""
+    """Computes the share of aligned draws (n, K, F) in which a swap of two has a probability above `_DOUBT`."""
     num_components = aligned.shape[1]
     spread, mean = _spread(aligned, unit), aligned.mean(axis=0)
     first, second = np.triu_indices(num_components, 1)

@@ -24,10 +24,10 @@ _REQUIRED = ("weights", "locs", "scales")
 
 
 def arviz() -> Any:
-    """Returns the module `arviz`.
+    """Imports the module `arviz` and returns it.
 
     Raises:
-        ModuleNotFoundError: it is not installed.
+        ModuleNotFoundError: It is not installed.
     """
     with warnings.catch_warnings():
         # Version 0.23 announces on import that version 1 will be another
@@ -36,7 +36,7 @@ def arviz() -> Any:
 
 
 def to_arviz(draws: Draws) -> Any:
-    """Returns `arviz.InferenceData` of draws; see `Draws.to_arviz`."""
+    """Makes the `arviz.InferenceData` of draws; see `Draws.to_arviz`."""
     features = list(draws.column_names or range(draws.num_features))
     values = {name: getattr(draws, name) for name in PARAMETERS if getattr(draws, name) is not None}
     return arviz().from_dict(
@@ -48,10 +48,10 @@ def to_arviz(draws: Draws) -> Any:
 
 
 def from_arviz(data: Any) -> dict[str, Any]:
-    """Returns the fields of `Draws` that ArviZ's `data`, or the NetCDF file of that path, holds.
+    """Reads the fields of `Draws` from ArviZ's `data`, or from the NetCDF file of that path.
 
     Raises:
-        ValueError: no draws of a mixture.
+        ValueError: It holds no draws of a mixture.
     """
     if isinstance(data, (str, os.PathLike)):
         data = arviz().from_netcdf(os.fspath(data))
@@ -66,12 +66,12 @@ def from_arviz(data: Any) -> dict[str, Any]:
     features = posterior["locs"].coords["feature"].values.tolist() if "feature" in posterior.coords else []
     names = tuple(features) if features and all(isinstance(name, str) for name in features) else None
     stats = getattr(data, "sample_stats", None)
-    found = {} if stats is None else {name: np.asarray(stats[name]) for name in stats.data_vars}
-    return {**fields, "column_names": names, "sample_stats": found}
+    sample_stats = {} if stats is None else {name: np.asarray(stats[name]) for name in stats.data_vars}
+    return {**fields, "column_names": names, "sample_stats": sample_stats}
 
 
 def _array(values: Any, name: str) -> np.ndarray:
-    """Returns the values of one variable with its axes in our order."""
+    """Puts the axes of one variable in the order of `Draws`."""
     dims = ("chain", "draw", *PARAMETERS[name])
     if set(values.dims) != set(dims):
         raise ValueError(

@@ -7,12 +7,12 @@ from scipy.optimize import linear_sum_assignment
 
 
 def cheapest(costs: np.ndarray) -> np.ndarray:
-    """Returns for each table of costs (n, K, K) the order of least cost, (n, K): component order[k] becomes the k-th.
+    """Finds the order of least cost, (n, K) int, of each table (n, K, K): component order[k] becomes the k-th.
 
-    Where every component has another place as its cheapest, that is the answer; the Hungarian algorithm does the rest.
+    Where the cheapest places of all components differ, they are the answer; the Hungarian algorithm does the rest.
 
     Args:
-        costs: entry [., j, k], what it costs that component j becomes the k-th.
+        costs: Costs, whose entry [., j, k] is that of component j becoming the k-th.
 
     Example:
 
@@ -28,14 +28,14 @@ def cheapest(costs: np.ndarray) -> np.ndarray:
 
 
 def inverse(permutations: np.ndarray) -> np.ndarray:
-    """Returns the inverses of permutations (n, K)."""
-    found = np.empty_like(permutations)
-    np.put_along_axis(found, permutations, np.arange(permutations.shape[-1])[None], axis=-1)
-    return found
+    """Computes the inverses of permutations (n, K)."""
+    inverses = np.empty_like(permutations)
+    np.put_along_axis(inverses, permutations, np.arange(permutations.shape[-1])[None], axis=-1)
+    return inverses
 
 
 def keeping_most(permutations: np.ndarray) -> np.ndarray:
-    """Returns orders (n, K) of one meaning, changed alike so that most draws stay as they are; in a tie the first."""
+    """Changes orders (n, K) alike, so that most draws stay as they are; in a tie, the first draw does."""
     orders, counts = np.unique(permutations, axis=0, return_counts=True)
     is_first = (orders == permutations[0]).all(axis=1)
     return permutations[:, np.argsort(orders[np.argmax(counts + 0.5 * is_first)])]

@@ -1,4 +1,4 @@
-"""The densities of drawn mixtures at given points, in NumPy: for all engines, and in pieces that fit in memory."""
+"""The densities of drawn mixtures at given points, in NumPy: for all engines, in pieces that fit in memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _MEMORY = 2**22
 
 
 class Standardisers(NamedTuple):
-    """What a density needs of n drawn mixtures.
+    """The terms of the densities of n drawn mixtures.
 
     log_factors: (n, K) log weights and normalising constants of the components, nats.
-    locs: (n, K, D).
-    factors: (n, K, D) or (n, K, D, D): what differences from the locations are multiplied with to be standard.
+    locs: (n, K, D) locations, data units.
+    factors: (n, K, D) or (n, K, D, D) factors that standardise differences from the locations.
     """
 
     log_factors: np.ndarray
@@ -29,36 +29,36 @@ class Standardisers(NamedTuple):
 
 
 def points_of(name: str, points: Any, num_features: int) -> np.ndarray:
-    """Returns points as (G, D) float64; for one column (G,) will do.
+    """Checks points and turns them into (G, D) float64; for one column, (G,) is accepted too.
 
     Args:
-        name: what the caller's argument is called.
-        points: numbers, data units.
+        name: What the caller's argument is called in error messages.
+        points: Numbers, data units.
         num_features: D.
 
     Raises:
-        ValueError: another number of columns; NaN or infinite numbers.
-        TypeError: not numbers.
+        ValueError: The number of columns is another, or numbers are NaN or infinite.
+        TypeError: The points are not numbers.
     """
     shapes = "(G,) or (G, 1)" if num_features == 1 else f"(G, {num_features})"
     fix = f"Pass points of shape {shapes}, data units."
     try:
-        given = np.asarray(points)
+        array = np.asarray(points)
     except ValueError as error:  # lists of different lengths
         raise ValueError(f"`{name}` must be an array of numbers. Received: {error}. {fix}") from error
-    if given.dtype.kind not in "fiub":
-        raise TypeError(f"`{name}` must be numbers. Received: dtype {given.dtype}. {fix}")
-    found = given.astype(np.float64)
-    if found.ndim == 1 and num_features == 1:
-        found = found[:, None]
-    check_shape(name, found, "GD", D=num_features, fix=fix)
-    if not np.isfinite(found).all():
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"`{name}` must be numbers. Received: dtype {array.dtype}. {fix}")
+    values = array.astype(np.float64)
+    if values.ndim == 1 and num_features == 1:
+        values = values[:, None]
+    check_shape(name, values, "GD", D=num_features, fix=fix)
+    if not np.isfinite(values).all():
         raise ValueError(f"`{name}` must hold finite numbers. Received: NaN or infinite ones. {fix}")
-    return found
+    return values
 
 
 def standardisers_of(draws: Draws) -> Standardisers:
-    """Returns what `log_joints` needs of all draws, chains one after the other."""
+    """Computes what `log_joints` needs of all draws, chains one after the other."""
     shape = (-1, draws.num_components, draws.num_features)
     locs = draws.locs.reshape(shape)
     with np.errstate(divide="ignore"):  # a weight of 0 is fine
@@ -74,7 +74,7 @@ def standardisers_of(draws: Draws) -> Standardisers:
 
 
 def log_joints(standardisers: Standardisers, points: np.ndarray) -> np.ndarray:
-    """Returns log theta_k + log Normal(point | component k) of each draw, nats: (n, G, K)."""
+    """Computes log theta_k + log Normal(point | component k) of each draw, (n, G, K), nats."""
     log_factors, locs, factors = standardisers
     differences = points[None, :, None] - locs[:, None]  # (n, G, K, D)
     if factors.ndim == 3:
@@ -85,7 +85,7 @@ def log_joints(standardisers: Standardisers, points: np.ndarray) -> np.ndarray:
 
 
 def blocks_of_draws(draws: Draws, num_points: int) -> Iterator[tuple[slice, Standardisers]]:
-    """Returns the draws in blocks, for each its place among all and what `log_joints` needs of it."""
+    """Yields the draws in blocks: the place of each among all draws, and what `log_joints` needs of it."""
     all_draws = standardisers_of(draws)
     each = num_points * draws.num_components * draws.num_features
     size = max(1, _MEMORY // max(1, each))

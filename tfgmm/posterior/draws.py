@@ -1,4 +1,4 @@
-"""Posterior draws of a mixture: the one currency of all engines, as plain arrays."""
+"""Posterior draws of a mixture as plain arrays: what all engines return."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Draws:
     """Draws from a posterior over mixtures, C chains of S draws each, in data units.
 
     Args:
-        weights: (C, S, K) float64, each line sums to 1.
-        locs: (C, S, K, D) float64, component means.
-        scales: (C, S, K, D) float64, component standard deviations, positive.
-        column_names: D names of the columns, or None.
-        covariances: (C, S, K, D, D) float64, component covariances whose diagonals are scales^2; None where the
-            columns of a component are independent.
-        sample_stats: by name, what the sampler says of each draw, (C, S), such as "diverging".
+        weights: Weights of the components, (C, S, K) float64; each line sums to 1.
+        locs: Means of the components, (C, S, K, D) float64.
+        scales: Standard deviations of the components, (C, S, K, D) float64, positive.
+        column_names: Names of the D columns, or None.
+        covariances: Covariances of the components, (C, S, K, D, D) float64, whose diagonals are scales^2; None where
+            the columns of a component are independent.
+        sample_stats: What the sampler says of each draw, such as "diverging": arrays (C, S) by name.
 
     Raises:
-        ValueError: the shapes do not fit together.
+        ValueError: If the shapes do not fit together.
 
     Example:
 
@@ -67,32 +67,36 @@ class Draws:
 
     @property
     def num_components(self) -> int:
-        """K."""
+        """K, the number of components."""
         return int(self.locs.shape[-2])
 
     @property
     def num_features(self) -> int:
-        """D."""
+        """D, the number of columns."""
         return int(self.locs.shape[-1])
 
     @property
     def num_chains(self) -> int:
-        """C."""
+        """C, the number of chains."""
         return int(self.locs.shape[0])
 
     @property
     def num_draws(self) -> int:
-        """S, of each chain."""
+        """S, the number of draws of each chain."""
         return int(self.locs.shape[1])
 
     def permuted(self, permutations: np.ndarray) -> Draws:
-        """Returns the draws with the components of each in another order.
+        """Reorders the components of every draw.
 
         Args:
-            permutations: (C, S, K) int; component k of a draw becomes what its component permutations[c, s, k] was.
+            permutations: Order of the components, (C, S, K) int; component k of a draw becomes what its component
+                permutations[c, s, k] was.
+
+        Returns:
+            The draws in the new order.
 
         Raises:
-            ValueError: not a permutation of 0 to K - 1 in every draw.
+            ValueError: If a draw's entries are not a permutation of 0 to K - 1.
         """
         check_shape("permutations", permutations, "CSK", **dict(zip("CSK", self.weights.shape)))
         if not (np.sort(permutations, axis=-1) == np.arange(self.num_components)).all():
@@ -100,15 +104,18 @@ class Draws:
                 f"`permutations` must hold each of 0 to {self.num_components - 1} once in every draw. Received: an "
                 "array that does not. Pass what `tfgmm.align` found."
             )
-        given = {name: getattr(self, name) for name in PARAMETERS if getattr(self, name) is not None}
-        moved: dict[str, Any] = {name: _taken(values, permutations) for name, values in given.items()}
+        parameters = {name: getattr(self, name) for name in PARAMETERS if getattr(self, name) is not None}
+        moved: dict[str, Any] = {name: _taken(values, permutations) for name, values in parameters.items()}
         return dataclasses.replace(self, **moved)
 
     def numbers(self) -> tuple[tuple[str, ...], np.ndarray]:
-        """Returns names and draws, (C, S, P), of all numbers of the mixture that can vary, each by itself.
+        """Lists all numbers of the mixture that can vary, each by itself.
 
-        Weights of more than one component, locations, scales, and covariances below the diagonal. Columns have their
-        names, else their numbers.
+        These are the weights of more than one component, locations, scales, and covariances below the diagonal.
+        Columns have their names, or their numbers if they have none.
+
+        Returns:
+            The P names, and the draws of these numbers, (C, S, P).
 
         Example:
 
@@ -124,18 +131,21 @@ class Draws:
                 continue
             for component, *features in np.ndindex(part.shape[2:]):
                 if len(features) == 2 and features[1] >= features[0]:
-                    continue  # a square of a scale, or said already
+                    continue  # the square of a scale, or listed already
                 names.append(f"{name}[{', '.join([str(component), *(columns[feature] for feature in features)])}]")
                 values.append(part[(slice(None), slice(None), component, *features)])
         return tuple(names), np.stack(values, axis=-1)
 
     def to_arviz(self) -> Any:
-        """Returns the draws as `arviz.InferenceData` with named coordinates: chain, draw, component, feature.
+        """Converts the draws to ArviZ, with named coordinates: chain, draw, component, feature.
 
-        Features have the names of the columns, else numbers. `.to_netcdf(path)` on it saves them.
+        Features have the names of the columns, or numbers if they have none.
+
+        Returns:
+            An `arviz.InferenceData`, whose `.to_netcdf(path)` saves the draws.
 
         Raises:
-            ModuleNotFoundError: ArviZ is not installed; names the extras that bring it.
+            ModuleNotFoundError: If ArviZ is not installed; the message names the extras that install it.
 
         Example:
 
@@ -147,18 +157,21 @@ class Draws:
 
     @staticmethod
     def from_arviz(data: Any) -> Draws:
-        """Returns the draws that `to_arviz` made `data` of, or any with the same names and dimensions.
+        """Restores the draws that `to_arviz` converted, or reads any with the same names and dimensions.
 
         Args:
-            data: `arviz.InferenceData`, or the path of a NetCDF file of one.
+            data: An `arviz.InferenceData`, or the path of a NetCDF file of one.
+
+        Returns:
+            The `Draws`.
 
         Raises:
-            ValueError: no group "posterior", or one without weights, locs and scales.
+            ValueError: If there is no group "posterior", or it lacks weights, locs or scales.
         """
         return Draws(**from_arviz(data))
 
 
 def _taken(values: np.ndarray, permutations: np.ndarray) -> np.ndarray:
-    """Returns (C, S, K, ...) with its components in the order of (C, S, K)."""
+    """Puts the components of (C, S, K, ...) in the order of permutations (C, S, K)."""
     index = permutations.reshape(*permutations.shape, *([1] * (values.ndim - 3)))
     return np.take_along_axis(values, index, axis=2)

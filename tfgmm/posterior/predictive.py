@@ -1,4 +1,4 @@
-"""What draws say of rows to come: predicted rows and data sets, densities and their bands. NumPy alone."""
+"""What draws predict: rows and data sets to come, densities and their bands. NumPy alone."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from tfgmm.common.checks import check_count, check_seed
 from tfgmm.posterior.densities import log_joints, points_of, standardisers_of
 from tfgmm.posterior.draws import Draws
 
-# Numbers held at a time: draws x components x points x columns.
+# Numbers in memory at a time: draws x components x points x columns.
 _MEMORY = 2**23
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DensityBand:
-    """The density of a mixture at G points, and how sure the posterior is of it.
+    """The density of a mixture at G points, and how certain the posterior is of it.
 
     Args:
-        mean: (G,) posterior mean of the density, 1 / data units: the posterior predictive density.
-        lower, upper: (G,) between which the density lies with the probability of the interval, point by point.
-        interval: that probability.
+        mean: Posterior mean of the density, (G,), 1 / data units: the posterior predictive density.
+        lower: Lower limits of the density, (G,), 1 / data units.
+        upper: Upper limits of the density, (G,), 1 / data units.
+        interval: Probability with which the density lies between the limits, at each point by itself.
     """
 
     mean: np.ndarray
@@ -33,17 +34,20 @@ class DensityBand:
 
 
 def sample_predictive(draws: Draws, num_rows: int, seed: int = 0) -> np.ndarray:
-    """Returns rows from the posterior predictive distribution, (num_rows, D) float64, data units.
+    """Draws rows from the posterior predictive distribution.
 
-    Each row has a draw of the parameters of its own, chosen at random.
+    Each row has its own draw of the parameters, chosen at random.
 
     Args:
-        draws: from the posterior, any engine's.
-        num_rows: how many.
-        seed: of all that is random.
+        draws: Draws from the posterior, of any engine.
+        num_rows: Number of rows.
+        seed: Seed of the rows.
+
+    Returns:
+        The rows, (num_rows, D) float64, data units.
 
     Raises:
-        ValueError: a negative number of rows, a wrong seed.
+        ValueError: If the number of rows is negative, or the seed is not valid.
 
     Example:
 
@@ -58,19 +62,22 @@ def sample_predictive(draws: Draws, num_rows: int, seed: int = 0) -> np.ndarray:
 
 
 def replicated_rows(draws: Draws, num_sets: int, num_rows: int, seed: int = 0) -> np.ndarray:
-    """Returns data sets that the model could have given instead, (R, num_rows, D) float64, data units.
+    """Draws data sets that the model could have produced instead.
 
-    All rows of a set have one draw of the parameters, chosen at random: sets differ as new data would, by noise and
-    by what is not known of the parameters (Gelman, Meng and Stern 1996).
+    All rows of a set have the same draw of the parameters, chosen at random: sets differ as new data would, by noise
+    and by what is not known of the parameters (Gelman, Meng and Stern 1996).
 
     Args:
-        draws: from the posterior, any engine's.
-        num_sets: R, how many sets.
-        num_rows: of each set; as many as the data has, where statistics are to be compared.
-        seed: of all that is random.
+        draws: Draws from the posterior, of any engine.
+        num_sets: R, the number of sets.
+        num_rows: Number of rows of each set; as many as the data has, to compare statistics.
+        seed: Seed of the sets.
+
+    Returns:
+        The data sets, (R, num_rows, D) float64, data units.
 
     Raises:
-        ValueError: a negative number of sets or rows, a wrong seed.
+        ValueError: If a number of sets or rows is negative, or the seed is not valid.
 
     Example:
 
@@ -87,7 +94,7 @@ def replicated_rows(draws: Draws, num_sets: int, num_rows: int, seed: int = 0) -
 
 
 def _rows_of(draws: Draws, drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Returns a row, (n, D), of each of the draws with the numbers `drawn` (n,), counted chain after chain."""
+    """Draws a row, (n, D), from each of the draws with the numbers `drawn` (n,), counted chain after chain."""
     num_rows, num_features = len(drawn), draws.num_features
     weights = draws.weights.reshape(-1, draws.num_components)
     ends = np.cumsum(weights, axis=1)
@@ -107,17 +114,21 @@ def _rows_of(draws: Draws, drawn: np.ndarray, generator: np.random.Generator) ->
 
 
 def density_band(draws: Draws, grid: Any, interval: float = 0.9) -> DensityBand:
-    """Returns the posterior mean and a credible band of the density at every point of a grid.
+    """Computes the posterior mean and a credible band of the density at every point of a grid.
 
     Relabelled components have the same density: draws need no alignment.
 
     Args:
-        draws: from the posterior, any engine's.
-        grid: (G,) points for one column, (G, D) for any number, data units.
-        interval: probability that the density lies in the band, at each point by itself; as much lies above as below.
+        draws: Draws from the posterior, of any engine.
+        grid: Points, (G, D), or (G,) for one column, data units.
+        interval: Probability that the density lies in the band, at each point by itself; it lies above with the same
+            probability as below.
+
+    Returns:
+        A `DensityBand` at the G points.
 
     Raises:
-        ValueError: points with another number of columns, NaN, an interval not between 0 and 1.
+        ValueError: If the points have another number of columns or NaN, or the interval is not between 0 and 1.
 
     Example:
 
@@ -131,27 +142,30 @@ def density_band(draws: Draws, grid: Any, interval: float = 0.9) -> DensityBand:
     levels = [(1 - interval) / 2, (1 + interval) / 2]
     standardisers = standardisers_of(draws)
     size = max(1, _MEMORY // (math.prod(draws.weights.shape) * draws.num_features))
-    found = np.empty((3, len(points)))
+    band = np.empty((3, len(points)))
     for first in range(0, len(points), size):
         part = slice(first, first + size)
         densities = np.exp(log_joints(standardisers, points[part])).sum(axis=-1)
-        found[0, part] = densities.mean(axis=0)
-        found[1:, part] = np.quantile(densities, levels, axis=0)
-    mean, lower, upper = found
+        band[0, part] = densities.mean(axis=0)
+        band[1:, part] = np.quantile(densities, levels, axis=0)
+    mean, lower, upper = band
     return DensityBand(mean, lower, upper, float(interval))
 
 
 def component_densities(draws: Draws, grid: Any) -> np.ndarray:
-    """Returns the posterior mean of every weighted component's density at every point, (K, G); they sum to the whole.
+    """Computes the posterior mean of every weighted component's density at every point.
 
     Components must be in the same order in all draws: see `tfgmm.align`.
 
     Args:
-        draws: from the posterior, any engine's.
-        grid: (G,) points for one column, (G, D) for any number, data units.
+        draws: Draws from the posterior, of any engine.
+        grid: Points, (G, D), or (G,) for one column, data units.
+
+    Returns:
+        The densities, (K, G), 1 / data units; their sum over components is the density of the mixture.
 
     Raises:
-        ValueError: points with another number of columns, NaN.
+        ValueError: If the points have another number of columns, or NaN.
 
     Example:
 
@@ -162,8 +176,8 @@ def component_densities(draws: Draws, grid: Any) -> np.ndarray:
     points = points_of("grid", grid, draws.num_features)
     standardisers = standardisers_of(draws)
     size = max(1, _MEMORY // (math.prod(draws.weights.shape) * draws.num_features))
-    found = np.empty((draws.num_components, len(points)))
+    densities = np.empty((draws.num_components, len(points)))
     for first in range(0, len(points), size):
         part = slice(first, first + size)
-        found[:, part] = np.exp(log_joints(standardisers, points[part])).mean(axis=0).T
-    return found
+        densities[:, part] = np.exp(log_joints(standardisers, points[part])).mean(axis=0).T
+    return densities

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files: what columns and groups of rows they have, and their rows, some at a time.
+"""Parquet and Arrow files: which columns and groups of rows they have, and their rows, some at a time.
 
 A group is a row group of Parquet or a record batch of Arrow. Memory stays at a few batches, however large a group is,
 except for one compressed record batch, which Arrow can only unpack whole.
@@ -19,14 +19,14 @@ _BUFFER_BYTES = 2**18
 
 
 def schema_of(name: str, path: str) -> Any:
-    """Returns the `pyarrow.Schema` of a Parquet or Arrow file, a column of indices that pandas wrote left out.
+    """Reads the `pyarrow.Schema` of a Parquet or Arrow file, without the column of indices that pandas writes.
 
     Args:
         name: What the caller's argument is called in error messages.
         path: Path of the file.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: The file is damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -42,7 +42,7 @@ def schema_of(name: str, path: str) -> Any:
 
 
 def is_sequential(path: str) -> bool:
-    """Returns whether a file can only be read from its start: CSV, and Arrow in the streaming format."""
+    """Tells whether a file can only be read from its start: CSV, and Arrow in the streaming format."""
     if kind_of(path) != "Arrow":
         return kind_of(path) == "CSV"
     with open(path, "rb") as file:
@@ -50,15 +50,15 @@ def is_sequential(path: str) -> bool:
 
 
 def group_rows(name: str, path: str, column: str) -> list[int]:
-    """Returns the number of rows of each group of a Parquet file or an Arrow file that is not a stream.
+    """Counts the rows of each group of a Parquet file, or of an Arrow file that is not a stream.
 
     Args:
         name: What the caller's argument is called in error messages.
         path: Path of the file.
-        column: Any column of it; of an Arrow file only this one is looked at.
+        column: Name of any of its columns; in an Arrow file only this one is looked at.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: The file is damaged.
     """
     import pyarrow.parquet as pq
 
@@ -72,7 +72,7 @@ def group_rows(name: str, path: str, column: str) -> list[int]:
 
 
 def is_in_place(name: str, path: str) -> bool:
-    """Returns whether any row of the file can be read without unpacking others: Arrow without compression.
+    """Tells whether any row of the file can be read without unpacking others: Arrow without compression.
 
     Args:
         name: What the caller's argument is called in error messages.
@@ -89,7 +89,7 @@ def is_in_place(name: str, path: str) -> bool:
 
 
 def batches(name: str, path: str, wanted: Sequence[str], groups: range | None = None) -> Generator[Any]:
-    """Returns rows of a Parquet or Arrow file as `pyarrow.RecordBatch` after batch, each an eighth of a block or less.
+    """Yields rows of a Parquet or Arrow file, one `pyarrow.RecordBatch` at a time, an eighth of a block or less.
 
     Args:
         name: What the caller's argument is called in error messages.
@@ -98,7 +98,7 @@ def batches(name: str, path: str, wanted: Sequence[str], groups: range | None = 
         groups: Groups to read; default all.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: The file is damaged.
     """
     read = _parquet_batches if kind_of(path) == "Parquet" else _ipc_batches
     with readable(name, path):
@@ -106,9 +106,10 @@ def batches(name: str, path: str, wanted: Sequence[str], groups: range | None = 
 
 
 def whole_columns(name: str, path: str, wanted: Sequence[str]) -> list[Any]:
-    """Returns whole columns of a Parquet or Arrow file, each a `pyarrow.ChunkedArray`.
+    """Reads whole columns of a Parquet or Arrow file, each a `pyarrow.ChunkedArray`.
 
-    By several threads, or in place on the disk: up to 1.7 times as fast as `batches` for files of 5 to 10 MB.
+    Several threads read them, or they stay in place on the disk: up to 1.7 times as fast as `batches` for files of 5 to
+    10 MB.
 
     Args:
         name: What the caller's argument is called in error messages.
@@ -134,7 +135,7 @@ def whole_columns(name: str, path: str, wanted: Sequence[str]) -> list[Any]:
 
 
 def release_memory() -> None:
-    """Gives back what this thread's decoding has freed, which Arrow would keep for each thread."""
+    """Gives back memory that this thread's decoding has freed, and that Arrow would keep for each thread."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
@@ -177,7 +178,7 @@ def _open_ipc(buffer: Any, columns: Sequence[str] | None = None) -> Any:
 
 @contextlib.contextmanager
 def _mapped(path: str) -> Iterator[tuple[Any, Any]]:
-    """Returns the file as an Arrow buffer that lies on the disk, and a function that gives its memory back."""
+    """Yields the file as an Arrow buffer that lies on the disk, and a function that gives its memory back."""
     import pyarrow as pa
 
     with open(path, "rb") as file:

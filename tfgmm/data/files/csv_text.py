@@ -1,6 +1,6 @@
-"""CSV files: their header, and their columns at once or block by block. Types are given, never guessed.
+"""CSV files: their header, and their columns at once or block by block. Types are stated, never guessed.
 
-A guess from the first block fails on 300,000 whole numbers and then 1.5.
+A guess from the first block fails on 300,000 whole numbers followed by 1.5.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 # An Arrow column of numbers, or the words that say what else it is.
 Column: TypeAlias = "pyarrow.ChunkedArray | str"
 
-# Arrow reads some thirty blocks ahead, so that small ones hold less memory; a line must fit into one.
+# Arrow reads some thirty blocks ahead, so that small ones take less memory; a line must fit into one.
 _BLOCK_BYTES = 2**18
 _BLOCK_LINES = 16
 
 
 def csv_names(name: str, path: str) -> tuple[str, ...]:
-    """Returns the names in the header line of a CSV file.
+    """Reads the names in the header line of a CSV file.
 
     Args:
         name: What the caller's argument is called in error messages.
         path: Path of the file.
 
     Raises:
-        ValueError: not UTF-8, not separated by commas, no header line, or nothing below it.
+        ValueError: The file is not UTF-8, not separated by commas, or without a header line or anything below it.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -57,7 +57,7 @@ def csv_names(name: str, path: str) -> tuple[str, ...]:
 
 
 def csv_columns(name: str, path: str, wanted: Sequence[str]) -> list[Column]:
-    """Returns whole columns of a CSV file as float64, or bool where they hold true and false.
+    """Reads whole columns of a CSV file as float64, or bool where they hold true and false.
 
     Args:
         name: What the caller's argument is called in error messages.
@@ -65,7 +65,7 @@ def csv_columns(name: str, path: str, wanted: Sequence[str]) -> list[Column]:
         wanted: Names of the columns.
 
     Raises:
-        ValueError: lines of different lengths, or text that is not UTF-8.
+        ValueError: Lines have different lengths, or the text is not UTF-8.
     """
     import pyarrow as pa
 
@@ -80,7 +80,7 @@ def csv_columns(name: str, path: str, wanted: Sequence[str]) -> list[Column]:
 
 
 def csv_batches(name: str, path: str, wanted: Sequence[str]) -> Generator[Any]:
-    """Returns the columns of a CSV file as `pyarrow.RecordBatch` after batch, in the order of the file.
+    """Yields the columns of a CSV file, one `pyarrow.RecordBatch` at a time, in the order of the file.
 
     Args:
         name: What the caller's argument is called in error messages.
@@ -88,8 +88,8 @@ def csv_batches(name: str, path: str, wanted: Sequence[str]) -> Generator[Any]:
         wanted: Names of the columns.
 
     Raises:
-        TypeError: a column that is not of numbers.
-        ValueError: lines of different lengths, or text that is not UTF-8.
+        TypeError: A column does not hold numbers.
+        ValueError: Lines have different lengths, or the text is not UTF-8.
     """
     import pyarrow as pa
 
@@ -100,9 +100,9 @@ def csv_batches(name: str, path: str, wanted: Sequence[str]) -> Generator[Any]:
             num_rows += batch.num_rows
         return
     except pa.ArrowInvalid:
-        pass  # read again from the start as text; the rows that were given already are passed over
+        pass  # read again from the start as text; the rows that were yielded already are skipped
     start = 0
-    # A column holds numbers or flags in the whole file, as it would if it were read at once.
+    # A column holds numbers in the whole file, or flags, as it would if the file were read at once.
     types = dict.fromkeys(wanted, (pa.float64(),) if num_rows else (pa.float64(), pa.bool_()))
     for batch in text_batches(name, path, wanted):
         if start + batch.num_rows > num_rows:
@@ -113,7 +113,7 @@ def csv_batches(name: str, path: str, wanted: Sequence[str]) -> Generator[Any]:
 
 
 def text_batches(name: str, path: str, wanted: Sequence[str]) -> Iterator[Any]:
-    """Returns the columns of a CSV file as text, as it stands there, in `pyarrow.RecordBatch` after batch.
+    """Yields the columns of a CSV file as text, as it stands there, one `pyarrow.RecordBatch` at a time.
 
     Args:
         name: What the caller's argument is called in error messages.
@@ -121,7 +121,7 @@ def text_batches(name: str, path: str, wanted: Sequence[str]) -> Iterator[Any]:
         wanted: Names of the columns.
 
     Raises:
-        ValueError: lines of different lengths, or text that is not UTF-8.
+        ValueError: Lines have different lengths, or the text is not UTF-8.
     """
     import pyarrow as pa
 
@@ -132,7 +132,7 @@ def text_batches(name: str, path: str, wanted: Sequence[str]) -> Iterator[Any]:
 
 
 def csv_words(name: str, path: str, wanted: Sequence[str]) -> dict[str, str]:
-    """Returns what the first block of a CSV file holds, by column: words for text, nothing for numbers and flags.
+    """Says what the first block of a CSV file holds, by column: words for text, "" for numbers and flags.
 
     Args:
         name: What the caller's argument is called in error messages.
@@ -140,7 +140,7 @@ def csv_words(name: str, path: str, wanted: Sequence[str]) -> dict[str, str]:
         wanted: Names of the columns, each once.
 
     Raises:
-        ValueError: lines of different lengths, or text that is not UTF-8.
+        ValueError: Lines have different lengths, or the text is not UTF-8.
     """
     import pyarrow as pa
 
@@ -188,7 +188,7 @@ def _read_csv(path: str, wanted: Sequence[str], column_type: pyarrow.DataType) -
 
 
 def _parsed_text(text: pyarrow.ChunkedArray, types: Sequence[pyarrow.DataType], start: int = 0) -> Column:
-    """Returns a column of text as the first type that fits, or the words that say what it holds from row `start` on."""
+    """Parses a column of text as the first type that fits; else says in words what it holds from row `start` on."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""The files behind stored rows: what is looked at when they are opened, and blocks of rows out of them."""
+"""The files behind stored rows: what is checked when they are opened, and blocks of their rows."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Block(NamedTuple):
 
 
 def blocks_of(file: int, group_rows: Sequence[int], size: int) -> Iterator[list[Block]]:
-    """Returns runs of blocks, each run read in sequence: small groups together in one block, a large one in several.
+    """Yields runs of blocks, each run read in sequence: small groups together in one block, a large one in several.
 
     Args:
         file: Number of the file.
         group_rows: Rows of each of its groups.
-        size: Most rows of a block.
+        size: Largest number of rows of a block.
 
     Example:
 
@@ -50,17 +50,17 @@ def blocks_of(file: int, group_rows: Sequence[int], size: int) -> Iterator[list[
 
 
 class FileSet:
-    """Files of one kind with the same columns of numbers, and what they were when they were opened.
+    """Files of one kind with the same columns of numbers, and their size and time of change when they were opened.
 
     Args:
         name: What the caller's argument is called in error messages.
         paths: Paths of the files.
         column_names: D names, in the order wanted.
-        same_names: Whether the files must have the same columns, those that are not wanted included.
+        same_names: Whether the files must have the same columns, including those that are not wanted.
 
     Raises:
-        ValueError: a file is damaged, or lacks a column, or has other columns than the first.
-        TypeError: a column is not of numbers.
+        ValueError: A file is damaged, or lacks a column, or has other columns than the first.
+        TypeError: A column does not hold numbers.
     """
 
     def __init__(self, name: str, paths: Sequence[str], column_names: Sequence[str], *, same_names: bool) -> None:
@@ -74,7 +74,7 @@ class FileSet:
         self.dtype = self._compare(same_names)
 
     def _compare(self, same_names: bool) -> np.dtype:
-        """Returns the dtype of the rows, once every file has the columns wanted, and numbers in them."""
+        """Checks that every file has the columns wanted, and numbers in them; returns the dtype of the rows."""
         all_float32 = True
         first: tuple[str, ...] = ()
         for path in self.paths:
@@ -102,20 +102,20 @@ class FileSet:
             )
 
     def groups(self, file: int) -> tuple[list[int], bool]:
-        """Returns the rows of each group of a file that is not sequential, and whether any row can be read alone."""
+        """Counts the rows of each group of a file that is not sequential, and whether any row can be read alone."""
         path = self.paths[file]
         num_rows = columnar.group_rows(self.name, path, self.column_names[0])
         return num_rows, columnar.is_in_place(self.name, path)
 
     def stream(self, file: int, groups: range | None = None) -> RowStream:
-        """Returns the rows of a file, or of some of its groups, from their start."""
+        """Opens the rows of a file, or of some of its groups, at their start."""
         path, names = self.paths[file], self.column_names
         if kind_of(path) == "CSV":
             return RowStream(csv_batches(self.name, path, names), names, self.dtype)
         return RowStream(columnar.batches(self.name, path, names, groups), names, self.dtype)
 
     def all_rows(self, file: int, size: int) -> Iterator[np.ndarray]:
-        """Returns all rows of a file, (n, D) with n <= `size`; it must not change meanwhile."""
+        """Yields all rows of a file, (n, D) with n <= `size`; the file must not change meanwhile."""
         self.check_unchanged(file)
         stream = self.stream(file)
         while len(rows := stream.read(size)):
@@ -126,7 +126,7 @@ class FileSet:
         """Checks that a file is still the one that was opened.
 
         Raises:
-            ValueError: its size or its time of change differ, or it is gone.
+            ValueError: Its size or its time of change differs, or it is gone.
         """
         path = self.paths[file]
         if not os.path.exists(path) or _stamp(path) != self._stamps[file]:
@@ -134,12 +134,12 @@ class FileSet:
             raise file_error(self.name, path, cause, "Leave the file as it is until the end, or start again.")
 
     def shortened(self, file: int) -> ValueError:
-        """Returns the error that a file has fewer rows than it says."""
+        """Makes the error that a file has fewer rows than it says."""
         return file_error(self.name, self.paths[file], "which is damaged (rows are missing)", "Write the file again.")
 
 
 class BlockReader:
-    """Reads blocks of files that are not sequential; keeps its place, so that the next block costs no search.
+    """A reader of blocks of files that are not sequential; it keeps its place, so that the next block costs no search.
 
     Args:
         files: Files to read from.
@@ -151,10 +151,10 @@ class BlockReader:
         self._stream: RowStream | None = None
 
     def read(self, block: Block) -> np.ndarray:
-        """Returns a block, (n, D) of the files' dtype.
+        """Reads a block, (n, D) of the files' dtype.
 
         Raises:
-            ValueError: the file was changed since it was opened, or is damaged.
+            ValueError: The file was changed since it was opened, or is damaged.
         """
         self._files.check_unchanged(block.file)
         stream = self._stream_before(block)
@@ -184,10 +184,10 @@ class BlockReader:
 
 
 def columns_of(name: str, path: str) -> list[tuple[str, Any]]:
-    """Returns the names and Arrow types of a file's columns; CSV says none: float64.
+    """Reads the names and Arrow types of a file's columns; CSV states no types: float64.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: The file is damaged.
     """
     if kind_of(path) == "CSV":
         import pyarrow as pa

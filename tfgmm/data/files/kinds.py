@@ -1,4 +1,4 @@
-"""The kinds of file that hold tables: how they are told apart, what columns they have, and what can be wrong with them.
+"""The kinds of file that hold tables: how they are told apart, which columns they have, what can be wrong with them.
 
 pyarrow is imported where it is used.
 """
@@ -22,7 +22,7 @@ _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".lz4")
 
 
 def kind_of(path: str) -> str | None:
-    """Returns "CSV", "Parquet" or "Arrow" by the suffix of a path, or None when it is no table's.
+    """Tells the kind of a file by the suffix of its path: "CSV", "Parquet" or "Arrow"; None when it is no table's.
 
     Example:
 
@@ -33,7 +33,7 @@ def kind_of(path: str) -> str | None:
 
 
 def file_error(name: str, path: str, cause: str, fix: str) -> ValueError:
-    """Returns the error that says why a file cannot be read.
+    """Makes the error that says why a file cannot be read.
 
     Args:
         name: What the caller's argument is called.
@@ -47,7 +47,7 @@ def file_error(name: str, path: str, cause: str, fix: str) -> ValueError:
 
 
 def first_line(error: Exception) -> str:
-    """Returns the first line of an error's message, without a full stop."""
+    """Takes the first line of an error's message, without a full stop."""
     return str(error).strip().split("\n")[0].rstrip(".")
 
 
@@ -69,8 +69,8 @@ def check_file(name: str, path: str) -> None:
     """Checks that `path` is a file that may hold a table.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: its suffix is no table's, or it is empty.
+        FileNotFoundError: There is no such file.
+        ValueError: Its suffix is no table's, or it is empty.
     """
     if not os.path.exists(path):
         fix = "Check the path; a relative one starts at the current folder."
@@ -84,14 +84,14 @@ def check_file(name: str, path: str) -> None:
 
 
 def files_in(name: str, folder: str) -> tuple[str, ...]:
-    """Returns the paths of the tables in a folder, sorted by name; hidden files and _SUCCESS and the like are left out.
+    """Lists the paths of the tables in a folder, sorted by name, without hidden files, _SUCCESS and the like.
 
     Args:
         name: What the caller's argument is called in error messages.
         folder: Path of the folder; folders inside it are not searched.
 
     Raises:
-        ValueError: there is no table, tables of two kinds, or a compressed file that would be left out.
+        ValueError: There is no table, there are tables of two kinds, or a compressed file would be left out.
     """
     with os.scandir(folder) as entries:
         labels = sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith((".", "_")))
@@ -110,13 +110,13 @@ def files_in(name: str, folder: str) -> tuple[str, ...]:
 
 
 def names_without_index(schema: pyarrow.Schema) -> tuple[str, ...]:
-    """Returns the names of a schema's columns without those that only hold the index of a pandas frame."""
+    """Lists the names of a schema's columns without those that only hold the index of a pandas frame."""
     index = (schema.pandas_metadata or {}).get("index_columns", [])
     return tuple(label for label in schema.names if label not in index)
 
 
 def words_if_not_numbers(kind: pyarrow.DataType) -> str:
-    """Returns what a column of an Arrow type holds, in words, or nothing when it holds numbers."""
+    """Says in words what a column of an Arrow type holds; "" when it holds numbers."""
     from pyarrow import types
 
     # A column of nulls only has the type null; it becomes NaN like any other missing value.
@@ -129,16 +129,16 @@ def words_if_not_numbers(kind: pyarrow.DataType) -> str:
 
 
 def not_numbers_error(name: str, words: Mapping[str, str], origin: str, named: bool = True) -> TypeError:
-    """Returns the error that lists every column that is not of numbers, and the way out.
+    """Makes the error that lists every column that does not hold numbers, and says what to do.
 
     Args:
         name: What the caller's argument is called.
-        words: For every column wanted the words for what it holds, empty for numbers.
+        words: What every column wanted holds, in words, by its name; empty for numbers.
         origin: " in 'path'" for a file, empty otherwise.
         named: Whether the columns can be chosen by name.
     """
-    bad = ", ".join(f"column {label!r} ({held})" for label, held in words.items() if held)
-    good = [label for label, held in words.items() if not held]
+    bad = ", ".join(f"column {label!r} ({content})" for label, content in words.items() if content)
+    good = [label for label, content in words.items() if not content]
     is_option = name.startswith("--")  # the command line takes no columns=[...]
     leave_out = f", or leave them out: columns=[{quoted(good)}]" if good and named and not is_option else ""
     return TypeError(

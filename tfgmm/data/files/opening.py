@@ -1,4 +1,4 @@
-"""The path of a file or a folder opened: which columns it has, and its rows, whole columns or to be read on demand."""
+"""Files and folders opened by their path: which columns they have, and their rows, in whole columns or on demand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TableFiles:
 
     Args:
         name: What the caller's argument is called in error messages.
-        path: Path that was given.
+        path: Path that the caller passed.
         paths: Paths of the file, or of all files of the folder.
         column_names: Names of the columns of the first file, in its order; duplicates are possible.
     """
@@ -36,7 +36,7 @@ class TableFiles:
 
     @property
     def origin(self) -> str:
-        """Words to put behind what an error message received."""
+        """Words that say where the table is, for error messages."""
         return f" in '{self.path}'"
 
     @property
@@ -45,10 +45,10 @@ class TableFiles:
         return self.paths != (self.path,)
 
     def columns(self, wanted: Sequence[str]) -> list[Column]:
-        """Reads whole columns of a file, by the names wanted.
+        """Reads whole columns of a file by name.
 
         Raises:
-            ValueError: The file is damaged; of CSV: lines of different lengths, or text that is not UTF-8.
+            ValueError: The file is damaged; for CSV, lines have different lengths, or the text is not UTF-8.
         """
         read = csv_columns if kind_of(self.path) == "CSV" else columnar.whole_columns
         return read(self.name, self.path, wanted)
@@ -78,25 +78,25 @@ def open_files(name: str, path: str) -> TableFiles:
 def open_stored(
     name: str, paths: Sequence[str], column_names: Sequence[str], *, origin: str | None = None, same_names: bool = True
 ) -> StoredRows:
-    """Returns the rows of files of one kind, one file after the other, to be read on demand.
+    """Opens the rows of files of one kind, one file after the other, to be read on demand.
 
     Args:
         name: What the caller's argument is called in error messages.
         paths: Paths of the files.
         column_names: Names of the columns wanted, in this order.
-        origin: Path that was given, for error messages; default the first file.
-        same_names: Whether the files must have the same columns, those that are not wanted included.
+        origin: Path that the caller passed, for error messages; default the first file.
+        same_names: Whether the files must have the same columns, including those that are not wanted.
 
     Raises:
-        ValueError: a file is empty or damaged, or lacks a column.
-        TypeError: a column is not of numbers.
+        ValueError: A file is empty or damaged, or lacks a column.
+        TypeError: A column does not hold numbers.
     """
     files = FileSet(name, paths, column_names, same_names=same_names)
     return StoredRows(files, paths[0] if origin is None else origin)
 
 
 def is_large(name: str, path: str, column_names: Sequence[str]) -> bool:
-    """Returns whether the numbers of a file, in float64, take more than 32 MiB; of CSV, whether the file does.
+    """Tells whether the numbers of a file, in float64, take more than 32 MiB; for CSV, whether the file itself does.
 
     Args:
         name: What the caller's argument is called in error messages.
@@ -104,7 +104,7 @@ def is_large(name: str, path: str, column_names: Sequence[str]) -> bool:
         column_names: Names of the columns wanted.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: The file is damaged.
     """
     if kind_of(path) == "CSV" or columnar.is_sequential(path) or not column_names:
         return os.path.getsize(path) > _LARGE_BYTES

@@ -1,4 +1,4 @@
-"""Rows that stay in their files: read block by block, in any order that a seed and an epoch say."""
+"""Rows that stay in their files: read block by block, in an order that a seed and an epoch determine."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class StoredRows:
     """Rows in one file or a folder of files, in the data's units, read on demand; memory is that of a few blocks.
 
     CSV files, and Arrow files in the streaming format, can only be read from their start. Their first pass writes the
-    rows to a temporary file, and later passes read that: it needs 8 bytes a number on the disk of the system's folder
+    rows to a temporary file, which later passes read: it needs 8 bytes a number on the disk of the system's folder
     for temporary files (TMPDIR says where), has no name there, and is gone when this object is closed or collected,
-    or the process ends. `num_data`, `num_blocks` and `read_block` make that pass if nobody did.
+    or the process ends. `num_data`, `num_blocks` and `read_block` make that pass if it has not been made.
 
     A file that changes after it was opened here is refused by the next read. Damage within the numbers of a Parquet
-    file that has no checksums reads as other numbers.
+    file that has no checksums is not noticed: it reads as other numbers.
 
     Args:
         files: Files of one kind with the columns wanted; `open_stored` looks at them and makes this.
-        origin: Path that was given, for error messages.
+        origin: Path that the caller passed, for error messages.
 
-    Attributes: those of a `tfgmm.data.sources.RowSource`, and
+    Attributes: Those of a `tfgmm.data.sources.RowSource`, and
         dtype: float32 when every column of every file is, else float64.
-        is_sequential: Whether the first pass must be in the order of the files, and makes the temporary file.
+        is_sequential: Whether the first pass must be in the order of the files, and writes the temporary file.
 
     Example:
 
@@ -78,7 +78,7 @@ class StoredRows:
         self.close()
 
     def close(self) -> None:
-        """Closes what is open and deletes the temporary file. Reading opens and writes them again."""
+        """Closes what is open and deletes the temporary file; reading opens the files, and writes it, again."""
         with self._lock:
             self._reader.close()
         if self._cache is not None:
@@ -87,32 +87,32 @@ class StoredRows:
 
     @property
     def num_data(self) -> int:
-        """N, the number of rows; of files that are read from their start the first question reads them all."""
+        """N, the number of rows; for files that can only be read from their start, the first use reads them all."""
         self._make_first_pass()
         return sum(self._file_rows)
 
     @property
     def num_blocks(self) -> int:
-        """The number of blocks that the rows are read in."""
+        """Number of blocks that the rows are read in."""
         self._make_first_pass()
         return len(self._blocks)
 
     def num_rows(self, index: int) -> int:
-        """Returns the number of rows of a block: 65,536 at most, fewer when D is above 128."""
+        """Counts the rows of a block: at most 65,536, fewer when D is above 128."""
         self._make_first_pass()
         return self._blocks[index].num_rows
 
     def place(self, row: int) -> str:
-        """Returns the words for a row, counted from 0 over all files: its number within its file, and the file."""
+        """Names a row, counted from 0 over all files, for an error message: by its number in its file, and the file."""
         starts = np.cumsum([0, *self._file_rows])[: len(self._files.paths)]
         file = int(np.searchsorted(starts, row, side="right")) - 1
         return f"{row - int(starts[file])} of '{self._files.paths[file]}'"
 
     def read_block(self, index: int) -> np.ndarray:
-        """Returns one block, (n, D) of `dtype`, in the data's units; cheapest one after the other.
+        """Reads one block, (n, D) of `dtype`, in the data's units; reading in sequence is cheapest.
 
         Raises:
-            ValueError: a file was changed since it was opened, or is damaged.
+            ValueError: A file was changed since it was opened, or is damaged.
         """
         self._make_first_pass()
         if self.is_sequential:
@@ -127,8 +127,8 @@ class StoredRows:
             order: Indices of blocks; default all in the order of the files.
 
         Raises:
-            ValueError: a file was changed since it was opened, or is damaged; lines of a CSV file differ in length.
-            TypeError: a CSV file has a column that is not of numbers.
+            ValueError: A file was changed since it was opened, or is damaged; lines of a CSV file differ in length.
+            TypeError: A CSV file has a column that does not hold numbers.
         """
         return map(RowBlock, self._values(order))
 
@@ -143,10 +143,10 @@ class StoredRows:
                 yield self._cached(block) if self.is_sequential else reader.read(block)
 
     def block_order(self, seed: int, epoch: int) -> np.ndarray:
-        """Returns the order of the blocks in one pass, (num_blocks,) int64: a pure function of (seed, epoch).
+        """Draws the order of the blocks in one pass, (num_blocks,) int64: a pure function of (seed, epoch).
 
         Row groups of Parquet, and record batches of compressed Arrow files, come in a random order, but the pieces
-        of a large one in sequence: to reach a row within a group everything before it must be decoded. Files whose
+        of a large one come in sequence: to reach a row within a group everything before it must be decoded. Files whose
         row groups have about 100,000 rows are shuffled best.
         """
         self._make_first_pass()
@@ -156,13 +156,13 @@ class StoredRows:
     def batches(
         self, batch_size: int, *, seed: int = 0, epoch: int = 0, shuffle: bool = False, skip: int = 0
     ) -> Iterator[np.ndarray]:
-        """Returns the rows of one pass in batches, (B, D) of `dtype`, in the data's units; the last may be short.
+        """Yields the rows of one pass in batches, (B, D) of `dtype`, in the data's units; the last may be short.
 
         Args:
             batch_size: B.
             seed: Seed of the order.
-            epoch: Pass, which the order depends on.
-            shuffle: Blocks, and the rows within each, in a random order that is a pure function of (seed, epoch).
+            epoch: Pass over the data, from 0, which the order depends on.
+            shuffle: Whether blocks, and the rows within each, come in a random order, a pure function of (seed, epoch).
             skip: Batches at the start of the pass to leave out; blocks that they cover are not read.
         """
         self._make_first_pass()
@@ -178,7 +178,7 @@ class StoredRows:
     ) -> Iterator[np.ndarray]:
         """Yields the blocks in this order, their rows shuffled or not, the first `surplus` rows left out.
 
-        No name is kept for what was given on: a block that waits here would be held beside the next one.
+        No variable refers to what was yielded: a block that waits here would be held beside the next one.
         """
         blocks = self._values(order)
         for index in order.tolist():
@@ -199,7 +199,7 @@ class StoredRows:
                 self._runs += [range(index, index + 1) for index in indices] if in_place else [indices]
 
     def _cached(self, block: Block) -> np.ndarray:
-        """Returns a block of the temporary file, whose rows all files share; they must be what they were."""
+        """Reads a block of the temporary file, which holds the rows of all files; the files must not have changed."""
         if self._cache is None:
             raise RuntimeError("the temporary file was closed while its rows were being read")
         starts = np.cumsum([0, *self._file_rows])
@@ -214,7 +214,7 @@ class StoredRows:
                 pass
 
     def _first_pass(self) -> Iterator[np.ndarray]:
-        """Yields the rows while they are written to the temporary file, which counts when all of them are there."""
+        """Yields the rows while they are written to the temporary file, which is used once all of them are there."""
         cache = RowCache(self.num_features, self.dtype)
         self._file_rows = file_rows = []
         try:

@@ -12,7 +12,7 @@ import numpy as np
 
 
 class BatchSlices:
-    """Record batches that come one after the other, cut to the numbers of rows that are asked for.
+    """Record batches that come one after the other, cut to the numbers of rows that the caller wants.
 
     Args:
         batches: `pyarrow.RecordBatch` each.
@@ -53,12 +53,12 @@ class RowStream:
         self._dtype = dtype
 
     def skip(self, num_rows: int) -> None:
-        """Passes over the next rows."""
+        """Skips the next rows."""
         for _ in self._slices.batches(num_rows):
             pass
 
     def read(self, num_rows: int) -> np.ndarray:
-        """Returns the next rows, (n, D) of the dtype; n is below `num_rows` at the end only."""
+        """Reads the next rows, (n, D) of the dtype; n is below `num_rows` at the end only."""
         return rows_of(self._slices.batches(num_rows), num_rows, self._column_names, self._dtype)
 
     def close(self) -> None:
@@ -67,11 +67,11 @@ class RowStream:
 
 
 def rows_of(batches: Iterable[Any], num_rows: int, column_names: Sequence[str], dtype: np.dtype) -> np.ndarray:
-    """Returns the rows of record batches as one array, (n, D) of the dtype.
+    """Gathers the rows of record batches in one array, (n, D) of the dtype.
 
     Args:
         batches: `pyarrow.RecordBatch` each.
-        num_rows: Rows of all of them, or more.
+        num_rows: Rows of all of them together, or more.
         column_names: D names in the order wanted.
         dtype: float32 or float64.
     """
@@ -95,7 +95,7 @@ def _fill(values: np.ndarray, batch: Any, column_names: Sequence[str]) -> None:
 
 
 def _as_numpy(column: Any, dtype: np.dtype) -> np.ndarray:
-    """Returns an Arrow array of floats, nulls as NaN; its own `to_numpy` would import pandas, which takes long."""
+    """Converts an Arrow array of floats, nulls to NaN; its own `to_numpy` would import pandas, which takes long."""
     if not len(column):
         return np.empty(0, dtype)
     validity, numbers = column.buffers()
@@ -107,7 +107,7 @@ def _as_numpy(column: Any, dtype: np.dtype) -> np.ndarray:
 
 
 def rebatched(pieces: Iterable[np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
-    """Returns rows that come in pieces of any size in batches of one size, the last may be short.
+    """Yields rows that come in pieces of any size in batches of one size; the last may be short.
 
     Args:
         pieces: (n, D) each.
@@ -159,7 +159,7 @@ class RowCache:
         self.num_rows += len(rows)
 
     def read(self, start: int, num_rows: int) -> np.ndarray:
-        """Returns `num_rows` rows from row `start` on, (num_rows, D)."""
+        """Reads `num_rows` rows from row `start` on, (num_rows, D)."""
         rows = np.empty((num_rows, self._shape), dtype=self._dtype)
         view = rows.data.cast("B")
         with self._lock:
