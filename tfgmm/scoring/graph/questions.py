@@ -46,7 +46,7 @@ def conditional(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers
 
 def expectation(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers:
     """Asks for the means of the other columns given some, (B, D) float64, data units, and for nothing else."""
-    # Chunks of our own: what is not asked for is then never there for all rows
+    # Chunks of our own: the (B, K, D) means of all rows then never exist together
     size = threads.chunk_size(math.prod(mixture.components["locs"].shape))
 
     def of_chunk(chunk: Tensor) -> tuple[Tensor]:
@@ -57,13 +57,15 @@ def expectation(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers
 
 
 def ask(question: Question, block: RowBlock, mixture: MixtureDensity, argument: np.ndarray) -> Answers:
-    """Asks a question about rows, compiled once per shape of mixture for every number of rows; answers in NumPy.
+    """Asks a question about rows, compiled once per shape of mixture for every number of rows.
+
+    The answers are NumPy arrays.
 
     Args:
         question: One of the functions above.
         block: (B, D) rows of any real type, data units.
         mixture: The mixture, or S of them.
-        argument: `level`, or `given`.
+        argument: What the question takes last, `level` or `given`.
     """
     rows = block.values if block.values.dtype in (np.float32, np.float64) else block.values.astype(np.float64)
     names = tuple(mixture.components)
