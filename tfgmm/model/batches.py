@@ -113,7 +113,7 @@ def training_batches(
         seed: Seed of the order.
         shuffle: Whether to shuffle; False keeps the order of the rows.
         steps_per_epoch: Steps that make an epoch; by default one pass over the rows.
-        initial_epoch: Number of epochs done before, whose batches are skipped: a resumed run goes on where it was.
+        initial_epoch: Number of epochs done before, whose batches are skipped: a resumed run continues there.
     """
     if source.num_data is None:
         return Batches(_in_order(source, centre, None), steps_per_epoch, None)

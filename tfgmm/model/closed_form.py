@@ -57,7 +57,7 @@ class StatisticsStore:
 class ClosedFormTraining:
     """Takes in batch after batch, and moves q after each, or once the whole data has been seen.
 
-    Within an exact sweep q stands still, so the batches may be of any size and in any order: the result is the same.
+    Within an exact sweep q does not move, so the batches may be of any size and in any order: the result is the same.
     The augmented bound never falls from sweep to sweep (Bishop 2006, section 10.2). A sweep over fewer or more rows
     than N stands for N: its statistics are scaled (Hoffman, Blei, Wang and Paisley 2013, section 2.4).
 

@@ -1,6 +1,6 @@
 """Rows of any kind scored under a mixture at known parameters: for the model, exports and commands.
 
-Rows are scored in blocks, so that no N x K array exists unless responsibilities are asked for.
+Rows are scored in blocks, so that no N x K array exists, except for responsibilities.
 """
 
 from __future__ import annotations

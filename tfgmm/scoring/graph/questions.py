@@ -30,22 +30,22 @@ Question = Callable[[Tensor, MixtureDensity, Tensor], Answers]
 
 
 def interval(rows: Tensor, mixtures: MixtureDensity, level: Tensor) -> Answers:
-    """Asks for the band of each row's log density and responsibilities over S mixtures; see `intervals.band`."""
+    """Computes the band of each row's log density and responsibilities over S mixtures; see `intervals.band`."""
     return Answers(intervals.band(rows, factors_of(mixtures), level), {})
 
 
 def marginal_log_prob(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers:
-    """Asks for the log density of the given columns alone; see `marginals.marginal_log_prob`."""
+    """Computes the log density of the given columns alone; see `marginals.marginal_log_prob`."""
     return Answers({"log_prob": marginals.marginal_log_prob(rows, mixture, given)}, {})
 
 
 def conditional(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers:
-    """Asks for the mixture over the other columns given some; see `marginals.conditional`."""
+    """Computes the mixture over the other columns given some; see `marginals.conditional`."""
     return Answers(*marginals.conditional(rows, mixture, given))
 
 
 def expectation(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers:
-    """Asks for the means of the other columns given some, (B, D) float64, data units, and for nothing else."""
+    """Computes the means of the other columns given some, (B, D) float64, data units, and nothing else."""
     # Chunks of our own: the (B, K, D) means of all rows then never exist together
     size = threads.chunk_size(math.prod(mixture.components["locs"].shape))
 
