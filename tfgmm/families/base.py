@@ -1,4 +1,4 @@
-"""A posterior kept in trained variables that may take any value: what all components and all weights share."""
+"""A posterior held in trained variables that may take any value: what all components and all weights share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AddWeight = Callable[..., Any]
 
 
 class TrainedPosterior:
-    """A posterior and the unbounded numbers behind it: what optimizers train and sweeps lengthen their steps in.
+    """A posterior and the unbounded numbers behind it, which optimizers train and in which sweeps lengthen their steps.
 
     A subclass says how the two translate, `values_of(posterior)` and `posterior_of(values)`.
     """
@@ -22,11 +22,11 @@ class TrainedPosterior:
     variables: Sequence[Any]
 
     def values_of(self, posterior: Any) -> tuple[Tensor, ...]:
-        """Returns the unbounded numbers behind `posterior`, float64, in the order of `variable_names`."""
+        """Computes the unbounded numbers behind `posterior`, float64, in the order of `variable_names`."""
         raise TypeError(f"{type(self).__name__} must define `values_of`")
 
     def posterior_of(self, values: Sequence[Tensor]) -> Any:
-        """Returns the posterior that the numbers `values` stand for, float64; differentiable in them."""
+        """Computes the posterior that the numbers `values` stand for, float64; differentiable in them."""
         raise TypeError(f"{type(self).__name__} must define `posterior_of`")
 
     def create_variables(self, add_weight: AddWeight, start: Any) -> None:
@@ -34,18 +34,18 @@ class TrainedPosterior:
         self.variables = [add_weight(name, value) for name, value in zip(self.variable_names, self.values_of(start))]
 
     def values(self) -> tuple[Tensor, ...]:
-        """Returns the numbers as they stand."""
+        """Reads the numbers as the variables have them."""
         return tuple(tf.convert_to_tensor(variable) for variable in self.variables)
 
     def posterior(self) -> Any:
-        """Returns q as it stands, float64; differentiable in the variables."""
+        """Computes q as it stands, float64; differentiable in the variables."""
         return self.posterior_of(self.values())
 
     def assign(self, posterior: Any) -> None:
-        """Returns nothing; sets the variables so that `posterior()` returns `posterior`."""
+        """Sets the variables so that `posterior()` returns `posterior`."""
         self.assign_values(self.values_of(posterior))
 
     def assign_values(self, values: Sequence[Tensor]) -> None:
-        """Returns nothing; sets the variables to `values`."""
+        """Sets the variables to `values`."""
         for variable, value in zip(self.variables, values):
             variable.assign(value)

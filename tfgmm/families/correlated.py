@@ -1,7 +1,7 @@
 """Components whose columns are correlated: full (a precision matrix each) and tied (one for all).
 
-A matrix is kept as its Cholesky factor with the logarithm of the diagonal, so that whatever an optimizer does it
-stays positive definite. Rows, locations and prior means are measured from `centre`, as in `independent`.
+A matrix is held as its Cholesky factor with the logarithm of the diagonal, so that it stays positive definite whatever
+an optimizer does. Rows, locations and prior means are measured from `centre`, as in `independent`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tfgmm.scoring.graph.products import matrices_of_products
 
 _FARTHEST = 1e17  # see independent.py
 _ROUNDING = 2.0**-50  # of sums in float64, relative to their largest term
-# Entries of C^-1 beyond this are held here: products with draws stay finite in float32.
+# Entries of C^-1 beyond this are set to it, so that products with draws stay finite in float32.
 _STEEPEST = 1e18
 
 
@@ -60,9 +60,9 @@ class CorrelatedComponents(TrainedPosterior):
     """Components with mu_k ~ Normal(m0, Cov0) and precision matrices Lambda_k ~ Wishart(nu0, W0).
 
     Args:
-        num_components: K.
-        num_features: D.
-        priors: `loc_covariance` (Cov0), `degrees` (nu0) and `inverse_scale` (W0^-1) where given; otherwise
+        num_components: Number of components, K.
+        num_features: Number of columns, D.
+        priors: Priors with `loc_covariance` (Cov0), `degrees` (nu0) and `inverse_scale` (W0^-1); where these are None,
             diagonal matrices of loc_scale^2 and 2 precision_rate, and 2 precision_shape + D - 1 degrees: each
             column alone then has the Gamma prior that the other shapes have.
     """
@@ -87,7 +87,7 @@ class CorrelatedComponents(TrainedPosterior):
     # --- The posterior and the numbers behind it -------------------------------------------------------------
 
     def values_of(self, posterior: CorrelatedPosterior) -> tuple[Tensor, ...]:
-        """Returns locs, log(nu - (D - 1)), and the Cholesky factors with the logarithm of their diagonals."""
+        """Computes locs, log(nu - (D - 1)), and the Cholesky factors with the logarithm of their diagonals."""
         locs, loc_cholesky, degrees, scale_cholesky = (tf.cast(value, tf.float64) for value in posterior)
         excess = degrees - (self.shape[1] - 1.0)
         return (
@@ -98,7 +98,7 @@ class CorrelatedComponents(TrainedPosterior):
         )
 
     def posterior_of(self, values: Sequence[Tensor]) -> CorrelatedPosterior:
-        """Returns q of those numbers, locs measured from the centre; differentiable."""
+        """Computes q from these numbers, locs measured from the centre; differentiable."""
         locs, loc_values, log_excess, scale_values = values
         degrees = positive(log_excess, SHAPE_RANGE) + (self.shape[1] - 1.0)
         return CorrelatedPosterior(
@@ -106,7 +106,7 @@ class CorrelatedComponents(TrainedPosterior):
         )
 
     def random_start(self, generator: np.random.Generator) -> CorrelatedPosterior:
-        """Returns a start with locations drawn from the prior and everything else near the prior."""
+        """Draws a start: locations from the prior, and everything else near the prior."""
         noise = generator.standard_normal(self.shape)
         locs = self.loc_mean + noise @ self.prior_loc_cholesky.T
         degrees = self.shape[1] - 1.0 + (self.prior_degrees - self.shape[1] + 1.0) * self._near(generator, ())
@@ -118,10 +118,10 @@ class CorrelatedComponents(TrainedPosterior):
         return generator.uniform(0.8, 1.2, (self.num_precisions, *axes))
 
     def start_at(self, locs: np.ndarray, spread: np.ndarray) -> CorrelatedPosterior:
-        """Returns a start at given centred locations, (K, D), in data about `spread` (D,) wide.
+        """Makes a start at centred locations, (K, D), in data about `spread` (D,) wide.
 
-        Components start with the correlations of W0^-1, which a prior from the data takes from the data: so the
-        start turns with the data.
+        Components start with the correlations of W0^-1, which a prior made from the data takes from the data:
+        if the data is rotated, so is the start.
         """
         width = START_WIDTH * spread / np.sqrt(np.diag(self.prior_inverse_scale))
         cholesky = width[:, None] * self.prior_scale_cholesky
@@ -133,7 +133,7 @@ class CorrelatedComponents(TrainedPosterior):
         return CorrelatedPosterior(np.asarray(locs, np.float64), loc_cholesky, degrees, scale_cholesky)
 
     def public(self, posterior: CorrelatedPosterior) -> dict[str, Tensor]:
-        """Returns scales (K, D), loc_covariances (K, D, D), degrees and inverse_scales, float64, data units."""
+        """Computes scales (K, D), loc_covariances (K, D, D), degrees and inverse_scales, float64, data units."""
         covariances = tf.matmul(posterior.loc_cholesky, posterior.loc_cholesky, transpose_b=True)
         return {
             "scales": tf.sqrt(tf.linalg.diag_part(covariances)),
@@ -145,11 +145,11 @@ class CorrelatedComponents(TrainedPosterior):
     # --- KL and update ---------------------------------------------------------------------------------------
 
     def kl(self, posterior: CorrelatedPosterior, centre: Tensor) -> Tensor:
-        """Returns KL(q(mu) || prior) + KL(q(Lambda) || prior) in nats, (...) float64; see `IndependentComponents`."""
+        """Computes KL(q(mu) || prior) + KL(q(Lambda) || prior) in nats, (...) float64; see `IndependentComponents`."""
         return self.kl_locs(posterior, centre) + self.kl_precisions(posterior)
 
     def kl_locs(self, posterior: CorrelatedPosterior, centre: Tensor) -> Tensor:
-        """Returns the sum over K of KL(Normal(locs, L L') || Normal(m0 - centre, Cov0)), nats, float64."""
+        """Computes the sum over K of KL(Normal(locs, L L') || Normal(m0 - centre, Cov0)), nats, float64."""
         prior = tf.broadcast_to(self.prior_loc_cholesky, tf.shape(posterior.loc_cholesky))
         ratio = tf.linalg.triangular_solve(prior, posterior.loc_cholesky)
         away = posterior.locs - (self.loc_mean - centre)
@@ -160,13 +160,13 @@ class CorrelatedComponents(TrainedPosterior):
         return 0.5 * (squares - float(math.prod(self.shape))) - tf.reduce_sum(log_ratio, axis=[-2, -1])
 
     def kl_precisions(self, posterior: CorrelatedPosterior) -> Tensor:
-        """Returns the sum of KL(Wishart(nu, W) || Wishart(nu0, W0)), nats, float64; a tied one counts once."""
+        """Computes the sum of KL(Wishart(nu, W) || Wishart(nu0, W0)), nats, float64; a tied one counts once."""
         return wishart.kl_to_prior(
             posterior.degrees, posterior.scale_cholesky, self.prior_degrees, self.prior_scale_cholesky
         )
 
     def log_ratios(self, posterior: CorrelatedPosterior, draws: CorrelatedDraws, centre: Tensor) -> Tensor:
-        """Returns log q - log prior of drawn parameters, (S,) float64, nats. Args: as `kl`; draws of S."""
+        """Computes log q - log prior of S draws of the parameters, (S,) float64, nats. Args: As `kl`, and the draws."""
         base, offset, whiteners, log_determinants = (tf.cast(value, tf.float64) for value in draws)
         of_locs = log_ratios.of_correlated_normals(
             base + offset, posterior.locs, posterior.loc_cholesky, self.loc_mean - centre, self.prior_loc_cholesky
@@ -176,14 +176,16 @@ class CorrelatedComponents(TrainedPosterior):
         return of_locs + log_ratios.of_wisharts(whiteners, log_determinants, *q, *prior)
 
     def update(self, posterior: CorrelatedPosterior, statistics: Statistics, centre: Tensor) -> CorrelatedPosterior:
-        """Returns the q that maximises the augmented bound: locations with the old E[Lambda], then precisions.
+        """Computes the q that maximises the augmented bound: locations with the old E[Lambda], then precisions.
 
             Cov_k^-1 = Cov0^-1 + N_k E[Lambda_k]       locs_k = Cov_k (Cov0^-1 m0 + E[Lambda_k] S1_k)
             W_k^-1 = W0^-1 + S2 - S1 locs' - locs S1' + N_k (locs locs' + Cov_k)       nu_k = nu0 + N_k
 
         with the last line summed over the components where they share one precision matrix.
 
-        Args, Source: as `IndependentComponents.update`; Bishop 2006, 10.60 to 10.63, for independent priors.
+        Args: As `IndependentComponents.update`.
+
+        Source: As there; Bishop 2006, 10.60 to 10.63, for independent priors.
         """
         counts, first = statistics.counts, statistics.first
         precisions = self._mean_precisions(posterior)
@@ -194,9 +196,9 @@ class CorrelatedComponents(TrainedPosterior):
         cross = first[..., :, None] * locs[..., None, :]
         spreads = matrices_of_products(statistics.second, self.shape[1]) - cross - tf.linalg.matrix_transpose(cross)
         spreads += counts[..., None, None] * (locs[..., :, None] * locs[..., None, :] + covariances)
-        # What cancelled may leave a matrix that is not positive definite, where one row is 1e8 times as far as others
-        lost = _ROUNDING * self.shape[1] * tf.linalg.diag_part(matrices_of_products(statistics.second, self.shape[1]))
-        spreads += tf.linalg.diag(lost)
+        # Cancellation may leave a matrix that is not positive definite, where a row is 1e8 times as far as others
+        error = _ROUNDING * self.shape[1] * tf.linalg.diag_part(matrices_of_products(statistics.second, self.shape[1]))
+        spreads += tf.linalg.diag(error)
         if self.is_tied:
             spreads = tf.reduce_sum(spreads, axis=-3, keepdims=True)
             counts = tf.reduce_sum(counts, axis=-1, keepdims=True)
@@ -212,17 +214,17 @@ class CorrelatedComponents(TrainedPosterior):
         return tf.matmul(whiteners, whiteners, transpose_a=True)
 
     def _mean_whiteners(self, posterior: CorrelatedPosterior) -> Tensor:
-        """Returns the lower triangular U with E[Lambda] = nu W = U' U, (K or 1, D, D)."""
+        """Computes the lower triangular U with E[Lambda] = nu W = U' U, (K or 1, D, D)."""
         return tf.sqrt(posterior.degrees)[..., None, None] * triangular.inverse(posterior.scale_cholesky)
 
     # --- The density at known parameters, as a product ---------------------------------------------------------
 
     def means(self, posterior: CorrelatedPosterior) -> dict[str, Tensor]:
-        """Returns centred locs (K, D) and the triangular factor U of E[Lambda] = U' U by name, float64, data units."""
+        """Computes centred locs (K, D) and the triangular factor U of E[Lambda] = U' U by name, float64, data units."""
         return {"locs": posterior.locs, "whiteners": self._mean_whiteners(posterior)}
 
     def corrections(self, posterior: CorrelatedPosterior) -> Tensor:
-        """Returns E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
+        """Computes E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
 
         1/2 (E[log det Lambda] - log det E[Lambda] - tr(E[Lambda] Cov_k)), Bishop 2006, 10.64 and 10.65.
         """
@@ -234,9 +236,9 @@ class CorrelatedComponents(TrainedPosterior):
 
     @staticmethod
     def float32_error(parameters: Mapping[str, Tensor], largest: Tensor) -> Tensor:
-        """Returns a bound on the error of the product in float32, (K,) nats, for centred rows within +-largest (D,).
+        """Bounds the error of the product in float32, (K,) nats, for centred rows within +-largest (D,).
 
-        2^-23 (|x| + |locs|)' |E[Lambda]| (|x| + |locs|): what the terms that cancel may lose.
+        2^-23 (|x| + |locs|)' |E[Lambda]| (|x| + |locs|): what terms that cancel may lose.
         """
         far = largest + tf.abs(parameters["locs"])
         precisions = tf.matmul(parameters["whiteners"], parameters["whiteners"], transpose_a=True)
@@ -245,19 +247,19 @@ class CorrelatedComponents(TrainedPosterior):
     # --- Draws of the parameters ------------------------------------------------------------------------------
 
     def gamma_shapes(self, posterior: CorrelatedPosterior) -> Tensor:
-        """Returns the shapes of the Gamma variables that `draws` needs, (nu + 1 - i) / 2, (K or 1, D) float64."""
+        """Computes the shapes of the Gamma variables that `draws` needs, (nu + 1 - i) / 2, (K or 1, D) float64."""
         return wishart.bartlett_shapes(posterior.degrees, self.shape[1])
 
     def draws(self, posterior: CorrelatedPosterior, log_gammas: Tensor, seed: Tensor) -> CorrelatedDraws:
-        """Returns component parameters drawn from q, (..., K, D) float32, differentiable in q.
+        """Draws component parameters from q, (..., K, D) float32, differentiable in q.
 
         Lambda = C^-T A A' C^-1 with A lower triangular, A_ii^2 / 2 ~ Gamma((nu + 1 - i) / 2), the others standard
         normal (Bartlett 1933).
 
         Args:
             posterior: q.
-            log_gammas: (..., K or 1, D) log Gamma draws of the shapes above; their type is the type of the drawing.
-            seed: (2,) int, for the locations and the off-diagonal of A.
+            log_gammas: (..., K or 1, D) log Gamma draws with the shapes `gamma_shapes`; all is drawn in their type.
+            seed: (2,) int, seed of the locations and of the off-diagonal of A.
         """
         dtype, num_features = log_gammas.dtype, self.shape[1]
         leading = tf.shape(log_gammas)[:-2]
@@ -269,14 +271,14 @@ class CorrelatedComponents(TrainedPosterior):
         log_diagonal = 0.5 * (math.log(2.0) + log_gammas)
         factor = tf.linalg.set_diag(tf.linalg.band_part(normals, -1, 0), tf.exp(log_diagonal))
         inverse = triangular.inverse(posterior.scale_cholesky)
-        held = tf.clip_by_value(inverse, -_STEEPEST, _STEEPEST)
-        whiteners = tf.matmul(factor, tf.cast(held, dtype), transpose_a=True)
+        limited = tf.clip_by_value(inverse, -_STEEPEST, _STEEPEST)
+        whiteners = tf.matmul(factor, tf.cast(limited, dtype), transpose_a=True)
         log_determinants = tf.reduce_sum(log_diagonal, -1) + tf.cast(triangular.log_determinants(inverse), dtype)
         return CorrelatedDraws(base, offset, whiteners, log_determinants)
 
     @staticmethod
     def log_density(rows: Tensor, draws: CorrelatedDraws) -> Tensor:
-        """Returns log Normal(row | mu_k, Lambda_k^-1), nats: (..., B, K). Args: as `IndependentComponents`."""
+        """Computes log Normal(row | mu_k, Lambda_k^-1), nats, (..., B, K). Args: As `IndependentComponents`."""
         differences = tf.clip_by_value((rows[:, None, :] - draws.base) - draws.offset, -_FARTHEST, _FARTHEST)
         whiteners = tf.cast(draws.whiteners, tf.float32)
         distances = tf.clip_by_value(tf.linalg.matvec(whiteners, differences), -_FARTHEST, _FARTHEST)
@@ -285,7 +287,7 @@ class CorrelatedComponents(TrainedPosterior):
 
     @staticmethod
     def parameters_of(draws: CorrelatedDraws) -> dict[str, Tensor]:
-        """Returns drawn parameters by name, centred, (..., K, D) float64, as `coefficients` takes them."""
+        """Turns draws into parameters by name, centred, (..., K, D) float64, as `coefficients` takes them."""
         base, offset, whiteners, _ = (tf.cast(value, tf.float64) for value in draws)
         return {"locs": base + offset, "whiteners": whiteners}
 

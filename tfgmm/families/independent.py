@@ -1,12 +1,11 @@
 """Components whose columns are independent: spherical, diag, tied_spherical and tied_diag.
 
-The four differ only in which precisions are one and the same: across components (tied), across columns (spherical);
-see `tfgmm.mixture.registry`.
-A shared precision has one Gamma posterior of shape (1, 1), (K, 1) or (1, D) instead of (K, D), to which the
-statistics of all that share it are added.
+The four differ only in which precisions are shared: across components (tied), across columns (spherical); see
+`tfgmm.mixture.registry`. A shared precision has one Gamma posterior of shape (1, 1), (K, 1) or (1, D) instead of
+(K, D), to which the statistics of all that share it are added.
 
 Rows, locations and prior means are measured from `centre`, near the mean of the training rows, so that float32 keeps
-small differences at any offset. Shifting the rows and the prior mean together changes nothing: it is exact.
+small differences at any offset. This is exact: shifting the rows and the prior mean together changes no density.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.mixture.statistics import Statistics
 
-# A standardised distance beyond this is held here: its square stays finite in float32 for 10,000 columns.
+# A standardised distance beyond this is set to it, so that its square stays finite in float32 for 10,000 columns.
 _FARTHEST = 1e17
 # Components start this narrow, in standard deviations of the data: one that covers all rows would stop the others
 # from separating. The precision is then 10 (measured: 24 of 24 starts good with 32 components in 16 columns).
@@ -62,13 +61,13 @@ class IndependentComponents(TrainedPosterior):
     """Components with mu_kd ~ Normal(m0_d, s0_d) and precisions tau ~ Gamma(a0, rate b0).
 
     Args:
-        num_components: K.
-        num_features: D.
-        priors: one number or (D,) per value, data units; a precision shared by the columns takes one number, in the
-            units that `column_scale` gives: tau_kd = tau_k / column_scale_d^2.
+        num_components: Number of components, K.
+        num_features: Number of columns, D.
+        priors: Priors, one number or (D,) per value, data units; a precision that columns share takes one number, in
+            the units that `column_scale` gives: tau_kd = tau_k / column_scale_d^2.
 
     Raises:
-        ValueError: a number per column where the columns share one precision.
+        ValueError: There is a number per column where the columns share one precision.
     """
 
     name: ClassVar[str]
@@ -87,30 +86,30 @@ class IndependentComponents(TrainedPosterior):
         self.precision_rate = self._precision_prior("precision_rate", priors)
 
     def _precision_prior(self, field: str, priors: Priors) -> np.ndarray:
-        given = np.asarray(getattr(priors, field), np.float64)
-        if self.is_spherical and given.ndim and len(set(given.tolist())) > 1:
+        prior = np.asarray(getattr(priors, field), np.float64)
+        if self.is_spherical and prior.ndim and len(set(prior.tolist())) > 1:
             raise ValueError(
                 f"`priors.{field}` must be one number for covariance={self.name!r}: all columns share one precision. "
-                f"Received: {given.tolist()}. Give one number, and the units of the columns as column_scale."
+                f"Received: {prior.tolist()}. Give one number, and the units of the columns as column_scale."
             )
-        return np.broadcast_to(given.ravel()[:1] if self.is_spherical else given, (self.precision_axes[1],))
+        return np.broadcast_to(prior.ravel()[:1] if self.is_spherical else prior, (self.precision_axes[1],))
 
     # --- The posterior and the numbers behind it -------------------------------------------------------------
 
     def values_of(self, posterior: IndependentPosterior) -> tuple[Tensor, ...]:
-        """Returns locs and the logarithms of scales, alpha and beta."""
+        """Computes locs and the logarithms of scales, alpha and beta."""
         locs, *positives = (tf.cast(value, tf.float64) for value in posterior)
         return locs, *(tf.math.log(value) for value in positives)
 
     def posterior_of(self, values: Sequence[Tensor]) -> IndependentPosterior:
-        """Returns q of those numbers, locs measured from the centre; differentiable."""
+        """Computes q from these numbers, locs measured from the centre; differentiable."""
         locs, log_scales, log_alpha, log_beta = values
         return IndependentPosterior(
             tf.convert_to_tensor(locs), positive(log_scales), positive(log_alpha, SHAPE_RANGE), positive(log_beta)
         )
 
     def random_start(self, generator: np.random.Generator) -> IndependentPosterior:
-        """Returns a start drawn from the priors (scales and locations) with alpha and beta near a0 and b0."""
+        """Draws a start: scales and locations from the priors, alpha and beta near a0 and b0."""
         precisions = generator.gamma(self.precision_shape, size=self.precision_axes) / self.precision_rate
         # A vague prior draws zeros too, and a start must be finite
         precisions = np.maximum(precisions, 1e-12 * self.precision_shape / self.precision_rate)
@@ -120,7 +119,7 @@ class IndependentComponents(TrainedPosterior):
         return IndependentPosterior(locs, scales, self.precision_shape * near[0], self.precision_rate * near[1])
 
     def start_at(self, locs: np.ndarray, spread: np.ndarray) -> IndependentPosterior:
-        """Returns a start at given centred locations, (K, D), in data about `spread` (D,) wide.
+        """Makes a start at centred locations, (K, D), in data about `spread` (D,) wide.
 
         alpha starts at the prior shape, beta at the rate that makes each component `START_WIDTH` of the spread wide.
         """
@@ -132,36 +131,36 @@ class IndependentComponents(TrainedPosterior):
         return IndependentPosterior(np.asarray(locs, np.float64), scales, alpha, alpha * variances)
 
     def public(self, posterior: IndependentPosterior) -> dict[str, Tensor]:
-        """Returns scales (K, D), alpha, and beta in squared data units, float64, as the model shows them."""
+        """Computes scales (K, D), alpha, and beta in squared data units, float64, as the model shows them."""
         beta = posterior.beta * np.square(self.units) if np.any(self.units != 1.0) else posterior.beta
         return {"scales": posterior.scales, "alpha": posterior.alpha, "beta": beta}
 
     # --- KL and update ---------------------------------------------------------------------------------------
 
     def kl(self, posterior: IndependentPosterior, centre: Tensor) -> Tensor:
-        """Returns KL(q(mu) || prior) + KL(q(tau) || prior) in nats, (...) float64.
+        """Computes KL(q(mu) || prior) + KL(q(tau) || prior) in nats, (...) float64.
 
         Args:
-            posterior: q, locs measured from `centre`; or several, (...) leading axes before those of one.
+            posterior: One q, locs measured from `centre`, or several, with leading axes (...).
             centre: (D,) float64, data units.
         """
         return self.kl_locs(posterior, centre) + self.kl_precisions(posterior)
 
     def kl_locs(self, posterior: IndependentPosterior, centre: Tensor) -> Tensor:
-        """Returns the sum over K, D of KL(Normal(locs, scales) || Normal(m0 - centre, s0)), nats, float64."""
+        """Computes the sum over K, D of KL(Normal(locs, scales) || Normal(m0 - centre, s0)), nats, float64."""
         ratio = tf.square(posterior.scales / self.loc_scale)
         distance = (posterior.locs - (self.loc_mean - centre)) / self.loc_scale
         return 0.5 * tf.reduce_sum(ratio + tf.square(distance) - 1.0 - tf.math.log(ratio), axis=[-2, -1])
 
     def kl_precisions(self, posterior: IndependentPosterior) -> Tensor:
-        """Returns the sum of KL(Gamma(alpha, beta) || Gamma(a0, b0)), nats, float64; a shared precision counts once."""
+        """Computes the sum of KL(Gamma(alpha, beta) || Gamma(a0, b0)), nats, float64; a shared one counts once."""
         alpha, beta, a0, b0 = posterior.alpha, posterior.beta, self.precision_shape, self.precision_rate
         shape_terms = (alpha - a0) * tf.math.digamma(alpha) - tf.math.lgamma(alpha) + tf.math.lgamma(a0)
         rate_terms = a0 * (tf.math.log(beta) - tf.math.log(b0)) + alpha * (b0 - beta) / beta
         return tf.reduce_sum(shape_terms + rate_terms, axis=[-2, -1])
 
     def log_ratios(self, posterior: IndependentPosterior, draws: IndependentDraws, centre: Tensor) -> Tensor:
-        """Returns log q - log prior of drawn parameters, (S,) float64, nats. Args: as `kl`; draws of S."""
+        """Computes log q - log prior of S draws of the parameters, (S,) float64, nats. Args: As `kl`, and the draws."""
         locs = tf.cast(draws.base, tf.float64) + tf.cast(draws.offset, tf.float64)
         of_locs = log_ratios.of_normals(locs, posterior.locs, posterior.scales, self.loc_mean - centre, self.loc_scale)
         log_precisions = tf.cast(draws.log_precisions, tf.float64) + 2.0 * np.log(self.units)
@@ -170,7 +169,7 @@ class IndependentComponents(TrainedPosterior):
         return of_locs + log_ratios.of_gammas(own, posterior.alpha, posterior.beta, *prior)
 
     def update(self, posterior: IndependentPosterior, statistics: Statistics, centre: Tensor) -> IndependentPosterior:
-        """Returns the q that maximises the augmented bound: locations with the old E[tau], then precisions.
+        """Computes the q that maximises the augmented bound: locations with the old E[tau], then precisions.
 
             1 / scales^2 = 1 / s0^2 + E[tau] N_k         locs = scales^2 (m0 / s0^2 + E[tau] S1_k)
             alpha = a0 + N_k / 2                         beta = b0 + 1/2 (S2_k - 2 locs S1_k + N_k (locs^2 + scales^2))
@@ -178,11 +177,11 @@ class IndependentComponents(TrainedPosterior):
         with the last column summed over all that share the precision.
 
         Args:
-            posterior: the q that the statistics were taken with; or several, with leading axes.
-            statistics: of the whole data; with the same leading axes.
+            posterior: The q that the statistics were taken with, or several, with leading axes.
+            statistics: Statistics of the whole data, with the same leading axes.
             centre: (D,) float64, data units; what locs and rows are measured from.
 
-        Source: coordinate ascent for independent Normal and Gamma priors; a natural-gradient step of length 1
+        Source: Coordinate ascent for independent Normal and Gamma priors; a natural-gradient step of length 1
         (Hoffman, Blei, Wang and Paisley 2013, section 2).
         """
         counts, first, second = statistics.counts[..., None], statistics.first, statistics.second
@@ -196,7 +195,7 @@ class IndependentComponents(TrainedPosterior):
         return IndependentPosterior(locs, tf.sqrt(variances), alpha, beta)
 
     def _pooled(self, values: Tensor) -> Tensor:
-        """Returns (K, D) values summed over all that share a precision."""
+        """Sums (K, D) values over all that share a precision."""
         axes = [axis for axis, shared in ((-2, self.is_tied), (-1, self.is_spherical)) if shared]
         return tf.reduce_sum(values, axes, keepdims=True) if axes else values
 
@@ -206,11 +205,11 @@ class IndependentComponents(TrainedPosterior):
     # --- The density at known parameters, as a product ---------------------------------------------------------
 
     def means(self, posterior: IndependentPosterior) -> dict[str, Tensor]:
-        """Returns the posterior means by name, as exported: centred locs and E[tau], (K, D) float64, data units."""
+        """Computes the posterior means by name, as exported: centred locs and E[tau], (K, D) float64, data units."""
         return {"locs": posterior.locs, "precisions": self._mean_precisions(posterior)}
 
     def corrections(self, posterior: IndependentPosterior) -> Tensor:
-        """Returns E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
+        """Computes E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
 
         1/2 sum_d (E[log tau] - log E[tau] - E[tau] scales^2), after Bishop 2006, 10.64, for independent priors.
         """
@@ -220,9 +219,9 @@ class IndependentComponents(TrainedPosterior):
 
     @staticmethod
     def float32_error(parameters: Mapping[str, Tensor], largest: Tensor) -> Tensor:
-        """Returns a bound on the error of the product in float32, (K,) nats, for centred rows within +-largest (D,).
+        """Bounds the error of the product in float32, (K,) nats, for centred rows within +-largest (D,).
 
-        2^-23 sum_d E[tau_d] (|x_d| + |locs_d|)^2: what the terms that cancel may lose.
+        2^-23 sum_d E[tau_d] (|x_d| + |locs_d|)^2: what terms that cancel may lose.
         """
         squares = tf.square(largest + tf.abs(parameters["locs"]))
         return 2.0**-23 * tf.reduce_sum(parameters["precisions"] * squares, axis=-1)
@@ -234,12 +233,12 @@ class IndependentComponents(TrainedPosterior):
         return posterior.alpha
 
     def draws(self, posterior: IndependentPosterior, log_gammas: Tensor, seed: Tensor) -> IndependentDraws:
-        """Returns component parameters drawn from q, (..., K, D) float32, differentiable in q.
+        """Draws component parameters from q, (..., K, D) float32, differentiable in q.
 
         Args:
             posterior: q.
-            log_gammas: log Gamma draws of the shapes above; their type is the type of the drawing.
-            seed: (2,) int, for the locations.
+            log_gammas: Log Gamma draws with the shapes `gamma_shapes`; all is drawn in their type.
+            seed: (2,) int, seed of the locations.
         """
         dtype = log_gammas.dtype
         shape = tf.concat([tf.shape(log_gammas)[:-2], posterior.locs.shape[-2:]], axis=0)
@@ -251,24 +250,24 @@ class IndependentComponents(TrainedPosterior):
 
     @staticmethod
     def log_density(rows: Tensor, draws: IndependentDraws) -> Tensor:
-        """Returns log Normal(row | mu_k, 1 / tau_k), nats: (..., B, K).
+        """Computes log Normal(row | mu_k, 1 / tau_k), nats, (..., B, K).
+
+        Subtracts before squaring: exact to about 1e-5 nats for components down to 1e-4 of the data's range.
 
         Args:
             rows: (B, D) float32, measured from the centre.
-            draws: leading axes (B,) for one draw per row, (S, 1) for S draws shared by the batch, or none.
-
-        Subtracts before squaring: exact to about 1e-5 nats for components down to 1e-4 of the data's range.
+            draws: Draws with leading axes (B,) for one draw per row, (S, 1) for S draws shared by the batch, or none.
         """
         differences = (rows[:, None, :] - draws.base) - draws.offset
         distances = differences * tf.exp(0.5 * draws.log_precisions)
-        # Held to a finite range so that neither a square nor its gradient overflows far away.
+        # Limited to a finite range, so that neither a square nor its gradient overflows far away.
         squares = tf.square(tf.clip_by_value(distances, -_FARTHEST, _FARTHEST))
         constant = rows.shape[-1] * math.log(2.0 * math.pi)
         return 0.5 * (tf.reduce_sum(draws.log_precisions, -1) - tf.reduce_sum(squares, -1) - constant)
 
     @staticmethod
     def parameters_of(draws: IndependentDraws) -> dict[str, Tensor]:
-        """Returns drawn parameters by name, centred, (..., K, D) float64, as `coefficients` takes them."""
+        """Turns draws into parameters by name, centred, (..., K, D) float64, as `coefficients` takes them."""
         base, offset, log_precisions = (tf.cast(value, tf.float64) for value in draws)
         return {"locs": base + offset, "precisions": tf.exp(log_precisions)}
 
@@ -298,7 +297,7 @@ class TiedDiagComponents(IndependentComponents):
 
 
 def high_and_low(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns float64 `values` as a pair of float32 whose sum is `values`; the first carries no gradient."""
+    """Splits float64 `values` into a pair of float32 whose sum is `values`; the first carries no gradient."""
     high = tf.stop_gradient(tf.cast(values, tf.float32))
     return high, tf.cast(values - tf.cast(high, tf.float64), tf.float32)
 

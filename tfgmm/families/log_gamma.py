@@ -1,7 +1,7 @@
 """Logarithms of Gamma draws, with gradients that are right at every shape.
 
 TensorFlow's own implicit gradient of a Gamma draw drifts for large shapes (-26 % at 1e5 in float32) and its
-draws underflow to exact zeros for small ones. Both matter here: shapes grow with the rows, and a zero weight
+draws underflow to exact zeros for small ones. Both matter here: shapes grow with the number of rows, and a zero weight
 has no logarithm.
 """
 
@@ -24,17 +24,17 @@ GAMMA, UNIFORM, NORMAL, BARTLETT = range(4)
 def log_gamma_draws(
     shapes: Sequence[Tensor], sample_shape: Tensor, seed: Tensor, dtype: tf.DType = tf.float32
 ) -> list[Tensor]:
-    """Returns log x for x ~ Gamma(shape, rate 1), for each tensor of `shapes`, differentiable in them.
+    """Draws log x for x ~ Gamma(shape, rate 1), for each tensor of `shapes`, differentiable in them.
 
     A draw with shape + 1, which never comes near zero, is carried down to `shape` in log space:
     log x = log Gamma(shape + 1) draw + log(U) / shape, with U uniform
     (Naesseth, Ruiz, Linderman and Blei 2017, section 4, shape augmentation).
 
     Args:
-        shapes: float tensors of known shape, positive. All are drawn in one go: the fixed cost of a draw is paid once.
-        sample_shape: (R,) int, axes put before those of each tensor.
+        shapes: Positive float tensors of known shape. All are drawn in one call, to pay its fixed cost once.
+        sample_shape: (R,) int, axes before those of each tensor.
         seed: (2,) int, the only source of randomness.
-        dtype: float type of the draws.
+        dtype: Float type of the draws.
 
     Returns:
         One tensor per entry of `shapes`, sample_shape + its shape, type `dtype`.
@@ -60,12 +60,12 @@ def log_gamma_draws(
 
 
 def stream(seed: Tensor, index: int) -> Tensor:
-    """Returns the seed of one of several independent streams of random numbers, (2,) int64.
+    """Makes the seed of one of several independent streams of random numbers, (2,) int64.
 
-    An addition where `tf.random.split` would draw: with steps of a millisecond it shows.
+    It adds where `tf.random.split` would draw, which would be noticeable in steps of a millisecond.
 
     Args:
-        seed: (2,) int; its second entry, the step, below 2**40.
+        seed: (2,) int; the second entry, the step, is below 2**40.
         index: GAMMA, UNIFORM, NORMAL or BARTLETT.
     """
     return tf.cast(seed, tf.int64) + tf.constant([0, (index + 1) << 40], tf.int64)
@@ -73,14 +73,14 @@ def stream(seed: Tensor, index: int) -> Tensor:
 
 @tf.custom_gradient
 def _log_draws(shapes: Tensor, gammas: Tensor, uniforms: Tensor) -> Any:
-    """Returns log draws (M, n), with d log(draw) / d shape at fixed quantiles as their gradient in shapes (n,)."""
+    """Computes log draws (M, n), with d log(draw) / d shape at fixed quantiles as their gradient in shapes (n,)."""
     # uniforms may be 0 but never 1, so log1p(-U) is finite where log(U) is not
     carried_down = tf.math.log1p(-uniforms) / shapes
 
     def gradient(upstream: Tensor) -> tuple[Tensor, None, None]:
         augmented = shapes + 1.0
         large = augmented >= _LARGE_SHAPE
-        # Few rows make all shapes small, many rows make most of them large: pay for both only when both are there.
+        # Few rows make all shapes small, many rows make most of them large: compute both only when both occur.
         slopes = tf.cond(
             tf.reduce_any(large),
             lambda: _mixed_gradient(large, augmented, gammas),
@@ -92,19 +92,19 @@ def _log_draws(shapes: Tensor, gammas: Tensor, uniforms: Tensor) -> Any:
 
 
 def _gradient(shapes: Tensor, draws: Tensor) -> Tensor:
-    """Returns d log x / d shape by TensorFlow's implicit gradient, good for shapes below 1e3."""
+    """Computes d log x / d shape by TensorFlow's implicit gradient, good for shapes below 1e3."""
     return tf.raw_ops.RandomGammaGrad(alpha=shapes, sample=draws) / draws
 
 
 def _mixed_gradient(large: Tensor, shapes: Tensor, draws: Tensor) -> Tensor:
-    """Returns the gradient where some shapes are large; both ways see harmless values where the other one counts."""
+    """Computes the gradient where some shapes are large; each way sees harmless values where the other one is used."""
     ones = tf.ones_like(draws)
     implicit = _gradient(tf.where(large, tf.ones_like(shapes), shapes), tf.where(large, ones, draws))
     return tf.where(large, _wilson_hilferty_gradient(shapes, draws), implicit)
 
 
 def _wilson_hilferty_gradient(shape: Tensor, draws: Tensor) -> Tensor:
-    """Returns d log x / d shape for x = shape r^3, r = 1 - 1/(9 shape) + z / (3 sqrt(shape)), z held fixed."""
+    """Computes d log x / d shape for x = shape r^3, r = 1 - 1/(9 shape) + z / (3 sqrt(shape)), z held fixed."""
     ninth = 1.0 / (9.0 * shape)
     root = tf.exp(tf.math.log(draws / shape) / 3.0)
     return (1.0 + 3.0 * (ninth - 0.5 * (root - 1.0 + ninth)) / root) / shape

@@ -9,17 +9,17 @@ import tensorflow as tf
 from tfgmm.common.shapes import Tensor
 
 # Shapes and concentrations below 1e-9 have gradients beyond float32 (they go as 1 / shape^2); scales and rates
-# may go as far as their squares stay inside float64 and their ratios inside float32.
+# are limited so that their squares stay inside float64 and their ratios inside float32.
 SHAPE_RANGE = (1e-9, 1e34)
 SCALE_RANGE = (1e-34, 1e34)
 
 
 def positive(logarithm: Tensor, limits: tuple[float, float] = SCALE_RANGE) -> Tensor:
-    """Returns exp(logarithm) held within `limits`: finite and positive for any finite input.
+    """Computes exp(logarithm), limited to `limits`: finite and positive for any finite input.
 
     Args:
-        logarithm: float variable or tensor of any shape; this is what is trained.
-        limits: smallest and largest value returned. The gradient is zero beyond them, never NaN.
+        logarithm: Float variable or tensor of any shape; this is what is trained.
+        limits: Smallest and largest value returned. The gradient is zero beyond them, never NaN.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The variational posterior q of a whole mixture: of its weights, and of its components."""
+"""The variational posterior q of a whole mixture: of its weights and of its components."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 Components = IndependentComponents | CorrelatedComponents
 
-# The families a component may belong to, by the name of their covariance shape
+# Families of components by the name of their covariance shape
 COMPONENTS: dict[str, type[Components]] = {
     kind.name: kind
     for kind in (
@@ -46,7 +46,7 @@ COMPONENTS: dict[str, type[Components]] = {
 
 
 class Factors(NamedTuple):
-    """The factors of q, float64; leading axes for several q.
+    """The factors of q, float64; with leading axes, several q.
 
     weights: q of the weights, as their family has it, e.g. a `DirichletPosterior`.
     components: q of the components, as their family has it, e.g. an `IndependentPosterior`, locations measured from
@@ -58,10 +58,10 @@ class Factors(NamedTuple):
 
 
 class Values(NamedTuple):
-    """The unbounded numbers behind q, float64; leading axes for several q. See `TrainedPosterior`.
+    """The unbounded numbers behind q, float64; with leading axes, several q. See `TrainedPosterior`.
 
-    components: Those of the components, in the order of their `variable_names`.
-    weights: Those of the weights.
+    components: Numbers of the components, in the order of their `variable_names`.
+    weights: Numbers of the weights.
     """
 
     components: tuple[Tensor, ...]
@@ -73,19 +73,19 @@ class Values(NamedTuple):
 
     @property
     def flat(self) -> tuple[Tensor, ...]:
-        """All of them in one tuple, those of the components first: the order of the model's variables."""
+        """All numbers in one tuple, those of the components first: the order of the model's variables."""
         return (*self.components, *self.weights)
 
 
 def stacked(several: Sequence[Values]) -> Values:
-    """Stacks the numbers behind several q, NumPy arrays with a leading axis."""
+    """Stacks the numbers behind several q into NumPy arrays with a leading axis."""
     return several[0].map(lambda *values: np.stack(values), *several[1:])
 
 
 class Drawn(NamedTuple):
     """Parameters drawn from q.
 
-    log_weights: sample_shape + (K,).
+    log_weights: Logarithms of the weights, sample_shape + (K,).
     components: Parameters of the components, as their family draws them, e.g. `IndependentDraws`.
     """
 
@@ -101,7 +101,7 @@ class VariationalPosterior:
         components: Priors of the components, and what their posteriors can do.
 
     Attributes:
-        centre: Variable (D,) float64, data units; there once `create_variables` has run.
+        centre: Variable (D,) float64, data units, which `create_variables` adds.
     """
 
     centre: Any
@@ -117,14 +117,14 @@ class VariationalPosterior:
     def of(
         cls, covariance: str, weight_prior: str, num_components: int, num_features: int, priors: Priors
     ) -> VariationalPosterior:
-        """Makes the posterior of K components in D columns by the names of their shape and of the weights' prior."""
+        """Makes the posterior of K components in D columns from the names of their shape and of the weights' prior."""
         components = COMPONENTS[covariance](num_components, num_features, priors)
         return cls(WEIGHTS[weight_prior](num_components, priors), components)
 
     # --- Variables ---------------------------------------------------------------------------------------------
 
     def create_variables(self, add_trained: AddWeight, add_stored: AddWeight, start: Factors) -> None:
-        """Adds the variables: those of the components, of the weights, then the centre.
+        """Adds the variables: those of the components, those of the weights, then the centre.
 
         Args:
             add_trained: (name, start) -> a trained variable.
@@ -149,11 +149,11 @@ class VariationalPosterior:
         return self.factors_of(self.values())
 
     def values_of(self, factors: Factors) -> Values:
-        """Computes the numbers behind given factors; leading axes are kept."""
+        """Computes the numbers behind the factors; leading axes stay."""
         return Values(self.components.values_of(factors.components), self.weights.values_of(factors.weights))
 
     def factors_of(self, values: Values) -> Factors:
-        """Computes the factors that `values` stand for; differentiable, leading axes are kept."""
+        """Computes the factors that `values` stand for; differentiable, leading axes stay."""
         return Factors(self.weights.posterior_of(values.weights), self.components.posterior_of(values.components))
 
     def move_centre(self, centre: Sequence[float]) -> None:
@@ -171,7 +171,7 @@ class VariationalPosterior:
         return Factors(self.weights.random_start(generator), components)
 
     def start_values(self, sample: np.ndarray, spread: np.ndarray, start: Any, seeds: Sequence[int]) -> list[Values]:
-        """Finds the numbers behind a start among the rows of a sample per seed; the weights stay as they are.
+        """Finds the numbers behind one start per seed, among the rows of a sample; the weights stay as they are.
 
         Args:
             sample: (n, D) rows, data units.
@@ -194,7 +194,7 @@ class VariationalPosterior:
         """Computes KL(q || prior) over weights, locations and precisions, nats, (...) float64.
 
         Args:
-            factors: q, leading axes (...); by default as it stands.
+            factors: q, with leading axes (...); by default q as it stands.
             centre: (D,) float64, data units, what its locations are measured from; by default the variable.
         """
         factors = factors or self.factors()
@@ -212,20 +212,20 @@ class VariationalPosterior:
         return coefficients, constants + corrections + self.weights.expected_log(of_weights)
 
     def mean_coefficients(self, factors: Factors) -> tuple[Tensor, Tensor]:
-        """Computes the same for log joints at the posterior means of weights, locations and precisions."""
+        """Computes the coefficients of log joints at the posterior means of weights, locations and precisions."""
         coefficients, constants = GRAPH_FORMS[self.form].coefficients(self.components.means(factors.components))
         return coefficients, constants + self.weights.log_mean(factors.weights)
 
     # --- Draws ---------------------------------------------------------------------------------------------------
 
     def draw(self, sample_shape: Tensor, seed: Tensor, dtype: tf.DType, factors: Factors | None = None) -> Drawn:
-        """Draws weights and component parameters from q, sample_shape before their own axes; differentiable in q.
+        """Draws weights and component parameters from q, with axes sample_shape in front; differentiable in q.
 
         Args:
             sample_shape: Leading axes of the draws.
-            seed: (2,) int.
-            dtype: Type of the drawing.
-            factors: q; by default as it stands.
+            seed: (2,) int, seed of the draws.
+            dtype: Float type of the draws.
+            factors: q; by default q as it stands.
         """
         factors = factors or self.factors()
         shapes = [self.weights.gamma_shapes(factors.weights), self.components.gamma_shapes(factors.components)]
@@ -238,7 +238,7 @@ class VariationalPosterior:
 
         Args:
             drawn: Draws with the leading axis S.
-            factors: q that they are from; by default as it stands.
+            factors: The q that they are from; by default q as it stands.
         """
         of_weights, of_components = factors or self.factors()
         ratios = self.weights.log_ratios(of_weights, drawn.log_weights)
@@ -250,7 +250,7 @@ class VariationalPosterior:
         """Computes the mixture at the posterior means of weights, locations and precisions.
 
         Args:
-            factors: q; by default as it stands.
+            factors: q; by default q as it stands.
         """
         of_weights, of_components = factors or self.factors()
         return self._mixture(self.weights.log_mean(of_weights), self.components.means(of_components))
@@ -266,11 +266,11 @@ class VariationalPosterior:
     def draws_to_store(
         self, mixture: MixtureDensity, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED
     ) -> dict[str, np.ndarray]:
-        """Draws from q as an export stores draws; see `stored_draws.stored`.
+        """Draws from q and writes the draws down as an export stores them; see `stored_draws.stored`.
 
         Args:
             mixture: The mixture at the posterior means.
-            num_draws: S.
+            num_draws: Number of draws, S.
             seed: Seed of the draws.
         """
         drawn = self.mixtures_of(self.draw([num_draws], seed_pair(seed), tf.float64))
@@ -281,7 +281,7 @@ class VariationalPosterior:
         mixture = self.plug_in()
         return stored_draws.mixtures(mixture, self.draws_to_store(mixture, num_draws, seed))
 
-    # --- For people ----------------------------------------------------------------------------------------------
+    # --- What is shown ----------------------------------------------------------------------------------------------
 
     def expected_counts(self) -> np.ndarray:
         """Computes the rows expected in each component, (K,) float64."""
@@ -295,5 +295,5 @@ class VariationalPosterior:
 
 
 def seed_pair(seed: int | None) -> Tensor:
-    """Makes the seed of one drawing, (2,) int64, out of a number, or a new one without."""
+    """Makes the seed of a set of draws, (2,) int64, from a number; without one, a new random seed."""
     return tf.constant([random.randrange(2**31) if seed is None else check_seed(seed), 0], tf.int64)

@@ -1,7 +1,7 @@
 """The Wishart distribution by its degrees nu and the Cholesky factor C of its inverse scale, W^-1 = C C'.
 
-Every function takes M of them at once: degrees (M,), inverse_root C (M, D, D), lower triangular, float64; and keeps
-leading axes before these.
+Every function takes M distributions at once: degrees (M,), inverse_root C (M, D, D), lower triangular, float64. Leading
+axes before these stay.
 """
 
 from __future__ import annotations
@@ -17,24 +17,26 @@ from tfgmm.scoring.graph.triangular import log_determinants
 
 
 def bartlett_shapes(degrees: Tensor, num_features: int) -> Tensor:
-    """Returns (nu + 1 - i) / 2 for i = 1 .. D, (M, D): shapes of the Gammas in Bartlett's decomposition."""
+    """Computes (nu + 1 - i) / 2 for i = 1 .. D, (M, D): shapes of the Gammas in Bartlett's decomposition."""
     return 0.5 * (degrees[..., None] - np.arange(num_features, dtype=np.float64))
 
 
 def expected_log_determinants(degrees: Tensor, inverse_root: Tensor) -> Tensor:
-    """Returns E[log det Lambda] = sum_i digamma((nu + 1 - i) / 2) + D log 2 + log det W, (M,) (Bishop 2006, B.81)."""
+    """Computes E[log det Lambda] = sum_i digamma((nu + 1 - i) / 2) + D log 2 + log det W, (M,) (Bishop 2006, B.81)."""
     num_features = inverse_root.shape[-1]
     digammas = tf.reduce_sum(tf.math.digamma(bartlett_shapes(degrees, num_features)), axis=-1)
     return digammas + num_features * math.log(2.0) - 2.0 * log_determinants(inverse_root)
 
 
 def kl_to_prior(degrees: Tensor, inverse_root: Tensor, prior_degrees: float, prior_root: Tensor) -> Tensor:
-    """Returns the sum over M of KL(Wishart(nu, W) || Wishart(nu0, W0)), (...) nats.
+    """Computes the sum over M of KL(Wishart(nu, W) || Wishart(nu0, W0)), (...) nats.
 
     (nu - nu0) / 2 E[log det Lambda] + nu / 2 (tr(W0^-1 W) - D) - log Z(nu, W) + log Z(nu0, W0), where
     log Z = nu D / 2 log 2 + nu / 2 log det W + log Gamma_D(nu / 2) (Bishop 2006, B.78 to B.82).
 
     Args:
+        degrees, inverse_root: nu and C of the M distributions.
+        prior_degrees: nu0.
         prior_root: (D, D), the Cholesky factor of W0^-1.
     """
     prior = tf.broadcast_to(prior_root, tf.shape(inverse_root))
@@ -46,7 +48,7 @@ def kl_to_prior(degrees: Tensor, inverse_root: Tensor, prior_degrees: float, pri
 
 
 def log_normalisers(degrees: Tensor, inverse_root: Tensor) -> Tensor:
-    """Returns log Z(nu, W), (M,): the log density is (nu - D - 1) / 2 log det Lambda - tr(W^-1 Lambda) / 2 - log Z."""
+    """Computes log Z(nu, W), (M,): the log density is (nu - D - 1) / 2 log det Lambda - tr(W^-1 Lambda) / 2 - log Z."""
     num_features = inverse_root.shape[-1]
     log_gammas = tf.reduce_sum(tf.math.lgamma(bartlett_shapes(degrees, num_features)), axis=-1)
     log_gammas += num_features * (num_features - 1) / 4.0 * math.log(math.pi)
@@ -54,11 +56,11 @@ def log_normalisers(degrees: Tensor, inverse_root: Tensor) -> Tensor:
 
 
 def triangular(values: Tensor) -> Tensor:
-    """Returns the lower triangular matrices whose numbers, with the logarithm of the diagonal, are `values`."""
+    """Makes the lower triangular matrices whose numbers, with the logarithm of the diagonal, are `values`."""
     lower = tf.linalg.band_part(tf.convert_to_tensor(values), -1, 0)
     return tf.linalg.set_diag(lower, positive(tf.linalg.diag_part(lower)))
 
 
 def with_log_diagonal(lower: Tensor) -> Tensor:
-    """Returns the numbers behind lower triangular matrices; `triangular` is the inverse."""
+    """Computes the numbers behind lower triangular matrices; `triangular` is the inverse."""
     return tf.linalg.set_diag(lower, tf.math.log(tf.linalg.diag_part(lower)))

@@ -1,4 +1,4 @@
-"""The Keras model: how the variational posterior is trained and asked."""
+"""The Keras model: how the variational posterior is trained, and what it answers."""
 
 from tfgmm.common.lazy import front_door
 

@@ -1,4 +1,4 @@
-"""Batches of centred rows as tf.data pipelines, out of rows of any kind."""
+"""Batches of centred rows as tf.data pipelines, from rows of any kind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LARGEST_BATCH = 65_536
 _SMALLEST_BATCH = 1_024
 # Numbers in the (batch, K, D) tensor of a training step: about 130 MB each, and a step keeps several.
 _BATCH_NUMBERS = 2**25
-# The same of a sweep, which works through its rows chunk by chunk: with more, callbacks would hear seldom.
+# The same for a sweep, which works through its rows chunk by chunk: with more, callbacks would be called too seldom.
 _SWEEP_NUMBERS = 2**28
 # Batches made ahead of the one that is being trained on: of rows in memory, of rows in files
 _AHEAD_IN_MEMORY, _AHEAD_IN_FILES = 2, 1
@@ -43,7 +43,7 @@ class Batches(NamedTuple):
 
     @property
     def num_batches(self) -> int | None:
-        """Steps of one epoch, or None when nobody knows."""
+        """Steps of one epoch, or None when the number is unknown."""
         length = int(self.dataset.cardinality())
         return self.steps_per_epoch or (length if length > 0 else None)
 
@@ -69,7 +69,7 @@ class _Order(NamedTuple):
 
 
 def default_batch_size(num_data: int, num_components: int, num_features: int) -> int:
-    """Chooses B: the whole data when small, else about 64 K rows, fewer where K x D would make batches huge.
+    """Chooses B: all rows when they are few, else about 64 K rows, and fewer where K x D would make batches huge.
 
     Example:
 
@@ -81,7 +81,7 @@ def default_batch_size(num_data: int, num_components: int, num_features: int) ->
 
 
 def sweep_batch_size(num_data: int, num_components: int, num_features: int) -> int:
-    """Chooses B for exact sweeps over rows in memory: all, so that they need not be copied, or many.
+    """Chooses B for exact sweeps over rows in memory: all rows, so that they need not be copied, or many.
 
     Example:
 
@@ -111,9 +111,9 @@ def training_batches(
         centre: (D,) float64, data units.
         batch_size: B; a dataset has its own.
         seed: Seed of the order.
-        shuffle: False keeps the order of the rows.
-        steps_per_epoch: Steps that make an epoch; default one pass over the rows.
-        initial_epoch: Epochs done before, whose batches are skipped: a resumed run goes on where it stood.
+        shuffle: Whether to shuffle; False keeps the order of the rows.
+        steps_per_epoch: Steps that make an epoch; by default one pass over the rows.
+        initial_epoch: Number of epochs done before, whose batches are skipped: a resumed run continues there.
     """
     if source.num_data is None:
         return Batches(_in_order(source, centre, None), steps_per_epoch, None)
@@ -126,11 +126,11 @@ def training_batches(
 def ordered_batches(source: RowSource, centre: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
     """Makes batches of centred rows in their own order, for evaluation. A dataset has its own `batch_size`.
 
-    Without a `batch_size` rows in memory are one batch, stored rows come 65,536 at a time. Stored rows are read once
-    more, to see that they are finite.
+    Without a `batch_size`, rows in memory are one batch, and stored rows come 65,536 at a time. Stored rows are read
+    once more, to check that they are finite.
 
     Raises:
-        ValueError: The rows hold NaN or infinite values; a dataset without rows.
+        ValueError: The rows hold NaN or infinite values, or a dataset has no rows.
     """
     _check_rows(source)
     return _in_order(source, centre, batch_size)
@@ -147,7 +147,7 @@ def _in_order(source: Any, centre: np.ndarray, batch_size: int | None) -> tf.dat
 
 @functools.singledispatch
 def _check_rows(source: Any) -> None:
-    """Checks rows before they are evaluated: Raises ValueError where they are not finite, or none."""
+    """Checks rows before they are evaluated: Raises ValueError unless there are some and all are finite."""
     check_finite(source)
 
 
@@ -220,16 +220,16 @@ def _slices(rows: Tensor, batch_size: int, num_batches: int) -> tf.data.Dataset:
 
 def _shuffled(rows: Tensor, order: _Order, number: Tensor) -> tf.data.Dataset:
     places = tf.random.experimental.stateless_shuffle(tf.range(len(rows)), seed=tf.stack([order.seed, number]))
-    return _mapped(_slices(places, order.batch_size, order.num_batches), lambda chosen: tf.gather(rows, chosen))
+    return _mapped(_slices(places, order.batch_size, order.num_batches), lambda batch: tf.gather(rows, batch))
 
 
 def _mapped(dataset: tf.data.Dataset, function: Any) -> tf.data.Dataset:
-    """Returns `dataset.map(function)`; reading the function's source for Python's ifs and loops would take 0.1 s."""
+    """Maps a function over a dataset without AutoGraph, which would take 0.1 s to read the function's source."""
     return dataset.map(tf.autograph.experimental.do_not_convert(function))
 
 
 def centre_batch(rows: Tensor, centre: np.ndarray) -> Tensor:
-    """Returns one batch of a dataset, (B, D) float32, measured from `centre`; stops the run on NaN or infinity."""
+    """Measures one batch of a dataset, (B, D), from `centre`, in float32; stops the run on NaN or infinity."""
     centred = tf.cast(tf.cast(rows, tf.float64) - centre, tf.float32)
     checked = tf.debugging.assert_all_finite(centred, NOT_FINITE)
     return tf.ensure_shape(checked, (None, len(centre)))
@@ -240,29 +240,29 @@ def _centring(source: StoredRows, centre: np.ndarray) -> Callable[[np.ndarray], 
 
 
 def _from_generator(batches: Callable[[], Iterator[np.ndarray]], num_features: int, length: int) -> tf.data.Dataset:
-    """Makes a dataset of batches that Python reads, by a thread beside the training."""
+    """Makes a dataset of batches that Python reads, in a thread beside the training."""
     spec = tf.TensorSpec((None, num_features), tf.float32)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
     return dataset.apply(tf.data.experimental.assert_cardinality(length)).prefetch(_AHEAD_IN_FILES)
 
 
 def file_error_of(error: tf.errors.OpError) -> ValueError | None:
-    """Returns the error that stopped the reading of files, out of what TensorFlow made of it, or None for another.
+    """Recovers the error that stopped the reading of files from the one that TensorFlow made of it; None for others.
 
     Example:
 
     >>> file_error_of(tf.errors.InvalidArgumentError(None, None, "ValueError: `x` must be a CSV file.\\nTraceback"))
     ValueError('`x` must be a CSV file.')
     """
-    found = re.search(r"ValueError: (`\w+` must .*)", error.message)
-    return ValueError(found[1]) if found else None
+    message = re.search(r"ValueError: (`\w+` must .*)", error.message)
+    return ValueError(message[1]) if message else None
 
 
 def split_rows(source: RowSource, validation_split: float) -> tuple[Rows, Rows]:
     """Splits rows, as Keras does, into those before the last `validation_split` share of them, and that share.
 
     Raises:
-        ValueError: A share that leaves no row to train on, or rows that stay in their files.
+        ValueError: The share leaves no row to train on, or the rows are read from files as they are needed.
     """
     if not isinstance(source, Rows):
         raise ValueError(

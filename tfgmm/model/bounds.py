@@ -17,7 +17,7 @@ def log_joint(components: Components, rows: Tensor, log_weights: Tensor, draws: 
         components: The components that the draws are of.
         rows: (B, D) float32, measured from the centre.
         log_weights: (K,), (B, K) or (S, 1, K).
-        draws: Component parameters with the same leading axes.
+        draws: Drawn component parameters, with the same leading axes.
     """
     return log_weights + components.log_density(rows, draws)
 

@@ -19,9 +19,9 @@ from tfgmm.model.step_sizes import StepSizes
 
 
 class StatisticsStore:
-    """The statistics that running updates go on from, those of the whole data as estimated, saved with the model.
+    """The statistics that running updates continue from: estimates for the whole data, saved with the model.
 
-    Exact sweeps need none: each begins with no rows, and keeps its sums to itself.
+    Exact sweeps need none: each begins with no rows, and adds up its own sums.
 
     Args:
         add_stored: (name, shape, dtype) -> a variable of the model that is not trained.
@@ -41,23 +41,23 @@ class StatisticsStore:
         return Statistics(*(tf.convert_to_tensor(variable) for variable in self.sums))
 
     def write(self, statistics: Statistics, num_rows: float | Tensor) -> None:
-        """Keeps `statistics`, of `num_rows` rows."""
+        """Stores `statistics`, which are of `num_rows` rows."""
         for variable, value in zip(self.sums, statistics):
             variable.assign(value)
         self.num_rows.assign(num_rows)
 
     def clear(self) -> None:
         """Forgets all statistics."""
-        if not float(self.num_rows):  # as before every sweep but those after running updates
+        if not float(self.num_rows):  # nothing to forget, except after running updates
             return
         self.write(Statistics(*(tf.zeros_like(variable) for variable in self.sums)), 0.0)
         self.num_steps.assign(0)
 
 
 class ClosedFormTraining:
-    """Takes in one batch after another, and moves q after each, or when the whole data has been seen.
+    """Takes in batch after batch, and moves q after each, or once the whole data has been seen.
 
-    Within an exact sweep q stands still, so the batches may be of any size and in any order: the result is the same.
+    Within an exact sweep q does not move, so the batches may be of any size and in any order: the result is the same.
     The augmented bound never falls from sweep to sweep (Bishop 2006, section 10.2). A sweep over fewer or more rows
     than N stands for N: its statistics are scaled (Hoffman, Blei, Wang and Paisley 2013, section 2.4).
 
@@ -67,10 +67,10 @@ class ClosedFormTraining:
         step_sizes: Step sizes of running updates, or None for exact sweeps only.
     """
 
-    _sums: Statistics | None  # of the sweep at hand so far, and its rows
+    _sums: Statistics | None  # of the current sweep so far, and the number of its rows
     _num_rows: float
     _seen_batches: int
-    _known: Place | None = None  # where the last step led, or the last place asked for
+    _known: Place | None = None  # where the last step led, or the last place that was computed
 
     def __init__(self, natural_gradient: NaturalGradient, store: StatisticsStore, step_sizes: StepSizes | None) -> None:
         self.natural_gradient = natural_gradient
@@ -100,7 +100,7 @@ class ClosedFormTraining:
         self._begin_sweep()
 
     def runs_in(self, epoch: int) -> bool:
-        """Tells whether q moves after every batch of that epoch."""
+        """Tells whether q moves after every batch of the epoch."""
         sizes = self._step_sizes
         return sizes is not None and (sizes.num_epochs is None or epoch < sizes.num_epochs)
 
@@ -109,9 +109,10 @@ class ClosedFormTraining:
         return not self.runs_in(last_epoch)
 
     def step(self, rows: Tensor) -> tuple[Tensor, Tensor, bool]:
-        """Returns the log likelihood part of L_A of centred rows (B, D), the KL, and whether it corrects earlier ones.
+        """Takes in centred rows (B, D), and moves q when it is time.
 
-        Within a sweep of several batches the KL is that of the sweep before, until the last batch brings its own.
+        Returns the log likelihood part of L_A of the rows, the KL, and whether that KL corrects earlier ones. Within a
+        sweep of several batches it is the KL of the sweep before, until the last batch brings its own.
         """
         if self._is_running or self._seen_batches == 0:
             self._coefficients = self.coefficients()
@@ -129,14 +130,14 @@ class ClosedFormTraining:
         return log_likelihood, self._kl, is_last and self._num_batches != 1
 
     def coefficients(self) -> tuple[Tensor, Tensor]:
-        """Computes what a local step from the variables as they stand takes; those of the last step are at hand."""
+        """Computes the coefficients of a local step from the variables as they stand, if the last step did not."""
         values = self._posterior.values()
         if self._known is None or not all(map(np.array_equal, values.flat, self._known.values.flat)):
             self._known = Place(values, self.natural_gradient.coefficients(values))
         return self._known.coefficients
 
     def _begin_sweep(self) -> None:
-        """Forgets the rows of the sweep before, whole or broken off."""
+        """Forgets the rows of the sweep before, which may have been broken off."""
         self._sums, self._num_rows, self._seen_batches = None, 0.0, 0
 
     def _run(self, sums: Statistics, num_rows: float) -> None:

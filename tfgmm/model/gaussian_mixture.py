@@ -1,4 +1,4 @@
-"""The mixture as a Keras model: its arguments, its posterior by the names of its parts, starting and saving."""
+"""The mixture as a Keras model: its arguments, the parts of its posterior by name, starting and saving."""
 
 from __future__ import annotations
 
@@ -31,31 +31,33 @@ class GaussianMixtureModel(PosteriorQueries, KerasTraining):
     covariances "full" and "tied", mu_k ~ Normal(m0, Cov0) and the precision matrices Lambda_k ~ Wishart(nu0, W0).
 
     Args:
-        num_components: K, at least 1.
-        num_features: D, the number of columns, at least 1.
-        covariance: the shape of a component: "spherical" (one scale), "diag" (one per column), "full" (a matrix), or
-            one such for all components: "tied_spherical", "tied_diag", "tied".
-        weights: the prior family of the weights: "dirichlet", where K components are meant, or "stick_breaking",
+        num_components: Number of components, K, at least 1.
+        num_features: Number of columns, D, at least 1.
+        covariance: Shape of a component: "spherical" (one scale), "diag" (one per column), "full" (a matrix), or one
+            of these for all components: "tied_spherical", "tied_diag", "tied".
+        weights: Prior family of the weights: "dirichlet", where K is the number of components, or "stick_breaking",
             where K is a maximum and components that no row needs stay empty.
         priors: `tfgmm.Priors` in data units; default Normal(0, 1), Gamma(5, 5), Dirichlet(2). `Priors.from_data`
-            gives weak ones that suit any units.
-        seed: of the start and of every draw; default a random one. Same seed, same machine, same result.
-        num_draws: None draws one set of parameters per row (Monte-Carlo noise averages out within a batch);
-            a number S draws S sets shared by the batch: cheaper, and noisier per step.
+            makes weak ones that suit any units.
+        seed: Seed of the start and of every draw; default a random one. Same seed, same machine, same result.
+        num_draws: None to draw one set of parameters per row (Monte-Carlo noise averages out within a batch), or a
+            number S to draw S sets that the batch shares: cheaper, and noisier per step.
 
     Attributes:
         locs, scales: (K, D) float64, data units. Mean and standard deviation of q(mu).
         alpha, beta: (K, D) float64, 1 long where a precision is shared. Shape and rate of q(tau); beta in squared
             data units.
-        loc_covariances, degrees, inverse_scales: of "full" and "tied" instead: covariances of q(mu) (K, D, D); degrees
-            nu (K,) and W^-1 (K, D, D), squared data units, of q(Lambda); 1 long for "tied".
-        counts: (K,) float64. Concentrations of q(theta). sticks: (K - 1, 2) of "stick_breaking" instead.
-        num_data: N of training, 0 before. column_names: of the training columns, or None.
+        loc_covariances, degrees, inverse_scales: The same for "full" and "tied": covariances of q(mu) (K, D, D);
+            degrees nu (K,) and W^-1 (K, D, D), squared data units, of q(Lambda); 1 long for "tied".
+        counts: (K,) float64. Concentrations of q(theta).
+        sticks: (K - 1, 2) float64. Shapes of q(v), with "stick_breaking" instead of `counts`.
+        num_data: N of training, 0 before.
+        column_names: Names of the training columns, or None.
 
     Raises:
-        ValueError: a size below 1, an unknown covariance or weights, priors of the wrong length.
+        ValueError: A size is below 1, the covariance or the weights are unknown, or priors have the wrong length.
 
-    Source: mean-field variational mixture, Bishop 2006 section 10.2, with independent Normal and Gamma priors;
+    Source: Mean-field variational mixture, Bishop 2006 section 10.2, with independent Normal and Gamma priors;
     draws after Figurnov, Mohamed and Mnih 2018.
 
     Example:
@@ -152,14 +154,17 @@ class GaussianMixtureModel(PosteriorQueries, KerasTraining):
     # --- Starting ------------------------------------------------------------------------------------------------
 
     def initialize(self, x: Any, start: Any = "k-means++", num_data: int | None = None) -> GaussianMixtureModel:
-        """Returns the model, its centre taken from the rows and its components started among them.
+        """Takes the centre from the rows, and starts the components among them.
 
         `fit` does this by itself for an untouched model; call it before a training loop of your own.
 
         Args:
-            x: rows, as in `fit`.
+            x: Rows, as in `fit`.
             start: "k-means++", "random" (rows), or locations (K, D), data units.
-            num_data: N, where `x` is a stream of unknown length; default what `compile` was given.
+            num_data: N, where `x` is a stream of unknown length; default the N that `compile` was called with.
+
+        Returns:
+            The model itself.
 
         Example:
 
@@ -179,7 +184,12 @@ class GaussianMixtureModel(PosteriorQueries, KerasTraining):
     # --- Saving and showing ----------------------------------------------------------------------------------
 
     def export(self, filepath: Any, *, overwrite: bool = False) -> None:
-        """Writes the folder that `tfgmm.export_model` describes."""
+        """Writes the folder that `tfgmm.export_model` describes.
+
+        Args:
+            filepath: Path of the folder.
+            overwrite: Whether to replace a folder that is there.
+        """
         from tfgmm.export.saved_model import export_model
 
         export_model(self, filepath, overwrite=overwrite)
@@ -199,7 +209,7 @@ class GaussianMixtureModel(PosteriorQueries, KerasTraining):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> GaussianMixtureModel:
-        """Returns the model that `get_config` describes, its variables not yet restored."""
+        """Makes the model that `get_config` describes; its variables are not restored yet."""
         del custom_objects
         arguments = dict(config)
         summary = arguments.pop("data_summary", None)

@@ -1,4 +1,4 @@
-"""The norms of the gradients that a training step follows, taken from the step itself while somebody asks for them."""
+"""Norms of the gradients that a training step follows, taken from the step itself while a callback needs them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GradientNorms:
         self._num_steps = tf.Variable(0.0, dtype=tf.float64)
 
     def update(self, gradients: Sequence[Tensor]) -> None:
-        """Takes in the gradients of a step. May be part of a graph."""
+        """Adds the gradients of a step. May be part of a graph."""
         self._sums.assign_add(tf.stack([tf.cast(tf.norm(gradient), tf.float64) for gradient in gradients]))
         self._num_steps.assign_add(1.0)
 
@@ -53,7 +53,7 @@ class WatchedStep(NamedTuple):
 
 @contextlib.contextmanager
 def watched_gradients(model: PosteriorModel) -> Iterator[GradientNorms]:
-    """Lets the training step that Keras has just made take gradient norms too, while the block runs.
+    """Makes the training step of Keras record gradient norms too, while the block runs; yields them.
 
     A step of an earlier block is used again, unless the model was compiled anew or steps are grouped otherwise.
     """

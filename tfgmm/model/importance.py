@@ -12,7 +12,7 @@ from tfgmm.families.variational import Drawn, Factors, VariationalPosterior
 from tfgmm.mixture.parameters import MixtureDensity, coefficients_of
 from tfgmm.scoring import devices
 
-# Mixtures whose products are worked out together: they share the features of a row
+# Mixtures whose products are computed together, since they share the features of a row
 _AT_A_TIME = 16
 
 
@@ -23,9 +23,9 @@ def log_importance_ratios(
 
     Args:
         posterior: The posterior, its priors and its centre.
-        factors: q that the draws are from.
+        factors: The q that the draws are from.
         drawn: S draws, float64.
-        batches: (B, D) float32 batches of the rows that it was fitted to, measured from its centre.
+        batches: (B, D) float32 batches of the rows that the posterior was fitted to, measured from its centre.
     """
     log_ratios = posterior.log_ratios(drawn, factors).numpy()
     return log_likelihoods(posterior.mixtures_of(drawn), batches) - log_ratios

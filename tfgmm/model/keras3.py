@@ -1,6 +1,6 @@
 """Keras 3 on TensorFlow, or a clear error: every module that needs Keras imports it from here.
 
-With another backend, or legacy Keras switched on, the failures that follow are far from their cause.
+With another backend, or with legacy Keras, errors would come later and not name their cause.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if _LEGACY.lower() in ("1", "true"):
         "Keras 2. Unset it before TensorFlow is imported."
     )
 _BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
-if _BACKEND == "tensorflow":  # another one may not even be installed, so it is refused before Keras tries
+if _BACKEND == "tensorflow":  # another backend may not be installed, so it is refused before Keras tries to import it
     import keras
 
     _BACKEND = keras.backend.backend()

@@ -19,7 +19,7 @@ class Place(NamedTuple):
     """Where a sweep begins.
 
     values: The numbers behind q.
-    coefficients: Those of a local step from there; see `NaturalGradient.coefficients`.
+    coefficients: Coefficients of a local step from there; see `NaturalGradient.coefficients`.
     """
 
     values: Values
@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
 
 def place_of(places: Place, index: int) -> Place:
-    """Copies one of several places, which have a leading axis: the others can be forgotten."""
+    """Copies one of several places, which have a leading axis, so that the others can be freed."""
     linear, constants = places.coefficients
     values = places.values.map(lambda value: np.array(value[index]))
     return Place(values, (np.array(linear[index]), np.array(constants[index])))
@@ -37,10 +37,10 @@ class GlobalStep(NamedTuple):
     """Where a global step leads, for R posteriors at a time: NumPy arrays with a leading axis (R,), float64.
 
     target: The place after the step of length 1.
-    longer: The place after a step of the length asked for.
+    longer: The place after a step of the requested length.
     kl: KL(q || prior) before the step, nats.
     float32_error: A bound on the error of log densities of q at `target`, with products in float32, nats.
-    statistics: Those that the step was asked for with, components in the order of target.
+    statistics: The statistics that the step was taken with, components in the order of `target`.
     """
 
     target: Place
@@ -51,7 +51,7 @@ class GlobalStep(NamedTuple):
 
 
 class NaturalGradient:
-    """The two halves of a step: sums over rows, by NumPy or on a GPU, and the move of q that they ask for, compiled.
+    """The two halves of a step: sums over rows, by NumPy or on a GPU, and the move of q that follows, compiled.
 
     Both are functions of `Values`. The variables of the posterior are not touched, so restarts share one trace.
 
@@ -68,7 +68,7 @@ class NaturalGradient:
     def _call(
         self, name: str, function: Callable[..., Any], signature: Callable[[], Sequence[Any]], *arguments: Any
     ) -> Any:
-        """Calls `function`, compiled at the first call, when alone `signature` is asked."""
+        """Calls `function`, which is compiled at the first call; only then is `signature` called."""
         if self.run_eagerly:
             return function(*arguments)
         if name not in self._functions:
@@ -80,8 +80,8 @@ class NaturalGradient:
     def coefficients(self, values: Values) -> tuple[Tensor, Tensor]:
         """Computes (D + P, K) and (K,) float64: what a local step from `values` multiplies the features of rows with.
 
-        Leading axes of the values are kept.
-        Not compiled: a fit asks a few times only, where it begins and ends; in between `global_step` gives them along.
+        Leading axes of the values stay. This is not compiled: a fit calls it a few times only, where it begins and
+        ends; in between `global_step` returns the coefficients too.
         """
         return self.posterior.expected_coefficients(self.posterior.factors_of(values))
 
@@ -93,7 +93,7 @@ class NaturalGradient:
 
         Args:
             coefficients: As `coefficients` or `mixture.parameters.coefficients_of` gives them.
-            block: (B, D) float32 rows, measured from the centre; B may be anything. No tensor of a graph being traced.
+            block: (B, D) float32 rows, measured from the centre, for any B; not a tensor of a graph being traced.
         """
         return devices.sums(self.posterior.form, coefficients, block)
 
@@ -112,15 +112,15 @@ class NaturalGradient:
         lengths: Sequence[float] = (1.0,),
         largest: np.ndarray | None = None,
     ) -> GlobalStep:
-        """Takes the steps that statistics of the whole data ask for, from the q they were taken with.
+        """Takes the steps that follow from statistics of the whole data, from the q that they were taken with.
 
-        R of them in one call: what a step of few numbers costs is its operations, not their sizes.
+        R steps in one call: the time of a small step depends on the number of operations, not on their sizes.
 
         Args:
             values: Numbers behind q, each with a leading axis (R,).
             statistics: Statistics scaled to N rows, with a leading axis (R,).
             centre: (D,) float64, data units.
-            lengths: (R,) lengths of `longer`, in the numbers behind q.
+            lengths: (R,) lengths of the steps to `longer`, in the numbers behind q.
             largest: (D,) largest distance of a row from the centre per column, data units; for `float32_error`.
         """
 
@@ -149,7 +149,7 @@ class NaturalGradient:
         best = q.values_of(Factors(weights.update(statistics.counts), updated))
         both = base.map(lambda start, end: tf.concat([end, _beyond(start, end, lengths)], axis=0), best)
         errors = components.float32_error(components.means(updated), largest)
-        # A component without rows has a wide density, and nobody hears of its errors; what is NaN stays NaN
+        # A component without rows has a wide density, so its errors do not matter; what is NaN stays NaN
         error = tf.reduce_max(tf.where(statistics.counts <= 1e-3, tf.zeros_like(errors), errors), axis=-1)
         target, longer = _halves(Place(both, self.coefficients(both)))
         return GlobalStep(target, longer, kl, error, statistics)
@@ -161,7 +161,7 @@ def is_in_range_of_float32(largest: np.ndarray) -> bool:
 
 
 def _spec(values: Tensor) -> tf.TensorSpec:
-    """Says what float64 tensors like these are, their leading axis of any length."""
+    """Describes float64 tensors like these, with a leading axis of any length."""
     return tf.TensorSpec((None, *values.shape[1:]), tf.float64)
 
 
@@ -177,7 +177,7 @@ def _halves(places: Place) -> list[Place]:
 
 
 def _reordered(record: Any, order: Tensor) -> Any:
-    """Puts the components of the fields (R, K, ...) of a record in another order; what all of them share stays."""
+    """Puts the components of the fields (R, K, ...) of a record in another order; what all components share stays."""
     return type(record)(
         *(value if value.shape[1] == 1 else tf.gather(value, order, axis=1, batch_dims=1) for value in record)
     )

@@ -30,7 +30,7 @@ from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 
 class CompileSettings(NamedTuple):
-    """What `compile` was given beside the optimizer; saved with the model."""
+    """Arguments of `compile` other than the optimizer; saved with the model."""
 
     num_data: int | None
     steps_per_execution: int | str
@@ -39,18 +39,18 @@ class CompileSettings(NamedTuple):
 
 
 class PosteriorModel(keras.Model):
-    """A Keras model that has a `VariationalPosterior`: all state of a mixture that is saved lies here.
+    """A Keras model that has a `VariationalPosterior`: it holds all saved state of a mixture.
 
     Args:
         posterior: The posterior, without variables yet.
-        priors: What its priors were made of.
+        priors: The priors that it was made with.
         seed: Seed of the start and of every draw.
         num_draws: None for one draw of the parameters per row, or the number of draws that a batch shares.
     """
 
     closed_form: ClosedFormTraining  # of a model that was compiled without an optimizer
     compile_settings: CompileSettings
-    gradient_norms: GradientNorms | None = None  # set by `watched_gradients`; the step is compiled without them else
+    gradient_norms: GradientNorms | None = None  # set by `watched_gradients`; otherwise the step is compiled without
     watched_step: WatchedStep | None = None  # the step compiled with them, kept for the next fit
     # Keras's own attributes, which it leaves untyped
     steps_per_execution: int  # set from `compile` or chosen by `fit`
@@ -79,7 +79,7 @@ class PosteriorModel(keras.Model):
         variable = self.add_weight(
             name=name, shape=values.shape, dtype="float64", initializer=lambda shape, dtype: tf.constant(values, dtype)
         )
-        # tf.train.Checkpoint finds what is an attribute of the model, and would leave the posterior out without a word
+        # tf.train.Checkpoint saves attributes of the model, and would silently leave out those of the posterior
         setattr(self, f"stored_{name}", variable)
         return variable
 
@@ -87,7 +87,7 @@ class PosteriorModel(keras.Model):
         initializer = keras.initializers.Constant(value)
         return self.add_weight(name=name, shape=shape, dtype=dtype, initializer=initializer, trainable=False)
 
-    # --- What is known of the data -------------------------------------------------------------------------------
+    # --- What is known about the data -------------------------------------------------------------------------------
 
     @property
     def centre(self) -> np.ndarray:
@@ -123,9 +123,9 @@ class PosteriorModel(keras.Model):
         self.data_summary = summary
         self.stored_num_data.assign(summary.num_data if num_data is None else num_data)
         if np.array_equal(self.centre, summary.centre):
-            return  # moving there and back would round the locations
+            return  # a move by zero would still round the locations
         self.posterior.move_centre(summary.centre)
-        self.statistics.clear()  # sums that were measured from elsewhere
+        self.statistics.clear()  # the sums were measured from another centre
 
     def start_from(self, survey: Survey, start: Any = "k-means++") -> None:
         """Starts the components among the rows of `survey`, each narrower than all of them."""
@@ -139,18 +139,21 @@ class PosteriorModel(keras.Model):
     # --- The bound -----------------------------------------------------------------------------------------------
 
     def call(self, x: Tensor, sampling: bool = True) -> tuple[Tensor, Tensor]:
-        """Returns the log likelihood of each row, (B,) float32, and KL(q || prior), scalar float32; nats.
+        """Computes the log likelihood of each row and KL(q || prior).
 
         With N the size of the whole data, `kl / N - mean(log_likelihoods)` is the loss: minus the marginal
-        bound L_M per row. (For `sampling=False` that sum is not a bound.)
+        bound L_M per row. (For `sampling=False` it is not a bound.)
 
         Args:
             x: (B, D) rows, any float type, data units; float64 is centred before it is rounded to float32.
-                Columns count by position here: Keras hands over their values alone.
-            sampling: draw the parameters from q, new draws every call; False takes their posterior means.
+                Columns are known by their position here: Keras passes on their values alone.
+            sampling: Whether to draw the parameters from q, anew in every call; False takes their posterior means.
+
+        Returns:
+            Log likelihoods, (B,) float32, and the KL, scalar float32; nats.
 
         Raises:
-            ValueError: `x` has not D columns.
+            ValueError: `x` does not have D columns.
         """
         check_columns("x", x, self.num_features)
         rows = tf.cast(tf.cast(x, tf.float64) - self.stored_centre, tf.float32)
@@ -161,8 +164,8 @@ class PosteriorModel(keras.Model):
         """Computes log likelihoods (B,) float32 of centred rows (B, D) under draws from `seed`, and the KL, float64."""
         per_row = self.num_draws is None
         sample_shape = tf.shape(rows)[:1] if per_row else [self.num_draws, 1]
-        # Draws shared by the batch are few: let them be exact.
-        factors = self.posterior.factors()  # once for both terms: small operations are what a short step consists of
+        # Draws that a batch shares are few, so they can be float64
+        factors = self.posterior.factors()  # once for both terms: a short step spends its time on small operations
         drawn = self.posterior.draw(sample_shape, seed, tf.float32 if per_row else tf.float64, factors)
         log_weights = tf.cast(drawn.log_weights, tf.float32)
         log_likelihoods = bounds.marginal_log_likelihoods(
@@ -181,7 +184,7 @@ class PosteriorModel(keras.Model):
         return self.posterior.kl(factors)
 
     def next_seed(self) -> Tensor:
-        """Returns (seed, step), (2,) int64, and moves the step on: draws are a pure function of the two."""
+        """Takes the next seed, (seed, step), (2,) int64, and counts the step: draws are a pure function of the two."""
         seed = tf.stack([tf.constant(self.seed, tf.int64), tf.convert_to_tensor(self.step)])
         self.step.assign_add(1)
         return seed
@@ -200,19 +203,20 @@ class PosteriorModel(keras.Model):
         """Chooses how `fit` will train.
 
         Args:
-            optimizer: None, the default, trains in closed form: each epoch is one exact sweep of natural-gradient
-                steps on the augmented bound, which never falls; no learning rate, no noise. A Keras optimizer, or
-                its name, follows gradients of the marginal bound L_M through draws from q: a tighter bound, but
-                with more than about 5,000 rows per component the gradient's noise is large beside its signal.
-            num_data: N, the rows in the whole data set, which scales the KL term. Arrays, frames, files and
+            optimizer: None, the default, to train in closed form: each epoch is one exact sweep of natural-gradient
+                steps on the augmented bound, which never falls; there is no learning rate and no noise. A Keras
+                optimizer, or its name, to follow gradients of the marginal bound L_M through draws from q: a tighter
+                bound, but with more than about 5,000 rows per component the gradient's noise is large beside its
+                signal.
+            num_data: Number of rows in the whole data set, N, which scales the KL term. Arrays, frames, files and
                 datasets of known length are counted; a stream of unknown length needs it here.
-            step_sizes: in closed form, move q after every batch instead of every epoch, by `tfgmm.StepSizes` that
-                shrink: for streams, and for data too large to sweep often. Exact sweeps may follow.
-            steps_per_execution: training steps per call of the compiled function; "auto" chooses by batch size.
-            run_eagerly: run the step as plain Python, for debugging.
+            step_sizes: `tfgmm.StepSizes` for closed form: q then moves after every batch instead of every epoch, by
+                steps that shrink. For streams, and for data too large to sweep often. Exact sweeps may follow.
+            steps_per_execution: Training steps per call of the compiled function; "auto" chooses by batch size.
+            run_eagerly: Whether to run the step as plain Python, for debugging.
 
         Raises:
-            ValueError: an unknown optimizer, a learning rate that is not positive, `num_data` below 1.
+            ValueError: The optimizer is unknown, its learning rate is not positive, or `num_data` is below 1.
 
         Example:
 
@@ -235,14 +239,14 @@ class PosteriorModel(keras.Model):
             if run_eagerly != self.natural_gradient.run_eagerly:
                 self.natural_gradient = NaturalGradient(self.posterior, run_eagerly=run_eagerly)
             self.closed_form = ClosedFormTraining(self.natural_gradient, self.statistics, step_sizes)
-        else:  # building the slots now keeps the training step at one trace
+        else:  # with the slots built now, the training step is traced once
             optimizer.build(self.trainable_variables)
         if num_data is not None:
             self.stored_num_data.assign(num_data)
         self.compile_settings = CompileSettings(num_data, steps_per_execution, run_eagerly, step_sizes)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Returns what `compile` was given, as saved in a .keras file."""
+        """Returns the arguments of `compile`, as saved in a .keras file."""
         if not self.compiled:
             return {}
         optimizer = None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
@@ -282,7 +286,7 @@ class PosteriorModel(keras.Model):
         rows = keras.utils.unpack_x_y_sample_weight(data)[0]
         variables = self.trainable_variables
         with tf.GradientTape() as tape:
-            with tf.control_dependencies([rows]):  # a batch that never comes must not use up a step
+            with tf.control_dependencies([rows]):  # where the data has ended, no step must be counted
                 seed = self.next_seed()
             log_likelihoods, kl = self.bound_terms(rows, seed)
             num_data = tf.cast(self.stored_num_data, kl.dtype)
@@ -295,7 +299,10 @@ class PosteriorModel(keras.Model):
         return self._track(log_likelihoods, kl)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
-        """Returns the running logs of centred rows (B, D), with draws from a fixed seed, so that epochs compare."""
+        """Evaluates centred rows (B, D), with draws from a fixed seed so that epochs compare.
+
+        Returns the running logs.
+        """
         rows = keras.utils.unpack_x_y_sample_weight(data)[0]
         return self._track(*self.bound_terms(rows, self.validation_seed))
 

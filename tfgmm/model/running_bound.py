@@ -1,4 +1,4 @@
-"""The bound as training logs it, and as it is kept with the model."""
+"""The bound as training logs it, and as it is saved with the model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tfgmm.model.keras3 import keras
 class RunningBound(keras.metrics.Metric):
     """Row-weighted means of the bound's two parts over an epoch, as the four figures that are logged.
 
-    One variable and one addition per step: with steps of a millisecond, a Keras `Mean` per figure shows.
+    One variable and one addition per step: in steps of a millisecond, a Keras `Mean` per figure would be noticeable.
 
     Args:
-        num_data: Function that gives N, float64. (Not the variable itself: Keras resets every variable a metric holds.)
+        num_data: Function that returns N, float64. (Not the variable: Keras resets every variable that a metric holds.)
     """
 
     def __init__(self, num_data: Callable[[], Tensor]) -> None:
@@ -26,12 +26,12 @@ class RunningBound(keras.metrics.Metric):
         self._sums = self.add_variable(shape=(3,), initializer="zeros", dtype="float64", name="sums")
 
     def update_state(self, log_likelihood: Tensor, kl: Tensor, num_rows: Tensor) -> None:
-        """Takes in the log likelihood of a batch of `num_rows` rows and the KL of its step, nats."""
+        """Adds the log likelihood of a batch of `num_rows` rows and the KL of its step, nats."""
         num_rows = tf.cast(num_rows, tf.float64)
         self._sums.assign_add(tf.stack([tf.cast(log_likelihood, tf.float64), kl * num_rows, num_rows]))
 
     def set_kl(self, kl: Tensor) -> None:
-        """Makes `kl`, nats, the KL of all rows so far."""
+        """Sets the KL of all rows so far to `kl`, nats."""
         total, _, num_rows = tf.unstack(tf.convert_to_tensor(self._sums))
         self._sums.assign(tf.stack([total, kl * num_rows, num_rows]))
 
@@ -45,7 +45,7 @@ class RunningBound(keras.metrics.Metric):
 
 
 class StoreBound(keras.callbacks.Callback):
-    """Keeps the bound of the epoch with the weights, before any other callback saves or restores them."""
+    """Stores the bound of the epoch with the weights, before any other callback saves or restores them."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Tells closed-form training which epoch begins."""

@@ -1,4 +1,4 @@
-"""Reading a `.keras` file back, with errors that say what is wrong with it."""
+"""Reading of `.keras` files, with errors that say what is wrong with the file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,18 @@ from tfgmm.model.keras3 import keras
 
 
 def load_model(path: Any) -> GaussianMixtureModel:
-    """Returns the model in the .keras file at `path`, compiled as it was saved, ready to go on.
+    """Reads a model from a .keras file, compiled as it was saved, so that training can continue.
+
+    Args:
+        path: Path of the file that `model.save` wrote.
+
+    Returns:
+        The `GaussianMixtureModel`.
 
     Raises:
-        ValueError: the file is not a whole .keras file of a tfgmm model. FileNotFoundError: it is not there.
+        ValueError: The file is not a whole .keras file of a tfgmm model.
+        FileNotFoundError: The file does not exist.
+        TypeError: `path` is not a string or a Path.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"`path` must be the path of a .keras file. Received: {path!r}. Pass a string or a Path.")

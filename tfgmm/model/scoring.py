@@ -20,12 +20,12 @@ from tfgmm.scoring.queries import Queries
 
 
 class PosteriorQueries(Queries):
-    """What can be asked of a mixture that has a `VariationalPosterior`, for rows of any kind and number, in data units.
+    """What a mixture with a `VariationalPosterior` answers, for rows of any kind and number, in data units.
 
-    A subclass provides the three below.
+    A subclass provides the three attributes below.
     """
 
-    # What the reference shows of them: it finds them here first
+    # The reference takes their descriptions from here, where it finds them first
     posterior: VariationalPosterior
     num_data: Any
     """N of training, 0 before; saved with the model."""
@@ -33,37 +33,49 @@ class PosteriorQueries(Queries):
     """Names of the training columns; None when they had none, or before training."""
 
     def plug_in(self) -> MixtureDensity:
-        """Returns the mixture at the posterior means of weights, locations and precisions."""
+        """Computes the mixture at the posterior means of weights, locations and precisions."""
         return self.posterior.plug_in()
 
     def predictive(self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED) -> MixtureDensity:
-        """Returns S mixtures drawn from q, the same for the same seed; their average density is the predictive."""
+        """Draws S mixtures from q, the same for the same seed; their average density is the predictive.
+
+        Args:
+            num_draws: Number of draws, S.
+            seed: Seed of the draws.
+        """
         return self.posterior.predictive(num_draws, seed)
 
     def outlier_table(self) -> np.ndarray:
-        """Returns the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`."""
+        """Computes the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`."""
         return scores.outlier_table(self.plug_in())
 
     def mean_parameters(self) -> Draws:
-        """Returns the mixture that `log_prob` scores with as `Draws` of one draw, data units.
+        """Computes the mixture that `log_prob` scores with, in the form that the pictures of `tfgmm.plot` take.
 
-        Its weights are (1, 1, K), locations and scales (1, 1, K, D), covariances (1, 1, K, D, D) of "full" and "tied".
-        Weights, locations and precisions are at their posterior means. The pictures of `tfgmm.plot` take it.
+        Weights, locations and precisions are at their posterior means.
+
+        Returns:
+            `Draws` of one draw, data units. Weights are (1, 1, K), locations and scales (1, 1, K, D), and for "full"
+            and "tied" covariances (1, 1, K, D, D).
         """
         return scores.as_draws(self.plug_in(), self.column_names)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
     ) -> np.ndarray:
-        """Returns `log_prob(x)`, (N,) float32, nats.
+        """Computes `log_prob(x)`.
 
         Args:
-            x: rows, as in `fit`.
-            steps: the number of batches to score, when `x` is a dataset.
-            batch_size, verbose: taken so that Keras code runs; rows are scored in chunks of our own, silently.
+            x: Rows, as in `fit`.
+            batch_size, verbose: Accepted so that code for Keras runs, and ignored: rows are scored in chunks of our
+                own, silently.
+            steps: Number of batches to score, when `x` is a dataset.
+
+        Returns:
+            (N,) float32, nats.
 
         Raises:
-            ValueError: `steps` with rows in memory, which have no batches.
+            ValueError: There are `steps` with rows in memory, which have no batches.
         """
         del batch_size, verbose
         if steps is not None and not isinstance(x, tf.data.Dataset):
@@ -73,25 +85,43 @@ class PosteriorQueries(Queries):
         return self.log_prob(x if steps is None else x.take(check_count("steps", steps)))
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
-        """Returns `log_prob(x)`, (B,) float32, nats."""
+        """Computes `log_prob(x)`.
+
+        Args:
+            x: Rows, (B, D), as in `fit`.
+
+        Returns:
+            (B,) float32, nats.
+        """
         return self.log_prob(x)
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
-        """Returns `n` rows drawn from the plug-in mixture, (n, D) float64, data units; a new draw without `seed`."""
+        """Draws rows from the plug-in mixture.
+
+        Args:
+            n: Number of rows.
+            seed: Seed of the draws; None for other rows every time.
+
+        Returns:
+            (n, D) float64, data units.
+        """
         return sample_rows(self.plug_in(), check_count("n", n, least=0), seed_pair(seed)).numpy()
 
     def draws(self, n: int, seed: int | None = None, data: Any = None) -> Draws:
-        """Returns `n` draws of weights, locations and scales (or covariances) from q, as one chain; data units.
+        """Draws weights, locations and scales (or covariances) from q.
 
         Args:
-            n: S, at least 1.
-            seed: of the draws; None for others every time.
-            data: the rows that the model was fitted to, of any kind that `fit` takes: then
+            n: Number of draws, S, at least 1.
+            seed: Seed of the draws; None for other draws every time.
+            data: Rows that the model was fitted to, of any kind that `fit` takes. With them,
                 `sample_stats["log_importance_ratio"]`, (1, S) nats, holds log p(rows, draw) - log q(draw), from which
-                `tfgmm.compare` tells how far q can be trusted. It takes as long as S sweeps over the rows.
+                `tfgmm.compare` tells how far q can be trusted. This takes as long as S sweeps over the rows.
+
+        Returns:
+            `Draws` of S draws as one chain, data units.
 
         Raises:
-            ValueError: `data` has another number of rows than the model was fitted to.
+            ValueError: `data` does not have as many rows as the model was fitted to.
         """
         factors = self.posterior.factors()
         drawn = self.posterior.draw([check_count("n", n)], seed_pair(seed), tf.float64, factors)
@@ -111,7 +141,12 @@ class PosteriorQueries(Queries):
         )
 
     def summary(self, print_fn: Any = print, **kwargs: Any) -> None:
-        """Prints the sizes, and weight, means and standard deviations per component."""
+        """Prints the sizes, and weight, means and standard deviations per component.
+
+        Args:
+            print_fn: Function that prints a string.
+            **kwargs: Accepted so that code for Keras runs, and ignored.
+        """
         del kwargs  # Keras's own options arrange layers, and a mixture has none
         mixture = self.plug_in()
         lines = [repr(self), f"{'component':>9}  {'weight':>6}  mean (standard deviation) per column"]

@@ -16,13 +16,13 @@ class StepSizes:
     rho_t = (t + delay)^-exponent, and rho = 1 for the first.
 
     Args:
-        num_epochs: epochs of running updates; None for all. The epochs after them are exact sweeps.
-        delay: slows the first steps down, at least 0. With a start taken from a sample, about n_sample / B.
-        exponent: above 0.5 and at most 1 (the condition of Robbins and Monro 1951); 1, with delay 0, averages all
-            batches equally.
+        num_epochs: Number of epochs with running updates; None for all. The epochs after them are exact sweeps.
+        delay: Number that shortens the first steps, at least 0. With a start taken from a sample, about n_sample / B.
+        exponent: How fast the steps shrink, above 0.5 and at most 1 (the condition of Robbins and Monro 1951); 1, with
+            delay 0, averages all batches equally.
 
     Raises:
-        ValueError: a value out of its range.
+        ValueError: A value is out of its range.
 
     Source: Hoffman, Blei, Wang and Paisley 2013, "Stochastic variational inference", equation 26.
 
@@ -45,5 +45,12 @@ class StepSizes:
             raise ValueError(f"`exponent` must be above 0.5 and at most 1. Received: {self.exponent}. Try 0.6.")
 
     def step_size(self, num_steps: int) -> float:
-        """Computes rho after `num_steps` steps before this one."""
+        """Computes rho for the step that follows `num_steps` others.
+
+        Args:
+            num_steps: Number of steps before.
+
+        Returns:
+            The step size, above 0 and at most 1.
+        """
         return 1.0 if num_steps == 0 else float((num_steps + 1 + self.delay) ** -self.exponent)

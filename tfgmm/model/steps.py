@@ -23,12 +23,12 @@ def gradient_steps(
 ) -> Callable[[Any], Logs]:
     """Makes the function that takes steps of an optimizer, compiled.
 
-    Keras's own nests three graphs and wraps every batch in an optional, half of a short step's time. Here the steps
-    divide the epoch, so that none can run into its end.
+    Keras's own function nests three graphs and wraps every batch in an optional, which takes half of the time of a
+    short step. Here the number of steps divides the epoch, so that no call runs into its end.
 
     Args:
         step: One step on a batch.
-        logs: Function that gives the running logs.
+        logs: Function that returns the running logs.
         num_steps: Number of steps per call.
         run_eagerly: Whether to run as plain Python, for debugging.
     """
@@ -44,7 +44,7 @@ def gradient_steps(
 
 
 def compiled(steps: Callable[[Any], Any], step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Compiles `steps` on an iterator; on a plain generator, as of `train_on_batch`, one `step`."""
+    """Compiles `steps` for an iterator, and one `step` for a plain generator, such as `train_on_batch` makes."""
     of_iterator, of_batch = tf.function(steps), tf.function(step)
     return lambda source: of_iterator(source) if isinstance(source, tf.data.Iterator) else of_batch(next(source))
 
@@ -54,12 +54,12 @@ def closed_form_steps(
 ) -> Callable[[Any], Logs]:
     """Makes the function that takes in batches in closed form.
 
-    Nothing is traced here: sums are NumPy's, and what is compiled is compiled already, for all that the model does.
+    Nothing is traced here: NumPy adds up the rows, and what needs compiling has been compiled for the whole model.
 
     Args:
-        training: Where the batches go.
-        bound: Running bound that is kept up to date.
-        logs: Function that gives the running logs.
+        training: Training that takes in the batches.
+        bound: Running bound to update.
+        logs: Function that returns the running logs.
         num_steps: Number of batches per call.
     """
 
@@ -78,12 +78,15 @@ def closed_form_steps(
 def closed_form_evaluation(
     training: ClosedFormTraining, bound: RunningBound, logs: Callable[[], Logs], num_steps: int
 ) -> Callable[[Any], Logs]:
-    """Makes the function that evaluates batches in closed form: the first half of a sweep. Args: as of the steps."""
+    """Makes the function that evaluates batches in closed form: the first half of a sweep.
+
+    Args: As `closed_form_steps`.
+    """
     natural_gradient = training.natural_gradient
 
     def evaluate(iterator: Any) -> Logs:
         for step in range(num_steps):
-            # The end of the data raises, as Keras expects, unless rows have come: steps are grouped for training
+            # The end of the data raises, as Keras expects, unless this call had rows: steps are grouped for training
             batch = next(iterator) if step == 0 else next(iterator, None)
             if batch is None:
                 break
@@ -97,15 +100,15 @@ def closed_form_evaluation(
 
 
 def only_if_finite(gradients: list[Tensor], loss: Tensor, step: Tensor) -> list[Tensor]:
-    """Returns the gradients; stops the run, before any variable moves, if they or the loss are not finite.
+    """Passes the gradients on; stops the run, before any variable moves, if they or the loss are not finite.
 
     Args:
         gradients: Gradients of the loss.
-        loss: Scalar.
+        loss: Loss of the step, scalar.
         step: Number of the step, for the message.
     """
     total = loss + tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
-    # Held to the range of float32: a loss of 1e67 is finite in float64 and has diverged all the same.
+    # In the range of float32: a loss of 1e67 is finite in float64, but it has diverged all the same.
     is_finite = tf.math.is_finite(tf.cast(total, tf.float32))
     check = tf.debugging.Assert(is_finite, [f"{LOSS_NOT_FINITE} at step", step])
     with tf.control_dependencies([] if check is None else [check]):

@@ -1,4 +1,4 @@
-"""How a mixture is trained: `fit` and `evaluate` of Keras, by sweeps or by gradients."""
+"""How a mixture is trained: Keras's `fit` and `evaluate`, by sweeps or by gradients."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from tfgmm.model.training_errors import (
 
 LOGS = ("loss", "elbo", "log_likelihood", "kl")
 
-# Rows that one call of the compiled training function should see: fewer and Python's share of the time shows,
-# more and callbacks and the progress bar stand still.
+# Rows per call of the compiled training function: with fewer, Python's share of the time is noticeable; with more,
+# callbacks and the progress bar wait too long.
 _ROWS_PER_EXECUTION = 65_536
 
 
 class KerasTraining(PosteriorModel):
-    """A model that Keras's `fit` and `evaluate` train and measure, on rows of any kind."""
+    """A model with Keras's `fit` and `evaluate`, for rows of any kind."""
 
     def fit(
         self,
@@ -61,35 +61,41 @@ class KerasTraining(PosteriorModel):
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
     ) -> Any:
-        """Returns the Keras `History` of training on `x`; its logs are row-weighted means over each epoch.
+        """Trains the model on rows.
 
-        A model that nobody has changed since it was made starts at k-means++ centres of the data, unless
-        `initialize` chose otherwise; a trained or loaded one goes on from where it stands.
+        A model that has not changed since it was made starts at k-means++ centres of the data, unless `initialize`
+        chose otherwise; a trained or loaded one continues from where it is.
 
         Args:
             x: (N, D) array, nested list, pandas or polars frame, path of a CSV, Parquet or Arrow file, or a
                 tf.data dataset of (B, D) batches. NaN and infinite values are refused.
-            batch_size: rows per step; default all rows when they are few, else about 64 K. In exact sweeps over rows
-                in memory, without `steps_per_epoch`, it changes nothing but how often callbacks hear, and is larger.
-            validation_data: further rows, of any kind that `x` may be; logged as `val_loss` and so on, scaled
+            batch_size: Rows per step; default all rows when they are few, else about 64 K. In exact sweeps over rows
+                in memory, without `steps_per_epoch`, the default is larger, and the size only decides how often
+                callbacks are called.
+            validation_data: Further rows, of any kind that `x` may be; logged as `val_loss` and so on, scaled
                 by the training N so that they compare.
-            validation_split: share of the rows, from the end, kept for validation (not for datasets).
-            shuffle: a new order of rows every epoch, a pure function of (seed, epoch).
-            y, class_weight, sample_weight: refused; a mixture has none.
-            epochs, verbose, callbacks, initial_epoch, steps_per_epoch: as in `keras.Model.fit`.
-            validation_steps, validation_batch_size, validation_freq: likewise.
+            validation_split: Share of the rows, from the end, held out for validation (not for datasets).
+            shuffle: Whether the rows have a new order every epoch, a pure function of (seed, epoch).
+            y, class_weight, sample_weight: Refused, since a mixture has none.
+            epochs, verbose, callbacks, initial_epoch, steps_per_epoch: As in `keras.Model.fit`.
+            validation_steps, validation_batch_size, validation_freq: As in `keras.Model.fit`.
+
+        Returns:
+            The Keras `History`; its logs are row-weighted means over each epoch.
 
         Logs:
-            loss: -elbo / N, nats per row. elbo: log_likelihood - kl, whole data, nats; it goes up.
-            log_likelihood: expected log likelihood of the whole data, nats. kl: KL(q || prior), nats.
-            With an optimizer the elbo is an estimate of the marginal bound from the draws of each step; in closed
-            form it is the augmented bound, exact, of the posterior that the epoch began with (`evaluate` gives that
-            of the last one). To stop on it, use EarlyStopping("val_loss"), or EarlyStopping("elbo", mode="max"):
-            Keras cannot guess that it rises.
+            loss: -elbo / N, nats per row.
+            elbo: log_likelihood - kl, whole data, nats; it goes up.
+            log_likelihood: Expected log likelihood of the whole data, nats.
+            kl: KL(q || prior), nats.
+            With an optimizer the elbo is an estimate of the marginal bound from the draws of each step. In closed form
+            it is the augmented bound, exact, of the posterior that the epoch began with (`evaluate` computes that of
+            the last one). To stop on it, use EarlyStopping("val_loss"), or EarlyStopping("elbo", mode="max"): Keras
+            cannot guess that it rises.
 
         Raises:
-            ValueError, TypeError: bad data (see `tfgmm.data.readers.read_rows`), or N unknown.
-            FloatingPointError: the loss became NaN or infinite; the model keeps its last good step.
+            ValueError, TypeError: The data is bad (see `tfgmm.data.readers.read_rows`), or N is unknown.
+            FloatingPointError: The loss became NaN or infinite; the model stays as after its last good step.
         """
         refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
         self._check_compiled("fit")
@@ -98,26 +104,18 @@ class KerasTraining(PosteriorModel):
         source, validation = self._open_training(x, validation_split, validation_data, batch_size, steps_per_epoch)
         survey = survey_rows(source, self.compile_settings.num_data, self.seed)
         if validation is not None:
-            fix = "Pass validation_steps=..., or remove .repeat()."
-            check_ends(validation, validation_steps, fix)
+            check_ends(validation, validation_steps, "Pass validation_steps=..., or remove .repeat().")
         self._adopt(survey)
-        num_data, given = survey.summary.num_data, batch_size
-        batch_size = self._batch_size(given, source, num_data, steps_per_epoch)
+        size = self._batch_size(batch_size, source, survey.summary.num_data, steps_per_epoch)
         if validation is not None:
             if validation_batch_size is not None:
-                given = check_count("validation_batch_size", validation_batch_size)
-            size = self._batch_size(given, validation, num_data, validation_steps)
-            validation = ordered_batches(validation, self.centre, size)
-        return self.train_on(
-            self.batches_of(source, batch_size, steps_per_epoch, shuffle, initial_epoch),
-            epochs=epochs,
-            validation_data=validation,
-            callbacks=callbacks,
-            initial_epoch=initial_epoch,
-            verbose=verbose,
-            validation_steps=validation_steps,
-            validation_freq=validation_freq,
-        )
+                batch_size = check_count("validation_batch_size", validation_batch_size)
+            validation_size = self._batch_size(batch_size, validation, survey.summary.num_data, validation_steps)
+            validation = ordered_batches(validation, self.centre, validation_size)
+        batches = self.batches_of(source, size, steps_per_epoch, shuffle, initial_epoch)
+        others = {"initial_epoch": initial_epoch, "verbose": verbose, "callbacks": callbacks}
+        others |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
+        return self.train_on(batches, epochs=epochs, validation_data=validation, **others)
 
     def batches_of(
         self,
@@ -127,7 +125,7 @@ class KerasTraining(PosteriorModel):
         shuffle: bool = True,
         initial_epoch: int = 0,
     ) -> Batches:
-        """Returns the batches that training takes from opened data, for a model that has adopted its survey."""
+        """Makes the batches that training takes from opened data, for a model that has adopted its survey."""
         # The order of rows changes nothing within an exact sweep, and reading in order is faster
         shuffle = shuffle and (self.optimizer is not None or self.closed_form.runs_in(initial_epoch))
         order: dict[str, Any] = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
@@ -136,7 +134,7 @@ class KerasTraining(PosteriorModel):
         return training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
 
     def train_on(self, batches: Batches, *, epochs: int, callbacks: Any = None, **passed_on: Any) -> Any:
-        """Returns the Keras `History` of training on batches of centred rows; arguments as in `fit`."""
+        """Trains on batches of centred rows, and returns the Keras `History`; arguments as in `fit`."""
         self._set_steps_per_execution(batches)
         if self.optimizer is None:
             refuse_learning_rates(callbacks)
@@ -152,7 +150,7 @@ class KerasTraining(PosteriorModel):
             )
 
     def open_validation(self, validation_data: Any, source: RowSource) -> RowSource | None:
-        """Returns validation rows opened, in the columns of `source`; None for None."""
+        """Opens validation rows, in the columns of `source`; None for None."""
         if validation_data is None:
             return None
         names = source.column_names or self.column_names
@@ -170,16 +168,18 @@ class KerasTraining(PosteriorModel):
         return_dict: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Returns [loss, elbo, log_likelihood, kl] on `x`, or a dict of them with `return_dict=True`.
+        """Computes the figures that `fit` logs, for other rows, scaled by the N of training (saved with the model).
 
-        The figures of `fit`, scaled by the N of training (saved with the model). With an optimizer the draws are from
-        a fixed seed; in closed form there are none.
+        With an optimizer the draws are from a fixed seed; in closed form there are none.
 
         Args:
-            x: rows, as in `fit`. The other arguments are those of `keras.Model.evaluate`.
+            x: Rows, as in `fit`. The other arguments are those of `keras.Model.evaluate`.
+
+        Returns:
+            [loss, elbo, log_likelihood, kl], or a dict of them with `return_dict=True`.
         """
         passed_on = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
-        if kwargs:  # fit calls us for its validation rows, which are batches of our own already
+        if kwargs:  # `fit` evaluates its validation rows, which are batches of our own already
             return super().evaluate(x, return_dict=return_dict, **passed_on, **kwargs)
         refuse_labels(y=y, sample_weight=sample_weight)
         self._check_compiled("evaluate")
@@ -198,7 +198,7 @@ class KerasTraining(PosteriorModel):
         return logs if return_dict else [logs[name] for name in LOGS]
 
     def bound_and_log_likelihoods(self, batches: Batches) -> tuple[float, float, float]:
-        """Returns the augmented bound of q as it stands and two log likelihoods at its means, nats, over one pass.
+        """Computes the augmented bound of q as it stands and two log likelihoods at its means, nats, in one pass.
 
         The first log likelihood is that of the rows, the second that of the rows together with the most probable
         component of each. The bound is stored as `elbo`.
@@ -215,9 +215,9 @@ class KerasTraining(PosteriorModel):
         return elbo, float(log_likelihood), float(with_components)
 
     def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
-        """Returns the logs of one gradient step on the rows `x`, (B, D); see `fit`.
+        """Takes one gradient step on the rows `x`, (B, D), and returns its logs; see `fit`.
 
-        N is what an earlier `fit` saw, or `compile(..., num_data=...)`.
+        N is that of an earlier `fit`, or of `compile(..., num_data=...)`.
         """
         if self.compiled and self.optimizer is None:
             raise ValueError(
@@ -227,7 +227,7 @@ class KerasTraining(PosteriorModel):
         return self._on_batch(super().train_on_batch, "train_on_batch", x, y, return_dict)
 
     def test_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
-        """Returns the logs of the rows `x`, (B, D), without training; see `evaluate`."""
+        """Computes the logs of the rows `x`, (B, D), without training; see `evaluate`."""
         return self._on_batch(super().test_on_batch, "test_on_batch", x, y, return_dict)
 
     def _open_training(
@@ -254,22 +254,22 @@ class KerasTraining(PosteriorModel):
 
     def _adopt(self, survey: Survey) -> None:
         summary = survey.summary
-        given = self.compile_settings.num_data
-        if given is not None and abs(given - summary.num_data) > 0.01 * given:
+        num_data = self.compile_settings.num_data
+        if num_data is not None and abs(num_data - summary.num_data) > 0.01 * num_data:
             warnings.warn(
-                f"num_data={given} was given to compile, but the data has {summary.num_data} rows. The KL term is "
-                f"scaled by {given}; leave num_data out to have the rows counted.",
+                f"num_data={num_data} was given to compile, but the data has {summary.num_data} rows. The KL term is "
+                f"scaled by {num_data}; leave num_data out to have the rows counted.",
                 stacklevel=3,
             )
         untouched = self.is_untouched
-        self.adapt_to(summary, given)
+        self.adapt_to(summary, num_data)
         if untouched:
             self.start_from(survey)
 
-    def _batch_size(self, given: int | None, source: RowSource, num_data: int, steps: int | None) -> int:
-        """Returns B: as given, or such that a number of steps, where one is given, means what it always did."""
-        if given is not None:
-            return check_count("batch_size", given)
+    def _batch_size(self, batch_size: int | None, source: RowSource, num_data: int, steps: int | None) -> int:
+        """Checks B, or chooses it: a number of steps must mean as many rows in closed form as with an optimizer."""
+        if batch_size is not None:
+            return check_count("batch_size", batch_size)
         sweeps_only = self.optimizer is None and not self.closed_form.runs_in(0)
         is_free = sweeps_only and steps is None and source.is_in_memory
         choose = sweep_batch_size if is_free else default_batch_size
@@ -286,14 +286,14 @@ class KerasTraining(PosteriorModel):
 
     def _set_steps_per_execution(self, batches: Batches) -> None:
         """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""
-        given = self.compile_settings.steps_per_execution
-        if given == "auto":
+        setting = self.compile_settings.steps_per_execution
+        if setting == "auto":
             most = 1 if batches.batch_size is None else max(1, _ROWS_PER_EXECUTION // batches.batch_size)
         else:
-            most = int(given)
-        wanted = steps_per_call(batches.num_batches, most)
-        if wanted != self.steps_per_execution:
-            self.steps_per_execution = wanted
+            most = int(setting)
+        num_steps = steps_per_call(batches.num_batches, most)
+        if num_steps != self.steps_per_execution:
+            self.steps_per_execution = num_steps
             self.train_function = self.test_function = None
 
     def _check_compiled(self, method: str) -> None:

@@ -19,14 +19,13 @@ LOSS_NOT_FINITE = "the loss or its gradient is not finite"
 
 
 def refuse_learning_rates(callbacks: Any) -> None:
-    """Checks that no callback wants a learning rate, which closed-form training has not.
+    """Checks that no callback changes a learning rate, which closed-form training does not have.
 
     Raises:
         ValueError: One does.
     """
     kinds = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
-    given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
-    for callback in given:
+    for callback in callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]:
         if isinstance(callback, kinds):
             raise ValueError(
                 f"`callbacks` must not change a learning rate: closed-form training has none. "
@@ -35,8 +34,9 @@ def refuse_learning_rates(callbacks: Any) -> None:
 
 
 def with_first(callback: Any, callbacks: Any) -> Any:
-    """Returns Keras's `callbacks` argument, of any kind it may have, with `callback` before the others."""
-    others = [other for other in _listed(callbacks) if type(other) is not type(callback)]  # a list of an earlier fit
+    """Puts `callback` before the others in Keras's `callbacks` argument, of any kind it may have."""
+    # The list of an earlier fit has one already
+    others = [other for other in _listed(callbacks) if type(other) is not type(callback)]
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callback.set_model(callbacks.model)
         callbacks.callbacks = [callback, *others]
@@ -45,7 +45,7 @@ def with_first(callback: Any, callbacks: Any) -> Any:
 
 
 def _listed(callbacks: Any) -> list[Any]:
-    """Returns Keras's `callbacks` argument, of any kind it may have, as a list."""
+    """Lists the callbacks in Keras's `callbacks` argument, of any kind that it may have."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         return list(callbacks.callbacks)
     return keras.tree.flatten(callbacks) if callbacks else []
@@ -53,10 +53,12 @@ def _listed(callbacks: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def errors_reported(callbacks: Any) -> Iterator[None]:
-    """Calls `on_train_error(error)` of the callbacks that have such a method when the block fails: Keras calls none.
+    """Calls `on_train_error(error)` of the callbacks that have it when the block fails.
+
+    Keras has no such call.
 
     Args:
-        callbacks: Keras's argument, of any kind it may have.
+        callbacks: Keras's argument, of any kind that it may have.
     """
     try:
         yield
@@ -69,7 +71,7 @@ def errors_reported(callbacks: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turns the two failures we raise inside graphs into Python's own, without TensorFlow's stack in the way."""
+    """Turns the failures that we raise inside graphs into Python's own errors, without TensorFlow's long messages."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
@@ -91,10 +93,10 @@ def plain_errors() -> Iterator[None]:
 
 
 def check_optimizer(optimizer: Any) -> Any:
-    """Returns the Keras optimizer that `optimizer` is or names, with a learning rate that can be.
+    """Checks an optimizer and its learning rate, and makes it if it is a name; returns the Keras optimizer.
 
     Raises:
-        ValueError: an unknown optimizer, or a learning rate that is not positive and finite.
+        ValueError: The optimizer is unknown, or its learning rate is not positive and finite.
     """
     try:
         optimizer = keras.optimizers.get(optimizer)
@@ -110,10 +112,10 @@ def check_optimizer(optimizer: Any) -> Any:
 
 
 def refuse_labels(**arguments: Any) -> None:
-    """Checks that all arguments are None.
+    """Checks that all arguments are None: a mixture has no labels or weights.
 
     Raises:
-        TypeError: One is not; a mixture has no labels or weights.
+        TypeError: One is not None.
     """
     for name, value in arguments.items():
         if value is not None:
@@ -124,10 +126,10 @@ def refuse_labels(**arguments: Any) -> None:
 
 
 def check_step_sizes(step_sizes: Any, optimizer: Any) -> None:
-    """Checks that `step_sizes` are given to closed-form training alone.
+    """Checks that `step_sizes` come with closed-form training only.
 
     Raises:
-        TypeError: They are no `StepSizes`.
+        TypeError: They are not a `StepSizes`.
         ValueError: There is an optimizer too.
     """
     if step_sizes is not None and not isinstance(step_sizes, StepSizes):

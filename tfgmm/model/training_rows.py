@@ -1,4 +1,4 @@
-"""The rows that a model was fitted to, read once more: what needs all of them takes batch after batch from here."""
+"""The rows that a model was fitted to, read once more, batch by batch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def centred_batches(
 
     Args:
         data: Rows of any kind that `fit` takes.
-        posterior: What was fitted to them.
-        num_data: N that it was fitted to.
+        posterior: The posterior that was fitted to them.
+        num_data: Number of rows that it was fitted to, N.
         column_names: Names of the columns, where they have names.
 
     Raises:
-        ValueError: There were not N rows; raised after the last.
+        ValueError: The number of rows is not N; raised after the last batch.
     """
     source = open_source(data, "data", posterior.num_features, column_names)
     check_ends(source, None, "Use .take(n) for its first n batches.")

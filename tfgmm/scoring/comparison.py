@@ -1,4 +1,4 @@
-"""Two mixtures asked about the same rows, block by block: which describes them better, and whether clusters agree."""
+"""Two mixtures compared on the same rows, block by block: which describes them better, and whether clusters agree."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tfgmm.scoring import scores
 
 _FEWEST = 2  # rows that have a standard error
 _CLEAR = 2.0  # standard errors beyond which a difference is called one
-_ROUNDING = 1e-6  # nats per row: two exports of one model may differ by so much
+_ROUNDING = 1e-6  # nats per row: two exports of one model may differ by this much
 
 
 class RowsCompared(NamedTuple):
     """What rows say of two mixtures, a and b.
 
     Args:
-        num_rows: N, those that are finite.
-        num_bad: rows that are not, and are left out.
-        mean_a, mean_b: mean log density of a row, nats.
-        difference: mean of b's log density minus a's, nats per row.
-        standard_error: of the difference: standard deviation over the rows / sqrt(N).
-        adjusted_rand: agreement of the two clusterings: 1 for the same, 0 on average for unrelated ones.
-        share_same: the share of rows in the same cluster, once each of a's has been given at most one of b's.
+        num_rows: Number of finite rows, N.
+        num_bad: Number of rows that are not finite, and are left out.
+        mean_a, mean_b: Mean log density of a row, nats.
+        difference: Mean of b's log density minus a's, nats per row.
+        standard_error: Standard error of the difference: standard deviation over the rows / sqrt(N).
+        adjusted_rand: Agreement of the two clusterings: 1 for the same, 0 on average for unrelated ones.
+        share_same: Share of rows in the same cluster, once each of a's has been paired with at most one of b's.
     """
 
     num_rows: int
@@ -48,16 +48,16 @@ def compare_over_rows(
     order_of_b: np.ndarray,
     progress: Callable[[int], None] = lambda num_rows: None,
 ) -> RowsCompared:
-    """Returns what rows say of two mixtures; memory is that of a block.
+    """Compares two mixtures on the same rows; takes the memory of one block.
 
     Args:
-        mixture_a, mixture_b: K and L components of the same D columns.
-        blocks: rows (B, D) each, data units, columns in a's order; those that are not finite are counted and left out.
+        mixture_a, mixture_b: Mixtures of K and L components in the same D columns.
+        blocks: Rows (B, D) each, data units, columns in a's order; those that are not finite are counted and left out.
         order_of_b: (D,) int, where b's columns stand among a's.
-        progress: called with the number of rows of each block that was looked at.
+        progress: Function that is called with the number of rows of each block, once it has been compared.
 
     Raises:
-        ValueError: fewer than two rows are finite.
+        ValueError: Fewer than two rows are finite.
     """
     num_rows = num_bad = 0
     means, squares = np.zeros(3), 0.0
@@ -68,11 +68,11 @@ def compare_over_rows(
         if len(rows):
             of_a, of_b = ((mixture_a, rows), (mixture_b, rows[:, order_of_b]))
             densities = [scores.score_data(*pair, "log_density") for pair in (of_a, of_b)]
-            found = np.stack([*densities, densities[1] - densities[0]])
+            figures = np.stack([*densities, densities[1] - densities[0]])
             # Chan, Golub and LeVeque 1979, equation 2.1, of the differences
             total = num_rows + len(rows)
-            steps = found.mean(axis=1) - means
-            squares += ((found[2] - found[2].mean()) ** 2).sum() + steps[2] ** 2 * num_rows * len(rows) / total
+            steps = figures.mean(axis=1) - means
+            squares += ((figures[2] - figures[2].mean()) ** 2).sum() + steps[2] ** 2 * num_rows * len(rows) / total
             means, num_rows = means + steps * len(rows) / total, total
             np.add.at(table, tuple(scores.score_data(*pair, "assignment") for pair in (of_a, of_b)), 1)
         progress(len(block))
@@ -85,10 +85,13 @@ def compare_over_rows(
 
 
 def adjusted_rand(table: np.ndarray) -> float:
-    """Returns the adjusted Rand index of two clusterings, from how many rows are in each pair of clusters, (K, L) int.
+    """Computes the adjusted Rand index of two clusterings.
 
     Pairs of rows that are together in both, beyond what chance gives, over the most that could be. Two clusterings
     of one cluster each agree: 1.
+
+    Args:
+        table: (K, L) int, number of rows in each pair of clusters.
 
     Source: Hubert and Arabie 1985, "Comparing partitions", equation 5.
 
@@ -106,7 +109,10 @@ def adjusted_rand(table: np.ndarray) -> float:
 
 
 def share_same(table: np.ndarray) -> float:
-    """Returns the share of rows in clusters that are each other's partners, of the best way to pair them.
+    """Computes the share of rows in clusters that are each other's partners, with clusters paired in the best way.
+
+    Args:
+        table: (K, L) int, number of rows in each pair of clusters.
 
     Example:
 
@@ -116,20 +122,20 @@ def share_same(table: np.ndarray) -> float:
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
 
 
-def verdict(found: RowsCompared, names: tuple[str, str] = ("A", "B")) -> str:
-    """Returns in plain words which of two mixtures describes the rows better, if the rows can show it.
+def verdict(comparison: RowsCompared, names: tuple[str, str] = ("A", "B")) -> str:
+    """Says in plain words which of two mixtures describes the rows better, if the rows can show it.
 
     Example:
 
     >>> verdict(RowsCompared(100, 0, -4.0, -3.9, 0.1, 0.021, 1.0, 1.0))
     'B describes these rows better, by 0.100 ± 0.021 nats per row'
     """
-    size, error = abs(found.difference), found.standard_error
+    size, error = abs(comparison.difference), comparison.standard_error
     if size < _ROUNDING:
         return "no difference: both describe these rows equally well"
     decimals = max(0, 1 - math.floor(math.log10(max(error, _ROUNDING))))  # two digits of the error
     amount = f"{size:.{decimals}f} ± {error:.{decimals}f} nats per row"
-    better = names[1] if found.difference > 0 else names[0]
+    better = names[1] if comparison.difference > 0 else names[0]
     if size <= _CLEAR * error:
         return f"no difference that these rows can show: {better} is ahead by {amount}"
     return f"{better} describes these rows better, by {amount}"

@@ -1,6 +1,6 @@
-"""Where rows are worked on: by TensorFlow on a GPU, by NumPy without one. The one place that asks.
+"""Where rows are worked on: by TensorFlow on a GPU, by NumPy without one. Only this file asks for a GPU.
 
-A machine without a GPU never loads TensorFlow for it.
+A machine without a GPU does not load TensorFlow for this.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _has_driver() -> bool:
 
 @functools.cache
 def _tensorflow_has_gpu() -> bool:
-    """Asks TensorFlow, whose first operation that takes; the answer stays the same."""
+    """Asks TensorFlow, once: it sets up its devices to answer, and the answer stays the same."""
     import tensorflow as tf
 
     return bool(tf.config.list_logical_devices("GPU"))
@@ -60,7 +60,7 @@ def block_scorer(mixture: MixtureDensity, by_graph: bool | None = None) -> Block
 
     Args:
         mixture: The mixture, or S of them, whose average is scored.
-        by_graph: Whether by TensorFlow; by default where there is a GPU.
+        by_graph: Whether TensorFlow scores; by default where there is a GPU.
     """
     if not (has_gpu() if by_graph is None else by_graph):
         return RowScorer(mixture)
@@ -75,7 +75,7 @@ def sums(form: FormName, coefficients: Sequence[Tensor], block: RowBlock) -> Row
     Args:
         form: The form of the parameters.
         coefficients: (D + P, K) and (K,) float64: log joints = features of rows @ the first + the second, nats.
-        block: (B, D) float32 rows, measured from the centre; B may be anything.
+        block: (B, D) float32 rows, measured from the centre, for any B.
     """
     if has_gpu():
         from tfgmm.scoring.graph.chunks import compiled_sums

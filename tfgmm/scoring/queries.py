@@ -1,4 +1,4 @@
-"""What can be asked of a mixture about rows, in Python: the same questions of a model and of an exported mixture."""
+"""What a mixture can be asked about rows in Python: the same questions for a model and for an exported mixture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_LEVEL = (NUM_DRAWS - 1) / (NUM_DRAWS + 1)
 class Queries:
     """Densities, memberships and their uncertainty, for rows of any kind and number, in data units.
 
-    A subclass provides the four below.
+    A subclass provides the four attributes below.
     """
 
     column_names: Any  # names of the training columns, or None
@@ -37,20 +37,22 @@ class Queries:
     outlier_table: Callable[[], np.ndarray]
 
     def plug_in_scorer(self) -> BlockScorer:
-        """Makes what scores blocks of rows at the posterior means."""
+        """Makes the scorer of blocks of rows at the posterior means."""
         return block_scorer(self.plug_in())
 
     def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in") -> np.ndarray:
-        """Returns the log density of each row, (N,) float32, nats; both kinds integrate to 1.
+        """Computes the log density of each row; both kinds integrate to 1.
 
         Args:
-            x: rows, (N, D): an array, frame, path or dataset, as `GaussianMixtureModel.fit` takes; a row with a NaN or
-                infinite value gets NaN.
-            kind: "plug_in" at the posterior means, or "predictive": the density averaged over 64 draws from the
-                posterior.
+            x: Rows, (N, D): an array, frame, path or dataset, as `GaussianMixtureModel.fit` takes.
+            kind: "plug_in", the density at the posterior means, or "predictive", the density averaged over 64 draws
+                from the posterior.
+
+        Returns:
+            (N,) float32, nats; NaN for a row with a NaN or infinite value.
 
         Raises:
-            ValueError: an unknown kind, or rows of the wrong shape.
+            ValueError: The kind is unknown, or the rows have the wrong shape.
         """
         if kind == "plug_in":
             return self._score(x, "log_prob")
@@ -58,44 +60,65 @@ class Queries:
         return scored(block_scorer(self.predictive()), x, "log_prob", self.column_names)
 
     def responsibilities(self, x: Any) -> np.ndarray:
-        """Returns the probability of each component given the row, (N, K) float32; rows sum to 1."""
+        """Computes the probability of each component given the row.
+
+        Args:
+            x: Rows, (N, D), of any kind that `log_prob` takes.
+
+        Returns:
+            (N, K) float32; each row sums to 1, and a row with a NaN or infinite value gets NaN.
+        """
         return self._score(x, "responsibilities")
 
     def assign(self, x: Any) -> np.ndarray:
-        """Returns the most probable component of each row, (N,) int64; -1 for rows that are not finite."""
+        """Finds the most probable component of each row.
+
+        Args:
+            x: Rows, (N, D), of any kind that `log_prob` takes.
+
+        Returns:
+            (N,) int64; -1 for rows that are not finite.
+        """
         return self._score(x, "assignment")
 
     def outlier(self, x: Any) -> np.ndarray:
-        """Returns the tail probability of each row, (N,) float32 from 0 to 1; NaN for rows that are not finite.
+        """Computes the tail probability of each row.
 
-        It is the share of rows drawn from the plug-in mixture that are less likely than the row: 0 for an outlier,
-        below which nothing lies, 1 for a row at the highest peak. Of rows that do come from the mixture, one in a
+        It is the share of rows drawn from the plug-in mixture that are less likely than the row: 0 for an outlier, less
+        likely than all of them, 1 for a row at the highest peak. Among rows that do come from the mixture, one in a
         hundred is below 0.01, whatever the units and the number of columns. It is read from the quantiles of 100,000
-        draws, which an export stores and a model draws anew (always the same): a score of p has a standard error of
-        sqrt(p / 100,000), a third of itself at 0.0001; below that no more is known than that it is small.
+        draws, which an export stores and a model draws anew (always the same ones). A score of p has a standard error
+        of sqrt(p / 100,000), a third of itself at 0.0001; a score below that is only known to be small.
 
         Args:
-            x: rows, (N, D), of any kind that `log_prob` takes.
+            x: Rows, (N, D), of any kind that `log_prob` takes.
+
+        Returns:
+            (N,) float32 from 0 to 1; NaN for rows that are not finite.
 
         Raises:
-            ValueError: the export was written by an earlier version, which stored no quantiles.
+            ValueError: The export was written by an earlier version, which stored no quantiles.
         """
         table = self.outlier_table()
         return outliers.tail_probabilities(table, self._score(x, "log_density"))
 
     def interval(self, x: Any, level: float = 0.9) -> Interval:
-        """Returns how far log density and responsibilities of each row are uncertain, as an `Interval`.
+        """Computes how uncertain the log density and the responsibilities of each row are.
 
-        For each row the equal-tailed band that holds a share `level` of the posterior, from 64 draws: its ends have a
-        sampling error themselves, a tenth to a fifth of the posterior's width at 0.9. Mean-field posteriors are too
-        narrow where components overlap, and so are their bands. About 50 times the work of `log_prob`.
+        The answer for each row is the equal-tailed band that holds a share `level` of the posterior, from 64 draws. Its
+        ends have a sampling error themselves, a tenth to a fifth of the posterior's width at 0.9. Mean-field posteriors
+        are too narrow where components overlap, and so are their bands. This takes about 50 times as long as
+        `log_prob`.
 
         Args:
-            x: rows, (N, D), of any kind that `log_prob` takes.
-            level: above 0 and at most 0.969, what 64 draws can tell.
+            x: Rows, (N, D), of any kind that `log_prob` takes.
+            level: Share of the posterior within the band, above 0 and at most 0.969, the most that 64 draws can tell.
+
+        Returns:
+            An `Interval`, the lower and upper ends of the bands of N rows.
 
         Raises:
-            ValueError: another level, or rows of the wrong shape.
+            ValueError: The level is out of its range, or the rows have the wrong shape.
 
         Example:
 
@@ -112,15 +135,18 @@ class Queries:
         return Interval(**self._ask(x, self.predictive(), "interval", np.float64(level), True).per_row)
 
     def marginal_log_prob(self, x: Any, columns: Iterable[int | str]) -> np.ndarray:
-        """Returns the log density of some columns of each row, whatever the others are, (N,) float32, nats.
+        """Computes the log density of some columns of each row, whatever the others are.
 
         Args:
-            x: rows, (N, D), of any kind that `log_prob` takes; what stands in the other columns is not looked at, and
-                may be NaN; a pandas DataFrame need not have them.
-            columns: the numbers or the names of the columns.
+            x: Rows, (N, D), of any kind that `log_prob` takes. The values in the other columns do not matter and may be
+                NaN; a pandas DataFrame need not have these columns.
+            columns: Numbers or names of the columns.
+
+        Returns:
+            (N,) float32, nats; NaN for a row with a NaN or infinite value in these columns.
 
         Raises:
-            ValueError: an unknown column, or rows of the wrong shape.
+            ValueError: A column is unknown, or the rows have the wrong shape.
 
         Example:
 
@@ -132,20 +158,23 @@ class Queries:
         return self._ask_given(x, columns, "columns", "marginal_log_prob").per_row["log_prob"]
 
     def conditional(self, x: Any, given: Iterable[int | str]) -> Conditional:
-        """Returns the mixture over the other columns given some columns of each row, as a `Conditional`.
+        """Computes the mixture over the other columns, given some columns of each row.
 
-        What is missing in a row can be guessed: `expectation` is the mean of that mixture, `weights`, `means` and
-        `scales` are all of it. And log_prob = marginal_log_prob(x, given) + conditional(x, given).log_prob.
+        It tells what is missing in a row: `expectation` is the mean of that mixture, and `weights`, `means` and
+        `scales` describe all of it. Also, log_prob = marginal_log_prob(x, given) + conditional(x, given).log_prob.
+
+        `means` has N K D numbers. For the best guess alone in many rows, use `impute`.
 
         Args:
-            x: rows, (N, D), of any kind that `log_prob` takes; what is not given may be NaN, or no column at all of a
-                pandas DataFrame.
-            given: the numbers or the names of the columns that are known.
+            x: Rows, (N, D), of any kind that `log_prob` takes. Columns that are not given may be NaN; a pandas
+                DataFrame need not have them.
+            given: Numbers or names of the columns that are known.
 
-        `means` has N K D numbers: for many rows, of which only the best guess is wanted, take `impute`.
+        Returns:
+            A `Conditional`, the mixture for each of N rows.
 
         Raises:
-            ValueError: an unknown column, or rows of the wrong shape.
+            ValueError: A column is unknown, or the rows have the wrong shape.
 
         Example:
 
@@ -159,11 +188,19 @@ class Queries:
         return Conditional(**answers.per_row, **answers.once)
 
     def impute(self, x: Any, given: Iterable[int | str]) -> np.ndarray:
-        """Returns the rows with the other columns replaced by their mean given some, (N, D) float64, data units.
+        """Replaces the other columns of each row by their mean, given some columns.
 
-        It is the `expectation` of `conditional`, without the rest. NaN in rows in which a given column is not finite.
+        This is the `expectation` of `conditional`, without the rest.
 
-        Args: as `conditional`.
+        Args:
+            x: Rows, (N, D), as `conditional` takes them.
+            given: Numbers or names of the columns that are known.
+
+        Returns:
+            (N, D) float64, data units; NaN in rows where a given column is not finite.
+
+        Raises:
+            ValueError: A column is unknown, or the rows have the wrong shape.
 
         Example:
 
@@ -181,16 +218,20 @@ class Queries:
 
     def _ask_given(self, x: Any, columns: Any, argument: str, question: str) -> Answers:
         mixture = self.plug_in()
-        given = column_mask(argument, columns, len(mixture.centre), self.column_names)
+        is_given = column_mask(argument, columns, len(mixture.centre), self.column_names)
         if self.column_names and is_instance_of(x, "pandas", "DataFrame"):
-            absent = [name for name, wanted in zip(self.column_names, given) if not wanted and name not in x]
+            columns_given = zip(self.column_names, is_given)
+            absent = [name for name, needed in columns_given if not needed and name not in x]
             x = x.assign(**dict.fromkeys(absent, np.nan)) if absent else x
-        return self._ask(x, mixture, question, given, given)
+        return self._ask(x, mixture, question, is_given, is_given)
 
     def _ask(self, x: Any, mixture: MixtureDensity, question: str, argument: np.ndarray, needed: Any) -> Answers:
         """Asks one of `graph.questions` about the rows, block by block.
 
         Args:
+            x: Rows, (N, D), of any kind.
+            mixture: The mixture, or S of them.
+            question: Name of the function in `graph.questions`.
             argument: What the question takes beside rows and mixture.
             needed: (D,) bool, or True for all: columns in which a finite number beyond float32 is refused.
         """
@@ -211,10 +252,16 @@ class Queries:
 
 
 def column_mask(argument: str, columns: Any, num_features: int, column_names: Sequence[str] | None) -> np.ndarray:
-    """Returns which columns are meant, (D,) bool.
+    """Marks the columns that a list of numbers and names means, (D,) bool.
+
+    Args:
+        argument: Name of the argument, for errors.
+        columns: Numbers and names of columns.
+        num_features: D.
+        column_names: Names of all columns, where they have names.
 
     Raises:
-        ValueError: a number or a name that no column has, or one that is there twice.
+        ValueError: No column has this number or name, or one is there twice.
     """
     known = f"names ({', '.join(column_names)}) or " if column_names else ""
     wanted = f"`{argument}` must be a list of {known}numbers from 0 to {num_features - 1}, each once"

@@ -1,6 +1,6 @@
-"""Rows of any kind scored under a mixture at known parameters. Model, export and commands share it.
+"""Rows of any kind scored under a mixture at known parameters: for the model, exports and commands.
 
-Rows are scored in blocks, so that no N x K array exists unless responsibilities are asked for.
+Rows are scored in blocks, so that no N x K array exists, except for responsibilities.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tfgmm.scoring.devices import BlockScorer, block_scorer
 Score = Literal["log_prob", "log_density", "responsibilities", "assignment"]
 Scores = dict[str, np.ndarray]
 
-# Numbers scored at a time; fewer, and cores wait for each other where a block ends.
+# Numbers scored at a time. With fewer, cores wait for each other at the end of each block.
 _BLOCK_VALUES = 2**22
 
 
@@ -30,7 +30,7 @@ def as_draws(mixture: MixtureDensity, column_names: tuple[str, ...] | None = Non
     """Turns one mixture, or S of them, into draws of a single chain, data units."""
     scales, covariances = mixture.form.covariances(mixture.components)
     locs = np.asarray(mixture.components["locs"]) + mixture.centre
-    axes = (1,) * (3 - np.ndim(mixture.log_weights))  # in front: of chains, and of draws where there is one only
+    axes = (1,) * (3 - np.ndim(mixture.log_weights))  # in front: of chains; for one mixture, of draws too
 
     def chain(values: np.ndarray) -> np.ndarray:
         return values.reshape(*axes, *values.shape)
@@ -38,7 +38,7 @@ def as_draws(mixture: MixtureDensity, column_names: tuple[str, ...] | None = Non
     return Draws(
         weights=chain(np.exp(mixture.log_weights)),
         locs=chain(locs),
-        scales=chain(np.broadcast_to(scales, locs.shape)),  # tied ones stand there for each component
+        scales=chain(np.broadcast_to(scales, locs.shape)),  # tied ones are repeated for each component
         covariances=None if covariances is None else chain(covariances),
         column_names=column_names,
     )
@@ -59,14 +59,14 @@ def score_data(
         score: "log_prob" (N,) float32 nats, "log_density" the same in float64, "responsibilities" (N, K) float32 or
             "assignment" (N,) int64.
         column_names: Names of the training columns: columns with names are put in that order.
-        by_graph: Whether by the operations that an export has, in TensorFlow; by default where there is a GPU.
+        by_graph: Whether TensorFlow scores, with the operations that an export has; by default where there is a GPU.
 
     Rows with a NaN or infinite value get NaN (assignment -1); their neighbours are untouched. Rows are rounded to
     float32 once centred; the products are in float64: exact to 1e-6 nats for components down to 1e-4 of the range of
     the rows (to 1e-3 nats down to 1e-6 of it), at any offset. A log density below -3.4e38 is raised to that.
 
     Raises:
-        ValueError: the wrong columns, or a finite value beyond float32 (3.4e38) once centred.
+        ValueError: The columns are wrong, or a finite value is beyond float32 (3.4e38) once centred.
     """
     return scored(block_scorer(mixture, by_graph), data, score, column_names)
 
@@ -89,19 +89,19 @@ def mapped_over_data(
     function: Callable[[RowBlock], Scores],
     column_names: tuple[str, ...] | None,
 ) -> Scores:
-    """Stacks the arrays by name that `function` gives for blocks of rows (n, D), data units.
+    """Stacks the arrays by name that `function` computes for blocks of rows (n, D), data units.
 
     Args:
         centre: (D,) float64, data units; what rows are measured from.
         data, column_names: As in `score_data`.
-        function: Takes a block to arrays with one entry per row.
+        function: Function from a block to arrays with one entry per row.
     """
     source = open_source(data, "x", len(centre), column_names, allow_empty=True)
     return _stacked([function(block) for block in _blocks(source, len(centre))])
 
 
 def _blocks(source: Any, num_features: int) -> Iterator[RowBlock]:
-    """Yields the rows of a source in blocks, one at least: large ones of rows in memory."""
+    """Yields the rows of a source in blocks, at least one; the blocks of rows in memory are large."""
     if isinstance(source, Rows):
         size = max(1, _BLOCK_VALUES // num_features)
         starts = range(0, max(len(source.values), 1), size)
@@ -119,7 +119,7 @@ def _stacked(blocks: list[Scores]) -> Scores:
 def outlier_table(mixture: MixtureDensity) -> np.ndarray:
     """Computes quantiles of the log density over 100,000 rows that the mixture draws; see `outliers.table_of`.
 
-    The rows go through what rows to be scored go through, and are drawn around 0, where float64 holds them best.
+    They are scored as any rows are. They are drawn around 0, where float64 is most precise.
     """
     import tensorflow as tf
 

@@ -1,6 +1,6 @@
-"""Rows worked through in chunks as a graph, for GPUs and exports: log joints, memberships and sums over rows.
+"""Log joints, memberships and sums over rows, chunk by chunk, as a graph: for GPUs and exports.
 
-`mixture.row_sums` and `mixture.row_scores` do the same in NumPy, in half of the time on a processor.
+`mixture.row_sums` and `mixture.row_scores` do the same in NumPy, which takes half of the time on a processor.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def log_joints(features: Sequence[Tensor], coefficients: Tensor, constants: Tens
 
     Args:
         features: Pieces (B, ...) side by side, D + P columns in all; see `GraphForm.features`.
-        coefficients: (D + P, M). constants: (M,).
+        coefficients: (D + P, M), of the same type.
+        constants: (M,), of the same type.
     """
     parts = tf.split(coefficients, [piece.shape[1] for piece in features])
     return tf.add_n([tf.matmul(piece, part) for piece, part in zip(features, parts)]) + constants
@@ -63,10 +64,10 @@ def compiled_sums(form: FormName, num_features: int, num_components: int) -> Any
 def sums_over_rows(features: Features, rows: Tensor, coefficients: Tensor, constants: Tensor) -> RowSums:
     """Sums the expected sufficient statistics of rows (B, D), and logsumexp_k and max_k of their log joints.
 
-    Rows go through in chunks: two matrix products per piece of features, nothing of size B x K is kept.
+    Rows go through in chunks: two matrix products per piece of features, and no array of size B x K.
 
     Args:
-        features: Of centred rows; see `GraphForm.features`.
+        features: Function that computes the features of centred rows; see `GraphForm.features`.
         rows: (B, D) float32, measured from the centre.
         coefficients, constants: (D + P, K) and (K,) float64, nats.
 
@@ -97,7 +98,7 @@ def sums_over_rows(features: Features, rows: Tensor, coefficients: Tensor, const
 def summed_over_chunks(
     rows: Tensor, function: Callable[[Tensor], tuple[Tensor, ...]], zeros: tuple[Tensor, ...], size: int
 ) -> tuple[Tensor, ...]:
-    """Sums what `function` gives over chunks of at most `size` rows; `zeros` where there is no row."""
+    """Sums the tensors that `function` computes over chunks of at most `size` rows; gives `zeros` without rows."""
     num_rows = tf.shape(rows)[0]
     # As many chunks as go at a time, or a multiple, all of one size: a last small one would leave a core idle
     num_rounds = (num_rows + _CHUNKS_AT_A_TIME * size - 1) // (_CHUNKS_AT_A_TIME * size)
@@ -116,14 +117,14 @@ def summed_over_chunks(
 def mapped_over_chunks(
     rows: Tensor, function: Callable[[Tensor], tuple[Tensor, ...]], size: int, specs: Sequence[tf.TensorSpec]
 ) -> tuple[Tensor, ...]:
-    """Stacks what `function` gives for chunks of `size` rows; `specs` describe one chunk's."""
+    """Stacks the tensors that `function` computes for chunks of `size` rows; `specs` describe those of one chunk."""
     num_rows = tf.shape(rows)[0]
     num_chunks = tf.maximum(1, (num_rows + size - 1) // size)
     pieces = [tf.TensorArray(s.dtype, num_chunks, infer_shape=False, element_shape=s.shape) for s in specs]
 
     def write(index: Tensor, pieces: Sequence[Any]) -> tuple[Tensor, list[Any]]:
-        found = function(rows[index * size : (index + 1) * size])
-        return index + 1, [array.write(index, values) for array, values in zip(pieces, found)]
+        tensors = function(rows[index * size : (index + 1) * size])
+        return index + 1, [array.write(index, values) for array, values in zip(pieces, tensors)]
 
     start = (tf.constant(0), pieces)
     pieces = tf.while_loop(lambda index, _: index < num_chunks, write, start, parallel_iterations=_CHUNKS_AT_A_TIME)[1]

@@ -24,8 +24,8 @@ class Regression(NamedTuple):
     """How the other columns of a component depend on the given ones.
 
     slopes: (K, D, D); None where columns are independent.
-    spread: By name, standard deviations `scales` (K, D) that are left, 0 where a column is given, and of correlated
-        columns `covariances` (K, D, D).
+    spread: By name, standard deviations `scales` (K, D) that are left, 0 where a column is given; for correlated
+        columns also `covariances` (K, D, D).
     """
 
     slopes: Tensor | None
@@ -71,7 +71,7 @@ class CorrelatedGraph:
     """Columns that are correlated within a component; see `mixture.parameters.CorrelatedForm`."""
 
     def features(self, rows: Tensor) -> list[Tensor]:
-        """Computes rows (B, D), then products of their columns, in pieces (B, ...)."""
+        """Computes rows (B, D), then products of their columns, in pieces (B, ...); P products in all."""
         return [rows, *products(rows)]
 
     def coefficients(self, parameters: Parameters) -> tuple[Tensor, Tensor]:

@@ -12,16 +12,17 @@ from tfgmm.scoring.graph.scores import ScoreFactors, rounded
 
 
 def band(rows: Tensor, factors: ScoreFactors, level: Tensor) -> dict[str, Tensor]:
-    """Computes the equal-tailed band of each row's log density and responsibilities over S mixtures, float32.
-
-    `log_prob_low`, `log_prob_high` (B,) nats; `responsibilities_low`, `responsibilities_high` (B, K). NaN in rows that
-    are not finite.
+    """Computes the equal-tailed band of each row's log density and responsibilities over S mixtures.
 
     Args:
         rows: (B, D) of any float type, data units.
-        factors: Those of S mixtures.
+        factors: What rows are scored with, for S mixtures.
         level: Scalar, the share of the posterior within, from 0 (the median) to (S - 1) / (S + 1); limited to that
             range, and NaN counts as 0.
+
+    Returns:
+        Arrays by name, float32: `log_prob_low` and `log_prob_high` (B,), nats; `responsibilities_low` and
+        `responsibilities_high` (B, K). NaN in rows that are not finite.
     """
     features, centre, linear, constants, (num_mixtures, num_components) = factors
     figure = tf.TensorSpec((None,), tf.float32)
@@ -48,8 +49,8 @@ def band(rows: Tensor, factors: ScoreFactors, level: Tensor) -> dict[str, Tensor
 def quantiles(values: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
     """Computes the ends of the equal-tailed interval that holds a share `level`, over the last axis of `values`.
 
-    The j-th smallest of S draws is the quantile j / (S + 1), between them it is interpolated: a further draw then falls
-    inside with probability `level` whatever the distribution (type 6 of Hyndman and Fan 1996).
+    The j-th smallest of S draws is the quantile j / (S + 1), and quantiles between are interpolated: a further draw
+    then falls inside with probability `level` whatever the distribution (type 6 of Hyndman and Fan 1996).
     """
     num_draws = values.shape[-1]
     ordered = tf.sort(values, axis=-1)

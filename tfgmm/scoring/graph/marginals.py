@@ -24,12 +24,12 @@ class Conditional(NamedTuple):
     """The mixture over the columns that are not given.
 
     per_row: By name, with one entry per row:
-        `weights` (B, K) float32: the probability of each component given those columns.
-        `means` (B, K, D) float64, data units: of each component; given columns as they are.
+        `weights` (B, K) float32: probability of each component given the known columns.
+        `means` (B, K, D) float64, data units: mean of each component; given columns as they are.
         `expectation` (B, D) float64, data units: weights and means combined.
-        `log_prob` (B,) float32, nats: the conditional log density of the other columns; NaN where they are unknown.
-    once: By name, the same for every row: `scales` (K, D), and of correlated columns `covariances` (K, D, D), float64:
-        of each component; 0 where a column is given.
+        `log_prob` (B,) float32, nats: conditional log density of the other columns; NaN where they are unknown.
+    once: By name, the same for every row: `scales` (K, D) of each component, for correlated columns also `covariances`
+        (K, D, D), float64; 0 where a column is given.
     """
 
     per_row: dict[str, Tensor]
@@ -37,12 +37,12 @@ class Conditional(NamedTuple):
 
 
 def marginal_log_prob(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Tensor:
-    """Computes the log density of the given columns of each row, (B,) float32, nats; 0, about, where none is given.
+    """Computes the log density of the given columns of each row, (B,) float32, nats; about 0 where none is given.
 
     Args:
         rows: (B, D) of any float type, data units; what is not given may be anything, NaN too.
-        mixture: One mixture; its arrays, or tensors.
-        given: (D,) bool.
+        mixture: One mixture, of arrays or tensors.
+        given: (D,) bool, whether each column is given.
     """
     features, factors = graph_form_of(mixture.covariance).features, _marginal_factors(mixture, given)
 
@@ -58,7 +58,7 @@ def marginal_log_prob(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> T
 def conditional(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Conditional:
     """Computes the mixture over the columns that are not given, for each row, given the others.
 
-    Args: as `marginal_log_prob`.
+    Args: As `marginal_log_prob`.
     """
     num_components, num_features = mixture.components["locs"].shape
     form, of_given, of_all = graph_form_of(mixture.covariance), _marginal_factors(mixture, given), coefficients(mixture)
@@ -98,9 +98,9 @@ def conditional(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Conditi
 
 
 def _marginal_factors(mixture: MixtureDensity, given: Tensor) -> tuple[Tensor, Tensor]:
-    """Computes what the features of masked rows are multiplied with to be log joints of the given columns.
+    """Computes what the features of masked rows are multiplied with to get log joints of the given columns.
 
-    Columns that are not given become standard normal ones at which every row is 0; their constant is taken off again.
+    Columns that are not given become standard normal ones where every row is 0; their constant is taken off again.
     """
     form = graph_form_of(mixture.covariance)
     linear, constants = form.coefficients(form.masked(mixture.components, given))

@@ -1,4 +1,4 @@
-"""Products of the columns of rows as TensorFlow works them out, and the matrices that their sums are."""
+"""Products of the columns of rows as TensorFlow operations, and the matrices that sums of them make up."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tfgmm.mixture.features import GROUP, pair_coefficients, pairs
 
 
 def products(rows: Tensor) -> list[Tensor]:
-    """Returns products of the columns of rows (B, D), of the same type, a piece per group; see `features.pairs`.
+    """Computes products of the columns of rows (B, D), of the same type, a piece per group; see `features.pairs`.
 
-    P columns in all. Pieces are cheaper than one: what multiplies them next reads them from the cache.
+    P columns in all. Pieces are faster than one array: the product that follows reads them from the cache.
     """
     num_features = rows.shape[1]
     groups = []
@@ -24,7 +24,7 @@ def products(rows: Tensor) -> list[Tensor]:
 
 
 def coefficients_of_products(matrices: Tensor) -> Tensor:
-    """Returns (..., K, P) such that products @ their transpose = row' M_k row, from symmetric M (..., K, D, D)."""
+    """Computes (..., K, P) such that products @ their transpose = row' M_k row, from symmetric M (..., K, D, D)."""
     num_features = matrices.shape[-1]
     first, second = pairs(num_features)
     flat = tf.reshape(matrices, tf.concat([tf.shape(matrices)[:-2], [num_features * num_features]], axis=0))
@@ -32,7 +32,7 @@ def coefficients_of_products(matrices: Tensor) -> Tensor:
 
 
 def matrices_of_products(sums: Tensor, num_features: int) -> Tensor:
-    """Returns the symmetric matrices (..., K, D, D) whose entries the sums of products (..., K, P) hold."""
+    """Makes the symmetric matrices (..., K, D, D) whose entries the sums of products (..., K, P) hold."""
     first, second = pairs(num_features)
     place = np.zeros((num_features, num_features), np.int64)
     place[first, second] = place[second, first] = np.arange(len(first))

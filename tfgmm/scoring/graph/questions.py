@@ -30,23 +30,23 @@ Question = Callable[[Tensor, MixtureDensity, Tensor], Answers]
 
 
 def interval(rows: Tensor, mixtures: MixtureDensity, level: Tensor) -> Answers:
-    """Asks for the band of each row's log density and responsibilities over S mixtures; see `intervals.band`."""
+    """Computes the band of each row's log density and responsibilities over S mixtures; see `intervals.band`."""
     return Answers(intervals.band(rows, factors_of(mixtures), level), {})
 
 
 def marginal_log_prob(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers:
-    """Asks for the log density of the given columns alone; see `marginals.marginal_log_prob`."""
+    """Computes the log density of the given columns alone; see `marginals.marginal_log_prob`."""
     return Answers({"log_prob": marginals.marginal_log_prob(rows, mixture, given)}, {})
 
 
 def conditional(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers:
-    """Asks for the mixture over the other columns given some; see `marginals.conditional`."""
+    """Computes the mixture over the other columns given some; see `marginals.conditional`."""
     return Answers(*marginals.conditional(rows, mixture, given))
 
 
 def expectation(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers:
-    """Asks for the means of the other columns given some, (B, D) float64, data units, and for nothing else."""
-    # Chunks of our own: what is not asked for is then never there for all rows
+    """Computes the means of the other columns given some, (B, D) float64, data units, and nothing else."""
+    # Chunks of our own: the (B, K, D) means of all rows then never exist together
     size = threads.chunk_size(math.prod(mixture.components["locs"].shape))
 
     def of_chunk(chunk: Tensor) -> tuple[Tensor]:
@@ -57,13 +57,15 @@ def expectation(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers
 
 
 def ask(question: Question, block: RowBlock, mixture: MixtureDensity, argument: np.ndarray) -> Answers:
-    """Asks a question about rows, compiled once per shape of mixture for every number of rows; answers in NumPy.
+    """Asks a question about rows, compiled once per shape of mixture for every number of rows.
+
+    The answers are NumPy arrays.
 
     Args:
         question: One of the functions above.
         block: (B, D) rows of any real type, data units.
         mixture: The mixture, or S of them.
-        argument: `level`, or `given`.
+        argument: What the question takes last, `level` or `given`.
     """
     rows = block.values if block.values.dtype in (np.float32, np.float64) else block.values.astype(np.float64)
     names = tuple(mixture.components)

@@ -14,8 +14,8 @@ def sample_rows(mixture: MixtureDensity, num_samples: Tensor, seed: Tensor) -> T
 
     Args:
         mixture: One mixture (no leading axes).
-        num_samples: Scalar int.
-        seed: (2,) int.
+        num_samples: Scalar int, number of rows.
+        seed: (2,) int, seed of the draws.
     """
     assignment_seed, noise_seed = tf.unstack(tf.random.split(seed, 2))
     log_weights = tf.cast(mixture.log_weights, tf.float32)[None, :]

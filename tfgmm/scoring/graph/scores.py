@@ -1,4 +1,4 @@
-"""Scores of rows as operations of a graph: what exports hold, and what a GPU works through; see `row_scores`."""
+"""Scores of rows as operations of a graph: exports hold them, and a GPU runs them; see `row_scores`."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def compiled_score(form: FormName, score: Score, num_features: int, weights_shap
 class ScoreFactors(NamedTuple):
     """What rows are scored with.
 
-    features: Of centred rows; see `GraphForm.features`.
-    centre: (D,) float64, data units.
-    linear, constants: (D + P, M) and (M,) float64; see `densities.coefficients`.
+    features: Function that computes the features of centred rows; see `GraphForm.features`.
+    centre: (D,) float64, data units; what rows are measured from.
+    linear, constants: (D + P, M) and (M,) float64, nats; see `densities.coefficients`.
     weights_shape: (K,), or (S, K) for the average of S mixtures.
     """
 
@@ -121,23 +121,23 @@ def rounded(rows: Tensor, centre: Tensor) -> Tensor:
     return tf.cast(tf.cast(tf.cast(rows, tf.float64) - centre, tf.float32), tf.float64)
 
 
-# A feature of a row that is not finite leaves no log joint finite: so the scores below need not look at the rows again.
+# A row that is not finite has no finite log joint, so the scores below need not look at the rows again.
 
 
 def log_prob(joints: Tensor) -> Tensor:
     """Computes the log density of each row, nats, (B,) float32, from log joints (B, K) or (B, S, K) float64.
 
-    With S mixtures it is the log of their average density (log-mean-exp), which integrates to 1 as they do.
+    For S mixtures, the log of their average density (log-mean-exp), which integrates to 1 as they do.
     """
     num_mixtures = 1 if joints.shape.rank == 2 else joints.shape[1]
     flat = tf.reshape(joints, (-1, num_mixtures * joints.shape[-1]))
     log_densities = normalised(flat)[0] - math.log(num_mixtures)
-    held = tf.cast(tf.maximum(log_densities, tf.float32.min), tf.float32)
-    return tf.where(tf.math.is_finite(log_densities), held, np.nan)
+    limited = tf.cast(tf.maximum(log_densities, tf.float32.min), tf.float32)
+    return tf.where(tf.math.is_finite(log_densities), limited, np.nan)
 
 
 def log_density(joints: Tensor) -> Tensor:
-    """Computes the log density of each row as `log_prob` does, but (B,) float64, all digits kept, however low."""
+    """Computes the log density of each row as `log_prob` does, but in float64, (B,), with all digits however low."""
     num_mixtures = 1 if joints.shape.rank == 2 else joints.shape[1]
     flat = tf.reshape(joints, (-1, num_mixtures * joints.shape[-1]))
     log_densities = tf.reduce_logsumexp(flat, axis=1) - math.log(num_mixtures)

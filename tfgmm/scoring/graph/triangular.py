@@ -8,7 +8,7 @@ from tfgmm.common.shapes import Tensor
 
 
 def log_determinants(lower: Tensor) -> Tensor:
-    """Computes log det of lower triangular matrices (..., D, D), (...)."""
+    """Computes the log determinants, (...), of lower triangular matrices (..., D, D) with a positive diagonal."""
     return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(lower)), axis=-1)
 
 
