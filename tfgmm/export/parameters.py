@@ -23,7 +23,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def arrays_of(mixture: MixtureDensity) -> dict[str, np.ndarray]:
-    """Lists the arrays of a mixture by name: centre (D,), weights (K,), and those of the components, from the centre."""
+    """Lists the arrays of a mixture by name: centre (D,), weights (K,), and the components' arrays, from the centre."""
     return {
         "centre": np.ascontiguousarray(mixture.centre),
         "weights": np.exp(mixture.log_weights),
@@ -32,7 +32,7 @@ def arrays_of(mixture: MixtureDensity) -> dict[str, np.ndarray]:
 
 
 def dtype_of(name: str) -> str:
-    """Gives the type of an array: draws are stored in float32, all else in float64."""
+    """Names the type of an array: draws are stored in float32, all else in float64."""
     return "float32" if name.startswith("drawn_") else "float64"
 
 

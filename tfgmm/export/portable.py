@@ -227,9 +227,8 @@ def _run_onnx(file: pathlib.Path, rows: np.ndarray) -> Scores:
 
 def _write_litert(portable: PortableDensity, file: pathlib.Path, notes: dict[str, str]) -> None:
     del notes  # a LiteRT file has no simple place for them
-    own = {
-        "supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]
-    }  # other operations need TensorFlow's own library on the device
+    # Other operations would need TensorFlow's own library on the device
+    own = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
     portable.export(str(file), format="litert", verbose=False, input_signature=_signature(portable), target_spec=own)
 
 

@@ -38,7 +38,7 @@ def write_scores(
     argument_names: ArgumentNames = IN_PYTHON,
     progress: Callable[[int], None] = lambda num_rows: None,
 ) -> Counts:
-    """Writes the scores of a file's rows into another file: Returns how many rows there are, and how many are not finite.
+    """Writes the scores of a file's rows into another file, and counts the rows.
 
     Rows that are not finite get NaN, and the assignment -1.
 

@@ -241,7 +241,7 @@ def _answers_of_nodes(graph: Any, requests: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def _difference(name: str, score: str, values: np.ndarray, expected: Mapping[str, Mapping[str, np.ndarray]]) -> float:
-    """Computes the largest difference of a score, relative where that is larger than 1; GraphFault if it is too large."""
+    """Computes the largest difference of a score, relative where it is larger than 1; GraphFault if it is too large."""
     wanted = expected[name][score]
     if values.shape != wanted.shape or values.dtype != wanted.dtype:
         what = f"{values.dtype} of shape {values.shape} where {wanted.dtype} of shape {wanted.shape} is needed"
