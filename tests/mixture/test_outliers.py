@@ -214,7 +214,7 @@ def test_older_folder_without_draws_loads_and_says_what_needs_them(folder: pathl
 
 
 def make_older(folder: pathlib.Path, version: int, *without: str) -> None:
-    """Returns nothing; makes an export one of an earlier format, which lacked some arrays."""
+    """Turns an export into one of an earlier format, which lacked some arrays."""
     card = card_of(folder) | {"format_version": version}
     for name in without:
         del card["parameters"][name]

@@ -16,7 +16,7 @@ from numpyro import distributions as dist  # isort: skip  after `model`, whose e
 from numpyro.distributions.transforms import PowerTransform
 
 COVARIANCES = ("diag", "full")
-# Limit of a column's size of mean plus standard deviation, beyond which the default prior, Normal(0, 10), pulls: 2 x 10.
+# The default prior, Normal(0, 10), pulls the mean of a column where |mean| + standard deviation is above two of its own.
 _REACH_OF_DEFAULT = 20.0
 
 
