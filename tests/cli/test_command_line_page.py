@@ -77,7 +77,7 @@ def test_examples_on_the_page_print_what_it_says(tmp_path: pathlib.Path, monkeyp
 
 
 def _renew() -> None:
-    """Returns nothing; runs all that the page shows, in a folder of its own, and writes the page with it."""
+    """Runs everything that the page shows, in a folder of its own, and writes the page with the output."""
     with tempfile.TemporaryDirectory() as folder:
         (pathlib.Path(folder) / "training").symlink_to(ROOT / "training")
         os.chdir(folder)

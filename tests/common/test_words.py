@@ -1,4 +1,4 @@
-"""Names and numbers as people read them; what a stranger wrote cannot steer a terminal."""
+"""Names and numbers as people read them; untrusted text cannot steer a terminal."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def saved(shapes: Iterable[tuple[str, tuple[int, int, str]]], place: pathlib.Pat
 
 
 def check_lists(folders: Iterable[pathlib.Path]) -> None:
-    """Returns nothing; passes when these graphs together have all that the lists allow, and nothing else."""
+    """Checks that these graphs together have all that the lists allow, and nothing else."""
     operations: set[str] = set()
     fields: dict[str, set[str]] = {}
     for folder in folders:

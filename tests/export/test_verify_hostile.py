@@ -19,7 +19,7 @@ from tfgmm.export.verify import verify_export
 
 
 def refused(folder: pathlib.Path, *words: str) -> None:
-    """Returns nothing; passes when verify names file and reason, without a graph being loaded."""
+    """Checks that verify refuses a folder and names file and reason, without loading a graph."""
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in ((tf.saved_model, "load"), (tf.graph_util, "import_graph_def")):
             patch.setattr(owner, name, None)

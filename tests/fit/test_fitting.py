@@ -52,7 +52,7 @@ def of_shape(request):
 
 
 def test_the_bound_never_falls(of_shape):
-    """1e-9 of its size; only the restarts, which climb faster, leave something to the sweeps over all rows."""
+    """1e-9 of its size; only the restarts, which ascend faster, leave something to the sweeps over all rows."""
     history = np.array(of_shape.history["elbo"])
     assert (np.diff(history) >= -1e-9 * np.abs(history[1:])).all()
     assert of_shape.elbo >= history[-1] - 1e-9 * abs(of_shape.elbo)
@@ -184,7 +184,7 @@ def test_more_restarts_do_not_find_less(base):
     assert fit(restarts=8).elbo >= base.elbo - 1e-3
 
 
-def test_given_locations_are_climbed_from_once():
+def test_given_locations_are_one_start():
     result = fit(start=CLOUD[:4], restarts=5)
     assert len(result.restarts) == 1 and state(result) == state(fit(start=CLOUD[:4], seed=9, restarts=1))
 

@@ -159,7 +159,7 @@ def test_sweeps_over_all_rows_go_on_with_the_coefficients_of_the_last_step_while
     np.testing.assert_array_equal(moved[0], steps.coefficients(model.posterior.values())[0])
 
 
-# --- Climbs -----------------------------------------------------------------------------------------------------
+# --- Ascents ----------------------------------------------------------------------------------------------------
 
 
 def stage_and_starts(covariance="diag", num_starts=4, tolerance=1e-6):

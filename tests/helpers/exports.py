@@ -74,7 +74,7 @@ def write_card(folder: pathlib.Path, card: Any) -> None:
 
 
 def make_sums_right(folder: pathlib.Path) -> None:
-    """Returns nothing; does what a stranger can: puts the size and SHA-256 of every file into the card."""
+    """Puts the size and SHA-256 of every file into the card, as anybody can who changes a folder."""
     card = card_of(folder)
     for name in card["files"]:
         contents = (folder / name).read_bytes()
@@ -83,7 +83,7 @@ def make_sums_right(folder: pathlib.Path) -> None:
 
 
 def write_parameters(folder: pathlib.Path, save: Callable[..., None] = np.savez, **changes: Any) -> None:
-    """Returns nothing; replaces arrays of parameters.npz (None takes one away) and makes the checksums right."""
+    """Replaces arrays of parameters.npz (None removes one) and makes the checksums right."""
     with np.load(folder / "parameters.npz", allow_pickle=False) as file:
         numbers = {name: file[name] for name in file.files if name not in changes} | changes
     kept = {name: value for name, value in numbers.items() if value is not None}

@@ -1,4 +1,4 @@
-"""SavedModels that do harm, made with TensorFlow as a stranger would, and folders that hold them."""
+"""SavedModels that do harm, made with TensorFlow as an attacker would, and folders that hold them."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def graph_of(folder: pathlib.Path) -> Any:
 
 
 def put_graph(folder: pathlib.Path, source: pathlib.Path) -> None:
-    """Returns nothing; puts the SavedModel in `source` into an export, whose card says that all is well."""
+    """Puts the SavedModel in `source` into an export, and makes the checksums of its card right."""
     shutil.rmtree(folder / "variables")
     shutil.copytree(source, folder, dirs_exist_ok=True)
     card = card_of(folder)

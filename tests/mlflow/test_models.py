@@ -48,7 +48,7 @@ def loaded(saved: Saved) -> Any:
 
 
 def assert_scores_of(model: tfgmm.GaussianMixtureModel, rows: pd.DataFrame, found: pd.DataFrame) -> None:
-    """Returns nothing; passes when a frame holds what TensorFlow says of rows."""
+    """Checks that a frame holds the scores that TensorFlow gives for rows."""
     assert list(found) == COLUMNS
     within = {"rtol": 1e-6, "atol": 1e-6}
     np.testing.assert_allclose(found["log_prob"], model.log_prob(rows), **within)

@@ -107,7 +107,7 @@ def test_keras_files_and_exports_give_the_same_densities(result, tmp_path):
 
 
 def check_signatures(signatures, mixture, rows):
-    """Returns nothing; passes when the signatures say of float32 rows what the model or scorer says of them."""
+    """Checks that the signatures give for float32 rows what the model or scorer gives for them."""
     x, given = tf.constant(rows), tf.constant([True, False, True])
     [outlier] = signatures["outlier"](x=x).values()
     np.testing.assert_allclose(outlier, mixture.outlier(rows), atol=1e-6)

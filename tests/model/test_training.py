@@ -130,7 +130,7 @@ def test_the_default_batch_is_large_where_only_exact_sweeps_see_it(compiled_with
 
 
 def watch_batches(model, monkeypatch, seen):
-    """Returns nothing; from now on the sizes of the batches that are trained on go into `seen`."""
+    """Records in `seen` the size of every batch that is trained on from now on."""
     sums, terms = model.natural_gradient.sums, model.bound_terms
     monkeypatch.setattr(model.natural_gradient, "sums", lambda c, rows: seen.append(len(rows.values)) or sums(c, rows))
     monkeypatch.setattr(model, "bound_terms", lambda rows, seed: seen.append(len(rows)) or terms(rows, seed))

@@ -32,7 +32,7 @@ LIGHT = """
 NEEDS_TENSORFLOW = ("scoring/graph/", "cli/run/fit.py")
 
 TENSORFLOW = {"tensorflow", "keras", "tensorflow_probability"}
-PUBLIC_DOORS = {"plot", "companions", "mlflow"}  # they show users' names alone
+PUBLIC = {"plot", "companions", "mlflow"}  # they show users' names alone
 PRIVATE = ("tensorflow.python", "keras.src", "tf_keras", "tensorflow.keras.src", "tfp.layers")
 
 
@@ -160,9 +160,9 @@ def test_scorer_never_reaches_the_model() -> None:
     ] == []
 
 
-@pytest.mark.parametrize("package", [name for name in ORDER if name not in PUBLIC_DOORS])
-def test_front_doors_show_what_others_use(package: str) -> None:
-    door = importlib.import_module(f"tfgmm.{package}")
+@pytest.mark.parametrize("package", [name for name in ORDER if name not in PUBLIC])
+def test_packages_list_the_names_that_others_use(package: str) -> None:
+    module = importlib.import_module(f"tfgmm.{package}")
     used = {
         found.name
         for path in sources()
@@ -173,10 +173,10 @@ def test_front_doors_show_what_others_use(package: str) -> None:
         and place.name != "__init__.py"
         and ".".join(place.relative_to(ROOT).with_suffix("").parts) != found.name
     }
-    assert sorted({name.rpartition(".")[2] for name in used} - set(door.__all__) - {"__version__"}) == []
+    assert sorted({name.rpartition(".")[2] for name in used} - set(module.__all__) - {"__version__"}) == []
     # a name that is a module's too would be the one or the other, by what was imported before
-    assert {path.stem for path in (PACKAGE / package).iterdir()} & set(door.__all__) == set()
-    assert [name for name in door.__all__ if not hasattr(door, name)] == []
+    assert {path.stem for path in (PACKAGE / package).iterdir()} & set(module.__all__) == set()
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
 
 
 def test_no_private_or_legacy_names() -> None:

@@ -1,4 +1,4 @@
-"""A report says what the model says, in the digits it shows; nothing of strangers' words runs; nothing good is lost."""
+"""A report says what the model says, in the digits it shows; no untrusted text runs; nothing good is lost."""
 
 from __future__ import annotations
 

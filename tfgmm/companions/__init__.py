@@ -1,1 +1,1 @@
-"""Other engines for the same mixtures, on other libraries, which extras install. None of them loads TensorFlow."""
+"""Other engines for the same mixtures, in libraries that extras install. None of them loads TensorFlow."""

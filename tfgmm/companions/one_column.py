@@ -1,4 +1,4 @@
-"""Rows of one column, as the one-dimensional companions take them, and what is said when they cannot be used."""
+"""Rows of one column, as the one-dimensional companions take them, and the errors for rows that they cannot use."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _FIX = "Pass one column of numbers, e.g. rows[:, 0]."
 
 
 def one_column(name: str, data: Any, *, num_components: int | None = None) -> np.ndarray:
-    """Returns data as (N,) float64.
+    """Reads data as one column of finite numbers, (N,) float64.
 
     Args:
-        name: what the caller's argument is called.
-        data: (N,) array, list, pandas or polars Series, or tensor on the processor.
-        num_components: rows that there must be at least; None for any number.
+        name: Name of the caller's argument, for messages.
+        data: Array (N,), list, pandas or polars Series, or tensor on the processor.
+        num_components: Least number of rows; None for any number.
 
     Raises:
         ValueError: not one column; NaN or infinite values; fewer rows than components.
@@ -43,11 +43,7 @@ def one_column(name: str, data: Any, *, num_components: int | None = None) -> np
 
 
 def check_enough_rows(num_data: int, num_components: int) -> None:
-    """Returns nothing when there are at least as many rows as components.
-
-    Raises:
-        ValueError: there are not.
-    """
+    """Checks the number of rows: Raises ValueError unless there are at least as many rows as components."""
     if num_data < num_components:
         raise ValueError(
             f"`num_components` must be at most the number of rows. Received: num_components={num_components} for "
@@ -58,7 +54,7 @@ def check_enough_rows(num_data: int, num_components: int) -> None:
 def _numbers(name: str, data: Any) -> np.ndarray:
     try:
         rows = np.asarray(data)
-    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors on a GPU or with a gradient
+    except (ValueError, TypeError, RuntimeError) as error:  # uneven lists; tensors on a GPU or with a gradient
         raise TypeError(f"`{name}` must be numbers. Received: {type(data).__name__} ({error}). {_FIX}") from error
     if rows.dtype.kind not in "fiub":
         raise TypeError(f"`{name}` must be numbers. Received: {type(data).__name__} of dtype {rows.dtype}. {_FIX}")

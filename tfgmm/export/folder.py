@@ -1,4 +1,4 @@
-"""The folder of an exported mixture: its files, its card, and the errors that say where it is not as it was written.
+"""The folder of an exported mixture: its files, its card, and the errors that say what has changed in it.
 
 saved_model.pb, variables/, ...   for TensorFlow Serving and other languages
 parameters.npz                    the numbers alone
@@ -36,13 +36,13 @@ COPY_AGAIN = "Export the model again, or copy the folder again from where it is 
 
 
 def refusal(folder: pathlib.Path, file: str, what: str, fix: str = COPY_AGAIN) -> IntegrityError:
-    """Makes the error for a folder whose `file` is not as it must be."""
+    """Makes the error for a folder in which `file` is not as it must be."""
     received = f"{folder}, whose {shown(file)} {what}"
     return IntegrityError(f"`path` must be a complete, unchanged export. Received: {received}. {fix}")
 
 
 def file_sizes(folder: pathlib.Path) -> dict[str, int]:
-    """Measures every file below `folder` but the card, in bytes, by relative path with "/".
+    """Measures every file below `folder` except the card, in bytes, by relative path with "/".
 
     Raises:
         IntegrityError: something there is neither a file nor a folder. Symbolic links are not followed.
@@ -58,7 +58,7 @@ def file_sizes(folder: pathlib.Path) -> dict[str, int]:
 
 
 def checksums(folder: pathlib.Path) -> dict[str, dict[str, int | str]]:
-    """Computes size and SHA-256 of every file below `folder` but the card, by relative path with "/"."""
+    """Computes size and SHA-256 of every file below `folder` except the card, by relative path with "/"."""
     return {name: {"bytes": size, "sha256": sha256(folder / name)} for name, size in file_sizes(folder).items()}
 
 
@@ -69,7 +69,7 @@ def sha256(file: pathlib.Path) -> str:
 
 
 def read_bytes(file: pathlib.Path, most: int) -> bytes:
-    """Reads a file; OSError for one of more than `most` bytes, or a symbolic link."""
+    """Reads a file: Raises OSError if it has more than `most` bytes or is a symbolic link."""
     with open(file, "rb", opener=_open_plain) as stream:
         contents = stream.read(most + 1)
     if len(contents) > most:
@@ -83,7 +83,7 @@ def _open_plain(file: str, flags: int) -> int:
 
 
 def read_card(folder: pathlib.Path) -> dict[str, Any]:
-    """Reads the card in `folder`, and checks the fields that are used but what it says of the files and parameters.
+    """Reads the card in `folder` and checks every field that is used, except the tables of files and parameters.
 
     Raises:
         IntegrityError: there is none, or it cannot be read, or it is the card of something else.
@@ -123,7 +123,7 @@ def _check_version(folder: pathlib.Path, card: dict[str, Any]) -> None:
 
 
 def _check_fields(folder: pathlib.Path, card: dict[str, Any]) -> None:
-    """Checks that the fields of the card that are used have the types they must have."""
+    """Checks the types of the card's fields that are used: Raises IntegrityError for a wrong one."""
     for field in ("model", "files", "parameters", "training", "priors", "versions"):
         if not isinstance(card.get(field), dict):
             raise refusal(folder, CARD, f"must have an object in its field {field!r}")
@@ -147,12 +147,12 @@ def _is_count(value: Any) -> bool:
 
 
 def read_parameters(folder: pathlib.Path, listed: dict[str, Any], sizes: tuple[int, int]) -> bytes:
-    """Reads parameters.npz, once the files in the folder are known to be those that the card lists.
+    """Reads parameters.npz, after a check that the files in the folder are those that the card lists.
 
     Args:
         folder: The exported folder.
         listed: The card's table of files.
-        sizes: Bytes that parameters.npz has more, and less, than by the card.
+        sizes: Limits of the bytes of parameters.npz: more than the first, fewer than the second.
 
     Raises:
         IntegrityError: names the file that is missing, foreign or changed.
@@ -170,7 +170,7 @@ def read_parameters(folder: pathlib.Path, listed: dict[str, Any], sizes: tuple[i
 
 
 def _check_names(folder: pathlib.Path, listed: dict[str, Any]) -> None:
-    """Checks that the files are the listed ones, and of the listed sizes; none is read for it."""
+    """Checks that the files are those listed, with the sizes listed, without reading any of them."""
     for name in sorted(listed):
         if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or name == CARD:
             raise refusal(folder, CARD, f"lists {shown(name)!r}: not the name of a file of an export")

@@ -1,7 +1,7 @@
 """The graph of an exported folder, read as a message and checked against what our own exports have, never loaded.
 
-A SavedModel is a program: TensorFlow runs parts of it while loading. So whatever is not known is refused: operations,
-fields, and ways by which something would run before anybody asks for a score.
+A SavedModel is a program, and TensorFlow runs parts of it while loading. So everything unknown is refused: operations,
+fields, and ways in which something would run before anybody asks for a score.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class GraphFault(ValueError):
 
 
 def checked_graph(contents: bytes, most: int) -> Any:
-    """Returns the SavedModel message in `contents`, known to hold what our exports hold and nothing else.
+    """Reads the SavedModel message in `contents`, and checks that it holds what our exports hold and nothing else.
 
     Args:
-        contents: a saved_model.pb.
-        most: the largest number of elements that all constants together may declare.
+        contents: Bytes of a saved_model.pb.
+        most: Largest number of elements that all constants together may declare.
 
     Raises:
         GraphFault: it is no SavedModel, or has an operation, a field or a way to run at load that ours do not have.
@@ -51,12 +51,12 @@ def checked_graph(contents: bytes, most: int) -> Any:
 
 
 def operations(meta_graph: Any) -> Counter[str]:
-    """Returns how often each operation stands in a graph and its functions."""
+    """Counts how often each operation stands in a graph and its functions."""
     return Counter(node.op for _, node in _nodes(meta_graph))
 
 
 def messages(message: Any) -> Iterator[Any]:
-    """Returns a protobuf message and all messages inside it."""
+    """Yields a protobuf message and all messages inside it."""
     yield message
     for field, value in message.ListFields():
         if field.message_type is None:
@@ -86,7 +86,7 @@ def _parsed(contents: bytes) -> Any:
 
 
 def _nodes(meta_graph: Any) -> Iterator[tuple[str, Any]]:
-    """Returns every node with the name of the function it stands in, "" for the graph itself."""
+    """Yields every node with the name of the function it stands in, "" for the graph itself."""
     yield from (("", node) for node in meta_graph.graph_def.node)
     for function in meta_graph.graph_def.library.function:
         yield from ((function.signature.name, node) for node in function.node_def)
@@ -97,7 +97,7 @@ def _place(function: str) -> str:
 
 
 def _check_operations(meta_graph: Any) -> None:
-    """Returns nothing; passes when every operation is known, whatever function hides it."""
+    """Checks the operations of the graph and of its functions: Raises GraphFault unless every one is known."""
     places = {node.op: function for function, node in _nodes(meta_graph)}
     unknown = [f"{_shown(op)} in {_place(places[op])}" for op in sorted(places.keys() - OPERATIONS - FILE_OPERATIONS)]
     if unknown:
@@ -106,7 +106,7 @@ def _check_operations(meta_graph: Any) -> None:
 
 
 def _check_messages(saved_model: Any, most: int) -> None:
-    """Returns nothing; passes when all fields are known, and constants declare no more than `most` elements."""
+    """Checks that all fields are known, and that constants declare no more than `most` elements in all."""
     from google.protobuf.unknown_fields import UnknownFieldSet
 
     num_elements = 0
@@ -143,7 +143,7 @@ def _called(node: Any) -> list[str]:
 
 
 def _check_calls(library: Any) -> None:
-    """Returns nothing; passes when functions call functions that are there, without end nowhere."""
+    """Checks the names of functions, each of which must be used once, and that no chain of calls is too deep."""
     names = [function.signature.name for function in library.function]
     for name, count in Counter(names).items():
         # A function of the name of an operation takes its place
@@ -160,9 +160,9 @@ def _check_calls(library: Any) -> None:
 
 
 def _check_saver(meta_graph: Any) -> None:
-    """Returns nothing; passes when only the two nodes that saver_def names lead to operations on files.
+    """Checks that only the two nodes that saver_def names lead to operations on files.
 
-    A server runs the one that restores: it may read, from the place that it is given, and no more.
+    A server runs the one that restores: it may read from the place that it is given, and do no more.
     """
     saver, named = meta_graph.saver_def, _named_nodes(meta_graph)
     ends = [_node_of(saver.save_tensor_name), _node_of(saver.restore_op_name)] if saver.save_tensor_name else []
@@ -192,7 +192,7 @@ def _node_of(tensor: str) -> str:
 
 
 def _check_only_savers_call(meta_graph: Any, ends: list[str], savers: Any) -> None:
-    """Returns nothing; passes when nothing else calls the functions of the saver or waits for its nodes."""
+    """Checks that nothing else calls the functions of the saver or waits for its nodes."""
     functions = {function.signature.name for function in meta_graph.graph_def.library.function}
     for function, node in _nodes(meta_graph):
         for called in _called(node):
@@ -220,7 +220,7 @@ def _functions_of_objects(objects: Any) -> Iterator[str]:
 
 
 def _check_restore(meta_graph: Any, named: dict[str, Any], node: Any) -> None:
-    """Returns nothing; passes when what restores reads from the place that it is given."""
+    """Checks that the function that restores reads from the place that it is given."""
     place = _node_of(meta_graph.saver_def.filename_tensor_name)
     is_given = place in named and named[place].op == "Placeholder" and list(node.input) == [place]
     [name] = _called(node)
@@ -234,7 +234,7 @@ def _check_restore(meta_graph: Any, named: dict[str, Any], node: Any) -> None:
 
 
 def _check_main_operation(meta_graph: Any) -> None:
-    """Returns nothing; passes when what runs at load does nothing and waits for nothing."""
+    """Checks that the operation that runs at load does nothing and waits for nothing."""
     at_load = [node for collection in meta_graph.collection_def.values() for node in collection.node_list.value]
     if meta_graph.collection_def.keys() - {_MAIN}:
         raise GraphFault(f"has the collection {_shown(min(meta_graph.collection_def.keys() - {_MAIN}))}")
@@ -248,7 +248,7 @@ def _check_main_operation(meta_graph: Any) -> None:
 
 
 def _check_objects(meta_graph: Any) -> None:
-    """Returns nothing; passes when the objects are functions, signatures, and constants that they use."""
+    """Checks that the objects are functions, signatures, and constants that they use."""
     nodes, named = meta_graph.object_graph_def.nodes, _named_nodes(meta_graph)
     for node in nodes:
         if node.HasField("user_object") and node.user_object.identifier not in _CLASSES:

@@ -1,12 +1,11 @@
-"""What the graphs of our exports are made of: operations, and fields of their messages. Nothing else is let in.
+"""What the graphs of our exports are made of: operations, and fields of their messages. All else is refused.
 
-A test exports every kind of mixture and compares; when it fails, it says what to add here or to take away.
+A test exports every kind of mixture and compares. When it fails, it says what to add here or to remove.
 """
 
 from __future__ import annotations
 
-# The operations of our exports, of every covariance shape; tests export them all and compare. None reads or writes
-# anything outside the graph.
+# The operations of our exports, for every covariance shape. None reads or writes anything outside the graph.
 OPERATIONS = frozenset(
     """
     AddN AddV2 All ArgMax BatchMatMulV2 BroadcastTo Cast Cholesky ConcatV2 Const Einsum EnsureShape Equal Exp
@@ -19,7 +18,7 @@ OPERATIONS = frozenset(
     ZerosLike
     """.split()
 )
-# These do, and TensorFlow puts them into every SavedModel: only where saver_def says, see `saved_graph`
+# These do, and TensorFlow puts them into every SavedModel: allowed only where saver_def says, see `graph_check`
 FILE_OPERATIONS = frozenset(("MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename"))
 
 # The fields that our exports fill, of the messages by which a graph could hold more than numbers and operations:

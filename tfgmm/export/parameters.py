@@ -1,4 +1,4 @@
-"""The arrays of parameters.npz: what they are, what can be wrong with them, how they are read. Nothing is unpickled."""
+"""The arrays of parameters.npz: what they are, what can be wrong with them, and how they are read, without pickle."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tfgmm.mixture import outliers, stored_draws
 from tfgmm.mixture.parameters import MixtureDensity, parameter_shapes
 
 _BYTES = {"float32": 4, "float64": 8}
-_MOST_LEVELS = 4096  # of a table of outlier scores; ours have 109
+_MOST_LEVELS = 4096  # in a table of outlier scores; ours have 109
 _MOST_DRAWS = 4096  # from the posterior; ours are 64
-_HEADER_ROOM = 4096  # bytes that an archive may need per array besides its numbers; NumPy needs about 300
+_HEADER_ROOM = 4096  # bytes that an archive may need for each array besides its numbers; NumPy needs about 300
 _LARGEST = np.finfo(np.float32).max
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def arrays_of(mixture: MixtureDensity) -> dict[str, np.ndarray]:
-    """Lists the arrays that describe a mixture: centre (D,), weights (K,), and the components', from the centre."""
+    """Lists the arrays of a mixture by name: centre (D,), weights (K,), and the components' arrays, from the centre."""
     return {
         "centre": np.ascontiguousarray(mixture.centre),
         "weights": np.exp(mixture.log_weights),
@@ -32,7 +32,7 @@ def arrays_of(mixture: MixtureDensity) -> dict[str, np.ndarray]:
 
 
 def dtype_of(name: str) -> str:
-    """Gives the type of an array: draws are stored in float32, all else in float64."""
+    """Names the type of an array: draws are stored in float32, all else in float64."""
     return "float32" if name.startswith("drawn_") else "float64"
 
 
@@ -54,14 +54,14 @@ def sizes_of(shapes: Shapes) -> Sizes:
     return Sizes(numbers, numbers + _HEADER_ROOM * (len(shapes) + 1))
 
 
-# --- What the card says of them
+# --- What the card says about them
 
 
 def shapes_in(card: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Computes the shape of every array from the sizes in a card, whose fields were checked.
 
     Raises:
-        ValueError: the card declares other arrays; in words that follow "the card".
+        ValueError: the card declares other arrays; the message follows the words "the card".
     """
     model, parameters = card["model"], card["parameters"]
     sizes = model["covariance"], model["num_components"], model["num_features"]
@@ -95,11 +95,11 @@ def _declared_length(parameters: Mapping[str, Any], name: str, axis: int, most: 
 def fault_in(arrays: Mapping[str, np.ndarray]) -> str | None:
     """Says what makes the arrays useless, in words that follow "has"; None when they are a mixture.
 
-    What is written is asked the same as what is read, so that no export is refused later.
+    Exports are checked by it before they are written and when they are read, so that none is refused later.
 
     Args:
-        arrays: By name: `weights` (K,), `centre` (D,) and those of the components; the table of outlier scores and the
-            draws from the posterior where they are there.
+        arrays: Arrays by name: `weights` (K,), `centre` (D,) and those of the components; where an export has them, the
+            table of outlier scores and the draws from the posterior.
     """
     faults = (_fault_in_array(name, values) for name, values in arrays.items())
     fault = next((fault for fault in faults if fault), None)
@@ -130,11 +130,11 @@ def _fault_in_array(name: str, values: np.ndarray) -> str | None:
 
 
 def read_arrays(contents: bytes, shapes: Shapes) -> dict[str, np.ndarray]:
-    """Reads the arrays of an .npz file: those named, of those shapes, uncompressed, and no others.
+    """Reads the arrays of an .npz file, and checks that they have these names and shapes, and are not compressed.
 
     Args:
-        contents: The file.
-        shapes: Name -> shape of every array that must be in it.
+        contents: Bytes of the file.
+        shapes: Shape of every array that must be in it, by name.
 
     Raises:
         ValueError, OSError, EOFError, RuntimeError, BadZipFile: the file is another, or damaged.
@@ -150,9 +150,9 @@ def read_arrays(contents: bytes, shapes: Shapes) -> dict[str, np.ndarray]:
 
 
 def _array(contents: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Reads the numbers of an .npy file whose header is, word for word, the one of this name's type and shape.
+    """Reads the numbers of an .npy file whose header is, word for word, that of this name's type and shape.
 
-    So a header is compared, never interpreted: one that declares objects (a pickle) or a huge shape is only text.
+    The header is compared, never interpreted: one that declares objects (a pickle) or a huge shape is only text.
     """
     length = int.from_bytes(contents[8:10], "little")
     header, values = contents[10 : 10 + length], contents[10 + length :]

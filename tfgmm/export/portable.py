@@ -1,4 +1,4 @@
-"""A fitted mixture as one ONNX or LiteRT file, tried in the runtime that it is for before it is kept."""
+"""A fitted mixture as one ONNX or LiteRT file, tried in its own runtime before it takes its name."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Scores = dict[str, np.ndarray]
 
 _NUM_DRAWN = 64  # rows that a file is tried with, besides the centre, one far away, and one that is not finite
 _FAR = 1e4  # standard deviations
-_TOLERANCE = 1e-4  # nats; of probabilities; and relative, far away
-_ROUNDING = 1e-6  # of a log density beyond 100 nats: float32 holds no more of a sum of many squares
+_TOLERANCE = 1e-4  # nats, and of probabilities; relative for the row far away
+_ROUNDING = 1e-6  # relative, of a log density beyond 100 nats: float32 holds no more of a sum of many squares
 
 
 class _Format(NamedTuple):
-    """What tells one kind of file from the other."""
+    """What differs between the two kinds of file."""
 
     function: str
     suffix: str
@@ -49,18 +49,22 @@ class _Format(NamedTuple):
 def export_onnx(
     model: GaussianMixtureModel | Scorer, path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> pathlib.Path:
-    """Returns the path of the ONNX file written: the mixture at its posterior means, for any ONNX runtime.
+    """Writes the mixture at its posterior means into an ONNX file, for any ONNX runtime.
 
-    Input `x` float32 (B, D), data units, any B; outputs `log_prob` float32 (B,), nats, and `responsibilities` float32
-    (B, K); NaN for a row that is not finite. The file computes in float32: rows that the mixture draws get the numbers
-    of `model.log_prob` to 1e-4 nats (1e-6 of itself beyond 100 nats), rows 10,000 standard deviations away to 1e-4 of
-    itself. It is written beside `path`, run once in onnxruntime against `model`, and only then renamed. Its metadata
-    hold `tfgmm_version`, `covariance` and, as JSON, `column_names`.
+    Its input is `x`, float32 (B, D), data units, for any B. Its outputs are `log_prob`, float32 (B,), nats, and
+    `responsibilities`, float32 (B, K); both are NaN for a row that is not finite. The file computes in float32. Rows
+    drawn from the mixture get the numbers of `model.log_prob` to 1e-4 nats, or to 1e-6 of the number beyond 100 nats;
+    rows 10,000 standard deviations away get them to 1e-4 of the number. The file is written beside `path`, run once in
+    onnxruntime, compared with `model`, and only then renamed. Its metadata hold `tfgmm_version`, `covariance` and, as
+    JSON, `column_names`.
 
     Args:
-        model: a fitted `GaussianMixtureModel`, or a `Scorer`.
-        path: the file to make; its name ends in .onnx. Folders on the way to it are made.
-        overwrite: replace a file at `path`; without it, it is kept.
+        model: Fitted `GaussianMixtureModel`, or a `Scorer`.
+        path: Path of the file; its name ends in .onnx. Folders on the way to it are made.
+        overwrite: Whether a file at `path` is replaced.
+
+    Returns:
+        `path`, as a `pathlib.Path`.
 
     Raises:
         ImportError: the packages of the extra are not installed.
@@ -68,8 +72,8 @@ def export_onnx(
         ValueError: another suffix, or a parameter of the model is not finite.
         FileExistsError: `path` is there and `overwrite` is False, or is a folder.
         RuntimeError: the converter or the runtime refuses the mixture, or the file gives other numbers: "full" and
-            "tied" components with correlations beyond about 0.9999 need more digits than float32 has. No file is
-            left, and what stood at `path` stands there still.
+            "tied" components with correlations beyond about 0.9999 need more digits than float32 has. No new file
+            is left, and what was at `path` is still there.
         OSError: the disk refuses.
 
     Example:
@@ -85,16 +89,20 @@ def export_onnx(
 def export_litert(
     model: GaussianMixtureModel | Scorer, path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> pathlib.Path:
-    """Returns the path of the LiteRT (TensorFlow Lite) file written: the mixture at its posterior means, for devices.
+    """Writes the mixture at its posterior means into a LiteRT (TensorFlow Lite) file, for phones and other devices.
 
-    The same function as `export_onnx` writes, as the signature `serving_default`, in LiteRT's own operations alone. At
-    least one row at a time: the signature runner takes any number, `Interpreter.invoke` what `resize_tensor_input`
-    asked for. The file is written beside `path`, run once in LiteRT's interpreter against `model`, then renamed.
+    It is the function that `export_onnx` writes, as the signature `serving_default`, in LiteRT's own operations alone.
+    It takes one row or more: with the signature runner any number, with `Interpreter.invoke` the number that was set by
+    `resize_tensor_input`. The file is written beside `path`, run once in LiteRT's interpreter, compared with `model`,
+    and only then renamed.
 
     Args:
-        model: a fitted `GaussianMixtureModel`, or a `Scorer`.
-        path: the file to make; its name ends in .tflite. Folders on the way to it are made.
-        overwrite: replace a file at `path`; without it, it is kept.
+        model: Fitted `GaussianMixtureModel`, or a `Scorer`.
+        path: Path of the file; its name ends in .tflite. Folders on the way to it are made.
+        overwrite: Whether a file at `path` is replaced.
+
+    Returns:
+        `path`, as a `pathlib.Path`.
 
     Raises:
         ImportError, TypeError, ValueError, FileExistsError, RuntimeError, OSError: as `export_onnx`.
@@ -119,8 +127,8 @@ def _export(kind: _Format, model: Any, path: Any, overwrite: bool) -> pathlib.Pa
     rows = _trial_rows(mixture)
     notes = _notes(mixture, model.column_names)
     with atomic_file.written_whole(target, overwrite) as temporary:
-        found = _written_and_run(kind, portable, temporary, rows, notes)
-        fault = _fault_in(found, mixture, rows)
+        scores = _written_and_run(kind, portable, temporary, rows, notes)
+        fault = _fault_in(scores, mixture, rows)
         if fault:
             raise RuntimeError(
                 f"`model` must be a mixture that float32 can hold. Received: one whose file gives {fault}. Nothing was "
@@ -168,10 +176,10 @@ def _target_of(path: Any, suffix: str) -> pathlib.Path:
 def _written_and_run(
     kind: _Format, portable: PortableDensity, file: pathlib.Path, rows: np.ndarray, notes: dict[str, str]
 ) -> Scores:
-    """Returns what the runtime makes of the rows once the file is written, without a word on the console."""
+    """Writes the file and runs it: Returns its runtime's scores of the rows. Nothing is printed on the console."""
     try:
         with stderr_kept_back(), warnings.catch_warnings():
-            # Keras asks NumPy for a name that tf2onnx needs and NumPy 2 has no more
+            # Keras asks NumPy for a name that tf2onnx needs and that NumPy 2 has removed
             warnings.filterwarnings("ignore", "In the future `np.object` will be defined", FutureWarning)
             kind.write(portable, file, notes)
             return kind.run(file, rows)
@@ -218,8 +226,9 @@ def _run_onnx(file: pathlib.Path, rows: np.ndarray) -> Scores:
 
 
 def _write_litert(portable: PortableDensity, file: pathlib.Path, notes: dict[str, str]) -> None:
-    del notes  # a LiteRT file has no plain place for them
-    own = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}  # others need TensorFlow's own on the device
+    del notes  # a LiteRT file has no simple place for them
+    # Other operations would need TensorFlow's own library on the device
+    own = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
     portable.export(str(file), format="litert", verbose=False, input_signature=_signature(portable), target_spec=own)
 
 
@@ -238,30 +247,30 @@ _LITERT = _Format("export_litert", ".tflite", "litert", ("ai_edge_litert",), _wr
 
 
 def _trial_rows(mixture: MixtureDensity) -> np.ndarray:
-    """Returns rows that the mixture draws, its centre, one far away, and one that is not finite; float32."""
+    """Draws rows from the mixture and adds its centre, a row far away, and one that is not finite; (67, D) float32."""
     drawn = sample_rows(mixture, tf.constant(_NUM_DRAWN), tf.constant([0, 0], tf.int64)).numpy()
     sds, _ = mixture.form.covariances(mixture.components)
     far = mixture.centre + mixture.components["locs"][0] + _FAR * sds[0]
     return np.stack([*drawn, mixture.centre, far, np.full_like(far, np.nan)]).astype(np.float32)
 
 
-def _fault_in(found: Scores, mixture: MixtureDensity, rows: np.ndarray) -> str | None:
-    """Returns where a file's scores leave the density that TensorFlow gives, in words that follow "gives", or None."""
+def _fault_in(scores: Scores, mixture: MixtureDensity, rows: np.ndarray) -> str | None:
+    """Says where a file's scores differ from TensorFlow's, in words that follow "gives"; None where they agree."""
     log_prob = score_data(mixture, rows, "log_prob")
     responsibilities = score_data(mixture, rows, "responsibilities")
-    if {name: values.shape for name, values in found.items()} != {
+    if {name: values.shape for name, values in scores.items()} != {
         "log_prob": log_prob.shape,
         "responsibilities": responsibilities.shape,
     }:
         return "other outputs than log_prob and responsibilities"
     relative = np.full(len(rows), _ROUNDING)
     relative[-2] = _TOLERANCE
-    off = np.abs(found["log_prob"] - log_prob)
+    off = np.abs(scores["log_prob"] - log_prob)
     wrong = ~(off <= np.maximum(_TOLERANCE, relative * np.abs(log_prob)))
-    wrong[-1] = not np.isnan(found["log_prob"][-1])
+    wrong[-1] = not np.isnan(scores["log_prob"][-1])
     if wrong.any():
         return f"log densities that differ by {np.max(off[wrong]):.2g} nats"
-    off = np.abs(found["responsibilities"] - responsibilities)[:-2]
-    if not (off <= _TOLERANCE).all() or not np.isnan(found["responsibilities"][-1]).all():
+    off = np.abs(scores["responsibilities"] - responsibilities)[:-2]
+    if not (off <= _TOLERANCE).all() or not np.isnan(scores["responsibilities"][-1]).all():
         return f"responsibilities that differ by {off.max():.2g}"
     return None

@@ -1,7 +1,7 @@
-"""A mixture density in plain float32 operations, which any runtime has: what goes into ONNX and LiteRT files.
+"""A mixture density in plain float32 operations, which any runtime has: the contents of ONNX and LiteRT files.
 
-Foreign runtimes have no float64 to rely on, so that the way there is another than `density`'s: constants are pairs of
-float32, differences are taken before they are squared, and rows far away are scaled before a square could overflow.
+Other runtimes may not have float64, so that this differs from `density`: constants are pairs of float32, differences
+are taken before they are squared, and rows far away are scaled before a square could overflow.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Constants(NamedTuple):
     """The numbers of a mixture in float32.
 
     Args:
-        centre: pair of (D,), data units.
-        locs: pair of (K, 1, D), from the centre.
-        factors: (K, 1, D) what differences are multiplied with; or (K or 1, D, D) what they are multiplied by from the
-            left, transposed.
-        offsets: (K, 1), log weight + log determinant of the factors - D/2 log 2 pi, nats.
-        reach: (D,) the largest factor of each column over the farthest difference that need not be scaled.
+        centre: Pair of (D,), data units.
+        locs: Pair of (K, 1, D), from the centre.
+        factors: Factors of the differences: (K, 1, D) multiplies them element by element; (K or 1, D, D), transposed,
+            multiplies them from the left.
+        offsets: Log weight + log determinant of the factors - D/2 log 2 pi, (K, 1), nats.
+        reach: Largest factor of each column over the farthest difference that need not be scaled, (D,).
     """
 
     centre: Pair
@@ -49,7 +49,7 @@ class Constants(NamedTuple):
 
 
 def constants_of(mixture: MixtureDensity) -> Constants:
-    """Returns the float32 numbers of one mixture (no leading axes); sums and logarithms are taken in float64."""
+    """Computes the float32 numbers of one mixture (no leading axes); sums and logarithms are taken in float64."""
     locs = np.asarray(mixture.components["locs"], np.float64)
     factors, log_determinants = mixture.form.roots(mixture.components)
     offsets = mixture.log_weights + log_determinants - 0.5 * locs.shape[1] * math.log(2.0 * math.pi)
@@ -64,7 +64,7 @@ def constants_of(mixture: MixtureDensity) -> Constants:
 
 
 def _pair(values: np.ndarray) -> Pair:
-    """Returns float64 values as two float32 arrays whose sum they are, to 48 bits."""
+    """Splits float64 values into two float32 arrays whose sum they are, to 48 bits."""
     high = values.astype(np.float32)
     return high, (values - high).astype(np.float32)
 
@@ -73,21 +73,21 @@ class PortableDensity(keras.Model):
     """The log density and memberships of one mixture, as a Keras model that Keras's exporters take.
 
     Args:
-        mixture: one mixture (no leading axes).
+        mixture: Mixture without leading axes.
     """
 
     def __init__(self, mixture: MixtureDensity) -> None:
         super().__init__(name="mixture")
         self.num_features = len(mixture.centre)
         numbers = constants_of(mixture)
-        # a function, because Keras takes attributes that hold tuples apart
+        # a function, because Keras takes apart attributes that hold tuples
         self._constants: Callable[[], Constants] = lambda: numbers
 
     def call(self, x: Tensor) -> dict[str, Tensor]:
-        """Returns `log_prob` (B,), nats, and `responsibilities` (B, K), float32; NaN for a row that is not finite.
+        """Computes `log_prob` (B,), nats, and `responsibilities` (B, K), float32; NaN for a row that is not finite.
 
         Args:
-            x: (B, D) float32, data units.
+            x: Rows (B, D) float32, data units.
         """
         constants: Constants = self._constants()
         centred = centred_rows(x, constants.centre)
@@ -100,7 +100,7 @@ class PortableDensity(keras.Model):
 
 
 def centred_rows(x: Tensor, centre: Pair) -> Tensor:
-    """Returns x - centre, (B, D), rounded once to float32, as training and `density` round it.
+    """Computes x - centre, (B, D), rounded once to float32, as training and `density` round it.
 
     The error of x - high is known exactly (Knuth 1997, 4.2.2, theorem B), and goes into the sum with `low`. A row's
     last digit is 1e-3 nats where a component has 1e-4 of the range of the rows.
@@ -113,20 +113,20 @@ def centred_rows(x: Tensor, centre: Pair) -> Tensor:
 
 
 def _apart(values: Tensor) -> Tensor:
-    """Returns finite `values` as they are. The converters add up constants of neighbouring sums, and so lose a pair's
-    low half; a maximum between two sums keeps them apart."""
+    """Keeps two sums apart by a maximum that leaves finite `values` as they are: the converters would add up the
+    constants of neighbouring sums, and so lose the low half of a pair."""
     return tf.maximum(values, -_LARGEST)
 
 
 def scores(centred: Tensor, constants: Constants) -> tuple[Tensor, Tensor]:
-    """Returns the log density (B,), nats, and the probability of each component, (K, B), of finite rows.
+    """Computes the log density (B,), nats, and the probability of each component, (K, B), of finite rows.
 
     Rows with differences beyond `_FARTHEST` standard deviations are scaled by s >= 1 before squares are taken, and log
-    joints are compared over s^2; s is 1 for all others. A log density below -3.4e38 is held there.
+    joints are compared over s^2; s is 1 for all others. A log density below -3.4e38 becomes -3.4e38.
 
     Args:
-        centred: (B, D) float32, measured from the centre.
-        constants: of the mixture.
+        centred: Rows (B, D) float32, measured from the centre.
+        constants: Numbers of the mixture.
     """
     (high, low), factors = constants.locs, constants.factors
     scale = tf.maximum(tf.reduce_max(tf.abs(centred) * constants.reach, axis=1), 1.0)  # (B,)

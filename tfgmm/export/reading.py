@@ -1,4 +1,4 @@
-"""What an exported folder holds, once it is known to be whole: checksums first, then numbers. Free of TensorFlow."""
+"""Reading an exported folder without TensorFlow: checksums first, then numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfgmm.common.words import shown
 from tfgmm.export import folder, parameters
 from tfgmm.mixture import outliers
 
-_ATTEMPTS = 100  # while the folder is exchanged for another, again and again
+_ATTEMPTS = 100  # to read a folder that is replaced again and again meanwhile
 
 
 class ExportedMixture(NamedTuple):
@@ -22,11 +22,11 @@ class ExportedMixture(NamedTuple):
 
     Args:
         covariance: Name of the covariance shape.
-        centre: (D,) float64, data units; what component locations are measured from.
-        log_weights: (K,) float64.
+        centre: Point that component locations are measured from, (D,) float64, data units.
+        log_weights: Logarithms of the weights, (K,) float64.
         components: `locs` (K, D) and `precisions` (K, D) or `whiteners` (K or 1, D, D), float64.
         column_names: Names of the training columns, or None.
-        outlier_table: (2, Q) float64, see `outliers`; None in an export of an earlier version.
+        outlier_table: Table of outlier scores, (2, Q) float64, see `outliers`; None in an export of an earlier version.
         drawn: Draws from the posterior, see `stored_draws.stored`; None in an export of an earlier version.
         card: The model card.
     """
@@ -42,9 +42,9 @@ class ExportedMixture(NamedTuple):
 
 
 def read_export(path: str | os.PathLike[str]) -> ExportedMixture:
-    """Reads the mixture in an exported folder once every file is known to be the one that was written.
+    """Reads the mixture in an exported folder, after a check that every file is the one that was written.
 
-    A folder that is exchanged for a newer export meanwhile is read again from the start.
+    A folder that is replaced by a newer export meanwhile is read again from the start.
 
     Args:
         path: Folder written by `tfgmm.export_model`.

@@ -1,4 +1,4 @@
-"""A fitted mixture as a folder: SavedModel, parameters and model card, whole or not there."""
+"""A fitted mixture as a folder: SavedModel, parameters and model card, complete or not there."""
 
 from __future__ import annotations
 
@@ -37,26 +37,29 @@ def export_model(
     overwrite: bool = False,
     column_units: Sequence[str] | None = None,
 ) -> pathlib.Path:
-    """Returns the path of the folder written: the mixture at its posterior means, to be scored anywhere.
+    """Writes the mixture at its posterior means into a folder, to be scored anywhere.
 
     The folder holds a SavedModel, `parameters.npz` and `model_card.json` (docs/export.md describes them field by
-    field). It is written beside `path` and renamed: complete, or not there. The SavedModel's signatures take `x`
-    float32 (B, D), data units: `serving_default`, `log_prob`, `responsibilities`, `assignment`, `outlier`,
-    `predictive_log_prob`; `interval` also `level`; `marginal_log_prob` and `conditional` also `given`, bool (D,);
-    `sample` takes `num_samples` and `seed`.
+    field). It is written beside `path` and then renamed: it is complete, or not there. The SavedModel has the
+    signatures `serving_default`, `log_prob`, `responsibilities`, `assignment`, `outlier` and `predictive_log_prob`,
+    which take `x`, float32 (B, D), data units; `interval`, which also takes `level`; `marginal_log_prob` and
+    `conditional`, which also take `given`, bool (D,); and `sample`, which takes `num_samples` and `seed`.
 
     Args:
-        model: a fitted `GaussianMixtureModel`.
-        path: the folder to make.
-        overwrite: replace an earlier export at `path`; without it, it is kept.
-        column_units: D words for the card, e.g. ("minutes", "km/s"): what the columns are measured in.
+        model: Fitted `GaussianMixtureModel`.
+        path: Path of the folder.
+        overwrite: Whether an earlier export at `path` is replaced.
+        column_units: D units of the columns for the card, e.g. ("minutes", "km/s").
+
+    Returns:
+        `path`, as a `pathlib.Path`.
 
     Raises:
         TypeError: `model` is something else, or `path` is not a path.
         ValueError: a parameter of the model is not finite; not one word per column.
         FileExistsError: `path` holds an export and `overwrite` is False, or holds something else: only a folder with
             the files of an export and no others is ever replaced.
-        OSError: the disk refuses. Nothing is left half written, and an earlier export stands as it stood.
+        OSError: the disk refuses. Nothing is left half written, and an earlier export is unchanged.
 
     Example:
 
@@ -91,7 +94,7 @@ def export_model(
 
 
 def _save(module: ServedMixture, place: pathlib.Path) -> None:
-    """Writes the SavedModel; a refusal of the disk, which TensorFlow reports in its own way, becomes an OSError."""
+    """Writes the SavedModel, and raises OSError where the disk refuses, which TensorFlow reports in its own way."""
     try:
         tf.saved_model.save(module, str(place), signatures=module.signatures())
     except tf.errors.ResourceExhaustedError as error:
@@ -115,7 +118,7 @@ def _checked_units(units: Any, num_features: int) -> list[str] | None:
 def model_card(
     model: GaussianMixtureModel, numbers: dict[str, np.ndarray], column_units: list[str] | None = None
 ) -> dict[str, Any]:
-    """Returns what the numbers are and where they come from, as plain JSON values; docs/export.md says which."""
+    """Describes what the numbers are and where they come from, in plain JSON values; docs/export.md lists them."""
     summary = model.data_summary
     return {
         "format": folder.FORMAT,
@@ -165,7 +168,7 @@ class ServedMixture(tf.Module):
 
 
 def _input_specs(num_features: int) -> dict[str, tf.TensorSpec]:
-    """Returns what the inputs of all signatures are, by name."""
+    """Lists the specifications of the inputs of all signatures, by name."""
     return {
         "x": tf.TensorSpec((None, num_features), tf.float32, name="x"),
         "given": tf.TensorSpec((num_features,), tf.bool, name="given"),
@@ -176,13 +179,13 @@ def _input_specs(num_features: int) -> dict[str, tf.TensorSpec]:
 
 
 class _Answers:
-    """What each signature gives, as operations of TensorFlow: a method of its name, of its inputs.
+    """What each signature gives, as operations of TensorFlow: one method for each, with its name and its inputs.
 
-    No tf.Module, which would save what it holds a second time.
+    It is no tf.Module, which would save what it holds a second time.
     """
 
     def __init__(self, mixture: MixtureDensity, numbers: Mapping[str, np.ndarray]) -> None:
-        # Constants outside of the functions stand in the file once, whoever uses them
+        # Constants made outside of the functions are in the file once, however many use them
         self._mixture = _as_tensors(mixture)
         self._factors = graph_scores.factors_of(self._mixture)
         self._drawn = {name: tf.constant(values) for name, values in numbers.items() if name.startswith("drawn_")}
@@ -225,7 +228,7 @@ class _Answers:
         return {name: graph_scores.scores(x, self._factors, name) for name in names}
 
     def _factors_of_draws(self) -> graph_scores.ScoreFactors:
-        # Worked out in the graph, from a tenth of the numbers
+        # Computed in the graph, from a tenth of the numbers
         return graph_scores.factors_of(of_draws(self._mixture, self._drawn))
 
 

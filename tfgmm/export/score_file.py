@@ -1,4 +1,4 @@
-"""A file of rows scored into another, block by block, in memory that does not grow with the file. No TensorFlow."""
+"""Scoring a file of rows into another, block by block, in memory that does not grow with the file. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Counts(NamedTuple):
 
 
 def write_scores(
-    found: ExportedMixture,
+    export: ExportedMixture,
     source: ScoredInput,
     out: pathlib.Path,
     columns: Sequence[str],
@@ -38,28 +38,30 @@ def write_scores(
     argument_names: ArgumentNames = IN_PYTHON,
     progress: Callable[[int], None] = lambda num_rows: None,
 ) -> Counts:
-    """Returns how many rows were scored and written, and how many of them are not finite (NaN, assignment -1).
+    """Writes the scores of a file's rows into another file, and counts the rows.
+
+    Rows that are not finite get NaN, and the assignment -1.
 
     Args:
-        found: the mixture.
-        source: the file that is read; the columns that it carries along stand first.
-        out: the file that is written, by its ending CSV, Parquet or Arrow.
-        columns: the scores wanted, of `COLUMNS`, in their order in the file; "responsibilities" are K columns,
+        export: Mixture to score with.
+        source: File that is read; the columns that it carries along come first.
+        out: File that is written: CSV, Parquet or Arrow, by its ending.
+        columns: Scores to write, some of `COLUMNS`, in their order in the file; "responsibilities" are K columns,
             responsibility_0 and so on.
-        overwrite: replace a file at `out`.
+        overwrite: Whether a file at `out` is replaced.
         argument_names: What messages call `out` and `overwrite`.
-        progress: called with the number of rows of each block that was written.
+        progress: Function that is called with the number of rows of each block that was written.
 
     Raises:
         FileExistsError: `out` is there, and `overwrite` is False. OSError: the disk refuses.
         ValueError, TypeError: the rows cannot be read or scored, or a column is there already.
     """
-    scorer, num_rows, num_bad = Scorer(found), 0, 0
-    with written_table(out, _schema(found, source, columns), overwrite, argument_names) as write:
+    scorer, num_rows, num_bad = Scorer(export), 0, 0
+    with written_table(out, _schema(export, source, columns), overwrite, argument_names) as write:
         for block in source.blocks():
             scores, bad_here = scorer.scores(RowBlock(block.rows), columns)
             if bad_here:
-                _check_range(found, block.rows, num_rows)
+                _check_range(export, block.rows, num_rows)
             num_bad += bad_here
             write([*block.carried, *_flat(scores, columns)])
             num_rows += len(block.rows)
@@ -67,14 +69,14 @@ def write_scores(
     return Counts(num_rows, num_bad)
 
 
-def _schema(found: ExportedMixture, source: ScoredInput, columns: Sequence[str]) -> Any:
+def _schema(export: ExportedMixture, source: ScoredInput, columns: Sequence[str]) -> Any:
     import pyarrow as pa
 
     kinds = {"log_prob": pa.float32(), "assignment": pa.int64(), "outlier": pa.float32()}
     fields = []
     for name in columns:
         if name == "responsibilities":
-            fields += [pa.field(f"responsibility_{k}", pa.float32()) for k in range(len(found.log_weights))]
+            fields += [pa.field(f"responsibility_{k}", pa.float32()) for k in range(len(export.log_weights))]
         else:
             fields.append(pa.field(name, kinds[name]))
     twice = sorted({field.name for field in source.carried_fields} & {field.name for field in fields})
@@ -87,7 +89,7 @@ def _schema(found: ExportedMixture, source: ScoredInput, columns: Sequence[str])
 
 
 def _flat(scores: dict[str, np.ndarray], columns: Sequence[str]) -> list[Any]:
-    """Returns the scores as columns of a table, one each, responsibilities one per component."""
+    """Arranges the scores as columns of a table: one for each score, and one per component for responsibilities."""
     arrays = []
     for name in columns:
         lines = scores[name].T if scores[name].ndim == 2 else scores[name][None]
@@ -96,14 +98,14 @@ def _flat(scores: dict[str, np.ndarray], columns: Sequence[str]) -> list[Any]:
 
 
 def _array(values: np.ndarray) -> Any:
-    """Returns numbers as a `pyarrow.Array`; `pyarrow.array` would import pandas, for half of a small file's time."""
+    """Makes a `pyarrow.Array`; `pyarrow.array` would import pandas, which takes half of a small file's time."""
     import pyarrow as pa
 
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
-def _check_range(found: ExportedMixture, rows: np.ndarray, start: int) -> None:
-    """Refuses a finite number that is too far from the centre for float32, and says where it is: ValueError."""
+def _check_range(export: ExportedMixture, rows: np.ndarray, start: int) -> None:
+    """Checks finite numbers: Raises ValueError for one too far from the centre for float32, and says where it is."""
     with np.errstate(over="ignore", invalid="ignore"):
-        centred = (rows - found.centre).astype(np.float32)
-    check_no_overflow(INPUT, found.column_names, rows, centred, start)
+        centred = (rows - export.centre).astype(np.float32)
+    check_no_overflow(INPUT, export.column_names, rows, centred, start)

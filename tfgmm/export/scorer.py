@@ -1,4 +1,4 @@
-"""Scoring rows with an exported mixture: checks the folder, reads its numbers, never runs its graph."""
+"""Scoring rows with an exported mixture: the folder is checked, its numbers are read, its graph is never run."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Scorer(Queries):
     GPU; by nothing else.
 
     Attributes:
-        card: the model card, a dict.
-        column_names: names of the training columns, or None.
+        card: Model card, a dict.
+        column_names: Names of the training columns, or None.
     """
 
     def __init__(self, export: ExportedMixture) -> None:
@@ -52,7 +52,7 @@ class Scorer(Queries):
         return stored_draws.mixtures(self._mixture, stored_draws.check_stored(self._drawn))
 
     def mean_parameters(self) -> Draws:
-        """Returns the mixture that `log_prob` scores with as `Draws` of one draw, data units; for `tfgmm.plot`."""
+        """Returns the mixture that `log_prob` scores with, as `Draws` of one draw, data units, for `tfgmm.plot`."""
         return as_draws(self.plug_in(), self.column_names)
 
     def draws(self) -> Draws:
@@ -72,12 +72,12 @@ class Scorer(Queries):
         return outliers.check_table(self._outlier_table)
 
     def scores(self, block: RowBlock, names: Collection[str]) -> RowScores:
-        """Computes several scores of one block of rows in one pass, by NumPy.
+        """Computes several scores of one block of rows in one pass, in NumPy.
 
         Args:
-            block: (B, D) rows, data units, in the order of the training columns. A row that is not finite, or beyond
+            block: Rows (B, D), data units, in the order of the training columns. A row that is not finite, or beyond
                 the range of float32 from the centre, gets NaN, or -1 as its assignment.
-            names: Some of "log_prob", "responsibilities", "assignment" and "outlier"; types as of the methods.
+            names: Some of "log_prob", "responsibilities", "assignment" and "outlier"; types are those of the methods.
 
         Raises:
             ValueError: outlier of an export that has no table for it.
@@ -94,7 +94,7 @@ class Scorer(Queries):
         return RowScorer(self._mixture)
 
     def plug_in_scorer(self) -> BlockScorer:
-        """Hands on what scores blocks of rows, made once: the mixture never changes."""
+        """Returns the scorer of blocks of rows, made once: the mixture never changes."""
         return self._block_scorer
 
     @functools.cached_property
@@ -102,7 +102,18 @@ class Scorer(Queries):
         return block_scorer(self._mixture) if has_gpu() else self._row_scorer
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
-        """Returns `n` rows drawn from the mixture, (n, D) float64, data units; a new draw without `seed`."""
+        """Draws rows from the mixture.
+
+        Args:
+            n: Number of rows.
+            seed: Seed of the draws; None draws other rows each time.
+
+        Returns:
+            Rows (n, D), float64, data units.
+
+        Raises:
+            ValueError: `n` or `seed` is not a whole number of 0 or more.
+        """
         import tensorflow as tf
 
         from tfgmm.scoring.graph.sampling import sample_rows
@@ -124,14 +135,17 @@ def _whole(name: str, value: Any, most: int) -> int:
 
 
 def load_scorer(path: str | os.PathLike[str]) -> Scorer:
-    """Returns the mixture in an exported folder, ready to score rows.
+    """Reads the mixture in an exported folder, ready to score rows.
 
-    Checksums first, then numbers only: the graph beside them is never loaded, so that a folder from elsewhere can
-    hold numbers and nothing else. (Checksums show damage, not malice: they say nothing about who wrote the folder.)
-    A folder that is exchanged for a newer export meanwhile is read again from the start.
+    Checksums are compared first; then the numbers are read and nothing else. The graph beside them is never loaded, so
+    that no code in a folder from elsewhere can run. (Checksums show damage, not malice: they say nothing about who
+    wrote the folder.) A folder that is replaced by a newer export meanwhile is read again from the start.
 
     Args:
-        path: a folder written by `tfgmm.export_model`.
+        path: Path of a folder written by `tfgmm.export_model`.
+
+    Returns:
+        `Scorer` of the mixture.
 
     Raises:
         FileNotFoundError: no such folder. NotADirectoryError: not a folder.

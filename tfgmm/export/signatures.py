@@ -1,4 +1,4 @@
-"""The signatures of an exported SavedModel: name, inputs and outputs. The writer and the check go by them."""
+"""The signatures of an exported SavedModel: name, inputs and outputs. The writer and the check both use them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Signature(NamedTuple):
     """What a signature takes and gives.
 
     Args:
-        inputs: Names of its inputs, in their order.
+        inputs: Names of its inputs, in order.
         outputs: Names of its outputs.
         since: Format version that brought it.
         of_correlated: Outputs that only shapes with correlations between columns have.
@@ -38,10 +38,10 @@ SIGNATURES = {
 
 
 def signatures_of(format_version: int, is_correlated: bool) -> dict[str, Signature]:
-    """Returns the signatures that an export has, by name, each with the outputs that it gives.
+    """Lists the signatures that an export has, by name, each with the outputs that it gives.
 
     Args:
-        format_version: That of the export.
+        format_version: Version of the format of the export.
         is_correlated: Whether its components have correlations between columns.
 
     Example:

@@ -1,4 +1,4 @@
-"""An exported folder checked through and through: its files, its numbers, and the graph beside them."""
+"""Checking the whole of an exported folder: its files, its numbers, and the graph beside them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import form_of
 
 GRAPH = "saved_model.pb"
-# All that an export has, besides its card. A server also reads others, if they are there: assets, requests to warm up
+# All that an export has besides its card. A server would also read other files: assets, requests to warm up
 FILES = frozenset(
     (
         GRAPH,
@@ -32,25 +32,25 @@ FILES = frozenset(
     )
 )
 NUM_POINTS = 64
-TOLERANCE = 1e-6  # of a score; of itself, where it is larger than 1
+TOLERANCE = 1e-6  # of a score; relative, where the score is larger than 1
 
 LEVEL = 0.8
 OLDEST = 2  # format version; graphs of version 1 had other operations
-# What runs at load; `graph_check`: nothing
+# The signature that runs at load; `graph_check` makes sure that it does nothing
 _AT_LOAD = {"__saved_model_init_op": Signature((), ("__saved_model_init_op",))}
 
 _FIX = "Do not serve it: export the model again, or score with tfgmm.load_scorer, which does not load the graph."
 
 
 class Verified(NamedTuple):
-    """What was checked of an exported folder, all of it passed.
+    """What was checked in an exported folder; all of it passed.
 
     Args:
-        card: the model card.
-        num_files: files besides the card, each with the size and SHA-256 that the card states.
-        operations: how often each operation stands in the graph.
-        largest_differences: signature -> the largest difference from what the numbers give; as a share of that, where
-            it is larger than 1.
+        card: Model card.
+        num_files: Number of files besides the card, each with the size and SHA-256 that the card states.
+        operations: How often each operation stands in the graph.
+        largest_differences: Largest difference of each signature from the scores that the numbers give; relative,
+            where a score is larger than 1.
     """
 
     card: dict[str, Any]
@@ -60,14 +60,18 @@ class Verified(NamedTuple):
 
 
 def verify_export(path: str | os.PathLike[str]) -> Verified:
-    """Returns what was checked of an exported folder; an error says what did not pass.
+    """Checks an exported folder: Raises IntegrityError unless every check passes.
 
-    Files and numbers first, as `tfgmm.load_scorer` does. Then the graph is read as a message: every operation, in every
-    function, must be one that our exports use, and nothing may run at load. Only then does TensorFlow load it, from a
-    copy of what was checked, and every signature must give at 64 points what the numbers give, to 1e-6.
+    Files and numbers are checked first, as `tfgmm.load_scorer` does. Then the graph is read as a message: every
+    operation, in every function, must be one that our exports use, and nothing may run at load. Only then does
+    TensorFlow load it, from a copy of what was checked, and every signature must give at 64 points what the numbers
+    give, to 1e-6.
 
     Args:
-        path: a folder written by `tfgmm.export_model`.
+        path: Path of a folder written by `tfgmm.export_model`.
+
+    Returns:
+        `Verified`, which lists what was checked.
 
     Raises:
         FileNotFoundError: no such folder. NotADirectoryError: not a folder.
@@ -80,29 +84,29 @@ def verify_export(path: str | os.PathLike[str]) -> Verified:
     >>> max(verify_export(folder).largest_differences.values()) < 1e-6
     True
     """
-    found = read_export(path)
+    export = read_export(path)
     folder = path_of(path)
-    if found.card["format_version"] < OLDEST:
-        what = f"has format version {found.card['format_version']}, whose graphs are not known to this tfgmm"
+    if export.card["format_version"] < OLDEST:
+        what = f"has format version {export.card['format_version']}, whose graphs are not known to this tfgmm"
         raise refusal(folder, CARD, what, _FIX)
-    contents, most = _graph_contents(folder, found)
+    contents, most = _graph_contents(folder, export)
     try:
         graph = graph_check.checked_graph(contents, most)
-        _check_signatures(graph.meta_graphs[0].signature_def, found)
-        differences = _differences(graph, found)
+        _check_signatures(graph.meta_graphs[0].signature_def, export)
+        differences = _differences(graph, export)
     except graph_check.GraphFault as error:
         raise refusal(folder, GRAPH, str(error), _FIX) from error
-    return Verified(found.card, len(found.card["files"]), graph_check.operations(graph.meta_graphs[0]), differences)
+    return Verified(export.card, len(export.card["files"]), graph_check.operations(graph.meta_graphs[0]), differences)
 
 
-def _graph_contents(folder: pathlib.Path, found: ExportedMixture) -> tuple[bytes, int]:
-    """Returns the graph whose checksum was checked, as bytes, and the most bytes that such a mixture may need."""
-    listed = found.card["files"]
+def _graph_contents(folder: pathlib.Path, export: ExportedMixture) -> tuple[bytes, int]:
+    """Reads the graph and checks its checksum: Returns its bytes, and the most bytes that such a mixture may need."""
+    listed = export.card["files"]
     for name in sorted(listed.keys() - FILES):
         raise refusal(folder, name, "is not part of a SavedModel of ours")
     for name in sorted(FILES - listed.keys() - {"fingerprint.pb"}):
         raise refusal(folder, name, "is missing")
-    num_components, num_features = found.components["locs"].shape
+    num_components, num_features = export.components["locs"].shape
     # Ours have 250 kB of operations, and for full matrices up to 13 K (D + 1)^2 bytes of numbers
     most = 2**20 + 32 * listed[PARAMETERS]["bytes"] + 64 * num_components * (num_features + 1) ** 2
     if listed[GRAPH]["bytes"] > most:
@@ -114,15 +118,15 @@ def _graph_contents(folder: pathlib.Path, found: ExportedMixture) -> tuple[bytes
     return contents, most
 
 
-def _signatures(found: ExportedMixture) -> dict[str, Signature]:
+def _signatures(export: ExportedMixture) -> dict[str, Signature]:
     """Looks up the signatures that an export of this version and shape has."""
-    version = OLDEST if found.drawn is None else FORMAT_VERSION  # by what it holds, not by what its card says
-    return signatures_of(version, is_correlated=form_of(found.covariance).name == "correlated")
+    version = OLDEST if export.drawn is None else FORMAT_VERSION  # by what it holds, not by what its card says
+    return signatures_of(version, is_correlated=form_of(export.covariance).name == "correlated")
 
 
-def _check_signatures(signatures: Mapping[str, Any], found: ExportedMixture) -> None:
-    """Checks that the signatures are those of our exports, each with its inputs and outputs."""
-    expected = _signatures(found) | _AT_LOAD
+def _check_signatures(signatures: Mapping[str, Any], export: ExportedMixture) -> None:
+    """Checks signatures: Raises GraphFault unless they are those of our exports, with the same inputs and outputs."""
+    expected = _signatures(export) | _AT_LOAD
     for name in sorted(expected.keys() ^ signatures.keys()):
         kind = "lacks" if name in expected else "has"
         raise graph_check.GraphFault(f"{kind} the signature {shown(name, 60)!r}: ours are {', '.join(expected)}")
@@ -132,23 +136,23 @@ def _check_signatures(signatures: Mapping[str, Any], found: ExportedMixture) -> 
             raise graph_check.GraphFault(f"has the signature {name!r}, which {what}")
 
 
-def _differences(graph: Any, found: ExportedMixture) -> dict[str, float]:
-    """Returns the largest difference of each signature from what the numbers give; GraphFault for one too large."""
-    points = _points(found)
+def _differences(graph: Any, export: ExportedMixture) -> dict[str, float]:
+    """Computes the largest difference of each signature from what the numbers give; GraphFault if it is too large."""
+    points = _points(export)
     try:
-        expected = _expected(found, points)
-    except ValueError as error:  # a centre that no row of float32 can be near
+        expected = _expected(export, points)
+    except ValueError as error:  # a centre that no float32 row can be near
         raise graph_check.GraphFault(f"cannot be compared: {shown(str(error))}") from error
     values = {
         "x": points,
         "level": np.float32(LEVEL),
-        "given": _given(points.shape[1]),
+        "given": _given_columns(points.shape[1]),
         "num_samples": np.array(NUM_POINTS),
         "seed": np.array(0),
     }
-    asked = {name: {key: values[key] for key in sides.inputs} for name, sides in _signatures(found).items()}
-    largest = dict.fromkeys(asked, 0.0)
-    for answers in _answers(graph, asked):
+    requests = {name: {key: values[key] for key in sides.inputs} for name, sides in _signatures(export).items()}
+    largest = dict.fromkeys(requests, 0.0)
+    for answers in _answers(graph, requests):
         for name, outputs in answers.items():
             if outputs.keys() != expected[name].keys():
                 raise graph_check.GraphFault(f"has the signature {name!r}, which gives {', '.join(sorted(outputs))}")
@@ -158,25 +162,25 @@ def _differences(graph: Any, found: ExportedMixture) -> dict[str, float]:
     return largest
 
 
-def _given(num_features: int) -> np.ndarray:
-    """Returns the columns that marginal and conditional densities are compared for: every other one."""
+def _given_columns(num_features: int) -> np.ndarray:
+    """Marks the columns that marginal and conditional densities are compared for, (D,) bool: every other one."""
     return np.arange(num_features) % 2 == 0
 
 
-def _expected(found: ExportedMixture, points: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """Returns signature -> output -> what our own code gives from the numbers, as they are served."""
+def _expected(export: ExportedMixture, points: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """Computes from the numbers what each output of each signature must be, as it is served."""
     from tfgmm.export.scorer import Scorer
     from tfgmm.scoring.scores import score_data
 
-    scorer, signatures = Scorer(found), _signatures(found)
-    columns = np.flatnonzero(_given(points.shape[1])).tolist()
+    scorer, signatures = Scorer(export), _signatures(export)
+    columns = np.flatnonzero(_given_columns(points.shape[1])).tolist()
     sample = scorer.sample(NUM_POINTS, seed=0)
-    # By the operations that the graph must have: so narrow components, whose figures are rounded, differ by nothing
+    # By the operations that the graph must have, so that rounding makes no difference for narrow components either
     names: tuple[Any, ...] = ("log_prob", "responsibilities", "assignment", "log_density")
     of_rows = {name: score_data(scorer.plug_in(), points, name, by_graph=True) for name in names}
     of_rows["outlier"] = outliers.tail_probabilities(scorer.outlier_table(), of_rows["log_density"])
-    of_rows["x"] = sample if found.drawn is None else sample.astype(np.float32)
-    if found.drawn is not None:
+    of_rows["x"] = sample if export.drawn is None else sample.astype(np.float32)
+    if export.drawn is not None:
         of_rows["predictive_log_prob"] = score_data(scorer.predictive(), points, "log_prob", by_graph=True)
         of_rows["marginal_log_prob"] = scorer.marginal_log_prob(points, columns)
     expected = {
@@ -184,7 +188,7 @@ def _expected(found: ExportedMixture, points: np.ndarray) -> dict[str, dict[str,
         for name, sides in signatures.items()
         if name not in ("interval", "conditional")
     }
-    if found.drawn is not None:
+    if export.drawn is not None:
         expected["interval"] = scorer.interval(points, LEVEL)._asdict()
         conditional = scorer.conditional(points, columns)._asdict()
         with np.errstate(over="ignore"):  # as it is served, beyond float32 too
@@ -193,43 +197,43 @@ def _expected(found: ExportedMixture, points: np.ndarray) -> dict[str, dict[str,
     return expected
 
 
-def _answers(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, dict[str, np.ndarray]]]:
-    """Returns the outputs of the signatures, in one way and then another; GraphFault when TensorFlow cannot give them.
+def _answers(graph: Any, requests: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, dict[str, np.ndarray]]]:
+    """Yields the outputs of the signatures, in one way and then another; GraphFault if TensorFlow cannot run them.
 
-    Python takes the functions of the objects, servers the nodes that the signatures name: they may be different ones.
+    Python runs the functions of the objects, servers run the nodes that the signatures name: the two may differ.
     """
     for answers_of in (_answers_of_functions, _answers_of_nodes):
         try:
-            answers = answers_of(graph, asked)
-        except Exception as error:  # what TensorFlow raises for a strange graph is of any kind
+            answers = answers_of(graph, requests)
+        except Exception as error:  # TensorFlow may raise anything for an unknown graph
             what = f"cannot be run by TensorFlow ({type(error).__name__}: {shown(str(error))})"
             raise graph_check.GraphFault(what) from error
         yield answers
 
 
-def _answers_of_functions(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
+def _answers_of_functions(graph: Any, requests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
     import tensorflow as tf
 
-    # What was checked, written anew: neither another reading of the same bytes nor a file exchanged meanwhile counts.
-    # The graph has no variables, so the stranger's checkpoint is not opened.
+    # The message that was checked is written anew: another parser might read the same bytes differently, and the file
+    # may have been replaced meanwhile. The graph has no variables, so the untrusted checkpoint is not opened.
     options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=True)
     with tempfile.TemporaryDirectory() as copy:
         pathlib.Path(copy, GRAPH).write_bytes(graph.SerializeToString())
         loaded = tf.saved_model.load(copy, options=options)
         answers = {}
-        for name, inputs in asked.items():
+        for name, inputs in requests.items():
             outputs = loaded.signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
             answers[name] = {output: values.numpy() for output, values in outputs.items()}
         return answers
 
 
-def _answers_of_nodes(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
+def _answers_of_nodes(graph: Any, requests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
     import tensorflow as tf
 
     [meta_graph], answers = graph.meta_graphs, {}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         tf.graph_util.import_graph_def(meta_graph.graph_def, name="")
-        for name, inputs in asked.items():
+        for name, inputs in requests.items():
             signature = meta_graph.signature_def[name]
             feed = {signature.inputs[key].name: value for key, value in inputs.items()}
             answers[name] = session.run({key: tensor.name for key, tensor in signature.outputs.items()}, feed)
@@ -237,7 +241,7 @@ def _answers_of_nodes(graph: Any, asked: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def _difference(name: str, score: str, values: np.ndarray, expected: Mapping[str, Mapping[str, np.ndarray]]) -> float:
-    """Returns the largest difference of a score, of itself where it is larger than 1; GraphFault for one too large."""
+    """Computes the largest difference of a score, relative where it is larger than 1; GraphFault if it is too large."""
     wanted = expected[name][score]
     if values.shape != wanted.shape or values.dtype != wanted.dtype:
         what = f"{values.dtype} of shape {values.shape} where {wanted.dtype} of shape {wanted.shape} is needed"
@@ -257,9 +261,9 @@ def _difference(name: str, score: str, values: np.ndarray, expected: Mapping[str
 
 
 def _less_probable(assigned: np.ndarray, expected: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Returns how much less probable than the best the components assigned are; 0 where both say -1.
+    """Computes how much less probable than the best the assigned components are, (N,); 0 where both assignments are -1.
 
-    Of two that are equally probable a graph may name either.
+    Where two components are equally probable, a graph may name either.
     """
     probabilities, wanted = expected["responsibilities"], expected["assignment"]
     is_component = (assigned >= 0) & (assigned < probabilities.shape[1])
@@ -268,13 +272,13 @@ def _less_probable(assigned: np.ndarray, expected: Mapping[str, np.ndarray]) -> 
     return np.where(assigned == wanted, 0.0, differences)
 
 
-def _points(found: ExportedMixture) -> np.ndarray:
-    """Returns the 64 points of the comparison, (64, D) float32, data units: around the components, a quarter far."""
-    locs = found.components["locs"]
+def _points(export: ExportedMixture) -> np.ndarray:
+    """Draws the points of the comparison, (64, D) float32, data units: around the components, a quarter of them far."""
+    locs = export.components["locs"]
     generator = np.random.default_rng(0)
     owners = np.arange(NUM_POINTS) % len(locs)
     noise = generator.normal(size=(NUM_POINTS, locs.shape[1]))
     noise *= np.where(np.arange(NUM_POINTS) % 4 == 3, 30.0, 1.0)[:, None]
-    away = form_of(found.covariance).standard_normal_rows(found.components, owners, noise)
+    away = form_of(export.covariance).standard_normal_rows(export.components, owners, noise)
     largest = float(np.finfo(np.float32).max) / 4.0
-    return np.clip(found.centre + locs[owners] + away, -largest, largest).astype(np.float32)
+    return np.clip(export.centre + locs[owners] + away, -largest, largest).astype(np.float32)

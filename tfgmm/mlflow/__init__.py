@@ -19,12 +19,12 @@ __all__ = ["RunLogger", "log_model", "save_model"]
 
 
 def _load_pyfunc(path: str) -> ScoredFrames:
-    """Returns what scores rows for MLflow, which calls this by name with the path of the exported folder."""
+    """Loads the mixture in an exported folder; MLflow calls this by name with the path of the folder."""
     return load_frames(path)
 
 
 def __getattr__(name: str) -> Any:
-    """Returns `RunLogger`, a Keras callback, loading TensorFlow with it: a server imports this module without."""
+    """Loads `RunLogger` on first use, and TensorFlow with it: a server imports this module without it."""
     if name == "RunLogger":
         return import_module("tfgmm.mlflow.runs").RunLogger
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=import_module(__name__))

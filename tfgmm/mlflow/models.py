@@ -1,4 +1,4 @@
-"""A fitted mixture as an MLflow model: the exported folder, byte for byte, behind a signature. No TensorFlow."""
+"""A fitted mixture as an MLflow model: the exported folder, byte for byte, with a signature. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 LOADER = "tfgmm.mlflow"  # the module whose _load_pyfunc MLflow calls
 _FOLDER = "mixture"  # the name of the export within the model
 _MOST_EXAMPLES = 5
-_MLFLOW_MODEL = Kind("an", "MLflow model", files_of=None)  # it does not list its files: none is replaced
+_MLFLOW_MODEL = Kind("an", "MLflow model", files_of=None)  # it does not list its files, so that none is replaced
 
-# Types that MLflow knows, of the scores
+# Types of the scores, by MLflow's names
 _TYPES = {"log_prob": "float", "assignment": "long", "outlier": "float"}
 
 
 def mlflow_package() -> Any:
-    """Returns the module `mlflow`, its `pyfunc` loaded.
+    """Imports the module `mlflow` and its `pyfunc`.
 
     Raises:
         ModuleNotFoundError: it is not installed.
     """
     with warnings.catch_warnings():
-        # MLflow warns of type hints of its own classes while it loads
+        # While it loads, MLflow warns about type hints of its own classes
         warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
         extras.imported("mlflow.pyfunc", "MLflow", "mlflow")
     return extras.imported("mlflow", "MLflow", "mlflow")
@@ -51,22 +51,25 @@ def save_model(
     pip_requirements: Sequence[str] | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
-    """Returns the path of the folder written: an MLflow model that `mlflow models serve` and batch jobs score with.
+    """Writes an MLflow model into a folder, for `mlflow models serve` and batch jobs to score with.
 
-    It holds the export that `tfgmm.export_model` writes, its model card and checksums with it, which are checked when
-    the model is loaded; a signature, which MLflow holds every request to; an example of a request (component means, no
-    rows of the data); and no pickle. Scores come from NumPy: a server loads no TensorFlow.
+    The folder holds the export that `tfgmm.export_model` writes, with its model card and with checksums, which are
+    checked when the model is loaded; a signature, which MLflow checks every request against; an example of a request
+    (component means, no rows of the data); and no pickle. Scores come from NumPy: a server loads no TensorFlow.
 
     Args:
-        model: a fitted `GaussianMixtureModel`, or the path of an exported folder.
-        path: the folder to make. It is written beside it and renamed: complete, or not there.
-        pip_requirements: what a server installs that makes its own environment; default this version of tfgmm.
-        metadata: entries of your own for the model's file MLmodel, beside ours: sizes, covariance, bound.
+        model: Fitted `GaussianMixtureModel`, or the path of an exported folder.
+        path: Path of the folder. It is written beside `path` and then renamed: it is complete, or not there.
+        pip_requirements: Packages for a server that makes its own environment; default this version of tfgmm.
+        metadata: Entries of your own for the model's file MLmodel, beside ours: sizes, covariance, bound.
+
+    Returns:
+        `path`, as a `pathlib.Path`.
 
     Raises:
         ModuleNotFoundError: MLflow is not installed.
         TypeError, ValueError: `model` is something else, or its parameters are not finite.
-        FileNotFoundError, NotADirectoryError, IntegrityError: `model` is a path, of no complete, unchanged export.
+        FileNotFoundError, NotADirectoryError, IntegrityError: `model` is a path, but of no complete, unchanged export.
         FileExistsError: `path` holds something. OSError: the disk refuses.
 
     Example:
@@ -95,13 +98,18 @@ def log_model(
     metadata: Mapping[str, Any] | None = None,
     **passed_on: Any,
 ) -> Any:
-    """Returns MLflow's `ModelInfo` of a mixture logged to the active run, or to a new one; see `save_model`.
+    """Logs an MLflow model of a mixture to the active run, or to a new one; see `save_model`.
 
     Args:
-        model, pip_requirements, metadata: as in `save_model`.
-        name: of the model within the run.
-        registered_model_name: register it under this name too, as its next version.
-        passed_on: further arguments of `mlflow.pyfunc.log_model`, such as `tags` and `step`.
+        model: Fitted `GaussianMixtureModel`, or the path of an exported folder.
+        name: Name of the model within the run.
+        registered_model_name: Name in the registry, where the model becomes the next version; None registers nothing.
+        pip_requirements: Packages for a server, see `save_model`.
+        metadata: Entries of your own, see `save_model`.
+        passed_on: Further arguments of `mlflow.pyfunc.log_model`, such as `tags` and `step`.
+
+    Returns:
+        MLflow's `ModelInfo` of the logged model.
 
     Raises:
         ModuleNotFoundError, TypeError, ValueError, OSError, IntegrityError: as `save_model`.
@@ -117,28 +125,28 @@ def log_model(
 def _contents(
     model: Any, pip_requirements: Sequence[str] | None, metadata: Mapping[str, Any] | None
 ) -> Iterator[dict[str, Any]]:
-    """Yields the arguments of `mlflow.pyfunc.save_model`; what they point to is there as long as the block lasts."""
-    with _exported(model) as (folder, found):
+    """Yields the arguments of `mlflow.pyfunc.save_model`; the files that they name may be gone after the block."""
+    with _exported(model) as (folder, export):
         yield {
             "loader_module": LOADER,
             "data_path": os.fspath(folder),
-            "signature": signature_of(found),
-            "input_example": input_example_of(found),
+            "signature": signature_of(export),
+            "input_example": input_example_of(export),
             # Without a list MLflow would load the model in another process to see what it imports
             "pip_requirements": list(pip_requirements or [f"tfgmm[mlflow]=={__version__}"]),
-            "metadata": {"tfgmm": _told(found.card), **(metadata or {})},
+            "metadata": {"tfgmm": _registry_entries(export.card), **(metadata or {})},
         }
 
 
 @contextlib.contextmanager
 def _exported(model: Any) -> Iterator[tuple[pathlib.Path, ExportedMixture]]:
-    """Yields an exported folder, checked, and the mixture in it; of a model one that is gone after the block."""
+    """Yields an exported folder, checked, and the mixture in it. For a model, the folder is gone after the block."""
     if isinstance(model, (str, os.PathLike)):
         try:
-            found = read_export(model)
+            export = read_export(model)
         except (OSError, IntegrityError) as error:
             raise type(error)(str(error).replace("`path`", "`model`", 1)) from error
-        yield path_of(model), found
+        yield path_of(model), export
         return
     from tfgmm.export.saved_model import export_model
 
@@ -147,41 +155,41 @@ def _exported(model: Any) -> Iterator[tuple[pathlib.Path, ExportedMixture]]:
         yield folder, read_export(folder)
 
 
-def _told(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a registry should show of a model card, without the names of a thousand columns."""
+def _registry_entries(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Picks the entries of a model card that a registry should show: not the names of a thousand columns."""
     model = {name: value for name, value in card["model"].items() if name != "column_names"}
     training = {name: card["training"].get(name) for name in ("num_data", "elbo_nats", "seed")}
     return {"format_version": card["format_version"], **model, **training}
 
 
-def signature_of(found: ExportedMixture) -> Any:
-    """Returns the `ModelSignature` of a mixture: doubles by name, or a tensor (B, D); scores; and the parameters."""
+def signature_of(export: ExportedMixture) -> Any:
+    """Builds the `ModelSignature` of a mixture: doubles by name, or a tensor (B, D); scores; and the parameters."""
     mlflow_package()
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    names, available = found.column_names, available_columns(found)
+    names, available = export.column_names, available_columns(export)
     if names:
         inputs = [ColSpec("double", name) for name in names]
     else:
-        inputs = [TensorSpec(np.dtype(np.float64), (-1, len(found.centre)))]
+        inputs = [TensorSpec(np.dtype(np.float64), (-1, len(export.centre)))]
     outputs = []
     for name in available:
         if name == "responsibilities":
-            outputs += [ColSpec("float", f"responsibility_{k}") for k in range(len(found.log_weights))]
+            outputs += [ColSpec("float", f"responsibility_{k}") for k in range(len(export.log_weights))]
         else:
             outputs.append(ColSpec(_TYPES[name], name))
     params = [ParamSpec(WANTED, "string", available, (-1,)), ParamSpec(NULLS, "boolean", False)]
     return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(params))
 
 
-def input_example_of(found: ExportedMixture) -> Any:
-    """Returns rows that a mixture can score, (at most 5, D), no row of its data: the means of the heaviest components.
+def input_example_of(export: ExportedMixture) -> Any:
+    """Picks rows that a mixture can score, up to 5, none of them from its data: the means of the heaviest components.
 
-    A DataFrame where the columns have names, else an array; float64, data units.
+    They are a DataFrame where the columns have names, else an array (up to 5, D); float64, data units.
     """
     import pandas as pd
 
-    heaviest = np.argsort(-found.log_weights, kind="stable")[:_MOST_EXAMPLES]
-    means = found.components["locs"][heaviest] + found.centre
-    return pd.DataFrame(means, columns=list(found.column_names)) if found.column_names else means
+    heaviest = np.argsort(-export.log_weights, kind="stable")[:_MOST_EXAMPLES]
+    means = export.components["locs"][heaviest] + export.centre
+    return pd.DataFrame(means, columns=list(export.column_names)) if export.column_names else means

@@ -1,4 +1,4 @@
-"""What MLflow's servers and batch jobs call: rows in, a frame of scores out. NumPy and pandas, no TensorFlow."""
+"""What MLflow's servers and batch jobs call with rows, for a frame of scores. NumPy and pandas, no TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from tfgmm.export.scorer import Scorer
 if TYPE_CHECKING:
     import pandas as pd
 
-# What a caller may say beside the rows
+# Parameters that a caller may send with the rows
 WANTED, NULLS = "columns", "nan_as_null"
 
 
-def available_columns(found: ExportedMixture) -> list[str]:
-    """Returns the scores that an export can give: all, or all but outlier where it was written before there was one."""
-    return [name for name in COLUMNS if name != "outlier" or found.outlier_table is not None]
+def available_columns(export: ExportedMixture) -> list[str]:
+    """Lists the scores that an export can give: all, or all but outlier where it was written before there was one."""
+    return [name for name in COLUMNS if name != "outlier" or export.outlier_table is not None]
 
 
 class ScoredFrames:
-    """An exported mixture behind the one method that MLflow calls. Made by `tfgmm.mlflow._load_pyfunc`.
+    """An exported mixture with the one method that MLflow calls. Made by `tfgmm.mlflow._load_pyfunc`.
 
     Args:
-        found: the mixture.
+        export: Mixture to score with.
 
     Example: see `tfgmm.mlflow.save_model`.
     """
 
-    def __init__(self, found: ExportedMixture) -> None:
-        self._scorer = Scorer(found)
-        self._columns = available_columns(found)
-        self._names = found.column_names
-        self._num_features = len(found.centre)
+    def __init__(self, export: ExportedMixture) -> None:
+        self._scorer = Scorer(export)
+        self._columns = available_columns(export)
+        self._names = export.column_names
+        self._num_features = len(export.centre)
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """Returns the scores of rows as a frame whose columns are named as `tfgmm score` names them.
+        """Computes the scores of rows, as a frame whose columns are named as `tfgmm score` names them.
 
         Args:
-            model_input: B rows in data units: a DataFrame with the training columns, in any order, beside others;
-                an array (B, D) where the model was fitted on rows without names.
-            params: `columns`: of log_prob, assignment, responsibilities and outlier, default all.
-                `nan_as_null`: whether NaN becomes None, which JSON has a word for; default False.
+            model_input: B rows in data units: a DataFrame with the training columns, in any order, and maybe others; an
+                array (B, D) where the model was fitted on rows without names.
+            params: `columns`, some of log_prob, assignment, responsibilities and outlier, default all; and
+                `nan_as_null`, whether NaN becomes None, which JSON can write, default False.
 
         Returns:
-            log_prob (float32, nats), assignment (int64), responsibility_0 to K - 1 and outlier (float32), B rows,
-            with the index of the input. A row that is not finite, or beyond the range of float32, has NaN and
-            assignment -1; its neighbours have their scores.
+            B rows with the index of the input, and the columns log_prob (float32, nats), assignment (int64),
+            responsibility_0 to K - 1 and outlier (float32). A row that is not finite, or beyond the range of float32,
+            has NaN and assignment -1; the other rows have their scores.
 
         Raises:
-            MlflowException: a column is missing, or unknown; a server answers with 400 and the message.
+            MlflowException: a column is missing or unknown; a server answers with status 400 and the message.
         """
         import pandas as pd
 
@@ -86,7 +86,7 @@ class ScoredFrames:
         return chosen
 
     def _rows(self, model_input: Any) -> np.ndarray:
-        """Returns the rows (B, D) float64 in the order of the model's columns."""
+        """Reads the rows, (B, D) float64, in the order of the model's columns."""
         if self._names is not None and hasattr(model_input, "columns"):
             missing = [name for name in self._names if name not in model_input.columns]
             if missing:
@@ -105,13 +105,13 @@ class ScoredFrames:
 
 
 def _refusal(message: str) -> Exception:
-    from mlflow.exceptions import MlflowException  # of others a server shows "unexpected error" in its first line
+    from mlflow.exceptions import MlflowException  # for others a server shows "unexpected error" in its first line
 
     return MlflowException.invalid_parameter_value(message)
 
 
 def load_frames(path: str | pathlib.Path) -> ScoredFrames:
-    """Returns the mixture in an exported folder behind MLflow's method, once its checksums are right.
+    """Reads the mixture in an exported folder, and checks its checksums, for MLflow to score with.
 
     Raises:
         FileNotFoundError, NotADirectoryError, IntegrityError: as `tfgmm.load_scorer`.

@@ -1,4 +1,4 @@
-"""A Keras callback that writes a training run to MLflow: what was asked for, how the bound rose, what came out."""
+"""A Keras callback that writes a training run to MLflow: its settings, the bound at every epoch, and the result."""
 
 from __future__ import annotations
 
@@ -21,33 +21,34 @@ if TYPE_CHECKING:
 
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 
-_SECONDS_BETWEEN = 1.0  # a request per epoch would take longer than many an epoch
+_SECONDS_BETWEEN = 1.0  # one request for each epoch would often take longer than the epoch
 _MOST_METRICS = 1000  # that MLflow takes in one request
-_LONGEST = 500  # letters of a parameter; priors of a thousand columns are whole in priors.json
+_LONGEST = 500  # letters of a parameter; priors of a thousand columns are complete in priors.json
 
 
 class RunLogger(keras.callbacks.Callback):
     """Logs a fit to MLflow: parameters, the figures of every epoch, pictures, and the fitted model with its signature.
 
-    It writes to the active run where there is one, and leaves it open; else to a run of its own, which ends FINISHED,
-    or FAILED when the fit fails, KILLED when it is interrupted. Give it to `GaussianMixtureModel.fit` or
-    `fit_mixture(callbacks=[...])`, after callbacks that change the model when training ends.
+    Where a run is active, it writes to that run and leaves it open. Else it begins a run of its own, which ends as
+    FINISHED, as FAILED when the fit fails, or as KILLED when the fit is interrupted. Give it to
+    `GaussianMixtureModel.fit` or `fit_mixture(callbacks=[...])`, after callbacks that change the model when training
+    ends.
 
     Args:
-        model_name: of the model within the run, see `tfgmm.mlflow.log_model`; None logs no model.
-        registered_model_name: register the model under this name too, as its next version.
-        run_name: of a run of its own; default MLflow makes one up.
-        figures: whether pictures are drawn: the loss by epoch; the density of one or two columns, else the means.
+        model_name: Name of the model within the run, see `tfgmm.mlflow.log_model`; None logs no model.
+        registered_model_name: Name in the registry, where the model becomes the next version; None registers nothing.
+        run_name: Name of a run that the callback begins; by default MLflow makes one up.
+        figures: Whether pictures are logged: the loss by epoch, and the density of one or two columns, else the means.
 
     Attributes:
-        run_id: of the last run, None before.
-        model_info: MLflow's `ModelInfo` of the last logged model, None before.
+        run_id: Identifier of the last run, None before the first.
+        model_info: MLflow's `ModelInfo` of the last logged model, None before the first.
 
-    Logged are the parameters num_components, num_features, covariance, weights, seed, num_data, epochs, optimizer,
-    those of the priors and the versions; by epoch, counted from 0, what Keras logs: loss, elbo, log_likelihood, kl and
-    val_..., nats; the artifacts priors.json and figures/. Epochs reach MLflow about once a second. `fit_mixture` logs
-    its sweeps over all rows; with `polish_steps` the model is logged as it was before: log the polished one by
-    `tfgmm.mlflow.log_model`.
+    The parameters logged are num_components, num_features, covariance, weights, seed, num_data, epochs, optimizer, the
+    priors and the versions. For each epoch, counted from 0, the metrics are those that Keras logs: loss, elbo,
+    log_likelihood, kl and val_..., nats. The artifacts are priors.json and figures/. Epochs are sent to MLflow about
+    once a second. `fit_mixture` logs its sweeps over all rows; with `polish_steps` it logs the model as it was before
+    them: log the polished model with `tfgmm.mlflow.log_model`.
 
     Raises:
         ModuleNotFoundError: MLflow is not installed.
@@ -70,19 +71,19 @@ class RunLogger(keras.callbacks.Callback):
                 "`model_name` must be a name where a model is registered. Received: model_name=None, "
                 f"registered_model_name={registered_model_name!r}. Leave one of the two out."
             )
-        self._mlflow = mlflow_package()  # missing, it should be missed before hours of training
+        self._mlflow = mlflow_package()  # a missing package should be known before hours of training
         self.model_name = model_name
         self.registered_model_name = registered_model_name
         self.run_name = run_name
         self.figures = figures
         self.run_id: str | None = None
         self.model_info: Any = None
-        self._is_ours = False  # a run that we have begun and not ended
+        self._is_ours = False  # whether we have begun the run and not ended it
         self._waiting: list[Any] = []
         self._history: dict[str, list[float]] = {}
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Returns nothing; begins a run, or joins the active one, and logs what was asked for."""
+        """Begins a run, or joins the active one, and logs the settings of the fit."""
         active = self._mlflow.active_run()
         run = active or self._mlflow.start_run(run_name=self.run_name)
         self._is_ours = active is None
@@ -91,13 +92,13 @@ class RunLogger(keras.callbacks.Callback):
         self._history, self._waiting, self._sent = {}, [], time.monotonic()
         from mlflow.entities import Param
 
-        found = parameters_of(self.model) | {"epochs": (self.params or {}).get("epochs")}
-        params = [Param(name, _shortened(value)) for name, value in found.items()]
+        settings = parameters_of(self.model) | {"epochs": (self.params or {}).get("epochs")}
+        params = [Param(name, _shortened(value)) for name, value in settings.items()]
         self._client.log_batch(self.run_id, params=params)
         self._client.log_dict(self.run_id, self.model.priors.to_dict(), "priors.json")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Returns nothing; keeps the figures of the epoch, and sends what has waited for a second."""
+        """Records the metrics of the epoch, and sends all that are waiting if the last request is a second ago."""
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())
@@ -108,7 +109,7 @@ class RunLogger(keras.callbacks.Callback):
             self._send()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Returns nothing; logs the model and the pictures, and ends a run of our own."""
+        """Logs the model and the pictures, and ends the run if this callback began it."""
         self._send()
         if self.model_name is not None:
             registered = self.registered_model_name
@@ -119,10 +120,10 @@ class RunLogger(keras.callbacks.Callback):
         self._end("FINISHED")
 
     def on_train_error(self, error: BaseException) -> None:
-        """Returns nothing; ends a run of our own that `fit`, which calls this, could not finish."""
+        """Ends the run as failed or killed if this callback began it; `fit` calls this when it cannot finish."""
         if not self._is_ours:
             return  # whoever began the run sees the error too
-        with contextlib.suppress(Exception):  # the error of the fit matters more, and may be that of the server
+        with contextlib.suppress(Exception):  # the error of the fit matters more, and may come from the server too
             self._send()
         self._end("FAILED" if isinstance(error, Exception) else "KILLED")
 
@@ -139,7 +140,7 @@ class RunLogger(keras.callbacks.Callback):
 
 
 def parameters_of(model: GaussianMixtureModel) -> dict[str, Any]:
-    """Returns what a fit was asked for, by the name of an MLflow parameter."""
+    """Lists the settings of a fit by the names of MLflow's parameters."""
     optimizer = model.optimizer
     return {
         "num_components": model.num_components,
@@ -160,24 +161,24 @@ def _shortened(value: Any) -> str:
 
 
 def figures_of(model: GaussianMixtureModel, history: Mapping[str, Sequence[float]]) -> dict[str, Figure]:
-    """Returns the pictures of a fit by the name of their file; no window is opened and none need be closed.
+    """Draws the pictures of a fit: Returns them by the names of their files. No window is opened, none need be closed.
 
     Args:
-        model: fitted.
-        history: the logs by name, one number per epoch; without "loss" its picture is left out.
+        model: Fitted model.
+        history: Logs by name, one number per epoch; without "loss" its picture is left out.
     """
     from matplotlib.figure import Figure
 
     from tfgmm import plot
 
-    found = {name: Figure((6.4, 4.8), layout="constrained") for name in ("convergence", _mixture_figure(model))}
+    figures = {name: Figure((6.4, 4.8), layout="constrained") for name in ("convergence", _mixture_figure(model))}
     if history.get("loss"):
         names = [name for name in ("loss", "val_loss") if len(history.get(name, ())) == len(history["loss"])]
-        plot.loss({name: history[name] for name in names}, ax=found["convergence"].subplots())
+        plot.loss({name: history[name] for name in names}, ax=figures["convergence"].subplots())
     else:
-        del found["convergence"]
-    _draw_mixture(model, found[_mixture_figure(model)].subplots())
-    return found
+        del figures["convergence"]
+    _draw_mixture(model, figures[_mixture_figure(model)].subplots())
+    return figures
 
 
 def _mixture_figure(model: GaussianMixtureModel) -> str:
@@ -185,7 +186,7 @@ def _mixture_figure(model: GaussianMixtureModel) -> str:
 
 
 def _draw_mixture(model: GaussianMixtureModel, ax: Any) -> None:
-    """Draws the density of one or two columns; of more, the means in the two that tell components apart best."""
+    """Draws the density of one or two columns; for more, the means in the two columns that separate components best."""
     from tfgmm import plot
     from tfgmm.plot.frames import data_limits
 

@@ -1,14 +1,14 @@
 """Mixtures of normals with NumPyro: the assignments summed out, NUTS from the posterior mode, all in one program.
 
-The worked example of NumPyro's forum, for any number of columns, with any priors, several times as many effective
-draws per second. The extra `numpyro` installs what it needs; TensorFlow is never loaded.
+It is the worked example of NumPyro's forum for any number of columns and any priors, with several times as many
+effective draws per second. The extra `numpyro` installs what it needs; TensorFlow is never loaded.
 
 JAX takes a GPU where it finds one. To choose, before anything else runs on JAX:
 
     import numpyro
     numpyro.set_platform("gpu")  # or "cpu", "tpu"
 
-No other line changes. JAX's own settings stay as they are: what runs here is in float64 by a setting of its own.
+No other line changes. JAX's own settings stay as they are: this module computes in float64 by a setting of its own.
 """
 
 from tfgmm.companions.numpyro_mixture.diagnostics import Diagnosis, diagnose

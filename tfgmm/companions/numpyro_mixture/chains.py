@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tfgmm.companions.numpyro_mixture.mode import Gaussian, Target
 from tfgmm.companions.numpyro_mixture.model import Array
 
-import jax  # isort: skip  after numpyro_model, whose error says how to install it
+import jax  # isort: skip  after `model`, whose error says how to install it
 import jax.numpy as jnp  # isort: skip
 from numpyro.infer.hmc_util import (
     IntegratorState,
@@ -23,18 +23,18 @@ from numpyro.infer.hmc_util import (
     warmup_adapter,
 )
 
-# Draws of one run of the program; the bar moves between them.
+# Draws in one run of the program; the bar moves after each run.
 BLOCK = 100
 DEFAULT_TARGET = 0.8
-# In standard coordinates of a normal posterior a path comes round after 2 pi: a tree of three steps of this length has
-# turned and ends on the far side. Seven of 0.9 would end where they began, which NUTS does not see.
+# In standard coordinates of a normal posterior a path returns after 2 pi: a tree of three steps of this length has
+# turned and ends on the far side. Seven steps of 0.9 would end where they began, which NUTS does not notice.
 _TURNS = 1.1
-# It is kept where so many draws of warm-up accept at least this share of it.
+# The step is kept where this number of warm-up draws accepts at least this share of proposals.
 _NUM_TRIALS, _ACCEPTABLE = 30, 0.65
 
 
 class Chains(NamedTuple):
-    """Where C chains are, in their standard coordinates, and the randomness of what comes.
+    """The state of C chains, in their standard coordinates, and the keys of the draws to come.
 
     Fields: positions (C, P); potentials (C,) and gradients (C, P) there; keys (C,).
     """
@@ -46,7 +46,7 @@ class Chains(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What is kept of each draw: positions (C, S, P), and (C, S) each."""
+    """What is recorded of each draw: positions (C, S, P), and the other arrays (C, S) each."""
 
     positions: np.ndarray
     lp: np.ndarray
@@ -59,11 +59,12 @@ class SharedStep:
     """Warm-up for chains in coordinates in which the posterior may be about standard normal: one step for all.
 
     A step that suits a normal posterior is tried first. Where too little of it is accepted, and where the target is
-    the user's own, dual averaging (Hoffman and Gelman 2014, section 3.2) on the mean acceptance of all chains.
+    the user's own, the step comes from dual averaging (Hoffman and Gelman 2014, section 3.2) on the mean acceptance of
+    all chains.
 
     Args:
-        num_warmup: draws.
-        target_accept_prob: None for 0.8, after the trial.
+        num_warmup: Number of draws of warm-up.
+        target_accept_prob: Acceptance that the step is adapted to; None for the trial, then 0.8.
     """
 
     def __init__(self, num_warmup: int, target_accept_prob: float | None) -> None:
@@ -73,7 +74,7 @@ class SharedStep:
         self._average = dual_averaging()[1]
 
     def start(self, size: int, keys: Array) -> Any:
-        """Returns (length of step, state of the averages, sum of the acceptances on trial)."""
+        """Starts the state: length of the step, state of the averages, and sum of the acceptances on trial."""
         averages = (np.zeros(()), np.zeros(()), np.zeros(()), np.zeros((), np.int64), np.asarray(np.log(_TURNS)))
         return np.asarray(_TURNS), averages, np.zeros(())
 
@@ -82,7 +83,7 @@ class SharedStep:
         return jnp.broadcast_to(state[0], (num_chains,)), jnp.ones((num_chains, size))
 
     def update(self, index: Array, accepted: Array, positions: Array, state: Any) -> Any:
-        """Returns the state after draw `index`, with the chance (C,) with which each chain accepted."""
+        """Updates the state after draw `index`, which each chain accepted with probability `accepted` (C,)."""
         _, averages, total = state
         on_trial = index < self._num_trials
         total = jnp.where(on_trial, total + accepted.mean(), total)
@@ -102,8 +103,8 @@ class Windows:
         self._init, self._update = warmup_adapter(num_warmup, target_accept_prob=target)
 
     def start(self, size: int, keys: Array) -> Any:
-        """Returns NumPyro's state of adaptation of each chain."""
-        place = IntegratorState(np.zeros(size))  # of which only the size counts
+        """Starts NumPyro's state of adaptation for each chain."""
+        place = IntegratorState(np.zeros(size))  # only its size counts
         return jax.jit(jax.vmap(lambda key: self._init(place, key)))(keys)
 
     def step_and_mass(self, state: Any, num_chains: int, size: int) -> tuple[Array, Array]:
@@ -111,7 +112,7 @@ class Windows:
         return state.step_size, state.inverse_mass_matrix
 
     def update(self, index: Array, accepted: Array, positions: Array, state: Any) -> Any:
-        """Returns the state after draw `index`, with the chance (C,) with which each chain accepted."""
+        """Updates the state after draw `index`, which each chain accepted with probability `accepted` (C,)."""
 
         def of_chain(rate: Array, position: Array, own: Any) -> Any:
             return self._update(index, rate, IntegratorState(position), own)
@@ -123,10 +124,10 @@ class Program:
     """NUTS for C chains, each in the standard coordinates of its own Gaussian, compiled once for all blocks of draws.
 
     Args:
-        target: the posterior.
+        target: Posterior to draw from.
         tuning: `SharedStep` or `Windows`.
-        num_chains: C.
-        seed: of all that is random.
+        num_chains: Number of chains, C.
+        seed: Seed of everything that is random.
     """
 
     def __init__(self, target: Target, tuning: SharedStep | Windows, num_chains: int, seed: int) -> None:
@@ -135,13 +136,13 @@ class Program:
         self._block = jax.jit(functools.partial(_block, target, tuning))
 
     def run(self, gaussians: list[Gaussian], standard: np.ndarray, num_samples: int, progress: bool) -> Record:
-        """Returns the draws after warm-up, positions in coordinates of the target.
+        """Draws from the posterior after a warm-up: Returns the draws, with positions in coordinates of the target.
 
         Args:
-            gaussians: C of them.
-            standard: (C, P) standard coordinates to start at.
-            num_samples: S.
-            progress: show a bar on stderr, where that is a terminal.
+            gaussians: One Gaussian for each of the C chains.
+            standard: Standard coordinates to start at, (C, P).
+            num_samples: Number of draws of each chain, S.
+            progress: Whether a bar is shown on stderr, where that is a terminal.
         """
         stacked = Gaussian(*(np.stack(parts) for parts in zip(*gaussians)))
         chains, tuned = self._chains_at(stacked, standard), self._tuning.start(self._target.num_coordinates, self._keys)
@@ -162,18 +163,18 @@ class Program:
         return record._replace(positions=_at(stacked, record.positions))
 
     def _chains_at(self, gaussians: Gaussian, standard: np.ndarray) -> Chains:
-        found = [self._target.at(vector) for vector in _at(gaussians, standard[:, None])[:, 0]]
-        gradients = np.einsum("cpq,cp->cq", gaussians.factor, np.stack([gradient for _, gradient in found]))
-        return Chains(standard, np.array([potential for potential, _ in found]), gradients, self._keys)
+        starts = [self._target.at(vector) for vector in _at(gaussians, standard[:, None])[:, 0]]
+        gradients = np.einsum("cpq,cp->cq", gaussians.factor, np.stack([gradient for _, gradient in starts]))
+        return Chains(standard, np.array([potential for potential, _ in starts]), gradients, self._keys)
 
 
 def _at(gaussians: Gaussian, standard: np.ndarray) -> np.ndarray:
-    """Returns the target's coordinates (C, S, P) of standard ones."""
+    """Computes the target's coordinates (C, S, P) from standard ones."""
     return gaussians.offset[:, None] + standard @ gaussians.factor.swapaxes(1, 2)
 
 
 def _blocks(num_warmup: int, num_samples: int) -> list[tuple[int, int]]:
-    """Returns the first draw of each block and the one after its last; none holds draws of both kinds."""
+    """Lists the first draw of each block and the one after its last; warm-up ends between two blocks."""
     ends = [*range(0, num_warmup, BLOCK), *range(num_warmup, num_warmup + num_samples, BLOCK), num_warmup + num_samples]
     return list(zip(ends[:-1], ends[1:]))
 
@@ -188,7 +189,7 @@ def _block(
     first: Array,
     num_draws: Array,
 ) -> tuple[Chains, Any, Record]:
-    """Returns chains and tuning after `num_draws` draws, the first of which is number `first`, and a record of them."""
+    """Takes `num_draws` draws, starting with number `first`: Returns chains and tuning afterwards, and their record."""
     shape = chains.positions.shape
     draw = _for_each_chain(functools.partial(_draw, target, rows), shape[0])
 
@@ -202,7 +203,7 @@ def _block(
             lambda state: state,
             tuned,
         )
-        return chains, tuned, jax.tree.map(lambda kept, new: kept.at[:, index].set(new), record, drawn)
+        return chains, tuned, jax.tree.map(lambda all_draws, new: all_draws.at[:, index].set(new), record, drawn)
 
     one = jnp.zeros((shape[0], BLOCK))
     record = Record(jnp.zeros((shape[0], BLOCK, shape[1])), one, one.astype(bool), one.astype(int), one)
@@ -210,13 +211,13 @@ def _block(
 
 
 def _for_each_chain(draw: Callable[..., Any], num_chains: int) -> Callable[..., Any]:
-    """Returns `draw` for arguments with an axis of chains; of one chain without vmap, which traces twice as long."""
+    """Lifts `draw` to arguments with an axis of chains; for one chain without vmap, which traces twice as long."""
     if num_chains > 1:
         return jax.vmap(draw)
 
     def draw_one(*arguments: Any) -> Any:
-        found = draw(*jax.tree.map(lambda part: part[0], arguments))
-        return jax.tree.map(lambda part: part[None], found)
+        drawn = draw(*jax.tree.map(lambda part: part[0], arguments))
+        return jax.tree.map(lambda part: part[None], drawn)
 
     return draw_one
 
@@ -224,7 +225,7 @@ def _for_each_chain(draw: Callable[..., Any], num_chains: int) -> Callable[..., 
 def _draw(
     target: Target, rows: Array, chain: Chains, gaussian: Gaussian, step_size: Array, inverse_mass: Array
 ) -> tuple[Chains, Record]:
-    """Returns one chain after one draw, and what is kept of it."""
+    """Takes one draw of one chain: Returns the chain afterwards, and the record of the draw."""
 
     def potential(position: Array) -> Array:
         return target.potential(gaussian.offset + gaussian.factor @ position, rows)

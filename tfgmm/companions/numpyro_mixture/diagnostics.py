@@ -10,8 +10,8 @@ from scipy.special import ndtri
 
 from tfgmm.posterior.draws import Draws
 
-# Vehtari, Gelman, Simpson, Carpenter and Buerkner 2021, "Rank-normalization, folding, and localization": with four
-# chains or more. The halves of one good chain of 1,000 draws differ more than that now and then.
+# Vehtari, Gelman, Simpson, Carpenter and Buerkner 2021, "Rank-normalization, folding, and localization", for four
+# chains or more. The halves of one good chain of 1,000 draws sometimes differ more than that.
 _LARGEST_R_HAT, _LEAST_PER_CHAIN = 1.01, 100.0
 _LARGEST_R_HAT_OF_FEW_CHAINS = 1.05
 _MANY_CHAINS, _FEWEST_DRAWS = 4, 4
@@ -22,14 +22,14 @@ class Diagnosis:
     """How well chains have explored the posterior, for each of P numbers.
 
     Args:
-        names: what each number is, such as "locs[0, 1]": component 0, column 1.
-        mean, sd: (P,) over all draws, data units.
-        ess_bulk: (P,) effective draws for means; more than there are draws, where these swing from side to side.
-        ess_tail: (P,) effective draws for 5 % and 95 % quantiles, the fewer of them.
-        r_hat: (P,) how much wider the chains are together than each alone; 1 where they agree.
-        num_divergent: draws whose path diverged.
-        num_chains: C.
-        num_draws: S, of each chain.
+        names: Name of each number, such as "locs[0, 1]" for component 0, column 1.
+        mean, sd: Mean and standard deviation over all draws, (P,), data units.
+        ess_bulk: Effective draws for means, (P,); more than there are draws, where these swing from side to side.
+        ess_tail: Effective draws for the 5 % or the 95 % quantile, whichever has fewer, (P,).
+        r_hat: How much wider the chains are together than each alone, (P,); 1 where they agree.
+        num_divergent: Number of draws whose path diverged.
+        num_chains: Number of chains, C.
+        num_draws: Number of draws of each chain, S.
     """
 
     names: tuple[str, ...]
@@ -43,29 +43,29 @@ class Diagnosis:
     num_draws: int
 
     def problems(self) -> tuple[str, ...]:
-        """Returns what is wrong, one sentence each; nothing where all is well."""
-        found = []
+        """Lists what is wrong, one sentence each; the tuple is empty where all is well."""
+        sentences = []
         if self.num_divergent:
             total = self.num_chains * self.num_draws
-            found.append(
+            sentences.append(
                 f"{self.num_divergent:,} of {total:,} draws diverged: parts of the posterior may be missing. Raise "
                 "target_accept_prob, or look at the priors"
             )
         is_known = np.isfinite(self.r_hat) & np.isfinite(self.ess_bulk) & np.isfinite(self.ess_tail)
         if self.num_draws < _FEWEST_DRAWS:
-            found.append(f"{self.num_draws} draws of a chain are too few to tell anything. Draw more")
+            sentences.append(f"{self.num_draws} draws of a chain are too few to tell anything. Draw more")
         elif not is_known.all():
             first = int(np.flatnonzero(~is_known)[0])
-            found.append(
+            sentences.append(
                 f"{int((~is_known).sum())} numbers hardly vary, such as {self.names[first]}: a chain is stuck, or a "
                 "column is constant. Look at the rows and the priors"
             )
         if is_known.any():
-            found += self._disagreement(is_known) + self._shortness(is_known)
-        return tuple(found)
+            sentences += self._disagreement(is_known) + self._shortness(is_known)
+        return tuple(sentences)
 
     def _disagreement(self, is_known: np.ndarray) -> list[str]:
-        """Returns what is wrong between chains, or between the halves of one."""
+        """Says what is wrong between chains, or between the halves of one; an empty list where they agree."""
         worst = int(np.argmax(np.where(is_known, self.r_hat, -np.inf)))
         limit = _LARGEST_R_HAT if self.num_chains >= _MANY_CHAINS else _LARGEST_R_HAT_OF_FEW_CHAINS
         if self.r_hat[worst] <= limit:
@@ -79,7 +79,7 @@ class Diagnosis:
         ]
 
     def _shortness(self, is_known: np.ndarray) -> list[str]:
-        """Returns what is wrong with the number of effective draws."""
+        """Says what is wrong with the number of effective draws; an empty list where there are enough."""
         least = np.where(is_known, np.minimum(self.ess_bulk, self.ess_tail), np.inf)
         lowest, wanted = int(np.argmin(least)), _LEAST_PER_CHAIN * self.num_chains
         if least[lowest] >= wanted:
@@ -97,13 +97,16 @@ class Diagnosis:
 
 
 def diagnose(draws: Draws) -> Diagnosis:
-    """Returns effective draws and r_hat of every number, and the count of divergences; `print` shows a table.
+    """Computes effective draws and r_hat of every number, and counts divergences.
 
-    Rank-normalised and split, as ArviZ computes them, without its import. Of draws that are not aligned they say
-    whether chains number the components alike, too: compare `diagnose(tfgmm.align(draws))`.
+    They are rank-normalised and split, as ArviZ computes them, but ArviZ is not imported. For draws that are not
+    aligned they also say whether chains number the components alike: compare `diagnose(tfgmm.align(draws))`.
 
     Args:
-        draws: from any sampler.
+        draws: Draws of any sampler.
+
+    Returns:
+        `Diagnosis`; `print` shows it as a table.
 
     Source: Vehtari, Gelman, Simpson, Carpenter and Buerkner 2021, "Rank-normalization, folding, and localization".
 
@@ -140,12 +143,12 @@ def diagnose(draws: Draws) -> Diagnosis:
 
 
 def warn_if_bad(draws: Draws, from_modes: bool, *, stacklevel: int) -> None:
-    """Returns nothing; warns of what `diagnose` finds wrong.
+    """Warns of what `diagnose` finds wrong.
 
     Args:
-        draws: to look at.
-        from_modes: whether the chains started at a mode; where not, modes are named as a reason.
-        stacklevel: of `warnings.warn` in here, so that the user's line is shown.
+        draws: Draws to diagnose.
+        from_modes: Whether the chains started at a mode; where not, the warning names modes as a reason.
+        stacklevel: Stack level of `warnings.warn` in here, so that the user's line is shown.
     """
     problems = list(diagnose(draws).problems())
     if problems:
@@ -156,13 +159,13 @@ def warn_if_bad(draws: Draws, from_modes: bool, *, stacklevel: int) -> None:
 
 
 def _split(values: np.ndarray) -> np.ndarray:
-    """Returns (C, S, P) as chains of half the length, (2 C, S / 2, P)."""
+    """Splits chains (C, S, P) into chains of half the length, (2 C, S / 2, P)."""
     half = values.shape[1] // 2
     return np.concatenate([values[:, :half], values[:, -half:]])
 
 
 def _normalised(values: np.ndarray) -> np.ndarray:
-    """Returns the normal quantiles of the ranks over all chains, equal draws sharing theirs."""
+    """Computes the normal quantiles of the ranks over all chains; equal draws share a rank."""
     flat = values.reshape(-1, values.shape[-1])
     ranks = np.stack([_ranks(column) for column in flat.T], axis=1)
     return ndtri((ranks - 0.375) / (len(flat) + 0.25)).reshape(values.shape)
@@ -174,13 +177,13 @@ def _ranks(column: np.ndarray) -> np.ndarray:
 
 
 def _effective(values: np.ndarray) -> np.ndarray:
-    """Returns the effective number of draws, (P,): Geyer's sums of pairs, over chains (M, n, P)."""
+    """Computes the effective number of draws, (P,), by Geyer's sums of pairs, over chains (M, n, P)."""
     from numpyro.diagnostics import effective_sample_size
 
     total = values.shape[0] * values.shape[1]
     with np.errstate(invalid="ignore", divide="ignore"):  # a number that never varies has none
-        found = np.asarray(effective_sample_size(values))
-    return np.where(found > 0, np.minimum(found, total * np.log10(total)), np.nan)
+        sizes = np.asarray(effective_sample_size(values))
+    return np.where(sizes > 0, np.minimum(sizes, total * np.log10(total)), np.nan)
 
 
 def _r_hat(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where chains start: at posterior modes, with the Gaussian that fits the posterior there, or anywhere."""
+"""Where chains start: at posterior modes, with the Gaussian that fits the posterior there, or at random."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from tqdm import tqdm
 from tfgmm.companions.numpyro_mixture.model import Array, MarginalModel, Parameters
 from tfgmm.mixture.starts import distinct_rows, start_locs
 
-import jax  # isort: skip  after numpyro_model, whose error says how to install it
+import jax  # isort: skip  after `model`, whose error says how to install it
 from numpyro.infer.util import potential_energy
 
-# Starts are chosen among so many rows, and so many starts are followed to their modes.
+# Rows among which starts are chosen, and starts that are followed to their modes.
 _SAMPLE, _NUM_STARTS = 20_000, 8
-# Differences of gradients for the Hessian, in units of about a posterior deviation; what is cut off is a millionth.
+# Step of the differences of gradients that make the Hessian, in units of about a posterior deviation; their error is a
+# millionth.
 _DIFFERENCE = 1e-3
-# Curvatures below this, in the same units, are taken for none.
+# Curvatures below this, in the same units, count as none.
 _LEAST_CURVATURE = 1e-6
 _NEVER = 1e30
 
@@ -31,8 +32,8 @@ class Target:
     """The posterior of a model as a function of one vector of P unconstrained coordinates, as NumPyro maps them.
 
     Args:
-        model: of the rows.
-        rows: (N, D) float64, on JAX's device.
+        model: Model of the rows.
+        rows: Rows (N, D) float64, on JAX's device.
     """
 
     model: MarginalModel
@@ -43,7 +44,7 @@ class Target:
     unconstrained: Callable[[dict[str, Array]], dict[str, Array]] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        # A function of its own within what calls it: NumPyro's handlers run once, not in every branch of a tree
+        # A compiled function within what calls it, so that NumPyro's handlers run once, not in every branch of a tree
         object.__setattr__(self, "potential", jax.jit(self._potential))
         object.__setattr__(self, "value_and_gradient", jax.jit(jax.value_and_grad(self._potential)))
         object.__setattr__(self, "unconstrained", jax.jit(self.model.unconstrained))
@@ -53,16 +54,16 @@ class Target:
 
     @property
     def num_coordinates(self) -> int:
-        """P."""
+        """Number of unconstrained coordinates, P."""
         return sum(math.prod(shape) for shape in self.model.coordinate_shapes().values())
 
     def at(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
-        """Returns minus the log posterior density, nats, up to a constant, and its gradient (P,)."""
+        """Computes minus the log posterior density, nats, up to a constant, and its gradient (P,)."""
         value, gradient = self.value_and_gradient(vector, self.rows)
         return float(value), np.asarray(gradient)
 
     def split(self, vector: Array) -> dict[str, Array]:
-        """Returns the unconstrained coordinates of each site from one vector of all, (P,)."""
+        """Splits one vector (P,) into the unconstrained coordinates of each site."""
         shapes = self.model.coordinate_shapes()
         ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
         return {
@@ -71,12 +72,12 @@ class Target:
         }
 
     def joined(self, coordinates: Mapping[str, Any]) -> np.ndarray:
-        """Returns one vector (P,) of the unconstrained coordinates of each site, in the order of `split`."""
+        """Joins the unconstrained coordinates of each site into one vector (P,), in the order of `split`."""
         parts = [np.asarray(coordinates[name], np.float64) for name in self.model.coordinate_shapes()]
         return np.concatenate([part.reshape(-1) for part in parts])
 
     def parameters(self, vectors: Array) -> Parameters:
-        """Returns the parameters of the mixture at each of many vectors (S, P)."""
+        """Computes the parameters of the mixture at each of S vectors, (S, P)."""
 
         def at_one(vector: Array) -> Parameters:
             return self.model.parameters(self.model.constrained(self.split(vector)))
@@ -85,21 +86,21 @@ class Target:
 
 
 class Gaussian(NamedTuple):
-    """Coordinates `offset + factor @ z` (P,): with z standard normal, draws from an approximation of the posterior."""
+    """Coordinates `offset + factor @ z` (P,): for standard normal z, draws from an approximation of the posterior."""
 
     offset: np.ndarray
     factor: np.ndarray
 
 
 class _Start(NamedTuple):
-    """Coordinates (P,), and the widths that count as equal there."""
+    """Coordinates (P,), and the widths there in which the posterior looks alike in all directions, (P,)."""
 
     vector: np.ndarray
     widths: np.ndarray
 
 
 class _Optimum(NamedTuple):
-    """Where a start led: coordinates (P,), the potential there, the widths of the start."""
+    """Where a start led: coordinates (P,), the potential there, and the widths of the start (P,)."""
 
     vector: np.ndarray
     potential: float
@@ -107,16 +108,16 @@ class _Optimum(NamedTuple):
 
 
 def gaussian_at_best_mode(target: Target, rows: np.ndarray, seed: int, progress: bool = False) -> Gaussian:
-    """Returns the Laplace approximation at the best mode that starts by k-means++ lead to.
+    """Finds the best mode that starts by k-means++ lead to: Returns the Laplace approximation there.
 
-    A component that shrinks onto one row makes the density grow without end, and no mode: the best start that ended
-    at a maximum wins.
+    A component that shrinks onto one row makes the density grow without end, and there is no mode. So the best of the
+    starts that ended at a maximum is taken.
 
     Args:
-        target: the posterior.
-        rows: (N, D).
-        seed: of k-means++.
-        progress: show a bar on stderr, where that is a terminal.
+        target: Posterior.
+        rows: Rows (N, D).
+        seed: Seed of k-means++.
+        progress: Whether a bar is shown on stderr, where that is a terminal.
 
     Warns:
         UserWarning: no start ended at a maximum.
@@ -130,14 +131,14 @@ def gaussian_at_best_mode(target: Target, rows: np.ndarray, seed: int, progress:
     seeds = generator.integers(2**31, size=num_starts).tolist()
     for own_seed in tqdm(seeds, desc="posterior mode", unit="start", disable=None if progress else True):
         locs = centre + start_locs("k-means++", distinct, num_components, centre, own_seed, is_distinct=True)
-        optima.append(_climb(target, _start(target, sample, locs)))
+        optima.append(_optimum_from(target, _start(target, sample, locs)))
     optima.sort(key=lambda optimum: optimum.potential)
     for optimum in optima:
         gaussian, is_maximum = _laplace(target, optimum)
         if is_maximum:
             return gaussian
     warnings.warn(
-        "no start led to a maximum of the posterior: a component shrinks without end, or is not told by the rows. Look "
+        "no start led to a maximum of the posterior: a component shrinks without end, or the rows do not determine it. Look "
         "for constant columns and repeated rows, ask for fewer components, or pass a scale_prior that leaves nothing "
         "near 0, such as LogNormal.",
         stacklevel=5,  # the caller of sample_nuts
@@ -146,9 +147,9 @@ def gaussian_at_best_mode(target: Target, rows: np.ndarray, seed: int, progress:
 
 
 def gaussian_near(target: Target, rows: np.ndarray, locs: np.ndarray, seed: int) -> Gaussian:
-    """Returns the Laplace approximation at the mode that component locations (K, D), data units, lead to."""
+    """Finds the mode that component locations (K, D), data units, lead to: Returns the Laplace approximation there."""
     sample = _sample_of(rows, np.random.default_rng(seed))
-    return _laplace(target, _climb(target, _start(target, sample, locs)))[0]
+    return _laplace(target, _optimum_from(target, _start(target, sample, locs)))[0]
 
 
 def _sample_of(rows: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -156,7 +157,7 @@ def _sample_of(rows: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def _start(target: Target, rows: np.ndarray, locs: np.ndarray) -> _Start:
-    """Returns coordinates with weights, locations and scales of the rows that are nearest to each location."""
+    """Computes coordinates from the weights, means and scales of the rows that are nearest to each location."""
     model = target.model
     if model.ordered:
         locs = locs[np.argsort(locs[:, 0], kind="stable")]
@@ -166,10 +167,10 @@ def _start(target: Target, rows: np.ndarray, locs: np.ndarray) -> _Start:
     member = np.eye(len(locs))[squares.argmin(axis=1)]
     counts = member.sum(axis=0)
     variances = np.stack([own @ np.square(rows - loc) for own, loc in zip(member.T, locs)])
-    # As if each had one more row, at the spread of all: none is empty, none has no width
+    # As if each component had one more row at the spread of all rows, so that none is empty or has no width
     scales = np.sqrt((variances + 0.01 * np.square(spread)) / (counts[:, None] + 0.01))
     weights = (counts + 1) / (counts + 1).sum()
-    if model.ordered:  # equal ones would have no logarithm of their distance
+    if model.ordered:  # equal locations would have no logarithm of their distance
         locs = locs.copy()
         locs[:, 0] += 1e-3 * spread[0] * np.arange(len(locs)) / len(locs)
     values = model.values(weights, locs, scales)
@@ -179,13 +180,13 @@ def _start(target: Target, rows: np.ndarray, locs: np.ndarray) -> _Start:
 
 
 def _widths(model: MarginalModel, scales: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns about what the posterior deviation of each coordinate is, were the components well apart.
+    """Estimates the posterior deviation of each coordinate, as if the components were well apart.
 
-    In such units the posterior looks alike in all directions, and a first step leads to no other mode.
+    In such units the posterior looks alike in all directions, so that the first step does not lead to another mode.
     """
     shares = 1 / np.sqrt(counts)
     errors = scales * shares[:, None]
-    found = {
+    widths = {
         "weights": shares[:-1],
         "locs": errors,
         "first_locs": np.concatenate([errors[:1, 0], shares[1:]]),
@@ -194,30 +195,30 @@ def _widths(model: MarginalModel, scales: np.ndarray, counts: np.ndarray) -> dic
     others = {
         name: np.broadcast_to(shares.reshape(-1, *[1] * (len(shape) - 1)), shape)
         for name, shape in model.coordinate_shapes().items()
-        if name not in found
+        if name not in widths
     }
-    found |= others
-    return {name: found[name].reshape(shape) for name, shape in model.coordinate_shapes().items()}
+    widths |= others
+    return {name: widths[name].reshape(shape) for name, shape in model.coordinate_shapes().items()}
 
 
-def _climb(target: Target, start: _Start) -> _Optimum:
-    """Returns where BFGS leads, in coordinates that are alike in width."""
+def _optimum_from(target: Target, start: _Start) -> _Optimum:
+    """Minimises the potential by BFGS, in coordinates that are alike in width: Returns the optimum."""
     from scipy.optimize import minimize
 
     def scaled(steps: np.ndarray) -> tuple[float, np.ndarray]:
         potential, gradient = target.at(start.vector + start.widths * steps)
         if not (math.isfinite(potential) and np.isfinite(gradient).all()):
-            return _NEVER, np.zeros_like(gradient)  # too far: the line search comes back
+            return _NEVER, np.zeros_like(gradient)  # too far: the line search turns back
         return potential, start.widths * gradient
 
-    found = minimize(scaled, np.zeros_like(start.vector), jac=True, method="BFGS", options={"maxiter": 1_000})
-    return _Optimum(start.vector + start.widths * found.x, float(found.fun), start.widths)
+    result = minimize(scaled, np.zeros_like(start.vector), jac=True, method="BFGS", options={"maxiter": 1_000})
+    return _Optimum(start.vector + start.widths * result.x, float(result.fun), start.widths)
 
 
 def _laplace(target: Target, optimum: _Optimum) -> tuple[Gaussian, bool]:
-    """Returns the Gaussian with the curvature of the posterior there, and whether there is a maximum.
+    """Computes the Gaussian with the curvature of the posterior at an optimum, and whether that is a maximum.
 
-    The Hessian by differences of the compiled gradient: derivatives of it would take a second compilation.
+    The Hessian comes from differences of the compiled gradient, whose derivatives would take a second compilation.
     """
     size = len(optimum.vector)
     hessian = np.empty((size, size))
@@ -235,9 +236,9 @@ def _laplace(target: Target, optimum: _Optimum) -> tuple[Gaussian, bool]:
 
 
 def dispersed(target: Target, gaussian: Gaussian, generator: np.random.Generator) -> np.ndarray:
-    """Returns standard coordinates z (P,) of a draw from the Gaussian at which the posterior is not far worse.
+    """Draws standard coordinates z (P,) from the Gaussian, where the posterior density is not far lower.
 
-    Where the posterior has thinner tails than the Gaussian a draw is brought nearer to the middle.
+    Where the posterior has thinner tails than the Gaussian, a draw is moved nearer to the middle.
     """
     z = generator.standard_normal(len(gaussian.offset))
     lowest = target.at(gaussian.offset)[0]
@@ -250,10 +251,10 @@ def dispersed(target: Target, gaussian: Gaussian, generator: np.random.Generator
 
 
 def anywhere(target: Target, generator: np.random.Generator) -> np.ndarray:
-    """Returns coordinates (P,), each uniform in (-2, 2), as NumPyro starts: tried until the density is finite there.
+    """Draws coordinates (P,), each uniform in (-2, 2), as NumPyro does, until the density is finite there.
 
     Raises:
-        FloatingPointError: it is finite at none of them.
+        FloatingPointError: the density is finite at none of 100 draws.
     """
     for _ in range(100):
         vector = generator.uniform(-2.0, 2.0, target.num_coordinates)

@@ -1,4 +1,4 @@
-"""The marginalised mixture in NumPyro: as a distribution, and as a model with priors to choose."""
+"""The marginalised mixture in NumPyro: as a distribution, and as a model with a choice of priors."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class MarginalMixture(dist.MixtureSameFamily):
 
     log p(x) = log sum_k weights_k Normal(x | component k). It is NumPyro's MixtureSameFamily, with the density of many
     rows laid out component by component: a gradient takes a third of the time. A component of weight 0 takes no part,
-    in the gradients neither, so that these stay finite.
+    not even in the gradients, so that these stay finite.
 
     Args:
-        weights: (K,), sum to 1.
-        locs: (K, D).
-        scales: (K, D) standard deviations of the columns.
-        scale_tril: (K, D, D) lower Cholesky factors of the covariances, for columns that depend on each other;
-            `scales` is then left aside.
+        weights: Weights of the components, (K,); they sum to 1.
+        locs: Means of the components, (K, D).
+        scales: Standard deviations of the columns, (K, D).
+        scale_tril: Lower Cholesky factors of the covariances, (K, D, D), for columns that depend on each other;
+            `scales` is then ignored.
 
     Example:
 
@@ -65,11 +65,11 @@ class MarginalMixture(dist.MixtureSameFamily):
         super().__init__(dist.Categorical(probs=weights), components)
 
     def log_prob(self, value: Array, intermediates: Any = None) -> Array:
-        """Returns the log density of rows, nats, (...) for rows (..., D)."""
+        """Computes the log density of rows, nats, (...) for rows (..., D)."""
         if self.batch_shape or jnp.ndim(value) != 2:
             return super().log_prob(value, intermediates)
         weights = self.mixing_distribution.probs
-        # The logarithm's own derivative at 0 is infinite, also where it is multiplied by 0 later
+        # The derivative of the logarithm at 0 is infinite, and multiplied by 0 later it would be NaN
         safe = jnp.where(weights > 0, weights, 1.0)
         log_weights = jnp.where(weights > 0, jnp.log(safe), -jnp.inf)
         log_joints = log_weights[:, None] + _log_normal(self.component_distribution, value)
@@ -78,12 +78,12 @@ class MarginalMixture(dist.MixtureSameFamily):
 
 
 def _log_normal(components: Distribution, rows: Array) -> Array:
-    """Returns the log density of rows (N, D) under each component, (K, N)."""
+    """Computes the log density of rows (N, D) under each component, (K, N), nats."""
     if isinstance(components, dist.MultivariateNormal):
         locs, scale_tril = components.loc, components.scale_tril
         differences = rows.T - locs[:, :, None]
         identity = jnp.broadcast_to(jnp.eye(rows.shape[1], dtype=scale_tril.dtype), scale_tril.shape)
-        # Small inverses and one product: many rows are no place for a triangular solve
+        # Small inverses and one product: for many rows that is faster than a triangular solve
         standard = jax.scipy.linalg.solve_triangular(scale_tril, identity, lower=True) @ differences
         log_scales = jnp.log(jnp.diagonal(scale_tril, axis1=-2, axis2=-1))
     else:
@@ -103,13 +103,13 @@ class MarginalModel:
     (N, D) under NumPyro's own inference, or with `num_data` for rows drawn from the prior.
 
     Args:
-        num_components: K.
-        num_features: D.
-        weight_prior: over the simplex, event shape (K,).
-        loc_prior, scale_prior: over numbers, and over positive numbers.
+        num_components: Number of components, K.
+        num_features: Number of columns, D.
+        weight_prior: Distribution over the simplex, event shape (K,).
+        loc_prior, scale_prior: Distributions over numbers and over positive numbers, data units.
         covariance: "diag" or "full".
-        correlation_concentration: of the LKJ distribution.
-        ordered: the locations in the first column increase from component to component.
+        correlation_concentration: Concentration of the LKJ distribution.
+        ordered: Whether the locations in the first column increase from component to component.
     """
 
     num_components: int
@@ -122,7 +122,7 @@ class MarginalModel:
     ordered: bool = False
 
     def __call__(self, rows: Array | None = None, num_data: int | None = None) -> Array:
-        """Returns the rows (N, D); states the model of them to NumPyro."""
+        """States the model of rows (N, D) to NumPyro, and returns the rows."""
         sites = {name: numpyro.sample(name, prior) for name, prior in self.sites().items()}
         parameters = self.parameters(sites)
         if self.ordered:
@@ -133,10 +133,10 @@ class MarginalModel:
             return numpyro.sample("rows", MarginalMixture(*parameters), obs=rows)
 
     def sites(self) -> dict[str, Distribution]:
-        """Returns the distributions of the model's sites, by name."""
+        """Lists the distributions of the model's sites, by name."""
         num_components, num_features = self.num_components, self.num_features
         sites = {"weights": self.weight_prior} if num_components > 1 else {}
-        if self.ordered:  # the prior of the locations comes in as a factor
+        if self.ordered:  # the prior of the locations is added as a factor
             sites["first_locs"] = dist.ImproperUniform(constraints.ordered_vector, (), (num_components,))
             if num_features > 1:
                 sites["other_locs"] = dist.ImproperUniform(constraints.real, (), (num_components, num_features - 1))
@@ -154,7 +154,7 @@ class MarginalModel:
         return self.covariance == "full" and self.num_features > 1
 
     def parameters(self, sites: Mapping[str, Array]) -> Parameters:
-        """Returns the parameters of the mixture from values of the sites."""
+        """Computes the parameters of the mixture from values of the sites."""
         shape = self.num_components, self.num_features
         if self.ordered:
             parts = [sites["first_locs"][:, None], *([sites["other_locs"]] if self.num_features > 1 else [])]
@@ -167,9 +167,9 @@ class MarginalModel:
         return Parameters(weights, locs, scales, scale_tril)
 
     def values(self, weights: np.ndarray, locs: np.ndarray, scales: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns values of the sites at given parameters, without correlations."""
+        """Computes values of the sites from parameters, with no correlations."""
         identity = np.broadcast_to(np.eye(self.num_features), (self.num_components, *[self.num_features] * 2))
-        found = {
+        values = {
             "weights": weights,
             "locs": locs,
             "first_locs": locs[:, 0],
@@ -177,24 +177,24 @@ class MarginalModel:
             "scales": scales,
             "correlations": identity,
         }
-        return {name: found[name].reshape(prior.shape()) for name, prior in self.sites().items()}
+        return {name: values[name].reshape(prior.shape()) for name, prior in self.sites().items()}
 
     def constrained(self, coordinates: Mapping[str, Array]) -> dict[str, Array]:
-        """Returns values of the sites from their unconstrained coordinates, as NumPyro maps them."""
+        """Maps unconstrained coordinates to values of the sites, as NumPyro does."""
         return {name: biject_to(prior.support)(coordinates[name]) for name, prior in self.sites().items()}
 
     def unconstrained(self, values: Mapping[str, Array]) -> dict[str, Array]:
-        """Returns the unconstrained coordinates of the sites' values; where none are there, 0."""
-        found = {name: biject_to(prior.support).inv(values[name]) for name, prior in self.sites().items()}
-        return {name: jnp.where(jnp.isfinite(value), value, 0.0) for name, value in found.items()}
+        """Maps values of the sites to their unconstrained coordinates; 0 where these are not finite."""
+        coordinates = {name: biject_to(prior.support).inv(values[name]) for name, prior in self.sites().items()}
+        return {name: jnp.where(jnp.isfinite(value), value, 0.0) for name, value in coordinates.items()}
 
     def coordinate_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Returns the shapes of the sites' unconstrained coordinates, by name."""
+        """Lists the shapes of the sites' unconstrained coordinates, by name."""
         return {name: biject_to(prior.support).inverse_shape(prior.shape()) for name, prior in self.sites().items()}
 
 
 def _for_each(prior: Distribution, num_components: int, num_features: int) -> Distribution:
-    """Returns the prior for all components and columns: K times event shape (D,), K x D numbers, or K for D = 1."""
+    """Expands the prior to all components and columns: K times event shape (D,), K x D numbers, or K for D = 1."""
     is_one_column = num_features == 1 and len(prior.batch_shape) < 2
     if prior.event_shape or is_one_column:
         return prior.expand((num_components,))

@@ -26,9 +26,9 @@ from tfgmm.data.readers import Rows, read_rows
 from tfgmm.mixture.priors import Priors
 from tfgmm.posterior.draws import Draws
 
-import jax  # isort: skip  after numpyro_model, whose error says how to install it
+import jax  # isort: skip  after `model`, whose error says how to install it
 
-# In coordinates in which the posterior is about standard normal there is little to adapt.
+# Draws of warm-up where the posterior is about standard normal, so that there is little to adapt.
 _ENOUGH_WARMUP = 150
 
 
@@ -51,38 +51,39 @@ def sample_nuts(
     target_accept_prob: float | None = None,
     progress: bool = True,
 ) -> Draws:
-    """Returns draws from the posterior of weights, locations and scales, the assignments summed out, by NUTS.
+    """Draws from the posterior of weights, locations and scales by NUTS, with the assignments summed out.
 
-    With start="mode" k-means++ and gradients lead to the posterior mode; chains start about it, as the curvature
-    there says, and that curvature makes their steps: few draws of warm-up are needed, and all chains number the
-    components alike. What it cannot show is another mode, far from this one. start="prior" is NumPyro's own way: each
-    chain starts anywhere, and may stay in another mode; swapped components are modes too, so that
-    `tfgmm.align(draws)` comes before anything that looks at single components.
+    With start="mode", k-means++ and gradients lead to the posterior mode. Chains start around it, as the curvature
+    there says, and the same curvature sets their steps: few draws of warm-up are needed, and all chains number the
+    components alike. They cannot show another mode, far from this one. With start="prior", which is NumPyro's own way,
+    each chain starts at random, and may stay in another mode. Swapped components are modes too, so use
+    `tfgmm.align(draws)` before you look at single components.
 
-    Scales have no lower end under the default priors: where rows repeat, as rounded ones do, a component can shrink
-    onto them without end, and the posterior is improper. start="mode" passes such places over and starts near a regular
-    mode, but nothing keeps a chain there: `priors`, or a scale_prior that leaves nothing near 0, such as LogNormal, do.
+    The default priors have no lower limit for scales. Where rows repeat, as rounded ones do, a component can shrink
+    onto them without end, and the posterior is improper. With start="mode" chains start near a regular mode instead,
+    but nothing keeps them there; `priors`, or a scale_prior that leaves nothing near 0, such as LogNormal, do.
 
     Memory grows with chains x rows x components x columns: for 1,000,000 rows and 8 components a chain takes about
     0.3 GB with one column and 3 GB with 16.
 
     Args:
-        data: N rows: (N,) or (N, D) array or list, frame, Series, or the path of a file; data units.
-        num_components: K, at most N.
-        num_warmup: draws of each chain that are thrown away while steps adapt; where a chain starts at a mode this is
-            an upper bound, and 150 are taken.
-        num_samples: S, draws kept of each chain.
-        num_chains: C, side by side in one program.
-        seed: of all that is random.
+        data: N rows: array or list, (N,) or (N, D), frame, Series, or the path of a file; data units.
+        num_components: Number of components, K, at most N.
+        num_warmup: Number of draws of each chain that are discarded while steps adapt; where a chain starts at a mode
+            this is an upper bound, and 150 are taken.
+        num_samples: Number of draws kept of each chain, S.
+        num_chains: Number of chains, C, which run side by side in one program.
+        seed: Seed of everything that is random.
         start: "mode", "prior", or locations of components to find a mode from, (K, D), or (C, K, D) with one set for
             each chain; data units.
-        ordered: let the locations in the first column increase from component to component.
+        ordered: Whether the locations in the first column increase from component to component.
         covariance: "diag" for columns that are independent within a component, "full" for any covariance.
-        weight_prior, loc_prior, scale_prior, correlation_concentration: as in `mixture_model`. Default Dirichlet(1),
-            Normal(0, 10), HalfCauchy(10), 1; the last three suit data whose numbers are of size 10 or so.
-        target_accept_prob: what steps are adapted to; larger values make shorter steps, which end divergences. By
-            default 0.8; but from a mode a longer step is kept if the posterior turns out to be nearly normal.
-        progress: show a bar on stderr, where that is a terminal.
+        weight_prior, loc_prior, scale_prior, correlation_concentration: Priors as in `mixture_model`. Default
+            Dirichlet(1), Normal(0, 10), HalfCauchy(10), 1; the last three suit data whose numbers are of size 10 or so.
+        priors: `tfgmm.Priors` instead of the three, as in `mixture_model`.
+        target_accept_prob: Acceptance that steps are adapted to; larger values make shorter steps, which end
+            divergences. Default 0.8; but from a mode a longer step is kept if the posterior proves nearly normal.
+        progress: Whether a bar is shown on stderr, where that is a terminal.
 
     Returns:
         `tfgmm.Draws`, float64, with covariances where covariance="full". `sample_stats`, (C, S) each: "diverging",
@@ -91,11 +92,11 @@ def sample_nuts(
 
     Raises:
         ValueError: fewer rows than components, K < 1, NaN, a wrong start or covariance, a prior of the wrong shape.
-        TypeError: not numbers; a prior that is no NumPyro distribution.
-        FloatingPointError: no start at which the density is finite.
+        TypeError: rows that are not numbers; a prior that is no NumPyro distribution.
+        FloatingPointError: no start has a finite density.
 
     Warns:
-        UserWarning: draws are not to be trusted: divergences, few effective draws, chains that disagree; the default
+        UserWarning: draws cannot be trusted: divergences, few effective draws, chains that disagree; the default
             priors do not suit the rows; no start led to a mode.
 
     Source: Hoffman and Gelman 2014, "The No-U-Turn sampler".
@@ -161,7 +162,7 @@ def _sample(
 def _gaussians(
     target: Target, rows: np.ndarray, start: Any, num_chains: int, seed: int, progress: bool
 ) -> list[Gaussian]:
-    """Returns one Gaussian for each chain, in whose standard coordinates it runs."""
+    """Makes one Gaussian for each chain, which runs in its standard coordinates."""
     size = target.num_coordinates
     if isinstance(start, str):
         if start == "mode":
@@ -173,24 +174,24 @@ def _gaussians(
 
 
 def _draws(target: Target, record: Record, column_names: tuple[str, ...] | None) -> Draws:
-    """Returns the draws with their parameters in data units."""
+    """Computes the parameters of all draws, in data units."""
     num_chains, num_samples, size = record.positions.shape
-    found = target.parameters(record.positions.reshape(-1, size))
+    parameters = target.parameters(record.positions.reshape(-1, size))
 
     def by_chain(part: Any) -> np.ndarray:
         return np.asarray(part).reshape(num_chains, num_samples, *part.shape[1:])
 
-    weights, locs, scales = (by_chain(part) for part in found[:3])
+    weights, locs, scales = (by_chain(part) for part in parameters[:3])
     stats = {name: values for name, values in record._asdict().items() if name != "positions"}
     covariances = None
-    if target.model.covariance == "full":  # of one column, scales say it all
-        factors = scales[..., None] if found.scale_tril is None else by_chain(found.scale_tril)
+    if target.model.covariance == "full":  # for one column the scales are enough
+        factors = scales[..., None] if parameters.scale_tril is None else by_chain(parameters.scale_tril)
         covariances = factors @ factors.swapaxes(-1, -2)
     return Draws(weights, locs, scales, column_names, covariances, stats)
 
 
 def _rows(data: Any, num_components: int) -> Rows:
-    """Returns the rows of data of any kind, (N, D) float64, all finite and enough of them."""
+    """Reads rows of data of any kind, (N, D) float64, and checks that they are finite and enough."""
     check_count("num_components", num_components)
     is_list = isinstance(data, (list, tuple)) and len(data) > 0 and np.ndim(data[0]) == 0
     if is_list or len(getattr(data, "shape", ())) == 1:
@@ -206,7 +207,7 @@ def _rows(data: Any, num_components: int) -> Rows:
 
 
 def _checked_start(start: Any, num_chains: int, model: MarginalModel) -> Any:
-    """Returns "mode", "prior", or locations (K, D) or (C, K, D) float64."""
+    """Checks a start: Returns "mode", "prior", or locations (K, D) or (C, K, D) float64."""
     shape = model.num_components, model.num_features
     if isinstance(start, str):
         if start in ("mode", "prior"):

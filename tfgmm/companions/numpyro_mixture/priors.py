@@ -1,4 +1,4 @@
-"""The NumPyro model with its default priors, and what is said of priors that do not fit."""
+"""The NumPyro model with its default priors, and the errors and warnings for priors that do not fit."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tfgmm.common.checks import check_choice, check_count
 from tfgmm.companions.numpyro_mixture.model import Distribution, MarginalModel
 from tfgmm.mixture.priors import Priors
 
-from numpyro import distributions as dist  # isort: skip  after numpyro_model, whose error says how to install it
+from numpyro import distributions as dist  # isort: skip  after `model`, whose error says how to install it
 from numpyro.distributions.transforms import PowerTransform
 
 COVARIANCES = ("diag", "full")
-# Means of columns whose size plus standard deviation is beyond two of the default prior's, Normal(0, 10), are pulled.
+# The default prior, Normal(0, 10), pulls the mean of a column where |mean| + standard deviation is above two of its own.
 _REACH_OF_DEFAULT = 20.0
 
 
@@ -32,22 +32,25 @@ def mixture_model(
     correlation_concentration: float = 1.0,
     priors: Priors | None = None,
 ) -> MarginalModel:
-    """Returns the marginalised mixture as a NumPyro model, for NumPyro's own inference.
+    """Makes the marginalised mixture as a NumPyro model, for NumPyro's own inference.
 
     Args:
-        num_components: K.
-        num_features: D.
+        num_components: Number of components, K.
+        num_features: Number of columns, D.
         covariance: "diag" for columns that are independent within a component, "full" for any covariance.
-        ordered: let the locations in the first column increase from component to component.
+        ordered: Whether the locations in the first column increase from component to component.
         weight_prior: NumPyro distribution over the simplex, event shape (K,). Default Dirichlet(1).
-        loc_prior: over the locations, data units: event shape () and a batch shape that broadcasts to (K, D), such as
-            (), (D,) and (K, 1), for one column also (K,); or event shape (D,) and batch shape () or (K,). Default
-            Normal(0, 10).
-        scale_prior: over the standard deviations, positive, data units; shapes as of `loc_prior`. Default
-            HalfCauchy(10).
-        correlation_concentration: of the LKJ distribution of the correlations within a component, with
-            covariance="full"; 1 is uniform, larger draws them to 0.
+        loc_prior: NumPyro distribution of the locations, data units: event shape () and a batch shape that broadcasts
+            to (K, D), such as (), (D,) and (K, 1), for one column also (K,); or event shape (D,) and batch shape () or
+            (K,). Default Normal(0, 10).
+        scale_prior: NumPyro distribution of the standard deviations, positive, data units; shapes as for `loc_prior`.
+            Default HalfCauchy(10).
+        correlation_concentration: Concentration of the LKJ distribution of the correlations within a component, for
+            covariance="full"; 1 is uniform, larger values draw them to 0.
         priors: `tfgmm.Priors` instead of the three, for covariance="diag": `model.priors`, or `Priors.from_data(rows)`.
+
+    Returns:
+        `MarginalModel` with these priors.
 
     Raises:
         ValueError: K or D below 1, an unknown covariance, a prior of the wrong shape or over other numbers.
@@ -68,11 +71,11 @@ def mixture_model(
         raise ValueError(
             f"`correlation_concentration` must be positive. Received: {correlation_concentration!r}. Try 1."
         )
-    given = {"weight_prior": weight_prior, "loc_prior": loc_prior, "scale_prior": scale_prior}
+    by_argument = {"weight_prior": weight_prior, "loc_prior": loc_prior, "scale_prior": scale_prior}
     if priors is not None:
-        _check_priors(priors, covariance, given)
-        given = dict(priors_of_model(priors, num_components, num_features))
-    chosen = checked_priors(num_components, num_features, **given)
+        _check_priors(priors, covariance, by_argument)
+        by_argument = dict(priors_of_model(priors, num_components, num_features))
+    chosen = checked_priors(num_components, num_features, **by_argument)
     if ordered and not _is_over_all_numbers(chosen["loc_prior"]):
         raise ValueError(
             "`loc_prior` must be over all numbers where `ordered` is True. Received: a distribution over some of "
@@ -89,13 +92,17 @@ def mixture_model(
 
 
 def priors_of_model(priors: Priors, num_components: int, num_features: int) -> dict[str, Distribution]:
-    """Returns the priors of a `GaussianMixtureModel` of covariance "diag" as NumPyro distributions, by argument.
+    """Turns the priors of a `GaussianMixtureModel` of covariance "diag" into NumPyro distributions.
 
-    Its precisions tau have Gamma priors: the scales, tau^-1/2, have what that makes of them.
+    Its precisions tau have Gamma priors; the scales tau^-1/2 get the distributions that follow from them.
 
     Args:
-        priors: in data units.
-        num_components: K. num_features: D.
+        priors: Priors in data units.
+        num_components: Number of components, K.
+        num_features: Number of columns, D.
+
+    Returns:
+        Distributions by the argument of `mixture_model` that takes them.
 
     Example:
 
@@ -118,7 +125,7 @@ def priors_of_model(priors: Priors, num_components: int, num_features: int) -> d
 
 
 def warn_of_odd_priors(rows: np.ndarray, column_names: tuple[str, ...] | None, *, stacklevel: int) -> None:
-    """Returns nothing; warns where rows (N, D) lie beyond the default prior of the locations."""
+    """Warns if rows (N, D) lie beyond the default prior of the locations."""
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     reach = np.abs(mean) + deviation
     worst = int(np.argmax(reach))
@@ -132,24 +139,24 @@ def warn_of_odd_priors(rows: np.ndarray, column_names: tuple[str, ...] | None, *
         )
 
 
-def checked_priors(num_components: int, num_features: int, **given: Distribution | None) -> dict[str, Distribution]:
-    """Returns the priors given, or, for None, those of the NumPyro forum's marginalised mixture.
+def checked_priors(num_components: int, num_features: int, **priors: Distribution | None) -> dict[str, Distribution]:
+    """Checks priors, and puts those of the NumPyro forum's marginalised mixture in the place of None.
 
     Args:
-        num_components: K.
-        num_features: D.
-        **given: weight_prior, loc_prior and scale_prior.
+        num_components: Number of components, K.
+        num_features: Number of columns, D.
+        **priors: Distributions, or None, for weight_prior, loc_prior and scale_prior.
 
     Raises:
-        TypeError: no NumPyro distribution.
-        ValueError: of the wrong shape, or over numbers that make no sense.
+        TypeError: a prior is no NumPyro distribution.
+        ValueError: a prior has the wrong shape, or is over numbers that make no sense.
 
     Example:
 
     >>> sorted(checked_priors(2, 1, weight_prior=None, loc_prior=None, scale_prior=None))
     ['loc_prior', 'scale_prior', 'weight_prior']
     """
-    for name, prior in given.items():
+    for name, prior in priors.items():
         if prior is not None:
             _check_kind(name, prior)
             _check_shape(name, prior, num_components, num_features)
@@ -159,17 +166,17 @@ def checked_priors(num_components: int, num_features: int, **given: Distribution
         "loc_prior": dist.Normal(0.0, 10.0),
         "scale_prior": dist.HalfCauchy(10.0),
     }
-    return {name: defaults[name] if prior is None else prior for name, prior in given.items()}
+    return {name: defaults[name] if prior is None else prior for name, prior in priors.items()}
 
 
-def _check_priors(priors: Priors, covariance: str, given: dict[str, Distribution | None]) -> None:
-    """Returns nothing where `tfgmm.Priors` can take the place of the other priors."""
+def _check_priors(priors: Priors, covariance: str, by_argument: dict[str, Distribution | None]) -> None:
+    """Checks `priors`: Raises TypeError or ValueError unless it can take the place of the other priors."""
     if not isinstance(priors, Priors):
         raise TypeError(
             f"`priors` must be tfgmm.Priors. Received: {type(priors).__name__}. Pass model.priors, or give "
             "weight_prior, loc_prior and scale_prior."
         )
-    others = [name for name, prior in given.items() if prior is not None]
+    others = [name for name, prior in by_argument.items() if prior is not None]
     if others:
         raise ValueError(f"`priors` must be left out with {', '.join(others)}. Received: both. Leave one of them out.")
     if covariance != "diag":
@@ -214,7 +221,7 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
 
 
 def _check_support(name: str, prior: Distribution) -> None:
-    """Returns nothing where the prior is over what it stands for: NUTS would walk on to NaN, or never start."""
+    """Checks a prior: Raises ValueError if it is over other numbers, where NUTS would reach NaN, or never start."""
     places = np.ones(tuple(prior.event_shape))
     if name == "weight_prior":
         words, fits = "over the simplex", bool(prior.support(places / places.size)) and not prior.support(2 * places)

@@ -1,4 +1,4 @@
-"""Mixtures of normals in one dimension with Pyro: assignments enumerated, never sampled, while the rest is learnt.
+"""Mixtures of normals in one dimension with Pyro: assignments are enumerated, never sampled, while the rest is learnt.
 
 TraceEnum_ELBO with AutoDelta finds the posterior mode; infer_discrete gives memberships; a guide that enumerates
 learns them; NUTS draws from the posterior. The extra `pyro` installs what it needs; TensorFlow is never loaded.

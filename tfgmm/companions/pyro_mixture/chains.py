@@ -21,7 +21,7 @@ from tfgmm.companions.pyro_mixture.model import (
 )
 from tfgmm.posterior.draws import Draws
 
-from pyro.infer import MCMC, NUTS  # isort: skip  after pyro_model, whose error says how to install it
+from pyro.infer import MCMC, NUTS  # isort: skip  after `model`, whose error says how to install it
 
 
 def sample_nuts(
@@ -38,26 +38,27 @@ def sample_nuts(
     scale_per_component: bool = False,
     progress: bool = True,
 ) -> Draws:
-    """Returns draws from the posterior of weights, locations and scale, the assignments summed out (collapsed NUTS).
+    """Draws from the posterior of weights, locations and scale, with the assignments summed out (collapsed NUTS).
 
-    Swapping two components changes nothing in the posterior, so that it has K! equal modes. NUTS has difficulty
-    jumping between them: a chain stays for long near the mode it met first, two chains may stay near different ones,
-    and the few jumps there are (0 to 17 in 250 draws of the worked example, by way of one cluster of all rows) mix up
-    the components. So `tfgmm.align(draws)` before they are averaged or compared.
+    Swapping two components changes nothing in the posterior, so that it has K! equal modes. NUTS seldom jumps between
+    them: a chain stays for long near the mode that it met first, two chains may stay near different modes, and the few
+    jumps (0 to 17 in 250 draws of the worked example, by way of one cluster of all rows) mix up the components. So use
+    `tfgmm.align(draws)` before you average or compare them.
 
     Args:
-        data, num_components, weight_prior, loc_prior, scale_prior, scale_per_component: as in `fit_map`.
-        num_warmup: draws of each chain that are thrown away while the steps adapt.
-        num_samples: draws kept of each chain.
-        num_chains: chains, one after the other.
-        seed: chain c has seed + c; it decides where the chain starts.
-        progress: show bars on stderr, where that is a terminal.
+        data, num_components, weight_prior, loc_prior, scale_prior, scale_per_component: Rows, number of components and
+            priors as in `fit_map`.
+        num_warmup: Number of draws of each chain that are discarded while the steps adapt.
+        num_samples: Number of draws kept of each chain, S.
+        num_chains: Number of chains, C, which run one after the other.
+        seed: Seed of the first chain; chain c has seed + c, which decides where it starts.
+        progress: Whether bars are shown on stderr, where that is a terminal.
 
     Returns:
         `tfgmm.Draws` with C = num_chains, S = num_samples, D = 1; `sample_stats["diverging"]` (C, S).
 
     Raises:
-        ValueError, TypeError: as in `fit_map`.
+        ValueError, TypeError: see `fit_map`.
 
     Source: Hoffman and Gelman 2014, "The No-U-Turn sampler".
     """
@@ -77,10 +78,10 @@ def sample_nuts(
 def _chain(
     mixture: EnumeratedMixture, rows: Tensor, num_warmup: int, num_samples: int, progress: bool
 ) -> tuple[np.ndarray, ...]:
-    """Returns weights (S, K), locs (S, K), scale (S,) or (S, K), and whether each draw's path diverged (S,)."""
+    """Draws weights (S, K), locs (S, K), scale (S,) or (S, K), and whether each draw's path diverged (S,)."""
     # Compiled, a draw takes a third of the time
     kernel = NUTS(mixture, max_plate_nesting=1, jit_compile=True, ignore_jit_warnings=True)
-    counts: list[int] = []  # of divergent paths so far, by draw
+    counts: list[int] = []  # numbers of divergent paths so far, by draw
 
     def count(kernel: NUTS, draw: Any, stage: str, number: int) -> None:
         if stage == "Sample":
@@ -89,7 +90,7 @@ def _chain(
     lengths = {"num_samples": num_samples, "warmup_steps": num_warmup}
     sampler = MCMC(kernel, **lengths, hook_fn=count, disable_progbar=not (progress and sys.stderr.isatty()))
     with warnings.catch_warnings():
-        # torch 2.13 announces another compiler; Pyro has this one
+        # torch 2.13 recommends another compiler; Pyro uses this one
         warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
         sampler.run(rows)
     draws = sampler.get_samples()

@@ -1,4 +1,4 @@
-"""The posterior mode by enumeration, and what the assignments of rows then are."""
+"""The posterior mode by enumeration, and the assignments of rows there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tfgmm.companions.pyro_mixture.model import (
     tensor,
 )
 
-import pyro  # isort: skip  after pyro_model, whose error says how to install it
+import pyro  # isort: skip  after `model`, whose error says how to install it
 import torch  # isort: skip
 from pyro import distributions as dist
 from pyro import poutine
@@ -31,7 +31,7 @@ from pyro.infer.autoguide import AutoDelta
 from pyro.infer.autoguide.initialization import init_to_value
 from tqdm import trange
 
-# As in Pyro's own example: steps adapt quickly, and forget quickly.
+# As in Pyro's own example: steps adapt quickly, and soon forget old gradients.
 _BETAS = (0.8, 0.99)
 _ROWS_TO_JUDGE = 2_000
 
@@ -41,13 +41,14 @@ class MapFit:
     """A mixture at its posterior mode, and how it was found.
 
     Args:
-        weights: (K,) float64.
-        locs: (K,) float64, data units.
-        scale: () float64, or (K,) with one per component; data units.
-        losses: (T,) of every step, nats for all rows: minus the log joint density of rows and parameters.
-        gradient_norms: by parameter, (T,) Euclidean norms of the loss's gradient in unconstrained coordinates.
-        start_losses: (num_starts,) nats, of the rows that starts were judged on; the lowest was followed.
-        mixture: the Pyro model.
+        weights: Weights of the components, (K,) float64.
+        locs: Means of the components, (K,) float64, data units.
+        scale: Standard deviation, () float64, or (K,) with one per component; data units.
+        losses: Loss at every step, (T,), nats for all rows: minus the log joint density of rows and parameters.
+        gradient_norms: Euclidean norms of the loss's gradient in unconstrained coordinates, (T,) by parameter.
+        start_losses: Loss of every start on the rows that starts were judged on, (num_starts,), nats; the start with
+            the lowest was followed.
+        mixture: Pyro model.
     """
 
     weights: np.ndarray
@@ -63,12 +64,15 @@ class MapFit:
         return {name: tensor(getattr(self, name)) for name in GLOBAL_SITES}
 
     def classify(self, x: Any, temperature: int = 0, seed: int = 0) -> np.ndarray:
-        """Returns the component of each row, (N,) int64, by Pyro's infer_discrete.
+        """Assigns each row to a component by Pyro's infer_discrete.
 
         Args:
-            x: (N,) rows, data units, those of training or others.
+            x: Rows (N,), data units, those of training or others.
             temperature: 0 for the most probable component, 1 for a random one, with its posterior probability.
-            seed: of the random ones.
+            seed: Seed of the random components.
+
+        Returns:
+            Component of each row, (N,) int64.
 
         Raises:
             ValueError: another temperature, NaN, rows that are not one column.
@@ -84,11 +88,21 @@ class MapFit:
         trained = poutine.condition(self.mixture, data=self.values())
         classifier = infer_discrete(trained, first_available_dim=FREE_DIM, temperature=int(temperature))
         with isolated(seed, len(rows)):
-            found = poutine.trace(classifier).get_trace(tensor(rows)).nodes["assignment"]["value"]
-        return found.reshape(len(rows)).numpy()  # of one row Pyro gives a scalar
+            assignment = poutine.trace(classifier).get_trace(tensor(rows)).nodes["assignment"]["value"]
+        return assignment.reshape(len(rows)).numpy()  # for one row Pyro gives a scalar
 
     def probabilities(self, x: Any) -> np.ndarray:
-        """Returns the exact probability of each component given the row, (N, K) float64; rows sum to 1."""
+        """Computes the exact probability of each component given the row.
+
+        Args:
+            x: Rows (N,), data units, those of training or others.
+
+        Returns:
+            Probabilities (N, K) float64; each row sums to 1.
+
+        Raises:
+            ValueError: NaN, or rows that are not one column.
+        """
         rows = one_column("x", x)
         if len(rows) == 0:
             return np.zeros((0, self.mixture.num_components))
@@ -97,12 +111,12 @@ class MapFit:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AssignmentFit:
-    """Memberships that a guide learnt by enumeration, and how.
+    """Memberships that a guide learnt by enumeration, and how it learnt them.
 
     Args:
-        probabilities: (N, K) float64; rows sum to 1.
-        losses: (T,) nats for all rows, of every step.
-        gradient_norms: by parameter, (T,).
+        probabilities: Probability of each component for each row, (N, K) float64; each row sums to 1.
+        losses: Loss at every step, (T,), nats for all rows.
+        gradient_norms: Euclidean norms of the loss's gradient, (T,) by parameter.
     """
 
     probabilities: np.ndarray
@@ -124,28 +138,31 @@ def fit_map(
     scale_per_component: bool = False,
     progress: bool = True,
 ) -> MapFit:
-    """Returns the posterior mode of weights, locations and scale, the assignments summed out.
+    """Finds the posterior mode of weights, locations and scale, with the assignments summed out.
 
-    AutoDelta and TraceEnum_ELBO from the best of many random starts: locations at random rows, the scale from the
-    data's variance, equal weights. The mode is that of the density over weights, locations and scale themselves, not
-    over their unconstrained coordinates.
+    AutoDelta and TraceEnum_ELBO are run from the best of many random starts, which have locations at random rows, the
+    scale of the data's variance, and equal weights. The mode is that of the density over weights, locations and scale
+    themselves, not over their unconstrained coordinates.
 
     Args:
-        data: (N,) rows: array, list, Series or tensor, data units.
-        num_components: K, at most N.
-        num_starts: starts to choose from.
-        num_steps: steps of Adam, with betas (0.8, 0.99).
-        learning_rate: of Adam.
-        seed: of the starts, each of which is judged on the same 2,000 rows where there are more.
+        data: Rows (N,), an array, list, Series or tensor; data units.
+        num_components: Number of components, K, at most N.
+        num_starts: Number of starts to choose from.
+        num_steps: Number of steps of Adam, with betas (0.8, 0.99).
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the starts, all of which are judged on the same 2,000 rows where there are more.
         weight_prior: Pyro distribution over the simplex, event shape (K,). Default Dirichlet(0.5).
-        loc_prior: over the locations, event shape (), data units. Default Normal(0, 10).
-        scale_prior: over the scales, event shape (), data units. Default LogNormal(0, 2).
-        scale_per_component: one scale per component instead of one for all.
-        progress: show a bar on stderr, where that is a terminal.
+        loc_prior: Pyro distribution of the locations, event shape (), data units. Default Normal(0, 10).
+        scale_prior: Pyro distribution of the scales, event shape (), data units. Default LogNormal(0, 2).
+        scale_per_component: Whether each component has a scale of its own, instead of one for all.
+        progress: Whether a bar is shown on stderr, where that is a terminal.
+
+    Returns:
+        `MapFit`, the mixture at its posterior mode.
 
     Raises:
         ValueError: fewer rows than components, K < 1, NaN, not one column, a prior of the wrong shape.
-        TypeError: not numbers; a prior that is no distribution.
+        TypeError: rows that are not numbers; a prior that is no distribution.
         FloatingPointError: the loss became NaN or infinite.
 
     Source: the Gaussian mixture tutorial of Pyro.
@@ -167,23 +184,23 @@ def fit_map(
         exposed = poutine.block(mixture, expose=list(GLOBAL_SITES))
         guide = AutoDelta(exposed, init_loc_fn=init_to_value(values=start))
         losses, norms = _minimise(mixture, guide, rows, num_steps, learning_rate, "posterior mode", progress)
-        found = {name: value.detach().numpy() for name, value in guide(rows).items()}
+        mode = {name: value.detach().numpy() for name, value in guide(rows).items()}
     norms = {name.removeprefix("AutoDelta."): values for name, values in norms.items()}
-    return MapFit(**found, losses=losses, gradient_norms=norms, start_losses=start_losses.numpy(), mixture=mixture)
+    return MapFit(**mode, losses=losses, gradient_norms=norms, start_losses=start_losses.numpy(), mixture=mixture)
 
 
 def _some(rows: Tensor) -> Tensor:
-    """Returns the rows, or some of them, chosen at random: 100 starts x rows x components must fit in memory."""
+    """Picks some of the rows at random if there are many: 100 starts x rows x components must fit in memory."""
     if len(rows) <= _ROWS_TO_JUDGE:
         return rows
     return rows[torch.randperm(len(rows))[:_ROWS_TO_JUDGE]]
 
 
 def _random_starts(mixture: EnumeratedMixture, rows: Tensor, num_starts: int) -> dict[str, Tensor]:
-    """Returns values for each start, (num_starts, K) or (num_starts, 1): locations are rows, no row twice."""
+    """Draws values for each start, (num_starts, K) or (num_starts, 1): locations are rows, no row twice."""
     num_components = mixture.num_components
     chosen = torch.stack([torch.randperm(len(rows))[:num_components] for _ in range(num_starts)])
-    # Of one row, or of equal rows, there is no variance: any positive scale will do
+    # One row, or equal rows, have no variance: any positive scale will do
     variance = rows.var(unbiased=len(rows) > 1)
     scale = torch.sqrt(torch.where(variance > 0, variance / num_components, torch.ones_like(variance)))
     num_scales = num_components if mixture.scale_per_component else 1
@@ -195,7 +212,7 @@ def _random_starts(mixture: EnumeratedMixture, rows: Tensor, num_starts: int) ->
 
 
 def _losses_of_starts(mixture: EnumeratedMixture, rows: Tensor, starts: Mapping[str, Tensor]) -> Tensor:
-    """Returns the loss of each start, (num_starts,) nats: all in one run of the model, inside a plate of starts."""
+    """Computes the loss of each start, (num_starts,) nats, in one run of the model inside a plate of starts."""
     num_starts = len(starts["locs"])
     nodes = mixture.enumerated(starts, rows, num_starts)
     log_likelihoods = torch.logsumexp(nodes["assignment"]["log_prob"] + nodes["obs"]["log_prob"], dim=0)
@@ -216,10 +233,10 @@ def _minimise(
     what: str,
     progress: bool,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Returns the loss, and by parameter the norm of its gradient, at each step of SVI with enumeration.
+    """Minimises the loss by SVI with enumeration: Returns it at each step, and the norms of its gradients by parameter.
 
-    The parameters end where the loss was lowest: nothing here is random, and where gradients have all but vanished,
-    Adam's steps grow again, and would lead away.
+    Afterwards the parameters are those with the lowest loss: nothing here is random, but where gradients have almost
+    vanished, Adam's steps grow again and would lead away.
     """
     num_steps = check_count("num_steps", num_steps)
     if not (isinstance(learning_rate, (int, float)) and 0 < learning_rate < float("inf")):
@@ -233,7 +250,7 @@ def _minimise(
         here = {name: value.detach().clone() for name, value in parameters.items()}
         try:
             losses[step] = svi.step(rows)
-        except ValueError as error:  # torch's checks: a step has led to a scale of 0, or to no number at all
+        except ValueError as error:  # torch's checks: a step has led to a scale of 0 or to NaN
             raise _diverged(step, learning_rate) from error
         if not np.isfinite(losses[step]):
             raise _diverged(step, learning_rate)
@@ -249,14 +266,14 @@ def _minimise(
 def _watched_norms(
     svi: SVI, model: Callable[..., Any], guide: Callable[..., Any], rows: Tensor
 ) -> dict[str, list[float]]:
-    """Returns by parameter a list to which every gradient adds its norm; of the parameters that are learnt."""
-    with poutine.trace(param_only=True) as learnt:  # as SVI finds them: those that a guide blocks are not among them
+    """Makes a list for each parameter that is learnt, to which every gradient from now on adds its norm."""
+    with poutine.trace(param_only=True) as learnt:  # found as SVI finds them, without those that a guide blocks
         svi.loss(model, guide, rows)
     norms: dict[str, list[float]] = {}
     for name in learnt.trace.nodes:
-        found = norms[name] = []
+        history = norms[name] = []
         parameter = pyro.param(name).unconstrained()
-        parameter.register_hook(lambda gradient, found=found: found.append(float(gradient.norm())))
+        parameter.register_hook(lambda gradient, history=history: history.append(float(gradient.norm())))
     return norms
 
 
@@ -270,17 +287,21 @@ def _diverged(step: int, learning_rate: float) -> FloatingPointError:
 def fit_assignments(
     fit: MapFit, data: Any, *, num_steps: int = 200, learning_rate: float = 0.2, seed: int = 0, progress: bool = True
 ) -> AssignmentFit:
-    """Returns memberships learnt by a guide that enumerates the assignments; the mixture itself stays as it is.
+    """Learns memberships by a guide that enumerates the assignments, while the mixture itself stays as it is.
 
-    Slower than `MapFit.probabilities`, and for these rows only, but the way to go on where the mixture is part of a
-    larger model. Weights, locations and scale are held by poutine.block.
+    This is slower than `MapFit.probabilities`, and for these rows only, but it can be extended where the mixture is
+    part of a larger model. Weights, locations and scale are kept fixed by poutine.block.
 
     Args:
-        fit: what `fit_map` returned.
-        data: (N,) rows, data units; those of training or others.
-        num_steps, learning_rate: of Adam.
-        seed: nothing here is random but what a larger model may add.
-        progress: show a bar on stderr, where that is a terminal.
+        fit: Result of `fit_map`.
+        data: Rows (N,), data units, those of training or others.
+        num_steps: Number of steps of Adam.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of what a larger model may draw; nothing here is random.
+        progress: Whether a bar is shown on stderr, where that is a terminal.
+
+    Returns:
+        `AssignmentFit` with the memberships.
 
     Raises:
         ValueError: no rows, NaN, not one column.
@@ -293,7 +314,7 @@ def fit_assignments(
     equal = torch.full((len(rows), fit.mixture.num_components), 1.0 / fit.mixture.num_components, dtype=rows.dtype)
 
     def guide(data: Tensor) -> None:
-        with poutine.block(hide_types=["param"]):  # what was learnt stays
+        with poutine.block(hide_types=["param"]):  # what was learnt before stays as it is
             global_guide(data)
         # A simplex, not the unit interval of Pyro's example: only then are they probabilities
         probabilities = pyro.param("assignment_probs", equal, constraint=constraints.simplex)
@@ -302,5 +323,5 @@ def fit_assignments(
 
     with isolated(seed, len(rows)):
         losses, norms = _minimise(fit.mixture, guide, rows, num_steps, learning_rate, "memberships", progress)
-        found = pyro.param("assignment_probs").detach().numpy().copy()
-    return AssignmentFit(found, losses, norms)
+        memberships = pyro.param("assignment_probs").detach().numpy().copy()
+    return AssignmentFit(memberships, losses, norms)

@@ -1,4 +1,4 @@
-"""The mixture as a Pyro model, with priors to choose, and the context in which Pyro's functions run on it."""
+"""The mixture as a Pyro model with a choice of priors, and the context in which Pyro's functions run on it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Distribution = Any
 
 # Rows are in the rightmost batch dimension; the one left of it is free for enumeration.
 FREE_DIM = -2
-# What is learnt, or drawn; the other sites are the rows and their assignments.
+# The sites that are learnt or drawn; the others are the rows and their assignments.
 GLOBAL_SITES = ("weights", "locs", "scale")
-# For fewer rows a second thread is only waited for: NUTS on five rows took five times as long with it.
+# For fewer rows a second thread only costs waiting: NUTS on five rows took five times as long with it.
 _ROWS_FOR_THREADS = 100_000
 
 
@@ -43,11 +43,11 @@ class EnumeratedMixture:
     assignment_i ~ Categorical(weights); x_i ~ Normal(locs[assignment_i], scale).
 
     Args:
-        num_components: K.
-        weight_prior: over the simplex, event shape (K,).
-        loc_prior, scale_prior: over numbers, and over positive numbers, in the units of the data; event shape (),
-            batch shape () or (K,).
-        scale_per_component: one scale each.
+        num_components: Number of components, K.
+        weight_prior: Distribution over the simplex, event shape (K,).
+        loc_prior, scale_prior: Distributions over numbers and over positive numbers, data units; event shape (), batch
+            shape () or (K,).
+        scale_per_component: Whether each component has a scale of its own.
     """
 
     num_components: int
@@ -57,35 +57,35 @@ class EnumeratedMixture:
     scale_per_component: bool = False
 
     def __call__(self, data: Tensor) -> None:
-        """Returns nothing; states the model of rows (N,) to Pyro. Inside a plate of starts all sites have its axis."""
+        """States the model of rows (N,) to Pyro. Inside a plate of starts all sites have its axis."""
         components = pyro.plate("components", self.num_components, dim=-1)
-        # NUTS multiplies in the type of the rows, whatever type the prior's numbers have
+        # NUTS multiplies in the rows' type, whatever type the prior's numbers have
         weights = pyro.sample("weights", self.weight_prior).to(data.dtype)
         with components if self.scale_per_component else contextlib.nullcontext():
             scale = pyro.sample("scale", self.scale_prior)
         with components:
             locs = pyro.sample("locs", self.loc_prior)
         with pyro.plate("data", len(data), dim=-1):
-            # Enumerated in parallel: TraceEnum_ELBO and NUTS sum it out, infer_discrete samples it
+            # Enumerated in parallel: TraceEnum_ELBO and NUTS sum over it, infer_discrete samples it
             assignment = pyro.sample("assignment", dist.Categorical(weights), infer={"enumerate": "parallel"})
             own_scale = _of_component(scale, assignment) if self.scale_per_component else scale
             pyro.sample("obs", dist.Normal(_of_component(locs, assignment), own_scale), obs=data)
 
     def log_joints(self, values: Mapping[str, Tensor], data: Tensor) -> Tensor:
-        """Returns log theta_k + log Normal(x_i | component k), nats, (K, N), or (K, starts, N)."""
+        """Computes log theta_k + log Normal(x_i | component k), nats, (K, N), or (K, starts, N)."""
         nodes = self.enumerated(values, data)
         return nodes["assignment"]["log_prob"] + nodes["obs"]["log_prob"]
 
     def enumerated(
         self, values: Mapping[str, Tensor], data: Tensor, num_starts: int | None = None
     ) -> Mapping[str, Any]:
-        """Returns the sites of the model at given values, by name, with log_prob for each of the K assignments.
+        """Evaluates the sites of the model, by name, with log_prob for each of the K assignments.
 
         Args:
-            values: weights (K,), locs (K,), scale () or (K,); with `num_starts` the same with that axis in front,
-                and an axis of length 1 where a site has none for components.
-            data: (N,).
-            num_starts: the number of sets of values.
+            values: Values of weights (K,), locs (K,), and scale () or (K,); with `num_starts`, the same with that axis
+                in front, and an axis of length 1 where a site has none for components.
+            data: Rows (N,).
+            num_starts: Number of sets of values; None for one set without the axis.
         """
         first_free = FREE_DIM if num_starts is None else FREE_DIM - 1
         starts = contextlib.nullcontext() if num_starts is None else pyro.plate("starts", num_starts, dim=-2)
@@ -97,7 +97,7 @@ class EnumeratedMixture:
 
 
 def _of_component(values: Tensor, assignment: Tensor) -> Tensor:
-    """Returns what a component has, (..., K), for every row's assignment."""
+    """Picks the values (..., K) of the component that each row is assigned to."""
     return Vindex(values.unsqueeze(-2))[..., assignment]
 
 
@@ -108,7 +108,7 @@ def mixture_of(
     scale_prior: Distribution | None,
     scale_per_component: bool,
 ) -> EnumeratedMixture:
-    """Returns the model with the priors given, or, for None, those of Pyro's own example.
+    """Makes the model with these priors, or, for None, those of Pyro's own example.
 
     Raises:
         ValueError: K < 1; a prior of the wrong shape.
@@ -121,13 +121,13 @@ def mixture_of(
         "loc_prior": dist.Normal(zero, zero + 10.0),
         "scale_prior": dist.LogNormal(zero, zero + 2.0),
     }
-    given = {"weight_prior": weight_prior, "loc_prior": loc_prior, "scale_prior": scale_prior}
+    by_argument = {"weight_prior": weight_prior, "loc_prior": loc_prior, "scale_prior": scale_prior}
     each: tuple[tuple[int, ...], ...] = ((), (num_components,))
     batch_shapes = {"weight_prior": each[:1], "loc_prior": each, "scale_prior": each[: 1 + scale_per_component]}
-    for name, prior in given.items():
+    for name, prior in by_argument.items():
         if prior is not None:
             _check_prior(name, prior, (num_components,) if name == "weight_prior" else (), batch_shapes[name])
-    priors = {name: defaults[name] if prior is None else prior for name, prior in given.items()}
+    priors = {name: defaults[name] if prior is None else prior for name, prior in by_argument.items()}
     return EnumeratedMixture(num_components, **priors, scale_per_component=scale_per_component)
 
 
@@ -149,7 +149,7 @@ def _check_prior(
 
 
 def _check_support(name: str, prior: Distribution) -> None:
-    """Returns nothing where the prior is over what it stands for: gradients would walk on to no number."""
+    """Checks a prior: Raises ValueError if it is over other numbers, where gradients would lead to NaN."""
     places = torch.ones(tuple(prior.event_shape), dtype=torch.float64)
     if name == "weight_prior":
         words, fits = "over the simplex", bool(prior.support.check(places / places.sum()).all())
@@ -167,12 +167,13 @@ def _check_support(name: str, prior: Distribution) -> None:
 
 @contextlib.contextmanager
 def isolated(seed: Any, num_rows: int) -> Iterator[None]:
-    """Random numbers that are a function of `seed`, and a parameter store of one's own.
+    """Opens a block in which random numbers depend only on `seed`, with a parameter store of its own.
 
     Pyro keeps parameters by name in one store of the process, where two fits would meet, and its seed is that of
-    torch, NumPy and Python: all are as they were afterwards. So is the number of torch's threads, one for few rows.
+    torch, NumPy and Python. After the block all of them are as they were before. So is the number of torch's threads,
+    which is one inside the block for few rows.
     """
-    seed = check_seed(seed) % 2**32  # as far as NumPy's go
+    seed = check_seed(seed) % 2**32  # NumPy takes no larger seed
     before, num_threads = pyro.util.get_rng_state(), torch.get_num_threads()
     if num_rows < _ROWS_FOR_THREADS:
         torch.set_num_threads(1)
@@ -186,5 +187,5 @@ def isolated(seed: Any, num_rows: int) -> Iterator[None]:
 
 
 def tensor(rows: np.ndarray) -> Tensor:
-    """Returns an array as a float64 tensor."""
+    """Converts an array into a float64 tensor."""
     return torch.as_tensor(rows, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""A strange folder, checksums right, can hold numbers and no more; mutations are refused or change nothing."""
+"""An untrusted folder with right checksums can hold numbers and no more; mutations are refused or change nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from exports import ROWS, D, K, make_sums_right, refused, write_parameters
 
 import tfgmm
 
-# --- Numbers from a stranger, checksums right
+# --- Untrusted numbers, checksums right
 
 
 def test_pickle_in_the_numbers_is_not_run(folder: pathlib.Path) -> None:
