@@ -20,8 +20,10 @@ PACKAGE = ROOT / "tfgmm"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ORDER = PAGE.partition("```text\n")[2].partition("```")[0].replace("<", " ").split()
 
-# Imports inside a function that point right on purpose: (package, the package it asks for), with the reason.
-LATE = {("model", "export"): "model.export(path) is export_model"}
+# The one import that points right, inside a function and on purpose: (file, name), with the reason.
+LATE = {
+    ("model/gaussian_mixture.py", "tfgmm.export.saved_model.export_model"): "model.export(path) is export_model",
+}
 
 # What loads no TensorFlow, itself or through others, until a function needs it: packages, files
 LIGHT = """
@@ -124,7 +126,7 @@ def test_imports_point_left(name: str) -> None:
     package = package_of(path)
     for found in imports_of(path):
         target = imported_package(found.name)
-        if target is None or target == package or (not found.at_top and (package, target) in LATE):
+        if target is None or target == package or (not found.at_top and (name, found.name) in LATE):
             continue
         assert ORDER.index(target) < ORDER.index(package), f"{path.name}:{found.line}: imports {found.name}"
         assert not found.name.rpartition(".")[2].startswith("_") or found.name.endswith("__"), (

@@ -27,6 +27,12 @@ class RowBlock(NamedTuple):
     weights: np.ndarray | None = None
     noise: np.ndarray | None = None
 
+    def plain_values(self) -> np.ndarray:
+        """Hands on the values to those who can do nothing else: Raises ValueError unless both others are None."""
+        if self.weights is not None or self.noise is not None:
+            raise ValueError("rows must have neither weights nor noise here. Received: a block with one of them.")
+        return self.values
+
 
 def rows_per_block(num_features: int) -> int:
     """Computes the number of rows in a block: 65,536, fewer when D is above 128.

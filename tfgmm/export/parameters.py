@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgmm.mixture import outliers, stored_draws
-from tfgmm.mixture.parameters import MixtureDensity, parameter_shapes
+from tfgmm.mixture.parameters import FORMS, MixtureDensity, parameter_shapes
 
 _BYTES = {"float32": 4, "float64": 8}
 _MOST_LEVELS = 4096  # in a table of outlier scores; ours have 109
@@ -95,16 +95,17 @@ def _declared_length(parameters: Mapping[str, Any], name: str, axis: int, most: 
 def fault_in(arrays: Mapping[str, np.ndarray]) -> str | None:
     """Says what makes the arrays useless, in words that follow "has"; None when they are a mixture.
 
-    Exports are checked by it before they are written and when they are read, so that none is refused later.
+    What is written is asked the same as what is read, so that no export is refused later.
 
     Args:
-        arrays: Arrays by name: `weights` (K,), `centre` (D,) and those of the components; where an export has them, the
-            table of outlier scores and the draws from the posterior.
+        arrays: By name: `weights` (K,), `centre` (D,) and those of the components; the table of outlier scores and the
+            draws from the posterior where they are there.
     """
-    faults = (_fault_in_array(name, values) for name, values in arrays.items())
-    fault = next((fault for fault in faults if fault), None)
-    if fault is None and abs(arrays["weights"].sum() - 1.0) > 1e-9:
-        fault = "weights that do not sum to 1"
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            return f"{name} with NaN or infinite values"
+    faults = _faults_in_mixture(arrays)
+    fault = next((f"{name} {words}" for name, words in faults if words), None)
     if fault is None and outliers.TABLE in arrays:
         fault = outliers.fault_in(arrays[outliers.TABLE])
     if fault is None and stored_draws.LOG_WEIGHTS in arrays:
@@ -112,18 +113,16 @@ def fault_in(arrays: Mapping[str, np.ndarray]) -> str | None:
     return fault
 
 
-def _fault_in_array(name: str, values: np.ndarray) -> str | None:
-    if not np.isfinite(values).all():
-        return f"{name} with NaN or infinite values"
-    if name in ("weights", "precisions") and (values <= 0).any():
-        return f"{name} that are not positive"
-    if name == "whiteners" and (np.diagonal(values, axis1=-2, axis2=-1) <= 0).any():
-        return f"{name} with a diagonal that is not positive"
-    if name == "whiteners" and np.triu(values, 1).any():
-        return f"{name} that are not lower triangular"
-    if name == "locs" and (np.abs(values) > _LARGEST).any():
-        return f"{name} farther than {_LARGEST:.3g} from the centre"
-    return None
+def _faults_in_mixture(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str | None]]:
+    """Yields, for the arrays of the mixture itself, the name and what is wrong with it, or None."""
+    weights = arrays["weights"]
+    yield "weights", "that are not positive" if (weights <= 0).any() else None
+    for form in FORMS.values():
+        if form.second in arrays:
+            yield form.second, form.fault_in(arrays[form.second])
+    is_far = (np.abs(arrays["locs"]) > _LARGEST).any()
+    yield "locs", f"farther than {_LARGEST:.3g} from the centre" if is_far else None
+    yield "weights", "that do not sum to 1" if abs(weights.sum() - 1.0) > 1e-9 else None
 
 
 # --- The file

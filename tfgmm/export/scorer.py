@@ -16,7 +16,7 @@ from tfgmm.mixture import outliers, stored_draws
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.row_scores import RowScorer, RowScores
 from tfgmm.posterior.draws import Draws
-from tfgmm.scoring.devices import BlockScorer, block_scorer, has_gpu
+from tfgmm.scoring.devices import BlockScorer, block_scorer
 from tfgmm.scoring.queries import Queries
 from tfgmm.scoring.scores import as_draws
 
@@ -94,12 +94,12 @@ class Scorer(Queries):
         return RowScorer(self._mixture)
 
     def plug_in_scorer(self) -> BlockScorer:
-        """Returns the scorer of blocks of rows, made once: the mixture never changes."""
+        """Hands on what scores blocks of rows, made once: the mixture never changes."""
         return self._block_scorer
 
     @functools.cached_property
     def _block_scorer(self) -> BlockScorer:
-        return block_scorer(self._mixture) if has_gpu() else self._row_scorer
+        return block_scorer(self._mixture)
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Draws rows from the mixture.

@@ -19,6 +19,7 @@ from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.export.signatures import Signature, signatures_of
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import form_of
+from tfgmm.mixture.registry import COVARIANCES
 
 GRAPH = "saved_model.pb"
 # All that an export has besides its card. A server would also read other files: assets, requests to warm up
@@ -121,7 +122,7 @@ def _graph_contents(folder: pathlib.Path, export: ExportedMixture) -> tuple[byte
 def _signatures(export: ExportedMixture) -> dict[str, Signature]:
     """Looks up the signatures that an export of this version and shape has."""
     version = OLDEST if export.drawn is None else FORMAT_VERSION  # by what it holds, not by what its card says
-    return signatures_of(version, is_correlated=form_of(export.covariance).name == "correlated")
+    return signatures_of(version, is_correlated=COVARIANCES[export.covariance].is_correlated)
 
 
 def _check_signatures(signatures: Mapping[str, Any], export: ExportedMixture) -> None:

@@ -75,7 +75,7 @@ class CorrelatedComponents(TrainedPosterior):
         self.shape = (num_components, num_features)
         shape = COVARIANCES[self.name]
         self.is_tied = shape.is_tied
-        self.num_precisions = 1 if shape.is_tied else num_components
+        self.num_precisions = shape.num_precisions(num_components)
         self.loc_mean = np.broadcast_to(np.asarray(priors.loc_mean, np.float64), (num_features,))
         covariance, degrees, inverse_scale = priors.matrices(num_features)
         self.prior_loc_cholesky = np.linalg.cholesky(covariance)

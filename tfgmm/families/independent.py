@@ -76,7 +76,8 @@ class IndependentComponents(TrainedPosterior):
 
     def __init__(self, num_components: int, num_features: int, priors: Priors) -> None:
         self.shape = (num_components, num_features)
-        _, self.is_tied, self.is_spherical, _ = COVARIANCES[self.name]
+        shape = COVARIANCES[self.name]
+        self.is_tied, self.is_spherical = shape.is_tied, shape.is_spherical
         self.precision_axes = (1 if self.is_tied else num_components, 1 if self.is_spherical else num_features)
         self.loc_mean = _per_column(priors.loc_mean, num_features)
         self.loc_scale = _per_column(priors.loc_scale, num_features)

@@ -197,7 +197,7 @@ def _log_densities_of_validation(task: FitTask, model: GaussianMixtureModel) -> 
 
 def _with_occupied(task: FitTask, selection: Selection) -> Selection:
     """Adds the posterior of the number of occupied components, where sticks ask for it."""
-    if WEIGHT_PRIORS[task.options.weights].is_exchangeable or task.is_sample:
+    if not WEIGHT_PRIORS[task.options.weights].is_maximum or task.is_sample:
         return selection
     largest = selection.results[-1]
     try:

@@ -88,7 +88,7 @@ def _few_distinct_rows(data: _Data, num_components: int) -> Iterator[str]:
 
 def _few_rows_per_column(data: _Data, covariance: str) -> Iterator[str]:
     num_data, num_features = data.summary.num_data, data.summary.num_features
-    if COVARIANCES[covariance].form == "correlated" and num_data <= num_features:
+    if COVARIANCES[covariance].is_correlated and num_data <= num_features:
         yield (
             f"{num_data} rows tell little of a covariance matrix of {num_features} columns: the prior "
             f'decides most of it. covariance="diag" needs fewer rows'

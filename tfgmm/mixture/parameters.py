@@ -34,11 +34,6 @@ class LogDensityTerms(NamedTuple):
     squares: np.ndarray
 
 
-def _num_precisions(shape: CovarianceShape, num_components: int) -> int:
-    """Counts the components that have precisions of their own: K, or 1 where they are tied."""
-    return 1 if shape.is_tied else num_components
-
-
 class IndependentForm:
     """Columns that are independent within a component: `precisions` (..., K, D)."""
 
@@ -66,6 +61,10 @@ class IndependentForm:
         """Turns standard normal noise (B, D) into what rows of components `owners` (B,) are away from their means."""
         return noise / np.sqrt(parameters[self.second][owners])
 
+    def fault_in(self, values: np.ndarray) -> str | None:
+        """Says what makes finite precisions useless, in words that follow their name; None where nothing does."""
+        return "that are not positive" if (values <= 0).any() else None
+
     def roots(self, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
         """Computes the roots of the precisions, (K, 1, D), and log determinants of them, (K,)."""
         factors = np.broadcast_to(np.sqrt(parameters[self.second]), np.shape(parameters[LOCS]))[:, None, :]
@@ -73,7 +72,7 @@ class IndependentForm:
 
     def num_free(self, shape: CovarianceShape, num_components: int, num_features: int) -> int:
         """Counts the free numbers of the precisions; what is shared counts once."""
-        return _num_precisions(shape, num_components) * (1 if shape.is_spherical else num_features)
+        return shape.num_precisions(num_components) * (1 if shape.is_spherical else num_features)
 
 
 class CorrelatedForm:
@@ -85,7 +84,7 @@ class CorrelatedForm:
 
     def shapes(self, shape: CovarianceShape, num_components: int, num_features: int) -> dict[str, tuple[int, ...]]:
         """Lists the shape of every array by name; a tied matrix stands once."""
-        num_precisions = _num_precisions(shape, num_components)
+        num_precisions = shape.num_precisions(num_components)
         return {LOCS: (num_components, num_features), self.second: (num_precisions, num_features, num_features)}
 
     def terms(self, parameters: Parameters) -> LogDensityTerms:
@@ -110,6 +109,12 @@ class CorrelatedForm:
         whiteners = parameters[self.second]
         return np.linalg.solve(whiteners[owners % len(whiteners)], noise[:, :, None])[:, :, 0]
 
+    def fault_in(self, values: np.ndarray) -> str | None:
+        """Says what makes finite whiteners useless, in words that follow their name; None where nothing does."""
+        if (np.diagonal(values, axis1=-2, axis2=-1) <= 0).any():
+            return "with a diagonal that is not positive"
+        return "that are not lower triangular" if np.triu(values, 1).any() else None
+
     def roots(self, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
         """Computes the transposed whiteners, triangular, (K or 1, D, D), and log determinants of them, (K or 1,)."""
         whiteners = np.asarray(parameters[self.second], np.float64)
@@ -117,7 +122,7 @@ class CorrelatedForm:
 
     def num_free(self, shape: CovarianceShape, num_components: int, num_features: int) -> int:
         """Counts the free numbers of the precisions; what is shared counts once, and a matrix is symmetric."""
-        return _num_precisions(shape, num_components) * num_features * (num_features + 1) // 2
+        return shape.num_precisions(num_components) * num_features * (num_features + 1) // 2
 
 
 ParameterForm = IndependentForm | CorrelatedForm  # the same methods; results have the arrays' leading axes

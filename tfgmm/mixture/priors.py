@@ -192,7 +192,7 @@ class Priors:
         priors = cls(tuple(data.centre), tuple(3.0 * spread), 1.0, rate, 1.0)
         if shape.is_spherical:
             return dataclasses.replace(priors, column_scale=tuple(spread))
-        if shape.form == "independent":
+        if not shape.is_correlated:
             return priors
         if sample is None:
             raise ValueError(

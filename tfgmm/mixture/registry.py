@@ -1,6 +1,6 @@
 """The covariance shapes and the weight priors that a mixture may have: one row for each.
 
-A new shape is a row here and a class in `families`; no other file names a shape.
+A new shape is a row here, and a class in `families` with its entry in `families.variational`; no other file names one.
 """
 
 from __future__ import annotations
@@ -27,16 +27,27 @@ class CovarianceShape(NamedTuple):
     is_spherical: bool
     words: str
 
+    @property
+    def is_correlated(self) -> bool:
+        """Whether a component has a precision matrix, and not a precision per column."""
+        return self.form == "correlated"
+
+    def num_precisions(self, num_components: int) -> int:
+        """Counts the components that have precisions of their own: K, or 1 where they are tied."""
+        return 1 if self.is_tied else num_components
+
 
 class WeightPrior(NamedTuple):
     """The properties of one prior of the mixture weights.
 
     Args:
         is_exchangeable: Whether the order of the components changes nothing.
+        is_maximum: Whether K is the most components that the rows may occupy, and not their number.
         words: The prior in words for people.
     """
 
     is_exchangeable: bool
+    is_maximum: bool
     words: str
 
 
@@ -50,6 +61,6 @@ COVARIANCES: Mapping[str, CovarianceShape] = {
 }
 
 WEIGHT_PRIORS: Mapping[str, WeightPrior] = {
-    "dirichlet": WeightPrior(True, "the number of components is fixed"),
-    "stick_breaking": WeightPrior(False, "the number of components is a maximum"),
+    "dirichlet": WeightPrior(True, False, "the number of components is fixed"),
+    "stick_breaking": WeightPrior(False, True, "the number of components is a maximum"),
 }

@@ -45,7 +45,7 @@ def sums_over_rows(
             the rows; np.float32 is twice as fast and errs by up to `float32_error` of the family.
         features: (D + P + 1, n) of that dtype, where the caller has them; see `write_features`.
     """
-    rows, factors, num_posteriors = block.values, factors_of(coefficients, dtype), coefficients[0].shape[0]
+    rows, factors, num_posteriors = block.plain_values(), factors_of(coefficients, dtype), coefficients[0].shape[0]
 
     def of_share(memory: _Memory, parts: Sequence[slice]) -> tuple[np.ndarray, np.ndarray]:
         sums, totals = np.zeros(factors.shape), np.zeros((2, num_posteriors))
@@ -80,7 +80,7 @@ def log_likelihoods_over_rows(
     Args:
         write_products, block, coefficients: As in `sums_over_rows`.
     """
-    rows, factors, num_posteriors = block.values, factors_of(coefficients), coefficients[0].shape[0]
+    rows, factors, num_posteriors = block.plain_values(), factors_of(coefficients), coefficients[0].shape[0]
 
     def of_share(chunks: ChunkProducts, parts: Sequence[slice]) -> np.ndarray:
         totals = np.zeros((2, num_posteriors))

@@ -129,7 +129,7 @@ def stored_shapes(
     >>> stored_shapes("tied", 3, 2, 64)
     {'drawn_log_weights': (64, 3), 'drawn_locs': (64, 3, 2), 'drawn_whiteners': (64, 1, 3)}
     """
-    form, num_precisions = _format_of(covariance), 1 if COVARIANCES[covariance].is_tied else num_components
+    form, num_precisions = _format_of(covariance), COVARIANCES[covariance].num_precisions(num_components)
     return {
         LOG_WEIGHTS: (num_draws, num_components),
         LOCS: (num_draws, num_components, num_features),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -126,19 +127,12 @@ class PosteriorQueries(Queries):
         factors = self.posterior.factors()
         drawn = self.posterior.draw([check_count("n", n)], seed_pair(seed), tf.float64, factors)
         mixtures = self.posterior.mixtures_of(drawn)
-        scales, covariances = mixtures.form.covariances(mixtures.components)
-        stats = {}
-        if data is not None:
-            batches = centred_batches(data, self.posterior, self.num_data, self.column_names)
-            stats[LOG_RATIO] = log_importance_ratios(self.posterior, factors, drawn, batches)[None]
-        return Draws(
-            weights=tf.exp(drawn.log_weights).numpy()[None],
-            locs=(mixtures.components["locs"] + mixtures.centre)[None],
-            scales=scales[None],
-            covariances=None if covariances is None else covariances[None],
-            column_names=self.column_names,
-            sample_stats=stats,
-        )
+        draws = scores.as_draws(mixtures, self.column_names)
+        if data is None:
+            return draws
+        batches = centred_batches(data, self.posterior, self.num_data, self.column_names)
+        ratios = log_importance_ratios(self.posterior, factors, drawn, batches)
+        return dataclasses.replace(draws, sample_stats={LOG_RATIO: ratios[None]})
 
     def summary(self, print_fn: Any = print, **kwargs: Any) -> None:
         """Prints the sizes, and weight, means and standard deviations per component.

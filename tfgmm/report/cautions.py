@@ -76,7 +76,7 @@ def _empty(fitted: Fitted) -> str:
 
 def _handfuls(fitted: Fitted) -> str:
     counts = fitted.expected_counts
-    small = [int(k) for k in np.flatnonzero((counts >= 1.0) & (counts < _HANDFUL))]
+    small = [int(k) for k in np.flatnonzero(is_occupied(counts) & (counts < _HANDFUL))]
     if not small or fitted.num_data < _HANDFUL * len(counts):
         return ""
     verb, each = ("rests", "") if len(small) == 1 else ("rest", " each")
@@ -104,7 +104,7 @@ def _overlaps(responsibilities: np.ndarray) -> str:
     shared = responsibilities.T.astype(np.float64) @ responsibilities / len(responsibilities)
     shares = responsibilities.mean(axis=0, dtype=np.float64)
     own_shares = np.diag(shared) / np.maximum(shares, 1e-300)
-    has_rows = shares * len(responsibilities) >= 1.0
+    has_rows = is_occupied(shares * len(responsibilities))
     overlapping = [int(k) for k in np.flatnonzero((1.0 - own_shares > _DOUBT) & has_rows)]
     if not overlapping:
         return ""

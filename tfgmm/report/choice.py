@@ -125,7 +125,7 @@ def how_sure(selection: Selection) -> str:
     if len(plausible) == 1:
         return "The rows are clear about it: none of the others is nearly as probable."
     maximum = " Each is a maximum: components without rows stay empty, at next to no cost."
-    is_maximum = not WEIGHT_PRIORS[selection.best.model.weight_prior].is_exchangeable
+    is_maximum = WEIGHT_PRIORS[selection.best.model.weight_prior].is_maximum
     return f"The rows do not settle it: {with_and(plausible)} are all plausible.{maximum if is_maximum else ''}"
 
 

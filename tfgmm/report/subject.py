@@ -216,7 +216,7 @@ def counts_of(weights: str, means: np.ndarray, priors: Priors, num_data: int) ->
     >>> counts_of("dirichlet", np.array([0.25, 0.75]), Priors(weight_concentration=1.0), 6).tolist()
     [1.0, 5.0]
     """
-    if WEIGHT_PRIORS[weights].is_exchangeable:
+    if not WEIGHT_PRIORS[weights].is_maximum:
         prior_counts = np.broadcast_to(np.asarray(priors.weight_concentration, np.float64), means.shape)
         return means * (prior_counts.sum() + num_data) - prior_counts
     counts, rows_left, share_left = np.empty(len(means)), float(num_data), 1.0

@@ -80,7 +80,8 @@ def sums(form: FormName, coefficients: Sequence[Tensor], block: RowBlock) -> Row
     if has_gpu():
         from tfgmm.scoring.graph.chunks import compiled_sums
 
-        return compiled_sums(form, block.values.shape[1], coefficients[1].shape[0])(block.values, *coefficients)
+        rows = block.plain_values()
+        return compiled_sums(form, rows.shape[1], coefficients[1].shape[0])(rows, *coefficients)
     with_axis = [np.asarray(values)[None] for values in coefficients]
     statistics, *totals = sums_over_rows(FORMS[form].write_products, _in_numpy(block), with_axis)
     return RowSums(Statistics(*(value[0] for value in statistics)), *(value[0] for value in totals))
