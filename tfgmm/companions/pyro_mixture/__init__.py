@@ -5,6 +5,7 @@ learns them; NUTS draws from the posterior. The extra `pyro` installs what it ne
 """
 
 from tfgmm.companions.pyro_mixture.chains import sample_nuts
-from tfgmm.companions.pyro_mixture.map_fit import AssignmentFit, MapFit, fit_assignments, fit_map
+from tfgmm.companions.pyro_mixture.fits import AssignmentFit, MapFit
+from tfgmm.companions.pyro_mixture.map_fit import fit_assignments, fit_map
 
 __all__ = ["AssignmentFit", "MapFit", "fit_assignments", "fit_map", "sample_nuts"]
