@@ -50,9 +50,10 @@ def plot(
 ) -> None:
     """Draw a mixture, and rows of a file with it.
 
-    density: of two columns, with the components. column: the density of one, with the band in which it lies. pairs: of
-    up to ten columns, each and by pairs. responsibilities: the rows by component, pale where unsure. check: one column
-    of the rows beside what the mixture predicts. auto: column, density or pairs, by the number of columns.
+    density: that of two columns, with the components. column: the density of one column, with the band in which it
+    lies. pairs: up to ten columns, each and by pairs. responsibilities: the rows by component, pale where unsure.
+    check: one column of the rows beside what the mixture predicts. auto: column, density or pairs, by the number of
+    columns.
 
     At most 20,000 rows are looked at, chosen at random, always the same. Rows that are not finite are left out.
 
