@@ -16,8 +16,7 @@ from numpyro import distributions as dist  # isort: skip  after `model`, whose e
 from numpyro.distributions.transforms import PowerTransform
 
 COVARIANCES = ("diag", "full")
-# The default prior, Normal(0, 10), pulls the mean of a column where |mean| + standard deviation is above two of its
-# own.
+# The default prior, Normal(0, 10), pulls a column's mean where |mean| + standard deviation exceeds two of its own.
 _REACH_OF_DEFAULT = 20.0
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from tfgmm.common.checks import check_count
 from tfgmm.companions.one_column import one_column
@@ -19,19 +17,16 @@ from tfgmm.companions.pyro_mixture.model import (
     mixture_of,
     tensor,
 )
+from tfgmm.companions.pyro_mixture.svi import minimise
 
 import pyro  # isort: skip  after `model`, whose error says how to install it
 import torch  # isort: skip
 from pyro import distributions as dist
 from pyro import poutine
 from pyro.distributions import constraints
-from pyro.infer import SVI, TraceEnum_ELBO
 from pyro.infer.autoguide import AutoDelta
 from pyro.infer.autoguide.initialization import init_to_value
-from tqdm import trange
 
-# As in Pyro's own example: steps adapt quickly, and soon forget old gradients.
-_BETAS = (0.8, 0.99)
 _ROWS_TO_JUDGE = 2_000
 
 
@@ -94,7 +89,7 @@ def fit_map(
         start = {name: values[best].reshape(_site_shape(mixture, name)) for name, values in starts.items()}
         exposed = poutine.block(mixture, expose=list(GLOBAL_SITES))
         guide = AutoDelta(exposed, init_loc_fn=init_to_value(values=start))
-        losses, norms = _minimise(mixture, guide, rows, num_steps, learning_rate, "posterior mode", progress)
+        losses, norms = minimise(mixture, guide, rows, num_steps, learning_rate, "posterior mode", progress)
         mode = {name: value.detach().numpy() for name, value in guide(rows).items()}
     norms = {name.removeprefix("AutoDelta."): values for name, values in norms.items()}
     return MapFit(**mode, losses=losses, gradient_norms=norms, start_losses=start_losses.numpy(), mixture=mixture)
@@ -135,66 +130,6 @@ def _site_shape(mixture: EnumeratedMixture, name: str) -> tuple[int, ...]:
     return () if name == "scale" and not mixture.scale_per_component else (mixture.num_components,)
 
 
-def _minimise(
-    model: Callable[..., Any],
-    guide: Callable[..., Any],
-    rows: Tensor,
-    num_steps: int,
-    learning_rate: float,
-    what: str,
-    progress: bool,
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Minimises the loss by SVI with enumeration: Returns it at each step, and the norms of its gradients by parameter.
-
-    Afterwards the parameters are those with the lowest loss: nothing here is random, but where gradients have almost
-    vanished, Adam's steps grow again and would lead away.
-    """
-    num_steps = check_count("num_steps", num_steps)
-    if not (isinstance(learning_rate, (int, float)) and 0 < learning_rate < float("inf")):
-        raise ValueError(f"`learning_rate` must be positive and finite. Received: {learning_rate!r}. Try 0.1.")
-    optimizer = pyro.optim.Adam({"lr": learning_rate, "betas": _BETAS})
-    svi = SVI(model, guide, optimizer, loss=TraceEnum_ELBO(max_plate_nesting=1))
-    norms = _watched_norms(svi, model, guide, rows)
-    losses, parameters = np.empty(num_steps), dict(pyro.get_param_store().named_parameters())
-    best: dict[str, Tensor] = {}
-    for step in (bar := trange(num_steps, desc=what, disable=None if progress else True)):
-        here = {name: value.detach().clone() for name, value in parameters.items()}
-        try:
-            losses[step] = svi.step(rows)
-        except ValueError as error:  # torch's checks: a step has led to a scale of 0 or to NaN
-            raise _diverged(step, learning_rate) from error
-        if not np.isfinite(losses[step]):
-            raise _diverged(step, learning_rate)
-        if losses[step] == losses[: step + 1].min():
-            best = here
-        bar.set_postfix(loss=f"{losses[step]:.4f}", refresh=False)
-    with torch.no_grad():
-        for name, value in parameters.items():
-            value.copy_(best[name])
-    return losses, {name: np.array(values) for name, values in norms.items()}
-
-
-def _watched_norms(
-    svi: SVI, model: Callable[..., Any], guide: Callable[..., Any], rows: Tensor
-) -> dict[str, list[float]]:
-    """Makes a list for each parameter that is learnt, to which every gradient from now on adds its norm."""
-    with poutine.trace(param_only=True) as learnt:  # found as SVI finds them, without those that a guide blocks
-        svi.loss(model, guide, rows)
-    norms: dict[str, list[float]] = {}
-    for name in learnt.trace.nodes:
-        history = norms[name] = []
-        parameter = pyro.param(name).unconstrained()
-        parameter.register_hook(lambda gradient, history=history: history.append(float(gradient.norm())))
-    return norms
-
-
-def _diverged(step: int, learning_rate: float) -> FloatingPointError:
-    return FloatingPointError(
-        f"the loss is no finite number at step {step}. Lower `learning_rate`, received: {learning_rate}, or look at "
-        "the priors."
-    )
-
-
 def fit_assignments(
     fit: MapFit, data: Any, *, num_steps: int = 200, learning_rate: float = 0.2, seed: int = 0, progress: bool = True
 ) -> AssignmentFit:
@@ -233,6 +168,6 @@ def fit_assignments(
             pyro.sample("assignment", dist.Categorical(probabilities), infer={"enumerate": "parallel"})
 
     with isolated(seed, len(rows)):
-        losses, norms = _minimise(fit.mixture, guide, rows, num_steps, learning_rate, "memberships", progress)
+        losses, norms = minimise(fit.mixture, guide, rows, num_steps, learning_rate, "memberships", progress)
         memberships = pyro.param("assignment_probs").detach().numpy().copy()
     return AssignmentFit(memberships, losses, norms)
