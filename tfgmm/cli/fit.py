@@ -20,7 +20,7 @@ from tfgmm.common.words import printable
 if TYPE_CHECKING:
     from tfgmm.cli.run.folder import Run
     from tfgmm.cli.run.settings import RunSettings
-    from tfgmm.data.sources import RowSource
+    from tfgmm.data.row_source import RowSource
 
 # What functions call their arguments, and what the command line calls them
 _OPTIONS = {

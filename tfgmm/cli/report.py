@@ -13,7 +13,7 @@ from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
-    from tfgmm.data.sources import RowSource
+    from tfgmm.data.row_source import RowSource
     from tfgmm.export.reading import ExportedMixture
 
 ENDINGS = (".html", ".htm")

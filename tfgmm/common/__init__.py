@@ -1,4 +1,4 @@
-"""What every package may use: checks, words, threads, files written whole or not at all. Nothing is about mixtures."""
+"""What every package may use: checks, words, threads, files that are whole or not there. Knows nothing of mixtures."""
 
 from tfgmm.common.lazy import front_door
 

@@ -12,8 +12,8 @@ import numpy as np
 from tfgmm.data.columns import wanted_columns
 from tfgmm.data.files.opening import open_files
 from tfgmm.data.readers import open_rows
+from tfgmm.data.row_source import RowSource
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
-from tfgmm.data.sources import RowSource
 
 NAME = "--data"  # what the file is called in error messages
 

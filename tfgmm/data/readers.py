@@ -25,7 +25,7 @@ from tfgmm.data.frames import open_table
 from tfgmm.data.table_values import check_not_empty, table_values
 
 if TYPE_CHECKING:
-    from tfgmm.data.sources import RowSource
+    from tfgmm.data.row_source import RowSource
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tfgmm.data.errors import not_finite_error
+from tfgmm.data.row_source import RowSource
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
-from tfgmm.data.sources import RowSource
 from tfgmm.data.summary import DataSummary, SummaryAccumulator
 
 

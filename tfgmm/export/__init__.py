@@ -1,4 +1,4 @@
-"""A fitted mixture outside this process: how it is written, read, checked and scored."""
+"""A fitted mixture outside this process: written, read, checked, scored."""
 
 from tfgmm.common.lazy import front_door
 

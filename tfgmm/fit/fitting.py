@@ -9,7 +9,8 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from tfgmm.common.checks import check_count
-from tfgmm.data.sources import RowSource, open_source
+from tfgmm.data.row_source import RowSource
+from tfgmm.data.sources import open_source
 from tfgmm.data.survey import survey_rows
 from tfgmm.fit import cross_validation
 from tfgmm.fit.callbacks import EndOfChoice

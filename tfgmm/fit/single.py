@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.words import counted
-from tfgmm.data.sources import RowSource, check_ends
+from tfgmm.data.row_source import RowSource
+from tfgmm.data.sources import check_ends
 from tfgmm.data.streamed import StreamedRows
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey

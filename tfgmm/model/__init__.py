@@ -1,4 +1,4 @@
-"""The Keras model: how the variational posterior is trained, and what it answers."""
+"""The Keras model: how the variational posterior is trained and asked."""
 
 from tfgmm.common.lazy import front_door
 

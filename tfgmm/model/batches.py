@@ -17,7 +17,7 @@ from tfgmm.common.shapes import Tensor
 from tfgmm.data import blocks
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows
-from tfgmm.data.sources import RowSource
+from tfgmm.data.row_source import RowSource
 from tfgmm.data.streamed import StreamedRows
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import check_finite, no_rows_error

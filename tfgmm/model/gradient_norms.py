@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
-
-if TYPE_CHECKING:
-    from tfgmm.model.posterior_model import PosteriorModel
 
 
 class GradientNorms:
@@ -51,8 +48,20 @@ class WatchedStep(NamedTuple):
     norms: GradientNorms
 
 
+class Watchable(Protocol):
+    """A Keras model whose training step feeds `gradient_norms` where it is not None."""
+
+    gradient_norms: GradientNorms | None
+    watched_step: WatchedStep | None
+    train_function: Any
+    trainable_variables: Any
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Makes the function that Keras calls to train, anew if `force`."""
+
+
 @contextlib.contextmanager
-def watched_gradients(model: PosteriorModel) -> Iterator[GradientNorms]:
+def watched_gradients(model: Watchable) -> Iterator[GradientNorms]:
     """Makes the training step of Keras record gradient norms too, while the block runs; yields them.
 
     A step of an earlier block is used again, unless the model was compiled anew or steps are grouped otherwise.

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from tfgmm.common.checks import check_count
 from tfgmm.data.blocks import RowBlock
-from tfgmm.data.sources import RowSource, check_ends, open_source
+from tfgmm.data.row_source import RowSource
+from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.mixture.parameters import coefficients_of
 from tfgmm.model.batches import (

@@ -1,4 +1,4 @@
-"""Posterior draws of any engine: aligned, compared, and used for predictions."""
+"""Posterior draws of any engine: aligned, compared, predicted from."""
 
 from tfgmm.common.lazy import front_door
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from tfgmm.common import extras
-
-if TYPE_CHECKING:
-    from tfgmm.posterior.draws import Draws
 
 # Parameters and the names of their axes after chain and draw
 PARAMETERS = {
@@ -35,14 +33,22 @@ def arviz() -> Any:
         return extras.imported("arviz", "ArviZ", "numpyro", "pyro")
 
 
-def to_arviz(draws: Draws) -> Any:
-    """Makes the `arviz.InferenceData` of draws; see `Draws.to_arviz`."""
-    features = list(draws.column_names or range(draws.num_features))
-    values = {name: getattr(draws, name) for name in PARAMETERS if getattr(draws, name) is not None}
+def to_arviz(
+    values: Mapping[str, np.ndarray], column_names: Sequence[str] | None, sample_stats: Mapping[str, np.ndarray]
+) -> Any:
+    """Makes the `arviz.InferenceData` of draws; see `Draws.to_arviz`.
+
+    Args:
+        values: Some of `PARAMETERS`, locs among them, (C, S, K, ...) by name.
+        column_names: D names, or None.
+        sample_stats: Figures of each draw, (C, S, ...) by name.
+    """
+    num_components, num_features = values["locs"].shape[2:]
+    features = list(column_names or range(num_features))
     return arviz().from_dict(
-        posterior=values,
-        sample_stats=dict(draws.sample_stats) or None,
-        coords={"component": list(range(draws.num_components)), "feature": features, "feature_2": features},
+        posterior=dict(values),
+        sample_stats=dict(sample_stats) or None,
+        coords={"component": list(range(num_components)), "feature": features, "feature_2": features},
         dims={name: list(PARAMETERS[name]) for name in values},
     )
 

@@ -153,7 +153,8 @@ class Draws:
         >>> dict(draws.to_arviz().posterior.sizes)
         {'chain': 1, 'draw': 4, 'component': 2, 'feature': 3}
         """
-        return to_arviz(self)
+        values = {name: getattr(self, name) for name in PARAMETERS if getattr(self, name) is not None}
+        return to_arviz(values, self.column_names, self.sample_stats)
 
     @staticmethod
     def from_arviz(data: Any) -> Draws:

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "comparison": ["RowsCompared", "compare_over_rows", "verdict"],
-        "devices": ["BlockScorer", "block_scorer", "has_gpu"],
+        "devices": ["BlockScorer", "block_scorer"],
         "graph.chunks": ["log_joints"],
         "graph.densities": ["GRAPH_FORMS", "of_draws"],
         "graph.products": ["matrices_of_products"],

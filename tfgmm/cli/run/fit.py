@@ -13,7 +13,7 @@ from tfgmm.cli.display import Display
 from tfgmm.cli.run.folder import Run
 from tfgmm.cli.run.settings import RunSettings
 from tfgmm.common.words import with_and
-from tfgmm.data.sources import RowSource
+from tfgmm.data.row_source import RowSource
 from tfgmm.data.survey import survey_rows
 from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher
 from tfgmm.fit.fitting import fit_mixture
