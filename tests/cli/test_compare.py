@@ -37,9 +37,6 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         return tfgmm.export_model(model, tmp_path_factory.mktemp("three") / "mixture")
 
 
-# --- What is printed
-
-
 def test_example_of_the_help_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     example = re.search(r"Example: tfgmm compare (.+?) Arguments", " ".join(run("--help").stdout.split()))
     assert example is not None

@@ -32,9 +32,6 @@ def four_cores(monkeypatch):
     monkeypatch.setattr(cores, "_LEAST_NUMBERS", 1)
 
 
-# --- Shares -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("num_rows", "num_shares"), [(0, 1), (1, 1), (2, 2), (3, 2), (15, 8), (16, 16), (1000, 16)])
 def test_shares_are_in_order_and_cover_the_rows_once(four_cores, num_rows, num_shares):
     shares = shares_of(lambda start, stop: (start, stop), num_rows)
