@@ -14,6 +14,8 @@ import tfgmm
 from tfgmm.cli import app as cli
 
 PACKAGE = Path(tfgmm.__file__).parent
+TESTS = Path(__file__).parents[1]
+OTHER_TESTS = {"helpers", "project", "written_before"}  # of the reference mixtures, the repository, earlier versions
 HEAVY = ("tensorflow", "keras", "tensorflow_probability", "torch", "jax")
 
 
@@ -68,6 +70,13 @@ def test_type_checkers_see_the_same_names() -> None:
         for alias in node.names
     }
     assert imported == PUBLIC | dict.fromkeys(tfgmm._MODULES, "tfgmm")
+
+
+def test_tests_lie_where_the_code_they_test_lies() -> None:
+    folders = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    assert len(folders) > 14, "the search found almost nothing: is the path right?"
+    others = [folder for folder in folders if not (folder.parts and (PACKAGE / folder / "__init__.py").is_file())]
+    assert {str(folder) for folder in others} <= OTHER_TESTS
 
 
 def test_unknown_name_lists_the_public_ones() -> None:

@@ -5,82 +5,14 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from known_mixtures import CENTRE, NAMES, D, K, Mixture, S, rows_near
 from scipy import special, stats
 
 import tfgmm
 from tfgmm.families.variational import COMPONENTS
-from tfgmm.mixture import outliers, stored_draws
-from tfgmm.mixture.parameters import MixtureDensity
-from tfgmm.scoring.graph import intervals
-from tfgmm.scoring.queries import MOST_LEVEL, Queries, column_mask
+from tfgmm.scoring.queries import MOST_LEVEL, column_mask
 
-K, D, S = 3, 4, stored_draws.NUM_DRAWS
-CENTRE = np.array([1e5, -20.0, 3.0, 0.0])
-WEIGHTS = np.array([0.2, 0.5, 0.3])
-NAMES = ("a", "b", "c", "d")
 SUBSETS = [[0], [2, 3], [0, 1, 3], [3, 1], [0, 1, 2, 3]]
-
-
-class Mixture(Queries):
-    """A mixture of known numbers, and draws around it."""
-
-    def __init__(self, covariance, centre=CENTRE, width=1.0):
-        generator = np.random.default_rng(3)
-        locs = 3 * generator.normal(size=(K, D))
-        if covariance in ("full", "tied"):
-            roots = np.tril(generator.normal(size=(1 if covariance == "tied" else K, D, D)))
-            roots[:, np.arange(D), np.arange(D)] = generator.uniform(0.7, 2.0, (len(roots), D))
-            components = {"locs": locs, "whiteners": roots / width}
-        else:
-            axes = (1 if "tied" in covariance else K, 1 if "spherical" in covariance else D)
-            precisions = generator.uniform(0.5, 3.0, axes) / width**2
-            components = {"locs": locs, "precisions": np.array(np.broadcast_to(precisions, (K, D)))}
-        self.column_names, self._mixture = NAMES, MixtureDensity(covariance, centre, np.log(WEIGHTS), components)
-        self.drawn = {"locs": locs + 0.1 * width * generator.normal(size=(S, K, D))}
-        if "whiteners" in components:
-            noise = np.eye(D) + 0.1 * np.triu(generator.normal(size=(S, *components["whiteners"].shape)))
-            self.drawn["whiteners"] = noise @ components["whiteners"]
-        else:
-            self.drawn["precisions"] = components["precisions"] * generator.gamma(50, 1 / 50, (S, K, D))
-        self.drawn_weights = generator.dirichlet(50 * WEIGHTS, size=S)
-        self.kept = stored_draws.stored(self._mixture, np.log(self.drawn_weights), self.drawn)
-
-    def plug_in(self):
-        return self._mixture
-
-    def predictive(self):
-        return stored_draws.mixtures(self._mixture, self.kept)
-
-    def outlier_table(self):
-        return outliers.table_of(np.arange(10.0))
-
-    def covariances(self, parameters=None):
-        """Returns (K, D, D) covariances, by NumPy."""
-        parameters = parameters or self._mixture.components
-        if "precisions" in parameters:
-            return np.stack([np.diag(1 / line) for line in parameters["precisions"]])
-        return np.array([np.linalg.inv(u.T @ u) for u in np.broadcast_to(parameters["whiteners"], (K, D, D))])
-
-    def log_joint(self, rows, columns, parameters=None, weights=WEIGHTS):
-        """Returns (N, K) log joints of some columns, by SciPy."""
-        locs = (parameters or self._mixture.components)["locs"] + self._mixture.centre
-        covariances = self.covariances(parameters)
-        place = np.ix_(columns, columns)
-        return np.stack(
-            [
-                np.log(weights[k])
-                + stats.multivariate_normal(locs[k][columns], covariances[k][place]).logpdf(rows[:, columns])
-                for k in range(K)
-            ],
-            axis=-1,
-        ).reshape(len(rows), K)
-
-    def parameters(self, s):
-        return {name: values[s] for name, values in self.drawn.items()}
-
-
-def rows_near(mixture, num_rows=9):
-    return np.random.default_rng(1).normal(size=(num_rows, D)) * 3 + mixture.plug_in().centre
 
 
 @pytest.fixture(scope="module", params=list(COMPONENTS))
@@ -234,46 +166,6 @@ def test_a_value_beyond_float32_is_named_by_its_own_column():
         Mixture("diag").marginal_log_prob(rows, [2])
 
 
-# --- Draws
-
-
-@pytest.mark.parametrize("covariance", ["diag", "full"])
-def test_draws_of_vague_priors_are_exported_and_read(covariance, tmp_path):
-    """Components without rows have the prior for posterior, whose draws may be too small for float32."""
-    priors = tfgmm.Priors(loc_mean=0.0, loc_scale=5.0, precision_shape=0.003, precision_rate=0.003)
-    model = tfgmm.GaussianMixtureModel(20, 2, covariance, "stick_breaking", priors=priors, seed=0)
-    kept = model.posterior.draws_to_store(model.plug_in())
-    smallest = min(kept.get("drawn_precisions", kept.get("drawn_whiteners")).ravel(), key=abs)
-    assert abs(smallest) <= np.finfo(np.float32).tiny  # some were held there
-    scorer = tfgmm.load_scorer(tfgmm.export_model(model, tmp_path / "mixture"))
-    assert np.isfinite(scorer.log_prob(np.zeros((3, 2)), "predictive")).all()
-
-
-def test_kept_draws_are_the_draws_to_seven_digits_of_their_spread(mixture):
-    found = mixture.predictive()
-    np.testing.assert_allclose(np.exp(found.log_weights), mixture.drawn_weights, rtol=1e-6)
-    for name, values in mixture.drawn.items():
-        spread = np.asarray(values) - mixture.plug_in().components[name]
-        np.testing.assert_allclose(found.components[name] - values, 0.0, atol=3e-7 * np.abs(spread).max() + 1e-9)
-
-
-@pytest.mark.parametrize("covariance", ["diag", "full"])
-def test_kept_draws_of_very_narrow_components_keep_their_digits(covariance):
-    mixture = Mixture(covariance, centre=np.zeros(D), width=1e-6)
-    rows = mixture.plug_in().components["locs"].astype(np.float32).astype(float)  # nothing more is rounded away
-    by_draw = [
-        special.logsumexp(
-            mixture.log_joint(rows, list(range(D)), mixture.parameters(s), mixture.drawn_weights[s]), axis=1
-        )
-        for s in range(S)
-    ]
-    expected = special.logsumexp(by_draw, axis=0) - np.log(S)
-    # The density is a sum of terms of 1e14 nats that cancel to 50: half a unit in the last place of the largest such
-    # sum may be lost, by any order of adding. Draws kept in float32 would err by seven times as much.
-    terms = [np.abs(row) @ np.abs(np.linalg.inv(c)) @ np.abs(row) for row in rows for c in mixture.covariances()]
-    np.testing.assert_allclose(mixture.log_prob(rows, "predictive"), expected, rtol=0, atol=2.0**-54 * max(terms))
-
-
 # --- Intervals
 
 
@@ -313,28 +205,11 @@ def test_interval_marks_rows_that_are_not_finite_and_grows_with_its_level():
         np.testing.assert_array_equal(values, same)
 
 
-@pytest.mark.parametrize("level", [-0.5, np.nan, 0.0])
-def test_served_level_that_draws_cannot_tell_is_held(level):
-    values = np.random.default_rng(0).normal(size=(3, S)).astype(np.float32)
-    for end in intervals.quantiles(values, level):
-        np.testing.assert_allclose(end, np.median(values, axis=-1), rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize("level", [0.0, 1.0, 0.97, -0.5, "0.9", None, True, float("nan")])
 def test_a_level_that_64_draws_cannot_tell_is_refused(level):
     mixture = Mixture("diag")
     with pytest.raises(ValueError, match="`level` must be above 0 and at most 0.969. Received: "):
         mixture.interval(rows_near(mixture), level)
-
-
-@pytest.mark.parametrize("change", ["weights", "precisions", "whiteners"])
-def test_useless_draws_are_named(change):
-    mixture = Mixture("full" if change == "whiteners" else "diag")
-    assert stored_draws.fault_in(mixture.kept) is None
-    name = "drawn_log_weights" if change == "weights" else f"drawn_{change}"
-    values = mixture.kept[name].copy()
-    values[(0,) * values.ndim] = 0.5 if change == "weights" else -1.0
-    assert stored_draws.fault_in(mixture.kept | {name: values}).startswith(name)
 
 
 @pytest.mark.slow

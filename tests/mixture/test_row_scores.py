@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tfgmm
+from tfgmm.common import threads as cores
 from tfgmm.data.blocks import RowBlock
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture import outliers
@@ -81,3 +82,16 @@ def test_bad_rows_raise_no_warning(whole: pathlib.Path) -> None:
     assert num_bad == 1
     assert np.isnan(found["log_prob"]).tolist() == np.isnan(found["outlier"]).tolist() == [True, False]
     assert found["assignment"][0] == -1 and found["log_prob"][1] == np.finfo(np.float32).min
+
+
+def test_scores_are_the_same_for_any_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "num_cores", lambda: 4)
+    monkeypatch.setattr(cores, "_LEAST_NUMBERS", 1)
+    rows = np.random.default_rng(0).normal(size=(101, 2))
+    rows[50, 1] = np.nan
+    model = tfgmm.fit_mixture(rows[:50], 2, restarts=1, seed=0).model
+    scores = "log_prob", "log_density", "responsibilities", "assignment"
+    found = [density.score_data(model.plug_in(), rows, score) for score in scores]
+    monkeypatch.setattr(cores, "num_cores", lambda: 1)
+    for values, score in zip(found, scores):
+        np.testing.assert_allclose(values, density.score_data(model.plug_in(), rows, score), rtol=1e-6)

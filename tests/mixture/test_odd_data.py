@@ -1,0 +1,137 @@
+"""Each oddity of the data gives its one sentence, and ordinary rows give none."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+
+from tfgmm.data.summary import summarise
+from tfgmm.mixture.odd_data import oddities, warn_of_odd_data
+from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.registry import COVARIANCES
+
+PRIORS = Priors()  # for columns of mean 0 and standard deviation 1
+ROWS = np.random.default_rng(0).normal(size=(200, 2))
+
+
+def sentences(
+    rows: np.ndarray, num_components: int = 2, covariance: str = "diag", priors: Priors = PRIORS
+) -> list[str]:
+    return list(oddities(rows, summarise(rows), priors, num_components, covariance))
+
+
+def with_value(column: int, value: float, num_rows: int) -> np.ndarray:
+    rows = ROWS.copy()
+    rows[:num_rows, column] = value
+    return rows
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_ordinary_rows_give_none(covariance: str) -> None:
+    assert sentences(ROWS, 5, covariance) == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_odd_data(ROWS, summarise(ROWS), PRIORS, 5, covariance)
+
+
+# --- Constant columns
+
+
+def test_constant_columns_are_named_and_nothing_is_said_of_priors_for_them() -> None:
+    rows = np.column_stack([np.full(200, 1e6), ROWS, np.full(200, 7.0)])
+    assert sentences(rows) == ["column 0, 3 has one value only: it tells no components apart"]
+    named = dataclasses.replace(summarise(rows[:, 2:]), column_names=("a", "b"))
+    found = list(oddities(rows[:, 2:], named, PRIORS, 2, "diag"))
+    assert found == ["column 'b' has one value only: it tells no components apart"]
+
+
+def test_column_whose_rare_value_the_sample_missed_is_not_constant() -> None:
+    rows = with_value(1, 0.5, 190)
+    summary = summarise(rows)
+    summary = dataclasses.replace(summary, spread=summary.scale)
+    assert list(oddities(rows[:190], summary, PRIORS, 2, "diag")) == []
+    older = dataclasses.replace(summary, minimum=None, maximum=None)  # the sample is all there is to go by
+    [sentence] = oddities(rows[:190], older, PRIORS, 2, "diag")
+    assert sentence.startswith("column 1 has one value only")
+
+
+# --- Rows
+
+
+def test_copies_of_fewer_rows_than_components() -> None:
+    rows = np.repeat([[-1.0, 0.5], [1.0, -0.5]], 50, axis=0)
+    assert sentences(rows, 3) == ["2 distinct rows for num_components=3: some components stay empty"]
+    assert sentences(rows, 2) == []
+
+
+def test_copies_in_the_first_rows_alone_are_no_oddity() -> None:
+    """As where data is sorted: other rows follow."""
+    rows = np.concatenate([np.repeat(ROWS[:1], 5_000, axis=0), np.repeat(ROWS[1:4], 2_000, axis=0)])
+    assert sentences(rows, 4) == []
+    assert sentences(rows, 5) == ["4 distinct rows for num_components=5: some components stay empty"]
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_no_more_rows_than_columns_for_a_matrix(covariance: str) -> None:
+    rows = np.random.default_rng(1).normal(size=(4, 4))
+    expected = (
+        "4 rows tell little of a covariance matrix of 4 columns: the prior decides most of it. "
+        'covariance="diag" needs fewer rows'
+    )
+    assert sentences(rows, 2, covariance) == ([expected] if covariance in ("full", "tied") else [])
+    assert sentences(np.concatenate([rows, -rows[:1]]), 2, covariance) == []
+
+
+def test_few_far_rows() -> None:
+    expected = (
+        "2 of 200 rows are more than 100 times as far out as most, in column 1 up to 2.5e+04: they take components of "
+        "their own, and tied ones are all widened to reach them. Drop them, or ask for one component more"
+    )
+    assert sentences(with_value(1, -2.5e4, 2)) == [expected]
+
+
+def test_many_far_rows_are_clusters_of_their_own() -> None:
+    assert sentences(with_value(1, -2.5e4, 3)) == []
+
+
+# --- Priors
+
+
+@pytest.mark.parametrize(
+    ("rows", "priors", "column"),
+    [
+        (ROWS + [0.0, 150.0], PRIORS, 1),
+        (ROWS * [150.0, 1.0], PRIORS, 0),
+        (ROWS / [1.0, 150.0], PRIORS, 1),
+        (ROWS, Priors(loc_mean=(0.0, -150.0)), 1),
+        (ROWS, Priors(precision_rate=(5.0 * 150.0**2, 5.0)), 0),
+        (ROWS, Priors(column_scale=(1.0, 1 / 150.0)), 1),
+    ],
+    ids=["far", "wide", "narrow", "prior mean", "prior width", "unit"],
+)
+def test_priors_a_hundred_standard_deviations_off(rows: np.ndarray, priors: Priors, column: int) -> None:
+    mean, scale = rows.mean(axis=0)[column], rows.std(axis=0)[column]
+    expected = (
+        f"the priors do not suit the data: column {column} has mean {mean:.3g} and standard deviation {scale:.3g}. "
+        "State priors=tfgmm.Priors(...) in the units of the columns"
+    )
+    assert sentences(rows, priors=priors) == [expected]
+
+
+@pytest.mark.parametrize("rows", [ROWS + 50.0, ROWS * 50.0, ROWS / 50.0], ids=["far", "wide", "narrow"])
+def test_priors_less_far_off_suit(rows: np.ndarray) -> None:
+    assert sentences(rows) == []
+
+
+# --- Warnings
+
+
+def test_every_oddity_is_one_warning_at_the_callers_line() -> None:
+    rows = np.column_stack([np.repeat([1.0, -1.0], 50), np.full(100, 7.0)])
+    with pytest.warns(UserWarning) as caught:
+        warn_of_odd_data(rows, summarise(rows), PRIORS, 3, stacklevel=2)
+    assert [str(warning.message) for warning in caught] == [f"{sentence}." for sentence in sentences(rows, 3)]
+    assert len(caught) == 2 and {warning.filename for warning in caught} == {__file__}

@@ -1,0 +1,76 @@
+"""What rows say of two mixtures, against densities and clusterings computed elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import adjusted_rand_score
+
+from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.scoring import comparison
+
+A = MixtureDensity(
+    "diag", np.zeros(2), np.log([0.4, 0.6]), {"locs": np.array([[-1.0, 0], [1, 0.5]]), "precisions": np.ones((2, 2))}
+)
+B = MixtureDensity(
+    "diag",
+    np.zeros(2),
+    np.log([0.2, 0.5, 0.3]),
+    {"locs": np.array([[0.0, -1], [0.5, 1], [3, 3]]), "precisions": np.full((3, 2), 0.5)},
+)  # its columns are those of A, the other way round
+POINTS = np.random.default_rng(7).normal(scale=1.5, size=(400, 2))
+
+
+def joints(mixture: MixtureDensity, points: np.ndarray) -> np.ndarray:
+    return np.stack(
+        [
+            np.exp(log_weight) * stats.norm.pdf(points, loc, precision**-0.5).prod(axis=1)
+            for log_weight, loc, precision in zip(
+                mixture.log_weights, mixture.components["locs"], mixture.components["precisions"]
+            )
+        ],
+        axis=1,
+    )
+
+
+@pytest.mark.parametrize("size", [400, 7])
+def test_figures_are_those_of_scipy_and_scikit_learn_however_rows_are_cut(size: int) -> None:
+    bad = np.array([[np.nan, 1.0]])
+    blocks = [POINTS[start : start + size] for start in range(0, 400, size)] + [bad]
+    seen: list[int] = []
+    found = comparison.compare_over_rows(A, B, blocks, np.array([1, 0]), seen.append)
+    of_a, of_b = joints(A, POINTS), joints(B, POINTS[:, ::-1])
+    densities = np.log(of_a.sum(axis=1)), np.log(of_b.sum(axis=1))
+    difference = densities[1] - densities[0]
+    labels = of_a.argmax(axis=1), of_b.argmax(axis=1)
+    assert (found.num_rows, found.num_bad, sum(seen)) == (400, 1, 401)
+    expected = (densities[0].mean(), densities[1].mean(), difference.mean(), stats.sem(difference))
+    np.testing.assert_allclose(found[2:6], expected, rtol=1e-6)
+    assert found.adjusted_rand == pytest.approx(adjusted_rand_score(*labels), abs=1e-12)
+    pairings = [(first, second) for first in range(3) for second in range(3) if first != second]
+    most = max(np.mean((labels[0] == 0) & (labels[1] == i) | (labels[0] == 1) & (labels[1] == j)) for i, j in pairings)
+    assert found.share_same == pytest.approx(most, abs=1e-12) and 0.3 < most < 1.0
+
+
+def test_unrelated_and_single_clusterings_have_scikit_learns_index() -> None:
+    generator = np.random.default_rng(0)
+    for num_first, num_second in ((4, 5), (1, 1), (1, 3)):
+        labels = generator.integers(num_first, size=300), generator.integers(num_second, size=300)
+        table = np.zeros((num_first, num_second), np.int64)
+        np.add.at(table, labels, 1)
+        assert comparison.adjusted_rand(table) == pytest.approx(adjusted_rand_score(*labels), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("difference", "error", "words"),
+    [
+        (0.0312, 0.0042, "B describes these rows better, by 0.0312 ± 0.0042 nats per row"),
+        (-2.0, 0.5, "A describes these rows better, by 2.00 ± 0.50 nats per row"),
+        (0.008, 0.0042, "no difference that these rows can show: B is ahead by 0.0080 ± 0.0042 nats per row"),
+        (0.0, 0.0, "no difference: both describe these rows equally well"),
+    ],
+)
+def test_verdict_is_of_what_the_rows_can_show(difference: float, error: float, words: str) -> None:
+    found = comparison.RowsCompared(100, 0, -4.0, -4.0 + difference, difference, error, 1.0, 1.0)
+    assert comparison.verdict(found) == words
