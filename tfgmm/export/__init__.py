@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = front_door(
         "portable": ["export_litert", "export_onnx"],
         "reading": ["ExportedMixture", "read_export"],
         "saved_model": ["export_model"],
-        "score_file": ["COLUMNS", "write_scores"],
+        "score_file": ["COLUMNS", "flat_scores", "score_columns", "write_scores"],
         "scorer": ["Scorer", "load_scorer"],
         "verify": ["Verified", "verify_export"],
     },
