@@ -5,7 +5,7 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "folder": ["CARD", "IntegrityError", "file_sizes", "read_card"],
+        "folder": ["CARD", "IntegrityError", "Place", "file_sizes", "read_card"],
         "portable": ["export_litert", "export_onnx"],
         "reading": ["ExportedMixture", "read_export"],
         "saved_model": ["export_model"],

@@ -12,7 +12,6 @@ from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
 from tfgmm.common.words import quoted
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.errors import check_no_overflow
-from tfgmm.data.pass_through import NAME as INPUT
 from tfgmm.data.pass_through import ScoredInput
 from tfgmm.data.table_writer import written_table
 from tfgmm.export.reading import ExportedMixture
@@ -91,11 +90,11 @@ def write_scores(
         ValueError, TypeError: the rows cannot be read or scored, or a column is there already.
     """
     scorer, num_rows, num_bad = Scorer(export), 0, 0
-    with written_table(out, _schema(export, source, columns), overwrite, argument_names) as write:
+    with written_table(out, _schema(export, source, columns), overwrite, argument_names, source.names.keep) as write:
         for block in source.blocks():
             scores, bad_here = scorer.scores(RowBlock(block.rows), columns)
             if bad_here:
-                _check_range(export, block.rows, num_rows)
+                _check_range(export, source.names.path, block.rows, num_rows)
             num_bad += bad_here
             write([*block.carried, *map(_array, flat_scores(scores, columns).values())])
             num_rows += len(block.rows)
@@ -111,8 +110,8 @@ def _schema(export: ExportedMixture, source: ScoredInput, columns: Sequence[str]
     twice = sorted({field.name for field in source.carried_fields} & dtypes.keys())
     if twice:
         raise ValueError(
-            f"`{INPUT}` must have other columns than the scores. Received: {quoted(twice)}. "
-            "Rename them, or leave out --keep."
+            f"`{source.names.path}` must have other columns than the scores. Received: {quoted(twice)}. "
+            f"Rename them, or leave out {source.names.keep}."
         )
     return pa.schema([*source.carried_fields, *fields])
 
@@ -125,8 +124,8 @@ def _array(values: np.ndarray) -> Any:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
-def _check_range(export: ExportedMixture, rows: np.ndarray, start: int) -> None:
+def _check_range(export: ExportedMixture, name: str, rows: np.ndarray, start: int) -> None:
     """Checks finite numbers: Raises ValueError for one too far from the centre for float32, and says where it is."""
     with np.errstate(over="ignore", invalid="ignore"):
         centred = (rows - export.centre).astype(np.float32)
-    check_no_overflow(INPUT, export.column_names, rows, centred, start)
+    check_no_overflow(name, export.column_names, rows, centred, start)

@@ -15,7 +15,6 @@ import numpy as np
 from tfgmm.common import atomic_folder, extras
 from tfgmm.common.atomic_folder import Kind, path_of
 from tfgmm.common.version import __version__
-from tfgmm.export.folder import IntegrityError
 from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.export.score_file import score_columns
 from tfgmm.mlflow.pyfunc import NULLS, WANTED, available_columns
@@ -143,11 +142,7 @@ def _contents(
 def _exported(model: Any) -> Iterator[tuple[pathlib.Path, ExportedMixture]]:
     """Yields an exported folder, checked, and the mixture in it. For a model, the folder is gone after the block."""
     if isinstance(model, (str, os.PathLike)):
-        try:
-            export = read_export(model)
-        except (OSError, IntegrityError) as error:
-            raise type(error)(str(error).replace("`path`", "`model`", 1)) from error
-        yield path_of(model), export
+        yield path_of(model, "model"), read_export(model, "model")
         return
     from tfgmm.export.saved_model import export_model
 

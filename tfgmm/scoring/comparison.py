@@ -47,6 +47,7 @@ def compare_over_rows(
     blocks: Iterable[np.ndarray],
     order_of_b: np.ndarray,
     progress: Callable[[int], None] = lambda num_rows: None,
+    name: str = "blocks",
 ) -> RowsCompared:
     """Compares two mixtures on the same rows; takes the memory of one block.
 
@@ -55,6 +56,7 @@ def compare_over_rows(
         blocks: Rows (B, D) each, data units, columns in a's order; those that are not finite are counted and left out.
         order_of_b: (D,) int, where b's columns stand among a's.
         progress: Function that is called with the number of rows of each block, once it has been compared.
+        name: What error messages call the rows.
 
     Raises:
         ValueError: Fewer than two rows are finite.
@@ -78,7 +80,7 @@ def compare_over_rows(
         progress(len(block))
     if num_rows < _FEWEST:
         fix = "Give more rows with finite numbers."
-        raise ValueError(f"`--data` must have two rows at least to compare with. Received: {num_rows} finite. {fix}")
+        raise ValueError(f"`{name}` must have two rows at least to compare with. Received: {num_rows} finite. {fix}")
     error = math.sqrt(squares / (num_rows - 1) / num_rows)
     mean_a, mean_b, difference = (float(mean) for mean in means)
     return RowsCompared(num_rows, num_bad, mean_a, mean_b, difference, error, adjusted_rand(table), share_same(table))
