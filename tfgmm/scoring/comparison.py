@@ -124,7 +124,7 @@ def share_same(table: np.ndarray) -> float:
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
 
 
-def verdict(comparison: RowsCompared, names: tuple[str, str] = ("A", "B")) -> str:
+def verdict(comparison: RowsCompared) -> str:
     """Says in plain words which of two mixtures describes the rows better, if the rows can show it.
 
     Example:
@@ -137,7 +137,7 @@ def verdict(comparison: RowsCompared, names: tuple[str, str] = ("A", "B")) -> st
         return "no difference: both describe these rows equally well"
     decimals = max(0, 1 - math.floor(math.log10(max(error, _ROUNDING))))  # two digits of the error
     amount = f"{size:.{decimals}f} ± {error:.{decimals}f} nats per row"
-    better = names[1] if comparison.difference > 0 else names[0]
+    better = "B" if comparison.difference > 0 else "A"
     if size <= _CLEAR * error:
         return f"no difference that these rows can show: {better} is ahead by {amount}"
     return f"{better} describes these rows better, by {amount}"

@@ -14,10 +14,12 @@ from tfgmm.data.blocks import RowBlock
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.row_scores import Score
 from tfgmm.mixture.stored_draws import NUM_DRAWS
+from tfgmm.posterior.draws import Draws
 from tfgmm.scoring.devices import BlockScorer, block_scorer
 from tfgmm.scoring.results import Conditional, Interval
-from tfgmm.scoring.scores import Score, mapped_over_data, scored
+from tfgmm.scoring.scores import as_draws, mapped_over_data, scored
 
 if TYPE_CHECKING:
     from tfgmm.scoring.graph.questions import Answers
@@ -39,6 +41,17 @@ class Queries:
     def plug_in_scorer(self) -> BlockScorer:
         """Makes the scorer of blocks of rows at the posterior means."""
         return block_scorer(self.plug_in())
+
+    def mean_parameters(self) -> Draws:
+        """Computes the mixture that `log_prob` scores with, in the form that the pictures of `tfgmm.plot` take.
+
+        Weights, locations and precisions are at their posterior means.
+
+        Returns:
+            `Draws` of one draw, data units. Weights are (1, 1, K), locations and scales (1, 1, K, D), and for "full"
+            and "tied" covariances (1, 1, K, D, D).
+        """
+        return as_draws(self.plug_in(), self.column_names)
 
     def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in") -> np.ndarray:
         """Computes the log density of each row; both kinds integrate to 1.

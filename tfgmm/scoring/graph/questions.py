@@ -15,7 +15,7 @@ from tfgmm.common.shapes import Tensor
 from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring.graph import intervals, marginals
-from tfgmm.scoring.graph.chunks import mapped_over_chunks
+from tfgmm.scoring.graph.chunks import float_values, mapped_over_chunks
 from tfgmm.scoring.graph.scores import factors_of
 
 
@@ -67,7 +67,7 @@ def ask(question: Question, block: RowBlock, mixture: MixtureDensity, argument: 
         mixture: The mixture, or S of them.
         argument: What the question takes last, `level` or `given`.
     """
-    rows = block.values if block.values.dtype in (np.float32, np.float64) else block.values.astype(np.float64)
+    rows = float_values(block)
     names = tuple(mixture.components)
     numbers = mixture.centre, mixture.log_weights, argument, *mixture.components.values()
     inputs = [tf.constant(value) for value in (rows, *numbers)]
