@@ -203,13 +203,16 @@ class _Answers:
         return {"outlier": graph_scores.tail_probabilities(self._outlier_table, log_densities)}
 
     def predictive_log_prob(self, x: Tensor) -> dict[str, Tensor]:
-        return {"predictive_log_prob": graph_scores.scores(x, self._factors_of_draws(), "log_prob")}
+        # Draws are computed in the graph, from a tenth of the numbers
+        factors = graph_scores.factors_of(of_draws(self._mixture, self._drawn))
+        return {"predictive_log_prob": graph_scores.scores(x, factors, "log_prob")}
 
     def interval(self, x: Tensor, level: Tensor) -> dict[str, Tensor]:
-        return intervals.band(x, self._factors_of_draws(), level)
+        return intervals.interval(x, of_draws(self._mixture, self._drawn), level).per_row
 
     def marginal_log_prob(self, x: Tensor, given: Tensor) -> dict[str, Tensor]:
-        return {"marginal_log_prob": marginals.marginal_log_prob(x, self._mixture, given)}
+        answer = marginals.marginal_log_prob(x, self._mixture, given)
+        return {"marginal_log_prob": answer.per_row["log_prob"]}
 
     def conditional(self, x: Tensor, given: Tensor) -> dict[str, Tensor]:
         answer = marginals.conditional(x, self._mixture, given)
@@ -221,10 +224,6 @@ class _Answers:
 
     def _scores(self, x: Tensor, *names: Score) -> dict[str, Tensor]:
         return {name: graph_scores.scores(x, self._factors, name) for name in names}
-
-    def _factors_of_draws(self) -> graph_scores.ScoreFactors:
-        # Computed in the graph, from a tenth of the numbers
-        return graph_scores.factors_of(of_draws(self._mixture, self._drawn))
 
 
 def _as_tensors(mixture: MixtureDensity) -> MixtureDensity:

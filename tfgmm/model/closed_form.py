@@ -90,7 +90,7 @@ class ClosedFormTraining:
         """
         self._num_batches, self._num_data = num_batches, num_data
         self._centre = tf.convert_to_tensor(self._posterior.centre)
-        self._kl = self._posterior.kl()
+        self._kl = self._posterior.kl(centre=self._centre)
 
     def begin_epoch(self, epoch: int) -> None:
         """Chooses running updates or an exact sweep for the epoch, counted from 0."""

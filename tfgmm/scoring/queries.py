@@ -22,7 +22,7 @@ from tfgmm.scoring.results import Conditional, Interval
 from tfgmm.scoring.scores import as_draws, mapped_over_data, scored
 
 if TYPE_CHECKING:
-    from tfgmm.scoring.graph.questions import Answers
+    from tfgmm.scoring.graph.chunks import Answers
 
 MOST_LEVEL = (NUM_DRAWS - 1) / (NUM_DRAWS + 1)
 
@@ -244,16 +244,17 @@ class Queries:
         Args:
             x: Rows, (N, D), of any kind.
             mixture: The mixture, or S of them.
-            question: Name of the function in `graph.questions`.
+            question: Name in `graph.questions.QUESTIONS`.
             argument: What the question takes beside rows and mixture.
             needed: (D,) bool, or True for all: columns in which a finite number beyond float32 is refused.
         """
-        from tfgmm.scoring.graph import questions
+        from tfgmm.scoring.graph.chunks import Answers
+        from tfgmm.scoring.graph.questions import ask
 
         once: dict[str, np.ndarray] = {}
 
         def of_block(block: RowBlock) -> dict[str, np.ndarray]:
-            answers = questions.ask(getattr(questions, question), block, mixture, argument)
+            answers = ask(question, block, mixture, argument)
             if any(np.isnan(answer).any() for part in answers for answer in part.values()):
                 # Refuses what is infinite in float32 only, and says where
                 centre_rows(np.where(needed, block.values, mixture.centre), mixture.centre)
@@ -261,7 +262,7 @@ class Queries:
             return answers.per_row
 
         per_row = mapped_over_data(mixture.centre, x, of_block, self.column_names)
-        return questions.Answers(per_row, once)
+        return Answers(per_row, once)
 
 
 def column_mask(argument: str, columns: Any, num_features: int, column_names: Sequence[str] | None) -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +25,13 @@ Features = Callable[[Tensor], list[Tensor]]
 
 # Two chunks at a time: one product leaves a core idle at its ends, the next one fills it.
 _CHUNKS_AT_A_TIME = 2
+
+
+class Answers(NamedTuple):
+    """What is asked about rows: arrays by name, with one entry per row, and the same for every row."""
+
+    per_row: dict[str, Any]
+    once: dict[str, Any]
 
 
 def float_values(block: RowBlock) -> np.ndarray:
