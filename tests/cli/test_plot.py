@@ -142,7 +142,7 @@ def test_rows_may_be_a_folder_of_files(tmp_path: pathlib.Path) -> None:
     np.testing.assert_array_equal(sample.rows, ROWS)
     assert (sample.num_rows, sample.num_bad) == (20, 0)
     with pytest.raises(ValueError, match="`--data` must have 3 columns: the model was fitted on rows without"):
-        matching.opened(tmp_path / "0.parquet", None, 3).__enter__()
+        matching.opened(tmp_path / "0.parquet", None, 3, "--data").__enter__()
 
 
 def test_example_of_the_help_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:

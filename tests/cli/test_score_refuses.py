@@ -85,13 +85,13 @@ def test_file_that_appears_meanwhile_is_kept(
     tmp_path: pathlib.Path, whole: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, target = write(tmp_path / "rows.csv", FRAME), tmp_path / "scored.csv"
-    flat = score_file._flat
+    flat = score_file.flat_scores
 
     def flat_while_another_writes(*arguments: Any) -> Any:
         target.write_text("theirs")
         return flat(*arguments)
 
-    monkeypatch.setattr(score_file, "_flat", flat_while_another_writes)
+    monkeypatch.setattr(score_file, "flat_scores", flat_while_another_writes)
     done = run("--model", whole, "--in", path, "--out", target)
     assert done.exit_code == 1 and target.read_text() == "theirs"
     assert sorted(os.listdir(tmp_path)) == ["rows.csv", "scored.csv"]
@@ -115,14 +115,14 @@ def test_input_that_changes_meanwhile_is_refused(
     tmp_path: pathlib.Path, whole: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "rows.csv", FRAME)
-    flat = score_file._flat
+    flat = score_file.flat_scores
 
     def flat_while_it_grows(*arguments: Any) -> Any:
         with open(path, "a") as file:
             file.write("1,2,3\n")
         return flat(*arguments)
 
-    monkeypatch.setattr(score_file, "_flat", flat_while_it_grows)
+    monkeypatch.setattr(score_file, "flat_scores", flat_while_it_grows)
     done = run("--model", whole, "--in", path, "--out", tmp_path / "scored.csv")
     assert done.exit_code == 1 and "changed" in done.stderr
     assert os.listdir(tmp_path) == ["rows.csv"]

@@ -66,7 +66,7 @@ def test_folder_of_a_run_stands_for_its_model(
     assert run("sample", "--model", run_folder, "--num-rows", 3, "--out", tmp_path / "b.csv").exit_code == 0
     assert "width, height, depth" in " ".join(run("info", run_folder).stdout.split())
 
-    def verify(folder: pathlib.Path) -> None:
+    def verify(folder: pathlib.Path, name: str) -> None:
         raise ValueError(f"asked about {folder}")  # the check itself takes seconds, and has tests of its own
 
     monkeypatch.setattr("tfgmm.export.verify.verify_export", verify)

@@ -51,3 +51,12 @@ def test_error_of_the_block_is_not_taken_for_one_of_the_file(tmp_path: pathlib.P
         with written_table(tmp_path / "rows.csv", SCHEMA, False):
             raise OSError("the source is gone")
     assert os.listdir(tmp_path) == []
+
+
+def test_option_that_adds_columns_is_named_where_there_is_one(tmp_path: pathlib.Path) -> None:
+    lists = pa.schema([("a", pa.list_(pa.int64()))])
+    for keep_name, fix in [("--keep", ", or leave out --keep."), (None, ").")]:
+        with pytest.raises(ValueError, match="must be able to hold all columns") as caught:
+            with written_table(tmp_path / "lists.csv", lists, False, keep_name=keep_name) as write_rows:
+                write_rows([pa.array([[1]])])
+        assert str(caught.value).endswith(fix)

@@ -149,8 +149,8 @@ def test_folder_exchanged_between_card_and_numbers_is_read_again(
 ) -> None:
     read_card, times = folders.read_card, []
 
-    def read_card_then_exchange(path: pathlib.Path) -> dict[str, Any]:
-        card = read_card(path)
+    def read_card_then_exchange(place: folders.Place) -> dict[str, Any]:
+        card = read_card(place)
         if not times:
             times.append(1)
             tfgmm.export_model(models[1], folder, overwrite=True)

@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from assigned import assign
 from exports import NAMES
 from random_posteriors import random_components, random_weights
 from scipy import special, stats
@@ -38,8 +39,8 @@ Scores = tuple[np.ndarray, np.ndarray]
 def model_of(covariance: str, centre: np.ndarray = CENTRE) -> tfgmm.GaussianMixtureModel:
     """Returns a model with a random posterior whose rows are measured from `centre`."""
     model = tfgmm.GaussianMixtureModel(K, D, covariance=covariance, seed=0)
-    model.posterior.components.assign(random_components(covariance)[1])
-    model.posterior.weights.assign(random_weights("dirichlet")[1])
+    assign(model.posterior.components, random_components(covariance)[1])
+    assign(model.posterior.weights, random_weights("dirichlet")[1])
     model.stored_centre.assign(centre)
     return model
 

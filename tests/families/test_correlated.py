@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from assigned import assign
 from random_posteriors import (
     D,
     K,
@@ -241,7 +242,7 @@ def test_assigned_posteriors_come_back_and_the_table_finds_the_class(covariance)
     components.create_variables(lambda name, value: tf.Variable(value, name=name), start)
     for value, expected in zip(components.posterior(), start):
         np.testing.assert_allclose(value, expected, rtol=1e-13, atol=1e-15)
-    components.assign(as_tensors(posterior))
+    assign(components, as_tensors(posterior))
     for value, expected in zip(components.posterior(), posterior):
         assert value.dtype == tf.float64
         np.testing.assert_allclose(value, expected, rtol=1e-13, atol=1e-15)

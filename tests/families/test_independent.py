@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from assigned import assign
 from scipy import special, stats
 
 from tfgmm.families.independent import DiagComponents, IndependentDraws, IndependentPosterior
@@ -287,7 +288,7 @@ def test_assign_sets_what_posterior_returns():
     components.create_variables(
         lambda name, start: tf.Variable(start, name=name), components.random_start(np.random.default_rng(0))
     )
-    components.assign(posterior)
+    assign(components, posterior)
     for value, expected in zip(components.posterior(), posterior):
         assert value.dtype == tf.float64
         np.testing.assert_allclose(value, expected, rtol=1e-14)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from assigned import assign
 from random_posteriors import D, random_components, random_weights
 from reference_formulas import log_probability_of_assignment
 from scipy import special, stats
@@ -141,7 +142,7 @@ def test_assigned_posteriors_come_back_differentiable_and_public(kind):
         lambda name, value: tf.Variable(value, name=name),
         weights.update(np.full(weights.num_components, 10.0 / weights.num_components)),
     )
-    weights.assign(q)
+    assign(weights, q)
     [value], [name] = weights.posterior(), weights.public(q)
     np.testing.assert_allclose(value, q[0], rtol=1e-14)
     assert name == {"dirichlet": "counts", "stick_breaking": "sticks"}[kind]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from assigned import assign
 from scipy import integrate, special, stats
 
 from tfgmm import GaussianMixtureModel, Priors
@@ -26,8 +27,8 @@ def model_at(posterior, counts, num_draws, priors=PRIORS, seed=0):
     """Returns a model whose posterior is the one given, (K, D) arrays, measured from the origin."""
     arrays = [np.asarray(array, np.float64) for array in posterior]
     model = GaussianMixtureModel(*arrays[0].shape, priors=priors, seed=seed, num_draws=num_draws)
-    model.posterior.components.assign(IndependentPosterior(*arrays))
-    model.posterior.weights.assign(DirichletPosterior(np.asarray(counts, np.float64)))
+    assign(model.posterior.components, IndependentPosterior(*arrays))
+    assign(model.posterior.weights, DirichletPosterior(np.asarray(counts, np.float64)))
     return model
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from assigned import assign
 from local_steps import local_step
 
 import tfgmm
@@ -31,8 +32,8 @@ def nine_at_start():
     model.initialize(NINE)
     half, two = np.full((2, 2), 0.5), np.full((2, 2), 2.0)
     locs = np.array([(0.0, 0.0), (4.0, 4.0)]) - model.centre
-    model.posterior.components.assign(IndependentPosterior(locs, half, two, two))
-    model.posterior.weights.assign(DirichletPosterior(np.array([3.0, 5.0])))
+    assign(model.posterior.components, IndependentPosterior(locs, half, two, two))
+    assign(model.posterior.weights, DirichletPosterior(np.array([3.0, 5.0])))
     return model
 
 

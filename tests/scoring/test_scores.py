@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from assigned import assign
 from scipy import special, stats
 
 from tfgmm import GaussianMixtureModel
@@ -39,8 +40,8 @@ def model_at(locs=LOCS, scales=SCALES, alpha=ALPHA, beta=BETA, counts=COUNTS, ce
     """Returns a model with the posterior given, in data units, whose rows are measured from `centre`."""
     model = GaussianMixtureModel(*locs.shape, seed=0)
     model.stored_centre.assign(np.asarray(centre)[: locs.shape[1]])
-    model.posterior.components.assign(IndependentPosterior(locs - model.centre, scales, alpha, beta))
-    model.posterior.weights.assign(DirichletPosterior(counts))
+    assign(model.posterior.components, IndependentPosterior(locs - model.centre, scales, alpha, beta))
+    assign(model.posterior.weights, DirichletPosterior(counts))
     return model
 
 

@@ -212,10 +212,10 @@ def _rows(first: ExportedMixture, second: ExportedMixture, data: Path, progress:
         done += num_rows
         progress.phase(f"scoring, {done:,} rows")
 
-    with matching.opened(data, first.column_names, num_features) as rows:
+    with matching.opened(data, first.column_names, num_features, shared.DATA) as rows:
         mixtures = Scorer(first).plug_in(), Scorer(second).plug_in()
         blocks = (block.values for block in rows.blocks())
-        compared = compare_over_rows(*mixtures, blocks, order, count)
+        compared = compare_over_rows(*mixtures, blocks, order, count, shared.DATA)
     yield from lines_about_rows(compared, data, verdict(compared))
 
 

@@ -14,6 +14,7 @@ from tfgmm.common.words import printable
 from tfgmm.export.folder import CARD
 
 DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, one from elsewhere may
+_MOST_ENTRIES = 8  # of a list that are written out
 
 
 def info(
@@ -73,7 +74,7 @@ def _is_short(value: Mapping[str, Any]) -> bool:
     return 0 < len(value) <= 2 and not any(isinstance(entry, Mapping) for entry in value.values())
 
 
-def _text(value: Any, *, depth: int = 0, longest: int = 8) -> str:
+def _text(value: Any, *, depth: int = 0) -> str:
     """Writes a value of the card as a person would; long and deep lists are cut."""
     if value is None or value == {} or value == []:
         return "none"
@@ -82,8 +83,9 @@ def _text(value: Any, *, depth: int = 0, longest: int = 8) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
-        rest = f", ... ({len(value)} in all)" if len(value) > longest else ""
-        inner = ", ".join(_text(entry, depth=depth + 1) for entry in value[:longest]) if depth < DEEPEST else "..."
+        rest = f", ... ({len(value)} in all)" if len(value) > _MOST_ENTRIES else ""
+        first = value[:_MOST_ENTRIES]
+        inner = ", ".join(_text(entry, depth=depth + 1) for entry in first) if depth < DEEPEST else "..."
         return f"[{inner}{rest}]" if depth else inner + rest
     if isinstance(value, dict):
         return f"{len(value)} entries"

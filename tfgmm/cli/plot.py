@@ -82,7 +82,7 @@ def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: st
     atomic_file.check_free(out, overwrite, shared.OUT)
     sample = None
     if data is not None:
-        with matching.opened(data, mixture.column_names, num_features) as rows:
+        with matching.opened(data, mixture.column_names, num_features, shared.DATA) as rows:
             sample = matching.sample_of(rows)
     shared.with_tensorflow(lambda progress: _draw(mixture, sample, KINDS[key], places, out, overwrite, progress))
     return f"{out}: {KINDS[key].words} {quoted([names[place] for place in places])}{_of_rows(sample)}"

@@ -55,7 +55,7 @@ def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bo
 
     mixture = shared.read_model(model)
     atomic_file.check_free(out, overwrite, shared.OUT)
-    with matching.opened(data, mixture.column_names, len(mixture.centre)) as rows:
+    with matching.opened(data, mixture.column_names, len(mixture.centre), shared.DATA) as rows:
         directory = shared.model_folder(model).absolute()
         shared.with_tensorflow(lambda progress: _write(mixture, rows, out, title, directory, overwrite, progress))
     return f"{out}: a page about {directory} and the rows of {data}"

@@ -71,14 +71,14 @@ def _check_paths(source: Path, out: Path) -> None:
 def _scored(model: Path, source: Path, out: Path, names: list[str], keep: bool, overwrite: bool) -> str:
     """Scores the rows and says so in a line."""
     from tfgmm.common.atomic_file import check_free
-    from tfgmm.data.pass_through import ScoredInput
+    from tfgmm.data.pass_through import InputNames, ScoredInput
     from tfgmm.export.score_file import write_scores
     from tfgmm.mixture.outliers import check_table
 
     mixture = shared.read_model(model)
     if "outlier" in names:
         check_table(mixture.outlier_table)
-    rows = ScoredInput(str(source), mixture.column_names, len(mixture.centre), keep)
+    rows = ScoredInput(str(source), mixture.column_names, len(mixture.centre), keep, InputNames("--in", "--keep"))
     check_free(out, overwrite, shared.OUT)
     with _progress(rows.num_rows) as progress:
         counts = write_scores(

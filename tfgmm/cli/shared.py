@@ -14,7 +14,7 @@ import typer
 
 from tfgmm.common.unfinished import ArgumentNames
 from tfgmm.common.words import printable
-from tfgmm.export.folder import CARD, IntegrityError, read_card
+from tfgmm.export.folder import CARD, IntegrityError, Place, read_card
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -25,6 +25,8 @@ FORESEEN = (OSError, ValueError, TypeError, ArithmeticError, ModuleNotFoundError
 
 # What errors about a file or folder to write call the options
 OUT = ArgumentNames("--out", "--overwrite")
+
+DATA = "--data"  # what errors about rows call the option
 
 MODEL_HELP = "A folder that tfgmm fit or export_model wrote."
 
@@ -148,7 +150,7 @@ def check_outside_exports(out: Path) -> None:
     for folder in (place, *place.parents):
         if (folder / CARD).is_file():
             with contextlib.suppress(IntegrityError):  # a card of somebody else's
-                read_card(folder)
+                read_card(Place(folder))
                 fix = "Choose a place outside it."
                 raise UsageError(f"`--out` must not be inside an export. Received: {out}, in {folder}. {fix}")
 
@@ -171,9 +173,4 @@ def read_model(path: Path, name: str = "--model") -> ExportedMixture:
     """
     from tfgmm.export.reading import read_export
 
-    folder = model_folder(path, name)
-    try:
-        return read_export(folder)
-    except (OSError, ValueError) as error:
-        kind = OSError if isinstance(error, OSError) else ValueError
-        raise kind(str(error).replace("`path`", f"`{name}`", 1)) from error
+    return read_export(model_folder(path, name), name)

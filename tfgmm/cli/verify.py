@@ -24,7 +24,7 @@ def verify(
 
     Example: tfgmm verify saved_models/old_faithful
     """
-    with shared.errors_as_one_line(lambda text: text.replace("`path`", "`DIR`", 1)):
+    with shared.errors_as_one_line():
         path = shared.model_folder(directory, "DIR")
         shared.read_model(directory, "DIR")  # a damaged folder is refused before TensorFlow takes its seconds
         lines = report(path, shared.with_tensorflow(lambda _: _verified(path)))
@@ -35,7 +35,7 @@ def verify(
 def _verified(path: Path) -> Verified:
     from tfgmm.export.verify import verify_export
 
-    return verify_export(path)
+    return verify_export(path, "DIR")
 
 
 def report(directory: Path, verified: Verified) -> list[str]:

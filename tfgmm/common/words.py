@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+_MOST_QUOTED = 20  # names in a message
+
 
 def printable(text: str) -> str:
     """Replaces control characters by "?": untrusted text must not steer the terminal."""
@@ -16,16 +18,16 @@ def shown(text: str, longest: int = 200) -> str:
     return printable(text[:longest])
 
 
-def quoted(names: Sequence[str], limit: int = 20) -> str:
-    """Writes the first names in quotes, and the number of further ones.
+def quoted(names: Sequence[str]) -> str:
+    """Writes the first 20 names in quotes, and the number of further ones.
 
     Example:
 
-    >>> quoted(["a", "b", "c"], limit=2)
-    "'a', 'b' and 1 more"
+    >>> quoted(["a", "b"]), quoted(["a"] * 23)[-15:]
+    ("'a', 'b'", "'a' and 3 more")
     """
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return (", ".join(repr(name) for name in names[:limit]) or "none") + more
+    more = f" and {len(names) - _MOST_QUOTED} more" if len(names) > _MOST_QUOTED else ""
+    return (", ".join(repr(name) for name in names[:_MOST_QUOTED]) or "none") + more
 
 
 def with_and(numbers: Sequence[int]) -> str:

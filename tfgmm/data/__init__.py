@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = front_door(
         "files.kinds": ["KINDS"],
         "files.stored": ["StoredRows"],
         "matching": ["Sample", "finite"],
-        "pass_through": ["NAME", "ScoredInput"],
+        "pass_through": ["InputNames", "ScoredInput"],
         "readers": ["Rows", "open_rows", "read_rows"],
         "row_source": ["RowSource"],
         "sampling": ["SAMPLE_ROWS"],

@@ -15,8 +15,6 @@ from tfgmm.data.readers import open_rows
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
 
-NAME = "--data"  # what the file is called in error messages
-
 
 class Sample(NamedTuple):
     """Some rows of a file.
@@ -33,7 +31,9 @@ class Sample(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str], column_names: Sequence[str] | None, num_features: int) -> Iterator[RowSource]:
+def opened(
+    path: str | os.PathLike[str], column_names: Sequence[str] | None, num_features: int, name: str = "path"
+) -> Iterator[RowSource]:
     """Yields the rows of a file, or of a folder of files, in the columns of a mixture; other columns are not looked at.
 
     Args:
@@ -41,6 +41,7 @@ def opened(path: str | os.PathLike[str], column_names: Sequence[str] | None, num
         column_names: Names of the columns that the mixture was fitted on; None where they had no names: the file then
             has the D columns, in their order, and no others.
         num_features: D.
+        name: What error messages call `path`.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -48,8 +49,8 @@ def opened(path: str | os.PathLike[str], column_names: Sequence[str] | None, num
         TypeError: A column does not hold numbers.
     """
     path = os.fspath(path)
-    wanted = wanted_columns(NAME, path, open_files(NAME, path).column_names, column_names, num_features)
-    with contextlib.closing(open_rows(path, name=NAME, columns=wanted)) as rows:
+    wanted = wanted_columns(name, path, open_files(name, path).column_names, column_names, num_features)
+    with contextlib.closing(open_rows(path, name=name, columns=wanted)) as rows:
         yield rows
 
 
@@ -77,5 +78,7 @@ def sample_of(source: RowSource) -> Sample:
         num_rows, num_finite = num_rows + len(block.values), num_finite + len(whole)
     if num_finite == 0:
         fix = "Give rows with finite numbers."
-        raise ValueError(f"`{NAME}` must have rows of numbers. Received: {num_rows} rows, none of them finite. {fix}")
+        raise ValueError(
+            f"`{source.name}` must have rows of numbers. Received: {num_rows} rows, none of them finite. {fix}"
+        )
     return Sample(chosen.result(), num_rows, num_rows - num_finite)

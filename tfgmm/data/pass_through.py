@@ -16,7 +16,20 @@ from tfgmm.data.files.file_set import FileSet, columns_of
 from tfgmm.data.files.kinds import check_file, kind_of
 from tfgmm.data.files.streams import BatchSlices, rows_of
 
-NAME = "--in"  # what the file is called in error messages
+
+class InputNames(NamedTuple):
+    """What error messages call the file that is read, and what asks for its columns to be carried along.
+
+    Args:
+        path: Name of the argument or option that names the file.
+        keep: Argument or option that carries columns along, as a user writes it.
+    """
+
+    path: str
+    keep: str
+
+
+IN_PYTHON = InputNames("path", "keep=True")
 
 
 class ScoredBlock(NamedTuple):
@@ -41,11 +54,13 @@ class ScoredInput:
         num_features: D.
         keep: Whether all columns of the file are carried along: as they are, except that categories become their
             values, and that for CSV the model's columns are float64 and the others text.
+        names: What error messages call `path` and `keep`.
 
     Attributes:
         carried_fields: `pyarrow.Field` of each column carried along.
         num_rows: Rows of the file, or None where only reading the file to its end would tell.
         num_columns: Columns of the file.
+        names: As given.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -53,25 +68,33 @@ class ScoredInput:
         TypeError: A column does not hold numbers.
     """
 
-    def __init__(self, path: str, column_names: Sequence[str] | None, num_features: int, keep: bool) -> None:
+    def __init__(
+        self,
+        path: str,
+        column_names: Sequence[str] | None,
+        num_features: int,
+        keep: bool,
+        names: InputNames = IN_PYTHON,
+    ) -> None:
         import pyarrow as pa
 
+        self.names, name = names, names.path
         if os.path.isdir(path):
-            raise ValueError(f"`{NAME}` must be a file. Received: '{path}', a folder. Score its files one by one.")
-        check_file(NAME, path)
-        columns = columns_of(NAME, path)
-        types, names = dict(columns), [label for label, _ in columns]
-        self._wanted = wanted_columns(NAME, path, names, column_names, num_features)
-        check_once(NAME, sorted(names if keep else self._wanted), names, f" in '{path}'")
+            raise ValueError(f"`{name}` must be a file. Received: '{path}', a folder. Score its files one by one.")
+        check_file(name, path)
+        columns = columns_of(name, path)
+        types, labels = dict(columns), [label for label, _ in columns]
+        self._wanted = wanted_columns(name, path, labels, column_names, num_features)
+        check_once(name, sorted(labels if keep else self._wanted), labels, f" in '{path}'")
         self._path, self._is_csv = path, kind_of(path) == "CSV"
-        self._files = FileSet(NAME, [path], self._wanted, same_names=False)
-        self.num_columns = len(names)
-        self._carried = names if keep else []
+        self._files = FileSet(name, [path], self._wanted, same_names=False)
+        self.num_columns = len(labels)
+        self._carried = labels if keep else []
         self._text = [label for label in self._carried if self._is_csv and label not in self._wanted]
         kinds = {label: _plain(kind) for label, kind in types.items()} | dict.fromkeys(self._text, pa.string())
         self.carried_fields = [pa.field(label, kinds[label]) for label in self._carried]
         sequential = columnar.is_sequential(path)
-        self.num_rows = None if sequential else sum(columnar.group_rows(NAME, path, self._wanted[0]))
+        self.num_rows = None if sequential else sum(columnar.group_rows(name, path, self._wanted[0]))
 
     def blocks(self) -> Iterator[ScoredBlock]:
         """Yields the rows in the order of the file, about 65,536 at a time, fewer for wide tables.
@@ -80,10 +103,11 @@ class ScoredInput:
             ValueError: The file was changed meanwhile, or is damaged.
             TypeError: A CSV column does not hold numbers.
         """
-        names = list(dict.fromkeys([*self._wanted, *self._carried]))
-        size = min(BLOCK_ROWS, rows_per_block(len(names)))
-        main = BatchSlices(csv_batches(NAME, self._path, self._wanted) if self._is_csv else self._batches(names))
-        beside = BatchSlices(text_batches(NAME, self._path, self._text) if self._text else iter(()))
+        labels = list(dict.fromkeys([*self._wanted, *self._carried]))
+        size = min(BLOCK_ROWS, rows_per_block(len(labels)))
+        name = self.names.path
+        main = BatchSlices(csv_batches(name, self._path, self._wanted) if self._is_csv else self._batches(labels))
+        beside = BatchSlices(text_batches(name, self._path, self._text) if self._text else iter(()))
         self._files.check_unchanged(0)
         while batches := _next_batches(main, size):
             columns = _columns_of(batches)
@@ -94,8 +118,8 @@ class ScoredInput:
             yield ScoredBlock(rows_of(batches, num_rows, self._wanted, self._files.dtype), carried)
         self._files.check_unchanged(0)
 
-    def _batches(self, names: Sequence[str]) -> Iterator[Any]:
-        return columnar.batches(NAME, self._path, names)
+    def _batches(self, labels: Sequence[str]) -> Iterator[Any]:
+        return columnar.batches(self.names.path, self._path, labels)
 
 
 def _next_batches(slices: BatchSlices, num_rows: int) -> list[Any]:

@@ -14,7 +14,11 @@ from tfgmm.data.files.kinds import KINDS, kind_of
 
 @contextlib.contextmanager
 def written_table(
-    path: pathlib.Path, schema: Any, overwrite: bool, names: ArgumentNames = IN_PYTHON
+    path: pathlib.Path,
+    schema: Any,
+    overwrite: bool,
+    names: ArgumentNames = IN_PYTHON,
+    keep_name: str | None = None,
 ) -> Iterator[Callable[[list[Any]], None]]:
     """Yields a function that adds rows, as the arrays of all columns; the file is there once the block has ended well.
 
@@ -26,6 +30,7 @@ def written_table(
         schema: `pyarrow.Schema` of the columns.
         overwrite: Whether a file at `path` may be replaced.
         names: What messages call the arguments.
+        keep_name: What messages call the option that adds columns to the table; None where there is none.
 
     Raises:
         FileExistsError: A file is there, and `overwrite` is False.
@@ -35,7 +40,7 @@ def written_table(
     import pyarrow as pa
 
     def named() -> contextlib.AbstractContextManager[None]:
-        return _refusals_named(path, names)
+        return _refusals_named(path, names, keep_name)
 
     with beside(path, lambda: check_free(path, overwrite, names), named) as temporary:
         with named():
@@ -63,7 +68,7 @@ def _open_writer(kind: str | None, path: str, schema: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _refusals_named(path: pathlib.Path, names: ArgumentNames) -> Iterator[None]:
+def _refusals_named(path: pathlib.Path, names: ArgumentNames, keep_name: str | None) -> Iterator[None]:
     """Turns what pyarrow and the disk say into errors that name the file."""
     import pyarrow as pa
 
@@ -71,7 +76,8 @@ def _refusals_named(path: pathlib.Path, names: ArgumentNames) -> Iterator[None]:
         with disk_errors_named(path, "file", names):
             yield
     except pa.ArrowException as error:
-        fix = f"Choose another kind of file ({', '.join(KINDS)}), or leave out --keep."
+        instead = f", or leave out {keep_name}" if keep_name else ""
+        fix = f"Choose another kind of file ({', '.join(KINDS)}){instead}."
         raise ValueError(
             f"`{names.path}` must be able to hold all columns. Received: {path} ({error}). {fix}"
         ) from error

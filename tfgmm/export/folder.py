@@ -14,7 +14,7 @@ import os
 import pathlib
 import stat
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfgmm.common.atomic_folder import Kind, files_below
 from tfgmm.common.words import printable, shown
@@ -35,23 +35,34 @@ class IntegrityError(ValueError):
 COPY_AGAIN = "Export the model again, or copy the folder again from where it is whole."
 
 
-def refusal(folder: pathlib.Path, file: str, what: str, fix: str = COPY_AGAIN) -> IntegrityError:
-    """Makes the error for a folder in which `file` is not as it must be."""
-    received = f"{folder}, whose {shown(file)} {what}"
-    return IntegrityError(f"`path` must be a complete, unchanged export. Received: {received}. {fix}")
+class Place(NamedTuple):
+    """The folder of an export.
+
+    Args:
+        folder: Path of the folder.
+        name: Name of the argument or option that gave it, for error messages.
+    """
+
+    folder: pathlib.Path
+    name: str = "path"
+
+    def refusal(self, file: str, what: str, fix: str = COPY_AGAIN) -> IntegrityError:
+        """Makes the error for a folder in which `file` is not as it must be."""
+        received = f"{self.folder}, whose {shown(file)} {what}"
+        return IntegrityError(f"`{self.name}` must be a complete, unchanged export. Received: {received}. {fix}")
 
 
-def file_sizes(folder: pathlib.Path) -> dict[str, int]:
-    """Measures every file below `folder` except the card, in bytes, by relative path with "/".
+def file_sizes(place: Place) -> dict[str, int]:
+    """Measures every file below a folder except the card, in bytes, by relative path with "/".
 
     Raises:
         IntegrityError: something there is neither a file nor a folder. Symbolic links are not followed.
     """
     sizes = {}
-    for name, status in files_below(folder):
+    for name, status in files_below(place.folder):
         if not stat.S_ISREG(status.st_mode):
             kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
-            raise refusal(folder, name, f"is {kind}: an export has none")
+            raise place.refusal(name, f"is {kind}: an export has none")
         sizes[name] = status.st_size
     sizes.pop(CARD, None)
     return dict(sorted(sizes.items()))
@@ -59,7 +70,7 @@ def file_sizes(folder: pathlib.Path) -> dict[str, int]:
 
 def checksums(folder: pathlib.Path) -> dict[str, dict[str, int | str]]:
     """Computes size and SHA-256 of every file below `folder` except the card, by relative path with "/"."""
-    return {name: {"bytes": size, "sha256": sha256(folder / name)} for name, size in file_sizes(folder).items()}
+    return {name: {"bytes": size, "sha256": sha256(folder / name)} for name, size in file_sizes(Place(folder)).items()}
 
 
 def sha256(file: pathlib.Path) -> str:
@@ -82,115 +93,115 @@ def _open_plain(file: str, flags: int) -> int:
     return os.open(file, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
-def read_card(folder: pathlib.Path) -> dict[str, Any]:
-    """Reads the card in `folder` and checks every field that is used, except the tables of files and parameters.
+def read_card(place: Place) -> dict[str, Any]:
+    """Reads the card of an export and checks every field that is used, except the tables of files and parameters.
 
     Raises:
         IntegrityError: there is none, or it cannot be read, or it is the card of something else.
     """
-    card = _read_json(folder)
-    _check_version(folder, card)
-    _check_fields(folder, card)
+    card = _read_json(place)
+    _check_version(place, card)
+    _check_fields(place, card)
     return card
 
 
-def _read_json(folder: pathlib.Path) -> dict[str, Any]:
+def _read_json(place: Place) -> dict[str, Any]:
     """Reads the card, a JSON object that calls itself a tfgmm mixture."""
     try:
-        card = json.loads(read_bytes(folder / CARD, _LARGEST_CARD).decode("utf-8"))
+        card = json.loads(read_bytes(place.folder / CARD, _LARGEST_CARD).decode("utf-8"))
     except FileNotFoundError:
-        inside = [card.parent for card in folder.glob(f"*/{CARD}")]
+        inside = [card.parent for card in place.folder.glob(f"*/{CARD}")]
         if len(inside) == 1:  # as a run of `tfgmm fit` has it
-            raise refusal(folder, CARD, "is in a folder inside it", f"Give {printable(str(inside[0]))}.") from None
-        raise refusal(folder, CARD, "is missing: the folder is not a complete export") from None
+            raise place.refusal(CARD, "is in a folder inside it", f"Give {printable(str(inside[0]))}.") from None
+        raise place.refusal(CARD, "is missing: the folder is not a complete export") from None
     except (ValueError, OSError, RecursionError) as error:
-        raise refusal(folder, CARD, f"cannot be read ({shown(str(error))})") from error
+        raise place.refusal(CARD, f"cannot be read ({shown(str(error))})") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise refusal(folder, CARD, f"is not a model card of format {FORMAT!r}")
+        raise place.refusal(CARD, f"is not a model card of format {FORMAT!r}")
     return card
 
 
-def _check_version(folder: pathlib.Path, card: dict[str, Any]) -> None:
+def _check_version(place: Place, card: dict[str, Any]) -> None:
     version: Any = card.get("format_version")
     versions = card.get("versions")
     if not _is_count(version):
-        raise refusal(folder, CARD, "has no format version")
+        raise place.refusal(CARD, "has no format version")
     if version > FORMAT_VERSION:
         written = versions.get("tfgmm") if isinstance(versions, dict) else None
         name = f"tfgmm {shown(written)}" if isinstance(written, str) else "a newer tfgmm"
         what = f"has format version {version}, written by {name}; this tfgmm reads version {FORMAT_VERSION}"
-        raise refusal(folder, CARD, what, f"Install {name}, or export the model again with this one.")
+        raise place.refusal(CARD, what, f"Install {name}, or export the model again with this one.")
 
 
-def _check_fields(folder: pathlib.Path, card: dict[str, Any]) -> None:
+def _check_fields(place: Place, card: dict[str, Any]) -> None:
     """Checks the types of the card's fields that are used: Raises IntegrityError for a wrong one."""
     for field in ("model", "files", "parameters", "training", "priors", "versions"):
         if not isinstance(card.get(field), dict):
-            raise refusal(folder, CARD, f"must have an object in its field {field!r}")
+            raise place.refusal(CARD, f"must have an object in its field {field!r}")
     model = card["model"]
     for field in ("num_components", "num_features"):
         if not _is_count(model.get(field)):
-            raise refusal(folder, CARD, f"must have a positive whole number in its field {field!r}")
+            raise place.refusal(CARD, f"must have a positive whole number in its field {field!r}")
     if not isinstance(model.get("covariance"), str) or model["covariance"] not in COVARIANCES:
-        raise refusal(folder, CARD, f"must have one of {', '.join(COVARIANCES)} in its field 'covariance'")
+        raise place.refusal(CARD, f"must have one of {', '.join(COVARIANCES)} in its field 'covariance'")
     for field, what in (("column_names", "name"), ("column_units", "unit")):
         words = model.get(field)
         is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
         if words is not None and not (is_list and len(words) == model["num_features"]):
-            raise refusal(folder, CARD, f"must have one {what} per column, or none, in its field {field!r}")
+            raise place.refusal(CARD, f"must have one {what} per column, or none, in its field {field!r}")
     if model.get("column_names") and len(set(model["column_names"])) < model["num_features"]:
-        raise refusal(folder, CARD, "must have different names in its field 'column_names'")
+        raise place.refusal(CARD, "must have different names in its field 'column_names'")
 
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
 
 
-def read_parameters(folder: pathlib.Path, listed: dict[str, Any], sizes: tuple[int, int]) -> bytes:
+def read_parameters(place: Place, listed: dict[str, Any], sizes: tuple[int, int]) -> bytes:
     """Reads parameters.npz, after a check that the files in the folder are those that the card lists.
 
     Args:
-        folder: The exported folder.
+        place: The exported folder.
         listed: The card's table of files.
         sizes: Limits of the bytes of parameters.npz: more than the first, fewer than the second.
 
     Raises:
         IntegrityError: names the file that is missing, foreign or changed.
     """
-    _check_names(folder, listed)
+    _check_names(place, listed)
     least, most = sizes
     if not least < listed[PARAMETERS]["bytes"] < most:
         what = f"has {listed[PARAMETERS]['bytes']} bytes where the card's sizes need {least} and a little more"
-        raise refusal(folder, PARAMETERS, what)
+        raise place.refusal(PARAMETERS, what)
     for name in sorted(listed.keys() - {PARAMETERS}):
-        _check_sum(folder, name, listed, sha256(folder / name))
-    contents = read_bytes(folder / PARAMETERS, listed[PARAMETERS]["bytes"])
-    _check_sum(folder, PARAMETERS, listed, hashlib.sha256(contents).hexdigest())
+        _check_sum(place, name, listed, sha256(place.folder / name))
+    contents = read_bytes(place.folder / PARAMETERS, listed[PARAMETERS]["bytes"])
+    _check_sum(place, PARAMETERS, listed, hashlib.sha256(contents).hexdigest())
     return contents
 
 
-def _check_names(folder: pathlib.Path, listed: dict[str, Any]) -> None:
+def _check_names(place: Place, listed: dict[str, Any]) -> None:
     """Checks that the files are those listed, with the sizes listed, without reading any of them."""
     for name in sorted(listed):
         if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or name == CARD:
-            raise refusal(folder, CARD, f"lists {shown(name)!r}: not the name of a file of an export")
-    there = file_sizes(folder)
+            raise place.refusal(CARD, f"lists {shown(name)!r}: not the name of a file of an export")
+    there = file_sizes(place)
     for name in sorted({PARAMETERS, *listed, *there}):
         if name not in there:
-            raise refusal(folder, name, "is missing")
+            raise place.refusal(name, "is missing")
         if name not in listed:
-            raise refusal(folder, name, "is not listed in the card: it is not part of the export")
+            raise place.refusal(name, "is not listed in the card: it is not part of the export")
         if not isinstance(listed[name], dict) or listed[name].get("bytes") != there[name]:
-            raise refusal(folder, name, "has changed since it was written (its size differs from the card's)")
+            raise place.refusal(name, "has changed since it was written (its size differs from the card's)")
 
 
-def _check_sum(folder: pathlib.Path, name: str, listed: dict[str, Any], checksum: str) -> None:
+def _check_sum(place: Place, name: str, listed: dict[str, Any], checksum: str) -> None:
     if listed[name].get("sha256") != checksum:
-        raise refusal(folder, name, "has changed since it was written (its SHA-256 differs from the card's)")
+        raise place.refusal(name, "has changed since it was written (its SHA-256 differs from the card's)")
 
 
 def _files_in_card(folder: pathlib.Path) -> Collection[str]:
-    files = _read_json(folder).get("files")
+    files = _read_json(Place(folder)).get("files")
     return {CARD, *files} if isinstance(files, dict) else {CARD}
 
 

@@ -113,13 +113,23 @@ def fault_in(arrays: Mapping[str, np.ndarray]) -> str | None:
     return fault
 
 
+def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
+    """Checks the arrays of a model to be written: Raises ValueError where `fault_in` finds a fault."""
+    fault = fault_in(arrays)
+    if fault:
+        raise ValueError(
+            f"`model` must have finite parameters. Received: {fault}. "
+            "Train it again with a lower learning rate; nothing was written."
+        )
+
+
 def _faults_in_mixture(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str | None]]:
     """Yields, for the arrays of the mixture itself, the name and what is wrong with it, or None."""
     weights = arrays["weights"]
     yield "weights", "that are not positive" if (weights <= 0).any() else None
     for form in FORMS.values():
-        if form.second in arrays:
-            yield form.second, form.fault_in(arrays[form.second])
+        if form.precision_name in arrays:
+            yield form.precision_name, form.fault_in(arrays[form.precision_name])
     is_far = (np.abs(arrays["locs"]) > _LARGEST).any()
     yield "locs", f"farther than {_LARGEST:.3g} from the centre" if is_far else None
     yield "weights", "that do not sum to 1" if abs(weights.sum() - 1.0) > 1e-9 else None

@@ -155,12 +155,7 @@ def _mixture_of(model: Any) -> MixtureDensity:
             f"`model` must be a tfgmm.GaussianMixtureModel or a tfgmm.Scorer. Received: {type(model).__name__}. "
             "Pass the fitted model, or what tfgmm.load_scorer gives."
         )
-    fault = parameters.fault_in(parameters.arrays_of(mixture))
-    if fault:
-        raise ValueError(
-            f"`model` must have finite parameters. Received: {fault}. "
-            "Train it again with a lower learning rate; nothing was written."
-        )
+    parameters.check_finite(parameters.arrays_of(mixture))
     return mixture
 
 

@@ -41,25 +41,26 @@ class ExportedMixture(NamedTuple):
     card: dict[str, Any]
 
 
-def read_export(path: str | os.PathLike[str]) -> ExportedMixture:
+def read_export(path: str | os.PathLike[str], name: str = "path") -> ExportedMixture:
     """Reads the mixture in an exported folder, after a check that every file is the one that was written.
 
     A folder that is replaced by a newer export meanwhile is read again from the start.
 
     Args:
         path: Folder written by `tfgmm.export_model`.
+        name: What error messages call `path`.
 
     Raises:
         FileNotFoundError: no such folder. NotADirectoryError: not a folder.
         IntegrityError (a ValueError): not an export, or not as it was written; names the file.
     """
-    place = path_of(path)
+    place = folder.Place(path_of(path, name), name)
     for _ in range(_ATTEMPTS):
-        before = _identity(place)
+        before = _identity(place.folder)
         try:
             return _read(place)
         except (folder.IntegrityError, OSError):
-            if _identity(place) == before:
+            if _identity(place.folder) == before:
                 raise
     return _read(place)
 
@@ -72,24 +73,24 @@ def _identity(place: pathlib.Path) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
-def _read(place: pathlib.Path) -> ExportedMixture:
-    if not place.is_dir():
-        kind, what = (NotADirectoryError, "a folder") if place.exists() else (FileNotFoundError, "there")
-        wanted = "`path` must be a folder written by tfgmm.export_model"
-        raise kind(f"{wanted}. Received: {place}, which is not {what}. Check the path.")
+def _read(place: folder.Place) -> ExportedMixture:
+    if not place.folder.is_dir():
+        kind, what = (NotADirectoryError, "a folder") if place.folder.exists() else (FileNotFoundError, "there")
+        wanted = f"`{place.name}` must be a folder written by tfgmm.export_model"
+        raise kind(f"{wanted}. Received: {place.folder}, which is not {what}. Check the path.")
     card = folder.read_card(place)
     try:
         shapes = parameters.shapes_in(card)
     except ValueError as error:
-        raise folder.refusal(place, folder.CARD, str(error)) from None
+        raise place.refusal(folder.CARD, str(error)) from None
     contents = folder.read_parameters(place, card["files"], parameters.sizes_of(shapes))
     try:
         arrays = parameters.read_arrays(contents, shapes)
     except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        raise folder.refusal(place, folder.PARAMETERS, f"cannot be read ({shown(str(error))})") from error
+        raise place.refusal(folder.PARAMETERS, f"cannot be read ({shown(str(error))})") from error
     fault = parameters.fault_in(arrays)
     if fault:
-        raise folder.refusal(place, folder.PARAMETERS, f"has {fault}")
+        raise place.refusal(folder.PARAMETERS, f"has {fault}")
     return _mixture(card, arrays)
 
 

@@ -22,6 +22,7 @@ from tfgmm.export import folder, parameters
 from tfgmm.export.signatures import SIGNATURES
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.row_scores import Score
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.scoring.graph import intervals, marginals
 from tfgmm.scoring.graph import scores as graph_scores
@@ -76,15 +77,9 @@ def export_model(
     target, units = path_of(path), _checked_units(column_units, model.num_features)
     mixture = model.plug_in()
     numbers = parameters.arrays_of(mixture)
-    fault = parameters.fault_in(numbers)
-    if not fault:
-        numbers |= {outliers.TABLE: outlier_table(mixture), **model.posterior.draws_to_store(mixture)}
-        fault = parameters.fault_in(numbers)
-    if fault:
-        raise ValueError(
-            f"`model` must have finite parameters. Received: {fault}. "
-            "Train it again with a lower learning rate; nothing was written."
-        )
+    parameters.check_finite(numbers)  # before numbers that cannot be drawn from are drawn from
+    numbers |= {outliers.TABLE: outlier_table(mixture), **model.posterior.draws_to_store(mixture)}
+    parameters.check_finite(numbers)
     with atomic_folder.written_whole(target, overwrite, folder.EXPORT) as place:
         _save(ServedMixture(mixture, numbers), place)
         np.savez(place / folder.PARAMETERS, allow_pickle=False, **numbers)
@@ -208,13 +203,16 @@ class _Answers:
         return {"outlier": graph_scores.tail_probabilities(self._outlier_table, log_densities)}
 
     def predictive_log_prob(self, x: Tensor) -> dict[str, Tensor]:
-        return {"predictive_log_prob": graph_scores.scores(x, self._factors_of_draws(), "log_prob")}
+        # Draws are computed in the graph, from a tenth of the numbers
+        factors = graph_scores.factors_of(of_draws(self._mixture, self._drawn))
+        return {"predictive_log_prob": graph_scores.scores(x, factors, "log_prob")}
 
     def interval(self, x: Tensor, level: Tensor) -> dict[str, Tensor]:
-        return intervals.band(x, self._factors_of_draws(), level)
+        return intervals.interval(x, of_draws(self._mixture, self._drawn), level).per_row
 
     def marginal_log_prob(self, x: Tensor, given: Tensor) -> dict[str, Tensor]:
-        return {"marginal_log_prob": marginals.marginal_log_prob(x, self._mixture, given)}
+        answer = marginals.marginal_log_prob(x, self._mixture, given)
+        return {"marginal_log_prob": answer.per_row["log_prob"]}
 
     def conditional(self, x: Tensor, given: Tensor) -> dict[str, Tensor]:
         answer = marginals.conditional(x, self._mixture, given)
@@ -224,12 +222,8 @@ class _Answers:
         rows = sample_rows(self._mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))
         return {"x": tf.cast(rows, tf.float32)}
 
-    def _scores(self, x: Tensor, *names: graph_scores.Score) -> dict[str, Tensor]:
+    def _scores(self, x: Tensor, *names: Score) -> dict[str, Tensor]:
         return {name: graph_scores.scores(x, self._factors, name) for name in names}
-
-    def _factors_of_draws(self) -> graph_scores.ScoreFactors:
-        # Computed in the graph, from a tenth of the numbers
-        return graph_scores.factors_of(of_draws(self._mixture, self._drawn))
 
 
 def _as_tensors(mixture: MixtureDensity) -> MixtureDensity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +12,46 @@ from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
 from tfgmm.common.words import quoted
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.errors import check_no_overflow
-from tfgmm.data.pass_through import NAME as INPUT
 from tfgmm.data.pass_through import ScoredInput
 from tfgmm.data.table_writer import written_table
 from tfgmm.export.reading import ExportedMixture
 from tfgmm.export.scorer import Scorer
 
-COLUMNS = ("log_prob", "assignment", "responsibilities", "outlier")
+_DTYPES = {"log_prob": "float32", "assignment": "int64", "responsibilities": "float32", "outlier": "float32"}
+COLUMNS = tuple(_DTYPES)
+
+
+def score_columns(names: Sequence[str], num_components: int) -> dict[str, str]:
+    """Lists the columns that scores take in a table, by name, each with the name of its dtype.
+
+    Args:
+        names: Some of `COLUMNS`, each once, in the order of the table.
+        num_components: K; responsibilities take K columns.
+
+    Example:
+
+    >>> score_columns(["assignment", "responsibilities"], 2)
+    {'assignment': 'int64', 'responsibility_0': 'float32', 'responsibility_1': 'float32'}
+    """
+    return {column: _DTYPES[name] for name in names for column in _columns_of(name, num_components)}
+
+
+def flat_scores(scores: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Arranges the scores of B rows as columns of a table, (B,) each, named and ordered as `score_columns` has them.
+
+    Args:
+        scores: Scores by name, (B,) each, responsibilities (B, K).
+        names: Those that the table has, each once, in its order.
+    """
+    columns: dict[str, np.ndarray] = {}
+    for name in names:
+        lines = scores[name].T if name == "responsibilities" else scores[name][None]
+        columns |= zip(_columns_of(name, len(lines)), lines)
+    return columns
+
+
+def _columns_of(name: str, num_components: int) -> list[str]:
+    return [f"responsibility_{k}" for k in range(num_components)] if name == "responsibilities" else [name]
 
 
 class Counts(NamedTuple):
@@ -57,13 +90,13 @@ def write_scores(
         ValueError, TypeError: the rows cannot be read or scored, or a column is there already.
     """
     scorer, num_rows, num_bad = Scorer(export), 0, 0
-    with written_table(out, _schema(export, source, columns), overwrite, argument_names) as write:
+    with written_table(out, _schema(export, source, columns), overwrite, argument_names, source.names.keep) as write:
         for block in source.blocks():
             scores, bad_here = scorer.scores(RowBlock(block.rows), columns)
             if bad_here:
-                _check_range(export, block.rows, num_rows)
+                _check_range(export, source.names.path, block.rows, num_rows)
             num_bad += bad_here
-            write([*block.carried, *_flat(scores, columns)])
+            write([*block.carried, *map(_array, flat_scores(scores, columns).values())])
             num_rows += len(block.rows)
             progress(len(block.rows))
     return Counts(num_rows, num_bad)
@@ -72,40 +105,27 @@ def write_scores(
 def _schema(export: ExportedMixture, source: ScoredInput, columns: Sequence[str]) -> Any:
     import pyarrow as pa
 
-    kinds = {"log_prob": pa.float32(), "assignment": pa.int64(), "outlier": pa.float32()}
-    fields = []
-    for name in columns:
-        if name == "responsibilities":
-            fields += [pa.field(f"responsibility_{k}", pa.float32()) for k in range(len(export.log_weights))]
-        else:
-            fields.append(pa.field(name, kinds[name]))
-    twice = sorted({field.name for field in source.carried_fields} & {field.name for field in fields})
+    dtypes = score_columns(columns, len(export.log_weights))
+    fields = [pa.field(name, pa.from_numpy_dtype(dtype)) for name, dtype in dtypes.items()]
+    twice = sorted({field.name for field in source.carried_fields} & dtypes.keys())
     if twice:
         raise ValueError(
-            f"`{INPUT}` must have other columns than the scores. Received: {quoted(twice)}. "
-            "Rename them, or leave out --keep."
+            f"`{source.names.path}` must have other columns than the scores. Received: {quoted(twice)}. "
+            f"Rename them, or leave out {source.names.keep}."
         )
     return pa.schema([*source.carried_fields, *fields])
-
-
-def _flat(scores: dict[str, np.ndarray], columns: Sequence[str]) -> list[Any]:
-    """Arranges the scores as columns of a table: one for each score, and one per component for responsibilities."""
-    arrays = []
-    for name in columns:
-        lines = scores[name].T if scores[name].ndim == 2 else scores[name][None]
-        arrays += [_array(np.ascontiguousarray(line)) for line in lines]
-    return arrays
 
 
 def _array(values: np.ndarray) -> Any:
     """Makes a `pyarrow.Array`; `pyarrow.array` would import pandas, which takes half of a small file's time."""
     import pyarrow as pa
 
+    values = np.ascontiguousarray(values)
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
-def _check_range(export: ExportedMixture, rows: np.ndarray, start: int) -> None:
+def _check_range(export: ExportedMixture, name: str, rows: np.ndarray, start: int) -> None:
     """Checks finite numbers: Raises ValueError for one too far from the centre for float32, and says where it is."""
     with np.errstate(over="ignore", invalid="ignore"):
         centred = (rows - export.centre).astype(np.float32)
-    check_no_overflow(INPUT, export.column_names, rows, centred, start)
+    check_no_overflow(name, export.column_names, rows, centred, start)

@@ -51,10 +51,6 @@ class Scorer(Queries):
         """
         return stored_draws.mixtures(self._mixture, stored_draws.check_stored(self._drawn))
 
-    def mean_parameters(self) -> Draws:
-        """Returns the mixture that `log_prob` scores with, as `Draws` of one draw, data units, for `tfgmm.plot`."""
-        return as_draws(self.plug_in(), self.column_names)
-
     def draws(self) -> Draws:
         """Returns the draws from the posterior that the export stores, 64 of them, as one chain; data units.
 

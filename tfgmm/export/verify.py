@@ -14,7 +14,7 @@ import numpy as np
 from tfgmm.common.atomic_folder import path_of
 from tfgmm.common.words import shown
 from tfgmm.export import graph_check
-from tfgmm.export.folder import CARD, FORMAT_VERSION, PARAMETERS, read_bytes, refusal
+from tfgmm.export.folder import CARD, FORMAT_VERSION, PARAMETERS, Place, read_bytes
 from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.export.signatures import Signature, signatures_of
 from tfgmm.mixture import outliers
@@ -60,7 +60,7 @@ class Verified(NamedTuple):
     largest_differences: Mapping[str, float]
 
 
-def verify_export(path: str | os.PathLike[str]) -> Verified:
+def verify_export(path: str | os.PathLike[str], name: str = "path") -> Verified:
     """Checks an exported folder: Raises IntegrityError unless every check passes.
 
     Files and numbers are checked first, as `tfgmm.load_scorer` does. Then the graph is read as a message: every
@@ -70,6 +70,7 @@ def verify_export(path: str | os.PathLike[str]) -> Verified:
 
     Args:
         path: Path of a folder written by `tfgmm.export_model`.
+        name: What error messages call `path`.
 
     Returns:
         `Verified`, which lists what was checked.
@@ -85,37 +86,37 @@ def verify_export(path: str | os.PathLike[str]) -> Verified:
     >>> max(verify_export(folder).largest_differences.values()) < 1e-6
     True
     """
-    export = read_export(path)
-    folder = path_of(path)
+    export = read_export(path, name)
+    place = Place(path_of(path, name), name)
     if export.card["format_version"] < OLDEST:
         what = f"has format version {export.card['format_version']}, whose graphs are not known to this tfgmm"
-        raise refusal(folder, CARD, what, _FIX)
-    contents, most = _graph_contents(folder, export)
+        raise place.refusal(CARD, what, _FIX)
+    contents, most = _graph_contents(place, export)
     try:
         graph = graph_check.checked_graph(contents, most)
         _check_signatures(graph.meta_graphs[0].signature_def, export)
         differences = _differences(graph, export)
     except graph_check.GraphFault as error:
-        raise refusal(folder, GRAPH, str(error), _FIX) from error
+        raise place.refusal(GRAPH, str(error), _FIX) from error
     return Verified(export.card, len(export.card["files"]), graph_check.operations(graph.meta_graphs[0]), differences)
 
 
-def _graph_contents(folder: pathlib.Path, export: ExportedMixture) -> tuple[bytes, int]:
+def _graph_contents(place: Place, export: ExportedMixture) -> tuple[bytes, int]:
     """Reads the graph and checks its checksum: Returns its bytes, and the most bytes that such a mixture may need."""
     listed = export.card["files"]
     for name in sorted(listed.keys() - FILES):
-        raise refusal(folder, name, "is not part of a SavedModel of ours")
+        raise place.refusal(name, "is not part of a SavedModel of ours")
     for name in sorted(FILES - listed.keys() - {"fingerprint.pb"}):
-        raise refusal(folder, name, "is missing")
+        raise place.refusal(name, "is missing")
     num_components, num_features = export.components["locs"].shape
     # Ours have 250 kB of operations, and for full matrices up to 13 K (D + 1)^2 bytes of numbers
     most = 2**20 + 32 * listed[PARAMETERS]["bytes"] + 64 * num_components * (num_features + 1) ** 2
     if listed[GRAPH]["bytes"] > most:
         what = f"has {listed[GRAPH]['bytes']} bytes where {most} are the most that the card's sizes need"
-        raise refusal(folder, GRAPH, what)
-    contents = read_bytes(folder / GRAPH, most)
+        raise place.refusal(GRAPH, what)
+    contents = read_bytes(place.folder / GRAPH, most)
     if hashlib.sha256(contents).hexdigest() != listed[GRAPH]["sha256"]:
-        raise refusal(folder, GRAPH, "has changed while it was read")
+        raise place.refusal(GRAPH, "has changed while it was read")
     return contents, most
 
 

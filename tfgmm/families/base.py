@@ -41,10 +41,6 @@ class TrainedPosterior:
         """Computes q as it stands, float64; differentiable in the variables."""
         return self.posterior_of(self.values())
 
-    def assign(self, posterior: Any) -> None:
-        """Sets the variables so that `posterior()` returns `posterior`."""
-        self.assign_values(self.values_of(posterior))
-
     def assign_values(self, values: Sequence[Tensor]) -> None:
         """Sets the variables to `values`."""
         for variable, value in zip(self.variables, values):

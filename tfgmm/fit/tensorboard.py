@@ -18,11 +18,11 @@ from tfgmm.data.survey import survey_rows
 from tfgmm.fit.occupied import num_occupied
 from tfgmm.model.gradient_norms import GradientNorms, watched_gradients
 from tfgmm.model.keras3 import keras
+from tfgmm.model.training import LOGS
 
 if TYPE_CHECKING:
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 
-_OF_THE_BOUND = ("loss", "elbo", "log_likelihood", "kl")
 _NUM_DRAWS = 500  # for a histogram of 30 bars
 _LEAST_WEIGHT = 0.01  # of components without rows the posterior is the prior, far wider than all others
 _MOST_COLUMNS = 16  # with histograms; as many again with their standard deviations
@@ -166,7 +166,7 @@ def tag_of(name: str) -> str:
     >>> tag_of("elbo"), tag_of("seconds")
     ('bound/elbo', 'seconds')
     """
-    return f"bound/{name}" if name in _OF_THE_BOUND else name
+    return f"bound/{name}" if name in LOGS else name
 
 
 def rows_to_show(data: Any, model: GaussianMixtureModel) -> np.ndarray | None:

@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = front_door(
         ],
         "priors": ["Priors"],
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS"],
-        "row_scores": ["RowScorer", "RowScores"],
+        "row_scores": ["RowScorer", "RowScores", "Score"],
         "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],
         "starts": ["distinct_rows", "start_locs"],
         "statistics": ["RowSums", "Statistics", "added", "scaled"],

@@ -38,28 +38,28 @@ class IndependentForm:
     """Columns that are independent within a component: `precisions` (..., K, D)."""
 
     name: FormName = "independent"
-    second = "precisions"
+    precision_name = "precisions"
     write_products = staticmethod(write_squares)
 
     def shapes(self, shape: CovarianceShape, num_components: int, num_features: int) -> dict[str, tuple[int, ...]]:
         """Lists the shape of every array by name; precisions stand once per component, also where they are tied."""
         del shape
-        return {LOCS: (num_components, num_features), self.second: (num_components, num_features)}
+        return {LOCS: (num_components, num_features), self.precision_name: (num_components, num_features)}
 
     def terms(self, parameters: Parameters) -> LogDensityTerms:
         """Computes the terms of log densities: products are squares, P = D."""
         locs = np.asarray(parameters[LOCS], np.float64)
-        precisions = np.broadcast_to(parameters[self.second], locs.shape)
+        precisions = np.broadcast_to(parameters[self.precision_name], locs.shape)
         squares = (precisions * np.square(locs)).sum(axis=-1)
         return LogDensityTerms(precisions * locs, precisions, np.log(precisions).sum(axis=-1), squares)
 
     def covariances(self, parameters: Parameters) -> tuple[np.ndarray, None]:
         """Computes the standard deviations of the components, (..., K, D) float64; all covariances are 0."""
-        return np.asarray(parameters[self.second]) ** -0.5, None
+        return np.asarray(parameters[self.precision_name]) ** -0.5, None
 
     def standard_normal_rows(self, parameters: Parameters, owners: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Turns standard normal noise (B, D) into what rows of components `owners` (B,) are away from their means."""
-        return noise / np.sqrt(parameters[self.second][owners])
+        return noise / np.sqrt(parameters[self.precision_name][owners])
 
     def fault_in(self, values: np.ndarray) -> str | None:
         """Says what makes finite precisions useless, in words that follow their name; None where nothing does."""
@@ -67,7 +67,7 @@ class IndependentForm:
 
     def roots(self, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
         """Computes the roots of the precisions, (K, 1, D), and log determinants of them, (K,)."""
-        factors = np.broadcast_to(np.sqrt(parameters[self.second]), np.shape(parameters[LOCS]))[:, None, :]
+        factors = np.broadcast_to(np.sqrt(parameters[self.precision_name]), np.shape(parameters[LOCS]))[:, None, :]
         return factors, np.log(factors[:, 0]).sum(axis=1)
 
     def num_free(self, shape: CovarianceShape, num_components: int, num_features: int) -> int:
@@ -79,18 +79,18 @@ class CorrelatedForm:
     """Columns that are correlated within a component: `whiteners` U, (..., K or 1, D, D), with precisions U' U."""
 
     name: FormName = "correlated"
-    second = "whiteners"
+    precision_name = "whiteners"
     write_products = staticmethod(write_products)
 
     def shapes(self, shape: CovarianceShape, num_components: int, num_features: int) -> dict[str, tuple[int, ...]]:
         """Lists the shape of every array by name; a tied matrix stands once."""
         num_precisions = shape.num_precisions(num_components)
-        return {LOCS: (num_components, num_features), self.second: (num_precisions, num_features, num_features)}
+        return {LOCS: (num_components, num_features), self.precision_name: (num_precisions, num_features, num_features)}
 
     def terms(self, parameters: Parameters) -> LogDensityTerms:
         """Computes the terms of log densities; see `tfgmm.mixture.features.pairs` for the products."""
         locs = np.asarray(parameters[LOCS], np.float64)
-        whiteners = np.asarray(parameters[self.second], np.float64)
+        whiteners = np.asarray(parameters[self.precision_name], np.float64)
         whitened, transposed = whiteners @ locs[..., None], np.swapaxes(whiteners, -1, -2)
         first, second = pairs(locs.shape[-1])
         quadratic = (transposed @ whiteners)[..., first, second] * pair_coefficients(locs.shape[-1])
@@ -100,13 +100,13 @@ class CorrelatedForm:
 
     def covariances(self, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
         """Computes the standard deviations (..., K, D) and covariances (..., K, D, D) of the components, float64."""
-        locs, inverses = np.asarray(parameters[LOCS]), np.linalg.inv(np.asarray(parameters[self.second]))
+        locs, inverses = np.asarray(parameters[LOCS]), np.linalg.inv(np.asarray(parameters[self.precision_name]))
         covariances = np.broadcast_to(inverses @ np.swapaxes(inverses, -1, -2), (*locs.shape, locs.shape[-1]))
         return np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1)), covariances
 
     def standard_normal_rows(self, parameters: Parameters, owners: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Turns standard normal noise (B, D) into what rows of components `owners` (B,) are away from their means."""
-        whiteners = parameters[self.second]
+        whiteners = parameters[self.precision_name]
         return np.linalg.solve(whiteners[owners % len(whiteners)], noise[:, :, None])[:, :, 0]
 
     def fault_in(self, values: np.ndarray) -> str | None:
@@ -117,7 +117,7 @@ class CorrelatedForm:
 
     def roots(self, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
         """Computes the transposed whiteners, triangular, (K or 1, D, D), and log determinants of them, (K or 1,)."""
-        whiteners = np.asarray(parameters[self.second], np.float64)
+        whiteners = np.asarray(parameters[self.precision_name], np.float64)
         return np.swapaxes(whiteners, 1, 2), np.log(np.diagonal(whiteners, axis1=1, axis2=2)).sum(axis=1)
 
     def num_free(self, shape: CovarianceShape, num_components: int, num_features: int) -> int:
@@ -134,7 +134,7 @@ def form_of(covariance: str) -> ParameterForm:
 
     Example:
 
-    >>> form_of("tied").second
+    >>> form_of("tied").precision_name
     'whiteners'
     """
     return FORMS[COVARIANCES[covariance].form]

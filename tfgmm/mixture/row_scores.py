@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,9 @@ class ScoredChunk(NamedTuple):
     log_densities: np.ndarray
     shares: np.ndarray
     norms: np.ndarray
+
+
+Score = Literal["log_prob", "log_density", "responsibilities", "assignment"]
 
 
 class _Score(NamedTuple):

@@ -15,8 +15,8 @@ import numpy as np
 from tfgmm.common import atomic_folder, extras
 from tfgmm.common.atomic_folder import Kind, path_of
 from tfgmm.common.version import __version__
-from tfgmm.export.folder import IntegrityError
 from tfgmm.export.reading import ExportedMixture, read_export
+from tfgmm.export.score_file import score_columns
 from tfgmm.mlflow.pyfunc import NULLS, WANTED, available_columns
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ _FOLDER = "mixture"  # the name of the export within the model
 _MOST_EXAMPLES = 5
 _MLFLOW_MODEL = Kind("an", "MLflow model", files_of=None)  # it does not list its files, so that none is replaced
 
-# Types of the scores, by MLflow's names
-_TYPES = {"log_prob": "float", "assignment": "long", "outlier": "float"}
+# What MLflow calls the types of scores
+_TYPES = {"float32": "float", "int64": "long"}
 
 
 def mlflow_package() -> Any:
@@ -142,11 +142,7 @@ def _contents(
 def _exported(model: Any) -> Iterator[tuple[pathlib.Path, ExportedMixture]]:
     """Yields an exported folder, checked, and the mixture in it. For a model, the folder is gone after the block."""
     if isinstance(model, (str, os.PathLike)):
-        try:
-            export = read_export(model)
-        except (OSError, IntegrityError) as error:
-            raise type(error)(str(error).replace("`path`", "`model`", 1)) from error
-        yield path_of(model), export
+        yield path_of(model, "model"), read_export(model, "model")
         return
     from tfgmm.export.saved_model import export_model
 
@@ -173,12 +169,8 @@ def signature_of(export: ExportedMixture) -> Any:
         inputs = [ColSpec("double", name) for name in names]
     else:
         inputs = [TensorSpec(np.dtype(np.float64), (-1, len(export.centre)))]
-    outputs = []
-    for name in available:
-        if name == "responsibilities":
-            outputs += [ColSpec("float", f"responsibility_{k}") for k in range(len(export.log_weights))]
-        else:
-            outputs.append(ColSpec(_TYPES[name], name))
+    dtypes = score_columns(available, len(export.log_weights))
+    outputs = [ColSpec(_TYPES[dtype], name) for name, dtype in dtypes.items()]
     params = [ParamSpec(WANTED, "string", available, (-1,)), ParamSpec(NULLS, "boolean", False)]
     return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(params))
 

@@ -11,7 +11,7 @@ import numpy as np
 from tfgmm.common.words import quoted
 from tfgmm.data.blocks import RowBlock
 from tfgmm.export.reading import ExportedMixture, read_export
-from tfgmm.export.score_file import COLUMNS
+from tfgmm.export.score_file import COLUMNS, flat_scores
 from tfgmm.export.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -63,13 +63,7 @@ class ScoredFrames:
         params = params or {}
         names = self._wanted(params.get(WANTED))
         scores = self._scorer.scores(RowBlock(self._rows(model_input)), names).by_name
-        columns: dict[str, np.ndarray] = {}
-        for name in names:
-            if name == "responsibilities":
-                columns |= {f"responsibility_{k}": values for k, values in enumerate(scores[name].T)}
-            else:
-                columns[name] = scores[name]
-        frame = pd.DataFrame(columns, index=getattr(model_input, "index", None))
+        frame = pd.DataFrame(flat_scores(scores, names), index=getattr(model_input, "index", None))
         return frame.astype(object).where(frame.notna(), None) if params.get(NULLS) else frame
 
     def _wanted(self, names: Sequence[str] | None) -> list[str]:

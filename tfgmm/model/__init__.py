@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = front_door(
         "natural_gradient": ["GlobalStep", "NaturalGradient", "Place", "is_in_range_of_float32", "place_of"],
         "saving": ["load_model"],
         "step_sizes": ["StepSizes"],
+        "training": ["LOGS"],
         "training_rows": ["centred_batches"],
     },
 )

@@ -50,17 +50,6 @@ class PosteriorQueries(Queries):
         """Computes the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`."""
         return scores.outlier_table(self.plug_in())
 
-    def mean_parameters(self) -> Draws:
-        """Computes the mixture that `log_prob` scores with, in the form that the pictures of `tfgmm.plot` take.
-
-        Weights, locations and precisions are at their posterior means.
-
-        Returns:
-            `Draws` of one draw, data units. Weights are (1, 1, K), locations and scales (1, 1, K, D), and for "full"
-            and "tied" covariances (1, 1, K, D, D).
-        """
-        return scores.as_draws(self.plug_in(), self.column_names)
-
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
     ) -> np.ndarray:

@@ -47,6 +47,7 @@ def compare_over_rows(
     blocks: Iterable[np.ndarray],
     order_of_b: np.ndarray,
     progress: Callable[[int], None] = lambda num_rows: None,
+    name: str = "blocks",
 ) -> RowsCompared:
     """Compares two mixtures on the same rows; takes the memory of one block.
 
@@ -55,6 +56,7 @@ def compare_over_rows(
         blocks: Rows (B, D) each, data units, columns in a's order; those that are not finite are counted and left out.
         order_of_b: (D,) int, where b's columns stand among a's.
         progress: Function that is called with the number of rows of each block, once it has been compared.
+        name: What error messages call the rows.
 
     Raises:
         ValueError: Fewer than two rows are finite.
@@ -78,7 +80,7 @@ def compare_over_rows(
         progress(len(block))
     if num_rows < _FEWEST:
         fix = "Give more rows with finite numbers."
-        raise ValueError(f"`--data` must have two rows at least to compare with. Received: {num_rows} finite. {fix}")
+        raise ValueError(f"`{name}` must have two rows at least to compare with. Received: {num_rows} finite. {fix}")
     error = math.sqrt(squares / (num_rows - 1) / num_rows)
     mean_a, mean_b, difference = (float(mean) for mean in means)
     return RowsCompared(num_rows, num_bad, mean_a, mean_b, difference, error, adjusted_rand(table), share_same(table))
@@ -122,7 +124,7 @@ def share_same(table: np.ndarray) -> float:
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
 
 
-def verdict(comparison: RowsCompared, names: tuple[str, str] = ("A", "B")) -> str:
+def verdict(comparison: RowsCompared) -> str:
     """Says in plain words which of two mixtures describes the rows better, if the rows can show it.
 
     Example:
@@ -135,7 +137,7 @@ def verdict(comparison: RowsCompared, names: tuple[str, str] = ("A", "B")) -> st
         return "no difference: both describe these rows equally well"
     decimals = max(0, 1 - math.floor(math.log10(max(error, _ROUNDING))))  # two digits of the error
     amount = f"{size:.{decimals}f} ± {error:.{decimals}f} nats per row"
-    better = names[1] if comparison.difference > 0 else names[0]
+    better = "B" if comparison.difference > 0 else "A"
     if size <= _CLEAR * error:
         return f"no difference that these rows can show: {better} is ahead by {amount}"
     return f"{better} describes these rows better, by {amount}"

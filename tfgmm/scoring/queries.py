@@ -14,13 +14,15 @@ from tfgmm.data.blocks import RowBlock
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.row_scores import Score
 from tfgmm.mixture.stored_draws import NUM_DRAWS
+from tfgmm.posterior.draws import Draws
 from tfgmm.scoring.devices import BlockScorer, block_scorer
 from tfgmm.scoring.results import Conditional, Interval
-from tfgmm.scoring.scores import Score, mapped_over_data, scored
+from tfgmm.scoring.scores import as_draws, mapped_over_data, scored
 
 if TYPE_CHECKING:
-    from tfgmm.scoring.graph.questions import Answers
+    from tfgmm.scoring.graph.chunks import Answers
 
 MOST_LEVEL = (NUM_DRAWS - 1) / (NUM_DRAWS + 1)
 
@@ -39,6 +41,17 @@ class Queries:
     def plug_in_scorer(self) -> BlockScorer:
         """Makes the scorer of blocks of rows at the posterior means."""
         return block_scorer(self.plug_in())
+
+    def mean_parameters(self) -> Draws:
+        """Computes the mixture that `log_prob` scores with, in the form that the pictures of `tfgmm.plot` take.
+
+        Weights, locations and precisions are at their posterior means.
+
+        Returns:
+            `Draws` of one draw, data units. Weights are (1, 1, K), locations and scales (1, 1, K, D), and for "full"
+            and "tied" covariances (1, 1, K, D, D).
+        """
+        return as_draws(self.plug_in(), self.column_names)
 
     def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in") -> np.ndarray:
         """Computes the log density of each row; both kinds integrate to 1.
@@ -231,16 +244,17 @@ class Queries:
         Args:
             x: Rows, (N, D), of any kind.
             mixture: The mixture, or S of them.
-            question: Name of the function in `graph.questions`.
+            question: Name in `graph.questions.QUESTIONS`.
             argument: What the question takes beside rows and mixture.
             needed: (D,) bool, or True for all: columns in which a finite number beyond float32 is refused.
         """
-        from tfgmm.scoring.graph import questions
+        from tfgmm.scoring.graph.chunks import Answers
+        from tfgmm.scoring.graph.questions import ask
 
         once: dict[str, np.ndarray] = {}
 
         def of_block(block: RowBlock) -> dict[str, np.ndarray]:
-            answers = questions.ask(getattr(questions, question), block, mixture, argument)
+            answers = ask(question, block, mixture, argument)
             if any(np.isnan(answer).any() for part in answers for answer in part.values()):
                 # Refuses what is infinite in float32 only, and says where
                 centre_rows(np.where(needed, block.values, mixture.centre), mixture.centre)
@@ -248,7 +262,7 @@ class Queries:
             return answers.per_row
 
         per_row = mapped_over_data(mixture.centre, x, of_block, self.column_names)
-        return questions.Answers(per_row, once)
+        return Answers(per_row, once)
 
 
 def column_mask(argument: str, columns: Any, num_features: int, column_names: Sequence[str] | None) -> np.ndarray:

@@ -6,7 +6,7 @@ Rows are scored in blocks, so that no N x K array exists, except for responsibil
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.row_scores import Score
 from tfgmm.posterior.draws import Draws
 from tfgmm.scoring.devices import BlockScorer, block_scorer
 
-Score = Literal["log_prob", "log_density", "responsibilities", "assignment"]
 Scores = dict[str, np.ndarray]
 
 # Numbers scored at a time. With fewer, cores wait for each other at the end of each block.

@@ -170,7 +170,6 @@ def test_a_file_that_changes_between_two_passes_is_refused(tmp_path, suffix, cha
         message = message_of(ValueError, list, rows.blocks())
         assert str(second) in message and "replaced or changed" in message
         message_of(ValueError, list, rows.batches(3, seed=0, epoch=1, shuffle=True))
-        message_of(ValueError, rows.read_block, rows.num_blocks - 1)
 
 
 # Numbers that are not finite

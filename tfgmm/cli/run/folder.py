@@ -23,7 +23,7 @@ from tfgmm.common.atomic_folder import Kind, path_of
 from tfgmm.common.columns import column_labels
 from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
 from tfgmm.common.version import versions
-from tfgmm.export.folder import file_sizes
+from tfgmm.export.folder import Place, file_sizes
 from tfgmm.fit.selection import occupied_words
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def write_run(run: Run, folder: pathlib.Path, overwrite: bool, names: ArgumentNa
         choice = [] if run.selection is None else [f"{run.selection}\n"]
         text = "\n".join([*choice, fit_text(run), *(f"Note: {note}" for note in (*run.notes, *failures))])
         (temporary / SUMMARY).write_text(text + "\n", encoding="utf-8")
-        files = (*file_sizes(temporary), CONFIG)
+        files = (*file_sizes(Place(temporary)), CONFIG)
         config = config_text(run.settings, files, _versions(), fingerprint_of_rows(run.result))
         (temporary / CONFIG).write_text(config, encoding="utf-8")
     return files

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
@@ -21,7 +20,7 @@ class StoredRows:
     CSV files, and Arrow files in the streaming format, can only be read from their start. Their first pass writes the
     rows to a temporary file, which later passes read: it needs 8 bytes a number on the disk of the system's folder
     for temporary files (TMPDIR says where), has no name there, and is gone when this object is closed or collected,
-    or the process ends. `num_data`, `num_blocks` and `read_block` make that pass if it has not been made.
+    or the process ends. `num_data` makes that pass if it has not been made.
 
     A file that changes after it was opened here is refused by the next read. Damage within the numbers of a Parquet
     file that has no checksums is not noticed: it reads as other numbers.
@@ -67,7 +66,6 @@ class StoredRows:
         self._runs: list[range] = []
         if not self.is_sequential:
             self._plan()
-        self._reader, self._lock = BlockReader(files), threading.Lock()
 
     def __enter__(self) -> StoredRows:
         return self
@@ -78,9 +76,7 @@ class StoredRows:
         self.close()
 
     def close(self) -> None:
-        """Closes what is open and deletes the temporary file; reading opens the files, and writes it, again."""
-        with self._lock:
-            self._reader.close()
+        """Deletes the temporary file; reading writes it again."""
         if self._cache is not None:
             self._cache.close()
             self._cache = None
@@ -91,48 +87,25 @@ class StoredRows:
         self._make_first_pass()
         return sum(self._file_rows)
 
-    @property
-    def num_blocks(self) -> int:
-        """Number of blocks that the rows are read in."""
-        self._make_first_pass()
-        return len(self._blocks)
-
-    def num_rows(self, index: int) -> int:
-        """Counts the rows of a block: at most 65,536, fewer when D is above 128."""
-        self._make_first_pass()
-        return self._blocks[index].num_rows
-
     def place(self, row: int) -> str:
         """Names a row, counted from 0 over all files, for an error message: by its number in its file, and the file."""
         starts = np.cumsum([0, *self._file_rows])[: len(self._files.paths)]
         file = int(np.searchsorted(starts, row, side="right")) - 1
         return f"{row - int(starts[file])} of '{self._files.paths[file]}'"
 
-    def read_block(self, index: int) -> np.ndarray:
-        """Reads one block, (n, D) of `dtype`, in the data's units; reading in sequence is cheapest.
+    def blocks(self) -> Iterator[RowBlock]:
+        """Yields the blocks in the order of the files, each (n, D) of `dtype`, in the data's units.
 
-        Raises:
-            ValueError: A file was changed since it was opened, or is damaged.
-        """
-        self._make_first_pass()
-        if self.is_sequential:
-            return self._cached(self._blocks[index])
-        with self._lock:
-            return self._reader.read(self._blocks[index])
-
-    def blocks(self, order: Sequence[int] | np.ndarray | None = None) -> Iterator[RowBlock]:
-        """Yields the blocks one after the other, each (n, D) of `dtype`, in the data's units.
-
-        Args:
-            order: Indices of blocks; default all in the order of the files.
+        A block has 65,536 rows at most, fewer when D is above 128.
 
         Raises:
             ValueError: A file was changed since it was opened, or is damaged; lines of a CSV file differ in length.
             TypeError: A CSV file has a column that does not hold numbers.
         """
-        return map(RowBlock, self._values(order))
+        return map(RowBlock, self._values())
 
     def _values(self, order: Sequence[int] | np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Yields the blocks with these indices, by default all in the order of the files, (n, D) each."""
         if order is None and self.is_sequential and self._cache is None:
             yield from self._first_pass()
             return
@@ -143,7 +116,7 @@ class StoredRows:
                 yield self._cached(block) if self.is_sequential else reader.read(block)
 
     def block_order(self, seed: int, epoch: int) -> np.ndarray:
-        """Draws the order of the blocks in one pass, (num_blocks,) int64: a pure function of (seed, epoch).
+        """Draws the order of the blocks in one pass, one index each, int64: a pure function of (seed, epoch).
 
         Row groups of Parquet, and record batches of compressed Arrow files, come in a random order, but the pieces
         of a large one come in sequence: to reach a row within a group everything before it must be decoded. Files whose

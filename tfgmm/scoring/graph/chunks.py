@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfgmm.common import threads
 from tfgmm.common.shapes import Tensor
+from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.parameters import FORMS
 from tfgmm.mixture.registry import FormName
@@ -23,6 +25,18 @@ Features = Callable[[Tensor], list[Tensor]]
 
 # Two chunks at a time: one product leaves a core idle at its ends, the next one fills it.
 _CHUNKS_AT_A_TIME = 2
+
+
+class Answers(NamedTuple):
+    """What is asked about rows: arrays by name, with one entry per row, and the same for every row."""
+
+    per_row: dict[str, Any]
+    once: dict[str, Any]
+
+
+def float_values(block: RowBlock) -> np.ndarray:
+    """Reads the rows of a block, (B, D), data units: float32 as they are, any other type as float64."""
+    return block.values if block.values.dtype in (np.float32, np.float64) else block.values.astype(np.float64)
 
 
 def log_joints(features: Sequence[Tensor], coefficients: Tensor, constants: Tensor) -> Tensor:

@@ -7,24 +7,25 @@ import tensorflow as tf
 
 from tfgmm.common import threads
 from tfgmm.common.shapes import Tensor
-from tfgmm.scoring.graph.chunks import log_joints, mapped_over_chunks, normalised
-from tfgmm.scoring.graph.scores import ScoreFactors, rounded
+from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.scoring.graph.chunks import Answers, log_joints, mapped_over_chunks, normalised
+from tfgmm.scoring.graph.scores import factors_of, rounded
 
 
-def band(rows: Tensor, factors: ScoreFactors, level: Tensor) -> dict[str, Tensor]:
+def interval(rows: Tensor, mixtures: MixtureDensity, level: Tensor) -> Answers:
     """Computes the equal-tailed band of each row's log density and responsibilities over S mixtures.
 
     Args:
         rows: (B, D) of any float type, data units.
-        factors: What rows are scored with, for S mixtures.
+        mixtures: S mixtures, of arrays or tensors.
         level: Scalar, the share of the posterior within, from 0 (the median) to (S - 1) / (S + 1); limited to that
             range, and NaN counts as 0.
 
     Returns:
-        Arrays by name, float32: `log_prob_low` and `log_prob_high` (B,), nats; `responsibilities_low` and
+        Per row, float32: `log_prob_low` and `log_prob_high` (B,), nats; `responsibilities_low` and
         `responsibilities_high` (B, K). NaN in rows that are not finite.
     """
-    features, centre, linear, constants, (num_mixtures, num_components) = factors
+    features, centre, linear, constants, (num_mixtures, num_components) = factors_of(mixtures)
     figure = tf.TensorSpec((None,), tf.float32)
     line = tf.TensorSpec((None, num_components), tf.float32)
 
@@ -43,7 +44,7 @@ def band(rows: Tensor, factors: ScoreFactors, level: Tensor) -> dict[str, Tensor
 
     size = threads.chunk_size(sum(linear.shape))
     names = ("log_prob_low", "log_prob_high", "responsibilities_low", "responsibilities_high")
-    return dict(zip(names, mapped_over_chunks(rows, of_chunk, size, [figure, figure, line, line])))
+    return Answers(dict(zip(names, mapped_over_chunks(rows, of_chunk, size, [figure, figure, line, line]))), {})
 
 
 def quantiles(values: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,6 @@ float64. Source: Bishop 2006, 2.81, 2.82 and 2.98; the weights of the conditiona
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,34 +14,21 @@ import tensorflow as tf
 from tfgmm.common import threads
 from tfgmm.common.shapes import Tensor
 from tfgmm.mixture.parameters import MixtureDensity
-from tfgmm.scoring.graph.chunks import log_joints, mapped_over_chunks, normalised
+from tfgmm.scoring.graph.chunks import Answers, log_joints, mapped_over_chunks, normalised
 from tfgmm.scoring.graph.densities import coefficients, graph_form_of, where_given
 from tfgmm.scoring.graph.scores import rounded
 
 
-class Conditional(NamedTuple):
-    """The mixture over the columns that are not given.
-
-    per_row: By name, with one entry per row:
-        `weights` (B, K) float32: probability of each component given the known columns.
-        `means` (B, K, D) float64, data units: mean of each component; given columns as they are.
-        `expectation` (B, D) float64, data units: weights and means combined.
-        `log_prob` (B,) float32, nats: conditional log density of the other columns; NaN where they are unknown.
-    once: By name, the same for every row: `scales` (K, D) of each component, for correlated columns also `covariances`
-        (K, D, D), float64; 0 where a column is given.
-    """
-
-    per_row: dict[str, Tensor]
-    once: dict[str, Tensor]
-
-
-def marginal_log_prob(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Tensor:
-    """Computes the log density of the given columns of each row, (B,) float32, nats; about 0 where none is given.
+def marginal_log_prob(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers:
+    """Computes the log density of the given columns of each row; about 0 where none is given.
 
     Args:
         rows: (B, D) of any float type, data units; what is not given may be anything, NaN too.
         mixture: One mixture, of arrays or tensors.
         given: (D,) bool, whether each column is given.
+
+    Returns:
+        Per row: `log_prob` (B,) float32, nats; NaN where a given column is not finite.
     """
     features, factors = graph_form_of(mixture.covariance).features, _marginal_factors(mixture, given)
 
@@ -52,13 +38,23 @@ def marginal_log_prob(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> T
         return (_float32(log_densities, _is_finite(centred, given)),)
 
     size = threads.chunk_size(sum(factors[0].shape))
-    return mapped_over_chunks(rows, of_chunk, size, [tf.TensorSpec((None,), tf.float32)])[0]
+    (log_densities,) = mapped_over_chunks(rows, of_chunk, size, [tf.TensorSpec((None,), tf.float32)])
+    return Answers({"log_prob": log_densities}, {})
 
 
-def conditional(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Conditional:
+def conditional(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers:
     """Computes the mixture over the columns that are not given, for each row, given the others.
 
     Args: As `marginal_log_prob`.
+
+    Returns:
+        Per row:
+        `weights` (B, K) float32: probability of each component given the known columns.
+        `means` (B, K, D) float64, data units: mean of each component; given columns as they are.
+        `expectation` (B, D) float64, data units: weights and means combined.
+        `log_prob` (B,) float32, nats: conditional log density of the other columns; NaN where they are unknown.
+        Once: `scales` (K, D) of each component, for correlated columns also `covariances` (K, D, D), float64; 0 where
+        a column is given.
     """
     num_components, num_features = mixture.components["locs"].shape
     form, of_given, of_all = graph_form_of(mixture.covariance), _marginal_factors(mixture, given), coefficients(mixture)
@@ -94,7 +90,25 @@ def conditional(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Conditi
     ]
     size = threads.chunk_size(sum(of_all[0].shape) + num_components * num_features)
     names = ("weights", "means", "expectation", "log_prob")
-    return Conditional(dict(zip(names, mapped_over_chunks(rows, of_chunk, size, specs))), spread)
+    return Answers(dict(zip(names, mapped_over_chunks(rows, of_chunk, size, specs))), spread)
+
+
+def expectation(rows: Tensor, mixture: MixtureDensity, given: Tensor) -> Answers:
+    """Computes the means of the other columns given some, and nothing else.
+
+    Args: As `marginal_log_prob`.
+
+    Returns:
+        Per row: `expectation` (B, D) float64, data units.
+    """
+    # Chunks of our own: the (B, K, D) means of all rows then never exist together
+    size = threads.chunk_size(math.prod(mixture.components["locs"].shape))
+
+    def of_chunk(chunk: Tensor) -> tuple[Tensor]:
+        return (conditional(chunk, mixture, given).per_row["expectation"],)
+
+    spec = tf.TensorSpec((None, rows.shape[1]), tf.float64)
+    return Answers({"expectation": mapped_over_chunks(rows, of_chunk, size, [spec])[0]}, {})
 
 
 def _marginal_factors(mixture: MixtureDensity, given: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Collection
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,12 +16,9 @@ from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.parameters import FORMS, MixtureDensity
 from tfgmm.mixture.registry import COVARIANCES, FormName
-from tfgmm.mixture.row_scores import RowScores
-from tfgmm.scoring.graph.chunks import Features, log_joints, mapped_over_chunks, normalised
+from tfgmm.mixture.row_scores import RowScores, Score
+from tfgmm.scoring.graph.chunks import Features, float_values, log_joints, mapped_over_chunks, normalised
 from tfgmm.scoring.graph.densities import GRAPH_FORMS, coefficients, graph_form_of
-
-Score = Literal["log_prob", "log_density", "responsibilities", "assignment"]
-
 
 SCORE_SPECS = {
     "log_prob": ((), tf.float32),
@@ -86,7 +83,7 @@ class GraphScorer:
 
     def scores(self, block: RowBlock, names: Collection[Score]) -> RowScores:
         """Computes scores of rows; see `row_scores.RowScorer.scores`."""
-        rows = block.values if block.values.dtype in (np.float32, np.float64) else block.values.astype(np.float64)
+        rows = float_values(block)
         _, centre, linear, constants, weights_shape = self._factors
         sizes = rows.shape[1], weights_shape, rows.dtype.name
         values = tf.constant(rows)
