@@ -23,7 +23,7 @@ def quoted(names: Sequence[str]) -> str:
 
     Example:
 
-    >>> quoted(["a", "b"]), quoted(["a"] * 23)[-15:]
+    >>> quoted(["a", "b"]), quoted(["a"] * 23)[-14:]
     ("'a', 'b'", "'a' and 3 more")
     """
     more = f" and {len(names) - _MOST_QUOTED} more" if len(names) > _MOST_QUOTED else ""

@@ -18,7 +18,7 @@ from tfgmm.data.survey import survey_rows
 from tfgmm.fit.occupied import num_occupied
 from tfgmm.model.gradient_norms import GradientNorms, watched_gradients
 from tfgmm.model.keras3 import keras
-from tfgmm.model.training import LOGS
+from tfgmm.model.running_bound import LOGS
 
 if TYPE_CHECKING:
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel

@@ -10,6 +10,8 @@ import tensorflow as tf
 from tfgmm.common.shapes import Tensor
 from tfgmm.model.keras3 import keras
 
+LOGS = ("loss", "elbo", "log_likelihood", "kl")
+
 
 class RunningBound(keras.metrics.Metric):
     """Row-weighted means of the bound's two parts over an epoch, as the four figures that are logged.

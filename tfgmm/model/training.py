@@ -23,7 +23,7 @@ from tfgmm.model.batches import (
     training_batches,
 )
 from tfgmm.model.posterior_model import PosteriorModel
-from tfgmm.model.running_bound import StoreBound
+from tfgmm.model.running_bound import LOGS, StoreBound
 from tfgmm.model.steps import steps_per_call
 from tfgmm.model.training_errors import (
     errors_reported,
@@ -32,8 +32,6 @@ from tfgmm.model.training_errors import (
     refuse_learning_rates,
     with_first,
 )
-
-LOGS = ("loss", "elbo", "log_likelihood", "kl")
 
 # Rows per call of the compiled training function: with fewer, Python's share of the time is noticeable; with more,
 # callbacks and the progress bar wait too long.
