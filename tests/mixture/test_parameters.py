@@ -63,7 +63,7 @@ ROWS = np.random.default_rng(5).normal(size=(7, D)) * 2.0
 def test_sizes_are_those_counted_by_hand(covariance: str) -> None:
     (name, size), num_free = BY_HAND[covariance]
     assert parameter_shapes(covariance, K, D) == {"locs": (K, D), name: size}
-    assert form_of(covariance).second == name
+    assert form_of(covariance).precision_name == name
     assert num_parameters(covariance, K, D) == num_free
 
 
@@ -123,7 +123,7 @@ FAULTS = [
 
 
 def test_good_parameters_have_no_fault(known: Known) -> None:
-    assert known.mixture.form.fault_in(known.mixture.components[known.mixture.form.second]) is None
+    assert known.mixture.form.fault_in(known.mixture.components[known.mixture.form.precision_name]) is None
 
 
 @pytest.mark.parametrize(("covariance", "place", "value", "words"), FAULTS)
