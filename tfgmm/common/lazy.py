@@ -26,13 +26,14 @@ def front_door(
     """
     home_of = {name: home for home, names in homes.items() for name in names}
     public = [*home_of, *modules]
+    listed = sorted(name for name in public if not name.startswith("_"))
 
     def look_up(name: str) -> Any:
         if name in modules:
             return import_module(f"{package}.{name}")
         if name not in home_of:
             # no full stop at the end: Python goes on with ". Did you mean ...?" where a name is close
-            message = f"`{package}` has no public name {name!r}. The public names are: {', '.join(sorted(public))}"
+            message = f"`{package}` has no public name {name!r}. The public names are: {', '.join(listed)}"
             raise AttributeError(message, name=name, obj=sys.modules[package])
         value = getattr(import_module(f"{package}.{home_of[name]}"), name)
         setattr(sys.modules[package], name, value)  # the next look-up does not come here
