@@ -1,6 +1,8 @@
 """The covariance shapes and the weight priors that a mixture may have: one row for each.
 
-A new shape is a row here, and a class in `families` with its entry in `families.variational`; no other file names one.
+A new shape is a row here, and a class in `families` with its entry in `families.variational`; elsewhere shapes are
+named in words only: docstrings, and the help of `--covariance`. A shape that these fields cannot tell from another
+needs one field more, which `mixture.parameters` and the base classes of `families` read.
 """
 
 from __future__ import annotations
