@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from kl_by_tfp import kl_by_tfp
 
 from tfgmm import GaussianMixtureModel, Priors
 
@@ -31,15 +32,6 @@ def fitted():
 
 def variable(model, name):
     return next(found for found in model.trainable_variables if found.name == name)
-
-
-def kl_by_tfp(model):
-    """KL(q || default priors) from TensorFlow Probability's closed forms, nats."""
-    one = tf.ones([], tf.float64)
-    locs = tfd.kl_divergence(tfd.Normal(model.locs, model.scales), tfd.Normal(0 * one, one))
-    precisions = tfd.kl_divergence(tfd.Gamma(model.alpha, model.beta), tfd.Gamma(5 * one, 5 * one))
-    weights = tfd.kl_divergence(tfd.Dirichlet(model.counts), tfd.Dirichlet(2 * tf.ones_like(model.counts)))
-    return float(tf.reduce_sum(locs) + tf.reduce_sum(precisions) + weights)
 
 
 # --- Variables -----------------------------------------------------------------------------------------------

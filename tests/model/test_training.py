@@ -6,12 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_probability as tfp
+from kl_by_tfp import kl_by_tfp
 
 from tfgmm import GaussianMixtureModel, StepSizes
 from tfgmm.model import batches
-
-tfd = tfp.distributions
 
 ROWS = np.random.default_rng(0).normal([[-3.0, 0.0]] * 30 + [[3.0, 1.0]] * 20, 0.7)
 STILL = 1e-30  # a learning rate that moves nothing
@@ -26,15 +24,6 @@ def compiled(rows=ROWS, optimizer=None, *, kind=GaussianMixtureModel, num_draws=
 def parameters(model):
     positive = (model.scales, model.alpha, model.beta, model.counts)
     return np.concatenate([model.locs.numpy().ravel(), *(np.log(value).ravel() for value in positive)])
-
-
-def kl_by_tfp(model):
-    """KL(q || default priors) from TensorFlow Probability's closed forms, nats."""
-    one = tf.ones([], tf.float64)
-    locs = tfd.kl_divergence(tfd.Normal(model.locs, model.scales), tfd.Normal(0 * one, one))
-    precisions = tfd.kl_divergence(tfd.Gamma(model.alpha, model.beta), tfd.Gamma(5 * one, 5 * one))
-    weights = tfd.kl_divergence(tfd.Dirichlet(model.counts), tfd.Dirichlet(2 * tf.ones_like(model.counts)))
-    return float(tf.reduce_sum(locs) + tf.reduce_sum(precisions) + weights)
 
 
 class Recorder(GaussianMixtureModel):

@@ -198,8 +198,15 @@ def test_every_caution_is_given_where_it_is_due(one_column, hostile, tmp_path):
     worse = dataclasses.replace(first, elbo=first.elbo - 1234.5)
     torn = dataclasses.replace(one_column, restarts=(first, worse, worse))
     said = " ".join(cautions_in(page_of(torn, rows, tmp_path)))
-    assert "1 of 3 reached the best solution, 2 ended in worse ones, up to 1,234.5 nats below" in said
+    assert "1 of 3 reached the best solution, 2 ended in worse ones, 1,234.5 nats below" in said
+    assert "speak clearly against the others" in said and "nearly as well" not in said
     assert "Only one start found it" in said
+    rival = dataclasses.replace(first, elbo=first.elbo - 2.5)
+    said = " ".join(
+        cautions_in(page_of(dataclasses.replace(torn, restarts=(first, first, rival, worse)), rows, tmp_path))
+    )
+    assert "2 of 4 reached the best solution, 2 ended in worse ones, 2.5 to 1,234.5 nats below" in said
+    assert "nearly as well in another way" in said and "clearly" not in said and "Only one start" not in said
     assert "starts disagree" not in " ".join(
         cautions_in(page_of(dataclasses.replace(torn, restarts=(first, first)), rows, tmp_path))
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _DOUBT = 0.05  # a component that shares more of its rows than this with others overlaps them
 _HANDFUL = 5  # rows
 _MOST_NAMED = 5  # components named in a warning
+_CLEAR = 3.0  # nats between two bounds: odds of 20 to 1, "strong" in Kass and Raftery (1995), section 3.2
 _SURE = 0.01  # rows so far out come from the mixture less often than this
 
 
@@ -88,16 +89,28 @@ def _handfuls(fitted: Fitted) -> str:
 
 def _optima(record: FitRecord) -> str:
     ends = np.array([restart.elbo for restart in record.restarts])
-    number, num_best = num_optima(ends.max() - ends)
+    gaps = np.sort(ends.max() - ends)
+    number, num_best = num_optima(gaps)
     if number == 1:
         return ""
     others = len(ends) - num_best
     only = " Only one start found it: more restarts may find a better one still." if num_best == 1 else ""
     worse = "a worse one" if others == 1 else "worse ones"
     return (
-        f"The starts disagree: {num_best} of {len(ends)} reached the best solution, {others} ended in {worse}, up "
-        f"to {ends.max() - ends.min():,.1f} nats below. The data can be read in several ways.{only}"
+        f"The starts disagree: {num_best} of {len(ends)} reached the best solution, {others} ended in {worse}, "
+        f"{_span(gaps[num_best], gaps[-1])} nats below.{_rival(gaps[num_best])}{only}"
     )
+
+
+def _span(least: float, most: float) -> str:
+    ends = dict.fromkeys((f"{least:,.1f}", f"{most:,.1f}"))  # once where both are printed alike
+    return " to ".join(ends)
+
+
+def _rival(gap: float) -> str:
+    if gap >= _CLEAR:
+        return " The best one was kept; the data speak clearly against the others."
+    return " The best one was kept; the data can be read nearly as well in another way."
 
 
 def _overlaps(responsibilities: np.ndarray) -> str:
