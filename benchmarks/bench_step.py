@@ -37,8 +37,8 @@ def fitted_model(problem: common.Problem, covariance: str, rows: np.ndarray) -> 
 
 def tfgmm_step(model: tfgmm.GaussianMixtureModel, rows: np.ndarray) -> Callable[[], float]:
     """Returns the step as a function without arguments; it answers when the sums are there."""
-    values = model.posterior.values()
-    untraced = NaturalGradient(model.posterior)  # the model's own has traced in `fit`
+    values = model.variational.values()
+    untraced = NaturalGradient(model.variational)  # the model's own has traced in `fit`
     centred = RowBlock(tf.constant((rows - model.centre).astype(np.float32)))
     return lambda: float(untraced.sums(untraced.coefficients(values), centred).log_likelihood)
 
@@ -46,8 +46,8 @@ def tfgmm_step(model: tfgmm.GaussianMixtureModel, rows: np.ndarray) -> Callable[
 def restarts_step(model: tfgmm.GaussianMixtureModel, rows: np.ndarray) -> Callable[[], float]:
     """Returns the step of `RESTARTS` restarts on an eighth of the rows: so many products as one has with all rows."""
     steps = model.natural_gradient
-    several = [np.stack([value] * RESTARTS) for value in steps.coefficients(model.posterior.values())]
-    held = CachedRows(model.posterior.form, (rows[: len(rows) // RESTARTS] - model.centre).astype(np.float32))
+    several = [np.stack([value] * RESTARTS) for value in steps.coefficients(model.variational.values())]
+    held = CachedRows(model.variational.form, (rows[: len(rows) // RESTARTS] - model.centre).astype(np.float32))
     return lambda: float(held.sums(several, np.float32).log_likelihood.sum())
 
 

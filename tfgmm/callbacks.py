@@ -1,6 +1,11 @@
-"""Keras callbacks for mixtures."""
+"""Callbacks for mixtures: in `fit_mixture`, and in Keras's `fit`."""
 
-from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher, ProgressBar, StopOnPlateau
-from tfgmm.fit.tensorboard import MixtureBoard
+from tfgmm.common.lazy import front_door
 
-__all__ = ["EndOfChoice", "FitStep", "FitWatcher", "MixtureBoard", "ProgressBar", "StopOnPlateau"]
+# MixtureBoard alone loads TensorFlow
+_HOMES = {
+    "fit.callbacks": ["EndOfChoice", "FitStep", "FitWatcher", "ProgressBar", "StopOnPlateau", "SweepCallback"],
+    "model.tensorboard": ["MixtureBoard"],
+}
+
+__getattr__, __dir__, __all__ = front_door(__name__, _HOMES, root="tfgmm")

@@ -86,7 +86,7 @@ def test_other_rows_are_said_to_be_others(faithful: pathlib.Path, tmp_path: path
 def test_counts_that_the_means_of_weights_tell_are_the_models(weights: str) -> None:
     rows = np.random.default_rng(0).normal([[-3.0]] * 30 + [[3.0]] * 60, 0.5)
     model = tfgmm.fit_mixture(rows, 4, weights=weights, restarts=1, seed=1).model
-    expected = model.posterior.expected_counts()
+    expected = model.variational.expected_counts()
     means = np.exp(model.plug_in().log_weights)
     found = subject.counts_of(weights, means, model.priors, 90)
     np.testing.assert_allclose(found, expected, atol=1e-6)

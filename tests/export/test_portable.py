@@ -39,8 +39,8 @@ Scores = tuple[np.ndarray, np.ndarray]
 def model_of(covariance: str, centre: np.ndarray = CENTRE) -> tfgmm.GaussianMixtureModel:
     """Returns a model with a random posterior whose rows are measured from `centre`."""
     model = tfgmm.GaussianMixtureModel(K, D, covariance=covariance, seed=0)
-    assign(model.posterior.components, random_components(covariance)[1])
-    assign(model.posterior.weights, random_weights("dirichlet")[1])
+    assign(model.variational.components, random_components(covariance)[1])
+    assign(model.variational.weights, random_weights("dirichlet")[1])
     model.stored_centre.assign(centre)
     return model
 

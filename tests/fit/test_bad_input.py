@@ -233,7 +233,7 @@ def test_empty_components_return_to_the_prior(shape):
     model = tfgmm.fit_mixture(rows, 4, covariance=covariance, weights=weights, priors=priors, start=start).model
     empty = np.flatnonzero(model.responsibilities(rows).sum(axis=0) < 1e-3)
     assert len(empty) == 2
-    posterior = model.posterior.factors()[1]
+    posterior = model.variational.factors()[1]
     kept = type(posterior)(*(value if value.shape[0] == 1 else tf.gather(value, empty) for value in posterior))
     two = COMPONENTS[covariance](2, 3, priors)
     assert 0 <= float(two.kl_locs(kept, tf.constant(model.centre))) + 1e-9 < 0.05

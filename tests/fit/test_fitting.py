@@ -108,7 +108,7 @@ def test_aic_and_bic_are_scikit_learns_at_the_same_parameters(of_shape):
         return
     theirs = GaussianMixture(10, covariance_type=model.covariance)
     mixture = model.plug_in()
-    sds, covariances = FORMS[model.posterior.form].covariances(mixture.components)
+    sds, covariances = FORMS[model.variational.form].covariances(mixture.components)
     theirs.weights_, theirs.means_ = np.exp(mixture.log_weights), mixture.components["locs"] + model.centre
     if covariances is None:
         theirs.covariances_ = sds**2

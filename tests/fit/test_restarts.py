@@ -152,11 +152,11 @@ def test_sweeps_over_all_rows_go_on_with_the_coefficients_of_the_last_step_while
     known = model.closed_form._known
     assert isinstance(known, Place) and model.closed_form.coefficients() is known.coefficients
     steps = model.natural_gradient
-    for value, expected in zip(known.coefficients, steps.coefficients(model.posterior.values())):
+    for value, expected in zip(known.coefficients, steps.coefficients(model.variational.values())):
         np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-12)
-    model.posterior.components.variables[0].assign_add(tf.ones((3, D), tf.float64))
+    model.variational.components.variables[0].assign_add(tf.ones((3, D), tf.float64))
     moved = model.closed_form.coefficients()
-    np.testing.assert_array_equal(moved[0], steps.coefficients(model.posterior.values())[0])
+    np.testing.assert_array_equal(moved[0], steps.coefficients(model.variational.values())[0])
 
 
 # --- Ascents ----------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def stage_and_starts(covariance="diag", num_starts=4, tolerance=1e-6):
     model.adapt_to(survey.summary)
     (stage,) = stages_of(model, survey, FitOptions(max_sweeps=300, tolerance=tolerance))
     spread = np.array(survey.summary.spread)
-    starts = model.posterior.start_values(survey.sample, spread, "random", range(num_starts))
+    starts = model.variational.start_values(survey.sample, spread, "random", range(num_starts))
     return model.natural_gradient, stage, starts
 
 

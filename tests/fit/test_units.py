@@ -87,7 +87,7 @@ def assert_same(base, other, rows, scale=1.0, shift=0.0):
 
 def component_sds(model):
     """Returns the standard deviations of the components at the posterior means, (K, D), data units."""
-    return FORMS[model.posterior.form].covariances(model.plug_in().components)[0]
+    return FORMS[model.variational.form].covariances(model.plug_in().components)[0]
 
 
 UNITS = {

@@ -27,8 +27,8 @@ def model_at(posterior, counts, num_draws, priors=PRIORS, seed=0):
     """Returns a model whose posterior is the one given, (K, D) arrays, measured from the origin."""
     arrays = [np.asarray(array, np.float64) for array in posterior]
     model = GaussianMixtureModel(*arrays[0].shape, priors=priors, seed=seed, num_draws=num_draws)
-    assign(model.posterior.components, IndependentPosterior(*arrays))
-    assign(model.posterior.weights, DirichletPosterior(np.asarray(counts, np.float64)))
+    assign(model.variational.components, IndependentPosterior(*arrays))
+    assign(model.variational.weights, DirichletPosterior(np.asarray(counts, np.float64)))
     return model
 
 
@@ -98,7 +98,7 @@ def test_kl_to_prior_is_the_sum_of_three_divergences_of_tensorflow_probability()
         (dirichlet(counts), dirichlet(np.array(priors.weight_concentration))),
     ]
     expected = sum(np.sum(tfp.distributions.kl_divergence(*pair)) for pair in pairs)
-    kl = model.posterior.kl()
+    kl = model.variational.kl()
     assert kl.dtype == tf.float64 and float(kl) == pytest.approx(expected, rel=1e-12)
 
 
@@ -199,7 +199,7 @@ def test_bound_is_stable_between_seeds_and_equals_a_monte_carlo_of_numpy():
     densities = [(weights * stats.norm.pdf(row, mu, sd)).sum(axis=1) for row in THREE_ROWS]
     single = np.log(densities).sum(axis=0)
     model = model_at((locs, scales, alpha, beta), counts, num_draws=2000)
-    kl = float(model.posterior.kl())
+    kl = float(model.variational.kl())
     values = np.array([bound(model, THREE_ROWS, seed) for seed in range(8)])
     errors = single.std() * np.sqrt(1 / 2000 + 1 / num_draws)
     assert (np.abs(values + kl - single.mean()) < 5 * errors).all()
@@ -225,7 +225,7 @@ def test_draws_per_row_and_shared_draws_estimate_the_same_bound():
     posterior, counts, _ = best_augmented_posterior()
     per_row = [bound(model_at(posterior, counts, None), np.tile(THREE_ROWS, 1000), seed) for seed in range(4)]
     model = model_at(posterior, counts, 2000)
-    kl = float(model.posterior.kl())
+    kl = float(model.variational.kl())
     shared = [bound(model, THREE_ROWS, seed) + kl for seed in range(8)]
     per_row = [(value + kl) / 1000 for value in per_row]
     error = np.hypot(np.std(shared, ddof=1) / 8**0.5, np.std(per_row, ddof=1) / 4**0.5)

@@ -68,12 +68,12 @@ def model_at(mixture, priors, rows):
     model.compile()
     model.adapt_to(survey_rows(open_source(rows, "rows", None), None, 0).summary)
     weights, components = posteriors_of(mixture, model.centre)
-    model.posterior.assign(model.posterior.values_of(Factors(weights, components)))
+    model.variational.assign(model.variational.values_of(Factors(weights, components)))
     return model
 
 
 def assert_same_posterior(model, mixture, tolerance):
-    ours = model.posterior.factors()
+    ours = model.variational.factors()
     theirs = posteriors_of(mixture, model.centre)
     for our, their in zip((*ours[0], *ours[1]), (*theirs[0], *theirs[1])):
         scale = np.abs(their).max()
@@ -121,7 +121,7 @@ def test_the_gradient_of_the_bound_is_zero_where_sweeps_end(swept):
     model, _, _ = swept
     rows = tf.constant(problems.P2_ROWS - model.centre, tf.float32)
     with tf.GradientTape() as tape:
-        log_likelihoods, _ = local_step(model.posterior, rows)
+        log_likelihoods, _ = local_step(model.variational, rows)
         bound = tf.reduce_sum(log_likelihoods) - model.kl()
     for gradient in tape.gradient(bound, model.trainable_variables):
         np.testing.assert_allclose(gradient, 0.0, atol=2e-4)

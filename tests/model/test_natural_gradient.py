@@ -32,8 +32,8 @@ def nine_at_start():
     model.initialize(NINE)
     half, two = np.full((2, 2), 0.5), np.full((2, 2), 2.0)
     locs = np.array([(0.0, 0.0), (4.0, 4.0)]) - model.centre
-    assign(model.posterior.components, IndependentPosterior(locs, half, two, two))
-    assign(model.posterior.weights, DirichletPosterior(np.array([3.0, 5.0])))
+    assign(model.variational.components, IndependentPosterior(locs, half, two, two))
+    assign(model.variational.weights, DirichletPosterior(np.array([3.0, 5.0])))
     return model
 
 
@@ -117,7 +117,7 @@ def test_the_gradient_of_the_bound_is_zero_where_sweeps_end(swept):
     model, _ = swept
     rows = tf.constant(NINE - model.centre, tf.float32)
     with tf.GradientTape() as tape:
-        log_likelihoods, _ = local_step(model.posterior, rows)
+        log_likelihoods, _ = local_step(model.variational, rows)
         bound = tf.cast(tf.reduce_sum(log_likelihoods), tf.float64) - model.kl()
     for gradient in tape.gradient(bound, model.trainable_variables):
         np.testing.assert_allclose(gradient, 0.0, atol=1e-4)

@@ -61,13 +61,13 @@ def fit(request):
 
 
 def sds_of(model):
-    return FORMS[model.posterior.form].covariances(model.plug_in().components)[0]
+    return FORMS[model.variational.form].covariances(model.plug_in().components)[0]
 
 
 def test_log_densities_are_those_of_scipy_on_the_rounded_rows(fit):
     result, rows, rounded = fit
     model, mixture = result.model, result.model.plug_in()
-    sds, covariances = FORMS[model.posterior.form].covariances(mixture.components)
+    sds, covariances = FORMS[model.variational.form].covariances(mixture.components)
     if covariances is None:
         covariances = [np.diag(np.square(line)) for line in sds]
     # Rows and locations both measured from the centre, so that scipy's own subtraction is exact

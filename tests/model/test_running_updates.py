@@ -146,7 +146,7 @@ def test_with_exponent_one_statistics_are_the_average_over_the_batches(covarianc
     assert (int(model.statistics.num_steps), float(model.statistics.num_rows)) == (4, 70.0)
     expected = state_of(mixture)
     expected = expected[0], expected[1]._replace(locs=expected[1].locs - model.centre)
-    for our, their in zip(model.posterior.factors(), expected):
+    for our, their in zip(model.variational.factors(), expected):
         for value, other in zip(our, their):
             np.testing.assert_allclose(value, other, **tolerance)
 

@@ -40,8 +40,8 @@ def model_at(locs=LOCS, scales=SCALES, alpha=ALPHA, beta=BETA, counts=COUNTS, ce
     """Returns a model with the posterior given, in data units, whose rows are measured from `centre`."""
     model = GaussianMixtureModel(*locs.shape, seed=0)
     model.stored_centre.assign(np.asarray(centre)[: locs.shape[1]])
-    assign(model.posterior.components, IndependentPosterior(locs - model.centre, scales, alpha, beta))
-    assign(model.posterior.weights, DirichletPosterior(counts))
+    assign(model.variational.components, IndependentPosterior(locs - model.centre, scales, alpha, beta))
+    assign(model.variational.weights, DirichletPosterior(counts))
     return model
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def front_door(
-    package: str, homes: Mapping[str, Sequence[str]], modules: Sequence[str] = ()
+    package: str, homes: Mapping[str, Sequence[str]], modules: Sequence[str] = (), root: str | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Builds `__getattr__`, `__dir__` and `__all__` of a package whose names load on first use.
 
@@ -17,6 +17,7 @@ def front_door(
         package: The package's `__name__`.
         homes: Names that others may use, by the module, relative to the package, that defines them.
         modules: Public names that are themselves modules of the package.
+        root: Package that the modules in `homes` are relative to; default `package`.
 
     Example:
 
@@ -35,7 +36,7 @@ def front_door(
             # no full stop at the end: Python goes on with ". Did you mean ...?" where a name is close
             message = f"`{package}` has no public name {name!r}. The public names are: {', '.join(listed)}"
             raise AttributeError(message, name=name, obj=sys.modules[package])
-        value = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        value = getattr(import_module(f"{root or package}.{home_of[name]}"), name)
         setattr(sys.modules[package], name, value)  # the next look-up does not come here
         return value
 

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 Memory = TypeVar("Memory")
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 # Rows times numbers per row of a share: with fewer, another thread waits longer than it computes
 _LEAST_NUMBERS = 2**19
@@ -95,6 +96,22 @@ def _begun(
         return pool.submit(function, *share).result
     except RuntimeError:
         return functools.partial(function, *share)
+
+
+def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yields the items, each of which a thread beside has begun to make while the one before was worked on.
+
+    Example:
+
+    >>> list(read_ahead(number**2 for number in range(4)))
+    [0, 1, 4, 9]
+    """
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, iterator, end)
+        while (item := following.result()) is not end:
+            following = pool.submit(next, iterator, end)
+            yield item  # type: ignore[misc]
 
 
 def slices(start: int, stop: int, size: int) -> list[slice]:

@@ -49,6 +49,11 @@ class StreamedRows:
         """Whether the dataset says how many batches it has."""
         return int(self.dataset.cardinality()) >= 0  # below are the numbers for unknown and for endless
 
+    @property
+    def num_batches(self) -> int:
+        """How many batches the dataset says that it has."""
+        return int(self.dataset.cardinality())
+
     def blocks(self) -> Iterator[RowBlock]:
         """Yields the batches of the dataset."""
         return (RowBlock(np.asarray(batch)) for batch in self.dataset.as_numpy_iterator())

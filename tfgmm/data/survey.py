@@ -101,10 +101,21 @@ def check_finite(source: RowSource) -> None:
     ValueError: `validation_data` must hold finite numbers. Received: 1 value that is NaN or infinite, \
 the first in row 1, column 0 (rows count from 0). Drop or fill such rows.
     """
-    start = 0
+    for _ in finite_blocks(source):
+        pass
+
+
+def finite_blocks(source: RowSource) -> Iterator[np.ndarray]:
+    """Yields all rows in their order, block by block, (B, D), data units.
+
+    Raises:
+        ValueError: A value is NaN or infinite; as `check_finite`, when its block is reached.
+    """
+    start, words = 0, "this batch" if source.has_own_batches else None
     following = (block.values for block in source.blocks())
     for values in following:
         if not np.isfinite(values).all():
             later = following if source.is_in_memory else None
-            raise not_finite_error(source.name, source.column_names, values, start, later, source.place)
+            raise not_finite_error(source.name, source.column_names, values, start, later, source.place, words)
         start += len(values)
+        yield values

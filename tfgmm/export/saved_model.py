@@ -78,7 +78,7 @@ def export_model(
     mixture = model.plug_in()
     numbers = parameters.arrays_of(mixture)
     parameters.check_finite(numbers)  # before numbers that cannot be drawn from are drawn from
-    numbers |= {outliers.TABLE: outlier_table(mixture), **model.posterior.draws_to_store(mixture)}
+    numbers |= {outliers.TABLE: outlier_table(mixture), **model.variational.draws_to_store(mixture)}
     parameters.check_finite(numbers)
     with atomic_folder.written_whole(target, overwrite, folder.EXPORT) as place:
         _save(ServedMixture(mixture, numbers), place)

@@ -1,10 +1,23 @@
-"""Variational posteriors of components and weights. TensorFlow begins here."""
+"""Variational posteriors of components and weights, by NumPy: priors, divergences, updates, draws, questions."""
 
 from tfgmm.common.lazy import front_door
 
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
+        "functions": ["NUMPY", "SCALE_RANGE", "SHAPE_RANGE", "Functions"],
+        "fitted": ["FittedMixture"],
+        "natural_gradient": [
+            "GlobalStep",
+            "Place",
+            "check_step_finite",
+            "global_step",
+            "is_in_range_of_float32",
+            "place_at",
+            "place_of",
+        ],
+        "queries": ["PosteriorQueries"],
+        "training_rows": ["centred_blocks"],
         "variational": [
             "COMPONENTS",
             "Components",
@@ -12,7 +25,6 @@ __getattr__, __dir__, __all__ = front_door(
             "Factors",
             "Values",
             "VariationalPosterior",
-            "seed_pair",
             "stacked",
         ],
         "weights": ["WEIGHTS"],

@@ -6,29 +6,25 @@ an optimizer does. Rows, locations and prior means are measured from `centre`, a
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+from scipy.special import digamma
 
 from tfgmm.common.shapes import Tensor
-from tfgmm.families import log_ratios, wishart
-from tfgmm.families.base import TrainedPosterior
-from tfgmm.families.independent import START_WIDTH, high_and_low
-from tfgmm.families.log_gamma import BARTLETT, NORMAL, stream
-from tfgmm.families.positive import SHAPE_RANGE, positive
+from tfgmm.families import log_ratios, triangular, wishart
+from tfgmm.families.base import Family
+from tfgmm.families.functions import NUMPY, SCALE_RANGE, SHAPE_RANGE, Functions
+from tfgmm.families.independent import START_WIDTH
+from tfgmm.mixture.features import matrices_of_products
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.mixture.statistics import Statistics
-from tfgmm.scoring.graph import triangular
-from tfgmm.scoring.graph.products import matrices_of_products
 
-_FARTHEST = 1e17  # see independent.py
 _ROUNDING = 2.0**-50  # of sums in float64, relative to their largest term
-# Entries of C^-1 beyond this are set to it, so that products with draws stay finite in float32.
-_STEEPEST = 1e18
 
 
 class CorrelatedPosterior(NamedTuple):
@@ -44,19 +40,17 @@ class CorrelatedPosterior(NamedTuple):
 
 
 class CorrelatedDraws(NamedTuple):
-    """Component parameters drawn from q; leading axes (B,) or (S, 1) before (K, D) and (K or 1, D, D).
+    """Component parameters drawn from q: locs (S, K, D), centred, and whiteners U (S, K or 1, D, D), float64.
 
-    The location is `base + offset`, as in `IndependentDraws`. The precision matrix is whiteners' whiteners, in the type
-    of the drawing.
+    The precision matrix is U' U; `log_determinants`, (S, K or 1), are those of U.
     """
 
-    base: Tensor
-    offset: Tensor
-    whiteners: Tensor
-    log_determinants: Tensor
+    locs: np.ndarray
+    whiteners: np.ndarray
+    log_determinants: np.ndarray
 
 
-class CorrelatedComponents(TrainedPosterior):
+class CorrelatedComponents(Family):
     """Components with mu_k ~ Normal(m0, Cov0) and precision matrices Lambda_k ~ Wishart(nu0, W0).
 
     Args:
@@ -80,6 +74,7 @@ class CorrelatedComponents(TrainedPosterior):
         covariance, degrees, inverse_scale = priors.matrices(num_features)
         self.prior_loc_cholesky = np.linalg.cholesky(covariance)
         self.prior_loc_precision = np.linalg.inv(covariance)
+        self._prior_whitener = triangular.inverse(self.prior_loc_cholesky)
         self.prior_degrees = degrees
         self.prior_inverse_scale = inverse_scale
         self.prior_scale_cholesky = np.linalg.cholesky(inverse_scale)
@@ -88,21 +83,21 @@ class CorrelatedComponents(TrainedPosterior):
 
     def values_of(self, posterior: CorrelatedPosterior) -> tuple[Tensor, ...]:
         """Computes locs, log(nu - (D - 1)), and the Cholesky factors with the logarithm of their diagonals."""
-        locs, loc_cholesky, degrees, scale_cholesky = (tf.cast(value, tf.float64) for value in posterior)
-        excess = degrees - (self.shape[1] - 1.0)
+        locs, loc_cholesky, degrees, scale_cholesky = (np.asarray(value, np.float64) for value in posterior)
         return (
             locs,
-            wishart.with_log_diagonal(loc_cholesky),
-            tf.math.log(excess),
-            wishart.with_log_diagonal(scale_cholesky),
+            triangular.with_log_diagonal(loc_cholesky),
+            np.log(degrees - (self.shape[1] - 1.0)),
+            triangular.with_log_diagonal(scale_cholesky),
         )
 
-    def posterior_of(self, values: Sequence[Tensor]) -> CorrelatedPosterior:
-        """Computes q from these numbers, locs measured from the centre; differentiable."""
+    def posterior_of(self, values: Sequence[Tensor], functions: Functions = NUMPY) -> CorrelatedPosterior:
+        """Computes q from these numbers, locs measured from the centre."""
         locs, loc_values, log_excess, scale_values = values
-        degrees = positive(log_excess, SHAPE_RANGE) + (self.shape[1] - 1.0)
+        degrees = functions.positive(log_excess, SHAPE_RANGE) + (self.shape[1] - 1.0)
+        loc_cholesky = triangular.from_values(loc_values, SCALE_RANGE, functions)
         return CorrelatedPosterior(
-            tf.convert_to_tensor(locs), wishart.triangular(loc_values), degrees, wishart.triangular(scale_values)
+            locs, loc_cholesky, degrees, triangular.from_values(scale_values, SCALE_RANGE, functions)
         )
 
     def random_start(self, generator: np.random.Generator) -> CorrelatedPosterior:
@@ -132,50 +127,45 @@ class CorrelatedComponents(TrainedPosterior):
         loc_cholesky = np.broadcast_to(0.1 * cholesky, (self.shape[0], *cholesky.shape))
         return CorrelatedPosterior(np.asarray(locs, np.float64), loc_cholesky, degrees, scale_cholesky)
 
-    def public(self, posterior: CorrelatedPosterior) -> dict[str, Tensor]:
+    def public(self, posterior: CorrelatedPosterior) -> dict[str, np.ndarray]:
         """Computes scales (K, D), loc_covariances (K, D, D), degrees and inverse_scales, float64, data units."""
-        covariances = tf.matmul(posterior.loc_cholesky, posterior.loc_cholesky, transpose_b=True)
+        covariances = posterior.loc_cholesky @ triangular.transposed(posterior.loc_cholesky)
         return {
-            "scales": tf.sqrt(tf.linalg.diag_part(covariances)),
+            "scales": np.sqrt(triangular.diagonal(covariances)),
             "loc_covariances": covariances,
             "degrees": posterior.degrees,
-            "inverse_scales": tf.matmul(posterior.scale_cholesky, posterior.scale_cholesky, transpose_b=True),
+            "inverse_scales": posterior.scale_cholesky @ triangular.transposed(posterior.scale_cholesky),
         }
 
     # --- KL and update ---------------------------------------------------------------------------------------
 
-    def kl(self, posterior: CorrelatedPosterior, centre: Tensor) -> Tensor:
+    def kl(self, posterior: CorrelatedPosterior, centre: np.ndarray) -> np.ndarray:
         """Computes KL(q(mu) || prior) + KL(q(Lambda) || prior) in nats, (...) float64; see `IndependentComponents`."""
         return self.kl_locs(posterior, centre) + self.kl_precisions(posterior)
 
-    def kl_locs(self, posterior: CorrelatedPosterior, centre: Tensor) -> Tensor:
+    def kl_locs(self, posterior: CorrelatedPosterior, centre: np.ndarray) -> np.ndarray:
         """Computes the sum over K of KL(Normal(locs, L L') || Normal(m0 - centre, Cov0)), nats, float64."""
-        prior = tf.broadcast_to(self.prior_loc_cholesky, tf.shape(posterior.loc_cholesky))
-        ratio = tf.linalg.triangular_solve(prior, posterior.loc_cholesky)
-        away = posterior.locs - (self.loc_mean - centre)
-        distance = tf.linalg.triangular_solve(prior, away[..., None])
-        log_ratio = tf.math.log(tf.linalg.diag_part(ratio))
-        squares = tf.reduce_sum(tf.square(ratio), axis=[-3, -2, -1])
-        squares += tf.reduce_sum(tf.square(distance), axis=[-3, -2, -1])
-        return 0.5 * (squares - float(math.prod(self.shape))) - tf.reduce_sum(log_ratio, axis=[-2, -1])
+        ratio = self._prior_whitener @ posterior.loc_cholesky
+        away = triangular.times(self._prior_whitener, posterior.locs - (self.loc_mean - centre))
+        squares = np.square(ratio).sum(axis=(-3, -2, -1)) + np.square(away).sum(axis=(-2, -1))
+        log_determinants = triangular.log_determinants(ratio).sum(axis=-1)
+        return 0.5 * (squares - float(math.prod(self.shape))) - log_determinants
 
-    def kl_precisions(self, posterior: CorrelatedPosterior) -> Tensor:
+    def kl_precisions(self, posterior: CorrelatedPosterior) -> np.ndarray:
         """Computes the sum of KL(Wishart(nu, W) || Wishart(nu0, W0)), nats, float64; a tied one counts once."""
-        return wishart.kl_to_prior(
-            posterior.degrees, posterior.scale_cholesky, self.prior_degrees, self.prior_scale_cholesky
-        )
+        prior = self.prior_degrees, self.prior_scale_cholesky
+        return wishart.kl_to_prior(posterior.degrees, posterior.scale_cholesky, *prior)
 
-    def log_ratios(self, posterior: CorrelatedPosterior, draws: CorrelatedDraws, centre: Tensor) -> Tensor:
+    def log_ratios(self, posterior: CorrelatedPosterior, draws: CorrelatedDraws, centre: np.ndarray) -> np.ndarray:
         """Computes log q - log prior of S draws of the parameters, (S,) float64, nats. Args: As `kl`, and the draws."""
-        base, offset, whiteners, log_determinants = (tf.cast(value, tf.float64) for value in draws)
         of_locs = log_ratios.of_correlated_normals(
-            base + offset, posterior.locs, posterior.loc_cholesky, self.loc_mean - centre, self.prior_loc_cholesky
+            draws.locs, posterior.locs, posterior.loc_cholesky, self.loc_mean - centre, self.prior_loc_cholesky
         )
         prior = self.prior_degrees, self.prior_scale_cholesky
         q = posterior.degrees, posterior.scale_cholesky
-        return of_locs + log_ratios.of_wisharts(whiteners, log_determinants, *q, *prior)
+        return of_locs + log_ratios.of_wisharts(draws.whiteners, draws.log_determinants, *q, *prior)
 
-    def update(self, posterior: CorrelatedPosterior, statistics: Statistics, centre: Tensor) -> CorrelatedPosterior:
+    def update(self, posterior: CorrelatedPosterior, statistics: Statistics, centre: np.ndarray) -> CorrelatedPosterior:
         """Computes the q that maximises the augmented bound: locations with the old E[Lambda], then precisions.
 
             Cov_k^-1 = Cov0^-1 + N_k E[Lambda_k]       locs_k = Cov_k (Cov0^-1 m0 + E[Lambda_k] S1_k)
@@ -188,61 +178,60 @@ class CorrelatedComponents(TrainedPosterior):
         Source: As there; Bishop 2006, 10.60 to 10.63, for independent priors.
         """
         counts, first = statistics.counts, statistics.first
-        precisions = self._mean_precisions(posterior)
-        root = tf.linalg.cholesky(self.prior_loc_precision + counts[..., None, None] * precisions)
-        covariances = tf.linalg.cholesky_solve(root, tf.linalg.diag(tf.ones_like(first)))
-        pull = tf.linalg.matvec(self.prior_loc_precision, self.loc_mean - centre) + tf.linalg.matvec(precisions, first)
-        locs = tf.linalg.matvec(covariances, pull)
+        locs, covariances = self._updated_locs(posterior, counts, first, self.loc_mean - centre)
+        second = matrices_of_products(statistics.second, self.shape[1])
         cross = first[..., :, None] * locs[..., None, :]
-        spreads = matrices_of_products(statistics.second, self.shape[1]) - cross - tf.linalg.matrix_transpose(cross)
+        spreads = second - cross - triangular.transposed(cross)
         spreads += counts[..., None, None] * (locs[..., :, None] * locs[..., None, :] + covariances)
         # Cancellation may leave a matrix that is not positive definite, where a row is 1e8 times as far as others
-        error = _ROUNDING * self.shape[1] * tf.linalg.diag_part(matrices_of_products(statistics.second, self.shape[1]))
-        spreads += tf.linalg.diag(error)
+        error = _ROUNDING * self.shape[1] * triangular.diagonal(second)
+        spreads += error[..., None] * np.eye(self.shape[1])
         if self.is_tied:
-            spreads = tf.reduce_sum(spreads, axis=-3, keepdims=True)
-            counts = tf.reduce_sum(counts, axis=-1, keepdims=True)
-        return CorrelatedPosterior(
-            locs,
-            tf.linalg.cholesky(covariances),
-            self.prior_degrees + counts,
-            tf.linalg.cholesky(self.prior_inverse_scale + spreads),
-        )
+            spreads, counts = spreads.sum(axis=-3, keepdims=True), counts.sum(axis=-1, keepdims=True)
+        scale_cholesky = cholesky(self.prior_inverse_scale + spreads)
+        return CorrelatedPosterior(locs, cholesky(covariances), self.prior_degrees + counts, scale_cholesky)
 
-    def _mean_precisions(self, posterior: CorrelatedPosterior) -> Tensor:
+    def _updated_locs(
+        self, posterior: CorrelatedPosterior, counts: np.ndarray, first: np.ndarray, prior_mean: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Computes the means (..., K, D) and covariances (..., K, D, D) of the locations, with the old E[Lambda]."""
         whiteners = self._mean_whiteners(posterior)
-        return tf.matmul(whiteners, whiteners, transpose_a=True)
+        precisions = triangular.transposed(whiteners) @ whiteners
+        root = triangular.inverse(cholesky(self.prior_loc_precision + counts[..., None, None] * precisions))
+        covariances = triangular.transposed(root) @ root
+        pull = self.prior_loc_precision @ prior_mean + triangular.times(precisions, first)
+        return triangular.times(covariances, pull), covariances
 
-    def _mean_whiteners(self, posterior: CorrelatedPosterior) -> Tensor:
+    def _mean_whiteners(self, posterior: CorrelatedPosterior, functions: Functions = NUMPY) -> Tensor:
         """Computes the lower triangular U with E[Lambda] = nu W = U' U, (K or 1, D, D)."""
-        return tf.sqrt(posterior.degrees)[..., None, None] * triangular.inverse(posterior.scale_cholesky)
+        return (posterior.degrees**0.5)[..., None, None] * functions.triangular_inverse(posterior.scale_cholesky)
 
     # --- The density at known parameters, as a product ---------------------------------------------------------
 
-    def means(self, posterior: CorrelatedPosterior) -> dict[str, Tensor]:
+    def means(self, posterior: CorrelatedPosterior, functions: Functions = NUMPY) -> dict[str, Tensor]:
         """Computes centred locs (K, D) and the triangular factor U of E[Lambda] = U' U by name, float64, data units."""
-        return {"locs": posterior.locs, "whiteners": self._mean_whiteners(posterior)}
+        return {"locs": posterior.locs, "whiteners": self._mean_whiteners(posterior, functions)}
 
-    def corrections(self, posterior: CorrelatedPosterior) -> Tensor:
+    def corrections(self, posterior: CorrelatedPosterior) -> np.ndarray:
         """Computes E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
 
         1/2 (E[log det Lambda] - log det E[Lambda] - tr(E[Lambda] Cov_k)), Bishop 2006, 10.64 and 10.65.
         """
         num_features = self.shape[1]
-        digammas = tf.reduce_sum(tf.math.digamma(self.gamma_shapes(posterior)), axis=-1)
-        log_terms = digammas + num_features * (math.log(2.0) - tf.math.log(posterior.degrees))
-        spread = tf.matmul(self._mean_whiteners(posterior), posterior.loc_cholesky)
-        return 0.5 * (log_terms - tf.reduce_sum(tf.square(spread), axis=[-2, -1]))
+        digammas = digamma(self.gamma_shapes(posterior)).sum(axis=-1)
+        log_terms = digammas + num_features * (math.log(2.0) - np.log(posterior.degrees))
+        spread = self._mean_whiteners(posterior) @ posterior.loc_cholesky
+        return 0.5 * (log_terms - np.square(spread).sum(axis=(-2, -1)))
 
     @staticmethod
-    def float32_error(parameters: Mapping[str, Tensor], largest: Tensor) -> Tensor:
+    def float32_error(parameters: Mapping[str, np.ndarray], largest: np.ndarray) -> np.ndarray:
         """Bounds the error of the product in float32, (K,) nats, for centred rows within +-largest (D,).
 
         2^-23 (|x| + |locs|)' |E[Lambda]| (|x| + |locs|): what terms that cancel may lose.
         """
-        far = largest + tf.abs(parameters["locs"])
-        precisions = tf.matmul(parameters["whiteners"], parameters["whiteners"], transpose_a=True)
-        return 2.0**-23 * tf.reduce_sum(tf.linalg.matvec(tf.abs(precisions), far) * far, axis=-1)
+        far, whiteners = largest + np.abs(parameters["locs"]), parameters["whiteners"]
+        precisions = np.abs(triangular.transposed(whiteners) @ whiteners)
+        return 2.0**-23 * (triangular.times(precisions, far) * far).sum(axis=-1)
 
     # --- Draws of the parameters ------------------------------------------------------------------------------
 
@@ -250,46 +239,34 @@ class CorrelatedComponents(TrainedPosterior):
         """Computes the shapes of the Gamma variables that `draws` needs, (nu + 1 - i) / 2, (K or 1, D) float64."""
         return wishart.bartlett_shapes(posterior.degrees, self.shape[1])
 
-    def draws(self, posterior: CorrelatedPosterior, log_gammas: Tensor, seed: Tensor) -> CorrelatedDraws:
-        """Draws component parameters from q, (..., K, D) float32, differentiable in q.
+    def draws(
+        self, posterior: CorrelatedPosterior, log_gammas: np.ndarray, generator: np.random.Generator
+    ) -> CorrelatedDraws:
+        """Draws component parameters from q, float64.
 
         Lambda = C^-T A A' C^-1 with A lower triangular, A_ii^2 / 2 ~ Gamma((nu + 1 - i) / 2), the others standard
         normal (Bartlett 1933).
 
         Args:
             posterior: q.
-            log_gammas: (..., K or 1, D) log Gamma draws with the shapes `gamma_shapes`; all is drawn in their type.
-            seed: (2,) int, seed of the locations and of the off-diagonal of A.
+            log_gammas: (S, K or 1, D) log Gamma draws with the shapes `gamma_shapes`.
+            generator: Source of the locations and of the off-diagonal of A.
         """
-        dtype, num_features = log_gammas.dtype, self.shape[1]
-        leading = tf.shape(log_gammas)[:-2]
-        noise = tf.random.stateless_normal(tf.concat([leading, self.shape], 0), stream(seed, NORMAL), dtype=dtype)
-        base, rest = high_and_low(posterior.locs)
-        offset = rest + tf.cast(tf.linalg.matvec(tf.cast(posterior.loc_cholesky, dtype), noise), tf.float32)
-        below = [self.num_precisions, num_features, num_features]
-        normals = tf.random.stateless_normal(tf.concat([leading, below], 0), stream(seed, BARTLETT), dtype=dtype)
+        num_features = self.shape[1]
+        noise = generator.standard_normal((*log_gammas.shape[:-2], *self.shape))
+        factors = np.tril(generator.standard_normal((*log_gammas.shape, num_features)), -1)
         log_diagonal = 0.5 * (math.log(2.0) + log_gammas)
-        factor = tf.linalg.set_diag(tf.linalg.band_part(normals, -1, 0), tf.exp(log_diagonal))
-        inverse = triangular.inverse(posterior.scale_cholesky)
-        limited = tf.clip_by_value(inverse, -_STEEPEST, _STEEPEST)
-        whiteners = tf.matmul(factor, tf.cast(limited, dtype), transpose_a=True)
-        log_determinants = tf.reduce_sum(log_diagonal, -1) + tf.cast(triangular.log_determinants(inverse), dtype)
-        return CorrelatedDraws(base, offset, whiteners, log_determinants)
+        columns = np.arange(num_features)
+        factors[..., columns, columns] = np.exp(log_diagonal)
+        whiteners = triangular.transposed(factors) @ triangular.inverse(posterior.scale_cholesky)
+        log_determinants = log_diagonal.sum(axis=-1) - triangular.log_determinants(posterior.scale_cholesky)
+        locs = posterior.locs + triangular.times(posterior.loc_cholesky, noise)
+        return CorrelatedDraws(locs, whiteners, log_determinants)
 
     @staticmethod
-    def log_density(rows: Tensor, draws: CorrelatedDraws) -> Tensor:
-        """Computes log Normal(row | mu_k, Lambda_k^-1), nats, (..., B, K). Args: As `IndependentComponents`."""
-        differences = tf.clip_by_value((rows[:, None, :] - draws.base) - draws.offset, -_FARTHEST, _FARTHEST)
-        whiteners = tf.cast(draws.whiteners, tf.float32)
-        distances = tf.clip_by_value(tf.linalg.matvec(whiteners, differences), -_FARTHEST, _FARTHEST)
-        constant = rows.shape[-1] * math.log(2.0 * math.pi)
-        return tf.cast(draws.log_determinants, tf.float32) - 0.5 * (tf.reduce_sum(tf.square(distances), -1) + constant)
-
-    @staticmethod
-    def parameters_of(draws: CorrelatedDraws) -> dict[str, Tensor]:
-        """Turns draws into parameters by name, centred, (..., K, D) float64, as `coefficients` takes them."""
-        base, offset, whiteners, _ = (tf.cast(value, tf.float64) for value in draws)
-        return {"locs": base + offset, "whiteners": whiteners}
+    def parameters_of(draws: CorrelatedDraws) -> dict[str, np.ndarray]:
+        """Turns draws into parameters by name, centred, float64."""
+        return {"locs": draws.locs, "whiteners": draws.whiteners}
 
 
 class FullComponents(CorrelatedComponents):
@@ -302,3 +279,15 @@ class TiedComponents(CorrelatedComponents):
     """One precision matrix for all components."""
 
     name = "tied"
+
+
+def cholesky(matrices: np.ndarray) -> np.ndarray:
+    """Computes Cholesky factors, NaN where a matrix is not positive definite: only that start of several is lost."""
+    try:
+        return np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:
+        factors = np.full(matrices.shape, np.nan)
+        for place in np.ndindex(matrices.shape[:-2]):
+            with contextlib.suppress(np.linalg.LinAlgError):
+                factors[place] = np.linalg.cholesky(matrices[place])
+        return factors

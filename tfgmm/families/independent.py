@@ -10,24 +10,20 @@ small differences at any offset. This is exact: shifting the rows and the prior 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+from scipy.special import digamma, gammaln
 
 from tfgmm.common.shapes import Tensor
 from tfgmm.families import log_ratios
-from tfgmm.families.base import TrainedPosterior
-from tfgmm.families.log_gamma import NORMAL, stream
-from tfgmm.families.positive import SHAPE_RANGE, positive
+from tfgmm.families.base import Family
+from tfgmm.families.functions import NUMPY, SCALE_RANGE, SHAPE_RANGE, Functions
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.mixture.statistics import Statistics
 
-# A standardised distance beyond this is set to it, so that its square stays finite in float32 for 10,000 columns.
-_FARTHEST = 1e17
 # Components start this narrow, in standard deviations of the data: one that covers all rows would stop the others
 # from separating. The precision is then 10 (measured: 24 of 24 starts good with 32 components in 16 columns).
 START_WIDTH = 10.0**-0.5
@@ -46,18 +42,13 @@ class IndependentPosterior(NamedTuple):
 
 
 class IndependentDraws(NamedTuple):
-    """Component parameters drawn from q; leading axes (B,) or (S, 1) before (K, D).
+    """Component parameters drawn from q, (S, K, D) float64, locs centred."""
 
-    The location is `base + offset`: rows subtract `base` first, exactly, so that the rounding of a location
-    far from zero never reaches the density of a tight component.
-    """
-
-    base: Tensor
-    offset: Tensor
-    log_precisions: Tensor
+    locs: np.ndarray
+    log_precisions: np.ndarray
 
 
-class IndependentComponents(TrainedPosterior):
+class IndependentComponents(Family):
     """Components with mu_kd ~ Normal(m0_d, s0_d) and precisions tau ~ Gamma(a0, rate b0).
 
     Args:
@@ -85,6 +76,8 @@ class IndependentComponents(TrainedPosterior):
         self.units = _per_column(priors.column_scale if self.is_spherical else 1.0, num_features)
         self.precision_shape = self._precision_prior("precision_shape", priors)
         self.precision_rate = self._precision_prior("precision_rate", priors)
+        self._loc_precision = self.loc_scale**-2.0
+        self._squared_units = np.square(self.units)
 
     def _precision_prior(self, field: str, priors: Priors) -> np.ndarray:
         prior = np.asarray(getattr(priors, field), np.float64)
@@ -99,14 +92,18 @@ class IndependentComponents(TrainedPosterior):
 
     def values_of(self, posterior: IndependentPosterior) -> tuple[Tensor, ...]:
         """Computes locs and the logarithms of scales, alpha and beta."""
-        locs, *positives = (tf.cast(value, tf.float64) for value in posterior)
-        return locs, *(tf.math.log(value) for value in positives)
+        locs, *positives = (np.asarray(value, np.float64) for value in posterior)
+        return locs, *(np.log(value) for value in positives)
 
-    def posterior_of(self, values: Sequence[Tensor]) -> IndependentPosterior:
-        """Computes q from these numbers, locs measured from the centre; differentiable."""
+    def posterior_of(self, values: Sequence[Tensor], functions: Functions = NUMPY) -> IndependentPosterior:
+        """Computes q from these numbers, locs measured from the centre."""
         locs, log_scales, log_alpha, log_beta = values
+        positive = functions.positive
         return IndependentPosterior(
-            tf.convert_to_tensor(locs), positive(log_scales), positive(log_alpha, SHAPE_RANGE), positive(log_beta)
+            locs,
+            positive(log_scales, SCALE_RANGE),
+            positive(log_alpha, SHAPE_RANGE),
+            positive(log_beta, SCALE_RANGE),
         )
 
     def random_start(self, generator: np.random.Generator) -> IndependentPosterior:
@@ -131,14 +128,14 @@ class IndependentComponents(TrainedPosterior):
         variances = np.mean(squares, keepdims=True) if self.is_spherical else squares
         return IndependentPosterior(np.asarray(locs, np.float64), scales, alpha, alpha * variances)
 
-    def public(self, posterior: IndependentPosterior) -> dict[str, Tensor]:
+    def public(self, posterior: IndependentPosterior) -> dict[str, np.ndarray]:
         """Computes scales (K, D), alpha, and beta in squared data units, float64, as the model shows them."""
-        beta = posterior.beta * np.square(self.units) if np.any(self.units != 1.0) else posterior.beta
+        beta = posterior.beta * self._squared_units if np.any(self.units != 1.0) else posterior.beta
         return {"scales": posterior.scales, "alpha": posterior.alpha, "beta": beta}
 
     # --- KL and update ---------------------------------------------------------------------------------------
 
-    def kl(self, posterior: IndependentPosterior, centre: Tensor) -> Tensor:
+    def kl(self, posterior: IndependentPosterior, centre: np.ndarray) -> np.ndarray:
         """Computes KL(q(mu) || prior) + KL(q(tau) || prior) in nats, (...) float64.
 
         Args:
@@ -147,29 +144,32 @@ class IndependentComponents(TrainedPosterior):
         """
         return self.kl_locs(posterior, centre) + self.kl_precisions(posterior)
 
-    def kl_locs(self, posterior: IndependentPosterior, centre: Tensor) -> Tensor:
+    def kl_locs(self, posterior: IndependentPosterior, centre: np.ndarray) -> np.ndarray:
         """Computes the sum over K, D of KL(Normal(locs, scales) || Normal(m0 - centre, s0)), nats, float64."""
-        ratio = tf.square(posterior.scales / self.loc_scale)
+        ratio = np.square(posterior.scales / self.loc_scale)
         distance = (posterior.locs - (self.loc_mean - centre)) / self.loc_scale
-        return 0.5 * tf.reduce_sum(ratio + tf.square(distance) - 1.0 - tf.math.log(ratio), axis=[-2, -1])
+        return 0.5 * (ratio + np.square(distance) - 1.0 - np.log(ratio)).sum(axis=(-2, -1))
 
-    def kl_precisions(self, posterior: IndependentPosterior) -> Tensor:
+    def kl_precisions(self, posterior: IndependentPosterior) -> np.ndarray:
         """Computes the sum of KL(Gamma(alpha, beta) || Gamma(a0, b0)), nats, float64; a shared one counts once."""
         alpha, beta, a0, b0 = posterior.alpha, posterior.beta, self.precision_shape, self.precision_rate
-        shape_terms = (alpha - a0) * tf.math.digamma(alpha) - tf.math.lgamma(alpha) + tf.math.lgamma(a0)
-        rate_terms = a0 * (tf.math.log(beta) - tf.math.log(b0)) + alpha * (b0 - beta) / beta
-        return tf.reduce_sum(shape_terms + rate_terms, axis=[-2, -1])
+        shape_terms = (alpha - a0) * digamma(alpha) - gammaln(alpha) + gammaln(a0)
+        rate_terms = a0 * (np.log(beta) - np.log(b0)) + alpha * (b0 - beta) / beta
+        return (shape_terms + rate_terms).sum(axis=(-2, -1))
 
-    def log_ratios(self, posterior: IndependentPosterior, draws: IndependentDraws, centre: Tensor) -> Tensor:
+    def log_ratios(self, posterior: IndependentPosterior, draws: IndependentDraws, centre: np.ndarray) -> np.ndarray:
         """Computes log q - log prior of S draws of the parameters, (S,) float64, nats. Args: As `kl`, and the draws."""
-        locs = tf.cast(draws.base, tf.float64) + tf.cast(draws.offset, tf.float64)
-        of_locs = log_ratios.of_normals(locs, posterior.locs, posterior.scales, self.loc_mean - centre, self.loc_scale)
-        log_precisions = tf.cast(draws.log_precisions, tf.float64) + 2.0 * np.log(self.units)
+        prior = self.loc_mean - centre, self.loc_scale
+        of_locs = log_ratios.of_normals(draws.locs, posterior.locs, posterior.scales, *prior)
+        log_precisions = draws.log_precisions + 2.0 * np.log(self.units)
         own = log_precisions[:, : self.precision_axes[0], : self.precision_axes[1]]  # what is shared counts once
-        prior = self.precision_shape, self.precision_rate
-        return of_locs + log_ratios.of_gammas(own, posterior.alpha, posterior.beta, *prior)
+        return of_locs + log_ratios.of_gammas(
+            own, posterior.alpha, posterior.beta, self.precision_shape, self.precision_rate
+        )
 
-    def update(self, posterior: IndependentPosterior, statistics: Statistics, centre: Tensor) -> IndependentPosterior:
+    def update(
+        self, posterior: IndependentPosterior, statistics: Statistics, centre: np.ndarray
+    ) -> IndependentPosterior:
         """Computes the q that maximises the augmented bound: locations with the old E[tau], then precisions.
 
             1 / scales^2 = 1 / s0^2 + E[tau] N_k         locs = scales^2 (m0 / s0^2 + E[tau] S1_k)
@@ -187,90 +187,71 @@ class IndependentComponents(TrainedPosterior):
         """
         counts, first, second = statistics.counts[..., None], statistics.first, statistics.second
         mean_precisions = self._mean_precisions(posterior)
-        variances = 1.0 / (self.loc_scale**-2.0 + mean_precisions * counts)
-        locs = variances * ((self.loc_mean - centre) * self.loc_scale**-2.0 + mean_precisions * first)
-        squares = second - 2.0 * locs * first + counts * (tf.square(locs) + variances)
-        alpha = self.precision_shape + 0.5 * self._pooled(counts * np.ones(self.shape))
+        variances = 1.0 / (self._loc_precision + mean_precisions * counts)
+        locs = variances * ((self.loc_mean - centre) * self._loc_precision + mean_precisions * first)
+        squares = second - 2.0 * locs * first + counts * (np.square(locs) + variances)
+        alpha = self.precision_shape + 0.5 * self._pooled(np.broadcast_to(counts, locs.shape))
         # Rounding alone could make a sum of squares negative
-        beta = self.precision_rate + 0.5 * self._pooled(tf.maximum(squares, 0.0) / np.square(self.units))
-        return IndependentPosterior(locs, tf.sqrt(variances), alpha, beta)
+        beta = self.precision_rate + 0.5 * self._pooled(np.maximum(squares, 0.0) / self._squared_units)
+        return IndependentPosterior(locs, np.sqrt(variances), alpha, beta)
 
-    def _pooled(self, values: Tensor) -> Tensor:
+    def _pooled(self, values: np.ndarray) -> np.ndarray:
         """Sums (K, D) values over all that share a precision."""
-        axes = [axis for axis, shared in ((-2, self.is_tied), (-1, self.is_spherical)) if shared]
-        return tf.reduce_sum(values, axes, keepdims=True) if axes else values
+        axes = tuple(axis for axis, shared in ((-2, self.is_tied), (-1, self.is_spherical)) if shared)
+        return values.sum(axis=axes, keepdims=True) if axes else values
 
     def _mean_precisions(self, posterior: IndependentPosterior) -> Tensor:
-        return posterior.alpha / posterior.beta / np.square(self.units) * np.ones(self.shape)
+        return posterior.alpha / posterior.beta / self._squared_units * np.ones(self.shape)
 
     # --- The density at known parameters, as a product ---------------------------------------------------------
 
-    def means(self, posterior: IndependentPosterior) -> dict[str, Tensor]:
+    def means(self, posterior: IndependentPosterior, functions: Functions = NUMPY) -> dict[str, Tensor]:
         """Computes the posterior means by name, as exported: centred locs and E[tau], (K, D) float64, data units."""
+        del functions  # operators suffice
         return {"locs": posterior.locs, "precisions": self._mean_precisions(posterior)}
 
-    def corrections(self, posterior: IndependentPosterior) -> Tensor:
+    def corrections(self, posterior: IndependentPosterior) -> np.ndarray:
         """Computes E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
 
         1/2 sum_d (E[log tau] - log E[tau] - E[tau] scales^2), after Bishop 2006, 10.64, for independent priors.
         """
         means, alpha = self._mean_precisions(posterior), posterior.alpha
-        log_terms = tf.math.digamma(alpha) - tf.math.log(alpha)
-        return 0.5 * tf.reduce_sum(log_terms - means * tf.square(posterior.scales), axis=-1)
+        log_terms = digamma(alpha) - np.log(alpha)
+        return 0.5 * (log_terms - means * np.square(posterior.scales)).sum(axis=-1)
 
     @staticmethod
-    def float32_error(parameters: Mapping[str, Tensor], largest: Tensor) -> Tensor:
+    def float32_error(parameters: Mapping[str, np.ndarray], largest: np.ndarray) -> np.ndarray:
         """Bounds the error of the product in float32, (K,) nats, for centred rows within +-largest (D,).
 
         2^-23 sum_d E[tau_d] (|x_d| + |locs_d|)^2: what terms that cancel may lose.
         """
-        squares = tf.square(largest + tf.abs(parameters["locs"]))
-        return 2.0**-23 * tf.reduce_sum(parameters["precisions"] * squares, axis=-1)
+        squares = np.square(largest + np.abs(parameters["locs"]))
+        return 2.0**-23 * (parameters["precisions"] * squares).sum(axis=-1)
 
     # --- Draws of the parameters ------------------------------------------------------------------------------
 
     def gamma_shapes(self, posterior: IndependentPosterior) -> Tensor:
-        """Returns the shapes of the Gamma variables that `draws` needs, float64."""
+        """Hands on the shapes of the Gamma variables that `draws` needs, float64."""
         return posterior.alpha
 
-    def draws(self, posterior: IndependentPosterior, log_gammas: Tensor, seed: Tensor) -> IndependentDraws:
-        """Draws component parameters from q, (..., K, D) float32, differentiable in q.
+    def draws(
+        self, posterior: IndependentPosterior, log_gammas: np.ndarray, generator: np.random.Generator
+    ) -> IndependentDraws:
+        """Draws component parameters from q, (S, K, D) float64.
 
         Args:
             posterior: q.
-            log_gammas: Log Gamma draws with the shapes `gamma_shapes`; all is drawn in their type.
-            seed: (2,) int, seed of the locations.
+            log_gammas: (S, ...) log Gamma draws with the shapes `gamma_shapes`.
+            generator: Source of the locations.
         """
-        dtype = log_gammas.dtype
-        shape = tf.concat([tf.shape(log_gammas)[:-2], posterior.locs.shape[-2:]], axis=0)
-        noise = tf.random.stateless_normal(shape, stream(seed, NORMAL), dtype=dtype)
-        base, rest = high_and_low(posterior.locs)
-        offset = rest + tf.cast(tf.cast(posterior.scales, dtype) * noise, tf.float32)
-        log_precisions = log_gammas - tf.cast(tf.math.log(posterior.beta), dtype) - 2.0 * np.log(self.units)
-        return IndependentDraws(base, offset, tf.broadcast_to(tf.cast(log_precisions, tf.float32), shape))
+        noise = generator.standard_normal((*log_gammas.shape[:-2], *self.shape))
+        log_precisions = log_gammas - np.log(posterior.beta) - 2.0 * np.log(self.units)
+        return IndependentDraws(posterior.locs + posterior.scales * noise, np.broadcast_to(log_precisions, noise.shape))
 
     @staticmethod
-    def log_density(rows: Tensor, draws: IndependentDraws) -> Tensor:
-        """Computes log Normal(row | mu_k, 1 / tau_k), nats, (..., B, K).
-
-        Subtracts before squaring: exact to about 1e-5 nats for components down to 1e-4 of the data's range.
-
-        Args:
-            rows: (B, D) float32, measured from the centre.
-            draws: Draws with leading axes (B,) for one draw per row, (S, 1) for S draws shared by the batch, or none.
-        """
-        differences = (rows[:, None, :] - draws.base) - draws.offset
-        distances = differences * tf.exp(0.5 * draws.log_precisions)
-        # Limited to a finite range, so that neither a square nor its gradient overflows far away.
-        squares = tf.square(tf.clip_by_value(distances, -_FARTHEST, _FARTHEST))
-        constant = rows.shape[-1] * math.log(2.0 * math.pi)
-        return 0.5 * (tf.reduce_sum(draws.log_precisions, -1) - tf.reduce_sum(squares, -1) - constant)
-
-    @staticmethod
-    def parameters_of(draws: IndependentDraws) -> dict[str, Tensor]:
-        """Turns draws into parameters by name, centred, (..., K, D) float64, as `coefficients` takes them."""
-        base, offset, log_precisions = (tf.cast(value, tf.float64) for value in draws)
-        return {"locs": base + offset, "precisions": tf.exp(log_precisions)}
+    def parameters_of(draws: IndependentDraws) -> dict[str, np.ndarray]:
+        """Turns draws into parameters by name, centred, (S, K, D) float64."""
+        return {"locs": draws.locs, "precisions": np.exp(draws.log_precisions)}
 
 
 class SphericalComponents(IndependentComponents):
@@ -295,12 +276,6 @@ class TiedDiagComponents(IndependentComponents):
     """One precision per column, shared by the components."""
 
     name = "tied_diag"
-
-
-def high_and_low(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Splits float64 `values` into a pair of float32 whose sum is `values`; the first carries no gradient."""
-    high = tf.stop_gradient(tf.cast(values, tf.float32))
-    return high, tf.cast(values - tf.cast(high, tf.float64), tf.float32)
 
 
 def _per_column(value: Any, num_features: int) -> np.ndarray:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from tfgmm.common.checks import check_seed
 from tfgmm.common.shapes import Tensor
-from tfgmm.families.base import AddWeight
 from tfgmm.families.correlated import CorrelatedComponents, FullComponents, TiedComponents
+from tfgmm.families.drawing import generator_of, log_gamma_draws
+from tfgmm.families.functions import NUMPY, Functions
 from tfgmm.families.independent import (
     DiagComponents,
     IndependentComponents,
@@ -21,13 +19,11 @@ from tfgmm.families.independent import (
     TiedDiagComponents,
     TiedSphericalComponents,
 )
-from tfgmm.families.log_gamma import log_gamma_draws
 from tfgmm.families.weights import WEIGHTS, Weights
 from tfgmm.mixture import stored_draws
-from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.parameters import MixtureDensity, coefficients_from
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.starts import distinct_rows, start_locs
-from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 Components = IndependentComponents | CorrelatedComponents
 
@@ -58,7 +54,7 @@ class Factors(NamedTuple):
 
 
 class Values(NamedTuple):
-    """The unbounded numbers behind q, float64; with leading axes, several q. See `TrainedPosterior`.
+    """The unbounded numbers behind q, float64; with leading axes, several q. See `Family`.
 
     components: Numbers of the components, in the order of their `variable_names`.
     weights: Numbers of the weights.
@@ -78,14 +74,14 @@ class Values(NamedTuple):
 
 
 def stacked(several: Sequence[Values]) -> Values:
-    """Stacks the numbers behind several q into NumPy arrays with a leading axis."""
+    """Stacks the numbers behind several q into arrays with a leading axis."""
     return several[0].map(lambda *values: np.stack(values), *several[1:])
 
 
 class Drawn(NamedTuple):
     """Parameters drawn from q.
 
-    log_weights: Logarithms of the weights, sample_shape + (K,).
+    log_weights: Logarithms of the weights, (S, K).
     components: Parameters of the components, as their family draws them, e.g. `IndependentDraws`.
     """
 
@@ -96,22 +92,25 @@ class Drawn(NamedTuple):
 class VariationalPosterior:
     """q of a whole mixture, q(theta) q(mu) q(precisions), and the centre that rows and locations are measured from.
 
+    It is a family, which knows the priors, and where q stands in it.
+
     Args:
         weights: Prior of the weights, and what their posterior can do.
         components: Priors of the components, and what their posteriors can do.
-
-    Attributes:
-        centre: Variable (D,) float64, data units, which `create_variables` adds.
+        values: Numbers behind q.
+        centre: (D,) float64, data units; default 0.
     """
 
-    centre: Any
-
-    def __init__(self, weights: Weights, components: Components) -> None:
+    def __init__(
+        self, weights: Weights, components: Components, values: Values | None = None, centre: np.ndarray | None = None
+    ) -> None:
         self.weights = weights
         self.components = components
         self.covariance = components.name
         self.form = components.form
         self.num_components, self.num_features = components.shape
+        self._values = values
+        self._centre = np.zeros(self.num_features) if centre is None else centre
 
     @classmethod
     def of(
@@ -121,46 +120,62 @@ class VariationalPosterior:
         components = COMPONENTS[covariance](num_components, num_features, priors)
         return cls(WEIGHTS[weight_prior](num_components, priors), components)
 
-    # --- Variables ---------------------------------------------------------------------------------------------
+    # --- Where q stands ------------------------------------------------------------------------------------------
 
-    def create_variables(self, add_trained: AddWeight, add_stored: AddWeight, start: Factors) -> None:
-        """Adds the variables: those of the components, those of the weights, then the centre.
-
-        Args:
-            add_trained: (name, start) -> a trained variable.
-            add_stored: (name, shape, dtype) -> a variable that is not trained, 0.
-            start: Where q begins.
-        """
-        self.components.create_variables(add_trained, start.components)
-        self.weights.create_variables(add_trained, start.weights)
-        self.centre = add_stored("centre", (self.num_features,), "float64")
+    @property
+    def centre(self) -> np.ndarray:
+        """(D,) float64, data units: what rows and locations are measured from."""
+        return self._centre
 
     def values(self) -> Values:
-        """Reads the numbers behind q as the variables have them."""
-        return Values(self.components.values(), self.weights.values())
+        """Reads the numbers behind q.
+
+        Raises:
+            RuntimeError: They were never set.
+        """
+        if self._values is None:
+            raise RuntimeError("the posterior has no values yet: `assign` sets them")
+        return self._values
 
     def assign(self, values: Values) -> None:
-        """Sets the variables to the numbers `values`."""
-        self.components.assign_values(values.components)
-        self.weights.assign_values(values.weights)
+        """Sets the numbers behind q."""
+        self._values = values
+
+    def assign_centre(self, centre: np.ndarray) -> None:
+        """Sets the centre, (D,) data units; the numbers behind q stay as they are."""
+        self._centre = np.array(centre, np.float64)
+
+    def at(self, values: Values, centre: np.ndarray | None = None) -> VariationalPosterior:
+        """Makes the same posterior with other numbers behind it, in plain arrays that nothing else moves."""
+        centre = self.centre if centre is None else centre
+        return VariationalPosterior(self.weights, self.components, values, np.array(centre, np.float64))
+
+    def move_centre(self, centre: Sequence[float]) -> None:
+        """Sets the centre, (D,) data units; the locations stay where they are in data units."""
+        values, before, after = self.values(), self.centre, np.asarray(centre, np.float64)
+        locs = values.components[0] + before - after
+        self.assign_centre(after)
+        self.assign(values._replace(components=(locs, *values.components[1:])))
 
     def factors(self) -> Factors:
-        """Computes q as it stands; differentiable in the variables."""
+        """Computes q as it stands."""
         return self.factors_of(self.values())
 
     def values_of(self, factors: Factors) -> Values:
         """Computes the numbers behind the factors; leading axes stay."""
         return Values(self.components.values_of(factors.components), self.weights.values_of(factors.weights))
 
-    def factors_of(self, values: Values) -> Factors:
-        """Computes the factors that `values` stand for; differentiable, leading axes stay."""
-        return Factors(self.weights.posterior_of(values.weights), self.components.posterior_of(values.components))
+    def factors_of(self, values: Values, functions: Functions = NUMPY) -> Factors:
+        """Computes the factors that `values` stand for; leading axes stay.
 
-    def move_centre(self, centre: Sequence[float]) -> None:
-        """Sets the centre, (D,) data units; the locations stay where they are in data units."""
-        locs = self.components.posterior().locs + self.centre
-        self.centre.assign(centre)
-        self.components.variables[0].assign(locs - self.centre)
+        Args:
+            values: Numbers behind q.
+            functions: Functions of the library that the numbers belong to.
+        """
+        return Factors(
+            self.weights.posterior_of(values.weights, functions),
+            self.components.posterior_of(values.components, functions),
+        )
 
     # --- Starts --------------------------------------------------------------------------------------------------
 
@@ -179,61 +194,56 @@ class VariationalPosterior:
             start: "k-means++", "random" (rows), or locations (K, D), data units.
             seeds: Seeds of the choices.
         """
-        centre = self.centre.numpy()
-        distinct = distinct_rows(sample - centre)
+        distinct = distinct_rows(sample - self.centre)
         find = functools.partial(
-            start_locs, start, distinct, self.num_components, centre, spread=spread, is_distinct=True
+            start_locs, start, distinct, self.num_components, self.centre, spread=spread, is_distinct=True
         )
         starts = [self.components.start_at(find(seed), spread) for seed in seeds]
-        weights = self.weights.posterior()
+        weights = self.weights.posterior_of(self.values().weights)
         return [self.values_of(Factors(weights, components)) for components in starts]
 
     # --- The bound -----------------------------------------------------------------------------------------------
 
-    def kl(self, factors: Factors | None = None, centre: Tensor | None = None) -> Tensor:
+    def kl(self, factors: Factors | None = None, centre: np.ndarray | None = None) -> np.ndarray:
         """Computes KL(q || prior) over weights, locations and precisions, nats, (...) float64.
 
         Args:
             factors: q, with leading axes (...); by default q as it stands.
-            centre: (D,) float64, data units, what its locations are measured from; by default the variable.
+            centre: (D,) float64, data units, what its locations are measured from; by default its own.
         """
         factors = factors or self.factors()
-        centre = tf.convert_to_tensor(self.centre if centre is None else centre)
+        centre = self.centre if centre is None else centre
         return self.weights.kl(factors.weights) + self.components.kl(factors.components, centre)
 
-    def expected_coefficients(self, factors: Factors) -> tuple[Tensor, Tensor]:
+    def expected_coefficients(self, factors: Factors) -> tuple[np.ndarray, np.ndarray]:
         """Computes (..., D + P, K) and (..., K) float64 such that rho = features @ the first + the second, nats.
 
         rho_ik = E[log theta_k] + E[log Normal(row_i | component k)] (Bishop 2006, 10.46).
         """
         of_weights, of_components = factors
-        coefficients, constants = GRAPH_FORMS[self.form].coefficients(self.components.means(of_components))
-        corrections = self.components.corrections(of_components)
-        return coefficients, constants + corrections + self.weights.expected_log(of_weights)
-
-    def mean_coefficients(self, factors: Factors) -> tuple[Tensor, Tensor]:
-        """Computes the coefficients of log joints at the posterior means of weights, locations and precisions."""
-        coefficients, constants = GRAPH_FORMS[self.form].coefficients(self.components.means(factors.components))
-        return coefficients, constants + self.weights.log_mean(factors.weights)
+        log_weights = self.weights.expected_log(of_weights) + self.components.corrections(of_components)
+        return coefficients_from(self.form, log_weights, self.components.means(of_components))
 
     # --- Draws ---------------------------------------------------------------------------------------------------
 
-    def draw(self, sample_shape: Tensor, seed: Tensor, dtype: tf.DType, factors: Factors | None = None) -> Drawn:
-        """Draws weights and component parameters from q, with axes sample_shape in front; differentiable in q.
+    def draw(self, num_draws: int, seed: int | None, factors: Factors | None = None) -> Drawn:
+        """Draws S sets of weights and component parameters from q, float64; a pure function of the seed.
 
         Args:
-            sample_shape: Leading axes of the draws.
-            seed: (2,) int, seed of the draws.
-            dtype: Float type of the draws.
+            num_draws: S.
+            seed: Seed of the draws; None for other draws every time.
             factors: q; by default q as it stands.
         """
-        factors = factors or self.factors()
-        shapes = [self.weights.gamma_shapes(factors.weights), self.components.gamma_shapes(factors.components)]
-        for_weights, for_components = log_gamma_draws(shapes, sample_shape, seed, dtype)
+        of_weights, of_components = factors or self.factors()
+        generator = generator_of(seed)
+        for_weights, for_components = (
+            log_gamma_draws(shapes, [num_draws], generator)
+            for shapes in (self.weights.gamma_shapes(of_weights), self.components.gamma_shapes(of_components))
+        )
         log_weights = self.weights.log_draws(for_weights)
-        return Drawn(log_weights, self.components.draws(factors.components, for_components, seed))
+        return Drawn(log_weights, self.components.draws(of_components, for_components, generator))
 
-    def log_ratios(self, drawn: Drawn, factors: Factors | None = None) -> Tensor:
+    def log_ratios(self, drawn: Drawn, factors: Factors | None = None) -> np.ndarray:
         """Computes log q - log prior of S draws, (S,) float64, nats.
 
         Args:
@@ -242,7 +252,7 @@ class VariationalPosterior:
         """
         of_weights, of_components = factors or self.factors()
         ratios = self.weights.log_ratios(of_weights, drawn.log_weights)
-        return ratios + self.components.log_ratios(of_components, drawn.components, tf.convert_to_tensor(self.centre))
+        return ratios + self.components.log_ratios(of_components, drawn.components, self.centre)
 
     # --- Mixtures with known parameters --------------------------------------------------------------------------
 
@@ -259,9 +269,8 @@ class VariationalPosterior:
         """Turns S draws into S mixtures."""
         return self._mixture(drawn.log_weights, self.components.parameters_of(drawn.components))
 
-    def _mixture(self, log_weights: Tensor, components: dict[str, Tensor]) -> MixtureDensity:
-        parameters = {name: value.numpy() for name, value in components.items()}
-        return MixtureDensity(self.covariance, self.centre.numpy(), log_weights.numpy(), parameters)
+    def _mixture(self, log_weights: np.ndarray, components: dict[str, np.ndarray]) -> MixtureDensity:
+        return MixtureDensity(self.covariance, self.centre, log_weights, components)
 
     def draws_to_store(
         self, mixture: MixtureDensity, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED
@@ -273,7 +282,7 @@ class VariationalPosterior:
             num_draws: Number of draws, S.
             seed: Seed of the draws.
         """
-        drawn = self.mixtures_of(self.draw([num_draws], seed_pair(seed), tf.float64))
+        drawn = self.mixtures_of(self.draw(num_draws, seed))
         return stored_draws.stored(mixture, drawn.log_weights, drawn.components)
 
     def predictive(self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED) -> MixtureDensity:
@@ -285,15 +294,10 @@ class VariationalPosterior:
 
     def expected_counts(self) -> np.ndarray:
         """Computes the rows expected in each component, (K,) float64."""
-        return self.weights.expected_counts(self.weights.posterior())
+        return self.weights.expected_counts(self.weights.posterior_of(self.values().weights))
 
-    def public(self) -> dict[str, Tensor]:
+    def public(self) -> dict[str, np.ndarray]:
         """Computes the parts of q by name, float64, data units: locs, then what the two families have."""
         of_weights, of_components = self.factors()
         parts = self.components.public(of_components) | self.weights.public(of_weights)
         return {"locs": of_components.locs + self.centre, **parts}
-
-
-def seed_pair(seed: int | None) -> Tensor:
-    """Makes the seed of a set of draws, (2,) int64, from a number; without one, a new random seed."""
-    return tf.constant([random.randrange(2**31) if seed is None else check_seed(seed), 0], tf.int64)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
+from scipy.special import digamma, gammaln
 
 from tfgmm.common.shapes import Tensor
-from tfgmm.families.base import TrainedPosterior
-from tfgmm.families.positive import SHAPE_RANGE, positive
+from tfgmm.families.base import Family
+from tfgmm.families.functions import NUMPY, SHAPE_RANGE, Functions
 from tfgmm.mixture.priors import Priors
 
 
@@ -20,7 +20,7 @@ class DirichletPosterior(NamedTuple):
     counts: Tensor
 
 
-class DirichletWeights(TrainedPosterior):
+class DirichletWeights(Family):
     """Weights theta ~ Dirichlet(c0) with posterior Dirichlet(counts).
 
     Args:
@@ -35,16 +35,16 @@ class DirichletWeights(TrainedPosterior):
         self.num_components = num_components
         self.prior_counts = np.broadcast_to(np.asarray(priors.weight_concentration, np.float64), (num_components,))
 
-    def values_of(self, posterior: DirichletPosterior) -> tuple[Tensor, ...]:
+    def values_of(self, posterior: DirichletPosterior) -> tuple[np.ndarray, ...]:
         """Computes the logarithms of counts."""
-        return (tf.math.log(tf.cast(posterior.counts, tf.float64)),)
+        return (np.log(posterior.counts),)
 
-    def posterior_of(self, values: Sequence[Tensor]) -> DirichletPosterior:
-        """Computes q(theta) from these numbers; differentiable."""
-        return DirichletPosterior(positive(values[0], SHAPE_RANGE))
+    def posterior_of(self, values: Sequence[Tensor], functions: Functions = NUMPY) -> DirichletPosterior:
+        """Computes q(theta) from these numbers."""
+        return DirichletPosterior(functions.positive(values[0], SHAPE_RANGE))
 
     def random_start(self, generator: np.random.Generator) -> DirichletPosterior:
-        """Returns the start of an untouched model: the prior itself."""
+        """Copies the prior, the start of an untouched model."""
         del generator  # same call as the components' random_start; the weights start without noise
         return DirichletPosterior(np.array(self.prior_counts))
 
@@ -52,51 +52,50 @@ class DirichletWeights(TrainedPosterior):
         """Computes the number of rows expected in each component, (K,) float64: counts beyond those of the prior."""
         return np.asarray(posterior.counts) - self.prior_counts
 
-    def public(self, posterior: DirichletPosterior) -> dict[str, Tensor]:
-        """Returns counts (K,) float64, as the model shows them."""
+    def public(self, posterior: DirichletPosterior) -> dict[str, np.ndarray]:
+        """Lists counts (K,) float64, as the model shows them."""
         return {"counts": posterior.counts}
 
-    def log_mean(self, posterior: DirichletPosterior) -> Tensor:
+    def log_mean(self, posterior: DirichletPosterior, functions: Functions = NUMPY) -> Tensor:
         """Computes log E[theta], (..., K) float64."""
-        return tf.math.log(posterior.counts) - tf.math.log(tf.reduce_sum(posterior.counts, axis=-1, keepdims=True))
+        total = functions.sum(posterior.counts, -1, keepdims=True)
+        return functions.log(posterior.counts) - functions.log(total)
 
-    def expected_log(self, posterior: DirichletPosterior) -> Tensor:
+    def expected_log(self, posterior: DirichletPosterior) -> np.ndarray:
         """Computes E[log theta] = digamma(counts) - digamma(sum of counts), (..., K) float64."""
-        total = tf.reduce_sum(posterior.counts, axis=-1, keepdims=True)
-        return tf.math.digamma(posterior.counts) - tf.math.digamma(total)
+        return digamma(posterior.counts) - digamma(posterior.counts.sum(axis=-1, keepdims=True))
 
-    def best_order(self, counts: Tensor) -> None:
-        """Returns None: the order of the components changes nothing under a Dirichlet prior."""
+    def best_order(self, counts: np.ndarray) -> None:
+        """Finds nothing to reorder: the order of the components changes nothing under a Dirichlet prior."""
         del counts
 
-    def update(self, counts: Tensor) -> DirichletPosterior:
+    def update(self, counts: np.ndarray) -> DirichletPosterior:
         """Computes the q that maximises the augmented bound: the prior plus the expected counts (K,) of the rows."""
         return DirichletPosterior(self.prior_counts + counts)
 
     def gamma_shapes(self, posterior: DirichletPosterior) -> Tensor:
-        """Returns the shapes of the Gamma variables that `log_draws` needs, (K,) float64."""
+        """Hands on the shapes of the Gamma variables that `log_draws` needs, (K,) float64."""
         return posterior.counts
 
-    def log_draws(self, log_gammas: Tensor) -> Tensor:
+    def log_draws(self, log_gammas: Tensor, functions: Functions = NUMPY) -> Tensor:
         """Computes log theta draws, (..., K), from log Gamma draws with these shapes; never -inf, however small counts.
 
         Gammas divided by their sum are Dirichlet; in log space no weight can underflow to an exact zero.
         """
-        return log_gammas - tf.reduce_logsumexp(log_gammas, axis=-1, keepdims=True)
+        return log_gammas - functions.logsumexp(log_gammas, -1, keepdims=True)
 
-    def kl(self, posterior: DirichletPosterior) -> Tensor:
+    def kl(self, posterior: DirichletPosterior) -> np.ndarray:
         """Computes KL(q(theta) || prior) in nats, (...) float64."""
-        counts, prior = posterior.counts, tf.constant(self.prior_counts)
-        total, prior_total = tf.reduce_sum(counts, axis=-1), tf.reduce_sum(prior)
-        log_normalisers = tf.math.lgamma(total) - tf.math.lgamma(prior_total)
-        log_normalisers += tf.reduce_sum(tf.math.lgamma(prior) - tf.math.lgamma(counts), axis=-1)
-        return log_normalisers + tf.reduce_sum((counts - prior) * self.expected_log(posterior), axis=-1)
+        counts, prior = posterior.counts, self.prior_counts
+        log_normalisers = gammaln(counts.sum(axis=-1)) - gammaln(prior.sum())
+        log_normalisers += (gammaln(prior) - gammaln(counts)).sum(axis=-1)
+        return log_normalisers + ((counts - prior) * self.expected_log(posterior)).sum(axis=-1)
 
-    def log_ratios(self, posterior: DirichletPosterior, log_weights: Tensor) -> Tensor:
+    def log_ratios(self, posterior: DirichletPosterior, log_weights: np.ndarray) -> np.ndarray:
         """Computes log q - log prior, (S,) float64, nats, of drawn weights whose logarithms are (S, K)."""
-        counts, prior = posterior.counts, tf.constant(self.prior_counts)
-        constants = [tf.math.lgamma(tf.reduce_sum(c)) - tf.reduce_sum(tf.math.lgamma(c)) for c in (counts, prior)]
-        return tf.reduce_sum((counts - prior) * log_weights, axis=-1) + constants[0] - constants[1]
+        counts, prior = posterior.counts, self.prior_counts
+        constants = [gammaln(c.sum()) - gammaln(c).sum() for c in (counts, prior)]
+        return ((counts - prior) * log_weights).sum(axis=-1) + constants[0] - constants[1]
 
 
 class StickPosterior(NamedTuple):
@@ -105,7 +104,7 @@ class StickPosterior(NamedTuple):
     sticks: Tensor
 
 
-class StickBreakingWeights(TrainedPosterior):
+class StickBreakingWeights(Family):
     """Weights theta_k = v_k prod_{j<k} (1 - v_j) with v_k ~ Beta(1, gamma), the last taking what is left.
 
     A Dirichlet process cut off at K components: K is a maximum, and components that no row needs stay empty.
@@ -124,16 +123,16 @@ class StickBreakingWeights(TrainedPosterior):
         self.num_components = num_components
         self.concentration = float(priors.stick_concentration)
 
-    def values_of(self, posterior: StickPosterior) -> tuple[Tensor, ...]:
+    def values_of(self, posterior: StickPosterior) -> tuple[np.ndarray, ...]:
         """Computes the logarithms of both shapes of every break."""
-        return (tf.math.log(tf.cast(posterior.sticks, tf.float64)),)
+        return (np.log(posterior.sticks),)
 
-    def posterior_of(self, values: Sequence[Tensor]) -> StickPosterior:
-        """Computes q(v) from these numbers; differentiable."""
-        return StickPosterior(positive(values[0], SHAPE_RANGE))
+    def posterior_of(self, values: Sequence[Tensor], functions: Functions = NUMPY) -> StickPosterior:
+        """Computes q(v) from these numbers."""
+        return StickPosterior(functions.positive(values[0], SHAPE_RANGE))
 
     def random_start(self, generator: np.random.Generator) -> StickPosterior:
-        """Returns the start of an untouched model: the prior itself."""
+        """Copies the prior, the start of an untouched model."""
         del generator
         return self.update(np.zeros(self.num_components))
 
@@ -144,21 +143,20 @@ class StickBreakingWeights(TrainedPosterior):
             return np.full(1, np.inf)  # one component has all rows, however many
         return np.append(sticks[:, 0] - 1.0, sticks[-1, 1] - self.concentration)
 
-    def public(self, posterior: StickPosterior) -> dict[str, Tensor]:
-        """Returns sticks (K - 1, 2) float64, as the model shows them."""
+    def public(self, posterior: StickPosterior) -> dict[str, np.ndarray]:
+        """Lists sticks (K - 1, 2) float64, as the model shows them."""
         return {"sticks": posterior.sticks}
 
-    def log_mean(self, posterior: StickPosterior) -> Tensor:
+    def log_mean(self, posterior: StickPosterior, functions: Functions = NUMPY) -> Tensor:
         """Computes log E[theta], (..., K) float64: the breaks are independent, so their means multiply."""
-        total = tf.reduce_sum(posterior.sticks, axis=-1, keepdims=True)
-        return _log_weights(tf.math.log(posterior.sticks) - tf.math.log(total))
+        total = functions.sum(posterior.sticks, -1, keepdims=True)
+        return _log_weights(functions.log(posterior.sticks) - functions.log(total), functions)
 
-    def expected_log(self, posterior: StickPosterior) -> Tensor:
+    def expected_log(self, posterior: StickPosterior) -> np.ndarray:
         """Computes E[log theta_k] = E[log v_k] + sum_{j<k} E[log(1 - v_j)], (..., K) float64."""
-        total = tf.reduce_sum(posterior.sticks, axis=-1, keepdims=True)
-        return _log_weights(tf.math.digamma(posterior.sticks) - tf.math.digamma(total))
+        return _log_weights(digamma(posterior.sticks) - digamma(posterior.sticks.sum(axis=-1, keepdims=True)))
 
-    def best_order(self, counts: Tensor) -> Tensor | None:
+    def best_order(self, counts: np.ndarray) -> np.ndarray | None:
         """Finds the order of the components, (..., K) int, that the prior favours: largest first, or as they stand.
 
         The prior is not the same for every k. Given the counts, the bound with the best q(v) differs between two orders
@@ -167,59 +165,54 @@ class StickBreakingWeights(TrainedPosterior):
         """
         if self.concentration > 1.0:
             return None
-        sorted_order = tf.argsort(counts, direction="DESCENDING", stable=True)
-        sorted_counts = tf.gather(counts, sorted_order, axis=-1, batch_dims=len(counts.shape) - 1)
-        gain = self._log_evidence(sorted_counts) - self._log_evidence(counts)
-        return tf.where(gain[..., None] > 0.0, sorted_order, tf.range(self.num_components))
+        sorted_order = np.argsort(-counts, axis=-1, kind="stable")
+        gain = self._log_evidence(np.take_along_axis(counts, sorted_order, axis=-1)) - self._log_evidence(counts)
+        return np.where(gain[..., None] > 0.0, sorted_order, np.arange(self.num_components))
 
-    def _log_evidence(self, counts: Tensor) -> Tensor:
-        taken, left = tf.unstack(self.update(counts).sticks, axis=-1)
-        return tf.reduce_sum(tf.math.lgamma(taken) + tf.math.lgamma(left) - tf.math.lgamma(taken + left), axis=-1)
+    def _log_evidence(self, counts: np.ndarray) -> np.ndarray:
+        taken, left = np.moveaxis(self.update(counts).sticks, -1, 0)
+        return (gammaln(taken) + gammaln(left) - gammaln(taken + left)).sum(axis=-1)
 
-    def update(self, counts: Tensor) -> StickPosterior:
+    def update(self, counts: np.ndarray) -> StickPosterior:
         """Computes the q that maximises the augmented bound: Beta(1 + N_k, gamma + sum_{j>k} N_j)."""
-        counts = tf.cast(counts, tf.float64)
-        after = tf.cumsum(counts, axis=-1, exclusive=True, reverse=True)
-        return StickPosterior(tf.stack([1.0 + counts[..., :-1], self.concentration + after[..., :-1]], axis=-1))
+        following = np.cumsum(counts[..., :0:-1], axis=-1)[..., ::-1]
+        return StickPosterior(np.stack([1.0 + counts[..., :-1], self.concentration + following], axis=-1))
 
     def gamma_shapes(self, posterior: StickPosterior) -> Tensor:
-        """Returns the shapes of the Gamma variables that `log_draws` needs, (K - 1, 2) float64."""
+        """Hands on the shapes of the Gamma variables that `log_draws` needs, (K - 1, 2) float64."""
         return posterior.sticks
 
-    def log_draws(self, log_gammas: Tensor) -> Tensor:
+    def log_draws(self, log_gammas: Tensor, functions: Functions = NUMPY) -> Tensor:
         """Computes log theta draws, (..., K), from log Gamma draws with these shapes: two of them make a Beta."""
-        return _log_weights(log_gammas - tf.reduce_logsumexp(log_gammas, axis=-1, keepdims=True))
+        return _log_weights(log_gammas - functions.logsumexp(log_gammas, -1, keepdims=True), functions)
 
-    def kl(self, posterior: StickPosterior) -> Tensor:
+    def kl(self, posterior: StickPosterior) -> np.ndarray:
         """Computes the sum of KL(Beta(taken, left) || Beta(1, gamma)) in nats, (...) float64."""
-        prior = tf.constant([1.0, self.concentration], tf.float64)
-        total, prior_total = tf.reduce_sum(posterior.sticks, axis=-1), tf.reduce_sum(prior)
-        log_normalisers = tf.math.lgamma(total) - tf.math.lgamma(prior_total)
-        log_normalisers += tf.reduce_sum(tf.math.lgamma(prior) - tf.math.lgamma(posterior.sticks), axis=-1)
-        expected_logs = tf.math.digamma(posterior.sticks) - tf.math.digamma(total)[..., None]
-        products = tf.reduce_sum((posterior.sticks - prior) * expected_logs, axis=[-2, -1])
-        return tf.reduce_sum(log_normalisers, axis=-1) + products
+        sticks, prior = posterior.sticks, np.array([1.0, self.concentration])
+        total = sticks.sum(axis=-1)
+        log_normalisers = gammaln(total) - gammaln(prior.sum()) + (gammaln(prior) - gammaln(sticks)).sum(axis=-1)
+        expected_logs = digamma(sticks) - digamma(total)[..., None]
+        return log_normalisers.sum(axis=-1) + ((sticks - prior) * expected_logs).sum(axis=(-2, -1))
 
-    def log_ratios(self, posterior: StickPosterior, log_weights: Tensor) -> Tensor:
+    def log_ratios(self, posterior: StickPosterior, log_weights: np.ndarray) -> np.ndarray:
         """Computes log q - log prior, (S,) float64, nats, of drawn weights whose logarithms are (S, K)."""
         # What is left of the stick before each piece: log of the sum of this weight and all after it
-        left = tf.math.cumulative_logsumexp(log_weights, axis=-1, reverse=True)
-        breaks = tf.stack([log_weights[:, :-1] - left[:, :-1], left[:, 1:] - left[:, :-1]], axis=-1)
-        prior = tf.constant([1.0, self.concentration], tf.float64)
-        varying = tf.reduce_sum((posterior.sticks - prior) * breaks, axis=[-2, -1])
+        left = np.logaddexp.accumulate(log_weights[:, ::-1], axis=-1)[:, ::-1]
+        breaks = np.stack([log_weights[:, :-1] - left[:, :-1], left[:, 1:] - left[:, :-1]], axis=-1)
+        prior = np.array([1.0, self.concentration])
+        varying = ((posterior.sticks - prior) * breaks).sum(axis=(-2, -1))
         normalisers = [
-            tf.math.lgamma(tf.reduce_sum(shapes, axis=-1)) - tf.reduce_sum(tf.math.lgamma(shapes), axis=-1)
-            for shapes in (posterior.sticks, prior)
+            gammaln(shapes.sum(axis=-1)) - gammaln(shapes).sum(axis=-1) for shapes in (posterior.sticks, prior)
         ]
-        return varying + tf.reduce_sum(normalisers[0] - normalisers[1])
+        return varying + (normalisers[0] - normalisers[1]).sum()
 
 
-def _log_weights(log_parts: Tensor) -> Tensor:
+def _log_weights(log_parts: Tensor, functions: Functions = NUMPY) -> Tensor:
     """Computes log theta, (..., K), from (..., K - 1, 2) logarithms of the parts taken and left at each break."""
-    nothing = tf.zeros_like(tf.reduce_sum(log_parts[..., 0], axis=-1, keepdims=True))  # also where K is 1
-    taken = tf.concat([log_parts[..., 0], nothing], axis=-1)
-    before = tf.concat([nothing, tf.cumsum(log_parts[..., 1], axis=-1)], axis=-1)
-    return taken + before
+    num_breaks, dtype = log_parts.shape[-2], getattr(log_parts.dtype, "as_numpy_dtype", log_parts.dtype)
+    of_its_own = np.eye(num_breaks, num_breaks + 1, dtype=dtype)  # what a break takes is its component's
+    of_later = np.tri(num_breaks + 1, num_breaks, k=-1, dtype=dtype).T  # what it leaves is for those after it
+    return functions.sum(log_parts[..., :1] * of_its_own + log_parts[..., 1:] * of_later, -2)
 
 
 Weights = DirichletWeights | StickBreakingWeights

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "cached_rows": ["CachedRows"],
-        "callbacks": ["EndOfChoice", "FitStep", "FitWatcher", "ProgressBar", "StopOnPlateau"],
+        "callbacks": ["EndOfChoice", "FitStep", "FitWatcher", "ProgressBar", "StopOnPlateau", "SweepCallback"],
         "fitting": ["fit_mixture"],
         "occupied": ["num_occupied"],
         "options": ["FitOptions"],
@@ -14,6 +14,5 @@ __getattr__, __dir__, __all__ = front_door(
         "result": ["FitResult", "interval_draws"],
         "selection": ["Selection", "occupied_words"],
         "single": ["ConvergenceWarning"],
-        "tensorboard": ["MixtureBoard"],
     },
 )

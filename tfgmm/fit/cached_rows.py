@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from tfgmm.common.shapes import Tensor
 from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.log_joints import write_features
@@ -51,7 +50,7 @@ class CachedRows:
         """Takes the rows where `is_chosen`, (n,) bool; they stand for themselves."""
         return CachedRows(self._form, self.values[is_chosen])
 
-    def sums(self, coefficients: Sequence[Tensor], dtype: type[np.floating]) -> RowSums:
+    def sums(self, coefficients: Sequence[np.ndarray], dtype: type[np.floating]) -> RowSums:
         """Sums over the rows as `sums_over_rows`, scaled to N rows."""
         write_products, features = FORMS[self._form].write_products, self._cached_features(dtype)
         statistics, *totals = sums_over_rows(write_products, RowBlock(self.values), coefficients, dtype, features)

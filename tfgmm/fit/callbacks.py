@@ -1,12 +1,12 @@
-"""Keras callbacks for mixtures."""
+"""Callbacks of fits, for `fit_mixture` and for Keras's `fit`; they load no Keras."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from tfgmm.fit.plateau import PATIENCE, Plateau
-from tfgmm.model.keras3 import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +33,61 @@ class EndOfChoice(Exception):
     """Raised by a callback to end a choice between numbers of components: those complete are kept."""
 
 
-class FitWatcher(keras.callbacks.Callback):
-    """A Keras callback that `tfgmm.fit_mixture` also calls before and between the sweeps over all rows.
+class SweepCallback:
+    """What a Keras callback is, without Keras: a subclass says what happens at the calls that it needs.
 
-    Where several numbers of components are tried, any method may raise `EndOfChoice`: what comes back is the
-    `Selection` of the numbers that were complete. Where there is none yet, the exception is passed on.
+    `fit_mixture` calls it in sweeps that need no TensorFlow, Keras's `fit` as any callback of its own.
+
+    Attributes:
+        model: The fit as it stands, with its posterior and all questions that a fit answers, and `stop_training`; in
+            Keras's `fit` the model.
+        params: "epochs", the most sweeps there will be, and "steps", the batches of a sweep.
+    """
+
+    def __init__(self) -> None:
+        self.model: Any = None
+        self.params: Mapping[str, Any] = {}
+
+    def set_model(self, model: Any) -> None:
+        """Takes the fit that calls."""
+        self.model = model
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        """Takes the numbers of epochs and steps."""
+        self.params = params
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Called before the first sweep."""
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Called after the last sweep."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Called before each sweep."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Called after each sweep, with its logs."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Called before each batch of rows."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Called after each batch of rows, with the logs of the sweep so far."""
+
+    def _ignore(self, *arguments: Any, **named: Any) -> None:
+        """Takes Keras's other calls."""
+
+    on_batch_begin = on_batch_end = _ignore
+    on_test_begin = on_test_end = on_test_batch_begin = on_test_batch_end = _ignore
+    on_predict_begin = on_predict_end = on_predict_batch_begin = on_predict_batch_end = _ignore
+
+
+class FitWatcher(SweepCallback):
+    """A callback that `tfgmm.fit_mixture` also calls before and between the sweeps over all rows.
+
+    It has the calls of a Keras callback. Where several numbers of components are tried, any method may raise
+    `EndOfChoice`: what comes back is the `Selection` of the numbers that were complete. Where there is none yet, the
+    exception is passed on.
 
     Example:
 
@@ -53,7 +103,7 @@ class FitWatcher(keras.callbacks.Callback):
         """Called before each step."""
 
 
-class ProgressBar(keras.callbacks.Callback):
+class ProgressBar(SweepCallback):
     """One bar over all epochs, with the loss beside it, instead of a line per epoch: use with `verbose=0`.
 
     Args:
@@ -98,7 +148,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._progress.stop()
 
 
-class StopOnPlateau(keras.callbacks.Callback):
+class StopOnPlateau(SweepCallback):
     """Stops training when the bound has stopped rising: for exact sweeps, which have no noise.
 
     Args:

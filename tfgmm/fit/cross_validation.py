@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tfgmm.data.survey import Survey
+from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.restarts import Stage, StagedStarts, best_first
-from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.scoring.scores import score_data
 
 _NUM_FOLDS = 5
@@ -59,7 +59,8 @@ def folds_of(survey: Survey, seed: int) -> Folds:
 
 
 def held_out_log_densities(
-    model: GaussianMixtureModel,
+    q: VariationalPosterior,
+    seed: int,
     survey: Survey,
     folds: Folds,
     stage: Stage,
@@ -69,10 +70,11 @@ def held_out_log_densities(
     """Computes the log density of each held-out row at the posterior means of a fit without it, float64, nats.
 
     The fits have starts of their own among their own rows, so that nothing of the held-out rows is in them except the
-    centre and the spread that the priors are made of. The model stays as it is.
+    centre and the spread that the priors are made of. q stays as it is.
 
     Args:
-        model: Untouched model, with priors and centre from the data.
+        q: Untouched posterior, with priors and centre from the data.
+        seed: Seed of the starts.
         survey: Survey whose sample has the rows.
         folds: Folds of that sample.
         stage: The last stage of restarts on the sample.
@@ -85,23 +87,23 @@ def held_out_log_densities(
         if (number - 1) % _NUM_STARTS == 0:
             tell((number - 1) // _NUM_STARTS + 1, count // _NUM_STARTS)
 
-    groups = [_starts_without(model, survey, folds.numbers != fold, stage, start) for fold in range(folds.num_folds)]
-    restarts = best_first(model.natural_gradient, groups, tell_of_starts) if groups else []
+    groups = [_starts_without(q, seed, survey, folds.numbers != fold, stage, start) for fold in range(folds.num_folds)]
+    restarts = best_first(q, groups, tell_of_starts) if groups else []
     log_densities = np.full(len(survey.sample), np.nan)
     for fold, (best, *_) in enumerate(restarts):
         is_held_out = folds.numbers == fold
-        mixture = model.posterior.plug_in(model.posterior.factors_of(best.values))
+        mixture = q.plug_in(q.factors_of(best.values))
         log_densities[is_held_out] = score_data(mixture, survey.sample[is_held_out], "log_density")
     return log_densities[folds.numbers >= 0]
 
 
 def _starts_without(
-    model: GaussianMixtureModel, survey: Survey, is_fitted: np.ndarray, stage: Stage, start: str
+    q: VariationalPosterior, seed: int, survey: Survey, is_fitted: np.ndarray, stage: Stage, start: str
 ) -> StagedStarts:
     """Draws a few starts among the rows where `is_fitted`, (n,) bool, with their stages."""
-    seeds = [(model.seed + number) % 2**63 for number in range(_NUM_STARTS)]
+    seeds = [(seed + number) % 2**63 for number in range(_NUM_STARTS)]
     spread = np.array(survey.summary.spread)
-    starts = model.posterior.start_values(survey.sample[is_fitted], spread, start, seeds)
+    starts = q.start_values(survey.sample[is_fitted], spread, start, seeds)
     coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)
     rows = stage.rows.subset(is_fitted)
     first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None)

@@ -17,10 +17,10 @@ from tfgmm.fit.callbacks import EndOfChoice
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
-from tfgmm.fit.single import FitTask, fit_prepared, prepared_model, stages_of
+from tfgmm.fit.single import FitTask, fit_prepared, prepared_fit, stages_of
+from tfgmm.fit.sweeps import RunningFit
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import WEIGHT_PRIORS
-from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.scoring.scores import score_data
 
 
@@ -124,7 +124,7 @@ def fit_mixture(
 
     >>> rows = np.random.default_rng(0).normal([[-3.0, 0.0]] * 50 + [[3.0, 1.0]] * 50, 0.5)
     >>> result = tfgmm.fit_mixture(rows, 2, seed=1)
-    >>> result.converged, result.num_occupied, sorted(result.model.locs.numpy().round(0).tolist())
+    >>> result.converged, result.num_occupied, sorted(result.locs.round(0).tolist())
     (True, 2, [[-3.0, 0.0], [3.0, 1.0]])
     """
     numbers = _check_num_components(num_components)
@@ -160,7 +160,7 @@ def _opened_task(data: Any, options: FitOptions, callbacks: Sequence[Any], most_
 
 
 def _fit_one(task: FitTask, num_components: int) -> FitResult:
-    return fit_prepared(task, prepared_model(task, num_components))
+    return fit_prepared(task, prepared_fit(task, num_components))
 
 
 def _fit_several(task: FitTask, numbers: Sequence[int]) -> Selection:
@@ -172,10 +172,10 @@ def _fit_several(task: FitTask, numbers: Sequence[int]) -> Selection:
     try:
         for place, num_components in enumerate(numbers, 1):
             task = dataclasses.replace(task, place=(place, len(numbers)))
-            model = prepared_model(task, num_components)
-            held_out = None if has_rows else _log_densities_by_folds(task, model, folds)
-            results.append(fit_prepared(task, model))
-            densities.append(_log_densities_of_validation(task, model) if held_out is None else held_out)
+            fit = prepared_fit(task, num_components)
+            held_out = None if has_rows else _log_densities_by_folds(task, fit, folds)
+            results.append(fit_prepared(task, fit))
+            densities.append(_log_densities_of_validation(task, results[-1]) if held_out is None else held_out)
     except EndOfChoice:
         if not results:
             raise
@@ -184,16 +184,18 @@ def _fit_several(task: FitTask, numbers: Sequence[int]) -> Selection:
     return _with_occupied(task, Selection(tuple(results), np.stack(densities), description))
 
 
-def _log_densities_by_folds(task: FitTask, model: GaussianMixtureModel, folds: cross_validation.Folds) -> np.ndarray:
+def _log_densities_by_folds(task: FitTask, fit: RunningFit, folds: cross_validation.Folds) -> np.ndarray:
+    q = fit.variational
+
     def tell(number: int, count: int) -> None:
-        task.tell("held out", number, count, model.num_components)
+        task.tell("held out", number, count, q.num_components)
 
-    stage = stages_of(model, task.survey, task.options)[-1]
-    return cross_validation.held_out_log_densities(model, task.survey, folds, stage, task.options.start, tell)
+    stage = stages_of(q, task.survey, task.options)[-1]
+    return cross_validation.held_out_log_densities(q, fit.seed, task.survey, folds, stage, task.options.start, tell)
 
 
-def _log_densities_of_validation(task: FitTask, model: GaussianMixtureModel) -> np.ndarray:
-    return score_data(model.plug_in(), task.options.validation_data, "log_density", model.column_names)
+def _log_densities_of_validation(task: FitTask, result: FitResult) -> np.ndarray:
+    return score_data(result.plug_in(), task.options.validation_data, "log_density", result.column_names)
 
 
 def _with_occupied(task: FitTask, selection: Selection) -> Selection:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from tfgmm.common.checks import check_count, check_seed
-from tfgmm.common.shapes import Tensor
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.parameters import MixtureDensity
@@ -20,7 +19,7 @@ def num_occupied(posterior: VariationalPosterior) -> int:
 
 
 def occupied_probabilities(
-    posterior: VariationalPosterior, batches: Iterable[Tensor], num_draws: int = 200, seed: int = 0
+    posterior: VariationalPosterior, blocks: Iterable[np.ndarray], num_draws: int = 200, seed: int = 0
 ) -> np.ndarray:
     """Computes the share of draws in which 0, 1, ..., K components have rows, (K + 1,) float64.
 
@@ -29,7 +28,7 @@ def occupied_probabilities(
 
     Args:
         posterior: The fitted q.
-        batches: (B, D) float32 batches of the rows that it was fitted to, measured from its centre; memory is that of
+        blocks: (B, D) float32 blocks of the rows that it was fitted to, measured from its centre; memory is that of
             a block of them times K.
         num_draws: Number of draws, S, at least 1.
         seed: Seed of the draws.
@@ -38,7 +37,7 @@ def occupied_probabilities(
     mixtures = _drawn_mixtures(posterior, check_count("num_draws", num_draws), seed)
     generator = np.random.default_rng(seed)
     has_rows = np.zeros((num_draws, posterior.num_components), bool)
-    for rows in batches:
+    for rows in blocks:
         for of_draw, mixture in zip(has_rows, mixtures):
             of_draw[drawn_components(score_data(mixture, rows, "responsibilities"), generator)] = True
     return np.bincount(has_rows.sum(axis=1), minlength=posterior.num_components + 1) / num_draws

@@ -7,14 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from tfgmm.common.shapes import Tensor
-from tfgmm.families.variational import Values, stacked
+from tfgmm.families.natural_gradient import (
+    GlobalStep,
+    Place,
+    global_step,
+    is_in_range_of_float32,
+    place_at,
+    place_of,
+)
+from tfgmm.families.variational import Values, VariationalPosterior, stacked
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.plateau import PATIENCE, Plateau
-from tfgmm.mixture.statistics import RowSums
-from tfgmm.model.natural_gradient import GlobalStep, NaturalGradient, Place, is_in_range_of_float32, place_of
+from tfgmm.mixture.statistics import RowSums, Statistics
 
 # Steps grow by this factor while the bound rises, and start again at 1 when it falls.
 _GROWTH, _LONGEST = 1.3, 8.0
@@ -34,7 +39,7 @@ class Restart:
         converged: Whether the bound had stopped rising; False also for a start that was given up below the best.
         weights: Mean weights at the end, (K,) float64.
         locs: Mean locations at the end, (K, D) float64, data units.
-        values: Numbers behind q at the end; see `TrainedPosterior`.
+        values: Numbers behind q at the end; see `families.base.Family`.
     """
 
     elbo: float
@@ -56,7 +61,7 @@ class Stage:
 
     Args:
         rows: N rows, measured from the centre.
-        centre: (D,) float64 tensor, data units.
+        centre: (D,) float64, data units.
         largest: (D,) float64; no row is farther from the centre than that.
         max_sweeps: Largest number of sweeps.
         tolerance: A gain below it counts as none, nats per row.
@@ -65,7 +70,7 @@ class Stage:
     """
 
     rows: CachedRows
-    centre: Tensor
+    centre: np.ndarray
     largest: np.ndarray
     max_sweeps: int
     tolerance: float
@@ -81,7 +86,7 @@ class StagedStarts(NamedTuple):
 
 
 def best_first(
-    steps: NaturalGradient,
+    q: VariationalPosterior,
     groups: Sequence[StagedStarts],
     tell: Callable[[int, int], None] = lambda number, count: None,
 ) -> list[list[Restart]]:
@@ -91,19 +96,19 @@ def best_first(
     be coarse, and only the best starts need take part in the last one.
 
     Args:
-        steps: Steps of the model.
+        q: Family of the posteriors.
         groups: Groups of starts, all with as many stages as the others.
         tell: Called before the first stage and when a start has finished it, with the number of those that have, plus
             one, up to their count, and with their count.
     """
     results = [
         _sorted(restarts)
-        for restarts in _ascended_by_group(steps, [(group.starts, group.stages[0]) for group in groups], tell)
+        for restarts in _ascended_by_group(q, [(group.starts, group.stages[0]) for group in groups], tell)
     ]
     for stages in zip(*(group.stages[1:] for group in groups)):
         best = [restarts[: stage.num_starts] for restarts, stage in zip(results, stages)]
         starts = [[restart.values for restart in restarts] for restarts in best]
-        later = _ascended_by_group(steps, list(zip(starts, stages)))
+        later = _ascended_by_group(q, list(zip(starts, stages)))
         results = [_after(*of_group) for of_group in zip(results, later)]
     return results
 
@@ -119,7 +124,7 @@ def _after(restarts: list[Restart], later: list[Restart]) -> list[Restart]:
 
 
 def _ascended_by_group(
-    steps: NaturalGradient,
+    q: VariationalPosterior,
     groups: Sequence[tuple[Sequence[Values], Stage]],
     tell: Callable[[int, int], None] = lambda number, count: None,
 ) -> list[list[Restart]]:
@@ -135,10 +140,10 @@ def _ascended_by_group(
             tell(num_told, len(starts))
 
     num_rows = max(len(stage.rows) for _, stage in groups)
-    products = num_rows * groups[0][1].rows.num_columns * steps.posterior.num_components
+    products = num_rows * groups[0][1].rows.num_columns * q.num_components
     size = max(1, _PRODUCTS_AT_A_TIME // products)
     for first in range(0, len(starts), size):
-        restarts += ascend(steps, starts[first : first + size], tell_done)
+        restarts += ascend(q, starts[first : first + size], tell_done)
     in_order = iter(restarts)
     return [[next(in_order) for _ in of_group] for of_group, _ in groups]
 
@@ -148,7 +153,7 @@ def _sorted(restarts: list[Restart]) -> list[Restart]:
 
 
 def ascend(
-    steps: NaturalGradient,
+    q: VariationalPosterior,
     starts: Sequence[tuple[Values, Stage]],
     tell: Callable[[int], None] = lambda num_done: None,
 ) -> list[Restart]:
@@ -160,19 +165,19 @@ def ascend(
     end of its own.
 
     Args:
-        steps: Steps of the model.
+        q: Family of the posteriors.
         starts: Numbers behind q at each start, with its stage.
         tell: Called before each sweep and at the end with the number of starts that are done.
     """
     values = stacked([values for values, _ in starts])
-    places = Place(values, steps.coefficients(values))
+    places = place_at(q, values)
     ascents = [_Ascent(place_of(places, number), stage) for number, (_, stage) in enumerate(starts)]
     while going := [ascent for ascent in ascents if not ascent.is_done]:
         tell(len(ascents) - len(going))
-        _sweep(steps, going)
+        _sweep(q, going)
     tell(len(ascents))
     _rank_exactly(ascents)
-    return _restarts(steps, ascents)
+    return _restarts(q, ascents)
 
 
 class _Bound(NamedTuple):
@@ -231,12 +236,12 @@ class _Ascent:
         self.dtype = _type_of_products(float32_error, gain, stage)
 
 
-def _sweep(steps: NaturalGradient, ascents: Sequence[_Ascent]) -> None:
+def _sweep(q: VariationalPosterior, ascents: Sequence[_Ascent]) -> None:
     """Takes a sweep and a step for each ascent."""
     ascents, sums = _sums(ascents, [(ascent.place, ascent.dtype) for ascent in ascents])
     values, lengths = stacked([ascent.place.values for ascent in ascents]), [ascent.next_length for ascent in ascents]
     stage = ascents[0].stage
-    step = steps.global_step(values, sums.statistics, stage.centre, lengths, stage.largest)
+    step = global_step(q, values, sums.statistics, stage.centre, lengths, stage.largest)
     for number, ascent in enumerate(ascents):
         ascent.take(float(sums.log_likelihood[number]) - float(step.kl[number]), step, number)
 
@@ -257,7 +262,12 @@ def _sums(
         coefficients = [np.stack(several) for several in zip(*(place.coefficients for _, place in members))]
         sums.append(rows.sums(coefficients, dtype))
     order = [ascent for members in groups.values() for ascent, _ in members]
-    return order, tf.nest.map_structure(lambda *values: np.concatenate(values), *sums)
+    return order, sums[0] if len(sums) == 1 else _concatenated(sums)
+
+
+def _concatenated(sums: Sequence[RowSums]) -> RowSums:
+    statistics, *totals = zip(*sums)
+    return RowSums(Statistics(*map(np.concatenate, zip(*statistics))), *map(np.concatenate, totals))
 
 
 def _rank_exactly(ascents: Sequence[_Ascent]) -> None:
@@ -269,16 +279,16 @@ def _rank_exactly(ascents: Sequence[_Ascent]) -> None:
             ascent.elbos[-1] = float(log_likelihood) - ascent.last.kl
 
 
-def _restarts(steps: NaturalGradient, ascents: Sequence[_Ascent]) -> list[Restart]:
-    of_weights, of_components = steps.posterior.factors_of(stacked([ascent.plain.values for ascent in ascents]))
-    weights, locs = np.exp(steps.posterior.weights.log_mean(of_weights)), of_components.locs.numpy()
+def _restarts(q: VariationalPosterior, ascents: Sequence[_Ascent]) -> list[Restart]:
+    of_weights, of_components = q.factors_of(stacked([ascent.plain.values for ascent in ascents]))
+    weights, locs = np.exp(q.weights.log_mean(of_weights)), of_components.locs
     return [
         Restart(
             elbo=ascent.elbos[-1],
             elbos=np.array(ascent.elbos),
             converged=ascent.is_converged,
             weights=weights[number],
-            locs=locs[number] + ascent.stage.centre.numpy(),
+            locs=locs[number] + ascent.stage.centre,
             values=ascent.plain.values,
         )
         for number, ascent in enumerate(ascents)

@@ -1,8 +1,9 @@
-"""What a fit gives back: the model, how it was found, and the criteria by which fits are compared."""
+"""What a fit gives back: the mixture, how it was found, and the criteria by which fits are compared."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,18 @@ import numpy as np
 
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import counted
+from tfgmm.data.summary import DataSummary
+from tfgmm.families.fitted import FittedMixture
+from tfgmm.families.training_rows import centred_blocks
+from tfgmm.families.variational import VariationalPosterior
+from tfgmm.fit.keras_model import keras_model_of
 from tfgmm.fit.occupied import num_occupied, occupied_probabilities
 from tfgmm.fit.restarts import Restart
 from tfgmm.mixture.parameters import num_parameters
-from tfgmm.model.gaussian_mixture import GaussianMixtureModel
-from tfgmm.model.training_rows import centred_batches
+from tfgmm.mixture.priors import Priors
 
 if TYPE_CHECKING:
+    from tfgmm.model.gaussian_mixture import GaussianMixtureModel
     from tfgmm.posterior.draws import Draws
 
 _NUM_DRAWS, _MOST_NUMBERS = 1_000, 2**24
@@ -25,11 +31,17 @@ _LONGEST_TABLE = 200  # lines; more than that nobody reads
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FitResult:
+class FitResult(FittedMixture):
     """A fitted mixture and how it was found. `print(result)` shows it.
 
+    It answers for rows by itself: `log_prob`, `responsibilities`, `assign`, `outlier`, `draws` and so on, all without
+    TensorFlow. `model` is the same mixture as a Keras model.
+
     Args:
-        model: The fitted `GaussianMixtureModel`.
+        variational: The fitted posterior.
+        priors: Priors, data units.
+        seed: Seed of the starts.
+        data_summary: Summary of the rows.
         elbo: Augmented bound of the fitted posterior on all rows, nats.
         log_likelihood: Log likelihood of all rows at the posterior means, nats.
         complete_log_likelihood: Log likelihood of all rows together with the most probable component of each, at the
@@ -37,31 +49,43 @@ class FitResult:
         history: Logs of each sweep over all rows, as Keras gives them: loss, elbo, log_likelihood, kl, val_...
         restarts: All restarts, best first: the local optima that the data has.
         converged: Whether the bound had stopped rising.
+        trained_model: The Keras model that callbacks of Keras's watched, or that was polished; None where there was
+            none. Use `model`.
     """
 
-    model: GaussianMixtureModel
+    variational: VariationalPosterior
+    priors: Priors
+    seed: int
+    data_summary: DataSummary
     elbo: float
     log_likelihood: float
     complete_log_likelihood: float
     history: Mapping[str, Sequence[float]]
     restarts: tuple[Restart, ...]
     converged: bool
+    trained_model: Any = dataclasses.field(default=None, repr=False)
 
-    @property
-    def num_data(self) -> int:
-        """N."""
-        return self.model.num_data
+    @functools.cached_property
+    def model(self) -> GaussianMixtureModel:
+        """The fitted `GaussianMixtureModel`, made when it is first asked for: this loads TensorFlow."""
+        return self.trained_model or keras_model_of(self, self.elbo)
 
-    @property
-    def num_components(self) -> int:
-        """K."""
-        return self.model.num_components
+    def export(self, path: Any, *, overwrite: bool = False, saved_model: bool = False) -> None:
+        """Writes the folder that `tfgmm.load_scorer` and the command line read; see `tfgmm.export_model`.
+
+        Args:
+            path: Path of the folder.
+            overwrite: Whether to replace a folder that is there.
+            saved_model: Whether to write the SavedModel too, which loads TensorFlow.
+        """
+        from tfgmm.export.saved_model import export_model
+
+        export_model(self, path, overwrite=overwrite, saved_model=saved_model)
 
     @property
     def num_parameters(self) -> int:
         """The free numbers of the mixture: weights, locations, precisions."""
-        model = self.model
-        return num_parameters(model.covariance, model.num_components, model.num_features)
+        return num_parameters(self.covariance, self.num_components, self.num_features)
 
     @property
     def aic(self) -> float:
@@ -89,7 +113,7 @@ class FitResult:
     @property
     def num_occupied(self) -> int:
         """Components that at least one row is expected in."""
-        return num_occupied(self.model.posterior)
+        return num_occupied(self.variational)
 
     def occupied_posterior(self, data: Any, num_draws: int = 200, seed: int = 0) -> np.ndarray:
         """Estimates the probability that 0, 1, ..., K components are occupied, (K + 1,) float64.
@@ -115,9 +139,8 @@ class FitResult:
         >>> int(np.argmax(result.occupied_posterior(rows)))
         2
         """
-        model = self.model
-        batches = centred_batches(data, model.posterior, model.num_data, model.column_names)
-        return occupied_probabilities(model.posterior, batches, num_draws, seed)
+        blocks = centred_blocks(data, self.variational, self.num_data, self.column_names)
+        return occupied_probabilities(self.variational, blocks, num_draws, seed)
 
     def summary(self) -> str:
         """Writes the fit as text: sizes, criteria, and weight, means and standard deviations with 95 % intervals."""
@@ -133,24 +156,23 @@ def summary_of(result: FitResult) -> str:
     Intervals hold 95 % of draws from the posterior, 1,000 of them (fewer for large matrices), seed 0. Components stand
     by weight, largest first, with their numbers in the model.
     """
-    model = result.model
     bounds = ", ".join(f"{restart.elbo:.1f}" for restart in result.restarts)
     head = [
-        f"Mixture of {counted(model.num_components, 'Gaussian')} ({model.covariance}, {model.weight_prior} weights), "
-        f"{counted(result.num_data, 'row')} x {counted(model.num_features, 'column')}",
+        f"Mixture of {counted(result.num_components, 'Gaussian')} ({result.covariance}, {result.weight_prior} "
+        f"weights), {counted(result.num_data, 'row')} x {counted(result.num_features, 'column')}",
         f"bound {result.elbo:.2f} nats   log likelihood {result.log_likelihood:.2f}   "
         f"{result.num_parameters} parameters   AIC {result.aic:.1f}   BIC {result.bic:.1f}",
         f"{'converged' if result.converged else 'NOT converged'} after {counted(len(result.history['elbo']), 'sweep')} "
-        f"over all rows; {result.num_occupied} of {counted(model.num_components, 'component')} occupied",
+        f"over all rows; {result.num_occupied} of {counted(result.num_components, 'component')} occupied",
         f"restarts, bound of each: {bounds}",
         "",
     ]
-    lines = list(_table(interval_draws(model), model.column_names))
+    lines = list(_table(interval_draws(result), result.column_names))
     more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
 
 
-def interval_draws(model: GaussianMixtureModel) -> Draws:
+def interval_draws(model: FittedMixture) -> Draws:
     """Draws what intervals are read from: 1,000 draws, fewer for large matrices, always the same."""
     # Draws of covariance matrices take D times the memory of their diagonals
     numbers = model.num_components * model.num_features**2

@@ -147,7 +147,7 @@ def log_evidence(result: FitResult) -> float:
     Source: Bishop 2006, section 10.2.4, where no component is empty.
     """
     num_components, num_empty = result.num_components, result.num_components - result.num_occupied
-    if not WEIGHT_PRIORS[result.model.weight_prior].is_exchangeable:
+    if not WEIGHT_PRIORS[result.weight_prior].is_exchangeable:
         return result.elbo
     return result.elbo + math.lgamma(num_components + 1) - math.lgamma(num_empty + 1)
 
@@ -179,8 +179,8 @@ def _lines(selection: Selection) -> list[str]:
     """Writes the table as lines of text, the recommended one marked."""
     first = selection.best
     lines = [
-        f"{first.model.covariance} covariances, {first.model.weight_prior} weights, {first.num_data:,} rows x "
-        f"{first.model.num_features} columns; held out: {selection.held_out_rows}",
+        f"{first.covariance} covariances, {first.weight_prior} weights, {first.num_data:,} rows x "
+        f"{first.num_features} columns; held out: {selection.held_out_rows}",
         _HEAD,
     ]
     for row in selection.table:
@@ -199,7 +199,7 @@ def _sentences(selection: Selection) -> list[str]:
     table, chosen, choices = selection.table, selection.num_components, selection.choices
     tried, plausible = table["num_components"].tolist(), selection.plausible
     share = float(table["share"][tried.index(chosen)])
-    symmetric = WEIGHT_PRIORS[selection.best.model.weight_prior].is_exchangeable
+    symmetric = WEIGHT_PRIORS[selection.best.weight_prior].is_exchangeable
     words = [
         f"{chosen} {_plural(chosen)}: the estimate of the evidence, the bound"
         f"{' with all equal modes counted' if symmetric else ''}, is the largest of those tried, with a share of "

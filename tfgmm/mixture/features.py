@@ -75,3 +75,22 @@ def pair_coefficients(num_features: int) -> np.ndarray:
     times = np.zeros((num_features, num_features))
     np.add.at(times, (first, second), 1.0)
     return 2.0 / (times + times.T)[first, second]
+
+
+def matrices_of_products(sums: np.ndarray, num_features: int) -> np.ndarray:
+    """Makes the symmetric matrices (..., K, D, D) whose entries the sums of products (..., K, P) hold.
+
+    Example:
+
+    >>> matrices_of_products(np.array([1.0, 2.0, 2.0, 3.0]), 2).tolist()
+    [[1.0, 2.0], [2.0, 3.0]]
+    """
+    return sums[..., _places_in_products(num_features)]
+
+
+@functools.lru_cache(maxsize=16)
+def _places_in_products(num_features: int) -> np.ndarray:
+    first, second = pairs(num_features)
+    places = np.zeros((num_features, num_features), np.int64)
+    places[first, second] = places[second, first] = np.arange(len(first))
+    return places

@@ -194,8 +194,13 @@ def coefficients_of(mixture: MixtureDensity) -> tuple[np.ndarray, np.ndarray]:
 
     Leading axes stay. `scoring.graph.densities.coefficients` gives the same as TensorFlow operations.
     """
-    linear, quadratic, log_determinants, squares = mixture.form.terms(mixture.components)
+    return coefficients_from(mixture.form.name, np.asarray(mixture.log_weights), mixture.components)
+
+
+def coefficients_from(form: FormName, log_weights: np.ndarray, components: Parameters) -> tuple[np.ndarray, np.ndarray]:
+    """Computes the same from the logarithms of weights (..., K), and the components in the form of this name."""
+    linear, quadratic, log_determinants, squares = FORMS[form].terms(components)
     normaliser = linear.shape[-1] * math.log(2.0 * math.pi)
-    constants = np.asarray(mixture.log_weights) + 0.5 * (log_determinants - normaliser - squares)
+    constants = log_weights + 0.5 * (log_determinants - normaliser - squares)
     quadratic = np.broadcast_to(-0.5 * quadratic, (*linear.shape[:-1], quadratic.shape[-1]))  # tied ones stand once
     return np.concatenate([linear, quadratic], axis=-1).swapaxes(-1, -2), constants

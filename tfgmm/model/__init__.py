@@ -9,10 +9,9 @@ __getattr__, __dir__, __all__ = front_door(
         "gaussian_mixture": ["GaussianMixtureModel"],
         "gradient_norms": ["GradientNorms", "watched_gradients"],
         "keras3": ["keras"],
-        "natural_gradient": ["GlobalStep", "NaturalGradient", "Place", "is_in_range_of_float32", "place_of"],
         "running_bound": ["LOGS"],
         "saving": ["load_model"],
         "step_sizes": ["StepSizes"],
-        "training_rows": ["centred_batches"],
+        "tensorboard": ["MixtureBoard"],
     },
 )

@@ -28,8 +28,6 @@ _LARGEST_BATCH = 65_536
 _SMALLEST_BATCH = 1_024
 # Numbers in the (batch, K, D) tensor of a training step: about 130 MB each, and a step keeps several.
 _BATCH_NUMBERS = 2**25
-# The same for a sweep, which works through its rows chunk by chunk: with more, callbacks would be called too seldom.
-_SWEEP_NUMBERS = 2**28
 # Batches made ahead of the one that is being trained on: of rows in memory, of rows in files
 _AHEAD_IN_MEMORY, _AHEAD_IN_FILES = 2, 1
 
@@ -78,17 +76,6 @@ def default_batch_size(num_data: int, num_components: int, num_features: int) ->
     """
     affordable = max(_SMALLEST_BATCH, _BATCH_NUMBERS // (num_components * num_features))
     return min(num_data, _LARGEST_BATCH, affordable)
-
-
-def sweep_batch_size(num_data: int, num_components: int, num_features: int) -> int:
-    """Chooses B for exact sweeps over rows in memory: all rows, so that they need not be copied, or many.
-
-    Example:
-
-    >>> sweep_batch_size(300_000, 32, 16), sweep_batch_size(10**7, 32, 16)
-    (300000, 524288)
-    """
-    return min(num_data, max(_SMALLEST_BATCH, _SWEEP_NUMBERS // (num_components * num_features)))
 
 
 def training_batches(

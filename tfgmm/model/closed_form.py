@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
 from tfgmm.data.blocks import RowBlock
+from tfgmm.families.natural_gradient import Place, check_step_finite, global_step, place_at, place_of
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.parameters import FORMS
 from tfgmm.mixture.statistics import Statistics, added, scaled
-from tfgmm.model.natural_gradient import NaturalGradient, Place, place_of
 from tfgmm.model.step_sizes import StepSizes
+from tfgmm.scoring import devices
 
 
 class StatisticsStore:
@@ -38,9 +38,9 @@ class StatisticsStore:
 
     def read(self) -> Statistics:
         """Reads the statistics as they stand."""
-        return Statistics(*(tf.convert_to_tensor(variable) for variable in self.sums))
+        return Statistics(*(variable.numpy() for variable in self.sums))
 
-    def write(self, statistics: Statistics, num_rows: float | Tensor) -> None:
+    def write(self, statistics: Statistics, num_rows: float) -> None:
         """Stores `statistics`, which are of `num_rows` rows."""
         for variable, value in zip(self.sums, statistics):
             variable.assign(value)
@@ -50,7 +50,7 @@ class StatisticsStore:
         """Forgets all statistics."""
         if not float(self.num_rows):  # nothing to forget, except after running updates
             return
-        self.write(Statistics(*(tf.zeros_like(variable) for variable in self.sums)), 0.0)
+        self.write(Statistics(*(np.zeros(variable.shape) for variable in self.sums)), 0.0)
         self.num_steps.assign(0)
 
 
@@ -62,7 +62,7 @@ class ClosedFormTraining:
     than N stands for N: its statistics are scaled (Hoffman, Blei, Wang and Paisley 2013, section 2.4).
 
     Args:
-        natural_gradient: Halves of a step, on the model's variables.
+        variational: The posterior, in the model's variables.
         store: Statistics of running updates.
         step_sizes: Step sizes of running updates, or None for exact sweeps only.
     """
@@ -72,25 +72,24 @@ class ClosedFormTraining:
     _seen_batches: int
     _known: Place | None = None  # where the last step led, or the last place that was computed
 
-    def __init__(self, natural_gradient: NaturalGradient, store: StatisticsStore, step_sizes: StepSizes | None) -> None:
-        self.natural_gradient = natural_gradient
-        self._posterior = natural_gradient.posterior
+    def __init__(self, variational: VariationalPosterior, store: StatisticsStore, step_sizes: StepSizes | None) -> None:
+        self.variational = variational
         self._store = store
         self._step_sizes = step_sizes
         self._num_batches: int | None = None
         self._is_running = False
         self._begin_sweep()
 
-    def begin(self, num_batches: int | None, num_data: Tensor) -> None:
+    def begin(self, num_batches: int | None, num_data: float) -> None:
         """Begins sweeps of `num_batches` batches over data of N = `num_data` rows, measured from the centre of q.
 
         Args:
             num_batches: Number of batches of an epoch; None, unknown, allows running updates only.
-            num_data: N, float64.
+            num_data: N.
         """
         self._num_batches, self._num_data = num_batches, num_data
-        self._centre = tf.convert_to_tensor(self._posterior.centre)
-        self._kl = self._posterior.kl(centre=self._centre)
+        self._centre = self.variational.centre
+        self._kl = self.variational.kl(centre=self._centre)
 
     def begin_epoch(self, epoch: int) -> None:
         """Chooses running updates or an exact sweep for the epoch, counted from 0."""
@@ -108,7 +107,7 @@ class ClosedFormTraining:
         """Tells whether an epoch up to `last_epoch` is an exact sweep, whose end must be known."""
         return not self.runs_in(last_epoch)
 
-    def step(self, rows: Tensor) -> tuple[Tensor, Tensor, bool]:
+    def step(self, rows: Tensor) -> tuple[float, float, bool]:
         """Takes in centred rows (B, D), and moves q when it is time.
 
         Returns the log likelihood part of L_A of the rows, the KL, and whether that KL corrects earlier ones. Within a
@@ -116,7 +115,7 @@ class ClosedFormTraining:
         """
         if self._is_running or self._seen_batches == 0:
             self._coefficients = self.coefficients()
-        sums, log_likelihood, _ = self.natural_gradient.sums(self._coefficients, RowBlock(rows))
+        sums, log_likelihood, _ = devices.sums(self.variational.form, self._coefficients, RowBlock(rows))
         num_rows = float(rows.shape[0])
         if self._is_running:
             self._run(sums, num_rows)
@@ -129,11 +128,11 @@ class ClosedFormTraining:
             self._begin_sweep()
         return log_likelihood, self._kl, is_last and self._num_batches != 1
 
-    def coefficients(self) -> tuple[Tensor, Tensor]:
+    def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
         """Computes the coefficients of a local step from the variables as they stand, if the last step did not."""
-        values = self._posterior.values()
+        values = self.variational.values()
         if self._known is None or not all(map(np.array_equal, values.flat, self._known.values.flat)):
-            self._known = Place(values, self.natural_gradient.coefficients(values))
+            self._known = place_at(self.variational, values)
         return self._known.coefficients
 
     def _begin_sweep(self) -> None:
@@ -149,18 +148,14 @@ class ClosedFormTraining:
 
     def _move(self, statistics: Statistics) -> Statistics:
         """Moves q, and returns the statistics in the order that the components have after the step."""
-        values = self._posterior.values().map(_with_axis)
-        step = self.natural_gradient.global_step(values, Statistics(*map(_with_axis, statistics)), self._centre)
-        kl, target = step.kl[0], place_of(step.target, 0)
-        if not all(np.isfinite(value).all() for value in (kl, *target.values.flat)):
-            raise FloatingPointError(
-                "the bound is not finite. The model stands as after the last good step. "
-                "Drop rows far from all others, or state less vague priors."
-            )
-        self._posterior.assign(target.values)
-        self._kl, self._known = kl, target
+        values = self.variational.values().map(_with_axis)
+        step = global_step(self.variational, values, Statistics(*map(_with_axis, statistics)), self._centre)
+        target = place_of(step.target, 0)
+        check_step_finite(step.kl[0], target)
+        self.variational.assign(target.values)
+        self._kl, self._known = step.kl[0], target
         return Statistics(*(value[0] for value in step.statistics))
 
 
-def _with_axis(values: Tensor) -> np.ndarray:
+def _with_axis(values: np.ndarray) -> np.ndarray:
     return np.asarray(values)[None]

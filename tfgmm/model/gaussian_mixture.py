@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -12,16 +13,18 @@ from tfgmm.common.shapes import Tensor
 from tfgmm.data.sources import open_source
 from tfgmm.data.summary import DataSummary
 from tfgmm.data.survey import survey_rows
-from tfgmm.families.variational import COMPONENTS, VariationalPosterior
+from tfgmm.families.fitted import FittedMixture
+from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.mixture.priors import Priors
 from tfgmm.model.keras3 import keras
-from tfgmm.model.scoring import PosteriorQueries
+from tfgmm.model.scoring import KerasQueries
 from tfgmm.model.training import KerasTraining
+from tfgmm.model.variables import KerasPosterior
 
 
 @keras.saving.register_keras_serializable(package="tfgmm")
-class GaussianMixtureModel(PosteriorQueries, KerasTraining):
+class GaussianMixtureModel(KerasQueries, KerasTraining):
     """A Bayesian mixture of Gaussians whose posterior is fitted by variational inference.
 
         theta ~ Dirichlet(c0)    mu_kd ~ Normal(m0, s0)    tau_kd ~ Gamma(a0, rate b0)
@@ -91,65 +94,36 @@ class GaussianMixtureModel(PosteriorQueries, KerasTraining):
         priors = _check_priors(priors)
         priors.check_sizes(num_components, num_features)
         seed = random.randrange(2**31) if seed is None else check_seed(seed)
-        posterior = VariationalPosterior.of(covariance, weights, num_components, num_features, priors)
-        super().__init__(posterior, priors, seed, num_draws)
+        components = COMPONENTS[covariance](num_components, num_features, priors)
+        super().__init__(KerasPosterior(WEIGHTS[weights](num_components, priors), components), priors, seed, num_draws)
         self.covariance, self.weight_prior = covariance, weights
 
-    # --- The posterior, by the names of its parts ------------------------------------------------------------------
-
-    @property
-    def locs(self) -> Tensor:
-        """Means of q(mu), (K, D) float64, data units."""
-        return self.posterior.components.posterior().locs + self.posterior.centre
-
-    @property
-    def scales(self) -> Tensor:
-        """Standard deviations of q(mu), (K, D) float64, data units. (Not those of the components.)"""
-        return self._part("scales")
-
-    @property
-    def alpha(self) -> Tensor:
-        """Shapes of q(tau), (K, D) float64; not of "full" and "tied"."""
-        return self._part("alpha")
-
-    @property
-    def beta(self) -> Tensor:
-        """Rates of q(tau), (K, D) float64, squared data units; not of "full" and "tied"."""
-        return self._part("beta")
-
-    @property
-    def loc_covariances(self) -> Tensor:
-        """Covariances of q(mu), (K, D, D) float64, squared data units; of "full" and "tied" only."""
-        return self._part("loc_covariances")
-
-    @property
-    def degrees(self) -> Tensor:
-        """Degrees of freedom of q(Lambda), (K,) float64; of "full" and "tied" only."""
-        return self._part("degrees")
-
-    @property
-    def inverse_scales(self) -> Tensor:
-        """Inverse scale matrices W^-1 of q(Lambda), (K, D, D) float64, squared data units; "full" and "tied" only."""
-        return self._part("inverse_scales")
-
-    @property
-    def counts(self) -> Tensor:
-        """Concentrations of q(theta), (K,) float64; of Dirichlet weights only."""
-        return self._part("counts")
-
-    @property
-    def sticks(self) -> Tensor:
-        """Shapes of the Betas of q(v), (K - 1, 2) float64; of stick-breaking weights only."""
-        return self._part("sticks")
+    # --- The posterior ---------------------------------------------------------------------------------------------
 
     def _part(self, name: str) -> Tensor:
-        parts = self.posterior.public()
-        if name not in parts:
-            raise AttributeError(
-                f"`{name}` is no part of the posterior of {self.covariance!r} with {self.weight_prior!r} weights. "
-                f"Its parts are: {', '.join(parts)}."
-            )
-        return tf.convert_to_tensor(parts[name])
+        return tf.convert_to_tensor(super()._part(name))
+
+    def posterior(self) -> dict[str, Any]:
+        """Builds the posterior q as distributions of TensorFlow Probability; see `model.distributions`."""
+        from tfgmm.model.distributions import posterior_distributions
+
+        return posterior_distributions(self)
+
+    @classmethod
+    def of_fit(cls, fitted: FittedMixture, elbo: float | None = None) -> GaussianMixtureModel:
+        """Makes the model of a fitted posterior, compiled for closed form.
+
+        Args:
+            fitted: The posterior, as it stands, with its priors and the summary of its rows.
+            elbo: Its bound, nats; None where it is not known.
+        """
+        sizes = fitted.num_components, fitted.num_features
+        model = cls(*sizes, fitted.covariance, fitted.weight_prior, fitted.priors, fitted.seed)
+        model.compile()
+        model.adapt_to(fitted.data_summary)
+        model.variational.assign(fitted.variational.values())
+        model.stored_elbo.assign(math.nan if elbo is None else elbo)
+        return model
 
     # --- Starting ------------------------------------------------------------------------------------------------
 

@@ -13,18 +13,17 @@ from tfgmm.common.checks import check_columns, check_count
 from tfgmm.common.shapes import Tensor
 from tfgmm.data.summary import DataSummary
 from tfgmm.data.survey import Survey
-from tfgmm.families.variational import Factors, VariationalPosterior
+from tfgmm.families.variational import Factors
 from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
-from tfgmm.model import bounds
 from tfgmm.model.closed_form import ClosedFormTraining, StatisticsStore
 from tfgmm.model.gradient_norms import GradientNorms, WatchedStep
 from tfgmm.model.keras3 import keras
-from tfgmm.model.natural_gradient import NaturalGradient
 from tfgmm.model.running_bound import RunningBound
 from tfgmm.model.step_sizes import StepSizes
 from tfgmm.model.steps import closed_form_evaluation, closed_form_steps, gradient_steps, only_if_finite
 from tfgmm.model.training_errors import check_optimizer, check_step_sizes
+from tfgmm.model.variables import KerasPosterior
 from tfgmm.scoring.graph.chunks import log_joints
 from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
@@ -39,10 +38,10 @@ class CompileSettings(NamedTuple):
 
 
 class PosteriorModel(keras.Model):
-    """A Keras model that has a `VariationalPosterior`: it holds all saved state of a mixture.
+    """A Keras model that has a `KerasPosterior`: it holds all saved state of a mixture.
 
     Args:
-        posterior: The posterior, without variables yet.
+        variational: The posterior, without variables yet.
         priors: The priors that it was made with.
         seed: Seed of the start and of every draw.
         num_draws: None for one draw of the parameters per row, or the number of draws that a batch shares.
@@ -57,19 +56,19 @@ class PosteriorModel(keras.Model):
     train_function: Any
     test_function: Any
 
-    def __init__(self, posterior: VariationalPosterior, priors: Priors, seed: int, num_draws: int | None) -> None:
+    def __init__(self, variational: KerasPosterior, priors: Priors, seed: int, num_draws: int | None) -> None:
         super().__init__(autocast=False, dtype="float32")
-        self.posterior = posterior
-        self.num_components, self.num_features = posterior.num_components, posterior.num_features
+        self.variational = variational
+        self.num_components, self.num_features = variational.num_components, variational.num_features
         self.priors, self.seed, self.num_draws = priors, seed, num_draws
         self.data_summary: DataSummary | None = None
-        posterior.create_variables(self._add_trained, self._add_stored, posterior.random_start(seed))
-        self.stored_centre = posterior.centre
+        start = variational.values_of(variational.random_start(seed))
+        variational.create_variables(self._add_trained, self._add_stored, start)
+        self.stored_centre = variational.centre_variable
         self.stored_num_data = self._add_stored("num_data", (), "float64")
         self.stored_elbo = self._add_stored("elbo", (), "float64", math.nan)
         self.step = self._add_stored("step", (), "int64")
-        self.statistics = StatisticsStore(self._add_stored, posterior)
-        self.natural_gradient = NaturalGradient(posterior)
+        self.statistics = StatisticsStore(self._add_stored, variational)
         self.running_bound = RunningBound(lambda: tf.convert_to_tensor(self.stored_num_data))
         self.validation_seed = tf.constant([seed, -1], tf.int64)
         self.built = True
@@ -92,7 +91,7 @@ class PosteriorModel(keras.Model):
     @property
     def centre(self) -> np.ndarray:
         """(D,) float64, data units: what rows are measured from before they become float32."""
-        return self.posterior.centre.numpy()
+        return self.variational.centre
 
     @property
     def num_data(self) -> int:
@@ -115,8 +114,8 @@ class PosteriorModel(keras.Model):
     @property
     def is_untouched(self) -> bool:
         """True while every posterior variable is as the constructor made it."""
-        start = self.posterior.values_of(self.posterior.random_start(self.seed))
-        return all(map(np.array_equal, self.posterior.values().flat, start.flat))
+        start = self.variational.values_of(self.variational.random_start(self.seed))
+        return all(map(np.array_equal, self.variational.values().flat, start.flat))
 
     def adapt_to(self, summary: DataSummary, num_data: int | None = None) -> None:
         """Takes N, the column names and the centre from `summary`. No parameter moves."""
@@ -124,15 +123,15 @@ class PosteriorModel(keras.Model):
         self.stored_num_data.assign(summary.num_data if num_data is None else num_data)
         if np.array_equal(self.centre, summary.centre):
             return  # a move by zero would still round the locations
-        self.posterior.move_centre(summary.centre)
+        self.variational.move_centre(summary.centre)
         self.statistics.clear()  # the sums were measured from another centre
 
     def start_from(self, survey: Survey, start: Any = "k-means++") -> None:
         """Starts the components among the rows of `survey`, each narrower than all of them."""
-        summary, covariance = survey.summary, self.posterior.covariance
+        summary, covariance = survey.summary, self.variational.covariance
         warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, covariance)
-        [values] = self.posterior.start_values(survey.sample, np.array(summary.spread), start, [self.seed])
-        self.posterior.assign(values)
+        [values] = self.variational.start_values(survey.sample, np.array(summary.spread), start, [self.seed])
+        self.variational.assign(values)
         self.statistics.clear()  # of the posterior before
         self.stored_elbo.assign(math.nan)
 
@@ -165,23 +164,21 @@ class PosteriorModel(keras.Model):
         per_row = self.num_draws is None
         sample_shape = tf.shape(rows)[:1] if per_row else [self.num_draws, 1]
         # Draws that a batch shares are few, so they can be float64
-        factors = self.posterior.factors()  # once for both terms: a short step spends its time on small operations
-        drawn = self.posterior.draw(sample_shape, seed, tf.float32 if per_row else tf.float64, factors)
-        log_weights = tf.cast(drawn.log_weights, tf.float32)
-        log_likelihoods = bounds.marginal_log_likelihoods(
-            self.posterior.components, rows, log_weights, drawn.components
-        )
-        return log_likelihoods, self.kl(factors)
+        trained = self.variational.trained
+        factors = trained.factors()  # once for both terms: a short step spends its time on small operations
+        drawn = trained.draw(sample_shape, seed, tf.float32 if per_row else tf.float64, factors)
+        return trained.log_likelihoods(rows, drawn), trained.kl(factors)
 
     def _terms_at_means(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        factors = self.posterior.factors()
-        features = GRAPH_FORMS[self.posterior.form].features(tf.cast(rows, tf.float64))
-        log_joint = log_joints(features, *self.posterior.mean_coefficients(factors))
-        return tf.cast(tf.reduce_logsumexp(log_joint, axis=-1), tf.float32), self.kl(factors)
+        trained = self.variational.trained
+        factors = trained.factors()
+        features = GRAPH_FORMS[self.variational.form].features(tf.cast(rows, tf.float64))
+        log_joint = log_joints(features, *trained.mean_coefficients(factors))
+        return tf.cast(tf.reduce_logsumexp(log_joint, axis=-1), tf.float32), trained.kl(factors)
 
     def kl(self, factors: Factors | None = None) -> Tensor:
         """Computes KL(q || prior) in nats, scalar float64."""
-        return self.posterior.kl(factors)
+        return self.variational.trained.kl(factors)
 
     def next_seed(self) -> Tensor:
         """Takes the next seed, (seed, step), (2,) int64, and counts the step: draws are a pure function of the two."""
@@ -236,9 +233,7 @@ class PosteriorModel(keras.Model):
             jit_compile=False,  # XLA has no kernel for Gamma draws
         )
         if optimizer is None:
-            if run_eagerly != self.natural_gradient.run_eagerly:
-                self.natural_gradient = NaturalGradient(self.posterior, run_eagerly=run_eagerly)
-            self.closed_form = ClosedFormTraining(self.natural_gradient, self.statistics, step_sizes)
+            self.closed_form = ClosedFormTraining(self.variational, self.statistics, step_sizes)
         else:  # with the slots built now, the training step is traced once
             optimizer.build(self.trainable_variables)
         if num_data is not None:

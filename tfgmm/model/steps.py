@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
@@ -14,6 +13,7 @@ from tfgmm.model.closed_form import ClosedFormTraining
 from tfgmm.model.keras3 import keras
 from tfgmm.model.running_bound import RunningBound
 from tfgmm.model.training_errors import LOSS_NOT_FINITE
+from tfgmm.scoring import devices
 
 Logs = dict[str, Tensor]
 
@@ -54,7 +54,7 @@ def closed_form_steps(
 ) -> Callable[[Any], Logs]:
     """Makes the function that takes in batches in closed form.
 
-    Nothing is traced here: NumPy adds up the rows, and what needs compiling has been compiled for the whole model.
+    Nothing is traced here: NumPy adds up the rows and takes the steps.
 
     Args:
         training: Training that takes in the batches.
@@ -82,7 +82,7 @@ def closed_form_evaluation(
 
     Args: As `closed_form_steps`.
     """
-    natural_gradient = training.natural_gradient
+    q = training.variational
 
     def evaluate(iterator: Any) -> Logs:
         for step in range(num_steps):
@@ -91,9 +91,9 @@ def closed_form_evaluation(
             if batch is None:
                 break
             rows = keras.utils.unpack_x_y_sample_weight(batch)[0]  # `test_on_batch` gives (x, None, None)
-            of_one = [np.asarray(value)[None] for value in training.coefficients()]
-            (log_likelihood,), _ = natural_gradient.log_likelihoods(of_one, RowBlock(rows))
-            bound.update_state(log_likelihood, natural_gradient.posterior.kl(), tf.shape(rows)[0])
+            of_one = [value[None] for value in training.coefficients()]
+            (log_likelihood,), _ = devices.log_likelihoods(q.form, of_one, RowBlock(rows))
+            bound.update_state(log_likelihood, q.kl(), tf.shape(rows)[0])
         return logs()
 
     return evaluate

@@ -5,21 +5,18 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.checks import check_count
-from tfgmm.data.blocks import RowBlock
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.survey import Survey, survey_rows
-from tfgmm.mixture.parameters import coefficients_of
+from tfgmm.fit.sweep_batches import sweep_batch_size
 from tfgmm.model.batches import (
     Batches,
     default_batch_size,
     ordered_batches,
     split_rows,
-    sweep_batch_size,
     training_batches,
 )
 from tfgmm.model.posterior_model import PosteriorModel
@@ -148,6 +145,11 @@ class KerasTraining(PosteriorModel):
                 **passed_on,
             )
 
+    def batches_to_validate(self, source: RowSource) -> tf.data.Dataset:
+        """Makes the batches of opened rows to validate on."""
+        batch_size = default_batch_size(self.num_data, self.num_components, self.num_features)
+        return ordered_batches(source, self.centre, batch_size)
+
     def open_validation(self, validation_data: Any, source: RowSource) -> RowSource | None:
         """Opens validation rows, in the columns of `source`; None for None."""
         if validation_data is None:
@@ -195,23 +197,6 @@ class KerasTraining(PosteriorModel):
         with plain_errors():
             logs = super().evaluate(batches, return_dict=True, **passed_on)
         return logs if return_dict else [logs[name] for name in LOGS]
-
-    def bound_and_log_likelihoods(self, batches: Batches) -> tuple[float, float, float]:
-        """Computes the augmented bound of q as it stands and two log likelihoods at its means, nats, in one pass.
-
-        The first log likelihood is that of the rows, the second that of the rows together with the most probable
-        component of each. The bound is stored as `elbo`.
-        """
-        steps, posterior, totals = self.natural_gradient, self.posterior, np.zeros((2, 2))
-        at_means = coefficients_of(posterior.plug_in())
-        of_both = [np.stack(pair) for pair in zip(steps.coefficients(posterior.values()), at_means)]
-        with plain_errors():
-            for rows in batches.dataset.take(batches.num_batches):
-                totals += steps.log_likelihoods(of_both, RowBlock(rows))
-        (expected, log_likelihood), (_, with_components) = totals
-        elbo = float(expected) - float(self.kl())
-        self.stored_elbo.assign(elbo)
-        return elbo, float(log_likelihood), float(with_components)
 
     def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
         """Takes one gradient step on the rows `x`, (B, D), and returns its logs; see `fit`.
@@ -281,7 +266,7 @@ class KerasTraining(PosteriorModel):
                 "Received: a dataset of unknown length. Apply tf.data.experimental.assert_cardinality(num_batches), "
                 "pass steps_per_epoch=..., compile(step_sizes=tfgmm.StepSizes()), or compile with a Keras optimizer."
             )
-        self.closed_form.begin(batches.num_batches, tf.convert_to_tensor(self.stored_num_data))
+        self.closed_form.begin(batches.num_batches, float(self.stored_num_data))
 
     def _set_steps_per_execution(self, batches: Batches) -> None:
         """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""

@@ -134,7 +134,7 @@ def _of_model(model: GaussianMixtureModel) -> Fitted:
     from tfgmm.fit.result import interval_draws
 
     _check_fitted(model.num_data)
-    counts = model.posterior.expected_counts()
+    counts = model.variational.expected_counts()
     return Fitted(
         mixture=model,
         interval_draws=lambda: interval_draws(model),

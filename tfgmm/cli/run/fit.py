@@ -91,7 +91,7 @@ class RunMonitor(FitWatcher):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Says the bound and what is occupied; stops when it was asked to."""
-        self.occupied.append(num_occupied(self.model.posterior))
+        self.occupied.append(num_occupied(self.model.variational))
         self._bound = f"bound {float(logs['elbo']):.6g}"
         self._show_sweep(1.0)
         if not self.model.stop_training:  # or it is complete

@@ -99,7 +99,7 @@ class MixtureBoard(keras.callbacks.Callback):
         """Writes the epoch's figures, and from time to time its pictures."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         scalars = {tag_of(name): value for name, value in figures.items() if not name.startswith("val_")}
-        scalars["components/occupied"] = num_occupied(self.model.posterior)
+        scalars["components/occupied"] = num_occupied(self.model.variational)
         if self.model.optimizer is not None:
             scalars["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         if self._norms is not None:

@@ -1,21 +1,22 @@
-"""The rows that a model was fitted to, read once more, batch by batch."""
+"""The rows that a posterior was fitted to, read once more, block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from tfgmm.common.shapes import Tensor
-from tfgmm.data.sampling import SAMPLE_ROWS
+import numpy as np
+
 from tfgmm.data.sources import check_ends, open_source
+from tfgmm.data.summary import centre as centre_rows
+from tfgmm.data.survey import finite_blocks
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.model.batches import default_batch_size, ordered_batches
 
 
-def centred_batches(
+def centred_blocks(
     data: Any, posterior: VariationalPosterior, num_data: int, column_names: tuple[str, ...] | None
-) -> Iterator[Tensor]:
-    """Yields batches of the rows of `data`, (B, D) float32, measured from the centre of q, in their order.
+) -> Iterator[np.ndarray]:
+    """Yields the rows of `data`, (B, D) float32, measured from the centre of q, in their order, block by block.
 
     Args:
         data: Rows of any kind that `fit` takes.
@@ -24,15 +25,14 @@ def centred_batches(
         column_names: Names of the columns, where they have names.
 
     Raises:
-        ValueError: The number of rows is not N; raised after the last batch.
+        ValueError: A value is not finite; the number of rows is not N, raised after the last block.
     """
     source = open_source(data, "data", posterior.num_features, column_names)
     check_ends(source, None, "Use .take(n) for its first n batches.")
-    size = default_batch_size(num_data or SAMPLE_ROWS, posterior.num_components, posterior.num_features)
     num_rows = 0
-    for rows in ordered_batches(source, posterior.centre.numpy(), size):
-        num_rows += len(rows)
-        yield rows
+    for values in finite_blocks(source):
+        yield centre_rows(values, posterior.centre, name=source.name)
+        num_rows += len(values)
     if num_rows != num_data:
         raise ValueError(
             f"`data` must be the rows that the model was fitted to, {num_data or 'none so far'}. "

@@ -15,10 +15,10 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
+from tfgmm.fit.tensorboard import density_image, posterior_values, rows_to_show
 
 import tfgmm
 from tfgmm.callbacks import MixtureBoard
-from tfgmm.fit.tensorboard import density_image, posterior_values, rows_to_show
 from tfgmm.model.gradient_norms import GradientNorms
 
 pytestmark = pytest.mark.usefixtures("no_figures_left")
@@ -129,8 +129,8 @@ def test_pictures_come_every_so_often_and_at_the_last_epoch(board_of_a_fit: Any)
 def numpy_locs_gradient(model: tfgmm.GaussianMixtureModel, rows: np.ndarray, step: int) -> np.ndarray:
     """Returns the gradient of the loss by the means of q(mu), (K, D), row by row, given the draws of a step."""
     seed = tf.constant([model.seed, step], tf.int64)
-    drawn = model.posterior.draw([len(rows)], seed, tf.float32)
-    mixtures = model.posterior.mixtures_of(drawn)
+    drawn = model.variational.draw([len(rows)], seed, tf.float32)
+    mixtures = model.variational.mixtures_of(drawn)
     sds = mixtures.form.covariances(mixtures.components)[0]
     of_likelihood = np.zeros((2, 2))
     for row, log_weight, means, widths in zip(rows, mixtures.log_weights, mixtures.components["locs"], sds):

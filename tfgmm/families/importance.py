@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tfgmm.common.shapes import Tensor
 from tfgmm.data.blocks import RowBlock
 from tfgmm.families.variational import Drawn, Factors, VariationalPosterior
 from tfgmm.mixture.parameters import MixtureDensity, coefficients_of
@@ -17,7 +16,7 @@ _AT_A_TIME = 16
 
 
 def log_importance_ratios(
-    posterior: VariationalPosterior, factors: Factors, drawn: Drawn, batches: Iterable[Tensor]
+    posterior: VariationalPosterior, factors: Factors, drawn: Drawn, blocks: Iterable[np.ndarray]
 ) -> np.ndarray:
     """Computes log p(rows, draw) - log q(draw), (S,) float64, nats; the rows are read once.
 
@@ -25,24 +24,24 @@ def log_importance_ratios(
         posterior: The posterior, its priors and its centre.
         factors: The q that the draws are from.
         drawn: S draws, float64.
-        batches: (B, D) float32 batches of the rows that the posterior was fitted to, measured from its centre.
+        blocks: (B, D) float32 blocks of the rows that the posterior was fitted to, measured from its centre.
     """
-    log_ratios = posterior.log_ratios(drawn, factors).numpy()
-    return log_likelihoods(posterior.mixtures_of(drawn), batches) - log_ratios
+    log_ratios = posterior.log_ratios(drawn, factors)
+    return log_likelihoods(posterior.mixtures_of(drawn), blocks) - log_ratios
 
 
-def log_likelihoods(mixtures: MixtureDensity, batches: Iterable[Tensor]) -> np.ndarray:
+def log_likelihoods(mixtures: MixtureDensity, blocks: Iterable[np.ndarray]) -> np.ndarray:
     """Computes the log likelihood of all rows under each of S mixtures, (S,) float64, nats.
 
     Args:
         mixtures: S mixtures.
-        batches: (B, D) float32 batches of rows, measured from the centre.
+        blocks: (B, D) float32 blocks of rows, measured from the centre.
     """
     num_draws = len(mixtures.log_weights)
     groups = [slice(first, first + _AT_A_TIME) for first in range(0, num_draws, _AT_A_TIME)]
     coefficients = [coefficients_of(mixtures.part(group)) for group in groups]
     totals = np.zeros(num_draws)
-    for rows in batches:
+    for rows in blocks:
         for group, of_group in zip(groups, coefficients):
             totals[group] += devices.log_likelihoods(mixtures.form.name, of_group, RowBlock(rows))[0]
     return totals

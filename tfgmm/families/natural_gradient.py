@@ -1,0 +1,145 @@
+"""Closed-form training: natural-gradient steps on the augmented bound, from all rows or from a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfgmm.families.variational import Factors, Values, VariationalPosterior
+from tfgmm.mixture.statistics import Statistics
+
+
+class Place(NamedTuple):
+    """Where a sweep begins.
+
+    values: The numbers behind q.
+    coefficients: Coefficients of a local step from there; see `place_at`.
+    """
+
+    values: Values
+    coefficients: tuple[np.ndarray, np.ndarray]
+
+
+def place_of(places: Place, index: int) -> Place:
+    """Picks one of several places, which have a leading axis."""
+    linear, constants = places.coefficients
+    return Place(places.values.map(lambda value: value[index]), (linear[index], constants[index]))
+
+
+def place_at(q: VariationalPosterior, values: Values) -> Place:
+    """Makes the place at these numbers: (D + P, K) and (K,) float64 are what the features of rows are multiplied with.
+
+    Leading axes of the values stay.
+    """
+    return Place(values, q.expected_coefficients(q.factors_of(values)))
+
+
+class GlobalStep(NamedTuple):
+    """Where a global step leads, for R posteriors at a time: arrays with a leading axis (R,), float64.
+
+    target: The place after the step of length 1.
+    longer: The place after a step of the requested length; None where none was asked for.
+    kl: KL(q || prior) before the step, nats.
+    float32_error: A bound on the error of log densities of q at `target`, with products in float32, nats.
+    statistics: The statistics that the step was taken with, components in the order of `target`.
+    """
+
+    target: Place
+    longer: Place | None
+    kl: np.ndarray
+    float32_error: np.ndarray
+    statistics: Statistics
+
+
+def global_step(
+    q: VariationalPosterior,
+    values: Values,
+    statistics: Statistics,
+    centre: np.ndarray,
+    lengths: Sequence[float] | None = None,
+    largest: np.ndarray | None = None,
+) -> GlobalStep:
+    """Takes the steps that follow from statistics of the whole data, from the q that they were taken with.
+
+    R steps in one call: the time of a small step depends on the number of operations, not on their sizes.
+
+    Args:
+        q: The family; where it stands does not matter.
+        values: Numbers behind q, each with a leading axis (R,).
+        statistics: Statistics scaled to N rows, with a leading axis (R,).
+        centre: (D,) float64, data units.
+        lengths: (R,) lengths of the steps to `longer`, in the numbers behind q; None for no such step.
+        largest: (D,) largest distance of a row from the centre per column, data units; for `float32_error`.
+    """
+    with np.errstate(all="ignore"):  # the caller says that a bound is not finite
+        of_weights, of_components = factors = q.factors_of(values)
+        kl = q.kl(factors, centre)
+        order = q.weights.best_order(statistics.counts)
+        if order is not None:
+            statistics, of_components = _reordered(statistics, order), _reordered(of_components, order)
+        updated: Any = q.components.update(of_components, statistics, centre)
+        best = q.values_of(Factors(q.weights.update(statistics.counts), updated))
+        target, longer = _places(q, q.values_of(Factors(of_weights, of_components)), best, lengths)
+        error = _float32_error(q, updated, statistics.counts, largest)
+    return GlobalStep(target, longer, kl, error, statistics)
+
+
+def _places(
+    q: VariationalPosterior, base: Values, best: Values, lengths: Sequence[float] | None
+) -> tuple[Place, Place | None]:
+    """Makes the places after steps of length 1, and of `lengths` where there are some, with one call for all."""
+    if lengths is None:
+        return place_at(q, best), None
+    steps = np.asarray(lengths)
+    both = place_at(q, base.map(lambda start, end: np.concatenate([end, _beyond(start, end, steps)]), best))
+    size = len(steps)
+    return _slice_of(both, slice(0, size)), _slice_of(both, slice(size, None))
+
+
+def _slice_of(places: Place, part: slice) -> Place:
+    linear, constants = places.coefficients
+    return Place(places.values.map(lambda value: value[part]), (linear[part], constants[part]))
+
+
+def _beyond(start: np.ndarray, end: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Goes from `start` (R, ...) towards `end` and beyond, steps of `lengths` (R,)."""
+    return start + lengths.reshape(-1, *[1] * (start.ndim - 1)) * (end - start)
+
+
+def _float32_error(q: VariationalPosterior, updated: Any, counts: np.ndarray, largest: np.ndarray | None) -> np.ndarray:
+    if largest is None:
+        return np.zeros(len(counts))
+    errors = q.components.float32_error(q.components.means(updated), largest)
+    # A component without rows has a wide density, so its errors do not matter; what is NaN stays NaN
+    return np.where(counts <= 1e-3, 0.0, errors).max(axis=-1)
+
+
+def _reordered(record: Any, order: np.ndarray) -> Any:
+    """Puts the components of the fields (R, K, ...) of a record in another order; what all components share stays."""
+
+    def in_order(value: np.ndarray) -> np.ndarray:
+        if value.shape[1] == 1:
+            return value
+        return np.take_along_axis(value, order.reshape(*order.shape, *[1] * (value.ndim - 2)), axis=1)
+
+    return type(record)(*map(in_order, record))
+
+
+def check_step_finite(kl: Any, target: Place) -> None:
+    """Checks a step before q moves.
+
+    Raises:
+        FloatingPointError: The KL before it, or a number behind q after it, is not finite.
+    """
+    if not all(np.isfinite(value).all() for value in (kl, *target.values.flat)):
+        raise FloatingPointError(
+            "the bound is not finite. The model stands as after the last good step. "
+            "Drop rows far from all others, or state less vague priors."
+        )
+
+
+def is_in_range_of_float32(largest: np.ndarray) -> bool:
+    """Tells whether squares of rows within +-largest (D,) stay in the range of float32."""
+    return bool(np.max(largest) < 1e15 and np.min(largest[largest > 0], initial=1.0) > 1e-15)

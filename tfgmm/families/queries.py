@@ -1,0 +1,151 @@
+"""What a mixture with a posterior answers: densities, memberships, samples and draws, for a fit and for the model."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from typing import Any
+
+import numpy as np
+
+from tfgmm.common.checks import check_count, check_seed
+from tfgmm.common.shapes import Tensor
+from tfgmm.families.importance import log_importance_ratios
+from tfgmm.families.training_rows import centred_blocks
+from tfgmm.families.variational import VariationalPosterior
+from tfgmm.mixture import stored_draws
+from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.sampling import sample_rows
+from tfgmm.posterior.draws import LOG_RATIO, Draws
+from tfgmm.scoring import scores
+from tfgmm.scoring.queries import Queries
+
+
+class PosteriorQueries(Queries):
+    """What a mixture with a `VariationalPosterior` answers, for rows of any kind and number, in data units.
+
+    A subclass provides the three attributes below.
+    """
+
+    # The reference takes their descriptions from here, where it finds them first
+    variational: VariationalPosterior
+    num_data: Any
+    """N of training, 0 before; saved with the model."""
+    column_names: Any
+    """Names of the training columns; None when they had none, or before training."""
+
+    # --- The posterior, by the names of its parts ------------------------------------------------------------------
+
+    @property
+    def locs(self) -> Tensor:
+        """Means of q(mu), (K, D) float64, data units."""
+        return self._part("locs")
+
+    @property
+    def scales(self) -> Tensor:
+        """Standard deviations of q(mu), (K, D) float64, data units. (Not those of the components.)"""
+        return self._part("scales")
+
+    @property
+    def alpha(self) -> Tensor:
+        """Shapes of q(tau), (K, D) float64; not of "full" and "tied"."""
+        return self._part("alpha")
+
+    @property
+    def beta(self) -> Tensor:
+        """Rates of q(tau), (K, D) float64, squared data units; not of "full" and "tied"."""
+        return self._part("beta")
+
+    @property
+    def loc_covariances(self) -> Tensor:
+        """Covariances of q(mu), (K, D, D) float64, squared data units; of "full" and "tied" only."""
+        return self._part("loc_covariances")
+
+    @property
+    def degrees(self) -> Tensor:
+        """Degrees of freedom of q(Lambda), (K,) float64; of "full" and "tied" only."""
+        return self._part("degrees")
+
+    @property
+    def inverse_scales(self) -> Tensor:
+        """Inverse scale matrices W^-1 of q(Lambda), (K, D, D) float64, squared data units; "full" and "tied" only."""
+        return self._part("inverse_scales")
+
+    @property
+    def counts(self) -> Tensor:
+        """Concentrations of q(theta), (K,) float64; of Dirichlet weights only."""
+        return self._part("counts")
+
+    @property
+    def sticks(self) -> Tensor:
+        """Shapes of the Betas of q(v), (K - 1, 2) float64; of stick-breaking weights only."""
+        return self._part("sticks")
+
+    def _part(self, name: str) -> Tensor:
+        parts = self.variational.public()
+        if name not in parts:
+            shape, prior = self.variational.covariance, self.variational.weights.name
+            raise AttributeError(
+                f"`{name}` is no part of the posterior of {shape!r} with {prior!r} weights. "
+                f"Its parts are: {', '.join(parts)}."
+            )
+        return parts[name]
+
+    # --- Mixtures with known parameters ------------------------------------------------------------------------------
+
+    def plug_in(self) -> MixtureDensity:
+        """Computes the mixture at the posterior means of weights, locations and precisions."""
+        return self.variational.plug_in()
+
+    def predictive(self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED) -> MixtureDensity:
+        """Draws S mixtures from q, the same for the same seed; their average density is the predictive.
+
+        Args:
+            num_draws: Number of draws, S.
+            seed: Seed of the draws.
+        """
+        return self.variational.predictive(num_draws, seed)
+
+    def outlier_table(self) -> np.ndarray:
+        """Computes the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`."""
+        return scores.outlier_table(self.plug_in())
+
+    # --- Draws -------------------------------------------------------------------------------------------------------
+
+    def sample(self, n: int, seed: int | None = None) -> np.ndarray:
+        """Draws rows from the plug-in mixture.
+
+        Args:
+            n: Number of rows.
+            seed: Seed of the draws; None for other rows every time.
+
+        Returns:
+            (n, D) float64, data units.
+        """
+        seed = random.randrange(2**31) if seed is None else check_seed(seed)
+        return sample_rows(self.plug_in(), check_count("n", n, least=0), seed)
+
+    def draws(self, n: int, seed: int | None = None, data: Any = None) -> Draws:
+        """Draws weights, locations and scales (or covariances) from q.
+
+        Args:
+            n: Number of draws, S, at least 1.
+            seed: Seed of the draws; None for other draws every time.
+            data: Rows that the model was fitted to, of any kind that `fit` takes. With them,
+                `sample_stats["log_importance_ratio"]`, (1, S) nats, holds log p(rows, draw) - log q(draw), from which
+                `tfgmm.compare` tells how far q can be trusted. This takes as long as S sweeps over the rows.
+
+        Returns:
+            `Draws` of S draws as one chain, data units.
+
+        Raises:
+            ValueError: `data` does not have as many rows as the model was fitted to.
+        """
+        factors = self.variational.factors()
+        drawn = self.variational.draw(check_count("n", n), seed, factors)
+        draws = scores.as_draws(self.variational.mixtures_of(drawn), self.column_names)
+        if data is None:
+            return draws
+        blocks = centred_blocks(data, self.variational, self.num_data, self.column_names)
+        ratios = log_importance_ratios(self.variational, factors, drawn, blocks)
+        return dataclasses.replace(draws, sample_stats={LOG_RATIO: ratios[None]})
