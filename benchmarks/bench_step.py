@@ -16,11 +16,11 @@ from typing import Any
 import common
 import numpy as np
 import tensorflow as tf
+from tfgmm.model.natural_gradient import NaturalGradient
 
 import tfgmm
 from tfgmm.data.blocks import RowBlock
 from tfgmm.fit.cached_rows import CachedRows
-from tfgmm.model.natural_gradient import NaturalGradient
 
 CHUNK_ROWS = 4096  # of the NumPy step: their products stay in the cache
 ROUNDS = 20

@@ -17,9 +17,9 @@ from random_posteriors import (
     units_of,
 )
 from scipy import special, stats
+from tfgmm.families.log_gamma import log_gamma_draws
 
 from tfgmm.families.correlated import CorrelatedDraws, CorrelatedPosterior
-from tfgmm.families.log_gamma import log_gamma_draws
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture.parameters import FORMS, num_parameters, parameter_shapes
 from tfgmm.scoring.graph import chunks

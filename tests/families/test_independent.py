@@ -8,9 +8,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from assigned import assign
 from scipy import special, stats
+from tfgmm.families.log_gamma import log_gamma_draws
 
 from tfgmm.families.independent import DiagComponents, IndependentDraws, IndependentPosterior
-from tfgmm.families.log_gamma import log_gamma_draws
 from tfgmm.mixture.priors import Priors
 from tfgmm.scoring.graph import chunks
 from tfgmm.scoring.graph.densities import GRAPH_FORMS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from tfgmm.families.positive import SCALE_RANGE, SHAPE_RANGE, positive
 
 EXTREMES = [-3e38, -1e4, -200.0, -88.8, -44.0, 0.0, 44.0, 88.8, 200.0, 1e4, 3e38]

@@ -12,14 +12,14 @@ from assigned import assign
 from random_posteriors import D, random_components, random_weights
 from reference_formulas import log_probability_of_assignment
 from scipy import special, stats
+from tfgmm.families.log_gamma import log_gamma_draws
+from tfgmm.model.natural_gradient import NaturalGradient
 
 import tfgmm
-from tfgmm.families.log_gamma import log_gamma_draws
 from tfgmm.families.variational import COMPONENTS, Factors, VariationalPosterior, stacked
 from tfgmm.families.weights import WEIGHTS, StickBreakingWeights, StickPosterior
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.statistics import Statistics
-from tfgmm.model.natural_gradient import NaturalGradient
 from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 tfd = tfp.distributions

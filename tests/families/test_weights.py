@@ -10,8 +10,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from assigned import assign
 from scipy import special
-
 from tfgmm.families.log_gamma import log_gamma_draws
+
 from tfgmm.families.weights import WEIGHTS, DirichletPosterior, DirichletWeights
 from tfgmm.mixture.priors import Priors
 

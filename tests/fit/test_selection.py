@@ -187,7 +187,7 @@ class Fit:
         self.bic = self.icl = self.aic = criterion
         self.log_likelihood, self.num_data = -criterion / 2, 50
         self.num_occupied = num_components if num_occupied is None else num_occupied
-        self.model = type("Model", (), {"weight_prior": "dirichlet", "covariance": "diag", "num_features": 1})()
+        self.weight_prior, self.covariance, self.num_features = "dirichlet", "diag", 1
 
 
 def made_up(*fits, held=None):

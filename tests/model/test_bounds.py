@@ -13,13 +13,15 @@ from assigned import assign
 from scipy import integrate, special, stats
 
 from tfgmm import GaussianMixtureModel, Priors
-from tfgmm.families.independent import DiagComponents, IndependentDraws, IndependentPosterior
+from tfgmm.families.independent import IndependentPosterior
 from tfgmm.families.weights import DirichletPosterior
-from tfgmm.model import bounds
+from tfgmm.model.gradients.independent import IndependentDraws
+from tfgmm.model.gradients.trained import Drawn
 
 # Three rows in one column, small enough to sum over all 2^3 assignments.
 THREE_ROWS = np.array([-0.9, 0.2, 1.6])
 PRIORS = Priors(0.1, 1.5**0.5, 1.5, 0.4, 1.5)
+TRAINED = GaussianMixtureModel(3, 2).variational.trained
 LOG_EVIDENCE = -5.66422552  # made independently of this package; checked by quadrature below
 
 
@@ -64,7 +66,7 @@ def test_draws_per_row_give_the_log_prob_of_an_independent_mixture():
     rows = np.random.default_rng(0).normal(0, 2, (11, 2)).astype(np.float32)
     weights, locs, precisions, log_weights, drawn = random_draws((11,))
     expected = mixture_log_prob(weights, locs, precisions, rows.astype(np.float64))
-    actual = bounds.marginal_log_likelihoods(DiagComponents, tf.constant(rows), log_weights, drawn)
+    actual = TRAINED.log_likelihoods(tf.constant(rows), Drawn(log_weights, drawn))
     assert actual.shape == (11,) and actual.dtype == tf.float32
     np.testing.assert_allclose(actual, expected, rtol=2e-6, atol=2e-6)
 
@@ -75,14 +77,14 @@ def test_draws_shared_by_the_batch_are_averaged():
     per_draw = [
         mixture_log_prob(weights[s, 0], locs[s, 0], precisions[s, 0], rows.astype(np.float64)) for s in range(4)
     ]
-    actual = bounds.marginal_log_likelihoods(DiagComponents, tf.constant(rows), log_weights, drawn)
+    actual = TRAINED.log_likelihoods(tf.constant(rows), Drawn(log_weights, drawn))
     np.testing.assert_allclose(actual, np.mean(per_draw, axis=0), rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize(("sample_shape", "joint_shape"), [((), (5, 3)), ((5,), (5, 3)), ((4, 1), (4, 5, 3))])
 def test_log_joint_has_the_documented_axes(sample_shape, joint_shape):
     *_, log_weights, drawn = random_draws(sample_shape)
-    assert bounds.log_joint(DiagComponents, tf.zeros((5, 2)), log_weights, drawn).shape == joint_shape
+    assert TRAINED.log_joints(tf.zeros((5, 2)), Drawn(log_weights, drawn)).shape == joint_shape
 
 
 def test_kl_to_prior_is_the_sum_of_three_divergences_of_tensorflow_probability():

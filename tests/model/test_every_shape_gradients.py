@@ -8,9 +8,10 @@ import tensorflow as tf
 from random_posteriors import random_components
 
 import tfgmm
-from tfgmm.families.log_gamma import log_gamma_draws
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
+from tfgmm.model.gradients import correlated, independent
+from tfgmm.model.gradients.log_gamma import log_gamma_draws
 
 SHAPES = [(covariance, "dirichlet") for covariance in COMPONENTS] + [("diag", "stick_breaking")]
 ROWS = np.random.default_rng(0).normal(0, 3, (6, 2))
@@ -46,6 +47,7 @@ def test_far_rows_have_a_finite_density_and_gradient_and_leave_their_neighbours(
     """Narrow components too, 1e-6 wide: whatever overflows is held before it meets its like of the other sign."""
     rows = tf.constant([[0.1, 0.2, 0.3, 0.4], [far, -far, far, 0.0], [far, far, -far, -far]], tf.float32)
     components, posterior = random_components(covariance)
+    of_form = correlated if components.form == "correlated" else independent
     for width in (1.0, 1e-6):
         factor = width if covariance in ("full", "tied") else width**2  # the last number is C, or beta
         q = type(posterior)(*posterior[:3], posterior[3] * factor)
@@ -53,13 +55,13 @@ def test_far_rows_have_a_finite_density_and_gradient_and_leave_their_neighbours(
         with tf.GradientTape() as tape:
             tape.watch(q)
             [log_gammas] = log_gamma_draws([components.gamma_shapes(q)], [3], (1, 2), tf.float32)
-            draws = components.draws(q, log_gammas, (1, 2))
-            density = components.log_density(rows, draws)
+            draws = of_form.draws(components, q, log_gammas, (1, 2))
+            density = of_form.log_density(rows, draws)
             total = tf.reduce_sum(tf.reduce_logsumexp(density, axis=-1))
         assert np.isfinite(density).all() and density.numpy()[1:].max() < -1e7
         assert all(np.isfinite(gradient).all() for gradient in tape.gradient(total, q))
         near = type(draws)(draws.base, *(value[:1] for value in draws[1:]))
-        np.testing.assert_allclose(components.log_density(rows[:1], near), density[:1], rtol=1e-6)
+        np.testing.assert_allclose(of_form.log_density(rows[:1], near), density[:1], rtol=1e-6)
 
 
 @pytest.mark.parametrize("num_draws", [None, 3])

@@ -194,7 +194,7 @@ def test_fit_goes_on_from_where_a_hand_started_model_stands():
     model.fit(ROWS, verbose=0)
     np.testing.assert_allclose(model.locs, [[10, 10], [20, 20]], atol=1e-4)
     clone = compiled(learning_rate=1e-6)
-    clone.variational.components.variables[0].assign([[5.0, 5.0], [6.0, 6.0]])
+    clone.variational.trained.variables.components[0].assign([[5.0, 5.0], [6.0, 6.0]])
     clone.fit(ROWS, verbose=0)
     np.testing.assert_allclose(clone.locs, [[5, 5], [6, 6]], atol=1e-4)
 

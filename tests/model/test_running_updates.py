@@ -243,7 +243,7 @@ def test_statistics_follow_components_that_the_sticks_put_in_another_order():
     model.initialize(rows, start=[[-4.0, 5.0], [4.0, 0.0], [0.0, 0.0]])
     model.fit(rows, batch_size=500, epochs=1, verbose=0)
     statistics = model.statistics.read()
-    means = (statistics.first / statistics.counts[:, None]).numpy() + model.centre
+    means = statistics.first / statistics.counts[:, None] + model.centre
     # Sums of two clusters in one place would lie units away from the location that q has there
     np.testing.assert_allclose(means, model.locs, atol=0.1)
     assert (np.diff(statistics.counts) < 0).all()

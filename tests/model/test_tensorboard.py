@@ -129,11 +129,11 @@ def test_pictures_come_every_so_often_and_at_the_last_epoch(board_of_a_fit: Any)
 def numpy_locs_gradient(model: tfgmm.GaussianMixtureModel, rows: np.ndarray, step: int) -> np.ndarray:
     """Returns the gradient of the loss by the means of q(mu), (K, D), row by row, given the draws of a step."""
     seed = tf.constant([model.seed, step], tf.int64)
-    drawn = model.variational.draw([len(rows)], seed, tf.float32)
-    mixtures = model.variational.mixtures_of(drawn)
-    sds = mixtures.form.covariances(mixtures.components)[0]
+    drawn = model.variational.trained.draw([len(rows)], seed, tf.float32)
+    locs = (drawn.components.base + drawn.components.offset).numpy().astype(np.float64)
+    sds = np.exp(-0.5 * drawn.components.log_precisions.numpy().astype(np.float64))
     of_likelihood = np.zeros((2, 2))
-    for row, log_weight, means, widths in zip(rows, mixtures.log_weights, mixtures.components["locs"], sds):
+    for row, log_weight, means, widths in zip(rows, drawn.log_weights.numpy(), locs, sds):
         log_joint = log_weight - np.log(widths).sum(axis=1) - 0.5 * (((row - means) / widths) ** 2).sum(axis=1)
         responsibilities = np.exp(log_joint - log_joint.max())
         responsibilities /= responsibilities.sum()

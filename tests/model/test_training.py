@@ -10,6 +10,7 @@ from kl_by_tfp import kl_by_tfp
 
 from tfgmm import GaussianMixtureModel, StepSizes
 from tfgmm.model import batches
+from tfgmm.scoring import devices
 
 ROWS = np.random.default_rng(0).normal([[-3.0, 0.0]] * 30 + [[3.0, 1.0]] * 20, 0.7)
 STILL = 1e-30  # a learning rate that moves nothing
@@ -120,8 +121,8 @@ def test_the_default_batch_is_large_where_only_exact_sweeps_see_it(compiled_with
 
 def watch_batches(model, monkeypatch, seen):
     """Records in `seen` the size of every batch that is trained on from now on."""
-    sums, terms = model.natural_gradient.sums, model.bound_terms
-    monkeypatch.setattr(model.natural_gradient, "sums", lambda c, rows: seen.append(len(rows.values)) or sums(c, rows))
+    sums, terms = devices.sums, model.bound_terms
+    monkeypatch.setattr(devices, "sums", lambda form, c, rows: seen.append(len(rows.values)) or sums(form, c, rows))
     monkeypatch.setattr(model, "bound_terms", lambda rows, seed: seen.append(len(rows)) or terms(rows, seed))
 
 
@@ -130,9 +131,9 @@ def test_validation_rows_come_in_batches_of_their_own_size(monkeypatch):
     model, seen = GaussianMixtureModel(2, 2, seed=0), []
     model.compile()
     rows = np.random.default_rng(0).normal(size=(100, 2))
-    whole = model.natural_gradient.log_likelihoods
+    whole = devices.log_likelihoods
     monkeypatch.setattr(
-        model.natural_gradient, "log_likelihoods", lambda c, rows: seen.append(len(rows.values)) or whole(c, rows)
+        devices, "log_likelihoods", lambda form, c, rows: seen.append(len(rows.values)) or whole(form, c, rows)
     )
     for options, sizes in (
         ({}, [100]),

@@ -33,21 +33,22 @@ def place_at(q: VariationalPosterior, values: Values) -> Place:
 
     Leading axes of the values stay.
     """
-    return Place(values, q.expected_coefficients(q.factors_of(values)))
+    with np.errstate(all="ignore"):  # the caller says that a bound is not finite
+        return Place(values, q.expected_coefficients(q.factors_of(values)))
 
 
 class GlobalStep(NamedTuple):
     """Where a global step leads, for R posteriors at a time: arrays with a leading axis (R,), float64.
 
     target: The place after the step of length 1.
-    longer: The place after a step of the requested length; None where none was asked for.
+    longer: The place after a step of the requested length; the same where none was asked for.
     kl: KL(q || prior) before the step, nats.
     float32_error: A bound on the error of log densities of q at `target`, with products in float32, nats.
     statistics: The statistics that the step was taken with, components in the order of `target`.
     """
 
     target: Place
-    longer: Place | None
+    longer: Place
     kl: np.ndarray
     float32_error: np.ndarray
     statistics: Statistics
@@ -88,10 +89,11 @@ def global_step(
 
 def _places(
     q: VariationalPosterior, base: Values, best: Values, lengths: Sequence[float] | None
-) -> tuple[Place, Place | None]:
+) -> tuple[Place, Place]:
     """Makes the places after steps of length 1, and of `lengths` where there are some, with one call for all."""
     if lengths is None:
-        return place_at(q, best), None
+        target = place_at(q, best)
+        return target, target
     steps = np.asarray(lengths)
     both = place_at(q, base.map(lambda start, end: np.concatenate([end, _beyond(start, end, steps)]), best))
     size = len(steps)

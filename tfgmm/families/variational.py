@@ -294,7 +294,8 @@ class VariationalPosterior:
 
     def expected_counts(self) -> np.ndarray:
         """Computes the rows expected in each component, (K,) float64."""
-        return self.weights.expected_counts(self.weights.posterior_of(self.values().weights))
+        of_weights: Any = self.weights.posterior_of(self.values().weights)
+        return self.weights.expected_counts(of_weights)
 
     def public(self) -> dict[str, np.ndarray]:
         """Computes the parts of q by name, float64, data units: locs, then what the two families have."""

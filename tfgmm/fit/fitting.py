@@ -19,7 +19,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.single import FitTask, fit_prepared, prepared_fit, stages_of
 from tfgmm.fit.sweeps import RunningFit
-from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.priors import Priors, check_priors
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.scoring.scores import score_data
 
@@ -149,12 +149,15 @@ def fit_mixture(
 
 def _opened_task(data: Any, options: FitOptions, callbacks: Sequence[Any], most_components: int) -> FitTask:
     """Opens and surveys the data, and takes the priors from them where none are stated."""
+    if options.priors != "auto":
+        check_priors(options.priors)
     source = open_source(data, "data", None)
     _check_length(source)
     survey = survey_rows(source, None, options.seed)
     _check_rows(survey.summary.num_data, most_components)
-    priors = options.priors
-    if priors == "auto":
+    if isinstance(options.priors, Priors):
+        priors = options.priors
+    else:
         priors = Priors.from_data(survey.summary, options.covariance, sample=survey.sample)
     return FitTask(source, survey, priors, options, callbacks)
 

@@ -289,7 +289,7 @@ def _restarts(q: VariationalPosterior, ascents: Sequence[_Ascent]) -> list[Resta
             converged=ascent.is_converged,
             weights=weights[number],
             locs=locs[number] + ascent.stage.centre,
-            values=ascent.plain.values,
+            values=ascent.plain.values.map(np.array),  # not a view of those of all
         )
         for number, ascent in enumerate(ascents)
     ]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfgmm.common.threads import read_ahead
+from tfgmm.common.threads import read_ahead, slices
 from tfgmm.data.blocks import BLOCK_ROWS, RowBlock
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows
@@ -50,6 +49,7 @@ class SweepBatches:
     def __init__(self, source: RowSource, q: VariationalPosterior, batch_size: int | None = None) -> None:
         self._source, self._form, self._centre = source, q.form, q.centre
         self._size, self.num_batches = batch_size or BLOCK_ROWS, 1
+        self._centred: np.ndarray | None = None  # rows in memory are measured once
         if isinstance(source, Rows):
             self._size = batch_size or sweep_batch_size(source.num_data, q.num_components, q.num_features)
         if isinstance(source, StreamedRows):
@@ -65,16 +65,14 @@ class SweepBatches:
         """
         source = self._source
         if isinstance(source, Rows):
-            starts = range(0, len(self._centred), self._size)
-            return (self._centred[start : start + self._size] for start in starts)
-        is_stored = isinstance(source, StoredRows)
-        values = source.batches(self._size) if is_stored else finite_blocks(source)  # stored ones were surveyed
-        centred = (centre_rows(rows, self._centre, name=source.name) for rows in values)
-        return read_ahead(centred) if is_stored else centred
+            self._centred = centre_rows(source, self._centre) if self._centred is None else self._centred
+            return map(self._centred.__getitem__, slices(0, source.num_data, self._size))
+        if isinstance(source, StoredRows):  # which were surveyed
+            return read_ahead(map(self._measured, source.batches(self._size)))
+        return map(self._measured, finite_blocks(source))
 
-    @functools.cached_property
-    def _centred(self) -> np.ndarray:
-        return centre_rows(self._source, self._centre)
+    def _measured(self, rows: np.ndarray) -> np.ndarray:
+        return centre_rows(rows, self._centre, name=self._source.name)
 
     def sums(self, coefficients: Sequence[np.ndarray]) -> Iterator[tuple[RowSums, int]]:
         """Yields the sums over each batch, under one posterior, and its number of rows."""

@@ -107,7 +107,7 @@ class ClosedFormTraining:
         """Tells whether an epoch up to `last_epoch` is an exact sweep, whose end must be known."""
         return not self.runs_in(last_epoch)
 
-    def step(self, rows: Tensor) -> tuple[float, float, bool]:
+    def step(self, rows: Tensor) -> tuple[Tensor, Tensor, bool]:
         """Takes in centred rows (B, D), and moves q when it is time.
 
         Returns the log likelihood part of L_A of the rows, the KL, and whether that KL corrects earlier ones. Within a

@@ -16,7 +16,7 @@ from tfgmm.data.survey import survey_rows
 from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
-from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.priors import Priors, check_priors
 from tfgmm.model.keras3 import keras
 from tfgmm.model.scoring import KerasQueries
 from tfgmm.model.training import KerasTraining
@@ -75,6 +75,8 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
     True
     """
 
+    variational: KerasPosterior  # more than the questions need
+
     def __init__(
         self,
         num_components: int,
@@ -91,7 +93,7 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
         num_draws = None if num_draws is None else check_count("num_draws", num_draws)
         check_choice("covariance", covariance, COMPONENTS)
         check_choice("weights", weights, WEIGHTS)
-        priors = _check_priors(priors)
+        priors = Priors() if priors is None else check_priors(priors)
         priors.check_sizes(num_components, num_features)
         seed = random.randrange(2**31) if seed is None else check_seed(seed)
         components = COMPONENTS[covariance](num_components, num_features, priors)
@@ -197,11 +199,3 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
             f"<GaussianMixtureModel num_components={self.num_components}, num_features={self.num_features}, "
             f"covariance={self.covariance!r}, weights={self.weight_prior!r}, {state}>"
         )
-
-
-def _check_priors(priors: Any) -> Priors:
-    if priors is None:
-        return Priors()
-    if not isinstance(priors, Priors):
-        raise TypeError(f"`priors` must be a tfgmm.Priors. Received: {type(priors).__name__}. Use tfgmm.Priors(...).")
-    return priors

@@ -47,6 +47,7 @@ class PosteriorModel(keras.Model):
         num_draws: None for one draw of the parameters per row, or the number of draws that a batch shares.
     """
 
+    variational: KerasPosterior
     closed_form: ClosedFormTraining  # of a model that was compiled without an optimizer
     compile_settings: CompileSettings
     gradient_norms: GradientNorms | None = None  # set by `watched_gradients`; otherwise the step is compiled without
