@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from random_posteriors import random_components, random_weights
 from scipy import stats
 from scipy.special import logsumexp
