@@ -47,6 +47,14 @@ class FitResult:
     restarts: tuple[Restart, ...]
     converged: bool
 
+    # (replaced by the merge)
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "model":
+            raise AttributeError(name)
+        return getattr(self.model, name)
+
+    # (end of what is replaced by the merge)
+
     @property
     def num_data(self) -> int:
         """N."""

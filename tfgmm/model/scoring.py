@@ -28,6 +28,7 @@ class PosteriorQueries(Queries):
 
     # The reference takes their descriptions from here, where it finds them first
     posterior: VariationalPosterior
+    variational = property(lambda self: self.posterior)  # (replaced by the merge)
     num_data: Any
     """N of training, 0 before; saved with the model."""
     column_names: Any
