@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from tfgmm import plot
 from tfgmm.plot import kinds
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _MOST_SVG = 200_000  # bytes; a larger picture is smaller as PNG
 _DOTS, _DOTS_WIDE = 175, 150  # of a PNG, per inch
 _SIZE = 6.0  # inches
+_EDGE = 0.08  # inches left white, as on a dark page a picture is a white sheet
 _FLAT, _HIGH = (_SIZE, 3.4), (6.4, 4.6)
 
 
@@ -55,6 +57,11 @@ class Drawing:
     figure: Figure
     words: str
     is_wide: bool = False
+
+    def __post_init__(self) -> None:
+        layout = self.figure.get_layout_engine()
+        if isinstance(layout, ConstrainedLayoutEngine) and not self.is_wide:  # it would stand between panels too
+            layout.set(w_pad=_EDGE, h_pad=_EDGE)
 
     @functools.cached_property
     def png(self) -> bytes:
