@@ -32,8 +32,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, pathlib.Path]:
     assert example is not None
     out = tmp_path_factory.mktemp("demo") / "its folder"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tfgmm.cli.run.folder._report", lambda run, folder: "a page")
-        patch.setattr("tfgmm.cli.run.folder._pictures", lambda run: ())
+        patch.setattr("tfgmm.cli.run.folder._report", lambda *_: "a page")
+        patch.setattr("tfgmm.report.pictures.drawings", lambda *_: ())
         return run(*(word.replace("/tmp/tfgmm_demo", str(out)) for word in example[1].split())), out
 
 

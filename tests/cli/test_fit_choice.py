@@ -29,6 +29,7 @@ from tfgmm.cli.run import settings as run_settings
 from tfgmm.data.readers import Rows
 from tfgmm.fit.options import FitOptions
 from tfgmm.report import choice as report_choice
+from tfgmm.report import pictures as report_pictures
 
 GEYSER = PACKAGE_ROOT / "training" / "data" / "old_faithful.csv"
 ROWS = np.concatenate([np.random.default_rng(0).normal(loc, 1.0, 15) for loc in (0.0, 12.0)])[:, None]
@@ -185,7 +186,7 @@ def made_up(
     fits: Any = tuple(
         SimpleNamespace(
             num_components=number, num_occupied=number, elbo=elbo, log_likelihood=-9.0, bic=1.0, aic=3.0,
-            icl=icl[number - 1] if icl else -number, converged=True, model=model,
+            icl=icl[number - 1] if icl else -number, converged=True, model=model, weight_prior=weight_prior,
         )
         for number, elbo in enumerate(elbos, 1)
     )  # fmt: skip
@@ -225,8 +226,8 @@ def test_what_was_not_measured_is_left_empty(tmp_path: pathlib.Path) -> None:
 def test_note_of_other_rows_and_of_sweeps_that_were_too_few(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_folder, "_pictures", lambda run: ())
-    monkeypatch.setattr(run_folder, "_report", lambda run, folder: "a page")
+    monkeypatch.setattr(report_pictures, "drawings", lambda *_: ())
+    monkeypatch.setattr(run_folder, "_report", lambda *_: "a page")
     pd.DataFrame(ROWS, columns=["a"]).to_csv(tmp_path / "rows.csv", index=False)
     settings = run_settings.RunSettings(str(tmp_path / "rows.csv"), 2, columns=["a"], restarts=1)
     config = tmp_path / "config.json"
@@ -298,7 +299,7 @@ def test_single_fit_with_sticks_counts_components_that_have_rows_and_dirichlet_d
     assert shown.words[-1] == "counting components that have rows" and not any("of 1)" in w for w in shown.words)
     posterior = found.occupied_posterior
     assert posterior is not None and posterior.shape == (4,) and posterior[2] > 0.5
-    monkeypatch.setattr(run_folder, "_pictures", lambda run: ())
+    monkeypatch.setattr(report_pictures, "drawings", lambda *_: ())
     run_folder.write_run(found, tmp_path / "run", False)
     told = f"Of at most 3 components so many have rows, with their probability: 2: {posterior[2]:.2f}"
     page = Page((tmp_path / "run" / "report.html").read_text("utf-8"))
@@ -349,8 +350,8 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, is_time: Callable[[Any], bool]
 def test_ctrl_c_while_choosing_keeps_the_best_so_far_or_says_that_nothing_was_written(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_folder, "_pictures", lambda run: ())
-    monkeypatch.setattr(run_folder, "_report", lambda run, folder: "a page")
+    monkeypatch.setattr(report_pictures, "drawings", lambda *_: ())
+    monkeypatch.setattr(run_folder, "_report", lambda *_: "a page")
     rows = tmp_path / "rows.csv"
     pd.DataFrame(ROWS, columns=["a"]).to_csv(rows, index=False)
     arguments = (rows, "--components", "1:3", "--restarts", 1, "--out", tmp_path / "run")

@@ -35,8 +35,7 @@ def faithful(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    blank = pictures.Picture("data:image/png;base64,AA==", "nothing", 1, 1)
-    monkeypatch.setattr(pictures, "density_picture", lambda *_: blank)
+    monkeypatch.setattr(pictures, "drawings", lambda *_: ())
 
 
 def page_of(source: Any, rows: Any, folder: pathlib.Path) -> Page:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pytest
+from report_pages import Page
 from typer.testing import CliRunner
 
 import tfgmm
@@ -17,17 +19,20 @@ from tfgmm.cli import app as cli
 from tfgmm.cli.run import folder as run_folder
 from tfgmm.cli.run import settings as run_settings
 from tfgmm.data.summary import DataSummary
+from tfgmm.plot import kinds
+from tfgmm.report import pictures, subject
 
 REPORT = run_folder._report
 
 
 @pytest.fixture
 def run() -> run_folder.Run:
-    """A run without restarts, made by hand from a model of three columns that looks fitted."""
+    """A run of a single start, made by hand from a model of three columns that looks fitted."""
     model = tfgmm.GaussianMixtureModel(2, 3, seed=0)
     model.adapt_to(DataSummary(300, 3, (0.0,) * 3, (1.0,) * 3, ("a", "b", "c")))
     history = {"loss": [2.0, 1.5], "elbo": [-600.0, -450.0]}
-    result = tfgmm.FitResult(model, -450.0, -440.0, -445.0, history, (), True)
+    start: Any = SimpleNamespace(elbo=-450.0, elbos=history["elbo"])
+    result = tfgmm.FitResult(model, -450.0, -440.0, -445.0, history, (start,), True)
     settings = run_settings.RunSettings("/rows.csv", model.num_components, columns=list(model.column_names))
     return run_folder.Run(settings, result, [2, 1], np.zeros((4, model.num_features)), ["mind the gap"])
 
@@ -35,12 +40,12 @@ def run() -> run_folder.Run:
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page has tests of its own, and the rows of this run do not exist."""
-    monkeypatch.setattr(run_folder, "_report", lambda run, folder: "a page")
+    monkeypatch.setattr(run_folder, "_report", lambda *_: "a page")
 
 
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_folder, "_pictures", lambda run: ())
+    monkeypatch.setattr(pictures, "drawings", lambda *_: ())
 
 
 def contents(folder: pathlib.Path) -> dict[str, bytes]:
@@ -64,31 +69,54 @@ def test_page_is_about_the_rows_of_the_fit_which_are_not_read_again(
 ) -> None:
     told: list[Any] = []
     monkeypatch.setattr("tfgmm.report.page.page_of", lambda *arguments: told.extend(arguments) or "a page")
-    assert REPORT(run, tmp_path) == "a page" and not pathlib.Path(run.settings.data).exists()
-    result, survey, model_path, choice = told
-    assert (result, choice, model_path) == (run.result, None, tmp_path / "model")
-    assert survey.summary is run.result.model.data_summary and survey.sample is run.sample
+    fitted, drawn = subject.fitted_of(run.result), {"density": pictures.Picture("data:", "nothing", 1, 1)}
+    assert REPORT(run, fitted, drawn, tmp_path) == "a page" and not pathlib.Path(run.settings.data).exists()
+    about, survey, model_path, choice, shown = told
+    assert (about, choice, model_path, shown) == (fitted, None, tmp_path / "model", drawn)
+    assert survey.summary is run.result.data_summary and survey.sample is run.sample
+
+
+def figures_of(run: run_folder.Run, folder: pathlib.Path) -> dict[str, pictures.Picture]:
+    drawn, failures = run_folder._write_figures(run, subject.fitted_of(run.result), folder)
+    assert failures == []
+    return drawn
 
 
 @pytest.mark.usefixtures("no_graph")
 def test_figures_do_not_depend_on_the_style_of_the_user(run: run_folder.Run, tmp_path: pathlib.Path) -> None:
-    assert run_folder._write_figures(run, tmp_path / "plain") == []
+    plain = figures_of(run, tmp_path / "plain")
     with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 3.0}):
-        assert run_folder._write_figures(run, tmp_path / "own") == []
-    pictures = [contents(tmp_path / name) for name in ("plain", "own")]
-    assert pictures[0] and pictures[0] == pictures[1]
+        assert figures_of(run, tmp_path / "own") == plain
+    files = [contents(tmp_path / name) for name in ("plain", "own")]
+    assert files[0] and files[0] == files[1]
+
+
+def test_every_picture_is_drawn_once_for_its_file_and_for_the_page(
+    run: run_folder.Run, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    density = kinds.KINDS["pairs"]
+    counted = density._replace(draw=lambda *arguments: asked.append(1) or density.draw(*arguments))
+    monkeypatch.setattr(kinds, "KINDS", {**kinds.KINDS, "pairs": counted})
+    page = REPORT(run, subject.fitted_of(run.result), figures_of(run, tmp_path / "figures"), tmp_path)
+    [wide, *others] = Page(page).pictures()
+    assert asked == [1] and wide == ("png", (tmp_path / "figures" / "pairs.png").read_bytes())
+    assert [kind for kind, _ in others] == ["svg+xml", "svg+xml"]  # restarts and sweeps
 
 
 @pytest.mark.usefixtures("no_graph")
 def test_picture_that_cannot_be_drawn_costs_the_picture_only(
     run: run_folder.Run, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(run: Any) -> Any:
+    def fail(*_: Any) -> Any:
         raise ValueError("no room")
 
-    monkeypatch.setattr(run_folder, "_density", fail)
+    monkeypatch.setattr(pictures, "density_drawing", fail)
+    monkeypatch.setattr(run_folder, "_report", REPORT)
     files = run_folder.write_run(run, tmp_path / "run", False)
     assert not any("figures" in name for name in files) and "model/parameters.npz" in files
+    page = Page((tmp_path / "run" / "report.html").read_text("utf-8"))
+    assert "density" not in [attributes.get("id") for _, attributes in page.tags] and len(page.pictures()) == 2
     assert "figures/pairs.png could not be drawn (no room)" in (tmp_path / "run" / "summary.txt").read_text()
 
 

@@ -67,7 +67,7 @@ def plot(
 
 
 def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: str | None, overwrite: bool) -> str:
-    """Draws the picture and says so in a line; what can be wrong is checked before TensorFlow takes its seconds."""
+    """Draws the picture and says so in a line; what can be wrong is checked before the rows are read."""
     from tfgmm.common import atomic_file
     from tfgmm.common.words import quoted
     from tfgmm.data import matching
@@ -84,7 +84,7 @@ def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: st
     if data is not None:
         with matching.opened(data, mixture.column_names, num_features, shared.DATA) as rows:
             sample = matching.sample_of(rows)
-    shared.with_tensorflow(lambda progress: _draw(mixture, sample, KINDS[key], places, out, overwrite, progress))
+    shared.with_display(lambda progress: _draw(mixture, sample, KINDS[key], places, out, overwrite, progress))
     return f"{out}: {KINDS[key].words} {quoted([names[place] for place in places])}{_of_rows(sample)}"
 
 

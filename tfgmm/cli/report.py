@@ -49,7 +49,7 @@ def _words(text: str) -> str:
 
 
 def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bool) -> str:
-    """Writes the page and says so in a line; what can be wrong is checked before TensorFlow is loaded."""
+    """Writes the page and says so in a line; what can be wrong is checked before anything is drawn."""
     from tfgmm.common import atomic_file
     from tfgmm.data import matching
 
@@ -57,7 +57,7 @@ def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bo
     atomic_file.check_free(out, overwrite, shared.OUT)
     with matching.opened(data, mixture.column_names, len(mixture.centre), shared.DATA) as rows:
         directory = shared.model_folder(model).absolute()
-        shared.with_tensorflow(lambda progress: _write(mixture, rows, out, title, directory, overwrite, progress))
+        shared.with_display(lambda progress: _write(mixture, rows, out, title, directory, overwrite, progress))
     return f"{out}: a page about {directory} and the rows of {data}"
 
 

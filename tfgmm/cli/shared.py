@@ -1,4 +1,4 @@
-"""What the commands share: errors as one line, TensorFlow behind a spinner, the folder of a model. Loads nothing."""
+"""What the commands share: errors as one line, work behind a spinner, the folder of a model. Loads nothing."""
 
 from __future__ import annotations
 
@@ -73,15 +73,24 @@ def _leave(text: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def with_tensorflow(work: Callable[[Display], Done]) -> Done:
-    """Does `work` once TensorFlow is loaded behind a spinner; what TensorFlow writes is not seen."""
+def with_display(work: Callable[[Display], Done]) -> Done:
+    """Does `work` behind a spinner; what others write, as TensorFlow does where there is a GPU, is not seen."""
     from tfgmm.cli import display
-    from tfgmm.common import quiet
 
     with display.display() as progress:
+        return quietly(lambda: work(progress))
+
+
+def with_tensorflow(work: Callable[[Display], Done]) -> Done:
+    """Does `work` once TensorFlow is loaded, behind a spinner."""
+    from tfgmm.common import quiet
+
+    def loaded(progress: Display) -> Done:
         progress.phase("loading TensorFlow")
         quiet.load_tensorflow()
-        return quietly(lambda: work(progress))
+        return work(progress)
+
+    return with_display(loaded)
 
 
 def quietly(work: Callable[[], Done]) -> Done:

@@ -10,6 +10,7 @@ import numpy as np
 from tfgmm.data.blocks import BLOCK_ROWS
 from tfgmm.data.files.kinds import not_numbers_error, words_if_not_numbers
 from tfgmm.data.files.opening import TableFiles
+from tfgmm.data.files.streams import as_numpy
 from tfgmm.data.frames import MemoryTable
 
 if TYPE_CHECKING:
@@ -46,10 +47,12 @@ def _interleaved(columns: list[pyarrow.ChunkedArray], num_rows: int) -> np.ndarr
     """Puts the columns side by side, (N, D) float32 or float64, block by block: only the result is ever held whole."""
     import pyarrow as pa
 
-    kind = pa.float32() if all(column.type == pa.float32() for column in columns) else pa.float64()
-    values = np.empty((num_rows, len(columns)), dtype=kind.to_pandas_dtype())
+    kind = np.dtype(np.float32 if all(column.type == pa.float32() for column in columns) else np.float64)
+    values = np.empty((num_rows, len(columns)), kind)
     for start in range(0, num_rows, BLOCK_ROWS):
         for index, column in enumerate(columns):
-            part = column.slice(start, BLOCK_ROWS).cast(kind, safe=False)
-            values[start : start + len(part), index] = part.to_numpy()
+            place = start
+            for part in column.slice(start, BLOCK_ROWS).cast(pa.from_numpy_dtype(kind), safe=False).chunks:
+                values[place : place + len(part), index] = as_numpy(part, kind)
+                place += len(part)
     return values

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import gaussian_kde
 
 from tfgmm.plot.colours import INK, component_colours
 from tfgmm.plot.frames import axes_or_new, check_finite, check_names, write_number
@@ -144,6 +143,8 @@ def _grid(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def _kernel_density(draws: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.stats import gaussian_kde  # half a second to import: only when it is used
+
     if len(draws) > _MAX_KERNELS:
         draws = draws[np.random.default_rng(0).choice(len(draws), _MAX_KERNELS, replace=False)]
     return np.asarray(gaussian_kde(draws)(x))

@@ -60,6 +60,8 @@ def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
             ax.plot(len(gaps), gaps[-1], marker="o", markersize=4, color=INK, linestyle="", label="_end")
     ax.set_yscale("log")
     ax.set_ylim(bottom=_LOWEST)
+    # Plain numbers: powers of ten would go through the typesetting of formulas, half of the time of this picture
+    ax.yaxis.set_major_formatter("{x:,.10g}")
     ax.locator_params(axis="x", integer=True)
     ax.set(xlabel="sweep", ylabel="bound below the best (nats)", title=f"{len(paths)} restarts")
     add_caption(ax, f"best bound {best:.1f} nats; {'1 optimum' if number == 1 else f'{number} different optima'}")

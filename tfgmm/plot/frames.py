@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
@@ -24,6 +23,8 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = FIGURE_SIZE) -> Axe
     """Gives `ax`, or the Axes of one new figure of that size (inches) when `ax` is None."""
     if ax is not None:
         return ax
+    import matplotlib.pyplot as plt  # it keeps the figures that it makes: only where none is given
+
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 

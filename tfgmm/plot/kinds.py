@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from tfgmm import plot
 from tfgmm.plot.frames import equal_ratio, padded_limits
+from tfgmm.plot.mixtures import marginal, mean_log_density
 from tfgmm.posterior.draws import Draws
 
 MOST_COLUMNS = 5  # of a square of panels
@@ -83,9 +84,10 @@ def density(pictured: Pictured, columns: Sequence[int]) -> Figure:
     limits = _frame(mean, index) if rows is None else padded_limits(rows, _MARGIN)
     labels = [pictured.labels[column] for column in index]
     figure, ax = pictured.panel(_height_of(limits, pictured.width))
-    plot.density(
-        _log_density(pictured.mixture, mean.num_features, index), rows, limits=limits, column_names=labels, ax=ax
-    )
+    # Two of several columns are left to NumPy, where `marginal_log_prob` would load TensorFlow
+    is_whole = index == list(range(mean.num_features))
+    log_density = pictured.mixture.log_prob if is_whole else mean_log_density(marginal(mean, index))
+    plot.density(log_density, rows, limits=limits, column_names=labels, ax=ax)
     plot.components(mean, columns=index, ax=ax)
     return figure
 
@@ -96,19 +98,6 @@ def _height_of(limits: np.ndarray, width: float) -> float:
     if ratio is None:
         return _HEIGHT
     return float(np.clip(((width - _KEYS) / ratio + _TITLES) / width, _LOWEST, _HIGHEST))
-
-
-def _log_density(mixture: Any, num_features: int, columns: list[int]) -> Callable[[np.ndarray], np.ndarray]:
-    """Makes the function from points (G, 2) to the log density of two columns, nats."""
-    if columns == list(range(num_features)):
-        return mixture.log_prob
-
-    def log_density(points: np.ndarray) -> np.ndarray:
-        whole = np.full((len(points), num_features), np.nan)  # what stands in the other columns is not looked at
-        whole[:, columns] = points
-        return mixture.marginal_log_prob(whole, columns)
-
-    return log_density
 
 
 def _frame(mean: Draws, columns: list[int]) -> np.ndarray:

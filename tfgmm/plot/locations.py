@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
@@ -108,6 +107,8 @@ def _new_map_and_panels(num_components: int) -> tuple[Axes, list[Axes]]:
     num_lines = -(-num_components // num_columns)
     width, height = FIGURE_SIZE
     size = (max(width, 1.7 * num_columns), height + _PANEL_HEIGHT * num_lines)
+    import matplotlib.pyplot as plt
+
     figure = plt.figure(figsize=size, layout="constrained")
     cells = figure.add_gridspec(num_lines + 1, num_columns, height_ratios=[height] + [_PANEL_HEIGHT] * num_lines)
     upper = figure.add_subplot(cells[0, :])

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 
 from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import INK, component_colours, component_marker, component_style
@@ -48,6 +47,8 @@ def weighted_components(
     ['component 0', 'component 1', 'sum', '5 rows']
     >>> plt.close(ax.figure)
     """
+    from scipy.stats import norm  # half a second to import: only when it is used
+
     fix = "Pass one number per component."
     middles = check_finite("locs", locs, "K", fix=fix)
     shares = check_finite("weights", weights, "K", fix=fix, K=len(middles))

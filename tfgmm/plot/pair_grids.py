@@ -7,7 +7,6 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -118,6 +117,8 @@ def pairs(
 def _panels(ax: Any, num_columns: int) -> NDArray[Any]:
     """Gives the caller's (P, P) Axes, or those of one new figure."""
     if ax is None:
+        import matplotlib.pyplot as plt
+
         size = _PANEL * num_columns + 0.6
         return np.asarray(
             plt.subplots(num_columns, num_columns, figsize=(size, size), layout="constrained", squeeze=False)[1]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import gaussian_kde
 
 from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import INK, component_colours, mix
@@ -206,6 +205,8 @@ def _num_bins(draws: NDArray[np.float64]) -> int:
 
 def _kernel_grid(draws: NDArray[np.float64]) -> Grid:
     """Computes the kernel density of draws (S, 2) on 80 by 80 cells that reach beyond them, narrower amid them."""
+    from scipy.stats import gaussian_kde  # half a second to import: only when it is used
+
     if len(draws) > _MAX_KERNELS:
         draws = draws[np.random.default_rng(0).choice(len(draws), _MAX_KERNELS, replace=False)]
     (x_low, x_high), (y_low, y_high) = padded_limits(draws, 0.12)

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from scipy.stats import wasserstein_distance
 
 from tfgmm.posterior.alignment import AlignedDraws, align, in_order_of
 from tfgmm.posterior.arviz import arviz
@@ -137,6 +136,8 @@ def compare(draws_a: Draws, draws_b: Draws) -> Agreement:
     >>> agreement.names, agreement.sd_ratios.round(1).tolist()
     (('locs[0, 0]', 'scales[0, 0]'), [0.5, 1.0])
     """
+    from scipy.stats import wasserstein_distance  # half a second to import: only when it is used
+
     _check_alike(draws_a, draws_b)
     aligned_b = _once_aligned(draws_b)
     aligned_a = in_order_of(aligned_b, _once_aligned(draws_a))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 
 def cheapest(costs: np.ndarray) -> np.ndarray:
@@ -23,8 +22,14 @@ def cheapest(costs: np.ndarray) -> np.ndarray:
     is_taken = np.zeros(places.shape, bool)
     np.put_along_axis(is_taken, places, True, axis=-1)
     for draw in np.flatnonzero(~is_taken.all(axis=-1)):
-        places[draw] = linear_sum_assignment(costs[draw])[1]
+        places[draw] = _by_the_hungarian_algorithm(costs[draw])
     return inverse(places)
+
+
+def _by_the_hungarian_algorithm(costs: np.ndarray) -> np.ndarray:
+    from scipy.optimize import linear_sum_assignment  # a fifth of a second to import: only when it is used
+
+    return np.asarray(linear_sum_assignment(costs)[1])
 
 
 def inverse(permutations: np.ndarray) -> np.ndarray:

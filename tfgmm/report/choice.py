@@ -14,7 +14,6 @@ from tfgmm.mixture.registry import WEIGHT_PRIORS
 
 if TYPE_CHECKING:
     from tfgmm.fit.selection import Selection
-    from tfgmm.report.pictures import Picture
 
 HEAD = ("components", "evidence", "share", "held out behind", "BIC", "ICL", "have rows")
 _LEAST_SHARE = 0.005  # that two decimals show
@@ -40,7 +39,6 @@ class Choice(NamedTuple):
         head, lines: The table, a line per number tried; without lines there was no choice.
         recommended: Index of the line that is recommended.
         notes: Small print below.
-        picture: The criteria drawn, or None.
         occupied: Numbers of components that have rows, with their probabilities, as text.
         about_occupied: Small print above them.
     """
@@ -50,7 +48,6 @@ class Choice(NamedTuple):
     lines: Sequence[Sequence[str]] = ()
     recommended: int = 0
     notes: Sequence[str] = ()
-    picture: Picture | None = None
     occupied: Sequence[tuple[str, str]] = ()
     about_occupied: str = ""
 
@@ -74,7 +71,6 @@ def choice_of(selection: Selection | None, occupied: np.ndarray | None) -> Choic
         lines=lines(selection),
         recommended=tried.index(selection.num_components),
         notes=[_ABOUT_THE_TABLE, f"Held out: {selection.held_out_rows}."],
-        picture=_picture(selection),
         occupied=counted,
         about_occupied=about,
     )
@@ -125,7 +121,7 @@ def how_sure(selection: Selection) -> str:
     if len(plausible) == 1:
         return "The rows are clear about it: none of the others is nearly as probable."
     maximum = " Each is a maximum: components without rows stay empty, at next to no cost."
-    is_maximum = WEIGHT_PRIORS[selection.best.model.weight_prior].is_maximum
+    is_maximum = WEIGHT_PRIORS[selection.best.weight_prior].is_maximum
     return f"The rows do not settle it: {with_and(plausible)} are all plausible.{maximum if is_maximum else ''}"
 
 
@@ -144,18 +140,3 @@ def _range(tried: Sequence[int]) -> str:
     """Writes numbers as text, those that follow each other as a range."""
     is_range = len(tried) > 2 and tried[-1] - tried[0] == len(tried) - 1
     return f"The numbers from {tried[0]} to {tried[-1]}" if is_range else with_and(tried)
-
-
-def _picture(selection: Selection) -> Picture:
-    from matplotlib.figure import Figure
-
-    from tfgmm import plot
-    from tfgmm.plot import kinds
-    from tfgmm.report import pictures
-
-    with kinds.plain_style():
-        figure = Figure((6.4, 4.6), layout="constrained")
-        plot.num_components(selection, ax=figure.add_subplot())
-        return pictures.picture_of(
-            figure, "Evidence, held-out density, BIC and ICL of every number of components, in nats behind the best"
-        )

@@ -222,6 +222,7 @@ def record(fit: FitRecord) -> dict[str, Any]:
     """Says how the fit came about, by the names that the template has for it."""
     return {
         "converged": fit.converged,
+        "is_level": fit.is_level,
         "last_loss": f"{fit.history['loss'][-1]:.4f}",
         "num_sweeps": len(fit.history["elbo"]),
         "num_restarts": len(fit.restarts),

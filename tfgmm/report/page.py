@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tfgmm.common import atomic_file
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tfgmm.fit.selection import Selection
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel
     from tfgmm.report.choice import Choice
+    from tfgmm.report.pictures import Picture
     from tfgmm.report.subject import Fitted
 
 
@@ -80,50 +82,62 @@ def write_page(
     names: ArgumentNames = IN_PYTHON,
 ) -> pathlib.Path:
     """Does what `write_report` says; errors about the file to make call its arguments by `names`."""
-    fitted, choice = _fitted_and_choice(result)
+    from tfgmm.report.pictures import pictures_of
+
+    fitted, choice, selection = _parts_of(result)
     target = _path_of(names.path, path)
     atomic_file.check_free(target, overwrite, names)
     heading = _title_of(title, fitted)
     model_at = None if model_path is None else _model_at(model_path)
-    page = _page(fitted, _survey_of(fitted, data), heading, model_at, choice)
+    survey = _survey_of(fitted, data)
+    pictures = pictures_of(fitted, survey.sample, selection)
+    page = _page(fitted, survey, heading, model_at, choice, pictures)
     with atomic_file.written_whole(target, overwrite, names) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     return target
 
 
-def page_of(result: FitResult, survey: Survey, model_path: pathlib.Path, choice: Choice | None) -> str:
+def page_of(
+    fitted: Fitted, survey: Survey, model_path: pathlib.Path, choice: Choice | None, pictures: Mapping[str, Picture]
+) -> str:
     """Writes the page as text.
 
     Args:
-        result: As in `write_report`.
+        fitted: The mixture, see `subject.fitted_of`.
         survey: Survey of the rows that were fitted.
         model_path: Where the model will be.
         choice: What the page says of the number of components, or None where that was no question.
+        pictures: Pictures by name, as `pictures.drawings` has them; the page goes without those that are not there.
     """
-    fitted = subject.fitted_of(result)
-    return _page(fitted, survey, _title_of(None, fitted), model_path, choice)
+    return _page(fitted, survey, _title_of(None, fitted), model_path, choice, pictures)
 
 
-def _fitted_and_choice(result: Any) -> tuple[Fitted, Choice | None]:
-    """Collects what a report is about, and what it says of the number of components, if that was a question."""
+def _parts_of(result: Any) -> tuple[Fitted, Choice | None, Selection | None]:
+    """Collects what a report is about; what it says of the number of components, if that was a question; the choice."""
     from tfgmm.fit.selection import Selection
 
     if not isinstance(result, Selection):
-        return subject.fitted_of(result), None
+        return subject.fitted_of(result), None, None
     from tfgmm.report.choice import choice_of
 
     best = dataclasses.replace(subject.fitted_of(result.best), exporting="result.best.model")
-    return best, choice_of(result, result.occupied_posterior)
+    return best, choice_of(result, result.occupied_posterior), result
 
 
-def _page(fitted: Fitted, survey: Survey, title: str, model_path: pathlib.Path | None, choice: Choice | None) -> str:
+def _page(
+    fitted: Fitted,
+    survey: Survey,
+    title: str,
+    model_path: pathlib.Path | None,
+    choice: Choice | None,
+    pictures: Mapping[str, Picture],
+) -> str:
     """Writes the page as text."""
     import jinja2
 
-    from tfgmm.report import cautions, facts, pictures
+    from tfgmm.report import cautions, facts
 
     responsibilities = fitted.mixture.responsibilities(survey.sample)
-    record = fitted.record
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfgmm.report"),
         autoescape=True,  # names of columns and paths are untrusted input
@@ -135,9 +149,7 @@ def _page(fitted: Fitted, survey: Survey, title: str, model_path: pathlib.Path |
         title=title,
         version=__version__,
         cautions=cautions.cautions(fitted, survey, responsibilities),
-        density=pictures.density_picture(fitted, survey.sample),
-        restarts=None if record is None else pictures.restarts_picture(record),
-        sweeps=None if record is None else pictures.sweeps_picture(record),
+        pictures=pictures,
         python_lines=facts.python_lines(model_path, fitted.exporting),
         shell_line=facts.shell_line(model_path),
         choice=choice,

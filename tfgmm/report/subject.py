@@ -1,4 +1,4 @@
-"""What a report can be about, a fit, a model or an exported mixture, brought to one form. TensorFlow in functions."""
+"""What a report can be about, a fit, a model or an exported mixture, brought to one form. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfgmm.common.checks import check_choice
+from tfgmm.common.checks import check_choice, is_instance_of
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import printable
 from tfgmm.data.summary import DataSummary
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 
-_NUM_DRAWS = 200  # of a model's posterior, for a picture: a mean over them is smooth
+_NUM_DRAWS = 200  # of a posterior, for a picture: a mean over them is smooth
+_LEAST_RANGE = 1e-6  # nats per row: a loss that moves less is level
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,13 +36,21 @@ class FitRecord:
     restarts: tuple[Restart, ...]
     converged: bool
 
+    @property
+    def is_level(self) -> bool:
+        """Whether the loss stayed where it was, so that a picture of the sweeps would show rounding alone.
+
+        Restarts may have reached the optimum already.
+        """
+        return "val_loss" not in self.history and float(np.ptp(self.history["loss"])) < _LEAST_RANGE
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fitted:
     """A fitted mixture and all that a report says of it.
 
     Args:
-        mixture: Model or scorer: what densities, memberships and outlier scores are asked of.
+        mixture: Fit, model or scorer: what densities, memberships and outlier scores are asked of.
         interval_draws: Gives the draws that intervals are read from.
         picture_draws: Gives the draws that pictures are made from.
         covariance, weights: Shape of the components, and prior of the weights.
@@ -99,16 +108,13 @@ def fitted_of(source: Any) -> Fitted:
         TypeError: It is something else.
         ValueError: A model that was not fitted; an export of an earlier version, without draws, or of no fit.
     """
-    from tfgmm.export.scorer import Scorer
-    from tfgmm.fit.result import FitResult
-    from tfgmm.model.gaussian_mixture import GaussianMixtureModel
-
-    if isinstance(source, FitResult):
-        return _of_result(source)
-    if isinstance(source, GaussianMixtureModel):
-        return _of_model(source)
-    if isinstance(source, Scorer):
-        return _of_scorer(source)
+    for home, name, collect in (
+        ("tfgmm.fit.result", "FitResult", _of_result),
+        ("tfgmm.model.gaussian_mixture", "GaussianMixtureModel", _of_mixture),
+        ("tfgmm.export.scorer", "Scorer", _of_scorer),
+    ):
+        if is_instance_of(source, home, name):  # nothing is imported for it: a model would bring TensorFlow
+            return collect(source)
     raise TypeError(
         "`result` must be a tfgmm.FitResult, a Selection, a GaussianMixtureModel or a Scorer. Received: "
         f"{type(source).__name__}. Pass what tfgmm.fit_mixture or tfgmm.load_scorer returns."
@@ -123,30 +129,29 @@ def _of_result(result: FitResult) -> Fitted:
         "BIC": f"{result.bic:,.1f}",
     }
     return dataclasses.replace(
-        _of_model(result.model),
+        _of_mixture(result),
         criteria=criteria,
         record=FitRecord(result.history, result.restarts, result.converged),
         exporting="result.model",
     )
 
 
-def _of_model(model: GaussianMixtureModel) -> Fitted:
+def _of_mixture(mixture: FitResult | GaussianMixtureModel) -> Fitted:
     from tfgmm.fit.result import interval_draws
 
-    _check_fitted(model.num_data)
-    counts = model.variational.expected_counts()
+    num_data = _check_fitted(mixture.num_data)
     return Fitted(
-        mixture=model,
-        interval_draws=lambda: interval_draws(model),
-        picture_draws=lambda: model.draws(_NUM_DRAWS, seed=0),
-        covariance=model.covariance,
-        weights=model.weight_prior,
-        num_data=model.num_data,
-        expected_counts=_in_range(counts, model.num_data),
-        num_parameters=num_parameters(model.covariance, model.num_components, model.num_features),
-        criteria=_bound(model.elbo),
-        priors=model.priors,
-        summary=model.data_summary,
+        mixture=mixture,
+        interval_draws=lambda: interval_draws(mixture),
+        picture_draws=lambda: mixture.draws(_NUM_DRAWS, seed=0),
+        covariance=mixture.covariance,
+        weights=mixture.weight_prior,
+        num_data=num_data,
+        expected_counts=_in_range(mixture.variational.expected_counts(), num_data),
+        num_parameters=num_parameters(mixture.covariance, mixture.num_components, mixture.num_features),
+        criteria=_bound(mixture.elbo),
+        priors=mixture.priors,
+        summary=mixture.data_summary,
         record=None,
         kept_in="a model",
         exporting="model",

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from tfgmm.data.matching import finite
 from tfgmm.mixture.parameters import MixtureDensity
@@ -121,6 +120,8 @@ def share_same(table: np.ndarray) -> float:
     >>> share_same(np.array([[1, 3], [4, 0], [0, 2]]))
     0.7
     """
+    from scipy.optimize import linear_sum_assignment  # a fifth of a second to import: only when it is used
+
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
 
 

@@ -200,8 +200,8 @@ def _occupied_posterior(
     result: FitResult, sample: np.ndarray, display: Display, is_stopped: Callable[[], bool]
 ) -> np.ndarray | None:
     """Computes the posterior of the number of components that have rows, where K is a maximum and rows are few."""
-    is_maximum = WEIGHT_PRIORS[result.model.weight_prior].is_maximum
+    is_maximum = WEIGHT_PRIORS[result.weight_prior].is_maximum
     if not is_maximum or len(sample) < result.num_data or is_stopped():
         return None
     display.phase("counting components that have rows")
-    return result.occupied_posterior(sample, seed=result.model.seed)
+    return result.occupied_posterior(sample, seed=result.seed)

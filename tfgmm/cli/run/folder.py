@@ -14,13 +14,12 @@ from __future__ import annotations
 import csv
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfgmm.cli.run.settings import CONFIG, RunSettings, config_text, read_config
 from tfgmm.common import atomic_folder
 from tfgmm.common.atomic_folder import Kind, path_of
-from tfgmm.common.columns import column_labels
 from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
 from tfgmm.common.version import versions
 from tfgmm.export.folder import Place, file_sizes
@@ -28,15 +27,14 @@ from tfgmm.fit.selection import occupied_words
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.figure import Figure
 
     from tfgmm.fit.result import FitResult
     from tfgmm.fit.selection import Selection
+    from tfgmm.report.pictures import Picture
+    from tfgmm.report.subject import Fitted
 
 MODEL, FIGURES, HISTORY, SUMMARY, REPORT = "model", "figures", "history.csv", "summary.txt", "report.html"
 SELECTION = "selection.csv"
-
-_NUM_DRAWS = 200  # in pictures: a mean over them is smooth
 
 
 class Run(NamedTuple):
@@ -81,6 +79,7 @@ def write_run(run: Run, folder: pathlib.Path, overwrite: bool, names: ArgumentNa
         OSError: The disk refuses; what was there is there still.
     """
     from tfgmm.export.saved_model import export_model
+    from tfgmm.report.subject import fitted_of
 
     target = path_of(folder, names.path)
     with atomic_folder.written_whole(target, overwrite, RUN, names) as temporary:
@@ -88,8 +87,9 @@ def write_run(run: Run, folder: pathlib.Path, overwrite: bool, names: ArgumentNa
         _write_history(run, temporary / HISTORY)
         if run.selection is not None:
             _write_selection(run.selection, temporary / SELECTION)
-        failures = _write_figures(run, temporary / FIGURES)
-        (temporary / REPORT).write_text(_report(run, folder), encoding="utf-8")
+        fitted = fitted_of(run.result)
+        pictures, failures = _write_figures(run, fitted, temporary / FIGURES)
+        (temporary / REPORT).write_text(_report(run, fitted, pictures, folder), encoding="utf-8")
         choice = [] if run.selection is None else [f"{run.selection}\n"]
         text = "\n".join([*choice, fit_text(run), *(f"Note: {note}" for note in (*run.notes, *failures))])
         (temporary / SUMMARY).write_text(text + "\n", encoding="utf-8")
@@ -109,20 +109,19 @@ def fit_text(run: Run) -> str:
 
 def fingerprint_of_rows(result: FitResult) -> str | None:
     """Looks up the fingerprint of the rows that were fitted, as the card of the export has it."""
-    summary = result.model.data_summary
-    return None if summary is None else summary.fingerprint
+    return None if result.data_summary is None else result.data_summary.fingerprint
 
 
-def _report(run: Run, folder: pathlib.Path) -> str:
-    """Writes the page about the fit."""
+def _report(run: Run, fitted: Fitted, pictures: Mapping[str, Picture], folder: pathlib.Path) -> str:
+    """Writes the page about the fit, with its pictures."""
     from tfgmm.data.survey import Survey
     from tfgmm.report.choice import choice_of
     from tfgmm.report.page import page_of
 
-    summary: Any = run.result.model.data_summary  # not None after a fit
+    summary: Any = fitted.summary  # not None after a fit
     survey = Survey(summary, run.sample)  # the rows need not be read again
     choice = choice_of(run.selection, run.occupied_posterior)
-    return page_of(run.result, survey, path_of(folder) / MODEL, choice)
+    return page_of(fitted, survey, path_of(folder) / MODEL, choice, pictures)
 
 
 def _files_in_config(folder: pathlib.Path) -> list[str]:
@@ -133,11 +132,10 @@ RUN = Kind("a", "run", _files_in_config)
 
 
 def _versions() -> dict[str, str]:
-    import keras
     import numpy as np
-    import tensorflow as tf
+    import scipy
 
-    return versions(tf, keras, np)
+    return versions(np, scipy)
 
 
 def _write_history(run: Run, path: pathlib.Path) -> None:
@@ -162,61 +160,35 @@ def _write_selection(selection: Selection, path: pathlib.Path) -> None:
             writer.writerow([*cells, int(line[0] == selection.num_components)])
 
 
-def _write_figures(run: Run, folder: pathlib.Path) -> list[str]:
-    """Draws the pictures; returns a line for each that could not be drawn: a fit is not thrown away for that."""
+def _write_figures(run: Run, fitted: Fitted, folder: pathlib.Path) -> tuple[dict[str, Picture], list[str]]:
+    """Draws each picture once, for a file and for the page; a fit is not thrown away for one that cannot be drawn.
+
+    Returns:
+        Pictures for the page by name, and a line for each that could not be drawn.
+    """
     from tfgmm.plot.kinds import plain_style
+    from tfgmm.report.pictures import drawings
 
     os.mkdir(folder)
-    failures = []
-    for name, draw in _pictures(run):
+    files, pictures, failures = _figure_files(run), {}, []
+    for name, draw in drawings(fitted, run.sample, run.selection):
         try:
             with plain_style():
-                draw().savefig(folder / name, dpi=150, bbox_inches="tight")
+                drawing = draw()
+                # One figure, laid out once: programs and letters take PNG, while the page holds an SVG where that is
+                # small, which stays sharp on any screen; where it holds a PNG, that has the bytes of the file
+                if name in files:
+                    (folder / files[name]).write_bytes(drawing.png)
+                pictures[name] = drawing.picture
         except (ValueError, ArithmeticError) as error:
-            failures.append(f"{FIGURES}/{name} could not be drawn ({error})")
-    return failures
+            failures.append(f"{FIGURES}/{files.get(name, name)} could not be drawn ({error})")
+    return pictures, failures
 
 
-def _pictures(run: Run) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Yields the name of every picture, and what draws it."""
-    yield ("density.png" if run.sample.shape[1] < 3 else "pairs.png"), lambda: _density(run)
-    if len(run.result.restarts) > 1:
-        yield "restarts.png", lambda: _restarts(run)
-    selection = run.selection
-    if selection is not None:
-        yield "num_components.png", lambda: _num_components(selection)
-
-
-def _density(run: Run) -> Figure:
-    from tfgmm.plot import kinds
-
-    model = run.result.model
-    num_columns = min(model.num_features, kinds.MOST_COLUMNS)
-    names = column_labels(model.column_names, model.num_features)
-    kind = kinds.KINDS[kinds.default_kind(num_columns)]
-    pictured = kinds.Pictured(model, lambda: model.draws(_NUM_DRAWS, seed=0), run.sample, names)
-    return kind.draw(pictured, range(num_columns))
-
-
-def _restarts(run: Run) -> Figure:
-    from tfgmm import plot
-
-    figure, ax = _new_figure()
-    plot.restarts(run.result.restarts, ax=ax)
-    return figure
-
-
-def _num_components(selection: Selection) -> Figure:
-    from tfgmm import plot
-
-    figure, ax = _new_figure()
-    plot.num_components(selection, ax=ax)
-    return figure
-
-
-def _new_figure() -> tuple[Figure, Any]:
-    """Makes a figure that no window shows, wherever the command runs, and its Axes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure((7.0, 5.4), layout="constrained")
-    return figure, figure.add_subplot()
+def _figure_files(run: Run) -> dict[str, str]:
+    """Names the files of the pictures that are kept beside the page."""
+    files = {
+        "density": "density.png" if run.sample.shape[1] < 3 else "pairs.png",
+        "num_components": "num_components.png",
+    }
+    return files if len(run.result.restarts) < 2 else {**files, "restarts": "restarts.png"}

@@ -91,10 +91,10 @@ def _fill(values: np.ndarray, batch: Any, column_names: Sequence[str]) -> None:
         column = batch.column(label)
         # Integers beyond 2**53 and decimals are rounded; nulls become NaN.
         column = column if column.type == kind else column.cast(kind, safe=False)
-        values[:, index] = _as_numpy(column, values.dtype)
+        values[:, index] = as_numpy(column, values.dtype)
 
 
-def _as_numpy(column: Any, dtype: np.dtype) -> np.ndarray:
+def as_numpy(column: Any, dtype: np.dtype) -> np.ndarray:
     """Converts an Arrow array of floats, nulls to NaN; its own `to_numpy` would import pandas, which takes long."""
     if not len(column):
         return np.empty(0, dtype)
