@@ -11,7 +11,7 @@ import numpy as np
 from tfgmm.common.checks import check_count
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sources import open_source
-from tfgmm.data.survey import survey_rows
+from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.fit import cross_validation
 from tfgmm.fit.callbacks import EndOfChoice
 from tfgmm.fit.options import FitOptions
@@ -127,7 +127,7 @@ def fit_mixture(
     >>> result.converged, result.num_occupied, sorted(result.locs.round(0).tolist())
     (True, 2, [[-3.0, 0.0], [3.0, 1.0]])
     """
-    numbers = _check_num_components(num_components)
+    numbers = check_num_components(num_components)
     options = FitOptions(
         covariance=covariance,
         weights=weights,
@@ -143,23 +143,36 @@ def fit_mixture(
     )
     if not isinstance(numbers, int):
         options.check_suits_any_number()
-    task = _opened_task(data, options, callbacks, numbers if isinstance(numbers, int) else max(numbers))
-    return _fit_one(task, numbers) if isinstance(numbers, int) else _fit_several(task, numbers)
-
-
-def _opened_task(data: Any, options: FitOptions, callbacks: Sequence[Any], most_components: int) -> FitTask:
-    """Opens and surveys the data, and takes the priors from them where none are stated."""
     if options.priors != "auto":
         check_priors(options.priors)
     source = open_source(data, "data", None)
     _check_length(source)
-    survey = survey_rows(source, None, options.seed)
-    _check_rows(survey.summary.num_data, most_components)
+    return fit_opened(source, survey_rows(source, None, options.seed), numbers, options, callbacks)
+
+
+def fit_opened(
+    source: RowSource,
+    survey: Survey,
+    numbers: int | Sequence[int],
+    options: FitOptions,
+    callbacks: Sequence[Any] = (),
+) -> FitResult | Selection:
+    """Fits a mixture to rows that were opened and surveyed; see `fit_mixture`.
+
+    Args:
+        source: The rows, of known length.
+        survey: Summary and sample of them, drawn with the seed of the options.
+        numbers: K, or several in ascending order.
+        options: Options of the fit.
+        callbacks: As in `fit_mixture`.
+    """
+    _check_rows(survey.summary.num_data, numbers if isinstance(numbers, int) else max(numbers))
     if isinstance(options.priors, Priors):
         priors = options.priors
     else:
         priors = Priors.from_data(survey.summary, options.covariance, sample=survey.sample)
-    return FitTask(source, survey, priors, options, callbacks)
+    task = FitTask(source, survey, priors, options, callbacks)
+    return _fit_one(task, numbers) if isinstance(numbers, int) else _fit_several(task, numbers)
 
 
 def _fit_one(task: FitTask, num_components: int) -> FitResult:
@@ -214,7 +227,7 @@ def _with_occupied(task: FitTask, selection: Selection) -> Selection:
     return dataclasses.replace(selection, occupied_posterior=occupied)
 
 
-def _check_num_components(num_components: Any) -> int | tuple[int, ...]:
+def check_num_components(num_components: Any) -> int | tuple[int, ...]:
     """Checks K, or several, which it puts in ascending order."""
     if isinstance(num_components, (str, bytes)) or not isinstance(num_components, Iterable):
         return check_count("num_components", num_components)
@@ -225,6 +238,11 @@ def _check_num_components(num_components: Any) -> int | tuple[int, ...]:
 
 
 def _check_length(source: RowSource) -> None:
+    """Checks that it is known how far the rows go.
+
+    Raises:
+        ValueError: It is not.
+    """
     if not source.has_known_length:
         raise ValueError(
             "`data` must have a known length: a sweep ends with the last batch. Received: a dataset of unknown or "

@@ -82,7 +82,7 @@ def prepared_fit(task: FitTask, num_components: int) -> RunningFit:
     q.assign(q.values_of(q.random_start(options.seed)))
     q.move_centre(summary.centre)
     odd = task.survey.sample, summary, task.priors, num_components, options.covariance
-    warn_of_odd_data(*odd, stacklevel=5)  # the line that calls `fit_mixture`
+    warn_of_odd_data(*odd, stacklevel=6)  # the line that calls `fit_mixture`
     return RunningFit(q, task.priors, options.seed, summary)
 
 
@@ -109,7 +109,7 @@ def fit_prepared(task: FitTask, fit: RunningFit) -> FitResult:
             f"the bound was still rising by more than {plateau.tolerance:.1g} nats per row after "
             f"{counted(options.max_sweeps, 'sweep')}. Raise max_sweeps, or tolerance.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     mixture = fit.variational, fit.priors, fit.seed, fit.data_summary
     return FitResult(*mixture, *figures, history, tuple(restarts), plateau.converged, fit.model)

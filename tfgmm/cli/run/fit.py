@@ -14,10 +14,11 @@ from tfgmm.cli.run.folder import Run
 from tfgmm.cli.run.settings import RunSettings
 from tfgmm.common.words import with_and
 from tfgmm.data.row_source import RowSource
-from tfgmm.data.survey import survey_rows
+from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher
-from tfgmm.fit.fitting import fit_mixture
+from tfgmm.fit.fitting import check_num_components, fit_opened
 from tfgmm.fit.occupied import num_occupied
+from tfgmm.fit.options import FitOptions
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.mixture.registry import WEIGHT_PRIORS
@@ -152,29 +153,31 @@ def run_fit(
     """
     display.phase("reading the rows")
     monitor = RunMonitor(display.share, is_stopped)
-    fit, notes = _fit_and_warnings(settings, rows, validation, monitor)
+    survey = survey_rows(rows, None, settings.seed)
+    fit, notes = _fit_and_warnings(settings, rows, survey, validation, monitor)
     selection = fit if isinstance(fit, Selection) else None
     result = fit if isinstance(fit, FitResult) else fit.best
     notes += _notes_if_stopped(settings, fit, monitor)
     display.phase("drawing")
-    sample = survey_rows(rows, None, settings.seed).sample
     if selection is None:
-        occupied = _occupied_posterior(result, sample, display, is_stopped)
+        occupied = _occupied_posterior(result, survey.sample, display, is_stopped)
     else:
         occupied = selection.occupied_posterior
-    return Run(settings, result, monitor.occupied_of[result.num_components], sample, notes, selection, occupied)
+    of_sweeps = monitor.occupied_of[result.num_components]
+    return Run(settings, result, of_sweeps, survey.sample, notes, selection, occupied)
 
 
 def _fit_and_warnings(
-    settings: RunSettings, rows: RowSource, validation: RowSource | None, monitor: RunMonitor
+    settings: RunSettings, rows: RowSource, survey: Survey, validation: RowSource | None, monitor: RunMonitor
 ) -> tuple[FitResult | Selection, list[str]]:
-    """Calls `fit_mixture`, and collects what it warned of, each warning once."""
+    """Fits, and collects what the fit warned of, each warning once."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
-        numbers: Any = settings.num_components  # one or several: the types have a signature for each
-        options: dict[str, Any] = settings.fit_options()
+        asked: Any = settings.fit_options()
+        options = FitOptions(**asked, validation_data=validation)
+        numbers = check_num_components(settings.num_components)
         try:
-            fit = fit_mixture(rows, numbers, **options, validation_data=validation, callbacks=[monitor])
+            fit = fit_opened(rows, survey, numbers, options, [monitor])
         except EndOfChoice:
             raise KeyboardInterrupt from None
     notes = (str(warning.message) for warning in warned if issubclass(warning.category, UserWarning))
