@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfgmm.common.threads import one_thread_each
 from tfgmm.families.natural_gradient import (
     GlobalStep,
     Place,
@@ -76,6 +78,11 @@ class Stage:
     tolerance: float
     patience: int = PATIENCE
     num_starts: int | None = None
+
+    @functools.cached_property
+    def is_in_range_of_float32(self) -> bool:
+        """Whether squares of the rows stay in the range of float32."""
+        return is_in_range_of_float32(self.largest)
 
 
 class StagedStarts(NamedTuple):
@@ -172,11 +179,12 @@ def ascend(
     values = stacked([values for values, _ in starts])
     places = place_at(q, values)
     ascents = [_Ascent(place_of(places, number), stage) for number, (_, stage) in enumerate(starts)]
-    while going := [ascent for ascent in ascents if not ascent.is_done]:
-        tell(len(ascents) - len(going))
-        _sweep(q, going)
-    tell(len(ascents))
-    _rank_exactly(ascents)
+    with one_thread_each():  # held once: sums hold it for themselves otherwise, every time
+        while going := [ascent for ascent in ascents if not ascent.is_done]:
+            tell(len(ascents) - len(going))
+            _sweep(q, going)
+        tell(len(ascents))
+        _rank_exactly(ascents)
     return _restarts(q, ascents)
 
 
@@ -298,5 +306,5 @@ def _restarts(q: VariationalPosterior, ascents: Sequence[_Ascent]) -> list[Resta
 def _type_of_products(float32_error: float, gain: float, stage: Stage) -> type[np.floating]:
     """Chooses float32 far from the optimum, where it is exact enough; near it, its rounding would look like a fall."""
     is_far = gain > _FLOAT32_GAIN * stage.rows.num_data
-    is_fine = float32_error < _FLOAT32_ERROR and is_in_range_of_float32(stage.largest)
+    is_fine = float32_error < _FLOAT32_ERROR and stage.is_in_range_of_float32
     return np.float32 if is_far and is_fine else np.float64
