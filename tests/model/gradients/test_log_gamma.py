@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy import special, stats
 
-from tfgmm.families.log_gamma import _log_draws, log_gamma_draws
+from tfgmm.model.gradients.log_gamma import _log_draws, log_gamma_draws
 
 TYPES = [tf.float32, tf.float64]
 SHAPES = [1e-4, 0.1, 1.0, 1e2, 1e3, 1e4, 1e6, 1e9]

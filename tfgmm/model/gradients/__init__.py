@@ -1,0 +1,1 @@
+"""Variational posteriors in TensorFlow: draws, densities and divergences that gradients go through."""
