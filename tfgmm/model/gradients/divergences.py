@@ -38,6 +38,8 @@ def kl(q: VariationalPosterior, factors: Factors, centre: Tensor) -> Tensor:
 
 
 def _of_dirichlet(weights: DirichletWeights, posterior: DirichletPosterior) -> Tensor:
+    if weights.num_components == 1:  # the weight is 1, and TensorFlow Probability refuses such a Dirichlet
+        return 0.0 * tf.reduce_sum(posterior.counts, axis=-1)
     return tfd.kl_divergence(tfd.Dirichlet(posterior.counts), tfd.Dirichlet(weights.prior_counts))
 
 
