@@ -1,7 +1,7 @@
 """KL divergences of q from its prior in TensorFlow, float64.
 
 Those of Normals, Gammas, Dirichlets and Betas are TensorFlow Probability's, which are right over the whole range of the
-package (`docs/engine_tensorflow.md` has the figures). It has none for the Wishart: that one is
+package (`docs/tfp.md` has the figures). It has none for the Wishart: that one is
 `tfgmm.families.wishart.kl_to_prior`.
 """
 
