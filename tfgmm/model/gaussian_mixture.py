@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from typing import Any
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -17,6 +17,7 @@ from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.mixture.priors import Priors, check_priors
+from tfgmm.model.distributions import PosteriorDistributions, mixture_distribution, posterior_distributions
 from tfgmm.model.keras3 import keras
 from tfgmm.model.scoring import KerasQueries
 from tfgmm.model.training import KerasTraining
@@ -105,11 +106,45 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
     def _part(self, name: str) -> Tensor:
         return tf.convert_to_tensor(super()._part(name))
 
-    def posterior(self) -> dict[str, Any]:
-        """Builds the posterior q as distributions of TensorFlow Probability; see `model.distributions`."""
-        from tfgmm.model.distributions import posterior_distributions
+    def posterior(self) -> PosteriorDistributions:
+        """Builds the factors of q as distributions of TensorFlow Probability, float64, data units.
 
+        They are those of q as it stands, and do not follow the model when it is trained on.
+
+        Returns:
+            A record of `locs`, Normals or a MultivariateNormalTriL; `precisions`, Gammas or a WishartTriL; and
+            `weights`, a Dirichlet or the Betas of the sticks.
+
+        Example:
+
+        >>> model = tfgmm.GaussianMixtureModel(3, 2)
+        >>> q = model.posterior()
+        >>> q.locs.mean().shape.as_list(), q.weights.mean().numpy().round(3).tolist()
+        ([3, 2], [0.333, 0.333, 0.333])
+        """
         return posterior_distributions(self)
+
+    def distribution(self, kind: Literal["plug_in", "predictive"] = "plug_in", dtype: Any = "float32") -> Any:
+        """Builds the density of rows as a distribution of TensorFlow Probability, for use inside other models.
+
+        Args:
+            kind: "plug_in", the mixture at the posterior means; or "predictive", averaged over 64 draws from q.
+            dtype: Float type of rows and densities.
+
+        Returns:
+            A `tfd` distribution over rows (D,), data units; its `log_prob`, nats, is differentiable in the rows.
+
+        Raises:
+            ValueError: The kind is unknown.
+
+        Example:
+
+        >>> density = tfgmm.GaussianMixtureModel(3, 2).distribution()
+        >>> density.log_prob([[0.0, 1.0]]).shape.as_list(), density.sample(5, seed=0).shape.as_list()
+        ([1], [5, 2])
+        """
+        check_choice("kind", kind, ("plug_in", "predictive"))
+        return mixture_distribution(self.plug_in() if kind == "plug_in" else self.predictive(), dtype)
 
     @classmethod
     def of_fit(cls, fitted: FittedMixture, elbo: float | None = None) -> GaussianMixtureModel:
