@@ -66,9 +66,7 @@ def test_columns_drawn_together_each_keep_their_shape_parameter_and_are_independ
 
 
 def test_draws_are_a_pure_function_of_the_seed():
-    first, again, other = (
-        log_gamma_draws(np.array([0.1, 2.0, 1e5]), [100], generator_of(seed)) for seed in (7, 7, 8)
-    )
+    first, again, other = (log_gamma_draws(np.array([0.1, 2.0, 1e5]), [100], generator_of(seed)) for seed in (7, 7, 8))
     assert first.tobytes() == again.tobytes()
     assert not np.any(first == other)
 

@@ -112,7 +112,9 @@ def test_it_scores_rows_as_its_means_say(result: tfgmm.FitResult) -> None:
     np.testing.assert_allclose(result.log_prob(ROWS), np.log(np.exp(joint).sum(axis=1)), rtol=1e-5)
     np.testing.assert_array_equal(result.assign(ROWS), np.argmax(joint, axis=1))
     assert float(result.log_prob(ROWS).sum(dtype=np.float64)) == pytest.approx(result.log_likelihood, rel=1e-6)
-    np.testing.assert_array_equal(result.log_prob(pd.DataFrame(ROWS[:, ::-1], columns=NAMES[::-1])), result.log_prob(ROWS))
+    np.testing.assert_array_equal(
+        result.log_prob(pd.DataFrame(ROWS[:, ::-1], columns=NAMES[::-1])), result.log_prob(ROWS)
+    )
     far = result.outlier([[-3.0, 40.0], [100.0, 0.0]])
     assert far[0] > 0.1 and far[1] < 1e-3
 

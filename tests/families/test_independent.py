@@ -48,9 +48,7 @@ def test_kl_of_the_locations_equals_that_from_its_definition(seed):
 def test_kl_of_the_precisions_equals_that_from_its_definition(seed):
     posterior = random_posterior(seed)
     prior = list(zip(PRIORS.precision_shape, PRIORS.precision_rate))
-    expected = sum(
-        kl_gamma(posterior.alpha[k, d], posterior.beta[k, d], *prior[d]) for k in range(K) for d in range(D)
-    )
+    expected = sum(kl_gamma(posterior.alpha[k, d], posterior.beta[k, d], *prior[d]) for k in range(K) for d in range(D))
     kl = DiagComponents(K, D, PRIORS).kl_precisions(posterior)
     assert kl.dtype == np.float64 and float(kl) == pytest.approx(expected, rel=1e-12)
 

@@ -52,7 +52,9 @@ def test_kl_of_the_precisions_equals_that_from_its_definition(covariance, seed):
     else:
         sizes = {"spherical": K, "diag": K * D, "tied_spherical": 1, "tied_diag": D}
         assert posterior.alpha.size == sizes[covariance]
-        prior = (np.broadcast_to(value, posterior.alpha.shape) for value in (priors.precision_shape, priors.precision_rate))
+        prior = (
+            np.broadcast_to(value, posterior.alpha.shape) for value in (priors.precision_shape, priors.precision_rate)
+        )
         expected = sum(kl_gamma(*four) for four in zip(*(values.ravel() for values in (*posterior[2:], *prior))))
     kl = components.kl_precisions(posterior)
     assert kl.dtype == np.float64 and float(kl) == pytest.approx(expected, rel=1e-12)
