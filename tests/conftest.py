@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("exports", "pictures", "scored_files", "tables_of_rows")
+pytest.register_assert_rewrite("drawn_moments", "exports", "pictures", "scored_files", "tables_of_rows")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from assigned import assign
+from assigned import assign_components, assign_weights
 from exports import NAMES
 from random_posteriors import random_components, random_weights
 from scipy import special, stats
@@ -39,8 +39,8 @@ Scores = tuple[np.ndarray, np.ndarray]
 def model_of(covariance: str, centre: np.ndarray = CENTRE) -> tfgmm.GaussianMixtureModel:
     """Returns a model with a random posterior whose rows are measured from `centre`."""
     model = tfgmm.GaussianMixtureModel(K, D, covariance=covariance, seed=0)
-    assign(model.variational.components, random_components(covariance)[1])
-    assign(model.variational.weights, random_weights("dirichlet")[1])
+    assign_components(model, random_components(covariance)[1])
+    assign_weights(model, random_weights("dirichlet")[1])
     model.stored_centre.assign(centre)
     return model
 

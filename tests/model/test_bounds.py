@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from assigned import assign
+from assigned import assign_components, assign_weights
 from scipy import integrate, special, stats
 
 from tfgmm import GaussianMixtureModel, Priors
@@ -29,8 +29,8 @@ def model_at(posterior, counts, num_draws, priors=PRIORS, seed=0):
     """Returns a model whose posterior is the one given, (K, D) arrays, measured from the origin."""
     arrays = [np.asarray(array, np.float64) for array in posterior]
     model = GaussianMixtureModel(*arrays[0].shape, priors=priors, seed=seed, num_draws=num_draws)
-    assign(model.variational.components, IndependentPosterior(*arrays))
-    assign(model.variational.weights, DirichletPosterior(np.asarray(counts, np.float64)))
+    assign_components(model, IndependentPosterior(*arrays))
+    assign_weights(model, DirichletPosterior(np.asarray(counts, np.float64)))
     return model
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from assigned import assign
+from assigned import assign_components, assign_weights
 from local_steps import local_step
 
 import tfgmm
@@ -32,8 +32,8 @@ def nine_at_start():
     model.initialize(NINE)
     half, two = np.full((2, 2), 0.5), np.full((2, 2), 2.0)
     locs = np.array([(0.0, 0.0), (4.0, 4.0)]) - model.centre
-    assign(model.variational.components, IndependentPosterior(locs, half, two, two))
-    assign(model.variational.weights, DirichletPosterior(np.array([3.0, 5.0])))
+    assign_components(model, IndependentPosterior(locs, half, two, two))
+    assign_weights(model, DirichletPosterior(np.array([3.0, 5.0])))
     return model
 
 

@@ -7,7 +7,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from assigned import assign
+from assigned import assign_components, assign_weights
 
 import tfgmm
 from tfgmm.families.independent import IndependentPosterior
@@ -92,8 +92,8 @@ def test_gradient_training_stays_at_the_optimum_of_many_rows():
     model.compile(keras.optimizers.Adam(1e-2))
     model.initialize(rows, start=[[-10.0], [10.0]])
     best = optimum_of_two_far_clusters(rows, labels, priors, float(model.centre[0]))
-    assign(model.variational.components, best)
-    assign(model.variational.weights, DirichletPosterior(priors.weight_concentration + np.bincount(labels)))
+    assign_components(model, best)
+    assign_weights(model, DirichletPosterior(priors.weight_concentration + np.bincount(labels)))
     before = model.evaluate(rows, verbose=0, return_dict=True)["elbo"]
     model.fit(rows, epochs=20, verbose=0)
     after = model.evaluate(rows, verbose=0, return_dict=True)["elbo"]  # the same draws as before

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from assigned import assign
+from assigned import assign_components, assign_weights
 from scipy import special, stats
 
 from tfgmm import GaussianMixtureModel
@@ -40,8 +40,8 @@ def model_at(locs=LOCS, scales=SCALES, alpha=ALPHA, beta=BETA, counts=COUNTS, ce
     """Returns a model with the posterior given, in data units, whose rows are measured from `centre`."""
     model = GaussianMixtureModel(*locs.shape, seed=0)
     model.stored_centre.assign(np.asarray(centre)[: locs.shape[1]])
-    assign(model.variational.components, IndependentPosterior(locs - model.centre, scales, alpha, beta))
-    assign(model.variational.weights, DirichletPosterior(counts))
+    assign_components(model, IndependentPosterior(locs - model.centre, scales, alpha, beta))
+    assign_weights(model, DirichletPosterior(counts))
     return model
 
 
