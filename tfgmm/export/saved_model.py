@@ -155,7 +155,7 @@ class ServedMixture(tf.Module):
         answers = _Answers(mixture, numbers)
         for name, signature in SIGNATURES.items():
             inputs = [specs[label] for label in signature.inputs]
-            setattr(self, name, tf.function(getattr(answers, name), input_signature=inputs))
+            setattr(self, name, tf.function(getattr(answers, name), input_signature=inputs, autograph=False))
 
     def signatures(self) -> dict[str, Any]:
         """Returns the named functions of the SavedModel."""
