@@ -20,7 +20,7 @@ from tfgmm.common.words import shown
 from tfgmm.export import parameters
 from tfgmm.export.portable_density import PortableDensity
 from tfgmm.mixture.parameters import MixtureDensity
-from tfgmm.scoring.graph.sampling import sample_rows
+from tfgmm.mixture.sampling import sample_rows
 from tfgmm.scoring.scores import score_data
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ _LITERT = _Format("export_litert", ".tflite", "litert", ("ai_edge_litert",), _wr
 
 def _trial_rows(mixture: MixtureDensity) -> np.ndarray:
     """Draws rows from the mixture and adds its centre, a row far away, and one that is not finite; (67, D) float32."""
-    drawn = sample_rows(mixture, tf.constant(_NUM_DRAWN), tf.constant([0, 0], tf.int64)).numpy()
+    drawn = sample_rows(mixture, _NUM_DRAWN, seed=0)
     sds, _ = mixture.form.covariances(mixture.components)
     far = mixture.centre + mixture.components["locs"][0] + _FAR * sds[0]
     return np.stack([*drawn, mixture.centre, far, np.full_like(far, np.nan)]).astype(np.float32)

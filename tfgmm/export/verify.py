@@ -172,11 +172,12 @@ def _given_columns(num_features: int) -> np.ndarray:
 def _expected(export: ExportedMixture, points: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """Computes from the numbers what each output of each signature must be, as it is served."""
     from tfgmm.export.scorer import Scorer
+    from tfgmm.scoring.graph.sampling import sample_rows
     from tfgmm.scoring.scores import score_data
 
     scorer, signatures = Scorer(export), _signatures(export)
     columns = np.flatnonzero(_given_columns(points.shape[1])).tolist()
-    sample = scorer.sample(NUM_POINTS, seed=0)
+    sample = np.asarray(sample_rows(scorer.plug_in(), NUM_POINTS, np.zeros(2, np.int64)))
     # By the operations that the graph must have, so that rounding makes no difference for narrow components either
     names: tuple[Any, ...] = ("log_prob", "responsibilities", "assignment", "log_density")
     of_rows = {name: score_data(scorer.plug_in(), points, name, by_graph=True) for name in names}

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.common.checks import check_count
+from tfgmm.common.checks import check_count, check_seed
 from tfgmm.families.variational import VariationalPosterior, seed_pair
 from tfgmm.mixture import stored_draws
 from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.sampling import sample_rows
 from tfgmm.model.importance import log_importance_ratios
 from tfgmm.model.training_rows import centred_batches
 from tfgmm.posterior.draws import LOG_RATIO, Draws
 from tfgmm.scoring import scores
-from tfgmm.scoring.graph.sampling import sample_rows
 from tfgmm.scoring.queries import Queries
 
 
@@ -95,7 +96,8 @@ class PosteriorQueries(Queries):
         Returns:
             (n, D) float64, data units.
         """
-        return sample_rows(self.plug_in(), check_count("n", n, least=0), seed_pair(seed)).numpy()
+        num_rows = check_count("n", n, least=0)
+        return sample_rows(self.plug_in(), num_rows, random.randrange(2**31) if seed is None else check_seed(seed))
 
     def draws(self, n: int, seed: int | None = None, data: Any = None) -> Draws:
         """Draws weights, locations and scales (or covariances) from q.
