@@ -40,6 +40,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory, model: Any) -> pathlib.Path:
     return tfgmm.export_model(model, tmp_path_factory.mktemp("whole") / "mixture")
 
 
+@pytest.fixture(scope="session")
+def light(tmp_path_factory: pytest.TempPathFactory, model: Any) -> pathlib.Path:
+    """An export of model 0 without a graph, to read only."""
+    import tfgmm
+
+    return tfgmm.export_model(model, tmp_path_factory.mktemp("light") / "mixture", saved_model=False)
+
+
 @pytest.fixture
 def folder(tmp_path: pathlib.Path, whole: pathlib.Path) -> pathlib.Path:
     """An export of model 0, alone in its parent folder, to damage or replace."""

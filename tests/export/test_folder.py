@@ -26,14 +26,14 @@ def failing(error: BaseException, after: int = 0) -> Callable[..., Any]:
 
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
-SAVE = "tfgmm.export.saved_model.tf.saved_model.save"  # by name: TensorFlow loads its modules late, and some anew
+SAVE = "tfgmm.export.served.tf.saved_model.save"  # by name: TensorFlow loads its modules late, and some anew
 STAGES: dict[str, tuple[str, BaseException]] = {
     "saved model": (SAVE, tf.errors.ResourceExhaustedError(None, None, "No space left")),
     "saved model, other": (SAVE, tf.errors.PermissionDeniedError(None, None, "no")),
     "saved model, not the disk": (SAVE, RuntimeError("a fault")),
-    "parameters": ("tfgmm.export.saved_model.np.savez", FULL),
+    "parameters": ("tfgmm.export.numbers.np.savez", FULL),
     "checksums": ("tfgmm.export.folder.checksums", FULL),
-    "card": ("tfgmm.export.saved_model.json.dumps", ValueError("not JSON")),
+    "card": ("tfgmm.export.numbers.json.dumps", ValueError("not JSON")),
     "card on disk": ("pathlib.Path.write_text", FULL),
     "stopped by Ctrl-C": ("pathlib.Path.write_text", KeyboardInterrupt()),
     "flush": ("os.fsync", OSError(errno.EIO, "Input/output error")),

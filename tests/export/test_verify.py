@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import tfgmm
 from tfgmm.cli import app as cli
 from tfgmm.data.summary import DataSummary
-from tfgmm.export import graph_check, known_operations, saved_model, verify
+from tfgmm.export import graph_check, known_operations, served, verify
 from tfgmm.export.reading import ExportedMixture
 from tfgmm.export.signatures import SIGNATURES
 from tfgmm.families.variational import COMPONENTS
@@ -30,10 +30,10 @@ from tfgmm.scoring.graph import sampling
 TABLE = np.stack([np.linspace(0.0, 1.0, 5), np.linspace(-9.0, 0.0, 5)])
 
 
-def module_of(model: Any) -> saved_model.ServedMixture:
+def module_of(model: Any) -> served.ServedMixture:
     """Returns what is exported of a model, with a table of scores that takes no time to make."""
     mixture = model.plug_in()
-    return saved_model.ServedMixture(mixture, {"outlier_table": TABLE, **model.variational.draws_to_store(mixture)})
+    return served.ServedMixture(mixture, {"outlier_table": TABLE, **model.variational.draws_to_store(mixture)})
 
 
 SIZES = ((1, 1, "stick_breaking"), (3, 2, "dirichlet"), (2, 9, "stick_breaking"), (1, 2, "dirichlet"))
@@ -58,7 +58,7 @@ def refused(folder: pathlib.Path, *words: str) -> None:
 def saved(shapes: Iterable[tuple[str, tuple[int, int, str]]], place: pathlib.Path) -> Iterator[pathlib.Path]:
     for covariance, (num_components, num_features, weights) in shapes:
         model = tfgmm.GaussianMixtureModel(num_components, num_features, covariance, weights, seed=0)
-        saved_model._save(module_of(model), place)
+        served.save(module_of(model), place)
         yield place
 
 
@@ -164,7 +164,7 @@ def test_export_of_version_2_passes_and_of_version_1_is_refused(
 
 
 def test_graph_of_another_model_is_refused(folder: pathlib.Path, models: list[Any], tmp_path: pathlib.Path) -> None:
-    saved_model._save(module_of(models[1]), tmp_path / "graph")
+    served.save(module_of(models[1]), tmp_path / "graph")
     put_graph(folder, tmp_path / "graph")
     tfgmm.load_scorer(folder)
     refused(folder, "saved_model.pb", "differs by", "graph of another mixture")

@@ -14,16 +14,9 @@ from random_posteriors import (
     normal_log_densities,
     random_components,
 )
-<<<<<<< HEAD
-from scipy import special, stats
-from tfgmm.families.log_gamma import log_gamma_draws
-
-from tfgmm.families.correlated import CorrelatedDraws, CorrelatedPosterior
-=======
 
 from tfgmm.families.correlated import cholesky
 from tfgmm.families.drawing import log_gamma_draws
->>>>>>> issue17_e
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture.parameters import FORMS, num_parameters, parameter_shapes
 

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-<<<<<<< HEAD
-import tensorflow as tf
-import tensorflow_probability as tfp
-from assigned import assign
-from scipy import special, stats
-from tfgmm.families.log_gamma import log_gamma_draws
-
-from tfgmm.families.independent import DiagComponents, IndependentDraws, IndependentPosterior
-=======
 from log_densities import loop_log_density, narrow_components, product
 from reference_formulas import kl_gamma, kl_normal
 from scipy import special
 
 from tfgmm.families.drawing import log_gamma_draws
 from tfgmm.families.independent import DiagComponents, IndependentPosterior
->>>>>>> issue17_e
 from tfgmm.mixture.priors import Priors
 
 K, D = 3, 2

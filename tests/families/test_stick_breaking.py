@@ -11,23 +11,13 @@ from plain_mixtures import PlainMixture, sweeps
 from random_posteriors import D, random_components, random_weights
 from reference_formulas import kl_dirichlet, log_probability_of_assignment
 from scipy import special, stats
-from tfgmm.families.log_gamma import log_gamma_draws
-from tfgmm.model.natural_gradient import NaturalGradient
 
-<<<<<<< HEAD
-import tfgmm
-=======
 from tfgmm.families.drawing import log_gamma_draws
 from tfgmm.families.natural_gradient import global_step
->>>>>>> issue17_e
 from tfgmm.families.variational import COMPONENTS, Factors, VariationalPosterior, stacked
 from tfgmm.families.weights import WEIGHTS, StickBreakingWeights, StickPosterior
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.statistics import Statistics
-<<<<<<< HEAD
-from tfgmm.scoring.graph.densities import GRAPH_FORMS
-=======
->>>>>>> issue17_e
 
 NUM_DRAWS = 20_000
 STICKS = [

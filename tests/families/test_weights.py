@@ -6,18 +6,9 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-<<<<<<< HEAD
-import tensorflow as tf
-import tensorflow_probability as tfp
-from assigned import assign
-from scipy import special
-from tfgmm.families.log_gamma import log_gamma_draws
-
-=======
 from reference_formulas import kl_dirichlet
 
 from tfgmm.families.drawing import log_gamma_draws
->>>>>>> issue17_e
 from tfgmm.families.weights import WEIGHTS, DirichletPosterior, DirichletWeights
 from tfgmm.mixture.priors import Priors
 

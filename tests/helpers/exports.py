@@ -39,9 +39,7 @@ def model_of(seed: int) -> tfgmm.GaussianMixtureModel:
 
 def leave_out_graph(patch: pytest.MonkeyPatch) -> None:
     """Exports get a file in place of the SavedModel, which takes the third of a second: for tests of the rest."""
-    patch.setattr(
-        "tfgmm.export.saved_model._save", lambda module, folder: (folder / "saved_model.pb").write_text("a graph")
-    )
+    patch.setattr("tfgmm.export.served.save", lambda module, folder: (folder / "saved_model.pb").write_text("a graph"))
 
 
 class Exported(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tfgmm.cli import compare, demo, fit, info, plot, report, sample, score, verify
+from tfgmm.cli import compare, demo, export, fit, info, plot, report, sample, score, verify
 from tfgmm.common.version import __version__
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ app.command()(sample.sample)
 app.command()(plot.plot)
 app.command()(compare.compare)
 app.command()(report.report)
+app.command()(export.export)
 app.command()(demo.demo)
 app.command()(verify.verify)
 app.command()(info.info)

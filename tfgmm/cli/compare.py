@@ -121,7 +121,7 @@ def _lines(sides: tuple[Side, Side], data: Path | None, progress: Display) -> It
 
 def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
     """Says in words what a model card says of a mixture."""
-    model, training = card["model"], card["training"]
+    model, training, wrote = card["model"], card["training"], card["versions"]
     summary = training.get("data_summary")
     fingerprint = summary.get("fingerprint") if isinstance(summary, Mapping) else None
     elbo = training.get("elbo_nats")
@@ -132,7 +132,7 @@ def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
         "columns": ", ".join(model.get("column_names") or [f"{model['num_features']} without names"]),
         "fitted to": f"{training.get('num_data')} rows, fingerprint {fingerprint}",
         "bound, nats": f"{elbo:.2f}" if isinstance(elbo, float) else None,
-        "written by": ", ".join(f"{name} {card['versions'].get(name)}" for name in ("tfgmm", "tensorflow")),
+        "written by": ", ".join(f"{name} {wrote[name]}" for name in ("tfgmm", "tensorflow") if name in wrote) or None,
     }
     return {name: "not recorded" if value is None else str(value) for name, value in facts.items()}
 

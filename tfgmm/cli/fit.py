@@ -66,6 +66,9 @@ def fit(
         Path | None,
         typer.Option(metavar="FILE", help="Further rows, whose bound is followed too; of a choice, the held-out rows."),
     ] = None,
+    saved_model: Annotated[
+        bool, typer.Option("--saved-model", help="Put a SavedModel into model/ too, for TensorFlow Serving and others.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The config.json of an earlier run, to repeat it.")
@@ -100,7 +103,7 @@ def fit(
         }
         settings, fingerprint = _settings(config, arguments)
         shared.check_outside_exports(out)
-        _fit(settings, out, overwrite, fingerprint)
+        _fit(settings, out, overwrite, fingerprint, saved_model)
 
 
 def _in_our_words(text: str) -> str:
@@ -145,8 +148,8 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | None) -> None:
-    """Fits and writes the run; all that can be wrong is checked before TensorFlow takes its seconds."""
+def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | None, saved_model: bool) -> None:
+    """Fits and writes the run; all that can be wrong is checked first. TensorFlow is loaded for a SavedModel alone."""
     from tfgmm.cli import display
     from tfgmm.cli.run.folder import check_out, write_run
     from tfgmm.common import quiet
@@ -154,8 +157,9 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
     check_out(out, overwrite, shared.OUT)
     settings = _with_columns(settings)
     with display.display() as progress, _opened(settings) as (rows, validation):
-        progress.phase("loading TensorFlow")
-        quiet.load_tensorflow()
+        if saved_model:
+            progress.phase("loading TensorFlow")
+            quiet.load_tensorflow()
 
         words = _ENDING_CHOICE if settings.is_choice else _ENDING
 
@@ -171,7 +175,7 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
                 run = run._replace(notes=_notes(run, fingerprint))
                 words = "the fit is done, and is being written"
                 progress.phase("writing")
-                return run, write_run(run, out, overwrite, shared.OUT)
+                return run, write_run(run, out, overwrite, shared.OUT, saved_model)
 
         run, files = shared.quietly(work)
         for note in run.notes:

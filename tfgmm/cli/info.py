@@ -11,7 +11,7 @@ import typer
 
 from tfgmm.cli import shared
 from tfgmm.common.words import printable
-from tfgmm.export.folder import CARD
+from tfgmm.export.folder import CARD, holds_graph
 
 DEEPEST = 5  # levels of nesting that are written out; no card of ours comes near it, one from elsewhere may
 _MOST_ENTRIES = 8  # of a list that are written out
@@ -20,7 +20,7 @@ _MOST_ENTRIES = 8  # of a list that are written out
 def info(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help=shared.MODEL_HELP)],
 ) -> None:
-    """Print the model card of an exported folder.
+    """Print the model card of an exported folder, and whether it holds numbers alone or a SavedModel too.
 
     Example: tfgmm info saved_models/old_faithful
     """
@@ -92,6 +92,11 @@ def _text(value: Any, *, depth: int = 0) -> str:
     return printable(str(value))
 
 
+def _holdings(card: Mapping[str, Any]) -> str:
+    """Says in words what the folder of this card holds."""
+    return "numbers, and a SavedModel" if holds_graph(card) else "numbers alone; tfgmm export makes a SavedModel"
+
+
 def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
     """Prints the card as a two-column table."""
     from rich.console import Console
@@ -102,6 +107,6 @@ def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
     table = Table(title=Text(printable(str(directory))), show_header=False, title_justify="left", pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for label, text in card_rows(card):
+    for label, text in (("holds", _holdings(card)), *card_rows(card)):
         table.add_row(Text(label), Text(text))
     Console().print(table)

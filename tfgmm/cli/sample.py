@@ -51,21 +51,23 @@ def _check(num_rows: int, seed: int, out: Path) -> None:
 
 
 def _sample(model: Path, num_rows: int, seed: int, out: Path, overwrite: bool) -> None:
+    from tfgmm.cli import display
     from tfgmm.common.atomic_file import check_free
 
-    mixture = shared.read_model(model)  # what is wrong is said before TensorFlow takes its seconds
+    exported = shared.read_model(model)
     check_free(out, overwrite, shared.OUT)
-    shared.with_tensorflow(lambda progress: _write(mixture, num_rows, seed, out, overwrite, progress))
+    with display.display() as progress:
+        progress.phase("drawing")
+        _write(exported, num_rows, seed, out, overwrite, progress)
 
 
 def _write(exported: ExportedMixture, num_rows: int, seed: int, out: Path, overwrite: bool, progress: Display) -> None:
     """Draws block by block, the first as `Scorer.sample` does with that seed."""
     import pyarrow as pa
-    import tensorflow as tf
 
     from tfgmm.data.table_writer import written_table
     from tfgmm.export.scorer import Scorer
-    from tfgmm.scoring.graph.sampling import sample_rows
+    from tfgmm.mixture.sampling import sample_rows
 
     mixture = Scorer(exported).plug_in()
     num_features = len(exported.centre)
@@ -74,7 +76,6 @@ def _write(exported: ExportedMixture, num_rows: int, seed: int, out: Path, overw
     schema = pa.schema([(name, pa.float64()) for name in names])
     with written_table(out, schema, overwrite, shared.OUT) as write:
         for number, start in enumerate(range(0, num_rows, size)):
-            words = tf.constant([seed, number], tf.int64)
-            rows = sample_rows(mixture, min(size, num_rows - start), words).numpy()
+            rows = sample_rows(mixture, min(size, num_rows - start), seed, number)
             write([pa.array(column) for column in rows.T])
             progress.share(min(1.0, (start + size) / num_rows), f"{min(num_rows, start + size):,} of {num_rows:,} rows")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tfgmm.export.reading import ExportedMixture
 
 # What a command foresees: wrong rows, folders and numbers, a full disk, a package that is not installed
-FORESEEN = (OSError, ValueError, TypeError, ArithmeticError, ModuleNotFoundError)
+FORESEEN = (OSError, ValueError, TypeError, ArithmeticError, ImportError)
 
 # What errors about a file or folder to write call the options
 OUT = ArgumentNames("--out", "--overwrite")
@@ -127,15 +127,15 @@ def model_folder(path: Path, name: str = "--model") -> Path:
     )
 
 
-def check_ending(out: Path, endings: Iterable[str]) -> None:
-    """Checks the ending of `out`, which says what kind of file it shall be.
+def check_ending(out: Path, endings: Iterable[str], name: str = "--out") -> None:
+    """Checks the ending of `out`, which says what kind of file it shall be; `name` is what the option is called.
 
     Raises:
         UsageError: It is none of `endings`.
     """
     if out.suffix.lower() not in endings:
         fix = "Add the ending of the kind that you want."
-        raise UsageError(f"`--out` must be a file whose name ends in {', '.join(endings)}. Received: {out}. {fix}")
+        raise UsageError(f"`{name}` must be a file whose name ends in {', '.join(endings)}. Received: {out}. {fix}")
 
 
 def split_names(text: str) -> list[str]:
@@ -149,8 +149,12 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
 
 
-def check_outside_exports(out: Path) -> None:
+def check_outside_exports(out: Path, name: str = "--out") -> None:
     """Checks that `out` is outside all exports: one with a file too many counts as damaged.
+
+    Args:
+        out: The file or folder to be.
+        name: What the option is called.
 
     Raises:
         UsageError: It is inside an exported folder.
@@ -161,7 +165,7 @@ def check_outside_exports(out: Path) -> None:
             with contextlib.suppress(IntegrityError):  # a card of somebody else's
                 read_card(Place(folder))
                 fix = "Choose a place outside it."
-                raise UsageError(f"`--out` must not be inside an export. Received: {out}, in {folder}. {fix}")
+                raise UsageError(f"`{name}` must not be inside an export. Received: {out}, in {folder}. {fix}")
 
 
 def _what_is_at(path: Path) -> str:

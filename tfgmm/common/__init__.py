@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = front_door(
         "atomic_folder": ["Kind", "files_below", "path_of"],
         "checks": ["check_choice", "check_columns", "check_count", "check_seed", "is_instance_of"],
         "columns": ["column_labels"],
+        "extras": ["check_tensorflow", "imported"],
         "lazy": ["front_door"],
         "quiet": ["stderr_kept_back"],
         "shapes": ["Tensor", "check_shape"],

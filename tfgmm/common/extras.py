@@ -31,3 +31,20 @@ pip install "tfgmm[one]" or "tfgmm[other]"
         raise ModuleNotFoundError(
             f"{name} is needed for this. Received: no module named {error.name!r}. Install it: pip install {choices}"
         ) from error
+
+
+def check_tensorflow(purpose: str = "this") -> None:
+    """Loads TensorFlow.
+
+    Args:
+        purpose: What needs it, for the error.
+
+    Raises:
+        ImportError: It cannot be loaded; of the same class, with a message that says what to install.
+    """
+    try:
+        importlib.import_module("tensorflow")
+    except ImportError as error:
+        raise type(error)(
+            f"TensorFlow must be installed for {purpose}. Received: {error}. Install it: pip install tensorflow"
+        ) from error

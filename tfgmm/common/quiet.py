@@ -12,6 +12,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from tfgmm.common.extras import check_tensorflow
+
 
 @contextlib.contextmanager
 def stderr_kept_back() -> Iterator[None]:
@@ -42,6 +44,7 @@ def load_tensorflow() -> None:
     """Imports TensorFlow and runs one operation, silently unless it fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with stderr_kept_back():
+        check_tensorflow()
         import tensorflow as tf
 
         tf.zeros(())

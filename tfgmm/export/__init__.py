@@ -5,10 +5,10 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "folder": ["CARD", "IntegrityError", "Place", "file_sizes", "read_card"],
-        "portable": ["export_litert", "export_onnx"],
-        "reading": ["ExportedMixture", "read_export"],
-        "saved_model": ["export_model"],
+        "folder": ["CARD", "EXPORT", "IntegrityError", "Place", "file_sizes", "holds_graph", "read_card"],
+        "portable": ["export_litert", "export_onnx", "write_portable"],
+        "reading": ["ExportedMixture", "read_export", "read_numbers"],
+        "saved_model": ["export_model", "write_export"],
         "score_file": ["COLUMNS", "flat_scores", "score_columns", "write_scores"],
         "scorer": ["Scorer", "load_scorer"],
         "verify": ["Verified", "verify_export"],

@@ -1,8 +1,8 @@
 """The folder of an exported mixture: its files, its card, and the errors that say what has changed in it.
 
-saved_model.pb, variables/, ...   for TensorFlow Serving and other languages
-parameters.npz                    the numbers alone
+parameters.npz                    the numbers
 model_card.json                   what they are; written last, with a SHA-256 of every other file
+saved_model.pb, variables/, ...   where it was asked for: a graph for TensorFlow Serving and other languages
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import pathlib
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from tfgmm.common.atomic_folder import Kind, files_below
@@ -22,6 +22,17 @@ from tfgmm.mixture.registry import COVARIANCES
 
 CARD = "model_card.json"
 PARAMETERS = "parameters.npz"
+GRAPH = "saved_model.pb"
+# All that an export with a graph has besides its card. A server would read other files too: assets, requests to warm up
+FILES = frozenset(
+    (
+        GRAPH,
+        "fingerprint.pb",
+        PARAMETERS,
+        "variables/variables.data-00000-of-00001",
+        "variables/variables.index",
+    )
+)
 FORMAT = "tfgmm.mixture"
 FORMAT_VERSION = 3  # 2 has a table of outlier scores among the parameters, 3 draws from the posterior too
 
@@ -50,6 +61,12 @@ class Place(NamedTuple):
         """Makes the error for a folder in which `file` is not as it must be."""
         received = f"{self.folder}, whose {shown(file)} {what}"
         return IntegrityError(f"`{self.name}` must be a complete, unchanged export. Received: {received}. {fix}")
+
+
+def holds_graph(card: Mapping[str, Any]) -> bool:
+    """Tells from its card whether an export holds a SavedModel beside the numbers, or a part of one."""
+    files = card.get("files")
+    return isinstance(files, Mapping) and not FILES.isdisjoint(files.keys() - {PARAMETERS})
 
 
 def file_sizes(place: Place) -> dict[str, int]:

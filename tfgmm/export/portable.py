@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,12 +15,13 @@ import tensorflow as tf
 
 from tfgmm.common import atomic_file
 from tfgmm.common.quiet import stderr_kept_back
+from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
 from tfgmm.common.version import __version__
 from tfgmm.common.words import shown
 from tfgmm.export import parameters
 from tfgmm.export.portable_density import PortableDensity
 from tfgmm.mixture.parameters import MixtureDensity
-from tfgmm.scoring.graph.sampling import sample_rows
+from tfgmm.mixture.sampling import sample_rows
 from tfgmm.scoring.scores import score_data
 
 if TYPE_CHECKING:
@@ -121,12 +122,39 @@ def _export(kind: _Format, model: Any, path: Any, overwrite: bool) -> pathlib.Pa
     _check_installed(kind)
     mixture = _mixture_of(model)
     target = _target_of(path, kind.suffix)
-    atomic_file.check_free(target, overwrite)
+    write_portable(kind.extra, mixture, model.column_names, target, overwrite)
+    return pathlib.Path(path)
+
+
+def write_portable(
+    extra: str,
+    mixture: MixtureDensity,
+    column_names: Sequence[str] | None,
+    target: pathlib.Path,
+    overwrite: bool,
+    names: ArgumentNames = IN_PYTHON,
+) -> None:
+    """Writes a mixture into a file for another runtime, once the file has been tried there.
+
+    Args:
+        extra: "onnx" or "litert": the kind of file, and the extra that brings its packages.
+        mixture: One mixture (no leading axes), of finite numbers.
+        column_names: Names of the columns, or None.
+        target: The file to be.
+        overwrite: Whether a file at `target` is replaced.
+        names: What messages call the arguments.
+
+    Raises:
+        ImportError, FileExistsError, RuntimeError, OSError: As `export_onnx`.
+    """
+    kind = next(kind for kind in (_ONNX, _LITERT) if kind.extra == extra)
+    _check_installed(kind)
+    atomic_file.check_free(target, overwrite, names)
     portable = PortableDensity(mixture)
     portable(tf.zeros((1, len(mixture.centre))))  # Keras exports what has been called
     rows = _trial_rows(mixture)
-    notes = _notes(mixture, model.column_names)
-    with atomic_file.written_whole(target, overwrite) as temporary:
+    notes = _notes(mixture, column_names)
+    with atomic_file.written_whole(target, overwrite, names) as temporary:
         scores = _written_and_run(kind, portable, temporary, rows, notes)
         fault = _fault_in(scores, mixture, rows)
         if fault:
@@ -134,7 +162,6 @@ def _export(kind: _Format, model: Any, path: Any, overwrite: bool) -> pathlib.Pa
                 f"`model` must be a mixture that float32 can hold. Received: one whose file gives {fault}. Nothing was "
                 "kept. Use tfgmm.export_model, whose SavedModel computes in float64."
             )
-    return pathlib.Path(path)
 
 
 def _check_installed(kind: _Format) -> None:
@@ -188,7 +215,7 @@ def _written_and_run(
         ) from error
 
 
-def _notes(mixture: MixtureDensity, column_names: tuple[str, ...] | None) -> dict[str, str]:
+def _notes(mixture: MixtureDensity, column_names: Sequence[str] | None) -> dict[str, str]:
     notes = {"tfgmm_version": __version__, "covariance": mixture.covariance}
     return notes | ({"column_names": json.dumps(column_names)} if column_names else {})
 
@@ -243,7 +270,7 @@ _LITERT = _Format("export_litert", ".tflite", "litert", ("ai_edge_litert",), _wr
 
 def _trial_rows(mixture: MixtureDensity) -> np.ndarray:
     """Draws rows from the mixture and adds its centre, a row far away, and one that is not finite; (67, D) float32."""
-    drawn = sample_rows(mixture, tf.constant(_NUM_DRAWN), tf.constant([0, 0], tf.int64)).numpy()
+    drawn = sample_rows(mixture, _NUM_DRAWN, seed=0)
     sds, _ = mixture.form.covariances(mixture.components)
     far = mixture.centre + mixture.components["locs"][0] + _FAR * sds[0]
     return np.stack([*drawn, mixture.centre, far, np.full_like(far, np.nan)]).astype(np.float32)

@@ -12,7 +12,9 @@ import numpy as np
 from tfgmm.common.atomic_folder import path_of
 from tfgmm.common.words import shown
 from tfgmm.export import folder, parameters
+from tfgmm.export.numbers import Numbers
 from tfgmm.mixture import outliers
+from tfgmm.mixture.parameters import MixtureDensity
 
 _ATTEMPTS = 100  # to read a folder that is replaced again and again meanwhile
 
@@ -54,7 +56,25 @@ def read_export(path: str | os.PathLike[str], name: str = "path") -> ExportedMix
         FileNotFoundError: no such folder. NotADirectoryError: not a folder.
         IntegrityError (a ValueError): not an export, or not as it was written; names the file.
     """
-    place = folder.Place(path_of(path, name), name)
+    return _mixture(*_whole(folder.Place(path_of(path, name), name)))
+
+
+def read_numbers(path: str | os.PathLike[str], name: str = "path") -> Numbers:
+    """Reads what another export of the same mixture is written from, bit for bit, after the checks of `read_export`.
+
+    Args: As `read_export`.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError, IntegrityError: As `read_export`.
+    """
+    card, arrays = _whole(folder.Place(path_of(path, name), name))
+    export = _mixture(card, dict(arrays))
+    mixture = MixtureDensity(export.covariance, export.centre, export.log_weights, export.components)
+    return Numbers(mixture, arrays, {field: card[field] for field in ("model", "priors", "training")})
+
+
+def _whole(place: folder.Place) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Reads card and arrays of one and the same export."""
     for _ in range(_ATTEMPTS):
         before = _identity(place.folder)
         try:
@@ -73,7 +93,7 @@ def _identity(place: pathlib.Path) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
-def _read(place: folder.Place) -> ExportedMixture:
+def _read(place: folder.Place) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not place.folder.is_dir():
         kind, what = (NotADirectoryError, "a folder") if place.folder.exists() else (FileNotFoundError, "there")
         wanted = f"`{place.name}` must be a folder written by tfgmm.export_model"
@@ -91,7 +111,7 @@ def _read(place: folder.Place) -> ExportedMixture:
     fault = parameters.fault_in(arrays)
     if fault:
         raise place.refusal(folder.PARAMETERS, f"has {fault}")
-    return _mixture(card, arrays)
+    return card, arrays
 
 
 def _mixture(card: dict[str, Any], arrays: dict[str, np.ndarray]) -> ExportedMixture:

@@ -15,6 +15,7 @@ from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.mixture import outliers, stored_draws
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.row_scores import RowScorer, RowScores
+from tfgmm.mixture.sampling import sample_rows
 from tfgmm.posterior.draws import Draws
 from tfgmm.scoring.devices import BlockScorer, block_scorer
 from tfgmm.scoring.queries import Queries
@@ -24,8 +25,8 @@ from tfgmm.scoring.scores import as_draws
 class Scorer(Queries):
     """A mixture read from an exported folder. Made by `load_scorer`.
 
-    TensorFlow is loaded by `interval`, `conditional`, `impute`, `marginal_log_prob` and `sample`, and where there is a
-    GPU; by nothing else.
+    TensorFlow is loaded by `interval`, `conditional`, `impute` and `marginal_log_prob`, and where there is a GPU; by
+    nothing else.
 
     Attributes:
         card: Model card, a dict.
@@ -102,7 +103,8 @@ class Scorer(Queries):
 
         Args:
             n: Number of rows.
-            seed: Seed of the draws; None draws other rows each time.
+            seed: Seed of the draws; None draws other rows each time. The model draws the same rows, the SavedModel
+                others of the same mixture.
 
         Returns:
             Rows (n, D), float64, data units.
@@ -110,13 +112,8 @@ class Scorer(Queries):
         Raises:
             ValueError: `n` or `seed` is not a whole number of 0 or more.
         """
-        import tensorflow as tf
-
-        from tfgmm.scoring.graph.sampling import sample_rows
-
         seed = random.randrange(2**31) if seed is None else _whole("seed", seed, 2**63 - 1)
-        num_samples = _whole("n", n, 2**31 - 1)
-        return np.asarray(sample_rows(self._mixture, num_samples, tf.constant([seed, 0], tf.int64)))
+        return sample_rows(self._mixture, _whole("n", n, 2**31 - 1), seed)
 
     def __repr__(self) -> str:
         model = self.card["model"]

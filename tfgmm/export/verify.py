@@ -14,24 +14,13 @@ import numpy as np
 from tfgmm.common.atomic_folder import path_of
 from tfgmm.common.words import shown
 from tfgmm.export import graph_check
-from tfgmm.export.folder import CARD, FORMAT_VERSION, PARAMETERS, Place, read_bytes
+from tfgmm.export.folder import CARD, FILES, FORMAT_VERSION, GRAPH, PARAMETERS, Place, holds_graph, read_bytes
 from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.export.signatures import Signature, signatures_of
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import form_of
 from tfgmm.mixture.registry import COVARIANCES
 
-GRAPH = "saved_model.pb"
-# All that an export has besides its card. A server would also read other files: assets, requests to warm up
-FILES = frozenset(
-    (
-        GRAPH,
-        "fingerprint.pb",
-        PARAMETERS,
-        "variables/variables.data-00000-of-00001",
-        "variables/variables.index",
-    )
-)
 NUM_POINTS = 64
 TOLERANCE = 1e-6  # of a score; relative, where the score is larger than 1
 
@@ -49,9 +38,9 @@ class Verified(NamedTuple):
     Args:
         card: Model card.
         num_files: Number of files besides the card, each with the size and SHA-256 that the card states.
-        operations: How often each operation stands in the graph.
+        operations: How often each operation stands in the graph; empty where the folder holds the numbers alone.
         largest_differences: Largest difference of each signature from the scores that the numbers give; relative,
-            where a score is larger than 1.
+            where a score is larger than 1. Empty where the folder holds the numbers alone.
     """
 
     card: dict[str, Any]
@@ -63,10 +52,10 @@ class Verified(NamedTuple):
 def verify_export(path: str | os.PathLike[str], name: str = "path") -> Verified:
     """Checks an exported folder: Raises IntegrityError unless every check passes.
 
-    Files and numbers are checked first, as `tfgmm.load_scorer` does. Then the graph is read as a message: every
-    operation, in every function, must be one that our exports use, and nothing may run at load. Only then does
-    TensorFlow load it, from a copy of what was checked, and every signature must give at 64 points what the numbers
-    give, to 1e-6.
+    Files and numbers are checked first, as `tfgmm.load_scorer` does. Without a graph that is all, and TensorFlow is not
+    loaded. A graph is read as a message: every operation, in every function, must be one that our exports use, and
+    nothing may run at load. Only then does TensorFlow load it, from a copy of what was checked, and every signature
+    must give at 64 points what the numbers give, to 1e-6.
 
     Args:
         path: Path of a folder written by `tfgmm.export_model`.
@@ -88,6 +77,9 @@ def verify_export(path: str | os.PathLike[str], name: str = "path") -> Verified:
     """
     export = read_export(path, name)
     place = Place(path_of(path, name), name)
+    _check_files(place, export.card)
+    if not holds_graph(export.card):
+        return Verified(export.card, len(export.card["files"]), {}, {})
     if export.card["format_version"] < OLDEST:
         what = f"has format version {export.card['format_version']}, whose graphs are not known to this tfgmm"
         raise place.refusal(CARD, what, _FIX)
@@ -101,13 +93,18 @@ def verify_export(path: str | os.PathLike[str], name: str = "path") -> Verified:
     return Verified(export.card, len(export.card["files"]), graph_check.operations(graph.meta_graphs[0]), differences)
 
 
+def _check_files(place: Place, card: Mapping[str, Any]) -> None:
+    """Checks that there is nothing that only a server would read, and that no part of a graph is missing."""
+    listed = card["files"].keys()
+    for name in sorted(listed - FILES):
+        raise place.refusal(name, "is not part of a SavedModel of ours")
+    for name in sorted(FILES - listed - {"fingerprint.pb"}) if holds_graph(card) else ():
+        raise place.refusal(name, "is missing")
+
+
 def _graph_contents(place: Place, export: ExportedMixture) -> tuple[bytes, int]:
     """Reads the graph and checks its checksum: Returns its bytes, and the most bytes that such a mixture may need."""
     listed = export.card["files"]
-    for name in sorted(listed.keys() - FILES):
-        raise place.refusal(name, "is not part of a SavedModel of ours")
-    for name in sorted(FILES - listed.keys() - {"fingerprint.pb"}):
-        raise place.refusal(name, "is missing")
     num_components, num_features = export.components["locs"].shape
     # Ours have 250 kB of operations, and for full matrices up to 13 K (D + 1)^2 bytes of numbers
     most = 2**20 + 32 * listed[PARAMETERS]["bytes"] + 64 * num_components * (num_features + 1) ** 2
@@ -172,11 +169,12 @@ def _given_columns(num_features: int) -> np.ndarray:
 def _expected(export: ExportedMixture, points: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """Computes from the numbers what each output of each signature must be, as it is served."""
     from tfgmm.export.scorer import Scorer
+    from tfgmm.scoring.graph.sampling import sample_rows
     from tfgmm.scoring.scores import score_data
 
     scorer, signatures = Scorer(export), _signatures(export)
     columns = np.flatnonzero(_given_columns(points.shape[1])).tolist()
-    sample = scorer.sample(NUM_POINTS, seed=0)
+    sample = np.asarray(sample_rows(scorer.plug_in(), NUM_POINTS, np.zeros(2, np.int64)))
     # By the operations that the graph must have, so that rounding makes no difference for narrow components either
     names: tuple[Any, ...] = ("log_prob", "responsibilities", "assignment", "log_density")
     of_rows = {name: score_data(scorer.plug_in(), points, name, by_graph=True) for name in names}

@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = front_door(
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS"],
         "row_scores": ["RowScorer", "RowScores", "Score"],
         "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],
+        "sampling": ["sample_rows"],
         "starts": ["distinct_rows", "start_locs"],
         "statistics": ["RowSums", "Statistics", "added", "scaled"],
         "stored_draws": ["NUM_DRAWS"],

@@ -23,15 +23,15 @@ def sample_rows(mixture: MixtureDensity, num_rows: int, seed: int, part: int = 0
 
     >>> from tfgmm.mixture.parameters import MixtureDensity
     >>> components = {"locs": np.array([[-5.0], [5.0]]), "precisions": np.array([[4.0], [100.0]])}
-    >>> rows = sample_rows(MixtureDensity("diag", np.zeros(1), np.log([0.25, 0.75]), components), 1000, seed=0)
+    >>> rows = sample_rows(MixtureDensity("diag", np.zeros(1), np.log([0.3, 0.7]), components), 10_000, seed=0)
     >>> round(float(np.mean(rows > 0.0)), 1), round(float(rows[rows > 0.0].std()), 2)
-    (0.8, 0.1)
+    (0.7, 0.1)
     """
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(part,)))
     weights = np.exp(mixture.log_weights)
-    owners = generator.choice(len(weights), num_rows, p=weights / weights.sum())
+    owners = np.repeat(np.arange(len(weights)), generator.multinomial(num_rows, weights / weights.sum()))
     noise = generator.standard_normal((num_rows, len(mixture.centre)))
     rows = mixture.form.standard_normal_rows(mixture.components, owners, noise)
     rows += mixture.components[LOCS][owners]
     rows += mixture.centre
-    return rows
+    return generator.permutation(rows)  # they were drawn component by component, which is quicker

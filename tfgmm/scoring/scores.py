@@ -17,6 +17,7 @@ from tfgmm.data.summary import centre as centre_rows
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.row_scores import Score
+from tfgmm.mixture.sampling import sample_rows
 from tfgmm.posterior.draws import Draws
 from tfgmm.scoring.devices import BlockScorer, block_scorer
 
@@ -119,17 +120,12 @@ def _stacked(blocks: list[Scores]) -> Scores:
 def outlier_table(mixture: MixtureDensity) -> np.ndarray:
     """Computes quantiles of the log density over 100,000 rows that the mixture draws; see `outliers.table_of`.
 
-    They are scored as any rows are. They are drawn around 0, where float64 is most precise.
+    They are scored as any rows are, by NumPy on every machine. They are drawn around 0, where float64 is most precise.
     """
-    import tensorflow as tf
-
-    from tfgmm.scoring.graph.sampling import sample_rows
-
     around_zero = mixture._replace(centre=np.zeros_like(mixture.centre))
     size = max(1, _BLOCK_VALUES // len(mixture.centre))
     blocks = []
-    for index, start in enumerate(range(0, outliers.NUM_SAMPLES, size)):
-        seed = tf.constant([outliers.SEED, index], tf.int64)
-        rows = sample_rows(around_zero, tf.constant(min(size, outliers.NUM_SAMPLES - start)), seed)
-        blocks.append(score_data(around_zero, rows.numpy(), "log_density"))
+    for part, start in enumerate(range(0, outliers.NUM_SAMPLES, size)):
+        rows = sample_rows(around_zero, min(size, outliers.NUM_SAMPLES - start), outliers.SEED, part)
+        blocks.append(score_data(around_zero, rows, "log_density", by_graph=False))
     return outliers.table_of(np.concatenate(blocks))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfgmm.families import triangular
 from tfgmm.families.functions import NUMPY, SCALE_RANGE, SHAPE_RANGE, Functions
 from tfgmm.model.gradients.functions import TENSORFLOW
 

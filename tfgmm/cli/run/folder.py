@@ -1,6 +1,6 @@
 """The folder that `tfgmm fit` leaves behind: the model, its history, figures, summary and settings; whole or not there.
 
-model/         the export; for all other commands
+model/         the export; for all other commands; with a SavedModel where it was asked for
 figures/       the density, where the restarts ended, and the criteria of a choice
 history.csv    a line per sweep over all rows
 selection.csv  of a choice between numbers of components: a line per number, with all criteria
@@ -21,8 +21,7 @@ from tfgmm.cli.run.settings import CONFIG, RunSettings, config_text, read_config
 from tfgmm.common import atomic_folder
 from tfgmm.common.atomic_folder import Kind, path_of
 from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
-from tfgmm.common.version import versions
-from tfgmm.export.folder import Place, file_sizes
+from tfgmm.export.folder import Place, file_sizes, read_card
 from tfgmm.fit.selection import occupied_words
 
 if TYPE_CHECKING:
@@ -71,8 +70,17 @@ def check_out(folder: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_P
     atomic_folder.check_writable(target, names)
 
 
-def write_run(run: Run, folder: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_PYTHON) -> tuple[str, ...]:
+def write_run(
+    run: Run, folder: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_PYTHON, saved_model: bool = False
+) -> tuple[str, ...]:
     """Writes the run into `folder`, which is there once it is complete, and returns the paths of the files in it.
+
+    Args:
+        run: The run.
+        folder: The folder to be.
+        overwrite: Whether an earlier run there is replaced.
+        names: What messages call the arguments.
+        saved_model: Whether model/ holds a SavedModel beside the numbers.
 
     Raises:
         FileExistsError: Something is there that may not be replaced.
@@ -83,7 +91,7 @@ def write_run(run: Run, folder: pathlib.Path, overwrite: bool, names: ArgumentNa
 
     target = path_of(folder, names.path)
     with atomic_folder.written_whole(target, overwrite, RUN, names) as temporary:
-        export_model(run.result.model, temporary / MODEL)
+        export_model(run.result, temporary / MODEL, saved_model=saved_model)
         _write_history(run, temporary / HISTORY)
         if run.selection is not None:
             _write_selection(run.selection, temporary / SELECTION)
@@ -94,7 +102,9 @@ def write_run(run: Run, folder: pathlib.Path, overwrite: bool, names: ArgumentNa
         text = "\n".join([*choice, fit_text(run), *(f"Note: {note}" for note in (*run.notes, *failures))])
         (temporary / SUMMARY).write_text(text + "\n", encoding="utf-8")
         files = (*file_sizes(Place(temporary)), CONFIG)
-        config = config_text(run.settings, files, _versions(), fingerprint_of_rows(run.result))
+        config = config_text(
+            run.settings, files, read_card(Place(temporary / MODEL))["versions"], fingerprint_of_rows(run.result)
+        )
         (temporary / CONFIG).write_text(config, encoding="utf-8")
     return files
 
@@ -129,13 +139,6 @@ def _files_in_config(folder: pathlib.Path) -> list[str]:
 
 
 RUN = Kind("a", "run", _files_in_config)
-
-
-def _versions() -> dict[str, str]:
-    import numpy as np
-    import scipy
-
-    return versions(np, scipy)
 
 
 def _write_history(run: Run, path: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""Rows drawn from a mixture, as TensorFlow operations."""
+"""Rows drawn from a mixture, as TensorFlow operations: the signature `sample` of an export; see `mixture.sampling`."""
 
 from __future__ import annotations
 
