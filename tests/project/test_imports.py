@@ -20,18 +20,20 @@ PACKAGE = ROOT / "tfgmm"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ORDER = PAGE.partition("```text\n")[2].partition("```")[0].replace("<", " ").split()
 
-# The one import that points right, inside a function and on purpose: (file, name), with the reason.
+# The imports that point right, inside functions and on purpose: (file, name), with the reason.
 LATE = {
     ("model/gaussian_mixture.py", "tfgmm.export.saved_model.export_model"): "model.export(path) is export_model",
+    ("fit/result.py", "tfgmm.export.saved_model.export_model"): "so is result.export(path)",
+    ("fit/keras_model.py", "tfgmm.model"): "result.model, and callbacks of Keras's, want a Keras model",
 }
 
 # What loads no TensorFlow, itself or through others, until a function needs it: packages, files
 LIGHT = """
-    common data mixture posterior scoring plot companions report cli
-    export/folder export/graph_check export/known_operations export/reading export/score_file export/scorer
-    export/verify mlflow/__init__ mlflow/models mlflow/pyfunc
+    common data mixture posterior scoring plot companions families fit report cli
+    export/folder export/graph_check export/known_operations export/numbers export/reading export/saved_model
+    export/score_file export/scorer export/verify mlflow/__init__ mlflow/models mlflow/pyfunc
 """.split()
-NEEDS_TENSORFLOW = ("scoring/graph/", "cli/run/fit.py")
+NEEDS_TENSORFLOW = ("scoring/graph/",)
 
 TENSORFLOW = {"tensorflow", "keras", "tensorflow_probability"}
 PUBLIC = {"plot", "companions", "mlflow"}  # they show users' names alone

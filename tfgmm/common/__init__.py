@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = front_door(
         "lazy": ["front_door"],
         "quiet": ["stderr_kept_back"],
         "shapes": ["Tensor", "check_shape"],
-        "threads": ["one_thread_each", "shared_out"],
+        "threads": ["one_thread_each", "read_ahead", "shared_out", "slices"],
         "unfinished": ["ArgumentNames", "IN_PYTHON", "disk_errors_named"],
         "version": ["versions"],
         "words": ["counted", "printable", "quoted", "shown", "shown_number", "with_and"],

@@ -5,7 +5,7 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "blocks": ["RowBlock"],
+        "blocks": ["BLOCK_ROWS", "RowBlock"],
         "columns": ["numeric_columns"],
         "errors": ["check_no_overflow", "not_finite_error"],
         "files.kinds": ["KINDS"],
@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = front_door(
         "sources": ["check_ends", "open_source"],
         "streamed": ["StreamedRows"],
         "summary": ["DataSummary", "centre", "summarise"],
-        "survey": ["Survey", "check_finite", "no_rows_error", "survey_rows"],
+        "survey": ["Survey", "check_finite", "finite_blocks", "no_rows_error", "survey_rows"],
         "table_writer": ["written_table"],
     },
 )

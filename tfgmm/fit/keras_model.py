@@ -6,6 +6,7 @@ import types
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tfgmm.common.extras import check_tensorflow
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.streamed import StreamedRows
 from tfgmm.families.fitted import FittedMixture
@@ -27,7 +28,7 @@ def keras_model_of(fitted: FittedMixture, elbo: float | None = None) -> Gaussian
         elbo: Its bound, nats; None where it is not known.
 
     Raises:
-        ModuleNotFoundError: TensorFlow is not installed, or cannot be loaded; nothing of the fit is lost.
+        ImportError: TensorFlow is not installed, or cannot be loaded; nothing of the fit is lost.
     """
     return _model_package().GaussianMixtureModel.of_fit(fitted, elbo)
 
@@ -74,14 +75,7 @@ def polish(fit: RunningFit, source: RowSource, num_steps: int) -> None:
 
 
 def _model_package() -> types.ModuleType:
-    try:
-        from tfgmm import model
+    check_tensorflow("a Keras model or a callback of Keras's")
+    from tfgmm import model
 
-        model.GaussianMixtureModel  # noqa: B018  # loads TensorFlow
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            f"TensorFlow and Keras must be there for a Keras model or a callback of Keras's. Received: {error}. "
-            "Install them with pip install tensorflow keras; without them the result scores rows itself, as in "
-            "result.log_prob(rows)."
-        ) from error
     return model

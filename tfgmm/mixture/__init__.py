@@ -5,7 +5,7 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "features": ["GROUP", "num_products", "pair_coefficients", "pairs"],
+        "features": ["GROUP", "matrices_of_products", "num_products", "pair_coefficients", "pairs"],
         "log_joints": ["write_features"],
         "occupied": ["is_occupied"],
         "odd_data": ["oddities", "warn_of_odd_data"],
@@ -15,12 +15,13 @@ __getattr__, __dir__, __all__ = front_door(
             "LOCS",
             "MixtureDensity",
             "Parameters",
+            "coefficients_from",
             "coefficients_of",
             "form_of",
             "num_parameters",
             "parameter_shapes",
         ],
-        "priors": ["Priors"],
+        "priors": ["Priors", "check_priors"],
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS"],
         "row_scores": ["RowScorer", "RowScores", "Score"],
         "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],
