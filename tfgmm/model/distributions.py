@@ -131,7 +131,7 @@ def _components(mixture: MixtureDensity, locs: np.ndarray, dtype: Any) -> Any:
 def _covariance_roots(whiteners: np.ndarray) -> np.ndarray:
     """Computes lower triangular L with L L' = (U' U)^-1, (..., D, D), from any invertible U."""
     # With its columns reversed, U = Q R; R with rows and columns reversed is lower triangular, and (L L')^-1 its square
-    upper: np.ndarray = np.asarray(np.linalg.qr(whiteners[..., ::-1], mode="r"))
+    upper = np.asarray(np.linalg.qr(whiteners[..., ::-1], mode="r"))
     lower = upper[..., ::-1, ::-1]
     signs = np.sign(np.diagonal(lower, axis1=-2, axis2=-1))
     return NUMPY.triangular_inverse(signs[..., None] * lower)

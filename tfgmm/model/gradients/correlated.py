@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
-from tfgmm.families.correlated import CorrelatedComponents, CorrelatedPosterior
 from tfgmm.model.gradients.independent import FARTHEST, high_and_low
 from tfgmm.model.gradients.log_gamma import BARTLETT, NORMAL, stream
 from tfgmm.scoring.graph import triangular
+
+if TYPE_CHECKING:
+    from tfgmm.families.correlated import CorrelatedComponents, CorrelatedPosterior
 
 # Entries of C^-1 beyond this are set to it, so that products with draws stay finite in float32.
 _STEEPEST = 1e18

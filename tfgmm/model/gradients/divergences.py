@@ -8,7 +8,7 @@ package (`docs/tfp.md` has the figures). It has none for the Wishart: that one i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,11 +16,13 @@ import tensorflow_probability as tfp
 
 from tfgmm.common.shapes import Tensor
 from tfgmm.families import wishart
-from tfgmm.families.correlated import CorrelatedComponents, CorrelatedPosterior
-from tfgmm.families.independent import IndependentComponents, IndependentPosterior
-from tfgmm.families.variational import Factors, VariationalPosterior
-from tfgmm.families.weights import DirichletPosterior, DirichletWeights, StickBreakingWeights, StickPosterior
 from tfgmm.model.gradients.functions import TENSORFLOW
+
+if TYPE_CHECKING:
+    from tfgmm.families.correlated import CorrelatedComponents, CorrelatedPosterior
+    from tfgmm.families.independent import IndependentComponents, IndependentPosterior
+    from tfgmm.families.variational import Factors, VariationalPosterior
+    from tfgmm.families.weights import DirichletPosterior, DirichletWeights, StickBreakingWeights, StickPosterior
 
 tfd = tfp.distributions
 

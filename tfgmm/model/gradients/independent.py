@@ -6,14 +6,16 @@ Rows and locations are measured from `centre`. A draw is differentiable in the p
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
-from tfgmm.families.independent import IndependentComponents, IndependentPosterior
 from tfgmm.model.gradients.log_gamma import NORMAL, stream
+
+if TYPE_CHECKING:
+    from tfgmm.families.independent import IndependentComponents, IndependentPosterior
 
 # A standardised distance beyond this is set to it, so that its square stays finite in float32 for 10,000 columns.
 FARTHEST = 1e17
