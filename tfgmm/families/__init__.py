@@ -5,8 +5,9 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "functions": ["NUMPY", "SCALE_RANGE", "SHAPE_RANGE", "Functions"],
+        "base": ["check_priors"],
         "fitted": ["FittedMixture"],
+        "functions": ["NUMPY", "SCALE_RANGE", "SHAPE_RANGE", "Functions"],
         "natural_gradient": [
             "GlobalStep",
             "Place",

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from tfgmm.common.shapes import Tensor
 from tfgmm.families.functions import NUMPY, Functions
+from tfgmm.mixture.priors import Priors
 
 
 class Family:
@@ -29,3 +30,14 @@ class Family:
             functions: Functions of the library that the numbers belong to.
         """
         raise TypeError(f"{type(self).__name__} must define `posterior_of`")
+
+
+def check_priors(priors: Any) -> Priors:
+    """Checks that an argument called `priors` is a `Priors`, and hands it on.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(priors, Priors):
+        raise TypeError(f"`priors` must be a tfgmm.Priors. Received: {type(priors).__name__}. Use tfgmm.Priors(...).")
+    return priors

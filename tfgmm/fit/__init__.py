@@ -7,12 +7,13 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "cached_rows": ["CachedRows"],
         "callbacks": ["EndOfChoice", "FitStep", "FitWatcher", "ProgressBar", "StopOnPlateau", "SweepCallback"],
-        "fitting": ["fit_mixture"],
+        "fitting": ["check_num_components", "fit_mixture", "fit_opened"],
         "occupied": ["num_occupied"],
         "options": ["FitOptions"],
         "restarts": ["Restart"],
         "result": ["FitResult", "interval_draws"],
         "selection": ["Selection", "occupied_words"],
         "single": ["ConvergenceWarning"],
+        "sweep_batches": ["sweep_batch_size"],
     },
 )

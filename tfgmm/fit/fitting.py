@@ -12,6 +12,7 @@ from tfgmm.common.checks import check_count
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sources import open_source
 from tfgmm.data.survey import Survey, survey_rows
+from tfgmm.families.base import check_priors
 from tfgmm.fit import cross_validation
 from tfgmm.fit.callbacks import EndOfChoice
 from tfgmm.fit.options import FitOptions
@@ -19,7 +20,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.single import FitTask, fit_prepared, prepared_fit, stages_of
 from tfgmm.fit.sweeps import RunningFit
-from tfgmm.mixture.priors import Priors, check_priors
+from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.scoring.scores import score_data
 

@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = front_door(
             "num_parameters",
             "parameter_shapes",
         ],
-        "priors": ["Priors", "check_priors"],
+        "priors": ["Priors"],
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS"],
         "row_scores": ["RowScorer", "RowScores", "Score"],
         "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],

@@ -315,14 +315,3 @@ def _check_range(name: str, value: Number, positive: bool) -> None:
             raise ValueError(
                 f"`priors.{name}` must be {wanted}. Received: {number}. Choose a {wanted} number in data units."
             )
-
-
-def check_priors(priors: Any) -> Priors:
-    """Checks that an argument called `priors` is a `Priors`, and hands it on.
-
-    Raises:
-        TypeError: It is something else.
-    """
-    if not isinstance(priors, Priors):
-        raise TypeError(f"`priors` must be a tfgmm.Priors. Received: {type(priors).__name__}. Use tfgmm.Priors(...).")
-    return priors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tensorflow as tf
 
@@ -13,15 +13,18 @@ from tfgmm.common.shapes import Tensor
 from tfgmm.data.sources import open_source
 from tfgmm.data.summary import DataSummary
 from tfgmm.data.survey import survey_rows
+from tfgmm.families.base import check_priors
 from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
-from tfgmm.mixture.priors import Priors, check_priors
-from tfgmm.model.distributions import PosteriorDistributions, mixture_distribution, posterior_distributions
+from tfgmm.mixture.priors import Priors
 from tfgmm.model.keras3 import keras
 from tfgmm.model.scoring import KerasQueries
 from tfgmm.model.training import KerasTraining
 from tfgmm.model.variables import KerasPosterior
+
+if TYPE_CHECKING:
+    from tfgmm.model.distributions import PosteriorDistributions
 
 
 @keras.saving.register_keras_serializable(package="tfgmm")
@@ -122,6 +125,8 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
         >>> q.locs.mean().shape.as_list(), q.weights.mean().numpy().round(3).tolist()
         ([3, 2], [0.333, 0.333, 0.333])
         """
+        from tfgmm.model.distributions import posterior_distributions  # TensorFlow Probability takes 0.6 s to load
+
         return posterior_distributions(self)
 
     def distribution(self, kind: Literal["plug_in", "predictive"] = "plug_in", dtype: Any = "float32") -> Any:
@@ -143,6 +148,8 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
         >>> density.log_prob([[0.0, 1.0]]).shape.as_list(), density.sample(5, seed=0).shape.as_list()
         ([1], [5, 2])
         """
+        from tfgmm.model.distributions import mixture_distribution  # as above
+
         check_choice("kind", kind, ("plug_in", "predictive"))
         return mixture_distribution(self.plug_in() if kind == "plug_in" else self.predictive(), dtype)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfgmm.common.shapes import Tensor
 from tfgmm.families.variational import Factors, Values, VariationalPosterior
 from tfgmm.mixture.registry import FormName
-from tfgmm.model.gradients import correlated, divergences, independent
+from tfgmm.model.gradients import correlated, independent
 from tfgmm.model.gradients.functions import TENSORFLOW
 from tfgmm.model.gradients.log_gamma import log_gamma_draws
 from tfgmm.scoring.graph.densities import GRAPH_FORMS
@@ -65,6 +65,8 @@ class TrainedPosterior:
         Args:
             factors: q; by default as it stands.
         """
+        from tfgmm.model.gradients import divergences  # TensorFlow Probability takes 0.6 s to load
+
         return divergences.kl(self.family, factors or self.factors(), tf.convert_to_tensor(self.centre))
 
     def draw(self, sample_shape: Tensor, seed: Tensor, dtype: tf.DType, factors: Factors | None = None) -> Drawn:
