@@ -1,4 +1,4 @@
-"""Divergences as tensors: those of NumPy, and with it of TensorFlow Probability, and gradients that are their slopes."""
+"""Divergences as tensors: those of NumPy and of TensorFlow Probability, and gradients that are their slopes."""
 
 from __future__ import annotations
 
