@@ -153,7 +153,13 @@ def fit_tfgmm(problem: dict[str, Any], covariance: str, **options: Any) -> dict[
 # --- Processes ------------------------------------------------------------------------------------------------
 
 
-def in_fresh_process(function: Callable[..., Any], *, limit: float | None = None, **arguments: Any) -> Any:
+def in_fresh_process(
+    function: Callable[..., Any],
+    *,
+    limit: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    **arguments: Any,
+) -> Any:
     """Returns what a function at the top of a benchmark answers in a process of its own; None if it takes too long.
 
     So tracing and compiling are paid for every time, and no peer's threads or memory are in the way.
@@ -161,6 +167,7 @@ def in_fresh_process(function: Callable[..., Any], *, limit: float | None = None
     Args:
         function: its arguments and its answer must be JSON values.
         limit: seconds, the imports included.
+        environment: variables of the process; by default those of this one.
 
     Raises:
         RuntimeError: the process failed; says what it wrote.
@@ -168,9 +175,9 @@ def in_fresh_process(function: Callable[..., Any], *, limit: float | None = None
     module = pathlib.Path(inspect.getfile(function)).stem
     with tempfile.TemporaryDirectory() as folder:
         answer = pathlib.Path(folder) / "answer.json"
-        call = [module, function.__name__, json.dumps(arguments), str(answer)]
+        call = [sys.executable, __file__, module, function.__name__, json.dumps(arguments), str(answer)]
         try:
-            done = subprocess.run([sys.executable, __file__, *call], capture_output=True, text=True, timeout=limit)
+            done = subprocess.run(call, capture_output=True, text=True, timeout=limit, env=environment)
         except subprocess.TimeoutExpired:
             return None
         if done.returncode:
@@ -228,9 +235,19 @@ def median_of(answers: Sequence[Any], field: str) -> float | None:
 
 
 def arguments_of(
-    description: str | None, flags: Mapping[str, str] | None = None, repeats: int = 3
+    description: str | None,
+    flags: Mapping[str, str] | None = None,
+    repeats: int = 3,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> argparse.Namespace:
-    """Returns the command line of a benchmark: what all of them take, and switches of its own by name and help."""
+    """Returns the command line of a benchmark: what all of them take, and what is its own.
+
+    Args:
+        description: docstring of the benchmark.
+        flags: switches of its own, by name and help.
+        repeats: runs of each way, unless the command line says otherwise.
+        options: options of its own that take a value, by name, as `add_argument` takes them.
+    """
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=description, formatter_class=formatter)
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that it runs, measures nothing")
@@ -238,6 +255,8 @@ def arguments_of(
     parser.add_argument("--results", type=pathlib.Path, default=FOLDER / "results", help="the folder of the JSON file")
     for name, text in (flags or {}).items():
         parser.add_argument(name, action="store_true", help=text)
+    for name, option in (options or {}).items():
+        parser.add_argument(name, **option)
     arguments = parser.parse_args()
     arguments.repeats = arguments.repeats or (1 if arguments.quick else repeats)
     return arguments
