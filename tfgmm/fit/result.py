@@ -158,7 +158,7 @@ def summary_of(result: FitResult) -> str:
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
 
 
-def interval_draws(model: GaussianMixtureModel) -> Draws:
+def interval_draws(model: FitResult | GaussianMixtureModel) -> Draws:  # (replaced by the merge)
     """Draws what intervals are read from: 1,000 draws, fewer for large matrices, always the same."""
     # Draws of covariance matrices take D times the memory of their diagonals
     numbers = model.num_components * model.num_features**2
