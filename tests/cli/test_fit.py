@@ -98,6 +98,21 @@ def test_model_in_the_folder_is_the_one_that_the_summary_tells_of(example: tuple
     assert abs(found - float(told[1])) < 0.01  # float32 scores of 272 rows, and two decimals
 
 
+def test_model_in_the_folder_is_numbers_alone_unless_a_saved_model_is_asked_for(
+    example: tuple[Any, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, no_graph: None
+) -> None:
+    assert sorted(os.listdir(example[1] / "model")) == ["model_card.json", "parameters.npz"]
+    loaded: list[str] = []
+    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda: loaded.append("TensorFlow"))
+    options = ("--components", 1, "--restarts", 1, "--columns", "waiting", "--out", tmp_path / "run")
+    done = run(GEYSER, *options, "--saved-model")
+    assert (done.exit_code, done.stderr, loaded) == (0, "", ["TensorFlow"])
+    assert "saved_model.pb" in os.listdir(tmp_path / "run" / "model")
+    done = run("--config", tmp_path / "run" / "config.json", "--out", tmp_path / "run", "--overwrite")
+    assert (done.exit_code, done.stderr, loaded) == (0, "", ["TensorFlow"])
+    assert "saved_model.pb" not in os.listdir(tmp_path / "run" / "model")
+
+
 def test_history_has_a_line_per_sweep_and_the_bound_never_falls(example: tuple[Any, pathlib.Path]) -> None:
     history = history_of(example[1])
     assert list(history["sweep"]) == list(range(1, len(history) + 1))
@@ -309,7 +324,7 @@ def test_terminal_shows_what_goes_on_and_no_colour_is_respected(tmp_path: pathli
     process.stdout.close()
     os.close(ours)
     text = shown.decode()
-    for words in ("loading TensorFlow", "start ", " of 8", "sweep 1", "of 4 occupied", "rows/s", "bound -", "writing"):
+    for words in ("reading the rows", "start ", " of 8", "sweep 1", "of 4 occupied", "rows/s", "bound -", "writing"):
         assert words in text
     assert bool(re.search(r"\x1b\[[0-9;]*3\d", text)) is colour
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)

@@ -37,9 +37,10 @@ class Saved(NamedTuple):
 
 @pytest.fixture(scope="module")
 def saved(exported: Any, tmp_path_factory: pytest.TempPathFactory) -> Saved:
-    """An MLflow model of an exported folder, to read only."""
-    path = tfgmm.mlflow.save_model(exported.folder, tmp_path_factory.mktemp("mlflow") / "model")
-    return Saved(exported.model, exported.folder, path)
+    """An MLflow model of an exported folder, which holds numbers alone as a run of `tfgmm fit` does; to read only."""
+    place = tmp_path_factory.mktemp("mlflow")
+    folder = tfgmm.export_model(exported.model, place / "mixture", saved_model=False)
+    return Saved(exported.model, folder, tfgmm.mlflow.save_model(folder, place / "model"))
 
 
 @pytest.fixture(scope="module")
