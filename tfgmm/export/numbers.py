@@ -18,7 +18,7 @@ from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring.scores import outlier_table
 
 
-class FittedMixture(Protocol):
+class Exportable(Protocol):
     """A mixture with its posterior and where it comes from: a `GaussianMixtureModel` or a `FitResult`."""
 
     variational: Any  # properties of the one are attributes of the other
@@ -51,7 +51,7 @@ class Numbers(NamedTuple):
     facts: dict[str, Any]
 
 
-def numbers_of(model: FittedMixture, column_units: list[str] | None = None) -> Numbers:
+def numbers_of(model: Exportable, column_units: list[str] | None = None) -> Numbers:
     """Computes what an export of a fitted mixture holds.
 
     Raises:
@@ -65,7 +65,7 @@ def numbers_of(model: FittedMixture, column_units: list[str] | None = None) -> N
     return Numbers(mixture, arrays, _facts_of(model, column_units))
 
 
-def _facts_of(model: FittedMixture, column_units: list[str] | None) -> dict[str, Any]:
+def _facts_of(model: Exportable, column_units: list[str] | None) -> dict[str, Any]:
     """Describes a mixture and its training in plain JSON values; docs/export.md lists them."""
     summary = model.data_summary
     return {

@@ -67,7 +67,7 @@ def export_model(
     >>> tfgmm.load_scorer(folder).log_prob([[0.5]]) == model.log_prob([[0.5]])
     array([ True])
     """
-    fitted: Any = model  # what is asked of it is what `FittedMixture` lists
+    fitted: Any = model  # what is asked of it is what `Exportable` lists
     if not all(hasattr(fitted, name) for name in ("plug_in", "weight_prior", "data_summary")):
         raise TypeError(
             "`model` must be a tfgmm.GaussianMixtureModel or what tfgmm.fit_mixture returns. "

@@ -1,0 +1,110 @@
+"""Sweeps over all rows without Keras: what callbacks are told, and the figures that Keras's own loop gives."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgmm
+from tfgmm.fit.callbacks import SweepCallback
+
+GENERATOR = np.random.default_rng(3)
+ROWS = GENERATOR.normal(0.0, 2.0, (4, 2))[GENERATOR.integers(0, 4, 700)] + GENERATOR.normal(0.0, 0.6, (700, 2))
+OTHERS = ROWS[:90] + 0.1
+OPTIONS = {"restarts": 2, "max_sweeps": 3, "seed": 4}
+
+
+class Recorder(SweepCallback):
+    """Writes down every call with what it was told."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.logs = [], []
+
+    def on_train_begin(self, logs=None):
+        self.calls.append("begin")
+        self.steps, self.epochs = self.params["steps"], self.params["epochs"]
+
+    def on_train_end(self, logs=None):
+        self.calls.append("end")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.calls.append(f"epoch {epoch}")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls.append(f"batch {batch}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(f"ended {epoch}")
+        self.logs.append(dict(logs))
+
+
+@pytest.mark.filterwarnings("ignore:the bound was still rising")
+@pytest.mark.parametrize("options", [{}, {"validation_data": OTHERS}, {"batch_size": 150, "covariance": "full"}])
+@pytest.mark.parametrize("weights", ["dirichlet", "stick_breaking"])
+def test_sweeps_and_keras_give_the_same_history_and_the_same_posterior(options, weights):
+    plain, watched = Recorder(), Recorder()
+    ours = tfgmm.fit_mixture(ROWS, 4, **OPTIONS, **options, weights=weights, callbacks=[plain])
+    of_keras = [watched, keras.callbacks.LambdaCallback()]
+    theirs = tfgmm.fit_mixture(ROWS, 4, **OPTIONS, **options, weights=weights, callbacks=of_keras)
+    assert list(ours.history) == list(theirs.history)
+    for name, values in ours.history.items():
+        np.testing.assert_allclose(values, theirs.history[name], rtol=1e-10)
+    for name, part in ours.variational.public().items():
+        np.testing.assert_allclose(part, theirs.variational.public()[name], rtol=1e-9, atol=1e-12)
+    num_batches = 5 if "batch_size" in options else 1  # of which Keras tells once for several
+    assert plain.calls[2 : 2 + num_batches] == [f"batch {number}" for number in range(num_batches)]
+    of_both = [[call for call in calls if not call.startswith("batch")] for calls in (plain.calls, watched.calls)]
+    assert of_both[0] == of_both[1] and (plain.steps, plain.epochs) == (watched.steps, watched.epochs)
+    assert ours.elbo == pytest.approx(theirs.elbo, rel=1e-12)
+    assert plain.logs[-1]["loss"] == ours.history["loss"][-1] == pytest.approx(float(watched.logs[-1]["loss"]))
+
+
+@pytest.mark.filterwarnings("ignore:the bound was still rising")
+def test_rows_of_any_kind_give_the_same_sweeps(tmp_path):
+    path = tmp_path / "rows.csv"
+    np.savetxt(path, ROWS, delimiter=",", header="a,b", comments="")
+    expected = tfgmm.fit_mixture(ROWS, 4, **OPTIONS)
+    kinds = {
+        "batches": {"data": ROWS, "batch_size": 100},
+        "file": {"data": path},
+        "dataset": {"data": tf.data.Dataset.from_tensor_slices(ROWS).batch(130)},
+    }
+    for name, arguments in kinds.items():
+        found = tfgmm.fit_mixture(num_components=4, **arguments, **OPTIONS)
+        np.testing.assert_allclose(found.history["elbo"], expected.history["elbo"], rtol=1e-10, err_msg=name)
+        np.testing.assert_allclose(found.locs, expected.locs, rtol=1e-8, err_msg=name)
+
+
+def test_a_callback_sees_the_fit_as_it_stands_and_can_end_it():
+    class Stopper(SweepCallback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.seen = self.model.assign(ROWS[:5]), self.model.num_data, self.model.num_components
+            self.model.stop_training = True
+
+    stopper = Stopper()
+    result = tfgmm.fit_mixture(ROWS, 4, restarts=1, callbacks=[stopper])
+    assert len(result.history["elbo"]) == 1 and not result.converged  # and no warning that it was still rising
+    np.testing.assert_array_equal(stopper.seen[0], result.assign(ROWS[:5]))
+    assert stopper.seen[1:] == (700, 4)
+
+
+def test_an_error_in_a_callback_is_passed_on_and_told_to_those_who_ask():
+    class Broken(SweepCallback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise RuntimeError("of the callback")
+
+        def on_train_error(self, error):
+            self.error = error
+
+    broken = Broken()
+    with pytest.raises(RuntimeError, match="of the callback"):
+        tfgmm.fit_mixture(ROWS, 2, restarts=1, callbacks=[broken])
+    assert isinstance(broken.error, RuntimeError)
+
+
+def test_callbacks_of_ours_have_all_calls_of_keras():
+    calls = {name for name in dir(keras.callbacks.Callback) if name.startswith("on_") or name.startswith("set_")}
+    assert sorted(calls - set(dir(SweepCallback))) == []
