@@ -165,15 +165,15 @@ def test_config_asks_for_the_same_numbers_again_and_knows_the_rows(
 ) -> None:
     asked = []
 
-    def fit_mixture(rows: Any, num_components: Any, **options: Any) -> Any:
-        asked.append((num_components, options["max_sweeps"]))
+    def fit_opened(rows: Any, survey: Any, numbers: Any, options: Any, callbacks: Any) -> Any:
+        asked.append((numbers, options.max_sweeps))
         raise ValueError("that is enough")
 
-    monkeypatch.setattr(run_fit, "fit_mixture", fit_mixture)
+    monkeypatch.setattr(run_fit, "fit_opened", fit_opened)
     config = example[1] / "config.json"
     run("--config", config, "--out", tmp_path / "again")
     run("--config", config, "--components", 2, "--out", tmp_path / "other")
-    assert asked == [([1, 2, 3, 4], 200), (2, 200)]
+    assert asked == [((1, 2, 3, 4), 200), (2, 200)]
     card = json.loads((example[1] / "model" / "model_card.json").read_text())
     assert json.loads(config.read_text())["fingerprint"] in json.dumps(card)
 
@@ -182,11 +182,10 @@ def made_up(
     elbos: list[float], held_out: Any, weight_prior: str = "dirichlet", icl: Sequence[float] = ()
 ) -> tfgmm.Selection:
     """A choice between 1, 2, ... components, of figures that no fit has."""
-    model = SimpleNamespace(weight_prior=weight_prior)
     fits: Any = tuple(
         SimpleNamespace(
             num_components=number, num_occupied=number, elbo=elbo, log_likelihood=-9.0, bic=1.0, aic=3.0,
-            icl=icl[number - 1] if icl else -number, converged=True, model=model, weight_prior=weight_prior,
+            icl=icl[number - 1] if icl else -number, converged=True, weight_prior=weight_prior,
         )
         for number, elbo in enumerate(elbos, 1)
     )  # fmt: skip

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
 from tfgmm.data.survey import Survey
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.fit.restarts import Stage, StagedStarts, best_first
+from tfgmm.fit.restarts import Restart, Stage, StagedStarts
 from tfgmm.scoring.scores import score_data
 
 _NUM_FOLDS = 5
-_NUM_STARTS, _NUM_CONTENDERS = 4, 1
+NUM_STARTS, _NUM_CONTENDERS = 4, 1
 # Nats per row: all starts go on until gains fall below the first, the best one until below the second
 _TOLERANCES = (1e-3, 1e-5)
 
@@ -58,19 +58,12 @@ def folds_of(survey: Survey, seed: int) -> Folds:
     return Folds(shuffled % num_folds, num_folds, f"{words}, {num_rows:,} rows")
 
 
-def held_out_log_densities(
-    q: VariationalPosterior,
-    seed: int,
-    survey: Survey,
-    folds: Folds,
-    stage: Stage,
-    start: str,
-    tell: Callable[[int, int], None] = lambda number, count: None,
-) -> np.ndarray:
-    """Computes the log density of each held-out row at the posterior means of a fit without it, float64, nats.
+def starts_of_folds(
+    q: VariationalPosterior, seed: int, survey: Survey, folds: Folds, stage: Stage, start: str
+) -> list[StagedStarts]:
+    """Draws the starts of the fit without each fold, among its own rows, with their stages.
 
-    The fits have starts of their own among their own rows, so that nothing of the held-out rows is in them except the
-    centre and the spread that the priors are made of. q stays as it is.
+    So nothing of the held-out rows is in these fits except the centre and the spread that the priors are made of.
 
     Args:
         q: Untouched posterior, with priors and centre from the data.
@@ -79,16 +72,21 @@ def held_out_log_densities(
         folds: Folds of that sample.
         stage: The last stage of restarts on the sample.
         start: "k-means++" or "random".
-        tell: Called with the number of fits, up to their count, and with their count. They go on side by side: the
-            number is one more than there are starts that are done, as a share of all starts.
     """
+    return [_starts_without(q, seed, survey, folds.numbers != fold, stage, start) for fold in range(folds.num_folds)]
 
-    def tell_of_starts(number: int, count: int) -> None:
-        if (number - 1) % _NUM_STARTS == 0:
-            tell((number - 1) // _NUM_STARTS + 1, count // _NUM_STARTS)
 
-    groups = [_starts_without(q, seed, survey, folds.numbers != fold, stage, start) for fold in range(folds.num_folds)]
-    restarts = best_first(q, groups, tell_of_starts) if groups else []
+def held_out_log_densities(
+    q: VariationalPosterior, survey: Survey, folds: Folds, restarts: Sequence[Sequence[Restart]]
+) -> np.ndarray:
+    """Computes the log density of each held-out row at the posterior means of the fit without it, float64, nats.
+
+    Args:
+        q: Family of the posteriors, with the centre of the rows.
+        survey: Survey whose sample has the rows.
+        folds: Folds of that sample.
+        restarts: Where the starts of each fold ended, best first.
+    """
     log_densities = np.full(len(survey.sample), np.nan)
     for fold, (best, *_) in enumerate(restarts):
         is_held_out = folds.numbers == fold
@@ -101,7 +99,7 @@ def _starts_without(
     q: VariationalPosterior, seed: int, survey: Survey, is_fitted: np.ndarray, stage: Stage, start: str
 ) -> StagedStarts:
     """Draws a few starts among the rows where `is_fitted`, (n,) bool, with their stages."""
-    seeds = [(seed + number) % 2**63 for number in range(_NUM_STARTS)]
+    seeds = [(seed + number) % 2**63 for number in range(NUM_STARTS)]
     spread = np.array(survey.summary.spread)
     starts = q.start_values(survey.sample[is_fitted], spread, start, seeds)
     coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)

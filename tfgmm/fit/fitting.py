@@ -10,7 +10,7 @@ import numpy as np
 
 from tfgmm.common.checks import check_count
 from tfgmm.data.row_source import RowSource
-from tfgmm.data.sources import open_source
+from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.families.base import check_priors
 from tfgmm.fit import cross_validation
@@ -18,8 +18,7 @@ from tfgmm.fit.callbacks import EndOfChoice
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
-from tfgmm.fit.single import FitTask, fit_prepared, prepared_fit, stages_of
-from tfgmm.fit.sweeps import RunningFit
+from tfgmm.fit.single import Ascended, FitTask, ascend_from_starts, fit_ascended, prepared_fit
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.scoring.scores import score_data
@@ -172,27 +171,29 @@ def fit_opened(
         priors = options.priors
     else:
         priors = Priors.from_data(survey.summary, options.covariance, sample=survey.sample)
-    task = FitTask(source, survey, priors, options, callbacks)
+    validation = _opened_validation(source, options.validation_data)
+    task = FitTask(source, survey, priors, options, callbacks, validation)
     return _fit_one(task, numbers) if isinstance(numbers, int) else _fit_several(task, numbers)
 
 
 def _fit_one(task: FitTask, num_components: int) -> FitResult:
-    return fit_prepared(task, prepared_fit(task, num_components))
+    fit = prepared_fit(task, num_components)
+    return fit_ascended(task, fit, ascend_from_starts(task, fit))
 
 
 def _fit_several(task: FitTask, numbers: Sequence[int]) -> Selection:
     """Fits each number of components, and scores the same held-out rows with each."""
     folds = cross_validation.folds_of(task.survey, task.options.seed)
-    description, has_rows = folds.description, task.options.validation_data is not None
+    description, has_rows = folds.description, task.validation is not None
     results: list[FitResult] = []
     densities: list[np.ndarray] = []
     try:
         for place, num_components in enumerate(numbers, 1):
             task = dataclasses.replace(task, place=(place, len(numbers)))
             fit = prepared_fit(task, num_components)
-            held_out = None if has_rows else _log_densities_by_folds(task, fit, folds)
-            results.append(fit_prepared(task, fit))
-            densities.append(_log_densities_of_validation(task, results[-1]) if held_out is None else held_out)
+            ascended = ascend_from_starts(task, fit, None if has_rows else folds)
+            results.append(fit_ascended(task, fit, ascended))
+            densities.append(_held_out_log_densities(task, results[-1], folds, ascended))
     except EndOfChoice:
         if not results:
             raise
@@ -201,18 +202,14 @@ def _fit_several(task: FitTask, numbers: Sequence[int]) -> Selection:
     return _with_occupied(task, Selection(tuple(results), np.stack(densities), description))
 
 
-def _log_densities_by_folds(task: FitTask, fit: RunningFit, folds: cross_validation.Folds) -> np.ndarray:
-    q = fit.variational
-
-    def tell(number: int, count: int) -> None:
-        task.tell("held out", number, count, q.num_components)
-
-    stage = stages_of(q, task.survey, task.options)[-1]
-    return cross_validation.held_out_log_densities(q, fit.seed, task.survey, folds, stage, task.options.start, tell)
-
-
-def _log_densities_of_validation(task: FitTask, result: FitResult) -> np.ndarray:
-    return score_data(result.plug_in(), task.options.validation_data, "log_density", result.column_names)
+def _held_out_log_densities(
+    task: FitTask, result: FitResult, folds: cross_validation.Folds, ascended: Ascended
+) -> np.ndarray:
+    """Computes the log densities of the rows to validate on, or of each row of the folds under the fit without it."""
+    if task.validation is not None:
+        return score_data(result.plug_in(), task.validation, "log_density", result.column_names)
+    of_folds = folds, ascended.without_folds
+    return cross_validation.held_out_log_densities(result.variational, task.survey, *of_folds)
 
 
 def _with_occupied(task: FitTask, selection: Selection) -> Selection:
@@ -250,6 +247,15 @@ def _check_length(source: RowSource) -> None:
             "endless length. Apply tf.data.experimental.assert_cardinality(num_batches), remove .repeat(), or train a "
             "GaussianMixtureModel with compile(num_data=..., step_sizes=tfgmm.StepSizes())."
         )
+
+
+def _opened_validation(source: RowSource, data: Any) -> RowSource | None:
+    """Opens the rows to validate on, in the columns of the source; None for None."""
+    if data is None:
+        return None
+    validation = open_source(data, "validation_data", source.num_features, source.column_names)
+    check_ends(validation, None, "Use .take(n), or remove .repeat().")
+    return validation
 
 
 def _check_rows(num_data: int, num_components: int) -> None:

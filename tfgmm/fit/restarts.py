@@ -104,7 +104,7 @@ def best_first(
 
     Args:
         q: Family of the posteriors.
-        groups: Groups of starts, all with as many stages as the others.
+        groups: Groups of starts, each with stages of its own; each stage goes on side by side with those of the others.
         tell: Called before the first stage and when a start has finished it, with the number of those that have, plus
             one, up to their count, and with their count.
     """
@@ -112,11 +112,13 @@ def best_first(
         _sorted(restarts)
         for restarts in _ascended_by_group(q, [(group.starts, group.stages[0]) for group in groups], tell)
     ]
-    for stages in zip(*(group.stages[1:] for group in groups)):
-        best = [restarts[: stage.num_starts] for restarts, stage in zip(results, stages)]
+    for number in range(1, max(len(group.stages) for group in groups)):
+        going = [index for index, group in enumerate(groups) if number < len(group.stages)]
+        stages = [groups[index].stages[number] for index in going]
+        best = [results[index][: stage.num_starts] for index, stage in zip(going, stages)]
         starts = [[restart.values for restart in restarts] for restarts in best]
-        later = _ascended_by_group(q, list(zip(starts, stages)))
-        results = [_after(*of_group) for of_group in zip(results, later)]
+        for index, later in zip(going, _ascended_by_group(q, list(zip(starts, stages)))):
+            results[index] = _after(results[index], later)
     return results
 
 

@@ -70,6 +70,14 @@ class FitResult(FittedMixture):
         """The fitted `GaussianMixtureModel`, made when it is first asked for: this loads TensorFlow."""
         return self.trained_model or keras_model_of(self, self.elbo)
 
+    def outlier_table(self) -> np.ndarray:
+        """Computes the quantiles that `outlier` is read from, (2, Q) float64, once; see `outliers.table_of`."""
+        return self._outlier_table
+
+    @functools.cached_property
+    def _outlier_table(self) -> np.ndarray:
+        return super().outlier_table()
+
     def export(self, path: Any, *, overwrite: bool = False, saved_model: bool = False) -> None:
         """Writes the folder that `tfgmm.load_scorer` and the command line read; see `tfgmm.export_model`.
 

@@ -6,19 +6,19 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgmm.common.words import counted
 from tfgmm.data.row_source import RowSource
-from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
+from tfgmm.fit.cross_validation import NUM_STARTS, Folds, starts_of_folds
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
@@ -50,6 +50,7 @@ class FitTask:
         priors: Priors in data units, also where the options ask for "auto".
         options: The options of `fit_mixture`.
         callbacks: Callbacks of ours, and of Keras's.
+        validation: Rows to validate on, opened; or None.
         place: (m, M): this is the m-th of M numbers of components, counted from 1.
     """
 
@@ -58,6 +59,7 @@ class FitTask:
     priors: Priors
     options: FitOptions
     callbacks: Sequence[Any]
+    validation: RowSource | None
     place: tuple[int, int] = (1, 1)
 
     @property
@@ -86,20 +88,30 @@ def prepared_fit(task: FitTask, num_components: int) -> RunningFit:
     return RunningFit(q, task.priors, options.seed, summary)
 
 
-def fit_prepared(task: FitTask, fit: RunningFit) -> FitResult:
-    """Fits a prepared fit: restarts on the sample, sweeps of the best over all rows, polishing if asked."""
-    options = task.options
-    validation = _opened_validation(task)
-    stages = stages_of(fit.variational, task.survey, options)
-    restarts = ascend_from_starts(task, fit, stages)
+class Ascended(NamedTuple):
+    """Where the starts of a fit ended on the sample, and those of the fits without each fold beside them, best first.
+
+    restarts: Of the fit.
+    without_folds: Of the fit without each fold; empty where nothing is held out.
+    rows: The sample.
+    """
+
+    restarts: Sequence[Restart]
+    without_folds: Sequence[Sequence[Restart]]
+    rows: CachedRows
+
+
+def fit_ascended(task: FitTask, fit: RunningFit, ascended: Ascended) -> FitResult:
+    """Fits from the best restart: sweeps over all rows, polishing if asked."""
+    options, restarts = task.options, ascended.restarts
     _check_finite(restarts[0].elbo, "after the restarts")
     fit.variational.assign(restarts[0].values)
     plateau = StopOnPlateau(
         options.tolerance or (_TOLERANCE_AFTER_SAMPLE if task.is_sample else _TOLERANCE),
         patience=1 if task.is_sample else PATIENCE,
     )
-    batches = _batches(task, fit, stages[-1].rows)
-    history = _swept(task, fit, batches, plateau, validation)
+    batches = _batches(task, fit, ascended.rows)
+    history = _swept(task, fit, batches, plateau)
     if options.polish_steps:
         keras_model.polish(fit, task.source, options.polish_steps)
     figures = bound_and_log_likelihoods(fit.variational, batches)
@@ -115,15 +127,13 @@ def fit_prepared(task: FitTask, fit: RunningFit) -> FitResult:
     return FitResult(*mixture, *figures, history, tuple(restarts), plateau.converged, fit.model)
 
 
-def _swept(
-    task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlateau, validation: RowSource | None
-) -> dict[str, list[float]]:
+def _swept(task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlateau) -> dict[str, list[float]]:
     """Sweeps over all rows; by Keras where a callback is one of Keras's, which wants a Keras model to look at."""
     callbacks, options = [plateau, *(task.callbacks or ())], task.options
     if all(isinstance(callback, SweepCallback) for callback in callbacks):
-        held_out = validation_batches(validation, fit.variational)
+        held_out = validation_batches(task.validation, fit.variational)
         return sweep(fit, batches, callbacks, options.max_sweeps, held_out)
-    return keras_model.sweep(fit, task.source, options, callbacks, validation)
+    return keras_model.sweep(fit, task.source, options, callbacks, task.validation)
 
 
 def _batches(task: FitTask, fit: RunningFit, sample: CachedRows) -> Batches:
@@ -134,17 +144,33 @@ def _batches(task: FitTask, fit: RunningFit, sample: CachedRows) -> Batches:
     return SweepBatches(task.source, fit.variational, batch_size)
 
 
-def ascend_from_starts(task: FitTask, fit: RunningFit, stages: Sequence[Stage]) -> list[Restart]:
-    """Takes all starts to their optima on the sample, best first; the fit stays as it is."""
-    options, q = task.options, fit.variational
-    restarts = options.restarts if isinstance(options.start, str) else 1  # equal locations lead to equal optima
-    seeds = [(fit.seed + number) % 2**63 for number in range(restarts)]
-    starts = q.start_values(task.survey.sample, np.array(task.survey.summary.spread), options.start, seeds)
+def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = None) -> Ascended:
+    """Takes all starts to their optima on the sample, with those of the fits without each fold beside them.
+
+    The fit stays as it is.
+
+    Args:
+        task: What is fitted to.
+        fit: Prepared fit.
+        folds: Folds of the sample to hold out; None for none.
+    """
+    options, q, survey = task.options, fit.variational, task.survey
+    num_starts = options.restarts if isinstance(options.start, str) else 1  # equal locations lead to equal optima
+    seeds = [(fit.seed + number) % 2**63 for number in range(num_starts)]
+    stages = stages_of(q, survey, options)
+    groups = [] if folds is None else starts_of_folds(q, fit.seed, survey, folds, stages[-1], options.start)
+    starts = q.start_values(survey.sample, np.array(survey.summary.spread), options.start, seeds)
+    num_folds, num_beside = len(groups), sum(len(group.starts) for group in groups)
 
     def tell(number: int, count: int) -> None:
-        task.tell("start", number, count, q.num_components)
+        of_own = number - num_beside
+        if of_own > 0:
+            task.tell("start", of_own, count - num_beside, q.num_components)
+        elif (number - 1) % NUM_STARTS == 0:
+            task.tell("held out", (number - 1) // NUM_STARTS + 1, num_folds, q.num_components)
 
-    return best_first(q, [StagedStarts(starts, stages)], tell)[0]
+    *without_folds, restarts = best_first(q, [*groups, StagedStarts(starts, stages)], tell)
+    return Ascended(restarts, without_folds, stages[-1].rows)
 
 
 def stages_of(q: VariationalPosterior, survey: Survey, options: FitOptions) -> list[Stage]:
@@ -164,16 +190,6 @@ def stages_of(q: VariationalPosterior, survey: Survey, options: FitOptions) -> l
     coarse, fine = (max(least, options.tolerance or 0.0) for least in _TOLERANCES_ON_SAMPLE)
     stage = dataclasses.replace(last, tolerance=coarse, patience=1)
     return [stage, dataclasses.replace(stage, tolerance=fine, num_starts=_NUM_CONTENDERS)]
-
-
-def _opened_validation(task: FitTask) -> RowSource | None:
-    """Opens the rows to validate on, in the columns of the data; None for None."""
-    if task.options.validation_data is None:
-        return None
-    names, num_features = task.source.column_names, task.source.num_features
-    validation = open_source(task.options.validation_data, "validation_data", num_features, names)
-    check_ends(validation, None, "Use .take(n), or remove .repeat().")
-    return validation
 
 
 def _check_finite(elbo: float, when: str) -> None:
