@@ -1,4 +1,4 @@
-"""Divergences as tensors: those of NumPy, and with it of TensorFlow Probability, and gradients that are their slopes."""
+"""Divergences as tensors: those of NumPy and of TensorFlow Probability, with gradients that are their slopes."""
 
 from __future__ import annotations
 
@@ -215,8 +215,11 @@ def test_weights_at_their_prior_have_no_divergence_and_no_slope(kind: str) -> No
     np.testing.assert_allclose(slopes.weights[0], 0.0, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", WEIGHTS)
-def test_weights_elsewhere_have_a_slope_in_every_number(kind: str) -> None:
-    family, factors = family_and_factors("diag", kind)
+def test_weights_elsewhere_have_a_slope_in_every_number() -> None:
+    family, factors = with_weights(DirichletWeights(2, Priors()), DirichletPosterior(np.array([3.0, 5.0])))
     _, slopes = kl_and_slopes(family, family.values_of(factors))
-    assert (np.abs(slopes.weights[0]) > 1e-6).all()
+    assert (np.abs(slopes.weights[0]) > 1e-3).all()
+    for kind in WEIGHTS:
+        family, factors = family_and_factors("diag", kind)
+        _, slopes = kl_and_slopes(family, family.values_of(factors))
+        assert (np.abs(slopes.weights[0]) > 1e-6).all()
