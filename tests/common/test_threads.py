@@ -138,6 +138,89 @@ def test_callers_that_overlap_leave_the_matrix_library_as_it_was_and_see_all_cor
     assert blas_threads() == before
 
 
+# Reading ahead
+
+
+def test_items_come_in_order_each_begun_while_the_one_before_is_worked_on():
+    begun, may_go_on = [], threading.Event()
+
+    def items():
+        for number in range(5):
+            begun.append(number)
+            if number == 2:
+                may_go_on.set()
+            yield number, threading.get_ident()
+
+    found = cores.read_ahead(items())
+    assert begun == []  # nothing is read before somebody asks
+    numbers = [next(found)]
+    numbers.append(next(found))
+    assert may_go_on.wait(60)  # the third is being made, although nobody has asked for it
+    numbers.extend(found)
+    assert [number for number, _ in numbers] == begun == list(range(5))
+    assert threading.get_ident() not in {thread for _, thread in numbers}
+
+
+@pytest.mark.parametrize("items", [[], [None], [0, None, ()], iter("abc"), (number for number in range(3))])
+def test_anything_that_can_be_iterated_over_is_read_to_its_end(items):
+    expected = list(items) if isinstance(items, list) else None
+    found = list(cores.read_ahead(items))
+    assert found == expected or (expected is None and len(found) == 3)
+
+
+@pytest.mark.parametrize("failing", [0, 1, 3])
+def test_what_fails_while_reading_ahead_is_raised_after_the_items_before_it(failing):
+    def items():
+        for number in range(5):
+            if number == failing:
+                raise KeyError("broken")
+            yield number
+
+    seen, more = [], cores.read_ahead(items())
+    with pytest.raises(KeyError, match="broken"):
+        for one in more:
+            seen.append(one)
+    assert seen == list(range(failing))
+    assert next(more, "ended") == "ended"
+
+
+def test_who_leaves_early_is_followed_by_no_more_than_one_item_and_leaves_no_thread():
+    begun, before = [], threading.active_count()
+    found = cores.read_ahead(begun.append(number) or number for number in range(100))
+    assert [next(found), next(found)] == [0, 1]
+    found.close()  # as when Ctrl-C takes the caller away; waits for the one that is being made
+    assert len(begun) <= 3 and threading.active_count() == before
+    assert list(found) == []
+
+
+def test_an_error_of_the_caller_is_not_lost_while_an_item_is_being_made():
+    release = threading.Event()
+
+    def items():
+        yield 0
+        release.wait(60)
+        yield 1
+
+    found = cores.read_ahead(items())
+    with pytest.raises(ZeroDivisionError):
+        for _ in found:
+            threading.Timer(0.1, release.set).start()
+            raise ZeroDivisionError
+    found.close()
+    assert release.is_set()
+
+
+def test_items_are_read_by_the_caller_where_no_thread_starts(monkeypatch):
+    """As when the process has as many threads as it may, or is about to end."""
+
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(cores.ThreadPoolExecutor, "submit", refuse)
+    found = list(cores.read_ahead((number, threading.get_ident()) for number in range(4)))
+    assert found == [(number, threading.get_ident()) for number in range(4)]
+
+
 SCRIPT = """
 import atexit, os, threading
 import numpy as np
@@ -151,7 +234,7 @@ def found():
 
 def late():
     threading.main_thread().join()
-    print("late", found()[-1])
+    print("late", found()[-1], list(cores.read_ahead(range(3))))
 
 cores._THREADS._current = lambda: 4
 with cores.one_thread_each():
@@ -161,13 +244,13 @@ with cores.one_thread_each():
             os._exit(0 if len(found()) == 16 and len(cores._THREADS._holders) == 1 else 1)
     print("child", os.waitpid(child, 0)[1])
 threading.Thread(target=late).start()
-atexit.register(lambda: print("atexit", found()[-1]))
+atexit.register(lambda: print("atexit", found()[-1], list(cores.read_ahead(range(3)))))
 """
 
 
 def test_children_of_the_process_and_its_last_moments_can_share_work_out():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60)
-    assert sorted(done.stdout.split("\n")) == ["", "atexit 16", "child 0", "late 16"], done.stderr
+    assert sorted(done.stdout.split("\n")) == ["", "atexit 16 [0, 1, 2]", "child 0", "late 16 [0, 1, 2]"], done.stderr
 
 
 def test_slices_cover_the_rows():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -93,6 +94,16 @@ def test_tiny_shapes_give_no_zero_weight():
     weights, q = weights_of(4), StickPosterior(np.full((3, 2), 1e-3))
     log_weights = weights.log_draws(log_gamma_draws(weights.gamma_shapes(q), [2000], np.random.default_rng(5)))
     assert np.isfinite(log_weights).all() and log_weights.min() < -100
+
+
+def test_draws_of_many_components_take_no_square_of_their_number():
+    weights, log_gammas = weights_of(1_000), np.random.default_rng(0).normal(size=(50, 999, 2))
+    tracemalloc.start()
+    log_weights = weights.log_draws(log_gammas)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_allclose(np.exp(log_weights).sum(axis=1), 1.0, rtol=1e-12)
+    assert peak < 50e6  # (50, 999, 1000) numbers are 400 MB; two triangles of (999, 1000) 16 MB
 
 
 def test_update_adds_the_counts_taken_and_those_left():

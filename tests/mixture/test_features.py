@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from log_densities import features_of
 
-from tfgmm.families.correlated import FullComponents
-from tfgmm.families.independent import DiagComponents
-from tfgmm.mixture.features import num_products, pairs
-from tfgmm.mixture.parameters import FORMS
-from tfgmm.scoring.graph.densities import GRAPH_FORMS
-from tfgmm.scoring.graph.products import coefficients_of_products, matrices_of_products, products
+from tfgmm.mixture.features import (
+    matrices_of_products,
+    num_products,
+    pair_coefficients,
+    pairs,
+    write_products,
+    write_squares,
+)
 
 SIZES = (*range(1, 10), 17)
 
 
 def whole(rows):
-    """Returns the pieces of `products` side by side, (B, P)."""
-    return np.concatenate([piece.numpy() for piece in products(tf.constant(rows))], axis=1)
+    """Returns the products of the columns of rows, (B, P), in the type of the rows."""
+    return features_of("correlated", rows, rows.dtype)[:, rows.shape[1] :]
 
 
 @pytest.mark.parametrize("num_features", SIZES)
@@ -47,7 +49,8 @@ def test_products_times_coefficients_are_the_quadratic_form_of_each_matrix(num_f
     rows = generator.normal(size=(5, num_features))
     matrices = generator.normal(size=(3, num_features, num_features))
     matrices += np.swapaxes(matrices, 1, 2)
-    flat = coefficients_of_products(tf.constant(matrices)).numpy()
+    first, second = pairs(num_features)
+    flat = matrices[:, first, second] * pair_coefficients(num_features)
     expected = np.array([[row @ matrix @ row for matrix in matrices] for row in rows])
     np.testing.assert_allclose(whole(rows) @ flat.T, expected, rtol=1e-12, atol=1e-12)
 
@@ -56,17 +59,26 @@ def test_products_times_coefficients_are_the_quadratic_form_of_each_matrix(num_f
 def test_sums_of_products_become_the_matrices_of_weighted_outer_products(num_features):
     generator = np.random.default_rng(num_features)
     rows, shares = generator.normal(size=(11, num_features)), generator.uniform(size=(11, 3))
-    matrices = matrices_of_products(tf.constant(shares.T @ whole(rows)), num_features)
+    matrices = matrices_of_products(shares.T @ whole(rows), num_features)
     expected = np.stack([(share[:, None] * rows).T @ rows for share in shares.T])
     np.testing.assert_allclose(matrices, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(matrices, np.swapaxes(matrices, 1, 2))
 
 
-@pytest.mark.parametrize("components", [DiagComponents, FullComponents])
+@pytest.mark.parametrize("leading", [(), (2,), (3, 2)])
+def test_matrices_of_several_sums_are_those_of_each(leading):
+    sums = np.random.default_rng(0).normal(size=(*leading, len(pairs(9)[0])))
+    matrices = matrices_of_products(sums, 9)
+    assert matrices.shape == (*leading, 9, 9)
+    for place in np.ndindex(leading):
+        np.testing.assert_array_equal(matrices[place], matrices_of_products(sums[place], 9))
+
+
+@pytest.mark.parametrize("write", [write_squares, write_products])
 @pytest.mark.parametrize("num_features", [1, 4, 9])
-def test_the_number_of_products_is_known_without_a_row(components, num_features):
-    expected = (
-        sum(piece.shape[1] for piece in GRAPH_FORMS[components.form].features(tf.zeros((0, num_features))))
-        - num_features
-    )
-    assert num_products(FORMS[components.form].write_products, num_features) == expected
+def test_the_number_of_products_is_known_without_a_row(write, num_features):
+    expected = num_features if write is write_squares else len(pairs(num_features)[0])
+    assert num_products(write, num_features) == expected
+    found = np.full((expected, 2), np.nan)
+    write(np.ones((num_features, 2)), found)
+    np.testing.assert_array_equal(found, 1.0)

@@ -89,7 +89,7 @@ def test_scores_are_the_same_for_any_number_of_cores(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cores, "_LEAST_NUMBERS", 1)
     rows = np.random.default_rng(0).normal(size=(101, 2))
     rows[50, 1] = np.nan
-    model = tfgmm.fit_mixture(rows[:50], 2, restarts=1, seed=0).model
+    model = tfgmm.fit_mixture(rows[:50], 2, restarts=1, seed=0)
     scores = "log_prob", "log_density", "responsibilities", "assignment"
     found = [density.score_data(model.plug_in(), rows, score) for score in scores]
     monkeypatch.setattr(cores, "num_cores", lambda: 1)

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.usefixtures("no_figures_left")
 
 
 def selection_of(elbos, criteria, held, num_data=40):
-    model = types.SimpleNamespace(weight_prior="stick_breaking", covariance="diag", num_features=1)
     fits = [
         types.SimpleNamespace(
             num_components=k,
@@ -27,7 +26,9 @@ def selection_of(elbos, criteria, held, num_data=40):
             aic=bic,
             log_likelihood=elbo,
             num_data=num_data,
-            model=model,
+            weight_prior="stick_breaking",
+            covariance="diag",
+            num_features=1,
             converged=True,
         )
         for k, (elbo, bic) in enumerate(zip(elbos, criteria, strict=True), start=1)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_posteriors import random_components
+from log_densities import features_of
 from scipy import special
 
 import tfgmm
 from tfgmm.common import threads as cores
 from tfgmm.data.blocks import RowBlock
-from tfgmm.families.variational import VariationalPosterior
-from tfgmm.model import natural_gradient
 from tfgmm.scoring import devices
-from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 
 @pytest.mark.parametrize("has_gpu", [False, True])
@@ -23,27 +20,59 @@ def test_log_likelihoods_of_several_mixtures_are_those_of_plain_numpy(has_gpu, n
     monkeypatch.setattr(devices, "has_gpu", lambda: has_gpu)
     monkeypatch.setattr(cores, "num_cores", lambda: num_cores)
     monkeypatch.setattr(cores, "_LEAST_NUMBERS", 1)
-    components, _ = random_components("full")
     generator = np.random.default_rng(1)
     rows = generator.normal(size=(157, 4)).astype(np.float32)
-    of_rows = np.concatenate(GRAPH_FORMS[components.form].features(tf.constant(rows, tf.float64)), axis=1)
+    of_rows = features_of("correlated", rows)
     linear, constants = generator.normal(size=(2, of_rows.shape[1], 3)), generator.normal(size=(2, 3))
-    steps = natural_gradient.NaturalGradient(VariationalPosterior(None, components), run_eagerly=True)
-    found = steps.log_likelihoods((linear, constants), RowBlock(tf.constant(rows)))
-    for number in range(2):
-        joints = of_rows @ linear[number] + constants[number]
-        expected = special.logsumexp(joints, axis=1).sum(), joints.max(axis=1).sum()
-        np.testing.assert_allclose(found[:, number], expected, rtol=0, atol=len(rows) * (1e-7 if has_gpu else 1e-12))
+    for values in (rows, tf.constant(rows)):
+        found = devices.log_likelihoods("correlated", (linear, constants), RowBlock(values))
+        for number in range(2):
+            joints = of_rows @ linear[number] + constants[number]
+            expected = special.logsumexp(joints, axis=1).sum(), joints.max(axis=1).sum()
+            atol = len(rows) * (1e-7 if has_gpu else 1e-12)
+            np.testing.assert_allclose(found[:, number], expected, rtol=0, atol=atol)
 
 
-def test_a_fit_through_the_graph_is_the_fit_without_a_gpu(monkeypatch):
-    rows = np.random.default_rng(0).normal(size=(300, 2)) + np.repeat([[0.0], [4.0]], 150, axis=0)
+@pytest.mark.parametrize("form", ["independent", "correlated"])
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_sums_are_those_of_plain_numpy(has_gpu, form, monkeypatch):
+    monkeypatch.setattr(devices, "has_gpu", lambda: has_gpu)
+    generator = np.random.default_rng(2)
+    rows = generator.normal(size=(157, 4)).astype(np.float32)
+    of_rows = features_of(form, rows)
+    linear, constants = generator.normal(size=(of_rows.shape[1], 3)), generator.normal(size=3)
+    joints = of_rows @ linear + constants
+    shares = special.softmax(joints, axis=1)
+    expected = [shares.sum(axis=0), *np.split(shares.T @ of_rows, [4], axis=1)]
+    expected += [special.logsumexp(joints, axis=1).sum(), joints.max(axis=1).sum()]
+    for values in (rows, tf.constant(rows)):
+        statistics, *totals = devices.sums(form, (linear, constants), RowBlock(values))
+        for value, wanted in zip([*statistics, *totals], expected, strict=True):
+            np.testing.assert_allclose(value, wanted, rtol=1e-6 if has_gpu else 1e-11, atol=1e-5 if has_gpu else 1e-10)
+
+
+ROWS = np.random.default_rng(0).normal(size=(300, 2)) + np.repeat([[0.0], [4.0]], 150, axis=0)
+
+
+def test_training_through_the_graph_is_training_without_a_gpu(monkeypatch):
     found = []
     for has_gpu in (False, True):
         monkeypatch.setattr(devices, "has_gpu", lambda has_gpu=has_gpu: has_gpu)
         model = tfgmm.GaussianMixtureModel(2, 2, covariance="full", seed=0)
         model.compile()
-        history = model.fit(rows, epochs=5, batch_size=100, verbose=0, validation_data=rows[::3])
+        history = model.fit(ROWS, epochs=5, batch_size=100, verbose=0, validation_data=ROWS[::3])
         found.append((history.history["elbo"], history.history["val_loss"], model.locs))
+    for value, wanted in zip(*found):
+        np.testing.assert_allclose(value, wanted, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:the bound was still rising")
+def test_a_fit_through_the_graph_is_the_fit_without_a_gpu(monkeypatch):
+    found = []
+    for has_gpu in (False, True):
+        monkeypatch.setattr(devices, "has_gpu", lambda has_gpu=has_gpu: has_gpu)
+        options = {"covariance": "full", "seed": 0, "restarts": 1, "batch_size": 100, "max_sweeps": 5}
+        result = tfgmm.fit_mixture(ROWS, 2, validation_data=ROWS[::3], **options)
+        found.append((result.history["elbo"], result.history["val_loss"], result.locs, result.log_likelihood))
     for value, wanted in zip(*found):
         np.testing.assert_allclose(value, wanted, rtol=1e-6)

@@ -223,7 +223,7 @@ def test_intervals_of_well_separated_mixtures_cover_the_true_density(capsys):
         generator = np.random.default_rng(seed)
         chosen = generator.choice(3, size=400, p=weights)
         rows = generator.normal(locs[chosen], scales[chosen])[:, None]
-        band = tfgmm.fit_mixture(rows, 3, restarts=1, seed=seed).model.interval(points[:, None])
+        band = tfgmm.fit_mixture(rows, 3, restarts=1, seed=seed).interval(points[:, None])
         covered.append((band.log_prob_low < truth) & (truth < band.log_prob_high))
     with capsys.disabled():
         print("\ncoverage of 90 % intervals at each point:", np.mean(covered, axis=0), "in all:", np.mean(covered))

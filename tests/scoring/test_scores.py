@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 from assigned import assign_components, assign_weights
+from plain_mixtures import mixture_at
 from scipy import special, stats
 
 from tfgmm import GaussianMixtureModel
@@ -37,12 +38,9 @@ def scored_by(request, monkeypatch):
 
 
 def model_at(locs=LOCS, scales=SCALES, alpha=ALPHA, beta=BETA, counts=COUNTS, centre=(0.3, -0.7)):
-    """Returns a model with the posterior given, in data units, whose rows are measured from `centre`."""
-    model = GaussianMixtureModel(*locs.shape, seed=0)
-    model.stored_centre.assign(np.asarray(centre)[: locs.shape[1]])
-    assign_components(model, IndependentPosterior(locs - model.centre, scales, alpha, beta))
-    assign_weights(model, DirichletPosterior(counts))
-    return model
+    """Returns a mixture with the posterior given, in data units, whose rows are measured from `centre`."""
+    components = IndependentPosterior(locs, scales, alpha, beta)
+    return mixture_at(DirichletPosterior(counts), components, centre[: locs.shape[1]])
 
 
 MODEL = model_at()
@@ -150,6 +148,17 @@ def test_a_component_of_vanishing_weight_changes_nothing():
     model = model_at(counts=np.array([1e-9, 5e8, 5e8]))
     expected = special.logsumexp(loop_log_joint(ROWS, [1e-18, 0.5, 0.5]), axis=1)
     np.testing.assert_allclose(model.log_prob(ROWS), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*SCORES, "predictive"])
+def test_a_keras_model_at_the_same_posterior_gives_the_same_figures(name):
+    model = GaussianMixtureModel(3, 2, seed=0)
+    model.stored_centre.assign([0.3, -0.7])
+    assign_components(model, IndependentPosterior(LOCS - model.centre, SCALES, ALPHA, BETA))
+    assign_weights(model, DirichletPosterior(COUNTS))
+    np.testing.assert_array_equal(score(model, name, ROWS), score(MODEL, name, ROWS))
+    np.testing.assert_array_equal(model.sample(9, seed=1), MODEL.sample(9, seed=1))
+    np.testing.assert_array_equal(model.draws(9, seed=1).scales, MODEL.draws(9, seed=1).scales)
 
 
 # Rows of every kind

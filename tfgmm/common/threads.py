@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy  # noqa: F401  # loads the library
 from threadpoolctl import ThreadpoolController
@@ -85,9 +85,7 @@ def _in_threads(
             pool.shutdown(cancel_futures=True)
 
 
-def _begun(
-    pool: ThreadPoolExecutor, function: Callable[[int, int], Result], share: tuple[int, int]
-) -> Callable[[], Result]:
+def _begun(pool: ThreadPoolExecutor, function: Callable[..., Result], share: tuple[Any, ...]) -> Callable[[], Result]:
     """Begins a share; returns the function that waits for its result, or that computes it where no thread starts.
 
     No thread starts when the interpreter is about to end, or has as many threads as it may.
@@ -108,10 +106,10 @@ def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
     """
     iterator, end = iter(items), object()
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, iterator, end)
-        while (item := following.result()) is not end:
-            following = pool.submit(next, iterator, end)
-            yield item  # type: ignore[misc]
+        following: Callable[[], Any] = _begun(pool, next, (iterator, end))
+        while (item := following()) is not end:
+            following = _begun(pool, next, (iterator, end))
+            yield item
 
 
 def slices(start: int, stop: int, size: int) -> list[slice]:

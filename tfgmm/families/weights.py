@@ -150,7 +150,7 @@ class StickBreakingWeights(Family):
     def log_mean(self, posterior: StickPosterior, functions: Functions = NUMPY) -> Tensor:
         """Computes log E[theta], (..., K) float64: the breaks are independent, so their means multiply."""
         total = functions.sum(posterior.sticks, -1, keepdims=True)
-        return _log_weights(functions.log(posterior.sticks) - functions.log(total), functions)
+        return _log_weights(functions.log(posterior.sticks) - functions.log(total))
 
     def expected_log(self, posterior: StickPosterior) -> np.ndarray:
         """Computes E[log theta_k] = E[log v_k] + sum_{j<k} E[log(1 - v_j)], (..., K) float64."""
@@ -184,7 +184,7 @@ class StickBreakingWeights(Family):
 
     def log_draws(self, log_gammas: Tensor, functions: Functions = NUMPY) -> Tensor:
         """Computes log theta draws, (..., K), from log Gamma draws with these shapes: two of them make a Beta."""
-        return _log_weights(log_gammas - functions.logsumexp(log_gammas, -1, keepdims=True), functions)
+        return _log_weights(log_gammas - functions.logsumexp(log_gammas, -1, keepdims=True))
 
     def kl(self, posterior: StickPosterior) -> np.ndarray:
         """Computes the sum of KL(Beta(taken, left) || Beta(1, gamma)) in nats, (...) float64."""
@@ -207,12 +207,13 @@ class StickBreakingWeights(Family):
         return varying + (normalisers[0] - normalisers[1]).sum()
 
 
-def _log_weights(log_parts: Tensor, functions: Functions = NUMPY) -> Tensor:
+def _log_weights(log_parts: Tensor) -> Tensor:
     """Computes log theta, (..., K), from (..., K - 1, 2) logarithms of the parts taken and left at each break."""
     num_breaks, dtype = log_parts.shape[-2], getattr(log_parts.dtype, "as_numpy_dtype", log_parts.dtype)
     of_its_own = np.eye(num_breaks, num_breaks + 1, dtype=dtype)  # what a break takes is its component's
     of_later = np.tri(num_breaks + 1, num_breaks, k=-1, dtype=dtype).T  # what it leaves is for those after it
-    return functions.sum(log_parts[..., :1] * of_its_own + log_parts[..., 1:] * of_later, -2)
+    # As products, which make no array of (..., K - 1, K)
+    return (log_parts[..., None, :, 0] @ of_its_own + log_parts[..., None, :, 1] @ of_later)[..., 0, :]
 
 
 Weights = DirichletWeights | StickBreakingWeights

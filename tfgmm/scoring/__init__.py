@@ -9,7 +9,6 @@ __getattr__, __dir__, __all__ = front_door(
         "devices": ["BlockScorer", "block_scorer"],
         "graph.chunks": ["log_joints"],
         "graph.densities": ["GRAPH_FORMS", "of_draws"],
-        "graph.products": ["matrices_of_products"],
         "graph.sampling": ["sample_rows"],
         "graph.triangular": ["log_determinants"],
         "queries": ["Queries"],

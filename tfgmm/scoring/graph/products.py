@@ -1,8 +1,7 @@
-"""Products of the columns of rows as TensorFlow operations, and the matrices that sums of them make up."""
+"""Products of the columns of rows as TensorFlow operations, and the coefficients that they are multiplied with."""
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
@@ -29,12 +28,3 @@ def coefficients_of_products(matrices: Tensor) -> Tensor:
     first, second = pairs(num_features)
     flat = tf.reshape(matrices, tf.concat([tf.shape(matrices)[:-2], [num_features * num_features]], axis=0))
     return tf.gather(flat, first * num_features + second, axis=-1) * pair_coefficients(num_features)
-
-
-def matrices_of_products(sums: Tensor, num_features: int) -> Tensor:
-    """Makes the symmetric matrices (..., K, D, D) whose entries the sums of products (..., K, P) hold."""
-    first, second = pairs(num_features)
-    place = np.zeros((num_features, num_features), np.int64)
-    place[first, second] = place[second, first] = np.arange(len(first))
-    flat = tf.gather(sums, place.ravel(), axis=-1)
-    return tf.reshape(flat, tf.concat([tf.shape(flat)[:-1], [num_features, num_features]], axis=0))
