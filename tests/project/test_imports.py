@@ -28,8 +28,8 @@ LATE = {
 # What loads no TensorFlow, itself or through others, until a function needs it: packages, files
 LIGHT = """
     common data mixture posterior scoring plot companions report cli
-    export/folder export/graph_check export/known_operations export/reading export/score_file export/scorer
-    export/verify mlflow/__init__ mlflow/models mlflow/pyfunc
+    export/folder export/graph_check export/known_operations export/numbers export/reading export/saved_model
+    export/score_file export/scorer export/verify mlflow/__init__ mlflow/models mlflow/pyfunc
 """.split()
 NEEDS_TENSORFLOW = ("scoring/graph/", "cli/run/fit.py")
 
