@@ -102,7 +102,7 @@ class _Answers:
     def predictive_log_prob(self, x: Tensor) -> dict[str, Tensor]:
         # Draws are computed in the graph, from a tenth of the numbers
         factors = graph_scores.factors_of(of_draws(self._mixture, self._drawn))
-        return {"predictive_log_prob": graph_scores.scores(x, factors, "log_prob")}
+        return {"predictive_log_prob": graph_scores.scores(x, factors, ["log_prob"])["log_prob"]}
 
     def interval(self, x: Tensor, level: Tensor) -> dict[str, Tensor]:
         return intervals.interval(x, of_draws(self._mixture, self._drawn), level).per_row
@@ -120,7 +120,7 @@ class _Answers:
         return {"x": tf.cast(rows, tf.float32)}
 
     def _scores(self, x: Tensor, *names: Score) -> dict[str, Tensor]:
-        return {name: graph_scores.scores(x, self._factors, name) for name in names}
+        return graph_scores.scores(x, self._factors, names)
 
 
 def _as_tensors(mixture: MixtureDensity) -> MixtureDensity:

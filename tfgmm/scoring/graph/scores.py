@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from tfgmm.mixture.row_scores import RowScores, Score
 from tfgmm.scoring.graph.chunks import Features, float_values, log_joints, mapped_over_chunks, normalised
 from tfgmm.scoring.graph.densities import GRAPH_FORMS, coefficients, graph_form_of
 
-SCORE_SPECS = {
+SCORE_SPECS: Mapping[Score, tuple[tuple[str, ...], tf.DType]] = {
     "log_prob": ((), tf.float32),
     "log_density": ((), tf.float64),
     "responsibilities": (("K",), tf.float32),
@@ -42,7 +42,7 @@ def compiled_score(form: FormName, score: Score, num_features: int, weights_shap
 
     def of_rows(rows: Tensor, centre: Tensor, linear: Tensor, constants: Tensor) -> Tensor:
         factors = ScoreFactors(GRAPH_FORMS[form].features, centre, linear, constants, weights_shape)
-        return scores(rows, factors, score)
+        return scores(rows, factors, [score])[score]
 
     return tf.function(of_rows, autograph=False).get_concrete_function(*signature)
 
@@ -98,19 +98,22 @@ def _num_bad(scores: np.ndarray) -> int:
     return int(is_bad.any(axis=tuple(range(1, is_bad.ndim))).sum())
 
 
-def scores(rows: Tensor, factors: ScoreFactors, score: Score) -> Tensor:
-    """Computes the score of rows (B, D), data units, any float type, chunk after chunk."""
+def scores(rows: Tensor, factors: ScoreFactors, names: Sequence[Score]) -> dict[str, Tensor]:
+    """Computes scores of rows (B, D), data units, any float type, chunk after chunk, all from the same log joints."""
     features, centre, linear, constants, weights_shape = factors
-    axes, dtype = SCORE_SPECS[score]
-    spec = tf.TensorSpec((None, *(weights_shape[-1] for _ in axes)), dtype)
+    specs = [
+        tf.TensorSpec((None, *(weights_shape[-1] for _ in axes)), dtype)
+        for axes, dtype in (SCORE_SPECS[name] for name in names)
+    ]
 
-    def of_chunk(chunk: Tensor) -> tuple[Tensor]:
+    def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
         joints = log_joints(features(rounded(chunk, centre)), linear, constants)
         if len(weights_shape) == 2:
             joints = tf.reshape(joints, (-1, *weights_shape))
-        return (SCORES[score](joints),)
+        return tuple(SCORES[name](joints) for name in names)
 
-    return mapped_over_chunks(rows, of_chunk, threads.chunk_size(sum(linear.shape)), [spec])[0]
+    size = threads.chunk_size(sum(linear.shape))
+    return {str(name): values for name, values in zip(names, mapped_over_chunks(rows, of_chunk, size, specs))}
 
 
 def rounded(rows: Tensor, centre: Tensor) -> Tensor:
