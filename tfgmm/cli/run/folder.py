@@ -184,7 +184,8 @@ def _write_figures(run: Run, fitted: Fitted, folder: pathlib.Path) -> tuple[dict
                     (folder / files[name]).write_bytes(drawing.png)
                 pictures[name] = drawing.picture
         except (ValueError, ArithmeticError) as error:
-            failures.append(f"{FIGURES}/{files.get(name, name)} could not be drawn ({error})")
+            what = f"{FIGURES}/{files[name]}" if name in files else f"the picture {name} of {REPORT}"
+            failures.append(f"{what} could not be drawn ({error})")
     return pictures, failures
 
 
