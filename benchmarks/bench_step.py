@@ -1,9 +1,9 @@
 """Rows a second of the step that every row takes in every sweep: memberships and statistics, without the update.
 
-On 131,072 rows, 16 columns, 32 components, by covariance: `NaturalGradient.sums`, as sweeps over all rows use it;
+On 131,072 rows, 16 columns, 32 components, by covariance: `devices.sums`, as sweeps over all rows use it;
 `CachedRows.sums` in float32 for eight restarts at a time on 16,384 of the rows, as restarts do far from the optimum
 (one row counts once per restart); and the same products written plainly in NumPy. Medians of many calls, in turn; the
-first call, which may trace, has a column.
+first call has a column.
 
 Run: python benchmarks/bench_step.py [--quick] [--repeats 20]
 """
@@ -15,12 +15,12 @@ from typing import Any
 
 import common
 import numpy as np
-import tensorflow as tf
-from tfgmm.model.natural_gradient import NaturalGradient
 
 import tfgmm
 from tfgmm.data.blocks import RowBlock
+from tfgmm.families.natural_gradient import place_at
 from tfgmm.fit.cached_rows import CachedRows
+from tfgmm.scoring import devices
 
 CHUNK_ROWS = 4096  # of the NumPy step: their products stay in the cache
 ROUNDS = 20
@@ -37,17 +37,16 @@ def fitted_model(problem: common.Problem, covariance: str, rows: np.ndarray) -> 
 
 def tfgmm_step(model: tfgmm.GaussianMixtureModel, rows: np.ndarray) -> Callable[[], float]:
     """Returns the step as a function without arguments; it answers when the sums are there."""
-    values = model.variational.values()
-    untraced = NaturalGradient(model.variational)  # the model's own has traced in `fit`
-    centred = RowBlock(tf.constant((rows - model.centre).astype(np.float32)))
-    return lambda: float(untraced.sums(untraced.coefficients(values), centred).log_likelihood)
+    q = model.variational
+    centred = RowBlock((rows - model.centre).astype(np.float32))
+    return lambda: float(devices.sums(q.form, place_at(q, q.values()).coefficients, centred).log_likelihood)
 
 
 def restarts_step(model: tfgmm.GaussianMixtureModel, rows: np.ndarray) -> Callable[[], float]:
     """Returns the step of `RESTARTS` restarts on an eighth of the rows: so many products as one has with all rows."""
-    steps = model.natural_gradient
-    several = [np.stack([value] * RESTARTS) for value in steps.coefficients(model.variational.values())]
-    held = CachedRows(model.variational.form, (rows[: len(rows) // RESTARTS] - model.centre).astype(np.float32))
+    q = model.variational
+    several = [np.stack([value] * RESTARTS) for value in place_at(q, q.values()).coefficients]
+    held = CachedRows(q.form, (rows[: len(rows) // RESTARTS] - model.centre).astype(np.float32))
     return lambda: float(held.sums(several, np.float32).log_likelihood.sum())
 
 
