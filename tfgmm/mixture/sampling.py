@@ -23,7 +23,7 @@ def sample_rows(mixture: MixtureDensity, num_rows: int, seed: int, part: int = 0
 
     >>> from tfgmm.mixture.parameters import MixtureDensity
     >>> components = {"locs": np.array([[-5.0], [5.0]]), "precisions": np.array([[4.0], [100.0]])}
-    >>> rows = sample_rows(MixtureDensity("diag", np.zeros(1), np.log([0.25, 0.75]), components), 1000, seed=0)
+    >>> rows = sample_rows(MixtureDensity("diag", np.zeros(1), np.log([0.2, 0.8]), components), 1000, seed=0)
     >>> round(float(np.mean(rows > 0.0)), 1), round(float(rows[rows > 0.0].std()), 2)
     (0.8, 0.1)
     """
