@@ -1,11 +1,14 @@
 """Callbacks for mixtures: in `fit_mixture`, and in Keras's `fit`."""
 
+from typing import TYPE_CHECKING
+
 from tfgmm.common.lazy import front_door
+from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher, ProgressBar, StopOnPlateau, SweepCallback
 
-# MixtureBoard alone loads TensorFlow
-_HOMES = {
-    "fit.callbacks": ["EndOfChoice", "FitStep", "FitWatcher", "ProgressBar", "StopOnPlateau", "SweepCallback"],
-    "model.tensorboard": ["MixtureBoard"],
-}
+if TYPE_CHECKING:
+    from tfgmm.model.tensorboard import MixtureBoard
 
-__getattr__, __dir__, __all__ = front_door(__name__, _HOMES, root="tfgmm")
+__all__ = ["EndOfChoice", "FitStep", "FitWatcher", "MixtureBoard", "ProgressBar", "StopOnPlateau", "SweepCallback"]
+
+# The one that loads TensorFlow, when it is asked for
+__getattr__, __dir__, _ = front_door(__name__, {"model.tensorboard": ["MixtureBoard"]}, root="tfgmm")

@@ -167,14 +167,14 @@ def test_validation_and_three_columns_in_the_place_of_an_earlier_run(
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
-    """The calls of `fit_mixture`, which fails instead of fitting."""
+    """The calls of `fit_opened`, which fails instead of fitting."""
     calls: list[tuple[Any, dict[str, Any]]] = []
 
-    def fit_mixture(rows: Any, num_components: int, **options: Any) -> Any:
-        calls.append((rows, {"num_components": num_components, **options}))
+    def fit_opened(rows: Any, survey: Any, numbers: Any, options: Any, callbacks: Any) -> Any:
+        calls.append((rows, {"num_components": numbers, **vars(options)}))
         raise ValueError("that is enough")
 
-    monkeypatch.setattr(fit, "fit_mixture", fit_mixture)
+    monkeypatch.setattr(fit, "fit_opened", fit_opened)
     return calls
 
 
@@ -182,7 +182,7 @@ OPTIONS: dict[str, tuple[list[str], str, Any]] = {
     "components": (["--components", "5"], "num_components", 5),
     "covariance": (["--covariance", "tied"], "covariance", "tied"),
     "weights": (["--weights", "stick_breaking"], "weights", "stick_breaking"),
-    "several components": (["--components", "2:4"], "num_components", [2, 3, 4]),
+    "several components": (["--components", "2:4"], "num_components", (2, 3, 4)),
     "restarts": (["--restarts", "3"], "restarts", 3),
     "max_sweeps": (["--max-sweeps", "7"], "max_sweeps", 7),
     "seed": (["--seed", "11"], "seed", 11),

@@ -19,6 +19,7 @@ from tfgmm.cli import app as cli
 from tfgmm.cli.run import folder as run_folder
 from tfgmm.cli.run import settings as run_settings
 from tfgmm.data.summary import DataSummary
+from tfgmm.families.variational import VariationalPosterior
 from tfgmm.plot import kinds
 from tfgmm.report import pictures, subject
 
@@ -27,14 +28,15 @@ REPORT = run_folder._report
 
 @pytest.fixture
 def run() -> run_folder.Run:
-    """A run of a single start, made by hand from a model of three columns that looks fitted."""
-    model = tfgmm.GaussianMixtureModel(2, 3, seed=0)
-    model.adapt_to(DataSummary(300, 3, (0.0,) * 3, (1.0,) * 3, ("a", "b", "c")))
+    """A run of a single start, made by hand of three columns that looks fitted."""
+    summary = DataSummary(300, 3, (0.0,) * 3, (1.0,) * 3, ("a", "b", "c"))
+    q = VariationalPosterior.of("diag", "dirichlet", 2, 3, tfgmm.Priors())
+    q.assign(q.values_of(q.random_start(0)))
     history = {"loss": [2.0, 1.5], "elbo": [-600.0, -450.0]}
     start: Any = SimpleNamespace(elbo=-450.0, elbos=history["elbo"])
-    result = tfgmm.FitResult(model, -450.0, -440.0, -445.0, history, (start,), True)
-    settings = run_settings.RunSettings("/rows.csv", model.num_components, columns=list(model.column_names))
-    return run_folder.Run(settings, result, [2, 1], np.zeros((4, model.num_features)), ["mind the gap"])
+    result = tfgmm.FitResult(q, tfgmm.Priors(), 0, summary, -450.0, -440.0, -445.0, history, (start,), True)
+    settings = run_settings.RunSettings("/rows.csv", 2, columns=["a", "b", "c"])
+    return run_folder.Run(settings, result, [2, 1], np.zeros((4, 3)), ["mind the gap"])
 
 
 @pytest.fixture(autouse=True)

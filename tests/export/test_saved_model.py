@@ -215,7 +215,7 @@ def test_parameters_that_are_not_finite_are_refused_and_nothing_is_written(
     tmp_path: pathlib.Path, value: float
 ) -> None:
     model = tfgmm.GaussianMixtureModel(2, D, seed=0)
-    model.variational.components.variables[0].assign(np.full((2, D), value))
+    model.variational.trained.variables.components[0].assign(np.full((2, D), value))
     with pytest.raises(ValueError, match=r"`model` must .* Received: locs .* Train it again"):
         tfgmm.export_model(model, tmp_path / "mixture")
     assert list(tmp_path.iterdir()) == []

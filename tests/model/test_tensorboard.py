@@ -15,11 +15,11 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
-from tfgmm.fit.tensorboard import density_image, posterior_values, rows_to_show
 
 import tfgmm
 from tfgmm.callbacks import MixtureBoard
 from tfgmm.model.gradient_norms import GradientNorms
+from tfgmm.model.tensorboard import density_image, posterior_values, rows_to_show
 
 pytestmark = pytest.mark.usefixtures("no_figures_left")
 

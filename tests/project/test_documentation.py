@@ -94,7 +94,8 @@ def test_examples_in_the_docs_run(path, monkeypatch, tmp_path, capsys):
         exec(block, names)
         if printed is not None:
             assert_shows(capsys.readouterr().out, printed)
-    assert names["model"].num_data == len(names["rows"])
+    fitted = names["result"] if "result" in names else names["model"]
+    assert fitted.num_data == len(names["rows"])
 
 
 def blocks_and_outputs(path):
