@@ -54,7 +54,7 @@ def test_readme_example_runs(monkeypatch, tmp_path, capsys):
     shown = capsys.readouterr().out
     printed, *_ = blocks("txt")
     assert shown.splitlines()[:4] == printed.splitlines()[:4]  # the head; intervals below may differ in the last digit
-    densities = names["model"].log_prob(names["new_rows"])
+    densities = names["result"].log_prob(names["new_rows"])
     assert densities[2] < densities[:2].min() - 5  # the row that README calls an outlier
     assert "r_hat" in shown and "Pareto k-hat" in shown  # NUTS and its comparison ran too
 

@@ -224,7 +224,7 @@ def test_overlapping_components_and_handfuls_of_rows_are_named(tmp_path):
     near = np.concatenate([generator.normal(0.0, 1.0, 300), generator.normal(3.0, 1.0, 300)])
     rows = np.append(near, [40.0, 40.5, 41.0])[:, None]
     result = tfgmm.fit_mixture(rows, 3, restarts=3)
-    locs = result.model.locs.numpy()[:, 0]
+    locs = result.locs[:, 0]
     handful, first, second = int(np.argmax(locs)), *sorted(map(int, np.argsort(locs)[:2]))
     said = " ".join(cautions_in(page_of(result, rows, tmp_path)))
     assert f"Component {handful} rests on fewer than 5 rows: outliers" in said
@@ -281,7 +281,7 @@ def test_exported_folder_is_loaded_and_scored_from_where_it_is(one_column, tmp_p
     words = shlex.split(command)
     assert words[:4] == ["tfgmm", "score", "--model", str(moved)]
     without = page_of(one_column, one_column_rows(), tmp_path)
-    assert "tfgmm.export_model(result.model, 'mixture')" in without.pre[0] and str(moved) not in without.words
+    assert "tfgmm.export_model(result, 'mixture')" in without.pre[0] and str(moved) not in without.words
 
 
 def test_users_style_and_order_of_columns_change_nothing(faithful, tmp_path, no_figures_left):

@@ -160,7 +160,7 @@ def percent(share: float) -> str:
     return f"{100.0 * share:.1f} %"
 
 
-def python_lines(model_path: pathlib.Path | None, exporting: str | None = "result.model") -> list[str]:
+def python_lines(model_path: pathlib.Path | None, exporting: str | None = "result") -> list[str]:
     """Writes the lines of Python that load the mixture and score rows with it.
 
     Example:

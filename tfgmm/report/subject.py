@@ -132,7 +132,7 @@ def _of_result(result: FitResult) -> Fitted:
         _of_mixture(result),
         criteria=criteria,
         record=FitRecord(result.history, result.restarts, result.converged),
-        exporting="result.model",
+        exporting="result",
     )
 
 
