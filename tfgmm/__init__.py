@@ -1,4 +1,4 @@
-"""Bayesian Gaussian mixtures on TensorFlow and Keras 3.
+"""Bayesian Gaussian mixtures for NumPy, TensorFlow and Keras 3.
 
 The public names below load on first use (PEP 562): `import tfgmm` alone loads neither TensorFlow nor NumPy,
 so that the command line answers at once and the companions never pay for TensorFlow.

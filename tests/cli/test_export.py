@@ -127,7 +127,7 @@ def test_refusal_is_one_line_and_changes_nothing(
 ) -> None:
     place = run_folder.parent
     monkeypatch.chdir(place)
-    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda: pytest.fail("TensorFlow was loaded for nothing"))
+    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda _: pytest.fail("it was loaded for nothing"))
     (place / "folder.onnx").mkdir()
     before, names = contents(place), sorted(os.listdir(place))
     arguments, code, words = REFUSALS[case]
@@ -234,5 +234,5 @@ def test_other_commands_take_a_folder_without_a_graph(light: pathlib.Path, tmp_p
 
 
 def test_verify_of_numbers_alone_loads_no_tensorflow(light: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda: pytest.fail("TensorFlow was loaded for nothing"))
+    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda _: pytest.fail("it was loaded for nothing"))
     assert CliRunner().invoke(cli.app, ["verify", str(light)]).exit_code == 0

@@ -103,7 +103,7 @@ def test_model_in_the_folder_is_numbers_alone_unless_a_saved_model_is_asked_for(
 ) -> None:
     assert sorted(os.listdir(example[1] / "model")) == ["model_card.json", "parameters.npz"]
     loaded: list[str] = []
-    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda: loaded.append("TensorFlow"))
+    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda _: loaded.append("TensorFlow"))
     options = ("--components", 1, "--restarts", 1, "--columns", "waiting", "--out", tmp_path / "run")
     done = run(GEYSER, *options, "--saved-model")
     assert (done.exit_code, done.stderr, loaded) == (0, "", ["TensorFlow"])

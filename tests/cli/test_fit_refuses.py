@@ -92,7 +92,7 @@ REFUSALS: dict[str, tuple[Callable[[pathlib.Path], list[str]], int, str]] = {
 
 @pytest.mark.parametrize("case", REFUSALS)
 def test_refusal_is_one_line(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
-    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda: pytest.fail("TensorFlow was loaded for nothing"))
+    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda _: pytest.fail("it was loaded for nothing"))
     arguments, code, words = REFUSALS[case][0](tmp_path), *REFUSALS[case][1:]
     before = sorted(os.listdir(tmp_path))
     done = run(*arguments, "--out", tmp_path / "run")
@@ -107,7 +107,7 @@ def test_refusal_is_one_line(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
 def test_place_that_cannot_be_written_is_refused_before_the_fit(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, below: str
 ) -> None:
-    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda: pytest.fail("TensorFlow was loaded for nothing"))
+    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda _: pytest.fail("it was loaded for nothing"))
     (tmp_path / "file").touch()
     done = run(*with_options("--components", "2")(tmp_path), "--out", tmp_path / "file" / below)
     assert done.exit_code == 1 and "`--out` must be a folder that can be written" in done.stderr, done.output

@@ -197,7 +197,7 @@ def place(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pa
 def test_refusal_is_one_line_and_changes_nothing(
     whole: pathlib.Path, rows: pathlib.Path, place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda: pytest.fail("TensorFlow was loaded for nothing"))
+    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda _: pytest.fail("it was loaded for nothing"))
     options, code, words = REFUSALS[case]
     before = sorted(os.listdir(place))
     out = [] if case == "a file that is there" else ["--out", "b.png"]

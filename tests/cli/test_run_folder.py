@@ -177,7 +177,7 @@ FOREIGN: dict[str, dict[str, str]] = {
 def test_what_is_no_run_is_kept_even_with_overwrite(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda: pytest.fail("TensorFlow was loaded for nothing"))
+    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda _: pytest.fail("it was loaded for nothing"))
     target = tmp_path / "run"
     target.mkdir()
     for name, text in FOREIGN[case].items():
@@ -194,7 +194,7 @@ def re_received(line: str) -> bool:
 
 
 def test_file_and_an_earlier_run_are_kept(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda: pytest.fail("TensorFlow was loaded for nothing"))
+    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda _: pytest.fail("it was loaded for nothing"))
     (tmp_path / "file").write_text("mine")
     done = fit_over(tmp_path / "file", "--overwrite")
     assert done.exit_code == 1 and "which is not a folder" in done.stderr

@@ -148,8 +148,8 @@ def test_what_is_not_foreseen_is_not_hidden() -> None:
 
 def test_work_is_done_once_tensorflow_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda: order.append("loaded"))
-    assert shared.with_tensorflow(lambda shown: (order.append(type(shown).__name__), 7)[1]) == 7
+    monkeypatch.setattr("tfgmm.common.quiet.load_tensorflow", lambda _: order.append("loaded"))
+    assert shared.with_tensorflow(lambda shown: (order.append(type(shown).__name__), 7)[1], "this") == 7
     assert order == ["loaded", display._Plain.__name__]
 
 

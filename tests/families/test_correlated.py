@@ -46,7 +46,7 @@ def test_the_plug_in_density_equals_that_of_scipy(covariance, seed):
 def test_corrections_turn_the_plug_in_density_into_the_mean_over_q(covariance):
     """Draws of NumPy and SciPy; the difference is the same for every row, and shows best where the component is."""
     components, posterior = random_components(covariance)
-    corrections = components.corrections(posterior)
+    corrections = components.corrections(posterior, components.means(posterior))
     assert corrections.shape == (K,) and (corrections < 0).all()
     locs, precisions = draw_parameters(components, posterior, NUM_DRAWS, np.random.default_rng(1))
     means = components.means(posterior)

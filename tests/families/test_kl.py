@@ -96,7 +96,7 @@ def statistics_of(components, generator):
 
 def bound(components, posterior, statistics):
     """Returns what the components contribute to the augmented bound at fixed responsibilities, nats."""
-    corrections = components.corrections(posterior)
+    corrections = components.corrections(posterior, components.means(posterior))
     coefficients, constants = coefficients_from(components.form, corrections, components.means(posterior))
     sums = np.concatenate([statistics.first, statistics.second], axis=1)
     expected = np.sum(sums * coefficients.T) + np.sum(statistics.counts * constants)

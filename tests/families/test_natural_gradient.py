@@ -12,9 +12,9 @@ from random_posteriors import D, K, random_components, random_weights
 
 from tfgmm.families.natural_gradient import (
     Place,
-    check_step_finite,
     global_step,
     is_in_range_of_float32,
+    moved,
     place_at,
     place_of,
 )
@@ -144,11 +144,23 @@ def test_what_is_not_finite_in_one_posterior_leaves_the_others_alone(covariance:
     spoilt = global_step(q, values, statistics, CENTRE)
     for index in (0, 2):
         assert_same_place(place_of(spoilt.target, index), place_of(good.target, index))
-        check_step_finite(spoilt.kl[index], place_of(spoilt.target, index))
-    with pytest.raises(FloatingPointError, match="stands as after the last good step"):
-        check_step_finite(spoilt.kl[1], place_of(spoilt.target, 1))
-    with pytest.raises(FloatingPointError, match="the bound is not finite"):
-        check_step_finite(np.nan, place_of(good.target, 0))
+    assert not np.isfinite(place_of(spoilt.target, 1).values.flat[0]).all()
+
+
+def test_one_step_is_that_of_several_and_stops_where_it_is_not_finite() -> None:
+    q, values = family_and_values("full", "stick_breaking")
+    statistics = several(q.form)
+    together = global_step(q, values, statistics, CENTRE)
+    alone = [Statistics(*(value[index] for value in statistics)) for index in range(R)]
+    for index, own in enumerate(alone):
+        of_one = values.map(lambda value, index=index: value[index])
+        step = moved(q, of_one, own, CENTRE)
+        assert_same_place(step.target, place_of(together.target, index))
+        assert step.kl == pytest.approx(together.kl[index], rel=1e-12)
+        np.testing.assert_array_equal(step.statistics.counts, together.statistics.counts[index])
+    alone[0].first[0, 0] = np.inf
+    with pytest.raises(FloatingPointError, match=r"must stay finite\. Received: .* stands as after the last good step"):
+        moved(q, values.map(lambda value: value[0]), alone[0], CENTRE)
 
 
 @pytest.mark.parametrize(("covariance", "weights"), SHAPES)

@@ -109,7 +109,7 @@ def test_expected_coefficients_are_those_of_the_means_with_both_corrections(cova
     of_means = coefficients_of(posterior.plug_in(factors))
     np.testing.assert_array_equal(linear, of_means[0])
     jensen = posterior.weights.expected_log(factors.weights) - posterior.weights.log_mean(factors.weights)
-    corrections = posterior.components.corrections(factors.components)
+    corrections = posterior.components.corrections(factors.components, posterior.components.means(factors.components))
     np.testing.assert_allclose(constants - of_means[1], jensen + corrections, rtol=1e-9)
     several = posterior.factors_of(stacked([posterior.values_of(factors)] * 2))
     for value, one in zip(posterior.expected_coefficients(several), (linear, constants)):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tfgmm
+from tfgmm.scoring import devices
 
 ROWS = np.random.default_rng(0).normal([[-3.0, 0.0]] * 60 + [[3.0, 1.0]] * 40, 0.5)
 
@@ -47,17 +48,43 @@ def test_the_model_that_callbacks_of_keras_watched_is_the_one_that_comes_back():
     np.testing.assert_allclose(fitted.model.locs, fitted.locs, rtol=1e-12)
 
 
+@pytest.mark.parametrize("options", [{}, {"callbacks": [keras.callbacks.TerminateOnNaN()]}, {"polish_steps": 5}])
+def test_the_model_has_the_bound_of_the_result(options):
+    """Keras logs the bound that a sweep began with; Adam's last one is noisy."""
+    fitted = tfgmm.fit_mixture(ROWS, 2, restarts=1, **options)
+    assert fitted.model.elbo == fitted.elbo
+
+
 @pytest.mark.parametrize("asked", ["the model", "a callback of Keras's", "polishing"])
 def test_without_tensorflow_the_error_says_what_to_install_and_the_fit_stays(asked, monkeypatch):
     fitted, callback = tfgmm.fit_mixture(ROWS, 2, restarts=1), keras.callbacks.TerminateOnNaN()
+    steps = []
+    watcher = tfgmm.callbacks.FitWatcher()
+    watcher.on_step = steps.append
     monkeypatch.setitem(sys.modules, "tensorflow", None)  # as where it is not installed
     with pytest.raises(ImportError) as caught:
         if asked == "the model":
             fitted.model  # noqa: B018
         elif asked == "polishing":
-            tfgmm.fit_mixture(ROWS, 2, restarts=1, polish_steps=3)
+            tfgmm.fit_mixture(ROWS, 2, restarts=1, polish_steps=3, callbacks=[watcher])
         else:
-            tfgmm.fit_mixture(ROWS, 2, restarts=1, callbacks=[callback])
+            tfgmm.fit_mixture(ROWS, 2, restarts=1, callbacks=[watcher, callback])
     for word in ("TensorFlow must", "Received", "pip install"):
         assert word in str(caught.value)
     assert fitted.log_prob(ROWS).shape == (100,)
+    assert steps == []  # before a start was made
+
+
+@pytest.mark.parametrize("question", ["interval", "conditional", "impute", "marginal_log_prob"])
+def test_questions_that_need_tensorflow_say_so(question, monkeypatch):
+    fitted = tfgmm.fit_mixture(ROWS, 2, restarts=1)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(ImportError, match="TensorFlow must be installed for the question"):
+        getattr(fitted, question)(ROWS, *([] if question == "interval" else [[0]]))
+
+
+def test_a_driver_without_tensorflow_leaves_all_to_numpy(monkeypatch):
+    monkeypatch.setattr(devices, "_has_driver", lambda: True)
+    monkeypatch.setattr(devices, "_tensorflow_has_gpu", devices._tensorflow_has_gpu.__wrapped__)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert tfgmm.fit_mixture(ROWS, 2, restarts=1).log_prob(ROWS).shape == (100,)

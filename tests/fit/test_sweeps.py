@@ -35,6 +35,10 @@ class Recorder(SweepCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.calls.append(f"batch {batch}")
+        self.batch_logs = {name: float(value) for name, value in logs.items()}
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.calls.append(f"before batch {batch}")
 
     def on_epoch_end(self, epoch, logs=None):
         self.calls.append(f"ended {epoch}")
@@ -55,8 +59,10 @@ def test_sweeps_and_keras_give_the_same_history_and_the_same_posterior(options, 
     for name, part in ours.variational.public().items():
         np.testing.assert_allclose(part, theirs.variational.public()[name], rtol=1e-9, atol=1e-12)
     num_batches = 5 if "batch_size" in options else 1  # of which Keras tells once for several
-    assert plain.calls[2 : 2 + num_batches] == [f"batch {number}" for number in range(num_batches)]
-    of_both = [[call for call in calls if not call.startswith("batch")] for calls in (plain.calls, watched.calls)]
+    told = [words for number in range(num_batches) for words in (f"before batch {number}", f"batch {number}")]
+    assert plain.calls[2 : 2 + 2 * num_batches] == told
+    of_both = [[call for call in calls if "batch" not in call] for calls in (plain.calls, watched.calls)]
+    assert plain.batch_logs == pytest.approx(watched.batch_logs)
     assert of_both[0] == of_both[1] and (plain.steps, plain.epochs) == (watched.steps, watched.epochs)
     assert ours.elbo == pytest.approx(theirs.elbo, rel=1e-12)
     assert plain.logs[-1]["loss"] == ours.history["loss"][-1] == pytest.approx(float(watched.logs[-1]["loss"]))
@@ -103,6 +109,47 @@ def test_an_error_in_a_callback_is_passed_on_and_told_to_those_who_ask():
     with pytest.raises(RuntimeError, match="of the callback"):
         tfgmm.fit_mixture(ROWS, 2, restarts=1, callbacks=[broken])
     assert isinstance(broken.error, RuntimeError)
+
+
+def test_a_callback_can_write_the_fit_as_it_stands(tmp_path):
+    class Writer(SweepCallback):
+        def on_epoch_end(self, epoch, logs=None):
+            tfgmm.export_model(self.model, tmp_path / "running", saved_model=False, overwrite=True)
+
+    result = tfgmm.fit_mixture(ROWS, 4, restarts=1, callbacks=[Writer()])
+    np.testing.assert_allclose(tfgmm.load_scorer(tmp_path / "running").log_prob(ROWS), result.log_prob(ROWS), rtol=1e-6)
+
+
+def test_the_bar_ends_with_an_error():
+    class Broken(SweepCallback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    bar = tfgmm.callbacks.ProgressBar()
+    with pytest.raises(KeyboardInterrupt):
+        tfgmm.fit_mixture(ROWS, 2, restarts=1, callbacks=[bar, Broken()])
+    assert bar._progress.finished or not bar._progress.live.is_started
+
+
+@pytest.mark.parametrize("callbacks", [Recorder(), [Recorder], "bar", [3]])
+def test_what_is_no_list_of_callbacks_is_refused(callbacks):
+    with pytest.raises(TypeError, match=r"`callbacks` must be a list of callbacks\. Received: .* Put one in a list"):
+        tfgmm.fit_mixture(ROWS, 2, callbacks=callbacks)
+
+
+def test_an_empty_validation_dataset_is_refused_before_the_first_start():
+    steps, watcher = [], tfgmm.callbacks.FitWatcher()
+    watcher.on_step = steps.append
+    for empty in (tf.data.Dataset.from_tensor_slices(ROWS).batch(9).take(0), ROWS[:0]):
+        with pytest.raises(ValueError, match="`validation_data` must"):
+            tfgmm.fit_mixture(ROWS, 2, validation_data=empty, callbacks=[watcher])
+    assert steps == []
+
+
+def test_the_door_of_callbacks_shows_all_of_them():
+    assert set(dir(tfgmm.callbacks)) == set(tfgmm.callbacks.__all__)
+    with pytest.raises(AttributeError, match="ProgressBar"):
+        tfgmm.callbacks.Progress  # noqa: B018
 
 
 def test_callbacks_of_ours_have_all_calls_of_keras():

@@ -14,7 +14,7 @@ from tfgmm.common.version import __version__
 
 app = typer.Typer(
     name="tfgmm",
-    help="Bayesian Gaussian mixtures on TensorFlow and Keras 3.",
+    help="Bayesian Gaussian mixtures for NumPy, TensorFlow and Keras 3.",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: half the time of the boxed one, and errors stay one line
     add_completion=False,
@@ -40,7 +40,7 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Bayesian Gaussian mixtures on TensorFlow and Keras 3."""
+    """Bayesian Gaussian mixtures for NumPy, TensorFlow and Keras 3."""
 
 
 app.command()(fit.fit)

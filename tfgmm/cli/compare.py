@@ -71,7 +71,7 @@ def compare(
         sides = _opened(first, "A"), _opened(second, "B")
         if data is not None:
             _check_for_rows(sides)
-        lines = shared.with_tensorflow(lambda progress: list(_lines(sides, data, progress)))
+        lines = shared.with_display(lambda progress: list(_lines(sides, data, progress)))
     for line in lines:
         typer.echo(printable(line))
 

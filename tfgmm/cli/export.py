@@ -78,7 +78,7 @@ def _wanted(targets: dict[str, Path | None], overwrite: bool) -> Wanted:
         raise UsageError(f"One of {_OPTIONS} must be given. Received: {received}. {fix}")
     [(kind, target)] = given.items()
     if kind in _ENDINGS:
-        shared.check_ending(target, [_ENDINGS[kind]], f"--{kind}")
+        shared.check_ending(target, [_ENDINGS[kind]], f"--{kind}", any_case=False)
     shared.check_outside_exports(target, f"--{kind}")
     return Wanted(kind, path_of(target, f"--{kind}"), overwrite)
 
@@ -101,7 +101,7 @@ def _export(run: Path, wanted: Wanted) -> str:
         progress.phase("writing")
         _write(numbers, wanted)
 
-    shared.with_tensorflow(work)
+    shared.with_tensorflow(work, f"`--{wanted.kind}`")
     model = numbers.facts["model"]
     sizes = f"{model['num_components']} components, {model['num_features']} columns, {model['covariance']}"
     return f"{wanted.target}: {_MADE[wanted.kind]} of {directory}, {sizes}"

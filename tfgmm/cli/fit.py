@@ -159,7 +159,7 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
     with display.display() as progress, _opened(settings) as (rows, validation):
         if saved_model:
             progress.phase("loading TensorFlow")
-            quiet.load_tensorflow()
+            quiet.load_tensorflow("`--saved-model`")
 
         words = _ENDING_CHOICE if settings.is_choice else _ENDING
 

@@ -81,13 +81,13 @@ def with_display(work: Callable[[Display], Done]) -> Done:
         return quietly(lambda: work(progress))
 
 
-def with_tensorflow(work: Callable[[Display], Done]) -> Done:
-    """Does `work` once TensorFlow is loaded, behind a spinner."""
+def with_tensorflow(work: Callable[[Display], Done], purpose: str) -> Done:
+    """Does `work` once TensorFlow is loaded, behind a spinner; `purpose` is what needs it, for the error."""
     from tfgmm.common import quiet
 
     def loaded(progress: Display) -> Done:
         progress.phase("loading TensorFlow")
-        quiet.load_tensorflow()
+        quiet.load_tensorflow(purpose)
         return work(progress)
 
     return with_display(loaded)
@@ -127,13 +127,19 @@ def model_folder(path: Path, name: str = "--model") -> Path:
     )
 
 
-def check_ending(out: Path, endings: Iterable[str], name: str = "--out") -> None:
-    """Checks the ending of `out`, which says what kind of file it shall be; `name` is what the option is called.
+def check_ending(out: Path, endings: Iterable[str], name: str = "--out", *, any_case: bool = True) -> None:
+    """Checks the ending of `out`, which says what kind of file it shall be.
+
+    Args:
+        out: The file to be.
+        endings: Endings that there are, in small letters.
+        name: What the option is called.
+        any_case: Whether capital letters will do.
 
     Raises:
         UsageError: It is none of `endings`.
     """
-    if out.suffix.lower() not in endings:
+    if (out.suffix.lower() if any_case else out.suffix) not in endings:
         fix = "Add the ending of the kind that you want."
         raise UsageError(f"`{name}` must be a file whose name ends in {', '.join(endings)}. Received: {out}. {fix}")
 
@@ -150,22 +156,33 @@ def split_names(text: str) -> list[str]:
 
 
 def check_outside_exports(out: Path, name: str = "--out") -> None:
-    """Checks that `out` is outside all exports: one with a file too many counts as damaged.
+    """Checks that `out` is outside all exports and runs: one with a file too many counts as damaged.
+
+    The model of a run may be replaced.
 
     Args:
         out: The file or folder to be.
         name: What the option is called.
 
     Raises:
-        UsageError: It is inside an exported folder.
+        UsageError: It is inside an exported folder, or inside the folder of a run.
     """
+    from tfgmm.cli.run.folder import MODEL
+    from tfgmm.cli.run.settings import CONFIG, read_config
+
     place = Path(os.path.realpath(out.parent))
     for folder in (place, *place.parents):
-        if (folder / CARD).is_file():
-            with contextlib.suppress(IntegrityError):  # a card of somebody else's
+        kind = None
+        with contextlib.suppress(IntegrityError, ValueError, OSError):  # somebody else's files of these names
+            if (folder / CARD).is_file():
                 read_card(Place(folder))
-                fix = "Choose a place outside it."
-                raise UsageError(f"`{name}` must not be inside an export. Received: {out}, in {folder}. {fix}")
+                kind = "an export"
+            elif (folder / MODEL / CARD).is_file() and Path(os.path.realpath(out)) != folder / MODEL:
+                read_config(folder / CONFIG)
+                kind = "the folder of a run"
+        if kind:
+            fix = "Choose a place outside it."
+            raise UsageError(f"`{name}` must not be inside {kind}. Received: {out}, in {folder}. {fix}")
 
 
 def _what_is_at(path: Path) -> str:

@@ -28,11 +28,11 @@ def verify(
     """
     with shared.errors_as_one_line():
         path = shared.model_folder(directory, "DIR")
-        exported = shared.read_model(
-            directory, "DIR"
-        )  # a damaged folder is refused before TensorFlow takes its seconds
-        has_graph = holds_graph(exported.card)
-        lines = report(path, shared.with_tensorflow(lambda _: _verified(path)) if has_graph else _verified(path))
+        # A damaged folder is refused before TensorFlow takes its seconds
+        has_graph = holds_graph(shared.read_model(directory, "DIR").card)
+        needs = "the check of a SavedModel"
+        verified = shared.with_tensorflow(lambda _: _verified(path), needs) if has_graph else _verified(path)
+        lines = report(path, verified)
     for line in lines:
         typer.echo(printable(line))
 

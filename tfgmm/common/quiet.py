@@ -40,11 +40,15 @@ def stderr_kept_back() -> Iterator[None]:
             os.close(original)
 
 
-def load_tensorflow() -> None:
-    """Imports TensorFlow and runs one operation, silently unless it fails."""
+def load_tensorflow(purpose: str = "this") -> None:
+    """Imports TensorFlow and runs one operation, silently unless it fails.
+
+    Args:
+        purpose: What needs it, for the error.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with stderr_kept_back():
-        check_tensorflow()
+        check_tensorflow(purpose)
         import tensorflow as tf
 
         tf.zeros(())

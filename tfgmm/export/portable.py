@@ -26,6 +26,7 @@ from tfgmm.scoring.scores import score_data
 
 if TYPE_CHECKING:
     from tfgmm.export.scorer import Scorer
+    from tfgmm.fit.result import FitResult
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 
 Scores = dict[str, np.ndarray]
@@ -48,7 +49,7 @@ class _Format(NamedTuple):
 
 
 def export_onnx(
-    model: GaussianMixtureModel | Scorer, path: str | os.PathLike[str], *, overwrite: bool = False
+    model: FitResult | GaussianMixtureModel | Scorer, path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> pathlib.Path:
     """Writes the mixture at its posterior means into an ONNX file, for any ONNX runtime.
 
@@ -60,7 +61,7 @@ def export_onnx(
     JSON, `column_names`.
 
     Args:
-        model: Fitted `GaussianMixtureModel`, or a `Scorer`.
+        model: A `FitResult`, a fitted `GaussianMixtureModel`, or a `Scorer`.
         path: Path of the file; its name ends in .onnx. Folders on the way to it are made.
         overwrite: Whether a file at `path` is replaced.
 
@@ -88,7 +89,7 @@ def export_onnx(
 
 
 def export_litert(
-    model: GaussianMixtureModel | Scorer, path: str | os.PathLike[str], *, overwrite: bool = False
+    model: FitResult | GaussianMixtureModel | Scorer, path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> pathlib.Path:
     """Writes the mixture at its posterior means into a LiteRT (TensorFlow Lite) file, for phones and other devices.
 
@@ -98,7 +99,7 @@ def export_litert(
     and only then renamed.
 
     Args:
-        model: Fitted `GaussianMixtureModel`, or a `Scorer`.
+        model: A `FitResult`, a fitted `GaussianMixtureModel`, or a `Scorer`.
         path: Path of the file; its name ends in .tflite. Folders on the way to it are made.
         overwrite: Whether a file at `path` is replaced.
 
@@ -179,7 +180,7 @@ def _mixture_of(model: Any) -> MixtureDensity:
     mixture = model.plug_in() if hasattr(model, "plug_in") else None
     if not isinstance(mixture, MixtureDensity):
         raise TypeError(
-            f"`model` must be a tfgmm.GaussianMixtureModel or a tfgmm.Scorer. Received: {type(model).__name__}. "
+            f"`model` must be the result of a fit, a model or a tfgmm.Scorer. Received: {type(model).__name__}. "
             "Pass the fitted model, or what tfgmm.load_scorer gives."
         )
     parameters.check_finite(parameters.arrays_of(mixture))

@@ -11,9 +11,10 @@ __getattr__, __dir__, __all__ = front_door(
         "natural_gradient": [
             "GlobalStep",
             "Place",
-            "check_step_finite",
+            "bound_figures",
             "global_step",
             "is_in_range_of_float32",
+            "moved",
             "place_at",
             "place_of",
         ],

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import digamma
 
 from tfgmm.common.shapes import Tensor
 from tfgmm.families import log_ratios, triangular, wishart
@@ -212,16 +211,17 @@ class CorrelatedComponents(Family):
         """Computes centred locs (K, D) and the triangular factor U of E[Lambda] = U' U by name, float64, data units."""
         return {"locs": posterior.locs, "whiteners": self._mean_whiteners(posterior, functions)}
 
-    def corrections(self, posterior: CorrelatedPosterior) -> np.ndarray:
+    def corrections(self, posterior: CorrelatedPosterior, means: Mapping[str, np.ndarray]) -> np.ndarray:
         """Computes E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
 
         1/2 (E[log det Lambda] - log det E[Lambda] - tr(E[Lambda] Cov_k)), Bishop 2006, 10.64 and 10.65.
+
+        Args:
+            posterior: q.
+            means: The posterior means, as `means` gives them.
         """
-        num_features = self.shape[1]
-        digammas = digamma(self.gamma_shapes(posterior)).sum(axis=-1)
-        log_terms = digammas + num_features * (math.log(2.0) - np.log(posterior.degrees))
-        spread = self._mean_whiteners(posterior) @ posterior.loc_cholesky
-        return 0.5 * (log_terms - np.square(spread).sum(axis=(-2, -1)))
+        spread = np.square(means["whiteners"] @ posterior.loc_cholesky).sum(axis=(-2, -1))
+        return 0.5 * (wishart.log_determinant_gaps(posterior.degrees, self.shape[1]) - spread)
 
     @staticmethod
     def float32_error(parameters: Mapping[str, np.ndarray], largest: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tfgmm.data.summary import DataSummary
 from tfgmm.families.queries import PosteriorQueries
 from tfgmm.families.variational import VariationalPosterior
@@ -11,7 +13,7 @@ from tfgmm.mixture.priors import Priors
 class FittedMixture(PosteriorQueries):
     """A mixture with its posterior, its priors and a summary of its rows, in plain arrays.
 
-    A subclass provides the four attributes below. All that leaves the process, exports, reports and runs, is made from
+    A subclass provides the five attributes below. All that leaves the process, exports, reports and runs, is made from
     these; a `GaussianMixtureModel` has them too.
     """
 
@@ -22,6 +24,8 @@ class FittedMixture(PosteriorQueries):
     """Seed of the starts."""
     data_summary: DataSummary
     """Summary of the rows."""
+    elbo: Any
+    """Augmented bound on all rows, nats; None where it is not known yet."""
 
     @property
     def num_data(self) -> int:

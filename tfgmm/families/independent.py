@@ -210,14 +210,17 @@ class IndependentComponents(Family):
         del functions  # operators suffice
         return {"locs": posterior.locs, "precisions": self._mean_precisions(posterior)}
 
-    def corrections(self, posterior: IndependentPosterior) -> np.ndarray:
+    def corrections(self, posterior: IndependentPosterior, means: Mapping[str, np.ndarray]) -> np.ndarray:
         """Computes E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
 
         1/2 sum_d (E[log tau] - log E[tau] - E[tau] scales^2), after Bishop 2006, 10.64, for independent priors.
+
+        Args:
+            posterior: q.
+            means: The posterior means, as `means` gives them.
         """
-        means, alpha = self._mean_precisions(posterior), posterior.alpha
-        log_terms = digamma(alpha) - np.log(alpha)
-        return 0.5 * (log_terms - means * np.square(posterior.scales)).sum(axis=-1)
+        log_terms = digamma(posterior.alpha) - np.log(posterior.alpha)
+        return 0.5 * (log_terms - means["precisions"] * np.square(posterior.scales)).sum(axis=-1)
 
     @staticmethod
     def float32_error(parameters: Mapping[str, np.ndarray], largest: np.ndarray) -> np.ndarray:

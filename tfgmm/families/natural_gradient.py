@@ -129,17 +129,38 @@ def _reordered(record: Any, order: np.ndarray) -> Any:
     return type(record)(*map(in_order, record))
 
 
-def check_step_finite(kl: Any, target: Place) -> None:
-    """Checks a step before q moves.
+def moved(q: VariationalPosterior, values: Values, statistics: Statistics, centre: np.ndarray) -> OneStep:
+    """Takes the step of length 1 of one posterior, without leading axes; see `global_step`.
 
     Raises:
         FloatingPointError: The KL before it, or a number behind q after it, is not finite.
     """
+    step = global_step(q, values.map(_with_axis), Statistics(*map(_with_axis, statistics)), centre)
+    target, kl = place_of(step.target, 0), float(step.kl[0])
     if not all(np.isfinite(value).all() for value in (kl, *target.values.flat)):
         raise FloatingPointError(
-            "the bound is not finite. The model stands as after the last good step. "
-            "Drop rows far from all others, or state less vague priors."
+            "The bound must stay finite. Received: NaN or infinity after a step; the posterior stands as after the "
+            "last good step. Drop rows far from all others, or state priors=tfgmm.Priors(...) that are less vague."
         )
+    return OneStep(target, kl, Statistics(*(value[0] for value in step.statistics)))
+
+
+class OneStep(NamedTuple):
+    """Where a step of length 1 leads, the KL before it, nats, and the statistics in the order of the target."""
+
+    target: Place
+    kl: float
+    statistics: Statistics
+
+
+def _with_axis(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values)[None]
+
+
+def bound_figures(log_likelihood: Any, kl: Any, num_data: Any) -> dict[str, Any]:
+    """Writes the four figures that are logged, from the log likelihood of N rows and the KL, nats; operators only."""
+    elbo = log_likelihood - kl
+    return {"loss": -elbo / num_data, "elbo": elbo, "log_likelihood": log_likelihood, "kl": kl}
 
 
 def is_in_range_of_float32(largest: np.ndarray) -> bool:

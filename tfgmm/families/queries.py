@@ -104,7 +104,7 @@ class PosteriorQueries(Queries):
             num_draws: Number of draws, S.
             seed: Seed of the draws.
         """
-        return self.variational.predictive(num_draws, seed)
+        return self.variational.predictive(check_count("num_draws", num_draws), check_seed(seed))
 
     def outlier_table(self) -> np.ndarray:
         """Computes the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`."""

@@ -221,8 +221,10 @@ class VariationalPosterior:
         rho_ik = E[log theta_k] + E[log Normal(row_i | component k)] (Bishop 2006, 10.46).
         """
         of_weights, of_components = factors
-        log_weights = self.weights.expected_log(of_weights) + self.components.corrections(of_components)
-        return coefficients_from(self.form, log_weights, self.components.means(of_components))
+        components: Any = self.components  # one family, and q in it
+        means = components.means(of_components)
+        log_weights = self.weights.expected_log(of_weights) + components.corrections(of_components, means)
+        return coefficients_from(self.form, log_weights, means)
 
     # --- Draws ---------------------------------------------------------------------------------------------------
 

@@ -23,8 +23,14 @@ def bartlett_shapes(degrees: Tensor, num_features: int) -> Tensor:
 def expected_log_determinants(degrees: Tensor, inverse_root: Tensor, functions: Functions = NUMPY) -> Tensor:
     """Computes E[log det Lambda] = sum_i digamma((nu + 1 - i) / 2) + D log 2 + log det W, (M,) (Bishop 2006, B.81)."""
     num_features = inverse_root.shape[-1]
+    of_mean = num_features * functions.log(degrees) - 2.0 * _log_determinants(inverse_root, functions)
+    return of_mean + log_determinant_gaps(degrees, num_features, functions)
+
+
+def log_determinant_gaps(degrees: Tensor, num_features: int, functions: Functions = NUMPY) -> Tensor:
+    """Computes E[log det Lambda] - log det E[Lambda], (M,): sum_i digamma((nu + 1 - i) / 2) + D log(2 / nu)."""
     digammas = functions.sum(functions.digamma(bartlett_shapes(degrees, num_features)), -1)
-    return digammas + num_features * math.log(2.0) - 2.0 * _log_determinants(inverse_root, functions)
+    return digammas + num_features * (math.log(2.0) - functions.log(degrees))
 
 
 def kl_to_prior(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfgmm.fit.plateau import PATIENCE, Plateau
@@ -39,8 +39,8 @@ class SweepCallback:
     `fit_mixture` calls it in sweeps that need no TensorFlow, Keras's `fit` as any callback of its own.
 
     Attributes:
-        model: The fit as it stands, with its posterior and all questions that a fit answers, and `stop_training`; in
-            Keras's `fit` the model.
+        model: The fit as it stands, with its posterior and all questions that a fit answers, and `stop_training`; the
+            Keras model in Keras's `fit`, and in `fit_mixture` beside a callback of Keras's.
         params: "epochs", the most sweeps there will be, and "steps", the batches of a sweep.
     """
 
@@ -80,6 +80,22 @@ class SweepCallback:
     on_batch_begin = on_batch_end = _ignore
     on_test_begin = on_test_end = on_test_batch_begin = on_test_batch_end = _ignore
     on_predict_begin = on_predict_end = on_predict_batch_begin = on_predict_batch_end = _ignore
+
+
+def checked_callbacks(callbacks: Any) -> list[Any]:
+    """Lists the callbacks in an argument of this name; None stands for none.
+
+    Raises:
+        TypeError: It is no list of callbacks.
+    """
+    callbacks = callbacks or ()
+    found = list(callbacks) if isinstance(callbacks, Iterable) else None
+    if found is None or not all(hasattr(one, "on_epoch_end") and not isinstance(one, type) for one in found):
+        raise TypeError(
+            f"`callbacks` must be a list of callbacks. Received: {type(callbacks).__name__} "
+            f"{callbacks!r:.80}. Put one in a list, and make it: [tfgmm.callbacks.ProgressBar()]."
+        )
+    return found
 
 
 class FitWatcher(SweepCallback):
@@ -145,6 +161,10 @@ class ProgressBar(SweepCallback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leaves the bar as it is."""
+        self._progress.stop()
+
+    def on_train_error(self, error: BaseException) -> None:
+        """Leaves the bar as it is, also after Ctrl-C."""
         self._progress.stop()
 
 

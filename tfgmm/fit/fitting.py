@@ -11,10 +11,11 @@ import numpy as np
 from tfgmm.common.checks import check_count
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sources import check_ends, open_source
-from tfgmm.data.survey import Survey, survey_rows
+from tfgmm.data.survey import Survey, check_finite, no_rows_error, survey_rows
 from tfgmm.families.base import check_priors
 from tfgmm.fit import cross_validation
-from tfgmm.fit.callbacks import EndOfChoice
+from tfgmm.fit.callbacks import EndOfChoice, checked_callbacks
+from tfgmm.fit.keras_model import check_can_train
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
@@ -167,6 +168,8 @@ def fit_opened(
         callbacks: As in `fit_mixture`.
     """
     _check_rows(survey.summary.num_data, numbers if isinstance(numbers, int) else max(numbers))
+    callbacks = checked_callbacks(callbacks)
+    check_can_train(options.polish_steps, callbacks)
     if isinstance(options.priors, Priors):
         priors = options.priors
     else:
@@ -255,6 +258,10 @@ def _opened_validation(source: RowSource, data: Any) -> RowSource | None:
         return None
     validation = open_source(data, "validation_data", source.num_features, source.column_names)
     check_ends(validation, None, "Use .take(n), or remove .repeat().")
+    if not validation.has_own_batches:
+        check_finite(validation)
+    elif next(iter(validation.blocks()), None) is None:
+        raise no_rows_error(validation.name)
     return validation
 
 

@@ -10,6 +10,7 @@ from tfgmm.common.extras import check_tensorflow
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.streamed import StreamedRows
 from tfgmm.families.fitted import FittedMixture
+from tfgmm.fit.callbacks import SweepCallback
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.sweeps import RunningFit
 
@@ -74,8 +75,20 @@ def polish(fit: RunningFit, source: RowSource, num_steps: int) -> None:
     fit.variational.assign(model.variational.values())
 
 
+def check_can_train(polish_steps: int, callbacks: Sequence[Any]) -> None:
+    """Checks, before hours of fitting, that TensorFlow is there where it will be needed.
+
+    Raises:
+        ImportError: It is needed, and is not installed or cannot be loaded.
+    """
+    if polish_steps:
+        check_tensorflow("`polish_steps`")
+    if not all(isinstance(callback, SweepCallback) for callback in callbacks):
+        check_tensorflow("a callback of Keras's")
+
+
 def _model_package() -> types.ModuleType:
-    check_tensorflow("a Keras model or a callback of Keras's")
+    check_tensorflow("`model`, the Keras model of a fit")
     from tfgmm import model
 
     return model

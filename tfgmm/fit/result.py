@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +35,8 @@ _LONGEST_TABLE = 200  # lines; more than that nobody reads
 class FitResult(FittedMixture):
     """A fitted mixture and how it was found. `print(result)` shows it.
 
-    It answers for rows by itself: `log_prob`, `responsibilities`, `assign`, `outlier`, `draws` and so on, all without
-    TensorFlow. `model` is the same mixture as a Keras model.
+    It answers for rows by itself. `interval`, `conditional`, `impute` and `marginal_log_prob` load TensorFlow, and so
+    do all others where there is a GPU; without one, no other does. `model` is the same mixture as a Keras model.
 
     Args:
         variational: The fitted posterior.
@@ -49,19 +50,19 @@ class FitResult(FittedMixture):
         history: Logs of each sweep over all rows, as Keras gives them: loss, elbo, log_likelihood, kl, val_...
         restarts: All restarts, best first: the local optima that the data has.
         converged: Whether the bound had stopped rising.
-        trained_model: The Keras model that callbacks of Keras's watched, or that was polished; None where there was
-            none. Use `model`.
+        trained_model: Keras model that callbacks of Keras's watched, or that was polished, which `model` then is; None
+            where there was none.
     """
 
-    variational: VariationalPosterior
-    priors: Priors
+    variational: VariationalPosterior = dataclasses.field(repr=False)
+    priors: Priors = dataclasses.field(repr=False)
     seed: int
-    data_summary: DataSummary
+    data_summary: DataSummary = dataclasses.field(repr=False)
     elbo: float
     log_likelihood: float
     complete_log_likelihood: float
-    history: Mapping[str, Sequence[float]]
-    restarts: tuple[Restart, ...]
+    history: Mapping[str, Sequence[float]] = dataclasses.field(repr=False)
+    restarts: tuple[Restart, ...] = dataclasses.field(repr=False)
     converged: bool
     trained_model: Any = dataclasses.field(default=None, repr=False)
 
@@ -78,17 +79,28 @@ class FitResult(FittedMixture):
     def _outlier_table(self) -> np.ndarray:
         return super().outlier_table()
 
-    def export(self, path: Any, *, overwrite: bool = False, saved_model: bool = False) -> None:
+    def export(
+        self,
+        path: Any,
+        *,
+        overwrite: bool = False,
+        column_units: Sequence[str] | None = None,
+        saved_model: bool = False,
+    ) -> pathlib.Path:
         """Writes the folder that `tfgmm.load_scorer` and the command line read; see `tfgmm.export_model`.
 
         Args:
             path: Path of the folder.
             overwrite: Whether to replace a folder that is there.
+            column_units: D units of the columns.
             saved_model: Whether to write the SavedModel too, which loads TensorFlow.
+
+        Returns:
+            The path of the folder.
         """
         from tfgmm.export.saved_model import export_model
 
-        export_model(self, path, overwrite=overwrite, saved_model=saved_model)
+        return export_model(self, path, overwrite=overwrite, column_units=column_units, saved_model=saved_model)
 
     @property
     def num_parameters(self) -> int:

@@ -23,7 +23,7 @@ from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.sweep_batches import Batches, CachedBatch, SweepBatches, validation_batches
+from tfgmm.fit.sweep_batches import Batches, CachedBatch, SweepBatches
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
 from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
@@ -115,6 +115,7 @@ def fit_ascended(task: FitTask, fit: RunningFit, ascended: Ascended) -> FitResul
     if options.polish_steps:
         keras_model.polish(fit, task.source, options.polish_steps)
     figures = bound_and_log_likelihoods(fit.variational, batches)
+    fit.note_bound(figures[0])
     _check_finite(figures[0], "after the sweeps over all rows")
     if not plateau.converged and not fit.stop_training:
         warnings.warn(
@@ -131,7 +132,7 @@ def _swept(task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlat
     """Sweeps over all rows; by Keras where a callback is one of Keras's, which wants a Keras model to look at."""
     callbacks, options = [plateau, *(task.callbacks or ())], task.options
     if all(isinstance(callback, SweepCallback) for callback in callbacks):
-        held_out = validation_batches(task.validation, fit.variational)
+        held_out = None if task.validation is None else SweepBatches(task.validation, fit.variational)
         return sweep(fit, batches, callbacks, options.max_sweeps, held_out)
     return keras_model.sweep(fit, task.source, options, callbacks, task.validation)
 

@@ -15,9 +15,11 @@ from tfgmm.data.readers import Rows
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.streamed import StreamedRows
 from tfgmm.data.summary import centre as centre_rows
-from tfgmm.data.survey import check_finite, finite_blocks
+from tfgmm.data.survey import finite_blocks
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.cached_rows import CachedRows
+from tfgmm.mixture.parameters import FORMS
+from tfgmm.mixture.row_sums import log_likelihoods_over_rows
 from tfgmm.mixture.statistics import RowSums, Statistics
 from tfgmm.scoring import devices
 
@@ -108,21 +110,8 @@ class CachedBatch:
 
     def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
         """Sums over all rows; see `SweepBatches.log_likelihoods`."""
-        block = RowBlock(self._rows.values)
-        return devices.log_likelihoods(self._form, coefficients, block), len(self._rows)
-
-
-def validation_batches(source: RowSource | None, q: VariationalPosterior) -> SweepBatches | None:
-    """Makes the batches of rows to validate on, which are checked once; None for None.
-
-    Raises:
-        ValueError: A value is not finite.
-    """
-    if source is None:
-        return None
-    if not source.has_own_batches:
-        check_finite(source)
-    return SweepBatches(source, q)
+        write_products, block = FORMS[self._form].write_products, RowBlock(self._rows.values)
+        return log_likelihoods_over_rows(write_products, block, coefficients), len(self._rows)
 
 
 Batches = SweepBatches | CachedBatch

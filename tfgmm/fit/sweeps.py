@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from tfgmm.common.threads import one_thread_each
 from tfgmm.data.summary import DataSummary
 from tfgmm.families.fitted import FittedMixture
-from tfgmm.families.natural_gradient import Place, check_step_finite, global_step, place_at, place_of
+from tfgmm.families.natural_gradient import Place, bound_figures, moved, place_at
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.callbacks import SweepCallback
 from tfgmm.fit.sweep_batches import Batches, Logs
 from tfgmm.mixture.parameters import coefficients_of
 from tfgmm.mixture.priors import Priors
-from tfgmm.mixture.statistics import Statistics, added, scaled
+from tfgmm.mixture.statistics import added, scaled
 
 
 class RunningFit(FittedMixture):
@@ -29,6 +30,7 @@ class RunningFit(FittedMixture):
         data_summary: Summary of the rows.
 
     Attributes:
+        elbo: Bound of the last sweep, nats; None before the first.
         stop_training: Set by a callback to make this sweep the last.
         model: The Keras model that callbacks of Keras's watched, or that was polished; None where there was none.
     """
@@ -36,8 +38,15 @@ class RunningFit(FittedMixture):
     def __init__(self, variational: VariationalPosterior, priors: Priors, seed: int, data_summary: DataSummary) -> None:
         self.variational = variational
         self.priors, self.seed, self.data_summary = priors, seed, data_summary
+        self.elbo: float | None = None
         self.stop_training = False
         self.model: Any = None
+
+    def note_bound(self, elbo: float) -> None:
+        """Takes in a bound, nats, here and in the Keras model where there is one."""
+        self.elbo = elbo
+        if self.model is not None:
+            self.model.stored_elbo.assign(elbo)
 
 
 def sweep(
@@ -60,7 +69,8 @@ def sweep(
         FloatingPointError: The bound became NaN or infinite; q stands as after the last good sweep.
     """
     history: dict[str, list[float]] = {}
-    with _told(callbacks, fit, {"epochs": max_sweeps, "steps": batches.num_batches, "verbose": 0}):
+    params = {"epochs": max_sweeps, "steps": batches.num_batches, "verbose": 0}
+    with one_thread_each(), _told(callbacks, fit, params):  # K-sized steps too are the same on any number of cores
         place = place_at(fit.variational, fit.variational.values())
         for number in range(max_sweeps):
             for callback in callbacks:
@@ -100,29 +110,24 @@ def _one_sweep(
 ) -> tuple[Place, Logs]:
     """Takes one sweep from a place, moves q, and returns where it is then, with the logs of where it was."""
     q, num_data = fit.variational, fit.num_data
-    statistics, log_likelihood, num_rows = None, 0.0, 0
-    for number, (sums, num_more) in enumerate(batches.sums(place.coefficients)):
+    kl = float(q.kl(q.factors_of(place.values)))
+    statistics, log_likelihood, num_rows, logs = None, 0.0, 0, Logs()
+    sums_of_batches = batches.sums(place.coefficients)
+    for number in range(batches.num_batches):
         for callback in callbacks:
             callback.on_train_batch_begin(number)
+        sums, num_more = next(sums_of_batches)
         statistics = added(statistics, sums.statistics)
         log_likelihood, num_rows = log_likelihood + float(sums.log_likelihood), num_rows + num_more
+        logs = bound_figures(num_data * log_likelihood / num_rows, kl, num_data)
         for callback in callbacks:
-            callback.on_train_batch_end(number)
+            callback.on_train_batch_end(number, logs)
     if statistics is None:
         raise RuntimeError("a sweep had no rows")
-    of_all = scaled(statistics, num_data / num_rows)
-    step = global_step(q, place.values.map(_with_axis), Statistics(*map(_with_axis, of_all)), q.centre)
-    target = place_of(step.target, 0)
-    check_step_finite(step.kl[0], target)
+    target = moved(q, place.values, scaled(statistics, num_data / num_rows), q.centre).target
     q.assign(target.values)
-    return target, logs_of(log_likelihood / num_rows, float(step.kl[0]), num_data)
-
-
-def logs_of(mean_log_likelihood: float, kl: float, num_data: int) -> Logs:
-    """Writes the four figures that are logged, from the log likelihood per row and the KL, nats."""
-    log_likelihood = num_data * mean_log_likelihood
-    elbo = log_likelihood - kl
-    return {"loss": -elbo / num_data, "elbo": elbo, "log_likelihood": log_likelihood, "kl": kl}
+    fit.note_bound(logs["elbo"])
+    return target, dict(logs)
 
 
 def _validation_logs(
@@ -135,7 +140,7 @@ def _validation_logs(
         callback.on_test_begin()
     totals, num_rows = validation.log_likelihoods([value[None] for value in place.coefficients])
     kl = float(fit.variational.kl(fit.variational.factors_of(place.values)))
-    logs = logs_of(float(totals[0, 0]) / num_rows, kl, fit.num_data)
+    logs = bound_figures(fit.num_data * float(totals[0, 0]) / num_rows, kl, fit.num_data)
     for callback in callbacks:
         callback.on_test_end(logs)
     return {f"val_{name}": value for name, value in logs.items()}
@@ -152,7 +157,3 @@ def bound_and_log_likelihoods(q: VariationalPosterior, batches: Batches) -> tupl
     (expected, log_likelihood), (_, with_components) = batches.log_likelihoods(of_both)[0]
     elbo = float(expected) - float(q.kl())
     return elbo, float(log_likelihood), float(with_components)
-
-
-def _with_axis(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values)[None]

@@ -20,6 +20,7 @@ from tfgmm.export.score_file import score_columns
 from tfgmm.mlflow.pyfunc import NULLS, WANTED, available_columns
 
 if TYPE_CHECKING:
+    from tfgmm.fit.result import FitResult
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 
 LOADER = "tfgmm.mlflow"  # the module whose _load_pyfunc MLflow calls
@@ -45,7 +46,7 @@ def mlflow_package() -> Any:
 
 
 def save_model(
-    model: GaussianMixtureModel | str | os.PathLike[str],
+    model: FitResult | GaussianMixtureModel | str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
     pip_requirements: Sequence[str] | None = None,
@@ -58,7 +59,7 @@ def save_model(
     (component means, no rows of the data); and no pickle. Scores come from NumPy: a server loads no TensorFlow.
 
     Args:
-        model: Fitted `GaussianMixtureModel`, or the path of an exported folder.
+        model: A `FitResult`, a fitted `GaussianMixtureModel`, or the path of an exported folder.
         path: Path of the folder. It is written beside `path` and then renamed: it is complete, or not there.
         pip_requirements: Packages for a server that makes its own environment; default this version of tfgmm.
         metadata: Entries of your own for the model's file MLmodel, beside ours: sizes, covariance, bound.
@@ -90,7 +91,7 @@ def save_model(
 
 
 def log_model(
-    model: GaussianMixtureModel | str | os.PathLike[str],
+    model: FitResult | GaussianMixtureModel | str | os.PathLike[str],
     name: str = "model",
     *,
     registered_model_name: str | None = None,
@@ -101,7 +102,7 @@ def log_model(
     """Logs an MLflow model of a mixture to the active run, or to a new one; see `save_model`.
 
     Args:
-        model: Fitted `GaussianMixtureModel`, or the path of an exported folder.
+        model: A `FitResult`, a fitted `GaussianMixtureModel`, or the path of an exported folder.
         name: Name of the model within the run.
         registered_model_name: Name in the registry, where the model becomes the next version; None registers nothing.
         pip_requirements: Packages for a server, see `save_model`.

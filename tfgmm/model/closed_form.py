@@ -9,7 +9,7 @@ import numpy as np
 
 from tfgmm.common.shapes import Tensor
 from tfgmm.data.blocks import RowBlock
-from tfgmm.families.natural_gradient import Place, check_step_finite, global_step, place_at, place_of
+from tfgmm.families.natural_gradient import Place, moved, place_at
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.parameters import FORMS
@@ -70,6 +70,7 @@ class ClosedFormTraining:
     _sums: Statistics | None  # of the current sweep so far, and the number of its rows
     _num_rows: float
     _seen_batches: int
+    _kl: Any  # before the last step
     _known: Place | None = None  # where the last step led, or the last place that was computed
 
     def __init__(self, variational: VariationalPosterior, store: StatisticsStore, step_sizes: StepSizes | None) -> None:
@@ -148,14 +149,7 @@ class ClosedFormTraining:
 
     def _move(self, statistics: Statistics) -> Statistics:
         """Moves q, and returns the statistics in the order that the components have after the step."""
-        values = self.variational.values().map(_with_axis)
-        step = global_step(self.variational, values, Statistics(*map(_with_axis, statistics)), self._centre)
-        target = place_of(step.target, 0)
-        check_step_finite(step.kl[0], target)
-        self.variational.assign(target.values)
-        self._kl, self._known = step.kl[0], target
-        return Statistics(*(value[0] for value in step.statistics))
-
-
-def _with_axis(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values)[None]
+        step = moved(self.variational, self.variational.values(), statistics, self._centre)
+        self.variational.assign(step.target.values)
+        self._kl, self._known = step.kl, step.target
+        return step.statistics

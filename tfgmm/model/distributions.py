@@ -101,7 +101,7 @@ def mixture_distribution(mixture: MixtureDensity, dtype: Any = "float32") -> Any
     >>> density.log_prob([[0.0, 1.0]]).shape.as_list(), density.sample(5, seed=0).shape.as_list()
     ([1], [5, 2])
     """
-    dtype = tf.as_dtype(dtype)
+    dtype = _float_type(dtype)
     centre = _float64(mixture.centre)
     origin = centre.astype(dtype.as_numpy_dtype)
     # What rounding takes from the centre, the locations get
@@ -113,6 +113,16 @@ def mixture_distribution(mixture: MixtureDensity, dtype: Any = "float32") -> Any
     of_components = tfd.Categorical(logits=log_weights.ravel().astype(dtype.as_numpy_dtype))
     centred = tfd.MixtureSameFamily(of_components, components)
     return tfd.TransformedDistribution(centred, tfp.bijectors.Shift(origin))
+
+
+def _float_type(dtype: Any) -> tf.DType:
+    try:
+        found = tf.as_dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (tf.float32, tf.float64):
+        raise ValueError(f"`dtype` must be float32 or float64. Received: {dtype!r}. Leave it out for float32.")
+    return found
 
 
 def _components(mixture: MixtureDensity, locs: np.ndarray, dtype: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import pathlib
 import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import tensorflow as tf
@@ -201,16 +203,28 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
 
     # --- Saving and showing ----------------------------------------------------------------------------------
 
-    def export(self, filepath: Any, *, overwrite: bool = False) -> None:
+    def export(
+        self,
+        filepath: Any,
+        *,
+        overwrite: bool = False,
+        column_units: Sequence[str] | None = None,
+        saved_model: bool = True,
+    ) -> pathlib.Path:
         """Writes the folder that `tfgmm.export_model` describes.
 
         Args:
             filepath: Path of the folder.
             overwrite: Whether to replace a folder that is there.
+            column_units: D units of the columns.
+            saved_model: Whether to write the SavedModel too.
+
+        Returns:
+            The path of the folder.
         """
         from tfgmm.export.saved_model import export_model
 
-        export_model(self, filepath, overwrite=overwrite)
+        return export_model(self, filepath, overwrite=overwrite, column_units=column_units, saved_model=saved_model)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments and the data summary, as plain JSON values."""

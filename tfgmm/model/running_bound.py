@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
+from tfgmm.families.natural_gradient import bound_figures
 from tfgmm.model.keras3 import keras
 
 LOGS = ("loss", "elbo", "log_likelihood", "kl")
@@ -41,9 +42,7 @@ class RunningBound(keras.metrics.Metric):
         """Computes loss, elbo, log_likelihood and kl, scalars float64, as means over the rows so far."""
         total, kl, num_rows = tf.unstack(tf.convert_to_tensor(self._sums))
         num_data = self._num_data()
-        log_likelihood, kl = num_data * total / num_rows, kl / num_rows
-        elbo = log_likelihood - kl
-        return {"loss": -elbo / num_data, "elbo": elbo, "log_likelihood": log_likelihood, "kl": kl}
+        return bound_figures(num_data * total / num_rows, kl / num_rows, num_data)
 
 
 class StoreBound(keras.callbacks.Callback):

@@ -50,7 +50,10 @@ def _has_driver() -> bool:
 @functools.cache
 def _tensorflow_has_gpu() -> bool:
     """Asks TensorFlow, once: it sets up its devices to answer, and the answer stays the same."""
-    import tensorflow as tf
+    try:
+        import tensorflow as tf
+    except ImportError:  # not installed, or not for this machine: NumPy does it all
+        return False
 
     return bool(tf.config.list_logical_devices("GPU"))
 

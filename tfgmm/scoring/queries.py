@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tfgmm.common.checks import check_choice, is_instance_of
+from tfgmm.common.extras import check_tensorflow
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.mixture import outliers
@@ -248,6 +249,7 @@ class Queries:
             argument: What the question takes beside rows and mixture.
             needed: (D,) bool, or True for all: columns in which a finite number beyond float32 is refused.
         """
+        check_tensorflow(f"the question `{question}`")
         from tfgmm.scoring.graph.chunks import Answers
         from tfgmm.scoring.graph.questions import ask
 

@@ -21,7 +21,7 @@ from tfgmm.cli.run.settings import CONFIG, RunSettings, config_text, read_config
 from tfgmm.common import atomic_folder
 from tfgmm.common.atomic_folder import Kind, path_of
 from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
-from tfgmm.export.folder import Place, file_sizes, read_card
+from tfgmm.export.folder import CARD, Place, file_sizes, read_card
 from tfgmm.fit.selection import occupied_words
 
 if TYPE_CHECKING:
@@ -135,7 +135,11 @@ def _report(run: Run, fitted: Fitted, pictures: Mapping[str, Picture], folder: p
 
 
 def _files_in_config(folder: pathlib.Path) -> list[str]:
-    return list(read_config(folder / CONFIG)["files"])
+    """Reads the files of a run from its config.json; of its model, which `tfgmm export` may replace, from its card."""
+    files = list(read_config(folder / CONFIG)["files"])
+    if (folder / MODEL / CARD).is_file():
+        files += [f"{MODEL}/{name}" for name in read_card(Place(folder / MODEL))["files"]]
+    return files
 
 
 RUN = Kind("a", "run", _files_in_config)

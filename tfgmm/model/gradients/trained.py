@@ -55,9 +55,7 @@ class TrainedPosterior:
 
     def factors(self) -> Factors:
         """Computes q as it stands, float64; differentiable in the variables."""
-        components, weights = self.values()
-        of_weights = self.family.weights.posterior_of(weights, TENSORFLOW)
-        return Factors(of_weights, self.family.components.posterior_of(components, TENSORFLOW))
+        return self.family.factors_of(self.values(), TENSORFLOW)
 
     def kl(self, factors: Factors | None = None) -> Tensor:
         """Computes KL(q || prior) in nats, scalar float64; differentiable.
