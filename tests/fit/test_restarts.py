@@ -176,6 +176,20 @@ def stage_and_starts(covariance="diag", num_starts=4, tolerance=1e-6):
     return q, stage, starts
 
 
+@pytest.fixture
+def all_tables_are_large(monkeypatch):
+    """On small tables float32 is not worth while."""
+    monkeypatch.setattr("tfgmm.fit.restarts._FEW_FEATURES", 0)
+
+
+def test_small_tables_are_swept_in_float64_alone(monkeypatch):
+    q, stage, starts = stage_and_starts(tolerance=1e-3)
+    types, sums = [], CachedRows.sums
+    monkeypatch.setattr(CachedRows, "sums", lambda self, c, dtype: types.append(dtype) or sums(self, c, dtype))
+    ascend(q, on(stage, starts))
+    assert set(types) == {np.float64}
+
+
 def on(stage, starts):
     return [(start, stage) for start in starts]
 
@@ -234,7 +248,7 @@ def test_an_ascent_never_falls_and_says_whether_it_arrived():
         assert not restart.converged and restart.num_sweeps <= 3
 
 
-def test_sums_in_float32_are_ranked_by_float64(monkeypatch):
+def test_sums_in_float32_are_ranked_by_float64(monkeypatch, all_tables_are_large):
     """Where coarse gains end an ascent its last bound came from float32 products; what is told is the exact one."""
     q, stage, starts = stage_and_starts(tolerance=1e-3)
     types = []
@@ -266,7 +280,7 @@ def test_sweeps_whose_products_would_err_too_much_are_repeated_in_float64(monkey
         assert one.elbo == pytest.approx(other.elbo, abs=1e-6 * 600)
 
 
-def test_sums_in_float32_that_are_not_numbers_are_repeated_in_float64(monkeypatch):
+def test_sums_in_float32_that_are_not_numbers_are_repeated_in_float64(monkeypatch, all_tables_are_large):
     q, stage, starts = stage_and_starts()
     types, sums = [], CachedRows.sums
 

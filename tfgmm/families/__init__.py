@@ -11,7 +11,9 @@ __getattr__, __dir__, __all__ = front_door(
         "natural_gradient": [
             "GlobalStep",
             "Place",
+            "Spot",
             "bound_figures",
+            "gathered",
             "global_step",
             "is_in_range_of_float32",
             "moved",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.families.variational import Factors, Values, VariationalPosterior
+from tfgmm.families.variational import Factors, Values, VariationalPosterior, stacked
 from tfgmm.mixture.statistics import Statistics
 
 
@@ -24,8 +24,34 @@ class Place(NamedTuple):
 
 def place_of(places: Place, index: int) -> Place:
     """Picks one of several places, which have a leading axis."""
+    return _map(places, lambda value: value[index])
+
+
+class Spot(NamedTuple):
+    """One of several places, which have a leading axis."""
+
+    places: Place
+    number: int
+
+    def picked(self) -> Place:
+        """Copies the place, so that the others can be freed."""
+        return _map(self.places, lambda value: np.array(value[self.number]))
+
+
+def gathered(spots: Sequence[Spot]) -> Place:
+    """Puts places side by side, with a leading axis; nothing is copied where they stand so already."""
+    first, numbers = spots[0].places, [spot.number for spot in spots]
+    if any(spot.places is not first for spot in spots):
+        singles = [place_of(spot.places, spot.number) for spot in spots]
+        linear, constants = (np.stack(several) for several in zip(*(single.coefficients for single in singles)))
+        return Place(stacked([single.values for single in singles]), (linear, constants))
+    is_all = numbers == list(range(len(first.coefficients[1])))
+    return first if is_all else _map(first, lambda value: value[numbers])
+
+
+def _map(places: Place, function: Callable[[np.ndarray], np.ndarray]) -> Place:
     linear, constants = places.coefficients
-    return Place(places.values.map(lambda value: value[index]), (linear[index], constants[index]))
+    return Place(places.values.map(function), (function(linear), function(constants)))
 
 
 def place_at(q: VariationalPosterior, values: Values) -> Place:
@@ -97,12 +123,7 @@ def _places(
     steps = np.asarray(lengths)
     both = place_at(q, base.map(lambda start, end: np.concatenate([end, _beyond(start, end, steps)]), best))
     size = len(steps)
-    return _slice_of(both, slice(0, size)), _slice_of(both, slice(size, None))
-
-
-def _slice_of(places: Place, part: slice) -> Place:
-    linear, constants = places.coefficients
-    return Place(places.values.map(lambda value: value[part]), (linear[part], constants[part]))
+    return _map(both, lambda value: value[:size]), _map(both, lambda value: value[size:])
 
 
 def _beyond(start: np.ndarray, end: np.ndarray, lengths: np.ndarray) -> np.ndarray:

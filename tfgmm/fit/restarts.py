@@ -13,10 +13,11 @@ from tfgmm.common.threads import one_thread_each
 from tfgmm.families.natural_gradient import (
     GlobalStep,
     Place,
+    Spot,
+    gathered,
     global_step,
     is_in_range_of_float32,
     place_at,
-    place_of,
 )
 from tfgmm.families.variational import Values, VariationalPosterior, stacked
 from tfgmm.fit.cached_rows import CachedRows
@@ -27,6 +28,8 @@ from tfgmm.mixture.statistics import RowSums, Statistics
 _GROWTH, _LONGEST = 1.3, 8.0
 # Products may be float32 while their error, nats per row, is below the first, and the gain per row above the second.
 _FLOAT32_ERROR, _FLOAT32_GAIN = 10.0, 1e-4
+# Features of all rows below which float32 saves less time than telling starts apart by type costs
+_FEW_FEATURES = 2**16
 # Multiplications in a sweep of all starts at a time: with more, what a step costs beside them is not felt.
 _PRODUCTS_AT_A_TIME = 2**31
 
@@ -80,9 +83,10 @@ class Stage:
     num_starts: int | None = None
 
     @functools.cached_property
-    def is_in_range_of_float32(self) -> bool:
-        """Whether squares of the rows stay in the range of float32."""
-        return is_in_range_of_float32(self.largest)
+    def is_for_float32(self) -> bool:
+        """Whether products in float32 are worth while, and squares of the rows stay in its range."""
+        is_large = len(self.rows) * self.rows.num_columns >= _FEW_FEATURES
+        return is_large and is_in_range_of_float32(self.largest)
 
 
 class StagedStarts(NamedTuple):
@@ -180,7 +184,7 @@ def ascend(
     """
     values = stacked([values for values, _ in starts])
     places = place_at(q, values)
-    ascents = [_Ascent(place_of(places, number), stage) for number, (_, stage) in enumerate(starts)]
+    ascents = [_Ascent(Spot(places, number), stage) for number, (_, stage) in enumerate(starts)]
     with one_thread_each():  # held once: sums hold it for themselves otherwise, every time
         while going := [ascent for ascent in ascents if not ascent.is_done]:
             tell(len(ascents) - len(going))
@@ -193,7 +197,7 @@ def ascend(
 class _Bound(NamedTuple):
     """Where the last bound was computed, the KL there, and the type of the products."""
 
-    place: Place
+    place: Spot
     kl: float
     dtype: type[np.floating]
 
@@ -206,7 +210,7 @@ class _Ascent:
         stage: The rows that are swept, and when to stop.
     """
 
-    def __init__(self, place: Place, stage: Stage) -> None:
+    def __init__(self, place: Spot, stage: Stage) -> None:
         self.place = self.plain = place  # of the sweep to come, and after the last step of length 1
         self.dtype: type[np.floating] = np.float64  # of the products of the sweep to come
         self.length, self.num_sweeps, self.is_converged = 1.0, 0, False
@@ -242,37 +246,36 @@ class _Ascent:
         self.last = _Bound(self.place, float(step.kl[number]), self.dtype)
         self.is_converged = self._plateau.is_reached(elbo)
         self.length = self.next_length
-        self.place, self.plain = place_of(step.longer, number), place_of(step.target, number)
+        self.place, self.plain = Spot(step.longer, number), Spot(step.target, number)
         self.dtype = _type_of_products(float32_error, gain, stage)
 
 
 def _sweep(q: VariationalPosterior, ascents: Sequence[_Ascent]) -> None:
     """Takes a sweep and a step for each ascent."""
-    ascents, sums = _sums(ascents, [(ascent.place, ascent.dtype) for ascent in ascents])
-    values, lengths = stacked([ascent.place.values for ascent in ascents]), [ascent.next_length for ascent in ascents]
-    stage = ascents[0].stage
-    step = global_step(q, values, sums.statistics, stage.centre, lengths, stage.largest)
+    ascents, places, sums = _sums(ascents, [(ascent.place, ascent.dtype) for ascent in ascents])
+    stage, lengths = ascents[0].stage, [ascent.next_length for ascent in ascents]
+    step = global_step(q, places.values, sums.statistics, stage.centre, lengths, stage.largest)
+    elbos = (sums.log_likelihood - step.kl).tolist()
     for number, ascent in enumerate(ascents):
-        ascent.take(float(sums.log_likelihood[number]) - float(step.kl[number]), step, number)
+        ascent.take(elbos[number], step, number)
 
 
 def _sums(
-    ascents: Sequence[_Ascent], places: Sequence[tuple[Place, type[np.floating]]]
-) -> tuple[list[_Ascent], RowSums]:
-    """Sums over N rows at each place by products of its type; gives the ascents in the order of the sums.
+    ascents: Sequence[_Ascent], wanted: Sequence[tuple[Spot, type[np.floating]]]
+) -> tuple[list[_Ascent], Place, RowSums]:
+    """Sums over N rows at each place by products of its type; gives ascents and places in the order of the sums.
 
     Those on the same rows, by the same type, share their products.
     """
-    groups: dict[Any, list[tuple[_Ascent, Place]]] = {}
-    for ascent, (place, dtype) in zip(ascents, places):
-        groups.setdefault((id(ascent.stage.rows), dtype), []).append((ascent, place))
-    sums = []
+    groups: dict[Any, list[int]] = {}
+    for number, (ascent, (_, dtype)) in enumerate(zip(ascents, wanted)):
+        groups.setdefault((id(ascent.stage.rows), dtype), []).append(number)
+    order = [number for members in groups.values() for number in members]
+    places, sums, start = gathered([wanted[number][0] for number in order]), [], 0
     for (_, dtype), members in groups.items():
-        rows = members[0][0].stage.rows
-        coefficients = [np.stack(several) for several in zip(*(place.coefficients for _, place in members))]
-        sums.append(rows.sums(coefficients, dtype))
-    order = [ascent for members in groups.values() for ascent, _ in members]
-    return order, sums[0] if len(sums) == 1 else _concatenated(sums)
+        of_group = slice(start, start := start + len(members))
+        sums.append(ascents[members[0]].stage.rows.sums([value[of_group] for value in places.coefficients], dtype))
+    return [ascents[number] for number in order], places, sums[0] if len(sums) == 1 else _concatenated(sums)
 
 
 def _concatenated(sums: Sequence[RowSums]) -> RowSums:
@@ -284,13 +287,13 @@ def _rank_exactly(ascents: Sequence[_Ascent]) -> None:
     """Computes in float64 the last bounds that float32 products gave: restarts are ranked by them."""
     rough = [ascent for ascent in ascents if ascent.last.dtype == np.float32]
     if rough:
-        in_order, sums = _sums(rough, [(ascent.last.place, np.float64) for ascent in rough])
+        in_order, _, sums = _sums(rough, [(ascent.last.place, np.float64) for ascent in rough])
         for ascent, log_likelihood in zip(in_order, sums.log_likelihood):
             ascent.elbos[-1] = float(log_likelihood) - ascent.last.kl
 
 
 def _restarts(q: VariationalPosterior, ascents: Sequence[_Ascent]) -> list[Restart]:
-    of_weights, of_components = q.factors_of(stacked([ascent.plain.values for ascent in ascents]))
+    of_weights, of_components = q.factors_of(gathered([ascent.plain for ascent in ascents]).values)
     weights, locs = np.exp(q.weights.log_mean(of_weights)), of_components.locs
     return [
         Restart(
@@ -299,7 +302,7 @@ def _restarts(q: VariationalPosterior, ascents: Sequence[_Ascent]) -> list[Resta
             converged=ascent.is_converged,
             weights=weights[number],
             locs=locs[number] + ascent.stage.centre,
-            values=ascent.plain.values.map(np.array),  # not a view of those of all
+            values=ascent.plain.picked().values,
         )
         for number, ascent in enumerate(ascents)
     ]
@@ -308,5 +311,5 @@ def _restarts(q: VariationalPosterior, ascents: Sequence[_Ascent]) -> list[Resta
 def _type_of_products(float32_error: float, gain: float, stage: Stage) -> type[np.floating]:
     """Chooses float32 far from the optimum, where it is exact enough; near it, its rounding would look like a fall."""
     is_far = gain > _FLOAT32_GAIN * stage.rows.num_data
-    is_fine = float32_error < _FLOAT32_ERROR and stage.is_in_range_of_float32
+    is_fine = float32_error < _FLOAT32_ERROR and stage.is_for_float32
     return np.float32 if is_far and is_fine else np.float64

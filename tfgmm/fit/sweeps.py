@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -110,7 +111,8 @@ def _one_sweep(
 ) -> tuple[Place, Logs]:
     """Takes one sweep from a place, moves q, and returns where it is then, with the logs of where it was."""
     q, num_data = fit.variational, fit.num_data
-    kl = float(q.kl(q.factors_of(place.values)))
+    # A sweep of one batch has the KL from the step
+    kl = float(q.kl(q.factors_of(place.values))) if batches.num_batches > 1 else math.nan
     statistics, log_likelihood, num_rows, logs = None, 0.0, 0, Logs()
     sums_of_batches = batches.sums(place.coefficients)
     for number in range(batches.num_batches):
@@ -119,15 +121,15 @@ def _one_sweep(
         sums, num_more = next(sums_of_batches)
         statistics = added(statistics, sums.statistics)
         log_likelihood, num_rows = log_likelihood + float(sums.log_likelihood), num_rows + num_more
+        if number + 1 == batches.num_batches:
+            step = moved(q, place.values, scaled(statistics, num_data / num_rows), q.centre)
+            place, kl = step.target, step.kl
+            q.assign(place.values)
         logs = bound_figures(num_data * log_likelihood / num_rows, kl, num_data)
         for callback in callbacks:
             callback.on_train_batch_end(number, logs)
-    if statistics is None:
-        raise RuntimeError("a sweep had no rows")
-    target = moved(q, place.values, scaled(statistics, num_data / num_rows), q.centre).target
-    q.assign(target.values)
     fit.note_bound(logs["elbo"])
-    return target, dict(logs)
+    return place, dict(logs)
 
 
 def _validation_logs(
