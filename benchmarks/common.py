@@ -145,7 +145,8 @@ def fit_tfgmm(problem: dict[str, Any], covariance: str, **options: Any) -> dict[
     began = time.perf_counter()
     result = fit(rows, of.num_components, covariance=covariance, seed=0, **options)
     seconds = time.perf_counter() - began
-    held_out_density = mean_log_density(plug_in(result), held_out)
+    fitted = result if hasattr(result, "plug_in") else result.model  # of the package before
+    held_out_density = mean_log_density(plug_in(fitted), held_out)
     sweeps = len(result.history["loss"])
     return {"seconds": seconds, "held_out": held_out_density, "iterations": sweeps, "converged": result.converged}
 
