@@ -65,7 +65,8 @@ class Values(NamedTuple):
 
     def map(self, function: Callable[..., Tensor], *others: Values) -> Values:
         """Applies a function to each of the numbers, together with those of `others` in the same place."""
-        return Values(*(tuple(map(function, *parts)) for parts in zip(self, *others)))
+        components = map(function, self.components, *(other.components for other in others))
+        return Values(tuple(components), tuple(map(function, self.weights, *(other.weights for other in others))))
 
     @property
     def flat(self) -> tuple[Tensor, ...]:

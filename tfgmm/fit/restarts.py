@@ -254,7 +254,8 @@ def _sweep(q: VariationalPosterior, ascents: Sequence[_Ascent]) -> None:
     """Takes a sweep and a step for each ascent."""
     ascents, places, sums = _sums(ascents, [(ascent.place, ascent.dtype) for ascent in ascents])
     stage, lengths = ascents[0].stage, [ascent.next_length for ascent in ascents]
-    step = global_step(q, places.values, sums.statistics, stage.centre, lengths, stage.largest)
+    largest = stage.largest if stage.is_for_float32 else None
+    step = global_step(q, places.values, sums.statistics, stage.centre, lengths, largest)
     elbos = (sums.log_likelihood - step.kl).tolist()
     for number, ascent in enumerate(ascents):
         ascent.take(elbos[number], step, number)
