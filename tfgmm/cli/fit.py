@@ -7,7 +7,7 @@ import dataclasses
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,7 +166,9 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
         def notify() -> None:
             progress.note(f"Ctrl-C: {words}. {_AGAIN}")
 
-        def work() -> tuple[Run, tuple[str, ...]]:
+        done: list[tuple[Run, tuple[str, ...]]] = []
+
+        def work() -> None:
             from tfgmm.cli.run.fit import run_fit
 
             nonlocal words
@@ -175,12 +177,24 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
                 run = run._replace(notes=_notes(run, fingerprint))
                 words = "the fit is done, and is being written"
                 progress.phase("writing")
-                return run, write_run(run, out, overwrite, shared.OUT, saved_model)
+                done.append((run, write_run(run, out, overwrite, shared.OUT, saved_model)))
 
-        run, files = shared.quietly(work)
-        for note in run.notes:
-            progress.note(printable(f"Note: {note}"))
-    _print_fit(run, files, out)
+        with _after_all_is_written(done, out):
+            shared.quietly(work)
+            for note in done[0][0].notes:
+                progress.note(printable(f"Note: {note}"))
+    _print_fit(*done[0], out)
+
+
+@contextlib.contextmanager
+def _after_all_is_written(done: Sequence[Any], out: Path) -> Iterator[None]:
+    """Says of a Ctrl-C that comes when the run is complete what is there."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        typer.echo(printable(f"Ctrl-C came when all was written: {out} is complete."), err=True)
 
 
 def _notes(run: Run, fingerprint: str | None) -> list[str]:
