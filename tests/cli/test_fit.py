@@ -305,7 +305,9 @@ def test_terminal_shows_what_goes_on_and_no_colour_is_respected(tmp_path: pathli
     rows = np.random.default_rng(0).normal(size=(300_000, 4)).round(3)
     with open(tmp_path / "rows.csv", "w", newline="") as file:
         csv.writer(file).writerows([["a", "b", "c", "d"], *rows.tolist()])
-    arguments = ["fit", str(tmp_path / "rows.csv"), "--components", "4", "--out", str(tmp_path / "run")]
+    # Long enough for a display that is drawn ten times a second
+    shape = ["--components", "16", "--covariance", "full"]
+    arguments = ["fit", str(tmp_path / "rows.csv"), *shape, "--out", str(tmp_path / "run")]
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT), "TERM": "xterm", "COLUMNS": "120"}
     environment |= {} if colour else {"NO_COLOR": "1"}
     ours, theirs = os.openpty()
@@ -324,7 +326,7 @@ def test_terminal_shows_what_goes_on_and_no_colour_is_respected(tmp_path: pathli
     process.stdout.close()
     os.close(ours)
     text = shown.decode()
-    for words in ("reading the rows", "start ", " of 8", "sweep 1", "of 4 occupied", "rows/s", "bound -", "writing"):
+    for words in ("reading the rows", "start ", " of 8", "sweep 1", "of 16 occupied", "rows/s", "bound -", "writing"):
         assert words in text
     assert bool(re.search(r"\x1b\[[0-9;]*3\d", text)) is colour
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
