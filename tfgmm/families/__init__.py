@@ -6,8 +6,10 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "base": ["check_priors"],
+        "correlated": ["CorrelatedComponents", "CorrelatedPosterior"],
         "fitted": ["FittedMixture"],
         "functions": ["NUMPY", "SCALE_RANGE", "SHAPE_RANGE", "Functions"],
+        "independent": ["IndependentComponents", "IndependentPosterior"],
         "natural_gradient": [
             "GlobalStep",
             "Place",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tfgmm.families import log_ratios, triangular, wishart
 from tfgmm.families.base import Family
 from tfgmm.families.functions import NUMPY, SCALE_RANGE, SHAPE_RANGE, Functions
 from tfgmm.families.independent import START_WIDTH
+from tfgmm.families.learned_scales import MatrixScales, location_scales
 from tfgmm.mixture.features import matrices_of_products
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES, FormName
@@ -71,12 +72,24 @@ class CorrelatedComponents(Family):
         self.num_precisions = shape.num_precisions(num_components)
         self.loc_mean = np.broadcast_to(np.asarray(priors.loc_mean, np.float64), (num_features,))
         covariance, degrees, inverse_scale = priors.matrices(num_features)
+        if priors.is_learned:  # where an untouched posterior begins, and nothing else
+            degrees = num_features + 1.0
+            inverse_scale = degrees * priors.expected_matrix(num_features)
         self.prior_loc_cholesky = np.linalg.cholesky(covariance)
         self.prior_loc_precision = np.linalg.inv(covariance)
         self._prior_whitener = triangular.inverse(self.prior_loc_cholesky)
+        self.learned = self._matrix_scales(priors) if priors.is_learned else None
+        log_determinant = 2.0 * float(triangular.log_determinants(self.prior_loc_cholesky))
+        self.learned_locs = location_scales(priors, log_determinant, self.shape)
         self.prior_degrees = degrees
         self.prior_inverse_scale = inverse_scale
         self.prior_scale_cholesky = np.linalg.cholesky(inverse_scale)
+
+    def _matrix_scales(self, priors: Priors) -> MatrixScales:
+        expected = priors.expected_matrix(self.shape[1])
+        structures = ("matrix", "columns") if priors.scale_structure == "both" else (priors.scale_structure,)
+        of_grid = np.asarray(priors.degree_grid), priors.hyper_degrees, priors.least_scale
+        return MatrixScales(expected, self.num_precisions, structures, *of_grid)
 
     # --- The posterior and the numbers behind it -------------------------------------------------------------
 
@@ -117,12 +130,13 @@ class CorrelatedComponents(Family):
         Components start with the correlations of W0^-1, which a prior made from the data takes from the data:
         if the data is rotated, so is the start.
         """
-        width = START_WIDTH * spread / np.sqrt(np.diag(self.prior_inverse_scale))
-        cholesky = width[:, None] * self.prior_scale_cholesky
-        degrees = np.full(self.num_precisions, self.prior_degrees)
-        scale_cholesky = np.broadcast_to(
-            math.sqrt(self.prior_degrees) * cholesky, (self.num_precisions, *cholesky.shape)
-        )
+        if self.learned is None:
+            width = START_WIDTH * spread / np.sqrt(np.diag(self.prior_inverse_scale))
+            cholesky, prior_degrees = width[:, None] * self.prior_scale_cholesky, self.prior_degrees
+        else:  # round, and little alike
+            cholesky, prior_degrees = np.diag(START_WIDTH * spread), self.shape[1] + 1.0
+        degrees = np.full(self.num_precisions, prior_degrees)
+        scale_cholesky = np.broadcast_to(math.sqrt(prior_degrees) * cholesky, (self.num_precisions, *cholesky.shape))
         loc_cholesky = np.broadcast_to(0.1 * cholesky, (self.shape[0], *cholesky.shape))
         return CorrelatedPosterior(np.asarray(locs, np.float64), loc_cholesky, degrees, scale_cholesky)
 
@@ -143,7 +157,14 @@ class CorrelatedComponents(Family):
         return self.kl_locs(posterior, centre) + self.kl_precisions(posterior)
 
     def kl_locs(self, posterior: CorrelatedPosterior, centre: np.ndarray) -> np.ndarray:
-        """Computes the sum over K of KL(Normal(locs, L L') || Normal(m0 - centre, Cov0)), nats, float64."""
+        """Computes the sum over K of KL(Normal(locs, L L') || Normal(m0 - centre, Cov0)), nats, float64.
+
+        With learned locations, E_q[log q(mu) - log p(mu)] with lambda summed out.
+        """
+        if self.learned_locs is not None:
+            log_density, _ = self.learned_locs.given(self._squares_of_locs(posterior, centre))
+            size = 0.5 * (math.log(2.0 * math.pi) + 1.0) * math.prod(self.shape)
+            return -size - triangular.log_determinants(posterior.loc_cholesky).sum(axis=-1) - log_density
         ratio = self._prior_whitener @ posterior.loc_cholesky
         away = triangular.times(self._prior_whitener, posterior.locs - (self.loc_mean - centre))
         squares = np.square(ratio).sum(axis=(-3, -2, -1)) + np.square(away).sum(axis=(-2, -1))
@@ -151,17 +172,55 @@ class CorrelatedComponents(Family):
         return 0.5 * (squares - float(math.prod(self.shape))) - log_determinants
 
     def kl_precisions(self, posterior: CorrelatedPosterior) -> np.ndarray:
-        """Computes the sum of KL(Wishart(nu, W) || Wishart(nu0, W0)), nats, float64; a tied one counts once."""
+        """Computes the sum of KL(Wishart(nu, W) || Wishart(nu0, W0)), nats, float64; a tied one counts once.
+
+        With a learned scale, E_q[log q(Lambda) - log p(Lambda)] with e and Sigma0 integrated out.
+        """
+        if self.learned is not None:
+            total, log_determinants = self._sums(posterior)
+            floor = 0.5 * (self.learned.floor * total).sum(axis=(-2, -1))
+            of_q = wishart.negative_entropies(posterior.degrees, posterior.scale_cholesky).sum(axis=-1)
+            shapes = 0.5 * (self.shape[1] + 1.0) * log_determinants
+            return of_q - self.learned.given(total, log_determinants).log_density + shapes + floor
         prior = self.prior_degrees, self.prior_scale_cholesky
         return wishart.kl_to_prior(posterior.degrees, posterior.scale_cholesky, *prior)
+
+    def _sums(self, posterior: CorrelatedPosterior) -> tuple[np.ndarray, np.ndarray]:
+        """Computes sum_k E[Lambda_k], (..., D, D), and sum_k E[log det Lambda_k], (...)."""
+        whiteners = self._mean_whiteners(posterior)
+        total = (triangular.transposed(whiteners) @ whiteners).sum(axis=-3)
+        return total, wishart.expected_log_determinants(posterior.degrees, posterior.scale_cholesky).sum(axis=-1)
+
+    def _squares_of_locs(self, posterior: CorrelatedPosterior, centre: np.ndarray) -> np.ndarray:
+        """Computes sum_k E[(mu_k - m0)' V^-1 (mu_k - m0)], (...)."""
+        away = triangular.times(self._prior_whitener, posterior.locs - (self.loc_mean - centre))
+        spread = self._prior_whitener @ posterior.loc_cholesky
+        return np.square(away).sum(axis=(-2, -1)) + np.square(spread).sum(axis=(-3, -2, -1))
+
+    def expected_priors(self, posterior: CorrelatedPosterior, centre: np.ndarray) -> tuple[Any, Any, Any]:
+        """Computes E[lambda] V^-1 (..., 1, D, D), E[nu0] (..., 1) and E[Psi] (..., 1, D, D), as q makes them."""
+        loc_precision: Any = self.prior_loc_precision
+        if self.learned_locs is not None:
+            expected = self.learned_locs.given(self._squares_of_locs(posterior, centre))[1]
+            loc_precision = loc_precision * expected[..., None, None, None]
+        if self.learned is None:
+            return loc_precision, self.prior_degrees, self.prior_inverse_scale
+        found = self.learned.given(*self._sums(posterior))
+        return loc_precision, found.degrees[..., None], found.inverse_scale[..., None, :, :]
 
     def log_ratios(self, posterior: CorrelatedPosterior, draws: CorrelatedDraws, centre: np.ndarray) -> np.ndarray:
         """Computes log q - log prior of S draws of the parameters, (S,) float64, nats. Args: As `kl`, and the draws."""
         of_locs = log_ratios.of_correlated_normals(
             draws.locs, posterior.locs, posterior.loc_cholesky, self.loc_mean - centre, self.prior_loc_cholesky
         )
-        prior = self.prior_degrees, self.prior_scale_cholesky
+        if self.learned_locs is not None:
+            away = triangular.times(self._prior_whitener, draws.locs - (self.loc_mean - centre))
+            of_locs = of_locs + self.learned_locs.log_ratio_to_fixed(np.square(away).sum(axis=(-2, -1)))
         q = posterior.degrees, posterior.scale_cholesky
+        if self.learned is not None:
+            of_q = log_ratios.of_wisharts_alone(draws.whiteners, draws.log_determinants, *q)
+            return of_locs + of_q - self.learned.log_density_of(draws.whiteners, draws.log_determinants)
+        prior = self.prior_degrees, self.prior_scale_cholesky
         return of_locs + log_ratios.of_wisharts(draws.whiteners, draws.log_determinants, *q, *prior)
 
     def update(self, posterior: CorrelatedPosterior, statistics: Statistics, centre: np.ndarray) -> CorrelatedPosterior:
@@ -177,7 +236,8 @@ class CorrelatedComponents(Family):
         Source: As there; Bishop 2006, 10.60 to 10.63, for independent priors.
         """
         counts, first = statistics.counts, statistics.first
-        locs, covariances = self._updated_locs(posterior, counts, first, self.loc_mean - centre)
+        loc_precision, degrees, inverse_scale = self.expected_priors(posterior, centre)
+        locs, covariances = self._updated_locs(posterior, counts, first, loc_precision, self.loc_mean - centre)
         second = matrices_of_products(statistics.second, self.shape[1])
         cross = first[..., :, None] * locs[..., None, :]
         spreads = second - cross - triangular.transposed(cross)
@@ -187,18 +247,23 @@ class CorrelatedComponents(Family):
         spreads += error[..., None] * np.eye(self.shape[1])
         if self.is_tied:
             spreads, counts = spreads.sum(axis=-3, keepdims=True), counts.sum(axis=-1, keepdims=True)
-        scale_cholesky = cholesky(self.prior_inverse_scale + spreads)
-        return CorrelatedPosterior(locs, cholesky(covariances), self.prior_degrees + counts, scale_cholesky)
+        scale_cholesky = cholesky(inverse_scale + spreads)
+        return CorrelatedPosterior(locs, cholesky(covariances), degrees + counts, scale_cholesky)
 
     def _updated_locs(
-        self, posterior: CorrelatedPosterior, counts: np.ndarray, first: np.ndarray, prior_mean: np.ndarray
+        self,
+        posterior: CorrelatedPosterior,
+        counts: np.ndarray,
+        first: np.ndarray,
+        loc_precision: np.ndarray,
+        prior_mean: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Computes the means (..., K, D) and covariances (..., K, D, D) of the locations, with the old E[Lambda]."""
         whiteners = self._mean_whiteners(posterior)
         precisions = triangular.transposed(whiteners) @ whiteners
-        root = triangular.inverse(cholesky(self.prior_loc_precision + counts[..., None, None] * precisions))
+        root = triangular.inverse(cholesky(loc_precision + counts[..., None, None] * precisions))
         covariances = triangular.transposed(root) @ root
-        pull = self.prior_loc_precision @ prior_mean + triangular.times(precisions, first)
+        pull = loc_precision @ prior_mean + triangular.times(precisions, first)
         return triangular.times(covariances, pull), covariances
 
     def _mean_whiteners(self, posterior: CorrelatedPosterior, functions: Functions = NUMPY) -> Tensor:

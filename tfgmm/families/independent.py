@@ -10,6 +10,7 @@ small differences at any offset. This is exact: shifting the rows and the prior 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -20,6 +21,7 @@ from tfgmm.common.shapes import Tensor
 from tfgmm.families import log_ratios
 from tfgmm.families.base import Family
 from tfgmm.families.functions import NUMPY, SCALE_RANGE, SHAPE_RANGE, Functions
+from tfgmm.families.learned_scales import ColumnScales, location_scales
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.mixture.statistics import Statistics
@@ -74,10 +76,28 @@ class IndependentComponents(Family):
         self.loc_scale = _per_column(priors.loc_scale, num_features)
         # A precision per column has that column's units already
         self.units = _per_column(priors.column_scale if self.is_spherical else 1.0, num_features)
-        self.precision_shape = self._precision_prior("precision_shape", priors)
-        self.precision_rate = self._precision_prior("precision_rate", priors)
+        if priors.is_learned:  # where an untouched posterior begins, and nothing else
+            self.precision_rate = self._precision_prior("expected_scale", priors)
+            self.precision_shape = np.ones_like(self.precision_rate)
+        else:
+            self.precision_shape = self._precision_prior("precision_shape", priors)
+            self.precision_rate = self._precision_prior("precision_rate", priors)
         self._loc_precision = self.loc_scale**-2.0
         self._squared_units = np.square(self.units)
+        self.learned = self._column_scales(priors) if priors.is_learned else None
+        log_determinant = 2.0 * float(np.log(self.loc_scale).sum())
+        self.learned_locs = location_scales(priors, log_determinant, self.shape)
+
+    def _column_scales(self, priors: Priors) -> ColumnScales:
+        if priors.scale_structure == "matrix" or np.asarray(priors.expected_scale).ndim == 2:
+            raise ValueError(
+                f'`priors.scale_structure` must be "columns" or "both" for covariance={self.name!r}, whose columns are '
+                f"independent, with a variance per column as expected_scale. Received: {priors.scale_structure!r}. "
+                'Leave the matrix to "full" and "tied".'
+            )
+        expected = self._precision_prior("expected_scale", priors)
+        of_grid = np.asarray(priors.degree_grid), priors.hyper_degrees, priors.least_scale
+        return ColumnScales(expected, self.precision_axes[0], *of_grid)
 
     def _precision_prior(self, field: str, priors: Priors) -> np.ndarray:
         prior = np.asarray(getattr(priors, field), np.float64)
@@ -145,24 +165,70 @@ class IndependentComponents(Family):
         return self.kl_locs(posterior, centre) + self.kl_precisions(posterior)
 
     def kl_locs(self, posterior: IndependentPosterior, centre: np.ndarray) -> np.ndarray:
-        """Computes the sum over K, D of KL(Normal(locs, scales) || Normal(m0 - centre, s0)), nats, float64."""
+        """Computes the sum over K, D of KL(Normal(locs, scales) || Normal(m0 - centre, s0)), nats, float64.
+
+        With learned locations, E_q[log q(mu) - log p(mu)] with lambda summed out.
+        """
+        if self.learned_locs is not None:
+            log_density, _ = self.learned_locs.given(self._squares_of_locs(posterior, centre))
+            entropies = 0.5 * (math.log(2.0 * math.pi) + 1.0) + np.log(posterior.scales)
+            return -entropies.sum(axis=(-2, -1)) - log_density
         ratio = np.square(posterior.scales / self.loc_scale)
         distance = (posterior.locs - (self.loc_mean - centre)) / self.loc_scale
         return 0.5 * (ratio + np.square(distance) - 1.0 - np.log(ratio)).sum(axis=(-2, -1))
 
     def kl_precisions(self, posterior: IndependentPosterior) -> np.ndarray:
-        """Computes the sum of KL(Gamma(alpha, beta) || Gamma(a0, b0)), nats, float64; a shared one counts once."""
+        """Computes the sum of KL(Gamma(alpha, beta) || Gamma(a0, b0)), nats, float64; a shared one counts once.
+
+        With a learned scale, E_q[log q(tau) - log p(tau)] with e and sigma0 integrated out.
+        """
+        if self.learned is not None:
+            return self._kl_learned(posterior, self.learned)
         alpha, beta, a0, b0 = posterior.alpha, posterior.beta, self.precision_shape, self.precision_rate
         shape_terms = (alpha - a0) * digamma(alpha) - gammaln(alpha) + gammaln(a0)
         rate_terms = a0 * (np.log(beta) - np.log(b0)) + alpha * (b0 - beta) / beta
         return (shape_terms + rate_terms).sum(axis=(-2, -1))
 
+    def _kl_learned(self, posterior: IndependentPosterior, learned: ColumnScales) -> np.ndarray:
+        alpha, beta = posterior.alpha, posterior.beta
+        sums = self._sums(posterior)
+        of_q = alpha * np.log(beta) - gammaln(alpha) + alpha * (digamma(alpha) - np.log(beta)) - alpha
+        floor = 0.5 * (learned.floor * sums[0]).sum(axis=-1)
+        return of_q.sum(axis=(-2, -1)) - learned.given(*sums).log_density + floor
+
+    def _sums(self, posterior: IndependentPosterior) -> tuple[np.ndarray, np.ndarray]:
+        """Computes sum_k E[tau], (..., P), and the sum of all E[log tau], (...), in the units of the precisions."""
+        logarithms = digamma(posterior.alpha) - np.log(posterior.beta)
+        return (posterior.alpha / posterior.beta).sum(axis=-2), logarithms.sum(axis=(-2, -1))
+
+    def _squares_of_locs(self, posterior: IndependentPosterior, centre: np.ndarray) -> np.ndarray:
+        """Computes sum_k E[(mu_k - m0)' V^-1 (mu_k - m0)], (...)."""
+        away = posterior.locs - (self.loc_mean - centre)
+        return ((np.square(away) + np.square(posterior.scales)) * self._loc_precision).sum(axis=(-2, -1))
+
+    def expected_priors(self, posterior: IndependentPosterior, centre: np.ndarray) -> tuple[Any, Any, Any]:
+        """Computes E[lambda] / s0^2 (..., D), and shape and rate of the precisions (..., P), as q makes them."""
+        loc_precision: Any = self._loc_precision
+        if self.learned_locs is not None:
+            expected = self.learned_locs.given(self._squares_of_locs(posterior, centre))[1]
+            loc_precision = loc_precision * expected[..., None, None]
+        if self.learned is None:
+            return loc_precision, self.precision_shape, self.precision_rate
+        found = self.learned.given(*self._sums(posterior))
+        return loc_precision, 0.5 * found.degrees[..., None, None], 0.5 * found.inverse_scale[..., None, :]
+
     def log_ratios(self, posterior: IndependentPosterior, draws: IndependentDraws, centre: np.ndarray) -> np.ndarray:
         """Computes log q - log prior of S draws of the parameters, (S,) float64, nats. Args: As `kl`, and the draws."""
         prior = self.loc_mean - centre, self.loc_scale
         of_locs = log_ratios.of_normals(draws.locs, posterior.locs, posterior.scales, *prior)
+        if self.learned_locs is not None:
+            away = (draws.locs - prior[0]) / self.loc_scale
+            of_locs += self.learned_locs.log_ratio_to_fixed(np.square(away).sum(axis=(-2, -1)))
         log_precisions = draws.log_precisions + 2.0 * np.log(self.units)
         own = log_precisions[:, : self.precision_axes[0], : self.precision_axes[1]]  # what is shared counts once
+        if self.learned is not None:
+            of_q = log_ratios.of_gammas_alone(own, posterior.alpha, posterior.beta)
+            return of_locs + of_q - self.learned.log_density_of(np.exp(own), own)
         return of_locs + log_ratios.of_gammas(
             own, posterior.alpha, posterior.beta, self.precision_shape, self.precision_rate
         )
@@ -187,12 +253,13 @@ class IndependentComponents(Family):
         """
         counts, first, second = statistics.counts[..., None], statistics.first, statistics.second
         mean_precisions = self._mean_precisions(posterior)
-        variances = 1.0 / (self._loc_precision + mean_precisions * counts)
-        locs = variances * ((self.loc_mean - centre) * self._loc_precision + mean_precisions * first)
+        loc_precision, shape, rate = self.expected_priors(posterior, centre)
+        variances = 1.0 / (loc_precision + mean_precisions * counts)
+        locs = variances * ((self.loc_mean - centre) * loc_precision + mean_precisions * first)
         squares = second - 2.0 * locs * first + counts * (np.square(locs) + variances)
-        alpha = self.precision_shape + 0.5 * self._pooled(np.broadcast_to(counts, locs.shape))
+        alpha = shape + 0.5 * self._pooled(np.broadcast_to(counts, locs.shape))
         # Rounding alone could make a sum of squares negative
-        beta = self.precision_rate + 0.5 * self._pooled(np.maximum(squares, 0.0) / self._squared_units)
+        beta = rate + 0.5 * self._pooled(np.maximum(squares, 0.0) / self._squared_units)
         return IndependentPosterior(locs, np.sqrt(variances), alpha, beta)
 
     def _pooled(self, values: np.ndarray) -> np.ndarray:

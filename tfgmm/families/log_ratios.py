@@ -27,6 +27,12 @@ def of_gammas(
     return (varying + (of_q - of_prior)).sum(axis=(-2, -1))
 
 
+def of_gammas_alone(log_values: np.ndarray, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """Computes the sum of log Gamma(value | alpha, rate beta), (S,) nats."""
+    densities = (alpha - 1.0) * log_values - beta * np.exp(log_values) + alpha * np.log(beta) - gammaln(alpha)
+    return densities.sum(axis=(-2, -1))
+
+
 def of_correlated_normals(
     locs: np.ndarray, means: np.ndarray, roots: np.ndarray, prior_mean: np.ndarray, prior_root: np.ndarray
 ) -> np.ndarray:
@@ -59,3 +65,12 @@ def of_wisharts(
     of_q = wishart.log_normalisers(degrees, inverse_root)
     of_prior = wishart.log_normalisers(np.array([prior_degrees]), prior_root[None])
     return (varying - of_q + of_prior).sum(axis=-1)
+
+
+def of_wisharts_alone(
+    whiteners: np.ndarray, log_determinants: np.ndarray, degrees: np.ndarray, inverse_root: np.ndarray
+) -> np.ndarray:
+    """Computes the sum over M of log Wishart(U'U | q), (S,) nats (Bishop 2006, B.78). Args: As `of_wisharts`."""
+    traces = np.square(whiteners @ inverse_root).sum(axis=(-2, -1))
+    varying = (degrees - inverse_root.shape[-1] - 1.0) * log_determinants - 0.5 * traces
+    return (varying - wishart.log_normalisers(degrees, inverse_root)).sum(axis=-1)

@@ -19,6 +19,7 @@ from tfgmm.families.independent import (
     TiedDiagComponents,
     TiedSphericalComponents,
 )
+from tfgmm.families.learned_scales import fixed_priors
 from tfgmm.families.weights import WEIGHTS, Weights
 from tfgmm.mixture import stored_draws
 from tfgmm.mixture.parameters import MixtureDensity, coefficients_from
@@ -228,6 +229,15 @@ class VariationalPosterior:
         return coefficients_from(self.form, log_weights, means)
 
     # --- Draws ---------------------------------------------------------------------------------------------------
+
+    def learned_priors(self, priors: Priors) -> Priors:
+        """Computes the fixed priors that stand in for those that learn: with them q is where sweeps end too.
+
+        Args:
+            priors: The priors that q was fitted with; fixed ones are handed back.
+        """
+        loc_precision, shape, scale = self.components.expected_priors(self.factors().components, self.centre)
+        return fixed_priors(priors, self.form, loc_precision, shape, scale)
 
     def draw(self, num_draws: int, seed: int | None, factors: Factors | None = None) -> Drawn:
         """Draws S sets of weights and component parameters from q, float64; a pure function of the seed.

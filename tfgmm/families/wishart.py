@@ -67,3 +67,11 @@ def log_normalisers(degrees: Tensor, inverse_root: Tensor, functions: Functions 
 def _log_determinants(lower: Tensor, functions: Functions) -> Tensor:
     diagonal = functions.sum(lower * np.eye(lower.shape[-1]), -1)
     return functions.sum(functions.log(diagonal), -1)
+
+
+def negative_entropies(degrees: Tensor, inverse_root: Tensor, functions: Functions = NUMPY) -> Tensor:
+    """Computes E[log Wishart(Lambda)], (M,) nats: (nu - D - 1) / 2 E[log det Lambda] - nu D / 2 - log Z."""
+    num_features = float(inverse_root.shape[-1])
+    log_determinants = expected_log_determinants(degrees, inverse_root, functions)
+    varying = 0.5 * (degrees - num_features - 1.0) * log_determinants - 0.5 * num_features * degrees
+    return varying - log_normalisers(degrees, inverse_root, functions)

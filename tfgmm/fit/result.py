@@ -130,6 +130,14 @@ class FitResult(FittedMixture):
         """
         return -2.0 * self.complete_log_likelihood + math.log(self.num_data) * self.num_parameters
 
+    @functools.cached_property
+    def learned_priors(self) -> Priors:
+        """Fixed priors that stand in for those that learn their scale, at what was learned; fixed ones as they are.
+
+        Sweeps with them end where this fit did.
+        """
+        return self.variational.learned_priors(self.priors)
+
     @property
     def num_occupied(self) -> int:
         """Components that at least one row is expected in."""

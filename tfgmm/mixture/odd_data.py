@@ -110,8 +110,7 @@ def _far_rows(data: _Data) -> Iterator[str]:
 def _priors_elsewhere(data: _Data, priors: Priors) -> Iterator[str]:
     middle, scale = np.array(data.summary.centre), np.array(data.summary.spread)
     off = np.abs(middle - np.array(priors.loc_mean)) > _FAR * np.array(priors.loc_scale)
-    expected = np.sqrt(np.array(priors.precision_rate) / np.array(priors.precision_shape))
-    expected = expected * np.array(priors.column_scale)
+    expected = priors.expected_widths() * np.array(priors.column_scale)
     off |= (scale > _FAR * expected) | (scale < expected / _FAR)
     if off.any():
         worst = int(np.argmax(off))

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from tfgmm.common.checks import check_choice
 from tfgmm.data.readers import read_rows
 from tfgmm.data.summary import DataSummary, summarise
-from tfgmm.mixture.registry import COVARIANCES
+from tfgmm.mixture.correlations import shaped_like, share_of_prior
+from tfgmm.mixture.prior_values import Matrix, Number, as_lists, check_range, plain_matrix, plain_numbers
+from tfgmm.mixture.registry import COVARIANCES, CovarianceShape
 
-Number = float | tuple[float, ...]
-Matrix = tuple[tuple[float, ...], ...]
-
-# Standardised values beyond this are set to it: a single far row must not decide all correlations.
-_FARTHEST = 10.0
-# Above this many rows per column the prior of a precision matrix fades, down to this share: see `_share_of_prior`.
-_ROWS_PER_COLUMN, _LEAST_SHARE = 150.0, 0.005
+SCALE_STRUCTURES = ("fixed", "columns", "matrix", "both")
+# How alike components may be, and how far apart beside their typical spread: steps of a quarter
+DEGREE_GRID = tuple(2.0 ** (step / 3) for step in range(31))
+LOC_SCALE_GRID = tuple(2.0 ** (-step / 8) for step in range(-12, 17))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +54,23 @@ class Priors:
             2 precision_rate. With both defaults, the variance of each column alone has the prior that covariance
             "diag" gives it.
 
+        scale_structure: "fixed", the precisions have the priors above; or what learns the typical size of a component
+            from all of them: "columns" learns a variance per column, "matrix" (of "full" and "tied") a covariance
+            matrix, the same whatever the axes are, "both" is one half each ("columns" where there are no matrices).
+            precision_rate, degrees and inverse_scale then play no part.
+        expected_scale: What the covariance of a component is expected to be, vaguely: variances, one number or (D,), or
+            a matrix (D, D); squared data units, without unit for the spherical shapes. Needed unless "fixed".
+        hyper_degrees: How firmly `expected_scale` is believed, positive: 1 is hardly at all.
+        degree_grid: Values e of how alike the components are, summed over; large ones mean nearly the same covariance.
+        least_scale: Share of `expected_scale` that holds up the width of a component: repeated rows would have infinite
+            evidence.
+        loc_scale_grid: Multiples of loc_scale (or of the root of loc_covariance) that are summed over; None: 1 alone.
+
     Raises:
         ValueError: If a value is not finite, or not positive (definite) where it must be.
         TypeError: If a value is not a number.
+
+    Source of the learned scales: Richardson and Green 1997; Huang and Wand 2013; see `families.learned_scales`.
 
     Example:
 
@@ -75,22 +88,56 @@ class Priors:
     loc_covariance: Matrix | None = None
     degrees: float | None = None
     inverse_scale: Matrix | None = None
+    scale_structure: str = "fixed"
+    expected_scale: Number | Matrix | None = None
+    hyper_degrees: float = 1.0
+    degree_grid: tuple[float, ...] = DEGREE_GRID
+    least_scale: float = 1e-7
+    loc_scale_grid: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in _MATRICES:
-                plain: Any = None if value is None else _plain_matrix(field.name, value)
-            elif field.name == "degrees" and value is None:
-                plain = None
+            if field.name == "scale_structure":
+                check_choice("priors.scale_structure", value, SCALE_STRUCTURES)
+                continue
+            is_matrix = field.name in _MATRICES or (field.name == "expected_scale" and np.ndim(value) == 2)
+            if value is None and field.name in _OPTIONAL:
+                plain: Any = None
+            elif is_matrix:
+                plain = plain_matrix(field.name, value)
             else:
-                plain = _plain_numbers(field.name, value)
-                _check_range(field.name, plain, positive=field.name != "loc_mean")
+                plain = plain_numbers(field.name, value)
+                check_range(field.name, plain, positive=field.name != "loc_mean")
                 if field.name in _SINGLE and isinstance(plain, tuple):
                     raise ValueError(
                         f"`priors.{field.name}` must be one number. Received: {len(plain)} numbers. Give the first."
                     )
+                if field.name in _GRIDS and not isinstance(plain, tuple):
+                    plain = (plain,)
             object.__setattr__(self, field.name, plain)
+        if self.is_learned and self.expected_scale is None:
+            raise ValueError(
+                f"`priors.expected_scale` must be given for scale_structure={self.scale_structure!r}. Received: None. "
+                "Give the variance that a component may have, per column; it is hardly believed."
+            )
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether the typical size of a component is learned from all of them."""
+        return self.scale_structure != "fixed"
+
+    def expected_matrix(self, num_features: int) -> np.ndarray:
+        """Computes `expected_scale` as a matrix, (D, D) float64."""
+        expected = np.asarray(self.expected_scale, np.float64)
+        return expected if expected.ndim == 2 else np.diag(np.broadcast_to(expected, (num_features,)))
+
+    def expected_widths(self) -> np.ndarray:
+        """Computes about how wide a component is expected to be, one number or (D,), in the units of the precisions."""
+        if self.expected_scale is None:
+            return np.sqrt(np.array(self.precision_rate) / np.array(self.precision_shape))
+        expected = np.array(self.expected_scale)
+        return np.sqrt(np.diag(expected) if expected.ndim == 2 else expected)
 
     def check_sizes(self, num_components: int, num_features: int) -> None:
         """Checks the sizes of all values.
@@ -107,9 +154,9 @@ class Priors:
             value = getattr(self, field.name)
             of_weights = field.name.startswith("weight")
             needed, letter = (num_components, "K") if of_weights else (num_features, "D")
-            if not isinstance(value, tuple) or len(value) == needed:
+            if not isinstance(value, tuple) or len(value) == needed or field.name in _GRIDS:
                 continue
-            if field.name in _MATRICES:
+            if isinstance(value[0], tuple):
                 raise ValueError(
                     f"`priors.{field.name}` must have shape (D, D) = ({needed}, {needed}). "
                     f"Received: shape ({len(value)}, {len(value)}). Give one line per column."
@@ -149,7 +196,14 @@ class Priors:
         return covariance, degrees, inverse_scale
 
     @classmethod
-    def from_data(cls, data: Any, covariance: str = "diag", *, sample: np.ndarray | None = None) -> Priors:
+    def from_data(
+        cls,
+        data: Any,
+        covariance: str = "diag",
+        *,
+        sample: np.ndarray | None = None,
+        scale_structure: str = "fixed",
+    ) -> Priors:
         """Makes weak priors in the units of the data, equivalent whatever those units are.
 
         In units of each column's spread, measured from its centre: locations Normal(0, 3^2); precisions Gamma(1, 0.02),
@@ -168,6 +222,8 @@ class Priors:
             data: A `DataSummary`, or rows of any kind that `fit` takes in memory or reads from a file.
             covariance: Covariance shape that the priors are for.
             sample: Rows for the correlations, (n, D), data units; needed for "full" and "tied" with a summary.
+            scale_structure: "fixed", as above; or "both", "columns" or "matrix": the size of the components and how far
+                apart they are is then learned too, from C and the spreads as vague expectations.
 
         Returns:
             The `Priors`.
@@ -188,25 +244,38 @@ class Priors:
             data = summarise(rows, name="data")
         spread = np.array(data.spread)
         shape = COVARIANCES[covariance]
+        if scale_structure != "fixed":
+            return cls._learned_from(data, shape, sample, scale_structure)
         rate = 0.02 if shape.is_spherical else tuple(0.02 * np.square(spread))
         priors = cls(tuple(data.centre), tuple(3.0 * spread), 1.0, rate, 1.0)
         if shape.is_spherical:
             return dataclasses.replace(priors, column_scale=tuple(spread))
         if not shape.is_correlated:
             return priors
-        if sample is None:
-            raise ValueError(
-                f'`sample` must be rows of the data for covariance="{covariance}": the priors take correlations '
-                "from them. Received: None. Pass some rows, (n, D)."
-            )
-        shaped = spread[:, None] * _correlations(sample, data) * spread
-        factor = 0.05 * (data.num_features + 1) * _share_of_prior(data)
+        shaped: Any = shaped_like(data, sample, covariance)
+        factor = 0.05 * (data.num_features + 1) * share_of_prior(data)
         return dataclasses.replace(
             priors,
             loc_covariance=9.0 * shaped,
             degrees=data.num_features + 1.0,
             inverse_scale=factor * shaped,
         )
+
+    @classmethod
+    def _learned_from(
+        cls, data: DataSummary, shape: CovarianceShape, sample: np.ndarray | None, scale_structure: str
+    ) -> Priors:
+        """Makes priors that learn their scale; the data say only what is possible."""
+        spread, centre = np.array(data.spread), tuple(data.centre)
+        expected: Any = np.square(spread)
+        fields: dict[str, Any] = {"scale_structure": scale_structure, "loc_scale_grid": LOC_SCALE_GRID}
+        if shape.is_spherical:
+            return cls(centre, tuple(spread), 1.0, 1.0, 1.0, column_scale=tuple(spread), expected_scale=1.0, **fields)
+        if shape.is_correlated:
+            expected = shaped_like(data, sample, "full")
+            if scale_structure == "matrix":  # which looks at no axes: nor must the locations
+                fields["loc_covariance"] = expected
+        return cls(centre, tuple(spread), 1.0, 1.0, 1.0, expected_scale=expected, **fields)
 
     def to_dict(self) -> dict[str, Any]:
         """Turns the values into plain numbers and lists, as JSON holds them; `from_dict` is its inverse.
@@ -219,7 +288,7 @@ class Priors:
         >>> Priors.from_dict(Priors(loc_mean=(1.0, 2.0)).to_dict()).loc_mean
         (1.0, 2.0)
         """
-        return {name: _as_lists(value) for name, value in dataclasses.asdict(self).items()}
+        return {name: as_lists(value) for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Priors:
@@ -235,83 +304,6 @@ class Priors:
 
 
 _MATRICES = ("loc_covariance", "inverse_scale")
-_SINGLE = ("stick_concentration", "degrees")
-
-
-def _share_of_prior(summary: DataSummary) -> float:
-    """Computes the factor of W0^-1 for the number of rows, from 0.005 to 1.
-
-    A prior that helps with few rows hides the narrow directions of a covariance with many. Measured on held-out rows:
-    16 columns, 20 rows per component, 15 nats better with factor 1; 32 columns, 5,600 rows, 0.25 nats worse.
-    """
-    return float(np.clip((_ROWS_PER_COLUMN * summary.num_features / summary.num_data) ** 2, _LEAST_SHARE, 1.0))
-
-
-def _correlations(sample: np.ndarray, summary: DataSummary) -> np.ndarray:
-    """Computes the correlation matrix (D, D), its eigenvalues held above max(1e-10, 0.1 min(1, D / N)).
-
-    Columns without spread correlate with nothing. A few rows show correlations that do not exist: hence the floor.
-    """
-    standardised = (sample - np.array(summary.centre)) / np.array(summary.spread)
-    standardised = np.clip(standardised, -_FARTHEST, _FARTHEST)
-    standardised -= standardised.mean(axis=0)
-    lengths = np.sqrt(np.sum(np.square(standardised), axis=0))
-    standardised /= np.where(lengths > 1e-10, lengths, np.inf)
-    correlations = standardised.T @ standardised
-    np.fill_diagonal(correlations, 1.0)
-    floor = max(1e-10, 0.1 * min(1.0, summary.num_features / summary.num_data))
-    values, vectors = np.linalg.eigh(correlations)
-    return correlations if values[0] >= floor else (vectors * np.maximum(values, floor)) @ vectors.T
-
-
-def _as_lists(value: Any) -> Any:
-    return [_as_lists(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _plain_matrix(name: str, value: Any) -> Matrix:
-    """Turns `value` into a tuple of lines, made exactly symmetric, so that it is hashable and survives JSON."""
-    try:
-        matrix = np.asarray(value)
-        is_numbers = matrix.dtype.kind in "fiu"
-    except ValueError:  # lines of different lengths
-        is_numbers = False
-    if not is_numbers:
-        raise TypeError(f"`priors.{name}` must be a matrix of numbers. Received: {value!r}. Give (D, D).")
-    matrix = matrix.astype(np.float64)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
-        raise ValueError(f"`priors.{name}` must be a square matrix. Received: shape {matrix.shape}. Give (D, D).")
-    scale = np.sqrt(np.abs(np.diag(matrix)))
-    is_finite = np.isfinite(matrix).all()
-    if not is_finite or (np.abs(matrix - matrix.T) > 1e-9 * np.outer(scale, scale)).any():
-        raise ValueError(f"`priors.{name}` must be finite and symmetric. Received: {matrix.tolist()}. Check it.")
-    matrix = 0.5 * (matrix + matrix.T)
-    if (np.diag(matrix) <= 0).any() or np.linalg.eigvalsh(matrix / np.outer(scale, scale))[0] <= 0:
-        raise ValueError(
-            f"`priors.{name}` must be positive definite. Received: {matrix.tolist()}. Add to its diagonal."
-        )
-    return tuple(tuple(line) for line in matrix.tolist())
-
-
-def _plain_numbers(name: str, value: Any) -> Number:
-    """Turns `value` into a Python float or a tuple of them, so that it is hashable and survives JSON."""
-    plain = value.tolist() if hasattr(value, "tolist") else value
-    items = list(plain) if isinstance(plain, Sequence) and not isinstance(plain, (str, bytes)) else [plain]
-    if any(isinstance(item, bool) or not isinstance(item, (int, float)) for item in items):
-        raise TypeError(
-            f"`priors.{name}` must be a number or a flat list of numbers. Received: {value!r}. "
-            "Give one number for all columns, or one per column."
-        )
-    numbers = tuple(float(item) for item in items)
-    return numbers if isinstance(plain, Sequence) else numbers[0]
-
-
-def _check_range(name: str, value: Number, positive: bool) -> None:
-    numbers = value if isinstance(value, tuple) else (value,)
-    if not numbers:
-        raise ValueError(f"`priors.{name}` must hold at least one number. Received: an empty list. Leave it out.")
-    for number in numbers:
-        if not math.isfinite(number) or (positive and number <= 0):
-            wanted = "positive and finite" if positive else "finite"
-            raise ValueError(
-                f"`priors.{name}` must be {wanted}. Received: {number}. Choose a {wanted} number in data units."
-            )
+_SINGLE = ("stick_concentration", "degrees", "hyper_degrees", "least_scale")
+_OPTIONAL = (*_MATRICES, "degrees", "expected_scale", "loc_scale_grid")
+_GRIDS = ("degree_grid", "loc_scale_grid")

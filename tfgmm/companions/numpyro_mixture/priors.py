@@ -176,6 +176,11 @@ def _check_priors(priors: Priors, covariance: str, by_argument: dict[str, Distri
             f"`priors` must be tfgmm.Priors. Received: {type(priors).__name__}. Pass model.priors, or give "
             "weight_prior, loc_prior and scale_prior."
         )
+    if priors.is_learned or priors.loc_scale_grid is not None:
+        raise ValueError(
+            "`priors` must have fixed scales here. Received: priors that learn their scale "
+            f"(scale_structure={priors.scale_structure!r}). Pass result.learned_priors, fixed at what was learned."
+        )
     others = [name for name, prior in by_argument.items() if prior is not None]
     if others:
         raise ValueError(f"`priors` must be left out with {', '.join(others)}. Received: both. Leave one of them out.")

@@ -16,6 +16,7 @@ import tensorflow_probability as tfp
 
 from tfgmm.common.shapes import Tensor
 from tfgmm.families import wishart
+from tfgmm.model.gradients import learned_divergences
 from tfgmm.model.gradients.functions import TENSORFLOW
 
 if TYPE_CHECKING:
@@ -52,22 +53,26 @@ def _of_sticks(weights: StickBreakingWeights, posterior: StickPosterior) -> Tens
 
 
 def _of_independent(components: IndependentComponents, posterior: IndependentPosterior, centre: Tensor) -> Tensor:
+    learned = learned_divergences.of_independent(components, posterior, centre)
     # Measured from the prior mean: TensorFlow Probability divides by the scale before it subtracts
     away = posterior.locs - (components.loc_mean - centre)
     prior = tfd.Normal(np.float64(0.0), components.loc_scale)
     of_locs = tfd.kl_divergence(tfd.Normal(away, posterior.scales), prior)
     prior = tfd.Gamma(components.precision_shape, rate=components.precision_rate)
     of_precisions = tfd.kl_divergence(tfd.Gamma(posterior.alpha, rate=posterior.beta), prior)
-    return tf.reduce_sum(of_locs, axis=[-2, -1]) + tf.reduce_sum(of_precisions, axis=[-2, -1])
+    fixed = tf.reduce_sum(of_locs, axis=[-2, -1]), tf.reduce_sum(of_precisions, axis=[-2, -1])
+    return tf.add_n([own if of_learned is None else of_learned for own, of_learned in zip(fixed, learned)])
 
 
 def _of_correlated(components: CorrelatedComponents, posterior: CorrelatedPosterior, centre: Tensor) -> Tensor:
+    learned = learned_divergences.of_correlated(components, posterior, centre)
     away = posterior.locs - (components.loc_mean - centre)
     prior = tfd.MultivariateNormalTriL(np.zeros_like(components.loc_mean), components.prior_loc_cholesky)
     of_locs = tfd.kl_divergence(tfd.MultivariateNormalTriL(away, posterior.loc_cholesky), prior)
     of_prior = components.prior_degrees, components.prior_scale_cholesky
     of_precisions = wishart.kl_to_prior(posterior.degrees, posterior.scale_cholesky, *of_prior, TENSORFLOW)
-    return tf.reduce_sum(of_locs, axis=-1) + of_precisions
+    fixed = tf.reduce_sum(of_locs, axis=-1), of_precisions
+    return tf.add_n([own if of_learned is None else of_learned for own, of_learned in zip(fixed, learned)])
 
 
 _OF_WEIGHTS: Mapping[str, Callable[..., Any]] = {"dirichlet": _of_dirichlet, "stick_breaking": _of_sticks}

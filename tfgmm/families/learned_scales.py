@@ -1,0 +1,261 @@
+"""Priors of precisions and locations whose typical size is learned from the components themselves.
+
+How wide a component is, Sigma0, how alike they are, e, and how far apart, lambda, are unknowns that the components
+share: they are summed or integrated out. What remains is a prior of all precisions together, and one of all locations
+together, in closed form, symmetric in the components. It is a function of S = sum_k Lambda_k and T = sum_k log det
+Lambda_k, and of one sum of squares of the locations:
+
+    Lambda_k | Sigma0, e ~ Wishart(nu0, (nu0 Sigma0)^-1), nu0 = e + D - 1
+    Sigma0 ~ Wishart(n1, M / n1)   ("matrix")   or   diag(sigma0_d), sigma0_d ~ Gamma(g, rate g / M_dd)   ("columns")
+    mu_k | lambda ~ Normal(m0, V / lambda)
+
+times exp(-eps / 2 tr(M S)), which keeps repeated rows from infinite evidence. All functions keep leading axes (...).
+
+Source: Richardson and Green 1997; Stephens 2000; Huang and Wand 2013; Mulder and Pericchi 2018; the integrals by
+Bishop 2006, B.78.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import gammaln, multigammaln
+
+from tfgmm.families import triangular
+from tfgmm.families.functions import logsumexp
+from tfgmm.mixture.priors import Priors
+
+
+class LearnedScale(NamedTuple):
+    """What a learned prior of precisions says, given q.
+
+    log_density: U, the logarithm of the mean over all values of what is learned, nats, (...).
+    degrees: E[nu0], (...); for independent columns E[e].
+    inverse_scale: E[Psi] with the floor, (..., D, D), or (..., P) for P precisions of independent columns.
+    shares: Probabilities of what is summed out: (..., structures, values of e).
+    """
+
+    log_density: np.ndarray
+    degrees: np.ndarray
+    inverse_scale: np.ndarray
+    shares: np.ndarray
+
+
+class MatrixScales:
+    """The learned prior of M precision matrices.
+
+    Args:
+        expected: M, (D, D): what a component's covariance is expected to be, squared data units.
+        num_precisions: Number of precision matrices, Kp.
+        structures: "matrix", "columns", or both, one half each.
+        degree_grid: Values of e.
+        hyper_degrees: n1 - D + 1 = 2 g.
+        least_scale: eps, a share of `expected`.
+    """
+
+    def __init__(
+        self,
+        expected: np.ndarray,
+        num_precisions: int,
+        structures: tuple[str, ...],
+        degree_grid: np.ndarray,
+        hyper_degrees: float,
+        least_scale: float,
+    ) -> None:
+        self.num_features, self.num_precisions, self.structures = len(expected), num_precisions, structures
+        self.expected, self.floor = expected, least_scale * expected
+        self.degrees = degree_grid + self.num_features - 1.0
+        self._root = np.linalg.cholesky(expected)
+        self._prior_degrees, self._half = hyper_degrees + self.num_features - 1.0, 0.5 * hyper_degrees
+        self._constants = np.stack([self._constant_of(structure) for structure in structures])
+
+    def _constant_of(self, structure: str) -> np.ndarray:
+        """Computes what does not depend on q, for each value of e, (E,)."""
+        num_features, number, nu = self.num_features, self.num_precisions, self.degrees
+        own = number * (0.5 * nu * num_features * np.log(0.5 * nu) - multigammaln(0.5 * nu, num_features))
+        if structure == "columns":
+            after = self._half + 0.5 * number * nu
+            rates = self._half / np.diag(self.expected)
+            return own + num_features * (gammaln(after) - math.lgamma(self._half)) + self._half * np.log(rates).sum()
+        before, after = self._prior_degrees, self._prior_degrees + number * nu
+        ratio = multigammaln(0.5 * after, num_features) - multigammaln(0.5 * before, num_features)
+        log_determinant = 2.0 * float(triangular.log_determinants(self._root))
+        scale = 0.5 * number * nu * (num_features * math.log(2.0) + log_determinant)
+        return own + ratio + scale + 0.5 * before * num_features * math.log(before)
+
+    def given(self, total: np.ndarray, log_determinants: np.ndarray) -> LearnedScale:
+        """Computes what the prior says of precisions with these sums.
+
+        Args:
+            total: S, (..., D, D).
+            log_determinants: T, (...).
+        """
+        parts = [getattr(self, f"_of_{structure}")(total) for structure in self.structures]
+        values = np.stack([part[0] for part in parts], axis=-2) + self._constants
+        values = values + 0.5 * self.degrees * log_determinants[..., None, None]
+        flat = values.reshape(*values.shape[:-2], -1)
+        total_log = logsumexp(flat, -1)
+        shares = np.exp(values - total_log[..., None, None])
+        matrices = sum(part[1](shares[..., number, :]) for number, part in enumerate(parts))
+        degrees = (shares * self.degrees).sum(axis=(-2, -1))
+        return LearnedScale(total_log - math.log(flat.shape[-1]), degrees, matrices + self.floor, shares)
+
+    def _of_matrix(self, total: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """Computes the part that depends on S where Sigma0 is a Wishart: one eigendecomposition serves all e."""
+        root, before = self._root, self._prior_degrees
+        omega, vectors = np.linalg.eigh(root.T @ total @ root)
+        spread = before + self.degrees[:, None] * np.maximum(omega, 0.0)[..., None, :]  # (..., E, D)
+        after = before + self.num_precisions * self.degrees
+
+        def expected(shares: np.ndarray) -> np.ndarray:
+            sizes = ((shares * self.degrees * after)[..., None] / spread).sum(axis=-2)
+            turned = root @ vectors
+            return (turned * sizes[..., None, :]) @ triangular.transposed(turned)
+
+        return -0.5 * after * np.log(spread).sum(axis=-1), expected
+
+    def _of_columns(self, total: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """Computes the part that depends on S where Sigma0 is diagonal."""
+        rates = (
+            self._half / np.diag(self.expected) + 0.5 * self.degrees[:, None] * triangular.diagonal(total)[..., None, :]
+        )
+        after = self._half + 0.5 * self.num_precisions * self.degrees
+
+        def expected(shares: np.ndarray) -> np.ndarray:
+            sizes = ((shares * self.degrees * after)[..., None] / rates).sum(axis=-2)
+            return sizes[..., None] * np.eye(self.num_features)
+
+        return -after * np.log(rates).sum(axis=-1), expected
+
+    def log_density_of(self, whiteners: np.ndarray, log_determinants: np.ndarray) -> np.ndarray:
+        """Computes log p(Lambda_1, ..., Lambda_Kp), nats, (...), without the normaliser of the floor.
+
+        Args:
+            whiteners: U with Lambda = U' U, (..., Kp, D, D).
+            log_determinants: log det U, (..., Kp).
+        """
+        total = (triangular.transposed(whiteners) @ whiteners).sum(axis=-3)
+        logarithms = 2.0 * log_determinants.sum(axis=-1)
+        floor = 0.5 * (self.floor * total).sum(axis=(-2, -1))
+        shapes = 0.5 * (self.num_features + 1.0) * logarithms
+        return self.given(total, logarithms).log_density - shapes - floor
+
+
+class ColumnScales:
+    """The learned prior of precisions of independent columns, tau ~ Gamma(e / 2, rate e sigma0 / 2).
+
+    Args:
+        expected: M, (P,): what the variance of a component is expected to be, in the units of the precisions; P is D,
+            or 1 where columns share one.
+        num_precisions: Number of components with precisions of their own, Kp.
+        degree_grid, hyper_degrees, least_scale: As in `MatrixScales`.
+    """
+
+    def __init__(
+        self,
+        expected: np.ndarray,
+        num_precisions: int,
+        degree_grid: np.ndarray,
+        hyper_degrees: float,
+        least_scale: float,
+    ) -> None:
+        self.expected, self.floor, self.degrees = expected, least_scale * expected, degree_grid
+        shape, half = 0.5 * degree_grid, 0.5 * hyper_degrees
+        self._shape, self._after, self._rates = shape, half + num_precisions * shape, half / expected
+        own = num_precisions * len(expected) * (shape * np.log(shape) - gammaln(shape))
+        self._constants = (
+            own + len(expected) * (gammaln(self._after) - math.lgamma(half)) + half * np.log(self._rates).sum()
+        )
+
+    def given(self, total: np.ndarray, logarithms: np.ndarray) -> LearnedScale:
+        """Computes what the prior says of precisions with these sums.
+
+        Args:
+            total: S_d = sum_k E[tau_kd], (..., P).
+            logarithms: T = sum E[log tau], (...).
+        """
+        rates = self._rates + self._shape[:, None] * total[..., None, :]  # (..., E, P)
+        values = self._constants - self._after * np.log(rates).sum(axis=-1) + self._shape * logarithms[..., None]
+        log_sum = logsumexp(values, -1)
+        shares = np.exp(values - log_sum[..., None])
+        sizes = ((shares * 2.0 * self._shape * self._after)[..., None] / rates).sum(axis=-2)
+        log_density = log_sum - math.log(len(self.degrees))
+        return LearnedScale(log_density, (shares * self.degrees).sum(axis=-1), sizes + self.floor, shares[..., None, :])
+
+    def log_density_of(self, precisions: np.ndarray, logarithms: np.ndarray) -> np.ndarray:
+        """Computes log p of all precisions (..., Kp, P), whose logarithms are given too, nats, (...); see above."""
+        total, sum_of_logarithms = precisions.sum(axis=-2), logarithms.sum(axis=(-2, -1))
+        floor = 0.5 * (self.floor * total).sum(axis=-1)
+        return self.given(total, sum_of_logarithms).log_density - sum_of_logarithms - floor
+
+
+class LocationScales:
+    """The learned prior of locations, mu_k | lambda ~ Normal(m0, V / lambda).
+
+    Args:
+        log_determinant: log det V.
+        num_components: K.
+        num_features: D.
+        precisions: Values of lambda.
+    """
+
+    def __init__(self, log_determinant: float, num_components: int, num_features: int, precisions: np.ndarray) -> None:
+        size = num_components * num_features
+        self.precisions = precisions
+        self._of_precisions = 0.5 * size * np.log(precisions)
+        self._constant = 0.5 * (size * math.log(2.0 * math.pi) + num_components * log_determinant)
+
+    def log_ratio_to_fixed(self, squares: np.ndarray) -> np.ndarray:
+        """Computes log p(mu) under V alone - log p(mu) with lambda summed out, nats, (...); `squares` as in `given`."""
+        return -0.5 * squares - self._constant - self.given(squares)[0]
+
+    def given(self, squares: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Computes E_q[log p(mu)] with lambda summed out, nats, and E[lambda], (...) each.
+
+        Args:
+            squares: R = sum_k E[(mu_k - m0)' V^-1 (mu_k - m0)], (...).
+        """
+        values = self._of_precisions - 0.5 * self.precisions * np.asarray(squares)[..., None]
+        log_sum = logsumexp(values, -1)
+        expected = (np.exp(values - log_sum[..., None]) * self.precisions).sum(axis=-1)
+        return log_sum - math.log(len(self.precisions)) - self._constant, expected
+
+
+def location_scales(priors: Priors, log_determinant: float, shape: tuple[int, int]) -> LocationScales | None:
+    """Makes the learned prior of K locations in D columns, `shape`; None where none is learned."""
+    if priors.loc_scale_grid is None:
+        return None
+    return LocationScales(log_determinant, *shape, np.asarray(priors.loc_scale_grid) ** -2.0)
+
+
+def fixed_priors(priors: Priors, form: str, loc_precision: np.ndarray, shape: np.ndarray, scale: np.ndarray) -> Priors:
+    """Makes fixed priors of these expectations; see `VariationalPosterior.learned_priors`.
+
+    Args:
+        priors: Priors that learn their scale, or fixed ones, which stay.
+        form: "independent" or "correlated".
+        loc_precision: Precision of the locations: (1, D), or (1, D, D).
+        shape: Gamma shapes, or degrees of freedom.
+        scale: Gamma rates, or the inverse scale matrix.
+    """
+    fixed: dict[str, Any] = {"scale_structure": "fixed", "expected_scale": None, "loc_scale_grid": None}
+    if form == "correlated":
+        if priors.loc_scale_grid is not None:
+            fixed["loc_covariance"] = np.linalg.inv(np.reshape(loc_precision, np.shape(loc_precision)[-2:]))
+        if priors.is_learned:
+            fixed |= {
+                "degrees": float(np.ravel(shape)[0]),
+                "inverse_scale": np.reshape(scale, np.shape(scale)[-2:]),
+            }
+        return dataclasses.replace(priors, **fixed)
+    if priors.loc_scale_grid is not None:
+        fixed["loc_scale"] = np.ravel(loc_precision) ** -0.5
+    if priors.is_learned:
+        rates = np.ravel(scale)
+        fixed |= {"precision_shape": float(np.ravel(shape)[0])}
+        fixed |= {"precision_rate": float(rates[0]) if len(rates) == 1 else rates}
+    return dataclasses.replace(priors, **fixed)

@@ -1,0 +1,50 @@
+"""Correlations of the data as priors take them, robust against few rows that are far away."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfgmm.data.summary import DataSummary
+
+# Standardised values beyond this are set to it: a single far row must not decide all correlations.
+_FARTHEST = 10.0
+# Above this many rows per column the prior of a precision matrix fades, down to this share: see `share_of_prior`.
+_ROWS_PER_COLUMN, _LEAST_SHARE = 150.0, 0.005
+
+
+def shaped_like(data: DataSummary, sample: np.ndarray | None, covariance: str) -> np.ndarray:
+    """Computes C in data units, (D, D)."""
+    if sample is None:
+        raise ValueError(
+            f'`sample` must be rows of the data for covariance="{covariance}": the priors take correlations '
+            "from them. Received: None. Pass some rows, (n, D)."
+        )
+    spread = np.array(data.spread)
+    shaped: np.ndarray = spread[:, None] * _correlations(sample, data) * spread
+    return shaped
+
+
+def share_of_prior(summary: DataSummary) -> float:
+    """Computes the factor of W0^-1 for the number of rows, from 0.005 to 1.
+
+    A prior that helps with few rows hides the narrow directions of a covariance with many. Measured on held-out rows:
+    16 columns, 20 rows per component, 15 nats better with factor 1; 32 columns, 5,600 rows, 0.25 nats worse.
+    """
+    return float(np.clip((_ROWS_PER_COLUMN * summary.num_features / summary.num_data) ** 2, _LEAST_SHARE, 1.0))
+
+
+def _correlations(sample: np.ndarray, summary: DataSummary) -> np.ndarray:
+    """Computes the correlation matrix (D, D), its eigenvalues held above max(1e-10, 0.1 min(1, D / N)).
+
+    Columns without spread correlate with nothing. A few rows show correlations that do not exist: hence the floor.
+    """
+    standardised = (sample - np.array(summary.centre)) / np.array(summary.spread)
+    standardised = np.clip(standardised, -_FARTHEST, _FARTHEST)
+    standardised -= standardised.mean(axis=0)
+    lengths = np.sqrt(np.sum(np.square(standardised), axis=0))
+    standardised /= np.where(lengths > 1e-10, lengths, np.inf)
+    correlations = standardised.T @ standardised
+    np.fill_diagonal(correlations, 1.0)
+    floor = max(1e-10, 0.1 * min(1.0, summary.num_features / summary.num_data))
+    values, vectors = np.linalg.eigh(correlations)
+    return correlations if values[0] >= floor else (vectors * np.maximum(values, floor)) @ vectors.T
