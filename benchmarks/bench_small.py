@@ -110,6 +110,7 @@ def one_export(earlier: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
 
         def export(number: int) -> None:
+            """Exports one of the fits."""
             tfgmm.export_model(results[number].model, f"{folder}/{number}")
 
         for number in range(earlier):

@@ -132,7 +132,7 @@ def plug_in(model: Any) -> Mixture:
 
 
 def fit_tfgmm(problem: dict[str, Any], covariance: str, **options: Any) -> dict[str, Any]:
-    """Returns the seconds of `fit_mixture`, tracing included, its held-out density and its sweeps over all rows."""
+    """Returns the seconds of `fit_mixture`, imports left out, its held-out density and its sweeps over all rows."""
     import sklearn.cluster  # noqa: F401  k-means++ is loaded on first use: an import, not work
     import tensorflow as tf
 

@@ -100,9 +100,13 @@ def test_export_that_a_killed_one_had_moved_aside_goes_back(folder: pathlib.Path
 # --- Killed, and read meanwhile
 
 
-def kill_and_look(writer: subprocess.Popen[str], folder: pathlib.Path, models: list[Any], times: int) -> None:
-    moments = random.Random(times)
-    for _ in range(times):
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_an_export_that_is_killed_leaves_a_whole_one(
+    writer: subprocess.Popen[str], folder: pathlib.Path, models: list[Any]
+) -> None:
+    moments = random.Random(20)
+    for _ in range(20):
         tell(writer, str(folder))
         time.sleep(moments.uniform(0.0, 0.5))
         assert tell(writer, "kill") == "dead"
@@ -110,21 +114,6 @@ def kill_and_look(writer: subprocess.Popen[str], folder: pathlib.Path, models: l
     tfgmm.export_model(models[0], folder, overwrite=True)
     assert is_one_of(folder, models[:1])
     assert [path.name for path in folder.parent.iterdir()] == ["mixture"]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_an_export_that_is_killed_leaves_a_whole_one(
-    writer: subprocess.Popen[str], folder: pathlib.Path, models: list[Any]
-) -> None:
-    kill_and_look(writer, folder, models, times=5)
-
-
-@pytest.mark.slow
-def test_an_export_that_is_killed_leaves_a_whole_one_20_times(
-    writer: subprocess.Popen[str], folder: pathlib.Path, models: list[Any]
-) -> None:
-    kill_and_look(writer, folder, models, times=20)
 
 
 @pytest.mark.slow

@@ -7,11 +7,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from drawn_moments import STICKS, assert_moments_of_sticks
 from log_densities import features_of
 from plain_mixtures import PlainMixture, sweeps
 from random_posteriors import D, random_components, random_weights
 from reference_formulas import kl_dirichlet, log_probability_of_assignment
-from scipy import special, stats
+from scipy import special
 
 from tfgmm.families.drawing import log_gamma_draws
 from tfgmm.families.natural_gradient import global_step
@@ -21,11 +22,6 @@ from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.statistics import Statistics
 
 NUM_DRAWS = 20_000
-STICKS = [
-    np.array([[2.0, 3.0]]),
-    np.array([[0.4, 7.0], [30.0, 0.9], [5.0, 5.0]]),
-    np.array([[2e4, 5e4], [1.0, 3e4], [200.0, 1.0]]),
-]
 
 
 def weights_of(num_components, gamma=1.0):
@@ -74,20 +70,11 @@ def test_means_of_the_weights_and_of_their_logarithms_are_those_of_independent_b
 
 @pytest.mark.parametrize("sticks", STICKS)
 def test_drawn_weights_have_the_moments_of_products_of_betas(sticks):
-    """E[theta_k] and E[theta_k^2] are products of moments of independent Betas."""
     weights, q = weights_of(len(sticks) + 1), StickPosterior(sticks)
     log_gammas = log_gamma_draws(weights.gamma_shapes(q), [NUM_DRAWS], np.random.default_rng(5))
     log_weights = weights.log_draws(log_gammas)
     assert log_weights.shape == (NUM_DRAWS, len(sticks) + 1) and log_weights.dtype == np.float64
-    draws = np.exp(log_weights)
-    np.testing.assert_allclose(draws.sum(axis=1), 1.0, atol=20 * np.finfo(np.float64).eps)
-    for power in (1, 2):
-        taken = np.array([stats.beta(*stick).moment(power) for stick in sticks])
-        left = np.array([stats.beta(*stick[::-1]).moment(power) for stick in sticks])
-        expected = np.append(taken, 1.0) * np.cumprod(np.append(1.0, left))
-        values = draws**power
-        errors = values.std(axis=0) / np.sqrt(NUM_DRAWS)
-        assert (np.abs(values.mean(axis=0) - expected) < 5 * errors).all()
+    assert_moments_of_sticks(log_weights, sticks)
 
 
 def test_tiny_shapes_give_no_zero_weight():

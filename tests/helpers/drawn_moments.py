@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from random_posteriors import mean_precision_matrices, units_of
-from scipy import special
+from scipy import special, stats
 
 from tfgmm.families.correlated import CorrelatedPosterior
+
+STICKS = [
+    np.array([[2.0, 3.0]]),
+    np.array([[0.4, 7.0], [30.0, 0.9], [5.0, 5.0]]),
+    np.array([[2e4, 5e4], [1.0, 3e4], [200.0, 1.0]]),
+]
 
 
 def assert_moments_of_q(components, posterior, parameters, log_determinants=None, rtol=1e-9):
@@ -57,6 +63,17 @@ def assert_variances_of_the_wishart(components, posterior, whiteners):
     assert_mean((precisions - precisions.mean(axis=0)) ** 2, expected)
 
 
-def assert_mean(values, expected):
-    """Checks a mean over the first axis, within five of its standard errors."""
-    assert (np.abs(values.mean(axis=0) - expected) < 5 * values.std(axis=0) / np.sqrt(len(values))).all()
+def assert_moments_of_sticks(log_weights, sticks, rounding=0.0):
+    """Checks E[theta_k] and E[theta_k^2] of (n, K) log weights: products of moments of independent Betas, SciPy's."""
+    draws = np.exp(log_weights.astype(np.float64))
+    np.testing.assert_allclose(draws.sum(axis=1), 1.0, atol=20 * np.finfo(log_weights.dtype).eps)
+    for power in (1, 2):
+        taken = np.array([stats.beta(*stick).moment(power) for stick in sticks])
+        left = np.array([stats.beta(*stick[::-1]).moment(power) for stick in sticks])
+        assert_mean(draws**power, np.append(taken, 1.0) * np.cumprod(np.append(1.0, left)), rounding)
+
+
+def assert_mean(values, expected, rounding=0.0):
+    """Checks a mean over the first axis, within five of its standard errors and a part `rounding` of itself."""
+    errors = values.std(axis=0) / np.sqrt(len(values))
+    assert (np.abs(values.mean(axis=0) - expected) < 5 * errors + rounding * np.abs(expected)).all()

@@ -39,11 +39,13 @@ def parameters_of(drawn):
     return {"locs": locs, "precisions": np.exp(values["log_precisions"])}
 
 
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64], ids=lambda dtype: dtype.name)
 @pytest.mark.parametrize("covariance", COMPONENTS)
-def test_draws_have_the_moments_of_q(covariance):
+def test_draws_have_the_moments_of_q(covariance, dtype):
     components, posterior = random_components(covariance, seed=2)
-    drawn = draw(components, posterior, [NUM_DRAWS], tf.float32)
-    assert all(value.dtype == tf.float32 for value in drawn)
+    drawn = draw(components, posterior, [NUM_DRAWS], dtype)
+    of_precisions = dtype if components.form == "correlated" else tf.float32
+    assert {value.dtype for value in drawn[:2]} == {tf.float32} and {value.dtype for value in drawn[2:]} == {of_precisions}
     log_determinants = getattr(drawn, "log_determinants", None)
     assert_moments_of_q(components, posterior, parameters_of(drawn), log_determinants, rtol=1e-4)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from log_densities import loop_log_density, narrow_components
-from scipy import special
 
 from tfgmm.families.independent import DiagComponents, IndependentPosterior
 from tfgmm.mixture.priors import Priors
@@ -113,26 +112,6 @@ def test_draws_have_the_leading_axes_asked_for_and_are_float32(sample_shape, dty
     assert draws.offset.shape == draws.log_precisions.shape == (*sample_shape, K, D)
     assert np.broadcast_shapes(draws.base.shape, draws.offset.shape) == draws.offset.shape
     assert all(value.dtype == tf.float32 for value in draws)
-
-
-@pytest.mark.parametrize("dtype", TYPES, ids=lambda dtype: dtype.name)
-def test_draws_have_the_moments_of_q(dtype):
-    num_draws = 20_000
-    posterior = random_posterior(4)
-    draws = draw(posterior, [num_draws], dtype)
-    posterior = IndependentPosterior(*(value.numpy() for value in posterior))
-    locs = locs_of(draws)
-    log_precisions = draws.log_precisions.numpy().astype(np.float64)
-    means = [
-        (locs, posterior.locs),
-        ((locs - posterior.locs) ** 2, posterior.scales**2),
-        (np.exp(log_precisions), posterior.alpha / posterior.beta),
-        (log_precisions, special.digamma(posterior.alpha) - np.log(posterior.beta)),
-        ((locs - posterior.locs) * (np.exp(log_precisions) - posterior.alpha / posterior.beta), 0.0),
-    ]
-    for values, expected in means:
-        errors = values.std(axis=0) / np.sqrt(num_draws)
-        assert (np.abs(values.mean(axis=0) - expected) < 5 * errors).all()
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=lambda dtype: dtype.name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import special, stats
+from drawn_moments import STICKS, assert_moments_of_sticks
+from scipy import special
 
 from tfgmm.families.weights import DirichletPosterior, DirichletWeights, StickBreakingWeights, StickPosterior
 from tfgmm.mixture.priors import Priors
@@ -14,11 +15,6 @@ from tfgmm.model.gradients.log_gamma import log_gamma_draws
 
 TYPES = [tf.float32, tf.float64]
 NUM_DRAWS = 20_000
-STICKS = [
-    np.array([[2.0, 3.0]]),
-    np.array([[0.4, 7.0], [30.0, 0.9], [5.0, 5.0]]),
-    np.array([[2e4, 5e4], [1.0, 3e4], [200.0, 1.0]]),
-]
 
 
 def log_draws_of(counts, num_draws, dtype, summed=lambda log_weights: log_weights):
@@ -81,22 +77,12 @@ def test_small_concentrations_give_no_zero_weight_and_a_finite_gradient(concentr
 @pytest.mark.parametrize("dtype", TYPES, ids=lambda dtype: dtype.name)
 @pytest.mark.parametrize("sticks", STICKS)
 def test_drawn_weights_have_the_moments_of_products_of_betas(sticks, dtype):
-    """E[theta_k] and E[theta_k^2] are products of moments of independent Betas."""
     weights, q = StickBreakingWeights(len(sticks) + 1, Priors()), StickPosterior(tf.constant(sticks))
     [log_gammas] = log_gamma_draws([weights.gamma_shapes(q)], [NUM_DRAWS], (5, 6), dtype)
     log_weights = weights.log_draws(log_gammas, TENSORFLOW)
     assert log_weights.shape == (NUM_DRAWS, len(sticks) + 1) and log_weights.dtype == dtype
-    draws = np.exp(log_weights.numpy().astype(np.float64))
-    np.testing.assert_allclose(draws.sum(axis=1), 1.0, atol=20 * np.finfo(dtype.as_numpy_dtype).eps)
-    for power in (1, 2):
-        taken = np.array([stats.beta(*stick).moment(power) for stick in sticks])
-        left = np.array([stats.beta(*stick[::-1]).moment(power) for stick in sticks])
-        expected = np.append(taken, 1.0) * np.cumprod(np.append(1.0, left))
-        values = draws**power
-        errors = values.std(axis=0) / np.sqrt(NUM_DRAWS)
-        # float32 draws carry 1e-6 of their value
-        rounding = 1e-5 * expected if dtype == tf.float32 else 0.0
-        assert (np.abs(values.mean(axis=0) - expected) < 5 * errors + rounding).all()
+    # float32 draws carry 1e-6 of their value
+    assert_moments_of_sticks(log_weights.numpy(), sticks, rounding=1e-5 if dtype == tf.float32 else 0.0)
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=lambda dtype: dtype.name)
