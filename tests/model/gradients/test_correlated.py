@@ -45,7 +45,8 @@ def test_draws_have_the_moments_of_q(covariance, dtype):
     components, posterior = random_components(covariance, seed=2)
     drawn = draw(components, posterior, [NUM_DRAWS], dtype)
     of_precisions = dtype if components.form == "correlated" else tf.float32
-    assert {value.dtype for value in drawn[:2]} == {tf.float32} and {value.dtype for value in drawn[2:]} == {of_precisions}
+    assert {value.dtype for value in drawn[:2]} == {tf.float32}
+    assert {value.dtype for value in drawn[2:]} == {of_precisions}
     log_determinants = getattr(drawn, "log_determinants", None)
     assert_moments_of_q(components, posterior, parameters_of(drawn), log_determinants, rtol=1e-4)
 
