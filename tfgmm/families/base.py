@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from tfgmm.common.shapes import Tensor
@@ -30,6 +31,24 @@ class Family:
             functions: Functions of the library that the numbers belong to.
         """
         raise TypeError(f"{type(self).__name__} must define `posterior_of`")
+
+
+def once_per_posterior(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a method of a family remember its last answer, for the divergence and the update of one step.
+
+    Its arguments, a posterior first, are compared by identity: a posterior is never changed in place.
+    """
+    name = f"_last_{function.__name__}"
+
+    @functools.wraps(function)
+    def remembered(self: Any, *arguments: Any) -> Any:
+        known = self.__dict__.get(name)
+        if known is None or any(one is not other for one, other in zip(known[0], arguments)):
+            known = arguments, function(self, *arguments)
+            self.__dict__[name] = known
+        return known[1]
+
+    return remembered
 
 
 def check_priors(priors: Any) -> Priors:

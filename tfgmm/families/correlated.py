@@ -9,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 
 from tfgmm.common.shapes import Tensor
 from tfgmm.families import log_ratios, triangular, wishart
-from tfgmm.families.base import Family
+from tfgmm.families.base import Family, once_per_posterior
 from tfgmm.families.functions import NUMPY, SCALE_RANGE, SHAPE_RANGE, Functions
-from tfgmm.families.independent import START_WIDTH
-from tfgmm.families.learned_scales import MatrixScales, location_scales
+from tfgmm.families.independent import START_DOUBT
+from tfgmm.families.learned_scales import LearnedScale, LocationScales, MatrixScales, location_scales
 from tfgmm.mixture.features import matrices_of_products
+from tfgmm.mixture.partitions import Groups, pooled_over_groups
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.mixture.statistics import Statistics
@@ -88,7 +89,7 @@ class CorrelatedComponents(Family):
     def _matrix_scales(self, priors: Priors) -> MatrixScales:
         expected = priors.expected_matrix(self.shape[1])
         structures = ("matrix", "columns") if priors.scale_structure == "both" else (priors.scale_structure,)
-        of_grid = np.asarray(priors.degree_grid), priors.hyper_degrees, priors.least_scale
+        of_grid = np.asarray(priors.degree_grid), priors.hyper_degrees, np.asarray(priors.least_scale)
         return MatrixScales(expected, self.num_precisions, structures, *of_grid)
 
     # --- The posterior and the numbers behind it -------------------------------------------------------------
@@ -124,21 +125,15 @@ class CorrelatedComponents(Family):
     def _near(self, generator: np.random.Generator, axes: tuple[int, ...]) -> np.ndarray:
         return generator.uniform(0.8, 1.2, (self.num_precisions, *axes))
 
-    def start_at(self, locs: np.ndarray, spread: np.ndarray) -> CorrelatedPosterior:
-        """Makes a start at centred locations, (K, D), in data about `spread` (D,) wide.
-
-        Components start with the correlations of W0^-1, which a prior made from the data takes from the data:
-        if the data is rotated, so is the start.
-        """
-        if self.learned is None:
-            width = START_WIDTH * spread / np.sqrt(np.diag(self.prior_inverse_scale))
-            cholesky, prior_degrees = width[:, None] * self.prior_scale_cholesky, self.prior_degrees
-        else:  # round, and little alike
-            cholesky, prior_degrees = np.diag(START_WIDTH * spread), self.shape[1] + 1.0
-        degrees = np.full(self.num_precisions, prior_degrees)
-        scale_cholesky = np.broadcast_to(math.sqrt(prior_degrees) * cholesky, (self.num_precisions, *cholesky.shape))
-        loc_cholesky = np.broadcast_to(0.1 * cholesky, (self.shape[0], *cholesky.shape))
-        return CorrelatedPosterior(np.asarray(locs, np.float64), loc_cholesky, degrees, scale_cholesky)
+    def start_at(self, groups: Groups) -> CorrelatedPosterior:
+        """Makes M starts where groups of rows are, as wide as they are, round in units of the spreads."""
+        eye, variances = np.eye(self.shape[1]), groups.variances
+        loc_cholesky = START_DOUBT * np.sqrt(variances)[..., None] * eye
+        if self.is_tied:
+            variances = pooled_over_groups(variances, groups.counts)
+        degrees = np.full(variances.shape[:-1], self.prior_degrees)
+        scale_cholesky = np.sqrt(self.prior_degrees * variances)[..., None] * eye
+        return CorrelatedPosterior(groups.locs, loc_cholesky, degrees, scale_cholesky)
 
     def public(self, posterior: CorrelatedPosterior) -> dict[str, np.ndarray]:
         """Computes scales (K, D), loc_covariances (K, D, D), degrees and inverse_scales, float64, data units."""
@@ -162,7 +157,7 @@ class CorrelatedComponents(Family):
         With learned locations, E_q[log q(mu) - log p(mu)] with lambda summed out.
         """
         if self.learned_locs is not None:
-            log_density, _ = self.learned_locs.given(self._squares_of_locs(posterior, centre))
+            log_density, _ = self._learned_locs_at(posterior, centre)
             size = 0.5 * (math.log(2.0 * math.pi) + 1.0) * math.prod(self.shape)
             return -size - triangular.log_determinants(posterior.loc_cholesky).sum(axis=-1) - log_density
         ratio = self._prior_whitener @ posterior.loc_cholesky
@@ -177,11 +172,11 @@ class CorrelatedComponents(Family):
         With a learned scale, E_q[log q(Lambda) - log p(Lambda)] with e and Sigma0 integrated out.
         """
         if self.learned is not None:
-            total, log_determinants = self._sums(posterior)
+            (total, log_determinants), found = self._learned_at(posterior)
             floor = 0.5 * (self.learned.floor * total).sum(axis=(-2, -1))
             of_q = wishart.negative_entropies(posterior.degrees, posterior.scale_cholesky).sum(axis=-1)
             shapes = 0.5 * (self.shape[1] + 1.0) * log_determinants
-            return of_q - self.learned.given(total, log_determinants).log_density + shapes + floor
+            return of_q - found.log_density + shapes + floor
         prior = self.prior_degrees, self.prior_scale_cholesky
         return wishart.kl_to_prior(posterior.degrees, posterior.scale_cholesky, *prior)
 
@@ -190,6 +185,16 @@ class CorrelatedComponents(Family):
         whiteners = self._mean_whiteners(posterior)
         total = (triangular.transposed(whiteners) @ whiteners).sum(axis=-3)
         return total, wishart.expected_log_determinants(posterior.degrees, posterior.scale_cholesky).sum(axis=-1)
+
+    @once_per_posterior
+    def _learned_at(self, posterior: CorrelatedPosterior) -> tuple[tuple[np.ndarray, np.ndarray], LearnedScale]:
+        """Computes the sums over the components and what the learned prior says of them."""
+        sums = self._sums(posterior)
+        return sums, cast("MatrixScales", self.learned).given(*sums)
+
+    @once_per_posterior
+    def _learned_locs_at(self, posterior: CorrelatedPosterior, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return cast("LocationScales", self.learned_locs).given(self._squares_of_locs(posterior, centre))
 
     def _squares_of_locs(self, posterior: CorrelatedPosterior, centre: np.ndarray) -> np.ndarray:
         """Computes sum_k E[(mu_k - m0)' V^-1 (mu_k - m0)], (...)."""
@@ -201,11 +206,11 @@ class CorrelatedComponents(Family):
         """Computes E[lambda] V^-1 (..., 1, D, D), E[nu0] (..., 1) and E[Psi] (..., 1, D, D), as q makes them."""
         loc_precision: Any = self.prior_loc_precision
         if self.learned_locs is not None:
-            expected = self.learned_locs.given(self._squares_of_locs(posterior, centre))[1]
+            expected = self._learned_locs_at(posterior, centre)[1]
             loc_precision = loc_precision * expected[..., None, None, None]
         if self.learned is None:
             return loc_precision, self.prior_degrees, self.prior_inverse_scale
-        found = self.learned.given(*self._sums(posterior))
+        found = self._learned_at(posterior)[1]
         return loc_precision, found.degrees[..., None], found.inverse_scale[..., None, :, :]
 
     def log_ratios(self, posterior: CorrelatedPosterior, draws: CorrelatedDraws, centre: np.ndarray) -> np.ndarray:
@@ -266,6 +271,7 @@ class CorrelatedComponents(Family):
         pull = loc_precision @ prior_mean + triangular.times(precisions, first)
         return triangular.times(covariances, pull), covariances
 
+    @once_per_posterior
     def _mean_whiteners(self, posterior: CorrelatedPosterior, functions: Functions = NUMPY) -> Tensor:
         """Computes the lower triangular U with E[Lambda] = nu W = U' U, (K or 1, D, D)."""
         return (posterior.degrees**0.5)[..., None, None] * functions.triangular_inverse(posterior.scale_cholesky)

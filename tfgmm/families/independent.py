@@ -12,23 +12,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 from scipy.special import digamma, gammaln
 
 from tfgmm.common.shapes import Tensor
 from tfgmm.families import log_ratios
-from tfgmm.families.base import Family
+from tfgmm.families.base import Family, once_per_posterior
 from tfgmm.families.functions import NUMPY, SCALE_RANGE, SHAPE_RANGE, Functions
-from tfgmm.families.learned_scales import ColumnScales, location_scales
+from tfgmm.families.learned_scales import ColumnScales, LearnedScale, LocationScales, location_scales
+from tfgmm.mixture.partitions import Groups, pooled_over_groups
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.mixture.statistics import Statistics
 
-# Components start this narrow, in standard deviations of the data: one that covers all rows would stop the others
-# from separating. The precision is then 10 (measured: 24 of 24 starts good with 32 components in 16 columns).
-START_WIDTH = 10.0**-0.5
+# Standard deviations of the locations of a start, in widths of their groups
+START_DOUBT = 0.1
 
 
 class IndependentPosterior(NamedTuple):
@@ -96,7 +96,8 @@ class IndependentComponents(Family):
                 'Leave the matrix to "full" and "tied".'
             )
         expected = self._precision_prior("expected_scale", priors)
-        of_grid = np.asarray(priors.degree_grid), priors.hyper_degrees, priors.least_scale
+        least = self._precision_prior("least_scale", priors)
+        of_grid = np.asarray(priors.degree_grid), priors.hyper_degrees, least
         return ColumnScales(expected, self.precision_axes[0], *of_grid)
 
     def _precision_prior(self, field: str, priors: Priors) -> np.ndarray:
@@ -136,17 +137,16 @@ class IndependentComponents(Family):
         scales = np.broadcast_to(precisions**-0.5, self.shape) * self.units
         return IndependentPosterior(locs, scales, self.precision_shape * near[0], self.precision_rate * near[1])
 
-    def start_at(self, locs: np.ndarray, spread: np.ndarray) -> IndependentPosterior:
-        """Makes a start at centred locations, (K, D), in data about `spread` (D,) wide.
-
-        alpha starts at the prior shape, beta at the rate that makes each component `START_WIDTH` of the spread wide.
-        """
-        width = START_WIDTH * spread
-        scales = np.broadcast_to(np.minimum(0.1 * width, self.loc_scale), self.shape)
-        alpha = np.broadcast_to(self.precision_shape, self.precision_axes)
-        squares = np.square(width / self.units)
-        variances = np.mean(squares, keepdims=True) if self.is_spherical else squares
-        return IndependentPosterior(np.asarray(locs, np.float64), scales, alpha, alpha * variances)
+    def start_at(self, groups: Groups) -> IndependentPosterior:
+        """Makes M starts where groups of rows are, as wide as they are: alpha is the prior's, beta gives the width."""
+        squares = groups.variances / self._squared_units
+        if self.is_tied:
+            squares = pooled_over_groups(squares, groups.counts)
+        if self.is_spherical:
+            squares = squares.mean(axis=-1, keepdims=True)
+        alpha = np.broadcast_to(self.precision_shape, squares.shape)
+        scales = np.minimum(START_DOUBT * np.sqrt(groups.variances), self.loc_scale)
+        return IndependentPosterior(groups.locs, scales, alpha, alpha * squares)
 
     def public(self, posterior: IndependentPosterior) -> dict[str, np.ndarray]:
         """Computes scales (K, D), alpha, and beta in squared data units, float64, as the model shows them."""
@@ -170,7 +170,7 @@ class IndependentComponents(Family):
         With learned locations, E_q[log q(mu) - log p(mu)] with lambda summed out.
         """
         if self.learned_locs is not None:
-            log_density, _ = self.learned_locs.given(self._squares_of_locs(posterior, centre))
+            log_density, _ = self._learned_locs_at(posterior, centre)
             entropies = 0.5 * (math.log(2.0 * math.pi) + 1.0) + np.log(posterior.scales)
             return -entropies.sum(axis=(-2, -1)) - log_density
         ratio = np.square(posterior.scales / self.loc_scale)
@@ -191,10 +191,20 @@ class IndependentComponents(Family):
 
     def _kl_learned(self, posterior: IndependentPosterior, learned: ColumnScales) -> np.ndarray:
         alpha, beta = posterior.alpha, posterior.beta
-        sums = self._sums(posterior)
+        (total, _), found = self._learned_at(posterior)
         of_q = alpha * np.log(beta) - gammaln(alpha) + alpha * (digamma(alpha) - np.log(beta)) - alpha
-        floor = 0.5 * (learned.floor * sums[0]).sum(axis=-1)
-        return of_q.sum(axis=(-2, -1)) - learned.given(*sums).log_density + floor
+        floor = 0.5 * (learned.floor * total).sum(axis=-1)
+        return of_q.sum(axis=(-2, -1)) - found.log_density + floor
+
+    @once_per_posterior
+    def _learned_at(self, posterior: IndependentPosterior) -> tuple[tuple[np.ndarray, np.ndarray], LearnedScale]:
+        """Computes the sums over the components and what the learned prior says of them."""
+        sums = self._sums(posterior)
+        return sums, cast("ColumnScales", self.learned).given(*sums)
+
+    @once_per_posterior
+    def _learned_locs_at(self, posterior: IndependentPosterior, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return cast("LocationScales", self.learned_locs).given(self._squares_of_locs(posterior, centre))
 
     def _sums(self, posterior: IndependentPosterior) -> tuple[np.ndarray, np.ndarray]:
         """Computes sum_k E[tau], (..., P), and the sum of all E[log tau], (...), in the units of the precisions."""
@@ -210,11 +220,11 @@ class IndependentComponents(Family):
         """Computes E[lambda] / s0^2 (..., D), and shape and rate of the precisions (..., P), as q makes them."""
         loc_precision: Any = self._loc_precision
         if self.learned_locs is not None:
-            expected = self.learned_locs.given(self._squares_of_locs(posterior, centre))[1]
+            expected = self._learned_locs_at(posterior, centre)[1]
             loc_precision = loc_precision * expected[..., None, None]
         if self.learned is None:
             return loc_precision, self.precision_shape, self.precision_rate
-        found = self.learned.given(*self._sums(posterior))
+        found = self._learned_at(posterior)[1]
         return loc_precision, 0.5 * found.degrees[..., None, None], 0.5 * found.inverse_scale[..., None, :]
 
     def log_ratios(self, posterior: IndependentPosterior, draws: IndependentDraws, centre: np.ndarray) -> np.ndarray:

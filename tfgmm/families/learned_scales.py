@@ -54,7 +54,7 @@ class MatrixScales:
         structures: "matrix", "columns", or both, one half each.
         degree_grid: Values of e.
         hyper_degrees: n1 - D + 1 = 2 g.
-        least_scale: eps, a share of `expected`.
+        least_scale: eps, a share of `expected`: one number, or one per column.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class MatrixScales:
         structures: tuple[str, ...],
         degree_grid: np.ndarray,
         hyper_degrees: float,
-        least_scale: float,
+        least_scale: np.ndarray,
     ) -> None:
         self.num_features, self.num_precisions, self.structures = len(expected), num_precisions, structures
-        self.expected, self.floor = expected, least_scale * expected
+        self.expected, self.floor = expected, _floor_of(expected, least_scale)
         self.degrees = degree_grid + self.num_features - 1.0
         self._root = np.linalg.cholesky(expected)
         self._prior_degrees, self._half = hyper_degrees + self.num_features - 1.0, 0.5 * hyper_degrees
@@ -161,7 +161,7 @@ class ColumnScales:
         num_precisions: int,
         degree_grid: np.ndarray,
         hyper_degrees: float,
-        least_scale: float,
+        least_scale: np.ndarray,
     ) -> None:
         self.expected, self.floor, self.degrees = expected, least_scale * expected, degree_grid
         shape, half = 0.5 * degree_grid, 0.5 * hyper_degrees
@@ -223,6 +223,12 @@ class LocationScales:
         log_sum = logsumexp(values, -1)
         expected = (np.exp(values - log_sum[..., None]) * self.precisions).sum(axis=-1)
         return log_sum - math.log(len(self.precisions)) - self._constant, expected
+
+
+def _floor_of(expected: np.ndarray, least_scale: np.ndarray) -> np.ndarray:
+    """Computes eps times M, (D, D); what one column has more than another is rounding, which correlates with nothing."""
+    smallest = np.min(least_scale)
+    return smallest * expected + np.diag((least_scale - smallest) * np.diag(expected))
 
 
 def location_scales(priors: Priors, log_determinant: float, shape: tuple[int, int]) -> LocationScales | None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.families.variational import Factors, Values, VariationalPosterior, stacked
+from tfgmm.families.variational import Factors, Values, VariationalPosterior
 from tfgmm.mixture.statistics import Statistics
 
 
@@ -40,18 +40,23 @@ class Spot(NamedTuple):
 
 def gathered(spots: Sequence[Spot]) -> Place:
     """Puts places side by side, with a leading axis; nothing is copied where they stand so already."""
-    first, numbers = spots[0].places, [spot.number for spot in spots]
-    if any(spot.places is not first for spot in spots):
-        singles = [place_of(spot.places, spot.number) for spot in spots]
-        linear, constants = (np.stack(several) for several in zip(*(single.coefficients for single in singles)))
-        return Place(stacked([single.values for single in singles]), (linear, constants))
-    is_all = numbers == list(range(len(first.coefficients[1])))
-    return first if is_all else _map(first, lambda value: value[numbers])
+    sources: dict[int, tuple[Place, list[int], list[int]]] = {}
+    for position, (places, number) in enumerate(spots):
+        _, numbers, positions = sources.setdefault(id(places), (places, [], []))
+        numbers.append(number)
+        positions.append(position)
+    (first, numbers, _), *others = sources.values()
+    if not others:
+        is_all = numbers == list(range(len(first.coefficients[1])))
+        return first if is_all else _map(first, lambda value: value[numbers])
+    parts = [_map(places, lambda value, chosen=chosen: value[chosen]) for places, chosen, _ in sources.values()]
+    order = np.argsort(np.concatenate([positions for *_, positions in sources.values()]))
+    return _map(parts[0], lambda *values: np.concatenate(values)[order], *parts[1:])
 
 
-def _map(places: Place, function: Callable[[np.ndarray], np.ndarray]) -> Place:
-    linear, constants = places.coefficients
-    return Place(places.values.map(function), (function(linear), function(constants)))
+def _map(places: Place, function: Callable[..., np.ndarray], *others: Place) -> Place:
+    linear, constants = (function(*both) for both in zip(*(place.coefficients for place in (places, *others))))
+    return Place(places.values.map(function, *(other.values for other in others)), (linear, constants))
 
 
 def place_at(q: VariationalPosterior, values: Values) -> Place:
@@ -108,7 +113,8 @@ def global_step(
             statistics, of_components = _reordered(statistics, order), _reordered(of_components, order)
         updated: Any = q.components.update(of_components, statistics, centre)
         best = q.values_of(Factors(q.weights.update(statistics.counts), updated))
-        target, longer = _places(q, q.values_of(Factors(of_weights, of_components)), best, lengths)
+        base = values if order is None else q.values_of(Factors(of_weights, of_components))
+        target, longer = _places(q, base, best, lengths)
         error = _float32_error(q, updated, statistics.counts, largest)
     return GlobalStep(target, longer, kl, error, statistics)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,8 +22,8 @@ from tfgmm.families.learned_scales import fixed_priors
 from tfgmm.families.weights import WEIGHTS, Weights
 from tfgmm.mixture import stored_draws
 from tfgmm.mixture.parameters import MixtureDensity, coefficients_from
+from tfgmm.mixture.partitions import start_groups
 from tfgmm.mixture.priors import Priors
-from tfgmm.mixture.starts import distinct_rows, start_locs
 
 Components = IndependentComponents | CorrelatedComponents
 
@@ -187,22 +186,19 @@ class VariationalPosterior:
         components = self.components.random_start(generator)
         return Factors(self.weights.random_start(generator), components)
 
-    def start_values(self, sample: np.ndarray, spread: np.ndarray, start: Any, seeds: Sequence[int]) -> list[Values]:
-        """Finds the numbers behind one start per seed, among the rows of a sample; the weights stay as they are.
+    def start_values(self, rows: np.ndarray, spread: np.ndarray, start: Any, seeds: Sequence[int]) -> list[Values]:
+        """Finds the numbers behind one start per seed, among some rows; the weights stay as they are.
 
         Args:
-            sample: (n, D) rows, data units.
+            rows: (n, D) float64, measured from the centre.
             spread: (D,) standard deviations of the data.
-            start: "k-means++", "random" (rows), or locations (K, D), data units.
+            start: As in `partitions.start_groups`.
             seeds: Seeds of the choices.
         """
-        distinct = distinct_rows(sample - self.centre)
-        find = functools.partial(
-            start_locs, start, distinct, self.num_components, self.centre, spread=spread, is_distinct=True
-        )
-        starts = [self.components.start_at(find(seed), spread) for seed in seeds]
-        weights = self.weights.posterior_of(self.values().weights)
-        return [self.values_of(Factors(weights, components)) for components in starts]
+        groups = start_groups(start, rows, self.num_components, self.centre, spread, seeds)
+        components = self.components.values_of(self.components.start_at(groups))
+        weights = self.values().weights
+        return [Values(tuple(value[number] for value in components), weights) for number in range(len(seeds))]
 
     # --- The bound -----------------------------------------------------------------------------------------------
 

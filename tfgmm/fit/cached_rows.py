@@ -50,6 +50,11 @@ class CachedRows:
         """Takes the rows where `is_chosen`, (n,) bool; they stand for themselves."""
         return CachedRows(self._form, self.values[is_chosen])
 
+    def sampled(self, num_rows: int, seed: int) -> CachedRows:
+        """Chooses some of the rows at random; they stand for as many as these do."""
+        chosen = np.random.default_rng(seed).choice(len(self.values), num_rows, replace=False)
+        return CachedRows(self._form, self.values[chosen], self.num_data)
+
     def sums(self, coefficients: Sequence[np.ndarray], dtype: type[np.floating]) -> RowSums:
         """Sums over the rows as `sums_over_rows`, scaled to N rows."""
         write_products, features = FORMS[self._form].write_products, self._cached_features(dtype)

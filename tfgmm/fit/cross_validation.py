@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from tfgmm.data.survey import Survey
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.fit.restarts import Restart, Stage, StagedStarts
+from tfgmm.fit.restarts import Restart, Stage
+from tfgmm.fit.screening import Candidates, candidates
 from tfgmm.scoring.scores import score_data
 
 _NUM_FOLDS = 5
@@ -58,22 +60,36 @@ def folds_of(survey: Survey, seed: int) -> Folds:
     return Folds(shuffled % num_folds, num_folds, f"{words}, {num_rows:,} rows")
 
 
-def starts_of_folds(
-    q: VariationalPosterior, seed: int, survey: Survey, folds: Folds, stage: Stage, start: str
-) -> list[StagedStarts]:
-    """Draws the starts of the fit without each fold, among its own rows, with their stages.
+class OfFold(NamedTuple):
+    """Candidates for the starts of a fit without one fold, and the stages that the best of them go through."""
+
+    candidates: Candidates
+    stages: Sequence[Stage]
+
+
+def candidates_of_folds(
+    q: VariationalPosterior, seed: int, spread: np.ndarray, folds: Folds, stage: Stage, start: str
+) -> list[OfFold]:
+    """Draws starts of the fit without each fold, among its own rows.
 
     So nothing of the held-out rows is in these fits except the centre and the spread that the priors are made of.
 
     Args:
         q: Untouched posterior, with priors and centre from the data.
         seed: Seed of the starts.
-        survey: Survey whose sample has the rows.
-        folds: Folds of that sample.
+        spread: (D,) widths that count as equal.
+        folds: Folds of the rows of the stage.
         stage: The last stage of restarts on the sample.
-        start: "k-means++" or "random".
+        start: "auto", "k-means++" or "random".
     """
-    return [_starts_without(q, seed, survey, folds.numbers != fold, stage, start) for fold in range(folds.num_folds)]
+    found = []
+    coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)
+    for fold in range(folds.num_folds):
+        rows = stage.rows.subset(folds.numbers != fold)
+        first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None)
+        last = dataclasses.replace(first, tolerance=fine, num_starts=_NUM_CONTENDERS)
+        found.append(OfFold(candidates(q, first, spread, start, seed, NUM_STARTS), [first, last]))
+    return found
 
 
 def held_out_log_densities(
@@ -93,16 +109,3 @@ def held_out_log_densities(
         mixture = q.plug_in(q.factors_of(best.values))
         log_densities[is_held_out] = score_data(mixture, survey.sample[is_held_out], "log_density")
     return log_densities[folds.numbers >= 0]
-
-
-def _starts_without(
-    q: VariationalPosterior, seed: int, survey: Survey, is_fitted: np.ndarray, stage: Stage, start: str
-) -> StagedStarts:
-    """Draws a few starts among the rows where `is_fitted`, (n,) bool, with their stages."""
-    seeds = [(seed + number) % 2**63 for number in range(NUM_STARTS)]
-    spread = np.array(survey.summary.spread)
-    starts = q.start_values(survey.sample[is_fitted], spread, start, seeds)
-    coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)
-    rows = stage.rows.subset(is_fitted)
-    first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None)
-    return StagedStarts(starts, [first, dataclasses.replace(first, tolerance=fine, num_starts=_NUM_CONTENDERS)])

@@ -80,7 +80,7 @@ def fit_mixture(
     validation_data: Any = None,
     callbacks: Sequence[Any] = (),
     polish_steps: int = 0,
-    start: Any = "k-means++",
+    start: Any = "auto",
 ) -> FitResult | Selection:
     """Fits a Bayesian Gaussian mixture in closed form, from several starts, and returns the best fit.
 
@@ -108,7 +108,10 @@ def fit_mixture(
             also called at held-out fits and restarts, and can end a choice early.
         polish_steps: Steps of Adam on the tighter marginal bound afterwards, with shrinking learning rate. For few
             rows: see `GaussianMixtureModel.compile`.
-        start: "k-means++", "random" (rows), or, for one K, locations (K, D), data units; then restarts are not needed.
+        start: "auto", groups of rows found in several ways (nearest to seeds of k-means++ or to random rows, Ward's
+            method, balls with all other rows around them); "k-means++" or "random", that way alone; or, for one K,
+            locations (K, D), data units, or the group of each row, (N,) whole numbers from 0; then restarts are not
+            needed.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.

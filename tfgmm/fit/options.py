@@ -39,7 +39,7 @@ class FitOptions:
     tolerance: float | None = None
     validation_data: Any = None
     polish_steps: int = 0
-    start: Any = "k-means++"
+    start: Any = "auto"
 
     def __post_init__(self) -> None:
         for name, least in (("restarts", 1), ("max_sweeps", 1), ("polish_steps", 0)):
@@ -59,7 +59,7 @@ class FitOptions:
         """
         if not isinstance(self.start, str):
             raise ValueError(
-                '`start` must be "k-means++" or "random" with several numbers of components. Received: locations. '
+                '`start` must be "auto", "k-means++" or "random" with several numbers of components. Received: locations. '
                 "Leave it out, or fit each number by itself."
             )
         concentration = getattr(self.priors, "weight_concentration", None)

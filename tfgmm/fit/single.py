@@ -18,11 +18,12 @@ from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
-from tfgmm.fit.cross_validation import NUM_STARTS, Folds, starts_of_folds
+from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
 from tfgmm.fit.result import FitResult
+from tfgmm.fit.screening import candidates, screened
 from tfgmm.fit.sweep_batches import Batches, CachedBatch, SweepBatches
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
 from tfgmm.mixture.odd_data import warn_of_odd_data
@@ -156,11 +157,11 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
         folds: Folds of the sample to hold out; None for none.
     """
     options, q, survey = task.options, fit.variational, task.survey
-    num_starts = options.restarts if isinstance(options.start, str) else 1  # equal locations lead to equal optima
-    seeds = [(fit.seed + number) % 2**63 for number in range(num_starts)]
-    stages = stages_of(q, survey, options)
-    groups = [] if folds is None else starts_of_folds(q, fit.seed, survey, folds, stages[-1], options.start)
-    starts = q.start_values(survey.sample, np.array(survey.summary.spread), options.start, seeds)
+    stages, spread = stages_of(q, survey, options), np.array(survey.summary.spread)
+    own = candidates(q, stages[-1], spread, options.start, fit.seed, options.restarts)
+    of_folds = [] if folds is None else candidates_of_folds(q, fit.seed, spread, folds, stages[-1], options.start)
+    *of_folds_kept, starts = screened(q, [*(fold.candidates for fold in of_folds), own])
+    groups = [StagedStarts(kept, fold.stages) for fold, kept in zip(of_folds, of_folds_kept)]
     num_folds, num_beside = len(groups), sum(len(group.starts) for group in groups)
 
     def tell(number: int, count: int) -> None:

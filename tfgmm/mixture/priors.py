@@ -11,13 +11,15 @@ import numpy as np
 from tfgmm.common.checks import check_choice
 from tfgmm.data.readers import read_rows
 from tfgmm.data.summary import DataSummary, summarise
-from tfgmm.mixture.correlations import shaped_like, share_of_prior
+from tfgmm.mixture.correlations import shaped_like
 from tfgmm.mixture.prior_values import Matrix, Number, as_lists, check_range, plain_matrix, plain_numbers
 from tfgmm.mixture.registry import COVARIANCES, CovarianceShape
+from tfgmm.mixture.rounding import steps_of
 
 SCALE_STRUCTURES = ("fixed", "columns", "matrix", "both")
 # How alike components may be, and how far apart beside their typical spread: steps of a quarter
 DEGREE_GRID = tuple(2.0 ** (step / 3) for step in range(31))
+LEAST_SCALE = 1e-7
 LOC_SCALE_GRID = tuple(2.0 ** (-step / 8) for step in range(-12, 17))
 
 
@@ -62,8 +64,8 @@ class Priors:
             a matrix (D, D); squared data units, without unit for the spherical shapes. Needed unless "fixed".
         hyper_degrees: How firmly `expected_scale` is believed, positive: 1 is hardly at all.
         degree_grid: Values e of how alike the components are, summed over; large ones mean nearly the same covariance.
-        least_scale: Share of `expected_scale` that holds up the width of a component: repeated rows would have infinite
-            evidence.
+        least_scale: Share of `expected_scale` that holds up the width of a component, one number or one per column:
+            repeated rows would have infinite evidence.
         loc_scale_grid: Multiples of loc_scale (or of the root of loc_covariance) that are summed over; None: 1 alone.
 
     Raises:
@@ -92,7 +94,7 @@ class Priors:
     expected_scale: Number | Matrix | None = None
     hyper_degrees: float = 1.0
     degree_grid: tuple[float, ...] = DEGREE_GRID
-    least_scale: float = 1e-7
+    least_scale: Number = LEAST_SCALE
     loc_scale_grid: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -120,6 +122,12 @@ class Priors:
             raise ValueError(
                 f"`priors.expected_scale` must be given for scale_structure={self.scale_structure!r}. Received: None. "
                 "Give the variance that a component may have, per column; it is hardly believed."
+            )
+        given = [name for name in _FIXED_SCALES if getattr(self, name) != _FIXED_SCALES[name]]
+        if self.is_learned and given:
+            raise ValueError(
+                f"`priors.{given[0]}` must be left out where scale_structure={self.scale_structure!r} learns the scale. "
+                f"Received: {getattr(self, given[0])}. Give expected_scale alone, or leave scale_structure out."
             )
 
     @property
@@ -202,34 +210,32 @@ class Priors:
         covariance: str = "diag",
         *,
         sample: np.ndarray | None = None,
-        scale_structure: str = "fixed",
+        scale_structure: str = "both",
     ) -> Priors:
-        """Makes weak priors in the units of the data, equivalent whatever those units are.
+        """Makes priors that learn their scale from the components, equivalent whatever the units of the data are.
 
-        In units of each column's spread, measured from its centre: locations Normal(0, 3^2); precisions Gamma(1, 0.02),
-        for "full" and "tied" Wishart(D + 1, W0^-1 = 0.05 (D + 1) C) and location covariance 9 C, with C the correlation
-        matrix of the data; Dirichlet(1) and stick-breaking gamma 1. Above 150 rows per column W0^-1 fades by the
-        factor (150 D / N)^2, down to 0.005.
+        The data say only what is possible: locations are around the centre of the rows, lambda times the spread away,
+        and a component is about as wide as all rows together, hardly believed (`hyper_degrees` 1). How wide and how
+        alike components are, and lambda, are learned. Dirichlet(1), and stick-breaking gamma 1.
 
         Centre and spread are robust (`DataSummary.centre`, `.spread`): a single row at 1e8 changes them little.
-        Changing a column's unit or shifting it changes nothing; a rotation changes nothing for "full" and "tied".
-        "spherical" means equal in units of each column's spread.
+        Changing a column's unit or shifting it changes nothing, except for the spherical shapes, whose variance is one
+        number in data units: standardise columns of different units, or state `Priors(column_scale=...)`.
 
-        With about 10 rows per component, a wider precision_rate, 5 times this one, predicted better: choose it with
-        `dataclasses.replace`.
+        `least_scale` is 1e-7, or where that is more the rounding of a column: its step^2 / 12; see `rounding.steps_of`.
 
         Args:
             data: A `DataSummary`, or rows of any kind that `fit` takes in memory or reads from a file.
             covariance: Covariance shape that the priors are for.
-            sample: Rows for the correlations, (n, D), data units; needed for "full" and "tied" with a summary.
-            scale_structure: "fixed", as above; or "both", "columns" or "matrix": the size of the components and how far
-                apart they are is then learned too, from C and the spreads as vague expectations.
+            sample: Rows for correlations and rounding, (n, D), data units; needed for "full" and "tied" with a summary.
+            scale_structure: "both"; or "columns" or, for "full" and "tied", "matrix", the same whatever the axes are.
 
         Returns:
             The `Priors`.
 
         Raises:
-            ValueError: If there is no sample where one is needed, or rows are not finite.
+            ValueError: If there is no sample where one is needed, rows are not finite, or the structure does not suit
+                the shape.
 
         Example:
 
@@ -242,40 +248,21 @@ class Priors:
             rows = read_rows(data, name="data")
             sample = np.asarray(rows.values, np.float64)
             data = summarise(rows, name="data")
-        spread = np.array(data.spread)
         shape = COVARIANCES[covariance]
-        if scale_structure != "fixed":
-            return cls._learned_from(data, shape, sample, scale_structure)
-        rate = 0.02 if shape.is_spherical else tuple(0.02 * np.square(spread))
-        priors = cls(tuple(data.centre), tuple(3.0 * spread), 1.0, rate, 1.0)
-        if shape.is_spherical:
-            return dataclasses.replace(priors, column_scale=tuple(spread))
-        if not shape.is_correlated:
-            return priors
-        shaped: Any = shaped_like(data, sample, covariance)
-        factor = 0.05 * (data.num_features + 1) * share_of_prior(data)
-        return dataclasses.replace(
-            priors,
-            loc_covariance=9.0 * shaped,
-            degrees=data.num_features + 1.0,
-            inverse_scale=factor * shaped,
-        )
-
-    @classmethod
-    def _learned_from(
-        cls, data: DataSummary, shape: CovarianceShape, sample: np.ndarray | None, scale_structure: str
-    ) -> Priors:
-        """Makes priors that learn their scale; the data say only what is possible."""
+        _check_structure(scale_structure, covariance, shape)
         spread, centre = np.array(data.spread), tuple(data.centre)
+        rounding = np.zeros(len(spread)) if sample is None else np.square(steps_of(sample)) / 12.0
         expected: Any = np.square(spread)
-        fields: dict[str, Any] = {"scale_structure": scale_structure, "loc_scale_grid": LOC_SCALE_GRID}
-        if shape.is_spherical:
-            return cls(centre, tuple(spread), 1.0, 1.0, 1.0, column_scale=tuple(spread), expected_scale=1.0, **fields)
+        if shape.is_spherical:  # one unit for all columns, so that a sphere is a sphere
+            expected, rounding = float(expected.mean()), float(rounding.mean())
+            spread = np.full(len(spread), expected**0.5)
+        fields: dict[str, Any] = {"least_scale": np.maximum(LEAST_SCALE, rounding / expected)}
         if shape.is_correlated:
-            expected = shaped_like(data, sample, "full")
+            expected = shaped_like(data, sample, covariance)
             if scale_structure == "matrix":  # which looks at no axes: nor must the locations
                 fields["loc_covariance"] = expected
-        return cls(centre, tuple(spread), 1.0, 1.0, 1.0, expected_scale=expected, **fields)
+        fields |= {"scale_structure": scale_structure, "expected_scale": expected, "loc_scale_grid": LOC_SCALE_GRID}
+        return cls(centre, tuple(spread), weight_concentration=1.0, **fields)
 
     def to_dict(self) -> dict[str, Any]:
         """Turns the values into plain numbers and lists, as JSON holds them; `from_dict` is its inverse.
@@ -303,7 +290,20 @@ class Priors:
         return cls(**values)
 
 
+
+
+def _check_structure(scale_structure: str, covariance: str, shape: CovarianceShape) -> None:
+    check_choice("scale_structure", scale_structure, SCALE_STRUCTURES[1:])
+    if scale_structure == "matrix" and not shape.is_correlated:
+        raise ValueError(
+            f'`scale_structure` must be "columns" or "both" for covariance={covariance!r}, whose columns are '
+            'independent. Received: "matrix". Leave it out, or ask for covariance="full" or "tied".'
+        )
+
+
+# What states a scale, and its value where none is stated
+_FIXED_SCALES = {"precision_rate": 5.0, "degrees": None, "inverse_scale": None}
 _MATRICES = ("loc_covariance", "inverse_scale")
-_SINGLE = ("stick_concentration", "degrees", "hyper_degrees", "least_scale")
+_SINGLE = ("stick_concentration", "degrees", "hyper_degrees")
 _OPTIONAL = (*_MATRICES, "degrees", "expected_scale", "loc_scale_grid")
 _GRIDS = ("degree_grid", "loc_scale_grid")

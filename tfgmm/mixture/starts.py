@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from tfgmm.common.checks import check_choice
 from tfgmm.common.shapes import check_shape
 from tfgmm.common.threads import one_thread_each
 
 _LEAST_LOCAL_TRIALS = 20
 _PRODUCTS_OF_ONE_THREAD = 250_000  # fewer multiplications run in one thread anyway
+# How rows are chosen
+STARTS = ("k-means++", "random")
 # Rows that k-means++ chooses among: with more it finds the same clusters, more slowly.
 _FEWEST_CANDIDATES, _CANDIDATES_PER_COMPONENT = 2_000, 100
 
@@ -25,11 +28,12 @@ def start_locs(
     spread: np.ndarray | None = None,
     *,
     is_distinct: bool = False,
+    num_trials: int | None = None,
 ) -> np.ndarray:
     """Chooses K start locations, (K, D) float64, measured from `centre`.
 
     Args:
-        start: "k-means++" (Arthur and Vassilvitskii 2007; scikit-learn's, with max(20, K) trials per centre),
+        start: "k-means++" (Arthur and Vassilvitskii 2007; scikit-learn's),
             "random" (distinct rows at random), or an array of locations, (K, D), data units.
         sample: (n, D) float, centred rows.
         num_components: K.
@@ -37,6 +41,7 @@ def start_locs(
         seed: Seed of the choice.
         spread: (D,) widths that count as equal to k-means++; default the standard deviations of the sample.
         is_distinct: Whether the rows of the sample are known to be distinct, and float64.
+        num_trials: Rows that k-means++ tries for each centre; default max(20, K).
 
     Raises:
         ValueError: The name is unknown, or the array has the wrong shape, or NaN or infinite values.
@@ -50,11 +55,7 @@ def start_locs(
     """
     if not isinstance(start, str):
         return _checked_locs(start, num_components, centre)
-    if start not in ("k-means++", "random"):
-        raise ValueError(
-            f'`start` must be "k-means++", "random" or an array of shape ({num_components}, {len(centre)}). '
-            f"Received: {start!r}. Leave it out for k-means++."
-        )
+    check_choice("start", start, STARTS)
     distinct = sample if is_distinct else distinct_rows(sample)
     generator = np.random.default_rng(seed)
     if len(distinct) <= num_components:  # every distinct row is a centre; the rest share them
@@ -64,7 +65,8 @@ def start_locs(
     most = max(_FEWEST_CANDIDATES, _CANDIDATES_PER_COMPONENT * num_components)
     if len(distinct) > most:
         distinct = distinct[generator.choice(len(distinct), most, replace=False)]
-    return _kmeans_plusplus(distinct, num_components, generator, distinct.std(axis=0) if spread is None else spread)
+    scale = distinct.std(axis=0) if spread is None else spread
+    return _kmeans_plusplus(distinct, num_components, generator, scale, num_trials)
 
 
 def _checked_locs(start: Any, num_components: int, centre: np.ndarray) -> np.ndarray:
@@ -91,12 +93,16 @@ def distinct_rows(rows: np.ndarray) -> np.ndarray:
 
 
 def _kmeans_plusplus(
-    rows: np.ndarray, num_components: int, generator: np.random.Generator, scale: np.ndarray
+    rows: np.ndarray,
+    num_components: int,
+    generator: np.random.Generator,
+    scale: np.ndarray,
+    num_trials: int | None,
 ) -> np.ndarray:
     from sklearn import config_context  # half a second to import: only when it is used
     from sklearn.cluster import kmeans_plusplus
 
-    num_trials = max(_LEAST_LOCAL_TRIALS, num_components)
+    num_trials = num_trials or max(_LEAST_LOCAL_TRIALS, num_components)
     # The rows were checked, and the arguments are ours: its own checks take a third of its time on a small table
     trusting = config_context(assume_finite=True, skip_parameter_validation=True)
     with trusting, _one_thread(rows.size * num_trials):

@@ -128,10 +128,11 @@ class PosteriorModel(keras.Model):
         self.statistics.clear()  # the sums were measured from another centre
 
     def start_from(self, survey: Survey, start: Any = "k-means++") -> None:
-        """Starts the components among the rows of `survey`, each narrower than all of them."""
+        """Starts the components at groups of the rows of `survey`."""
         summary, covariance = survey.summary, self.variational.covariance
         warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, covariance)
-        [values] = self.variational.start_values(survey.sample, np.array(summary.spread), start, [self.seed])
+        rows = survey.sample - self.variational.centre
+        [values] = self.variational.start_values(rows, np.array(summary.spread), start, [self.seed])
         self.variational.assign(values)
         self.statistics.clear()  # of the posterior before
         self.stored_elbo.assign(math.nan)
