@@ -344,7 +344,6 @@ def test_priors_of_a_model_change_the_answer():
     [
         ({"priors": "auto"}, TypeError, "`priors` must be tfgmm.Priors. Received: str"),
         ({"priors": tfgmm.Priors(), "loc_prior": dist.Normal(0.0, 1.0)}, ValueError, "left out with loc_prior"),
-        ({"priors": tfgmm.Priors(), "covariance": "full"}, ValueError, "left out with covariance='full'"),
         ({"target_accept_prob": "a"}, ValueError, "`target_accept_prob` must lie between 0 and 1. Received: 'a'"),
     ],
 )

@@ -12,7 +12,6 @@ from numpyro.infer.util import log_density
 from scipy import stats
 from scipy.special import logsumexp
 
-import tfgmm
 from tfgmm.companions.numpyro_mixture import MarginalMixture, mixture_model
 from tfgmm.companions.numpyro_mixture.mode import Target
 
@@ -205,9 +204,3 @@ def test_shapes_of_priors(case):
 def test_bad_arguments_are_named(arguments, error, words):
     with pytest.raises(error, match=words):
         mixture_model(**{"num_components": 2, **arguments})
-
-
-def test_priors_that_learn_their_scale_are_refused_with_those_to_take_instead():
-    learned = tfgmm.Priors.from_data([[0.0], [1.0], [3.0]], scale_structure="columns")
-    with pytest.raises(ValueError, match=r"`priors` must have fixed scales here\. Received: .*result\.learned_priors"):
-        mixture_model(2, priors=learned)

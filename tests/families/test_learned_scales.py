@@ -302,6 +302,8 @@ def test_priors_that_cannot_learn_are_refused_in_words(options, words):
 def test_a_matrix_is_refused_where_columns_are_independent(covariance):
     with pytest.raises(ValueError, match="scale_structure.* must be .* Received: 'matrix'"):
         COMPONENTS[covariance](2, 2, Priors(scale_structure="matrix", expected_scale=1.0))
+    with pytest.raises(ValueError, match="scale_structure.* must be .* Received: 'both'. Leave the matrix"):
+        COMPONENTS[covariance](2, 2, Priors(scale_structure="both", expected_scale=C))  # those of "full"
 
 
 def test_priors_of_before_are_fixed_and_all_fields_survive_json():

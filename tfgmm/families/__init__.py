@@ -8,8 +8,9 @@ __getattr__, __dir__, __all__ = front_door(
         "base": ["check_priors"],
         "correlated": ["CorrelatedComponents", "CorrelatedPosterior"],
         "fitted": ["FittedMixture"],
-        "functions": ["NUMPY", "SCALE_RANGE", "SHAPE_RANGE", "Functions"],
+        "functions": ["NUMPY", "SCALE_RANGE", "SHAPE_RANGE", "Arithmetic", "Functions"],
         "independent": ["IndependentComponents", "IndependentPosterior"],
+        "learned_scales": ["LocationScales"],
         "natural_gradient": [
             "GlobalStep",
             "Place",
@@ -34,5 +35,6 @@ __getattr__, __dir__, __all__ = front_door(
             "stacked",
         ],
         "weights": ["WEIGHTS"],
+        "wishart": ["log_normalisers"],
     },
 )

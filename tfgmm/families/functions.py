@@ -1,7 +1,8 @@
 """The functions that formulas need which NumPy and TensorFlow share: everything else in them is operators.
 
 A formula that gradients go through is written once, takes these functions as an argument, and uses +, -, *, /, @ and
-indexing for the rest. `model.gradients.functions` has the same for TensorFlow.
+indexing for the rest. `model.gradients.functions` has the same for TensorFlow, and the NumPyro companion `Arithmetic`
+for JAX.
 """
 
 from __future__ import annotations
@@ -66,3 +67,22 @@ def logsumexp(values: np.ndarray, axis: int, keepdims: bool = False) -> np.ndarr
 
 
 NUMPY = Functions(np.log, positive, special.digamma, special.gammaln, np.sum, logsumexp, triangular.inverse)
+
+
+class Arithmetic(NamedTuple):
+    """The functions that log densities of priors that learn their scale need of NumPy or JAX.
+
+    Args:
+        log: Natural logarithm.
+        logsumexp: (values, axis) -> logarithm of the sum of exponentials.
+        stack: (arrays, axis) -> one array with a new axis.
+        eigh: Eigenvalues and vectors of symmetric matrices (..., D, D).
+    """
+
+    log: Callable[..., Any]
+    logsumexp: Callable[..., Any]
+    stack: Callable[..., Any]
+    eigh: Callable[..., Any]
+
+
+NUMPY_ARITHMETIC = Arithmetic(np.log, logsumexp, np.stack, np.linalg.eigh)

@@ -76,6 +76,7 @@ class IndependentComponents(Family):
         self.loc_scale = _per_column(priors.loc_scale, num_features)
         # A precision per column has that column's units already
         self.units = _per_column(priors.column_scale if self.is_spherical else 1.0, num_features)
+        self.learned = self._column_scales(priors) if priors.is_learned else None
         if priors.is_learned:  # where an untouched posterior begins, and nothing else
             self.precision_rate = self._precision_prior("expected_scale", priors)
             self.precision_shape = np.ones_like(self.precision_rate)
@@ -84,7 +85,6 @@ class IndependentComponents(Family):
             self.precision_rate = self._precision_prior("precision_rate", priors)
         self._loc_precision = self.loc_scale**-2.0
         self._squared_units = np.square(self.units)
-        self.learned = self._column_scales(priors) if priors.is_learned else None
         log_determinant = 2.0 * float(np.log(self.loc_scale).sum())
         self.learned_locs = location_scales(priors, log_determinant, self.shape)
 

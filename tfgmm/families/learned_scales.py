@@ -10,6 +10,7 @@ Lambda_k, and of one sum of squares of the locations:
     mu_k | lambda ~ Normal(m0, V / lambda)
 
 times exp(-eps / 2 tr(M S)), which keeps repeated rows from infinite evidence. All functions keep leading axes (...).
+Log densities of parameters take the functions of a library: NumPyro's sampler goes through the same formulas.
 
 Source: Richardson and Green 1997; Stephens 2000; Huang and Wand 2013; Mulder and Pericchi 2018; the integrals by
 Bishop 2006, B.78.
@@ -25,9 +26,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import gammaln, multigammaln
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.families import triangular
-from tfgmm.families.functions import logsumexp
+from tfgmm.families.functions import NUMPY_ARITHMETIC, Arithmetic, logsumexp
 from tfgmm.mixture.priors import Priors
+
+# Probabilities of the values of e, (..., E) -> E[Psi], (..., D, D), of one structure
+Expected = Callable[[np.ndarray], np.ndarray]
 
 
 class LearnedScale(NamedTuple):
@@ -94,21 +99,28 @@ class MatrixScales:
             total: S, (..., D, D).
             log_determinants: T, (...).
         """
-        parts = [getattr(self, f"_of_{structure}")(total) for structure in self.structures]
-        values = np.stack([part[0] for part in parts], axis=-2) + self._constants
-        values = values + 0.5 * self.degrees * log_determinants[..., None, None]
+        values, expectations = self._log_densities(total, log_determinants, NUMPY_ARITHMETIC)
         flat = values.reshape(*values.shape[:-2], -1)
         total_log = logsumexp(flat, -1)
         shares = np.exp(values - total_log[..., None, None])
-        matrices = sum(part[1](shares[..., number, :]) for number, part in enumerate(parts))
+        matrices = sum(expected(shares[..., number, :]) for number, expected in enumerate(expectations))
         degrees = (shares * self.degrees).sum(axis=(-2, -1))
         return LearnedScale(total_log - math.log(flat.shape[-1]), degrees, matrices + self.floor, shares)
 
-    def _of_matrix(self, total: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    def _log_densities(
+        self, total: Tensor, log_determinants: Tensor, functions: Arithmetic
+    ) -> tuple[Tensor, list[Expected]]:
+        """Computes U for each structure and value of e by itself, (..., structures, E), and what gives E[Psi]."""
+        parts = [getattr(self, f"_of_{structure}")(total, functions) for structure in self.structures]
+        values = functions.stack([value for value, _ in parts], -2) + self._constants
+        return values + 0.5 * self.degrees * log_determinants[..., None, None], [expected for _, expected in parts]
+
+    def _of_matrix(self, total: Tensor, functions: Arithmetic) -> tuple[Tensor, Expected]:
         """Computes the part that depends on S where Sigma0 is a Wishart: one eigendecomposition serves all e."""
         root, before = self._root, self._prior_degrees
-        omega, vectors = np.linalg.eigh(root.T @ total @ root)
-        spread = before + self.degrees[:, None] * np.maximum(omega, 0.0)[..., None, :]  # (..., E, D)
+        omega, vectors = functions.eigh(root.T @ total @ root)
+        positive = omega * (omega > 0.0)  # rounding alone makes one negative
+        spread = before + self.degrees[:, None] * positive[..., None, :]  # (..., E, D)
         after = before + self.num_precisions * self.degrees
 
         def expected(shares: np.ndarray) -> np.ndarray:
@@ -116,33 +128,38 @@ class MatrixScales:
             turned = root @ vectors
             return (turned * sizes[..., None, :]) @ triangular.transposed(turned)
 
-        return -0.5 * after * np.log(spread).sum(axis=-1), expected
+        return -0.5 * after * functions.log(spread).sum(axis=-1), expected
 
-    def _of_columns(self, total: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    def _of_columns(self, total: Tensor, functions: Arithmetic) -> tuple[Tensor, Expected]:
         """Computes the part that depends on S where Sigma0 is diagonal."""
-        rates = (
-            self._half / np.diag(self.expected) + 0.5 * self.degrees[:, None] * triangular.diagonal(total)[..., None, :]
-        )
+        columns = np.arange(self.num_features)
+        diagonal = total[..., columns, columns]
+        rates = self._half / np.diag(self.expected) + 0.5 * self.degrees[:, None] * diagonal[..., None, :]
         after = self._half + 0.5 * self.num_precisions * self.degrees
 
         def expected(shares: np.ndarray) -> np.ndarray:
             sizes = ((shares * self.degrees * after)[..., None] / rates).sum(axis=-2)
             return sizes[..., None] * np.eye(self.num_features)
 
-        return -after * np.log(rates).sum(axis=-1), expected
+        return -after * functions.log(rates).sum(axis=-1), expected
 
-    def log_density_of(self, whiteners: np.ndarray, log_determinants: np.ndarray) -> np.ndarray:
+    def log_density_of(
+        self, whiteners: Tensor, log_determinants: Tensor, functions: Arithmetic = NUMPY_ARITHMETIC
+    ) -> Tensor:
         """Computes log p(Lambda_1, ..., Lambda_Kp), nats, (...), without the normaliser of the floor.
 
         Args:
             whiteners: U with Lambda = U' U, (..., Kp, D, D).
             log_determinants: log det U, (..., Kp).
+            functions: Functions of the library that these belong to.
         """
         total = (triangular.transposed(whiteners) @ whiteners).sum(axis=-3)
         logarithms = 2.0 * log_determinants.sum(axis=-1)
         floor = 0.5 * (self.floor * total).sum(axis=(-2, -1))
         shapes = 0.5 * (self.num_features + 1.0) * logarithms
-        return self.given(total, logarithms).log_density - shapes - floor
+        values, _ = self._log_densities(total, logarithms, functions)
+        flat = values.reshape(*values.shape[:-2], -1)
+        return functions.logsumexp(flat, -1) - math.log(flat.shape[-1]) - shapes - floor
 
 
 class ColumnScales:
@@ -178,19 +195,27 @@ class ColumnScales:
             total: S_d = sum_k E[tau_kd], (..., P).
             logarithms: T = sum E[log tau], (...).
         """
-        rates = self._rates + self._shape[:, None] * total[..., None, :]  # (..., E, P)
-        values = self._constants - self._after * np.log(rates).sum(axis=-1) + self._shape * logarithms[..., None]
+        values, rates = self._log_densities(total, logarithms, NUMPY_ARITHMETIC)
         log_sum = logsumexp(values, -1)
         shares = np.exp(values - log_sum[..., None])
         sizes = ((shares * 2.0 * self._shape * self._after)[..., None] / rates).sum(axis=-2)
         log_density = log_sum - math.log(len(self.degrees))
         return LearnedScale(log_density, (shares * self.degrees).sum(axis=-1), sizes + self.floor, shares[..., None, :])
 
-    def log_density_of(self, precisions: np.ndarray, logarithms: np.ndarray) -> np.ndarray:
+    def _log_densities(self, total: Tensor, logarithms: Tensor, functions: Arithmetic) -> tuple[Tensor, Tensor]:
+        """Computes U for each value of e by itself, (..., E), and rates of Sigma0 given the precisions, (..., E, P)."""
+        rates = self._rates + self._shape[:, None] * total[..., None, :]
+        values = self._constants - self._after * functions.log(rates).sum(axis=-1)
+        return values + self._shape * logarithms[..., None], rates
+
+    def log_density_of(
+        self, precisions: Tensor, logarithms: Tensor, functions: Arithmetic = NUMPY_ARITHMETIC
+    ) -> Tensor:
         """Computes log p of all precisions (..., Kp, P), whose logarithms are given too, nats, (...); see above."""
         total, sum_of_logarithms = precisions.sum(axis=-2), logarithms.sum(axis=(-2, -1))
         floor = 0.5 * (self.floor * total).sum(axis=-1)
-        return self.given(total, sum_of_logarithms).log_density - sum_of_logarithms - floor
+        values, _ = self._log_densities(total, sum_of_logarithms, functions)
+        return functions.logsumexp(values, -1) - math.log(len(self.degrees)) - sum_of_logarithms - floor
 
 
 class LocationScales:
@@ -211,7 +236,12 @@ class LocationScales:
 
     def log_ratio_to_fixed(self, squares: np.ndarray) -> np.ndarray:
         """Computes log p(mu) under V alone - log p(mu) with lambda summed out, nats, (...); `squares` as in `given`."""
-        return -0.5 * squares - self._constant - self.given(squares)[0]
+        return -0.5 * squares - self._constant - self.log_density_of(squares)
+
+    def log_density_of(self, squares: Tensor, functions: Arithmetic = NUMPY_ARITHMETIC) -> Tensor:
+        """Computes log p(mu) with lambda summed out, nats, (...), from its sum of squares R; see `given`."""
+        values = self._of_precisions - 0.5 * self.precisions * squares[..., None]
+        return functions.logsumexp(values, -1) - math.log(len(self.precisions)) - self._constant
 
     def given(self, squares: Any) -> tuple[np.ndarray, np.ndarray]:
         """Computes E_q[log p(mu)] with lambda summed out, nats, and E[lambda], (...) each.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,9 @@ except ModuleNotFoundError as error:
 
 from numpyro import distributions as dist
 from numpyro.distributions import biject_to, constraints
+
+if TYPE_CHECKING:
+    from tfgmm.companions.numpyro_mixture.joint_prior import JointPrior
 
 Array = Any
 Distribution = Any
@@ -100,7 +103,8 @@ class MarginalModel:
 
     weights ~ weight_prior; locs ~ loc_prior; scales ~ scale_prior; for covariance="full" the correlations within a
     component ~ LKJ; rows ~ MarginalMixture. `mixture_model` makes one, with defaults and checks. Call it with rows
-    (N, D) under NumPyro's own inference, or with `num_data` for rows drawn from the prior.
+    (N, D) under NumPyro's own inference, or with `num_data` for rows drawn from the prior. Nothing can be drawn from
+    the prior where it is a factor beside flat sites: with `ordered`, and with a `joint_prior`.
 
     Args:
         num_components: Number of components, K.
@@ -110,6 +114,7 @@ class MarginalModel:
         covariance: "diag" or "full".
         correlation_concentration: Concentration of the LKJ distribution.
         ordered: Whether the locations in the first column increase from component to component.
+        joint_prior: `JointPrior` of what the other priors leave flat, and of the correlations; or None.
     """
 
     num_components: int
@@ -120,6 +125,7 @@ class MarginalModel:
     covariance: str = "diag"
     correlation_concentration: float = 1.0
     ordered: bool = False
+    joint_prior: JointPrior | None = None
 
     def __call__(self, rows: Array | None = None, num_data: int | None = None) -> Array:
         """States the model of rows (N, D) to NumPyro, and returns the rows."""
@@ -128,6 +134,8 @@ class MarginalModel:
         if self.ordered:
             prior = _for_each(self.loc_prior, self.num_components, self.num_features)
             numpyro.factor("loc_prior", prior.log_prob(parameters.locs.reshape(prior.shape())).sum())
+        if self.joint_prior is not None:
+            numpyro.factor("joint_prior", self.joint_prior.log_density(parameters))
         size = num_data if rows is None else len(rows)
         with numpyro.plate("data", 1 if size is None else size):
             return numpyro.sample("rows", MarginalMixture(*parameters), obs=rows)
@@ -145,6 +153,8 @@ class MarginalModel:
         sites["scales"] = _for_each(self.scale_prior, num_components, num_features)
         if self.is_correlated:
             correlations = dist.LKJCholesky(num_features, self.correlation_concentration)
+            if self.joint_prior is not None:
+                correlations = dist.ImproperUniform(constraints.corr_cholesky, (), (num_features, num_features))
             sites["correlations"] = correlations.expand((num_components,))
         return sites
 

@@ -80,7 +80,8 @@ def sample_nuts(
         covariance: "diag" for columns that are independent within a component, "full" for any covariance.
         weight_prior, loc_prior, scale_prior, correlation_concentration: Priors as in `mixture_model`. Default
             Dirichlet(1), Normal(0, 10), HalfCauchy(10), 1; the last three suit data whose numbers are of size 10 or so.
-        priors: `tfgmm.Priors` instead of the three, as in `mixture_model`.
+        priors: `tfgmm.Priors` instead of these four, as in `mixture_model`: `result.priors` of a fit, or
+            `Priors.from_data(rows, covariance)`.
         target_accept_prob: Acceptance that steps are adapted to; larger values make shorter steps, which end
             divergences. Default 0.8; but from a mode a longer step is kept if the posterior proves nearly normal.
         progress: Whether a bar is shown on stderr, where that is a terminal.

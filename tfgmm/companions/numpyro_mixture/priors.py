@@ -1,4 +1,4 @@
-"""The NumPyro model with its default priors, and the errors and warnings for priors that do not fit."""
+"""The NumPyro model with priors by default or of the user, and the errors and warnings for those that do not fit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from tfgmm.common.checks import check_choice, check_count
+from tfgmm.companions.numpyro_mixture.joint_prior import JointPrior
 from tfgmm.companions.numpyro_mixture.model import Distribution, MarginalModel
 from tfgmm.mixture.priors import Priors
 
 from numpyro import distributions as dist  # isort: skip  after `model`, whose error says how to install it
+from numpyro.distributions import constraints
 from numpyro.distributions.transforms import PowerTransform
 
 COVARIANCES = ("diag", "full")
@@ -47,13 +49,16 @@ def mixture_model(
             Default HalfCauchy(10).
         correlation_concentration: Concentration of the LKJ distribution of the correlations within a component, for
             covariance="full"; 1 is uniform, larger values draw them to 0.
-        priors: `tfgmm.Priors` instead of the three, for covariance="diag": `model.priors`, or `Priors.from_data(rows)`.
+        priors: `tfgmm.Priors` instead of these four: `result.priors` of a fit with the same covariance, or
+            `Priors.from_data(rows, covariance)`. Where they learn their scale, what is learned is integrated out, as in
+            the fit; then, and for covariance="full", they are one factor beside flat sites.
 
     Returns:
         `MarginalModel` with these priors.
 
     Raises:
-        ValueError: K or D below 1, an unknown covariance, a prior of the wrong shape or over other numbers.
+        ValueError: K or D below 1, an unknown covariance, a prior of the wrong shape or over other numbers, priors that
+            do not suit the covariance.
         TypeError: a prior that is no NumPyro distribution.
 
     Example:
@@ -64,17 +69,12 @@ def mixture_model(
     """
     num_components = check_count("num_components", num_components)
     num_features = check_count("num_features", num_features)
-    check_choice("covariance", covariance, COVARIANCES)
-    if not isinstance(ordered, (bool, np.bool_)):
-        raise ValueError(f"`ordered` must be True or False. Received: {ordered!r}. Choose one of them.")
-    if not 0 < correlation_concentration < math.inf:
-        raise ValueError(
-            f"`correlation_concentration` must be positive. Received: {correlation_concentration!r}. Try 1."
-        )
+    _check_settings(covariance, ordered, correlation_concentration)
     by_argument = {"weight_prior": weight_prior, "loc_prior": loc_prior, "scale_prior": scale_prior}
+    joint_prior = None
     if priors is not None:
-        _check_priors(priors, covariance, by_argument)
-        by_argument = dict(priors_of_model(priors, num_components, num_features))
+        _check_priors(priors, by_argument, correlation_concentration)
+        by_argument, joint_prior = _divided(priors, covariance, num_components, num_features)
     chosen = checked_priors(num_components, num_features, **by_argument)
     if ordered and not _is_over_all_numbers(chosen["loc_prior"]):
         raise ValueError(
@@ -88,11 +88,26 @@ def mixture_model(
         covariance=covariance,
         correlation_concentration=float(correlation_concentration),
         ordered=bool(ordered),
+        joint_prior=joint_prior,
     )
 
 
+def _divided(
+    priors: Priors, covariance: str, num_components: int, num_features: int
+) -> tuple[dict[str, Distribution | None], JointPrior | None]:
+    """Divides priors into distributions of the sites by their argument, and the joint prior of those left flat."""
+    priors.check_sizes(num_components, num_features)
+    joint = JointPrior(priors, covariance, num_components, num_features)
+    own: dict[str, Distribution | None] = _independent_priors(priors, num_components, num_features)
+    if joint.has_locs:
+        own["loc_prior"] = dist.ImproperUniform(constraints.real, (), ())
+    if joint.has_precisions:
+        own["scale_prior"] = dist.ImproperUniform(constraints.positive, (), ())
+    return own, joint if joint.has_locs or joint.has_precisions else None
+
+
 def priors_of_model(priors: Priors, num_components: int, num_features: int) -> dict[str, Distribution]:
-    """Turns the priors of a `GaussianMixtureModel` of covariance "diag" into NumPyro distributions.
+    """Turns fixed priors of a `GaussianMixtureModel` of covariance "diag" into NumPyro distributions.
 
     Its precisions tau have Gamma priors; the scales tau^-1/2 get the distributions that follow from them.
 
@@ -104,12 +119,26 @@ def priors_of_model(priors: Priors, num_components: int, num_features: int) -> d
     Returns:
         Distributions by the argument of `mixture_model` that takes them.
 
+    Raises:
+        ValueError: The priors learn their scale, which makes one joint prior of them.
+
     Example:
 
     >>> found = priors_of_model(Priors(precision_shape=2.0, precision_rate=1.5), 2, 1)
     >>> round(float(found["scale_prior"].log_prob(1.3)), 4)
     -0.6953
     """
+    if priors.is_learned or priors.loc_scale_grid is not None:
+        raise ValueError(
+            "`priors` must have fixed scales here. Received: priors that learn their scale "
+            f"(scale_structure={priors.scale_structure!r}), one joint prior of all components. Pass them to "
+            "mixture_model or sample_nuts as priors=, or take result.learned_priors, fixed at what was learned."
+        )
+    return _independent_priors(priors, num_components, num_features)
+
+
+def _independent_priors(priors: Priors, num_components: int, num_features: int) -> dict[str, Distribution]:
+    """Makes the distributions of `priors_of_model`, whatever else the priors say."""
     # One column takes plain numbers: a batch of one column would count as one of components
     shape = () if num_features == 1 else (num_features,)
 
@@ -169,26 +198,30 @@ def checked_priors(num_components: int, num_features: int, **priors: Distributio
     return {name: defaults[name] if prior is None else prior for name, prior in priors.items()}
 
 
-def _check_priors(priors: Priors, covariance: str, by_argument: dict[str, Distribution | None]) -> None:
+def _check_settings(covariance: str, ordered: bool, correlation_concentration: float) -> None:
+    check_choice("covariance", covariance, COVARIANCES)
+    if not isinstance(ordered, (bool, np.bool_)):
+        raise ValueError(f"`ordered` must be True or False. Received: {ordered!r}. Choose one of them.")
+    if not 0 < correlation_concentration < math.inf:
+        raise ValueError(
+            f"`correlation_concentration` must be positive. Received: {correlation_concentration!r}. Try 1."
+        )
+
+
+def _check_priors(
+    priors: Priors, by_argument: dict[str, Distribution | None], correlation_concentration: float
+) -> None:
     """Checks `priors`: Raises TypeError or ValueError unless it can take the place of the other priors."""
     if not isinstance(priors, Priors):
         raise TypeError(
             f"`priors` must be tfgmm.Priors. Received: {type(priors).__name__}. Pass model.priors, or give "
             "weight_prior, loc_prior and scale_prior."
         )
-    if priors.is_learned or priors.loc_scale_grid is not None:
-        raise ValueError(
-            "`priors` must have fixed scales here. Received: priors that learn their scale "
-            f"(scale_structure={priors.scale_structure!r}). Pass result.learned_priors, fixed at what was learned."
-        )
     others = [name for name, prior in by_argument.items() if prior is not None]
+    if correlation_concentration != 1.0:
+        others.append("correlation_concentration")
     if others:
         raise ValueError(f"`priors` must be left out with {', '.join(others)}. Received: both. Leave one of them out.")
-    if covariance != "diag":
-        raise ValueError(
-            f"`priors` must be left out with covariance={covariance!r}, whose prior is another one. Received: both. "
-            'Give loc_prior, scale_prior and correlation_concentration, or covariance="diag".'
-        )
 
 
 def _check_kind(name: str, prior: Distribution) -> None:
