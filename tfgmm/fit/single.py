@@ -25,7 +25,6 @@ from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.sweep_batches import Batches, CachedBatch, SweepBatches
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
-from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
 
 # Nats per row: a gain below it counts as none. A looser one once stopped 5.5 nats below the top, on a plateau.
@@ -42,16 +41,16 @@ class ConvergenceWarning(UserWarning):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FitTask:
-    """What fits with any number of components share.
+    """What fits of one covariance shape share, whatever their number of components.
 
     Args:
         source: The opened data.
         survey: Summary and sample of them.
         priors: Priors in data units, also where the options ask for "auto".
-        options: The options of `fit_mixture`.
+        options: The options of `fit_mixture`, with one covariance shape.
         callbacks: Callbacks of ours, and of Keras's.
         validation: Rows to validate on, opened; or None.
-        place: (m, M): this is the m-th of M numbers of components, counted from 1.
+        place: (m, M): This is the m-th of M fits that are compared, counted from 1.
     """
 
     source: RowSource
@@ -63,13 +62,19 @@ class FitTask:
     place: tuple[int, int] = (1, 1)
 
     @property
+    def covariance(self) -> str:
+        """The covariance shape."""
+        [shape] = self.options.shapes(self.source.num_features)
+        return shape
+
+    @property
     def is_sample(self) -> bool:
         """Whether the survey's sample has fewer rows than the data."""
         return len(self.survey.sample) < self.survey.summary.num_data
 
     def tell(self, kind: str, number: int, count: int, num_components: int) -> None:
         """Calls `on_step` of the callbacks that watch the fit, before a step."""
-        step = FitStep(kind, number, count, num_components, self.place)
+        step = FitStep(kind, number, count, num_components, self.place, self.covariance)
         for callback in self.callbacks or ():
             if isinstance(callback, FitWatcher):
                 callback.on_step(step)
@@ -80,11 +85,9 @@ def prepared_fit(task: FitTask, num_components: int) -> RunningFit:
     options, summary = task.options, task.survey.summary
     task.priors.check_sizes(num_components, task.source.num_features)
     sizes = num_components, task.source.num_features
-    q = VariationalPosterior.of(options.covariance, options.weights, *sizes, task.priors)
+    q = VariationalPosterior.of(task.covariance, options.weights, *sizes, task.priors)
     q.assign(q.values_of(q.random_start(options.seed)))
     q.move_centre(summary.centre)
-    odd = task.survey.sample, summary, task.priors, num_components, options.covariance
-    warn_of_odd_data(*odd, stacklevel=6)  # the line that calls `fit_mixture`
     return RunningFit(q, task.priors, options.seed, summary)
 
 
