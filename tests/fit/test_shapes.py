@@ -173,6 +173,13 @@ def test_bad_arguments_are_named_before_anything_is_fitted(options, words):
         tfgmm.fit_mixture(ROWS, 2, **options)
 
 
+def test_priors_that_do_not_suit_a_shape_are_refused_before_the_first_fit():
+    steps, priors = Steps(), tfgmm.Priors(precision_rate=(1.0, 2.0))
+    with pytest.raises(ValueError, match="`priors.precision_rate` must be one number for covariance='tied_spherical'"):
+        tfgmm.fit_mixture(ROWS, 2, covariance=["diag", "tied_spherical"], priors=priors, callbacks=[steps], **QUICK)
+    assert steps.places == {}
+
+
 def test_options_hold_the_shapes_that_were_asked_for():
     assert FitOptions(covariance=np.array(["full", "diag"])).covariance == ("diag", "full")
     assert FitOptions(covariance="auto").covariance == "auto"

@@ -18,7 +18,7 @@ from tfgmm.fit.options import FitOptions, check_covariance
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.several import fit_several
-from tfgmm.fit.single import FitTask, ascend_from_starts, fit_ascended, prepared_fit
+from tfgmm.fit.single import FitTask, ascend_from_starts, check_suits, fit_ascended, prepared_fit
 from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.priors import Priors
 
@@ -177,6 +177,8 @@ def fit_opened(
     tasks = [
         _task_of(shape, source, survey, options, callbacks, validation) for shape in options.shapes(source.num_features)
     ]
+    for task in tasks:  # before the first of many fits
+        check_suits(task, most)
     _warn_of_odd_data(tasks, most)
     if isinstance(numbers, int) and not options.is_choice_of_shapes:
         return _fit_one(tasks[0], numbers)
@@ -204,7 +206,6 @@ def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
     sentences: dict[str, None] = {}
     for task in tasks:
         summary = task.survey.summary
-        task.priors.check_sizes(num_components, summary.num_features)
         sentences |= dict.fromkeys(oddities(task.survey.sample, summary, task.priors, num_components, task.covariance))
     for sentence in sentences:
         warnings.warn(f"{sentence}.", UserWarning, stacklevel=4)  # the line that calls `fit_mixture`

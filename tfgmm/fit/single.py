@@ -80,12 +80,25 @@ class FitTask:
                 callback.on_step(step)
 
 
+def check_suits(task: FitTask, num_components: int) -> None:
+    """Checks that the priors suit the covariance shape and the sizes.
+
+    Raises:
+        ValueError: They do not.
+    """
+    _posterior(task, num_components)
+
+
+def _posterior(task: FitTask, num_components: int) -> VariationalPosterior:
+    sizes = num_components, task.source.num_features
+    task.priors.check_sizes(*sizes)
+    return VariationalPosterior.of(task.covariance, task.options.weights, *sizes, task.priors)
+
+
 def prepared_fit(task: FitTask, num_components: int) -> RunningFit:
     """Makes a fit with the priors, the centre and the number of rows, its posterior untouched."""
     options, summary = task.options, task.survey.summary
-    task.priors.check_sizes(num_components, task.source.num_features)
-    sizes = num_components, task.source.num_features
-    q = VariationalPosterior.of(task.covariance, options.weights, *sizes, task.priors)
+    q = _posterior(task, num_components)
     q.assign(q.values_of(q.random_start(options.seed)))
     q.move_centre(summary.centre)
     return RunningFit(q, task.priors, options.seed, summary)
