@@ -63,9 +63,13 @@ REFUSALS: dict[str, tuple[Callable[[pathlib.Path], list[str]], int, str]] = {
     "a list of components with a gap": (with_options("--components", "2,,4"), 2, "`--components`.*'2,,4'"),
     "too many numbers of components": (with_options("--components", "1:999999999"), 2, "`--components`.*at most 1,000"),
     "no sweeps": (with_options("--components", "2", "--max-sweeps", "0"), 2, "`--max-sweeps`.*at least 1.*0"),
-    "components not given": (with_options(), 2, "`--components` must be given"),
     "no data": (lambda folder: ["--components", "2"], 2, "`DATA` must be given"),
     "an unknown covariance": (with_options("--components", "2", "--covariance", "round"), 2, "`--covariance`.*'round'"),
+    "an unknown covariance among several": (
+        with_options("--covariance", "full,round"), 2, "`--covariance`.*list of them.*'round' in \\['full', 'round'\\]"
+    ),
+    "covariance of nothing": (with_options("--covariance", ""), 2, "`--covariance`.*Received: ''"),
+    "auto among shapes": (with_options("--covariance", "auto,full"), 2, "`--covariance`.*Received: 'auto' in"),
     "unknown weights": (with_options("--components", "2", "--weights", "none"), 2, "`--weights`.*'none'"),
     "no restarts": (with_options("--components", "2", "--restarts", "0"), 2, "`--restarts`.*0"),
     "a negative seed": (with_options("--components", "2", "--seed", "-1"), 2, "`--seed`.*-1"),

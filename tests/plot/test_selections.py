@@ -90,3 +90,65 @@ def test_it_draws_where_it_is_told_in_lines_that_differ_without_colour():
 def test_something_else_is_refused():
     with pytest.raises(TypeError, match="`selection` must be a tfgmm.Selection. Received: list. Pass what fit_mixture"):
         plot.num_components([1, 2, 3])
+
+
+# --- Several shapes
+
+
+def shapes_of(evidence, icl_best=0):
+    """A choice with a line of evidence by number for each shape, and BIC at the best of it."""
+    fits = [
+        types.SimpleNamespace(
+            num_components=k,
+            num_occupied=k,
+            covariance=shape,
+            elbo=value,
+            bic=-2.0 * value,
+            icl=0.0 if (shape, k) == icl_best else 9.0,
+            aic=-2.0 * value,
+            log_likelihood=value,
+            num_data=40,
+            num_features=2,
+            weight_prior="stick_breaking",
+            converged=True,
+        )
+        for shape, values in evidence.items()
+        for k, value in enumerate(values, start=1)
+    ]
+    return tfgmm.Selection(tuple(fits), np.zeros((len(fits), 0)), "some rows")
+
+
+SHAPES = shapes_of(
+    {"spherical": [-900.0, -800.0, -850.0], "tied": [-300.0, -91.0, -90.0], "full": [-200.0, -95.0, -99.0]}, ("full", 2)
+)
+
+
+def test_every_shape_is_a_line_of_its_own_colour_style_and_mark():
+    ax = plot.num_components(SHAPES)
+    lines = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+    assert list(lines) == ["spherical", "tied", "full"]
+    np.testing.assert_allclose(lines["tied"].get_ydata(), [-210.0, -1.0, 0.0])
+    np.testing.assert_array_equal(lines["full"].get_xdata(), [1, 2, 3])
+    for look in ("get_color", "get_linestyle", "get_marker"):
+        assert len({str(getattr(line, look)()) for line in lines.values()}) == 3
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(lines)
+    assert_nothing_is_cut_off(ax.figure)
+
+
+def test_fits_of_the_criteria_are_ringed_and_named_and_poor_shapes_too():
+    ax = plot.num_components(SHAPES)
+    rings = [line for line in ax.lines if line.get_markerfacecolor() == "none"]
+    assert [(float(ring.get_xdata()[0]), float(ring.get_ydata()[0])) for ring in rings] == [(3.0, 0.0), (2.0, -5.0)]
+    assert "A, tied with 3: recommended, BIC" in small_print(ax)
+    assert "B, full with 2: ICL (groups)" in small_print(ax)
+    assert "below this frame: spherical" in small_print(ax)
+    low, high = ax.get_ylim()
+    assert -300 < low < -9 and high > 0
+
+
+def test_one_number_shows_all_shapes():
+    one = shapes_of({"spherical": [-900.0], "full": [-200.0]}, ("full", 1))
+    ax = plot.num_components(one)
+    assert ax.get_ylim()[0] < -700 and "below" not in small_print(ax)
+    _, axes = plt.subplots(1, 2, layout="constrained")
+    assert plot.num_components(one, ax=axes[1]) is axes[1] and not axes[0].lines

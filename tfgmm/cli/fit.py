@@ -35,6 +35,7 @@ _OPTIONS = {
 _LONGEST_SUMMARY = 40  # lines that are printed
 _WIDEST = 100  # columns of a paragraph
 _ENDING, _ENDING_CHOICE = "ending after this sweep", "ending, keeping the numbers of components that are complete"
+_ENDING_SHAPES = "ending, keeping the fits that are complete"
 _AGAIN = "Once more to leave at once, with nothing written."
 
 
@@ -45,11 +46,16 @@ def fit(
     ] = None,
     components: Annotated[
         str | None,
-        typer.Option(metavar="K", help="How many Gaussians; 1:10 (both included) or 2,4,8 to have one chosen."),
+        typer.Option(
+            metavar="K", help="How many Gaussians; 1:10 (both included) or 2,4,8 to have one chosen.  [default: 1:10]"
+        ),
     ] = None,
     covariance: Annotated[
         str | None,
-        typer.Option(help="spherical, diag, full; tied_spherical, tied_diag, tied: one for all.  [default: diag]"),
+        typer.Option(
+            help="spherical, diag, full; tied_spherical, tied_diag, tied: one for all; full,tied or auto (all) to have "
+            "one chosen.  [default: auto; diag beside --components]"
+        ),
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="dirichlet; or stick_breaking: K is a maximum.  [default: dirichlet]")
@@ -79,13 +85,16 @@ def fit(
     model/ is what all other commands take. report.html, figures/, history.csv and summary.txt show the fit;
     config.json repeats it: tfgmm fit --config DIR/config.json --out OTHER. Options given beside --config go before it.
 
-    Several numbers of components are all fitted, and compared by evidence, held-out rows, BIC and ICL: selection.csv
-    has a line for each, model/ is the recommended one.
+    Several shapes and numbers of components are all fitted, and compared by evidence, held-out rows, BIC and ICL:
+    selection.csv has a line for each, model/ is the recommended one. Without --components and --covariance all shapes
+    are tried with 1 to 10 components.
 
-    Ctrl-C ends the fit after the sweep at hand and keeps the model as it stands, or of several numbers the best of
+    Ctrl-C ends the fit after the sweep at hand and keeps the model as it stands, or of several fits the best of
     those that are complete; a second one leaves nothing.
 
     Example: tfgmm fit training/data/old_faithful.csv --components 2 --covariance full --out /tmp/geyser_run
+
+    To have shape and number chosen: tfgmm fit training/data/old_faithful.csv --out /tmp/geyser_shapes
 
     To have the number chosen: tfgmm fit training/data/old_faithful.csv --components 1:4 --out /tmp/geyser_choice
     """
@@ -120,12 +129,13 @@ def _as_option(names: str) -> str:
 
 def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSettings, str | None]:
     """Collects what is asked for, and the fingerprint of the same rows in an earlier run, where one is known."""
-    from tfgmm.cli.run.settings import fingerprint_of, num_components_of, read_config, settings_from
+    from tfgmm.cli.run.settings import covariance_of, fingerprint_of, num_components_of, read_config, settings_from
 
     content = {"settings": {}} if config is None else read_config(config)
     try:
-        components, columns = arguments["num_components"], arguments["columns"]
+        components, columns, covariance = (arguments[name] for name in ("num_components", "columns", "covariance"))
         parsed = {
+            "covariance": None if covariance is None else covariance_of(covariance),
             "num_components": None if components is None else num_components_of(components),
             "columns": None if columns is None else _names(columns),
         }
@@ -162,6 +172,8 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
             quiet.load_tensorflow("`--saved-model`")
 
         words = _ENDING_CHOICE if settings.is_choice else _ENDING
+        if settings.is_choice_of_shapes:
+            words = _ENDING_SHAPES
 
         def notify() -> None:
             progress.note(f"Ctrl-C: {words}. {_AGAIN}")

@@ -30,8 +30,8 @@ def quoted(names: Sequence[str]) -> str:
     return (", ".join(repr(name) for name in names[:_MOST_QUOTED]) or "none") + more
 
 
-def with_and(numbers: Sequence[int]) -> str:
-    """Writes numbers with commas between them, and "and" before the last.
+def with_and(numbers: Sequence[int] | Sequence[str]) -> str:
+    """Writes numbers or names with commas between them, and "and" before the last.
 
     Example:
 

@@ -19,7 +19,8 @@ class FitStep:
         number, count: It is the `number`-th of `count` of its kind, counted from 1. Restarts go on side by side:
             `number` is one more than are done.
         num_components: K.
-        place: (m, M): K is one of M numbers that are tried, counted from 1; (1, 1) where K was given.
+        place: (m, M): This is the m-th of M fits that are compared, counted from 1; (1, 1) where one was asked for.
+        covariance: Covariance shape of the fit.
     """
 
     kind: str
@@ -27,10 +28,11 @@ class FitStep:
     count: int
     num_components: int
     place: tuple[int, int]
+    covariance: str
 
 
 class EndOfChoice(Exception):
-    """Raised by a callback to end a choice between numbers of components: those complete are kept."""
+    """Raised by a callback to end a choice among several fits: those complete are kept."""
 
 
 class SweepCallback:
@@ -101,8 +103,8 @@ def checked_callbacks(callbacks: Any) -> list[Any]:
 class FitWatcher(SweepCallback):
     """A callback that `tfgmm.fit_mixture` also calls before and between the sweeps over all rows.
 
-    It has the calls of a Keras callback. Where several numbers of components are tried, any method may raise
-    `EndOfChoice`: what comes back is the `Selection` of the numbers that were complete. Where there is none yet, the
+    It has the calls of a Keras callback. Where several numbers of components or shapes are tried, any method may raise
+    `EndOfChoice`: what comes back is the `Selection` of the fits that were complete. Where there is none yet, the
     exception is passed on.
 
     Example:

@@ -3,65 +3,62 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, overload
-
-import numpy as np
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 from tfgmm.common.checks import check_count
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.survey import Survey, check_finite, no_rows_error, survey_rows
 from tfgmm.families.base import check_priors
-from tfgmm.fit import cross_validation
-from tfgmm.fit.callbacks import EndOfChoice, checked_callbacks
+from tfgmm.fit.callbacks import checked_callbacks
 from tfgmm.fit.keras_model import check_can_train
-from tfgmm.fit.options import FitOptions
+from tfgmm.fit.options import FitOptions, check_covariance
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
-from tfgmm.fit.single import Ascended, FitTask, ascend_from_starts, fit_ascended, prepared_fit
+from tfgmm.fit.several import fit_several
+from tfgmm.fit.single import FitTask, ascend_from_starts, check_suits, fit_ascended, prepared_fit
+from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.priors import Priors
-from tfgmm.mixture.registry import WEIGHT_PRIORS
-from tfgmm.scoring.scores import score_data
+
+
+class _Others(TypedDict, total=False):
+    """The arguments that have the same type whatever comes back."""
+
+    weights: str
+    priors: Priors | Literal["auto"]
+    restarts: int
+    seed: int
+    batch_size: int | None
+    max_sweeps: int
+    tolerance: float | None
+    validation_data: Any
+    callbacks: Sequence[Any]
+    polish_steps: int
+    start: Any
+
+
+# "auto" is a str, and a str is an Iterable[str]: type checkers take the first of these that fits
+@overload
+def fit_mixture(
+    data: Any, num_components: Iterable[int], *, covariance: str | Iterable[str] = ..., **others: Unpack[_Others]
+) -> Selection: ...
 
 
 @overload
 def fit_mixture(
-    data: Any,
-    num_components: int,
-    *,
-    covariance: str = ...,
-    weights: str = ...,
-    priors: Priors | Literal["auto"] = ...,
-    restarts: int = ...,
-    seed: int = ...,
-    batch_size: int | None = ...,
-    max_sweeps: int = ...,
-    tolerance: float | None = ...,
-    validation_data: Any = ...,
-    callbacks: Sequence[Any] = ...,
-    polish_steps: int = ...,
-    start: Any = ...,
-) -> FitResult: ...
+    data: Any, num_components: int, *, covariance: Literal["auto"], **others: Unpack[_Others]
+) -> Selection: ...
+
+
+@overload
+def fit_mixture(data: Any, num_components: int, *, covariance: str = ..., **others: Unpack[_Others]) -> FitResult: ...
 
 
 @overload
 def fit_mixture(
-    data: Any,
-    num_components: Iterable[int],
-    *,
-    covariance: str = ...,
-    weights: str = ...,
-    priors: Priors | Literal["auto"] = ...,
-    restarts: int = ...,
-    seed: int = ...,
-    batch_size: int | None = ...,
-    max_sweeps: int = ...,
-    tolerance: float | None = ...,
-    validation_data: Any = ...,
-    callbacks: Sequence[Any] = ...,
-    polish_steps: int = ...,
-    start: Any = ...,
+    data: Any, num_components: int, *, covariance: Iterable[str], **others: Unpack[_Others]
 ) -> Selection: ...
 
 
@@ -69,7 +66,7 @@ def fit_mixture(
     data: Any,
     num_components: int | Iterable[int],
     *,
-    covariance: str = "diag",
+    covariance: str | Iterable[str] = "diag",
     weights: str = "dirichlet",
     priors: Priors | Literal["auto"] = "auto",
     restarts: int = 8,
@@ -84,27 +81,30 @@ def fit_mixture(
 ) -> FitResult | Selection:
     """Fits a Bayesian Gaussian mixture in closed form, from several starts, and returns the best fit.
 
-    Several numbers of components give a `Selection`, with a fit for each. One pass over the data takes a summary and a
-    sample of 20,000 rows; restarts go to their optima on the sample; the best by bound goes on with exact sweeps over
-    all rows. The augmented bound never falls in them.
+    Several numbers of components, or several covariance shapes, give a `Selection`, with a fit for each shape and
+    number. One pass over the data takes a summary and a sample of 20,000 rows; restarts go to their optima on the
+    sample; the best by bound goes on with exact sweeps over all rows. The augmented bound never falls in them.
 
     Args:
         data: (N, D) rows of any kind that `GaussianMixtureModel.fit` takes: arrays, frames, paths of CSV, Parquet or
             Arrow files or folders, which may be larger than memory, or a tf.data dataset of known length.
         num_components: K; or several of them, such as range(1, 11): then all are fitted, with the same priors and held
             out rows, and what comes back is a `Selection`, with a table of criteria and a recommendation.
-        covariance, weights, seed: As in `GaussianMixtureModel`.
-        priors: `tfgmm.Priors` in data units, or "auto": `Priors.from_data`, which needs no units.
+        covariance: Shape of the components, as in `GaussianMixtureModel`; or a list of shapes, or "auto" for all (for
+            one column, where some are the same, "diag" and "tied_diag"): then each is fitted with each number, and
+            what comes back is a `Selection` too.
+        weights, seed: As in `GaussianMixtureModel`.
+        priors: `tfgmm.Priors` in data units, or "auto": `Priors.from_data` for each shape, which needs no units.
         restarts: Number of starts to try, at least 1.
         batch_size: Rows handed over at a time in sweeps over all rows; default about 64 K, more for rows in memory. It
             changes memory and speed, not the result.
         max_sweeps: Largest number of sweeps per restart (per tolerance, on a sample), and over all rows.
         tolerance: Nats per row; sweeps end after gains below it. Default 1e-7; over all rows after restarts on a
             sample 1e-5.
-        validation_data: Further rows, whose figures stand in `history` as val_loss and so on. With several K they are
-            the held-out rows; without them five-fold cross-validation holds out every row once (for more than 20,000
-            rows: a fifth of the sample, once), with a few restarts per fold.
-        callbacks: Keras callbacks of the sweeps over all rows, for each K in turn; a `tfgmm.callbacks.FitWatcher` is
+        validation_data: Further rows, whose figures stand in `history` as val_loss and so on. With several fits they
+            are the held-out rows; without them five-fold cross-validation holds out every row once (for more than
+            20,000 rows: a fifth of the sample, once), with a few restarts per fold.
+        callbacks: Keras callbacks of the sweeps over all rows, for each fit in turn; a `tfgmm.callbacks.FitWatcher` is
             also called at held-out fits and restarts, and can end a choice early.
         polish_steps: Steps of Adam on the tighter marginal bound afterwards, with shrinking learning rate. For few
             rows: see `GaussianMixtureModel.compile`.
@@ -133,7 +133,7 @@ def fit_mixture(
     """
     numbers = check_num_components(num_components)
     options = FitOptions(
-        covariance=covariance,
+        covariance=check_covariance(covariance),
         weights=weights,
         priors=priors,
         restarts=restarts,
@@ -147,6 +147,8 @@ def fit_mixture(
     )
     if not isinstance(numbers, int):
         options.check_suits_any_number()
+    if options.is_choice_of_shapes:
+        options.check_suits_any_shape()
     if options.priors != "auto":
         check_priors(options.priors)
     source = open_source(data, "data", None)
@@ -170,65 +172,51 @@ def fit_opened(
         options: Options of the fit.
         callbacks: As in `fit_mixture`.
     """
-    _check_rows(survey.summary.num_data, numbers if isinstance(numbers, int) else max(numbers))
+    most = numbers if isinstance(numbers, int) else max(numbers)
+    _check_rows(survey.summary.num_data, most)
     callbacks = checked_callbacks(callbacks)
     check_can_train(options.polish_steps, callbacks)
+    validation = _opened_validation(source, options.validation_data)
+    tasks = [
+        _task_of(shape, source, survey, options, callbacks, validation) for shape in options.shapes(source.num_features)
+    ]
+    for task in tasks:  # before the first of many fits
+        check_suits(task, most)
+    _warn_of_odd_data(tasks, most)
+    if isinstance(numbers, int) and not options.is_choice_of_shapes:
+        return _fit_one(tasks[0], numbers)
+    return fit_several(tasks, [numbers] if isinstance(numbers, int) else numbers)
+
+
+def _task_of(
+    shape: str,
+    source: RowSource,
+    survey: Survey,
+    options: FitOptions,
+    callbacks: Sequence[Any],
+    validation: RowSource | None,
+) -> FitTask:
+    """Collects what the fits of one covariance shape share, with priors for that shape unless they are given."""
     if isinstance(options.priors, Priors):
         priors = options.priors
     else:
-        priors = Priors.from_data(survey.summary, options.covariance, sample=survey.sample)
-    validation = _opened_validation(source, options.validation_data)
-    task = FitTask(source, survey, priors, options, callbacks, validation)
-    return _fit_one(task, numbers) if isinstance(numbers, int) else _fit_several(task, numbers)
+        priors = Priors.from_data(survey.summary, shape, sample=survey.sample)
+    return FitTask(source, survey, priors, dataclasses.replace(options, covariance=shape), callbacks, validation)
+
+
+def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
+    """Warns of what is odd about the data, once for all fits; `num_components` is the largest."""
+    sentences: dict[str, None] = {}
+    for task in tasks:
+        summary = task.survey.summary
+        sentences |= dict.fromkeys(oddities(task.survey.sample, summary, task.priors, num_components, task.covariance))
+    for sentence in sentences:
+        warnings.warn(f"{sentence}.", UserWarning, stacklevel=4)  # the line that calls `fit_mixture`
 
 
 def _fit_one(task: FitTask, num_components: int) -> FitResult:
     fit = prepared_fit(task, num_components)
     return fit_ascended(task, fit, ascend_from_starts(task, fit))
-
-
-def _fit_several(task: FitTask, numbers: Sequence[int]) -> Selection:
-    """Fits each number of components, and scores the same held-out rows with each."""
-    folds = cross_validation.folds_of(task.survey, task.options.seed)
-    description, has_rows = folds.description, task.validation is not None
-    results: list[FitResult] = []
-    densities: list[np.ndarray] = []
-    try:
-        for place, num_components in enumerate(numbers, 1):
-            task = dataclasses.replace(task, place=(place, len(numbers)))
-            fit = prepared_fit(task, num_components)
-            ascended = ascend_from_starts(task, fit, None if has_rows else folds)
-            results.append(fit_ascended(task, fit, ascended))
-            densities.append(_held_out_log_densities(task, results[-1], folds, ascended))
-    except EndOfChoice:
-        if not results:
-            raise
-    if has_rows:
-        description = f"validation_data, {len(densities[0]):,} rows"
-    return _with_occupied(task, Selection(tuple(results), np.stack(densities), description))
-
-
-def _held_out_log_densities(
-    task: FitTask, result: FitResult, folds: cross_validation.Folds, ascended: Ascended
-) -> np.ndarray:
-    """Computes the log densities of the rows to validate on, or of each row of the folds under the fit without it."""
-    if task.validation is not None:
-        return score_data(result.plug_in(), task.validation, "log_density", result.column_names)
-    of_folds = folds, ascended.without_folds
-    return cross_validation.held_out_log_densities(result.variational, task.survey, *of_folds)
-
-
-def _with_occupied(task: FitTask, selection: Selection) -> Selection:
-    """Adds the posterior of the number of occupied components, where sticks ask for it."""
-    if not WEIGHT_PRIORS[task.options.weights].is_maximum or task.is_sample:
-        return selection
-    largest = selection.results[-1]
-    try:
-        task.tell("occupied", 1, 1, largest.num_components)
-    except EndOfChoice:
-        return selection
-    occupied = largest.occupied_posterior(task.survey.sample, seed=task.options.seed)
-    return dataclasses.replace(selection, occupied_posterior=occupied)
 
 
 def check_num_components(num_components: Any) -> int | tuple[int, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
@@ -15,10 +16,15 @@ from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 if TYPE_CHECKING:
     from tfgmm.mixture.priors import Priors
 
+AUTO = "auto"  # in place of covariance shapes: all of them
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FitOptions:
     """The options of a fit with any number of components; see `tfgmm.fit_mixture`, whose arguments they are.
+
+    Several shapes are put in the order of the registry, as a tuple of names; "auto" stays, as only the rows tell how
+    many columns there are.
 
     Raises:
         ValueError: An option is out of its range.
@@ -29,7 +35,7 @@ class FitOptions:
     8
     """
 
-    covariance: str = "diag"
+    covariance: str | Sequence[str] = "diag"
     weights: str = "dirichlet"
     priors: Priors | Literal["auto"] = "auto"
     restarts: int = 8
@@ -48,8 +54,42 @@ class FitOptions:
             object.__setattr__(self, "batch_size", check_count("batch_size", self.batch_size))
         object.__setattr__(self, "seed", check_seed(self.seed))
         _check_tolerance(self.tolerance)
-        check_choice("covariance", self.covariance, COVARIANCES)
+        object.__setattr__(self, "covariance", check_covariance(self.covariance))
         check_choice("weights", self.weights, WEIGHT_PRIORS)
+
+    @property
+    def is_choice_of_shapes(self) -> bool:
+        """Whether shapes are to be compared, and not one is given."""
+        return self.covariance == AUTO or not isinstance(self.covariance, str)
+
+    def shapes(self, num_features: int) -> tuple[str, ...]:
+        """Lists the covariance shapes that are asked for, in the order of the registry.
+
+        Args:
+            num_features: D. One column has no correlations, and one width: of "auto" the shapes that differ are left.
+
+        Example:
+
+        >>> FitOptions(covariance="auto").shapes(1), FitOptions(covariance=("full", "diag")).shapes(1)
+        (('diag', 'tied_diag'), ('diag', 'full'))
+        """
+        if self.covariance != AUTO:
+            return (self.covariance,) if isinstance(self.covariance, str) else tuple(self.covariance)
+        if num_features > 1:
+            return tuple(COVARIANCES)
+        return tuple(name for name, shape in COVARIANCES.items() if not (shape.is_spherical or shape.is_correlated))
+
+    def check_suits_any_shape(self) -> None:
+        """Checks that the start suits any covariance shape.
+
+        Raises:
+            ValueError: It is made of locations.
+        """
+        if not isinstance(self.start, str):
+            raise ValueError(
+                '`start` must be "auto", "k-means++" or "random" with several covariance shapes. Received: an array. '
+                "Leave it out, or fit each shape by itself."
+            )
 
     def check_suits_any_number(self) -> None:
         """Checks that start and priors suit any number of components.
@@ -59,8 +99,8 @@ class FitOptions:
         """
         if not isinstance(self.start, str):
             raise ValueError(
-                '`start` must be "auto", "k-means++" or "random" with several numbers of components. Received: locations. '
-                "Leave it out, or fit each number by itself."
+                '`start` must be "auto", "k-means++" or "random" with several numbers of components. Received: an '
+                "array. Leave it out, or fit each number by itself."
             )
         concentration = getattr(self.priors, "weight_concentration", None)
         if isinstance(concentration, tuple):
@@ -68,6 +108,38 @@ class FitOptions:
                 "`priors.weight_concentration` must be one number with several numbers of components. "
                 f"Received: {len(concentration)} numbers. Give one for all components."
             )
+
+
+def check_covariance(covariance: Any) -> str | tuple[str, ...]:
+    """Checks a covariance shape, or several, which it puts in the order of the registry, each once; or "auto".
+
+    Raises:
+        ValueError: A shape is unknown, or there is none.
+
+    Example:
+
+    >>> check_covariance("full"), check_covariance(["full", "diag", "full"])
+    ('full', ('diag', 'full'))
+    """
+    if isinstance(covariance, (str, bytes)) or not isinstance(covariance, Iterable):
+        if covariance != AUTO:
+            _check_shape(covariance, f"{covariance!r}")
+        return str(covariance)
+    asked = list(covariance)
+    if not asked:
+        raise ValueError('`covariance` must name at least one shape. Received: none. Try "auto".')
+    for name in asked:
+        _check_shape(name, f"{name!r} in {asked!r:.200}")
+    return tuple(name for name in COVARIANCES if name in asked)
+
+
+def _check_shape(name: Any, received: str) -> None:
+    if not isinstance(name, str) or name not in COVARIANCES:
+        names = ", ".join(repr(shape) for shape in COVARIANCES)
+        raise ValueError(
+            f"`covariance` must be one of {names}; or a list of them; or {AUTO!r} for all. Received: {received}. "
+            "Choose among them."
+        )
 
 
 def _check_tolerance(tolerance: float | None) -> None:

@@ -19,14 +19,14 @@ from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
+from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.screening import candidates, screened
+from tfgmm.fit.screening import Candidates, candidates, screened
 from tfgmm.fit.sweep_batches import Batches, CachedBatch, SweepBatches
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
-from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
 
 # Nats per row: a gain below it counts as none. A looser one once stopped 5.5 nats below the top, on a plateau.
@@ -43,16 +43,16 @@ class ConvergenceWarning(UserWarning):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FitTask:
-    """What fits with any number of components share.
+    """What fits of one covariance shape share, whatever their number of components.
 
     Args:
         source: The opened data.
         survey: Summary and sample of them.
         priors: Priors in data units, also where the options ask for "auto".
-        options: The options of `fit_mixture`.
+        options: The options of `fit_mixture`, with one covariance shape.
         callbacks: Callbacks of ours, and of Keras's.
         validation: Rows to validate on, opened; or None.
-        place: (m, M): this is the m-th of M numbers of components, counted from 1.
+        place: (m, M): This is the m-th of M fits that are compared, counted from 1.
     """
 
     source: RowSource
@@ -64,28 +64,45 @@ class FitTask:
     place: tuple[int, int] = (1, 1)
 
     @property
+    def covariance(self) -> str:
+        """The covariance shape."""
+        [shape] = self.options.shapes(self.source.num_features)
+        return shape
+
+    @property
     def is_sample(self) -> bool:
         """Whether the survey's sample has fewer rows than the data."""
         return len(self.survey.sample) < self.survey.summary.num_data
 
     def tell(self, kind: str, number: int, count: int, num_components: int) -> None:
         """Calls `on_step` of the callbacks that watch the fit, before a step."""
-        step = FitStep(kind, number, count, num_components, self.place)
+        step = FitStep(kind, number, count, num_components, self.place, self.covariance)
         for callback in self.callbacks or ():
             if isinstance(callback, FitWatcher):
                 callback.on_step(step)
 
 
+def check_suits(task: FitTask, num_components: int) -> None:
+    """Checks that the priors suit the covariance shape and the sizes.
+
+    Raises:
+        ValueError: They do not.
+    """
+    _posterior(task, num_components)
+
+
+def _posterior(task: FitTask, num_components: int) -> VariationalPosterior:
+    sizes = num_components, task.source.num_features
+    task.priors.check_sizes(*sizes)
+    return VariationalPosterior.of(task.covariance, task.options.weights, *sizes, task.priors)
+
+
 def prepared_fit(task: FitTask, num_components: int) -> RunningFit:
     """Makes a fit with the priors, the centre and the number of rows, its posterior untouched."""
     options, summary = task.options, task.survey.summary
-    task.priors.check_sizes(num_components, task.source.num_features)
-    sizes = num_components, task.source.num_features
-    q = VariationalPosterior.of(options.covariance, options.weights, *sizes, task.priors)
+    q = _posterior(task, num_components)
     q.assign(q.values_of(q.random_start(options.seed)))
     q.move_centre(summary.centre)
-    odd = task.survey.sample, summary, task.priors, num_components, options.covariance
-    warn_of_odd_data(*odd, stacklevel=6)  # the line that calls `fit_mixture`
     return RunningFit(q, task.priors, options.seed, summary)
 
 
@@ -158,7 +175,7 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
     """
     options, q, survey = task.options, fit.variational, task.survey
     stages, spread = stages_of(q, survey, options), np.array(survey.summary.spread)
-    own = candidates(q, stages[-1], spread, options.start, fit.seed, options.restarts)
+    own = _candidates(task, fit, stages[-1])
     of_folds = [] if folds is None else candidates_of_folds(q, fit.seed, spread, folds, stages[-1], options.start)
     *of_folds_kept, starts = screened(q, [*(fold.candidates for fold in of_folds), own])
     groups = [StagedStarts(kept, fold.stages) for fold, kept in zip(of_folds, of_folds_kept)]
@@ -173,6 +190,14 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
 
     *without_folds, restarts = best_first(q, [*groups, StagedStarts(starts, stages)], tell)
     return Ascended(restarts, without_folds, stages[-1].rows)
+
+
+def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:
+    options, q = task.options, fit.variational
+    if is_labels(options.start):
+        labels = check_labels(options.start, task.survey.summary.num_data, q.num_components)
+        return Candidates([start_at_labels(q, task.source, labels)], stage, 1)
+    return candidates(q, stage, np.array(task.survey.summary.spread), options.start, fit.seed, options.restarts)
 
 
 def stages_of(q: VariationalPosterior, survey: Survey, options: FitOptions) -> list[Stage]:

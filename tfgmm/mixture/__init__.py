@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = front_door(
             "parameter_shapes",
         ],
         "priors": ["Priors"],
-        "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS"],
+        "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS", "mixtures_of"],
         "row_scores": ["RowScorer", "RowScores", "Score"],
         "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],
         "sampling": ["sample_rows"],

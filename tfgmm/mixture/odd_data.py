@@ -17,6 +17,8 @@ from tfgmm.mixture.starts import distinct_rows
 _FEW_ROWS = 5_000
 # Standard deviations, or their ratio, beyond which priors do not suit the data.
 _FAR = 100.0
+# Spreads of columns that differ by more than this are in different units.
+_OTHER_UNITS = 10.0
 # At most this share of the rows are called far ones; more are clusters of their own.
 _FEW_FAR = 0.01
 
@@ -67,7 +69,9 @@ def oddities(
     yield from _few_distinct_rows(data, num_components)
     yield from _few_rows_per_column(data, covariance)
     yield from _far_rows(data)
-    if not constant:
+    if COVARIANCES[covariance].is_spherical:
+        yield from _spreads_that_differ(data, priors)
+    elif not constant:
         yield from _priors_elsewhere(data, priors)
 
 
@@ -104,6 +108,18 @@ def _far_rows(data: _Data) -> Iterator[str]:
             f"{num_far} of {len(sample)} rows are more than {_FAR:.0f} times as far out as most, in column "
             f"{data.name(worst)} up to {np.max(np.abs(sample[:, worst])):.3g}: they take components of their own, "
             "and tied ones are all widened to reach them. Drop them, or ask for one component more"
+        )
+
+
+def _spreads_that_differ(data: _Data, priors: Priors) -> Iterator[str]:
+    """Finds columns of other units than the others, where one width is to serve them all."""
+    spread = np.array(data.summary.spread) / np.array(priors.column_scale)
+    widest, narrowest = int(np.argmax(spread)), int(np.argmin(spread))
+    if spread[widest] > _OTHER_UNITS * spread[narrowest]:
+        yield (
+            f"the spread of column {data.name(widest)} is {spread[widest] / spread[narrowest]:.3g} times that of column "
+            f"{data.name(narrowest)}, and a spherical component is as wide in one as in the other: the narrow column "
+            "counts for nothing. Standardise the columns, or state priors=tfgmm.Priors(column_scale=...)"
         )
 
 

@@ -66,3 +66,18 @@ WEIGHT_PRIORS: Mapping[str, WeightPrior] = {
     "dirichlet": WeightPrior(True, False, "the number of components is fixed"),
     "stick_breaking": WeightPrior(False, True, "the number of components is a maximum"),
 }
+
+
+def mixtures_of(covariance: str, num_components: int, num_features: int) -> tuple[bool, bool, bool]:
+    """Tells apart sets of mixtures, whatever their shape is called: whether they are tied, spherical, correlated.
+
+    One component has nobody to be tied to; one column is spherical and has no correlations.
+
+    Example:
+
+    >>> mixtures_of("full", 1, 2) == mixtures_of("tied", 1, 2), mixtures_of("full", 2, 2) == mixtures_of("tied", 2, 2)
+    (True, False)
+    """
+    shape = COVARIANCES[covariance]
+    is_plain = num_features == 1
+    return shape.is_tied and num_components > 1, shape.is_spherical or is_plain, shape.is_correlated and not is_plain

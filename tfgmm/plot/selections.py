@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.frames import add_caption, axes_or_new
+from tfgmm.plot.shape_lines import draw_shapes
 
 _FIGURE_SIZE = (6.4, 4.6)
 _STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
@@ -27,8 +28,11 @@ def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
     band. The frame reaches down to the evidence and the held-out density of every number above the fewest plausible;
     numbers of which nothing is in it are named above.
 
+    Of several covariance shapes the evidence is drawn, a line per shape; rings and letters show the fits that are
+    recommended, that predict held-out rows best, and that BIC and ICL choose.
+
     Args:
-        selection: A `tfgmm.Selection`, as `fit_mixture` returns it for several numbers.
+        selection: A `tfgmm.Selection`, as `fit_mixture` returns it for several numbers or shapes.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -45,6 +49,10 @@ def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
     >>> plt.close(ax.figure)
     """
     table, chosen = _table_of(selection), int(selection.num_components)
+    if len(selection.shapes) > 1:
+        ax = axes_or_new(ax, _FIGURE_SIZE)
+        draw_shapes(selection, ax)
+        return ax
     tried = table["num_components"]
     lines, errors = _deficits(table, selection.best.num_data)
     ax = axes_or_new(ax, _FIGURE_SIZE)

@@ -141,10 +141,15 @@ def sweeps_drawing(record: FitRecord) -> Drawing:
 
 
 def num_components_drawing(selection: Selection) -> Drawing:
-    """Draws the criteria of every number of components that was tried."""
+    """Draws the criteria of every number of components that was tried, or the evidence of every shape."""
     figure, ax = _panel(_HIGH)
     plot.num_components(selection, ax=ax)
     words = "Evidence, held-out density, BIC and ICL of every number of components, in nats behind the best"
+    if len(selection.shapes) > 1:
+        words = (
+            "Evidence of every covariance shape and number of components, in nats behind the best, with the fits that "
+            "held-out rows, BIC and ICL choose"
+        )
     return Drawing(figure, words)
 
 

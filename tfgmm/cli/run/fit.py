@@ -29,17 +29,17 @@ _STEPS = {"held out": "held-out rows, fit", "start": "start", "occupied": "count
 class RunMonitor(FitWatcher):
     """Says after every batch how far the sweep is, counts occupied components, and stops when it is asked to.
 
-    Among several numbers of components, the current one is given up then: its bound would still have risen, and could
-    not be compared.
+    Among several fits, the current one is given up then: its bound would still have risen, and could not be compared.
 
     Args:
-        show: Called with the share that is done, and with words: which number of components of which, where there are
-            several; the start or the held-out fit, or sweep, bound, occupied, rows a second.
+        show: Called with the share that is done, and with words: which fit of how many, where there are several; the
+            start or the held-out fit, or sweep, bound, occupied, rows a second.
         is_stopped: Asked after every sweep whether it was the last.
+        with_shape: Whether a fit is called by its shape too.
 
     Attributes:
         occupied: Number of occupied components after each sweep.
-        occupied_of: The same for every number of components.
+        occupied_of: The same for every covariance shape and number of components.
         was_stopped: Whether it ended the training.
 
     Example:
@@ -55,18 +55,25 @@ class RunMonitor(FitWatcher):
     ([2], True)
     """
 
-    def __init__(self, show: Callable[[float, str], None], is_stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        show: Callable[[float, str], None],
+        is_stopped: Callable[[], bool] = lambda: False,
+        with_shape: bool = False,
+    ) -> None:
         super().__init__()
-        self._show, self._is_stopped = show, is_stopped
+        self._show, self._is_stopped, self._with_shape = show, is_stopped, with_shape
         self.occupied: list[int] = []
-        self.occupied_of: dict[int, list[int]] = {}
+        self.occupied_of: dict[tuple[str, int], list[int]] = {}
         self.was_stopped = False
         self._num_tried, self._head = 1, ""
 
     def on_step(self, step: FitStep) -> None:
-        """Says which fit or start begins, and for which number of components."""
+        """Says which fit or start begins, and for which shape and number of components."""
         place, self._num_tried = step.place
         components = "1 component" if step.num_components == 1 else f"{step.num_components} components"
+        if self._with_shape:
+            components = f"{step.covariance}, {components}"
         self._head = f"{components} ({place} of {self._num_tried})" if self._num_tried > 1 else ""
         self._end_choice_if_stopped()
         words = f"{_STEPS[step.kind]} {step.number} of {step.count}"
@@ -75,7 +82,7 @@ class RunMonitor(FitWatcher):
     def on_train_begin(self, logs: Any = None) -> None:
         """Forgets earlier training."""
         self.occupied, self.was_stopped, self._bound = [], False, ""
-        self.occupied_of[self.model.num_components] = self.occupied
+        self.occupied_of[self.model.covariance, self.model.num_components] = self.occupied
         self._rows_per_second = ""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -138,7 +145,7 @@ def run_fit(
 ) -> Run:
     """Fits what the settings ask for, with what the fit warned of as notes; it ends early when asked to.
 
-    With several numbers of components it is the recommended fit; ended early, among those that were complete.
+    Of several fits it is the recommended one; ended early, among those that were complete.
 
     Args:
         settings: What is asked for.
@@ -149,12 +156,15 @@ def run_fit(
 
     Raises:
         ValueError, FloatingPointError: As `tfgmm.fit_mixture`.
-        KeyboardInterrupt: It was asked to end before a first number of components was complete.
+        KeyboardInterrupt: It was asked to end before a first fit was complete.
     """
     display.phase("reading the rows")
-    monitor = RunMonitor(display.share, is_stopped)
+    monitor = RunMonitor(display.share, is_stopped, settings.is_choice_of_shapes)
     survey = survey_rows(rows, None, settings.seed)
+    num_data = survey.summary.num_data
+    cut, settings = settings.note_of_rows(num_data), settings.for_rows(num_data, rows.num_features)
     fit, notes = _fit_and_warnings(settings, rows, survey, validation, monitor)
+    notes += cut
     selection = fit if isinstance(fit, Selection) else None
     result = fit if isinstance(fit, FitResult) else fit.best
     notes += _notes_if_stopped(settings, fit, monitor)
@@ -163,7 +173,7 @@ def run_fit(
         occupied = _occupied_posterior(result, survey.sample, display, is_stopped)
     else:
         occupied = selection.occupied_posterior
-    of_sweeps = monitor.occupied_of[result.num_components]
+    of_sweeps = monitor.occupied_of[result.covariance, result.num_components]
     return Run(settings, result, of_sweeps, survey.sample, notes, selection, occupied)
 
 
@@ -187,16 +197,26 @@ def _fit_and_warnings(
 def _notes_if_stopped(settings: RunSettings, fit: FitResult | Selection, monitor: RunMonitor) -> list[str]:
     """Writes a line where Ctrl-C left something undone: what there is all the same."""
     if isinstance(fit, Selection):
-        tried = fit.table["num_components"].tolist()
-        num_asked = len(set(settings.num_components)) if not isinstance(settings.num_components, int) else 1
-        if len(tried) == num_asked:
-            return []
-        rest = f"the choice is among {with_and(tried)}" if len(tried) > 1 else f"only {tried[0]} is there"
-        return [f"stopped by Ctrl-C after {len(tried)} of {num_asked} numbers of components: {rest}"]
+        return _notes_of_choice(settings, fit)
     if not monitor.was_stopped or fit.converged:
         return []
     sweeps = "1 sweep" if len(monitor.occupied) == 1 else f"{len(monitor.occupied)} sweeps"
     return [f"stopped by Ctrl-C after {sweeps}: the model is as it stood then"]
+
+
+def _notes_of_choice(settings: RunSettings, selection: Selection) -> list[str]:
+    """Writes a line where Ctrl-C ended a choice: which fits there are."""
+    fits, num_asked = selection.results, settings.num_fits
+    if len(fits) == num_asked:
+        return []
+    head = f"stopped by Ctrl-C after {len(fits)} of {num_asked}"
+    if not settings.is_choice_of_shapes:
+        tried = [result.num_components for result in fits]
+        rest = f"the choice is among {with_and(tried)}" if len(tried) > 1 else f"only {tried[0]} is there"
+        return [f"{head} numbers of components: {rest}"]
+    last = f"{fits[-1].covariance} with {fits[-1].num_components}"
+    rest = f"the choice is among those, the last of them {last}" if len(fits) > 1 else f"only {last} is there"
+    return [f"{head} fits: {rest}"]
 
 
 def _occupied_posterior(

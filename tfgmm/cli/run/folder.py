@@ -3,7 +3,7 @@
 model/         the export; for all other commands; with a SavedModel where it was asked for
 figures/       the density, where the restarts ended, and the criteria of a choice
 history.csv    a line per sweep over all rows
-selection.csv  of a choice between numbers of components: a line per number, with all criteria
+selection.csv  of a choice between shapes or numbers of components: a line per fit, with all criteria
 summary.txt    the choice and the fit as text
 report.html    the same for other readers
 config.json    the settings, and which files are ours; written last
@@ -22,7 +22,7 @@ from tfgmm.common import atomic_folder
 from tfgmm.common.atomic_folder import Kind, path_of
 from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
 from tfgmm.export.folder import CARD, Place, file_sizes, read_card
-from tfgmm.fit.selection import occupied_words
+from tfgmm.fit.selection_words import occupied_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,7 @@ class Run(NamedTuple):
         occupied: Number of occupied components after each sweep over all rows.
         sample: Rows for the pictures, (n, D), data units.
         notes: Lines that the user should read: warnings, and why the run was stopped.
-        selection: Fits with several numbers of components, of which `result` is the best; or None.
+        selection: Fits of several shapes or numbers of components, of which `result` is the best; or None.
         occupied_posterior: `FitResult.occupied_posterior`, or None.
     """
 
@@ -156,15 +156,15 @@ def _write_history(run: Run, path: pathlib.Path) -> None:
 
 
 def _write_selection(selection: Selection, path: pathlib.Path) -> None:
-    """Writes a line per number of components: the columns of `Selection.table`, and whether it is recommended."""
+    """Writes a line per fit: the columns of `Selection.table`, and whether it is recommended."""
     table = selection.table
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*(table.dtype.names or ()), "recommended"])
-        for line in table.tolist():
+        for place, line in enumerate(table.tolist()):
             # nothing where nothing was measured: not all programs read "nan"
             cells = ["" if value != value else value for value in line]
-            writer.writerow([*cells, int(line[0] == selection.num_components)])
+            writer.writerow([*cells, int(place == selection.best_place)])
 
 
 def _write_figures(run: Run, fitted: Fitted, folder: pathlib.Path) -> tuple[dict[str, Picture], list[str]]:

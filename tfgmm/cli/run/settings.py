@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfgmm.common.checks import check_count
-from tfgmm.fit.options import FitOptions
+from tfgmm.fit.options import AUTO, FitOptions
 
 CONFIG = "config.json"
 FORMAT = "tfgmm.run"
@@ -19,6 +19,7 @@ FORMAT_VERSION = 1
 
 _LARGEST_CONFIG = 2**24  # bytes
 _MOST_NUMBERS = 1_000  # of components to choose from
+_MOST_BY_ITSELF = 10  # the largest that is tried where none is asked for
 _NUMBERS = re.compile(r"\s*([0-9]{1,18})\s*(?::\s*([0-9]{1,18})\s*)?")
 
 
@@ -28,9 +29,10 @@ class RunSettings:
 
     Args:
         data: Absolute path of a file or a folder of rows.
-        num_components: K; or several to choose from.
+        num_components: K; or several to choose from; None for 1 to 10, or to the number of rows.
         columns: Names of the columns that are used; None for all that are numbers.
-        covariance, weights, restarts, seed, max_sweeps: As in `tfgmm.fit_mixture`.
+        covariance: A shape, several to choose from, or "auto".
+        weights, restarts, seed, max_sweeps: As in `tfgmm.fit_mixture`.
         validation: Absolute path of further rows, or None.
 
     Raises:
@@ -43,9 +45,9 @@ class RunSettings:
     """
 
     data: str
-    num_components: int | Sequence[int]
+    num_components: int | Sequence[int] | None = None
     columns: Sequence[str] | None = None
-    covariance: str = FitOptions.covariance
+    covariance: str | Sequence[str] = FitOptions.covariance
     weights: str = FitOptions.weights
     restarts: int = FitOptions.restarts
     seed: int = FitOptions.seed
@@ -53,8 +55,11 @@ class RunSettings:
     max_sweeps: int = FitOptions.max_sweeps
 
     def __post_init__(self) -> None:
-        _check_num_components(self.num_components)
-        FitOptions(**self.fit_options())
+        if self.num_components is not None:
+            _check_num_components(self.num_components)
+        covariance = FitOptions(**self.fit_options()).covariance
+        # A list, as config.json gives it back
+        object.__setattr__(self, "covariance", covariance if isinstance(covariance, str) else list(covariance))
         for name, value in (("data", self.data), ("validation", self.validation)):
             if not isinstance(value, str) and (name == "data" or value is not None):
                 raise ValueError(f"`{name}` must be a path. Received: {value!r}. Write it as text.")
@@ -64,8 +69,42 @@ class RunSettings:
 
     @property
     def is_choice(self) -> bool:
-        """Whether there are several numbers of components to choose from."""
-        return not isinstance(self.num_components, int)
+        """Whether there are several fits to choose from."""
+        return not isinstance(self.num_components, int) or self.is_choice_of_shapes
+
+    @property
+    def is_choice_of_shapes(self) -> bool:
+        """Whether there are several covariance shapes to choose from."""
+        return FitOptions(covariance=self.covariance).is_choice_of_shapes
+
+    @property
+    def num_fits(self) -> int:
+        """Counts the fits that are asked for, once the rows are known."""
+        numbers = 1 if isinstance(self.num_components, int) else len(set(self.num_components or ()))
+        return numbers * (1 if isinstance(self.covariance, str) else len(self.covariance))
+
+    def for_rows(self, num_data: int, num_features: int) -> RunSettings:
+        """Writes out what was left to the rows, so that config.json names every fit: numbers, and "auto" for shapes.
+
+        Example:
+
+        >>> left_open = RunSettings(data="/rows.csv", covariance="auto").for_rows(3, num_features=1)
+        >>> left_open.num_components, left_open.covariance
+        ([1, 2, 3], ['diag', 'tied_diag'])
+        """
+        numbers, shapes = self.num_components, self.covariance
+        if numbers is None:
+            numbers = list(range(1, min(_MOST_BY_ITSELF, num_data) + 1))
+        if shapes == AUTO:
+            shapes = FitOptions(covariance=AUTO).shapes(num_features)
+        return dataclasses.replace(self, num_components=numbers, covariance=shapes)
+
+    def note_of_rows(self, num_data: int) -> list[str]:
+        """Says that fewer numbers are tried than where there are rows enough; nothing where there are."""
+        if self.num_components is not None or num_data >= _MOST_BY_ITSELF:
+            return []
+        tried = f"from 1 to {num_data} components were" if num_data > 1 else "1 component was"
+        return [f"{tried} tried, not {_MOST_BY_ITSELF}: there are no more rows"]
 
     def fit_options(self) -> dict[str, Any]:
         """Lists the options of the fit by name, as `FitOptions` and `tfgmm.fit_mixture` take them."""
@@ -110,17 +149,31 @@ def num_components_of(text: str) -> int | list[int]:
     return sorted(numbers) if len(numbers) > 1 else numbers.pop()
 
 
+def covariance_of(text: str) -> str | list[str]:
+    """Reads the shape that `--covariance` asks for, or several with commas between, whatever they are called.
+
+    Example:
+
+    >>> covariance_of("full"), covariance_of("full, tied")
+    ('full', ['full', 'tied'])
+    """
+    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    return names if len(names) > 1 else names[0]
+
+
 def settings_from(earlier: Mapping[str, Any], arguments: Mapping[str, Any]) -> RunSettings:
     """Merges the settings of an earlier run with the arguments of this one; those that are not None go first.
 
+    Where neither names a number of components nor a covariance shape, both are chosen.
+
     Raises:
-        ValueError: No data or no number of components in either; a setting out of its range.
+        ValueError: No data in either; a setting out of its range.
     """
     merged = {**earlier, **{name: value for name, value in arguments.items() if value is not None}}
-    for name in ("data", "num_components"):
-        if name not in merged:
-            fix = "Write it" if name == "data" else "Write a number, or 1:10 to have one chosen"
-            raise ValueError(f"`{name}` must be given. Received: nothing. {fix}; or repeat a run with --config.")
+    if "data" not in merged:
+        raise ValueError("`data` must be given. Received: nothing. Write it; or repeat a run with --config.")
+    if merged.get("num_components") is None and "covariance" not in merged:
+        merged["covariance"] = AUTO
     places = {name: merged[name] for name in ("data", "validation") if isinstance(merged.get(name), (str, os.PathLike))}
     paths = {name: os.path.abspath(place) for name, place in places.items()}
     return RunSettings(**{**merged, **paths})
