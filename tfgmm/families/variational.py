@@ -196,9 +196,9 @@ class VariationalPosterior:
             seeds: Seeds of the choices.
         """
         groups = start_groups(start, rows, self.num_components, self.centre, spread, seeds)
-        components = self.components.values_of(self.components.start_at(groups))
-        weights = self.values().weights
-        return [Values(tuple(value[number] for value in components), weights) for number in range(len(seeds))]
+        family: Any = self.components  # one family, and q in it
+        values, weights = family.values_of(family.start_at(groups)), self.values().weights
+        return [Values(tuple(value[number] for value in values), weights) for number in range(len(seeds))]
 
     # --- The bound -----------------------------------------------------------------------------------------------
 

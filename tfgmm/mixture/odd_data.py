@@ -116,10 +116,10 @@ def _spreads_that_differ(data: _Data, priors: Priors) -> Iterator[str]:
     spread = np.array(data.summary.spread) / np.array(priors.column_scale)
     widest, narrowest = int(np.argmax(spread)), int(np.argmin(spread))
     if spread[widest] > _OTHER_UNITS * spread[narrowest]:
+        times = spread[widest] / spread[narrowest]
         yield (
-            f"the spread of column {data.name(widest)} is {spread[widest] / spread[narrowest]:.3g} times that of column "
-            f"{data.name(narrowest)}, and a spherical component is as wide in one as in the other: the narrow column "
-            "counts for nothing. Standardise the columns, or state priors=tfgmm.Priors(column_scale=...)"
+            f"the spread of column {data.name(widest)} is {times:.3g} times that of column {data.name(narrowest)}, and "
+            "a spherical component is as wide in one as in the other: the narrow column counts for nothing. Standardise the columns, or state priors=tfgmm.Priors(column_scale=...)"
         )
 
 

@@ -49,8 +49,8 @@ def pooled_over_groups(variances: np.ndarray, counts: np.ndarray) -> np.ndarray:
 class _Rows:
     """Rows (n, D), in units of the spreads, of which some are chosen as the places of groups.
 
-    k-means++ chooses once, three rows for each group: the first K of them are its answer for K groups, and any K of them
-    are far apart too.
+    k-means++ chooses once, three rows for each group: the first K of them are its answer for K groups, and any K of
+    them are far apart too.
     """
 
     def __init__(self, values: np.ndarray, num_groups: int, seed: int) -> None:
@@ -61,8 +61,8 @@ class _Rows:
 
     def _chosen(self, start: str, number: int, seed: int) -> np.ndarray:
         unit = np.ones(self.values.shape[1])
-        trials = {"is_distinct": True, "num_trials": _NUM_TRIALS}
-        return start_locs(start, self._distinct, number, np.zeros(len(unit)), seed, unit, **trials)
+        centre, of_distinct = np.zeros(len(unit)), self._distinct
+        return start_locs(start, of_distinct, number, centre, seed, unit, is_distinct=True, num_trials=_NUM_TRIALS)
 
     def chosen(self, start: str, number: int, seed: int) -> np.ndarray:
         """Chooses rows, (number, D): distinct ones at random, or some of those that are far apart."""
@@ -87,8 +87,8 @@ def start_groups(
     """Divides rows into K groups, once for each of M seeds.
 
     Args:
-        start: "auto", several ways in turn: the rows nearest to each of K rows chosen by k-means++, Ward's method, balls
-            around K - 1 chosen rows with all others as the group around them, and the same two ways with random rows.
+        start: "auto", several ways in turn: the rows nearest to each of K rows chosen by k-means++, Ward's method,
+            balls around K - 1 chosen rows with all others as the group around them, and both with random rows.
             "k-means++" or "random", the rows nearest to each of K alone. Or locations, (K, D), data units.
         rows: (n, D) float64, measured from the centre.
         num_groups: K.

@@ -126,8 +126,8 @@ class Priors:
         given = [name for name in _FIXED_SCALES if getattr(self, name) != _FIXED_SCALES[name]]
         if self.is_learned and given:
             raise ValueError(
-                f"`priors.{given[0]}` must be left out where scale_structure={self.scale_structure!r} learns the scale. "
-                f"Received: {getattr(self, given[0])}. Give expected_scale alone, or leave scale_structure out."
+                f"`priors.{given[0]}` must be left out where scale_structure={self.scale_structure!r} learns the "
+                f"scale. Received: {getattr(self, given[0])}. Give expected_scale alone, or leave scale_structure out."
             )
 
     @property
@@ -288,8 +288,6 @@ class Priors:
             The `Priors`.
         """
         return cls(**values)
-
-
 
 
 def _check_structure(scale_structure: str, covariance: str, shape: CovarianceShape) -> None:
