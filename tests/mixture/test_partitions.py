@@ -55,7 +55,7 @@ def test_the_second_way_of_auto_is_the_method_of_ward():
 
 
 def test_balls_hold_a_dense_group_inside_a_wide_one():
-    """Every place of the ball is inside the dense group in a third of the seeds at least, which no nearest row finds."""
+    """In a fifth of the seeds at least: the ball holds the dense rows, and those alone."""
     generator = np.random.default_rng(1)
     angle = generator.uniform(0, 2 * np.pi, 300)
     ring = 10.0 * np.column_stack([np.cos(angle), np.sin(angle)]) + 0.2 * generator.normal(size=(300, 2))

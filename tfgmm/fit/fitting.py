@@ -19,7 +19,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.several import fit_several
 from tfgmm.fit.single import FitTask, ascend_from_starts, check_suits, fit_ascended, prepared_fit
-from tfgmm.mixture.odd_data import oddities
+from tfgmm.mixture.odd_data import oddities, spreads_that_differ
 from tfgmm.mixture.priors import Priors
 
 
@@ -210,6 +210,8 @@ def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
     for task in tasks:
         summary = task.survey.summary
         sentences |= dict.fromkeys(oddities(task.survey.sample, summary, task.priors, num_components, task.covariance))
+        if len(tasks) == 1:  # of several shapes the evidence leaves out the spherical ones by itself
+            sentences |= dict.fromkeys(spreads_that_differ(summary, task.priors, task.covariance))
     for sentence in sentences:
         warnings.warn(f"{sentence}.", UserWarning, stacklevel=4)  # the line that calls `fit_mixture`
 
