@@ -96,7 +96,7 @@ def component_sds(model):
 
 
 def priors_in_units(covariance, scale, shift=0.0):
-    """Returns the priors of the rows in other units; for spherical shapes from those of ROWS, as columns weigh alike."""
+    """Returns the priors of ROWS in other units, for spherical shapes, whose columns then weigh as before."""
     rows = ROWS * scale + shift
     if not COVARIANCES[covariance].is_spherical:
         return "auto"
