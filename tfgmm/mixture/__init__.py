@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = front_door(
             "num_parameters",
             "parameter_shapes",
         ],
+        "partitions": ["Groups", "far_groups_widened", "pooled_over_groups", "start_groups"],
         "priors": ["Priors"],
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS", "mixtures_of"],
         "row_scores": ["RowScorer", "RowScores", "Score"],
