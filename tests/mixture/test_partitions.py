@@ -134,7 +134,7 @@ def test_ways_together_find_clusters_of_unequal_size_in_many_columns():
 
 @pytest.mark.parametrize("start", ["auto", "k-means++", "random"])
 def test_a_constant_column_is_as_narrow_as_the_narrowest_other(start):
-    """Its spread, 1 by convention, has no unit: beside columns of 1e-6 it would make a sphere a million times too wide."""
+    """Its spread, 1 by convention, has no unit: beside columns of 1e-6 a sphere would be a million times too wide."""
     with_constant = np.column_stack([1e-6 * CLUSTERS, np.zeros(60)])
     groups = groups_of(start, with_constant, 3, (0, 1), np.append(1e-6 * SPREAD, 1.0), (0.0, 0.0, 7.0))
     np.testing.assert_allclose(groups.variances[..., 2], groups.variances[..., 1], rtol=1e-12)
