@@ -108,6 +108,9 @@ def start_groups(
     >>> sorted(groups.locs.ravel().round(2).tolist()), groups.counts.tolist()
     ([0.05, 9.05], [[2, 2]])
     """
+    # A spread of 1 stands for a column of one value: in other units it would decide how wide a sphere is
+    varies = rows.min(axis=0) < rows.max(axis=0)
+    spread = np.where(varies, spread, spread[varies].min(initial=spread.max()))
     scaled = rows / spread
     if not isinstance(start, str):
         locs = start_locs(start, rows, num_groups, centre, 0)
