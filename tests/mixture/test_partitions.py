@@ -154,6 +154,19 @@ def test_ways_together_find_clusters_of_unequal_size_in_many_columns():
     assert max(scores) > 0.99 and scores[0] > 0.9
 
 
+@pytest.mark.parametrize("start", ["auto", "k-means++", "random"])
+def test_a_constant_column_is_as_narrow_as_the_narrowest_other(start):
+    """Its spread, 1 by convention, has no unit: beside columns of 1e-6 a sphere would be a million times too wide."""
+    with_constant = np.column_stack([1e-6 * CLUSTERS, np.zeros(60)])
+    groups = groups_of(start, with_constant, 3, (0, 1), np.append(1e-6 * SPREAD, 1.0), (0.0, 0.0, 7.0))
+    np.testing.assert_allclose(groups.variances[..., 2], groups.variances[..., 1], rtol=1e-12)
+    without = groups_of(start, 1e-6 * CLUSTERS, 3, (0, 1), 1e-6 * SPREAD)
+    np.testing.assert_allclose(groups.locs[..., :2], without.locs, rtol=1e-12)
+    np.testing.assert_array_equal(groups.locs[..., 2], 0.0)
+    alike = start_groups(start, np.zeros((5, 2)), 2, np.zeros(2), np.ones(2), [0])
+    assert np.isfinite(alike.variances).all() and (alike.variances > 0).all()
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match=r"`start` must be one of 'auto', 'k-means\+\+', 'random'"):
         groups_of("kmeans", CLUSTERS, 2)

@@ -182,7 +182,7 @@ class CorrelatedComponents(Family):
 
     def _sums(self, posterior: CorrelatedPosterior) -> tuple[np.ndarray, np.ndarray]:
         """Computes sum_k E[Lambda_k], (..., D, D), and sum_k E[log det Lambda_k], (...)."""
-        whiteners = self._mean_whiteners(posterior)
+        whiteners = self._mean_whiteners(posterior, NUMPY)
         total = (triangular.transposed(whiteners) @ whiteners).sum(axis=-3)
         return total, wishart.expected_log_determinants(posterior.degrees, posterior.scale_cholesky).sum(axis=-1)
 
@@ -264,7 +264,7 @@ class CorrelatedComponents(Family):
         prior_mean: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Computes the means (..., K, D) and covariances (..., K, D, D) of the locations, with the old E[Lambda]."""
-        whiteners = self._mean_whiteners(posterior)
+        whiteners = self._mean_whiteners(posterior, NUMPY)
         precisions = triangular.transposed(whiteners) @ whiteners
         root = triangular.inverse(cholesky(loc_precision + counts[..., None, None] * precisions))
         covariances = triangular.transposed(root) @ root
@@ -272,7 +272,7 @@ class CorrelatedComponents(Family):
         return triangular.times(covariances, pull), covariances
 
     @once_per_posterior
-    def _mean_whiteners(self, posterior: CorrelatedPosterior, functions: Functions = NUMPY) -> Tensor:
+    def _mean_whiteners(self, posterior: CorrelatedPosterior, functions: Functions) -> Tensor:
         """Computes the lower triangular U with E[Lambda] = nu W = U' U, (K or 1, D, D)."""
         return (posterior.degrees**0.5)[..., None, None] * functions.triangular_inverse(posterior.scale_cholesky)
 

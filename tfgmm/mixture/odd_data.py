@@ -77,7 +77,10 @@ def oddities(
 def spreads_that_differ(summary: DataSummary, priors: Priors, covariance: str) -> Iterator[str]:
     """Yields a sentence without its full stop where one width is to serve columns of different units."""
     spread = np.array(summary.spread) / np.array(priors.column_scale)
-    widest, narrowest = int(np.argmax(spread)), int(np.argmin(spread))
+    widest, narrowest = (
+        int(choose(np.where(summary.varies, spread, otherwise)))
+        for choose, otherwise in ((np.argmax, 0.0), (np.argmin, np.inf))
+    )
     if COVARIANCES[covariance].is_spherical and spread[widest] > _OTHER_UNITS * spread[narrowest]:
         name = _Data(np.zeros((0, 0)), summary).name
         yield (

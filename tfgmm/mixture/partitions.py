@@ -20,7 +20,9 @@ from tfgmm.mixture.starts import STARTS, distinct_rows, start_locs
 # Rows that Ward's method looks at, for each group, at least and at most: its memory grows with their square
 _FOR_WARD, _FEWEST_FOR_WARD, _MOST_FOR_WARD = 30, 1_000, 4_000
 # Rows that k-means++ chooses for each group, and how many it tries for each
-_SEEDS_PER_GROUP, _NUM_TRIALS = 3, 8
+_SEEDS_PER_GROUP, _NUM_TRIALS = 3, 2
+# Sweeps of k-means: those of the fit go on from there
+_MOST_SWEEPS = 10
 # Share of the rows that balls hold; the others are the group around them
 _SHARE_IN_BALLS = 0.5
 # The width of a group counts as if so many rows more had the width of all groups together
@@ -116,7 +118,7 @@ def start_groups(
 
     Args:
         start: "auto", several ways in turn: the rows nearest to each of K rows chosen by k-means++, Ward's method,
-            balls around K - 1 chosen rows with all others as the group around them, and both with random rows.
+            k-means, random rows, and balls around K - 1 rows with all others as the group around them.
             "k-means++" or "random", the rows nearest to each of K alone. Or locations, (K, D), data units.
         rows: (n, D) float64, measured from the centre.
         num_groups: K.
@@ -134,6 +136,9 @@ def start_groups(
     >>> sorted(groups.locs.ravel().round(2).tolist()), groups.counts.tolist()
     ([0.05, 9.05], [[2, 2]])
     """
+    # A spread of 1 stands for a column of one value: in other units it would decide how wide a sphere is
+    varies = rows.min(axis=0) < rows.max(axis=0)
+    spread = np.where(varies, spread, spread[varies].min(initial=spread.max()))
     scaled = rows / spread
     if not isinstance(start, str):
         locs = start_locs(start, rows, num_groups, centre, 0)
@@ -164,6 +169,21 @@ def _near_first(rows: _Rows, seed: int) -> _Partition:
 def _near_chosen(rows: _Rows, seed: int, start: str) -> _Partition:
     """Gives each row to the nearest of K chosen ones."""
     return _nearest(rows.values, rows.chosen(start, rows.num_groups, seed))
+
+
+def _by_k_means(rows: _Rows, seed: int) -> _Partition:
+    """Moves K chosen places to the means of the rows nearest to them, some times (Lloyd 1982)."""
+    labels, places = _near_chosen(rows, seed, "k-means++")
+    for _ in range(_MOST_SWEEPS):
+        counts = np.bincount(labels, minlength=len(places))[:, None]
+        sums = np.stack([np.bincount(labels, column, len(places)) for column in rows.values.T], axis=1)
+        before, (labels, places) = (
+            labels,
+            _nearest(rows.values, np.where(counts > 0, sums / np.maximum(counts, 1), places)),
+        )
+        if np.array_equal(labels, before):
+            break
+    return _Partition(labels, places)
 
 
 def _by_ward(rows: _Rows, seed: int) -> _Partition:
@@ -210,7 +230,7 @@ _WAYS: tuple[_Way, ...] = (
     functools.partial(_in_balls, start="k-means++"),
     functools.partial(_near_chosen, start="random"),
     functools.partial(_in_balls, start="random"),
-    functools.partial(_near_chosen, start="k-means++"),
+    _by_k_means,
 )
 
 

@@ -254,7 +254,8 @@ class Priors:
         rounding = np.zeros(len(spread)) if sample is None else np.square(steps_of(sample)) / 12.0
         expected: Any = np.square(spread)
         if shape.is_spherical:  # one unit for all columns, so that a sphere is a sphere
-            expected, rounding = float(expected.mean()), float(rounding.mean())
+            of_unit = data.varies if data.varies.any() else ~data.varies  # a constant column has no width
+            expected, rounding = float(expected[of_unit].mean()), float(rounding[of_unit].mean())
             spread = np.full(len(spread), expected**0.5)
         fields: dict[str, Any] = {"least_scale": np.maximum(LEAST_SCALE, rounding / expected)}
         if shape.is_correlated:
