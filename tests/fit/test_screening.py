@@ -48,7 +48,7 @@ def test_the_best_candidates_after_their_few_sweeps_go_on():
 
 
 def test_screening_finds_better_optima_than_the_first_starts():
-    """Over forty seeds of one start that goes on, the screened one never ends lower, and in a quarter of them higher."""
+    """Over forty seeds of one start that goes on: the screened one never ends lower, in a quarter of them higher."""
     gains = []
     for seed in range(40):
         q, stage, found = drawn(num_kept=1, seed=3 * seed)
