@@ -218,8 +218,8 @@ def stages_of(q: VariationalPosterior, survey: Survey, options: FitOptions) -> l
     if len(rows) == num_data and q.num_components <= _FEW_COMPONENTS:
         return [last]
     if len(rows) == num_data:
-        coarse = dataclasses.replace(last, tolerance=max(_COARSE_TOLERANCE, options.tolerance or 0.0))
-        return [coarse, dataclasses.replace(last, num_starts=_NUM_CONTENDERS)]
+        first = dataclasses.replace(last, tolerance=max(_COARSE_TOLERANCE, options.tolerance or 0.0))
+        return [first, dataclasses.replace(last, num_starts=_NUM_CONTENDERS)]
     # The sweeps over all rows go on from here, so the last gains on the sample are left to them
     coarse, fine = (max(least, options.tolerance or 0.0) for least in _TOLERANCES_ON_SAMPLE)
     stage = dataclasses.replace(last, tolerance=coarse, patience=1)
