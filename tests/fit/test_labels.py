@@ -23,7 +23,7 @@ def test_a_start_has_the_moments_of_each_group(covariance):
     vague = tfgmm.Priors(0.0, 1e4, 1e-3, 1e-3, 1e-3)
     q = VariationalPosterior.of(covariance, "dirichlet", 3, 2, vague)
     q.assign(q.values_of(q.random_start(0)))
-    mixture = q.plug_in(q.factors_of(start_at_labels(q, open_source(ROWS, "data", None), LABELS)))
+    mixture = q.plug_in(q.factors_of(start_at_labels(q, open_source(ROWS, "data", None), LABELS, ROWS.std(axis=0))))
     np.testing.assert_allclose(np.exp(mixture.log_weights), [0.4, 0.25, 0.35], rtol=1e-3)
     means = np.stack([ROWS[LABELS == group].mean(axis=0) for group in range(3)])
     np.testing.assert_allclose(mixture.components["locs"], means, atol=1e-5)

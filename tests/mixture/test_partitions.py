@@ -8,7 +8,7 @@ from scipy.cluster import hierarchy
 from sklearn.metrics import adjusted_rand_score
 
 from tfgmm.mixture import partitions
-from tfgmm.mixture.partitions import pooled_over_groups, start_groups
+from tfgmm.mixture.partitions import Groups, far_groups_widened, pooled_over_groups, start_groups
 
 SPREAD = np.array([2.0, 0.5])
 GENERATOR = np.random.default_rng(0)
@@ -122,6 +122,28 @@ def test_one_far_row_widens_no_group_beyond_the_spread():
         assert (groups.variances <= SPREAD**2).all()
 
 
+def test_few_rows_that_are_very_far_away_have_a_group_about_the_centre():
+    """Where the least that their location costs is more than a component as wide as they are far."""
+    locs = np.array([[0.5, 1.0], [2000.0, 0.0], [0.0, 40.0], [50.0, 0.0]])  # 1000, 80 and 25 spreads away
+    counts = np.array([50, 1, 500, 1])
+    found = far_groups_widened(Groups(locs[None], np.ones((1, 4, 2)), counts[None]), SPREAD)
+    is_far = [False, True, False, False]
+    assert 1000**2 / 16 > np.log(1000) and 80**2 / 16 < 500 * np.log(80)
+    np.testing.assert_array_equal(found.locs[0], np.where(np.array(is_far)[:, None], 0.0, locs))
+    np.testing.assert_allclose(found.variances[0, 1], 1000**2 / 2 * SPREAD**2)  # as likely as a round one can make it
+    np.testing.assert_array_equal(found.variances[0, [0, 2, 3]], 1.0)
+    np.testing.assert_array_equal(found.counts, counts[None])
+
+
+@pytest.mark.parametrize("start", ["auto", "k-means++", "random", CLUSTERS[:3]], ids=str)
+def test_no_group_is_wider_than_all_rows_where_a_column_is_constant(start):
+    rows = np.column_stack([CLUSTERS, np.zeros(60)])
+    start = start if isinstance(start, str) else np.column_stack([start, np.zeros(3)])
+    groups = start_groups(start, rows, 3, np.zeros(3), np.append(SPREAD, 1.0), range(3))
+    np.testing.assert_allclose(groups.variances[..., 2], 1e-8 * SPREAD[1] ** 2)
+    assert (groups.variances[..., :2] > 1e-4).all()
+
+
 def test_ways_together_find_clusters_of_unequal_size_in_many_columns():
     generator = np.random.default_rng(3)
     labels = np.repeat(np.arange(12), generator.integers(10, 80, 12))
@@ -133,11 +155,11 @@ def test_ways_together_find_clusters_of_unequal_size_in_many_columns():
 
 
 @pytest.mark.parametrize("start", ["auto", "k-means++", "random"])
-def test_a_constant_column_is_as_narrow_as_the_narrowest_other(start):
-    """Its spread, 1 by convention, has no unit: beside columns of 1e-6 a sphere would be a million times too wide."""
+def test_a_constant_column_has_the_unit_of_the_narrowest_other(start):
+    """Its spread, 1 by convention, has none: beside columns of 1e-6 a sphere would be a million times too wide."""
     with_constant = np.column_stack([1e-6 * CLUSTERS, np.zeros(60)])
     groups = groups_of(start, with_constant, 3, (0, 1), np.append(1e-6 * SPREAD, 1.0), (0.0, 0.0, 7.0))
-    np.testing.assert_allclose(groups.variances[..., 2], groups.variances[..., 1], rtol=1e-12)
+    np.testing.assert_allclose(groups.variances[..., 2], 1e-8 * (1e-6 * SPREAD[1]) ** 2, rtol=1e-12)
     without = groups_of(start, 1e-6 * CLUSTERS, 3, (0, 1), 1e-6 * SPREAD)
     np.testing.assert_allclose(groups.locs[..., :2], without.locs, rtol=1e-12)
     np.testing.assert_array_equal(groups.locs[..., 2], 0.0)

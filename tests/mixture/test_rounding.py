@@ -52,3 +52,18 @@ def test_each_column_has_its_own():
     rows = np.column_stack([np.rint(10 * NUMBERS), NUMBERS, np.round(NUMBERS, 2)])
     np.testing.assert_allclose(steps_of(rows), [1.0, 0.0, 0.01], rtol=1e-9)
     np.testing.assert_allclose(steps_of(load_iris().data), 0.1, rtol=1e-9)  # millimetres, in centimetres
+
+
+@pytest.mark.parametrize("step", [1.0, 0.1, 0.01, 0.001, 2.54, 1 / 3])
+def test_few_values_have_the_largest_step_that_divides_them(step):
+    """By whole numbers; steps that were found from steps carry their errors along."""
+    generator = np.random.default_rng(1)
+    for number in (3, 4, 8, 30):
+        for most in (10, 100, 1000):
+            multiples = np.unique(generator.integers(0, most, number))
+            expected = np.gcd.reduce(np.diff(multiples)) * step
+            assert step_of(10.0 + multiples * step) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_value_beyond_float32_has_no_step_and_no_warning():
+    assert step_of([1e39, *NUMBERS]) == 0.0

@@ -98,7 +98,7 @@ def fit_mixture(
         restarts: Number of starts to try, at least 1.
         batch_size: Rows handed over at a time in sweeps over all rows; default about 64 K, more for rows in memory. It
             changes memory and speed, not the result.
-        max_sweeps: Largest number of sweeps per restart (per tolerance, on a sample), and over all rows.
+        max_sweeps: Largest number of sweeps per restart, for the best three as many again, and over all rows.
         tolerance: Nats per row; sweeps end after gains below it. Default 1e-7; over all rows after restarts on a
             sample 1e-5.
         validation_data: Further rows, whose figures stand in `history` as val_loss and so on. With several fits they

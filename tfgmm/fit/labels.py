@@ -11,7 +11,7 @@ from tfgmm.data.summary import centre
 from tfgmm.families.variational import Factors, Values, VariationalPosterior
 from tfgmm.mixture.features import matrices_of_products, num_products
 from tfgmm.mixture.parameters import FORMS
-from tfgmm.mixture.partitions import Groups
+from tfgmm.mixture.partitions import Groups, far_groups_widened
 from tfgmm.mixture.statistics import Statistics, added
 
 
@@ -47,13 +47,14 @@ def check_labels(start: Any, num_data: int, num_components: int) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def start_at_labels(q: VariationalPosterior, source: RowSource, labels: np.ndarray) -> Values:
+def start_at_labels(q: VariationalPosterior, source: RowSource, labels: np.ndarray, spread: np.ndarray) -> Values:
     """Takes one step from these groups, as if they were certain: each component has the moments of its rows.
 
     Args:
         q: Untouched posterior, with priors and centre from the data.
         source: The rows, in memory or not; read once.
         labels: (N,) int, the group of each row, in their order.
+        spread: (D,) widths that count as equal.
     """
     statistics = _statistics_of(q, source, labels)
     counts, num_features = statistics.counts, q.num_features
@@ -61,9 +62,11 @@ def start_at_labels(q: VariationalPosterior, source: RowSource, labels: np.ndarr
     squares = statistics.second
     if q.form == "correlated":
         squares = np.diagonal(matrices_of_products(squares, num_features), axis1=-2, axis2=-1)
-    variances = np.maximum(squares / counts[:, None] - np.square(locs), 1e-8 * squares.sum(axis=0) / counts.sum())
-    groups = Groups(locs[None], variances[None] + np.finfo(np.float32).tiny, counts[None])
+    variances = np.maximum(squares / counts[:, None] - np.square(locs), 1e-8 * np.square(spread))
+    groups = Groups(locs[None], variances[None], counts[None])
     components: Any = q.components  # one family, and q in it
+    if not components.is_tied:
+        groups = far_groups_widened(groups, spread)
     several = Statistics(*(value[None] for value in statistics))
     updated = components.update(components.start_at(groups), several, q.centre)
     values = q.values_of(Factors(q.weights.update(counts[None]), updated))

@@ -197,11 +197,11 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
 
 
 def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:
-    options, q = task.options, fit.variational
+    options, q, spread = task.options, fit.variational, np.array(task.survey.summary.spread)
     if is_labels(options.start):
         labels = check_labels(options.start, task.survey.summary.num_data, q.num_components)
-        return Candidates([start_at_labels(q, task.source, labels)], stage, 1)
-    return candidates(q, stage, np.array(task.survey.summary.spread), options.start, fit.seed, options.restarts)
+        return Candidates([start_at_labels(q, task.source, labels, spread)], stage, 1)
+    return candidates(q, stage, spread, options.start, fit.seed, options.restarts)
 
 
 def stages_of(q: VariationalPosterior, survey: Survey, options: FitOptions) -> list[Stage]:

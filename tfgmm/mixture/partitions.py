@@ -1,6 +1,7 @@
 """Where training begins: rows divided into K groups, in ways that see groups of different kinds.
 
-A component starts where its group is, round, and as wide as its group. Which ways win where: docs/closed_form.md.
+A component starts where its group is, round, and as wide as its group, unless few rows are very far away. Which ways
+win where: docs/closed_form.md.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfgmm.common.checks import check_choice
+from tfgmm.mixture.priors import LOC_SCALE_GRID
 from tfgmm.mixture.starts import STARTS, distinct_rows, start_locs
 
 # Rows that Ward's method looks at, for each group, at least and at most: its memory grows with their square
@@ -27,6 +29,8 @@ _SHARE_IN_BALLS = 0.5
 _ROWS_OF_ALL = 10.0
 # Squared widths of a group, in squared spreads: one far row may make them far too large
 _VARIANCES = (1e-8, 1.0)
+# A few rows so many spreads away have a component about the centre that is wide enough for them
+_FAR = 30.0
 
 
 class Groups(NamedTuple):
@@ -46,6 +50,30 @@ def pooled_over_groups(variances: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Averages variances (M, K, P) over groups by their counts (M, K), (M, 1, P): for components that share them."""
     shares = counts / counts.sum(axis=-1, keepdims=True)
     return (shares[..., None] * variances).sum(axis=-2, keepdims=True)
+
+
+def far_groups_widened(groups: Groups, spread: np.ndarray) -> Groups:
+    """Puts few rows that are very far away into a group about the centre that is as wide as they are far.
+
+    A location L spreads away costs L^2 / 16 nats or more under priors that learn their scale, a width of L costs each
+    row log L. Sweeps from the one to the other, for correlated columns, are small and thousands.
+
+    Args:
+        groups: Groups of one start or more.
+        spread: (D,) widths that count as equal.
+
+    Example:
+
+    >>> groups = Groups(np.array([[[0.1], [1e8]]]), np.ones((1, 2, 1)), np.array([[200, 1]]))
+    >>> far_groups_widened(groups, np.ones(1)).locs.ravel().tolist()
+    [0.1, 0.0]
+    """
+    squares = np.square(groups.locs / spread).sum(axis=-1)
+    of_width = groups.counts * np.log(np.maximum(squares, 1.0))
+    is_far = ((squares > _FAR**2) & (squares * max(LOC_SCALE_GRID) ** -2 > of_width))[..., None]
+    widths = (squares / len(spread))[..., None] * np.square(spread)
+    locs, variances = np.where(is_far, 0.0, groups.locs), np.where(is_far, widths, groups.variances)
+    return groups._replace(locs=locs, variances=variances)
 
 
 class _Rows:
@@ -220,7 +248,10 @@ def _nearest_of(values: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _groups_of(scaled: np.ndarray, partitions: Sequence[_Partition], spread: np.ndarray) -> Groups:
-    """Computes where groups are and how wide, round in units of the spreads, in data units."""
+    """Computes where groups are and how wide, in data units: round in units of the spreads, but no wider than all rows.
+
+    The widths of a column that is constant would take many sweeps to shrink, and tell all groups to be alike meanwhile.
+    """
     places = np.stack([partition.places for partition in partitions])
     num_starts, num_groups, _ = places.shape
     # Groups of different starts are numbered on, so that one call counts them all
@@ -240,4 +271,5 @@ def _groups_of(scaled: np.ndarray, partitions: Sequence[_Partition], spread: np.
         squares = squares.mean(axis=-1)
     of_groups = sums(squares) + _ROWS_OF_ALL * squares.mean(axis=1, keepdims=True)
     widths = np.clip(of_groups / (counts + _ROWS_OF_ALL), *_VARIANCES)
-    return Groups(locs * spread, widths[..., None] * np.square(spread), counts)
+    of_all = np.maximum(np.square(scaled - scaled.mean(axis=0)).mean(axis=0), _VARIANCES[0])
+    return Groups(locs * spread, np.minimum(widths[..., None], of_all) * np.square(spread), counts)

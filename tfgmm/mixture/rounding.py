@@ -36,22 +36,27 @@ def _step_of(values: np.ndarray) -> float:
     differences, largest = np.diff(values), float(np.abs(values).max())
     step = _common_step(differences, largest * 2.0**-52)
     # A decimal that was written in float32 is one only as far as float32 goes
-    if not step and (values == values.astype(np.float32)).all():
+    with np.errstate(over="ignore"):  # what float32 cannot hold was not written in it
+        is_float32 = (values == values.astype(np.float32)).all()
+    if not step and is_float32:
         return _common_step(differences, largest * 2.0**-24)
     return step
 
 
 def _common_step(differences: np.ndarray, error: float) -> float:
     """Finds what the differences are multiples of, each right to `error`; 0 where it is of no account."""
-    smallest, left, step = max(_FEWEST_ERRORS * error, _LEAST_SHARE * differences.sum()), differences, 0.0
-    while len(left):
-        step = float(left.min())
-        if step < smallest:
+    left, errors, least = differences, np.full(len(differences), error), _LEAST_SHARE * differences.sum()
+    while True:
+        place = int(left.argmin())
+        step, of_step = float(left[place]), float(errors[place])
+        if step < max(_FEWEST_ERRORS * of_step, least):
             return 0.0
         multiples = np.rint(left / step)
-        rests = np.abs(left - multiples * step)
-        # An error of the step counts once for each multiple of it
-        rests = rests[rests > error * (2.0 + 2.0 * multiples)]
-        left = np.append(rests, step) if len(rests) else rests
+        # An error of the step counts once for each multiple of it, and goes on to the next step
+        rests, of_rests = np.abs(left - multiples * step), errors + multiples * of_step
+        is_left = rests > 2.0 * of_rests
+        if not is_left.any():
+            break
+        left, errors = np.append(rests[is_left], step), np.append(of_rests[is_left], of_step)
     multiples = np.rint(differences / step)
     return float(differences @ multiples / (multiples @ multiples))
