@@ -187,7 +187,8 @@ def made_up(
         SimpleNamespace(
             num_components=number, num_occupied=number, elbo=elbo, log_likelihood=-9.0, bic=1.0, aic=3.0,
             icl=icl[number - 1] if icl else -number, converged=True, weight_prior=weight_prior,
-            covariance="diag", num_features=1, priors=tfgmm.Priors(), data_summary=summarise(Rows(ROWS), name="data"),
+            log_num_modes=math.lgamma(number + 1), covariance="diag", num_features=1,
+            priors=tfgmm.Priors(), data_summary=summarise(Rows(ROWS), name="data"),
         )
         for number, elbo in enumerate(elbos, 1)
     )  # fmt: skip
