@@ -173,17 +173,20 @@ def _near_chosen(rows: _Rows, seed: int, start: str) -> _Partition:
 
 def _by_k_means(rows: _Rows, seed: int) -> _Partition:
     """Moves K chosen places to the means of the rows nearest to them, some times (Lloyd 1982)."""
-    labels, places = _near_chosen(rows, seed, "k-means++")
+    partition = _near_chosen(rows, seed, "k-means++")
     for _ in range(_MOST_SWEEPS):
-        counts = np.bincount(labels, minlength=len(places))[:, None]
-        sums = np.stack([np.bincount(labels, column, len(places)) for column in rows.values.T], axis=1)
-        before, (labels, places) = (
-            labels,
-            _nearest(rows.values, np.where(counts > 0, sums / np.maximum(counts, 1), places)),
-        )
-        if np.array_equal(labels, before):
+        before, partition = partition, _nearest(rows.values, _means(rows.values, partition))
+        if np.array_equal(partition.labels, before.labels):
             break
-    return _Partition(labels, places)
+    return partition
+
+
+def _means(values: np.ndarray, partition: _Partition) -> np.ndarray:
+    """Computes the mean of each group, (K, D); its place where it has no rows."""
+    labels, places = partition
+    counts = np.bincount(labels, minlength=len(places))[:, None]
+    sums = np.stack([np.bincount(labels, column, len(places)) for column in values.T], axis=1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), places)
 
 
 def _by_ward(rows: _Rows, seed: int) -> _Partition:
