@@ -142,10 +142,9 @@ def answers_to_odd(most: int | None, is_before: bool) -> list[dict[str, Any]]:
         line |= {"finite": all(is_finite), "monotone": max(falls.values()) <= ROUNDING}
         unfinished = sum(not answer["converged"] for answer in found.values())
         worst = max(falls, key=lambda shape: falls[shape])
-        said = {answer["said"] for answer in found.values() if answer["said"]}
-        lines.append(
-            line | {"largest fall": falls[worst], "of": worst, "unexpected": "; ".join(sorted(said)) or "none"}
-        )
+        line |= {"largest fall": falls[worst], "of": worst, "fits unfinished": unfinished}
+        said = sorted({answer["said"] for answer in found.values() if answer["said"]})
+        lines.append(line | {"unexpected": "; ".join(said) or "none"})
     return lines
 
 
