@@ -12,7 +12,7 @@ import argparse
 import collections
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import bench_small
@@ -22,11 +22,15 @@ import numpy as np
 from known_fits import PACKAGE, both, fitted, rand
 
 SHAPES = ("spherical", "diag", "tied_spherical", "tied_diag", "tied", "full")
+# Real tables with few groups and few rows: a choice takes seconds
+TABLES = ("iris", "wine", "Old Faithful", "galaxies", "penguins")
 SIMULATED = ("spherical", "diag", "tied", "full")
 # Sweeps of the Keras model over odd rows, each by itself, not lengthened: in these the bound may not fall
 SWEEPS = 60
 # Relative fall of a bound that is rounding
 ROUNDING = 1e-9
+
+Tables = Iterator[tuple[str, list[dict[str, Any]]]]
 
 # --- Shape and number -------------------------------------------------------------------------------------------------
 
@@ -46,12 +50,12 @@ def chosen(known: known_rows.Known, numbers: range) -> dict[str, Any]:
     return answer | {"shares": list(map(list, shares.items())), "rand": index, "icl": for_groups, "icl rand": icl}
 
 
-def choices_of_tables(most: int, tables: Sequence[str] | None) -> list[dict[str, Any]]:
+def choices_of_tables(most: int, tables: Sequence[str]) -> list[dict[str, Any]]:
     """Returns a line for each real table."""
     chosen(known_rows.shaped("full", 2, 1, 0), range(1, 3))  # what is loaded on first use is an import
     lines = []
     for name, known in known_rows.real_tables().items():
-        if name in (tables or [name]):
+        if name in tables:
             found = chosen(known, range(1, most + 1))
             best = max(share for _, share in found["shares"])
             line = {"table": name, "rows": len(known.rows), "true K": known.num_groups, "shape": found["shape"]}
@@ -91,11 +95,11 @@ def named(shape: str, number: int) -> tuple[str, int]:
     return {"tied": "full"}.get(shape, shape.removeprefix("tied_")), number
 
 
-def tables_of_shapes(arguments: argparse.Namespace, packages: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Returns the tables of choices; the package before cannot choose a shape."""
+def tables_of_shapes(arguments: argparse.Namespace, packages: Mapping[str, Any]) -> Tables:
+    """Yields the tables of choices; the package before cannot choose a shape."""
     environment = packages["now"]
-    sizes = {"most": 2, "tables": ["iris"]} if arguments.quick else {"most": 7, "tables": None}
-    real = common.in_fresh_process(choices_of_tables, environment=environment, **sizes)
+    sizes = {"most": 2, "tables": ["iris"]} if arguments.quick else {"most": 7, "tables": TABLES}
+    yield "Shape and K by evidence", common.in_fresh_process(choices_of_tables, environment=environment, **sizes)
     most, seeds, columns = (2, 1, (2,)) if arguments.quick else (5, 2, (2, 4))
     simulated = [
         common.in_fresh_process(
@@ -104,7 +108,7 @@ def tables_of_shapes(arguments: argparse.Namespace, packages: Mapping[str, Any])
         for number in columns
         for shape in SIMULATED
     ]
-    return {"Shape and K by evidence": real, "The same, simulated, K from 1 to 5, 100 rows each": simulated}
+    yield "The same, simulated, K from 1 to 5, 100 rows each", simulated
 
 
 # --- Odd rows ---------------------------------------------------------------------------------------------------------
@@ -176,11 +180,12 @@ def answer_to_odd(rows: np.ndarray, number: int, covariance: str) -> dict[str, A
     return {"finite": is_finite, "fall": max(falls), "converged": result.converged, "said": said}
 
 
-def tables_of_odd(arguments: argparse.Namespace, packages: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Returns the tables of odd rows, of the package and of the one before."""
+def tables_of_odd(arguments: argparse.Namespace, packages: Mapping[str, Any]) -> Tables:
+    """Yields the tables of odd rows, of the package and of the one before."""
     now, before = both(packages, answers_to_odd, most=2 if arguments.quick else None)
-    tables = {"Odd rows, all six shapes": now}
-    return tables if before is None else {**tables, "Odd rows, before": before}
+    yield "Odd rows, all six shapes", now
+    if before is not None:
+        yield "Odd rows, before", before
 
 
 # --- Running ----------------------------------------------------------------------------------------------------------
@@ -194,7 +199,7 @@ def main() -> None:
     packages = bench_small.packages_of(arguments.package)
     report = common.Report("bench_choices", arguments)
     for part in [arguments.only] if arguments.only else parts:
-        for title, lines in parts[part](arguments, packages).items():
+        for title, lines in parts[part](arguments, packages):
             report.add(title, lines)
 
 
