@@ -25,7 +25,7 @@ SHAPES = ("spherical", "diag", "tied_spherical", "tied_diag", "tied", "full")
 # Real tables with few groups and few rows: a choice takes seconds
 TABLES = ("iris", "wine", "Old Faithful", "galaxies", "penguins")
 SIMULATED = ("spherical", "diag", "tied", "full")
-# Sweeps of the Keras model over odd rows, each by itself, not lengthened: in these the bound may not fall
+# Sweeps of the Keras model over odd rows, from its own start: not lengthened, so that the bound may not fall
 SWEEPS = 60
 # Relative fall of a bound that is rounding
 ROUNDING = 1e-9
@@ -160,7 +160,7 @@ def answer_to_odd(rows: np.ndarray, number: int, covariance: str) -> dict[str, A
         warnings.simplefilter("always")
         try:
             result = tfgmm.fit_mixture(rows, number, covariance=covariance)
-            model = tfgmm.GaussianMixtureModel(number, rows.shape[1], covariance=covariance, seed=0)
+            model = tfgmm.GaussianMixtureModel(number, rows.shape[1], covariance=covariance, priors=result.priors)
             model.compile()
             swept = model.fit(rows, epochs=SWEEPS, verbose=0).history["elbo"]
         except Exception as error:
