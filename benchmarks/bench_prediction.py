@@ -56,12 +56,13 @@ def peers_way(rows: np.ndarray, number: int, covariance: str, estimator: str) ->
 def measured(way: Way, known: known_rows.Known, splits: Sequence[Split], covariance: str) -> dict[str, float | None]:
     """Returns mean held-out densities over splits, and the adjusted Rand index of a fit to the rows of `known`."""
     scores: dict[str, list[float]] = {}
+    of_all_rows = way(known.rows, known.num_groups, covariance)
     for train, held_out in splits:
-        for name, score in way(train, known.num_groups, covariance)[0].items():
+        fit = of_all_rows if train is known.rows else way(train, known.num_groups, covariance)
+        for name, score in fit[0].items():
             scores.setdefault(name, []).append(float(np.mean(score(held_out))))
     found: dict[str, float | None] = {name: float(np.mean(values)) for name, values in scores.items()}
-    assign = way(known.rows, known.num_groups, covariance)[1]
-    return found | {"rand": None if known.groups is None else rand(known.groups, assign(known.rows))}
+    return found | {"rand": None if known.groups is None else rand(known.groups, of_all_rows[1](known.rows))}
 
 
 def of_all(cases: Sequence[tuple[str, Any, list[Split]]], is_before: bool) -> list[dict[str, Any]]:
