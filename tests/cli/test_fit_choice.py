@@ -27,6 +27,7 @@ from tfgmm.cli.run import fit as run_fit
 from tfgmm.cli.run import folder as run_folder
 from tfgmm.cli.run import settings as run_settings
 from tfgmm.data.readers import Rows
+from tfgmm.data.summary import summarise
 from tfgmm.fit.options import FitOptions
 from tfgmm.report import choice as report_choice
 from tfgmm.report import pictures as report_pictures
@@ -121,14 +122,14 @@ def test_model_history_and_summary_are_those_of_the_recommended_number(example: 
     table = selection_of(out)
     [chosen] = table.index[table["recommended"] == 1]
     scorer = tfgmm.load_scorer(out / "model")
-    assert scorer.responsibilities([[2.0, 50.0]]).shape == (1, chosen) == (1, 3)
+    assert scorer.responsibilities([[2.0, 50.0]]).shape == (1, chosen) == (1, 4)
     total = float(np.sum(scorer.log_prob(pd.read_csv(GEYSER)), dtype=np.float64))
     assert total == pytest.approx(table["log_likelihood"][chosen], abs=0.01)  # float32 scores of 272 rows
     history = pd.read_csv(out / "history.csv")
     assert history["elbo"].iloc[-1] == pytest.approx(table["elbo"][chosen]) and (history["occupied"] <= chosen).all()
     summary = (out / "summary.txt").read_text()
     assert re.search(rf"^\*\s+{chosen} ", summary, flags=re.M)
-    assert summary.index("share of") < summary.index("Mixture of 3 Gaussians (diag")
+    assert summary.index("share of") < summary.index("Mixture of 4 Gaussians (diag")
 
 
 def test_console_ends_with_the_table_and_the_recommendation_and_fits_80_columns(
@@ -137,8 +138,8 @@ def test_console_ends_with_the_table_and_the_recommendation_and_fits_80_columns(
     done, out = example
     fit, table, reason, last = done.stdout.split("\n\n")[-4:]
     assert "components" in table.splitlines()[0] and len(table.splitlines()) == 5
-    assert [line.split()[0] for line in table.splitlines()[1:]] == ["1", "2", "*3", "4"]
-    assert reason.startswith("3 components: ") and max(map(len, [*table.splitlines(), *reason.splitlines()])) <= 80
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["1", "2", "3", "*4"]
+    assert reason.startswith("4 components: ") and max(map(len, [*table.splitlines(), *reason.splitlines()])) <= 80
     assert " ".join(reason.split()) in (out / "summary.txt").read_text()
     assert last == f"{out}: config.json, figures/, history.csv, model/, report.html, selection.csv, summary.txt\n"
 
@@ -153,7 +154,7 @@ def test_report_has_a_section_with_the_same_table_and_a_picture(example: tuple[A
         assert cells[0] == str(number) and cells[6] == f"{line['occupied']:.0f}"
         figures = (line[name] for name in ("log_evidence", "bic", "icl"))
         assert [cells[1], *cells[4:6]] == [f"{figure:.1f}" for figure in figures]
-    assert "The numbers from 1 to 4 were tried; 3 is recommended." in page.words
+    assert "The numbers from 1 to 4 were tried; 4 is recommended." in page.words
     assert [attributes.get("class") for tag, attributes in page.tags if tag == "tr"].count("recommended") == 1
     assert any("held-out density, BIC" in attributes.get("alt", "") for _, attributes in page.tags)
     picture = matplotlib.image.imread(out / "figures" / "num_components.png")
@@ -186,7 +187,8 @@ def made_up(
         SimpleNamespace(
             num_components=number, num_occupied=number, elbo=elbo, log_likelihood=-9.0, bic=1.0, aic=3.0,
             icl=icl[number - 1] if icl else -number, converged=True, weight_prior=weight_prior,
-            covariance="diag", num_features=1,
+            log_num_modes=math.lgamma(number + 1), covariance="diag", num_features=1,
+            priors=tfgmm.Priors(), data_summary=summarise(Rows(ROWS), name="data"),
         )
         for number, elbo in enumerate(elbos, 1)
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fractions
 import json
 import math
@@ -50,6 +51,13 @@ def test_constant_columns_have_scale_one():
     summary = summarise(np.tile([0.1, 1e8 + 0.3, 0.0], (1001, 1)))
     assert summary.scale == (1.0, 1.0, 1.0) and summary.mean == (0.1, 1e8 + 0.3, 0.0)
     assert summarise(np.array([[3.0]])).scale == (1.0,)
+
+
+def test_columns_of_one_value_do_not_vary_and_all_others_do():
+    values = np.column_stack([np.full(4, 7.0), [0.0, 1e-9, 0.0, 0.0], np.full(4, 1e8 + 0.3), [5.0, 6.0, 5.0, 6.0]])
+    assert summarise(values).varies.tolist() == [False, True, False, True]
+    older = dataclasses.replace(summarise(values), minimum=None, maximum=None)  # which does not know
+    assert older.varies.tolist() == [True] * 4
 
 
 def test_small_spread_on_a_small_column_is_not_taken_for_constant():

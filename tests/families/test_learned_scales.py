@@ -117,19 +117,89 @@ TABLES = [
 def test_fits_of_real_tables_reach_the_best_bounds_known(rows, covariance, num_components, expected):
     priors = Priors.from_data(rows, covariance, scale_structure="both")
     result = tfgmm.fit_mixture(
-        rows, num_components, covariance=covariance, priors=dataclasses.replace(priors, least_scale=1e-4)
+        rows,
+        num_components,
+        covariance=covariance,
+        priors=dataclasses.replace(priors, least_scale=1e-4, row_variance=None),
     )
     assert result.elbo == pytest.approx(expected, abs=1e-4)
 
 
-def test_iris_is_told_apart_where_fixed_priors_do_not():
+def test_iris_is_told_apart():
+    """Also with the width of all rows as the expected one, a tenth of which hid two of the three species before."""
     rows, species = load_iris(return_X_y=True)
-    learned = Priors.from_data(rows, "full", scale_structure="both")
-    found = [
-        adjusted_rand_score(species, tfgmm.fit_mixture(rows, 3, covariance="full", priors=priors).assign(rows))
-        for priors in (learned, "auto")
-    ]
-    assert found[0] > 0.9 > 0.6 > found[1]
+    result = tfgmm.fit_mixture(rows, 3, covariance="full")
+    assert adjusted_rand_score(species, result.assign(rows)) > 0.9
+
+
+# --- The least width, and axes ---------------------------------------------------------------------------------------
+
+LEAST = np.array([1e-3, 4e-3])
+FLOORS = {  # by hand: what the second column has more is its own
+    "columns": np.array([1e-3 * 4.0, 4e-3 * 3.0]),
+    "matrix": np.array([[1e-3 * 4.0, 1e-3 * 1.0], [1e-3 * 1.0, 1e-3 * 3.0 + 3e-3 * 3.0]]),
+}
+
+
+def test_a_least_scale_per_column_weighs_down_the_precisions_of_each():
+    """By tr(floor Lambda) / 2 nats."""
+    generator = np.random.default_rng(0)
+    of_prior = np.array(GRID), 1.0
+    matrices = spd(generator, 3, 2, 2)
+    whiteners = np.swapaxes(np.linalg.cholesky(matrices), 1, 2)
+    determinants = 0.5 * np.linalg.slogdet(matrices)[1]
+    with_floor, without = (
+        MatrixScales(np.array(C), 3, ("matrix", "columns"), *of_prior, least).log_density_of(whiteners, determinants)
+        for least in (LEAST, 0.0)
+    )
+    cost = 0.5 * sum(np.trace(FLOORS["matrix"] @ matrix) for matrix in matrices)
+    assert float(without - with_floor) == pytest.approx(cost, rel=1e-9)
+    precisions = generator.uniform(0.5, 3.0, (3, 2))
+    with_floor, without = (
+        ColumnScales(np.diag(C), 3, *of_prior, least).log_density_of(precisions, np.log(precisions))
+        for least in (LEAST, 0.0)
+    )
+    cost = 0.5 * sum(FLOORS["columns"] @ line for line in precisions)
+    assert float(without - with_floor) == pytest.approx(cost, rel=1e-9)
+
+
+@pytest.mark.parametrize(("covariance", "structure"), [("diag", "columns"), ("full", "matrix")])
+def test_components_of_equal_rows_have_the_shape_of_the_floor(covariance, structure):
+    """Nothing else says how wide they are."""
+    rows = np.repeat([[-1.0, 2.0], [3.0, -1.0]], 40, axis=0)
+    priors = Priors((1.0, 0.5), (2.0, 1.5), weight_concentration=1.0, scale_structure=structure,
+                    expected_scale=C if structure == "matrix" else np.diag(C), least_scale=1e-6 * LEAST)  # fmt: skip
+    mixture = tfgmm.fit_mixture(rows, 2, covariance=covariance, priors=priors, tolerance=1e-12).plug_in()
+    sds, covariances = FORMS["independent" if covariance == "diag" else "correlated"].covariances(mixture.components)
+    if covariances is None:
+        covariances = np.square(sds)[..., None] * np.eye(2)
+    floor = FLOORS["matrix"] if structure == "matrix" else np.diag(FLOORS["columns"])
+    for found in covariances:
+        np.testing.assert_allclose(found / found[0, 0], floor / floor[0, 0], rtol=1e-3, atol=1e-9)
+        assert 0.5 < found[0, 0] / (1e-6 * floor[0, 0] / 40) < 2.0  # the floor is one sum of squares, of 40 rows
+
+
+def test_a_learned_matrix_looks_at_no_axes():
+    """A rotation of all columns changes neither the bound nor who belongs where; variances per column do look."""
+    generator, angle = np.random.default_rng(2), 0.6
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    rows = np.concatenate(
+        [generator.multivariate_normal([-2, 0], np.diag([0.2, 2]), 60), generator.normal([2, 1], [0.3, 1.5], (60, 2))]
+    )
+
+    def both_ways(structure):
+        for table in (rows, rows @ turn.T):
+            priors = Priors.from_data(table, "full", scale_structure=structure)
+            yield tfgmm.fit_mixture(table, 2, covariance="full", priors=priors, tolerance=1e-13)
+
+    one, other = both_ways("matrix")
+    assert other.elbo == pytest.approx(one.elbo, rel=1e-6)
+    order = np.argsort(one.locs[:, 0]), np.argsort((other.locs @ turn)[:, 0])
+    np.testing.assert_allclose((other.locs @ turn)[order[1]], one.locs[order[0]], rtol=1e-5, atol=1e-5)
+    probabilities = (one.model.responsibilities(rows), other.model.responsibilities(rows @ turn.T))
+    np.testing.assert_allclose(probabilities[1][:, order[1]], probabilities[0][:, order[0]], atol=1e-5)
+    one, other = both_ways("both")
+    assert abs(other.elbo - one.elbo) > 0.1
 
 
 # --- The same by quadrature --------------------------------------------------------------------------------------
@@ -250,8 +320,8 @@ def test_ratios_of_draws_are_exact_and_their_mean_is_no_more_than_the_divergence
 
 @pytest.mark.parametrize("covariance", COMPONENTS)
 def test_sweeps_with_what_was_learned_end_where_the_fit_did(covariance):
-    rows = GEYSER[:150]
-    priors = Priors.from_data(rows, covariance, scale_structure="both" if covariance in ("full", "tied") else "columns")
+    rows = GEYSER[:150] / [1.0, 10.0]  # columns as wide as each other, as a sphere is
+    priors = Priors.from_data(rows, covariance)
     result = tfgmm.fit_mixture(rows, 2, covariance=covariance, priors=priors, tolerance=1e-13)
     again = tfgmm.fit_mixture(
         rows, 2, covariance=covariance, priors=result.learned_priors, start=result.locs, tolerance=1e-13
@@ -288,6 +358,12 @@ def test_a_model_learns_by_gradients_and_is_saved_with_its_priors(tmp_path):
         ({"scale_structure": "columns", "expected_scale": 1.0, "degree_grid": ()}, ("degree_grid", "empty")),
         ({"scale_structure": "columns", "expected_scale": 1.0, "degree_grid": (1.0, 0.0)}, ("degree_grid", "positive")),
         ({"loc_scale_grid": (1.0, float("nan"))}, ("loc_scale_grid", "finite")),
+        ({"loc_scale_grid": (0.5, -1.0)}, ("loc_scale_grid", "positive")),
+        ({"loc_scale_grid": ()}, ("loc_scale_grid", "empty")),
+        ({"least_scale": (1e-7, 0.0)}, ("least_scale", "positive")),
+        ({"scale_structure": "both", "expected_scale": 1.0, "precision_rate": 2.0}, ("precision_rate", "left out")),
+        ({"scale_structure": "both", "expected_scale": 1.0, "degrees": 3.0}, ("degrees", "left out")),
+        ({"scale_structure": "both", "expected_scale": C, "inverse_scale": C}, ("inverse_scale", "left out")),
         ({"hyper_degrees": (1.0, 2.0)}, ("hyper_degrees", "one number")),
     ],
 )

@@ -12,6 +12,8 @@ from random_posteriors import D, K, random_components, random_weights
 
 from tfgmm.families.natural_gradient import (
     Place,
+    Spot,
+    gathered,
     global_step,
     is_in_range_of_float32,
     moved,
@@ -163,6 +165,46 @@ def test_one_step_is_that_of_several_and_stops_where_it_is_not_finite() -> None:
         moved(q, values.map(lambda value: value[0]), alone[0], CENTRE)
 
 
+def same_place(found: Place, expected: Place) -> bool:
+    pairs = zip((*found.values.flat, *found.coefficients), (*expected.values.flat, *expected.coefficients))
+    return all(np.array_equal(value, wanted) for value, wanted in pairs)
+
+
+@pytest.mark.parametrize("covariance", ["diag", "tied"])
+@pytest.mark.parametrize(
+    "picks",
+    [
+        [("a", 2)],
+        [("a", 0), ("a", 1)],
+        [("a", 2), ("a", 0), ("a", 1)],
+        [("a", 1), ("a", 1)],
+        [("a", 1), ("b", 0)],
+        [("b", 2), ("a", 0), ("c", 1), ("b", 0), ("a", 2), ("c", 1), ("b", 1)],
+    ],
+    ids=lambda picks: "".join(f"{source}{number}" for source, number in picks),
+)
+def test_places_of_several_sources_stand_side_by_side_in_the_order_asked_for(
+    covariance: str, picks: list[tuple[str, int]]
+) -> None:
+    q, values = family_and_values(covariance, "stick_breaking")
+    sources = {name: place_at(q, values.map(lambda value, by=by: value + by)) for by, name in enumerate("abc")}
+    spots = [Spot(sources[name], number) for name, number in picks]
+    together = gathered(spots)
+    for position, (spot, (name, number)) in enumerate(zip(spots, picks)):
+        assert same_place(place_of(together, position), place_of(sources[name], number))
+        assert same_place(spot.picked(), place_of(sources[name], number))
+
+
+def test_all_places_of_one_source_are_gathered_without_a_copy_and_a_picked_one_is_a_copy() -> None:
+    q, values = family_and_values("diag", "dirichlet")
+    source = place_at(q, values)
+    spots = [Spot(source, number) for number in range(R)]
+    assert gathered(spots) is source
+    picked = spots[1].picked()
+    assert not any(np.shares_memory(value, own) for value, own in zip(picked.values.flat, source.values.flat))
+    assert not same_place(place_of(source, 0), place_of(source, 1))  # or the tests above say nothing
+
+
 @pytest.mark.parametrize(("covariance", "weights"), SHAPES)
 def test_the_bound_never_falls_from_sweep_to_sweep(covariance: str, weights: str) -> None:
     generator = np.random.default_rng(1)
@@ -170,7 +212,7 @@ def test_the_bound_never_falls_from_sweep_to_sweep(covariance: str, weights: str
     components, weight_family = random_components(covariance)[0], random_weights(weights)[0]
     q = VariationalPosterior(weight_family, components, centre=rows.mean(axis=0))
     q.assign(q.values_of(q.random_start(0)))
-    q.assign(q.start_values(rows, rows.std(axis=0), "k-means++", [3])[0])
+    q.assign(q.start_values(rows - q.centre, rows.std(axis=0), "k-means++", [3])[0])
     bounds = np.array(sweeps(q, rows, 30))
     assert np.diff(bounds).min() > -1e-9 * abs(bounds[-1]) and bounds[-1] > bounds[0] + 10.0
 

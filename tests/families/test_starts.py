@@ -1,4 +1,4 @@
-"""Components start near the prior, or narrow at given places, whatever their shape."""
+"""Components start near the prior, or where groups of rows are, whatever their shape."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from random_posteriors import D, K, column_scale, mean_precision_matrices, rando
 from tfgmm.families.correlated import CorrelatedPosterior
 from tfgmm.families.independent import DiagComponents
 from tfgmm.families.variational import COMPONENTS
+from tfgmm.mixture.partitions import Groups
 from tfgmm.mixture.priors import Priors
 
 PRIORS = Priors((0.5, -1.0), (2.0, 0.3), (1.5, 4.0), (0.8, 30.0))
@@ -25,18 +26,6 @@ def test_a_random_start_is_positive_near_the_prior_and_differs_between_seeds(see
     assert (np.abs(start.beta / PRIORS.precision_rate - 1) <= 0.2).all()
     other = components.random_start(np.random.default_rng(seed + 100))
     assert not np.any(start.locs == other.locs)
-
-
-def test_a_start_at_given_places_stands_there_with_the_width_asked_for():
-    components, locs, spread = DiagComponents(3, 2, PRIORS), np.arange(6.0).reshape(3, 2), np.array([0.5, 40.0])
-    start = components.start_at(locs, spread)
-    assert all(np.shape(value) == (3, 2) for value in start)
-    assert all((value > 0).all() for value in start[1:])
-    np.testing.assert_array_equal(start.locs, locs)
-    # E[tau] = 10 in units of the spread: narrower than the data, or one component would cover all of it
-    np.testing.assert_allclose(start.alpha / start.beta, np.tile(10.0 / spread**2, (3, 1)), rtol=1e-14)
-    np.testing.assert_array_equal(start.alpha, np.tile(PRIORS.precision_shape, (3, 1)))
-    assert (start.scales <= 0.1 * spread).all() and (start.scales <= PRIORS.loc_scale).all()
 
 
 @pytest.mark.parametrize("covariance", COMPONENTS)
@@ -64,23 +53,36 @@ def test_random_starts_of_every_shape_scatter_as_the_prior_does(covariance):
 
 
 @pytest.mark.parametrize("covariance", COMPONENTS)
-def test_starts_at_given_places_are_a_third_of_the_spread_wide_in_every_column(covariance):
-    """Variance 1/10 of the spread's square at E[Lambda]; a matrix has the correlations of the prior's W0^-1."""
+def test_starts_stand_where_groups_are_and_are_as_wide(covariance):
+    """E[Lambda]^-1 is the groups' variances; what is shared has their average over rows, or over columns."""
     components, priors = random_components(covariance)[0], random_priors(covariance)
-    locs, spread = np.arange(float(K * D)).reshape(K, D), np.array([0.5, 40.0, 3.0, 1e-3])
-    start = components.start_at(locs, spread)
-    np.testing.assert_array_equal(start.locs, locs)
-    covariances = np.linalg.inv(mean_precision_matrices(components, type(start)(*map(np.array, start))))
-    variances = np.diagonal(covariances, axis1=1, axis2=2)
-    if covariance.endswith("spherical"):  # one width in units of the column scale: that of their mean square
-        expected = column_scale(D) ** 2 * np.mean((spread / column_scale(D)) ** 2)
-    else:
-        expected = spread**2
-    np.testing.assert_allclose(variances, np.tile(0.1 * expected, (K, 1)), rtol=1e-9)
-    if covariance in ("full", "tied"):
-        prior = np.array(priors.inverse_scale)
-        correlations = prior / np.sqrt(np.outer(np.diag(prior), np.diag(prior)))
-        widths = np.sqrt(variances[0])
-        np.testing.assert_allclose(covariances[0] / np.outer(widths, widths), correlations, rtol=1e-9)
-        loc_covariances = start.loc_cholesky @ np.swapaxes(start.loc_cholesky, 1, 2)
-        np.testing.assert_allclose(loc_covariances, 0.01 * covariances, rtol=1e-9)
+    generator = np.random.default_rng(0)
+    locs, variances = generator.normal(size=(2, K, D)), generator.uniform(0.01, 9.0, (2, K, D))
+    groups = Groups(locs, variances, np.array([[1, 20, 300], [7, 0, 9]]))
+    starts = components.start_at(groups)
+    np.testing.assert_array_equal(starts.locs, locs)
+    for number in range(2):
+        start = type(starts)(*(value[number] for value in starts))
+        expected = variances[number]
+        if covariance.startswith("tied"):
+            expected = np.tile(np.average(expected, axis=0, weights=groups.counts[number]), (K, 1))
+        if covariance.endswith("spherical"):  # one width in units of the column scale: that of their mean square
+            unit = column_scale(D) ** 2
+            expected = unit * np.mean(expected / unit, axis=1, keepdims=True)
+        covariances = np.linalg.inv(mean_precision_matrices(components, start))
+        np.testing.assert_allclose(covariances, expected[:, :, None] * np.eye(D), rtol=1e-12, atol=1e-15)
+        # Locations are known to a tenth of their group's width, and no worse than before any row was seen
+        doubts = 0.1 * np.sqrt(variances[number])
+        if isinstance(start, CorrelatedPosterior):
+            np.testing.assert_allclose(start.loc_cholesky, doubts[:, :, None] * np.eye(D), rtol=1e-14)
+            assert (start.degrees == priors.degrees).all()
+        else:
+            np.testing.assert_allclose(start.scales, np.minimum(doubts, priors.loc_scale), rtol=1e-14)
+            np.testing.assert_array_equal(start.alpha, np.broadcast_to(priors.precision_shape, start.alpha.shape))
+
+
+def test_a_start_is_no_vaguer_of_its_locations_than_the_prior():
+    """Independent columns alone: "full" and "tied" have no standard deviation of their own."""
+    components = DiagComponents(1, 2, PRIORS)
+    start = components.start_at(Groups(np.zeros((1, 1, 2)), np.array([[[1.0, 400.0]]]), np.array([[5]])))
+    np.testing.assert_allclose(start.scales, [[[0.1, 0.3]]], rtol=1e-14)

@@ -11,6 +11,7 @@ from random_posteriors import random_components, random_weights
 from tfgmm.families.variational import COMPONENTS, Factors, Values, VariationalPosterior, stacked
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.mixture.parameters import coefficients_of
+from tfgmm.mixture.partitions import start_groups
 from tfgmm.mixture.priors import Priors
 
 CENTRE = np.array([3.0, -1.0, 0.5, 1e4])
@@ -149,16 +150,22 @@ def test_the_ratio_of_draws_averages_to_the_divergence(covariance: str, weights:
     assert abs(ratios.mean() - float(posterior.kl())) < 4 * ratios.std() / 4_000**0.5
 
 
-def test_starts_differ_by_seed_and_leave_the_weights_as_they_are() -> None:
-    posterior, factors = posterior_and_factors()
-    sample = CENTRE + np.random.default_rng(0).normal(size=(50, 4))
-    one, other, again = posterior.start_values(sample, np.ones(4), "random", [0, 1, 0])
+@pytest.mark.parametrize("covariance", COMPONENTS)
+def test_starts_differ_by_seed_and_leave_the_weights_as_they_are(covariance: str) -> None:
+    posterior, factors = posterior_and_factors(covariance)
+    centred, spread = np.random.default_rng(0).normal(size=(50, 4)), np.ones(4)
+    one, other, again = posterior.start_values(centred, spread, "random", [0, 1, 0])
     np.testing.assert_array_equal(one.components[0], again.components[0])
     assert not np.array_equal(one.components[0], other.components[0])
-    for values in (one, other):
+    groups = start_groups("random", centred, 3, CENTRE, spread, [0, 1, 0])
+    for number, values in enumerate((one, other)):
         assert_close(values.weights, posterior.values_of(factors).weights, rtol=1e-12)
-        locs = values.components[0] + CENTRE
-        assert all(np.isclose(sample, loc, rtol=0, atol=1e-9).all(axis=1).any() for loc in locs)
+        start = type(groups)(*(value[number : number + 1] for value in groups))
+        expected = posterior.components.values_of(posterior.components.start_at(start))
+        assert_close(list(values.components), [value[0] for value in expected], rtol=1e-12)
+    # Locations are in data units, rows are measured from the centre
+    [given] = posterior.start_values(centred, spread, CENTRE + np.eye(3, 4), [0])
+    np.testing.assert_allclose(given.components[0], np.eye(3, 4), atol=1e-11)
 
 
 def test_a_random_start_is_a_function_of_the_seed() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import tensorflow as tf
+from scipy import stats
 from sklearn.metrics import adjusted_rand_score
 
 import tfgmm
@@ -54,6 +55,19 @@ def assert_finite(result, rows):
     shown += [np.log(draws.scales), np.log(model.scales)]  # positive as well
     for values in shown:
         assert np.isfinite(values).all()
+
+
+def least_width(result, floor, num_rows):
+    """Returns what no draw in a thousand million is narrower than, (D,): tau ~ Gamma(n / 2, at least rate floor / 2).
+
+    The same for the variance of a column under a matrix, of which Wishart(nu, W) leaves nu - D + 1 degrees.
+    """
+    num_features, priors = result.num_features, result.learned_priors
+    if result.covariance in ("full", "tied"):
+        degrees = priors.degrees - num_features + 1 + num_rows
+    else:
+        degrees = 2.0 * priors.precision_shape + num_rows * (num_features if "spherical" in result.covariance else 1)
+    return np.sqrt(floor / stats.chi2.ppf(1.0 - 1e-9, degrees))
 
 
 # --- Refused -------------------------------------------------------------------------------------------------
@@ -161,6 +175,19 @@ def test_one_row_at_1e8_is_warned_of_and_costs_a_component_only(shape):
         assert np.sum(result.model.assign(PAIRS) == result.model.assign([[1e8, 1e8]])) == 0
 
 
+@pytest.mark.parametrize("far", [[1e4, 1e4], [1e5, 5e4], [-1e7, 1e7], [5e7, 1e8]], ids=str)
+@pytest.mark.parametrize("start", ["auto", "labels"])
+def test_one_far_row_in_any_direction_takes_its_own_component_also_of_correlated_columns(far, start):
+    """Its component is about the centre, and as long as the row is far: a matrix had to be turned for that."""
+    rows, groups = np.concatenate([PAIRS, [far]]), np.append(np.repeat([0, 1], 100), 2)
+    with pytest.warns(UserWarning, match="1 of 201 rows"):
+        result = tfgmm.fit_mixture(rows, 3, covariance="full", restarts=2, start=groups if start == "labels" else start)
+    assert adjusted_rand_score(groups, result.assign(rows)) == 1.0
+    assert result.converged
+    locs = result.locs[[result.assign(PAIRS[:1])[0], result.assign(PAIRS[-1:])[0]]]
+    np.testing.assert_allclose(locs, [PAIRS[:100].mean(axis=0), PAIRS[100:].mean(axis=0)], atol=0.05)
+
+
 @pytest.mark.parametrize(
     "covariance", ["diag", *(pytest.param(name, marks=pytest.mark.slow) for name in ("spherical", "full"))]
 )
@@ -181,9 +208,8 @@ def test_copies_of_two_points_are_told_apart(shape):
     result = fitted(rows, 3, shape, "2 distinct rows for num_components=3")
     responsibilities = result.model.responsibilities([[0.0, 1.0], [4.0, 5.0]])
     assert responsibilities[0] @ responsibilities[1] < 0.01
-    # The floor: b0 = 0.02 spread^2 shared by half the rows of a component
-    spread, counts = np.array(result.model.data_summary.spread), 990 * 2
-    assert (result.model.draws(20, seed=0).scales > 0.1 * spread * np.sqrt(0.04 / counts)).all()
+    # The values are 4 apart: whoever rounds to fours errs by 4^2 / 12
+    assert (result.model.draws(20, seed=0).scales > least_width(result, 4.0**2 / 12.0, 1000)).all()
 
 
 @some_quick(1)
@@ -205,9 +231,11 @@ def test_five_copies_of_one_point_keep_a_positive_width(shape):
     result = fitted(rows, 4, shape)
     k = result.model.assign([[20.0] * 3])[0]
     assert np.sum(result.model.assign(rows) == k) == 5
-    spread, sds = np.array(result.model.data_summary.spread), result.model.draws(20, seed=0).scales[0, :, k]
-    # Gamma(1, 0.02 spread^2) and 5 rows: sd about sqrt(0.02 / 3.5) = 0.076 of the spread; of "full" by 0.05 (D + 1)
-    assert (sds > 0.02 * spread).all()
+    sds = result.model.draws(20, seed=0).scales[0, :, k]
+    # Other components tell nothing of so narrow a one: what is left is 1e-7 of the variance of all rows
+    squared_spread = np.square(result.model.data_summary.spread)
+    floor = 1e-7 * (squared_spread.mean() if "spherical" in shape[0] else squared_spread)
+    assert (sds > least_width(result, floor, 305 if shape[0].startswith("tied") else 5)).all()
 
 
 @some_quick(0)
@@ -215,10 +243,12 @@ def test_one_row_and_one_component_say_the_row_and_the_prior(shape):
     is_matrix = shape[0] in ("full", "tied")
     result = fitted(np.array([[2.0, 5.0]]), 1, shape, "0, 1 has one value only", *["1 rows tell little"] * is_matrix)
     np.testing.assert_allclose(result.model.locs, [[2.0, 5.0]])
-    # Columns without spread have 1 for theirs: Gamma(1, 0.02) and a row at the location, which is exact but for scales
+    # A row at the location, which is exact but for scales: beside what was learned, half a row and half their squares
     if shape[0].endswith("diag"):
-        np.testing.assert_allclose(result.model.alpha, 1.5)
-        np.testing.assert_allclose(result.model.beta, 0.02 + 0.5 * np.square(result.model.scales), rtol=1e-3)
+        learned = result.learned_priors
+        np.testing.assert_allclose(result.model.alpha, learned.precision_shape + 0.5, rtol=1e-6)
+        squares = np.square(result.model.scales)
+        np.testing.assert_allclose(result.model.beta[0], learned.precision_rate + 0.5 * squares[0], rtol=1e-3)
 
 
 # --- Nothing to warn of --------------------------------------------------------------------------------------
@@ -235,7 +265,8 @@ def test_empty_components_return_to_the_prior(shape):
     assert len(empty) == 2
     posterior = model.variational.factors()[1]
     kept = type(posterior)(*(value if value.shape[0] == 1 else value[empty] for value in posterior))
-    two = COMPONENTS[covariance](2, 3, priors)
+    # What the two clusters, and these, have told of the size and the places of components
+    two = COMPONENTS[covariance](2, 3, model.learned_priors)
     assert 0 <= float(two.kl_locs(kept, model.variational.centre)) + 1e-9 < 0.05
     if not covariance.startswith("tied"):
         assert 0 <= float(two.kl_precisions(kept)) + 1e-9 < 0.05

@@ -193,7 +193,9 @@ def test_too_few_sweeps_are_warned_of():
     with pytest.warns(tfgmm.ConvergenceWarning, match="after 2 sweeps") as caught:
         result = fit(max_sweeps=2)
     assert not result.converged and len(result.history["elbo"]) == 2 and "NOT converged" in result.summary()
-    assert all(restart.num_sweeps <= 2 for restart in result.restarts) and caught[0].filename == __file__
+    # Both are among the best three, which go on from gains of 1e-5 to 1e-7 with as many sweeps again
+    assert sorted(restart.num_sweeps for restart in result.restarts) == [4, 4]
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("batch_size", [7, 60, 179])

@@ -170,7 +170,7 @@ def stage_and_starts(covariance="diag", num_starts=4, tolerance=1e-6):
     q = VariationalPosterior.of(covariance, "dirichlet", 5, 2, priors)
     q.assign(q.values_of(q.random_start(0)))
     q.move_centre(survey.summary.centre)
-    (stage,) = stages_of(q, survey, FitOptions(max_sweeps=300, tolerance=tolerance))
+    *_, stage = stages_of(q, survey, FitOptions(max_sweeps=300, tolerance=tolerance))
     spread = np.array(survey.summary.spread)
     starts = q.start_values(survey.sample, spread, "random", range(num_starts))
     return q, stage, starts

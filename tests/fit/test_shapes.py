@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import tfgmm
 from tfgmm.data.readers import Rows
+from tfgmm.data.summary import summarise
 from tfgmm.data.survey import survey_rows
 from tfgmm.fit import fitting
 from tfgmm.fit.callbacks import EndOfChoice, FitWatcher
@@ -164,7 +166,7 @@ def test_an_oddity_of_the_rows_is_one_warning_for_all_fits():
         ({"covariance": ["auto"]}, "`covariance` must be one of .* Received: 'auto' in "),
         (
             {"covariance": "auto", "start": ROWS[:2]},
-            "`start` must be .* with several covariance shapes. Received: locations. Leave it out, or fit each shape",
+            "`start` must be .* with several covariance shapes. Received: an array. Leave it out, or fit each shape",
         ),
     ],
 )
@@ -197,6 +199,7 @@ class Fit:
         self.bic, self.icl, self.aic, self.num_features = bic, icl, bic, num_features
         self.log_likelihood, self.num_data, self.weight_prior = -bic / 2, 50, "stick_breaking"
         self.num_occupied, self.converged = num_components, converged
+        self.priors, self.data_summary = tfgmm.Priors(), summarise(Rows(ROWS), name="data")
 
 
 def made_up(*fits, held=None):
@@ -285,6 +288,21 @@ def test_cautions_are_about_the_recommended_fit():
     slow = [Fit("full", k, -20.0 - k, 6.0, 6.0, converged=False) for k in range(2, 9)]
     assert "looks: full with 2 and full with 3." in made_up(*fits, *slow[:2]).reason
     assert "looks: 7 fits of 10." in made_up(*fits, *slow).reason
+
+
+def test_one_width_for_columns_of_other_units_is_told_where_it_is_recommended():
+    """A hundred times the spread in one column: of two shapes nothing is said before, as the rows decide."""
+    fits = [Fit("spherical", 2, -1.0, 5.0, 5.0), Fit("diag", 2, -9.0, 6.0, 6.0)]
+    assert "counts for nothing" not in made_up(*fits).reason
+    for fit in fits:
+        fit.data_summary = summarise(Rows(ROWS * [100.0, 1.0]), name="data")
+    assert re.search(
+        r"The spread of column 0 is [\d.]+ times that of column 1, .* counts for nothing", made_up(*fits).reason
+    )
+    standardised = tfgmm.Priors(column_scale=fits[0].data_summary.spread)
+    fits[0].priors = standardised
+    assert "counts for nothing" not in made_up(*fits).reason
+    assert "counts for nothing" not in made_up(fits[1]).reason
 
 
 def test_text_has_a_line_per_shape_and_the_recommended_shape_by_number(chosen):

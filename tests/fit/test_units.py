@@ -1,5 +1,8 @@
 """A fit has no units: scaling or shifting columns, the order of rows or components, turning the data change nothing.
 
+Of the spherical shapes one unit for all columns; where columns have units of their own, the priors state them. Turning
+the data changes nothing for priors that look at no axes: scale_structure="matrix".
+
 Tolerances. Scales and shifts by anything but powers of two round the rows, float64 to 1e-16 of an offset and, once
 centred, float32 to 6e-8 of the range: sums of 300 such rows move the bound by less than 1e-4 nats and memberships by
 less than 1e-4. Where a fit stops (gains below 1e-7 nats per row) its parameters stand within 1e-3 posterior standard
@@ -8,6 +11,7 @@ deviations, and may stop a sweep earlier or later for rounding's sake.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -19,6 +23,7 @@ from scipy.stats import ortho_group
 import tfgmm
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture.parameters import FORMS
+from tfgmm.mixture.registry import COVARIANCES
 
 GENERATOR = np.random.default_rng(2)
 NUM_ROWS = 300
@@ -90,6 +95,22 @@ def component_sds(model):
     return FORMS[model.variational.form].covariances(model.plug_in().components)[0]
 
 
+def priors_in_units(covariance, scale, shift=0.0):
+    """Returns the priors of ROWS in other units, for spherical shapes, whose columns then weigh as before."""
+    rows = ROWS * scale + shift
+    if not COVARIANCES[covariance].is_spherical:
+        return "auto"
+    priors = tfgmm.Priors.from_data(ROWS, covariance)
+    unit = np.abs(np.broadcast_to(scale, 3))
+    return dataclasses.replace(
+        priors,
+        loc_mean=tfgmm.Priors.from_data(rows, "diag").loc_mean,
+        loc_scale=priors.loc_scale * unit,
+        column_scale=unit,
+        row_variance=priors.row_variance * unit**2,
+    )
+
+
 UNITS = {
     "one column in millions, one in millionths": ([1e-6, 1e6, 1.0], 0.0),
     "all tiny": (1e-8, 0.0),
@@ -103,7 +124,17 @@ def test_units_change_nothing_but_the_numbers(units, covariance):
     """Also the rounding of rows that are shifted by 1e8: 1.5e-8 in float64, 1e-8 of the bound's tolerance."""
     scale, shift = UNITS[units]
     rows = ROWS * scale + shift
-    assert_same(from_the_best_start(covariance), fitted(rows, covariance), rows, scale, shift)
+    priors = priors_in_units(covariance, scale, shift)
+    assert_same(from_the_best_start(covariance), fitted(rows, covariance, priors=priors), rows, scale, shift)
+
+
+@pytest.mark.parametrize("covariance", ["spherical", "tied_spherical"])
+def test_a_sphere_is_one_in_data_units_and_one_unit_for_all_changes_nothing(covariance):
+    rows = 1e-3 * ROWS + 7.0
+    assert_same(from_the_best_start(covariance), fitted(rows, covariance), rows, 1e-3, 7.0)
+    with pytest.warns(UserWarning, match="column 2 is .* times that of column 1, .* counts for nothing"):
+        one_column = fitted(ROWS * [1.0, 1.0, 30.0], covariance)
+    assert one_column.elbo + NUM_ROWS * np.log(30.0) < from_the_best_start(covariance).elbo - 100.0
 
 
 @some_quick("seed", [0, 1])
@@ -132,7 +163,10 @@ def test_relabelling_the_start_relabels_the_fit(covariance):
 def test_turning_the_data_turns_the_fit(covariance, seed):
     """From the same start rows: k-means++ measures each column by its own width, and would choose others."""
     turn = ortho_group.rvs(3, random_state=seed)
-    one, other = from_start(covariance), fitted(ROWS @ turn.T, covariance, START @ turn.T)
+    one, other = (
+        fitted(rows, covariance, start, priors=tfgmm.Priors.from_data(rows, covariance, scale_structure="matrix"))
+        for rows, start in ((ROWS, START), (ROWS @ turn.T, START @ turn.T))
+    )
     assert other.elbo == pytest.approx(one.elbo, abs=NATS)
     ours, theirs = matched(one.model, ROWS, other.model, ROWS @ turn.T)
     np.testing.assert_allclose(theirs, ours, atol=MEMBERSHIP)
@@ -146,9 +180,11 @@ def test_turning_the_data_turns_the_fit(covariance, seed):
     np.testing.assert_allclose(found, inverse_scales, atol=1e-3 * np.abs(inverse_scales).max())
 
 
-def test_turning_the_data_does_change_diagonal_shapes():
+@pytest.mark.parametrize("covariance", ["diag", "tied", "full"])
+def test_turning_the_data_does_change_what_looks_at_the_columns(covariance):
+    """Diagonal shapes, and by default the priors of matrices, of which one half expects independent columns."""
     turn = ortho_group.rvs(3, random_state=0)
-    assert abs(from_start("diag").elbo - fitted(ROWS @ turn.T, "diag", START @ turn.T).elbo) > 1.0
+    assert from_start(covariance).elbo - fitted(ROWS @ turn.T, covariance, START @ turn.T).elbo > 1.0
 
 
 @settings(max_examples=5, deadline=None, derandomize=True, database=None)
@@ -162,7 +198,8 @@ def test_any_units_give_the_same_clusters_and_bound(powers, signs, shifts, covar
     """Scales of 1e-12 to 1e12, mirrored or not, offsets of up to a million standard deviations."""
     scale = 10.0 ** np.array(powers)
     rows = (ROWS * signs + shifts) * scale
-    one, other = from_start(covariance), fitted(rows, covariance, (START * signs + shifts) * scale)
+    priors = priors_in_units(covariance, scale * signs, shifts * scale)
+    one, other = from_start(covariance), fitted(rows, covariance, (START * signs + shifts) * scale, priors=priors)
     assert other.elbo == pytest.approx(one.elbo - NUM_ROWS * np.log(scale).sum(), abs=NATS)
     ours, theirs = one.model.responsibilities(ROWS), other.model.responsibilities(rows)
     np.testing.assert_allclose(theirs, ours, atol=MEMBERSHIP)
@@ -185,7 +222,7 @@ def test_two_points_far_apart_keep_the_variance_that_float32_loses_elsewhere():
     """scikit-learn's issue 30382: points at 9999 and 0, float32, diag; variance 112 where 0.1 is right."""
     generator = np.random.default_rng(0)
     rows = np.concatenate([generator.normal(place, 0.1**0.5, (500, 1)) for place in (9999.0, 0.0)]).astype(np.float32)
-    # Weak in these units; the default would expect widths of 0.14 of the spread, 700
+    # Weak in these units, and fixed
     with pytest.warns(UserWarning, match="the priors do not suit the data"):
         model = tfgmm.fit_mixture(rows, 2, priors=tfgmm.Priors(5000.0, 1e4, 1.0, 0.001, 1.0)).model
     np.testing.assert_allclose(component_sds(model) ** 2, 0.1, rtol=0.15)

@@ -282,17 +282,3 @@ def floored_correlations(rows: Array) -> Array:
     np.fill_diagonal(correlations, 1.0)
     values, vectors = np.linalg.eigh(correlations)
     return (vectors * np.maximum(values, max(1e-10, 0.1 * min(1, dim / num_rows)))) @ vectors.T
-
-
-def priors_from_data(rows: Array, covariance: str, weights: str) -> Priors:
-    """Returns the default priors for these rows, in data units; the spherical shapes are round in units of a column."""
-    scales, mean, dim = column_scales(rows), np.mean(rows, axis=0), rows.shape[1]
-    if weights not in WEIGHTS:
-        raise ValueError(f"Received: {weights!r}. Choose from {WEIGHTS}.")
-    if covariance in ("full", "tied"):
-        correlations = np.outer(scales, scales) * floored_correlations(rows)
-        inverse_scale = 0.05 * (dim + 1) * correlations
-        return Priors(mean, loc_covariance=9 * correlations, degrees=dim + 1.0, inverse_scale=inverse_scale)
-    if covariance in ("spherical", "tied_spherical"):
-        return Priors(mean, 3 * scales, np.array([1.0]), np.array([0.02]), unit=scales)
-    return Priors(mean, 3 * scales, np.ones(dim), 0.02 * scales**2)

@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 from reference_formulas import Array
-from reference_mixture import COVARIANCES, Mixture, Priors, column_scales, priors_from_data
+from reference_mixture import COVARIANCES, Mixture, Priors, column_scales, floored_correlations
 
 DATA = pathlib.Path(__file__).parents[2] / "training" / "data"
 
@@ -102,6 +102,21 @@ def data(name: str) -> Array:
     return rows / 1000 if name == "galaxies" else rows
 
 
+def p3_priors(rows: Array, covariance: str) -> Priors:
+    """Returns the fixed priors of P3, data units; the spherical shapes are round in units of a column.
+
+    A component is about a fifth of a column's spread wide, and locations are three spreads around the mean.
+    """
+    scales, mean, dim = column_scales(rows), np.mean(rows, axis=0), rows.shape[1]
+    if covariance in ("full", "tied"):
+        correlations = np.outer(scales, scales) * floored_correlations(rows)
+        inverse_scale = 0.05 * (dim + 1) * correlations
+        return Priors(mean, loc_covariance=9 * correlations, degrees=dim + 1.0, inverse_scale=inverse_scale)
+    if covariance in ("spherical", "tied_spherical"):
+        return Priors(mean, 3 * scales, np.array([1.0]), np.array([0.02]), unit=scales)
+    return Priors(mean, 3 * scales, np.ones(dim), 0.02 * scales**2)
+
+
 def started(
     rows: Array, covariance: str, weights: str, priors: Priors, num_components: int, generator: np.random.Generator
 ) -> Mixture:
@@ -147,7 +162,7 @@ def p3_best(name: str, covariance: str, num_components: int) -> Mixture:
     for _ in range(30):
         centers = rows[generator.choice(len(rows), num_components, replace=False)]
         distances = np.sum(((rows[:, None] - centers) / column_scales(rows)) ** 2, axis=-1)
-        mixture = Mixture(covariance, "dirichlet", priors_from_data(rows, covariance, "dirichlet"), num_components)
+        mixture = Mixture(covariance, "dirichlet", p3_priors(rows, covariance), num_components)
         mixture.global_step(rows, np.eye(num_components)[np.argmin(distances, axis=1)])
         mixture.fit(rows, max_sweeps=30)
         mixtures.append(mixture)

@@ -81,7 +81,7 @@ def test_nine_rows_end_at_the_documented_posterior(covariance):
 
 
 @pytest.mark.parametrize("name, covariance, num_components", problems.P3_NUMBERS)
-def test_best_fit_with_priors_from_data_is_the_documented_one(name, covariance, num_components):
+def test_best_fit_of_real_rows_is_the_documented_one(name, covariance, num_components):
     mixture, rows = problems.p3_best(name, covariance, num_components), problems.data(name)
     bound, plug_in = problems.P3_NUMBERS[name, covariance, num_components]
     assert mixture.elbo(rows) == near(bound, abs=PRINTED)

@@ -15,7 +15,6 @@ from reference_mixture import (
     Priors,
     column_scales,
     floored_correlations,
-    priors_from_data,
 )
 from scipy import stats
 from scipy.special import logsumexp
@@ -180,30 +179,17 @@ def test_shapes_agree_on_one_column(covariances, weights):
 
 
 @each_covariance
-def test_priors_from_data_do_not_depend_on_the_units_of_the_columns(covariance):
+def test_fits_of_real_rows_do_not_depend_on_the_units_of_the_columns(covariance):
     rows, num_sweeps = problems.data("old_faithful"), 5
     standard = (rows - np.mean(rows, axis=0)) / column_scales(rows)
     bounds = []
     for table in (rows, standard):
-        priors = priors_from_data(table, covariance, "dirichlet")
+        priors = problems.p3_priors(table, covariance)
         mixture = problems.started(table, covariance, "dirichlet", priors, 3, np.random.default_rng(10))
         for _ in range(num_sweeps):
             mixture.sweep(table)
         bounds.append(mixture.elbo(table))
     assert bounds[0] == near(bounds[1] - len(rows) * np.sum(np.log(column_scales(rows))), rel=1e-10)
-
-
-def test_priors_from_data_of_standard_rows_are_the_documented_literals():
-    generator = np.random.default_rng(11)
-    rows = generator.normal(size=(40, 2)) @ [[1.0, 0.6], [0.0, 0.8]]
-    rows = (rows - np.mean(rows, axis=0)) / column_scales(rows)
-    diag, full = (priors_from_data(rows, covariance, "stick_breaking") for covariance in ("diag", "full"))
-    correlation = np.corrcoef(rows.T)
-    assert np.all(diag.loc_mean == near([0, 0], abs=1e-12))
-    assert (diag.loc_scale, diag.precision_shape, diag.precision_rate) == (near([3, 3]), near([1, 1]), near([0.02] * 2))
-    assert (full.degrees, full.gamma, full.weight_concentration) == (3, 1, 1)
-    assert full.inverse_scale == near(0.15 * correlation)
-    assert full.loc_covariance == near(9 * correlation)
 
 
 def test_scales_and_correlations_of_degenerate_columns_are_finite_and_positive():

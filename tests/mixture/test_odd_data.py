@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tfgmm.data.summary import summarise
-from tfgmm.mixture.odd_data import oddities, warn_of_odd_data
+from tfgmm.mixture.odd_data import oddities, spreads_that_differ, warn_of_odd_data
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
 
@@ -124,6 +124,32 @@ def test_priors_a_hundred_standard_deviations_off(rows: np.ndarray, priors: Prio
 @pytest.mark.parametrize("rows", [ROWS + 50.0, ROWS * 50.0, ROWS / 50.0], ids=["far", "wide", "narrow"])
 def test_priors_less_far_off_suit(rows: np.ndarray) -> None:
     assert sentences(rows) == []
+
+
+# --- One width for all columns
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_columns_of_other_units_are_told_to_a_sphere_alone(covariance: str) -> None:
+    summary = summarise(ROWS * [1.0, 30.0])
+    found = list(spreads_that_differ(summary, PRIORS, covariance))
+    if not COVARIANCES[covariance].is_spherical:
+        assert found == []
+        return
+    times = summary.spread[1] / summary.spread[0]
+    assert [sentence.split(",")[0] for sentence in found] == [
+        f"the spread of column 1 is {times:.3g} times that of column 0"
+    ]
+    assert list(spreads_that_differ(summary, Priors(column_scale=(1.0, 30.0)), covariance)) == []
+    assert list(spreads_that_differ(summarise(ROWS * [1.0, 9.0]), PRIORS, covariance)) == []
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_a_constant_column_has_no_units(unit: float) -> None:
+    summary = summarise(np.column_stack([unit * ROWS, np.full(200, 7.0)]))
+    assert list(spreads_that_differ(summary, PRIORS, "spherical")) == []
+    constant = summarise(np.full((5, 2), 7.0))
+    assert list(spreads_that_differ(constant, Priors(column_scale=(1.0, 30.0)), "spherical")) == []
 
 
 # --- Warnings

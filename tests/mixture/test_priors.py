@@ -17,9 +17,10 @@ from tfgmm.mixture.priors import Priors
 
 MATRICES = ["loc_covariance", "inverse_scale"]
 SINGLE = ["stick_concentration", "degrees"]  # one number, never one per column
-# Those of priors that learn their scale have tests beside what they do: families/test_learned_scales.py
+# These have tests beside what they do: families/test_learned_scales.py, families/test_row_variance.py
 LEARNED = ["scale_structure", "expected_scale", "hyper_degrees", "degree_grid", "least_scale", "loc_scale_grid"]
-FIELDS = [field.name for field in dataclasses.fields(Priors) if field.name not in (*MATRICES, *LEARNED)]
+ELSEWHERE = (*LEARNED, "row_variance")
+FIELDS = [field.name for field in dataclasses.fields(Priors) if field.name not in (*MATRICES, *ELSEWHERE)]
 POSITIVE = [name for name in FIELDS if name != "loc_mean"]
 LISTS = [name for name in FIELDS if name not in SINGLE]
 

@@ -30,9 +30,19 @@ def rows_of(offset=0.0):
     return np.concatenate([first, second + [6.0, 2.0, -100.0]]) + offset
 
 
+def priors_for(covariance, rows):
+    """Returns fixed priors, whose distributions have names; a sphere is round in units of the columns' widths."""
+    mean, spread = rows.mean(axis=0), rows.std(axis=0)
+    if COVARIANCES[covariance].is_spherical:
+        return tfgmm.Priors(mean, 3 * spread, 1.0, 0.02, weight_concentration=1.0, column_scale=spread)
+    return tfgmm.Priors(mean, 3 * spread, 1.0, 0.02 * spread**2, weight_concentration=1.0)
+
+
 @functools.cache
 def fitted(covariance, weights="dirichlet", offset=0.0):
-    return tfgmm.fit_mixture(rows_of(offset), K, covariance=covariance, weights=weights, seed=0, restarts=1).model
+    rows = rows_of(offset)
+    options = {"covariance": covariance, "weights": weights, "priors": priors_for(covariance, rows)}
+    return tfgmm.fit_mixture(rows, K, seed=0, restarts=1, **options).model
 
 
 def mixture_of(model, kind):

@@ -205,10 +205,15 @@ def test_initialize_takes_locations_or_a_named_start_and_returns_the_model():
     np.testing.assert_allclose(model.locs, [[-3, 0], [3, 1]], atol=1e-12)
     assert model.num_data == len(ROWS)
     starts = {}
-    for start in ("random", "k-means++"):
-        starts[start] = GaussianMixtureModel(2, 2, seed=0).initialize(ROWS, start=start).locs.numpy()
-        distances = np.abs(starts[start][:, None] - ROWS).max(axis=-1).min(axis=1)
-        assert (distances < 1e-5).all(), "every start is one of the rows"
+    for start in ("random", "k-means++", "auto"):
+        starts[start] = GaussianMixtureModel(2, 2, seed=1).initialize(ROWS, start=start).locs.numpy()
+        # Means of two groups of all rows: the mean of all lies between them, as far as the groups have rows
+        first, second = starts[start]
+        counts = len(ROWS) * (ROWS.mean(axis=0) - second) / (first - second)
+        np.testing.assert_allclose(counts, counts[0].round(), rtol=1e-6)
+        assert 0 < counts[0].round() < len(ROWS)
+    for start in ("k-means++", "auto"):  # one in each cluster
+        np.testing.assert_allclose(np.sort(starts[start][:, 0]), [-3, 3], atol=0.7)
     assert (starts["random"] != starts["k-means++"]).any()
 
 

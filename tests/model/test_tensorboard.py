@@ -139,8 +139,14 @@ def numpy_locs_gradient(model: tfgmm.GaussianMixtureModel, rows: np.ndarray, ste
         responsibilities /= responsibilities.sum()
         of_likelihood += responsibilities[:, None] * (row - means) / widths**2 / len(rows)
     prior = model.priors
-    of_kl = (model.locs.numpy() - np.array(prior.loc_mean)) / np.array(prior.loc_scale) ** 2 / model.num_data
-    return of_kl - of_likelihood
+    away, variances = model.locs.numpy() - np.array(prior.loc_mean), np.array(prior.loc_scale) ** 2
+    # How far apart locations are is learned: the logarithm of a sum over lambda has the slope of its mean
+    squares = ((away**2 + model.scales.numpy() ** 2) / variances).sum()
+    of_each = [
+        (scale**-2.0, scale**-away.size * np.exp(-0.5 * squares * scale**-2.0)) for scale in prior.loc_scale_grid
+    ]
+    precision = sum(value * share for value, share in of_each) / sum(share for _, share in of_each)
+    return precision * away / variances / model.num_data - of_likelihood
 
 
 def test_gradient_norm_is_that_of_a_loop_in_numpy_averaged_over_steps(tmp_path: pathlib.Path) -> None:

@@ -53,7 +53,28 @@ def test_graph_of_an_export_is_the_one_that_verify_expects(name: str) -> None:
     assert done.exit_code == 0, done.stderr
 
 
-def test_run_folder_scores_and_is_repeated(tmp_path: pathlib.Path) -> None:
+def in_the_order_of(before: Any, again: Any) -> np.ndarray:
+    """Returns the component of `again` that is nearest to each of `before`."""
+    ours, theirs = before.plug_in().components["locs"], again.plug_in().components["locs"]
+    order: np.ndarray = np.square(ours[:, None] - theirs).sum(axis=-1).argmin(axis=1)
+    assert sorted(order) == list(range(len(ours)))
+    return order
+
+
+def test_fixed_priors_of_a_run_give_the_same_fit() -> None:
+    """Starts, and with them the order of components, have changed since."""
+    before = tfgmm.load_scorer(BEFORE / "run" / "model")
+    priors = tfgmm.Priors.from_dict(before.card["priors"])
+    assert not priors.is_learned and priors.loc_scale_grid is None
+    result = tfgmm.fit_mixture(BEFORE / "rows.csv", 3, covariance="full", priors=priors)
+    assert result.elbo == pytest.approx(before.card["training"]["elbo_nats"], rel=1e-12)
+    order = in_the_order_of(before, result.variational)
+    for name, values in before.plug_in().components.items():
+        np.testing.assert_allclose(result.variational.plug_in().components[name][order], values, rtol=1e-9)
+
+
+def test_run_folder_is_repeated_with_the_priors_of_today(tmp_path: pathlib.Path) -> None:
+    """Its config.json names none: it asks for what is the default."""
     config = json.loads((BEFORE / "run" / "config.json").read_text())
     rows = shutil.copy(BEFORE / "rows.csv", tmp_path)
     config["settings"]["data"] = str(rows)
@@ -62,8 +83,10 @@ def test_run_folder_scores_and_is_repeated(tmp_path: pathlib.Path) -> None:
     done = CliRunner().invoke(cli.app, call)
     assert done.exit_code == 0, done.stderr
     before, again = (tfgmm.load_scorer(folder / "model") for folder in (BEFORE / "run", tmp_path / "again"))
-    for name, values in before.plug_in().components.items():
-        np.testing.assert_allclose(again.plug_in().components[name], values, rtol=1e-9)
+    assert tfgmm.Priors.from_dict(again.card["priors"]) == tfgmm.Priors.from_data(rows, "full")
+    table = pd.read_csv(rows)
+    order = in_the_order_of(before, again)
+    np.testing.assert_array_equal(again.assign(table), np.argsort(order)[before.assign(table)])
 
 
 def test_mlflow_model() -> None:

@@ -77,6 +77,15 @@ class DataSummary:
                 wanted = f"`{field}` must have num_features={self.num_features} entries"
                 raise ValueError(f"{wanted}. Received: {len(entries)}. Give one per column.")
 
+    @property
+    def varies(self) -> np.ndarray:
+        """(D,) bool: whether a column has several values, so that `scale` and `spread` say how wide it is."""
+        if self.minimum is None or self.maximum is None:
+            return np.ones(self.num_features, bool)
+        # No standard deviation is above half the range: one that is stands for a constant column
+        varies: np.ndarray = np.subtract(self.maximum, self.minimum) >= np.array(self.scale)
+        return varies
+
     def to_dict(self) -> dict[str, Any]:
         """Turns the fields into JSON types: lists, Python floats and ints, strings, None."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}

@@ -43,7 +43,7 @@ def once_per_posterior(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def remembered(self: Any, *arguments: Any) -> Any:
         known = self.__dict__.get(name)
-        if known is None or any(one is not other for one, other in zip(known[0], arguments)):
+        if known is None or [*map(id, known[0])] != [*map(id, arguments)]:
             known = arguments, function(self, *arguments)
             self.__dict__[name] = known
         return known[1]

@@ -78,6 +78,8 @@ class CorrelatedComponents(Family):
             inverse_scale = degrees * priors.expected_matrix(num_features)
         self.prior_loc_cholesky = np.linalg.cholesky(covariance)
         self.prior_loc_precision = np.linalg.inv(covariance)
+        self.row_variance = _matrix_of(priors.row_variance, num_features)
+        self._row_root = None if self.row_variance is None else np.linalg.cholesky(self.row_variance)
         self._prior_whitener = triangular.inverse(self.prior_loc_cholesky)
         self.learned = self._matrix_scales(priors) if priors.is_learned else None
         log_determinant = 2.0 * float(triangular.log_determinants(self.prior_loc_cholesky))
@@ -182,7 +184,7 @@ class CorrelatedComponents(Family):
 
     def _sums(self, posterior: CorrelatedPosterior) -> tuple[np.ndarray, np.ndarray]:
         """Computes sum_k E[Lambda_k], (..., D, D), and sum_k E[log det Lambda_k], (...)."""
-        whiteners = self._mean_whiteners(posterior)
+        whiteners = self._mean_whiteners(posterior, NUMPY)
         total = (triangular.transposed(whiteners) @ whiteners).sum(axis=-3)
         return total, wishart.expected_log_determinants(posterior.degrees, posterior.scale_cholesky).sum(axis=-1)
 
@@ -247,6 +249,8 @@ class CorrelatedComponents(Family):
         cross = first[..., :, None] * locs[..., None, :]
         spreads = second - cross - triangular.transposed(cross)
         spreads += counts[..., None, None] * (locs[..., :, None] * locs[..., None, :] + covariances)
+        if self.row_variance is not None:
+            spreads += counts[..., None, None] * self.row_variance
         # Cancellation may leave a matrix that is not positive definite, where a row is 1e8 times as far as others
         error = _ROUNDING * self.shape[1] * triangular.diagonal(second)
         spreads += error[..., None] * np.eye(self.shape[1])
@@ -264,7 +268,7 @@ class CorrelatedComponents(Family):
         prior_mean: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Computes the means (..., K, D) and covariances (..., K, D, D) of the locations, with the old E[Lambda]."""
-        whiteners = self._mean_whiteners(posterior)
+        whiteners = self._mean_whiteners(posterior, NUMPY)
         precisions = triangular.transposed(whiteners) @ whiteners
         root = triangular.inverse(cholesky(loc_precision + counts[..., None, None] * precisions))
         covariances = triangular.transposed(root) @ root
@@ -272,7 +276,7 @@ class CorrelatedComponents(Family):
         return triangular.times(covariances, pull), covariances
 
     @once_per_posterior
-    def _mean_whiteners(self, posterior: CorrelatedPosterior, functions: Functions = NUMPY) -> Tensor:
+    def _mean_whiteners(self, posterior: CorrelatedPosterior, functions: Functions) -> Tensor:
         """Computes the lower triangular U with E[Lambda] = nu W = U' U, (K or 1, D, D)."""
         return (posterior.degrees**0.5)[..., None, None] * functions.triangular_inverse(posterior.scale_cholesky)
 
@@ -285,14 +289,22 @@ class CorrelatedComponents(Family):
     def corrections(self, posterior: CorrelatedPosterior, means: Mapping[str, np.ndarray]) -> np.ndarray:
         """Computes E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
 
-        1/2 (E[log det Lambda] - log det E[Lambda] - tr(E[Lambda] Cov_k)), Bishop 2006, 10.64 and 10.65.
+        1/2 (E[log det Lambda] - log det E[Lambda] - tr(E[Lambda] Cov_k)), Bishop 2006, 10.64 and 10.65; and
+        `row_corrections`.
 
         Args:
             posterior: q.
             means: The posterior means, as `means` gives them.
         """
         spread = np.square(means["whiteners"] @ posterior.loc_cholesky).sum(axis=(-2, -1))
-        return 0.5 * (wishart.log_determinant_gaps(posterior.degrees, self.shape[1]) - spread)
+        of_rows = self.row_corrections(means)
+        return of_rows + 0.5 * (wishart.log_determinant_gaps(posterior.degrees, self.shape[1]) - spread)
+
+    def row_corrections(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray | float:
+        """Computes what `row_variance` takes from the log density of each row, -1/2 tr(Lambda_k R), (..., K) nats."""
+        if self._row_root is None:
+            return 0.0
+        return -0.5 * np.square(parameters["whiteners"] @ self._row_root).sum(axis=(-2, -1))
 
     @staticmethod
     def float32_error(parameters: Mapping[str, np.ndarray], largest: np.ndarray) -> np.ndarray:
@@ -350,6 +362,13 @@ class TiedComponents(CorrelatedComponents):
     """One precision matrix for all components."""
 
     name = "tied"
+
+
+def _matrix_of(variance: Any, num_features: int) -> np.ndarray | None:
+    """Makes a matrix of one variance, one per column, or a matrix; None of None."""
+    if variance is None or np.ndim(variance) == 2:
+        return None if variance is None else np.asarray(variance, np.float64)
+    return np.diag(np.broadcast_to(np.asarray(variance, np.float64), (num_features,)))
 
 
 def cholesky(matrices: np.ndarray) -> np.ndarray:

@@ -27,7 +27,9 @@ def log_importance_ratios(
         blocks: (B, D) float32 blocks of the rows that the posterior was fitted to, measured from its centre.
     """
     log_ratios = posterior.log_ratios(drawn, factors)
-    return log_likelihoods(posterior.mixtures_of(drawn), blocks) - log_ratios
+    mixtures, components = posterior.mixtures_of(drawn), posterior.components
+    of_rows = mixtures.log_weights + components.row_corrections(mixtures.components)
+    return log_likelihoods(mixtures._replace(log_weights=of_rows), blocks) - log_ratios
 
 
 def log_likelihoods(mixtures: MixtureDensity, blocks: Iterable[np.ndarray]) -> np.ndarray:

@@ -83,6 +83,7 @@ class IndependentComponents(Family):
         else:
             self.precision_shape = self._precision_prior("precision_shape", priors)
             self.precision_rate = self._precision_prior("precision_rate", priors)
+        self.row_variance = None if priors.row_variance is None else _per_column(priors.row_variance, num_features)
         self._loc_precision = self.loc_scale**-2.0
         self._squared_units = np.square(self.units)
         log_determinant = 2.0 * float(np.log(self.loc_scale).sum())
@@ -267,6 +268,8 @@ class IndependentComponents(Family):
         variances = 1.0 / (loc_precision + mean_precisions * counts)
         locs = variances * ((self.loc_mean - centre) * loc_precision + mean_precisions * first)
         squares = second - 2.0 * locs * first + counts * (np.square(locs) + variances)
+        if self.row_variance is not None:
+            squares += counts * self.row_variance
         alpha = shape + 0.5 * self._pooled(np.broadcast_to(counts, locs.shape))
         # Rounding alone could make a sum of squares negative
         beta = rate + 0.5 * self._pooled(np.maximum(squares, 0.0) / self._squared_units)
@@ -290,14 +293,22 @@ class IndependentComponents(Family):
     def corrections(self, posterior: IndependentPosterior, means: Mapping[str, np.ndarray]) -> np.ndarray:
         """Computes E_q[log Normal(row | k)] - log Normal(row | k) at the posterior means, (K,) float64, for any row.
 
-        1/2 sum_d (E[log tau] - log E[tau] - E[tau] scales^2), after Bishop 2006, 10.64, for independent priors.
+        1/2 sum_d (E[log tau] - log E[tau] - E[tau] scales^2), after Bishop 2006, 10.64, for independent priors; and
+        `row_corrections`.
 
         Args:
             posterior: q.
             means: The posterior means, as `means` gives them.
         """
         log_terms = digamma(posterior.alpha) - np.log(posterior.alpha)
-        return 0.5 * (log_terms - means["precisions"] * np.square(posterior.scales)).sum(axis=-1)
+        of_rows = self.row_corrections(means)
+        return of_rows + 0.5 * (log_terms - means["precisions"] * np.square(posterior.scales)).sum(axis=-1)
+
+    def row_corrections(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray | float:
+        """Computes what `row_variance` takes from the log density of each row, -1/2 tr(Lambda_k R), (..., K) nats."""
+        if self.row_variance is None:
+            return 0.0
+        return -0.5 * (parameters["precisions"] * self.row_variance).sum(axis=-1)
 
     @staticmethod
     def float32_error(parameters: Mapping[str, np.ndarray], largest: np.ndarray) -> np.ndarray:

@@ -256,7 +256,10 @@ class LocationScales:
 
 
 def _floor_of(expected: np.ndarray, least_scale: np.ndarray) -> np.ndarray:
-    """Computes eps times M, (D, D); what one column has more than another is rounding, which correlates with nothing."""
+    """Computes eps times M, (D, D).
+
+    What one column has more than another is rounding, which correlates with nothing.
+    """
     smallest = np.min(least_scale)
     return smallest * expected + np.diag((least_scale - smallest) * np.diag(expected))
 

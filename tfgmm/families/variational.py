@@ -22,7 +22,7 @@ from tfgmm.families.learned_scales import fixed_priors
 from tfgmm.families.weights import WEIGHTS, Weights
 from tfgmm.mixture import stored_draws
 from tfgmm.mixture.parameters import MixtureDensity, coefficients_from
-from tfgmm.mixture.partitions import start_groups
+from tfgmm.mixture.partitions import far_groups_widened, start_groups
 from tfgmm.mixture.priors import Priors
 
 Components = IndependentComponents | CorrelatedComponents
@@ -195,10 +195,12 @@ class VariationalPosterior:
             start: As in `partitions.start_groups`.
             seeds: Seeds of the choices.
         """
+        family: Any = self.components  # one family, and q in it
         groups = start_groups(start, rows, self.num_components, self.centre, spread, seeds)
-        components = self.components.values_of(self.components.start_at(groups))
-        weights = self.values().weights
-        return [Values(tuple(value[number] for value in components), weights) for number in range(len(seeds))]
+        if isinstance(start, str) and not family.is_tied:  # one width for all is not that of a few rows
+            groups = far_groups_widened(groups, spread)
+        values, weights = family.values_of(family.start_at(groups)), self.values().weights
+        return [Values(tuple(value[number] for value in values), weights) for number in range(len(seeds))]
 
     # --- The bound -----------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.several import fit_several
 from tfgmm.fit.single import FitTask, ascend_from_starts, check_suits, fit_ascended, prepared_fit
-from tfgmm.mixture.odd_data import oddities
+from tfgmm.mixture.odd_data import oddities, spreads_that_differ
 from tfgmm.mixture.priors import Priors
 
 
@@ -98,7 +98,7 @@ def fit_mixture(
         restarts: Number of starts to try, at least 1.
         batch_size: Rows handed over at a time in sweeps over all rows; default about 64 K, more for rows in memory. It
             changes memory and speed, not the result.
-        max_sweeps: Largest number of sweeps per restart (per tolerance, on a sample), and over all rows.
+        max_sweeps: Largest number of sweeps per restart, for the best three as many again, and over all rows.
         tolerance: Nats per row; sweeps end after gains below it. Default 1e-7; over all rows after restarts on a
             sample 1e-5.
         validation_data: Further rows, whose figures stand in `history` as val_loss and so on. With several fits they
@@ -210,6 +210,8 @@ def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
     for task in tasks:
         summary = task.survey.summary
         sentences |= dict.fromkeys(oddities(task.survey.sample, summary, task.priors, num_components, task.covariance))
+        if len(tasks) == 1:  # of several shapes the evidence leaves out the spherical ones by itself
+            sentences |= dict.fromkeys(spreads_that_differ(summary, task.priors, task.covariance))
     for sentence in sentences:
         warnings.warn(f"{sentence}.", UserWarning, stacklevel=4)  # the line that calls `fit_mixture`
 

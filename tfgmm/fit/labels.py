@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from tfgmm.data.summary import centre
 from tfgmm.families.variational import Factors, Values, VariationalPosterior
 from tfgmm.mixture.features import matrices_of_products, num_products
 from tfgmm.mixture.parameters import FORMS
-from tfgmm.mixture.partitions import Groups
+from tfgmm.mixture.partitions import Groups, far_groups_widened
 from tfgmm.mixture.statistics import Statistics, added
 
 
@@ -47,13 +47,14 @@ def check_labels(start: Any, num_data: int, num_components: int) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def start_at_labels(q: VariationalPosterior, source: RowSource, labels: np.ndarray) -> Values:
+def start_at_labels(q: VariationalPosterior, source: RowSource, labels: np.ndarray, spread: np.ndarray) -> Values:
     """Takes one step from these groups, as if they were certain: each component has the moments of its rows.
 
     Args:
         q: Untouched posterior, with priors and centre from the data.
         source: The rows, in memory or not; read once.
         labels: (N,) int, the group of each row, in their order.
+        spread: (D,) widths that count as equal.
     """
     statistics = _statistics_of(q, source, labels)
     counts, num_features = statistics.counts, q.num_features
@@ -61,17 +62,20 @@ def start_at_labels(q: VariationalPosterior, source: RowSource, labels: np.ndarr
     squares = statistics.second
     if q.form == "correlated":
         squares = np.diagonal(matrices_of_products(squares, num_features), axis1=-2, axis2=-1)
-    variances = np.maximum(squares / counts[:, None] - np.square(locs), 1e-8 * squares.sum(axis=0) / counts.sum())
-    groups = Groups(locs[None], variances[None] + np.finfo(np.float32).tiny, counts[None])
-    start = q.components.start_at(groups)
+    variances = np.maximum(squares / counts[:, None] - np.square(locs), 1e-8 * np.square(spread))
+    groups = Groups(locs[None], variances[None], counts[None])
+    components: Any = q.components  # one family, and q in it
+    if not components.is_tied:
+        groups = far_groups_widened(groups, spread)
     several = Statistics(*(value[None] for value in statistics))
-    updated = q.components.update(start, several, q.centre)
+    updated = components.update(components.start_at(groups), several, q.centre)
     values = q.values_of(Factors(q.weights.update(counts[None]), updated))
     return values.map(lambda value: value[0])
 
 
 def _statistics_of(q: VariationalPosterior, source: RowSource, labels: np.ndarray) -> Statistics:
-    write_products, total, first_row = FORMS[q.form].write_products, None, 0
+    write_products, first_row = FORMS[q.form].write_products, 0
+    total: Statistics | None = None
     for block in source.blocks():
         columns = centre(block.values, q.centre, np.float64, name=source.name).T
         of_block = labels[first_row : first_row + columns.shape[1]]
@@ -80,5 +84,4 @@ def _statistics_of(q: VariationalPosterior, source: RowSource, labels: np.ndarra
         write_products(columns, products)
         is_in = (of_block == np.arange(q.num_components)[:, None]).astype(np.float64)
         total = added(total, Statistics(is_in.sum(axis=1), is_in @ columns.T, is_in @ products.T))
-    assert total is not None  # there are rows: the survey has seen them
-    return total
+    return cast("Statistics", total)  # there are rows: the survey has seen them

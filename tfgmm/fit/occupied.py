@@ -1,7 +1,8 @@
-"""How many components the rows occupy, as the posterior has it."""
+"""How many components the rows occupy, and how many differ, as the posterior has it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,13 +10,46 @@ import numpy as np
 from tfgmm.common.checks import check_count, check_seed
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture.occupied import is_occupied
-from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.parameters import LOCS, MixtureDensity
 from tfgmm.scoring.scores import score_data
+
+# Share of its size, of a location of its standard deviation, below which a difference counts as none
+_ALIKE = 0.1
 
 
 def num_occupied(posterior: VariationalPosterior) -> int:
     """Counts the components that at least one row is expected in."""
     return int(np.sum(is_occupied(posterior.expected_counts())))
+
+
+def log_num_modes(posterior: VariationalPosterior) -> float:
+    """Counts the modes that are equal to q but for the names of components, and takes the logarithm.
+
+    That is K! for K components that differ. Exchanging two that have the same posterior, as those without rows do, or
+    those that share all rows alike, leads to no other mode.
+
+    Source: Bishop 2006, section 10.2.4, for components that all differ.
+    """
+    mixture, doubt = posterior.plug_in(), posterior.public()["scales"]
+    parts = [mixture.log_weights, *(value for name, value in mixture.components.items() if name != LOCS)]
+    first_alike: list[int] = []
+    for one in range(posterior.num_components):
+        for other in {*first_alike}:
+            steps = np.abs(mixture.components[LOCS][one] - mixture.components[LOCS][other])
+            if (steps < _ALIKE * doubt[other]).all() and all(_are_alike(part, one, other) for part in parts):
+                first_alike.append(other)
+                break
+        else:
+            first_alike.append(one)
+    sizes = np.unique(first_alike, return_counts=True)[1]
+    return math.lgamma(posterior.num_components + 1) - sum(math.lgamma(size + 1) for size in sizes)
+
+
+def _are_alike(values: np.ndarray, one: int, other: int) -> bool:
+    """Tells whether the numbers of two components are nearly the same; one for all is."""
+    if len(values) == 1:
+        return True
+    return bool(np.linalg.norm(values[one] - values[other]) <= _ALIKE * np.linalg.norm(values[other]))
 
 
 def occupied_probabilities(

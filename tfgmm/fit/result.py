@@ -18,7 +18,7 @@ from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.training_rows import centred_blocks
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.keras_model import keras_model_of
-from tfgmm.fit.occupied import num_occupied, occupied_probabilities
+from tfgmm.fit.occupied import log_num_modes, num_occupied, occupied_probabilities
 from tfgmm.fit.restarts import Restart
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
@@ -142,6 +142,11 @@ class FitResult(FittedMixture):
     def num_occupied(self) -> int:
         """Components that at least one row is expected in."""
         return num_occupied(self.variational)
+
+    @property
+    def log_num_modes(self) -> float:
+        """Logarithm of the number of modes that are equal to this one but for the names of components."""
+        return log_num_modes(self.variational)
 
     def occupied_posterior(self, data: Any, num_draws: int = 200, seed: int = 0) -> np.ndarray:
         """Estimates the probability that 0, 1, ..., K components are occupied, (K + 1,) float64.

@@ -42,9 +42,9 @@ class Selection:
 
     `print(selection)` shows it; `tfgmm.plot.num_components(selection)` draws it. The rule: of the fits tried, the
     one with the largest estimate of the log evidence, `log_evidence` in the table. That is the bound plus, for
-    Dirichlet weights, log(K! / E!), with K components of which E are empty: the posterior has that many equal modes,
-    and q is at one of them (Bishop 2006, section 10.2.4). Stick-breaking weights are not symmetric, so that theirs is
-    the bound alone.
+    Dirichlet weights, log(K! / E!), with K components of which E are empty (or alike): the posterior has that many
+    equal modes, and q is at one of them (Bishop 2006, section 10.2.4). Stick-breaking weights are not symmetric, so
+    that theirs is the bound alone.
 
     Args:
         results: A `FitResult` per shape and number of components: shape by shape, fewest components first.
@@ -183,15 +183,13 @@ class Selection:
 def log_evidence(result: FitResult) -> float:
     """Adds to the bound the logarithm of the number of modes that are equal but for the names of components.
 
-    Only where all names are equal before any row is seen: with Dirichlet weights of one concentration. Components
-    without rows have one posterior, the prior, and changing their places gives no other mode.
+    Only where all names are equal before any row is seen: with Dirichlet weights of one concentration.
 
-    Source: Bishop 2006, section 10.2.4, where no component is empty.
+    Source: Bishop 2006, section 10.2.4; see `FitResult.log_num_modes`.
     """
-    num_components, num_empty = result.num_components, result.num_components - result.num_occupied
     if not WEIGHT_PRIORS[result.weight_prior].is_exchangeable:
         return result.elbo
-    return result.elbo + math.lgamma(num_components + 1) - math.lgamma(num_empty + 1)
+    return result.elbo + result.log_num_modes
 
 
 def means_and_errors(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfgmm.common.words import counted, with_and
+from tfgmm.mixture.odd_data import spreads_that_differ
 from tfgmm.mixture.registry import WEIGHT_PRIORS, mixtures_of
 
 if TYPE_CHECKING:
@@ -255,6 +256,8 @@ def _cautions(selection: Selection) -> list[str]:
         words.append("It is the smallest number tried: try fewer.")
     if selection.best.num_occupied < chosen:
         words.append(f"Of these only {selection.best.num_occupied} have rows.")
+    best = selection.best
+    words += [f"T{sentence[1:]}." for sentence in spreads_that_differ(best.data_summary, best.priors, best.covariance)]
     unfinished = [result for result in selection.results if not result.converged]
     if unfinished:
         words.append(f"Not converged, and perhaps better than it looks: {_names(selection, unfinished)}.")

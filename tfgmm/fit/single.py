@@ -31,6 +31,10 @@ from tfgmm.mixture.priors import Priors
 
 # Nats per row: a gain below it counts as none. A looser one once stopped 5.5 nats below the top, on a plateau.
 _TOLERANCE = 1e-7
+# All restarts go on until gains fall below this; the best few then until below the one above.
+_COARSE_TOLERANCE = 1e-5
+# So few are at their optimum before a second stage is worth while.
+_FEW_COMPONENTS = 2
 # After restarts that converged on a sample, what the other rows may still bring.
 _TOLERANCE_AFTER_SAMPLE = 1e-5
 # On a sample all restarts go on until gains fall below the first, and the best few until below the second.
@@ -193,15 +197,15 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
 
 
 def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:
-    options, q = task.options, fit.variational
+    options, q, spread = task.options, fit.variational, np.array(task.survey.summary.spread)
     if is_labels(options.start):
         labels = check_labels(options.start, task.survey.summary.num_data, q.num_components)
-        return Candidates([start_at_labels(q, task.source, labels)], stage, 1)
-    return candidates(q, stage, np.array(task.survey.summary.spread), options.start, fit.seed, options.restarts)
+        return Candidates([start_at_labels(q, task.source, labels, spread)], stage, 1)
+    return candidates(q, stage, spread, options.start, fit.seed, options.restarts)
 
 
 def stages_of(q: VariationalPosterior, survey: Survey, options: FitOptions) -> list[Stage]:
-    """Lists the stages of restarts: all rows where they are few; else a sample, first coarsely, then more finely."""
+    """Lists the stages of restarts, on all rows where they are few, else on a sample: coarsely, then more finely."""
     num_data = survey.summary.num_data
     rows = centre_rows(survey.sample, q.centre, name="data")
     last = Stage(
@@ -211,8 +215,11 @@ def stages_of(q: VariationalPosterior, survey: Survey, options: FitOptions) -> l
         max_sweeps=options.max_sweeps,
         tolerance=options.tolerance or _TOLERANCE,
     )
-    if len(rows) == num_data:
+    if len(rows) == num_data and q.num_components <= _FEW_COMPONENTS:
         return [last]
+    if len(rows) == num_data:
+        first = dataclasses.replace(last, tolerance=max(_COARSE_TOLERANCE, options.tolerance or 0.0))
+        return [first, dataclasses.replace(last, num_starts=_NUM_CONTENDERS)]
     # The sweeps over all rows go on from here, so the last gains on the sample are left to them
     coarse, fine = (max(least, options.tolerance or 0.0) for least in _TOLERANCES_ON_SAMPLE)
     stage = dataclasses.replace(last, tolerance=coarse, patience=1)

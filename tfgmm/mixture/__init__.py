@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = front_door(
         "features": ["GROUP", "matrices_of_products", "num_products", "pair_coefficients", "pairs"],
         "log_joints": ["write_features"],
         "occupied": ["is_occupied"],
-        "odd_data": ["oddities", "warn_of_odd_data"],
+        "odd_data": ["oddities", "spreads_that_differ", "warn_of_odd_data"],
         "outliers": ["NUM_SAMPLES", "check_table"],
         "parameters": [
             "FORMS",
@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = front_door(
             "num_parameters",
             "parameter_shapes",
         ],
+        "partitions": ["Groups", "far_groups_widened", "pooled_over_groups", "start_groups"],
         "priors": ["Priors"],
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS", "mixtures_of"],
         "row_scores": ["RowScorer", "RowScores", "Score"],

@@ -9,6 +9,7 @@ from tfgmm.data.summary import DataSummary
 # Standardised values beyond this are set to it: a single far row must not decide all correlations.
 _FARTHEST = 10.0
 
+
 def shaped_like(data: DataSummary, sample: np.ndarray | None, covariance: str) -> np.ndarray:
     """Computes C in data units, (D, D)."""
     if sample is None:

@@ -54,7 +54,8 @@ def warn_of_odd_data(
         covariance: Shape of the components.
         stacklevel: Stack level of `warnings.warn` here, so that warnings show the user's line.
     """
-    for sentence in oddities(sample, summary, priors, num_components, covariance):
+    sentences = [*oddities(sample, summary, priors, num_components, covariance)]
+    for sentence in [*sentences, *spreads_that_differ(summary, priors, covariance)]:
         warnings.warn(f"{sentence}.", UserWarning, stacklevel=stacklevel)
 
 
@@ -69,10 +70,24 @@ def oddities(
     yield from _few_distinct_rows(data, num_components)
     yield from _few_rows_per_column(data, covariance)
     yield from _far_rows(data)
-    if COVARIANCES[covariance].is_spherical:
-        yield from _spreads_that_differ(data, priors)
-    elif not constant:
+    if not (constant or COVARIANCES[covariance].is_spherical):
         yield from _priors_elsewhere(data, priors)
+
+
+def spreads_that_differ(summary: DataSummary, priors: Priors, covariance: str) -> Iterator[str]:
+    """Yields a sentence without its full stop where one width is to serve columns of different units."""
+    spread = np.array(summary.spread) / np.array(priors.column_scale)
+    widest, narrowest = (
+        int(choose(np.where(summary.varies, spread, otherwise)))
+        for choose, otherwise in ((np.argmax, 0.0), (np.argmin, np.inf))
+    )
+    if COVARIANCES[covariance].is_spherical and spread[widest] > _OTHER_UNITS * spread[narrowest]:
+        name = _Data(np.zeros((0, 0)), summary).name
+        yield (
+            f"the spread of column {name(widest)} is {spread[widest] / spread[narrowest]:.3g} times that of column "
+            f"{name(narrowest)}, and a spherical component is as wide in one as in the other: the narrow column "
+            "counts for nothing. Standardise the columns, or state priors=tfgmm.Priors(column_scale=...)"
+        )
 
 
 def _constant_columns(data: _Data) -> list[str]:
@@ -108,18 +123,6 @@ def _far_rows(data: _Data) -> Iterator[str]:
             f"{num_far} of {len(sample)} rows are more than {_FAR:.0f} times as far out as most, in column "
             f"{data.name(worst)} up to {np.max(np.abs(sample[:, worst])):.3g}: they take components of their own, "
             "and tied ones are all widened to reach them. Drop them, or ask for one component more"
-        )
-
-
-def _spreads_that_differ(data: _Data, priors: Priors) -> Iterator[str]:
-    """Finds columns of other units than the others, where one width is to serve them all."""
-    spread = np.array(data.summary.spread) / np.array(priors.column_scale)
-    widest, narrowest = int(np.argmax(spread)), int(np.argmin(spread))
-    if spread[widest] > _OTHER_UNITS * spread[narrowest]:
-        yield (
-            f"the spread of column {data.name(widest)} is {spread[widest] / spread[narrowest]:.3g} times that of column "
-            f"{data.name(narrowest)}, and a spherical component is as wide in one as in the other: the narrow column "
-            "counts for nothing. Standardise the columns, or state priors=tfgmm.Priors(column_scale=...)"
         )
 
 

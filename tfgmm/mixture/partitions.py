@@ -1,6 +1,7 @@
 """Where training begins: rows divided into K groups, in ways that see groups of different kinds.
 
-A component starts where its group is, round, and as wide as its group. Which ways win where: docs/closed_form.md.
+A component starts where its group is, round, and as wide as its group, unless few rows are very far away. Which ways
+win where: docs/closed_form.md.
 """
 
 from __future__ import annotations
@@ -13,18 +14,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfgmm.common.checks import check_choice
+from tfgmm.mixture.priors import LOC_SCALE_GRID
 from tfgmm.mixture.starts import STARTS, distinct_rows, start_locs
 
 # Rows that Ward's method looks at, for each group, at least and at most: its memory grows with their square
 _FOR_WARD, _FEWEST_FOR_WARD, _MOST_FOR_WARD = 30, 1_000, 4_000
 # Rows that k-means++ chooses for each group, and how many it tries for each
-_SEEDS_PER_GROUP, _NUM_TRIALS = 3, 8
+_SEEDS_PER_GROUP, _NUM_TRIALS = 3, 2
+# Sweeps of k-means: those of the fit go on from there
+_MOST_SWEEPS = 10
 # Share of the rows that balls hold; the others are the group around them
 _SHARE_IN_BALLS = 0.5
 # The width of a group counts as if so many rows more had the width of all groups together
 _ROWS_OF_ALL = 10.0
 # Squared widths of a group, in squared spreads: one far row may make them far too large
 _VARIANCES = (1e-8, 1.0)
+# A few rows so many spreads away have a component about the centre that is wide enough for them
+_FAR = 30.0
 
 
 class Groups(NamedTuple):
@@ -46,11 +52,35 @@ def pooled_over_groups(variances: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return (shares[..., None] * variances).sum(axis=-2, keepdims=True)
 
 
+def far_groups_widened(groups: Groups, spread: np.ndarray) -> Groups:
+    """Puts few rows that are very far away into a group about the centre that is as wide as they are far.
+
+    A location L spreads away costs L^2 / 16 nats or more under priors that learn their scale, a width of L costs each
+    row log L. Sweeps from the one to the other, for correlated columns, are small and thousands.
+
+    Args:
+        groups: Groups of one start or more.
+        spread: (D,) widths that count as equal.
+
+    Example:
+
+    >>> groups = Groups(np.array([[[0.1], [1e8]]]), np.ones((1, 2, 1)), np.array([[200, 1]]))
+    >>> far_groups_widened(groups, np.ones(1)).locs.ravel().tolist()
+    [0.1, 0.0]
+    """
+    squares = np.square(groups.locs / spread).sum(axis=-1)
+    of_width = groups.counts * np.log(np.maximum(squares, 1.0))
+    is_far = ((squares > _FAR**2) & (squares * max(LOC_SCALE_GRID) ** -2 > of_width))[..., None]
+    widths = (squares / len(spread))[..., None] * np.square(spread)
+    locs, variances = np.where(is_far, 0.0, groups.locs), np.where(is_far, widths, groups.variances)
+    return groups._replace(locs=locs, variances=variances)
+
+
 class _Rows:
     """Rows (n, D), in units of the spreads, of which some are chosen as the places of groups.
 
-    k-means++ chooses once, three rows for each group: the first K of them are its answer for K groups, and any K of them
-    are far apart too.
+    k-means++ chooses once, three rows for each group: the first K of them are its answer for K groups, and any K of
+    them are far apart too.
     """
 
     def __init__(self, values: np.ndarray, num_groups: int, seed: int) -> None:
@@ -61,8 +91,8 @@ class _Rows:
 
     def _chosen(self, start: str, number: int, seed: int) -> np.ndarray:
         unit = np.ones(self.values.shape[1])
-        trials = {"is_distinct": True, "num_trials": _NUM_TRIALS}
-        return start_locs(start, self._distinct, number, np.zeros(len(unit)), seed, unit, **trials)
+        centre, of_distinct = np.zeros(len(unit)), self._distinct
+        return start_locs(start, of_distinct, number, centre, seed, unit, is_distinct=True, num_trials=_NUM_TRIALS)
 
     def chosen(self, start: str, number: int, seed: int) -> np.ndarray:
         """Chooses rows, (number, D): distinct ones at random, or some of those that are far apart."""
@@ -87,8 +117,8 @@ def start_groups(
     """Divides rows into K groups, once for each of M seeds.
 
     Args:
-        start: "auto", several ways in turn: the rows nearest to each of K rows chosen by k-means++, Ward's method, balls
-            around K - 1 chosen rows with all others as the group around them, and the same two ways with random rows.
+        start: "auto", several ways in turn: the rows nearest to each of K rows chosen by k-means++, Ward's method,
+            k-means, random rows, and balls around K - 1 rows with all others as the group around them.
             "k-means++" or "random", the rows nearest to each of K alone. Or locations, (K, D), data units.
         rows: (n, D) float64, measured from the centre.
         num_groups: K.
@@ -106,6 +136,9 @@ def start_groups(
     >>> sorted(groups.locs.ravel().round(2).tolist()), groups.counts.tolist()
     ([0.05, 9.05], [[2, 2]])
     """
+    # A spread of 1 stands for a column of one value: in other units it would decide how wide a sphere is
+    varies = rows.min(axis=0) < rows.max(axis=0)
+    spread = np.where(varies, spread, spread[varies].min(initial=spread.max()))
     scaled = rows / spread
     if not isinstance(start, str):
         locs = start_locs(start, rows, num_groups, centre, 0)
@@ -136,6 +169,24 @@ def _near_first(rows: _Rows, seed: int) -> _Partition:
 def _near_chosen(rows: _Rows, seed: int, start: str) -> _Partition:
     """Gives each row to the nearest of K chosen ones."""
     return _nearest(rows.values, rows.chosen(start, rows.num_groups, seed))
+
+
+def _by_k_means(rows: _Rows, seed: int) -> _Partition:
+    """Moves K chosen places to the means of the rows nearest to them, some times (Lloyd 1982)."""
+    partition = _near_chosen(rows, seed, "k-means++")
+    for _ in range(_MOST_SWEEPS):
+        before, partition = partition, _nearest(rows.values, _means(rows.values, partition))
+        if np.array_equal(partition.labels, before.labels):
+            break
+    return partition
+
+
+def _means(values: np.ndarray, partition: _Partition) -> np.ndarray:
+    """Computes the mean of each group, (K, D); its place where it has no rows."""
+    labels, places = partition
+    counts = np.bincount(labels, minlength=len(places))[:, None]
+    sums = np.stack([np.bincount(labels, column, len(places)) for column in values.T], axis=1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), places)
 
 
 def _by_ward(rows: _Rows, seed: int) -> _Partition:
@@ -182,7 +233,7 @@ _WAYS: tuple[_Way, ...] = (
     functools.partial(_in_balls, start="k-means++"),
     functools.partial(_near_chosen, start="random"),
     functools.partial(_in_balls, start="random"),
-    functools.partial(_near_chosen, start="k-means++"),
+    _by_k_means,
 )
 
 
@@ -200,7 +251,10 @@ def _nearest_of(values: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _groups_of(scaled: np.ndarray, partitions: Sequence[_Partition], spread: np.ndarray) -> Groups:
-    """Computes where groups are and how wide, round in units of the spreads, in data units."""
+    """Computes where groups are and how wide, in data units: round in units of the spreads, but no wider than all rows.
+
+    The widths of a column that is constant would take many sweeps to shrink, and tell all groups to be alike meanwhile.
+    """
     places = np.stack([partition.places for partition in partitions])
     num_starts, num_groups, _ = places.shape
     # Groups of different starts are numbered on, so that one call counts them all
@@ -220,4 +274,5 @@ def _groups_of(scaled: np.ndarray, partitions: Sequence[_Partition], spread: np.
         squares = squares.mean(axis=-1)
     of_groups = sums(squares) + _ROWS_OF_ALL * squares.mean(axis=1, keepdims=True)
     widths = np.clip(of_groups / (counts + _ROWS_OF_ALL), *_VARIANCES)
-    return Groups(locs * spread, widths[..., None] * np.square(spread), counts)
+    of_all = np.maximum(np.square(scaled - scaled.mean(axis=0)).mean(axis=0), _VARIANCES[0])
+    return Groups(locs * spread, np.minimum(widths[..., None], of_all) * np.square(spread), counts)

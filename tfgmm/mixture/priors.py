@@ -20,6 +20,8 @@ SCALE_STRUCTURES = ("fixed", "columns", "matrix", "both")
 # How alike components may be, and how far apart beside their typical spread: steps of a quarter
 DEGREE_GRID = tuple(2.0 ** (step / 3) for step in range(31))
 LEAST_SCALE = 1e-7
+# Share of the expected variances that each row adds
+_ROW_SHARE = 1e-7
 LOC_SCALE_GRID = tuple(2.0 ** (-step / 8) for step in range(-12, 17))
 
 
@@ -67,6 +69,9 @@ class Priors:
         least_scale: Share of `expected_scale` that holds up the width of a component, one number or one per column:
             repeated rows would have infinite evidence.
         loc_scale_grid: Multiples of loc_scale (or of the root of loc_covariance) that are summed over; None: 1 alone.
+        row_variance: Variance that each row adds to what its component is seen to vary, in data units: one number, one
+            per column, or a matrix (D, D). Where rows do not vary at all, as in a constant column, no division into
+            components then looks better than another. None: nothing.
 
     Raises:
         ValueError: If a value is not finite, or not positive (definite) where it must be.
@@ -96,6 +101,7 @@ class Priors:
     degree_grid: tuple[float, ...] = DEGREE_GRID
     least_scale: Number = LEAST_SCALE
     loc_scale_grid: tuple[float, ...] | None = None
+    row_variance: Number | Matrix | None = None
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -103,7 +109,7 @@ class Priors:
             if field.name == "scale_structure":
                 check_choice("priors.scale_structure", value, SCALE_STRUCTURES)
                 continue
-            is_matrix = field.name in _MATRICES or (field.name == "expected_scale" and np.ndim(value) == 2)
+            is_matrix = field.name in _MATRICES or (field.name in _MAYBE_MATRICES and np.ndim(value) == 2)
             if value is None and field.name in _OPTIONAL:
                 plain: Any = None
             elif is_matrix:
@@ -126,8 +132,8 @@ class Priors:
         given = [name for name in _FIXED_SCALES if getattr(self, name) != _FIXED_SCALES[name]]
         if self.is_learned and given:
             raise ValueError(
-                f"`priors.{given[0]}` must be left out where scale_structure={self.scale_structure!r} learns the scale. "
-                f"Received: {getattr(self, given[0])}. Give expected_scale alone, or leave scale_structure out."
+                f"`priors.{given[0]}` must be left out where scale_structure={self.scale_structure!r} learns the "
+                f"scale. Received: {getattr(self, given[0])}. Give expected_scale alone, or leave scale_structure out."
             )
 
     @property
@@ -223,6 +229,7 @@ class Priors:
         number in data units: standardise columns of different units, or state `Priors(column_scale=...)`.
 
         `least_scale` is 1e-7, or where that is more the rounding of a column: its step^2 / 12; see `rounding.steps_of`.
+        `row_variance` is 1e-7 of the variance of all rows.
 
         Args:
             data: A `DataSummary`, or rows of any kind that `fit` takes in memory or reads from a file.
@@ -254,9 +261,13 @@ class Priors:
         rounding = np.zeros(len(spread)) if sample is None else np.square(steps_of(sample)) / 12.0
         expected: Any = np.square(spread)
         if shape.is_spherical:  # one unit for all columns, so that a sphere is a sphere
-            expected, rounding = float(expected.mean()), float(rounding.mean())
+            of_unit = data.varies if data.varies.any() else ~data.varies  # a constant column has no width
+            expected, rounding = float(expected[of_unit].mean()), float(rounding[of_unit].mean())
             spread = np.full(len(spread), expected**0.5)
-        fields: dict[str, Any] = {"least_scale": np.maximum(LEAST_SCALE, rounding / expected)}
+        fields: dict[str, Any] = {
+            "least_scale": np.maximum(LEAST_SCALE, rounding / expected),
+            "row_variance": _ROW_SHARE * expected,
+        }
         if shape.is_correlated:
             expected = shaped_like(data, sample, covariance)
             if scale_structure == "matrix":  # which looks at no axes: nor must the locations
@@ -290,8 +301,6 @@ class Priors:
         return cls(**values)
 
 
-
-
 def _check_structure(scale_structure: str, covariance: str, shape: CovarianceShape) -> None:
     check_choice("scale_structure", scale_structure, SCALE_STRUCTURES[1:])
     if scale_structure == "matrix" and not shape.is_correlated:
@@ -304,6 +313,7 @@ def _check_structure(scale_structure: str, covariance: str, shape: CovarianceSha
 # What states a scale, and its value where none is stated
 _FIXED_SCALES = {"precision_rate": 5.0, "degrees": None, "inverse_scale": None}
 _MATRICES = ("loc_covariance", "inverse_scale")
+_MAYBE_MATRICES = ("expected_scale", "row_variance")
 _SINGLE = ("stick_concentration", "degrees", "hyper_degrees")
-_OPTIONAL = (*_MATRICES, "degrees", "expected_scale", "loc_scale_grid")
+_OPTIONAL = (*_MATRICES, *_MAYBE_MATRICES, "degrees", "loc_scale_grid")
 _GRIDS = ("degree_grid", "loc_scale_grid")

@@ -11,7 +11,7 @@ _LEAST_SHARE = 1e-5
 
 
 def steps_of(sample: np.ndarray) -> np.ndarray:
-    """Finds the step that all values of each column are multiples apart, (D,) float64; 0 where there is none of account.
+    """Finds the step that all values of each column are multiples apart, (D,) float64; 0 for none of account.
 
     It is 1 for whole numbers, 0.1 for one decimal, 5 for ages at fives, 2.54 for whole inches in centimetres. Values
     rounded to such a step differ from what was measured by an error of variance step^2 / 12.
@@ -31,19 +31,32 @@ def steps_of(sample: np.ndarray) -> np.ndarray:
 
 def _step_of(values: np.ndarray) -> float:
     """Finds the step of distinct values, in ascending order."""
-    differences = left = np.diff(values)
+    if len(values) < 2:
+        return 0.0
+    differences, largest = np.diff(values), float(np.abs(values).max())
+    step = _common_step(differences, largest * 2.0**-52)
     # A decimal that was written in float32 is one only as far as float32 goes
-    is_single = bool((values == values.astype(np.float32)).all())
-    error = float(np.abs(values).max()) * 2.0 ** (-24 if is_single else -52)
-    smallest, step = max(_FEWEST_ERRORS * error, _LEAST_SHARE * differences.sum()), 0.0
-    while len(left):
-        step = float(left.min())
-        if step < smallest:
+    with np.errstate(over="ignore"):  # what float32 cannot hold was not written in it
+        is_float32 = (values == values.astype(np.float32)).all()
+    if not step and is_float32:
+        return _common_step(differences, largest * 2.0**-24)
+    return step
+
+
+def _common_step(differences: np.ndarray, error: float) -> float:
+    """Finds what the differences are multiples of, each right to `error`; 0 where it is of no account."""
+    left, errors, least = differences, np.full(len(differences), error), _LEAST_SHARE * differences.sum()
+    while True:
+        place = int(left.argmin())
+        step, of_step = float(left[place]), float(errors[place])
+        if step < max(_FEWEST_ERRORS * of_step, least):
             return 0.0
         multiples = np.rint(left / step)
-        rests = np.abs(left - multiples * step)
-        # An error of the step counts once for each multiple of it
-        rests = rests[rests > error * (2.0 + 2.0 * multiples)]
-        left = np.append(rests, step) if len(rests) else rests
-    multiples = np.rint(differences / step) if step else differences
-    return float(differences @ multiples / (multiples @ multiples)) if step else 0.0
+        # An error of the step counts once for each multiple of it, and goes on to the next step
+        rests, of_rests = np.abs(left - multiples * step), errors + multiples * of_step
+        is_left = rests > 2.0 * of_rests
+        if not is_left.any():
+            break
+        left, errors = np.append(rests[is_left], step), np.append(of_rests[is_left], of_step)
+    multiples = np.rint(differences / step)
+    return float(differences @ multiples / (multiples @ multiples))

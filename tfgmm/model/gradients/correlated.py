@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
@@ -66,6 +67,15 @@ def _whiteners(scale_cholesky: Tensor, log_gammas: Tensor, seed: Tensor) -> tupl
     limited = tf.clip_by_value(inverse, -_STEEPEST, _STEEPEST)
     whiteners = tf.matmul(factor, tf.cast(limited, dtype), transpose_a=True)
     return whiteners, tf.reduce_sum(log_diagonal, -1) + tf.cast(triangular.log_determinants(inverse), dtype)
+
+
+def row_corrections(components: CorrelatedComponents, drawn: CorrelatedDraws) -> Tensor:
+    """Computes what `row_variance` of the priors takes from the log density of each row, nats, (..., K) float32."""
+    if components.row_variance is None:
+        return tf.zeros([], tf.float32)
+    root = tf.constant(np.linalg.cholesky(components.row_variance), drawn.whiteners.dtype)
+    squares = tf.reduce_sum(tf.square(tf.matmul(drawn.whiteners, root)), [-2, -1])
+    return tf.cast(-0.5 * squares, tf.float32)
 
 
 def log_density(rows: Tensor, drawn: CorrelatedDraws) -> Tensor:

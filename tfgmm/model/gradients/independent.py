@@ -70,6 +70,13 @@ def log_density(rows: Tensor, drawn: IndependentDraws) -> Tensor:
     return 0.5 * (tf.reduce_sum(drawn.log_precisions, -1) - tf.reduce_sum(squares, -1) - constant)
 
 
+def row_corrections(components: IndependentComponents, drawn: IndependentDraws) -> Tensor:
+    """Computes what `row_variance` of the priors takes from the log density of each row, nats, (..., K) float32."""
+    if components.row_variance is None:
+        return tf.zeros([], tf.float32)
+    return -0.5 * tf.reduce_sum(tf.exp(drawn.log_precisions) * np.float32(components.row_variance), -1)
+
+
 def high_and_low(values: Tensor) -> tuple[Tensor, Tensor]:
     """Splits float64 `values` into a pair of float32 whose sum is `values`; the first carries no gradient."""
     high = tf.stop_gradient(tf.cast(values, tf.float32))

@@ -16,7 +16,7 @@ from tfgmm.model.gradients.functions import TENSORFLOW
 from tfgmm.model.gradients.log_gamma import log_gamma_draws
 from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
-# Both have `draws` and `log_density`
+# Both have `draws`, `log_density` and `row_corrections`
 _FORMS: Mapping[FormName, ModuleType] = {"independent": independent, "correlated": correlated}
 
 
@@ -90,7 +90,9 @@ class TrainedPosterior:
             rows: (B, D) float32, measured from the centre.
             drawn: Draws with the leading axis (B,), one per row, or (S, 1), shared by the batch.
         """
-        return tf.cast(drawn.log_weights, tf.float32) + self._form.log_density(rows, drawn.components)
+        constants = tf.cast(drawn.log_weights, tf.float32)
+        constants += self._form.row_corrections(self.family.components, drawn.components)
+        return constants + self._form.log_density(rows, drawn.components)
 
     def log_likelihoods(self, rows: Tensor, drawn: Drawn) -> Tensor:
         """Computes an unbiased estimate of E_q[log sum_k theta_k Normal(row_i | component k)] per row, nats: (B,).

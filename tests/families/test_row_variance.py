@@ -1,0 +1,143 @@
+"""The variance that each row adds: the bound stays one, and rows that do not vary divide nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import adjusted_rand_score
+
+import tfgmm
+from tfgmm.families.importance import log_importance_ratios
+from tfgmm.families.variational import COMPONENTS, VariationalPosterior
+from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.statistics import Statistics
+
+GENERATOR = np.random.default_rng(0)
+LABELS = np.repeat(range(3), 100)
+ROWS = np.array([[0.0, 0.0], [4.0, 0.0], [2.0, 3.0]])[LABELS] + GENERATOR.normal(size=(300, 2))
+MATRIX = np.array([[0.5, 0.2], [0.2, 0.3]])
+
+
+def family(covariance, row_variance, num_components=2):
+    priors = Priors((0.5, -1.0), 2.0, 1.5, 0.8, 1.0, row_variance=row_variance)
+    q = VariationalPosterior.of(covariance, "dirichlet", num_components, 2, priors)
+    q.assign(q.values_of(q.random_start(3)))
+    return q
+
+
+def variances(covariance):
+    return MATRIX if covariance in ("full", "tied") else np.diag([0.5, 0.3])
+
+
+def given(covariance):
+    return MATRIX if covariance in ("full", "tied") else (0.5, 0.3)
+
+
+@pytest.mark.parametrize("covariance", COMPONENTS)
+def test_a_row_counts_as_its_copies_with_noise_of_that_variance(covariance):
+    """Of many copies with noise of exactly this variance, the expected log densities and the update are the means."""
+    noise = np.linalg.cholesky(variances(covariance)) @ np.array([[1, 1, -1, -1], [1, -1, 1, -1]])  # of variance 1
+    q, plain = family(covariance, given(covariance)), family(covariance, None)
+    row = np.array([0.7, -0.4])
+    coefficients = {}
+    for name, one in (("with", q), ("without", plain)):
+        linear, constants = one.expected_coefficients(one.factors())
+        products = np.square if one.form == "independent" else lambda x: np.outer(x, x).ravel()
+        coefficients[name] = lambda x, a=linear, b=constants, p=products: np.concatenate([x, p(x)]) @ a + b
+    expected = np.mean([coefficients["without"](row + step) for step in noise.T], axis=0)
+    np.testing.assert_allclose(coefficients["with"](row), expected, rtol=1e-10)
+    products = np.square if q.form == "independent" else lambda x: np.outer(x, x).ravel()
+    share = np.array([0.3, 0.7])
+
+    def statistics(rows, weight):
+        first, second = (sum(weight * f(row) for row in rows) for f in (np.asarray, products))
+        return Statistics(share, share[:, None] * first, share[:, None] * second)
+
+    of_row = q.components.update(q.factors().components, statistics([row], 1.0), np.zeros(2))
+    of_copies = plain.components.update(
+        plain.factors().components, statistics([row + step for step in noise.T], 0.25), np.zeros(2)
+    )
+    for found, value in zip(of_row, of_copies):
+        np.testing.assert_allclose(found, value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("covariance", ["diag", "tied_spherical", "full", "tied"])
+def test_importance_ratios_have_it_too(covariance):
+    """Log likelihoods under draws, by a loop over rows, components and SciPy, less half a trace."""
+    q = family(covariance, given(covariance))
+    drawn = q.draw(4, seed=1)
+    rows = ROWS[:5].astype(np.float32)
+    found = log_importance_ratios(q, q.factors(), drawn, [rows]) + q.log_ratios(drawn)
+    mixtures = q.mixtures_of(drawn)
+    for number in range(4):
+        mixture, total = mixtures.part(number), 0.0
+        for row in rows.astype(float):
+            joints = []
+            for k in range(2):
+                parts = {
+                    name: np.broadcast_to(value, (2, *value.shape[1:]))[k] for name, value in mixture.components.items()
+                }
+                precision = (
+                    np.diag(parts["precisions"]) if "precisions" in parts else parts["whiteners"].T @ parts["whiteners"]
+                )
+                density = stats.multivariate_normal(parts["locs"], np.linalg.inv(precision)).logpdf(row)
+                joints.append(mixture.log_weights[k] + density - 0.5 * np.trace(precision @ variances(covariance)))
+            total += np.logaddexp.reduce(joints)
+        assert found[number] == pytest.approx(total, rel=1e-6)
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_gradient_training_has_it_too(covariance):
+    """L_A <= L_M, and near it where clusters are far apart, only if both count it."""
+    rows = np.concatenate([ROWS - 40.0, ROWS + 40.0])
+    priors = dataclasses.replace(Priors.from_data(rows, covariance), row_variance=given(covariance))
+    result = tfgmm.fit_mixture(rows, 2, covariance=covariance, priors=priors)
+    model = result.model
+    model.compile("adam")
+    marginal = -model.evaluate(rows, verbose=0, return_dict=True)["loss"] * len(rows)
+    without = dataclasses.replace(priors, row_variance=None)
+    other = tfgmm.fit_mixture(rows, 2, covariance=covariance, priors=without)
+    assert other.elbo - result.elbo > 50  # what it costs
+    assert marginal == pytest.approx(result.elbo, abs=5)
+
+
+# Independent columns count a repeated one twice, as they say
+KINDS = [
+    ("diag", "constant"),
+    *((shape, kind) for shape in ("full", "tied") for kind in ("constant", "repeated", "sum")),
+]
+
+
+@pytest.mark.parametrize(("covariance", "kind"), KINDS)
+def test_columns_that_vary_nowhere_merge_no_clusters(covariance, kind):
+    more = {"constant": np.full(300, 7.0), "repeated": ROWS[:, 1], "sum": ROWS.sum(axis=1)}[kind]
+    rows = np.column_stack([ROWS, more])
+    warned = pytest.warns(UserWarning, match="one value only")
+    with warned if kind == "constant" else contextlib.nullcontext():
+        result = tfgmm.fit_mixture(rows, 3, covariance=covariance)
+    alone = tfgmm.fit_mixture(ROWS, 3, covariance=covariance)
+    assert adjusted_rand_score(result.assign(rows), alone.assign(ROWS)) > 0.97
+    elbos = np.array(result.history["elbo"])
+    assert (np.diff(elbos) >= -1e-9 * np.abs(elbos[:-1])).all()
+    merged = dataclasses.replace(result.priors, row_variance=None)
+    if kind == "constant" and covariance != "tied":  # without it, the larger a group the narrower it is taken for
+        with pytest.warns(UserWarning, match="one value only"):
+            without = tfgmm.fit_mixture(rows, 3, covariance=covariance, priors=merged)
+        assert adjusted_rand_score(without.assign(rows), alone.assign(ROWS)) < 0.9
+
+
+def test_data_give_a_ten_millionth_of_the_squared_spread():
+    for covariance, expected in (("diag", 1e-7 * ROWS.var(axis=0)), ("spherical", 1e-7 * ROWS.var(axis=0).mean())):
+        np.testing.assert_allclose(Priors.from_data(ROWS, covariance).row_variance, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [((1.0, -1.0), "positive"), ([[1.0, 2.0], [2.0, 1.0]], "positive definite"), ("wide", "number")]
+)
+def test_values_that_are_no_variances_are_refused(value, words):
+    with pytest.raises((ValueError, TypeError), match=f"`priors.row_variance` must .*{words}"):
+        Priors(row_variance=value)
