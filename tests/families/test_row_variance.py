@@ -130,9 +130,41 @@ def test_columns_that_vary_nowhere_merge_no_clusters(covariance, kind):
         assert adjusted_rand_score(without.assign(rows), alone.assign(ROWS)) < 0.9
 
 
-def test_data_give_a_ten_millionth_of_the_squared_spread():
-    for covariance, expected in (("diag", 1e-7 * ROWS.var(axis=0)), ("spherical", 1e-7 * ROWS.var(axis=0).mean())):
-        np.testing.assert_allclose(Priors.from_data(ROWS, covariance).row_variance, expected, rtol=1e-9)
+def test_data_give_it_where_rows_do_not_vary():
+    """A ten-millionth of the squared spread in a column of one value, and along what other columns decide."""
+    spread = ROWS.std(axis=0)
+    with_constant = np.column_stack([ROWS, np.full(300, 7.0)])
+    of_columns = np.array(Priors.from_data(with_constant, "diag").row_variance)
+    np.testing.assert_allclose(of_columns, [*(1e-13 * spread**2), 1e-7], rtol=1e-5)  # whose spread is 1 by convention
+    units = np.array([1.0, 50.0, 50.0])
+    repeated = ROWS[:, [0, 1, 1]] * units
+    matrix = np.array(Priors.from_data(repeated, "full").row_variance) / np.outer(
+        repeated.std(axis=0), repeated.std(axis=0)
+    )
+    beside = np.array([0.0, 1.0, -1.0]) / np.sqrt(2)  # a column beside its copy
+    np.testing.assert_allclose(matrix, 1e-7 * np.outer(beside, beside), atol=1e-12)
+    assert Priors.from_data(ROWS, "spherical").row_variance is None
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_groups_far_narrower_than_the_spread_keep_their_width(covariance):
+    """4,000 rows in two groups a ten-thousandth of their distance wide: the width is right to four standard errors."""
+    generator = np.random.default_rng(1)
+    rows = np.concatenate([generator.normal(0.0, 1.0, 2000), generator.normal(1e4, 1.0, 2000)])[:, None]
+    draws = tfgmm.fit_mixture(rows, 2, covariance=covariance).draws(400, seed=0)
+    np.testing.assert_allclose(draws.scales[0].mean(axis=0), 1.0, atol=4 / np.sqrt(2 * 2000))
+
+
+def test_narrow_groups_that_are_near_each_other_stay_apart():
+    generator = np.random.default_rng(2)
+    rows = np.concatenate([generator.normal(mean, 1.0, size) for mean, size in ((0, 500), (6, 500), (3e4, 1000))])
+    assert tfgmm.fit_mixture(rows[:, None], range(1, 6)).num_components == 3
+
+
+def test_a_matrix_suits_no_independent_columns():
+    priors = Priors(row_variance=np.eye(2))
+    with pytest.raises(ValueError, match="`priors.row_variance` must be one number.* Received: a matrix"):
+        tfgmm.fit_mixture(ROWS, 2, priors=priors)
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_one_row_at_1e8_does_not_split_200_normal_rows(covariance):
 
 @some_quick(0)
 def test_identical_rows_give_a_positive_width_and_are_counted(shape):
-    result = fitted(np.full((50, 2), 3.7), 3, shape, "0, 1 has one value only", "1 distinct rows for num_components=3")
+    result = fitted(np.full((50, 2), 3.7), 3, shape, "0, 1 have one value only", "1 distinct rows for num_components=3")
     np.testing.assert_allclose(result.model.locs.numpy()[0], 3.7, rtol=1e-3)
 
 
@@ -241,7 +241,7 @@ def test_five_copies_of_one_point_keep_a_positive_width(shape):
 @some_quick(0)
 def test_one_row_and_one_component_say_the_row_and_the_prior(shape):
     is_matrix = shape[0] in ("full", "tied")
-    result = fitted(np.array([[2.0, 5.0]]), 1, shape, "0, 1 has one value only", *["1 rows tell little"] * is_matrix)
+    result = fitted(np.array([[2.0, 5.0]]), 1, shape, "0, 1 have one value only", *["1 row tells little"] * is_matrix)
     np.testing.assert_allclose(result.model.locs, [[2.0, 5.0]])
     # A row at the location, which is exact but for scales: beside what was learned, half a row and half their squares
     if shape[0].endswith("diag"):

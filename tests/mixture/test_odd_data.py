@@ -42,7 +42,7 @@ def test_ordinary_rows_give_none(covariance: str) -> None:
 
 def test_constant_columns_are_named_and_nothing_is_said_of_priors_for_them() -> None:
     rows = np.column_stack([np.full(200, 1e6), ROWS, np.full(200, 7.0)])
-    assert sentences(rows) == ["column 0, 3 has one value only: it tells no components apart"]
+    assert sentences(rows) == ["columns 0, 3 have one value only: they tell no components apart"]
     named = dataclasses.replace(summarise(rows[:, 2:]), column_names=("a", "b"))
     found = list(oddities(rows[:, 2:], named, PRIORS, 2, "diag"))
     assert found == ["column 'b' has one value only: it tells no components apart"]

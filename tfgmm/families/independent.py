@@ -83,6 +83,11 @@ class IndependentComponents(Family):
         else:
             self.precision_shape = self._precision_prior("precision_shape", priors)
             self.precision_rate = self._precision_prior("precision_rate", priors)
+        if np.asarray(priors.row_variance).ndim == 2:
+            raise ValueError(
+                f"`priors.row_variance` must be one number, or one per column, for covariance={self.name!r}, whose "
+                'columns are independent. Received: a matrix. Leave it to "full" and "tied".'
+            )
         self.row_variance = None if priors.row_variance is None else _per_column(priors.row_variance, num_features)
         self._loc_precision = self.loc_scale**-2.0
         self._squared_units = np.square(self.units)

@@ -13,7 +13,7 @@ from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.parameters import LOCS, MixtureDensity
 from tfgmm.scoring.scores import score_data
 
-# Share of its size, of a location of its standard deviation, below which a difference counts as none
+# Share of a weight or a width, or of the standard deviation of a location, below which a difference counts as none
 _ALIKE = 0.1
 
 
@@ -31,25 +31,27 @@ def log_num_modes(posterior: VariationalPosterior) -> float:
     Source: Bishop 2006, section 10.2.4, for components that all differ.
     """
     mixture, doubt = posterior.plug_in(), posterior.public()["scales"]
-    parts = [mixture.log_weights, *(value for name, value in mixture.components.items() if name != LOCS)]
     first_alike: list[int] = []
     for one in range(posterior.num_components):
-        for other in {*first_alike}:
-            steps = np.abs(mixture.components[LOCS][one] - mixture.components[LOCS][other])
-            if (steps < _ALIKE * doubt[other]).all() and all(_are_alike(part, one, other) for part in parts):
-                first_alike.append(other)
-                break
-        else:
-            first_alike.append(one)
+        alike = (other for other in sorted({*first_alike}) if _are_alike(mixture, doubt, one, other))
+        first_alike.append(next(alike, one))
     sizes = np.unique(first_alike, return_counts=True)[1]
     return math.lgamma(posterior.num_components + 1) - sum(math.lgamma(size + 1) for size in sizes)
 
 
-def _are_alike(values: np.ndarray, one: int, other: int) -> bool:
-    """Tells whether the numbers of two components are nearly the same; one for all is."""
-    if len(values) == 1:
+def _are_alike(mixture: MixtureDensity, doubt: np.ndarray, one: int, other: int) -> bool:
+    """Tells whether two components have nearly the same posterior, in any unit."""
+    log_weights, components = np.asarray(mixture.log_weights), mixture.components
+    steps = np.abs(components[LOCS][one] - components[LOCS][other])
+    if abs(log_weights[one] - log_weights[other]) > _ALIKE or (steps > _ALIKE * doubt[other]).any():
+        return False
+    [widths] = (value for name, value in components.items() if name != LOCS)
+    if len(widths) == 1:  # one for all
         return True
-    return bool(np.linalg.norm(values[one] - values[other]) <= _ALIKE * np.linalg.norm(values[other]))
+    if mixture.form.name == "independent":
+        return bool((np.abs(np.log(widths[one] / widths[other])) <= _ALIKE).all())
+    ratio = widths[one] @ np.linalg.inv(widths[other])
+    return bool((np.abs(ratio - np.eye(len(ratio))) <= _ALIKE).all())
 
 
 def occupied_probabilities(

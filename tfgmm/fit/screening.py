@@ -14,6 +14,8 @@ from tfgmm.fit.restarts import Stage, StagedStarts, best_first
 
 # Sweeps that candidates are told apart by
 _MAX_SWEEPS = 8
+# Columns from which matrices take so long that no more starts are drawn than go on
+_MANY_FEATURES = 40
 # Nats per row: a candidate that gains less is at its optimum already
 _TOLERANCE = 1e-3
 # Rows that candidates are made and told apart with
@@ -48,7 +50,7 @@ def candidates(
     """
     is_drawn = isinstance(start, str)
     num_kept = num_kept if is_drawn else 1  # equal locations lead to equal optima
-    per_start = _candidates_per_start(q.num_components) if is_drawn else 1
+    per_start = _candidates_per_start(q) if is_drawn else 1
     seeds = [(seed + number) % 2**63 for number in range(per_start * num_kept)]
     rows = _few(stage.rows, q.num_components, seed)
     starts = q.start_values(rows.values.astype(np.float64), spread, start, seeds)
@@ -69,11 +71,12 @@ def screened(q: VariationalPosterior, several: Sequence[Candidates]) -> list[lis
     return chosen
 
 
-def _candidates_per_start(num_components: int) -> int:
+def _candidates_per_start(q: VariationalPosterior) -> int:
     """Says how many starts are drawn for each that goes on: three where they find more than two do, as measured."""
-    if num_components == 1:  # all starts are the same
+    is_costly = q.form == "correlated" and q.num_features > _MANY_FEATURES
+    if q.num_components == 1 or is_costly:  # all starts are the same; or a sweep of them takes long
         return 1
-    return 3 if 3 <= num_components < 10 else 2
+    return 3 if 3 <= q.num_components < 10 else 2
 
 
 def _few(rows: CachedRows, num_components: int, seed: int) -> CachedRows:

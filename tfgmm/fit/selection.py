@@ -11,7 +11,7 @@ import numpy as np
 
 from tfgmm.fit import selection_words
 from tfgmm.mixture.parameters import num_parameters
-from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
+from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS, mixtures_of
 
 if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
@@ -81,7 +81,10 @@ class Selection:
         `FitResult`; occupied components.
         """
         evidence = np.array([log_evidence(result) for result in self.results])
-        shares = np.exp(evidence - evidence.max())
+        kinds = [mixtures_of(fit.covariance, fit.num_components, fit.num_features) for fit in self.results]
+        of_kind = [(fit.num_components, kind) for fit, kind in zip(self.results, kinds)]
+        # Mixtures that have several names are equally probable before as those that have one
+        shares = np.exp(evidence - evidence.max()) / [of_kind.count(one) for one in of_kind]
         means, errors = means_and_errors(self.held_out)
         behind, behind_errors = means_and_errors(self.held_out[_first_best(means)] - self.held_out)
         columns = {

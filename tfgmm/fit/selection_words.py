@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tfgmm.fit.selection import Selection
 
 _FEW_ROWS = 30
+_ERRORS = 3.0  # standard errors that a fit must be behind to be called so
 _MOST_NAMED = 6  # fits in a sentence
 
 _HEAD = f"{'K':>5} {'bound':>12} {'evidence':>12} {'share':>6}  {'held out (se)':<18} {'behind (paired se)':<18}"
@@ -241,9 +242,13 @@ def _on_groups_and_shapes(selection: Selection, why: str) -> str:
 
 
 def is_behind(selection: Selection) -> bool:
-    """Tells whether the recommended fit predicts held-out rows worse than the best, by more than a standard error."""
+    """Tells whether the recommended fit predicts held-out rows worse than the best, by more than three standard errors.
+
+    The best of many fits is ahead by one error in pure noise; of a few rows no error says much.
+    """
     row = selection.table[selection.best_place]
-    return bool(row["behind"] > np.nan_to_num(row["behind_error"]))
+    has_rows = selection.held_out.shape[1] >= _FEW_ROWS
+    return bool(has_rows and row["behind"] > _ERRORS * np.nan_to_num(row["behind_error"]))
 
 
 def _cautions(selection: Selection) -> list[str]:

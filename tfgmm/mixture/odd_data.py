@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfgmm.common.words import counted
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
@@ -66,7 +67,9 @@ def oddities(
     data = _Data(sample, summary)
     constant = _constant_columns(data)
     if constant:
-        yield f"column {', '.join(constant)} has one value only: it tells no components apart"
+        names = ", ".join(constant)
+        one, several = f"column {names} has one value only: it tells", f"columns {names} have one value only: they tell"
+        yield f"{one if len(constant) == 1 else several} no components apart"
     yield from _few_distinct_rows(data, num_components)
     yield from _few_rows_per_column(data, covariance)
     yield from _far_rows(data)
@@ -86,7 +89,7 @@ def spreads_that_differ(summary: DataSummary, priors: Priors, covariance: str) -
         yield (
             f"the spread of column {name(widest)} is {spread[widest] / spread[narrowest]:.3g} times that of column "
             f"{name(narrowest)}, and a spherical component is as wide in one as in the other: the narrow column "
-            "counts for nothing. Standardise the columns, or state priors=tfgmm.Priors(column_scale=...)"
+            "counts for nothing. Standardise the columns"
         )
 
 
@@ -109,8 +112,8 @@ def _few_rows_per_column(data: _Data, covariance: str) -> Iterator[str]:
     num_data, num_features = data.summary.num_data, data.summary.num_features
     if COVARIANCES[covariance].is_correlated and num_data <= num_features:
         yield (
-            f"{num_data} rows tell little of a covariance matrix of {num_features} columns: the prior "
-            f'decides most of it. covariance="diag" needs fewer rows'
+            f"{counted(num_data, 'row')} {'tells' if num_data == 1 else 'tell'} little of a covariance matrix of "
+            f'{num_features} columns: the prior decides most of it. covariance="diag" needs fewer rows'
         )
 
 

@@ -7,6 +7,7 @@ win where: docs/closed_form.md.
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -19,6 +20,9 @@ from tfgmm.mixture.starts import STARTS, distinct_rows, start_locs
 
 # Rows that Ward's method looks at, for each group, at least and at most: its memory grows with their square
 _FOR_WARD, _FEWEST_FOR_WARD, _MOST_FOR_WARD = 30, 1_000, 4_000
+# The trees of the rows seen last, by a digest of the rows: a choice of K asks for them again and again
+_TREES: dict[tuple[int, bytes], np.ndarray] = {}
+_MOST_TREES = 8
 # Rows that k-means++ chooses for each group, and how many it tries for each
 _SEEDS_PER_GROUP, _NUM_TRIALS = 3, 2
 # Sweeps of k-means: those of the fit go on from there
@@ -201,18 +205,24 @@ def _by_ward(rows: _Rows, seed: int) -> _Partition:
     some = values[np.random.default_rng(seed).choice(len(values), most, replace=False)] if is_sample else values
     if len(some) < 2:
         return _near_first(rows, seed)
-    labels = hierarchy.fcluster(_tree(some.tobytes(), some.shape), rows.num_groups, "maxclust") - 1
+    labels = hierarchy.fcluster(_tree(some), rows.num_groups, "maxclust") - 1
     means = [some[labels == group].mean(axis=0) for group in range(labels.max() + 1)]
     places = np.array([means[group % len(means)] for group in range(rows.num_groups)])
     return _nearest(values, places) if is_sample else _Partition(labels, places)
 
 
-@functools.lru_cache(maxsize=8)
-def _tree(rows: bytes, shape: tuple[int, int]) -> np.ndarray:
+def _tree(rows: np.ndarray) -> np.ndarray:
     """Computes the tree of groups, once for all numbers of groups and for every fold."""
     from scipy.cluster import hierarchy
 
-    return np.asarray(hierarchy.linkage(np.frombuffer(rows).reshape(shape), "ward"))
+    key = rows.shape[1], hashlib.blake2b(np.ascontiguousarray(rows).tobytes()).digest()
+    tree = _TREES.get(key)
+    if tree is None:
+        tree = np.asarray(hierarchy.linkage(rows, "ward"))
+        if len(_TREES) >= _MOST_TREES:
+            _TREES.clear()
+        _TREES[key] = tree
+    return tree
 
 
 def _in_balls(rows: _Rows, seed: int, start: str) -> _Partition:

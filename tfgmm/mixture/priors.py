@@ -11,7 +11,7 @@ import numpy as np
 from tfgmm.common.checks import check_choice
 from tfgmm.data.readers import read_rows
 from tfgmm.data.summary import DataSummary, summarise
-from tfgmm.mixture.correlations import shaped_like
+from tfgmm.mixture.correlations import row_variance, shaped_like
 from tfgmm.mixture.prior_values import Matrix, Number, as_lists, check_range, plain_matrix, plain_numbers
 from tfgmm.mixture.registry import COVARIANCES, CovarianceShape
 from tfgmm.mixture.rounding import steps_of
@@ -20,8 +20,8 @@ SCALE_STRUCTURES = ("fixed", "columns", "matrix", "both")
 # How alike components may be, and how far apart beside their typical spread: steps of a quarter
 DEGREE_GRID = tuple(2.0 ** (step / 3) for step in range(31))
 LEAST_SCALE = 1e-7
-# Share of the expected variances that each row adds
-_ROW_SHARE = 1e-7
+# Variance that each row adds, in squared spreads: where rows do not vary, and elsewhere
+_ROW_SHARE, _LEAST_ROW_SHARE = 1e-7, 1e-13
 LOC_SCALE_GRID = tuple(2.0 ** (-step / 8) for step in range(-12, 17))
 
 
@@ -129,6 +129,11 @@ class Priors:
                 f"`priors.expected_scale` must be given for scale_structure={self.scale_structure!r}. Received: None. "
                 "Give the variance that a component may have, per column; it is hardly believed."
             )
+        if not self.is_learned and self.expected_scale is not None:
+            raise ValueError(
+                f"`priors.expected_scale` must be left out where the scale is fixed. Received: {self.expected_scale}. "
+                f'Give scale_structure="both" to learn it, or precision_rate, or degrees and inverse_scale.'
+            )
         given = [name for name in _FIXED_SCALES if getattr(self, name) != _FIXED_SCALES[name]]
         if self.is_learned and given:
             raise ValueError(
@@ -229,7 +234,8 @@ class Priors:
         number in data units: standardise columns of different units, or state `Priors(column_scale=...)`.
 
         `least_scale` is 1e-7, or where that is more the rounding of a column: its step^2 / 12; see `rounding.steps_of`.
-        `row_variance` is 1e-7 of the variance of all rows.
+        `row_variance` is 1e-7 of the squared spread where rows do not vary: in columns of one value and, for "full" and
+        "tied", in directions that other columns decide.
 
         Args:
             data: A `DataSummary`, or rows of any kind that `fit` takes in memory or reads from a file.
@@ -255,6 +261,7 @@ class Priors:
             rows = read_rows(data, name="data")
             sample = np.asarray(rows.values, np.float64)
             data = summarise(rows, name="data")
+        check_choice("covariance", covariance, COVARIANCES)
         shape = COVARIANCES[covariance]
         _check_structure(scale_structure, covariance, shape)
         spread, centre = np.array(data.spread), tuple(data.centre)
@@ -264,14 +271,16 @@ class Priors:
             of_unit = data.varies if data.varies.any() else ~data.varies  # a constant column has no width
             expected, rounding = float(expected[of_unit].mean()), float(rounding[of_unit].mean())
             spread = np.full(len(spread), expected**0.5)
-        fields: dict[str, Any] = {
-            "least_scale": np.maximum(LEAST_SCALE, rounding / expected),
-            "row_variance": _ROW_SHARE * expected,
-        }
+        least_scale = np.maximum(LEAST_SCALE, rounding / expected)
+        fields: dict[str, Any] = {"least_scale": least_scale}
+        if not shape.is_spherical:
+            of_rows = sample if shape.is_correlated else None
+            added = row_variance(data, of_rows, _ROW_SHARE, _LEAST_ROW_SHARE)
+            fields["row_variance"] = added if shape.is_correlated else np.diag(added)
         if shape.is_correlated:
             expected = shaped_like(data, sample, covariance)
-            if scale_structure == "matrix":  # which looks at no axes: nor must the locations
-                fields["loc_covariance"] = expected
+            if scale_structure == "matrix":  # which looks at no axes: nor must locations and rounding
+                fields |= {"loc_covariance": expected, "least_scale": least_scale.min()}
         fields |= {"scale_structure": scale_structure, "expected_scale": expected, "loc_scale_grid": LOC_SCALE_GRID}
         return cls(centre, tuple(spread), weight_concentration=1.0, **fields)
 
@@ -311,7 +320,7 @@ def _check_structure(scale_structure: str, covariance: str, shape: CovarianceSha
 
 
 # What states a scale, and its value where none is stated
-_FIXED_SCALES = {"precision_rate": 5.0, "degrees": None, "inverse_scale": None}
+_FIXED_SCALES = {"precision_shape": 5.0, "precision_rate": 5.0, "degrees": None, "inverse_scale": None}
 _MATRICES = ("loc_covariance", "inverse_scale")
 _MAYBE_MATRICES = ("expected_scale", "row_variance")
 _SINGLE = ("stick_concentration", "degrees", "hyper_degrees")

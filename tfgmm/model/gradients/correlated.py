@@ -74,7 +74,8 @@ def row_corrections(components: CorrelatedComponents, drawn: CorrelatedDraws) ->
     if components.row_variance is None:
         return tf.zeros([], tf.float32)
     root = tf.constant(np.linalg.cholesky(components.row_variance), drawn.whiteners.dtype)
-    squares = tf.reduce_sum(tf.square(tf.matmul(drawn.whiteners, root)), [-2, -1])
+    # One plain product: the gradient of one that is broadcast over a matrix for all components crashes TensorFlow 2.21
+    squares = tf.reduce_sum(tf.square(tf.tensordot(drawn.whiteners, root, 1)), [-2, -1])
     return tf.cast(-0.5 * squares, tf.float32)
 
 
