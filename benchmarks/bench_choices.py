@@ -100,13 +100,13 @@ def tables_of_shapes(arguments: argparse.Namespace, packages: Mapping[str, Any])
     environment = packages["now"]
     sizes = {"most": 2, "tables": ["iris"]} if arguments.quick else {"most": 7, "tables": TABLES}
     yield "Shape and K by evidence", common.in_fresh_process(choices_of_tables, environment=environment, **sizes)
-    most, seeds, columns = (2, 1, (2,)) if arguments.quick else (5, 2, (2, 4))
+    most, seeds, columns, shapes = (1, 1, (2,), ("diag",)) if arguments.quick else (5, 2, (2, 4), SIMULATED)
     simulated = [
         common.in_fresh_process(
             choices_of_simulations, environment=environment, shape=shape, num_features=number, most=most, seeds=seeds
         )
         for number in columns
-        for shape in SIMULATED
+        for shape in shapes
     ]
     yield "The same, simulated, K from 1 to 5, 100 rows each", simulated
 
