@@ -68,7 +68,7 @@ REFUSALS: dict[str, tuple[Callable[[pathlib.Path], list[str]], int, str]] = {
     "an unknown covariance among several": (
         with_options("--covariance", "full,round"), 2, "`--covariance`.*list of them.*'round' in \\['full', 'round'\\]"
     ),
-    "covariance of nothing": (with_options("--covariance", ""), 2, "`--covariance`.*Received: ''"),
+    "covariance of nothing": (with_options("--covariance", ","), 2, "`--covariance` must name at least one shape"),
     "auto among shapes": (with_options("--covariance", "auto,full"), 2, "`--covariance`.*Received: 'auto' in"),
     "unknown weights": (with_options("--components", "2", "--weights", "none"), 2, "`--weights`.*'none'"),
     "no restarts": (with_options("--components", "2", "--restarts", "0"), 2, "`--restarts`.*0"),

@@ -108,10 +108,10 @@ def fit_mixture(
             also called at held-out fits and restarts, and can end a choice early.
         polish_steps: Steps of Adam on the tighter marginal bound afterwards, with shrinking learning rate. For few
             rows: see `GaussianMixtureModel.compile`.
-        start: "auto", groups of rows found in several ways (nearest to seeds of k-means++ or to random rows, Ward's
-            method, balls with all other rows around them); "k-means++" or "random", that way alone; or, for one K,
-            locations (K, D), data units, or the group of each row, (N,) whole numbers from 0; then restarts are not
-            needed.
+        start: "auto", groups of rows found in several ways (nearest to seeds of k-means++ or to random rows, k-means,
+            Ward's method, balls with all other rows around them); "k-means++" or "random", that way alone; or, for one
+            fit, locations (K, D), data units, or the group of each row, (N,) whole numbers from 0, in an order that the
+            rows keep from pass to pass; then restarts are not needed.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.

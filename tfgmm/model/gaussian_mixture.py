@@ -180,7 +180,8 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
 
         Args:
             x: Rows, as in `fit`.
-            start: "k-means++", "random" (rows), or locations (K, D), data units.
+            start: Groups of rows: those nearest to rows chosen by "k-means++" or at "random", or to locations (K, D),
+                data units, where the components then stand.
             num_data: N, where `x` is a stream of unknown length; default the N that `compile` was called with.
 
         Returns:

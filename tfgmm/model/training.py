@@ -59,8 +59,8 @@ class KerasTraining(PosteriorModel):
     ) -> Any:
         """Trains the model on rows.
 
-        A model that has not changed since it was made starts at k-means++ centres of the data, unless `initialize`
-        chose otherwise; a trained or loaded one continues from where it is.
+        A model that has not changed since it was made starts at the groups nearest to k-means++ centres, unless
+        `initialize` chose otherwise; a trained or loaded one continues from where it is.
 
         Args:
             x: (N, D) array, nested list, pandas or polars frame, path of a CSV, Parquet or Arrow file, or a

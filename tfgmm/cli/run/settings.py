@@ -157,8 +157,8 @@ def covariance_of(text: str) -> str | list[str]:
     >>> covariance_of("full"), covariance_of("full, tied")
     ('full', ['full', 'tied'])
     """
-    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
-    return names if len(names) > 1 else names[0]
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    return names[0] if len(names) == 1 else names
 
 
 def settings_from(earlier: Mapping[str, Any], arguments: Mapping[str, Any]) -> RunSettings:
