@@ -46,7 +46,8 @@ def float64():
 
 def learned(structure, **others):
     options = {"loc_mean": (0.5, -0.2), "loc_scale": (1.5, 0.8), "weight_concentration": (1.5, 2.5)}
-    options |= {"scale_structure": structure, "degree_grid": GRID, "expected_scale": C}
+    options |= {"scale_structure": structure, "degree_grid": GRID}
+    options |= {} if structure == "fixed" else {"expected_scale": C}
     return Priors(**options | others)
 
 

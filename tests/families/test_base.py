@@ -11,7 +11,8 @@ from random_posteriors import D, random_components, random_priors
 from tfgmm.families.base import once_per_posterior
 from tfgmm.families.functions import NUMPY
 from tfgmm.families.variational import COMPONENTS
-from tfgmm.mixture.priors import LOC_SCALE_GRID, Priors
+from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.priors_from_data import LOC_SCALE_GRID
 
 
 class Counting:

@@ -23,7 +23,7 @@ from tfgmm.families.natural_gradient import moved, place_at
 from tfgmm.families.variational import COMPONENTS, Factors, VariationalPosterior
 from tfgmm.families.weights import DirichletPosterior
 from tfgmm.mixture.parameters import FORMS
-from tfgmm.mixture.priors import LOC_SCALE_GRID
+from tfgmm.mixture.priors_from_data import LOC_SCALE_GRID
 from tfgmm.mixture.row_sums import sums_over_rows
 from tfgmm.mixture.statistics import Statistics
 from tfgmm.model.gradients import divergences

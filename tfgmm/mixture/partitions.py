@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfgmm.common.checks import check_choice
-from tfgmm.mixture.priors import LOC_SCALE_GRID
+from tfgmm.mixture.priors_from_data import LOC_SCALE_GRID
 from tfgmm.mixture.starts import STARTS, distinct_rows, start_locs
 
 # Rows that Ward's method looks at, for each group, at least and at most: its memory grows with their square

@@ -11,18 +11,11 @@ import numpy as np
 from tfgmm.common.checks import check_choice
 from tfgmm.data.readers import read_rows
 from tfgmm.data.summary import DataSummary, summarise
-from tfgmm.mixture.correlations import row_variance, shaped_like
 from tfgmm.mixture.prior_values import Matrix, Number, as_lists, check_range, plain_matrix, plain_numbers
-from tfgmm.mixture.registry import COVARIANCES, CovarianceShape
-from tfgmm.mixture.rounding import steps_of
+from tfgmm.mixture.priors_from_data import LEAST_SCALE, SCALE_STRUCTURES, learned_fields
 
-SCALE_STRUCTURES = ("fixed", "columns", "matrix", "both")
-# How alike components may be, and how far apart beside their typical spread: steps of a quarter
+# How alike components may be: steps of a quarter
 DEGREE_GRID = tuple(2.0 ** (step / 3) for step in range(31))
-LEAST_SCALE = 1e-7
-# Variance that each row adds, in squared spreads: where rows do not vary, and elsewhere
-_ROW_SHARE, _LEAST_ROW_SHARE = 1e-7, 1e-13
-LOC_SCALE_GRID = tuple(2.0 ** (-step / 8) for step in range(-12, 17))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,28 +254,7 @@ class Priors:
             rows = read_rows(data, name="data")
             sample = np.asarray(rows.values, np.float64)
             data = summarise(rows, name="data")
-        check_choice("covariance", covariance, COVARIANCES)
-        shape = COVARIANCES[covariance]
-        _check_structure(scale_structure, covariance, shape)
-        spread, centre = np.array(data.spread), tuple(data.centre)
-        rounding = np.zeros(len(spread)) if sample is None else np.square(steps_of(sample)) / 12.0
-        expected: Any = np.square(spread)
-        if shape.is_spherical:  # one unit for all columns, so that a sphere is a sphere
-            of_unit = data.varies if data.varies.any() else ~data.varies  # a constant column has no width
-            expected, rounding = float(expected[of_unit].mean()), float(rounding[of_unit].mean())
-            spread = np.full(len(spread), expected**0.5)
-        least_scale = np.maximum(LEAST_SCALE, rounding / expected)
-        fields: dict[str, Any] = {"least_scale": least_scale}
-        if not shape.is_spherical:
-            of_rows = sample if shape.is_correlated else None
-            added = row_variance(data, of_rows, _ROW_SHARE, _LEAST_ROW_SHARE)
-            fields["row_variance"] = added if shape.is_correlated else np.diag(added)
-        if shape.is_correlated:
-            expected = shaped_like(data, sample, covariance)
-            if scale_structure == "matrix":  # which looks at no axes: nor must locations and rounding
-                fields |= {"loc_covariance": expected, "least_scale": least_scale.min()}
-        fields |= {"scale_structure": scale_structure, "expected_scale": expected, "loc_scale_grid": LOC_SCALE_GRID}
-        return cls(centre, tuple(spread), weight_concentration=1.0, **fields)
+        return cls(weight_concentration=1.0, **learned_fields(data, sample, covariance, scale_structure))
 
     def to_dict(self) -> dict[str, Any]:
         """Turns the values into plain numbers and lists, as JSON holds them; `from_dict` is its inverse.
@@ -308,15 +280,6 @@ class Priors:
             The `Priors`.
         """
         return cls(**values)
-
-
-def _check_structure(scale_structure: str, covariance: str, shape: CovarianceShape) -> None:
-    check_choice("scale_structure", scale_structure, SCALE_STRUCTURES[1:])
-    if scale_structure == "matrix" and not shape.is_correlated:
-        raise ValueError(
-            f'`scale_structure` must be "columns" or "both" for covariance={covariance!r}, whose columns are '
-            'independent. Received: "matrix". Leave it out, or ask for covariance="full" or "tied".'
-        )
 
 
 # What states a scale, and its value where none is stated
