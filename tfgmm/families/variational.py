@@ -197,7 +197,7 @@ class VariationalPosterior:
         """
         family: Any = self.components  # one family, and q in it
         groups = start_groups(start, rows, self.num_components, self.centre, spread, seeds)
-        if isinstance(start, str) and not family.is_tied:  # one width for all is not that of a few rows
+        if isinstance(start, str):
             groups = far_groups_widened(groups, spread)
         values, weights = family.values_of(family.start_at(groups)), self.values().weights
         return [Values(tuple(value[number] for value in values), weights) for number in range(len(seeds))]

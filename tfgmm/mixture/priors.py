@@ -227,7 +227,7 @@ class Priors:
         number in data units: standardise columns of different units, or state `Priors(column_scale=...)`.
 
         `least_scale` is 1e-7, or where that is more the rounding of a column: its step^2 / 12; see `rounding.steps_of`.
-        `row_variance` is 1e-7 of the squared spread where rows do not vary: in columns of one value and, for "full" and
+        `row_variance` is 1e-6 of the squared spread where rows do not vary: in columns of one value and, for "full" and
         "tied", in directions that other columns decide.
 
         Args:

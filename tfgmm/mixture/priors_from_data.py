@@ -17,7 +17,7 @@ SCALE_STRUCTURES = ("fixed", "columns", "matrix", "both")
 LOC_SCALE_GRID = tuple(2.0 ** (-step / 8) for step in range(-12, 17))
 LEAST_SCALE = 1e-7
 # Variance that each row adds, in squared spreads: where rows do not vary, and elsewhere
-_ROW_SHARE, _LEAST_ROW_SHARE = 1e-7, 1e-13
+_ROW_SHARE, _LEAST_ROW_SHARE = 1e-6, 1e-13
 
 
 def learned_fields(
