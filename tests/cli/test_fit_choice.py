@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from exports import PACKAGE_ROOT, leave_out_graph
 from report_pages import Page
+from shown_display import Shown
 from typer.testing import CliRunner
 
 import tfgmm
@@ -247,26 +248,6 @@ def test_note_of_other_rows_and_of_sweeps_that_were_too_few(
 
 
 # --- Followed, and broken off
-
-
-class Shown:
-    """A display that keeps what it is shown, and a question whether to stop, answered when a phrase has been shown."""
-
-    def __init__(self, stop_at: str = "never") -> None:
-        self.words: list[str] = []
-        self._stop_at = stop_at
-
-    def phase(self, words: str) -> None:
-        self.words.append(words)
-
-    def share(self, done: float, words: str) -> None:
-        assert 0.0 <= done <= 1.0
-        self.words.append(words)
-
-    note = phase
-
-    def is_stopped(self) -> bool:
-        return any(self._stop_at in words for words in self.words)
 
 
 def followed(shown: Shown, tried: Any, **options: Any) -> run_folder.Run:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_pages import Page
+from shown_display import Shown
 from typer.testing import CliRunner
 
 import tfgmm
@@ -157,25 +158,6 @@ def test_of_few_rows_fewer_numbers_are_tried_and_that_is_said(tmp_path: pathlib.
 
 
 # --- Followed, and broken off
-
-
-class Shown:
-    """A display that keeps what it is shown, and a question whether to stop, answered when a phrase has been shown."""
-
-    def __init__(self, stop_at: str = "never") -> None:
-        self.words: list[str] = []
-        self._stop_at = stop_at
-
-    def phase(self, words: str) -> None:
-        self.words.append(words)
-
-    def share(self, done: float, words: str) -> None:
-        self.words.append(words)
-
-    note = phase
-
-    def is_stopped(self) -> bool:
-        return any(self._stop_at in words for words in self.words)
 
 
 def followed(shown: Shown, numbers: Any, covariance: Any) -> Any:
