@@ -20,6 +20,8 @@ _LEAST_EXCESS, _ERRORS = 0.1, 4.0
 # Multiples that people round to, of one decimal place: tens, quarters, dozens, hours
 _MULTIPLES = np.array([2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 25, 30, 50, 60], np.float64)
 _MOST_FOR_HEAPS = 2_000
+# Of many rows nearly all of which differ, none are heaped
+_ALL_DIFFERENT, _MANY_ROWS = 0.95, 1_000
 
 
 class ColumnValues(NamedTuple):
@@ -69,7 +71,9 @@ def values_of(column: np.ndarray) -> ColumnValues:
     found = ColumnValues(step, len(values), _storage_variance(values))
     if len(values) <= _FEW_VALUES:
         return found._replace(is_few=len(column) >= _FEWEST_REPEATS * len(values))
-    heaped = _heaped(column, float(values[counts.argmax()]), found)
+    heaped = found
+    if len(column) < _MANY_ROWS or len(values) < _ALL_DIFFERENT * len(column):
+        heaped = _heaped(column, float(values[counts.argmax()]), found)
     if heaped.heaped_share:  # a value at a heap has the other heaps beside it
         is_at = is_multiple(values, heaped.step)
         values, counts = values[is_at], counts[is_at]

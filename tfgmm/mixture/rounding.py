@@ -8,6 +8,8 @@ import numpy as np
 _FEWEST_ERRORS = 64.0
 # Share of the range below which a step is of no account
 _LEAST_SHARE = 1e-5
+# Some of many values tell whether there can be a step at all
+_SOME_VALUES = 500
 # Where values are repeated so often on average, the column has these values and none between them
 _MEAN_REPEATS = 5.0
 
@@ -40,14 +42,15 @@ def step_of(values: np.ndarray, num_data: int) -> float:
         num_data: Number of rows that have them.
     """
     sizes = np.abs(values)
-    differences, largest = np.diff(values), float(sizes.max())
     # What differs in the last digits alone, as 0.1 + 0.2 and 0.3 do, is one value
-    differences = differences[differences > 4.0 * 2.0**-52 * np.maximum(sizes[1:], sizes[:-1])]
-    if len(differences) == 0:
+    is_new = np.diff(values) > 4.0 * 2.0**-52 * np.maximum(sizes[1:], sizes[:-1])
+    values = values[np.append(True, is_new)]
+    if len(values) < 2:
         return 0.0
-    step = _common_step(differences, largest * 2.0**-52)
+    largest, differences = float(sizes.max()), np.diff(values)
+    step = _step_within(values, largest * 2.0**-52)
     if not step and is_float32(values):  # a decimal written in float32 is one only as far as float32 goes
-        step = _common_step(differences, largest * 2.0**-24)
+        step = _step_within(values, largest * 2.0**-24)
     if num_data < _MEAN_REPEATS * len(values):
         return step
     return max(step, float(np.quantile(differences, 0.25, method="lower")))
@@ -57,6 +60,14 @@ def is_float32(values: np.ndarray) -> bool:
     """Tells whether float32 holds these numbers exactly."""
     with np.errstate(over="ignore"):  # what float32 cannot hold was not written in it
         return bool((values == values.astype(np.float32)).all())
+
+
+def _step_within(values: np.ndarray, error: float) -> float:
+    """Finds what values, in ascending order, are multiples apart; more values can only have a smaller step."""
+    stride = len(values) // _SOME_VALUES
+    if stride > 1 and not _common_step(np.diff(values[::stride]), error):
+        return 0.0
+    return _common_step(np.diff(values), error)
 
 
 def _common_step(differences: np.ndarray, error: float) -> float:
@@ -75,4 +86,4 @@ def _common_step(differences: np.ndarray, error: float) -> float:
             break
         left, errors = np.append(rests[is_left], step), np.append(of_rests[is_left], of_step)
     multiples = np.rint(differences / step)
-    return float(differences @ multiples / (multiples @ multiples))
+    return float((differences * multiples).sum() / np.square(multiples).sum())
