@@ -5,12 +5,13 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "blocks": ["BLOCK_ROWS", "RowBlock"],
+        "blocks": ["BLOCK_ROWS", "RowBlock", "finite"],
         "columns": ["numeric_columns"],
         "errors": ["check_no_overflow", "not_finite_error"],
+        "files.csv_format": ["CsvOptions", "csv_format"],
         "files.kinds": ["KINDS"],
         "files.stored": ["StoredRows"],
-        "matching": ["Sample", "finite"],
+        "matching": ["Sample"],
         "pass_through": ["InputNames", "ScoredInput"],
         "readers": ["Rows", "open_rows", "read_rows"],
         "row_source": ["RowSource"],

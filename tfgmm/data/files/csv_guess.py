@@ -1,0 +1,169 @@
+"""Guesses from the first lines of a CSV file: what stands above the header, between columns, and as decimal mark."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+_DELIMITERS = (",", ";", "\t", "|")
+_MOST_LINES, _MOST_CELLS = 100, 20_000  # that a guess looks at
+_NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d+)*|[.,]\d+)([eE][+-]?\d+)?\s*")
+# A mark behind which there are not three digits, or behind another mark, is a decimal mark; 1,234 may be either
+_DECIMAL = {
+    mark: re.compile(rf"\s*[+-]?(\d*{mark}(?!\d{{3}}(\D|$))\d+|0{mark}\d+|\d{{1,3}}({other}\d{{3}})+{mark}\d+)\D*.*")
+    for mark, other in (("\\.", ","), (",", "\\."))
+}
+_EITHER = re.compile(r"\s*[+-]?\d{1,3},\d{3}\s*")
+
+
+class Top(NamedTuple):
+    """What stands above the header.
+
+    Args:
+        num_lines: Lines above it.
+        comment: Last comment there, or None.
+        delimiter: Separator that a line `sep=;` states, as spreadsheets write it, or None.
+    """
+
+    num_lines: int
+    comment: str | None
+    delimiter: str | None
+
+
+def split_lines(text: str, is_whole: bool) -> list[str]:
+    """Splits text into lines; the last one is left out where it may be cut off.
+
+    Example:
+
+    >>> split_lines("a,b\\n1,2\\n3,", is_whole=False)
+    ['a,b\\n', '1,2\\n']
+    """
+    lines = list(io.StringIO(text, newline=""))
+    return lines if is_whole else lines[:-1]
+
+
+def top_of(lines: Sequence[str], skip_rows: int) -> Top:
+    """Finds the end of what stands above the header: lines to skip, empty ones, `sep=;`, and comments with #.
+
+    Example:
+
+    >>> top_of(["# of May\\n", "sep=;\\n", "a;b\\n"], 0)
+    Top(num_lines=2, comment='# of May', delimiter=';')
+    """
+    comment, delimiter, number = None, None, 0
+    for number, line in enumerate(lines):
+        words = line.strip(" \r\n").lstrip("\ufeff")
+        stated = re.fullmatch(r'"?sep=(.)"?', words, flags=re.IGNORECASE)
+        if stated and delimiter is None:
+            delimiter = stated[1]
+        elif words.startswith("#") and number >= skip_rows:
+            comment = words
+        elif words and number >= skip_rows:
+            return Top(number, comment, delimiter)
+    return Top(len(lines), comment, delimiter)
+
+
+def _rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    """Splits lines into rows of cells, as many as a guess looks at; a quotation that is not closed ends them."""
+    rows, num_cells = [], 0
+    try:
+        for row in csv.reader(lines, delimiter=delimiter):
+            if row:
+                rows.append(row)
+                num_cells += len(row)
+            if num_cells > _MOST_CELLS:
+                break
+    except csv.Error:
+        pass  # a field without end: whoever reads the file says so
+    return rows
+
+
+def delimiter_of(lines: Sequence[str], *, tabs_first: bool = False) -> str:
+    """Guesses what stands between columns: what cuts all lines into as many cells as the header, most of them numbers.
+
+    Args:
+        lines: The header and lines below it.
+        tabs_first: Whether tabs win where two fit alike.
+
+    Example:
+
+    >>> delimiter_of(["length, m;width, m\\n", "1,5;2,5\\n"])
+    ';'
+    """
+    order = ("\t", *_DELIMITERS) if tabs_first else _DELIMITERS
+    lines = lines[:_MOST_LINES]
+    if _is_cut_by(order[0], lines):
+        return order[0]
+    scores = {delimiter: _fit(lines, delimiter) for delimiter in order}
+    return max(scores, key=lambda delimiter: scores[delimiter])
+
+
+def _is_cut_by(delimiter: str, lines: Sequence[str]) -> bool:
+    """Tells whether lines are cut by this separator without a doubt, as most files are by commas."""
+    rows = _rows(lines, delimiter)
+    lengths = {len(row) for row in rows}
+    others = set(_DELIMITERS) - {delimiter}
+    return len(rows) > 1 and len(lengths) == 1 and len(rows[0]) > 1 and not any(mark in lines[0] for mark in others)
+
+
+def _fit(lines: Sequence[str], delimiter: str) -> tuple[float, float, int]:
+    """Says how well lines are cut: the share of them with as many cells as the header, that of numbers, the cells."""
+    rows = _rows(lines, delimiter)
+    if not rows:
+        return 0.0, 0.0, 0
+    header, body = rows[0], rows[1:]
+    if len(header) == 1 and any(mark in header[0] for mark in _DELIMITERS):
+        return -1.0, 0.0, 1  # other marks cut it
+    same = sum(len(row) == len(header) for row in body)
+    cells = [cell for row in body for cell in row]
+    numbers = sum(_NUMBER.fullmatch(cell) is not None for cell in cells)
+    return round(same / max(1, len(body)), 2), round(numbers / max(1, len(cells)), 2), len(header)
+
+
+def decimal_of(lines: Sequence[str], delimiter: str) -> str:
+    """Guesses the decimal mark of lines without a header.
+
+    "1,234" may be either; between semicolons or tabs it is a decimal comma where no number has a point.
+
+    Example:
+
+    >>> decimal_of(["1,5;2\\n"], ";"), decimal_of(["1.234,5;2\\n"], ";"), decimal_of(['"1,234",2\\n'], ",")
+    (',', ',', '.')
+    """
+    if delimiter == "," and not any('"' in line for line in lines):
+        return "."
+    cells = [cell for row in _rows(lines, delimiter) for cell in row if _NUMBER.fullmatch(cell)]
+    points, commas = (sum(_DECIMAL[mark].fullmatch(cell) is not None for cell in cells) for mark in ("\\.", ","))
+    if points or commas:
+        return "," if commas > points else "."
+    either = any(_EITHER.fullmatch(cell) for cell in cells) and not any("." in cell for cell in cells)
+    return "," if either and delimiter != "," else "."
+
+
+def comment_names(comment: str, lines: Sequence[str], delimiter: str) -> tuple[str, ...] | None:
+    """Reads the names of the columns from the last comment; None where the line below it is the header.
+
+    `numpy.savetxt` writes them so. The comment has them when it is cut into as many as the line below it has cells,
+    and that line holds a number, as a header does not.
+
+    Example:
+
+    >>> comment_names("# a, b", ["1.5,x\\n"], ","), comment_names("# of May, by us", ["a,b\\n", "1.5,x\\n"], ",")
+    (('a', 'b'), None)
+    """
+    rows, names = _rows(lines, delimiter), _names_in(comment, delimiter)
+    is_header = bool(rows) and not any(_NUMBER.fullmatch(cell) for cell in rows[0])
+    if not rows or is_header or len(names) != len(rows[0]) or len(names) == 1 and " " in names[0]:
+        return None
+    return tuple(names)
+
+
+def _names_in(comment: str, delimiter: str) -> list[str]:
+    return [name.strip() for name in next(_csv([comment.lstrip("#").strip()], delimiter), [])]
+
+
+def _csv(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
+    return csv.reader(lines, delimiter=delimiter)
