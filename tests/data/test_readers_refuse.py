@@ -63,7 +63,7 @@ def test_number_with_a_python_underscore_is_text(tmp_path):
     [
         ("é,b\n1,2\n", "latin-1", ["not text in UTF-8", "Save it as UTF-8"]),
         ("a,b\n1,é\n", "latin-1", ["not text in UTF-8", "Save it as UTF-8"]),
-        ("a,b\n1,2\n", "utf-16-le", ["not text in UTF-8", "Save it as UTF-8"]),
+        ("a,b\n1,2\n", "utf-32-be", ["not text in UTF-8", "Save it as UTF-8"]),
         ("a,b\n", "utf-8", ["header line and no rows", "Write the rows"]),
         ("a,b", "utf-8", ["header line and no rows"]),
         ("", "utf-8", ["empty (0 bytes)"]),
