@@ -20,6 +20,7 @@ from tfgmm.common.shapes import check_shape
 from tfgmm.common.words import quoted
 from tfgmm.data.blocks import RowBlock, finite, row_blocks
 from tfgmm.data.columns import wanted_names
+from tfgmm.data.errors import no_whole_rows_error
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
 from tfgmm.data.files.opening import TableFiles, is_large, open_files
 from tfgmm.data.files.stored import StoredRows
@@ -229,6 +230,8 @@ def _open_path(
 def _without_gaps(rows: Rows) -> Rows:
     """Leaves out rows with a gap or an infinite value."""
     kept = finite(rows.values)
+    if len(rows.values) and not len(kept):
+        raise no_whole_rows_error(rows.name, len(rows.values))
     return dataclasses.replace(rows, values=kept, num_dropped=len(rows.values) - len(kept))
 
 

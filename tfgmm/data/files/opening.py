@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_cells import Column
-from tfgmm.data.files.csv_format import GUESSED, CsvOptions
+from tfgmm.data.files.csv_format import GUESSED, CsvOptions, csv_format
 from tfgmm.data.files.csv_text import csv_columns, csv_file
 from tfgmm.data.files.file_set import FileSet, columns_of
 from tfgmm.data.files.kinds import KINDS, check_file, files_in, kind_of
@@ -81,6 +81,16 @@ def open_files(name: str, path: str, csv: CsvOptions = GUESSED) -> TableFiles:
     paths = files_in(name, path) if os.path.isdir(path) else (path,)
     check_file(name, paths[0])
     return TableFiles(name, path, paths, tuple(label for label, _ in columns_of(name, paths[0], csv)), csv)
+
+
+def words_of_format(name: str, path: str, csv: CsvOptions = GUESSED) -> str:
+    """Says how a CSV file, or the first one of a folder, is written where it is not as usual; "" for other files.
+
+    Raises:
+        As `open_files`.
+    """
+    files = open_files(name, path, csv)
+    return csv_format(name, files.paths[0], csv).words if kind_of(files.paths[0]) == "CSV" else ""
 
 
 def open_stored(
