@@ -32,7 +32,6 @@ _OPTIONS = {
     **{f"`{name}`": f"`--{name}`" for name in ("columns", "config", "covariance", "restarts", "seed", "weights")},
     **{f"`{name}`": f"`--{name}`" for name in ("delimiter", "decimal", "encoding")},
     "`skip_rows`": "`--skip-rows`",
-    "Drop or fill such rows.": "Pass --drop-gaps to leave such rows out, or fill them.",
 }
 _LONGEST_SUMMARY = 40  # lines that are printed
 _WIDEST = 100  # columns of a paragraph
@@ -74,9 +73,7 @@ def fit(
         Path | None,
         typer.Option(metavar="FILE", help="Further rows, whose bound is followed too; of a choice, the held-out rows."),
     ] = None,
-    drop_gaps: Annotated[
-        bool, typer.Option("--drop-gaps", help="Leave out rows with a gap in a column that is used.")
-    ] = False,
+    drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
     decimal: Annotated[str | None, shared.DECIMAL] = None,
     encoding: Annotated[str | None, shared.ENCODING] = None,
@@ -133,6 +130,7 @@ def _in_our_words(text: str) -> str:
     """Rewrites what a function says of its arguments in the words of the command line."""
     for name, option in _OPTIONS.items():
         text = text.replace(name, option)
+    text = shared.with_drop_gaps(text)
     return re.sub(r"columns=\[(.*?)\]", lambda match: f"--columns {_as_option(match[1])}", text)
 
 

@@ -27,6 +27,7 @@ def report(
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write: .html.")],
     title: Annotated[str | None, typer.Option(help='The heading.  [default: "Mixture of K Gaussians"]')] = None,
+    drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
     decimal: Annotated[str | None, shared.DECIMAL] = None,
     encoding: Annotated[str | None, shared.ENCODING] = None,
@@ -46,15 +47,17 @@ def report(
             raise UsageError(f"`--title` must not be empty. Received: {title!r}. Write a heading, or leave it out.")
         shared.check_outside_exports(out)
         csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
-        line = _report(model, data, out, title, overwrite, csv)
+        line = _report(model, data, out, title, overwrite, csv, drop_gaps)
     typer.echo(printable(line))
 
 
 def _words(text: str) -> str:
-    return text.replace("`data`", "`--data`").replace("`result`", "`--model`")
+    return shared.with_drop_gaps(text.replace("`data`", "`--data`").replace("`result`", "`--model`"))
 
 
-def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bool, csv: CsvOptions) -> str:
+def _report(
+    model: Path, data: Path, out: Path, title: str | None, overwrite: bool, csv: CsvOptions, drop_gaps: bool
+) -> str:
     """Writes the page and says so in a line; what can be wrong is checked before anything is drawn."""
     from tfgmm.common import atomic_file
     from tfgmm.data import matching
@@ -62,7 +65,7 @@ def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bo
     mixture = shared.read_model(model)
     atomic_file.check_free(out, overwrite, shared.OUT)
     shared.say_format(shared.DATA, data, csv)
-    with matching.opened(data, mixture.column_names, len(mixture.centre), shared.DATA, csv) as rows:
+    with matching.opened(data, mixture.column_names, len(mixture.centre), shared.DATA, csv, drop_gaps) as rows:
         directory = shared.model_folder(model).absolute()
         shared.with_display(lambda progress: _write(mixture, rows, out, title, directory, overwrite, progress))
     return f"{out}: a page about {directory} and the rows of {data}"

@@ -29,6 +29,8 @@ OUT = ArgumentNames("--out", "--overwrite")
 
 DATA = "--data"  # what errors about rows call the option
 
+DROP_GAPS = typer.Option("--drop-gaps", help="Leave out rows with a gap in a column that is used.")
+
 # How CSV files are written, for every command that reads rows
 DELIMITER = typer.Option(metavar="MARK", help="Between columns of CSV: a character, or tab.  [default: guessed]")
 DECIMAL = typer.Option(metavar="MARK", help="Decimal mark of CSV: . or ,  [default: guessed]")
@@ -150,6 +152,11 @@ def check_ending(out: Path, endings: Iterable[str], name: str = "--out", *, any_
     if (out.suffix.lower() if any_case else out.suffix) not in endings:
         fix = "Add the ending of the kind that you want."
         raise UsageError(f"`{name}` must be a file whose name ends in {', '.join(endings)}. Received: {out}. {fix}")
+
+
+def with_drop_gaps(text: str) -> str:
+    """Rewrites what a function advises for rows with gaps as what the command line has for them."""
+    return text.replace("Drop or fill such rows.", "Pass --drop-gaps to leave such rows out, or fill them.")
 
 
 def csv_options(delimiter: str | None, decimal: str | None, encoding: str | None, skip_rows: int | None) -> CsvOptions:

@@ -7,9 +7,11 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "blocks": ["BLOCK_ROWS", "RowBlock", "finite"],
         "columns": ["numeric_columns"],
+        "counters": ["suspicious_columns"],
         "errors": ["check_no_overflow", "not_finite_error"],
-        "files.csv_format": ["CsvOptions", "csv_format"],
+        "files.csv_format": ["GUESSED", "CsvOptions"],
         "files.kinds": ["KINDS"],
+        "files.opening": ["words_of_format"],
         "files.stored": ["StoredRows"],
         "matching": ["Sample"],
         "pass_through": ["InputNames", "ScoredInput"],

@@ -148,7 +148,7 @@ def named_like_a_code(name: str) -> bool:
     """
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)]
     if not words:
-        return False  # other letters
+        return name == "#"  # or other letters
     is_whole_name = words[0] == "unnamed" or "".join(words) in _WHOLE_NAMES
     return is_whole_name or words[0] in _CODE_WORDS or words[-1] in _CODE_WORDS
 

@@ -39,6 +39,7 @@ def opened(
     num_features: int,
     name: str = "path",
     csv: CsvOptions = GUESSED,
+    drop_gaps: bool = False,
 ) -> Iterator[RowSource]:
     """Yields the rows of a file, or of a folder of files, in the columns of a mixture; other columns are not looked at.
 
@@ -49,6 +50,7 @@ def opened(
         num_features: D.
         name: What error messages call `path`.
         csv: How CSV files are written.
+        drop_gaps: Whether rows with a gap or an infinite value are left out.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -57,7 +59,7 @@ def opened(
     """
     path = os.fspath(path)
     wanted = wanted_columns(name, path, open_files(name, path, csv).column_names, column_names, num_features)
-    with contextlib.closing(open_rows(path, name=name, columns=wanted, csv=csv)) as rows:
+    with contextlib.closing(open_rows(path, name=name, columns=wanted, csv=csv, drop_gaps=drop_gaps)) as rows:
         yield rows
 
 

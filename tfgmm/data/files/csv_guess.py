@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _DELIMITERS = (",", ";", "\t", "|")
 _MOST_LINES, _MOST_CELLS = 100, 20_000  # that a guess looks at
-_NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d+)*|[.,]\d+)([eE][+-]?\d+)?\s*")
-# A mark behind which there are not three digits, or behind another mark, is a decimal mark; 1,234 may be either
+COMMENTS = ("#", "%", "//")
+_GROUPS = str.maketrans("", "", " \u00a0\u202f\u2009'\u2019")  # between thousands, beside points and commas
+_NUMBER = re.compile(r"[-+\u2212]?(\d+([.,]\d+)*|[.,]\d+)([eE][-+]?\d+)?")
+# A mark before one, two or more than three digits, or behind a zero or other marks, is decimal; 1,234 may be either
 _DECIMAL = {
-    mark: re.compile(rf"\s*[+-]?(\d*{mark}(?!\d{{3}}(\D|$))\d+|0{mark}\d+|\d{{1,3}}({other}\d{{3}})+{mark}\d+)\D*.*")
+    mark: re.compile(rf"\D?(\d*{mark}(\d{{1,2}}|\d{{4,}})|0?{mark}\d+|\d{{1,3}}({other}\d{{3}})+{mark}\d+)([eE].*)?")
     for mark, other in (("\\.", ","), (",", "\\."))
 }
-_EITHER = re.compile(r"\s*[+-]?\d{1,3},\d{3}\s*")
+_EITHER = re.compile(r"\D?\d{1,3},\d{3}")
 
 
 class Top(NamedTuple):
@@ -46,7 +48,7 @@ def split_lines(text: str, is_whole: bool) -> list[str]:
 
 
 def top_of(lines: Sequence[str], skip_rows: int) -> Top:
-    """Finds the end of what stands above the header: lines to skip, empty ones, `sep=;`, and comments with #.
+    """Finds the end of what stands above the header: lines to skip, empty ones, `sep=;`, and comments with #, % or //.
 
     Example:
 
@@ -59,7 +61,7 @@ def top_of(lines: Sequence[str], skip_rows: int) -> Top:
         stated = re.fullmatch(r'"?sep=(.)"?', words, flags=re.IGNORECASE)
         if stated and delimiter is None:
             delimiter = stated[1]
-        elif words.startswith("#") and number >= skip_rows:
+        elif words.startswith(COMMENTS) and number >= skip_rows:
             comment = words
         elif words and number >= skip_rows:
             return Top(number, comment, delimiter)
@@ -79,6 +81,10 @@ def _rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     except csv.Error:
         pass  # a field without end: whoever reads the file says so
     return rows
+
+
+def _is_number(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell.translate(_GROUPS)) is not None
 
 
 def delimiter_of(lines: Sequence[str], *, tabs_first: bool = False) -> str:
@@ -119,7 +125,7 @@ def _fit(lines: Sequence[str], delimiter: str) -> tuple[float, float, int]:
         return -1.0, 0.0, 1  # other marks cut it
     same = sum(len(row) == len(header) for row in body)
     cells = [cell for row in body for cell in row]
-    numbers = sum(_NUMBER.fullmatch(cell) is not None for cell in cells)
+    numbers = sum(map(_is_number, cells))
     return round(same / max(1, len(body)), 2), round(numbers / max(1, len(cells)), 2), len(header)
 
 
@@ -135,7 +141,7 @@ def decimal_of(lines: Sequence[str], delimiter: str) -> str:
     """
     if delimiter == "," and not any('"' in line for line in lines):
         return "."
-    cells = [cell for row in _rows(lines, delimiter) for cell in row if _NUMBER.fullmatch(cell)]
+    cells = [cell.translate(_GROUPS) for row in _rows(lines, delimiter) for cell in row if _is_number(cell)]
     points, commas = (sum(_DECIMAL[mark].fullmatch(cell) is not None for cell in cells) for mark in ("\\.", ","))
     if points or commas:
         return "," if commas > points else "."
@@ -155,15 +161,13 @@ def comment_names(comment: str, lines: Sequence[str], delimiter: str) -> tuple[s
     (('a', 'b'), None)
     """
     rows, names = _rows(lines, delimiter), _names_in(comment, delimiter)
-    is_header = bool(rows) and not any(_NUMBER.fullmatch(cell) for cell in rows[0])
+    is_header = bool(rows) and not any(map(_is_number, rows[0]))
     if not rows or is_header or len(names) != len(rows[0]) or len(names) == 1 and " " in names[0]:
         return None
     return tuple(names)
 
 
 def _names_in(comment: str, delimiter: str) -> list[str]:
-    return [name.strip() for name in next(_csv([comment.lstrip("#").strip()], delimiter), [])]
-
-
-def _csv(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
-    return csv.reader(lines, delimiter=delimiter)
+    """Splits a comment; a column may be called # itself."""
+    words = comment if comment[1:].startswith(delimiter) else comment.lstrip("#%/")
+    return [name.strip() for name in next(csv.reader([words.strip()], delimiter=delimiter), [])]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfgmm.data.files.csv_cells import GAPS, Column, OddCells, is_number, odd_cells, parsed_text, without_gaps
 from tfgmm.data.files.csv_format import GUESSED, CsvFormat, CsvOptions, csv_format, irregular_error
+from tfgmm.data.files.csv_guess import COMMENTS
 from tfgmm.data.files.kinds import file_error, not_numbers_error, readable
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 # Arrow reads some thirty blocks ahead, so that small ones take less memory; a line must fit into one.
 _BLOCK_BYTES = 2**18
 _BLOCK_LINES = 16
-_COMMENT = "#"
-
 ONLY_GAPS = "only gaps"
 
 
@@ -172,7 +171,7 @@ def line_of(file: CsvFile, row: int) -> int:
     """Finds the line of a CSV file, counted from 1, in which a row ends, counted from 0 below the header."""
     with file.format.rows_of(file.name, file.path) as (reader, rows):
         num_cells = len(file.format.names or next(rows, []))
-        table = (cells for cells in rows if not (len(cells) != num_cells and cells[0].startswith(_COMMENT)))
+        table = (cells for cells in rows if not (len(cells) != num_cells and cells[0].startswith(COMMENTS)))
         next(itertools.islice(table, row, None), None)
         return file.format.skip_rows + int(reader.line_num)
 
@@ -221,7 +220,7 @@ def _options(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType
 
 
 def _skip_comments(row: Any) -> str:
-    return "skip" if row.text.startswith(_COMMENT) else "error"
+    return "skip" if row.text.startswith(COMMENTS) else "error"
 
 
 def _read_options(file: CsvFile, block_size: int | None = None) -> Any:
