@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tfgmm.common.words import counted, quoted
 from tfgmm.data.blocks import rows_per_block
-from tfgmm.data.counters import watched
+from tfgmm.data.counters import COUNTER, watched
 from tfgmm.data.files.csv_cells import OddCells
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
 from tfgmm.data.files.csv_text import ONLY_GAPS, CsvFile, csv_contents, csv_file, line_of
@@ -61,12 +61,18 @@ def numeric_columns(name: str, path: str | os.PathLike[str], csv: CsvOptions = G
     words |= _no_measurements(files, numbers)
     names = tuple(label for label, content in words.items() if not content)
     if not names:
-        left_out = "; ".join(f"column {label!r} ({words[label]})" for label in numbers)
-        raise TypeError(
-            f"`{name}` must have a column of measurements. Received: {left_out}{files.origin}. Name a column to "
-            f"have it used all the same: columns=[{quoted(numbers)}]."
-        )
+        raise _no_measurements_error(files, words)
     return ColumnChoice(names, {label: reason for label, reason in words.items() if reason})
+
+
+def _no_measurements_error(files: TableFiles, words: Mapping[str, str]) -> TypeError:
+    """Makes the error that each column is text, holds only gaps or counts the rows."""
+    left_out = "; ".join(f"column {label!r} ({reason})" for label, reason in words.items())
+    counters = [label for label, reason in words.items() if reason.startswith(COUNTER)]
+    fix = "Give a file with numbers in it."
+    if counters:
+        fix = f"Name a column to have it used all the same: columns=[{quoted(counters)}]."
+    return TypeError(f"`{files.name}` must have a column of measurements. Received: {left_out}{files.origin}. {fix}")
 
 
 def _words_of(files: TableFiles) -> dict[str, str]:

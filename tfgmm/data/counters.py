@@ -10,6 +10,7 @@ import numpy as np
 # Levels of an experiment (a dose of 0, 5, 10 ...) are sorted and equally spaced too, but hardly ever ten or more, each
 # once; and ten measured values come in order by chance once in ten! / 2 = 1.8 million times
 FEWEST_ROWS = 10
+COUNTER = "a counter"  # the first words of the reason
 _FEWEST_UNIQUE = 20  # whole numbers that differ by chance where they are so few
 _CODE_WORDS = {
     "id",
@@ -28,7 +29,7 @@ _CODE_WORDS = {
     "key",
 }
 _WHOLE_NAMES = {
-    "index", "row", "rowname", "rownames", "rownumber", "rownum", "no", "nr", "obs", "serial", "phone", "date",
+    "index", "row", "rowname", "rownames", "rownumber", "rowno", "rownum", "no", "nr", "obs", "serial", "phone", "date",
     "timestamp", "datetime",
 }  # fmt: skip
 
@@ -92,7 +93,7 @@ class CounterWatch:
 def _words(first: float, step: float, num_rows: int) -> str:
     last = first + step * (num_rows - 1)
     by = "" if step == 1.0 else f" in steps of {step:.6g}"
-    return f"a counter: {first:.10g} to {last:.10g}{by}, in the order of the rows"
+    return f"{COUNTER}: {first:.10g} to {last:.10g}{by}, in the order of the rows"
 
 
 def suspicious_columns(names: Sequence[str], rows: np.ndarray) -> dict[str, str]:

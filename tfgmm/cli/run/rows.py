@@ -50,17 +50,13 @@ class RowFacts:
 
     def dropped(self) -> list[str]:
         """Says how many rows were left out for a gap; nothing where none was."""
-        notes = []
+        notes, why = [], "dropped for a gap or an infinite value"
         if self.num_dropped:
-            share = self.num_dropped / self.num_read
-            notes.append(
-                f"{self.num_dropped:,} of {counted(self.num_read, 'row')} ({share:.1%}) were dropped for a gap or an "
-                "infinite value: the mixture is one of the others."
-            )
+            of_all = f"of {counted(self.num_read, 'row')} ({self.num_dropped / self.num_read:.1%})"
+            notes.append(f"{self.num_dropped:,} {of_all} {_were(self.num_dropped)} {why}: the fit is to the others.")
         if self.num_dropped_validation:
-            notes.append(
-                f"{counted(self.num_dropped_validation, 'row')} for validation were dropped for the same reason."
-            )
+            number = self.num_dropped_validation
+            notes.append(f"Of the rows for validation {number:,} {_were(number)} {why}.")
         return notes
 
     def cautions(self) -> list[str]:
@@ -97,6 +93,10 @@ class RowFacts:
 
 
 NOTHING_SAID = RowFacts()
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def named(columns: Mapping[str, str]) -> str:
