@@ -129,7 +129,7 @@ def test_gaps_in_validation_rows_are_refused_first_and_dropped_too(tmp_path: pat
     ("contents", "options"),
     [
         ("bill mass\n{}".format("1.5 2\n3 4\n2 5\n" * 5), ["--delimiter", "space"]),
-        ("Bills of May\nand of June\nbill,mass\n{}".format("1.5,2\n3,4\n2,5\n" * 5), ["--skip-rows", "2"]),
+        ("bill;of May\nand;of June\nbill;mass\n{}".format("1.5;2\n3;4\n2;5\n" * 5), ["--skip-rows", "2"]),
         ("bill;mass\n{}".format("1,500;2\n3,000;4\n2,000;5\n" * 5), ["--decimal", ","]),
         ("bill,mass\n{}".format("1.5,2\n3,4\n2,5\n" * 5), ["--encoding", "latin-1"]),
     ],

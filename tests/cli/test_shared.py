@@ -157,7 +157,7 @@ def test_work_is_done_once_tensorflow_is_there(monkeypatch: pytest.MonkeyPatch) 
     ("contents", "words"),
     [
         (b"width,height\n1,\xff\n", "Save it as UTF-8, or name what it is: --encoding latin-1, for example."),
-        (b"Widths of 2024\nwidth,height\n1,2\n", "--skip-rows leaves out lines at the top."),
+        (b"width,height,depth\n1,2,4\n3\n", "--skip-rows leaves out lines at the top."),
     ],
 )
 def test_advice_is_for_the_shell(contents: bytes, words: str, whole: pathlib.Path, tmp_path: pathlib.Path) -> None:

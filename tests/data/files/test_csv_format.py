@@ -16,7 +16,7 @@ from tables_of_rows import message_of, text_file
 
 from tfgmm.data.columns import numeric_columns
 from tfgmm.data.files.csv_format import CsvOptions, csv_format
-from tfgmm.data.files.csv_guess import decimal_of, delimiter_of
+from tfgmm.data.files.csv_guess import decimal_of, delimiter_of, titles_above
 from tfgmm.data.files.opening import open_stored, words_of_format
 from tfgmm.data.readers import open_rows, read_rows
 
@@ -47,6 +47,10 @@ WRITTEN: dict[str, tuple[bytes, str]] = {
     "packed.tsv.gz": (gzip.compress(PLAIN.replace(",", "\t").encode()), "tabs between columns"),
     "not_packed.csv.gz": (PLAIN.encode(), ""),
     "comments.csv": (f"# of May; by us\n# 1,2,3\n\n{PLAIN}".encode(), "3 lines above the header"),
+    "titles.csv": (f"Report of May\nby us, in\n\n{PLAIN}".encode(), "3 lines above the header"),
+    "title_eu.csv": (
+        f"Report, of May\n{EUROPE}".encode(), "semicolons between columns, decimal commas and 1 line above the header"
+    ),
     "percent.csv": (
         f"% of May\n{EUROPE}".encode(), "semicolons between columns, decimal commas and 1 line above the header"
     ),
@@ -83,7 +87,7 @@ def test_files_are_read_as_they_are_written_whole_and_block_by_block(tmp_path: p
         (b"length:price\n1.25:2\n", {"delimiter": ":"}, "column 'length:price' (text"),
         (b"length price\n1.25 2\n", {"delimiter": "space"}, "column 'length price' (text"),
         (b"length;price\n0.5;1,5\n0.25;1\n1,25;2\n", {"decimal": ","}, "column 'price' (text, for example '1,5'"),
-        (b"Prices; of us\nof May\nlength;price\n1,25;2\n", {"skip_rows": 2}, "not a regular table"),
+        (b"Prices;of us\nof;May\nlength;price\n1.25;2\n", {"skip_rows": 2}, "column 'Prices' (text"),
         ("l\xe4nge;preis\n1,25;2\n".encode("latin-1"), {"encoding": "latin-1"}, "not text in UTF-8"),
     ],
     ids=["delimiter", "space", "decimal", "skip_rows", "encoding"],
@@ -177,6 +181,20 @@ def test_separators_are_guessed_by_the_cells_not_by_the_first_mark() -> None:
     assert delimiter_of(["a,b\n", "1,2,3\n"]) == ","  # not one column: what is wrong can be said
     assert delimiter_of(["place|x\n", "a, b, c|1\n", "d|2\n"]) == "|"
     assert delimiter_of([]) == delimiter_of(["x\n", "1\n"]) == ","
+
+
+def test_titles_are_told_from_a_header_by_their_cells() -> None:
+    assert titles_above(["Report\n", "a;b\n", "1;2\n"]) == 1
+    assert titles_above(["Report, of May\n", "a,b,c\n", "1,2,x\n"]) == 1
+    assert titles_above(["Report: of May\n", "a:b:c\n", "1:2:x\n"], ":") == 1
+    for lines in (
+        ["x\n", "1,5\n", "2,5\n"],  # one column with decimal commas
+        ["name\n", "Smith, John\n", "Doe, Ann\n"],
+        ["a,b\n", "1,2\n", "1,2,3\n"],  # not regular: to be refused
+        ["a,b\n", "1,2\n"],
+        [],
+    ):
+        assert titles_above(lines) == 0
 
 
 def test_decimal_marks_are_guessed_from_numbers_that_can_be_read_in_one_way() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfgmm.common.words import counted, with_and
-from tfgmm.data.files.csv_guess import comment_names, decimal_of, delimiter_of, split_lines, top_of
+from tfgmm.data.files.csv_guess import comment_names, decimal_of, delimiter_of, split_lines, titles_above, top_of
 from tfgmm.data.files.kinds import file_error, first_line, readable
 
 _HEAD_BYTES, _LONG_HEAD_BYTES = 2**14, 2**18
@@ -186,7 +186,10 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
         encoding = options.encoding or _encoding_of(head)
         lines = split_lines(_decoded(name, path, head, encoding), is_whole)
         top = top_of(lines, options.skip_rows or 0)
-        below = lines[top.num_lines :]
+        above = top.num_lines
+        if options.skip_rows is None and top.comment is None:
+            above += titles_above(lines[above:], options.delimiter or top.delimiter)
+        below = lines[above:]
         if is_whole or size >= _MOST_HEAD_BYTES or len(below) >= 2:
             delimiter = options.delimiter or top.delimiter or delimiter_of(below, tabs_first=".tsv" in path.lower())
             if delimiter == "," or is_whole or size >= _LONG_HEAD_BYTES:
@@ -195,7 +198,7 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
     names = None if top.comment is None else comment_names(top.comment, below, delimiter)
     decimal = options.decimal or decimal_of(below if names else below[1:], delimiter)
     longest = max((len(line) for line in below[:2]), default=0)
-    return CsvFormat(delimiter, decimal, encoding, top.num_lines, names, compression, longest)
+    return CsvFormat(delimiter, decimal, encoding, above, names, compression, longest)
 
 
 def _encoding_of(head: bytes) -> str:

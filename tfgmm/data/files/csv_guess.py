@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _DELIMITERS = (",", ";", "\t", "|")
+_MOST_TITLES = 20  # lines above the header
 _MOST_LINES, _MOST_CELLS = 100, 20_000  # that a guess looks at
 COMMENTS = ("#", "%", "//")
 _GROUPS = str.maketrans("", "", " \u00a0\u202f\u2009'\u2019")  # between thousands, beside points and commas
@@ -107,12 +108,38 @@ def delimiter_of(lines: Sequence[str], *, tabs_first: bool = False) -> str:
     return max(scores, key=lambda delimiter: scores[delimiter])
 
 
+def titles_above(lines: Sequence[str], delimiter: str | None = None) -> int:
+    """Counts lines above the header that are titles: they are cut into other numbers of cells than all lines below.
+
+    Args:
+        lines: Lines of the file, comments left out.
+        delimiter: Separator where it is known.
+
+    Example:
+
+    >>> titles_above(["Report of May, by us, in Euro\\n", "\\n", "day,price\\n", "Monday,1.5\\n"])
+    2
+    """
+    lines = lines[:_MOST_LINES]
+    marks = _DELIMITERS if delimiter is None else (delimiter,)
+    if any(_is_regular(_rows(lines, mark)) for mark in marks):
+        return 0
+    for start in range(1, min(_MOST_TITLES, len(lines) - 1)):
+        tables = (_rows(lines[start:], mark) for mark in marks) if lines[start].strip() else ()
+        for header, first_row, *_ in filter(_is_regular, tables):
+            if not any(map(_is_number, header)) and any(map(_is_number, first_row)):
+                return start
+    return 0
+
+
+def _is_regular(rows: Sequence[Sequence[str]]) -> bool:
+    return len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1
+
+
 def _is_cut_by(delimiter: str, lines: Sequence[str]) -> bool:
     """Tells whether lines are cut by this separator without a doubt, as most files are by commas."""
-    rows = _rows(lines, delimiter)
-    lengths = {len(row) for row in rows}
     others = set(_DELIMITERS) - {delimiter}
-    return len(rows) > 1 and len(lengths) == 1 and len(rows[0]) > 1 and not any(mark in lines[0] for mark in others)
+    return _is_regular(_rows(lines, delimiter)) and not any(mark in lines[0] for mark in others)
 
 
 def _fit(lines: Sequence[str], delimiter: str) -> tuple[float, float, int]:
