@@ -56,13 +56,14 @@ WRITTEN: dict[str, tuple[bytes, str]] = {
     ),
     "savetxt.csv": (f"# made by numpy\n# {PLAIN}".encode(), "the names in a comment, line 2"),
     "among.csv": (PLAIN.replace("\n-2.5", "\n# a remark, with, commas\n-2.5").encode(), ""),
-    "thousands.csv": (b'length,price\n1.25,"1,002.71"\n-2.5,3\n10,200.5\n', ""),
+    "thousands.csv": (b'length,price\n1.25,"1,002.71"\n-2.5,3\n10,200.5\n', "thousands grouped as in 1,002.71"),
     "thousands_eu.csv": (
-        b"length;price\n1,25;1.002,71\n-2,5;3\n10;200,5\n", "semicolons between columns and decimal commas"
+        b"length;price\n1,25;1.002,71\n-2,5;3\n10;200,5\n",
+        "semicolons between columns, decimal commas and thousands grouped as in 1.002,71",
     ),
     "spaces.csv": (
         "length;price\n1,25;1\u202f002,71\n\u22122,5;+3\n10;200,5\n".encode(),
-        "semicolons between columns and decimal commas",
+        "semicolons between columns, decimal commas and thousands grouped as in 1\u202f002,71",
     ),
     "quoted_commas.csv": (b'length,price\n"1,25","1002,71"\n"-2,5",3\n10,"200,5"\n', "decimal commas"),
 }  # fmt: skip

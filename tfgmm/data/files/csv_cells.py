@@ -113,7 +113,7 @@ def is_number(text: str, decimal: str = ".") -> bool:
     (True, False, True, False)
     """
     text = text.replace("\u2212", "-")
-    if re.fullmatch(_grouped(decimal), text):
+    if re.fullmatch(grouped_pattern(decimal), text):
         return True
     if decimal != ".":
         text = text.replace(".", " ").replace(decimal, ".")
@@ -140,9 +140,8 @@ def _as_plain(text: Any, decimal: str) -> Any:
     import pyarrow.compute as pc
 
     text = pc.replace_substring(pc.replace_substring_regex(text, r"^\+", ""), "\u2212", "-")
-    either = pc.or_(
-        pc.match_substring_regex(text, f"^{_grouped(decimal)}$"), pc.match_substring_regex(text, f"^{_plain(decimal)}$")
-    )
+    patterns = (grouped_pattern(decimal), _plain(decimal))
+    either = pc.or_(*(pc.match_substring_regex(text, f"^{pattern}$") for pattern in patterns))
     if not pc.all(either).as_py():
         return text
     return _with_points(pc.replace_substring_regex(text, _marks(decimal), ""), decimal)
@@ -157,5 +156,6 @@ def _plain(decimal: str) -> str:
     return rf"[+-]?(\d+[{decimal}]?\d*|[{decimal}]\d+)([eE][+-]?\d+)?"
 
 
-def _grouped(decimal: str) -> str:
+def grouped_pattern(decimal: str) -> str:
+    """Writes a regular expression for numbers whose thousands are grouped, as in 1,002.71."""
     return rf"[+-]?\d{{1,3}}({_marks(decimal)}\d{{3}})+([{decimal}]\d*)?"

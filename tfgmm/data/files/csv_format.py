@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfgmm.common.words import counted, with_and
-from tfgmm.data.files.csv_guess import comment_names, decimal_of, delimiter_of, split_lines, titles_above, top_of
+from tfgmm.data.files.csv_guess import (
+    comment_names,
+    decimal_of,
+    delimiter_of,
+    grouped_number,
+    split_lines,
+    titles_above,
+    top_of,
+)
 from tfgmm.data.files.kinds import file_error, first_line, readable
 
 _HEAD_BYTES, _LONG_HEAD_BYTES = 2**14, 2**18
@@ -106,6 +114,7 @@ class CsvFormat:
         names: Names of the columns where they stand in a comment; else None.
         compression: Name that Arrow has for its compression, or None.
         longest: Characters of the longer one of the first two lines.
+        grouped: A number of the first lines whose thousands are grouped, or None.
     """
 
     delimiter: str = ","
@@ -115,6 +124,7 @@ class CsvFormat:
     names: tuple[str, ...] | None = None
     compression: str | None = None
     longest: int = 0
+    grouped: str | None = None
 
     @property
     def words(self) -> str:
@@ -126,6 +136,8 @@ class CsvFormat:
             parts.append(f"{counted(self.skip_rows, 'line')} above the header")
         if self.names is not None:
             parts[-1] = f"the names in a comment, line {self.skip_rows}"
+        if self.grouped is not None:
+            parts.append(f"thousands grouped as in {self.grouped}")
         return with_and(parts) if parts else ""
 
     def bytes_of(self, path: str) -> Any:
@@ -196,9 +208,11 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
                 break
         size *= 16
     names = None if top.comment is None else comment_names(top.comment, below, delimiter)
-    decimal = options.decimal or decimal_of(below if names else below[1:], delimiter)
+    body = below if names else below[1:]
+    decimal = options.decimal or decimal_of(body, delimiter)
+    grouped = grouped_number(body, delimiter, decimal)
     longest = max((len(line) for line in below[:2]), default=0)
-    return CsvFormat(delimiter, decimal, encoding, above, names, compression, longest)
+    return CsvFormat(delimiter, decimal, encoding, above, names, compression, longest, grouped)
 
 
 def _encoding_of(head: bytes) -> str:

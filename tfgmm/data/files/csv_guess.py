@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tfgmm.data.files.csv_cells import GAPS, grouped_pattern, is_number
+
 _DELIMITERS = (",", ";", "\t", "|")
 _MOST_TITLES = 20  # lines above the header
 _MOST_LINES, _MOST_CELLS = 100, 20_000  # that a guess looks at
@@ -174,6 +176,30 @@ def decimal_of(lines: Sequence[str], delimiter: str) -> str:
         return "," if commas > points else "."
     either = any(_EITHER.fullmatch(cell) for cell in cells) and not any("." in cell for cell in cells)
     return "," if either and delimiter != "," else "."
+
+
+def grouped_number(lines: Sequence[str], delimiter: str, decimal: str) -> str | None:
+    """Finds a number whose thousands are grouped, in a column of numbers; None where there is none.
+
+    Args:
+        lines: Lines below the header.
+        delimiter: Separator.
+        decimal: Decimal mark.
+
+    Example:
+
+    >>> grouped_number(['"1,002.71",12 345\\n', "2,x\\n"], ",", ".")
+    '1,002.71'
+    """
+    if delimiter == "," and not any('"' in line for line in lines):
+        return None
+    pattern = re.compile(grouped_pattern(decimal))
+    for column in zip(*_rows(lines[:_MOST_LINES], delimiter), strict=False):
+        cells = [cell.strip() for cell in column]
+        grouped = next(filter(pattern.fullmatch, cells), None)
+        if grouped and all(cell in GAPS or is_number(cell, decimal) for cell in cells):
+            return grouped
+    return None
 
 
 def comment_names(comment: str, lines: Sequence[str], delimiter: str) -> tuple[str, ...] | None:
