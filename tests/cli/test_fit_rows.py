@@ -128,7 +128,7 @@ def test_gaps_in_validation_rows_are_refused_first_and_dropped_too(tmp_path: pat
 @pytest.mark.parametrize(
     ("contents", "options"),
     [
-        ("bill mass\n{}".format("1.5 2\n3 4\n2 5\n" * 5), ["--delimiter", "space"]),
+        ("bill mass sea\n{}".format("1.5 2 a\n3 4 b\n2 5 c\n" * 5), ["--delimiter", "space"]),
         ("bill;of May\nand;of June\nbill;mass\n{}".format("1.5;2\n3;4\n2;5\n" * 5), ["--skip-rows", "2"]),
         ("bill;mass\n{}".format("1,500;2\n3,000;4\n2,000;5\n" * 5), ["--decimal", ","]),
         ("bill,mass\n{}".format("1.5,2\n3,4\n2,5\n" * 5), ["--encoding", "latin-1"]),

@@ -17,7 +17,7 @@ from tables_of_rows import message_of, text_file
 from tfgmm.data.columns import numeric_columns
 from tfgmm.data.files.csv_format import CsvOptions, csv_format
 from tfgmm.data.files.csv_guess import decimal_of, delimiter_of, titles_above
-from tfgmm.data.files.opening import open_stored, words_of_format
+from tfgmm.data.files.opening import open_files, open_stored, words_of_format
 from tfgmm.data.readers import open_rows, read_rows
 
 VALUES = np.array([[1.25, 1002.71], [-2.5, 3.0], [10.0, 200.5]])
@@ -31,6 +31,7 @@ WRITTEN: dict[str, tuple[bytes, str]] = {
     "carriage.csv": (PLAIN.replace("\n", "\r\n").encode(), ""),
     "europe.csv": (EUROPE.encode(), "semicolons between columns and decimal commas"),
     "semicolons.csv": (PLAIN.replace(",", ";").encode(), "semicolons between columns"),
+    "spaces.csv": (PLAIN.replace(",", " ").encode(), "spaces between columns"),
     "bars.csv": (PLAIN.replace(",", "|").encode(), "bars between columns"),
     "tabs.tsv": (PLAIN.replace(",", "\t").encode(), "tabs between columns"),
     "TABS.TSV": (EUROPE.replace(";", "\t").encode(), "tabs between columns and decimal commas"),
@@ -61,7 +62,7 @@ WRITTEN: dict[str, tuple[bytes, str]] = {
         b"length;price\n1,25;1.002,71\n-2,5;3\n10;200,5\n",
         "semicolons between columns, decimal commas and thousands grouped as in 1.002,71",
     ),
-    "spaces.csv": (
+    "narrow_spaces.csv": (
         "length;price\n1,25;1\u202f002,71\n\u22122,5;+3\n10;200,5\n".encode(),
         "semicolons between columns, decimal commas and thousands grouped as in 1\u202f002,71",
     ),
@@ -86,7 +87,7 @@ def test_files_are_read_as_they_are_written_whole_and_block_by_block(tmp_path: p
     ("contents", "options", "refusal"),
     [
         (b"length:price\n1.25:2\n", {"delimiter": ":"}, "column 'length:price' (text"),
-        (b"length price\n1.25 2\n", {"delimiter": "space"}, "column 'length price' (text"),
+        (b"length price place\n1.25 2 sea\n", {"delimiter": "space"}, "column 'length price place' (text"),
         (b"length;price\n0.5;1,5\n0.25;1\n1,25;2\n", {"decimal": ","}, "column 'price' (text, for example '1,5'"),
         (b"Prices;of us\nof;May\nlength;price\n1.25;2\n", {"skip_rows": 2}, "column 'Prices' (text"),
         ("l\xe4nge;preis\n1,25;2\n".encode("latin-1"), {"encoding": "latin-1"}, "not text in UTF-8"),
@@ -101,7 +102,9 @@ def test_what_is_said_goes_before_the_guess(
     assert refusal in message_of((TypeError, ValueError), read_rows, path)
     if "decimal" in options:
         return  # points and commas in one file: whatever is said, one column is no number
-    assert open_rows(path, csv=CsvOptions(**options)).blocks().__next__().values.tolist() == [[1.25, 2.0]]
+    columns = open_files("x", str(path), CsvOptions(**options)).column_names[:2]
+    rows = open_rows(path, csv=CsvOptions(**options), columns=columns)
+    assert next(rows.blocks()).values.tolist() == [[1.25, 2.0]]
 
 
 def test_the_decimal_mark_that_is_said_decides_what_may_be_either(tmp_path: pathlib.Path) -> None:
@@ -181,6 +184,7 @@ def test_separators_are_guessed_by_the_cells_not_by_the_first_mark() -> None:
     assert delimiter_of(['"a; b","c; d"\n', "1,2\n"]) == ","
     assert delimiter_of(["a,b\n", "1,2,3\n"]) == ","  # not one column: what is wrong can be said
     assert delimiter_of(["place|x\n", "a, b, c|1\n", "d|2\n"]) == "|"
+    assert delimiter_of(["first last\n", "John Smith\n"]) == "," == delimiter_of(["height, in cm\n", "170 3\n"])
     assert delimiter_of([]) == delimiter_of(["x\n", "1\n"]) == ","
 
 

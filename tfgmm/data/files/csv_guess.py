@@ -93,6 +93,8 @@ def _is_number(cell: str) -> bool:
 def delimiter_of(lines: Sequence[str], *, tabs_first: bool = False) -> str:
     """Guesses what stands between columns: what cuts all lines into as many cells as the header, most of them numbers.
 
+    Spaces only where all cells below the header are numbers.
+
     Args:
         lines: The header and lines below it.
         tabs_first: Whether tabs win where two fit alike.
@@ -106,6 +108,8 @@ def delimiter_of(lines: Sequence[str], *, tabs_first: bool = False) -> str:
     lines = lines[:_MOST_LINES]
     if _is_cut_by(order[0], lines):
         return order[0]
+    if _are_numbers_by_spaces(lines):
+        return " "
     scores = {delimiter: _fit(lines, delimiter) for delimiter in order}
     return max(scores, key=lambda delimiter: scores[delimiter])
 
@@ -142,6 +146,14 @@ def _is_cut_by(delimiter: str, lines: Sequence[str]) -> bool:
     """Tells whether lines are cut by this separator without a doubt, as most files are by commas."""
     others = set(_DELIMITERS) - {delimiter}
     return _is_regular(_rows(lines, delimiter)) and not any(mark in lines[0] for mark in others)
+
+
+def _are_numbers_by_spaces(lines: Sequence[str]) -> bool:
+    """Tells whether single spaces cut all lines alike, into names above and numbers below: text has spaces too."""
+    rows = _rows(lines, " ")
+    if not _is_regular(rows) or any(mark in rows[0][0] for mark in _DELIMITERS):
+        return False
+    return all(cell in GAPS or _is_number(cell) for row in rows[1:] for cell in row)
 
 
 def _fit(lines: Sequence[str], delimiter: str) -> tuple[float, float, int]:
