@@ -7,6 +7,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,14 @@ def written(folder: pathlib.Path) -> dict[str, str]:
     """What a run writes of its rows, by file."""
     text = {name: (folder / name).read_text(encoding="utf-8") for name in ("summary.txt", "config.json", "report.html")}
     return {**text, "report.html": html.unescape(text["report.html"])}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_figures() -> Iterator[None]:
+    """Leaves out the pictures of runs, which are not what these tests look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfgmm.cli.run.folder._write_figures", lambda run, fitted, folder: ({}, []))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +125,13 @@ def test_rows_with_gaps_are_refused_before_anything_slow_is_loaded(tmp_path: pat
 
 def test_gaps_in_validation_rows_are_refused_first_and_dropped_too(tmp_path: pathlib.Path) -> None:
     FRAME.to_csv(tmp_path / "x.csv", index=False)
-    GAPPED.to_csv(tmp_path / "y.csv", index=False)
+    GAPPED.to_csv(tmp_path / "y.csv", index=False, sep=";", decimal=",")
     command = ["fit", tmp_path / "x.csv", *FEW, "--validation", tmp_path / "y.csv", "--out", tmp_path / "run"]
     refused = run(*command)
     assert refused.exit_code == 1 and "`--validation` must hold finite numbers" in refused.stderr
     assert "Pass --drop-gaps" in refused.stderr
     done = run(*command, "--drop-gaps")
+    assert f"{tmp_path / 'y.csv'}: read with semicolons between columns and decimal commas" in done.output
     assert "Note: Of the rows for validation 1 was dropped for a gap or an infinite value." in done.output, done.output
 
 

@@ -253,11 +253,12 @@ def _notes(run: Run, fingerprint: str | None) -> list[str]:
 
 def _with_columns(settings: RunSettings, earlier: Mapping[str, Any]) -> tuple[RunSettings, RowFacts, bool]:
     """Finds the columns that are used, as `with_columns` does, and prints them, and how the file is read."""
-    from tfgmm.cli.run.rows import columns_line, with_columns
+    from tfgmm.cli.run.rows import columns_line, csv_options, with_columns
 
     settings, facts, names_are_ours = with_columns(settings, earlier)
-    if facts.read_as:
-        typer.echo(printable(f"{settings.data}: read with {facts.read_as}"))
+    for name, path in (("data", settings.data), ("validation_data", settings.validation)):
+        if path is not None:
+            shared.say_format(name, Path(path), csv_options(settings))
     if names_are_ours:
         typer.echo(printable(columns_line(settings, facts.left_out)))
     return settings, facts, names_are_ours
