@@ -62,7 +62,7 @@ LEFT_OUT = {
     "empty": "only gaps",
 }
 CODE = "'island_code' (whole numbers under a name that ids and codes have) is used as a measurement."
-DROPPED = "2 of 40 rows (5.0%) were dropped for a gap or an infinite value"
+DROPPED = "2 of 40 rows (5.0%) were dropped for a gap or an infinite value, in 'bill' (2) and 'mass' (1): the fit is"
 READ_AS = "semicolons between columns, decimal commas and encoding utf-16"
 
 
@@ -74,6 +74,7 @@ def test_what_is_left_out_is_said_on_the_screen_and_in_every_file(odd: tuple[Any
         "suspicious": {"island_code": "whole numbers under a name that ids and codes have"},
         "num_dropped": 2,
         "num_read": 40,
+        "gaps": {"bill": 2, "mass": 1},
         "num_dropped_validation": 0,
         "read_as": READ_AS,
     }
@@ -175,6 +176,12 @@ def test_how_a_file_is_written_can_be_said_to_plot_and_report(tmp_path: pathlib.
     report = run(*command, "--drop-gaps")
     assert report.exit_code == 0 and "read with spaces between columns" in report.output
     assert "other rows" not in (tmp_path / "x.html").read_text()
+
+
+def test_columns_with_most_of_the_gaps_are_named_first() -> None:
+    facts = run_rows.RowFacts(num_dropped=1, num_read=9, gaps={"a": 1, "b": 7, "c": 2, "d": 3})
+    assert "1 of 9 rows (11.1%) was dropped" in facts.dropped()[0]
+    assert "most of these in 'b' (7), 'd' (3) and 'c' (2): the fit" in facts.dropped()[0]
 
 
 def test_a_code_is_one_caution_and_several_are_one_too() -> None:

@@ -34,12 +34,17 @@ def test_rows_with_gaps_are_left_out_of_a_file_in_memory_and_of_a_folder(tmp_pat
     for number, part in enumerate((FRAME[:600], FRAME[600:])):
         WRITERS[suffix](part, tmp_path / f"{number}{suffix}")
     whole = open_rows(tmp_path / f"0{suffix}", drop_gaps=True)
-    assert isinstance(whole, Rows) and whole.num_dropped == 2 and np.array_equal(whole.values, KEPT[:598])
+    assert (
+        isinstance(whole, Rows)
+        and whole.num_dropped == 2
+        and whole.dropped_gaps == (1, 1)
+        and np.array_equal(whole.values, KEPT[:598])
+    )
     with open_rows(tmp_path, drop_gaps=True) as stored:  # type: ignore[union-attr]
         survey, expected = survey_rows(stored, None, 0), survey_rows(Rows(KEPT, ("a", "b")), None, 0)
         assert survey.summary.fingerprint == expected.summary.fingerprint
         assert np.array_equal(survey.sample, expected.sample)
-        assert (stored.num_data, stored.num_dropped) == (997, 3)
+        assert (stored.num_data, stored.num_dropped, stored.dropped_gaps) == (997, 3, (2, 2))
         assert np.array_equal(np.concatenate([block.values for block in stored.blocks()]), KEPT)
         shuffled = np.concatenate(list(stored.batches(100, seed=1, shuffle=True)))
         assert np.array_equal(np.sort(shuffled, axis=0), np.sort(KEPT, axis=0)) and stored.num_dropped == 3

@@ -45,6 +45,17 @@ def finite(block: np.ndarray) -> np.ndarray:
     return block[np.isfinite(block).all(axis=1)]
 
 
+def num_gaps(block: np.ndarray) -> np.ndarray:
+    """Counts the NaN and infinite values of each column of a block, (B, D) to (D,).
+
+    Example:
+
+    >>> num_gaps(np.array([[1.0, np.inf], [np.nan, np.nan]])).tolist()
+    [1, 2]
+    """
+    return np.sum(~np.isfinite(block), axis=0)
+
+
 def rows_per_block(num_features: int) -> int:
     """Computes the number of rows in a block: 65,536, fewer when D is above 128.
 

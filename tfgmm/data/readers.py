@@ -18,7 +18,7 @@ import numpy as np
 from tfgmm.common.checks import is_instance_of
 from tfgmm.common.shapes import check_shape
 from tfgmm.common.words import quoted
-from tfgmm.data.blocks import RowBlock, finite, row_blocks
+from tfgmm.data.blocks import RowBlock, finite, num_gaps, row_blocks
 from tfgmm.data.columns import wanted_names
 from tfgmm.data.errors import no_whole_rows_error
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
@@ -41,6 +41,7 @@ class Rows:
         column_names: D names, or None when the data had none.
         name: What the caller's argument is called in error messages.
         num_dropped: Rows of the data with a gap that were left out.
+        dropped_gaps: Gaps in each column of those; () where none was left out.
 
     Attributes: Those of a `tfgmm.data.sources.RowSource`.
     """
@@ -49,6 +50,7 @@ class Rows:
     column_names: tuple[str, ...] | None = None
     name: str = "x"
     num_dropped: int = 0
+    dropped_gaps: tuple[int, ...] = ()
 
     origin: ClassVar[str | None] = None
     is_in_memory: ClassVar[bool] = True
@@ -232,7 +234,8 @@ def _without_gaps(rows: Rows) -> Rows:
     kept = finite(rows.values)
     if len(rows.values) and not len(kept):
         raise no_whole_rows_error(rows.name, len(rows.values))
-    return dataclasses.replace(rows, values=kept, num_dropped=len(rows.values) - len(kept))
+    gaps = tuple(num_gaps(rows.values).tolist())
+    return dataclasses.replace(rows, values=kept, num_dropped=len(rows.values) - len(kept), dropped_gaps=gaps)
 
 
 def _all_in_memory(stored: StoredRows) -> Rows:

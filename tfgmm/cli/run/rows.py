@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tfgmm.cli.run.settings import RunSettings
-from tfgmm.common.words import counted, printable, quoted
+from tfgmm.common.words import counted, printable, quoted, with_and
 from tfgmm.data.counters import suspicious_columns
 from tfgmm.data.files.csv_format import CsvOptions
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     StoredOrNot: TypeAlias = Rows | StoredRows
 
 
+_MOST_COLUMNS = 3  # named in a note
+
+
 @dataclasses.dataclass(frozen=True)
 class RowFacts:
     """What a run says of its rows beside their numbers.
@@ -30,6 +33,7 @@ class RowFacts:
         suspicious: For each column that is used but looks like an id, a code or a date, the reason.
         num_dropped: Rows with a gap that were left out.
         num_read: Rows of the file, those included.
+        gaps: Gaps in each column that has some, in those.
         num_dropped_validation: Rows with a gap that were left out of those for validation.
         read_as: How a CSV file was read, in words, where it is not plain; else "".
     """
@@ -38,6 +42,7 @@ class RowFacts:
     suspicious: Mapping[str, str] = dataclasses.field(default_factory=dict)
     num_dropped: int = 0
     num_read: int = 0
+    gaps: Mapping[str, int] = dataclasses.field(default_factory=dict)
     num_dropped_validation: int = 0
     read_as: str = ""
 
@@ -53,7 +58,11 @@ class RowFacts:
         notes, why = [], "dropped for a gap or an infinite value"
         if self.num_dropped:
             of_all = f"of {counted(self.num_read, 'row')} ({self.num_dropped / self.num_read:.1%})"
-            notes.append(f"{self.num_dropped:,} {of_all} {_were(self.num_dropped)} {why}: the fit is to the others.")
+            columns = sorted(self.gaps, key=lambda label: -self.gaps[label])[:_MOST_COLUMNS]
+            places = with_and([f"{label!r} ({self.gaps[label]:,})" for label in columns])
+            where = f"most of these in {places}" if len(columns) < len(self.gaps) else f"in {places}"
+            words = f"{self.num_dropped:,} {of_all} {_were(self.num_dropped)} {why}, {where}: the fit is to the others."
+            notes.append(printable(words))
         if self.num_dropped_validation:
             number = self.num_dropped_validation
             notes.append(f"Of the rows for validation {number:,} {_were(number)} {why}.")
@@ -87,6 +96,7 @@ class RowFacts:
             self,
             suspicious=suspicious,
             num_dropped=rows.num_dropped,
+            gaps={label: count for label, count in zip(rows.column_names or (), rows.dropped_gaps) if count},
             num_read=rows.num_dropped + rows.num_data,
             num_dropped_validation=0 if validation is None else validation.num_dropped,
         )

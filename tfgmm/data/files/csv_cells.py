@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -92,8 +93,15 @@ def without_gaps(text: pyarrow.ChunkedArray) -> Any:
     import pyarrow.compute as pc
 
     trimmed = pc.utf8_trim_whitespace(text)
-    is_gap = pc.is_in(trimmed, value_set=pa.array(GAPS, trimmed.type))
+    is_gap = pc.is_in(trimmed, value_set=_gaps())
     return pc.if_else(is_gap, pa.scalar(None, trimmed.type), trimmed)
+
+
+@functools.cache
+def _gaps() -> Any:
+    import pyarrow as pa
+
+    return pa.array(GAPS, pa.string())
 
 
 def odd_cells(trimmed: pyarrow.ChunkedArray, start: int = 0, decimal: str = ".") -> OddCells:

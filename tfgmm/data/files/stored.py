@@ -8,7 +8,7 @@ from types import TracebackType
 
 import numpy as np
 
-from tfgmm.data.blocks import RowBlock, finite, rows_per_block
+from tfgmm.data.blocks import RowBlock, finite, num_gaps, rows_per_block
 from tfgmm.data.errors import no_whole_rows_error
 from tfgmm.data.files.file_set import Block, BlockReader, FileSet, blocks_of
 from tfgmm.data.files.streams import RowCache, rebatched
@@ -36,6 +36,7 @@ class StoredRows:
         dtype: float32 when every column of every file is, else float64.
         is_sequential: Whether the first pass must be in the order of the files, and writes the temporary file.
         num_dropped: Rows that the first pass left out.
+        dropped_gaps: Gaps in each column of those; () where none is left out.
 
     Example:
 
@@ -62,6 +63,7 @@ class StoredRows:
         self.origin: str | None = origin
         self.is_sequential = files.is_sequential or drop_gaps
         self.num_dropped = 0
+        self.dropped_gaps: tuple[int, ...] = ()
         self._drop_gaps = drop_gaps
         self._files = files
         self._size = rows_per_block(self.num_features)
@@ -196,13 +198,15 @@ class StoredRows:
         """Yields the rows while they are written to the temporary file, which is used once all of them are there."""
         cache = RowCache(self.num_features, self.dtype)
         self._file_rows = file_rows = []
-        self.num_dropped = 0
+        self.num_dropped, gaps = 0, np.zeros(self.num_features, np.int64)
         try:
             for file in range(len(self._files.paths)):
                 start = cache.num_rows
                 for rows in self._files.all_rows(file, self._size):
                     kept = finite(rows) if self._drop_gaps else rows
                     self.num_dropped += len(rows) - len(kept)
+                    if len(kept) < len(rows):
+                        gaps += num_gaps(rows)
                     if len(kept):
                         cache.append(kept)
                         yield kept
@@ -213,6 +217,7 @@ class StoredRows:
             self._blocks = [Block(0, 0, 0, start, min(self._size, cache.num_rows - start)) for start in starts]
             self._runs = [range(index, index + 1) for index in range(len(starts))]
             self._cache, self._file_rows = cache, file_rows
+            self.dropped_gaps = tuple(gaps.tolist()) if self._drop_gaps else ()
         finally:
             if self._cache is not cache:
                 cache.close()
