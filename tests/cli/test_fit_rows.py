@@ -62,7 +62,7 @@ LEFT_OUT = {
     "empty": "only gaps",
 }
 CODE = "'island_code' (whole numbers under a name that ids and codes have) is used as a measurement."
-DROPPED = "2 of 40 rows (5.0%) were dropped for a gap or an infinite value, in 'bill' (2) and 'mass' (1): the fit is"
+DROPPED = "2 of 40 rows (5 %) were dropped for a gap or an infinite value, in 'bill' (2) and 'mass' (1): the fit is"
 READ_AS = "semicolons between columns, decimal commas and encoding utf-16"
 
 
@@ -180,7 +180,7 @@ def test_how_a_file_is_written_can_be_said_to_plot_and_report(tmp_path: pathlib.
 
 def test_columns_with_most_of_the_gaps_are_named_first() -> None:
     facts = run_rows.RowFacts(num_dropped=1, num_read=9, gaps={"a": 1, "b": 7, "c": 2, "d": 3})
-    assert "1 of 9 rows (11.1%) was dropped" in facts.dropped()[0]
+    assert "1 of 9 rows (11 %) was dropped" in facts.dropped()[0]
     assert "most of these in 'b' (7), 'd' (3) and 'c' (2): the fit" in facts.dropped()[0]
 
 

@@ -255,9 +255,9 @@ def rows_of(config: Mapping[str, Any], settings: RunSettings) -> Mapping[str, An
 
 
 def _are_same_rows(config: Mapping[str, Any], settings: RunSettings) -> bool:
-    names = ("data", "columns", "drop_gaps")
-    asked = (settings.data, settings.columns, settings.drop_gaps)
-    return tuple(config["settings"].get(name, False) for name in names) == asked
+    earlier = config["settings"]
+    same_file = (earlier.get("data"), earlier.get("columns")) == (settings.data, settings.columns)
+    return same_file and earlier.get("drop_gaps", False) == settings.drop_gaps
 
 
 def _json_of(path: pathlib.Path) -> Any:
