@@ -179,6 +179,28 @@ def test_text_in_a_later_block_of_a_compressed_file_is_named(tmp_path: pathlib.P
     assert "column 'b' (text, for example '2x' in row 100000, line 100002)" in message
 
 
+@pytest.mark.parametrize(
+    ("text", "names", "words"),
+    [
+        ("#,name,x\n1,a,2\n", ("#", "name", "x"), ""),
+        ("%time,x\n1.5,2\n", ("%time", "x"), ""),
+        ("##meta\n#CHROM\tPOS\nchr1\t2\n", ("#CHROM", "POS"), "tabs between columns and 1 line above the header"),
+        ("#name,x\nAnn,NA\nBob,3\n", ("#name", "x"), ""),
+        ("# width x\n1.5 2\n3 4\n", ("width", "x"), "spaces between columns and the names in a comment, line 1"),
+        ("# of May, of us\nname,x\nAnn,3\n", ("name", "x"), "1 line above the header"),
+        ("#x\n1.5\n2\n", ("#x",), ""),
+        ("# all of May\nx\n1.5\n2\n", ("x",), "1 line above the header"),
+    ],
+)
+def test_a_header_that_looks_like_a_comment_is_one(
+    tmp_path: pathlib.Path, text: str, names: tuple[str, ...], words: str
+) -> None:
+    path = str(text_file(tmp_path, text))
+    assert (open_files("x", path).column_names, words_of_format("x", path)) == (names, words)
+    values = read_rows(path, columns=names[-1:]).values
+    assert values.shape[1] == 1 and np.isfinite(values[-1]).all()
+
+
 def test_separators_are_guessed_by_the_cells_not_by_the_first_mark() -> None:
     assert delimiter_of(["length, m;width, m\n", "1,5;2,5\n"]) == ";"
     assert delimiter_of(['"a; b","c; d"\n', "1,2\n"]) == ","

@@ -57,7 +57,9 @@ class RowFacts:
         """Says how many rows were left out for a gap; nothing where none was."""
         notes, why = [], "dropped for a gap or an infinite value"
         if self.num_dropped:
-            of_all = f"of {counted(self.num_read, 'row')} ({100.0 * self.num_dropped / self.num_read:.2g} %)"
+            percent = 100.0 * self.num_dropped / self.num_read
+            share = f"{percent:.0f} %" if percent >= 10.0 else f"{percent:.2g} %"
+            of_all = f"of {counted(self.num_read, 'row')} ({share})"
             columns = sorted(self.gaps, key=lambda label: -self.gaps[label])[:_MOST_COLUMNS]
             places = with_and([f"{label!r} ({self.gaps[label]:,})" for label in columns])
             where = f"most of these in {places}" if len(columns) < len(self.gaps) else f"in {places}"

@@ -207,8 +207,11 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
             if delimiter == "," or is_whole or size >= _LONG_HEAD_BYTES:
                 break
         size *= 16
-    names = None if top.comment is None else comment_names(top.comment, below, delimiter)
+    comment = "" if top.comment is None else lines[top.comment].lstrip("\ufeff")
+    names = comment_names(comment, below, delimiter) if comment else None
     body = below if names else below[1:]
+    if names is not None and top.comment is not None and not comment.startswith("# "):
+        above, names = top.comment, None  # a header whose first name begins with such a mark
     decimal = options.decimal or decimal_of(body, delimiter)
     grouped = grouped_number(body, delimiter, decimal)
     longest = max((len(line) for line in below[:2]), default=0)

@@ -29,12 +29,12 @@ class Top(NamedTuple):
 
     Args:
         num_lines: Lines above it.
-        comment: Last comment there, or None.
+        comment: Number of the line with the last comment there, or None.
         delimiter: Separator that a line `sep=;` states, as spreadsheets write it, or None.
     """
 
     num_lines: int
-    comment: str | None
+    comment: int | None
     delimiter: str | None
 
 
@@ -56,16 +56,16 @@ def top_of(lines: Sequence[str], skip_rows: int) -> Top:
     Example:
 
     >>> top_of(["# of May\\n", "sep=;\\n", "a;b\\n"], 0)
-    Top(num_lines=2, comment='# of May', delimiter=';')
+    Top(num_lines=2, comment=0, delimiter=';')
     """
-    comment, delimiter, number = None, None, 0
+    comment, delimiter = None, None
     for number, line in enumerate(lines):
         words = line.strip(" \r\n").lstrip("\ufeff")
         stated = re.fullmatch(r'"?sep=(.)"?', words, flags=re.IGNORECASE)
         if stated and delimiter is None:
             delimiter = stated[1]
         elif words.startswith(COMMENTS) and number >= skip_rows:
-            comment = words
+            comment = number
         elif words and number >= skip_rows:
             return Top(number, comment, delimiter)
     return Top(len(lines), comment, delimiter)
@@ -217,22 +217,20 @@ def grouped_number(lines: Sequence[str], delimiter: str, decimal: str) -> str | 
 def comment_names(comment: str, lines: Sequence[str], delimiter: str) -> tuple[str, ...] | None:
     """Reads the names of the columns from the last comment; None where the line below it is the header.
 
-    `numpy.savetxt` writes them so. The comment has them when it is cut into as many as the line below it has cells,
-    and that line holds a number, as a header does not.
+    The comment has the names when it is cut into as many as the line below it has cells, and that line holds a number
+    or a gap, as a header does not. `numpy.savetxt` writes "# " before them; other marks are part of the first name.
 
     Example:
 
-    >>> comment_names("# a, b", ["1.5,x\\n"], ","), comment_names("# of May, by us", ["a,b\\n", "1.5,x\\n"], ",")
-    (('a', 'b'), None)
+    >>> comment_names("# a, b", ["1.5,x\\n"], ","), comment_names("#a,b", ["1.5,x\\n"], ",")
+    (('a', 'b'), ('#a', 'b'))
+    >>> comment_names("# of May, by us", ["a,b\\n", "1.5,x\\n"], ",") is None
+    True
     """
-    rows, names = _rows(lines, delimiter), _names_in(comment, delimiter)
-    is_header = bool(rows) and not any(map(_is_number, rows[0]))
-    if not rows or is_header or len(names) != len(rows[0]) or len(names) == 1 and " " in names[0]:
+    rows = _rows(lines[:_MOST_LINES], delimiter)
+    names = next(csv.reader([comment.strip("\ufeff\r\n").removeprefix("# ")], delimiter=delimiter), [])
+    if not rows or len(names) != len(rows[0]) or len(names) == 1 and " " in names[0]:
         return None
-    return tuple(names)
-
-
-def _names_in(comment: str, delimiter: str) -> list[str]:
-    """Splits a comment; a column may be called # itself."""
-    words = comment if comment[1:].startswith(delimiter) else comment.lstrip("#%/")
-    return [name.strip() for name in next(csv.reader([words.strip()], delimiter=delimiter), [])]
+    if not any(_is_number(cell) or (cell and cell in GAPS) for cell in rows[0]):
+        return None
+    return tuple(name.strip() for name in names) if comment.startswith("# ") else tuple(names)
