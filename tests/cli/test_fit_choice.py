@@ -76,7 +76,8 @@ def test_the_config_of_an_earlier_version_repeats_the_run(tmp_path: pathlib.Path
     content = {"format": "tfgmm.run", "format_version": 1, "settings": earlier, "files": [], "versions": {}}
     (tmp_path / "config.json").write_text(json.dumps(content))
     settings = run_settings.settings_from(run_settings.read_config(tmp_path / "config.json")["settings"], {})
-    assert dataclasses.asdict(settings) == earlier
+    since = {"drop_gaps": False, "delimiter": None, "decimal": None, "encoding": None, "skip_rows": None}
+    assert dataclasses.asdict(settings) == {**earlier, **since}
     assert settings.fit_options() == options
     assert vars(FitOptions(**settings.fit_options())) == {**vars(FitOptions()), **options}
 

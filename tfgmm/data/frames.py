@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tfgmm.common.checks import is_instance_of
-from tfgmm.data.files.csv_text import Column
+from tfgmm.data.files.csv_cells import Column
 from tfgmm.data.files.kinds import first_line, names_without_index
 
 

@@ -7,6 +7,7 @@ them row by row; `summary.summarise`, which training calls, refuses them.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ import numpy as np
 from tfgmm.common.checks import is_instance_of
 from tfgmm.common.shapes import check_shape
 from tfgmm.common.words import quoted
-from tfgmm.data.blocks import RowBlock, row_blocks
+from tfgmm.data.blocks import RowBlock, finite, num_gaps, row_blocks
 from tfgmm.data.columns import wanted_names
-from tfgmm.data.files.opening import is_large, open_files
+from tfgmm.data.errors import no_whole_rows_error
+from tfgmm.data.files.csv_format import GUESSED, CsvOptions
+from tfgmm.data.files.opening import TableFiles, is_large, open_files
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.frames import open_table
 from tfgmm.data.table_values import check_not_empty, table_values
@@ -37,6 +40,8 @@ class Rows:
             the user passed is used as it is, not copied.
         column_names: D names, or None when the data had none.
         name: What the caller's argument is called in error messages.
+        num_dropped: Rows of the data with a gap that were left out.
+        dropped_gaps: Gaps in each column of those; () where none was left out.
 
     Attributes: Those of a `tfgmm.data.sources.RowSource`.
     """
@@ -44,6 +49,8 @@ class Rows:
     values: np.ndarray
     column_names: tuple[str, ...] | None = None
     name: str = "x"
+    num_dropped: int = 0
+    dropped_gaps: tuple[int, ...] = ()
 
     origin: ClassVar[str | None] = None
     is_in_memory: ClassVar[bool] = True
@@ -84,14 +91,16 @@ def read_rows(
     """Reads an array, a table in memory or a file as one (N, D) array of numbers with column names.
 
     Tables and files come back as float32 when every column is float32 and as float64 otherwise: integers beyond
-    2**53 and decimals are rounded to float64. Nulls, pandas NA and empty CSV cells become NaN. The index of a pandas
-    frame is not a column, nor is it one in a file that pandas wrote.
+    2**53 and decimals are rounded to float64. Nulls, pandas NA and the usual spellings of a gap in a CSV file (empty,
+    NA, null, ?, -, #DIV/0! and others) become NaN. Categories that are numbers are read as these numbers. The index of
+    a pandas frame is not a column, nor is it one in a file that pandas wrote.
 
     Args:
         data: A 2-D array (anything with `__array__`), a list of lists of numbers, a pandas or polars DataFrame, a
-            pyarrow Table or anything with `__arrow_c_stream__`, or the path of a .csv (UTF-8, commas, a header
-            line), .parquet, .pq, .arrow, .feather or .ipc file, or of a folder of such files, all of one kind, read
-            one after the other in the order of their names.
+            pyarrow Table or anything with `__arrow_c_stream__`, or the path of a .csv or .tsv (names of the columns
+            above the rows; also compressed, .csv.gz), .parquet, .pq, .arrow, .feather or .ipc file, or of a folder of
+            such files, all of one kind, read one after the other in the order of their names. Separator, decimal mark
+            and UTF-16 are found out from the first lines of a CSV file.
         name: What the caller's argument is called in error messages.
         column_names: D names that the model was fitted on. Data with names must have exactly these, in any order,
             and comes back in this order; for data without names, only the number of columns is checked.
@@ -128,6 +137,8 @@ def open_rows(
     num_features: int | None = None,
     allow_empty: bool = False,
     whole: bool = False,
+    csv: CsvOptions = GUESSED,
+    drop_gaps: bool = False,
 ) -> Rows | StoredRows:
     """Opens data of any kind: rows in memory, or `StoredRows` for a folder and for a large file.
 
@@ -136,6 +147,9 @@ def open_rows(
         num_features: D of the model; None takes any.
         whole: Whether a large file is read into memory too. Otherwise a file whose numbers take more than 32 MiB in
             float64 (for CSV, a file larger than that itself) stays where it is.
+        csv: How CSV files are written.
+        drop_gaps: Whether rows with a gap or an infinite value are left out; `num_dropped` counts them, for stored
+            rows once they were read.
 
     Raises:
         TypeError, ValueError, FileNotFoundError: As in `read_rows`; errors that only reading can show come later, from
@@ -151,9 +165,12 @@ def open_rows(
     if isinstance(columns, str):
         raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")
     if isinstance(data, (str, os.PathLike)):
-        rows = _open_path(name, os.fspath(data), columns, column_names, allow_empty, whole)
+        files = open_files(name, os.fspath(data), csv)
+        rows = _open_path(files, columns, column_names, allow_empty, whole, drop_gaps)
     else:
         rows = _open_in_memory(name, data, columns, column_names, allow_empty)
+    if drop_gaps and isinstance(rows, Rows):
+        rows = _without_gaps(rows)
     check_num_features(rows, name, num_features)
     return rows
 
@@ -193,23 +210,32 @@ def _open_in_memory(
 
 
 def _open_path(
-    name: str,
-    path: str,
+    files: TableFiles,
     columns: Sequence[str] | None,
     column_names: Sequence[str] | None,
     allow_empty: bool,
     whole: bool,
+    drop_gaps: bool,
 ) -> Rows | StoredRows:
-    files = open_files(name, path)
+    name = files.name
     wanted = wanted_names(name, files.column_names, files.origin, columns, column_names)
-    if not files.is_folder and (whole or not is_large(name, path, wanted)):
+    if not files.is_folder and (whole or not is_large(name, files.path, wanted)):
         # Not through `StoredRows`: for a CSV file of 5 to 10 MB, whole columns take 0.55 of the time (two cores)
         return Rows(table_values(name, files, wanted, allow_empty), wanted, name)
-    rows = files.stored(wanted, same_names=columns is None)
+    rows = files.stored(wanted, same_names=columns is None, drop_gaps=drop_gaps)
     # Files that must be read to the end to count their rows are not empty: each was looked at.
     if not rows.is_sequential:
         check_not_empty(name, (rows.num_data, rows.num_features), allow_empty, files.origin)
     return rows
+
+
+def _without_gaps(rows: Rows) -> Rows:
+    """Leaves out rows with a gap or an infinite value."""
+    kept = finite(rows.values)
+    if len(rows.values) and not len(kept):
+        raise no_whole_rows_error(rows.name, len(rows.values))
+    gaps = tuple(num_gaps(rows.values).tolist())
+    return dataclasses.replace(rows, values=kept, num_dropped=len(rows.values) - len(kept), dropped_gaps=gaps)
 
 
 def _all_in_memory(stored: StoredRows) -> Rows:
