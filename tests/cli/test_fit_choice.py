@@ -203,6 +203,8 @@ def test_words_tell_a_clear_choice_from_an_open_one_and_cells_have_the_digits_of
     assert "clear" in report_choice.how_sure(clear) and "1 and 2" not in report_choice.how_sure(clear)
     assert [line[3] for line in report_choice.lines(clear)] == ["0.00110 (0.00012)", "best"]  # 0.0002 / sqrt(3)
     assert "groups" not in clear.reason
+    doubtful = dataclasses.replace(clear, doubtful_columns=("'year'",))
+    assert "clear" not in report_choice.how_sure(doubtful) and "see below" in report_choice.how_sure(doubtful)
     overlapping = made_up([-90.0, -10.0], steps, icl=[7.0, 8.0])
     words = report_choice.how_sure(overlapping)
     assert "clear" not in words and "fewer may be right" in words

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = front_door(
         "extras": ["check_tensorflow", "imported"],
         "lazy": ["front_door"],
         "quiet": ["stderr_kept_back"],
+        "remembered": ["Remembered"],
         "shapes": ["Tensor", "check_shape"],
         "threads": ["one_thread_each", "read_ahead", "shared_out", "slices"],
         "unfinished": ["ArgumentNames", "IN_PYTHON", "disk_errors_named"],

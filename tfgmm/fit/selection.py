@@ -53,6 +53,8 @@ class Selection:
         occupied_posterior: For stick-breaking weights, of which K is a maximum, `FitResult.occupied_posterior` of the
             fit of the recommended shape with the most components; None for Dirichlet weights, and for more than
             20,000 rows: it takes long.
+        doubtful_columns: Names of the columns in which components may stand for single values instead of groups of
+            rows, so that no share is certain: few values, or one repeated again and again.
 
     Example:
 
@@ -69,6 +71,7 @@ class Selection:
     held_out: np.ndarray
     held_out_rows: str
     occupied_posterior: np.ndarray | None = None
+    doubtful_columns: tuple[str, ...] = ()
 
     @functools.cached_property
     def table(self) -> np.ndarray:

@@ -251,8 +251,22 @@ def is_behind(selection: Selection) -> bool:
     return bool(has_rows and row["behind"] > _ERRORS * np.nan_to_num(row["behind_error"]))
 
 
+def doubts(selection: Selection) -> list[str]:
+    """Says in which columns components may stand for single values, so that no share is certain."""
+    names = selection.doubtful_columns
+    if not names:
+        return []
+    of_columns = f"column {names[0]} has" if len(names) == 1 else f"columns {with_and(names)} have"
+    without = "it" if len(names) == 1 else "them"
+    more = "" if len(names) == selection.best.num_features else f" Choose without {without} too, and compare."
+    return [
+        f"None of these shares is certain: {of_columns} few values or one again and again, and components may tell "
+        f"values apart instead of groups of rows.{more}"
+    ]
+
+
 def _cautions(selection: Selection) -> list[str]:
-    words = []
+    words = doubts(selection)
     chosen = selection.num_components
     tried = [result.num_components for result in selection.of_shape(selection.covariance)]
     if len(tried) > 1 and chosen == tried[-1]:

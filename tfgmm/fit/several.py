@@ -13,6 +13,7 @@ from tfgmm.fit.callbacks import EndOfChoice
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.single import Ascended, FitTask, ascend_from_starts, fit_ascended, prepared_fit
+from tfgmm.mixture.odd_data import names_of_doubtful_columns
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.scoring.scores import score_data
 
@@ -37,7 +38,8 @@ def fit_several(tasks: Sequence[FitTask], numbers: Sequence[int]) -> Selection:
             raise
     if has_rows:
         description = f"validation_data, {len(densities[0]):,} rows"
-    selection = Selection(tuple(results), np.stack(densities), description)
+    doubtful = names_of_doubtful_columns(survey.sample, survey.summary)
+    selection = Selection(tuple(results), np.stack(densities), description, doubtful_columns=doubtful)
     [of_best] = (task for task in tasks if task.covariance == selection.covariance)
     return _with_occupied(dataclasses.replace(of_best, place=(len(asked), len(asked))), selection)
 

@@ -191,6 +191,8 @@ def how_sure(selection: Selection) -> str:
     if len(selection.results) == 1:
         return "With nothing beside it, that says nothing."
     is_clear = len(selection_words.plausible_mixtures(selection)) == 1
+    if is_clear and selection.doubtful_columns:
+        return "None of the others is nearly as probable, as far as shares can be trusted here: see below."
     if is_clear and selection.choices["icl"] < selection.num_components:
         return "As a density none of the others is nearly as probable; as groups that stand apart fewer may be right."
     if is_clear:
