@@ -73,7 +73,10 @@ SUSPICIOUS = {
     "no day": (np.array([20240131.0, 20240232.0]), ""),
     "one day": (np.array([20240131.0, 20240131.0]), ""),
     "few": (np.arange(19.0)[::-1] ** 2, ""),
-    "twice": (np.repeat(np.arange(30.0), 2), ""),
+    "twice": (np.repeat(np.arange(30.0), 2), "whole numbers that go up by 1 from row to row, or stay"),
+    "down again": (np.append(np.repeat(np.arange(30.0), 2), 3.0), ""),
+    "few levels": (np.repeat(np.arange(19.0), 2), ""),
+    "rounded": (np.random.default_rng(1).normal(70.0, 9.0, 300).round(), ""),
     "id_share": (np.array([0.5, 0.25]), ""),
     "gaps": (np.array([np.nan, np.nan]), ""),
 }
