@@ -96,6 +96,7 @@ def test_names_that_ids_and_codes_have() -> None:
         "ID",
         "customer_id",
         "customerId",
+        "identifier",
         "Unnamed: 0",
         "rownames",
         "index",
