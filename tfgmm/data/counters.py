@@ -27,6 +27,7 @@ _CODE_WORDS = {
     "ssn",
     "code",
     "key",
+    "identifier",
 }
 _WHOLE_NAMES = {
     "index", "row", "rowname", "rownames", "rownumber", "rowno", "rownum", "no", "nr", "obs", "serial", "phone", "date",
@@ -101,7 +102,7 @@ def suspicious_columns(names: Sequence[str], rows: np.ndarray) -> dict[str, str]
 
     Args:
         names: D names.
-        rows: Rows of the data, (n, D), gaps NaN.
+        rows: Rows of the data in their order, (n, D), gaps NaN.
 
     Example:
 
@@ -123,6 +124,8 @@ def _suspicion(name: str, column: np.ndarray) -> str:
         return "whole numbers under a name that ids and codes have"
     if len(values) >= _FEWEST_UNIQUE and len(np.unique(values)) == len(values):
         return "whole numbers that are all different, as ids are"
+    if len(np.unique(values)) >= _FEWEST_UNIQUE and np.isin(np.diff(values), (0.0, 1.0)).all():
+        return "whole numbers that go up by 1 from row to row, or stay"
     return ""
 
 
