@@ -131,15 +131,22 @@ def summed_over_chunks(
 def mapped_over_chunks(
     rows: Tensor, function: Callable[[Tensor], tuple[Tensor, ...]], size: int, specs: Sequence[tf.TensorSpec]
 ) -> tuple[Tensor, ...]:
-    """Stacks the tensors that `function` computes for chunks of `size` rows; `specs` describe those of one chunk."""
-    num_rows = tf.shape(rows)[0]
+    """Stacks the tensors that `function` computes for chunks of at most `size` rows; `specs` describe those of one.
+
+    All chunks have one length, the last one with rows of zeros at its end, whose answers are cut off: XLA's compiler
+    for processors writes beyond its memory where a product takes rows that were sliced to a length of their own.
+    """
+    num_rows, num_features = tf.shape(rows)[0], rows.shape[1]
     num_chunks = tf.maximum(1, (num_rows + size - 1) // size)
-    pieces = [tf.TensorArray(s.dtype, num_chunks, infer_shape=False, element_shape=s.shape) for s in specs]
+    even = (num_rows + num_chunks - 1) // num_chunks
+    padded = tf.pad(rows, [[0, num_chunks * even - num_rows], [0, 0]])
+    chunks = tf.reshape(padded, (num_chunks, even, num_features))
+    pieces = [tf.TensorArray(s.dtype, num_chunks, element_shape=s.shape) for s in specs]
 
     def write(index: Tensor, pieces: Sequence[Any]) -> tuple[Tensor, list[Any]]:
-        tensors = function(rows[index * size : (index + 1) * size])
+        tensors = function(chunks[index])
         return index + 1, [array.write(index, values) for array, values in zip(pieces, tensors)]
 
     start = (tf.constant(0), pieces)
     pieces = tf.while_loop(lambda index, _: index < num_chunks, write, start, parallel_iterations=_CHUNKS_AT_A_TIME)[1]
-    return tuple(tf.ensure_shape(array.concat(), spec.shape) for array, spec in zip(pieces, specs))
+    return tuple(tf.reshape(array.stack(), (-1, *spec.shape[1:]))[:num_rows] for array, spec in zip(pieces, specs))
