@@ -27,7 +27,9 @@ def said_in_child(ask: Callable[[], Any], seconds: float = 30.0) -> str:
     """Asks in a forked child: Returns what the error said, "" where there was none; fails where no answer comes."""
     receive, send = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forks beside threads, from 3.12 on
+        # Of forks beside threads: Python from 3.12 on, and JAX where another test has loaded it
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
         child = os.fork()
     if child == 0:
         try:
