@@ -355,3 +355,22 @@ def test_the_trial_has_the_rows_that_break_files() -> None:
     assert rows.dtype == np.float32 and np.isnan(rows[-1]).all() and np.isfinite(rows[:-1]).all()
     log_prob, _ = scores_of_scipy(mixture, rows[:-1])
     assert log_prob[-1] < -1e6 and log_prob[:-2].min() > -50
+
+
+@pytest.mark.slow
+def test_the_saved_model_is_converted_only_as_the_page_says(tmp_path: pathlib.Path) -> None:
+    folder = str(tfgmm.export_model(model_of("full"), tmp_path / "mixture"))
+
+    def convert(name: str, sets: list[Any]) -> bytes:
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[name])
+        converter.target_spec.supported_ops = sets
+        return converter.convert()
+
+    own, linked = tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS
+    for name in ("log_prob", "interval", "outlier"):
+        with pytest.raises(Exception, match=r"TensorList|flex op|static|FlatBuffer"):
+            convert(name, [own])
+        if name != "outlier":
+            assert convert(name, [own, linked])
+    with pytest.raises(Exception, match="LowerBound"):
+        convert("outlier", [own, linked])
