@@ -163,6 +163,7 @@ def _draw(
     from tfgmm.common import atomic_file
     from tfgmm.export.scorer import Scorer
     from tfgmm.plot.kinds import Pictured, plain_style
+    from tfgmm.plot.letters import letters_for
 
     progress.phase("drawing")
     scorer = Scorer(mixture)
@@ -172,7 +173,7 @@ def _draw(
     undated = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
     with plain_style():
         figure = kind.draw(Pictured(scorer, scorer.draws, rows, names), places)
-        with atomic_file.written_whole(out, overwrite, shared.OUT) as temporary:
+        with letters_for(ending, figure), atomic_file.written_whole(out, overwrite, shared.OUT) as temporary:
             # The same mixture and rows give the same bytes
             figure.savefig(temporary, format=ending, dpi=_DOTS, facecolor="white", metadata=undated[ending])
 

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = front_door(
         "checks": ["check_choice", "check_columns", "check_count", "check_seed", "is_instance_of"],
         "columns": ["column_labels"],
         "extras": ["check_tensorflow", "imported"],
+        "forks": ["check_not_forked", "survived"],
         "lazy": ["front_door"],
         "quiet": ["stderr_kept_back"],
         "remembered": ["Remembered"],

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tfgmm.common.checks import is_instance_of
 from tfgmm.common.shapes import check_shape
 from tfgmm.common.words import quoted
+from tfgmm.data.arrays import number_array
 from tfgmm.data.blocks import RowBlock, finite, num_gaps, row_blocks
 from tfgmm.data.columns import wanted_names
+from tfgmm.data.containers import check_kind
 from tfgmm.data.errors import no_whole_rows_error
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
 from tfgmm.data.files.opening import TableFiles, is_large, open_files
@@ -161,7 +162,7 @@ def open_rows(
     (2, 1)
     """
     if not isinstance(data, np.ndarray):
-        _check_kind(name, data)
+        check_kind(name, data)
     if isinstance(columns, str):
         raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")
     if isinstance(data, (str, os.PathLike)):
@@ -195,7 +196,7 @@ def _open_in_memory(
         wanted = wanted_names(name, table.names, "", columns, column_names)
         return Rows(table_values(name, table, wanted, allow_empty), wanted, name)
     if table is None:
-        values = _number_array(name, data, allow_empty)
+        values = number_array(name, data, allow_empty)
     else:
         values = table_values(name, table, table.names, allow_empty)
     if columns is not None:
@@ -247,70 +248,3 @@ def _all_in_memory(stored: StoredRows) -> Rows:
             values[start : start + len(block.values)] = block.values
             start += len(block.values)
     return Rows(values, stored.column_names, stored.name)
-
-
-def _check_kind(name: str, data: Any) -> None:
-    """Checks the kind of data: Raises TypeError, with a fix for each, for what people pass most often by mistake."""
-    if data is None:
-        fix = "Pass the data."
-    elif isinstance(data, Mapping):
-        fix = f"Pass pandas.DataFrame({name})."
-    elif is_instance_of(data, "pandas", "Series") or is_instance_of(data, "polars", "Series"):
-        fix = f"Pass {name}.to_frame() if it is one column."
-    elif is_instance_of(data, "polars", "LazyFrame"):
-        fix = f"Pass {name}.collect()."
-    elif hasattr(data, "toarray"):
-        fix = f"Sparse data is not supported: pass {name}.toarray()."
-    else:
-        return
-    raise _kind_error(name, data, fix)
-
-
-def _kind_error(name: str, data: Any, fix: str) -> TypeError:
-    received = "None" if data is None else f"{type(data).__module__.split('.')[0]}.{type(data).__qualname__}"
-    kinds = "a 2-D array, a DataFrame, an Arrow table or the path of a CSV, Parquet or Arrow file or a folder of them"
-    return TypeError(f"`{name}` must be {kinds}. Received: {received.removeprefix('builtins.')}. {fix}")
-
-
-def _number_array(name: str, data: Any, allow_empty: bool) -> np.ndarray:
-    array = _as_array(name, data)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"`{name}` must be an array of real numbers (float, int or bool). Received: dtype {array.dtype}. "
-            + _dtype_fix(name, array.dtype)
-        )
-    if 0 in array.shape:
-        check_not_empty(name, array.shape, allow_empty)
-    if array.ndim != 2:
-        plain = name if isinstance(data, np.ndarray) else f"np.asarray({name})"
-        one = f"Pass {plain}[:, None] for one column, {plain}[None, :] for one row."
-        fix = one if array.ndim == 1 else "Pass one row per observation and one column per feature."
-        check_shape(name, array, "ND", fix=fix)
-    return array
-
-
-def _as_array(name: str, data: Any) -> np.ndarray:
-    if np.ma.is_masked(data):
-        floats = data.astype(data.dtype if data.dtype.kind == "f" else np.float64)
-        return np.asarray(floats.filled(np.nan))
-    if isinstance(data, (list, tuple)):
-        try:
-            return np.asarray(data)
-        except ValueError as error:
-            lengths = [len(row) if hasattr(row, "__len__") else 1 for row in data]
-            odd = next((row for row, length in enumerate(lengths) if length != lengths[0]), 0)
-            received = f"{lengths[0]} in row 0, {lengths[odd]} in row {odd}" if odd else "lists of mixed depth"
-            raise ValueError(
-                f"`{name}` must have rows of one length. Received: {received}. Give every row the same columns."
-            ) from error
-    if hasattr(data, "__array__"):
-        return np.asarray(data)
-    raise _kind_error(name, data, "Pass numpy.asarray(...) of it if it holds numbers.")
-
-
-def _dtype_fix(name: str, dtype: np.dtype) -> str:
-    if dtype.kind == "c":
-        return f"Pass the real and imaginary parts as columns: numpy.hstack([{name}.real, {name}.imag])."
-    if dtype.kind in "mM":
-        return "Turn times into numbers first, for example hours since a fixed moment."
-    return f"Encode text as numbers, or pass {name}.astype('float64') if all its values are numbers."
