@@ -96,7 +96,7 @@ SUSPICIOUS = {
         np.tile(np.arange(1.0, 31.0), 3),
         "whole numbers that go up by 1 from row to row, or stay, and begin anew now and then",
     ),
-    "down again": (np.append(np.repeat(np.arange(30.0), 2), 3.0), ""),
+    "up and down": (np.append(np.repeat(np.arange(30.0), 2), [3.0, 2.0, 9.0, 5.0]), ""),
     "few levels": (np.repeat(np.arange(19.0), 2), ""),
     "rounded": (np.random.default_rng(1).normal(70.0, 9.0, 300).round(), ""),
     "id_share": (np.array([0.5, 0.25]), ""),
