@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exports import PACKAGE_ROOT, ROWS, Exported, fitted
+from exports import PACKAGE_ROOT, ROWS
 
 import tfgmm
 from tfgmm.common import forks
@@ -50,11 +50,6 @@ def said_in_child(ask: Callable[[], Any], seconds: float = 30.0) -> str:
         return pipe.read().decode()
 
 
-@pytest.fixture(scope="module")
-def trained() -> Any:
-    return fitted(ROWS, epochs=1)
-
-
 NUMPY: dict[str, Callable[[Any, Any], Any]] = {
     "log_prob": lambda model, scorer: (model.log_prob(ROWS), scorer.log_prob(ROWS)),
     "predictive": lambda model, scorer: (
@@ -87,34 +82,34 @@ TENSORFLOW: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
 
 
 @pytest.mark.parametrize("name", NUMPY)
-def test_what_is_computed_in_numpy_works_in_a_child(exported: Exported, trained: Any, name: str) -> None:
-    scorer = tfgmm.load_scorer(exported.folder)
-    assert said_in_child(lambda: NUMPY[name](trained, scorer)) == ""
+def test_what_is_computed_in_numpy_works_in_a_child(whole: pathlib.Path, model: Any, name: str) -> None:
+    scorer = tfgmm.load_scorer(whole)
+    assert said_in_child(lambda: NUMPY[name](model, scorer)) == ""
 
 
 @pytest.mark.parametrize("name", TENSORFLOW)
 def test_what_needs_tensorflow_is_refused_in_a_child(
-    exported: Exported, trained: Any, name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    whole: pathlib.Path, model: Any, name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    scorer, (purpose, ask) = tfgmm.load_scorer(exported.folder), TENSORFLOW[name]
-    said = said_in_child(lambda: ask(trained, scorer))
+    scorer, (purpose, ask) = tfgmm.load_scorer(whole), TENSORFLOW[name]
+    said = said_in_child(lambda: ask(model, scorer))
     assert said.startswith("RuntimeError: ") and f"before a fork for {purpose}" in said
     assert "Received: a process that was forked" in said and '"spawn"' in said and "after the fork" in said
     assert not list(tmp_path.iterdir())
 
 
-def test_dataset_is_refused_in_a_child(exported: Exported) -> None:
+def test_dataset_is_refused_in_a_child(model: Any) -> None:
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices(ROWS).batch(5)
-    assert "before a fork for a tf.data dataset" in said_in_child(lambda: exported.model.log_prob(dataset))
+    assert "before a fork for a tf.data dataset" in said_in_child(lambda: model.log_prob(dataset))
 
 
-def test_child_of_a_child_is_one_too(exported: Exported) -> None:
+def test_child_of_a_child_is_one_too(model: Any) -> None:
     def in_grandchild() -> None:
         assert not forks.survived()
-        assert "before a fork" in said_in_child(lambda: exported.model(ROWS))
+        assert "before a fork" in said_in_child(lambda: model(ROWS))
 
     assert said_in_child(in_grandchild) == ""
 
@@ -129,11 +124,10 @@ def test_a_child_does_not_ask_for_the_gpu_of_its_parent(monkeypatch: pytest.Monk
     assert said_in_child(in_child) == ""
 
 
-@pytest.mark.usefixtures("trained")
-def test_the_parent_goes_on(exported: Exported) -> None:
+def test_the_parent_goes_on(model: Any) -> None:
     assert said_in_child(lambda: None) == "" and forks.survived()
     forks.check_not_forked("this")
-    assert exported.model.interval(ROWS).log_prob_low.shape == (len(ROWS),)
+    assert model.interval(ROWS).log_prob_low.shape == (len(ROWS),)
 
 
 LOADED_ONLY = """

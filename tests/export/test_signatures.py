@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from exports import PACKAGE_ROOT, D, Exported
+from exports import PACKAGE_ROOT, D
 
 import tfgmm
 from tfgmm.export.signatures import SIGNATURES, signatures_of
@@ -60,8 +60,8 @@ WRONG_SHAPES: dict[str, list[tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
-def test_inputs_of_another_shape_are_refused_with_their_name_and_shape(exported: Exported, name: str) -> None:
-    signature = tf.saved_model.load(str(exported.folder)).signatures[name]
+def test_inputs_of_another_shape_are_refused_with_their_name_and_shape(whole: pathlib.Path, name: str) -> None:
+    signature = tf.saved_model.load(str(whole)).signatures[name]
     right = requests_of(name)
     signature(**{key: tf.constant(value) for key, value in right.items()})
     for key, value in right.items():
@@ -72,10 +72,10 @@ def test_inputs_of_another_shape_are_refused_with_their_name_and_shape(exported:
                 signature(**{name: tf.constant(value) for name, value in wrong.items()})
 
 
-def test_signatures_as_nodes_refuse_too(exported: Exported) -> None:
+def test_signatures_as_nodes_refuse_too(whole: pathlib.Path) -> None:
     """A server runs nodes, and knows nothing of the functions that Python calls."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], str(exported.folder))
+        meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], str(whole))
         for name, signature in meta_graph.signature_def.items():
             if "x" in signature.inputs:
                 inputs = requests_of(name)
