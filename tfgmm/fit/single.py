@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +20,12 @@ from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
+from tfgmm.fit.nesting import Nested, split_starts
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.screening import Candidates, candidates, screened
+from tfgmm.fit.screening import Candidates, candidates, few_sweeps, screened
 from tfgmm.fit.sweep_batches import Batches, CachedBatch, SweepBatches
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
 from tfgmm.mixture.priors import Priors
@@ -39,6 +40,8 @@ _FEW_COMPONENTS = 2
 _TOLERANCE_AFTER_SAMPLE = 1e-5
 # On a sample all restarts go on until gains fall below the first, and the best few until below the second.
 _TOLERANCES_ON_SAMPLE, _NUM_CONTENDERS = (1e-3, 1e-4), 3
+# Components of a smaller fit that are divided, the largest, where a fit with more is stuck
+_MOST_DIVIDED = 8
 
 
 class ConvergenceWarning(UserWarning):
@@ -77,6 +80,11 @@ class FitTask:
     def is_sample(self) -> bool:
         """Whether the survey's sample has fewer rows than the data."""
         return len(self.survey.sample) < self.survey.summary.num_data
+
+    @property
+    def tolerance(self) -> float:
+        """Nats per row: a gain of a sweep over all rows below it counts as none."""
+        return self.options.tolerance or (_TOLERANCE_AFTER_SAMPLE if self.is_sample else _TOLERANCE)
 
     def tell(self, kind: str, number: int, count: int, num_components: int) -> None:
         """Calls `on_step` of the callbacks that watch the fit, before a step."""
@@ -128,10 +136,7 @@ def fit_ascended(task: FitTask, fit: RunningFit, ascended: Ascended) -> FitResul
     options, restarts = task.options, ascended.restarts
     _check_finite(restarts[0].elbo, "after the restarts")
     fit.variational.assign(restarts[0].values)
-    plateau = StopOnPlateau(
-        options.tolerance or (_TOLERANCE_AFTER_SAMPLE if task.is_sample else _TOLERANCE),
-        patience=1 if task.is_sample else PATIENCE,
-    )
+    plateau = StopOnPlateau(task.tolerance, patience=1 if task.is_sample else PATIENCE)
     batches = _batches(task, fit, ascended.rows)
     history = _swept(task, fit, batches, plateau)
     if options.polish_steps:
@@ -194,6 +199,29 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
 
     *without_folds, restarts = best_first(q, [*groups, StagedStarts(starts, stages)], tell)
     return Ascended(restarts, without_folds, stages[-1].rows)
+
+
+def ascend_from_smaller(task: FitTask, fit: RunningFit, smaller: FitResult, nested: Nested) -> Ascended:
+    """Takes a smaller fit to an optimum with more components: with empty ones, and with some of its own divided.
+
+    Args:
+        task: What is fitted to.
+        fit: Prepared fit with more components; it stays as it is.
+        smaller: The smaller fit.
+        nested: The same with components that have no rows.
+    """
+    options, q, survey = task.options, fit.variational, task.survey
+    stages, spread = stages_of(q, survey, options), np.array(survey.summary.spread)
+    sample = np.asarray(survey.sample, np.float64)
+    divided = split_starts(smaller, q, sample, spread, max(_MOST_DIVIDED, options.restarts))
+    [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), options.restarts)])
+    starts = [nested.values, *kept]
+    *_, restarts = best_first(q, [StagedStarts(starts, stages)], _tell_starts(task, q.num_components))
+    return Ascended(restarts, [], stages[-1].rows)
+
+
+def _tell_starts(task: FitTask, num_components: int) -> Callable[[int, int], None]:
+    return lambda number, count: task.tell("start", number, count, num_components)
 
 
 def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:
