@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfgmm.common.words import counted, with_and
+from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.mixture.odd_data import spreads_that_differ
 from tfgmm.mixture.registry import WEIGHT_PRIORS, mixtures_of
 
@@ -60,7 +61,8 @@ def lines(selection: Selection) -> list[str]:
     of_shapes = f"{first.covariance} covariances" if len(shapes) == 1 else f"{len(shapes)} shapes of covariances"
     head = (
         f"{of_shapes}, {first.weight_prior} weights, {first.num_data:,} rows x "
-        f"{first.num_features} columns; held out: {selection.held_out_rows}"
+        f"{first.num_features} columns; held out: {selection.held_out_rows}; "
+        f"likelihood, BIC, ICL and AIC at {CRITERIA_AT[first.criteria_at]}"
     )
     if len(shapes) == 1:
         return [head, _HEAD, *(_line(selection, place) for place in range(len(selection.results)))]

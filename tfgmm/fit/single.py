@@ -20,6 +20,7 @@ from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
+from tfgmm.fit.maximum import Maximum, maximum_near
 from tfgmm.fit.nesting import Nested, split_starts
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
@@ -151,8 +152,30 @@ def fit_ascended(task: FitTask, fit: RunningFit, ascended: Ascended) -> FitResul
             ConvergenceWarning,
             stacklevel=5,
         )
-    mixture = fit.variational, fit.priors, fit.seed, fit.data_summary
-    return FitResult(*mixture, *figures, history, tuple(restarts), plateau.converged, fit.model)
+    if options.criteria_at == "mode":
+        maximum = _maximum_of_likelihood(fit, batches)
+        figures = figures[0], maximum.log_likelihood, maximum.complete_log_likelihood
+        if maximum.at_floor.any():
+            warnings.warn(_without_maximum(maximum), UserWarning, stacklevel=5)
+    mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (history, tuple(restarts))
+    return FitResult(*mixture, *figures, *ended, plateau.converged, fit.model, options.criteria_at)
+
+
+def _maximum_of_likelihood(fit: RunningFit, batches: Batches) -> Maximum:
+    priors, size = fit.priors, fit.num_features
+    least = np.broadcast_to(priors.least_scale, (size,))
+    units = np.broadcast_to(priors.column_scale, (size,))
+    return maximum_near(fit.variational.plug_in(), batches, least * np.square(fit.data_summary.spread), units)
+
+
+def _without_maximum(maximum: Maximum) -> str:
+    places = np.flatnonzero(maximum.at_floor)
+    are = "component is" if len(places) == 1 else "components are"
+    return (
+        f"the likelihood of {counted(len(maximum.at_floor), 'component')} has no maximum: {len(places)} {are} as narrow "
+        'as the floor of the variance allows, and AIC, BIC and ICL depend on it. Leave out criteria_at="mode", or ask '
+        "for fewer components."
+    )
 
 
 def _swept(task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlateau) -> dict[str, list[float]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfgmm.common.words import with_and
 from tfgmm.fit import selection_words
+from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.fit.selection_words import occupied_words
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 
@@ -25,7 +26,7 @@ _ABOUT_THE_TABLE = (
     "Share: the probability of each {line}, if all that were tried were equally probable before; it depends on the "
     "priors, so read it as an order of magnitude. Held out behind: how much worse than by the best {line} rows are "
     "predicted that the fit did not see, nats per row, with the standard error of the difference. Smaller is better "
-    "for that, BIC and ICL."
+    "for that, BIC and ICL, which are taken at {at}."
 )
 _ABOUT_OCCUPIED = (
     "From draws of the posterior{}: in each, every row is given to a component, and those with a row are counted. "
@@ -86,10 +87,11 @@ def choice_of(selection: Selection | None, occupied: np.ndarray | None) -> Choic
         return None if occupied is None else Choice([occupied_words(occupied)], occupied=counted, about_occupied=about)
     has_shapes = selection_words.has_shapes(selection)
     so, line = ("that shape and so many components", "fit") if has_shapes else ("so many components", "number")
+    about_table = _ABOUT_THE_TABLE.format(so=so, line=line, at=CRITERIA_AT[selection.best.criteria_at])
     return Choice(
         paragraphs=[f"{_tried(selection)} {how_sure(selection)}", selection.reason],
         tables=_tables(selection) if has_shapes else [Table(lines(selection), selection.best_place)],
-        notes=[_ABOUT_THE_TABLE.format(so=so, line=line), f"Held out: {selection.held_out_rows}."],
+        notes=[about_table, f"Held out: {selection.held_out_rows}."],
         occupied=counted,
         about_occupied=about,
         title="Which shape, and how many components" if has_shapes else "How many components",
