@@ -187,6 +187,7 @@ def made_up(
     fits: Any = tuple(
         SimpleNamespace(
             num_components=number, num_occupied=number, elbo=elbo, log_likelihood=-9.0, bic=1.0, aic=3.0,
+            num_data=len(ROWS),
             icl=icl[number - 1] if icl else -number, converged=True, weight_prior=weight_prior,
             log_num_modes=math.lgamma(number + 1), covariance="diag", num_features=1,
             priors=tfgmm.Priors(), data_summary=summarise(Rows(ROWS), name="data"),
@@ -199,18 +200,21 @@ def made_up(
 
 def test_words_tell_a_clear_choice_from_an_open_one_and_cells_have_the_digits_of_the_error() -> None:
     steps = [[-0.0013, -0.0009, -0.0011], [0.0, 0.0, 0.0]]
-    clear = made_up([-90.0, -10.0], steps)
+    three = [*steps, [-1.0, -1.0, -1.0]]  # the largest number tried is never clear
+    clear = made_up([-90.0, -10.0, -90.0], three, icl=[9.0, 7.0, 8.0])
     assert "clear" in report_choice.how_sure(clear) and "1 and 2" not in report_choice.how_sure(clear)
-    assert [line[3] for line in report_choice.lines(clear)] == ["0.00110 (0.00012)", "best"]  # 0.0002 / sqrt(3)
+    assert [line[3] for line in report_choice.lines(clear)][:2] == ["0.00110 (0.00012)", "best"]  # 0.0002 / sqrt(3)
     assert "groups" not in clear.reason
-    overlapping = made_up([-90.0, -10.0], steps, icl=[7.0, 8.0])
+    assert "2 is the largest number tried" in report_choice.how_sure(made_up([-90.0, -10.0], steps))
+    overlapping = made_up([-90.0, -10.0, -90.0], three, icl=[7.0, 8.0, 9.0])
     words = report_choice.how_sure(overlapping)
     assert "clear" not in words and "fewer may be right" in words
     assert "for groups that stand apart look at 1 first" in overlapping.reason
     open_one = made_up([-10.0, -10.5], steps)
     assert "1 and 2 are all plausible" in report_choice.how_sure(open_one)
     assert "maximum" not in report_choice.how_sure(open_one)
-    assert "Each is a maximum" in report_choice.how_sure(made_up([-10.0, -10.5], steps, "stick_breaking"))
+    of_sticks = report_choice.how_sure(made_up([-10.0, -10.5], steps, "stick_breaking"))
+    assert "Each number is a maximum: 1 of 1 have rows with the recommended one." in of_sticks
     assert "nothing" in report_choice.how_sure(made_up([-10.0], steps[:1]))
 
 

@@ -1,4 +1,4 @@
-"""BIC and AIC at the maximum of the likelihood: as scikit-learn has them from the same start, and what is no maximum."""
+"""BIC and AIC at the maximum of the likelihood: as scikit-learn has them, and where there is no maximum."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ OF_SCIKIT_LEARN = {"full": "full", "tied": "tied", "diag": "diag", "spherical": 
 
 
 def at_mode(covariance, num_components=2, rows=ROWS, **options):
-    return tfgmm.fit_mixture(
-        rows, num_components, covariance=covariance, restarts=2, criteria_at="mode", **options
-    )
+    return tfgmm.fit_mixture(rows, num_components, covariance=covariance, restarts=2, criteria_at="mode", **options)
 
 
 def peer_of(result, rows=ROWS):

@@ -118,7 +118,7 @@ def _whiteners(
         matrices = np.tensordot(counts / counts.sum(), matrices, 1)[None]
     scale = np.sqrt(floor)
     sizes, vectors = np.linalg.eigh(matrices / (scale[:, None] * scale))
-    at_floor = (sizes <= 1.0).any(axis=-1)
+    at_floor = np.asarray((sizes <= 1.0).any(axis=-1))
     raised = (vectors * np.maximum(sizes, 1.0)[:, None, :]) @ np.swapaxes(vectors, -1, -2)
     matrices = np.where(at_floor[:, None, None], raised * (scale[:, None] * scale), matrices)
     return np.linalg.inv(np.linalg.cholesky(matrices)), np.broadcast_to(at_floor, len(locs))

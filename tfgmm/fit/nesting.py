@@ -55,21 +55,19 @@ def with_empty(smaller: FitResult, larger: VariationalPosterior) -> Nested:
         larger: Posterior of the same shape and priors, and of more components; it stays as it is.
     """
     q, num_added = smaller.variational, larger.num_components - smaller.num_components
+    before: Any = q.weights  # one family, and q in it
+    after: Any = larger.weights
     of_weights, of_components = q.factors()
     counts = np.minimum(q.expected_counts(), smaller.num_data)  # one component by itself has no count
-    weights = larger.weights.update(np.append(counts, np.zeros(num_added)))
+    weights = after.update(np.append(counts, np.zeros(num_added)))
     components, kl = _with_empty(of_components, larger, q.centre, num_added)
-    log_weights: Any = larger.weights.expected_log(weights)
-    of_rows = counts @ (log_weights[: len(counts)] - q.weights.expected_log(of_weights))
+    of_rows = counts @ (after.expected_log(weights)[: len(counts)] - before.expected_log(of_weights))
     of_added = kl - float(q.components.kl(of_components, q.centre))
-    of_weights_alone = float(of_rows) - float(larger.weights.kl(weights) - q.weights.kl(of_weights))
-    elbo = smaller.elbo + of_weights_alone
+    elbo = smaller.elbo + float(of_rows - after.kl(weights) + before.kl(of_weights))
     return Nested(larger.values_of(Factors(weights, components)), elbo - of_added, elbo - min(of_added, 0.0))
 
 
-def _with_empty(
-    posterior: Any, larger: VariationalPosterior, centre: np.ndarray, num_added: int
-) -> tuple[Any, float]:
+def _with_empty(posterior: Any, larger: VariationalPosterior, centre: np.ndarray, num_added: int) -> tuple[Any, float]:
     """Adds components where the prior and the others have them; returns them all, and their divergence."""
     family: Any = larger.components
     sizes = [len(value) for value in larger.factors().components]

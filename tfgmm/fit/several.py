@@ -99,7 +99,7 @@ class _Climb:
         self.result = dataclasses.replace(best, restarts=tuple(restarts))
 
     def attempts(self) -> Iterator[tuple[RunningFit, Ascended]]:
-        """Yields starts from the smaller fit, more starts of the usual kinds, and the smaller fit with empty components.
+        """Yields starts from the smaller fit, more of the usual kinds, and the smaller fit with empty components.
 
         Each only where the one before it has not helped.
         """

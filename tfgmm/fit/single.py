@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.common.words import counted
+from tfgmm.common.words import beside, counted
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
@@ -146,12 +146,7 @@ def fit_ascended(task: FitTask, fit: RunningFit, ascended: Ascended) -> FitResul
     fit.note_bound(figures[0])
     _check_finite(figures[0], "after the sweeps over all rows")
     if not plateau.converged and not fit.stop_training:
-        warnings.warn(
-            f"the bound was still rising by more than {plateau.tolerance:.1g} nats per row after "
-            f"{counted(options.max_sweeps, 'sweep')}. Raise max_sweeps, or tolerance.",
-            ConvergenceWarning,
-            stacklevel=5,
-        )
+        warnings.warn(_not_converged(task, history["elbo"], figures[0]), ConvergenceWarning, stacklevel=5)
     if options.criteria_at == "mode":
         maximum = _maximum_of_likelihood(fit, batches)
         figures = figures[0], maximum.log_likelihood, maximum.complete_log_likelihood
@@ -159,6 +154,17 @@ def fit_ascended(task: FitTask, fit: RunningFit, ascended: Ascended) -> FitResul
             warnings.warn(_without_maximum(maximum), UserWarning, stacklevel=5)
     mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (history, tuple(restarts))
     return FitResult(*mixture, *figures, *ended, plateau.converged, fit.model, options.criteria_at)
+
+
+def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:
+    """Says how much the bound gained in the last sweep that was allowed."""
+    if task.options.polish_steps and len(bounds) > 1:  # which moved the last bound too
+        last, bounds = bounds[-1], bounds[:-1]
+    gain = (last - bounds[-1]) / task.survey.summary.num_data
+    tail = f"after {counted(task.options.max_sweeps, 'sweep')}. Raise max_sweeps, or tolerance."
+    if gain < task.tolerance:
+        return f"the bound had not stayed within {task.tolerance:.1g} nats per row for as many sweeps as it must {tail}"
+    return f"the bound was still rising by {beside(gain, task.tolerance, 2)} nats per row {tail}"
 
 
 def _maximum_of_likelihood(fit: RunningFit, batches: Batches) -> Maximum:
@@ -172,9 +178,9 @@ def _without_maximum(maximum: Maximum) -> str:
     places = np.flatnonzero(maximum.at_floor)
     are = "component is" if len(places) == 1 else "components are"
     return (
-        f"the likelihood of {counted(len(maximum.at_floor), 'component')} has no maximum: {len(places)} {are} as narrow "
-        'as the floor of the variance allows, and AIC, BIC and ICL depend on it. Leave out criteria_at="mode", or ask '
-        "for fewer components."
+        f"the likelihood of {counted(len(maximum.at_floor), 'component')} has no maximum: {len(places)} {are} as "
+        "narrow as the floor of the variance allows, and AIC, BIC and ICL depend on it. Leave out "
+        'criteria_at="mode", or ask for fewer components.'
     )
 
 

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 from scipy.special import ndtri
 
+from tfgmm.common.words import beside
 from tfgmm.posterior.draws import Draws
 
 # Vehtari, Gelman, Simpson, Carpenter and Buerkner 2021, "Rank-normalization, folding, and localization", for four
@@ -15,6 +16,7 @@ from tfgmm.posterior.draws import Draws
 _LARGEST_R_HAT, _LEAST_PER_CHAIN = 1.01, 100.0
 _LARGEST_R_HAT_OF_FEW_CHAINS = 1.05
 _MANY_CHAINS, _FEWEST_DRAWS = 4, 4
+_HARDLY = 1e-9  # share of the mean below which a standard deviation is rounding
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,14 +57,22 @@ class Diagnosis:
         if self.num_draws < _FEWEST_DRAWS:
             sentences.append(f"{self.num_draws} draws of a chain are too few to tell anything. Draw more")
         elif not is_known.all():
-            first = int(np.flatnonzero(~is_known)[0])
-            sentences.append(
-                f"{int((~is_known).sum())} numbers hardly vary, such as {self.names[first]}: a chain is stuck, or a "
-                "column is constant. Look at the rows and the priors"
-            )
+            sentences.append(self._unknown(~is_known))
         if is_known.any():
             sentences += self._disagreement(is_known) + self._shortness(is_known)
         return tuple(sentences)
+
+    def _unknown(self, is_unknown: np.ndarray) -> str:
+        """Says why some numbers have no effective draws: they do not vary, or the draws are too few to tell."""
+        first, number = int(np.flatnonzero(is_unknown)[0]), int(is_unknown.sum())
+        if (self.sd[is_unknown] > _HARDLY * np.abs(self.mean[is_unknown])).all():
+            return f"the effective draws of {self.names[first]} cannot be told from {self.num_draws} draws. Draw more"
+        vary = "number hardly varies" if number == 1 else "numbers hardly vary"
+        return (
+            f"{number} {vary}, such as {self.names[first]}, "
+            f"whose standard deviation is {self.sd[first]:.2g}: a chain is stuck, or a column is constant. Look at the "
+            "rows and the priors"
+        )
 
     def _disagreement(self, is_known: np.ndarray) -> list[str]:
         """Says what is wrong between chains, or between the halves of one; an empty list where they agree."""
@@ -75,7 +85,8 @@ class Diagnosis:
             fix = "If they number the components differently, tfgmm.align(draws) mends it; else draw more"
         who = "chains, or halves of a chain, disagree" if self.num_chains > 1 else "the halves of the chain disagree"
         return [
-            f"{who}: r_hat is {self.r_hat[worst]:.3g} for {self.names[worst]}, and should be at most {limit}. {fix}"
+            f"{who}: r_hat is {beside(self.r_hat[worst], limit)} for {self.names[worst]}, and should be at most "
+            f"{limit}. {fix}"
         ]
 
     def _shortness(self, is_known: np.ndarray) -> list[str]:
@@ -84,9 +95,10 @@ class Diagnosis:
         lowest, wanted = int(np.argmin(least)), _LEAST_PER_CHAIN * self.num_chains
         if least[lowest] >= wanted:
             return []
+        worth, total = beside(float(least[lowest]), wanted), self.num_chains * self.num_draws
         return [
-            f"{self.num_chains * self.num_draws:,} draws are worth only {least[lowest]:,.0f} independent ones for "
-            f"{self.names[lowest]}, and should be worth {wanted:,.0f}. Draw more"
+            f"{total:,} draws are worth only {worth} independent ones for {self.names[lowest]}, and should be worth "
+            f"{wanted:,.0f}. Draw more"
         ]
 
     def __str__(self) -> str:
