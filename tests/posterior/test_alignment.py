@@ -113,7 +113,7 @@ def test_components_that_overlap_are_said_to_be_doubtful():
 
 def with_a_vague_one():
     """Two components that never touch, and a third that is nearly anywhere, as one without rows is."""
-    true = draws_about([[0.0], [4.0], [50.0]], 0.2)
+    true = draws_about([[0.0], [4.0], [200.0]], 0.2)
     locs = true.locs.copy()
     locs[:, :, 2] += 30.0 * np.random.default_rng(4).standard_normal(locs[:, :, 2].shape)
     return Draws(true.weights, locs, true.scales)
