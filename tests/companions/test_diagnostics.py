@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from tfgmm import Draws
-from tfgmm.companions.numpyro_mixture.diagnostics import diagnose, warn_if_bad
+from tfgmm.companions.diagnostics import diagnose, warn_if_bad
 from tfgmm.posterior import predictive
 from tfgmm.posterior.predictive import component_densities, density_band, replicated_rows, sample_predictive
 
