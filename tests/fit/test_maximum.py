@@ -91,7 +91,7 @@ def test_a_likelihood_without_a_maximum_is_said_to_have_none(covariance):
 def test_all_that_is_shown_says_where_the_criteria_are_taken():
     chosen = tfgmm.fit_mixture(ROWS, [1, 2], restarts=1, criteria_at="mode")
     assert "likelihood, BIC, ICL and AIC at the maximum of the likelihood" in str(chosen)
-    assert "likelihood, AIC and BIC at the maximum of the likelihood" in chosen.best.summary()
+    assert "log likelihood, AIC and BIC at the maximum of the likelihood" in chosen.best.summary()
     means = tfgmm.fit_mixture(ROWS, [1, 2], restarts=1)
     assert "at the posterior means" in str(means) and "maximum of the likelihood" not in str(means)
     assert (chosen.table["bic"] < means.table["bic"]).all() and (chosen.table["elbo"] == means.table["elbo"]).all()

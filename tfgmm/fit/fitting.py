@@ -157,9 +157,14 @@ def fit_mixture(
         options.check_suits_any_shape()
     if options.priors != "auto":
         check_priors(options.priors)
+    return fit_opened(*_opened(data, options.seed), numbers, options, callbacks)
+
+
+def _opened(data: Any, seed: int) -> tuple[RowSource, Survey]:
+    """Opens the rows and looks through them."""
     source = open_source(data, "data", None)
     _check_length(source)
-    return fit_opened(source, survey_rows(source, None, options.seed), numbers, options, callbacks)
+    return source, survey_rows(source, None, seed)
 
 
 def fit_opened(

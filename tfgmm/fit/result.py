@@ -199,10 +199,10 @@ def summary_of(result: FitResult) -> str:
         f"weights), {counted(result.num_data, 'row')} x {counted(result.num_features, 'column')}",
         f"bound {result.elbo:.2f} nats   log likelihood {result.log_likelihood:.2f}   "
         f"{result.num_parameters} parameters   AIC {result.aic:.1f}   BIC {result.bic:.1f}",
-        f"likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
         f"{'converged' if result.converged else 'NOT converged'} after {counted(len(result.history['elbo']), 'sweep')} "
         f"over all rows; {result.num_occupied} of {counted(result.num_components, 'component')} occupied",
         f"restarts, bound of each: {bounds}",
+        f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
         "",
     ]
     lines = list(_table(interval_draws(result), result.column_names))
