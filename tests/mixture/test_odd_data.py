@@ -97,6 +97,20 @@ def test_many_far_rows_are_clusters_of_their_own() -> None:
     assert sentences(with_value(1, -2.5e4, 3)) == []
 
 
+def test_distinct_rows_of_a_sample_are_said_to_be_those_of_a_sample() -> None:
+    rows = np.repeat(ROWS[:2], 50, axis=0)
+    summary = dataclasses.replace(summarise(rows), num_data=100_000)
+    [sentence] = oddities(rows, summary, PRIORS, 3, "diag")
+    assert sentence == "2 distinct rows in a sample of 100 for num_components=3: they tell no more than 2 apart"
+    assert sentences(rows, 2) == []
+
+
+def test_a_single_far_row_is_one() -> None:
+    [sentence] = sentences(with_value(1, 2.5e4, 1))
+    assert sentence.startswith("1 of 200 rows is more than 100 spreads from the centre")
+    assert sentences(with_value(1, 20.0, 1)) == []
+
+
 # --- Priors
 
 

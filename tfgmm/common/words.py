@@ -78,10 +78,11 @@ def beside(value: float, limit: float, digits: int = 3) -> str:
 
     Example:
 
-    >>> beside(1.0132, 1.01), beside(99.7, 100.0, digits=2), beside(250.0, 100.0)
-    ('1.013', '99.7', '250')
+    >>> beside(1.0132, 1.01), beside(99.7, 100.0, digits=2), beside(2500.4, 100.0)
+    ('1.013', '99.7', '2,500')
     """
-    for enough in range(digits, 17):
+    whole = math.floor(math.log10(abs(value))) + 1 if 1.0 <= abs(value) < 1e15 else 1
+    for enough in range(max(digits, whole), 17):
         text = f"{value:.{enough}g}"
         if (float(text) > limit) == (value > limit) and (float(text) < limit) == (value < limit):
             break
