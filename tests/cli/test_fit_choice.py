@@ -245,7 +245,9 @@ def test_note_of_other_rows_and_of_sweeps_that_were_too_few(
     found = json.loads((tmp_path / "run" / "config.json").read_text())
     assert found["settings"]["max_sweeps"] == 1 and re.fullmatch("[0-9a-f]{16}", found["fingerprint"])
     sweeps, rows = done.stderr.splitlines()
-    assert re.fullmatch(r"Note: the bound was still rising .* after 1 sweep\. Raise --max-sweeps\.", sweeps)
+    assert re.fullmatch(
+        r"Note: after 1 sweep the bound has stopped rising by the last .*\. Raise --max-sweeps\.", sweeps
+    )
     assert rows.startswith(f"Note: {tmp_path}/rows.csv holds other rows than in the earlier run")
     assert f"fingerprint {'0' * 16}, now {found['fingerprint']}" in rows
     assert (tmp_path / "run" / "summary.txt").read_text().endswith(f"\n{sweeps}\n{rows}\n")

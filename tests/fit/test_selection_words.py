@@ -82,10 +82,11 @@ OF_REASON: dict[str, tuple[str, Any, Any]] = {
         overlapping(110.0, 110.1),
     ),
     "parameters": (
-        "its parameters cost more than they bring; rows between components cost 0.1 of it.",
+        "its parameters cost more than they bring; rows between components cost 0.1 of it with 3 and 1.0 with 2.",
         overlapping(110.0, 110.1),
         overlapping(90.0, 130.0),
     ),
+    "as much overlap": ("parameters cost more", overlapping(150.0, 152.0), overlapping(90.0, 130.0)),
     "logarithm": (
         "Column 'dose' reaches 5.0 times as far above its mean as below: try its logarithm.",
         overlapping(90.0, 130.0, column=SKEWED),

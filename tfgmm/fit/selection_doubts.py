@@ -120,16 +120,16 @@ def _on_groups_and_shapes(selection: Selection, why: str) -> str:
 
 
 def _why_fewer(best: FitResult, groups: FitResult) -> str:
-    """Says why ICL names fewer components: they overlap, or each costs it more than the evidence."""
+    """Says why ICL names fewer components: half of what it takes off or more is for rows between them, or is not."""
     costs = best.icl - best.bic, groups.icl - groups.bic
-    is_overlap = costs[0] > max(costs[1], 0.0) and costs[0] > 2.0 * _SHARED * best.num_data * np.log(2.0)
-    if not is_overlap:
-        return f"its parameters cost more than they bring; rows between components cost {costs[0]:.1f} of it."
-    of_best, of_groups = best.num_components, groups.num_components
-    return (
-        f"rows between components cost {costs[0]:.1f} of it with {of_best} and {costs[1]:.1f} with {of_groups}, so "
-        f"that some overlap, several for one group that is no Gaussian.{_skewed(best)}"
+    figures = (
+        f"rows between components cost {costs[0]:.1f} of it with {best.num_components} and {costs[1]:.1f} with "
+        f"{groups.num_components}"
     )
+    is_reason = costs[0] - costs[1] >= 0.5 * (best.icl - groups.icl)
+    if is_reason and costs[0] > 2.0 * _SHARED * best.num_data * np.log(2.0):
+        return f"{figures}, so that some overlap, several for one group that is no Gaussian.{_skewed(best)}"
+    return f"its parameters cost more than they bring; {figures}."
 
 
 def _skewed(best: FitResult) -> str:

@@ -161,10 +161,11 @@ def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:
     if task.options.polish_steps and len(bounds) > 1:  # which moved the last bound too
         last, bounds = bounds[-1], bounds[:-1]
     gain = (last - bounds[-1]) / task.survey.summary.num_data
-    tail = f"after {counted(task.options.max_sweeps, 'sweep')}. Raise max_sweeps, or tolerance."
+    sweeps, fix = counted(task.options.max_sweeps, "sweep"), "Raise max_sweeps, or tolerance."
     if gain < task.tolerance:
-        return f"the bound had not stayed within {task.tolerance:.1g} nats per row for as many sweeps as it must {tail}"
-    return f"the bound was still rising by {beside(gain, task.tolerance, 2)} nats per row {tail}"
+        so_little = f"it gained less than {task.tolerance:.1g} nats per row, and {PATIENCE} in a row must"
+        return f"after {sweeps} the bound has stopped rising by the last sweep alone: {so_little}. {fix}"
+    return f"the bound was still rising by {beside(gain, task.tolerance, 2)} nats per row after {sweeps}. {fix}"
 
 
 def _maximum_of_likelihood(fit: RunningFit, batches: Batches) -> Maximum:
