@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import tfgmm
 from tfgmm.cli import app as cli
 from tfgmm.cli import compare, display
+from tfgmm.data.files.csv_format import CsvOptions
 from tfgmm.export.reading import read_export
 
 SHIPPED = PACKAGE_ROOT / "saved_models" / "old_faithful"
@@ -88,7 +89,7 @@ def test_export_of_an_earlier_version_is_compared_by_rows_alone(whole: pathlib.P
     new = compare.Side("A", whole, read_export(whole))
     old = compare.Side("B", whole, new.mixture._replace(drawn=None) if new.mixture else None)
     rows = write(tmp_path / "rows.csv", FRAME)
-    said = list(compare._lines((new, old), rows, display._Plain(sys.stderr)))
+    said = list(compare._lines((new, old), rows, CsvOptions(), display._Plain(sys.stderr)))
     assert "posteriors: not compared, since B kept no draws: written by an earlier tfgmm" in said
     assert "no difference: both describe these rows equally well" in said
 

@@ -76,7 +76,8 @@ def test_the_config_of_an_earlier_version_repeats_the_run(tmp_path: pathlib.Path
     content = {"format": "tfgmm.run", "format_version": 1, "settings": earlier, "files": [], "versions": {}}
     (tmp_path / "config.json").write_text(json.dumps(content))
     settings = run_settings.settings_from(run_settings.read_config(tmp_path / "config.json")["settings"], {})
-    assert dataclasses.asdict(settings) == earlier
+    since = {"drop_gaps": False, "delimiter": None, "decimal": None, "encoding": None, "skip_rows": None}
+    assert dataclasses.asdict(settings) == {**earlier, **since}
     assert settings.fit_options() == options
     assert vars(FitOptions(**settings.fit_options())) == {**vars(FitOptions()), **options}
 
@@ -205,6 +206,8 @@ def test_words_tell_a_clear_choice_from_an_open_one_and_cells_have_the_digits_of
     assert "clear" in report_choice.how_sure(clear) and "1 and 2" not in report_choice.how_sure(clear)
     assert [line[3] for line in report_choice.lines(clear)][:2] == ["0.00110 (0.00012)", "best"]  # 0.0002 / sqrt(3)
     assert "groups" not in clear.reason
+    doubtful = dataclasses.replace(clear, doubtful_columns=("'year'",))
+    assert "clear" not in report_choice.how_sure(doubtful) and "see below" in report_choice.how_sure(doubtful)
     assert "2 is the largest number tried" in report_choice.how_sure(made_up([-90.0, -10.0], steps))
     overlapping = made_up([-90.0, -10.0, -90.0], three, icl=[7.0, 8.0, 9.0])
     words = report_choice.how_sure(overlapping)

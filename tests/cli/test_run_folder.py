@@ -73,7 +73,8 @@ def test_page_is_about_the_rows_of_the_fit_which_are_not_read_again(
     monkeypatch.setattr("tfgmm.report.page.page_of", lambda *arguments: told.extend(arguments) or "a page")
     fitted, drawn = subject.fitted_of(run.result), {"density": pictures.Picture("data:", "nothing", 1, 1)}
     assert REPORT(run, fitted, drawn, tmp_path) == "a page" and not pathlib.Path(run.settings.data).exists()
-    about, survey, model_path, choice, shown = told
+    about, survey, model_path, choice, shown, said = told
+    assert said == ((), ())
     assert (about, choice, model_path, shown) == (fitted, None, tmp_path / "model", drawn)
     assert survey.summary is run.result.data_summary and survey.sample is run.sample
 

@@ -155,7 +155,10 @@ def test_work_is_done_once_tensorflow_is_there(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("contents", "words"),
-    [(b"width,height\n1,\xff\n", "with iconv -f LATIN1 -t UTF-8."), (b"width;height\n1;2\n", "Save it with commas")],
+    [
+        (b"width,height\n1,\xff\n", "Save it as UTF-8, or name what it is: --encoding latin-1, for example."),
+        (b"width,height,depth\n1,2,4\n3\n", "--skip-rows leaves out lines at the top."),
+    ],
 )
 def test_advice_is_for_the_shell(contents: bytes, words: str, whole: pathlib.Path, tmp_path: pathlib.Path) -> None:
     rows = tmp_path / "rows (1).csv"

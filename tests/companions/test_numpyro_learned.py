@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 
 import tfgmm
 from tfgmm import Priors
-from tfgmm.companions.numpyro_mixture import diagnose, mixture_model, priors_of_model, sample_nuts
+from tfgmm.companions.numpyro_mixture import MarginalMixture, diagnose, mixture_model, priors_of_model, sample_nuts
 from tfgmm.companions.numpyro_mixture.joint_prior import JAX
 from tfgmm.companions.numpyro_mixture.mode import Target
 from tfgmm.families.learned_scales import MatrixScales
@@ -294,3 +294,29 @@ def test_priors_that_cannot_be_are_named(arguments, words):
 def test_learned_priors_are_no_distributions_of_sites(priors):
     with pytest.raises(ValueError, match=r"`priors` must have fixed scales here\. Received: .* as priors="):
         priors_of_model(priors, 2, 2)
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_the_variance_that_each_row_adds_is_in_the_likelihood(covariance):
+    """By SciPy: each joint density less half the trace of precision times variance."""
+    variance = np.array([[0.5, 0.2], [0.2, 0.3]]) if covariance == "full" else np.diag([0.5, 0.3])
+    given = variance if covariance == "full" else (0.5, 0.3)
+    models = [
+        mixture_model(2, 2, covariance=covariance, priors=learned("fixed", row_variance=one)) for one in (given, None)
+    ]
+    values = full_values(models[0]) if covariance == "full" else models[0].values(WEIGHTS, LOCS, SCALES)
+    covariances = COVARIANCES if covariance == "full" else [np.diag(scales**2) for scales in SCALES]
+    with_it, without = (log_density(model, (ROWS,), {}, values)[0] for model in models)
+    densities = [stats.multivariate_normal(*one).logpdf(ROWS) for one in zip(LOCS, covariances)]
+    joints = np.log(WEIGHTS)[:, None] + densities
+    taken = np.array([0.5 * np.trace(np.linalg.inv(one) @ variance) for one in covariances])[:, None]
+    expected = (logsumexp(joints - taken, axis=0) - logsumexp(joints, axis=0)).sum()
+    assert expected < -5.0
+    assert with_it - without == pytest.approx(expected, rel=1e-9)
+    mixture = MarginalMixture(*models[0].parameters(values), row_variance=variance)
+    np.testing.assert_allclose(mixture.log_prob(ROWS[0]), logsumexp(joints[:, 0] - taken[:, 0]), rtol=1e-9)
+
+
+def test_a_matrix_of_it_suits_no_independent_columns():
+    with pytest.raises(ValueError, match="`priors.row_variance` must be one number.* Received: a matrix"):
+        mixture_model(2, 2, priors=learned("fixed", row_variance=np.eye(2)))

@@ -142,6 +142,25 @@ def test_any_number_of_rows(exported: Any) -> None:
         assert none[0].shape == (0,) and none[1].shape == (0, K)
 
 
+@pytest.mark.parametrize("shape", [(2, 1), (2, 4), (3,), (1, 2, 3), (6, 1)])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_rows_of_another_shape_are_refused(one: Any, suffix: str, shape: tuple[int, ...]) -> None:
+    """One column would stand in for all three."""
+    rows = np.ones(shape, np.float32)
+    with pytest.raises((RuntimeError, onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument)):
+        scores_of(one[1][suffix], rows)
+    if suffix == ".tflite":
+        with pytest.raises(RuntimeError):
+            Interpreter(model_path=str(one[1][suffix])).get_signature_runner("serving_default")(x=rows)
+
+
+def test_rows_of_many_columns_are_refused_where_one_is_wanted(tmp_path: pathlib.Path) -> None:
+    file = tfgmm.export_litert(tfgmm.GaussianMixtureModel(2, 1, seed=0), tmp_path / "m.tflite")
+    assert scores_of(file, np.ones((5, 1), np.float32))[0].shape == (5,)
+    with pytest.raises(RuntimeError):
+        scores_of(file, np.ones((1, 5), np.float32))
+
+
 def test_a_row_that_is_not_finite_is_marked_and_its_neighbours_are_not(exported: Any) -> None:
     model, file = exported
     rows = model.sample(6, seed=3).astype(np.float32)
@@ -336,3 +355,22 @@ def test_the_trial_has_the_rows_that_break_files() -> None:
     assert rows.dtype == np.float32 and np.isnan(rows[-1]).all() and np.isfinite(rows[:-1]).all()
     log_prob, _ = scores_of_scipy(mixture, rows[:-1])
     assert log_prob[-1] < -1e6 and log_prob[:-2].min() > -50
+
+
+@pytest.mark.slow
+def test_the_saved_model_is_converted_only_as_the_page_says(tmp_path: pathlib.Path) -> None:
+    folder = str(tfgmm.export_model(model_of("full"), tmp_path / "mixture"))
+
+    def convert(name: str, sets: list[Any]) -> bytes:
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[name])
+        converter.target_spec.supported_ops = sets
+        return converter.convert()
+
+    own, linked = tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS
+    for name in ("log_prob", "interval", "outlier"):
+        with pytest.raises(Exception, match=r"TensorList|flex op|static|FlatBuffer"):
+            convert(name, [own])
+        if name != "outlier":
+            assert convert(name, [own, linked])
+    with pytest.raises(Exception, match="LowerBound"):
+        convert("outlier", [own, linked])

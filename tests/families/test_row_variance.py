@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -116,8 +116,7 @@ KINDS = [
 def test_columns_that_vary_nowhere_merge_no_clusters(covariance, kind):
     more = {"constant": np.full(300, 7.0), "repeated": ROWS[:, 1], "sum": ROWS.sum(axis=1)}[kind]
     rows = np.column_stack([ROWS, more])
-    warned = pytest.warns(UserWarning, match="one value only")
-    with warned if kind == "constant" else contextlib.nullcontext():
+    with pytest.warns(UserWarning, match="one value only" if kind == "constant" else "follow from each other"):
         result = tfgmm.fit_mixture(rows, 3, covariance=covariance)
     alone = tfgmm.fit_mixture(ROWS, 3, covariance=covariance)
     assert adjusted_rand_score(result.assign(rows), alone.assign(ROWS)) > 0.97
@@ -128,6 +127,48 @@ def test_columns_that_vary_nowhere_merge_no_clusters(covariance, kind):
         with pytest.warns(UserWarning, match="one value only"):
             without = tfgmm.fit_mixture(rows, 3, covariance=covariance, priors=merged)
         assert adjusted_rand_score(without.assign(rows), alone.assign(ROWS)) < 0.9
+
+
+def test_rounded_columns_give_the_variance_of_their_rounding():
+    """step^2 / 12; ten times what is left of a sum along it; nothing of it from two distinct rows."""
+    rows = np.column_stack([np.rint(10 * ROWS[:, 0]), np.round(ROWS[:, 1], 1), ROWS[:, 0]])
+    found = np.array(Priors.from_data(rows, "diag").row_variance)
+    np.testing.assert_allclose(found, [1 / 12, 0.01 / 12, 1e-13 * rows[:, 2].var()], rtol=1e-6)
+    np.testing.assert_allclose(Priors.from_data(rows[:, :2], "spherical").row_variance, found[:2], rtol=1e-9)
+    two = np.repeat([[0.0, 1.0], [4.0, 5.0]], 50, axis=0)
+    assert max(Priors.from_data(two, "diag").row_variance) < 1e-9
+    # The first and last column are one quantity, of which the first has whole tenths
+    matrix = np.array(Priors.from_data(rows, "full").row_variance) - np.diag(found)
+    along = np.array([rows[:, 0].std(), 0.0, -rows[:, 2].std()])
+    left = (rows[:, 0] / rows[:, 0].std() - rows[:, 2] / rows[:, 2].std()).var() / 2
+    np.testing.assert_allclose(matrix, 5 * left * np.outer(along, along), rtol=0.2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "covariance"),
+    [
+        *((kind, shape) for kind in ("year", "answer", "heaped") for shape in ("diag", "full")),
+        *((kind, "full") for kind in ("percent", "total", "float32")),
+    ],
+)
+def test_coarse_and_redundant_columns_make_no_components(kind, covariance):
+    """Two groups; one component per value of the new column would have a share of 1.00 without that variance."""
+    generator = np.random.default_rng(3)
+    rows = np.where(np.arange(600)[:, None] < 300, [10.0, 20.0], [14.0, 26.0]) + generator.normal(0.0, 1.0, (600, 2))
+    ages = np.rint(generator.normal(45.0, 12.0, 600))
+    more = {
+        "year": 2007 + generator.integers(0, 3, 600),
+        "answer": np.clip(np.rint(generator.normal(3.0, 0.9, 600)), 1, 5),
+        "heaped": np.where(generator.random(600) < 0.4, 5 * np.rint(ages / 5), ages),
+        "percent": np.round(100 * rows[:, 0] / (rows[:, 0] + rows[:, 1]), 0),
+        "total": np.round(rows.sum(axis=1), 2),
+        "float32": (1e4 + rows.sum(axis=1)).astype(np.float32),
+    }[kind]
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        chosen = tfgmm.fit_mixture(np.column_stack([rows, more]), range(1, 6), covariance=covariance, restarts=4)
+    assert chosen.num_components == 2
+    assert adjusted_rand_score(np.arange(600) < 300, chosen.best.assign(np.column_stack([rows, more]))) > 0.9
 
 
 def test_data_give_it_where_rows_do_not_vary():
@@ -143,7 +184,7 @@ def test_data_give_it_where_rows_do_not_vary():
     )
     beside = np.array([0.0, 1.0, -1.0]) / np.sqrt(2)  # a column beside its copy
     np.testing.assert_allclose(matrix, 1e-6 * np.outer(beside, beside), atol=1e-12)
-    assert Priors.from_data(ROWS, "spherical").row_variance is None
+    np.testing.assert_allclose(Priors.from_data(ROWS, "spherical").row_variance, 1e-13 * spread**2, rtol=1e-9)
 
 
 @pytest.mark.parametrize("covariance", ["diag", "full"])

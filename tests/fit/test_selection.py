@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -67,14 +68,15 @@ def test_icl_and_bic_of_old_faithful_are_those_that_mclust_publishes():
     """Model EEE with 3 components, R's faithful: log likelihood -1126.326, BIC -2314.316, ICL -2357.824, to be turned.
 
     At posterior means under weak priors instead of the maximum: 0.01 nats of likelihood; memberships, a little more.
-    Priors that learn how far apart components are draw them together by a tenth of a nat.
+    Priors that learn how far apart components are draw them together, and whole minutes may be half a minute off: that
+    costs an eighth of a nat.
     """
     rows = pd.read_csv(OLD_FAITHFUL).to_numpy()
     centre, spreads = rows.mean(axis=0), np.cov(rows.T)
     matrices = {"loc_covariance": 9.0 * spreads, "degrees": 3.0, "inverse_scale": 0.15 * spreads}
     weak = tfgmm.Priors(centre, weight_concentration=1.0, **matrices)
     by_default = tfgmm.fit_mixture(OLD_FAITHFUL, 3, covariance="tied", restarts=2)
-    assert -1126.326 - 0.11 < by_default.log_likelihood < -1126.326
+    assert -1126.326 - 0.125 < by_default.log_likelihood < -1126.326
     result = tfgmm.fit_mixture(OLD_FAITHFUL, 3, covariance="tied", priors=weak, restarts=2)
     assert result.num_parameters == 11
     assert result.log_likelihood == pytest.approx(-1126.326, abs=0.02)
@@ -114,7 +116,7 @@ def test_evidence_counts_modes_that_differ_by_names_alone(chosen):
 
 def test_components_that_coincide_are_one_in_any_order():
     """Five rows, of which three components each take a third: exchanging two leads to no other mode."""
-    rows = [[0.0], [1.0], [10.0], [11.0], [12.0]]
+    rows = [[0.0], [1.03], [10.0], [11.1], [12.0]]
     alike = tfgmm.fit_mixture(rows, 3, covariance="tied_diag")
     assert np.ptp(alike.locs) < 1e-6 and alike.num_occupied == 3
     assert selection.log_evidence(alike) == pytest.approx(alike.elbo)
@@ -266,6 +268,22 @@ def test_reason_warns_of_empty_components_and_of_fits_that_did_not_converge():
     found = made_up(Fit(2, -9.0, 5.0, converged=False), Fit(3, -2.0, 4.0, num_occupied=2))
     assert "only 2 have rows" in found.reason and "Not converged, and perhaps better than it looks: 2." in found.reason
     assert "smallest number tried" in made_up(Fit(2, -1.0, 1.0), Fit(3, -9.0, 2.0)).reason
+
+
+def test_shares_that_rest_on_few_values_are_not_called_certain(chosen):
+    assert chosen.doubtful_columns == () and "certain" not in chosen.reason
+    one = dataclasses.replace(chosen, doubtful_columns=("'year'",))
+    assert "None of these shares is certain: column 'year' has few values or one again and again" in one.reason
+    assert one.reason.endswith("Choose without it too, and compare.")
+    both = dataclasses.replace(chosen, doubtful_columns=("'year'", "'sex'"))
+    assert "columns 'year' and 'sex' have few" in both.reason and "Choose without" not in both.reason  # that is all
+
+
+def test_columns_of_few_values_are_known_to_the_choice():
+    rows = np.column_stack([ROWS, np.arange(len(ROWS)) % 2])
+    with pytest.warns(UserWarning, match="column 2 .2 values. has few different values"):
+        found = tfgmm.fit_mixture(rows, [1, 2], restarts=1)
+    assert found.doubtful_columns == ("2",) and "column 2 has few values" in found.reason
 
 
 def test_text_marks_the_recommended_line_and_ends_with_the_reason(chosen):

@@ -107,6 +107,7 @@ def priors_in_units(covariance, scale, shift=0.0):
         loc_mean=tfgmm.Priors.from_data(rows, "diag").loc_mean,
         loc_scale=priors.loc_scale * unit,
         column_scale=unit,
+        row_variance=priors.row_variance * unit**2,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tfgmm.data.summary import summarise
+from tfgmm.mixture.odd_columns import odd_columns
 from tfgmm.mixture.odd_data import oddities, spreads_that_differ, warn_of_odd_data
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
@@ -20,7 +21,10 @@ ROWS = np.random.default_rng(0).normal(size=(200, 2))
 def sentences(
     rows: np.ndarray, num_components: int = 2, covariance: str = "diag", priors: Priors = PRIORS
 ) -> list[str]:
-    return list(oddities(rows, summarise(rows), priors, num_components, covariance))
+    """Returns what `oddities` says but for what `odd_columns` says, which has tests of its own."""
+    summary = summarise(rows)
+    of_columns = set(odd_columns(rows, summary, covariance, str))
+    return [one for one in oddities(rows, summary, priors, num_components, covariance) if one not in of_columns]
 
 
 def with_value(column: int, value: float, num_rows: int) -> np.ndarray:
@@ -171,7 +175,10 @@ def test_a_constant_column_has_no_units(unit: float) -> None:
 
 def test_every_oddity_is_one_warning_at_the_callers_line() -> None:
     rows = np.column_stack([np.repeat([1.0, -1.0], 50), np.full(100, 7.0)])
+    summary = summarise(rows)
     with pytest.warns(UserWarning) as caught:
-        warn_of_odd_data(rows, summarise(rows), PRIORS, 3, stacklevel=2)
-    assert [str(warning.message) for warning in caught] == [f"{sentence}." for sentence in sentences(rows, 3)]
-    assert len(caught) == 2 and {warning.filename for warning in caught} == {__file__}
+        warn_of_odd_data(rows, summary, PRIORS, 3, stacklevel=2)
+    expected = list(oddities(rows, summary, PRIORS, 3, "diag"))
+    assert [str(warning.message) for warning in caught] == [f"{sentence}." for sentence in expected]
+    assert [*odd_columns(rows, summary, "diag", str)][0] in expected
+    assert len(caught) == 3 and {warning.filename for warning in caught} == {__file__}

@@ -67,3 +67,17 @@ def test_few_values_have_the_largest_step_that_divides_them(step):
 
 def test_a_value_beyond_float32_has_no_step_and_no_warning():
     assert step_of([1e39, *NUMBERS]) == 0.0
+
+
+def test_numbers_that_differ_in_the_last_digits_alone_are_one():
+    values = [0.1 + 0.2, 0.3, 0.5, 0.6, 1.1 - 0.2]
+    assert 0.1 + 0.2 != 0.3
+    assert step_of(values) == pytest.approx(0.1)
+
+
+def test_values_that_are_all_there_is_have_the_distance_of_neighbours():
+    """0.8713 of whole dollars, in cents: these are multiples of a cent, of which few are ever there."""
+    dollars = np.round(0.8713 * np.rint(20.0 + 3.0 * NUMBERS), 2)
+    assert len(np.unique(dollars)) < len(dollars) / 5
+    assert step_of(dollars) == pytest.approx(0.87)
+    assert step_of(np.unique(dollars)) == pytest.approx(0.01)  # each once: cents may be all there is to it

@@ -35,6 +35,30 @@ def test_call_refuses_columns_that_would_broadcast(num_features, shape):
         model(num_features)(np.zeros(shape, np.float32))
 
 
+def test_another_model_that_holds_a_mixture_is_not_compiled_by_xla(monkeypatch):
+    """Keras chooses XLA for itself where there is a GPU and every layer says that it can."""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda: [tf.config.PhysicalDevice("one", "GPU")])
+    plain = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(2)])
+    plain.compile("sgd", "mse", jit_compile="auto")
+    assert plain.jit_compile
+
+    class Holder(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.mixture = keras.layers.Dense(2), tfgmm.GaussianMixtureModel(2, 2, seed=0)
+
+        def call(self, x):
+            log_likelihoods, kl = self.mixture(self.encoder(x))
+            self.add_loss(kl)
+            return log_likelihoods
+
+    holder = Holder()
+    holder.compile("sgd", "mse", jit_compile="auto")
+    assert not holder.jit_compile and not holder.mixture.supports_jit
+    monkeypatch.undo()
+    assert np.isfinite(holder.fit(ROWS, np.zeros(len(ROWS)), epochs=1, verbose=0).history["loss"]).all()
+
+
 ENDLESS = {
     "fit": (lambda made, rows: made.fit(rows, verbose=0), "steps_per_epoch"),
     "evaluate": (lambda made, rows: made.evaluate(rows, verbose=0), "steps="),

@@ -15,6 +15,7 @@ from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
+    from tfgmm.data.files.csv_format import CsvOptions
     from tfgmm.export.reading import ExportedMixture
     from tfgmm.posterior.draws import Draws
     from tfgmm.scoring.comparison import RowsCompared
@@ -58,6 +59,10 @@ def compare(
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rows to judge by: .csv, .parquet, .arrow, or a folder.")
     ] = None,
+    delimiter: Annotated[str | None, shared.DELIMITER] = None,
+    decimal: Annotated[str | None, shared.DECIMAL] = None,
+    encoding: Annotated[str | None, shared.ENCODING] = None,
+    skip_rows: Annotated[int | None, shared.SKIP_ROWS] = None,
 ) -> None:
     """Compare two mixtures: what differs, how their posteriors agree, and which describes rows better.
 
@@ -68,10 +73,12 @@ def compare(
     Example: tfgmm compare saved_models/old_faithful saved_models/old_faithful --data training/data/old_faithful.csv
     """
     with shared.errors_as_one_line():
+        csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
         sides = _opened(first, "A"), _opened(second, "B")
         if data is not None:
             _check_for_rows(sides)
-        lines = shared.with_display(lambda progress: list(_lines(sides, data, progress)))
+            shared.say_format(shared.DATA, data, csv)
+        lines = shared.with_display(lambda progress: list(_lines(sides, data, csv, progress)))
     for line in lines:
         typer.echo(printable(line))
 
@@ -102,7 +109,7 @@ def _check_for_rows(sides: tuple[Side, Side]) -> None:
         )
 
 
-def _lines(sides: tuple[Side, Side], data: Path | None, progress: Display) -> Iterator[str]:
+def _lines(sides: tuple[Side, Side], data: Path | None, csv: CsvOptions, progress: Display) -> Iterator[str]:
     """Yields what is printed."""
     for side in sides:
         yield f"{side.name}: {side.path}{'' if side.mixture is not None else ' (draws)'}"
@@ -116,7 +123,7 @@ def _lines(sides: tuple[Side, Side], data: Path | None, progress: Display) -> It
     first, second = (side.mixture for side in sides)
     if data is not None and first is not None and second is not None:
         yield ""
-        yield from _rows(first, second, data, progress)
+        yield from _rows(first, second, data, csv, progress)
 
 
 def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
@@ -195,7 +202,9 @@ def _agreement(sides: tuple[Side, Side]) -> Iterator[str]:
     yield from (f"Note: {warning.message}" for warning in caught)
 
 
-def _rows(first: ExportedMixture, second: ExportedMixture, data: Path, progress: Display) -> Iterator[str]:
+def _rows(
+    first: ExportedMixture, second: ExportedMixture, data: Path, csv: CsvOptions, progress: Display
+) -> Iterator[str]:
     """Yields what the rows of a file say of the two."""
     import numpy as np
 
@@ -212,7 +221,7 @@ def _rows(first: ExportedMixture, second: ExportedMixture, data: Path, progress:
         done += num_rows
         progress.phase(f"scoring, {done:,} rows")
 
-    with matching.opened(data, first.column_names, num_features, shared.DATA) as rows:
+    with matching.opened(data, first.column_names, num_features, shared.DATA, csv) as rows:
         mixtures = Scorer(first).plug_in(), Scorer(second).plug_in()
         blocks = (block.values for block in rows.blocks())
         compared = compare_over_rows(*mixtures, blocks, order, count, shared.DATA)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -19,8 +18,8 @@ from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.run.folder import Run
+    from tfgmm.cli.run.rows import RowFacts
     from tfgmm.cli.run.settings import RunSettings
-    from tfgmm.data.row_source import RowSource
 
 # What functions call their arguments, and what the command line calls them
 _OPTIONS = {
@@ -31,6 +30,8 @@ _OPTIONS = {
     "`max_sweeps`": "`--max-sweeps`",
     "max_sweeps, or tolerance": "--max-sweeps",
     **{f"`{name}`": f"`--{name}`" for name in ("columns", "config", "covariance", "restarts", "seed", "weights")},
+    **{f"`{name}`": f"`--{name}`" for name in ("delimiter", "decimal", "encoding")},
+    "`skip_rows`": "`--skip-rows`",
 }
 _LONGEST_SUMMARY = 40  # lines that are printed
 _WIDEST = 100  # columns of a paragraph
@@ -72,6 +73,11 @@ def fit(
         Path | None,
         typer.Option(metavar="FILE", help="Further rows, whose bound is followed too; of a choice, the held-out rows."),
     ] = None,
+    drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
+    delimiter: Annotated[str | None, shared.DELIMITER] = None,
+    decimal: Annotated[str | None, shared.DECIMAL] = None,
+    encoding: Annotated[str | None, shared.ENCODING] = None,
+    skip_rows: Annotated[int | None, shared.SKIP_ROWS] = None,
     saved_model: Annotated[
         bool, typer.Option("--saved-model", help="Put a SavedModel into model/ too, for TensorFlow Serving and others.")
     ] = False,
@@ -109,16 +115,22 @@ def fit(
             "max_sweeps": max_sweeps,
             "seed": seed,
             "validation": validation,
+            "drop_gaps": drop_gaps or None,
+            "delimiter": delimiter,
+            "decimal": decimal,
+            "encoding": encoding,
+            "skip_rows": skip_rows,
         }
-        settings, fingerprint = _settings(config, arguments)
+        settings, earlier = _settings(config, arguments)
         shared.check_outside_exports(out)
-        _fit(settings, out, overwrite, fingerprint, saved_model)
+        _fit(settings, out, overwrite, earlier, saved_model)
 
 
 def _in_our_words(text: str) -> str:
     """Rewrites what a function says of its arguments in the words of the command line."""
     for name, option in _OPTIONS.items():
         text = text.replace(name, option)
+    text = shared.with_drop_gaps(text)
     return re.sub(r"columns=\[(.*?)\]", lambda match: f"--columns {_as_option(match[1])}", text)
 
 
@@ -127,9 +139,23 @@ def _as_option(names: str) -> str:
     return names.replace("', '", ",").replace("'", '"')
 
 
-def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSettings, str | None]:
-    """Collects what is asked for, and the fingerprint of the same rows in an earlier run, where one is known."""
-    from tfgmm.cli.run.settings import covariance_of, fingerprint_of, num_components_of, read_config, settings_from
+class _Earlier(NamedTuple):
+    """What an earlier run says of the same rows: their fingerprint, where it is known, and what was left out."""
+
+    fingerprint: str | None
+    rows: Mapping[str, Any]
+
+
+def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSettings, _Earlier]:
+    """Collects what is asked for, and what an earlier run says of the same rows."""
+    from tfgmm.cli.run.settings import (
+        covariance_of,
+        fingerprint_of,
+        num_components_of,
+        read_config,
+        rows_of,
+        settings_from,
+    )
 
     content = {"settings": {}} if config is None else read_config(config)
     try:
@@ -140,7 +166,7 @@ def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSet
             "columns": None if columns is None else _names(columns),
         }
         settings = settings_from(content["settings"], {**arguments, **parsed})
-        return settings, fingerprint_of(content, settings)
+        return settings, _Earlier(fingerprint_of(content, settings), rows_of(content, settings))
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from None
 
@@ -158,25 +184,27 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | None, saved_model: bool) -> None:
+def _fit(settings: RunSettings, out: Path, overwrite: bool, earlier: _Earlier, saved_model: bool) -> None:
     """Fits and writes the run; all that can be wrong is checked first. TensorFlow is loaded for a SavedModel alone."""
     from tfgmm.cli import display
     from tfgmm.cli.run.folder import check_out, write_run
+    from tfgmm.cli.run.rows import opened
     from tfgmm.common import quiet
 
     check_out(out, overwrite, shared.OUT)
-    settings = _with_columns(settings)
-    with display.display() as progress, _opened(settings) as (rows, validation):
-        if saved_model:
-            progress.phase("loading TensorFlow")
-            quiet.load_tensorflow("`--saved-model`")
-
+    settings, facts, names_are_ours = _with_columns(settings, earlier.rows)
+    with display.display() as progress, opened(settings) as (rows, validation):
         words = _ENDING_CHOICE if settings.is_choice else _ENDING
         if settings.is_choice_of_shapes:
             words = _ENDING_SHAPES
 
         def notify() -> None:
             progress.note(f"Ctrl-C: {words}. {_AGAIN}")
+
+        def load() -> None:
+            if saved_model:
+                progress.phase("loading TensorFlow")
+                quiet.load_tensorflow("`--saved-model`")
 
         done: list[tuple[Run, tuple[str, ...]]] = []
 
@@ -185,8 +213,8 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, fingerprint: str | N
 
             nonlocal words
             with display.interrupts(notify) as asked:
-                run = run_fit(settings, rows, validation, progress, asked.is_set)
-                run = run._replace(notes=_notes(run, fingerprint))
+                run = run_fit(settings, rows, validation, progress, asked.is_set, facts, names_are_ours, load)
+                run = run._replace(notes=_notes(run, earlier.fingerprint))
                 words = "the fit is done, and is being written"
                 progress.phase("writing")
                 done.append((run, write_run(run, out, overwrite, shared.OUT, saved_model)))
@@ -223,32 +251,17 @@ def _notes(run: Run, fingerprint: str | None) -> list[str]:
     return notes
 
 
-def _with_columns(settings: RunSettings) -> RunSettings:
-    """Adds to the settings the names of the columns that are used, and prints them."""
-    if settings.columns is not None:
-        return settings
-    from tfgmm.common.words import quoted
-    from tfgmm.data.columns import numeric_columns
+def _with_columns(settings: RunSettings, earlier: Mapping[str, Any]) -> tuple[RunSettings, RowFacts, bool]:
+    """Finds the columns that are used, as `with_columns` does, and prints them, and how the file is read."""
+    from tfgmm.cli.run.rows import columns_line, csv_options, with_columns
 
-    names, left_out = numeric_columns("data", settings.data)
-    others = ", ".join(f"{label!r} ({words})" for label, words in left_out.items())
-    line = f"{settings.data}: columns {quoted(names)}{f'; left out: {others}' if others else ''}"
-    typer.echo(printable(line))
-    return dataclasses.replace(settings, columns=list(names))
-
-
-@contextlib.contextmanager
-def _opened(settings: RunSettings) -> Iterator[tuple[RowSource, RowSource | None]]:
-    """Opens the rows to fit, and those for validation or None."""
-    from tfgmm.data.readers import open_rows
-
-    with contextlib.ExitStack() as stack:
-
-        def opened(path: str, name: str) -> RowSource:
-            return stack.enter_context(contextlib.closing(open_rows(path, name=name, columns=settings.columns)))
-
-        rows = opened(settings.data, "data")
-        yield rows, None if settings.validation is None else opened(settings.validation, "validation_data")
+    settings, facts, names_are_ours = with_columns(settings, earlier)
+    for name, path in (("data", settings.data), ("validation_data", settings.validation)):
+        if path is not None:
+            shared.say_format(name, Path(path), csv_options(settings))
+    if names_are_ours:
+        typer.echo(printable(columns_line(settings, facts.left_out)))
+    return settings, facts, names_are_ours
 
 
 def _print_fit(run: Run, files: tuple[str, ...], out: Path) -> None:

@@ -16,6 +16,7 @@ from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
+    from tfgmm.data.files.csv_format import CsvOptions
     from tfgmm.data.matching import Sample
     from tfgmm.export.reading import ExportedMixture
     from tfgmm.plot.kinds import Kind
@@ -46,6 +47,10 @@ def plot(
     columns: Annotated[
         str | None, typer.Option(help="Names with commas between, or numbers from 0.  [default: the first ones]")
     ] = None,
+    delimiter: Annotated[str | None, shared.DELIMITER] = None,
+    decimal: Annotated[str | None, shared.DECIMAL] = None,
+    encoding: Annotated[str | None, shared.ENCODING] = None,
+    skip_rows: Annotated[int | None, shared.SKIP_ROWS] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Draw a mixture, and rows of a file with it.
@@ -62,11 +67,20 @@ def plot(
     with shared.errors_as_one_line():
         shared.check_ending(out, ENDINGS)
         shared.check_outside_exports(out)
-        line = _plot(model, data, out, kind, columns, overwrite)
+        csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
+        line = _plot(model, data, out, kind, columns, overwrite, csv)
     typer.echo(printable(line))
 
 
-def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: str | None, overwrite: bool) -> str:
+def _plot(
+    model: Path,
+    data: Path | None,
+    out: Path,
+    name: KindName,
+    columns: str | None,
+    overwrite: bool,
+    csv: CsvOptions,
+) -> str:
     """Draws the picture and says so in a line; what can be wrong is checked before the rows are read."""
     from tfgmm.common import atomic_file
     from tfgmm.common.words import quoted
@@ -82,7 +96,8 @@ def _plot(model: Path, data: Path | None, out: Path, name: KindName, columns: st
     atomic_file.check_free(out, overwrite, shared.OUT)
     sample = None
     if data is not None:
-        with matching.opened(data, mixture.column_names, num_features, shared.DATA) as rows:
+        shared.say_format(shared.DATA, data, csv)
+        with matching.opened(data, mixture.column_names, num_features, shared.DATA, csv) as rows:
             sample = matching.sample_of(rows)
     shared.with_display(lambda progress: _draw(mixture, sample, KINDS[key], places, out, overwrite, progress))
     return f"{out}: {KINDS[key].words} {quoted([names[place] for place in places])}{_of_rows(sample)}"
@@ -148,6 +163,7 @@ def _draw(
     from tfgmm.common import atomic_file
     from tfgmm.export.scorer import Scorer
     from tfgmm.plot.kinds import Pictured, plain_style
+    from tfgmm.plot.letters import letters_for
 
     progress.phase("drawing")
     scorer = Scorer(mixture)
@@ -157,7 +173,7 @@ def _draw(
     undated = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
     with plain_style():
         figure = kind.draw(Pictured(scorer, scorer.draws, rows, names), places)
-        with atomic_file.written_whole(out, overwrite, shared.OUT) as temporary:
+        with letters_for(ending, figure), atomic_file.written_whole(out, overwrite, shared.OUT) as temporary:
             # The same mixture and rows give the same bytes
             figure.savefig(temporary, format=ending, dpi=_DOTS, facecolor="white", metadata=undated[ending])
 

@@ -13,6 +13,7 @@ from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
+    from tfgmm.data.files.csv_format import CsvOptions
     from tfgmm.data.row_source import RowSource
     from tfgmm.export.reading import ExportedMixture
 
@@ -26,6 +27,11 @@ def report(
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write: .html.")],
     title: Annotated[str | None, typer.Option(help='The heading.  [default: "Mixture of K Gaussians"]')] = None,
+    drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
+    delimiter: Annotated[str | None, shared.DELIMITER] = None,
+    decimal: Annotated[str | None, shared.DECIMAL] = None,
+    encoding: Annotated[str | None, shared.ENCODING] = None,
+    skip_rows: Annotated[int | None, shared.SKIP_ROWS] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write one HTML page about a mixture and its rows, for people who were not there.
@@ -40,22 +46,26 @@ def report(
         if title is not None and not title.strip():
             raise UsageError(f"`--title` must not be empty. Received: {title!r}. Write a heading, or leave it out.")
         shared.check_outside_exports(out)
-        line = _report(model, data, out, title, overwrite)
+        csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
+        line = _report(model, data, out, title, overwrite, csv, drop_gaps)
     typer.echo(printable(line))
 
 
 def _words(text: str) -> str:
-    return text.replace("`data`", "`--data`").replace("`result`", "`--model`")
+    return shared.with_drop_gaps(text.replace("`data`", "`--data`").replace("`result`", "`--model`"))
 
 
-def _report(model: Path, data: Path, out: Path, title: str | None, overwrite: bool) -> str:
+def _report(
+    model: Path, data: Path, out: Path, title: str | None, overwrite: bool, csv: CsvOptions, drop_gaps: bool
+) -> str:
     """Writes the page and says so in a line; what can be wrong is checked before anything is drawn."""
     from tfgmm.common import atomic_file
     from tfgmm.data import matching
 
     mixture = shared.read_model(model)
     atomic_file.check_free(out, overwrite, shared.OUT)
-    with matching.opened(data, mixture.column_names, len(mixture.centre), shared.DATA) as rows:
+    shared.say_format(shared.DATA, data, csv)
+    with matching.opened(data, mixture.column_names, len(mixture.centre), shared.DATA, csv, drop_gaps) as rows:
         directory = shared.model_folder(model).absolute()
         shared.with_display(lambda progress: _write(mixture, rows, out, title, directory, overwrite, progress))
     return f"{out}: a page about {directory} and the rows of {data}"

@@ -6,13 +6,16 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.words import printable
+
+if TYPE_CHECKING:
+    from tfgmm.data.files.csv_format import CsvOptions
 
 
 def score(
@@ -23,6 +26,10 @@ def score(
         str, typer.Option(help="Of log_prob, assignment, responsibilities and outlier, with commas between.")
     ] = "log_prob,assignment",
     keep: Annotated[bool, typer.Option("--keep", help="Carry the columns of the input along.")] = False,
+    delimiter: Annotated[str | None, shared.DELIMITER] = None,
+    decimal: Annotated[str | None, shared.DECIMAL] = None,
+    encoding: Annotated[str | None, shared.ENCODING] = None,
+    skip_rows: Annotated[int | None, shared.SKIP_ROWS] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Score the rows of a file, of any size, into another.
@@ -36,10 +43,11 @@ def score(
     Example: tfgmm score --model saved_models/old_faithful --in training/data/old_faithful.csv --out /tmp/scored.csv
     """
     with shared.errors_as_one_line():
+        csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
         names = _column_names(columns)
         _check_paths(source, out)
         shared.check_outside_exports(out)
-        line = _scored(model, source, out, names, keep, overwrite)
+        line = _scored(model, source, out, names, keep, overwrite, csv)
     typer.echo(printable(line))
 
 
@@ -68,7 +76,9 @@ def _check_paths(source: Path, out: Path) -> None:
         raise UsageError(f"`--out` must be another file than `--in`. Received: {out} for both. Choose another name.")
 
 
-def _scored(model: Path, source: Path, out: Path, names: list[str], keep: bool, overwrite: bool) -> str:
+def _scored(
+    model: Path, source: Path, out: Path, names: list[str], keep: bool, overwrite: bool, csv: CsvOptions
+) -> str:
     """Scores the rows and says so in a line."""
     from tfgmm.common.atomic_file import check_free
     from tfgmm.data.pass_through import InputNames, ScoredInput
@@ -78,8 +88,10 @@ def _scored(model: Path, source: Path, out: Path, names: list[str], keep: bool, 
     mixture = shared.read_model(model)
     if "outlier" in names:
         check_table(mixture.outlier_table)
-    rows = ScoredInput(str(source), mixture.column_names, len(mixture.centre), keep, InputNames("--in", "--keep"))
+    names_here = InputNames("--in", "--keep")
+    rows = ScoredInput(str(source), mixture.column_names, len(mixture.centre), keep, names_here, csv)
     check_free(out, overwrite, shared.OUT)
+    shared.say_format("--in", source, csv)
     with _progress(rows.num_rows) as progress:
         counts = write_scores(
             mixture, rows, out, names, overwrite=overwrite, argument_names=shared.OUT, progress=progress

@@ -18,6 +18,7 @@ from tfgmm.export.folder import CARD, IntegrityError, Place, read_card
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
+    from tfgmm.data.files.csv_format import CsvOptions
     from tfgmm.export.reading import ExportedMixture
 
 # What a command foresees: wrong rows, folders and numbers, a full disk, a package that is not installed
@@ -28,14 +29,23 @@ OUT = ArgumentNames("--out", "--overwrite")
 
 DATA = "--data"  # what errors about rows call the option
 
+DROP_GAPS = typer.Option("--drop-gaps", help="Leave out rows with a gap in a column that is used.")
+
+# How CSV files are written, for every command that reads rows
+DELIMITER = typer.Option(metavar="MARK", help="Between columns of CSV: a character, or tab.  [default: guessed]")
+DECIMAL = typer.Option(metavar="MARK", help="Decimal mark of CSV: . or ,  [default: guessed]")
+ENCODING = typer.Option(metavar="NAME", help="Of CSV, such as latin-1.  [default: utf-8, or utf-16 by its mark]")
+SKIP_ROWS = typer.Option(metavar="N", help="Lines of CSV above the names of the columns.  [default: those with #]")
+
 MODEL_HELP = "A folder that tfgmm fit or export_model wrote."
 
 _MOST_NAMED = 4  # files of a folder that is none of ours
 
 # What functions advise a caller in Python, and what the shell has for it
 _FOR_THE_SHELL = (
-    (r", or pass pandas\.read_csv\(.*\) instead\.", ", for example with iconv -f LATIN1 -t UTF-8."),
-    (r"Pass pandas\.read_csv\(.*\) instead \(.*\)\.", "Save it with commas between columns, and numbers written 1.5."),
+    (r", or pass pandas\.read_csv\(.*\) instead\.", ", or name what it is: --encoding latin-1, for example."),
+    (r"Name its encoding, or save", "Name its encoding with --encoding, or save"),
+    (r"values with commas need quotes\.", "values with commas need quotes; --skip-rows leaves out lines at the top."),
     (r", or pass an array or a DataFrame\.", "."),
 )
 
@@ -142,6 +152,49 @@ def check_ending(out: Path, endings: Iterable[str], name: str = "--out", *, any_
     if (out.suffix.lower() if any_case else out.suffix) not in endings:
         fix = "Add the ending of the kind that you want."
         raise UsageError(f"`{name}` must be a file whose name ends in {', '.join(endings)}. Received: {out}. {fix}")
+
+
+def with_drop_gaps(text: str) -> str:
+    """Rewrites what a function advises for rows with gaps as what the command line has for them."""
+    return text.replace("Drop or fill such rows.", "Pass --drop-gaps to leave such rows out, or fill them.")
+
+
+def csv_options(delimiter: str | None, decimal: str | None, encoding: str | None, skip_rows: int | None) -> CsvOptions:
+    """Collects what is said of how CSV files are written.
+
+    Raises:
+        UsageError: One of them is something else.
+    """
+    from tfgmm.data.files.csv_format import CsvOptions
+
+    try:
+        return CsvOptions(delimiter, decimal, encoding, skip_rows)
+    except ValueError as error:
+        raise UsageError(re.sub(r"`(\w+)`", lambda name: f"`{as_option(name[1])}`", str(error))) from None
+
+
+def as_option(name: str) -> str:
+    """Writes the name of an argument as the shell has it.
+
+    Example:
+
+    >>> as_option("skip_rows")
+    '--skip-rows'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
+def say_format(name: str, path: Path, csv: CsvOptions) -> None:
+    """Prints how a CSV file is read, where that is not plain: what was guessed should be seen.
+
+    Raises:
+        OSError, ValueError: As `open_files`.
+    """
+    from tfgmm.data.files.opening import words_of_format
+
+    words = words_of_format(name, str(path), csv)
+    if words:
+        typer.echo(printable(f"{path}: read with {words}"))
 
 
 def split_names(text: str) -> list[str]:

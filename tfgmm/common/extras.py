@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from tfgmm.common.forks import check_not_forked
+
 
 def imported(module: str, name: str, *extras: str) -> Any:
     """Imports a module of a package that not everybody has installed, and returns it.
@@ -41,7 +43,9 @@ def check_tensorflow(purpose: str = "this") -> None:
 
     Raises:
         ImportError: It cannot be loaded; of the same class, with a message that says what to install.
+        RuntimeError: The process was forked after TensorFlow had been used.
     """
+    check_not_forked(purpose)
     try:
         importlib.import_module("tensorflow")
     except ImportError as error:

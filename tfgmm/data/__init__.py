@@ -5,12 +5,15 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "blocks": ["BLOCK_ROWS", "RowBlock"],
+        "blocks": ["BLOCK_ROWS", "RowBlock", "finite"],
         "columns": ["numeric_columns"],
+        "counters": ["suspicious_columns"],
         "errors": ["check_no_overflow", "not_finite_error"],
+        "files.csv_format": ["GUESSED", "CsvOptions"],
         "files.kinds": ["KINDS"],
+        "files.opening": ["words_of_format"],
         "files.stored": ["StoredRows"],
-        "matching": ["Sample", "finite"],
+        "matching": ["Sample"],
         "pass_through": ["InputNames", "ScoredInput"],
         "readers": ["Rows", "open_rows", "read_rows"],
         "row_source": ["RowSource"],

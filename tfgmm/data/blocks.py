@@ -34,6 +34,28 @@ class RowBlock(NamedTuple):
         return self.values
 
 
+def finite(block: np.ndarray) -> np.ndarray:
+    """Selects the rows of a block, (B, D), without NaN and infinite values.
+
+    Example:
+
+    >>> finite(np.array([[1.0, 2.0], [np.nan, 3.0]])).tolist()
+    [[1.0, 2.0]]
+    """
+    return block[np.isfinite(block).all(axis=1)]
+
+
+def num_gaps(block: np.ndarray) -> np.ndarray:
+    """Counts the NaN and infinite values of each column of a block, (B, D) to (D,).
+
+    Example:
+
+    >>> num_gaps(np.array([[1.0, np.inf], [np.nan, np.nan]])).tolist()
+    [1, 2]
+    """
+    return np.sum(~np.isfinite(block), axis=0)
+
+
 def rows_per_block(num_features: int) -> int:
     """Computes the number of rows in a block: 65,536, fewer when D is above 128.
 

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tfgmm.common.words import quoted
-from tfgmm.data.files.csv_text import csv_words
-from tfgmm.data.files.file_set import columns_of
-from tfgmm.data.files.kinds import check_file, files_in, kind_of, not_numbers_error, words_if_not_numbers
+from tfgmm.common.words import counted, quoted
+from tfgmm.data.blocks import rows_per_block
+from tfgmm.data.counters import COUNTER, watched
+from tfgmm.data.files.csv_cells import OddCells
+from tfgmm.data.files.csv_format import GUESSED, CsvOptions
+from tfgmm.data.files.csv_text import ONLY_GAPS, CsvFile, csv_contents, csv_file, line_of
+from tfgmm.data.files.file_set import FileSet, columns_of
+from tfgmm.data.files.kinds import kind_of, not_numbers_error, words_if_not_numbers
+from tfgmm.data.files.opening import TableFiles, open_files
 
 
 class ColumnChoice(NamedTuple):
-    """The columns of a file that hold numbers, in its order, and for each of the others the reason it is left out."""
+    """The columns of a file that are used, in its order, and for each of the others the reason it is left out."""
 
     names: tuple[str, ...]
     left_out: Mapping[str, str]
 
 
-def numeric_columns(name: str, path: str | os.PathLike[str]) -> ColumnChoice:
-    """Finds the columns of a file of rows, or of the first file of a folder, that hold numbers or flags.
+def numeric_columns(name: str, path: str | os.PathLike[str], csv: CsvOptions = GUESSED) -> ColumnChoice:
+    """Finds the columns of a file of rows, or of a folder of files, that hold measurements: numbers or flags.
 
-    Parquet and Arrow files say what their columns hold. For CSV, the first block of lines (256 KiB) is looked at: text
-    below it is found, and refused, when the rows are read.
+    Text, columns of gaps alone, and counters (see `CounterWatch`) are left out. Parquet and Arrow files say what their
+    columns hold. For CSV, the first block of lines (256 KiB) is looked at: text below it is found, and refused, when
+    the rows are read.
 
     Args:
         name: What the caller's argument is called in error messages.
         path: Path of a CSV, Parquet or Arrow file, or of a folder of them.
+        csv: How CSV files are written.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is of an unknown kind, empty, or damaged; a folder has no tables.
-        TypeError: No column holds numbers.
+        TypeError: No column holds numbers; or one holds numbers but for some cells, which are named.
 
     Example:
 
@@ -44,22 +53,82 @@ def numeric_columns(name: str, path: str | os.PathLike[str]) -> ColumnChoice:
     >>> choice.names, choice.left_out["place"]
     (('width', 'height'), "text, for example 'river' in row 0")
     """
-    path = os.fspath(path)
-    file = files_in(name, path)[0] if os.path.isdir(path) else path
-    check_file(name, file)
-    types = columns_of(name, file)
+    files = open_files(name, os.fspath(path), csv)
+    words = _words_of(files)
+    numbers = [label for label, content in words.items() if not content]
+    if not numbers:
+        raise not_numbers_error(name, words, files.origin)
+    words |= _no_measurements(files, numbers)
+    names = tuple(label for label, content in words.items() if not content)
+    if not names:
+        raise _no_measurements_error(files, words)
+    return ColumnChoice(names, {label: reason for label, reason in words.items() if reason})
+
+
+def _no_measurements_error(files: TableFiles, words: Mapping[str, str]) -> TypeError:
+    """Makes the error that each column is text, holds only gaps or counts the rows."""
+    left_out = "; ".join(f"column {label!r} ({reason})" for label, reason in words.items())
+    counters = [label for label, reason in words.items() if reason.startswith(COUNTER)]
+    fix = "Give a file with numbers in it."
+    if counters:
+        fix = f"Name a column to have it used all the same: columns=[{quoted(counters)}]."
+    return TypeError(f"`{files.name}` must have a column of measurements. Received: {left_out}{files.origin}. {fix}")
+
+
+def _words_of(files: TableFiles) -> dict[str, str]:
+    """Says what each column of the first file holds, "" for numbers.
+
+    Raises:
+        TypeError: A column holds numbers but for some cells.
+    """
+    first = files.paths[0]
+    types = columns_of(files.name, first, files.csv)
     here = Counter(label for label, _ in types)
     words = {label: words_if_not_numbers(kind) for label, kind in types}
     once = [label for label in here if here[label] == 1 and label]
-    if kind_of(file) == "CSV" and once:
-        words |= csv_words(name, file, once)
+    if kind_of(first) == "CSV" and once:
+        file = csv_file(files.name, first, files.csv)
+        contents = csv_contents(file, once)
+        _check_no_mistakes(file, contents)
+        words |= {label: content if isinstance(content, str) else content.words for label, content in contents.items()}
     words |= {label: "a name that stands there more than once" for label in here if here[label] > 1}
     if "" in words:
         words[""] = "without a name"
-    names = tuple(label for label in here if not words[label])
-    if not names:
-        raise not_numbers_error(name, words, f" in '{path}'")
-    return ColumnChoice(names, {label: reason for label, reason in words.items() if reason})
+    return words
+
+
+def _check_no_mistakes(file: CsvFile, contents: Mapping[str, OddCells | str]) -> None:
+    """Checks text columns: Raises TypeError where nearly all cells of one are numbers, and names a cell that is not."""
+    faults = []
+    for label, content in contents.items():
+        if isinstance(content, OddCells) and content.are_mistakes and content.row is not None:
+            line = line_of(file, content.row)
+            beside = f"beside {counted(content.num_numbers, 'number')}"
+            faults.append(f"column {label!r} ('{content.cell:.50}' in row {content.row}, line {line}, {beside})")
+    if faults:
+        good = [label for label, content in contents.items() if content == ""]
+        leave_out = f", or name the columns that are used: columns=[{quoted(good)}]" if good else ""
+        raise TypeError(
+            f"`{file.name}` must have columns of numbers. Received: {', '.join(faults)} in '{file.path}'. Mend such "
+            f"cells (a gap is an empty cell or NA){leave_out}."
+        )
+
+
+def _no_measurements(files: TableFiles, names: Sequence[str]) -> dict[str, str]:
+    """Says which columns of numbers hold only gaps or count the rows, in every file; most are done in one block."""
+    left = list(names)
+    found: list[dict[str, str]] = []
+    for path in files.paths:
+        for first_block in (True, False):
+            rows = FileSet(files.name, [path], left, same_names=False, csv=files.csv)
+            blocks = rows.all_rows(0, rows_per_block(len(left)))
+            with contextlib.closing(blocks):
+                watch = watched(left, itertools.islice(blocks, 1) if first_block else blocks)
+            left = watch.undecided
+            if not left:
+                return {}
+        found.append({**watch.counters(), **dict.fromkeys(watch.only_gaps(), ONLY_GAPS)})
+    return {label: reason for label, reason in found[0].items() if all(label in other for other in found)}
 
 
 def wanted_columns(

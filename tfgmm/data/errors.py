@@ -40,6 +40,13 @@ def not_finite_error(
     return ValueError(f"`{name}` must hold finite numbers. Received: {received}{part}, {where}. {fix}")
 
 
+def no_whole_rows_error(name: str, num_rows: int) -> ValueError:
+    """Makes the error that every row was left out for a gap."""
+    received = f"{num_rows:,} rows, each with a gap or an infinite value in a column that is used"
+    fix = "Leave out the columns that have most of the gaps."
+    return ValueError(f"`{name}` must have rows without gaps. Received: {received}. {fix}")
+
+
 def check_no_overflow(
     name: str, column_names: tuple[str, ...] | None, block: np.ndarray, part: np.ndarray, start: int
 ) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tfgmm.common.checks import is_instance_of
-from tfgmm.data.files.csv_text import Column
+from tfgmm.data.containers import is_arrow_table
+from tfgmm.data.files.csv_cells import Column
 from tfgmm.data.files.kinds import first_line, names_without_index
 
 
@@ -37,7 +38,7 @@ def open_table(name: str, data: Any) -> MemoryTable | None:
 
     Args:
         name: What the caller's argument is called in error messages.
-        data: pandas.DataFrame, or anything with `__arrow_c_stream__`.
+        data: pandas.DataFrame, or a table with `__arrow_c_stream__`; an array that has one is an array.
 
     Raises:
         TypeError: Arrow cannot take the table.
@@ -50,7 +51,7 @@ def open_table(name: str, data: Any) -> MemoryTable | None:
     """
     if is_instance_of(data, "pandas", "DataFrame"):
         return _open_frame(data)
-    if hasattr(data, "__arrow_c_stream__"):
+    if is_arrow_table(data):
         return _open_arrow(name, data)
     return None
 
@@ -69,6 +70,8 @@ def _frame_column(series: Any) -> Column:
     """Converts one column, because `Table.from_pandas` stops at the first one that it cannot convert."""
     import pyarrow as pa
 
+    if is_instance_of(series.dtype, "pandas", "SparseDtype"):
+        series = series.sparse.to_dense()
     try:
         array = pa.array(series)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):

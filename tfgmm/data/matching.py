@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfgmm.data.blocks import finite
 from tfgmm.data.columns import wanted_columns
+from tfgmm.data.files.csv_format import GUESSED, CsvOptions
 from tfgmm.data.files.opening import open_files
 from tfgmm.data.readers import open_rows
 from tfgmm.data.row_source import RowSource
@@ -32,7 +34,12 @@ class Sample(NamedTuple):
 
 @contextlib.contextmanager
 def opened(
-    path: str | os.PathLike[str], column_names: Sequence[str] | None, num_features: int, name: str = "path"
+    path: str | os.PathLike[str],
+    column_names: Sequence[str] | None,
+    num_features: int,
+    name: str = "path",
+    csv: CsvOptions = GUESSED,
+    drop_gaps: bool = False,
 ) -> Iterator[RowSource]:
     """Yields the rows of a file, or of a folder of files, in the columns of a mixture; other columns are not looked at.
 
@@ -42,6 +49,8 @@ def opened(
             has the D columns, in their order, and no others.
         num_features: D.
         name: What error messages call `path`.
+        csv: How CSV files are written.
+        drop_gaps: Whether rows with a gap or an infinite value are left out.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -49,20 +58,9 @@ def opened(
         TypeError: A column does not hold numbers.
     """
     path = os.fspath(path)
-    wanted = wanted_columns(name, path, open_files(name, path).column_names, column_names, num_features)
-    with contextlib.closing(open_rows(path, name=name, columns=wanted)) as rows:
+    wanted = wanted_columns(name, path, open_files(name, path, csv).column_names, column_names, num_features)
+    with contextlib.closing(open_rows(path, name=name, columns=wanted, csv=csv, drop_gaps=drop_gaps)) as rows:
         yield rows
-
-
-def finite(block: np.ndarray) -> np.ndarray:
-    """Selects the rows of a block, (B, D), without NaN and infinite values.
-
-    Example:
-
-    >>> finite(np.array([[1.0, 2.0], [np.nan, 3.0]])).tolist()
-    [[1.0, 2.0]]
-    """
-    return block[np.isfinite(block).all(axis=1)]
 
 
 def sample_of(source: RowSource) -> Sample:

@@ -11,9 +11,10 @@ import numpy as np
 from tfgmm.data.blocks import BLOCK_ROWS, rows_per_block
 from tfgmm.data.columns import check_once, wanted_columns
 from tfgmm.data.files import columnar
-from tfgmm.data.files.csv_text import csv_batches, text_batches
+from tfgmm.data.files.csv_format import GUESSED, CsvOptions
+from tfgmm.data.files.csv_text import csv_batches, csv_file, text_batches
 from tfgmm.data.files.file_set import FileSet, columns_of
-from tfgmm.data.files.kinds import check_file, kind_of
+from tfgmm.data.files.kinds import check_file, decoded_type, kind_of
 from tfgmm.data.files.streams import BatchSlices, rows_of
 
 
@@ -55,6 +56,7 @@ class ScoredInput:
         keep: Whether all columns of the file are carried along: as they are, except that categories become their
             values, and that for CSV the model's columns are float64 and the others text.
         names: What error messages call `path` and `keep`.
+        csv: How a CSV file is written.
 
     Attributes:
         carried_fields: `pyarrow.Field` of each column carried along.
@@ -75,6 +77,7 @@ class ScoredInput:
         num_features: int,
         keep: bool,
         names: InputNames = IN_PYTHON,
+        csv: CsvOptions = GUESSED,
     ) -> None:
         import pyarrow as pa
 
@@ -82,16 +85,16 @@ class ScoredInput:
         if os.path.isdir(path):
             raise ValueError(f"`{name}` must be a file. Received: '{path}', a folder. Score its files one by one.")
         check_file(name, path)
-        columns = columns_of(name, path)
+        columns = columns_of(name, path, csv)
         types, labels = dict(columns), [label for label, _ in columns]
         self._wanted = wanted_columns(name, path, labels, column_names, num_features)
         check_once(name, sorted(labels if keep else self._wanted), labels, f" in '{path}'")
-        self._path, self._is_csv = path, kind_of(path) == "CSV"
-        self._files = FileSet(name, [path], self._wanted, same_names=False)
+        self._path, self._is_csv, self._csv = path, kind_of(path) == "CSV", csv
+        self._files = FileSet(name, [path], self._wanted, same_names=False, csv=csv)
         self.num_columns = len(labels)
         self._carried = labels if keep else []
         self._text = [label for label in self._carried if self._is_csv and label not in self._wanted]
-        kinds = {label: _plain(kind) for label, kind in types.items()} | dict.fromkeys(self._text, pa.string())
+        kinds = {label: decoded_type(kind) for label, kind in types.items()} | dict.fromkeys(self._text, pa.string())
         self.carried_fields = [pa.field(label, kinds[label]) for label in self._carried]
         sequential = columnar.is_sequential(path)
         self.num_rows = None if sequential else sum(columnar.group_rows(name, path, self._wanted[0]))
@@ -105,9 +108,7 @@ class ScoredInput:
         """
         labels = list(dict.fromkeys([*self._wanted, *self._carried]))
         size = min(BLOCK_ROWS, rows_per_block(len(labels)))
-        name = self.names.path
-        main = BatchSlices(csv_batches(name, self._path, self._wanted) if self._is_csv else self._batches(labels))
-        beside = BatchSlices(text_batches(name, self._path, self._text) if self._text else iter(()))
+        main, beside = BatchSlices(self._batches(labels)), BatchSlices(self._texts())
         self._files.check_unchanged(0)
         while batches := _next_batches(main, size):
             columns = _columns_of(batches)
@@ -119,18 +120,19 @@ class ScoredInput:
         self._files.check_unchanged(0)
 
     def _batches(self, labels: Sequence[str]) -> Iterator[Any]:
+        if self._is_csv:
+            return csv_batches(csv_file(self.names.path, self._path, self._csv), self._wanted)
         return columnar.batches(self.names.path, self._path, labels)
+
+    def _texts(self) -> Iterator[Any]:
+        """Yields the columns of a CSV file that are carried along as text."""
+        if not self._text:
+            return iter(())
+        return text_batches(csv_file(self.names.path, self._path, self._csv), self._text)
 
 
 def _next_batches(slices: BatchSlices, num_rows: int) -> list[Any]:
     return [batch for batch in slices.batches(num_rows) if batch.num_rows]
-
-
-def _plain(kind: Any) -> Any:
-    """Finds the type that a column is written in: for categories, that of their values: Arrow files take one list."""
-    import pyarrow as pa
-
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _as(kind: Any, column: Any) -> Any:

@@ -7,19 +7,23 @@ them row by row; `summary.summarise`, which training calls, refuses them.
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tfgmm.common.checks import is_instance_of
 from tfgmm.common.shapes import check_shape
 from tfgmm.common.words import quoted
-from tfgmm.data.blocks import RowBlock, row_blocks
+from tfgmm.data.arrays import number_array
+from tfgmm.data.blocks import RowBlock, finite, num_gaps, row_blocks
 from tfgmm.data.columns import wanted_names
-from tfgmm.data.files.opening import is_large, open_files
+from tfgmm.data.containers import check_kind
+from tfgmm.data.errors import no_whole_rows_error
+from tfgmm.data.files.csv_format import GUESSED, CsvOptions
+from tfgmm.data.files.opening import TableFiles, is_large, open_files
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.frames import open_table
 from tfgmm.data.table_values import check_not_empty, table_values
@@ -37,6 +41,8 @@ class Rows:
             the user passed is used as it is, not copied.
         column_names: D names, or None when the data had none.
         name: What the caller's argument is called in error messages.
+        num_dropped: Rows of the data with a gap that were left out.
+        dropped_gaps: Gaps in each column of those; () where none was left out.
 
     Attributes: Those of a `tfgmm.data.sources.RowSource`.
     """
@@ -44,6 +50,8 @@ class Rows:
     values: np.ndarray
     column_names: tuple[str, ...] | None = None
     name: str = "x"
+    num_dropped: int = 0
+    dropped_gaps: tuple[int, ...] = ()
 
     origin: ClassVar[str | None] = None
     is_in_memory: ClassVar[bool] = True
@@ -84,14 +92,16 @@ def read_rows(
     """Reads an array, a table in memory or a file as one (N, D) array of numbers with column names.
 
     Tables and files come back as float32 when every column is float32 and as float64 otherwise: integers beyond
-    2**53 and decimals are rounded to float64. Nulls, pandas NA and empty CSV cells become NaN. The index of a pandas
-    frame is not a column, nor is it one in a file that pandas wrote.
+    2**53 and decimals are rounded to float64. Nulls, pandas NA and the usual spellings of a gap in a CSV file (empty,
+    NA, null, ?, -, #DIV/0! and others) become NaN. Categories that are numbers are read as these numbers. The index of
+    a pandas frame is not a column, nor is it one in a file that pandas wrote.
 
     Args:
         data: A 2-D array (anything with `__array__`), a list of lists of numbers, a pandas or polars DataFrame, a
-            pyarrow Table or anything with `__arrow_c_stream__`, or the path of a .csv (UTF-8, commas, a header
-            line), .parquet, .pq, .arrow, .feather or .ipc file, or of a folder of such files, all of one kind, read
-            one after the other in the order of their names.
+            pyarrow Table or anything with `__arrow_c_stream__`, or the path of a .csv or .tsv (names of the columns
+            above the rows; also compressed, .csv.gz), .parquet, .pq, .arrow, .feather or .ipc file, or of a folder of
+            such files, all of one kind, read one after the other in the order of their names. Separator, decimal mark
+            and UTF-16 are found out from the first lines of a CSV file.
         name: What the caller's argument is called in error messages.
         column_names: D names that the model was fitted on. Data with names must have exactly these, in any order,
             and comes back in this order; for data without names, only the number of columns is checked.
@@ -128,6 +138,8 @@ def open_rows(
     num_features: int | None = None,
     allow_empty: bool = False,
     whole: bool = False,
+    csv: CsvOptions = GUESSED,
+    drop_gaps: bool = False,
 ) -> Rows | StoredRows:
     """Opens data of any kind: rows in memory, or `StoredRows` for a folder and for a large file.
 
@@ -136,6 +148,9 @@ def open_rows(
         num_features: D of the model; None takes any.
         whole: Whether a large file is read into memory too. Otherwise a file whose numbers take more than 32 MiB in
             float64 (for CSV, a file larger than that itself) stays where it is.
+        csv: How CSV files are written.
+        drop_gaps: Whether rows with a gap or an infinite value are left out; `num_dropped` counts them, for stored
+            rows once they were read.
 
     Raises:
         TypeError, ValueError, FileNotFoundError: As in `read_rows`; errors that only reading can show come later, from
@@ -147,13 +162,16 @@ def open_rows(
     (2, 1)
     """
     if not isinstance(data, np.ndarray):
-        _check_kind(name, data)
+        check_kind(name, data)
     if isinstance(columns, str):
         raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")
     if isinstance(data, (str, os.PathLike)):
-        rows = _open_path(name, os.fspath(data), columns, column_names, allow_empty, whole)
+        files = open_files(name, os.fspath(data), csv)
+        rows = _open_path(files, columns, column_names, allow_empty, whole, drop_gaps)
     else:
         rows = _open_in_memory(name, data, columns, column_names, allow_empty)
+    if drop_gaps and isinstance(rows, Rows):
+        rows = _without_gaps(rows)
     check_num_features(rows, name, num_features)
     return rows
 
@@ -178,7 +196,7 @@ def _open_in_memory(
         wanted = wanted_names(name, table.names, "", columns, column_names)
         return Rows(table_values(name, table, wanted, allow_empty), wanted, name)
     if table is None:
-        values = _number_array(name, data, allow_empty)
+        values = number_array(name, data, allow_empty)
     else:
         values = table_values(name, table, table.names, allow_empty)
     if columns is not None:
@@ -193,23 +211,32 @@ def _open_in_memory(
 
 
 def _open_path(
-    name: str,
-    path: str,
+    files: TableFiles,
     columns: Sequence[str] | None,
     column_names: Sequence[str] | None,
     allow_empty: bool,
     whole: bool,
+    drop_gaps: bool,
 ) -> Rows | StoredRows:
-    files = open_files(name, path)
+    name = files.name
     wanted = wanted_names(name, files.column_names, files.origin, columns, column_names)
-    if not files.is_folder and (whole or not is_large(name, path, wanted)):
+    if not files.is_folder and (whole or not is_large(name, files.path, wanted)):
         # Not through `StoredRows`: for a CSV file of 5 to 10 MB, whole columns take 0.55 of the time (two cores)
         return Rows(table_values(name, files, wanted, allow_empty), wanted, name)
-    rows = files.stored(wanted, same_names=columns is None)
+    rows = files.stored(wanted, same_names=columns is None, drop_gaps=drop_gaps)
     # Files that must be read to the end to count their rows are not empty: each was looked at.
     if not rows.is_sequential:
         check_not_empty(name, (rows.num_data, rows.num_features), allow_empty, files.origin)
     return rows
+
+
+def _without_gaps(rows: Rows) -> Rows:
+    """Leaves out rows with a gap or an infinite value."""
+    kept = finite(rows.values)
+    if len(rows.values) and not len(kept):
+        raise no_whole_rows_error(rows.name, len(rows.values))
+    gaps = tuple(num_gaps(rows.values).tolist())
+    return dataclasses.replace(rows, values=kept, num_dropped=len(rows.values) - len(kept), dropped_gaps=gaps)
 
 
 def _all_in_memory(stored: StoredRows) -> Rows:
@@ -221,70 +248,3 @@ def _all_in_memory(stored: StoredRows) -> Rows:
             values[start : start + len(block.values)] = block.values
             start += len(block.values)
     return Rows(values, stored.column_names, stored.name)
-
-
-def _check_kind(name: str, data: Any) -> None:
-    """Checks the kind of data: Raises TypeError, with a fix for each, for what people pass most often by mistake."""
-    if data is None:
-        fix = "Pass the data."
-    elif isinstance(data, Mapping):
-        fix = f"Pass pandas.DataFrame({name})."
-    elif is_instance_of(data, "pandas", "Series") or is_instance_of(data, "polars", "Series"):
-        fix = f"Pass {name}.to_frame() if it is one column."
-    elif is_instance_of(data, "polars", "LazyFrame"):
-        fix = f"Pass {name}.collect()."
-    elif hasattr(data, "toarray"):
-        fix = f"Sparse data is not supported: pass {name}.toarray()."
-    else:
-        return
-    raise _kind_error(name, data, fix)
-
-
-def _kind_error(name: str, data: Any, fix: str) -> TypeError:
-    received = "None" if data is None else f"{type(data).__module__.split('.')[0]}.{type(data).__qualname__}"
-    kinds = "a 2-D array, a DataFrame, an Arrow table or the path of a CSV, Parquet or Arrow file or a folder of them"
-    return TypeError(f"`{name}` must be {kinds}. Received: {received.removeprefix('builtins.')}. {fix}")
-
-
-def _number_array(name: str, data: Any, allow_empty: bool) -> np.ndarray:
-    array = _as_array(name, data)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"`{name}` must be an array of real numbers (float, int or bool). Received: dtype {array.dtype}. "
-            + _dtype_fix(name, array.dtype)
-        )
-    if 0 in array.shape:
-        check_not_empty(name, array.shape, allow_empty)
-    if array.ndim != 2:
-        plain = name if isinstance(data, np.ndarray) else f"np.asarray({name})"
-        one = f"Pass {plain}[:, None] for one column, {plain}[None, :] for one row."
-        fix = one if array.ndim == 1 else "Pass one row per observation and one column per feature."
-        check_shape(name, array, "ND", fix=fix)
-    return array
-
-
-def _as_array(name: str, data: Any) -> np.ndarray:
-    if np.ma.is_masked(data):
-        floats = data.astype(data.dtype if data.dtype.kind == "f" else np.float64)
-        return np.asarray(floats.filled(np.nan))
-    if isinstance(data, (list, tuple)):
-        try:
-            return np.asarray(data)
-        except ValueError as error:
-            lengths = [len(row) if hasattr(row, "__len__") else 1 for row in data]
-            odd = next((row for row, length in enumerate(lengths) if length != lengths[0]), 0)
-            received = f"{lengths[0]} in row 0, {lengths[odd]} in row {odd}" if odd else "lists of mixed depth"
-            raise ValueError(
-                f"`{name}` must have rows of one length. Received: {received}. Give every row the same columns."
-            ) from error
-    if hasattr(data, "__array__"):
-        return np.asarray(data)
-    raise _kind_error(name, data, "Pass numpy.asarray(...) of it if it holds numbers.")
-
-
-def _dtype_fix(name: str, dtype: np.dtype) -> str:
-    if dtype.kind == "c":
-        return f"Pass the real and imaginary parts as columns: numpy.hstack([{name}.real, {name}.imag])."
-    if dtype.kind in "mM":
-        return "Turn times into numbers first, for example hours since a fixed moment."
-    return f"Encode text as numbers, or pass {name}.astype('float64') if all its values are numbers."

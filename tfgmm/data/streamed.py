@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tfgmm.common.forks import check_not_forked
 from tfgmm.data.blocks import RowBlock
 
 
@@ -82,6 +83,7 @@ def open_dataset(dataset: Any, name: str, num_features: int | None) -> StreamedR
         TypeError: The elements are labelled, or not numbers.
         ValueError: The elements have another shape.
     """
+    check_not_forked("a tf.data dataset")
     import tensorflow as tf
 
     if isinstance(dataset.element_spec, tuple) and len(dataset.element_spec) == 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfgmm.data.blocks import BLOCK_ROWS
-from tfgmm.data.files.kinds import not_numbers_error, words_if_not_numbers
+from tfgmm.data.files.kinds import decoded_type, not_numbers_error, words_if_not_numbers
 from tfgmm.data.files.opening import TableFiles
 from tfgmm.data.files.streams import as_numpy
 from tfgmm.data.frames import MemoryTable
@@ -47,7 +47,7 @@ def _interleaved(columns: list[pyarrow.ChunkedArray], num_rows: int) -> np.ndarr
     """Puts the columns side by side, (N, D) float32 or float64, block by block: only the result is ever held whole."""
     import pyarrow as pa
 
-    kind = np.dtype(np.float32 if all(column.type == pa.float32() for column in columns) else np.float64)
+    kind = np.dtype(np.float32 if all(decoded_type(column.type) == pa.float32() for column in columns) else np.float64)
     values = np.empty((num_rows, len(columns)), kind)
     for start in range(0, num_rows, BLOCK_ROWS):
         for index, column in enumerate(columns):

@@ -44,7 +44,7 @@ def written_table(
 
     with beside(path, lambda: check_free(path, overwrite, names), named) as temporary:
         with named():
-            writer = _open_writer(kind_of(str(path)), str(temporary), schema)
+            writer = _open_writer(path, str(temporary), schema)
 
         def write(columns: list[Any]) -> None:
             with named():
@@ -57,13 +57,16 @@ def written_table(
                 writer.close()
 
 
-def _open_writer(kind: str | None, path: str, schema: Any) -> Any:
+def _open_writer(target: pathlib.Path, path: str, schema: Any) -> Any:
+    """Opens a file at `path` that will become `target`."""
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet
 
+    kind = kind_of(str(target))
     if kind == "CSV":
-        return pyarrow.csv.CSVWriter(path, schema)
+        delimiter = "\t" if target.suffix.lower() == ".tsv" else ","
+        return pyarrow.csv.CSVWriter(path, schema, write_options=pyarrow.csv.WriteOptions(delimiter=delimiter))
     return pyarrow.parquet.ParquetWriter(path, schema) if kind == "Parquet" else pa.ipc.new_file(path, schema)
 
 

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from tfgmm.common.words import shown
-from tfgmm.export.known_operations import FIELDS, FILE_OPERATIONS, OPERATIONS, SETTINGS
+from tfgmm.export.known_operations import EARLIER_OPERATIONS, FIELDS, FILE_OPERATIONS, OPERATIONS, SETTINGS
 
 _DEEPEST = 8  # functions that call functions; ours do so 3 deep
 _CLASSES = ("_generic_user_object", "signature_map")  # what the objects of a SavedModel become
+_KNOWN = OPERATIONS | EARLIER_OPERATIONS | FILE_OPERATIONS
 _INIT = "__saved_model_init_op"  # the signature that runs at load
 _MAIN = "saved_model_main_op"  # and the collection
 
@@ -99,7 +100,7 @@ def _place(function: str) -> str:
 def _check_operations(meta_graph: Any) -> None:
     """Checks the operations of the graph and of its functions: Raises GraphFault unless every one is known."""
     places = {node.op: function for function, node in _nodes(meta_graph)}
-    unknown = [f"{_shown(op)} in {_place(places[op])}" for op in sorted(places.keys() - OPERATIONS - FILE_OPERATIONS)]
+    unknown = [f"{_shown(op)} in {_place(places[op])}" for op in sorted(places.keys() - _KNOWN)]
     if unknown:
         rest = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise GraphFault(f"has operations that no export of ours has: {', '.join(unknown[:5])}{rest}")
@@ -147,7 +148,7 @@ def _check_calls(library: Any) -> None:
     names = [function.signature.name for function in library.function]
     for name, count in Counter(names).items():
         # A function of the name of an operation takes its place
-        if count > 1 or name in OPERATIONS | FILE_OPERATIONS:
+        if count > 1 or name in _KNOWN:
             raise GraphFault(f"has a function {_shown(name)} where another of that name is")
     waiting = {
         function.signature.name: {name for node in function.node_def for name in _called(node)}

@@ -8,16 +8,18 @@ from __future__ import annotations
 # The operations of our exports, for every covariance shape. None reads or writes anything outside the graph.
 OPERATIONS = frozenset(
     """
-    AddN AddV2 All ArgMax BatchMatMulV2 BroadcastTo Cast Cholesky ConcatV2 Const Einsum EnsureShape Equal Exp
-    ExpandDims Fill FloorDiv GatherV2 Greater Identity IsFinite IsNan Less Log LogMatrixDeterminant LogicalAnd
+    Abs AddN AddV2 All ArgMax BatchMatMulV2 BroadcastTo Cast Cholesky ConcatV2 Const Einsum EnsureShape Equal Exp
+    ExpandDims Fill FloorDiv GatherV2 Greater Identity IsFinite IsNan Less Log LogicalAnd
     LogicalNot LogicalOr LowerBound MatMul MatrixDiagPartV3 MatrixDiagV3 MatrixInverse MatrixTriangularSolve Max
-    Maximum Minimum Mul Neg NoOp OnesLike Pack Pad PartitionedCall Placeholder RealDiv Reshape Rsqrt Select SelectV2
+    Maximum Minimum Mul Neg NoOp OnesLike Pack Pad PartitionedCall Placeholder Qr RealDiv Reshape Rsqrt Select SelectV2
     Shape SplitV Sqrt Square Squeeze StatefulPartitionedCall StatelessMultinomial StatelessRandomGetKeyCounter
     StatelessRandomNormalV2 StatelessRandomUniformFullIntV2 StatelessWhile StaticRegexFullMatch StopGradient
-    StridedSlice StringJoin Sub Sum TensorListConcatV2 TensorListReserve TensorListSetItem TopKV2 Transpose Unpack
+    StridedSlice StringJoin Sub Sum TensorListReserve TensorListSetItem TensorListStack TopKV2 Transpose Unpack
     ZerosLike
     """.split()
 )
+# Those that only the exports of earlier versions have
+EARLIER_OPERATIONS = frozenset(("LogMatrixDeterminant", "TensorListConcatV2"))
 # These do, and TensorFlow puts them into every SavedModel: allowed only where saver_def says, see `graph_check`
 FILE_OPERATIONS = frozenset(("MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename"))
 

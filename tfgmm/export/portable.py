@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common import atomic_file
+from tfgmm.common.forks import check_not_forked
 from tfgmm.common.quiet import stderr_kept_back
 from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
 from tfgmm.common.version import __version__
@@ -149,6 +150,7 @@ def write_portable(
         ImportError, FileExistsError, RuntimeError, OSError: As `export_onnx`.
     """
     kind = next(kind for kind in (_ONNX, _LITERT) if kind.extra == extra)
+    check_not_forked(f"`{kind.function}`")
     _check_installed(kind)
     atomic_file.check_free(target, overwrite, names)
     portable = PortableDensity(mixture)

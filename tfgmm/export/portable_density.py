@@ -90,6 +90,7 @@ class PortableDensity(keras.Model):
             x: Rows (B, D) float32, data units.
         """
         constants: Constants = self._constants()
+        x = of_whole_rows(x, self.num_features)
         centred = centred_rows(x, constants.centre)
         is_finite = tf.reduce_all(tf.abs(centred) <= _LARGEST, axis=1)
         log_prob, shares = scores(tf.where(is_finite[:, None], centred, tf.zeros_like(centred)), constants)
@@ -97,6 +98,16 @@ class PortableDensity(keras.Model):
             "log_prob": tf.where(is_finite, log_prob, np.float32(np.nan)),
             "responsibilities": tf.where(is_finite[:, None], tf.transpose(shares), np.float32(np.nan)),
         }
+
+
+def of_whole_rows(x: Tensor, num_features: int) -> Tensor:
+    """Returns the rows (B, D) as they are, by operations that a runtime refuses for any other number of columns.
+
+    LiteRT takes an input of any shape, and one column would stand in for all of them. It has no operation that only
+    compares shapes; to put a row below the others, columns must be as many.
+    """
+    below = np.zeros((1, num_features), np.float32)
+    return tf.concat([x, below], axis=0)[:-1]
 
 
 def centred_rows(x: Tensor, centre: Pair) -> Tensor:

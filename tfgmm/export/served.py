@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -52,7 +53,8 @@ class ServedMixture(tf.Module):
         answers = _Answers(mixture, numbers)
         for name, signature in SIGNATURES.items():
             inputs = [specs[label] for label in signature.inputs]
-            setattr(self, name, tf.function(getattr(answers, name), input_signature=inputs, autograph=False))
+            answer = _of_checked_inputs(getattr(answers, name), inputs)
+            setattr(self, name, tf.function(answer, input_signature=inputs, autograph=False))
 
     def signatures(self) -> dict[str, Any]:
         """Returns the named functions of the SavedModel."""
@@ -68,6 +70,19 @@ def _input_specs(num_features: int) -> dict[str, tf.TensorSpec]:
         "num_samples": tf.TensorSpec((), tf.int64),
         "seed": tf.TensorSpec((), tf.int64),
     }
+
+
+def _of_checked_inputs(answer: Callable[..., dict[str, Tensor]], specs: Sequence[tf.TensorSpec]) -> Any:
+    """Makes the same function with a check of the shapes of its inputs, as an operation of the graph.
+
+    A server compares no shapes with those of the signature, and one column would stand in for all of them.
+    """
+
+    @functools.wraps(answer)
+    def checked(*inputs: Tensor) -> dict[str, Tensor]:
+        return answer(*(tf.ensure_shape(value, spec.shape) for value, spec in zip(inputs, specs)))
+
+    return checked
 
 
 class _Answers:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfgmm.common.atomic_folder import path_of
+from tfgmm.common.forks import check_not_forked
 from tfgmm.common.words import shown
 from tfgmm.export import graph_check
 from tfgmm.export.folder import CARD, FILES, FORMAT_VERSION, GRAPH, PARAMETERS, Place, holds_graph, read_bytes
@@ -80,6 +81,7 @@ def verify_export(path: str | os.PathLike[str], name: str = "path") -> Verified:
     _check_files(place, export.card)
     if not holds_graph(export.card):
         return Verified(export.card, len(export.card["files"]), {}, {})
+    check_not_forked("checking a SavedModel")
     if export.card["format_version"] < OLDEST:
         what = f"has format version {export.card['format_version']}, whose graphs are not known to this tfgmm"
         raise place.refusal(CARD, what, _FIX)

@@ -29,8 +29,9 @@ def doubts(selection: Selection, *, of_number: bool = True) -> list[str]:
         of_number: Whether its number of components is called certain too, and not its shape alone.
     """
     at_an_end = _at_an_end(selection) if of_number else []
+    of_columns = ["components may tell values apart instead of groups"] if selection.doubtful_columns else []
     of_fits = [*_stuck(selection), *_unfinished(selection), *_behind(selection), *lucky_start(selection)]
-    return [*at_an_end, *of_fits]
+    return [*at_an_end, *of_columns, *of_fits]
 
 
 def _at_an_end(selection: Selection) -> list[str]:

@@ -24,6 +24,7 @@ from tfgmm.fit.single import (
     stages_of,
 )
 from tfgmm.fit.sweeps import RunningFit
+from tfgmm.mixture.odd_data import names_of_doubtful_columns
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.scoring.scores import score_data
 
@@ -56,7 +57,10 @@ def fit_several(tasks: Sequence[FitTask], numbers: Sequence[int]) -> Selection:
             raise
     if has_rows:
         description = f"validation_data, {len(densities[0]):,} rows"
-    selection = Selection(tuple(results), np.stack(densities), description, below_nested=tuple(below))
+    doubtful = names_of_doubtful_columns(survey.sample, survey.summary)
+    selection = Selection(
+        tuple(results), np.stack(densities), description, below_nested=tuple(below), doubtful_columns=doubtful
+    )
     [of_best] = (task for task in tasks if task.covariance == selection.covariance)
     return _with_occupied(dataclasses.replace(of_best, place=(len(asked), len(asked))), selection)
 

@@ -1,15 +1,23 @@
-"""Correlations of the data as priors take them, robust against few rows that are far away."""
+"""Correlations of the data as priors take them, and what rows cannot tell: their rounding, columns that repeat."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tfgmm.data.summary import DataSummary
+from tfgmm.mixture.column_values import values_of_columns
+from tfgmm.mixture.relations import relations_of
+from tfgmm.mixture.starts import distinct_rows
 
 # Standardised values beyond this are set to it: a single far row must not decide all correlations.
 _FARTHEST = 10.0
-# Eigenvalues of correlations below this are rounding of float32
-_FLAT = 1e-10
+# Variance that each row adds, in squared spreads: where rows do not vary, and elsewhere: far below everything that rows
+# tell, and above the rounding of float32
+_ROW_SHARE, LEAST_ROW_SHARE = 1e-6, 1e-13
+# Where rows vary by rounding alone, they add so many times as much: components could differ in nothing else
+_TIMES_ROUNDING = 10.0
+# Enough rows to find three distinct ones
+_FEW_ROWS = 5_000
 
 
 def shaped_like(data: DataSummary, sample: np.ndarray | None, covariance: str) -> np.ndarray:
@@ -24,23 +32,36 @@ def shaped_like(data: DataSummary, sample: np.ndarray | None, covariance: str) -
     return shaped
 
 
-def row_variance(data: DataSummary, sample: np.ndarray | None, share: float, least: float) -> np.ndarray:
-    """Computes the variance that each row adds where rows do not vary, (D, D), squared data units.
+def row_variances(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:
+    """Computes the variance that each row adds in each column, (D,), squared data units.
 
-    Those are columns of one value, and directions that other columns decide, such as that of a column beside its copy.
+    It is that of the rounding of the column; where all rows have one value, enough that no component is narrower.
 
     Args:
         data: Summary of the rows.
-        sample: (n, D) rows; None: columns are looked at alone.
-        share: What it is there, in squared spreads.
-        least: What it is elsewhere: far below everything that rows tell, and above the rounding of float32.
+        sample: (n, D) rows, data units; None: nothing is known of their rounding.
     """
-    spread = np.array(data.spread)
-    flat = np.diag(~data.varies * share + least)
-    if sample is not None and len(sample) > data.num_features > 1:
-        values, vectors = np.linalg.eigh(_raw_correlations(sample, data))
-        flat += share * (vectors * (values < _FLAT)) @ vectors.T
-    return np.asarray(spread[:, None] * flat * spread)
+    added = np.square(data.spread) * (~data.varies * _ROW_SHARE + LEAST_ROW_SHARE)
+    if sample is not None and len(distinct_rows(sample[:_FEW_ROWS])) > 2:  # what lies between two says nothing
+        added = np.maximum(added, [found.rounding_variance for found in values_of_columns(sample)])
+    return added
+
+
+def row_variance(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:
+    """Computes the variance that each row adds, (D, D), squared data units.
+
+    That is `row_variances`, and more along what other columns decide, such as the direction of a column and its copy.
+
+    Args:
+        data, sample: As in `row_variances`.
+    """
+    added = np.diag(row_variances(data, sample))
+    if sample is None or not len(sample):
+        return added
+    relations, spread = relations_of(sample, data), np.array(data.spread)
+    shares = np.maximum(_ROW_SHARE, _TIMES_ROUNDING * relations.variances)
+    scaled = relations.directions * spread
+    return np.asarray(added + (shares * scaled.T) @ scaled)
 
 
 def _raw_correlations(sample: np.ndarray, summary: DataSummary) -> np.ndarray:

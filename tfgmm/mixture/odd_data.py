@@ -10,6 +10,7 @@ import numpy as np
 
 from tfgmm.common.words import counted
 from tfgmm.data.summary import DataSummary
+from tfgmm.mixture.odd_columns import doubtful_columns, odd_columns
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.starts import distinct_rows
@@ -70,11 +71,17 @@ def oddities(
         names = ", ".join(constant)
         one, several = f"column {names} has one value only: it tells", f"columns {names} have one value only: they tell"
         yield f"{one if len(constant) == 1 else several} no components apart"
+    yield from odd_columns(sample, summary, covariance, data.name)
     yield from _few_distinct_rows(data, num_components)
     yield from _few_rows_per_column(data, covariance)
     yield from _far_rows(data)
     if not (constant or COVARIANCES[covariance].is_spherical):
         yield from _priors_elsewhere(data, priors)
+
+
+def names_of_doubtful_columns(sample: np.ndarray, summary: DataSummary) -> tuple[str, ...]:
+    """Names the columns in which components may stand for single values, as a message shows them."""
+    return tuple(map(_Data(sample, summary).name, doubtful_columns(sample, summary)))
 
 
 def spreads_that_differ(summary: DataSummary, priors: Priors, covariance: str) -> Iterator[str]:

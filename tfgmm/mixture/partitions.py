@@ -7,7 +7,6 @@ win where: docs/closed_form.md.
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfgmm.common.checks import check_choice
+from tfgmm.common.remembered import Remembered
 from tfgmm.mixture.priors_from_data import LOC_SCALE_GRID
 from tfgmm.mixture.starts import STARTS, distinct_rows, start_locs
 
 # Rows that Ward's method looks at, for each group, at least and at most: its memory grows with their square
 _FOR_WARD, _FEWEST_FOR_WARD, _MOST_FOR_WARD = 30, 1_000, 4_000
-# The trees of the rows seen last, by a digest of the rows: a choice of K asks for them again and again
-_TREES: dict[tuple[int, bytes], np.ndarray] = {}
+# A choice of K asks for the trees of the same rows again and again
 _MOST_TREES = 8
 # Rows that k-means++ chooses for each group, and how many it tries for each
 _SEEDS_PER_GROUP, _NUM_TRIALS = 3, 2
@@ -211,18 +210,14 @@ def _by_ward(rows: _Rows, seed: int) -> _Partition:
     return _nearest(values, places) if is_sample else _Partition(labels, places)
 
 
-def _tree(rows: np.ndarray) -> np.ndarray:
-    """Computes the tree of groups, once for all numbers of groups and for every fold."""
+def _computed_tree(rows: np.ndarray) -> np.ndarray:
+    """Computes the tree of groups, which serves all numbers of groups and every fold."""
     from scipy.cluster import hierarchy
 
-    key = rows.shape[1], hashlib.blake2b(np.ascontiguousarray(rows).tobytes()).digest()
-    tree = _TREES.get(key)
-    if tree is None:
-        tree = np.asarray(hierarchy.linkage(rows, "ward"))
-        if len(_TREES) >= _MOST_TREES:
-            _TREES.clear()
-        _TREES[key] = tree
-    return tree
+    return np.asarray(hierarchy.linkage(rows, "ward"))
+
+
+_tree = Remembered(_computed_tree, _MOST_TREES)
 
 
 def _in_balls(rows: _Rows, seed: int, start: str) -> _Partition:

@@ -226,9 +226,12 @@ class Priors:
         Changing a column's unit or shifting it changes nothing, except for the spherical shapes, whose variance is one
         number in data units: standardise columns of different units, or state `Priors(column_scale=...)`.
 
-        `least_scale` is 1e-7, or where that is more the rounding of a column: its step^2 / 12; see `rounding.steps_of`.
-        `row_variance` is 1e-6 of the squared spread where rows do not vary: in columns of one value and, for "full" and
-        "tied", in directions that other columns decide.
+        Values rounded to a step (whole numbers, answers from 1 to 5, ages at fives) stand for what lies within half a
+        step: step^2 / 12 of variance is in `row_variance`, and `least_scale` is at least that share, so that no
+        component is taken for narrower than rounding lets the rows tell; see `column_values`. Where rows do not vary,
+        in a column of one value, `row_variance` is 1e-6 of the squared spread. For "full" and "tied" it is also at
+        least that, or ten times the rounding, along what other columns decide, as a total and its parts do; see
+        `relations`. Two distinct rows say nothing of rounding.
 
         Args:
             data: A `DataSummary`, or rows of any kind that `fit` takes in memory or reads from a file.

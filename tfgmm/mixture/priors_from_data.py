@@ -8,16 +8,14 @@ import numpy as np
 
 from tfgmm.common.checks import check_choice
 from tfgmm.data.summary import DataSummary
-from tfgmm.mixture.correlations import row_variance, shaped_like
+from tfgmm.mixture.column_values import values_of_columns
+from tfgmm.mixture.correlations import LEAST_ROW_SHARE, row_variance, row_variances, shaped_like
 from tfgmm.mixture.registry import COVARIANCES, CovarianceShape
-from tfgmm.mixture.rounding import steps_of
 
 SCALE_STRUCTURES = ("fixed", "columns", "matrix", "both")
 # How far apart components may be beside their typical spread: steps of an eighth of an octave
 LOC_SCALE_GRID = tuple(2.0 ** (-step / 8) for step in range(-12, 17))
 LEAST_SCALE = 1e-7
-# Variance that each row adds, in squared spreads: where rows do not vary, and elsewhere
-_ROW_SHARE, _LEAST_ROW_SHARE = 1e-6, 1e-13
 
 
 def learned_fields(
@@ -42,30 +40,30 @@ def learned_fields(
         "scale_structure": scale_structure,
         "loc_scale_grid": LOC_SCALE_GRID,
     }
-    spread = np.array(data.spread)
-    rounding = np.zeros(len(spread)) if sample is None else np.square(steps_of(sample)) / 12.0
+    spread, rounding = np.array(data.spread), np.zeros(data.num_features)
+    if sample is not None:
+        rounding = np.array([found.rounding_variance for found in values_of_columns(sample)])
     if shape.is_spherical:
-        return fields | _of_sphere(data, rounding)
+        return fields | _of_sphere(data, sample, rounding)
     least_scale: Any = np.maximum(LEAST_SCALE, rounding / np.square(spread))
     fields |= {"loc_scale": spread, "least_scale": least_scale}
-    added = row_variance(data, sample if shape.is_correlated else None, _ROW_SHARE, _LEAST_ROW_SHARE)
     if not shape.is_correlated:
-        return fields | {"expected_scale": np.square(spread), "row_variance": np.diag(added)}
-    fields |= {"expected_scale": shaped_like(data, sample, covariance), "row_variance": added}
-    if scale_structure == "matrix":  # which looks at no axes: nor must locations and rounding
+        return fields | {"expected_scale": np.square(spread), "row_variance": row_variances(data, sample)}
+    fields |= {"expected_scale": shaped_like(data, sample, covariance), "row_variance": row_variance(data, sample)}
+    if scale_structure == "matrix":  # which looks at no axes: nor must locations and the floor
         fields |= {"loc_covariance": fields["expected_scale"], "least_scale": least_scale.min()}
     return fields
 
 
-def _of_sphere(data: DataSummary, rounding: np.ndarray) -> dict[str, Any]:
+def _of_sphere(data: DataSummary, sample: np.ndarray | None, rounding: np.ndarray) -> dict[str, Any]:
     """Takes one unit for all columns, so that a sphere is a sphere; a constant column has no width."""
     of_unit = data.varies if data.varies.any() else ~data.varies
     expected = float(np.square(data.spread)[of_unit].mean())
-    least_scale = max(LEAST_SCALE, float(rounding[of_unit].mean()) / expected)
     return {
         "loc_scale": np.full(data.num_features, expected**0.5),
         "expected_scale": expected,
-        "least_scale": least_scale,
+        "least_scale": max(LEAST_SCALE, float(rounding[of_unit].mean()) / expected),
+        "row_variance": np.where(of_unit, row_variances(data, sample), LEAST_ROW_SHARE * expected),
     }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tensorflow as tf
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
+from tfgmm.common.forks import check_not_forked
 from tfgmm.common.shapes import Tensor
 from tfgmm.data.sources import open_source
 from tfgmm.data.summary import DataSummary
@@ -127,6 +128,7 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
         >>> q.locs.mean().shape.as_list(), q.weights.mean().numpy().round(3).tolist()
         ([3, 2], [0.333, 0.333, 0.333])
         """
+        check_not_forked("`posterior`")
         from tfgmm.model.distributions import posterior_distributions  # TensorFlow Probability takes 0.6 s to load
 
         return posterior_distributions(self)
@@ -150,6 +152,7 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
         >>> density.log_prob([[0.0, 1.0]]).shape.as_list(), density.sample(5, seed=0).shape.as_list()
         ([1], [5, 2])
         """
+        check_not_forked("`distribution`")
         from tfgmm.model.distributions import mixture_distribution  # as above
 
         check_choice("kind", kind, ("plug_in", "predictive"))

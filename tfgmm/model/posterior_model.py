@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.checks import check_columns, check_count
+from tfgmm.common.forks import check_not_forked
 from tfgmm.common.shapes import Tensor
 from tfgmm.data.summary import DataSummary
 from tfgmm.data.survey import Survey
@@ -58,7 +59,9 @@ class PosteriorModel(keras.Model):
     test_function: Any
 
     def __init__(self, variational: KerasPosterior, priors: Priors, seed: int, num_draws: int | None) -> None:
+        check_not_forked("a Keras model")
         super().__init__(autocast=False, dtype="float32")
+        self.supports_jit = False  # XLA has no kernel for Gamma draws: another model that holds this one must know
         self.variational = variational
         self.num_components, self.num_features = variational.num_components, variational.num_features
         self.priors, self.seed, self.num_draws = priors, seed, num_draws
@@ -156,6 +159,7 @@ class PosteriorModel(keras.Model):
         Raises:
             ValueError: `x` does not have D columns.
         """
+        check_not_forked("a call of the model")
         check_columns("x", x, self.num_features)
         rows = tf.cast(tf.cast(x, tf.float64) - self.stored_centre, tf.float32)
         log_likelihoods, kl = self.bound_terms(rows, self.next_seed()) if sampling else self._terms_at_means(rows)

@@ -6,6 +6,7 @@ import os
 import zipfile
 from typing import Any
 
+from tfgmm.common.forks import check_not_forked
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.model.keras3 import keras
 
@@ -23,7 +24,9 @@ def load_model(path: Any) -> GaussianMixtureModel:
         ValueError: The file is not a whole .keras file of a tfgmm model.
         FileNotFoundError: The file does not exist.
         TypeError: `path` is not a string or a Path.
+        RuntimeError: The process was forked after TensorFlow had been used.
     """
+    check_not_forked("load_model")
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"`path` must be the path of a .keras file. Received: {path!r}. Pass a string or a Path.")
     path = os.fspath(path)

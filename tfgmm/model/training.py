@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgmm.common.checks import check_count
+from tfgmm.common.forks import check_not_forked
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.survey import Survey, survey_rows
@@ -281,6 +282,7 @@ class KerasTraining(PosteriorModel):
             self.train_function = self.test_function = None
 
     def _check_compiled(self, method: str) -> None:
+        check_not_forked(f"`{method}`")
         if not self.compiled:
             raise ValueError(
                 f"The model must be compiled before `{method}`. Received: a model that was not. "

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.plot.colours import INK, component_colours
 from tfgmm.plot.frames import axes_or_new, check_finite, check_names, write_number
+from tfgmm.plot.letters import legible
 from tfgmm.plot.predictive import bins_of
 
 _SIZE = (6.0, 3.6)
@@ -19,6 +20,7 @@ _MAX_KERNELS = 5_000
 _NUM_POINTS = 400
 
 
+@legible
 def agreement(
     values_a: ArrayLike,
     values_b: ArrayLike,
@@ -87,6 +89,7 @@ def agreement(
     return ax
 
 
+@legible
 def density_with_band(
     rows: ArrayLike,
     grid: ArrayLike,

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from tfgmm.plot.colours import INK, component_colours
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
+from tfgmm.plot.letters import legible
 
 _SIZE = (6.0, 3.6)
 _SAME = 0.1  # nats: bounds closer than this are one optimum
 _LOWEST = 1e-3  # nats
 
 
+@legible
 def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
     """Draws for every restart how far its bound lies below the best one, sweep by sweep; returns the Axes.
 

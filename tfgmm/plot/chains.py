@@ -8,10 +8,12 @@ from numpy.typing import ArrayLike
 
 from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_colours
 from tfgmm.plot.frames import axes_or_new, check_finite, check_names, write_number
+from tfgmm.plot.letters import legible
 
 _SIZE = (6.5, 3.0)
 
 
+@legible
 def trace(values: ArrayLike, *, label: str, title: str = "Trace", ax: Axes | None = None) -> Axes:
     """Draws the draws of each component in the order in which they came, chain after chain; returns the Axes.
 
@@ -58,6 +60,7 @@ def trace(values: ArrayLike, *, label: str, title: str = "Trace", ax: Axes | Non
     return ax
 
 
+@legible
 def joint_histogram(
     values: ArrayLike,
     *,

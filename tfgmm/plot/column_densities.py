@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfgmm.common.columns import column_labels
 from tfgmm.plot.colours import INK, component_style
 from tfgmm.plot.frames import axes_or_new, unit_of, write_number
+from tfgmm.plot.letters import legible
 from tfgmm.plot.mixtures import check_column, check_draws, check_rows, marginal, thinned
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import component_densities, density_band
@@ -20,6 +21,7 @@ _SIZE = (6.0, 3.6)
 _NUM_EVEN, _NUM_NEAR, _MOST_NEAR = 200, 41, 20
 
 
+@legible
 def column_density(
     draws: Draws,
     rows: ArrayLike | None = None,

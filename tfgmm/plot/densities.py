@@ -23,12 +23,14 @@ from tfgmm.plot.frames import (
     unit_of,
 )
 from tfgmm.plot.grids import MASS_CAPTION, cell_edges, density_grid, draw_mass_lines
+from tfgmm.plot.letters import legible
 
 _MAX_ROWS_SHOWN = 5_000
 _MARGIN = 0.08
 _ROWS_FIX = "Pass the training rows, two columns in data units."
 
 
+@legible
 def density(
     log_prob: Callable[[NDArray[np.float64]], Any],
     rows: ArrayLike | None = None,

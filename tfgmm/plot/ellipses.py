@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tfgmm.plot.colours import component_style
 from tfgmm.plot.frames import HALO, add_caption, axes_or_new, padded_limits, set_frame, write_number
+from tfgmm.plot.letters import legible
 from tfgmm.plot.mixtures import (
     Gaussians,
     check_column_names,
@@ -23,6 +24,7 @@ from tfgmm.plot.mixtures import (
 from tfgmm.posterior.draws import Draws
 
 
+@legible
 def components(
     draws: Draws,
     *,

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
+from tfgmm.plot.letters import legible
 
 _NAMES = {"loss": "training", "val_loss": "validation"}
 
 
+@legible
 def loss(history: Any, *, ax: Axes | None = None, burn_in: int | None = None) -> Axes:
     """Draws the loss of every epoch, and that of the validation rows where there are any; returns the Axes.
 

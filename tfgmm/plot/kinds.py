@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from tfgmm import plot
 from tfgmm.plot.frames import equal_ratio, padded_limits
+from tfgmm.plot.letters import text_that_stays_text
 from tfgmm.plot.mixtures import marginal, mean_log_density
 from tfgmm.posterior.draws import Draws
 
@@ -180,7 +181,7 @@ def label(name: str) -> str:
 @contextlib.contextmanager
 def plain_style() -> Iterator[None]:
     """Draws in matplotlib's own style, whatever the user's is: on white paper, with text that stays text."""
-    with matplotlib.rc_context(), warnings.catch_warnings():
+    with matplotlib.rc_context(), text_that_stays_text(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         # The browser has the letters that matplotlib's font has not; equal fits give equal bytes
         matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tfgmm"})

@@ -23,6 +23,7 @@ from tfgmm.plot.frames import (
     padded_limits,
     set_frame,
 )
+from tfgmm.plot.letters import legible
 
 # The 95 % quantile of chi-square with 2 degrees of freedom is -2 log(1 - 0.95): the squared radius, in sds.
 _RADIUS = float(np.sqrt(-2 * np.log(0.05)))
@@ -30,6 +31,7 @@ _PANEL_HEIGHT = 2.1  # inches
 _PANEL_LETTERS = 20  # of a name, side by side along a panel
 
 
+@legible
 def means(
     locs: ArrayLike, scales: ArrayLike, *, column_names: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Axes:

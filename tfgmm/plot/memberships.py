@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike
 
 from tfgmm.plot.colours import component_colours, component_marker, mix
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, check_names
+from tfgmm.plot.letters import legible
 
 _SIZE = (6.0, 4.0)
 _MAX_ROWS_SHOWN = 5_000
 _MOST_PALE = 0.95
 
 
+@legible
 def responsibilities(
     rows: ArrayLike,
     probabilities: ArrayLike,

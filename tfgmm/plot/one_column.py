@@ -11,12 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import INK, component_colours, component_marker, component_style
 from tfgmm.plot.frames import axes_or_new, check_finite
+from tfgmm.plot.letters import legible
 
 _WIDE = (6.0, 3.6)
 _FLAT = (6.0, 2.6)
 _NUM_POINTS = 400
 
 
+@legible
 def weighted_components(
     weights: ArrayLike,
     locs: ArrayLike,
@@ -72,6 +74,7 @@ def weighted_components(
     return ax
 
 
+@legible
 def assignments(
     x: ArrayLike,
     components: ArrayLike,
@@ -123,6 +126,7 @@ def assignments(
     return ax
 
 
+@legible
 def assignment_probabilities(
     x: ArrayLike,
     probabilities: ArrayLike,

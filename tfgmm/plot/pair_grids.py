@@ -19,6 +19,7 @@ from tfgmm.plot.column_densities import draw_column
 from tfgmm.plot.ellipses import draw_ellipses
 from tfgmm.plot.frames import padded_limits
 from tfgmm.plot.grids import cell_edges, density_grid
+from tfgmm.plot.letters import legible
 from tfgmm.plot.mixtures import (
     check_column_names,
     check_columns_of,
@@ -39,6 +40,7 @@ _PANEL = 1.9  # inches
 _LETTERS = 18  # of a name, side by side along a panel
 
 
+@legible
 def pairs(
     draws: Draws,
     rows: ArrayLike | None = None,

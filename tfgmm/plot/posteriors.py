@@ -23,6 +23,7 @@ from tfgmm.plot.frames import (
     set_frame,
 )
 from tfgmm.plot.grids import MASS_CAPTION, Grid, cell_edges, draw_mass_lines, mass_levels, middles
+from tfgmm.plot.letters import legible
 from tfgmm.plot.mixtures import check_draws
 from tfgmm.posterior.draws import Draws
 
@@ -32,6 +33,7 @@ _BANDS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 _WORDS = {"weights": "weight", "locs": "mean", "scales": "standard deviation", "covariances": "covariance"}
 
 
+@legible
 def posterior(
     values: ArrayLike, *, label: str, interval: float = 0.9, colour: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -83,6 +85,7 @@ def posterior(
     return ax
 
 
+@legible
 def posterior_joint(
     values: ArrayLike, *, labels: Sequence[str], colour: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -135,6 +138,7 @@ def posterior_joint(
     return ax
 
 
+@legible
 def parameter_posterior(
     draws: Draws, name: str, *, label: str | None = None, interval: float = 0.9, ax: Axes | None = None
 ) -> Axes:

@@ -14,6 +14,7 @@ from tfgmm.common.columns import column_labels
 from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import INK, component_colours, mix
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
+from tfgmm.plot.letters import legible
 from tfgmm.plot.mixtures import check_column, check_rows, marginal
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import replicated_rows
@@ -23,6 +24,7 @@ _NAMES = {0.0: "smallest value", 0.5: "median", 1.0: "largest value"}
 _BAND = 0.9
 
 
+@legible
 def predictive_check(
     rows: ArrayLike,
     predicted: ArrayLike | Draws,
@@ -86,6 +88,7 @@ def predictive_check(
     return ax
 
 
+@legible
 def predictive_statistic(
     rows: ArrayLike,
     predicted: ArrayLike | Draws,

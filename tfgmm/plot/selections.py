@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.frames import add_caption, axes_or_new
+from tfgmm.plot.letters import legible
 from tfgmm.plot.shape_lines import draw_shapes
 
 _FIGURE_SIZE = (6.4, 4.6)
@@ -19,6 +20,7 @@ _SIDE_STEP = 0.09  # so that marks of one height do not hide each other
 _LEAST_DEPTH = 6.0  # nats: e^-6 of the evidence
 
 
+@legible
 def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
     """Draws evidence, held-out density, BIC and ICL of every number of components tried; returns the Axes.
 

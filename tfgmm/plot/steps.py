@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike
 
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
+from tfgmm.plot.letters import legible
 
 _STYLES = ("-", "--", ":", "-.")
 
 
+@legible
 def convergence(losses: ArrayLike, *, ax: Axes | None = None) -> Axes:
     """Draws the loss of every step on a logarithmic axis; returns the Axes.
 
@@ -46,6 +48,7 @@ def convergence(losses: ArrayLike, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@legible
 def gradient_norms(norms: Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Axes:
     """Draws the norm of every parameter's gradient at every step, on a logarithmic axis; returns the Axes.
 

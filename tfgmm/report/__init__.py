@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "choice": ["choice_of", "console_lines"],
-        "page": ["page_of", "write_page", "write_report"],
+        "page": ["RowNotes", "page_of", "write_page", "write_report"],
         "pictures": ["drawings"],
         "subject": ["fitted_of"],
     },

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfgmm.common import atomic_file
 from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from tfgmm.report.choice import Choice
     from tfgmm.report.pictures import Picture
     from tfgmm.report.subject import Fitted
+
+
+class RowNotes(NamedTuple):
+    """What a page says of the rows beside their numbers: what was left out, and what to be careful about."""
+
+    notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+
+
+NO_NOTES = RowNotes()
 
 
 def write_report(
@@ -98,7 +108,12 @@ def write_page(
 
 
 def page_of(
-    fitted: Fitted, survey: Survey, model_path: pathlib.Path, choice: Choice | None, pictures: Mapping[str, Picture]
+    fitted: Fitted,
+    survey: Survey,
+    model_path: pathlib.Path,
+    choice: Choice | None,
+    pictures: Mapping[str, Picture],
+    row_notes: RowNotes = NO_NOTES,
 ) -> str:
     """Writes the page as text.
 
@@ -108,8 +123,9 @@ def page_of(
         model_path: Where the model will be.
         choice: What the page says of the number of components, or None where that was no question.
         pictures: Pictures by name, as `pictures.drawings` has them; the page goes without those that are not there.
+        row_notes: What the page says of the rows beside their numbers.
     """
-    return _page(fitted, survey, _title_of(None, fitted), model_path, choice, pictures)
+    return _page(fitted, survey, _title_of(None, fitted), model_path, choice, pictures, row_notes)
 
 
 def _parts_of(result: Any) -> tuple[Fitted, Choice | None, Selection | None]:
@@ -131,6 +147,7 @@ def _page(
     model_path: pathlib.Path | None,
     choice: Choice | None,
     pictures: Mapping[str, Picture],
+    row_notes: RowNotes = NO_NOTES,
 ) -> str:
     """Writes the page as text."""
     import jinja2
@@ -148,7 +165,8 @@ def _page(
     return environment.get_template("report.html").render(
         title=title,
         version=__version__,
-        cautions=cautions.cautions(fitted, survey, responsibilities),
+        cautions=[*row_notes.cautions, *cautions.cautions(fitted, survey, responsibilities)],
+        row_notes=row_notes.notes,
         pictures=pictures,
         python_lines=facts.python_lines(model_path, fitted.exporting),
         shell_line=facts.shell_line(model_path),

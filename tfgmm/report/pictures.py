@@ -16,6 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from tfgmm import plot
 from tfgmm.plot import kinds
+from tfgmm.plot.letters import letters_for
 
 if TYPE_CHECKING:
     from tfgmm.fit.selection import Selection
@@ -85,7 +86,8 @@ class Drawing:
 
     def _saved(self, kind: str, **options: Any) -> bytes:
         written = io.BytesIO()
-        self.figure.savefig(written, format=kind, facecolor="white", **options)
+        with letters_for(kind, self.figure):
+            self.figure.savefig(written, format=kind, facecolor="white", **options)
         self.figure.set_layout_engine("none")  # it is laid out by now: half of what saving it again would take
         return written.getvalue()
 

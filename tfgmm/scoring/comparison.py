@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfgmm.data.matching import finite
+from tfgmm.data.blocks import finite
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring import scores
 

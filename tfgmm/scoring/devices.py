@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tfgmm.common.forks import survived
 from tfgmm.common.shapes import Tensor
 from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.parameters import FORMS, MixtureDensity
@@ -38,8 +39,8 @@ class BlockScorer(Protocol):
 
 
 def has_gpu() -> bool:
-    """Finds out whether TensorFlow has a GPU to use."""
-    return ("tensorflow" in sys.modules or _has_driver()) and _tensorflow_has_gpu()
+    """Finds out whether TensorFlow has a GPU to use; after a fork it has none, and NumPy does the work."""
+    return survived() and ("tensorflow" in sys.modules or _has_driver()) and _tensorflow_has_gpu()
 
 
 @functools.cache

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfgmm.cli.display import Display
 from tfgmm.cli.run.folder import Run
+from tfgmm.cli.run.rows import NOTHING_SAID, RowFacts
 from tfgmm.cli.run.settings import RunSettings
 from tfgmm.common.words import with_and
 from tfgmm.data.row_source import RowSource
-from tfgmm.data.survey import Survey, survey_rows
+from tfgmm.data.survey import Survey, check_finite, survey_rows
 from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher
 from tfgmm.fit.fitting import check_num_components, fit_opened
 from tfgmm.fit.occupied import num_occupied
@@ -22,6 +23,9 @@ from tfgmm.fit.options import FitOptions
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.mixture.registry import WEIGHT_PRIORS
+
+if TYPE_CHECKING:
+    from tfgmm.cli.run.rows import StoredOrNot
 
 _STEPS = {"held out": "held-out rows, fit", "start": "start", "occupied": "counting components that have rows,"}
 
@@ -138,10 +142,13 @@ def _short(number: float) -> str:
 
 def run_fit(
     settings: RunSettings,
-    rows: RowSource,
-    validation: RowSource | None,
+    rows: StoredOrNot,
+    validation: StoredOrNot | None,
     display: Display,
     is_stopped: Callable[[], bool],
+    facts: RowFacts = NOTHING_SAID,
+    names_are_ours: bool = False,
+    before_fit: Callable[[], None] = lambda: None,
 ) -> Run:
     """Fits what the settings ask for, with what the fit warned of as notes; it ends early when asked to.
 
@@ -153,6 +160,9 @@ def run_fit(
         validation: Rows of `settings.validation`, opened.
         display: Where to say how far it is.
         is_stopped: Asked after every sweep whether it was the last.
+        facts: What is known of the rows before they are read.
+        names_are_ours: Whether the columns were chosen for the user, so that odd ones are pointed out.
+        before_fit: Called when the rows are known to be good: it loads what takes long.
 
     Raises:
         ValueError, FloatingPointError: As `tfgmm.fit_mixture`.
@@ -161,10 +171,14 @@ def run_fit(
     display.phase("reading the rows")
     monitor = RunMonitor(display.share, is_stopped, settings.is_choice_of_shapes)
     survey = survey_rows(rows, None, settings.seed)
+    if validation is not None:
+        check_finite(validation)
+    facts = facts.of_rows(rows, validation, survey.sample if names_are_ours else None)
+    before_fit()
     num_data = survey.summary.num_data
     cut, settings = settings.note_of_rows(num_data), settings.for_rows(num_data, rows.num_features)
     fit, notes = _fit_and_warnings(settings, rows, survey, validation, monitor)
-    notes += cut
+    notes += [*cut, *facts.dropped(), *facts.cautions()]
     selection = fit if isinstance(fit, Selection) else None
     result = fit if isinstance(fit, FitResult) else fit.best
     notes += _notes_if_stopped(settings, fit, monitor)
@@ -174,7 +188,7 @@ def run_fit(
     else:
         occupied = selection.occupied_posterior
     of_sweeps = monitor.occupied_of[result.covariance, result.num_components]
-    return Run(settings, result, of_sweeps, survey.sample, notes, selection, occupied)
+    return Run(settings, result, of_sweeps, survey.sample, notes, selection, occupied, facts)
 
 
 def _fit_and_warnings(

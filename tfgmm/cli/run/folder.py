@@ -17,6 +17,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tfgmm.cli.run.rows import NOTHING_SAID, RowFacts
 from tfgmm.cli.run.settings import CONFIG, RunSettings, config_text, read_config
 from tfgmm.common import atomic_folder
 from tfgmm.common.atomic_folder import Kind, path_of
@@ -47,6 +48,7 @@ class Run(NamedTuple):
         notes: Lines that the user should read: warnings, and why the run was stopped.
         selection: Fits of several shapes or numbers of components, of which `result` is the best; or None.
         occupied_posterior: `FitResult.occupied_posterior`, or None.
+        rows: What is said of the rows: columns left out, rows dropped.
     """
 
     settings: RunSettings
@@ -56,6 +58,7 @@ class Run(NamedTuple):
     notes: Sequence[str]
     selection: Selection | None = None
     occupied_posterior: np.ndarray | None = None
+    rows: RowFacts = NOTHING_SAID
 
 
 def check_out(folder: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_PYTHON) -> None:
@@ -99,12 +102,13 @@ def write_run(
         pictures, failures = _write_figures(run, fitted, temporary / FIGURES)
         (temporary / REPORT).write_text(_report(run, fitted, pictures, folder), encoding="utf-8")
         choice = [] if run.selection is None else [f"{run.selection}\n"]
-        text = "\n".join([*choice, fit_text(run), *(f"Note: {note}" for note in (*run.notes, *failures))])
+        notes = dict.fromkeys((*run.rows.notes(), *run.notes, *failures))
+        text = "\n".join([*choice, fit_text(run), *(f"Note: {note}" for note in notes)])
         (temporary / SUMMARY).write_text(text + "\n", encoding="utf-8")
         files = (*file_sizes(Place(temporary)), CONFIG)
-        config = config_text(
-            run.settings, files, read_card(Place(temporary / MODEL))["versions"], fingerprint_of_rows(run.result)
-        )
+        versions = read_card(Place(temporary / MODEL))["versions"]
+        record = run.rows.as_record()
+        config = config_text(run.settings, files, versions, fingerprint_of_rows(run.result), record)
         (temporary / CONFIG).write_text(config, encoding="utf-8")
     return files
 
@@ -126,12 +130,13 @@ def _report(run: Run, fitted: Fitted, pictures: Mapping[str, Picture], folder: p
     """Writes the page about the fit, with its pictures."""
     from tfgmm.data.survey import Survey
     from tfgmm.report.choice import choice_of
-    from tfgmm.report.page import page_of
+    from tfgmm.report.page import RowNotes, page_of
 
     summary: Any = fitted.summary  # not None after a fit
     survey = Survey(summary, run.sample)  # the rows need not be read again
     choice = choice_of(run.selection, run.occupied_posterior)
-    return page_of(fitted, survey, path_of(folder) / MODEL, choice, pictures)
+    notes = RowNotes(tuple(run.rows.notes()), tuple(run.rows.cautions()))
+    return page_of(fitted, survey, path_of(folder) / MODEL, choice, pictures, notes)
 
 
 def _files_in_config(folder: pathlib.Path) -> list[str]:

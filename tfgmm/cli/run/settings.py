@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfgmm.common.checks import check_count
+from tfgmm.data.files.csv_format import CsvOptions
 from tfgmm.fit.options import AUTO, FitOptions
 
 CONFIG = "config.json"
@@ -34,6 +35,8 @@ class RunSettings:
         covariance: A shape, several to choose from, or "auto".
         weights, restarts, seed, max_sweeps: As in `tfgmm.fit_mixture`.
         validation: Absolute path of further rows, or None.
+        drop_gaps: Whether rows with a gap in a column that is used are left out.
+        delimiter, decimal, encoding, skip_rows: How CSV files are written, see `tfgmm.data.CsvOptions`.
 
     Raises:
         ValueError: One of them is out of its range.
@@ -53,6 +56,11 @@ class RunSettings:
     seed: int = FitOptions.seed
     validation: str | None = None
     max_sweeps: int = FitOptions.max_sweeps
+    drop_gaps: bool = False
+    delimiter: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    skip_rows: int | None = None
 
     def __post_init__(self) -> None:
         if self.num_components is not None:
@@ -63,6 +71,10 @@ class RunSettings:
         for name, value in (("data", self.data), ("validation", self.validation)):
             if not isinstance(value, str) and (name == "data" or value is not None):
                 raise ValueError(f"`{name}` must be a path. Received: {value!r}. Write it as text.")
+        if not isinstance(self.drop_gaps, bool):
+            raise ValueError(f"`drop_gaps` must be true or false. Received: {self.drop_gaps!r}. Write one of them.")
+        csv = CsvOptions(self.delimiter, self.decimal, self.encoding, self.skip_rows)
+        object.__setattr__(self, "delimiter", csv.delimiter)  # "tab" becomes the character
         is_list = isinstance(self.columns, Sequence) and not isinstance(self.columns, str)
         if self.columns is not None and not (is_list and all(isinstance(label, str) for label in self.columns)):
             raise ValueError(f"`columns` must be a list of names. Received: {self.columns!r}. Write a list of text.")
@@ -180,7 +192,11 @@ def settings_from(earlier: Mapping[str, Any], arguments: Mapping[str, Any]) -> R
 
 
 def config_text(
-    settings: RunSettings, files: Sequence[str], versions: Mapping[str, str], fingerprint: str | None = None
+    settings: RunSettings,
+    files: Sequence[str],
+    versions: Mapping[str, str],
+    fingerprint: str | None = None,
+    rows: Mapping[str, Any] | None = None,
 ) -> str:
     """Writes what config.json holds: the settings, the files that were written beside it, versions, and the rows.
 
@@ -189,12 +205,14 @@ def config_text(
         files: Files by their paths in its folder.
         versions: Versions of packages, by name.
         fingerprint: Fingerprint of the rows, see `DataSummary`.
+        rows: What is left out of them, see `tfgmm.cli.run.rows.RowFacts`.
     """
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "settings": dataclasses.asdict(settings),
         "fingerprint": fingerprint,
+        "rows": dict(rows or {}),
         "files": list(files),
         "versions": dict(versions),
     }
@@ -226,9 +244,20 @@ def fingerprint_of(config: Mapping[str, Any], settings: RunSettings) -> str | No
 
     None where they ask for others, or the earlier version of tfgmm noted none.
     """
-    earlier, fingerprint = config["settings"], config.get("fingerprint")
-    same = (earlier.get("data"), earlier.get("columns")) == (settings.data, settings.columns)
-    return fingerprint if same and isinstance(fingerprint, str) else None
+    fingerprint = config.get("fingerprint")
+    return fingerprint if _are_same_rows(config, settings) and isinstance(fingerprint, str) else None
+
+
+def rows_of(config: Mapping[str, Any], settings: RunSettings) -> Mapping[str, Any]:
+    """Looks up what an earlier run says of its rows, where `settings` ask for the same ones; else empty."""
+    rows = config.get("rows")
+    return rows if _are_same_rows(config, settings) and isinstance(rows, dict) else {}
+
+
+def _are_same_rows(config: Mapping[str, Any], settings: RunSettings) -> bool:
+    earlier = config["settings"]
+    same_file = (earlier.get("data"), earlier.get("columns")) == (settings.data, settings.columns)
+    return same_file and earlier.get("drop_gaps", False) == settings.drop_gaps
 
 
 def _json_of(path: pathlib.Path) -> Any:

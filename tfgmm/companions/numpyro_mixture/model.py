@@ -51,6 +51,8 @@ class MarginalMixture(dist.MixtureSameFamily):
         scales: Standard deviations of the columns, (K, D).
         scale_tril: Lower Cholesky factors of the covariances, (K, D, D), for columns that depend on each other;
             `scales` is then ignored.
+        row_variance: Variance that each row adds to what its component is seen to vary, (D, D), as in `tfgmm.Priors`:
+            the log density under component k is -1/2 tr(Lambda_k row_variance) less. None: nothing.
 
     Example:
 
@@ -59,7 +61,17 @@ class MarginalMixture(dist.MixtureSameFamily):
     -0.9189
     """
 
-    def __init__(self, weights: Array, locs: Array, scales: Array, scale_tril: Array | None = None) -> None:
+    pytree_data_fields = ("row_variance",)
+
+    def __init__(
+        self,
+        weights: Array,
+        locs: Array,
+        scales: Array,
+        scale_tril: Array | None = None,
+        row_variance: Array | None = None,
+    ) -> None:
+        self.row_variance = row_variance
         components = (
             dist.Normal(locs, scales).to_event(1)
             if scale_tril is None
@@ -69,6 +81,8 @@ class MarginalMixture(dist.MixtureSameFamily):
 
     def log_prob(self, value: Array, intermediates: Any = None) -> Array:
         """Computes the log density of rows, nats, (...) for rows (..., D)."""
+        if jnp.ndim(value) == 1 and not self.batch_shape:
+            return self.log_prob(value[None])[0]
         if self.batch_shape or jnp.ndim(value) != 2:
             return super().log_prob(value, intermediates)
         weights = self.mixing_distribution.probs
@@ -76,6 +90,8 @@ class MarginalMixture(dist.MixtureSameFamily):
         safe = jnp.where(weights > 0, weights, 1.0)
         log_weights = jnp.where(weights > 0, jnp.log(safe), -jnp.inf)
         log_joints = log_weights[:, None] + _log_normal(self.component_distribution, value)
+        if self.row_variance is not None:
+            log_joints += _row_corrections(self.component_distribution, self.row_variance)[:, None]
         highest = jax.lax.stop_gradient(log_joints.max(axis=0))
         return highest + jnp.log(jnp.exp(log_joints - highest).sum(axis=0))
 
@@ -97,6 +113,15 @@ def _log_normal(components: Distribution, rows: Array) -> Array:
     return constants[:, None] - 0.5 * jnp.square(standard).sum(axis=1)
 
 
+def _row_corrections(components: Distribution, row_variance: Array) -> Array:
+    """Computes what the variance of each row takes from its log density under each component, (K,), nats."""
+    if not isinstance(components, dist.MultivariateNormal):
+        return -0.5 * (jnp.diagonal(row_variance) / jnp.square(components.base_dist.scale)).sum(axis=-1)
+    root = jnp.broadcast_to(jnp.linalg.cholesky(row_variance), components.scale_tril.shape)
+    whitened = jax.scipy.linalg.solve_triangular(components.scale_tril, root, lower=True)
+    return -0.5 * jnp.square(whitened).sum(axis=(-2, -1))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class MarginalModel:
     """A NumPyro model of rows from a mixture of K normal distributions, the assignments summed out.
@@ -115,6 +140,7 @@ class MarginalModel:
         correlation_concentration: Concentration of the LKJ distribution.
         ordered: Whether the locations in the first column increase from component to component.
         joint_prior: `JointPrior` of what the other priors leave flat, and of the correlations; or None.
+        row_variance: Variance that each row adds, (D, D), squared data units, as in `MarginalMixture`; or None.
     """
 
     num_components: int
@@ -126,6 +152,7 @@ class MarginalModel:
     correlation_concentration: float = 1.0
     ordered: bool = False
     joint_prior: JointPrior | None = None
+    row_variance: np.ndarray | None = None
 
     def __call__(self, rows: Array | None = None, num_data: int | None = None) -> Array:
         """States the model of rows (N, D) to NumPyro, and returns the rows."""
@@ -138,7 +165,7 @@ class MarginalModel:
             numpyro.factor("joint_prior", self.joint_prior.log_density(parameters))
         size = num_data if rows is None else len(rows)
         with numpyro.plate("data", 1 if size is None else size):
-            return numpyro.sample("rows", MarginalMixture(*parameters), obs=rows)
+            return numpyro.sample("rows", MarginalMixture(*parameters, row_variance=self.row_variance), obs=rows)
 
     def sites(self) -> dict[str, Distribution]:
         """Lists the distributions of the model's sites, by name."""

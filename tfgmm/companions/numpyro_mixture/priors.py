@@ -89,7 +89,16 @@ def mixture_model(
         correlation_concentration=float(correlation_concentration),
         ordered=bool(ordered),
         joint_prior=joint_prior,
+        row_variance=None if priors is None else _row_variance(priors, num_features),
     )
+
+
+def _row_variance(priors: Priors, num_features: int) -> np.ndarray | None:
+    """Gives the variance that each row adds as a matrix, (D, D)."""
+    if priors.row_variance is None:
+        return None
+    variance = np.array(priors.row_variance, np.float64)
+    return variance if variance.ndim == 2 else np.diag(np.broadcast_to(variance, (num_features,)))
 
 
 def _divided(

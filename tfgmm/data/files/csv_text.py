@@ -6,48 +6,57 @@ A guess from the first block fails on 300,000 whole numbers followed by 1.5.
 from __future__ import annotations
 
 import contextlib
-import csv
+import itertools
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tfgmm.data.files.kinds import file_error, first_line, not_numbers_error
+from tfgmm.data.files.csv_cells import GAPS, Column, OddCells, is_number, odd_cells, parsed_text, without_gaps
+from tfgmm.data.files.csv_format import GUESSED, CsvFormat, CsvOptions, csv_format, irregular_error
+from tfgmm.data.files.csv_guess import COMMENTS
+from tfgmm.data.files.kinds import file_error, not_numbers_error, readable
 
 if TYPE_CHECKING:
     import pyarrow
 
-# An Arrow column of numbers, or the words that say what else it is.
-Column: TypeAlias = "pyarrow.ChunkedArray | str"
-
 # Arrow reads some thirty blocks ahead, so that small ones take less memory; a line must fit into one.
 _BLOCK_BYTES = 2**18
 _BLOCK_LINES = 16
+ONLY_GAPS = "only gaps"
 
 
-def csv_names(name: str, path: str) -> tuple[str, ...]:
-    """Reads the names in the header line of a CSV file.
+class CsvFile(NamedTuple):
+    """A CSV file, and how it is written.
 
     Args:
         name: What the caller's argument is called in error messages.
         path: Path of the file.
+        format: How it is written.
+    """
+
+    name: str
+    path: str
+    format: CsvFormat
+
+
+def csv_file(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFile:
+    """Looks at the first lines of a CSV file for how it is written; errors as in `csv_format`."""
+    return CsvFile(name, path, csv_format(name, path, options))
+
+
+def csv_names(file: CsvFile) -> tuple[str, ...]:
+    """Reads the names of the columns of a CSV file.
 
     Raises:
-        ValueError: The file is not UTF-8, not separated by commas, or without a header line or anything below it.
+        ValueError: The text has another encoding; there is no header line or nothing below it.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = (line for line in csv.reader(file) if line)
-            header, first_row = next(lines, []), next(lines, None)
-    except UnicodeDecodeError as error:
-        raise _encoding_error(name, path) from error
-    except csv.Error as error:  # a field of more than 131,072 characters; NUL bytes
-        fix = "Look for a quotation mark that is never closed, or for a file that is no table."
-        raise file_error(name, path, f"whose first lines are no comma-separated values ({error})", fix) from error
-    other = next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), None)
-    if other:
-        words = {";": "semicolons", "\t": "tabs", "|": "bars"}[other]
-        fix = f"Pass pandas.read_csv('{path}', sep={other!r}) instead (with decimal=',' where numbers are written 1,5)."
-        raise file_error(name, path, f"whose columns are separated by {words}, not commas", fix)
-    if not header or all(_is_number(label) for label in header):
+    name, path, written = file
+    with written.rows_of(name, path) as (_, rows):
+        header = list(written.names or next(rows, []))
+        first_row = next(rows, None)
+    if header and written.skip_rows == 0:
+        header[0] = header[0].removeprefix("\ufeff")
+    if not header or all(is_number(label, written.decimal) for label in header):
         content = "nothing but empty lines" if not header else "numbers"
         fix = "Begin the file with the names of its columns."
         raise file_error(name, path, f"whose first line must name the columns and holds {content}", fix)
@@ -56,167 +65,200 @@ def csv_names(name: str, path: str) -> tuple[str, ...]:
     return tuple(header)
 
 
-def csv_columns(name: str, path: str, wanted: Sequence[str]) -> list[Column]:
+def csv_columns(file: CsvFile, wanted: Sequence[str]) -> list[Column]:
     """Reads whole columns of a CSV file as float64, or bool where they hold true and false.
 
     Args:
-        name: What the caller's argument is called in error messages.
-        path: Path of the file.
+        file: The file.
         wanted: Names of the columns.
 
     Raises:
-        ValueError: Lines have different lengths, or the text is not UTF-8.
+        ValueError: Lines have different lengths, or the text has another encoding.
     """
     import pyarrow as pa
 
-    with contextlib.suppress(pa.ArrowInvalid):
-        return _read_csv(path, wanted, pa.float64())
-    # Everything as text, slowly, to find out which columns are not numbers
-    try:
-        texts = _read_csv(path, wanted, pa.string())
-    except pa.ArrowInvalid as error:
-        raise _irregular_error(name, path, error) from error
-    return [_parsed_text(text, (pa.float64(), pa.bool_())) for text in texts]
+    with _faults_named(file):
+        for is_plain in (True, False):
+            try:
+                return _read_csv(file, wanted, pa.float64(), is_plain)
+            except pa.ArrowInvalid as error:
+                if "conversion error" in str(error):
+                    break  # not for a line break in quotation marks, or a comment among the rows
+        # Everything as text, slowly, to find out which columns are not numbers
+        texts = _read_csv(file, wanted, pa.string(), False)
+    columns = [parsed_text(text, (pa.float64(), pa.bool_()), 0, file.format.decimal) for text in texts]
+    return [_with_line(file, column) if isinstance(column, str) else column for column in columns]
 
 
-def csv_batches(name: str, path: str, wanted: Sequence[str]) -> Generator[Any]:
+def csv_batches(file: CsvFile, wanted: Sequence[str]) -> Generator[Any]:
     """Yields the columns of a CSV file, one `pyarrow.RecordBatch` at a time, in the order of the file.
 
     Args:
-        name: What the caller's argument is called in error messages.
-        path: Path of the file.
+        file: The file.
         wanted: Names of the columns.
 
     Raises:
         TypeError: A column does not hold numbers.
-        ValueError: Lines have different lengths, or the text is not UTF-8.
+        ValueError: Lines have different lengths, or the text has another encoding.
     """
     import pyarrow as pa
 
     num_rows = 0
-    try:
-        for batch in _open_csv(path, wanted, pa.float64()):
-            yield batch
-            num_rows += batch.num_rows
-        return
-    except pa.ArrowInvalid:
-        pass  # read again from the start as text; the rows that were yielded already are skipped
+    with _faults_named(file):
+        try:
+            for batch in _open_csv(file, wanted, pa.float64()):
+                yield batch
+                num_rows += batch.num_rows
+            return
+        except pa.ArrowInvalid:
+            pass  # read again from the start as text; the rows that were yielded already are skipped
     start = 0
     # A column holds numbers in the whole file, or flags, as it would if the file were read at once.
     types = dict.fromkeys(wanted, (pa.float64(),) if num_rows else (pa.float64(), pa.bool_()))
-    for batch in text_batches(name, path, wanted):
+    for batch in text_batches(file, wanted):
         if start + batch.num_rows > num_rows:
-            parsed = _parsed_batch(name, path, batch.slice(max(0, num_rows - start)), max(start, num_rows), types)
+            parsed = _parsed_batch(file, batch.slice(max(0, num_rows - start)), max(start, num_rows), types)
             types.update((key, (col.type,)) for key, col in zip(wanted, parsed.columns) if col.null_count < len(col))
             yield parsed
         start += batch.num_rows
 
 
-def text_batches(name: str, path: str, wanted: Sequence[str]) -> Iterator[Any]:
+def text_batches(file: CsvFile, wanted: Sequence[str]) -> Iterator[Any]:
     """Yields the columns of a CSV file as text, as it stands there, one `pyarrow.RecordBatch` at a time.
 
     Args:
-        name: What the caller's argument is called in error messages.
-        path: Path of the file.
+        file: The file.
         wanted: Names of the columns.
 
     Raises:
-        ValueError: Lines have different lengths, or the text is not UTF-8.
+        ValueError: Lines have different lengths, or the text has another encoding.
     """
     import pyarrow as pa
 
-    try:
-        yield from _open_csv(path, wanted, pa.string())
-    except pa.ArrowInvalid as error:
-        raise _irregular_error(name, path, error) from error
+    with _faults_named(file):
+        yield from _open_csv(file, wanted, pa.string())
 
 
-def csv_words(name: str, path: str, wanted: Sequence[str]) -> dict[str, str]:
-    """Says what the first block of a CSV file holds, by column: words for text, "" for numbers and flags.
+def csv_contents(file: CsvFile, wanted: Sequence[str]) -> dict[str, OddCells | str]:
+    """Says what columns of a CSV file hold: "" for numbers and flags, `ONLY_GAPS`, or the odd cells of text.
+
+    The first block that has a cell in the column is looked at; a column of gaps is read to the end of the file.
 
     Args:
-        name: What the caller's argument is called in error messages.
-        path: Path of the file.
+        file: The file.
         wanted: Names of the columns, each once.
 
     Raises:
-        ValueError: Lines have different lengths, or the text is not UTF-8.
+        ValueError: Lines have different lengths, or the text has another encoding.
     """
     import pyarrow as pa
 
-    batch = next(text_batches(name, path, wanted))
-    parsed = [_parsed_text(pa.chunked_array([column]), (pa.float64(), pa.bool_())) for column in batch.columns]
-    return {label: col if isinstance(col, str) else "" for label, col in zip(batch.schema.names, parsed, strict=True)}
+    found: dict[str, OddCells | str] = {}
+    start = 0
+    for batch in text_batches(file, wanted):
+        for label, column in zip(batch.schema.names, batch.columns, strict=True):
+            cells = without_gaps(pa.chunked_array([column]))
+            if label not in found and cells.null_count < len(cells):
+                parsed = parsed_text(cells, (pa.float64(), pa.bool_()), start, file.format.decimal)
+                found[label] = odd_cells(cells, start, file.format.decimal) if isinstance(parsed, str) else ""
+        if len(found) == len(wanted):
+            break
+        start += batch.num_rows
+    return {label: found.get(label, ONLY_GAPS) for label in wanted}
+
+
+def line_of(file: CsvFile, row: int) -> int:
+    """Finds the line of a CSV file, counted from 1, in which a row ends, counted from 0 below the header."""
+    with file.format.rows_of(file.name, file.path) as (reader, rows):
+        num_cells = len(file.format.names or next(rows, []))
+        table = (cells for cells in rows if not (len(cells) != num_cells and cells[0].startswith(COMMENTS)))
+        next(itertools.islice(table, row, None), None)
+        return file.format.skip_rows + int(reader.line_num)
+
+
+def _with_line(file: CsvFile, words: str) -> str:
+    """Adds to the words of `odd_cells` the line of the file, as an editor counts it."""
+    found = re.search(r" in row (\d+)$", words)
+    return f"{words}, line {line_of(file, int(found[1]))}" if found else words
 
 
 def _parsed_batch(
-    name: str, path: str, batch: pyarrow.RecordBatch, start: int, types: Mapping[str, Sequence[pyarrow.DataType]]
+    file: CsvFile, batch: pyarrow.RecordBatch, start: int, types: Mapping[str, Sequence[pyarrow.DataType]]
 ) -> Any:
     import pyarrow as pa
 
     pairs = zip(batch.columns, batch.schema.names)
-    columns = [_parsed_text(pa.chunked_array([column]), types[label], start) for column, label in pairs]
+    decimal = file.format.decimal
+    columns = [parsed_text(pa.chunked_array([column]), types[label], start, decimal) for column, label in pairs]
     words = {label: column if isinstance(column, str) else "" for label, column in zip(batch.schema.names, columns)}
     if any(words.values()):
-        raise not_numbers_error(name, words, f" in '{path}'")
+        lines = {label: content and _with_line(file, content) for label, content in words.items()}
+        raise not_numbers_error(file.name, lines, f" in '{file.path}'")
     table = pa.table(dict(zip(batch.schema.names, columns)))
     return table.combine_chunks().to_batches()[0]
 
 
-def _options(wanted: Sequence[str], column_type: pyarrow.DataType) -> Any:
+def _options(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType, is_plain: bool) -> dict[str, Any]:
+    """Collects the options that Arrow reads the file with; not plain: line breaks in cells, comments among the rows."""
+    import pyarrow as pa
     import pyarrow.csv
 
-    types = dict.fromkeys(wanted, column_type)
-    return pyarrow.csv.ConvertOptions(include_columns=list(wanted), column_types=types, strings_can_be_null=True)
+    written = file.format
+    convert = pyarrow.csv.ConvertOptions(
+        include_columns=list(wanted),
+        column_types=dict.fromkeys(wanted, column_type),
+        strings_can_be_null=True,
+        null_values=GAPS if column_type == pa.float64() else [""],
+        decimal_point=written.decimal,
+    )
+    parse = pyarrow.csv.ParseOptions(
+        delimiter=written.delimiter,
+        newlines_in_values=not is_plain,
+        invalid_row_handler=None if is_plain else _skip_comments,
+    )
+    return {"convert_options": convert, "parse_options": parse}
 
 
-def _open_csv(path: str, wanted: Sequence[str], column_type: pyarrow.DataType) -> Iterator[Any]:
+def _skip_comments(row: Any) -> str:
+    return "skip" if row.text.startswith(COMMENTS) else "error"
+
+
+def _read_options(file: CsvFile, block_size: int | None = None) -> Any:
     import pyarrow.csv
 
-    with open(path, "rb") as file:
-        longest = max(len(file.readline()) for _ in range(2))
-    read = pyarrow.csv.ReadOptions(block_size=max(_BLOCK_BYTES, _BLOCK_LINES * longest))
-    with pyarrow.csv.open_csv(path, read_options=read, convert_options=_options(wanted, column_type)) as reader:
+    written = file.format
+    # Arrow reads UTF-8 fastest when it is not told; it knows its mark
+    encoding = "utf8" if written.encoding.startswith("utf-8") else written.encoding
+    return pyarrow.csv.ReadOptions(
+        block_size=block_size, skip_rows=written.skip_rows, column_names=written.names, encoding=encoding
+    )
+
+
+def _open_csv(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType) -> Iterator[Any]:
+    import pyarrow.csv
+
+    read = _read_options(file, max(_BLOCK_BYTES, 4 * _BLOCK_LINES * file.format.longest))
+    # Line breaks in cells cost nothing here, where one thread cuts the blocks
+    options = _options(file, wanted, column_type, is_plain=False)
+    with pyarrow.csv.open_csv(file.format.bytes_of(file.path), read_options=read, **options) as reader:
         yield from reader
 
 
-def _read_csv(path: str, wanted: Sequence[str], column_type: pyarrow.DataType) -> list[Column]:
+def _read_csv(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType, is_plain: bool) -> list[Any]:
     import pyarrow.csv
 
-    table = pyarrow.csv.read_csv(path, convert_options=_options(wanted, column_type))
+    options = _options(file, wanted, column_type, is_plain)
+    table = pyarrow.csv.read_csv(file.format.bytes_of(file.path), read_options=_read_options(file), **options)
     return [table.column(label) for label in wanted]
 
 
-def _parsed_text(text: pyarrow.ChunkedArray, types: Sequence[pyarrow.DataType], start: int = 0) -> Column:
-    """Parses a column of text as the first type that fits; else says in words what it holds from row `start` on."""
+@contextlib.contextmanager
+def _faults_named(file: CsvFile) -> Iterator[None]:
+    """Turns what pyarrow and codecs raise for a file that is no table into a ValueError that names it."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    trimmed = pc.utf8_trim_whitespace(text)
-    for column_type in types:
-        with contextlib.suppress(pa.ArrowInvalid):
-            return trimmed.cast(column_type)
-    values = enumerate((value.as_py() for value in trimmed), start)
-    odd = ((row, value) for row, value in values if value is not None and not _is_number(value))
-    row, example = next(odd, (None, None))
-    return "text" if row is None else f"text, for example '{example:.50}' in row {row}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _irregular_error(name: str, path: str, error: Exception) -> ValueError:
-    if "UTF8" in str(error):
-        return _encoding_error(name, path)
-    fix = "Every line needs as many values as the header has names; values with commas need quotes."
-    return file_error(name, path, f"which is not a regular table ({first_line(error)})", fix)
-
-
-def _encoding_error(name: str, path: str) -> ValueError:
-    fix = f"Save it as UTF-8, or pass pandas.read_csv('{path}', encoding='latin-1') instead."
-    return file_error(name, path, "which is not text in UTF-8", fix)
+    with readable(file.name, file.path):
+        try:
+            yield
+        except (pa.ArrowInvalid, UnicodeError) as error:
+            raise irregular_error(file.name, file.path, error, file.format) from error

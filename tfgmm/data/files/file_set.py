@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgmm.common.words import quoted
 from tfgmm.data.files import columnar
-from tfgmm.data.files.csv_text import csv_batches, csv_names
-from tfgmm.data.files.kinds import check_file, file_error, kind_of, not_numbers_error, words_if_not_numbers
+from tfgmm.data.files.csv_format import GUESSED, CsvOptions
+from tfgmm.data.files.csv_text import csv_batches, csv_file, csv_names
+from tfgmm.data.files.kinds import (
+    check_file,
+    decoded_type,
+    file_error,
+    kind_of,
+    not_numbers_error,
+    words_if_not_numbers,
+)
 from tfgmm.data.files.streams import RowStream
 
 
@@ -57,16 +65,26 @@ class FileSet:
         paths: Paths of the files.
         column_names: D names, in the order wanted.
         same_names: Whether the files must have the same columns, including those that are not wanted.
+        csv: How CSV files are written.
 
     Raises:
         ValueError: A file is damaged, or lacks a column, or has other columns than the first.
         TypeError: A column does not hold numbers.
     """
 
-    def __init__(self, name: str, paths: Sequence[str], column_names: Sequence[str], *, same_names: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        paths: Sequence[str],
+        column_names: Sequence[str],
+        *,
+        same_names: bool,
+        csv: CsvOptions = GUESSED,
+    ) -> None:
         self.paths = tuple(paths)
         self.column_names = tuple(column_names)
         self.name = name
+        self._csv = csv
         for path in paths:
             check_file(name, path)
         self._stamps = [_stamp(path) for path in paths]
@@ -78,7 +96,7 @@ class FileSet:
         all_float32 = True
         first: tuple[str, ...] = ()
         for path in self.paths:
-            types = columns_of(self.name, path)
+            types = columns_of(self.name, path, self._csv)
             names = tuple(label for label, _ in types)
             first = first or names
             self._check_names(path, names, first if same_names else self.column_names)
@@ -86,7 +104,9 @@ class FileSet:
             words = {label: words_if_not_numbers(type_of[label]) for label in self.column_names}
             if any(words.values()):
                 raise not_numbers_error(self.name, words, f" in '{path}'")
-            all_float32 = all_float32 and all(str(type_of[label]) == "float" for label in self.column_names)
+            all_float32 = all_float32 and all(
+                str(decoded_type(type_of[label])) == "float" for label in self.column_names
+            )
         return np.dtype(np.float32 if all_float32 else np.float64)
 
     def _check_names(self, path: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
@@ -111,10 +131,10 @@ class FileSet:
         """Opens the rows of a file, or of some of its groups, at their start."""
         path, names = self.paths[file], self.column_names
         if kind_of(path) == "CSV":
-            return RowStream(csv_batches(self.name, path, names), names, self.dtype)
+            return RowStream(csv_batches(csv_file(self.name, path, self._csv), names), names, self.dtype)
         return RowStream(columnar.batches(self.name, path, names, groups), names, self.dtype)
 
-    def all_rows(self, file: int, size: int) -> Iterator[np.ndarray]:
+    def all_rows(self, file: int, size: int) -> Generator[np.ndarray]:
         """Yields all rows of a file, (n, D) with n <= `size`; the file must not change meanwhile."""
         self.check_unchanged(file)
         stream = self.stream(file)
@@ -183,7 +203,7 @@ class BlockReader:
         return self._stream
 
 
-def columns_of(name: str, path: str) -> list[tuple[str, Any]]:
+def columns_of(name: str, path: str, csv: CsvOptions = GUESSED) -> list[tuple[str, Any]]:
     """Reads the names and Arrow types of a file's columns; CSV states no types: float64.
 
     Raises:
@@ -192,7 +212,7 @@ def columns_of(name: str, path: str) -> list[tuple[str, Any]]:
     if kind_of(path) == "CSV":
         import pyarrow as pa
 
-        return [(label, pa.float64()) for label in csv_names(name, path)]
+        return [(label, pa.float64()) for label in csv_names(csv_file(name, path, csv))]
     schema = columnar.schema_of(name, path)
     return [(field.name, field.type) for field in schema]
 

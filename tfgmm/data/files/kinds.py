@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     import pyarrow
 
 KINDS = {
-    ".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet", ".arrow": "Arrow", ".feather": "Arrow", ".ipc": "Arrow"
+    ".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet", ".arrow": "Arrow", ".feather": "Arrow", ".ipc": "Arrow",
+    ".tsv": "CSV",
 }  # fmt: skip
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".lz4")
+# Compressed CSV is unpacked while it is read; other kinds compress by themselves
+_UNPACKED = (".gz", ".bz2", ".zst")
+_COMPRESSED = (*_UNPACKED, ".xz", ".zip", ".lz4")
 
 
 def kind_of(path: str) -> str | None:
@@ -26,10 +29,13 @@ def kind_of(path: str) -> str | None:
 
     Example:
 
-    >>> kind_of("rows.PARQUET"), kind_of("rows.txt")
-    ('Parquet', None)
+    >>> kind_of("rows.PARQUET"), kind_of("rows.csv.gz"), kind_of("rows.txt")
+    ('Parquet', 'CSV', None)
     """
-    return KINDS.get(os.path.splitext(path)[1].lower())
+    stem, ending = os.path.splitext(path.lower())
+    if ending not in _UNPACKED:
+        return KINDS.get(ending)
+    return "CSV" if KINDS.get(os.path.splitext(stem)[1]) == "CSV" else None
 
 
 def file_error(name: str, path: str, cause: str, fix: str) -> ValueError:
@@ -78,7 +84,7 @@ def check_file(name: str, path: str) -> None:
     if kind_of(path) is None:
         fix = "Save the data as one of these, or pass an array or a DataFrame."
         kinds = ", ".join(KINDS)
-        raise ValueError(f"`{name}` must be a file whose name ends in {kinds}. Received: '{path}'. {fix}")
+        raise ValueError(f"`{name}` must be a file whose name ends in {kinds} (.csv.gz too). Received: '{path}'. {fix}")
     if os.path.getsize(path) == 0:
         raise file_error(name, path, "which is empty (0 bytes)", "Write the file again.")
 
@@ -96,7 +102,8 @@ def files_in(name: str, folder: str) -> tuple[str, ...]:
     with os.scandir(folder) as entries:
         labels = sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith((".", "_")))
     first_of = {kind_of(label): label for label in reversed(labels) if kind_of(label)}
-    compressed = next((label for label in labels if label.lower().endswith(_COMPRESSED)), None)
+    packed = (label for label in labels if label.lower().endswith(_COMPRESSED) and kind_of(label) is None)
+    compressed = next(packed, None)
     wanted = f"`{name}` must be a folder of CSV, Parquet or Arrow files, all of one kind. Received: '{folder}'"
     if compressed:
         raise ValueError(f"{wanted}, with the compressed file '{compressed}'. Unpack it, or move it away.")
@@ -115,13 +122,22 @@ def names_without_index(schema: pyarrow.Schema) -> tuple[str, ...]:
     return tuple(label for label in schema.names if label not in index)
 
 
-def words_if_not_numbers(kind: pyarrow.DataType) -> str:
-    """Says in words what a column of an Arrow type holds; "" when it holds numbers."""
+def decoded_type(kind: pyarrow.DataType) -> pyarrow.DataType:
+    """Finds the Arrow type of a column's values: for categories (a dictionary), that of what they stand for."""
     from pyarrow import types
+
+    return kind.value_type if types.is_dictionary(kind) else kind
+
+
+def words_if_not_numbers(kind: pyarrow.DataType) -> str:
+    """Says in words what a column of an Arrow type holds; "" when it holds numbers, or categories that are numbers."""
+    from pyarrow import types
+
+    values = decoded_type(kind)
 
     # A column of nulls only has the type null; it becomes NaN like any other missing value.
     number_tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
-    if any(test(kind) for test in number_tests):
+    if any(test(values) for test in number_tests):
         return ""
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return "text"

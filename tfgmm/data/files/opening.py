@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tfgmm.data.files import columnar
-from tfgmm.data.files.csv_text import Column, csv_columns
+from tfgmm.data.files.csv_cells import Column
+from tfgmm.data.files.csv_format import GUESSED, CsvOptions, csv_format
+from tfgmm.data.files.csv_text import csv_columns, csv_file
 from tfgmm.data.files.file_set import FileSet, columns_of
-from tfgmm.data.files.kinds import check_file, files_in, kind_of
+from tfgmm.data.files.kinds import KINDS, check_file, files_in, kind_of
 from tfgmm.data.files.stored import StoredRows
 
 _LARGE_BYTES = 2**25
+_UNPACKED = 4  # times as large as compressed, a file of numbers is
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +28,14 @@ class TableFiles:
         path: Path that the caller passed.
         paths: Paths of the file, or of all files of the folder.
         column_names: Names of the columns of the first file, in its order; duplicates are possible.
+        csv: How CSV files are written.
     """
 
     name: str
     path: str
     paths: tuple[str, ...]
     column_names: tuple[str, ...]
+    csv: CsvOptions = GUESSED
 
     named: ClassVar[bool] = True
 
@@ -50,20 +55,23 @@ class TableFiles:
         Raises:
             ValueError: The file is damaged; for CSV, lines have different lengths, or the text is not UTF-8.
         """
-        read = csv_columns if kind_of(self.path) == "CSV" else columnar.whole_columns
-        return read(self.name, self.path, wanted)
+        if kind_of(self.path) == "CSV":
+            return csv_columns(csv_file(self.name, self.path, self.csv), wanted)
+        return columnar.whole_columns(self.name, self.path, wanted)
 
-    def stored(self, wanted: Sequence[str], *, same_names: bool) -> StoredRows:
+    def stored(self, wanted: Sequence[str], *, same_names: bool, drop_gaps: bool = False) -> StoredRows:
         """Opens the rows to be read on demand; arguments and errors as in `open_stored`."""
-        return open_stored(self.name, self.paths, wanted, origin=self.path, same_names=same_names)
+        files = FileSet(self.name, self.paths, wanted, same_names=same_names, csv=self.csv)
+        return StoredRows(files, self.path, drop_gaps)
 
 
-def open_files(name: str, path: str) -> TableFiles:
+def open_files(name: str, path: str, csv: CsvOptions = GUESSED) -> TableFiles:
     """Opens a file of rows, or a folder of files.
 
     Args:
         name: What the caller's argument is called in error messages.
         path: Path of a CSV, Parquet or Arrow file, or of a folder of files of one kind.
+        csv: How CSV files are written.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -72,7 +80,17 @@ def open_files(name: str, path: str) -> TableFiles:
     """
     paths = files_in(name, path) if os.path.isdir(path) else (path,)
     check_file(name, paths[0])
-    return TableFiles(name, path, paths, tuple(label for label, _ in columns_of(name, paths[0])))
+    return TableFiles(name, path, paths, tuple(label for label, _ in columns_of(name, paths[0], csv)), csv)
+
+
+def words_of_format(name: str, path: str, csv: CsvOptions = GUESSED) -> str:
+    """Says how a CSV file, or the first one of a folder, is written where it is not as usual; "" for other files.
+
+    Raises:
+        As `open_files`.
+    """
+    files = open_files(name, path, csv)
+    return csv_format(name, files.paths[0], csv).words if kind_of(files.paths[0]) == "CSV" else ""
 
 
 def open_stored(
@@ -96,7 +114,8 @@ def open_stored(
 
 
 def is_large(name: str, path: str, column_names: Sequence[str]) -> bool:
-    """Tells whether the numbers of a file, in float64, take more than 32 MiB; for CSV, whether the file itself does.
+    """Tells whether the numbers of a file, in float64, take more than 32 MiB; for CSV, whether the file itself does,
+    or will when it is unpacked.
 
     Args:
         name: What the caller's argument is called in error messages.
@@ -107,6 +126,7 @@ def is_large(name: str, path: str, column_names: Sequence[str]) -> bool:
         ValueError: The file is damaged.
     """
     if kind_of(path) == "CSV" or columnar.is_sequential(path) or not column_names:
-        return os.path.getsize(path) > _LARGE_BYTES
+        factor = _UNPACKED if os.path.splitext(path)[1].lower() not in KINDS else 1
+        return factor * os.path.getsize(path) > _LARGE_BYTES
     num_rows = sum(columnar.group_rows(name, path, column_names[0]))
     return num_rows * len(column_names) * 8 > _LARGE_BYTES

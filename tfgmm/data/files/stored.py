@@ -8,7 +8,8 @@ from types import TracebackType
 
 import numpy as np
 
-from tfgmm.data.blocks import RowBlock, rows_per_block
+from tfgmm.data.blocks import RowBlock, finite, num_gaps, rows_per_block
+from tfgmm.data.errors import no_whole_rows_error
 from tfgmm.data.files.file_set import Block, BlockReader, FileSet, blocks_of
 from tfgmm.data.files.streams import RowCache, rebatched
 from tfgmm.data.sampling import BLOCK_ORDER, random_numbers, row_order
@@ -28,10 +29,14 @@ class StoredRows:
     Args:
         files: Files of one kind with the columns wanted; `open_stored` looks at them and makes this.
         origin: Path that the caller passed, for error messages.
+        drop_gaps: Whether rows with a gap or an infinite value are left out. The first pass writes the rows that are
+            kept to a temporary file, whatever the kind of the files.
 
     Attributes: Those of a `tfgmm.data.sources.RowSource`, and
         dtype: float32 when every column of every file is, else float64.
         is_sequential: Whether the first pass must be in the order of the files, and writes the temporary file.
+        num_dropped: Rows that the first pass left out.
+        dropped_gaps: Gaps in each column of those; () where none is left out.
 
     Example:
 
@@ -50,13 +55,16 @@ class StoredRows:
     has_known_length = True
     has_own_batches = False
 
-    def __init__(self, files: FileSet, origin: str) -> None:
+    def __init__(self, files: FileSet, origin: str, drop_gaps: bool = False) -> None:
         self.column_names: tuple[str, ...] | None = files.column_names
         self.num_features = len(files.column_names)
         self.dtype = files.dtype
         self.name = files.name
         self.origin: str | None = origin
-        self.is_sequential = files.is_sequential
+        self.is_sequential = files.is_sequential or drop_gaps
+        self.num_dropped = 0
+        self.dropped_gaps: tuple[int, ...] = ()
+        self._drop_gaps = drop_gaps
         self._files = files
         self._size = rows_per_block(self.num_features)
         self._cache: RowCache | None = None
@@ -190,17 +198,26 @@ class StoredRows:
         """Yields the rows while they are written to the temporary file, which is used once all of them are there."""
         cache = RowCache(self.num_features, self.dtype)
         self._file_rows = file_rows = []
+        self.num_dropped, gaps = 0, np.zeros(self.num_features, np.int64)
         try:
             for file in range(len(self._files.paths)):
                 start = cache.num_rows
                 for rows in self._files.all_rows(file, self._size):
-                    cache.append(rows)
-                    yield rows
+                    kept = finite(rows) if self._drop_gaps else rows
+                    self.num_dropped += len(rows) - len(kept)
+                    if len(kept) < len(rows):
+                        gaps += num_gaps(rows)
+                    if len(kept):
+                        cache.append(kept)
+                        yield kept
                 file_rows.append(cache.num_rows - start)
+            if self.num_dropped and not cache.num_rows:
+                raise no_whole_rows_error(self.name, self.num_dropped)
             starts = range(0, cache.num_rows, self._size)
             self._blocks = [Block(0, 0, 0, start, min(self._size, cache.num_rows - start)) for start in starts]
             self._runs = [range(index, index + 1) for index in range(len(starts))]
             self._cache, self._file_rows = cache, file_rows
+            self.dropped_gaps = tuple(gaps.tolist()) if self._drop_gaps else ()
         finally:
             if self._cache is not cache:
                 cache.close()

@@ -89,14 +89,16 @@ def sums_over_rows(features: Features, rows: Tensor, coefficients: Tensor, const
     """
     num_features = rows.shape[1]
 
-    def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
+    def of_chunk(chunk: Tensor, is_row: Tensor) -> tuple[Tensor, ...]:
         pieces = features(tf.cast(chunk, tf.float64))
         joints = log_joints(pieces, coefficients, constants)
         log_likelihoods, shares = normalised(joints)
         weights = tf.cast(shares, tf.float64)
+        # What is no row is zeros, and adds nothing here
         sums = tf.concat([tf.matmul(weights, piece, transpose_a=True) for piece in pieces], axis=1)
-        largest = tf.reduce_max(joints, axis=1, keepdims=True)  # `normalised` needs it anyway
-        return tf.reduce_sum(weights, axis=0), sums, tf.reduce_sum(log_likelihoods), tf.reduce_sum(largest)
+        largest = tf.reduce_max(joints, axis=1)  # `normalised` needs it anyway
+        totals = (tf.reduce_sum(tf.where(is_row, values, 0.0)) for values in (log_likelihoods, largest))
+        return tf.linalg.matvec(weights, tf.cast(is_row, tf.float64), transpose_a=True), sums, *totals
 
     num_columns, num_components = coefficients.shape
     zeros: tuple[Tensor, ...] = (
@@ -110,36 +112,56 @@ def sums_over_rows(features: Features, rows: Tensor, coefficients: Tensor, const
 
 
 def summed_over_chunks(
-    rows: Tensor, function: Callable[[Tensor], tuple[Tensor, ...]], zeros: tuple[Tensor, ...], size: int
+    rows: Tensor, function: Callable[[Tensor, Tensor], tuple[Tensor, ...]], zeros: tuple[Tensor, ...], size: int
 ) -> tuple[Tensor, ...]:
-    """Sums the tensors that `function` computes over chunks of at most `size` rows; gives `zeros` without rows."""
-    num_rows = tf.shape(rows)[0]
-    # As many chunks as go at a time, or a multiple, all of one size: a last small one would leave a core idle
-    num_rounds = (num_rows + _CHUNKS_AT_A_TIME * size - 1) // (_CHUNKS_AT_A_TIME * size)
-    num_chunks = tf.maximum(1, _CHUNKS_AT_A_TIME * num_rounds)
-    even = (num_rows + num_chunks - 1) // num_chunks
+    """Sums the tensors that `function` computes over chunks of at most `size` rows; gives `zeros` without rows.
 
-    def add(start: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
-        added = function(rows[start : start + even])
-        return start + even, *(total + value for total, value in zip(sums, added))
+    Args:
+        rows: (B, D).
+        function: Function of a chunk (n, D), and of what in it is a row, (n,) bool; the rest is zeros.
+        zeros: Sums to begin with.
+        size: Most rows of a chunk.
+    """
+    # As many chunks as go at a time, or a multiple, all of one size: a last small one would leave a core idle
+    num_rounds = (tf.shape(rows)[0] + _CHUNKS_AT_A_TIME * size - 1) // (_CHUNKS_AT_A_TIME * size)
+    num_chunks = tf.maximum(1, _CHUNKS_AT_A_TIME * num_rounds)
+    chunks = _chunks_of_one_length(rows, num_chunks)
+    even = tf.shape(chunks)[1]
+
+    def add(index: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
+        is_row = index * even + tf.range(even) < tf.shape(rows)[0]
+        added = function(chunks[index], is_row)
+        return index + 1, *(total + value for total, value in zip(sums, added))
 
     start = tf.constant(0)
     at_a_time = _CHUNKS_AT_A_TIME
-    return tf.while_loop(lambda start, *_: start < num_rows, add, (start, *zeros), parallel_iterations=at_a_time)[1:]
+    return tf.while_loop(lambda index, *_: index < num_chunks, add, (start, *zeros), parallel_iterations=at_a_time)[1:]
+
+
+def _chunks_of_one_length(rows: Tensor, num_chunks: Tensor) -> Tensor:
+    """Cuts rows (B, D) into chunks (num_chunks, n, D), the last ones with rows of zeros at their end.
+
+    XLA knows lengths when it compiles only. Of rows that are sliced to a length of their own in a loop, its compiler
+    for processors makes products that write beyond their memory, and sums with rows too many.
+    """
+    even = (tf.shape(rows)[0] + num_chunks - 1) // num_chunks
+    padded = tf.pad(rows, [[0, num_chunks * even - tf.shape(rows)[0]], [0, 0]])
+    return tf.reshape(padded, (num_chunks, even, rows.shape[1]))
 
 
 def mapped_over_chunks(
     rows: Tensor, function: Callable[[Tensor], tuple[Tensor, ...]], size: int, specs: Sequence[tf.TensorSpec]
 ) -> tuple[Tensor, ...]:
-    """Stacks the tensors that `function` computes for chunks of `size` rows; `specs` describe those of one chunk."""
+    """Stacks the tensors that `function` computes for chunks of at most `size` rows; `specs` describe those of one."""
     num_rows = tf.shape(rows)[0]
     num_chunks = tf.maximum(1, (num_rows + size - 1) // size)
-    pieces = [tf.TensorArray(s.dtype, num_chunks, infer_shape=False, element_shape=s.shape) for s in specs]
+    chunks = _chunks_of_one_length(rows, num_chunks)
+    pieces = [tf.TensorArray(s.dtype, num_chunks, element_shape=s.shape) for s in specs]
 
     def write(index: Tensor, pieces: Sequence[Any]) -> tuple[Tensor, list[Any]]:
-        tensors = function(rows[index * size : (index + 1) * size])
+        tensors = function(chunks[index])
         return index + 1, [array.write(index, values) for array, values in zip(pieces, tensors)]
 
     start = (tf.constant(0), pieces)
     pieces = tf.while_loop(lambda index, _: index < num_chunks, write, start, parallel_iterations=_CHUNKS_AT_A_TIME)[1]
-    return tuple(tf.ensure_shape(array.concat(), spec.shape) for array, spec in zip(pieces, specs))
+    return tuple(tf.reshape(array.stack(), (-1, *spec.shape[1:]))[:num_rows] for array, spec in zip(pieces, specs))

@@ -17,7 +17,7 @@ from tfgmm.mixture import stored_draws
 from tfgmm.mixture.parameters import LOCS, MixtureDensity, Parameters
 from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.scoring.graph.products import coefficients_of_products, products
-from tfgmm.scoring.graph.triangular import inverse
+from tfgmm.scoring.graph.triangular import inverse, log_abs_determinants
 
 
 class Regression(NamedTuple):
@@ -82,8 +82,7 @@ class CorrelatedGraph:
         precisions = tf.matmul(whiteners, whiteners, transpose_a=True)
         quadratic = coefficients_of_products(precisions) * tf.ones_like(locs[..., :1])  # also where one is shared
         squares = tf.reduce_sum(tf.square(whitened), axis=-1)
-        _, log_determinants = tf.linalg.slogdet(whiteners)
-        constants = log_determinants - 0.5 * (locs.shape[-1] * math.log(2.0 * math.pi) + squares)
+        constants = log_abs_determinants(whiteners) - 0.5 * (locs.shape[-1] * math.log(2.0 * math.pi) + squares)
         return tf.linalg.matrix_transpose(tf.concat([linear, -0.5 * quadratic], axis=-1)), constants
 
     def sample(self, parameters: Parameters, assignment: Tensor, seed: Tensor) -> Tensor:

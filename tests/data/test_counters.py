@@ -1,0 +1,122 @@
+"""Columns that count rows are found, block by block; what looks like an id, a code or a date is said to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfgmm.data.counters import CounterWatch, named_like_a_code, suspicious_columns, watched
+
+ROWS = 100
+NUMBERS = np.random.default_rng(0)
+COUNTERS = {
+    "from 0": np.arange(ROWS),
+    "from 1": np.arange(1, ROWS + 1),
+    "backwards": np.arange(ROWS)[::-1],
+    "in steps": 1990.0 + 0.1 * np.arange(ROWS),
+    "a minute": 1.6e9 + 60.0 * np.arange(ROWS),
+    "float32": (0.1 * np.arange(ROWS)).astype(np.float32),
+}
+OTHERS = {
+    "shuffled": NUMBERS.permutation(ROWS),
+    "one off": np.where(np.arange(ROWS) == 70, 70.5, np.arange(ROWS)),
+    "a gap": np.where(np.arange(ROWS) == 70, np.nan, np.arange(ROWS)),
+    "a gap first": np.where(np.arange(ROWS) == 0, np.nan, np.arange(ROWS)),
+    "twice": np.repeat(np.arange(ROWS // 2), 2),
+    "the same": np.full(ROWS, 3.0),
+    "sorted": np.sort(NUMBERS.normal(size=ROWS)),
+    "restarting": np.arange(ROWS) % 50,
+}
+
+
+def watch_of(values: np.ndarray, size: int) -> CounterWatch:
+    rows = values[:, None]
+    return watched(["x"], (rows[start : start + size] for start in range(0, len(rows), size)))
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, ROWS])
+@pytest.mark.parametrize("name", [*COUNTERS, *OTHERS])
+def test_a_counter_is_known_whatever_the_blocks(name: str, size: int) -> None:
+    values = {**COUNTERS, **OTHERS}[name]
+    values = values if values.dtype == np.float32 else values.astype(np.float64)
+    assert list(watch_of(values, size).counters()) == (["x"] if name in COUNTERS else [])
+
+
+def test_what_a_counter_counts_is_said() -> None:
+    assert watch_of(np.arange(1.0, 31.0), 30).counters() == {"x": "a counter: 1 to 30, in the order of the rows"}
+    words = watch_of(2000.0 + 0.5 * np.arange(11), 30).counters()["x"]
+    assert words == "a counter: 2000 to 2005 in steps of 0.5, in the order of the rows"
+
+
+def test_fewer_than_ten_rows_may_be_the_levels_of_an_experiment() -> None:
+    assert watch_of(5.0 * np.arange(9), 9).counters() == {} and watch_of(5.0 * np.arange(10), 9).counters() != {}
+
+
+def test_reading_ends_when_no_column_can_be_a_counter_or_empty() -> None:
+    blocks = iter([np.array([[1.0, 5.0], [2.0, 5.0]]), np.array([[9.0, 5.0]]), np.array([[4.0, np.nan]])])
+    watch = watched(["a", "b"], blocks)
+    assert watch.undecided == [] and len(list(blocks)) == 1
+
+
+def test_columns_of_gaps_alone_are_listed() -> None:
+    rows = np.array([[np.nan, 1.0, np.nan]] * 3 + [[np.nan, 1.0, 2.0]])
+    watch = watched(["gaps", "same", "late"], [rows[:3], rows[3:]])
+    assert watch.only_gaps() == ["gaps"] == watch.undecided
+
+
+SUSPICIOUS = {
+    "day": (np.array([20240131.0, 20240229.0, 19991231.0]), "dates written as whole numbers, such as 20240131"),
+    "month": (np.array([202401.0, 202412.0, np.nan]), "dates written as whole numbers, such as 202401"),
+    "unique": (NUMBERS.permutation(1000)[:30].astype(float), "whole numbers that are all different, as ids are"),
+    "zip_code": (np.array([10115.0, 80331.0, 10115.0]), "whole numbers under a name that ids and codes have"),
+    "PassengerId": (np.array([1.0, 1.0]), "whole numbers under a name that ids and codes have"),
+    "no day": (np.array([20240131.0, 20240232.0]), ""),
+    "one day": (np.array([20240131.0, 20240131.0]), ""),
+    "few": (np.arange(19.0)[::-1] ** 2, ""),
+    "twice": (np.repeat(np.arange(30.0), 2), "whole numbers that go up by 1 from row to row, or stay"),
+    "down again": (np.append(np.repeat(np.arange(30.0), 2), 3.0), ""),
+    "few levels": (np.repeat(np.arange(19.0), 2), ""),
+    "rounded": (np.random.default_rng(1).normal(70.0, 9.0, 300).round(), ""),
+    "id_share": (np.array([0.5, 0.25]), ""),
+    "gaps": (np.array([np.nan, np.nan]), ""),
+}
+
+
+@pytest.mark.parametrize("name", SUSPICIOUS)
+def test_ids_codes_and_dates_are_suspicious_and_measurements_are_not(name: str) -> None:
+    column, words = SUSPICIOUS[name]
+    assert suspicious_columns([name, "y"], np.stack([column, np.full(len(column), 0.5)], axis=1)) == (
+        {name: words} if words else {}
+    )
+
+
+def test_names_that_ids_and_codes_have() -> None:
+    codes = [
+        "id",
+        "ID",
+        "customer_id",
+        "customerId",
+        "identifier",
+        "Unnamed: 0",
+        "rownames",
+        "index",
+        "zip",
+        "ZipCode",
+        "#",
+        "Row No",
+    ]
+    others = [
+        "width",
+        "heat_index",
+        "bmi index",
+        "fluid",
+        "age",
+        "number of children",
+        "x",
+        "列",
+        "0",
+        "coded",
+        "keys held",
+    ]
+    assert [name for name in codes if not named_like_a_code(name)] == []
+    assert [name for name in others if named_like_a_code(name)] == []
