@@ -75,18 +75,20 @@ def test_components_are_divided_into_as_many_as_asked_for():
 
 
 def columns_of_cancer():
-    return load_breast_cancer().data
+    """Without the columns of which one value in forty is 0, which is warned of."""
+    rows = load_breast_cancer().data
+    return rows[:, (rows > 0.0).all(axis=0)]
 
 
 @pytest.fixture(scope="module")
 def of_cancer():
     """One start at random rows each: without a second look the fit of 5 lies below that of 4."""
-    return tfgmm.fit_mixture(columns_of_cancer(), [4, 5], covariance="full", restarts=1, start="random")
+    return tfgmm.fit_mixture(columns_of_cancer(), [4, 5], covariance="full", restarts=1, start="random", seed=2)
 
 
 def test_a_stuck_fit_is_tried_again_from_the_smaller_one(of_cancer):
     four, five = of_cancer.results
-    alone = tfgmm.fit_mixture(columns_of_cancer(), 5, covariance="full", restarts=1, start="random")
+    alone = tfgmm.fit_mixture(columns_of_cancer(), 5, covariance="full", restarts=1, start="random", seed=2)
     price = np.log((569.0 + 4.0) / 4.0)
     assert alone.elbo < four.elbo - price - 10.0  # stuck
     assert five.elbo > four.elbo - price
@@ -106,7 +108,7 @@ def test_nothing_is_tried_again_where_nothing_is_below(monkeypatch):
 def test_rows_on_a_sample_reach_the_bound_of_the_smaller_fit_at_least(monkeypatch):
     """A fit that the sample does not help goes on from the smaller one over all rows."""
     monkeypatch.setattr(several, "ascend_from_smaller", lambda task, fit, *_: several.ascend_from_starts(task, fit))
-    found = tfgmm.fit_mixture(columns_of_cancer(), [4, 5], covariance="full", restarts=1, start="random")
+    found = tfgmm.fit_mixture(columns_of_cancer(), [4, 5], covariance="full", restarts=1, start="random", seed=2)
     nested = nesting.with_empty(found.results[0], found.results[1].variational)
     assert found.results[1].elbo >= nested.elbo and found.below_nested == (0.0, 0.0)
 

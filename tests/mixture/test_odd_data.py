@@ -104,9 +104,9 @@ def test_many_far_rows_are_clusters_of_their_own() -> None:
 def test_distinct_rows_of_a_sample_are_said_to_be_those_of_a_sample() -> None:
     rows = np.repeat(ROWS[:2], 50, axis=0)
     summary = dataclasses.replace(summarise(rows), num_data=100_000)
-    [sentence] = oddities(rows, summary, PRIORS, 3, "diag")
+    [sentence] = [one for one in oddities(rows, summary, PRIORS, 3, "diag") if "distinct rows" in one]
     assert sentence == "2 distinct rows in a sample of 100 for num_components=3: they tell no more than 2 apart"
-    assert sentences(rows, 2) == []
+    assert not [one for one in sentences(rows, 2) if "distinct rows" in one]
 
 
 def test_a_single_far_row_is_one() -> None:
