@@ -26,7 +26,7 @@ from tfgmm.scoring.scores import score_data
 # Nats below what is known to be possible that count as none: a fit ends a little before its top
 _ALLOWED = 0.5
 # Steps of the components without rows; their divergence is at its least after a few
-_MOST_STEPS, _LEAST_GAIN = 50, 1e-6
+_MOST_STEPS, _LEAST_GAIN = 50, 1e-3
 
 
 class Nested(NamedTuple):
