@@ -9,6 +9,13 @@ from tfgmm.data.counters import CounterWatch, named_like_a_code, suspicious_colu
 
 ROWS = 100
 NUMBERS = np.random.default_rng(0)
+
+
+def as_numbers(dates: np.ndarray, digits: int) -> np.ndarray:
+    """Writes dates as whole numbers, such as 20240131 or 202401."""
+    return np.array([float(str(date).replace("-", "")[:digits]) for date in dates])
+
+
 COUNTERS = {
     "from 0": np.arange(ROWS),
     "from 1": np.arange(1, ROWS + 1),
@@ -16,6 +23,11 @@ COUNTERS = {
     "in steps": 1990.0 + 0.1 * np.arange(ROWS),
     "a minute": 1.6e9 + 60.0 * np.arange(ROWS),
     "float32": (0.1 * np.arange(ROWS)).astype(np.float32),
+    "days": as_numbers(np.datetime64("1999-12-20") + np.arange(ROWS), 8),
+    "weeks": as_numbers(np.datetime64("1958-03-29") + 7 * np.arange(ROWS), 8),
+    "months": as_numbers(np.datetime64("2019-11") + np.arange(ROWS), 6),
+    "ends of months": as_numbers((np.datetime64("2019-11") + np.arange(ROWS)).astype("datetime64[D]") - 1, 8),
+    "numbers like months": 200_001 + np.arange(ROWS),
 }
 OTHERS = {
     "shuffled": NUMBERS.permutation(ROWS),
@@ -26,6 +38,10 @@ OTHERS = {
     "the same": np.full(ROWS, 3.0),
     "sorted": np.sort(NUMBERS.normal(size=ROWS)),
     "restarting": np.arange(ROWS) % 50,
+    "a day missing": as_numbers(np.delete(np.datetime64("1999-12-20") + np.arange(ROWS + 1), 70), 8),
+    "a day that is none": np.where(
+        np.arange(ROWS) == 50, 20000231, as_numbers(np.datetime64("2000-01-12") + np.arange(ROWS), 8)
+    ),
 }
 
 
@@ -46,6 +62,8 @@ def test_what_a_counter_counts_is_said() -> None:
     assert watch_of(np.arange(1.0, 31.0), 30).counters() == {"x": "a counter: 1 to 30, in the order of the rows"}
     words = watch_of(2000.0 + 0.5 * np.arange(11), 30).counters()["x"]
     assert words == "a counter: 2000 to 2005 in steps of 0.5, in the order of the rows"
+    words = watch_of(COUNTERS["weeks"], 30).counters()["x"]
+    assert words == "a counter: 19580329 to 19600220 in steps of 7 days, in the order of the rows"
 
 
 def test_fewer_than_ten_rows_may_be_the_levels_of_an_experiment() -> None:
@@ -74,7 +92,11 @@ SUSPICIOUS = {
     "one day": (np.array([20240131.0, 20240131.0]), ""),
     "few": (np.arange(19.0)[::-1] ** 2, ""),
     "twice": (np.repeat(np.arange(30.0), 2), "whole numbers that go up by 1 from row to row, or stay"),
-    "down again": (np.append(np.repeat(np.arange(30.0), 2), 3.0), ""),
+    "anew": (
+        np.tile(np.arange(1.0, 31.0), 3),
+        "whole numbers that go up by 1 from row to row, or stay, and begin anew now and then",
+    ),
+    "up and down": (np.append(np.repeat(np.arange(30.0), 2), [3.0, 2.0, 9.0, 5.0]), ""),
     "few levels": (np.repeat(np.arange(19.0), 2), ""),
     "rounded": (np.random.default_rng(1).normal(70.0, 9.0, 300).round(), ""),
     "id_share": (np.array([0.5, 0.25]), ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ import numpy as np
 FEWEST_ROWS = 10
 COUNTER = "a counter"  # the first words of the reason
 _FEWEST_UNIQUE = 20  # whole numbers that differ by chance where they are so few
+_GOES_UP = 0.95  # share of the rows after which a number that goes up by 1 or stays is no measurement
 _CODE_WORDS = {
     "id",
     "ids",
@@ -38,63 +39,108 @@ _WHOLE_NAMES = {
 class CounterWatch:
     """Finds the columns of rows, block by block, that are counters: sorted and equally spaced; or that hold only gaps.
 
+    Dates written as whole numbers are equally spaced where days or months are.
+
     Args:
         names: Names of the columns.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
-        self._first = np.full(len(self._names), np.nan)
-        self._step = np.full(len(self._names), np.nan)
-        self._count = np.ones(len(self._names), bool)
+        self._sequences = [[_Sequence(unit) for unit in _UNITS] for _ in self._names]
         self._empty = np.ones(len(self._names), bool)
         self._num_rows = 0
 
     @property
     def undecided(self) -> list[str]:
         """Columns that further rows may show to be something else."""
-        return [name for name, count, empty in zip(self._names, self._count, self._empty) if count or empty]
+        return [name for name, left, empty in zip(self._names, self._sequences, self._empty) if left or empty]
 
     def update(self, rows: np.ndarray) -> None:
         """Looks at the next rows, (n, D) float32 or float64 as they are stored, gaps NaN."""
         start, self._num_rows = self._num_rows, self._num_rows + len(rows)
-        for index in range(len(self._names)):
+        if not len(rows):
+            return
+        for index, values in enumerate(rows.T):
             if self._empty[index]:
-                self._empty[index] = bool(np.isnan(rows[:, index]).all())
-            if self._count[index] and len(rows):
-                self._count[index] = self._goes_on(index, rows[:, index], start)
-
-    def _goes_on(self, index: int, values: np.ndarray, start: int) -> bool:
-        """Tells whether the values of a column follow from the first two of it."""
-        if start == 0:
-            self._first[index] = values[0]
-        if start < 2 <= start + len(values):
-            # the second value is in this block; the first, perhaps, was all of the block before
-            self._step[index] = values[1 - start] - self._first[index]
-        first, step = self._first[index], self._step[index]
-        if start + len(values) < 2:
-            return bool(np.isfinite(first))
-        expected = first + step * np.arange(start, start + len(values))
-        # Steps such as 0.1 are rounded, and so is each value
-        slack = 1e-6 * abs(step) + 4.0 * float(np.finfo(values.dtype).eps) * np.abs(values)
-        return bool(step != 0.0 and np.all(np.abs(values - expected) <= slack))  # False for gaps
+                self._empty[index] = bool(np.isnan(values).all())
+            self._sequences[index] = [one for one in self._sequences[index] if one.goes_on(values, start)]
 
     def counters(self) -> dict[str, str]:
         """Says of each counter what it is; none where there are fewer than ten rows."""
         if self._num_rows < FEWEST_ROWS:
             return {}
-        columns = zip(self._names, self._count, self._first, self._step)
-        return {name: _words(first, step, self._num_rows) for name, count, first, step in columns if count}
+        return {name: left[0].words() for name, left in zip(self._names, self._sequences) if left}
 
     def only_gaps(self) -> list[str]:
         """Lists the columns without a number."""
         return [name for name, empty in zip(self._names, self._empty) if empty]
 
 
-def _words(first: float, step: float, num_rows: int) -> str:
-    last = first + step * (num_rows - 1)
-    by = "" if step == 1.0 else f" in steps of {step:.6g}"
-    return f"{COUNTER}: {first:.10g} to {last:.10g}{by}, in the order of the rows"
+class _Sequence:
+    """What follows from the first two values of a column, if they are equally spaced in some unit.
+
+    Args:
+        unit: Name of the unit, in `_UNITS`.
+    """
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._first = self._step = self._told_first = self._told_last = np.nan
+
+    def goes_on(self, values: np.ndarray, start: int) -> bool:
+        """Tells whether the values from row `start` on follow from the first two."""
+        counted = _UNITS[self._unit](values)
+        if start == 0:
+            self._first, self._told_first = counted[0], values[0]
+        if start < 2 <= start + len(counted):
+            # the second value is in this block; the first, perhaps, was all of the block before
+            self._step = counted[1 - start] - self._first
+        self._told_last = values[-1]
+        if start + len(counted) < 2:
+            return bool(np.isfinite(self._first))
+        expected = self._first + self._step * np.arange(start, start + len(counted))
+        # Steps such as 0.1 are rounded, and so is each value
+        slack = 1e-6 * abs(self._step) + 4.0 * float(np.finfo(counted.dtype).eps) * np.abs(counted)
+        return bool(self._step != 0.0 and np.all(np.abs(counted - expected) <= slack))  # False for gaps
+
+    def words(self) -> str:
+        """Says what it counts."""
+        by = f" in steps of {self._step:.6g}{' ' if self._unit else ''}{self._unit}"
+        by = by if self._unit or self._step != 1.0 else ""
+        return f"{COUNTER}: {self._told_first:.10g} to {self._told_last:.10g}{by}, in the order of the rows"
+
+
+def _as_days(values: np.ndarray) -> np.ndarray:
+    """Counts the days of dates such as 20240131, (n,) float64; NaN where a number is none."""
+    months, day = _months_and_days(values)
+    days = months.astype("datetime64[D]") + (day - 1).astype("timedelta64[D]")
+    is_date = (day >= 1) & (days.astype("datetime64[M]") == months)
+    return np.where(is_date, days.astype(np.float64), np.nan)
+
+
+def _as_months(values: np.ndarray) -> np.ndarray:
+    """Counts the months of dates such as 202401, or of first or last days of months, (n,) float64; otherwise NaN."""
+    if np.all(values < _SMALLEST_DATE):
+        values = 100.0 * values + 1.0
+    months, day = _months_and_days(values)
+    last = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
+    return np.where((day == 1) | (day == last), months.astype(np.float64), np.nan)
+
+
+def _months_and_days(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Divides dates into months (n,), datetime64, and days; where a number is no date, NaT and 0."""
+    whole = np.where(np.isfinite(values), values, 0.0).astype(np.float64)
+    year, rest = np.divmod(whole, 10_000)
+    month, day = np.divmod(rest, 100)
+    is_date = (year >= 1800) & (year <= 2200) & (month >= 1) & (month <= 12) & (whole == np.rint(whole))
+    months = np.where(is_date, 12.0 * (year - 1970) + month - 1, 0.0).astype(np.int64).astype("datetime64[M]")
+    months[~is_date] = np.datetime64("NaT")
+    return months, np.where(is_date, day, 0.0).astype(np.int64)
+
+
+_SMALLEST_DATE = 18_000_101.0
+_UNITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"": np.asarray, "days": _as_days, "months": _as_months}
 
 
 def suspicious_columns(names: Sequence[str], rows: np.ndarray) -> dict[str, str]:
@@ -124,8 +170,10 @@ def _suspicion(name: str, column: np.ndarray) -> str:
         return "whole numbers under a name that ids and codes have"
     if len(values) >= _FEWEST_UNIQUE and len(np.unique(values)) == len(values):
         return "whole numbers that are all different, as ids are"
-    if len(np.unique(values)) >= _FEWEST_UNIQUE and np.isin(np.diff(values), (0.0, 1.0)).all():
-        return "whole numbers that go up by 1 from row to row, or stay"
+    goes_up = np.isin(np.diff(values), (0.0, 1.0)).mean()
+    if len(np.unique(values)) >= _FEWEST_UNIQUE and goes_up >= _GOES_UP:
+        begins_anew = "" if goes_up == 1.0 else ", and begin anew now and then"
+        return f"whole numbers that go up by 1 from row to row, or stay{begins_anew}"
     return ""
 
 
