@@ -123,4 +123,4 @@ def test_a_fit_that_stays_stuck_is_marked_and_nothing_is_called_certain():
     assert line.split()[0] == "3"
     assert [", stuck" in line[1] for line in report_choice.lines(stuck)] == [False, False, True]
     words = report_choice.how_sure(stuck)
-    assert "clear" not in words and "not certain: 3 lies up to 12.3 nats below a smaller fit" in words
+    assert "clear" not in words and "not certain: 3 lies 12.3 nats below a smaller fit" in words

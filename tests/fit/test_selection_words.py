@@ -57,6 +57,7 @@ def behind(by: float) -> tfgmm.Selection:
     return choice(fit(1, POOR), fit(2, GOOD), fit(3, POOR), held=[np.full(40, -9.0), noise - by, np.zeros(40)])
 
 
+BOTH_STUCK = choice(*clear().results, below=(9.0, 0.0, 7.0))
 STUCK = choice(*clear().results, below=(0.0, 0.0, 7.0))
 OF_STICKS = choice(*(fit(number, GOOD, weight_prior="stick_breaking") for number in (1, 2)))
 LUCKY = clear(starts=(-10.0, -10.2, -11.0, -12.0))
@@ -117,7 +118,8 @@ OF_CERTAINTY: dict[str, tuple[str, Any, Any]] = {
     "open": ("1 and 2 are all plausible", choice(fit(1, GOOD), fit(2, GOOD)), clear()),
     "largest": ("not certain: 2 is the largest number tried.", choice(fit(1, POOR), fit(2, GOOD)), clear()),
     "smallest": ("not certain: 2 is the smallest number tried.", choice(fit(2, GOOD), fit(3, POOR)), clear()),
-    "stuck": ("3 lies up to 7.0 nats below a smaller fit", STUCK, clear()),
+    "stuck": ("3 lies 7.0 nats below a smaller fit", STUCK, clear()),
+    "two stuck": ("1 and 3 lie up to 9.0 nats below a smaller fit", BOTH_STUCK, STUCK),
     "unfinished": ("not certain: 2 did not converge", clear(converged=False), clear()),
     "one start": ("not certain: only 1 of 4 starts led to it", LUCKY, clear(starts=(-10.0,) * 4)),
     "behind": ("predicted better by 3, by 0.4 nats per row with a standard error of 0.1", behind(0.4), behind(0.2)),

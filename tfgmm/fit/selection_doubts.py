@@ -52,10 +52,10 @@ def _stuck(selection: Selection) -> list[str]:
     stuck = stuck_fits(selection)
     if not stuck:
         return []
-    are = "lies" if len(stuck) == 1 else "lie"
+    lie = "lies" if len(stuck) == 1 else "lie up to"
     fits = listed(selection, [result for result, _ in stuck])
     most = max(nats for _, nats in stuck)
-    return [f"{fits} {are} up to {most:.1f} nats below a smaller fit with empty components"]
+    return [f"{fits} {lie} {most:.1f} nats below a smaller fit with empty components"]
 
 
 def _unfinished(selection: Selection) -> list[str]:
