@@ -19,6 +19,8 @@
 # model is that of Pyro's own tutorial on mixtures, small enough that every number can be checked by hand.
 
 # %%
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -91,10 +93,13 @@ print("learnt", learnt.probabilities[:, 0].round(3), " exact", fit.probabilities
 # ## The whole posterior
 #
 # A mode is one point. NUTS draws from the posterior itself, assignments summed out again. Since the components can be
-# swapped, it has two equal modes, near (0.5, 11) and (11, 0.5), and a chain may jump from one to the other.
+# swapped, it has two equal modes, near (0.5, 11) and (11, 0.5), and a chain may jump from one to the other. These 250
+# draws are worth about 25 independent ones, which a warning would say: enough for a picture, too few for numbers.
 
 # %%
-draws = pyro_mixture.sample_nuts(rows, num_components=2, num_samples=250, num_chains=1, seed=6, progress=False)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    draws = pyro_mixture.sample_nuts(rows, num_components=2, num_samples=250, num_chains=1, seed=6, progress=False)
 locs = draws.locs[..., 0]
 labels = ("location of component 0", "location of component 1")
 aligned = tfgmm.align(draws)

@@ -186,6 +186,7 @@ OPTIONS: dict[str, tuple[list[str], str, Any]] = {
     "restarts": (["--restarts", "3"], "restarts", 3),
     "max_sweeps": (["--max-sweeps", "7"], "max_sweeps", 7),
     "seed": (["--seed", "11"], "seed", 11),
+    "criteria_at": (["--criteria-at", "mode"], "criteria_at", "mode"),
 }
 
 
@@ -201,6 +202,7 @@ def test_every_option_arrives_and_goes_before_the_config(
         "restarts": 8,
         "max_sweeps": 200,
         "seed": 0,
+        "criteria_at": "mean",
     }
     for words, name, value in OPTIONS.values():
         done = run(*base, *words, "--out", tmp_path / "run")

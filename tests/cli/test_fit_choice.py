@@ -77,8 +77,9 @@ def test_the_config_of_an_earlier_version_repeats_the_run(tmp_path: pathlib.Path
     (tmp_path / "config.json").write_text(json.dumps(content))
     settings = run_settings.settings_from(run_settings.read_config(tmp_path / "config.json")["settings"], {})
     since = {"drop_gaps": False, "delimiter": None, "decimal": None, "encoding": None, "skip_rows": None}
+    since |= {"criteria_at": "mean"}
     assert dataclasses.asdict(settings) == {**earlier, **since}
-    assert settings.fit_options() == options
+    assert settings.fit_options() == {**options, "criteria_at": "mean"}
     assert vars(FitOptions(**settings.fit_options())) == {**vars(FitOptions()), **options}
 
 
@@ -188,9 +189,11 @@ def made_up(
     fits: Any = tuple(
         SimpleNamespace(
             num_components=number, num_occupied=number, elbo=elbo, log_likelihood=-9.0, bic=1.0, aic=3.0,
+            num_data=len(ROWS),
             icl=icl[number - 1] if icl else -number, converged=True, weight_prior=weight_prior,
             log_num_modes=math.lgamma(number + 1), covariance="diag", num_features=1,
             priors=tfgmm.Priors(), data_summary=summarise(Rows(ROWS), name="data"),
+            criteria_at="mean", restarts=(),
         )
         for number, elbo in enumerate(elbos, 1)
     )  # fmt: skip
@@ -199,20 +202,23 @@ def made_up(
 
 def test_words_tell_a_clear_choice_from_an_open_one_and_cells_have_the_digits_of_the_error() -> None:
     steps = [[-0.0013, -0.0009, -0.0011], [0.0, 0.0, 0.0]]
-    clear = made_up([-90.0, -10.0], steps)
+    three = [*steps, [-1.0, -1.0, -1.0]]  # the largest number tried is never clear
+    clear = made_up([-90.0, -10.0, -90.0], three, icl=[9.0, 7.0, 8.0])
     assert "clear" in report_choice.how_sure(clear) and "1 and 2" not in report_choice.how_sure(clear)
-    assert [line[3] for line in report_choice.lines(clear)] == ["0.00110 (0.00012)", "best"]  # 0.0002 / sqrt(3)
+    assert [line[3] for line in report_choice.lines(clear)][:2] == ["0.00110 (0.00012)", "best"]  # 0.0002 / sqrt(3)
     assert "groups" not in clear.reason
     doubtful = dataclasses.replace(clear, doubtful_columns=("'year'",))
     assert "clear" not in report_choice.how_sure(doubtful) and "see below" in report_choice.how_sure(doubtful)
-    overlapping = made_up([-90.0, -10.0], steps, icl=[7.0, 8.0])
+    assert "2 is the largest number tried" in report_choice.how_sure(made_up([-90.0, -10.0], steps))
+    overlapping = made_up([-90.0, -10.0, -90.0], three, icl=[7.0, 8.0, 9.0])
     words = report_choice.how_sure(overlapping)
     assert "clear" not in words and "fewer may be right" in words
     assert "for groups that stand apart look at 1 first" in overlapping.reason
     open_one = made_up([-10.0, -10.5], steps)
     assert "1 and 2 are all plausible" in report_choice.how_sure(open_one)
     assert "maximum" not in report_choice.how_sure(open_one)
-    assert "Each is a maximum" in report_choice.how_sure(made_up([-10.0, -10.5], steps, "stick_breaking"))
+    of_sticks = report_choice.how_sure(made_up([-10.0, -10.5], steps, "stick_breaking"))
+    assert "Each number is a maximum: 1 of 1 have rows with the recommended one." in of_sticks
     assert "nothing" in report_choice.how_sure(made_up([-10.0], steps[:1]))
 
 
@@ -243,7 +249,9 @@ def test_note_of_other_rows_and_of_sweeps_that_were_too_few(
     found = json.loads((tmp_path / "run" / "config.json").read_text())
     assert found["settings"]["max_sweeps"] == 1 and re.fullmatch("[0-9a-f]{16}", found["fingerprint"])
     sweeps, rows = done.stderr.splitlines()
-    assert re.fullmatch(r"Note: the bound was still rising .* after 1 sweep\. Raise --max-sweeps\.", sweeps)
+    assert re.fullmatch(
+        r"Note: after 1 sweep the bound has stopped rising by the last .*\. Raise --max-sweeps\.", sweeps
+    )
     assert rows.startswith(f"Note: {tmp_path}/rows.csv holds other rows than in the earlier run")
     assert f"fingerprint {'0' * 16}, now {found['fingerprint']}" in rows
     assert (tmp_path / "run" / "summary.txt").read_text().endswith(f"\n{sweeps}\n{rows}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfgmm.common.words import counted, printable, quoted, shown, shown_number, with_and
+from tfgmm.common.words import beside, counted, printable, quoted, shown, shown_number, with_and
 
 
 def test_numbers_get_the_digits_their_spread_supports() -> None:
@@ -36,3 +36,21 @@ def test_names_stand_in_quotes_the_first_twenty_of_them() -> None:
 def test_lists_and_counts_read_as_sentences_do() -> None:
     assert (with_and([4]), with_and([4, 5]), with_and([4, 5, 6])) == ("4", "4 and 5", "4, 5 and 6")
     assert (counted(0, "row"), counted(1, "row"), counted(1000, "row")) == ("0 rows", "1 row", "1,000 rows")
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "text"),
+    [
+        (1.0132, 1.01, "1.013"),
+        (1.01 + 1e-9, 1.01, "1.010000001"),
+        (1.01, 1.01, "1.01"),
+        (99.7, 100.0, "99.7"),
+        (99.99, 100.0, "99.99"),
+        (12.3456, 100.0, "12.3"),
+        (1.5, 1.01, "1.5"),
+        (1234.7, 100.0, "1,235"),
+    ],
+)
+def test_a_number_beside_a_limit_stands_on_its_own_side(value: float, limit: float, text: str) -> None:
+    assert beside(value, limit) == text
+    assert (float(text.replace(",", "")) > limit) == (value > limit)

@@ -391,6 +391,6 @@ def test_words_about_one_chain_speak_of_no_alignment():
     stuck = tfgmm.Draws(np.ones((1, 400, 1)), halves, np.ones((1, 400, 1, 1)))
     problems = " ".join(diagnose(stuck).problems())
     assert "the halves of the chain disagree" in problems and "align" not in problems and "nan" not in problems
-    assert "1 numbers hardly vary, such as scales[0, 0]" in problems
+    assert "1 number hardly varies, such as scales[0, 0]" in problems
     few = tfgmm.Draws(np.ones((1, 2, 1)), np.zeros((1, 2, 1, 1)), np.ones((1, 2, 1, 1)))
     assert diagnose(few).problems() == ("2 draws of a chain are too few to tell anything. Draw more",)

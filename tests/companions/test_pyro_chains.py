@@ -11,6 +11,9 @@ from scipy import stats
 import tfgmm
 from tfgmm.companions import pyro_mixture
 
+# Some tests take a few draws only; that this is said, and not said elsewhere, is tested in test_pyro_words.py
+pytestmark = pytest.mark.filterwarnings("ignore:.*(draws are worth only|chain, disagree|chain disagree|draws diverged)")
+
 ROWS = np.array([0.0, 1.0, 10.0, 11.0, 12.0])
 
 # Priors under which two clusters are the only explanation, so that the posterior is one mode and its mirror image
@@ -109,6 +112,7 @@ def test_nuts_with_a_scale_per_component_and_other_warmup():
         ({"num_components": 6}, "`num_components` must be at most the number of rows"),
         ({"seed": 1.5}, "`seed` must be a whole number"),
         ({"seed": "a"}, "`seed` must be a whole number"),
+        ({"target_accept_prob": 1.0}, "`target_accept_prob` must lie between 0 and 1"),
     ],
 )
 def test_bad_arguments_of_nuts_are_named(arguments, words):

@@ -20,6 +20,10 @@ from tfgmm.companions import pyro_mixture
 from tfgmm.companions.pyro_mixture import map_fit
 from tfgmm.companions.pyro_mixture.model import isolated, mixture_of
 
+# Many tests take a few steps or draws only; that this is said, and not said elsewhere, is tested in test_pyro_words.py
+SHORT = "ignore:the posterior mode was not reached|.* draws |.* nats less probable"
+pytestmark = pytest.mark.filterwarnings(SHORT)
+
 ROWS = np.array([0.0, 1.0, 10.0, 11.0, 12.0])
 
 
@@ -83,8 +87,8 @@ def test_losses_of_all_starts_are_those_of_pyro_one_by_one():
     mixture = mixture_of(2, None, None, None, False)
     rows = torch.as_tensor(ROWS)
     pyro.set_rng_seed(0)
-    starts = map_fit._random_starts(mixture, rows, 20)
-    together = map_fit._losses_of_starts(mixture, rows, starts)
+    starts = map_fit.random_starts(mixture, rows, 20)
+    together = map_fit.losses_of(mixture, rows, starts)
     elbo = pyro.infer.TraceEnum_ELBO(max_plate_nesting=1)
     for number, loss in enumerate(together):
         values = {
@@ -100,7 +104,7 @@ def test_losses_of_all_starts_are_those_of_pyro_one_by_one():
 
 def test_starts_are_distinct_rows_with_the_scale_of_the_data():
     mixture = mixture_of(3, None, None, None, True)
-    starts = map_fit._random_starts(mixture, torch.as_tensor(ROWS), 50)
+    starts = map_fit.random_starts(mixture, torch.as_tensor(ROWS), 50)
     assert all(len(set(locs.tolist())) == 3 and set(locs.tolist()) <= set(ROWS) for locs in starts["locs"])
     np.testing.assert_allclose(starts["scale"], math.sqrt(ROWS.var(ddof=1) / 3))
     assert starts["scale"].shape == (50, 3)
@@ -296,9 +300,9 @@ def test_one_component_has_all_rows(temperature):
 @pytest.mark.slow
 def test_starts_for_many_rows_are_judged_on_some_and_found_all_the_same():
     rng = np.random.default_rng(0)
-    rows = np.concatenate([rng.normal(0, 1, 30_000), rng.normal(20, 1, 60_000)])
+    rows = np.concatenate([rng.normal(-10, 1, 30_000), rng.normal(10, 1, 60_000)])
     found = pyro_mixture.fit_map(rows, 2, num_steps=60, progress=False)
-    np.testing.assert_allclose(np.sort(found.locs), [0.0, 20.0], atol=0.1)
+    np.testing.assert_allclose(np.sort(found.locs), [-10.0, 10.0], atol=0.1)
 
 
 def test_options_of_the_second_guide_change_its_path(fit):
@@ -342,8 +346,9 @@ def test_progress_is_shown_on_terminals_and_can_be_silenced(monkeypatch, stream,
 
 
 FRESH = """
-import sys, numpy as np
+import sys, warnings, numpy as np
 from tfgmm.companions import pyro_mixture
+warnings.filterwarnings("ignore", "the posterior mode was not reached|.* draws ")  # a few steps and draws
 fit = pyro_mixture.fit_map([0.0, 1.0, 10.0, 11.0], 2, num_steps=2, progress=False)
 pyro_mixture.fit_assignments(fit, [0.0, 1.0], num_steps=2, progress=False)
 draws = pyro_mixture.sample_nuts([0.0, 1.0, 10.0, 11.0], 2, num_warmup=2, num_samples=3, progress=False)

@@ -180,7 +180,7 @@ def test_one_row_at_1e8_is_warned_of_and_costs_a_component_only(shape):
 def test_one_width_for_all_reaches_a_far_row_as_one_component_would(far, num_components):
     """The width that serves the far row serves the others too: what is lost is a few nats per further component."""
     rows = np.concatenate([PAIRS, [[far, far]]])
-    with pytest.warns(UserWarning, match="more than 100 times as far out"):
+    with pytest.warns(UserWarning, match="more than 100 spreads from the centre"):
         one, several = (tfgmm.fit_mixture(rows, k, covariance="tied") for k in (1, num_components))
     assert several.converged and one.elbo - 10 * num_components < several.elbo < one.elbo
 
@@ -208,7 +208,7 @@ def test_one_row_at_1e8_does_not_split_200_normal_rows(covariance):
 
 @some_quick(0)
 def test_identical_rows_give_a_positive_width_and_are_counted(shape):
-    result = fitted(np.full((50, 2), 3.7), 3, shape, "0, 1 have one value only", "1 distinct rows for num_components=3")
+    result = fitted(np.full((50, 2), 3.7), 3, shape, "0, 1 have one value only", "1 distinct row for num_components=3")
     np.testing.assert_allclose(result.model.locs.numpy()[0], 3.7, rtol=1e-3)
 
 

@@ -1,9 +1,12 @@
 """The one rule by which fits stop, against a plain reading of it: the last `patience` gains are all too small."""
 
+import types
+
 import numpy as np
 import pytest
 
 import tfgmm
+from tfgmm.fit import single
 from tfgmm.fit.plateau import Plateau
 
 
@@ -34,3 +37,37 @@ def test_the_callback_stops_where_the_rule_says(tolerance, patience):
     assert stop.converged and (gains[-patience:] < tolerance * 100).all()
     flat = np.convolve(gains[:-1] < tolerance * 100, np.ones(patience), "valid")
     assert not (flat == patience).any()  # and not before
+
+
+@pytest.mark.parametrize(
+    ("bounds", "last", "polish_steps", "words"),
+    [
+        ([-9.0, -7.0], -5.0, 0, "the bound was still rising by 0.02 nats per row after 2 sweeps"),
+        ([-9.0], -8.0, 0, "the bound was still rising by 0.01 nats per row after 2 sweeps"),
+        (
+            [-9.0, -7.0],
+            -5.0,
+            3,
+            "the bound was still rising by 0.02 nats per row",
+        ),  # the last bound is the polished one
+        (
+            [-9.0, -7.0],
+            -6.95,
+            0,
+            "after 2 sweeps the bound has stopped rising by the last sweep alone: it gained less than 0.001 nats",
+        ),
+        (
+            [-9.0, -7.0],
+            -7.1,
+            0,
+            "after 2 sweeps the bound has stopped rising by the last sweep alone: it gained less than 0.001 nats",
+        ),
+        ([-9.0, -7.0], -6.8996, 0, "rising by 0.001004 nats per row"),  # never "0.001" beside a limit of 0.001
+    ],
+)
+def test_a_fit_that_ran_out_of_sweeps_says_what_the_last_one_gained(bounds, last, polish_steps, words):
+    options = types.SimpleNamespace(polish_steps=polish_steps, max_sweeps=2)
+    summary = types.SimpleNamespace(num_data=100)
+    task = types.SimpleNamespace(options=options, tolerance=1e-3, survey=types.SimpleNamespace(summary=summary))
+    said = single._not_converged(task, bounds, last)
+    assert words in said and said.endswith("Raise max_sweeps, or tolerance.")

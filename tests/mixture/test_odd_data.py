@@ -67,7 +67,7 @@ def test_column_whose_rare_value_the_sample_missed_is_not_constant() -> None:
 
 def test_copies_of_fewer_rows_than_components() -> None:
     rows = np.repeat([[-1.0, 0.5], [1.0, -0.5]], 50, axis=0)
-    assert sentences(rows, 3) == ["2 distinct rows for num_components=3: some components stay empty"]
+    assert sentences(rows, 3) == ["2 distinct rows for num_components=3: they tell no more than 2 apart"]
     assert sentences(rows, 2) == []
 
 
@@ -75,7 +75,7 @@ def test_copies_in_the_first_rows_alone_are_no_oddity() -> None:
     """As where data is sorted: other rows follow."""
     rows = np.concatenate([np.repeat(ROWS[:1], 5_000, axis=0), np.repeat(ROWS[1:4], 2_000, axis=0)])
     assert sentences(rows, 4) == []
-    assert sentences(rows, 5) == ["4 distinct rows for num_components=5: some components stay empty"]
+    assert sentences(rows, 5) == ["4 distinct rows for num_components=5: they tell no more than 4 apart"]
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
@@ -91,14 +91,28 @@ def test_no_more_rows_than_columns_for_a_matrix(covariance: str) -> None:
 
 def test_few_far_rows() -> None:
     expected = (
-        "2 of 200 rows are more than 100 times as far out as most, in column 1 up to 2.5e+04: they take components of "
-        "their own, and tied ones are all widened to reach them. Drop them, or ask for one component more"
+        "2 of 200 rows are more than 100 spreads from the centre, in column 1 up to 2.5e+04: they can take "
+        "components of their own, or widen one, and all where widths are tied. Drop them, or ask for one component more"
     )
     assert sentences(with_value(1, -2.5e4, 2)) == [expected]
 
 
 def test_many_far_rows_are_clusters_of_their_own() -> None:
     assert sentences(with_value(1, -2.5e4, 3)) == []
+
+
+def test_distinct_rows_of_a_sample_are_said_to_be_those_of_a_sample() -> None:
+    rows = np.repeat(ROWS[:2], 50, axis=0)
+    summary = dataclasses.replace(summarise(rows), num_data=100_000)
+    [sentence] = [one for one in oddities(rows, summary, PRIORS, 3, "diag") if "distinct rows" in one]
+    assert sentence == "2 distinct rows in a sample of 100 for num_components=3: they tell no more than 2 apart"
+    assert not [one for one in sentences(rows, 2) if "distinct rows" in one]
+
+
+def test_a_single_far_row_is_one() -> None:
+    [sentence] = sentences(with_value(1, 2.5e4, 1))
+    assert sentence.startswith("1 of 200 rows is more than 100 spreads from the centre")
+    assert sentences(with_value(1, 20.0, 1)) == []
 
 
 # --- Priors

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -134,3 +136,19 @@ def test_few_or_equal_or_bad_ratios_are_no_heavy_tail():
 
 def test_full_covariances_are_compared_too():
     assert "covariances[0, 1, 0]" in tfgmm.compare(full_draws(), full_draws()).names
+
+
+@pytest.mark.parametrize(
+    ("pareto_k", "said", "not_said"),
+    [
+        (0.699, "0.699 (weighting a's draws can mend what differs; the limit is 0.7)", "misses"),
+        (0.7, "0.7 (a misses parts of the posterior; the limit is 0.7)", "mend"),
+        (0.7003, "0.7003 (a misses parts of the posterior", "mend"),
+        (0.4, "0.4 (weighting", "misses"),
+        (None, "standard deviation", "Pareto"),
+    ],
+)
+def test_sentences_follow_from_their_figures(pareto_k, said, not_said):
+    agreement = tfgmm.compare(*(draws_of(0.1, 0.1, seed=seed, num_draws=200) for seed in (0, 1)))
+    words = " ".join(dataclasses.replace(agreement, pareto_k=pareto_k).sentences())
+    assert said in words and not_said not in words

@@ -106,9 +106,42 @@ def test_assignments_are_the_cheapest_of_all():
 
 def test_components_that_overlap_are_said_to_be_doubtful():
     overlapping = shuffled(draws_about([[0.0], [0.3]], 0.4))[0]
-    with pytest.warns(UserWarning, match=r"in \d+% of the draws two components are too alike"):
+    with pytest.warns(UserWarning, match=r"in [\d.]+ % of the draws two components are too alike"):
         aligned = tfgmm.align(overlapping)
     assert aligned.share_doubtful > 0.3
+
+
+def with_a_vague_one():
+    """Two components that never touch, and a third that is nearly anywhere, as one without rows is."""
+    true = draws_about([[0.0], [4.0], [200.0]], 0.2)
+    locs = true.locs.copy()
+    locs[:, :, 2] += 30.0 * np.random.default_rng(4).standard_normal(locs[:, :, 2].shape)
+    return Draws(true.weights, locs, true.scales)
+
+
+@pytest.mark.parametrize("method", ["pivot", "responsibilities"])
+def test_a_vague_component_does_not_make_two_others_doubtful(method, recwarn):
+    rows = np.linspace(-1.0, 5.0, 40)[:, None] if method == "responsibilities" else None
+    aligned = tfgmm.align(with_a_vague_one(), method=method, rows=rows)
+    assert aligned.share_doubtful < 0.05 and len(recwarn) == 0
+
+
+def test_doubt_is_about_what_the_draws_were_aligned_by():
+    """Of one place and width, but each with rows of its own: places cannot tell them apart, memberships can."""
+    true = draws_about([[0.0], [0.3]], 0.4)
+    rows = np.linspace(-1.0, 1.0, 30)[:, None]
+    with pytest.warns(UserWarning, match='by their places and widths: .* above 5 % there, .* Try method="resp'):
+        by_places = tfgmm.align(true)
+    assert by_places.share_doubtful > 0.05
+    heavy = np.broadcast_to([0.999, 0.001], true.weights.shape)
+    apart = Draws(heavy, true.locs, true.scales)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        by_rows = tfgmm.align(apart, method="responsibilities", rows=rows)
+    assert by_rows.share_doubtful == 0.0
+    alike = Draws(np.full_like(heavy, 0.5), true.locs, true.scales)
+    with pytest.warns(UserWarning, match='told apart by the rows that belong to them: .* Try method="pivot"'):
+        tfgmm.align(alike, method="responsibilities", rows=rows[:2])
 
 
 def test_an_offset_of_the_data_changes_no_order():

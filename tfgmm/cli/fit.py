@@ -28,6 +28,8 @@ _OPTIONS = {
     "`validation_data`": "`--validation`",
     "num_components=": "--components ",
     "`max_sweeps`": "`--max-sweeps`",
+    "`criteria_at`": "`--criteria-at`",
+    'Leave out criteria_at="mode"': "Leave out --criteria-at",
     "max_sweeps, or tolerance": "--max-sweeps",
     **{f"`{name}`": f"`--{name}`" for name in ("columns", "config", "covariance", "restarts", "seed", "weights")},
     **{f"`{name}`": f"`--{name}`" for name in ("delimiter", "decimal", "encoding")},
@@ -73,6 +75,9 @@ def fit(
         Path | None,
         typer.Option(metavar="FILE", help="Further rows, whose bound is followed too; of a choice, the held-out rows."),
     ] = None,
+    criteria_at: Annotated[
+        str | None, typer.Option(help="BIC, ICL, AIC: mean, or mode for those of mclust.  [default: mean]")
+    ] = None,
     drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
     decimal: Annotated[str | None, shared.DECIMAL] = None,
@@ -115,6 +120,7 @@ def fit(
             "max_sweeps": max_sweeps,
             "seed": seed,
             "validation": validation,
+            "criteria_at": criteria_at,
             "drop_gaps": drop_gaps or None,
             "delimiter": delimiter,
             "decimal": decimal,

@@ -66,3 +66,24 @@ def shown_number(value: float, spread: float) -> str:
         return f"{value:.{decimals}f}"
     magnitude = math.floor(math.log10(max(abs(value), spread)))
     return f"{value:.{min(17, max(3, magnitude + decimals + 1))}g}"
+
+
+def beside(value: float, limit: float, digits: int = 3) -> str:
+    """Writes a number with so many digits that it stands on its own side of a limit: never "1.01 and at most 1.01".
+
+    Args:
+        value: The number.
+        limit: The limit that it is compared with in the same sentence.
+        digits: Significant digits at least.
+
+    Example:
+
+    >>> beside(1.0132, 1.01), beside(99.7, 100.0, digits=2), beside(2500.4, 100.0)
+    ('1.013', '99.7', '2,500')
+    """
+    whole = math.floor(math.log10(abs(value))) + 1 if 1.0 <= abs(value) < 1e15 else 1
+    for enough in range(max(digits, whole), 17):
+        text = f"{value:.{enough}g}"
+        if (float(text) > limit) == (value > limit) and (float(text) < limit) == (value < limit):
+            break
+    return text if "e" in text else f"{float(text):,}".removesuffix(".0")

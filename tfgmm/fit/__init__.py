@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = front_door(
         "callbacks": ["EndOfChoice", "FitStep", "FitWatcher", "ProgressBar", "StopOnPlateau", "SweepCallback"],
         "fitting": ["check_num_components", "fit_mixture", "fit_opened"],
         "occupied": ["num_occupied"],
-        "options": ["AUTO", "FitOptions"],
+        "options": ["AUTO", "CRITERIA_AT", "FitOptions"],
         "restarts": ["Restart"],
         "result": ["FitResult", "interval_draws"],
         "selection": ["Selection"],

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tfgmm.mixture.priors import Priors
 
 AUTO = "auto"  # in place of covariance shapes: all of them
+CRITERIA_AT = {"mean": "the posterior means", "mode": "the maximum of the likelihood"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class FitOptions:
     validation_data: Any = None
     polish_steps: int = 0
     start: Any = "auto"
+    criteria_at: str = "mean"
 
     def __post_init__(self) -> None:
         for name, least in (("restarts", 1), ("max_sweeps", 1), ("polish_steps", 0)):
@@ -56,6 +58,7 @@ class FitOptions:
         _check_tolerance(self.tolerance)
         object.__setattr__(self, "covariance", check_covariance(self.covariance))
         check_choice("weights", self.weights, WEIGHT_PRIORS)
+        check_choice("criteria_at", self.criteria_at, CRITERIA_AT)
 
     @property
     def is_choice_of_shapes(self) -> bool:

@@ -113,7 +113,7 @@ def best_first(
             one, up to their count, and with their count.
     """
     results = [
-        _sorted(restarts)
+        in_order_of_bounds(restarts)
         for restarts in _ascended_by_group(q, [(group.starts, group.stages[0]) for group in groups], tell)
     ]
     for number in range(1, max(len(group.stages) for group in groups)):
@@ -133,7 +133,7 @@ def _after(restarts: list[Restart], later: list[Restart]) -> list[Restart]:
         for before, after in zip(restarts, later)
     ]
     given_up = [dataclasses.replace(restart, converged=False) for restart in restarts[len(later) :]]
-    return _sorted([*went_on, *given_up])
+    return in_order_of_bounds([*went_on, *given_up])
 
 
 def _ascended_by_group(
@@ -161,7 +161,8 @@ def _ascended_by_group(
     return [[next(in_order) for _ in of_group] for of_group, _ in groups]
 
 
-def _sorted(restarts: list[Restart]) -> list[Restart]:
+def in_order_of_bounds(restarts: Sequence[Restart]) -> list[Restart]:
+    """Sorts restarts, best bound first; those without a finite one stand last."""
     return sorted(restarts, key=lambda restart: -restart.elbo if np.isfinite(restart.elbo) else np.inf)
 
 

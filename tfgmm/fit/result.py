@@ -19,6 +19,7 @@ from tfgmm.families.training_rows import centred_blocks
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.keras_model import keras_model_of
 from tfgmm.fit.occupied import log_num_modes, num_occupied, occupied_probabilities
+from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.fit.restarts import Restart
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
@@ -44,14 +45,16 @@ class FitResult(FittedMixture):
         seed: Seed of the starts.
         data_summary: Summary of the rows.
         elbo: Augmented bound of the fitted posterior on all rows, nats.
-        log_likelihood: Log likelihood of all rows at the posterior means, nats.
-        complete_log_likelihood: Log likelihood of all rows together with the most probable component of each, at the
-            posterior means, nats.
+        log_likelihood: Log likelihood of all rows, nats, where `criteria_at` says.
+        complete_log_likelihood: Log likelihood of all rows together with the most probable component of each, nats,
+            there too.
         history: Logs of each sweep over all rows, as Keras gives them: loss, elbo, log_likelihood, kl, val_...
         restarts: All restarts, best first: the local optima that the data has.
         converged: Whether the bound had stopped rising.
         trained_model: Keras model that callbacks of Keras's watched, or that was polished, which `model` then is; None
             where there was none.
+        criteria_at: Where both log likelihoods are taken, and with them `aic`, `bic` and `icl`: "mean", at the
+            posterior means; or "mode", at the maximum of the likelihood that EM finds from there.
     """
 
     variational: VariationalPosterior = dataclasses.field(repr=False)
@@ -65,6 +68,7 @@ class FitResult(FittedMixture):
     restarts: tuple[Restart, ...] = dataclasses.field(repr=False)
     converged: bool
     trained_model: Any = dataclasses.field(default=None, repr=False)
+    criteria_at: str = "mean"
 
     @functools.cached_property
     def model(self) -> GaussianMixtureModel:
@@ -109,17 +113,17 @@ class FitResult(FittedMixture):
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion at the posterior means, -2 log likelihood + 2 parameters; smaller is better."""
+        """Akaike's criterion where `criteria_at` says, -2 log likelihood + 2 parameters; smaller is better."""
         return -2.0 * self.log_likelihood + 2.0 * self.num_parameters
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion at the posterior means, -2 log likelihood + log N parameters; smaller is better."""
+        """Schwarz's criterion where `criteria_at` says, -2 log likelihood + log N parameters; smaller is better."""
         return -2.0 * self.log_likelihood + math.log(self.num_data) * self.num_parameters
 
     @property
     def icl(self) -> float:
-        """The integrated completed likelihood at the posterior means; smaller is better, as for `bic`.
+        """The integrated completed likelihood where `criteria_at` says; smaller is better, as for `bic`.
 
         -2 log p(rows, assignments) + log N parameters, each row assigned to its most probable component: BIC, and
         beyond it what rows between components cost. The sign is turned: published, larger is better, without the 2.
@@ -198,6 +202,7 @@ def summary_of(result: FitResult) -> str:
         f"{'converged' if result.converged else 'NOT converged'} after {counted(len(result.history['elbo']), 'sweep')} "
         f"over all rows; {result.num_occupied} of {counted(result.num_components, 'component')} occupied",
         f"restarts, bound of each: {bounds}",
+        f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
         "",
     ]
     lines = list(_table(interval_draws(result), result.column_names))

@@ -52,12 +52,17 @@ def candidates(
     num_kept = num_kept if is_drawn else 1  # equal locations lead to equal optima
     per_start = _candidates_per_start(q) if is_drawn else 1
     seeds = [(seed + number) % 2**63 for number in range(per_start * num_kept)]
+    first = few_sweeps(q, stage, seed)
+    starts = q.start_values(first.rows.values.astype(np.float64), spread, start, seeds)
+    return Candidates(starts, first, num_kept)
+
+
+def few_sweeps(q: VariationalPosterior, stage: Stage, seed: int) -> Stage:
+    """Makes the stage that tells candidates apart: a few sweeps over some of the rows of the stage that follows."""
     rows = _few(stage.rows, q.num_components, seed)
-    starts = q.start_values(rows.values.astype(np.float64), spread, start, seeds)
-    first = dataclasses.replace(
+    return dataclasses.replace(
         stage, rows=rows, max_sweeps=_MAX_SWEEPS, tolerance=_TOLERANCE, patience=1, num_starts=None
     )
-    return Candidates(starts, first, num_kept)
 
 
 def screened(q: VariationalPosterior, several: Sequence[Candidates]) -> list[list[Values]]:

@@ -33,6 +33,7 @@ _FIELDS: tuple[tuple[str, Any], ...] = (
     ("icl", np.float64),
     ("aic", np.float64),
     ("occupied", np.int64),
+    ("below_nested", np.float64),
 )
 
 
@@ -53,6 +54,8 @@ class Selection:
         occupied_posterior: For stick-breaking weights, of which K is a maximum, `FitResult.occupied_posterior` of the
             fit of the recommended shape with the most components; None for Dirichlet weights, and for more than
             20,000 rows: it takes long.
+        below_nested: How far the bound of each fit lies below that of a smaller fit of its shape with empty components,
+            after it was tried again from there, nats; 0 where it does not. Such a fit is stuck. Default: none is.
         doubtful_columns: Names of the columns in which components may stand for single values instead of groups of
             rows, so that no share is certain: few values, or one repeated again and again.
 
@@ -71,6 +74,7 @@ class Selection:
     held_out: np.ndarray
     held_out_rows: str
     occupied_posterior: np.ndarray | None = None
+    below_nested: tuple[float, ...] = ()
     doubtful_columns: tuple[str, ...] = ()
 
     @functools.cached_property
@@ -81,7 +85,7 @@ class Selection:
         approximate posterior of shape and K if all tried are equally probable before; held_out: mean log density of
         held-out rows, nats per row, and held_out_error, its standard error; behind: how much lower than the best, and
         behind_error, the standard error of that difference, paired row by row; log_likelihood, bic, icl, aic as in
-        `FitResult`; occupied components.
+        `FitResult`; occupied components; below_nested, nats, as in the fields.
         """
         evidence = np.array([log_evidence(result) for result in self.results])
         kinds = [mixtures_of(fit.covariance, fit.num_components, fit.num_features) for fit in self.results]
@@ -98,6 +102,7 @@ class Selection:
             "behind": behind,
             "behind_error": behind_errors,
             "occupied": [result.num_occupied for result in self.results],
+            "below_nested": self.below_nested or [0.0] * len(self.results),
         }
         table = np.zeros(len(self.results), dtype=list(_FIELDS))
         for name, _ in _FIELDS:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.common.words import counted
+from tfgmm.common.words import beside, counted
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
@@ -20,11 +20,13 @@ from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
+from tfgmm.fit.maximum import Maximum, maximum_near
+from tfgmm.fit.nesting import Nested, split_starts
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.screening import Candidates, candidates, screened
+from tfgmm.fit.screening import Candidates, candidates, few_sweeps, screened
 from tfgmm.fit.sweep_batches import Batches, CachedBatch, SweepBatches
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
 from tfgmm.mixture.priors import Priors
@@ -39,6 +41,8 @@ _FEW_COMPONENTS = 2
 _TOLERANCE_AFTER_SAMPLE = 1e-5
 # On a sample all restarts go on until gains fall below the first, and the best few until below the second.
 _TOLERANCES_ON_SAMPLE, _NUM_CONTENDERS = (1e-3, 1e-4), 3
+# Components of a smaller fit that are divided, the largest, where a fit with more is stuck
+_MOST_DIVIDED = 8
 
 
 class ConvergenceWarning(UserWarning):
@@ -77,6 +81,11 @@ class FitTask:
     def is_sample(self) -> bool:
         """Whether the survey's sample has fewer rows than the data."""
         return len(self.survey.sample) < self.survey.summary.num_data
+
+    @property
+    def tolerance(self) -> float:
+        """Nats per row: a gain of a sweep over all rows below it counts as none."""
+        return self.options.tolerance or (_TOLERANCE_AFTER_SAMPLE if self.is_sample else _TOLERANCE)
 
     def tell(self, kind: str, number: int, count: int, num_components: int) -> None:
         """Calls `on_step` of the callbacks that watch the fit, before a step."""
@@ -128,10 +137,7 @@ def fit_ascended(task: FitTask, fit: RunningFit, ascended: Ascended) -> FitResul
     options, restarts = task.options, ascended.restarts
     _check_finite(restarts[0].elbo, "after the restarts")
     fit.variational.assign(restarts[0].values)
-    plateau = StopOnPlateau(
-        options.tolerance or (_TOLERANCE_AFTER_SAMPLE if task.is_sample else _TOLERANCE),
-        patience=1 if task.is_sample else PATIENCE,
-    )
+    plateau = StopOnPlateau(task.tolerance, patience=1 if task.is_sample else PATIENCE)
     batches = _batches(task, fit, ascended.rows)
     history = _swept(task, fit, batches, plateau)
     if options.polish_steps:
@@ -140,14 +146,43 @@ def fit_ascended(task: FitTask, fit: RunningFit, ascended: Ascended) -> FitResul
     fit.note_bound(figures[0])
     _check_finite(figures[0], "after the sweeps over all rows")
     if not plateau.converged and not fit.stop_training:
-        warnings.warn(
-            f"the bound was still rising by more than {plateau.tolerance:.1g} nats per row after "
-            f"{counted(options.max_sweeps, 'sweep')}. Raise max_sweeps, or tolerance.",
-            ConvergenceWarning,
-            stacklevel=5,
-        )
-    mixture = fit.variational, fit.priors, fit.seed, fit.data_summary
-    return FitResult(*mixture, *figures, history, tuple(restarts), plateau.converged, fit.model)
+        warnings.warn(_not_converged(task, history["elbo"], figures[0]), ConvergenceWarning, stacklevel=5)
+    if options.criteria_at == "mode":
+        maximum = _maximum_of_likelihood(fit, batches)
+        figures = figures[0], maximum.log_likelihood, maximum.complete_log_likelihood
+        if maximum.at_floor.any():
+            warnings.warn(_without_maximum(maximum), UserWarning, stacklevel=5)
+    mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (history, tuple(restarts))
+    return FitResult(*mixture, *figures, *ended, plateau.converged, fit.model, options.criteria_at)
+
+
+def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:
+    """Says how much the bound gained in the last sweep that was allowed."""
+    if task.options.polish_steps and len(bounds) > 1:  # which moved the last bound too
+        last, bounds = bounds[-1], bounds[:-1]
+    gain = (last - bounds[-1]) / task.survey.summary.num_data
+    sweeps, fix = counted(task.options.max_sweeps, "sweep"), "Raise max_sweeps, or tolerance."
+    if gain < task.tolerance:
+        so_little = f"it gained less than {task.tolerance:.1g} nats per row, and {PATIENCE} in a row must"
+        return f"after {sweeps} the bound has stopped rising by the last sweep alone: {so_little}. {fix}"
+    return f"the bound was still rising by {beside(gain, task.tolerance, 2)} nats per row after {sweeps}. {fix}"
+
+
+def _maximum_of_likelihood(fit: RunningFit, batches: Batches) -> Maximum:
+    priors, size = fit.priors, fit.num_features
+    least = np.broadcast_to(priors.least_scale, (size,))
+    units = np.broadcast_to(priors.column_scale, (size,))
+    return maximum_near(fit.variational.plug_in(), batches, least * np.square(fit.data_summary.spread), units)
+
+
+def _without_maximum(maximum: Maximum) -> str:
+    places = np.flatnonzero(maximum.at_floor)
+    are = "component is" if len(places) == 1 else "components are"
+    return (
+        f"the likelihood of {counted(len(maximum.at_floor), 'component')} has no maximum: {len(places)} {are} as "
+        "narrow as the floor of the variance allows, and AIC, BIC and ICL depend on it. Leave out "
+        'criteria_at="mode", or ask for fewer components.'
+    )
 
 
 def _swept(task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlateau) -> dict[str, list[float]]:
@@ -194,6 +229,29 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
 
     *without_folds, restarts = best_first(q, [*groups, StagedStarts(starts, stages)], tell)
     return Ascended(restarts, without_folds, stages[-1].rows)
+
+
+def ascend_from_smaller(task: FitTask, fit: RunningFit, smaller: FitResult, nested: Nested) -> Ascended:
+    """Takes a smaller fit to an optimum with more components: with empty ones, and with some of its own divided.
+
+    Args:
+        task: What is fitted to.
+        fit: Prepared fit with more components; it stays as it is.
+        smaller: The smaller fit.
+        nested: The same with components that have no rows.
+    """
+    options, q, survey = task.options, fit.variational, task.survey
+    stages, spread = stages_of(q, survey, options), np.array(survey.summary.spread)
+    sample = np.asarray(survey.sample, np.float64)
+    divided = split_starts(smaller, q, sample, spread, max(_MOST_DIVIDED, options.restarts))
+    [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), options.restarts)])
+    starts = [nested.values, *kept]
+    *_, restarts = best_first(q, [StagedStarts(starts, stages)], _tell_starts(task, q.num_components))
+    return Ascended(restarts, [], stages[-1].rows)
+
+
+def _tell_starts(task: FitTask, num_components: int) -> Callable[[int, int], None]:
+    return lambda number, count: task.tell("start", number, count, num_components)
 
 
 def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:

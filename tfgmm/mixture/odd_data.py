@@ -96,7 +96,7 @@ def spreads_that_differ(summary: DataSummary, priors: Priors, covariance: str) -
         yield (
             f"the spread of column {name(widest)} is {spread[widest] / spread[narrowest]:.3g} times that of column "
             f"{name(narrowest)}, and a spherical component is as wide in one as in the other: the narrow column "
-            "counts for nothing. Standardise the columns"
+            "hardly counts. Standardise the columns"
         )
 
 
@@ -112,7 +112,10 @@ def _few_distinct_rows(data: _Data, num_components: int) -> Iterator[str]:
     if num_distinct < num_components:  # the first rows may be alike where the data is sorted
         num_distinct = len(distinct_rows(data.sample))
     if num_distinct < num_components:
-        yield f"{num_distinct} distinct rows for num_components={num_components}: some components stay empty"
+        num_rows, num_data = len(data.sample), data.summary.num_data
+        where = f"in a sample of {num_rows:,} " if num_rows < num_data else ""
+        rows = "1 distinct row" if num_distinct == 1 else f"{num_distinct} distinct rows"
+        yield f"{rows} {where}for num_components={num_components}: they tell no more than {num_distinct} apart"
 
 
 def _few_rows_per_column(data: _Data, covariance: str) -> Iterator[str]:
@@ -130,9 +133,10 @@ def _far_rows(data: _Data) -> Iterator[str]:
     if 0 < num_far <= max(1.0, _FEW_FAR * len(sample)):
         worst = int(np.argmax(np.max(np.abs(sample - middle) / scale, axis=0)))
         yield (
-            f"{num_far} of {len(sample)} rows are more than {_FAR:.0f} times as far out as most, in column "
-            f"{data.name(worst)} up to {np.max(np.abs(sample[:, worst])):.3g}: they take components of their own, "
-            "and tied ones are all widened to reach them. Drop them, or ask for one component more"
+            f"{num_far} of {len(sample)} rows {'is' if num_far == 1 else 'are'} more than {_FAR:.0f} spreads from the "
+            f"centre, in column {data.name(worst)} up to {np.max(np.abs(sample[:, worst])):.3g}: they can take "
+            "components of their own, or widen one, and all where widths are tied. Drop them, or ask for one component "
+            "more"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tfgmm.common.words import beside
 from tfgmm.posterior.alignment import AlignedDraws, align, in_order_of
 from tfgmm.posterior.arviz import arviz
 from tfgmm.posterior.draws import LOG_RATIO, Draws
@@ -96,7 +97,8 @@ class Agreement:
         if self.pareto_k is not None:
             is_fine = self.pareto_k < LARGEST_PARETO_K
             verdict = "weighting a's draws can mend what differs" if is_fine else "a misses parts of the posterior"
-            lines.append(f"Pareto k-hat of a: {self.pareto_k:.2f} ({verdict}; the limit is {LARGEST_PARETO_K})")
+            figure = beside(self.pareto_k, LARGEST_PARETO_K, digits=2)
+            lines.append(f"Pareto k-hat of a: {figure} ({verdict}; the limit is {LARGEST_PARETO_K})")
         return tuple(lines)
 
 

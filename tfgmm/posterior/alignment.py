@@ -11,6 +11,7 @@ import numpy as np
 
 from tfgmm.common.checks import check_choice, check_count
 from tfgmm.common.shapes import check_shape
+from tfgmm.common.words import beside
 from tfgmm.posterior.assignment import cheapest, keeping_most
 from tfgmm.posterior.densities import points_of
 from tfgmm.posterior.draws import Draws
@@ -23,7 +24,12 @@ _DRAWS_FOR_PIVOT = 5_000
 # A draw is doubtful when swapping two of its components is at least this probable, and so is an alignment with more
 # than this share of such draws.
 _DOUBT = 0.05
+_LEAST_SPREAD = 1e-9  # share of a mean below which a spread is rounding
+_LEAST_LOG_ODDS = math.log(1.0 / _DOUBT - 1.0)  # against a swap
 _MEMORY = 2**24  # numbers in one table of costs
+# By what components were told apart, and what to try instead
+_PLACES, _RESPONSIBILITIES = "by their places and widths", "by the rows that belong to them"
+_OTHERS = {_PLACES: 'method="responsibilities" with rows', _RESPONSIBILITIES: 'method="pivot"'}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,8 +41,9 @@ class AlignedDraws(Draws):
     Args:
         permutations: Permutations of the components, (C, S, K) int: component k of a draw was its component
             permutations[c, s, k] before.
-        share_doubtful: Share of draws in which two components could as well be swapped (with a probability above 5 %,
-            if they spread as normal distributions about their means).
+        share_doubtful: Share of draws in which two components could as well be swapped, with a probability above 5 %:
+            if they spread as normal distributions about their means; or, where memberships aligned them, if the rows
+            chose between both orders.
     """
 
     permutations: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0), np.int64))
@@ -126,12 +133,13 @@ def align(
     if method != "pivot" and pivot is not None:
         raise ValueError(f"`pivot` must be left out with method={method!r}. Received: both. Leave one of them out.")
     if method == "responsibilities":
-        permutations = matched_by_responsibilities(draws, points_of("rows", rows, draws.num_features))
-    elif method == "order":
+        permutations, log_odds = matched_by_responsibilities(draws, points_of("rows", rows, draws.num_features))
+        return _aligned(draws, permutations, _RESPONSIBILITIES, float((log_odds < _LEAST_LOG_ODDS).mean()))
+    if method == "order":
         permutations = np.argsort(draws.locs[..., column], axis=-1, kind="stable")
     else:
         permutations = _matched(draws, None if pivot is None else _checked_pivot(pivot, draws))
-    return _aligned(draws, permutations)
+    return _aligned(draws, permutations, _PLACES)
 
 
 def in_order_of(aligned: Draws, others: Draws) -> Draws:
@@ -148,14 +156,17 @@ def in_order_of(aligned: Draws, others: Draws) -> Draws:
     return others.permuted(np.broadcast_to(order, others.weights.shape))
 
 
-def _aligned(draws: Draws, permutations: np.ndarray) -> AlignedDraws:
+def _aligned(draws: Draws, permutations: np.ndarray, by: str, share: float | None = None) -> AlignedDraws:
+    """Reorders draws, and warns where a swap of two components is nearly as probable by what they were aligned by."""
     moved = draws.permuted(permutations)
-    share = _share_doubtful(_features(moved), _unit_of_features(moved))
+    share = _share_doubtful(_features(moved)) if share is None else share
     fields = {field.name: getattr(moved, field.name) for field in dataclasses.fields(Draws)}
     if share > _DOUBT:
+        percent = beside(100.0 * share, 100.0 * _DOUBT)
         warnings.warn(
-            f"in {share:.0%} of the draws two components are too alike to be told apart: numbers of single components "
-            "mean little, however they are aligned. Look at the density, or ask for fewer components.",
+            f"in {percent} % of the draws two components are too alike to be told apart {by}: "
+            f"swapping them has a probability above {100.0 * _DOUBT:.0f} % there, so that numbers of single components "
+            f"mean little. Try {_OTHERS[by]}, look at the density, or ask for fewer components.",
             stacklevel=3,
         )
     return AlignedDraws(**fields, permutations=permutations, share_doubtful=share)
@@ -238,8 +249,11 @@ def _spread_within(draws: Draws) -> np.ndarray:
 
 
 def _spread(aligned: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Computes how far features lie from the mean of their component, (F,), over draws (n, K, F)."""
-    spread = np.sqrt(aligned.var(axis=0).mean(axis=0))
+    """Computes how far features lie from the mean of their component, (F,), over draws (n, K, F).
+
+    The median over components: one that is vague must not make differences of the others look small.
+    """
+    spread = np.sqrt(np.median(aligned.var(axis=0), axis=0))
     return np.where(spread > 0, spread, unit)
 
 
@@ -264,17 +278,23 @@ def _nearest(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.
     return np.concatenate(parts)
 
 
-def _share_doubtful(aligned: np.ndarray, unit: np.ndarray) -> float:
-    """Computes the share of aligned draws (n, K, F) in which a swap of two has a probability above `_DOUBT`."""
+def _share_doubtful(aligned: np.ndarray) -> float:
+    """Computes the share of aligned draws (n, K, F) in which a swap of two has a probability above `_DOUBT`.
+
+    Each component spreads by itself: one that is vague says nothing of two that are not.
+    """
     num_components = aligned.shape[1]
-    spread, mean = _spread(aligned, unit), aligned.mean(axis=0)
+    mean, spread = aligned.mean(axis=0), aligned.std(axis=0)
+    # What does not vary tells apart whatever differs from it
+    spread = np.maximum(spread, np.maximum(_LEAST_SPREAD * np.abs(mean), np.finfo(np.float64).tiny ** 0.25))
     first, second = np.triu_indices(num_components, 1)
-    limit, num_doubtful = np.log(1 / _DOUBT - 1), 0
-    size = max(1, _MEMORY // num_components**2)
+    num_doubtful = 0
+    size = max(1, _MEMORY // (num_components**2 * aligned.shape[2]))
     for start in range(0, len(aligned), size):
-        costs = _costs(aligned[start : start + size], mean, spread)
+        away = (aligned[start : start + size, :, None] - mean) / spread  # (n, j, k, F)
+        costs = 0.5 * np.square(away).sum(axis=-1) + np.log(spread).sum(axis=-1)
         own = np.diagonal(costs, axis1=1, axis2=2)
         swapped = costs[:, first, second] + costs[:, second, first]
         log_odds = swapped - own[:, first] - own[:, second]  # against the swap
-        num_doubtful += int((log_odds < limit).any(axis=-1).sum())
+        num_doubtful += int((log_odds < _LEAST_LOG_ODDS).any(axis=-1).sum())
     return num_doubtful / len(aligned)

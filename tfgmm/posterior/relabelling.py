@@ -14,8 +14,11 @@ _MAX_ROUNDS = 20
 _LEAST = 1e-30
 
 
-def matched_by_responsibilities(draws: Draws, rows: np.ndarray) -> np.ndarray:
+def matched_by_responsibilities(draws: Draws, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Finds the order of each draw's components, (C, S, K) int, in which rows keep their memberships.
+
+    And by how many nats it is better than the best order in which two more are swapped, (C S,): the logarithm of the
+    odds against the swap, if each row chooses its component by the mean memberships.
 
     Each draw takes the order in which KL(its memberships || the mean ones), summed over the rows, is least; then the
     mean memberships are computed from the draws in these orders; and so on in turn, until no order changes. The mean
@@ -37,7 +40,20 @@ def matched_by_responsibilities(draws: Draws, rows: np.ndarray) -> np.ndarray:
         previous, permutations = permutations, cheapest(costs)
         if (permutations == previous).all():
             break
-    return keeping_most(permutations).reshape(draws.weights.shape)
+    order = keeping_most(permutations)
+    return order.reshape(draws.weights.shape), _log_odds_against_swaps(memberships, order)
+
+
+def _log_odds_against_swaps(memberships: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Computes how much the cheapest swap of two components costs in each draw, (n,) nats; infinite for one alone."""
+    log_mean = np.log(np.maximum(_mean_in_order(memberships, order), _LEAST))
+    ordered = np.take_along_axis(memberships, order[:, None, :], axis=2)
+    costs = -np.matmul(np.swapaxes(ordered, 1, 2), log_mean)  # (n, component, place)
+    first, second = np.triu_indices(costs.shape[1], 1)
+    own = np.diagonal(costs, axis1=1, axis2=2)
+    swapped = costs[:, first, second] + costs[:, second, first]
+    found: np.ndarray = (swapped - own[:, first] - own[:, second]).min(axis=1, initial=np.inf)
+    return found
 
 
 def _memberships(draws: Draws, rows: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import pdtrc
 
-from tfgmm.common.words import printable
+from tfgmm.common.words import beside, counted, printable
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.outliers import NUM_SAMPLES
@@ -58,9 +58,11 @@ def _other_rows(fitted: Fitted, survey: Survey) -> str:
 def _not_converged(record: FitRecord) -> str:
     if record.converged:
         return ""
+    bounds = record.history["elbo"]
+    gain = f", by {bounds[-1] - bounds[-2]:.2g} nats in the last" if len(bounds) > 1 and bounds[-1] > bounds[-2] else ""
     return (
-        f"The fit did not converge: its bound was still rising after {len(record.history['elbo'])} sweeps. All numbers "
-        "below may still move. Fit again with a larger max_sweeps."
+        f"The fit did not converge: its bound had not stopped rising after {counted(len(bounds), 'sweep')}{gain}. All "
+        "numbers below may still move. Fit again with a larger max_sweeps."
     )
 
 
@@ -94,10 +96,11 @@ def _optima(record: FitRecord) -> str:
     if number == 1:
         return ""
     others = len(ends) - num_best
+    left = "ended in" if all(restart.converged for restart in record.restarts) else "ended, or were given up, in"
     only = " Only one start found it: more restarts may find a better one still." if num_best == 1 else ""
     worse = "a worse one" if others == 1 else "worse ones"
     return (
-        f"The starts disagree: {num_best} of {len(ends)} reached the best solution, {others} ended in {worse}, "
+        f"The starts disagree: {num_best} of {len(ends)} reached the best solution, {others} {left} {worse}, "
         f"{_span(gaps[num_best], gaps[-1])} nats below.{_rival(gaps[num_best])}{only}"
     )
 
@@ -109,8 +112,8 @@ def _span(least: float, most: float) -> str:
 
 def _rival(gap: float) -> str:
     if gap >= _CLEAR:
-        return " The best one was kept; the data speak clearly against the others."
-    return " The best one was kept; the data can be read nearly as well in another way."
+        return f" The best one was kept; {gap:,.1f} nats speak clearly against the others."
+    return f" The best one was kept; with {gap:.1f} nats less the data can be read nearly as well in another way."
 
 
 def _overlaps(responsibilities: np.ndarray) -> str:
@@ -122,10 +125,13 @@ def _overlaps(responsibilities: np.ndarray) -> str:
     if not overlapping:
         return ""
     verb, whose = ("overlaps another", "its") if len(overlapping) == 1 else ("overlap others", "their")
+    most = 100.0 * (1.0 - own_shares[overlapping]).max()
+    percent = beside(most, 100.0 * _DOUBT)
+    up_to = f"{percent} %" if len(overlapping) == 1 else f"more than {100.0 * _DOUBT:.0f} %, and up to {percent} %,"
     return (
-        f"{_named(overlapping)} {verb}: more than {100 * _DOUBT:.0f} % of {whose} rows could as well belong elsewhere. "
-        "There the intervals are too narrow: the fit takes memberships and components for independent of each other. "
-        "tfgmm.compare tells by how much."
+        f"{_named(overlapping)} {verb}: {up_to} of {whose} rows' memberships lie elsewhere. There the intervals tend "
+        "to be too narrow: the fit takes memberships and components for independent of each other. tfgmm.compare tells "
+        "by how much."
     )
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tfgmm.common.words import with_and
-from tfgmm.fit import selection_words
+from tfgmm.fit import selection_doubts, selection_names, selection_words
+from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.fit.selection_words import occupied_words
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 
@@ -25,7 +26,7 @@ _ABOUT_THE_TABLE = (
     "Share: the probability of each {line}, if all that were tried were equally probable before; it depends on the "
     "priors, so read it as an order of magnitude. Held out behind: how much worse than by the best {line} rows are "
     "predicted that the fit did not see, nats per row, with the standard error of the difference. Smaller is better "
-    "for that, BIC and ICL."
+    "for that, BIC and ICL, which are taken at {at}."
 )
 _ABOUT_OCCUPIED = (
     "From draws of the posterior{}: in each, every row is given to a component, and those with a row are counted. "
@@ -84,12 +85,13 @@ def choice_of(selection: Selection | None, occupied: np.ndarray | None) -> Choic
     about = _ABOUT_OCCUPIED.format("" if selection is None else " with the most components")
     if selection is None:
         return None if occupied is None else Choice([occupied_words(occupied)], occupied=counted, about_occupied=about)
-    has_shapes = selection_words.has_shapes(selection)
+    has_shapes = selection_names.has_shapes(selection)
     so, line = ("that shape and so many components", "fit") if has_shapes else ("so many components", "number")
+    about_table = _ABOUT_THE_TABLE.format(so=so, line=line, at=CRITERIA_AT[selection.best.criteria_at])
     return Choice(
         paragraphs=[f"{_tried(selection)} {how_sure(selection)}", selection.reason],
         tables=_tables(selection) if has_shapes else [Table(lines(selection), selection.best_place)],
-        notes=[_ABOUT_THE_TABLE.format(so=so, line=line), f"Held out: {selection.held_out_rows}."],
+        notes=[about_table, f"Held out: {selection.held_out_rows}."],
         occupied=counted,
         about_occupied=about,
         title="Which shape, and how many components" if has_shapes else "How many components",
@@ -99,10 +101,10 @@ def choice_of(selection: Selection | None, occupied: np.ndarray | None) -> Choic
 def _tried(selection: Selection) -> str:
     """Says what was tried, and what is recommended."""
     numbers = sorted({result.num_components for result in selection.results})
-    if not selection_words.has_shapes(selection):
+    if not selection_names.has_shapes(selection):
         were = "was" if len(numbers) == 1 else "were"
         return f"{_range(numbers)} {were} tried; {selection.num_components} is recommended."
-    name = selection_words.full_name(selection, selection.best)
+    name = selection_names.full_name(selection, selection.best)
     with_numbers = _range(numbers).replace("The numbers", "the numbers")
     return (
         f"{len(selection.shapes)} shapes were tried ({', '.join(selection.shapes)}), with {with_numbers} as number of "
@@ -136,7 +138,7 @@ def lines(selection: Selection) -> list[tuple[str, ...]]:
     return [
         (
             f"{row['num_components']}",
-            f"{row['log_evidence']:.1f}",
+            f"{row['log_evidence']:.1f}{', stuck' if row['below_nested'] > 0.0 else ''}",
             f"{row['share']:.2f}",
             _behind(row["behind"], row["behind_error"]),
             f"{row['bic']:.1f}",
@@ -159,7 +161,7 @@ def _behind(behind: float, error: float) -> str:
 
 def console_lines(selection: Selection) -> list[str]:
     """Writes the tables as lines of text that fit a terminal of 80 columns, the recommended fit marked by a star."""
-    if not selection_words.has_shapes(selection):
+    if not selection_names.has_shapes(selection):
         return _aligned(Table(lines(selection), selection.best_place))
     found: list[str] = []
     for table in _tables(selection):
@@ -190,17 +192,30 @@ def how_sure(selection: Selection) -> str:
     """Says how far the recommendation can be trusted, in plain words."""
     if len(selection.results) == 1:
         return "With nothing beside it, that says nothing."
-    is_clear = len(selection_words.plausible_mixtures(selection)) == 1
-    if is_clear and selection.doubtful_columns:
+    names = selection_names.plausible_names(selection)
+    if len(selection_names.plausible_mixtures(selection)) > 1:
+        return f"The rows do not settle it: {names} are all plausible.{_maximum(selection)}"
+    if selection.doubtful_columns:
         return "None of the others is nearly as probable, as far as shares can be trusted here: see below."
-    if is_clear and selection.choices["icl"] < selection.num_components:
-        return "As a density none of the others is nearly as probable; as groups that stand apart fewer may be right."
-    if is_clear:
-        return "The rows are clear about it: none of the others is nearly as probable."
-    maximum = " Each is a maximum: components without rows stay empty, at next to no cost."
-    is_maximum = WEIGHT_PRIORS[selection.best.weight_prior].is_maximum
-    names = selection_words.plausible_names(selection)
-    return f"The rows do not settle it: {names} are all plausible.{maximum if is_maximum else ''}"
+    doubts = selection_doubts.doubts(selection)
+    if doubts:
+        return f"None of the others tried is nearly as probable, but that is not certain: {'; '.join(doubts)}."
+    if selection.choices["icl"] < selection.num_components:
+        return (
+            "As a density none of the others is nearly as probable; as groups that stand apart fewer may be right: "
+            f"ICL says {selection.choices['icl']}."
+        )
+    return "The rows are clear about it: none of the others is nearly as probable."
+
+
+def _maximum(selection: Selection) -> str:
+    """Says that numbers of components are maxima, where they are, and how many of the recommended one have rows."""
+    best = selection.best
+    if not WEIGHT_PRIORS[best.weight_prior].is_maximum:
+        return ""
+    return (
+        f" Each number is a maximum: {best.num_occupied} of {best.num_components} have rows with the recommended one."
+    )
 
 
 def occupied_shares(occupied: np.ndarray) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from tfgmm.common.checks import check_choice, is_instance_of
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import printable
 from tfgmm.data.summary import DataSummary
+from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
@@ -124,9 +125,9 @@ def fitted_of(source: Any) -> Fitted:
 def _of_result(result: FitResult) -> Fitted:
     criteria = {
         "Bound": f"{result.elbo:,.2f} nats",
-        "Log likelihood": f"{result.log_likelihood:,.2f} nats",
-        "AIC": f"{result.aic:,.1f}",
-        "BIC": f"{result.bic:,.1f}",
+        "Log likelihood": f"{result.log_likelihood:,.2f} nats, at {CRITERIA_AT[result.criteria_at]}",
+        "AIC": f"{result.aic:,.1f}, there too",
+        "BIC": f"{result.bic:,.1f}, there too",
     }
     return dataclasses.replace(
         _of_mixture(result),

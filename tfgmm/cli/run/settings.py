@@ -33,7 +33,7 @@ class RunSettings:
         num_components: K; or several to choose from; None for 1 to 10, or to the number of rows.
         columns: Names of the columns that are used; None for all that are numbers.
         covariance: A shape, several to choose from, or "auto".
-        weights, restarts, seed, max_sweeps: As in `tfgmm.fit_mixture`.
+        weights, restarts, seed, max_sweeps, criteria_at: As in `tfgmm.fit_mixture`.
         validation: Absolute path of further rows, or None.
         drop_gaps: Whether rows with a gap in a column that is used are left out.
         delimiter, decimal, encoding, skip_rows: How CSV files are written, see `tfgmm.data.CsvOptions`.
@@ -56,6 +56,7 @@ class RunSettings:
     seed: int = FitOptions.seed
     validation: str | None = None
     max_sweeps: int = FitOptions.max_sweeps
+    criteria_at: str = FitOptions.criteria_at
     drop_gaps: bool = False
     delimiter: str | None = None
     decimal: str | None = None

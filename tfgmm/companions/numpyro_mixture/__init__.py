@@ -11,7 +11,7 @@ JAX takes a GPU where it finds one. To choose, before anything else runs on JAX:
 No other line changes. JAX's own settings stay as they are: this module computes in float64 by a setting of its own.
 """
 
-from tfgmm.companions.numpyro_mixture.diagnostics import Diagnosis, diagnose
+from tfgmm.companions.diagnostics import Diagnosis, diagnose
 from tfgmm.companions.numpyro_mixture.model import MarginalMixture, MarginalModel
 from tfgmm.companions.numpyro_mixture.nuts import sample_nuts
 from tfgmm.companions.numpyro_mixture.priors import mixture_model, priors_of_model

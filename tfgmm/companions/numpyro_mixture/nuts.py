@@ -8,8 +8,8 @@ import numpy as np
 
 from tfgmm.common.checks import check_count, check_seed
 from tfgmm.common.shapes import check_shape
+from tfgmm.companions.diagnostics import warn_if_bad
 from tfgmm.companions.numpyro_mixture.chains import Program, Record, SharedStep, Windows
-from tfgmm.companions.numpyro_mixture.diagnostics import warn_if_bad
 from tfgmm.companions.numpyro_mixture.mode import (
     Gaussian,
     Target,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+import functools
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,7 @@ except ModuleNotFoundError as error:
 from pyro import distributions as dist
 from pyro import poutine
 from pyro.ops.indexing import Vindex
+from torch.distributions import biject_to
 
 Tensor = torch.Tensor
 Distribution = Any
@@ -31,6 +35,8 @@ Distribution = Any
 FREE_DIM = -2
 # The sites that are learnt or drawn; the others are the rows and their assignments.
 GLOBAL_SITES = ("weights", "locs", "scale")
+# The default prior, Normal(0, 10 units), pulls a mean where |mean| + standard deviation exceeds two of its own.
+_REACH_OF_DEFAULT = 20.0
 # For fewer rows a second thread only costs waiting: NUTS on five rows took five times as long with it.
 _ROWS_FOR_THREADS = 100_000
 
@@ -48,6 +54,7 @@ class EnumeratedMixture:
         loc_prior, scale_prior: Distributions over numbers and over positive numbers, data units; event shape (), batch
             shape () or (K,).
         scale_per_component: Whether each component has a scale of its own.
+        unit: The unit that steps are taken in, data units; see `unit_of`.
     """
 
     num_components: int
@@ -55,6 +62,23 @@ class EnumeratedMixture:
     loc_prior: Distribution
     scale_prior: Distribution
     scale_per_component: bool = False
+    unit: float = 1.0
+
+    @property
+    def units(self) -> dict[str, float]:
+        """The units of locs and scale; 1 where a prior is over some of the numbers, whose coordinates have none."""
+        places = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+        locs, scale = (biject_to(prior.support)(places) for prior in (self.loc_prior, self.scale_prior))
+        return {
+            "locs": self.unit if torch.allclose(locs, places) else 1.0,
+            "scale": self.unit if torch.allclose(scale, places.exp()) else 1.0,
+        }
+
+    def widest_step(self, locs: Tensor) -> float:
+        """Computes how far locations (K,) move at most where their coordinates move by 1; 1 over all numbers."""
+        transform = biject_to(self.loc_prior.support)
+        steps = transform.log_abs_det_jacobian(transform.inv(locs), locs).exp()
+        return float(steps.max())
 
     def __call__(self, data: Tensor) -> None:
         """States the model of rows (N,) to Pyro. Inside a plate of starts all sites have its axis."""
@@ -107,8 +131,9 @@ def mixture_of(
     loc_prior: Distribution | None,
     scale_prior: Distribution | None,
     scale_per_component: bool,
+    unit: float = 1.0,
 ) -> EnumeratedMixture:
-    """Makes the model with these priors, or, for None, those of Pyro's own example.
+    """Makes the model with these priors, or, for None, those of Pyro's own example in the unit of the rows.
 
     Raises:
         ValueError: K < 1; a prior of the wrong shape.
@@ -118,8 +143,8 @@ def mixture_of(
     zero = torch.zeros((), dtype=torch.float64)
     defaults = {
         "weight_prior": dist.Dirichlet(torch.full((num_components,), 0.5, dtype=torch.float64)),
-        "loc_prior": dist.Normal(zero, zero + 10.0),
-        "scale_prior": dist.LogNormal(zero, zero + 2.0),
+        "loc_prior": dist.Normal(zero, zero + 10.0 * unit),
+        "scale_prior": dist.LogNormal(zero + math.log(unit), zero + 2.0),
     }
     by_argument = {"weight_prior": weight_prior, "loc_prior": loc_prior, "scale_prior": scale_prior}
     each: tuple[tuple[int, ...], ...] = ((), (num_components,))
@@ -128,7 +153,48 @@ def mixture_of(
         if prior is not None:
             _check_prior(name, prior, (num_components,) if name == "weight_prior" else (), batch_shapes[name])
     priors = {name: defaults[name] if prior is None else prior for name, prior in by_argument.items()}
-    return EnumeratedMixture(num_components, **priors, scale_per_component=scale_per_component)
+    return EnumeratedMixture(num_components, **priors, scale_per_component=scale_per_component, unit=unit)
+
+
+def unit_of(rows: np.ndarray) -> float:
+    """Finds the power of ten that the standard deviation of rows (N,) lies above; 1 for rows that do not vary.
+
+    So default priors and steps are the same whatever power of ten the unit of the rows is.
+
+    Example:
+
+    >>> unit_of(np.array([0.0, 1.0, 10.0])), unit_of(np.array([0.0, 1000.0, 10_000.0]))
+    (1.0, 1000.0)
+    """
+    spread = float(np.std(rows))
+    if not spread > 1e-13 * float(np.abs(rows).max()):
+        return 1.0
+    return float(10.0 ** math.floor(math.log10(spread) + 1e-9))  # rounding must not tell 10 from 9.999...
+
+
+def warn_of_odd_priors(rows: np.ndarray, unit: float, *, stacklevel: int) -> None:
+    """Warns where the default prior of the locations pulls the mean of the rows."""
+    mean, spread = float(np.mean(rows)), float(np.std(rows))
+    reach = (abs(mean) + spread) / unit
+    if reach > _REACH_OF_DEFAULT:
+        warnings.warn(
+            f"the default loc_prior, Normal(0, {10.0 * unit:g}), does not suit rows with mean {mean:.3g} and standard "
+            f"deviation {spread:.3g}: together {reach / 10.0:.3g} of its own. Pass loc_prior="
+            f"pyro.distributions.Normal({mean:.3g}, {2.0 * (spread or abs(mean)):.3g}), or subtract the mean.",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def with_gradients(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a function follow gradients also where its caller has switched them off, as in `torch.no_grad()`."""
+
+    @functools.wraps(function)
+    def enabled(*arguments: Any, **options: Any) -> Any:
+        with torch.inference_mode(False), torch.enable_grad():
+            return function(*arguments, **options)
+
+    return enabled
 
 
 def _check_prior(

@@ -18,6 +18,7 @@ from tqdm import trange
 
 # As in Pyro's own example: steps adapt quickly, and soon forget old gradients.
 _BETAS = (0.8, 0.99)
+_EPSILON = 1e-8  # torch's own, in the gradient's unit
 
 
 def minimise(
@@ -28,6 +29,7 @@ def minimise(
     learning_rate: float,
     what: str,
     progress: bool,
+    unit_of_locs: float = 1.0,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Minimises the loss by SVI with enumeration: Returns it at each step, and the norms of its gradients by parameter.
 
@@ -37,7 +39,13 @@ def minimise(
     num_steps = check_count("num_steps", num_steps)
     if not (isinstance(learning_rate, (int, float)) and 0 < learning_rate < float("inf")):
         raise ValueError(f"`learning_rate` must be positive and finite. Received: {learning_rate!r}. Try 0.1.")
-    optimizer = pyro.optim.Adam({"lr": learning_rate, "betas": _BETAS})
+
+    def options(name: str) -> dict[str, Any]:
+        """Takes steps of the locations in their unit: Adam's are as long as its rate, whatever the gradients are."""
+        unit = unit_of_locs if name.endswith("locs") else 1.0
+        return {"lr": learning_rate * unit, "betas": _BETAS, "eps": _EPSILON / unit}
+
+    optimizer = pyro.optim.Adam(options)
     svi = SVI(model, guide, optimizer, loss=TraceEnum_ELBO(max_plate_nesting=1))
     norms = _watched_norms(svi, model, guide, rows)
     losses, parameters = np.empty(num_steps), dict(pyro.get_param_store().named_parameters())

@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from tfgmm import Draws
-from tfgmm.companions.numpyro_mixture.diagnostics import diagnose, warn_if_bad
+from tfgmm.companions.diagnostics import Diagnosis, diagnose, warn_if_bad
 from tfgmm.posterior import predictive
 from tfgmm.posterior.predictive import component_densities, density_band, replicated_rows, sample_predictive
 
@@ -230,3 +230,42 @@ def test_text_and_ragged_grids_are_named():
         density_band(draws_of(1), ["a"])
     with pytest.raises(ValueError, match="`grid` must be an array of numbers"):
         density_band(draws_of(1), [[1.0], [1.0, 2.0]])
+
+
+def diagnosis(r_hat=1.0, ess=1_000.0, num_chains=4, **more):
+    """Four chains of a thousand draws, of figures that no chain has."""
+    fields = {"ess_bulk": np.array([ess]), "ess_tail": np.array([ess]), "r_hat": np.array([r_hat])}
+    fields |= {"names": ("locs[0, 0]",), "mean": np.array([3.0]), "sd": np.array([1.0]), "num_divergent": 0}
+    return Diagnosis(**fields | {"num_chains": num_chains, "num_draws": 1_000} | more)
+
+
+NONE = {"ess_bulk": np.array([np.nan])}
+STUCK = NONE | {"sd": np.zeros(1)}
+ONE, TWO = {"r_hat": 1.06, "num_chains": 1}, {"r_hat": 1.06, "num_chains": 2}
+ALIGNED = {"r_hat": 1.1, "is_aligned": True}
+# What is said; the figures of which it is true; those of which it is not
+SENTENCES = {
+    "to the digit": (
+        "r_hat is 1.012 for locs[0, 0], and should be at most 1.01.",
+        {"r_hat": 1.0123},
+        {"r_hat": 1.0099},
+    ),
+    "at the limit": ("r_hat is 1.01001", {"r_hat": 1.01001}, {"r_hat": 1.01}),
+    "two chains": ("r_hat is 1.06 ", TWO, TWO | {"r_hat": 1.04}),
+    "one chain": ("the halves of the chain disagree", ONE, TWO),
+    "names": ("tfgmm.align(draws) mends it", {"r_hat": 1.1}, ALIGNED),
+    "modes": ("They may be at different modes", ALIGNED, {"r_hat": 1.1}),
+    "effective, to the digit": ("worth only 399.7 independent ones", {"ess": 399.7}, {"ess": 400.0}),
+    "effective": ("4,000 draws are worth only 12.3 independent ones for locs[0, 0], and", {"ess": 12.34}, {}),
+    "divergent": ("7 of 4,000 draws diverged", {"num_divergent": 7}, {}),
+    "too few": ("3 draws of a chain are too few", {"num_draws": 3}, {"num_draws": 4}),
+    "constant": ("1 number hardly varies, such as locs[0, 0], whose standard deviation is 0:", STUCK, NONE),
+    "unknown": ("the effective draws of locs[0, 0] cannot be told from 1000 draws", NONE, STUCK),
+}
+
+
+@pytest.mark.parametrize("case", SENTENCES)
+def test_sentences_about_chains(case):
+    words, true_of, false_of = SENTENCES[case]
+    assert words in " ".join(diagnosis(**true_of).problems())
+    assert words not in " ".join(diagnosis(**false_of).problems())

@@ -8,6 +8,8 @@ import warnings
 import numpy as np
 from scipy.special import ndtri
 
+from tfgmm.common.words import beside
+from tfgmm.posterior.alignment import AlignedDraws
 from tfgmm.posterior.draws import Draws
 
 # Vehtari, Gelman, Simpson, Carpenter and Buerkner 2021, "Rank-normalization, folding, and localization", for four
@@ -15,6 +17,7 @@ from tfgmm.posterior.draws import Draws
 _LARGEST_R_HAT, _LEAST_PER_CHAIN = 1.01, 100.0
 _LARGEST_R_HAT_OF_FEW_CHAINS = 1.05
 _MANY_CHAINS, _FEWEST_DRAWS = 4, 4
+_HARDLY = 1e-9  # share of the mean below which a standard deviation is rounding
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,6 +33,7 @@ class Diagnosis:
         num_divergent: Number of draws whose path diverged.
         num_chains: Number of chains, C.
         num_draws: Number of draws of each chain, S.
+        is_aligned: Whether the components have the same meaning in all draws.
     """
 
     names: tuple[str, ...]
@@ -41,6 +45,7 @@ class Diagnosis:
     num_divergent: int
     num_chains: int
     num_draws: int
+    is_aligned: bool = False
 
     def problems(self) -> tuple[str, ...]:
         """Lists what is wrong, one sentence each; the tuple is empty where all is well."""
@@ -55,14 +60,22 @@ class Diagnosis:
         if self.num_draws < _FEWEST_DRAWS:
             sentences.append(f"{self.num_draws} draws of a chain are too few to tell anything. Draw more")
         elif not is_known.all():
-            first = int(np.flatnonzero(~is_known)[0])
-            sentences.append(
-                f"{int((~is_known).sum())} numbers hardly vary, such as {self.names[first]}: a chain is stuck, or a "
-                "column is constant. Look at the rows and the priors"
-            )
+            sentences.append(self._unknown(~is_known))
         if is_known.any():
             sentences += self._disagreement(is_known) + self._shortness(is_known)
         return tuple(sentences)
+
+    def _unknown(self, is_unknown: np.ndarray) -> str:
+        """Says why some numbers have no effective draws: they do not vary, or the draws are too few to tell."""
+        first, number = int(np.flatnonzero(is_unknown)[0]), int(is_unknown.sum())
+        if (self.sd[is_unknown] > _HARDLY * np.abs(self.mean[is_unknown])).all():
+            return f"the effective draws of {self.names[first]} cannot be told from {self.num_draws} draws. Draw more"
+        vary = "number hardly varies" if number == 1 else "numbers hardly vary"
+        return (
+            f"{number} {vary}, such as {self.names[first]}, "
+            f"whose standard deviation is {self.sd[first]:.2g}: a chain is stuck, or a column is constant. Look at the "
+            "rows and the priors"
+        )
 
     def _disagreement(self, is_known: np.ndarray) -> list[str]:
         """Says what is wrong between chains, or between the halves of one; an empty list where they agree."""
@@ -71,11 +84,14 @@ class Diagnosis:
         if self.r_hat[worst] <= limit:
             return []
         fix = "Draw more"
-        if self.num_chains > 1:
+        if self.num_chains > 1 and self.is_aligned:
+            fix = "They may be at different modes. Draw more, or look at each chain by itself"
+        elif self.num_chains > 1:
             fix = "If they number the components differently, tfgmm.align(draws) mends it; else draw more"
         who = "chains, or halves of a chain, disagree" if self.num_chains > 1 else "the halves of the chain disagree"
         return [
-            f"{who}: r_hat is {self.r_hat[worst]:.3g} for {self.names[worst]}, and should be at most {limit}. {fix}"
+            f"{who}: r_hat is {beside(self.r_hat[worst], limit)} for {self.names[worst]}, and should be at most "
+            f"{limit}. {fix}"
         ]
 
     def _shortness(self, is_known: np.ndarray) -> list[str]:
@@ -84,9 +100,10 @@ class Diagnosis:
         lowest, wanted = int(np.argmin(least)), _LEAST_PER_CHAIN * self.num_chains
         if least[lowest] >= wanted:
             return []
+        worth, total = beside(float(least[lowest]), wanted), self.num_chains * self.num_draws
         return [
-            f"{self.num_chains * self.num_draws:,} draws are worth only {least[lowest]:,.0f} independent ones for "
-            f"{self.names[lowest]}, and should be worth {wanted:,.0f}. Draw more"
+            f"{total:,} draws are worth only {worth} independent ones for {self.names[lowest]}, and should be worth "
+            f"{wanted:,.0f}. Draw more"
         ]
 
     def __str__(self) -> str:
@@ -139,6 +156,7 @@ def diagnose(draws: Draws) -> Diagnosis:
         0 if diverging is None else int(np.sum(diverging)),
         draws.num_chains,
         draws.num_draws,
+        isinstance(draws, AlignedDraws),
     )
 
 
@@ -177,16 +195,39 @@ def _ranks(column: np.ndarray) -> np.ndarray:
 
 
 def _effective(values: np.ndarray) -> np.ndarray:
-    """Computes the effective number of draws, (P,), by Geyer's sums of pairs, over chains (M, n, P)."""
-    from numpyro.diagnostics import effective_sample_size
+    """Computes the effective number of draws, (P,), over chains (M, n, P); NaN for a number that never varies.
 
-    total = values.shape[0] * values.shape[1]
-    with np.errstate(invalid="ignore", divide="ignore"):  # a number that never varies has none
-        sizes = np.asarray(effective_sample_size(values))
+    Source: Geyer 1992, "Practical Markov chain Monte Carlo", section 3.3, the initial monotone sequence.
+    """
+    num_chains, num_draws, _ = values.shape
+    within, together = _variances(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlations = 1.0 - (within - _autocovariances(values).mean(axis=0)) / together
+        correlations[0] = 1.0
+        pairs = correlations[:-1:2] + correlations[1::2]
+        pairs[1:] = np.minimum.accumulate(np.maximum(pairs[1:], 0.0), axis=0)
+        total = num_chains * num_draws
+        sizes = total / (2.0 * pairs.sum(axis=0) - 1.0)
     return np.where(sizes > 0, np.minimum(sizes, total * np.log10(total)), np.nan)
 
 
-def _r_hat(values: np.ndarray) -> np.ndarray:
-    from numpyro.diagnostics import gelman_rubin
+def _autocovariances(values: np.ndarray) -> np.ndarray:
+    """Computes the autocovariance of each chain at every lag, (M, n, P), divided by n."""
+    num_draws = values.shape[1]
+    centred = values - values.mean(axis=1, keepdims=True)
+    spectrum = np.fft.rfft(centred, n=2 * num_draws, axis=1)
+    return np.fft.irfft(np.square(np.abs(spectrum)), n=2 * num_draws, axis=1)[:, :num_draws] / num_draws
 
-    return np.asarray(gelman_rubin(values))
+
+def _variances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Computes the variance within chains (M, n, P), and that of them together, (P,) each."""
+    num_draws = values.shape[1]
+    within = values.var(axis=1, ddof=1).mean(axis=0)
+    return within, within * (num_draws - 1) / num_draws + values.mean(axis=1).var(axis=0, ddof=1)
+
+
+def _r_hat(values: np.ndarray) -> np.ndarray:
+    within, together = _variances(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio: np.ndarray = np.sqrt(together / within)
+    return ratio

@@ -1,0 +1,110 @@
+"""BIC and AIC at the maximum of the likelihood: as scikit-learn has them, and where there is no maximum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.mixture import GaussianMixture
+
+import tfgmm
+from tfgmm.mixture.registry import COVARIANCES
+from tfgmm.scoring.scores import score_data
+
+GENERATOR = np.random.default_rng(8)
+# Two clusters that touch and lean; sixteenths, which float32 holds once a centre of such steps is taken away
+LEANING = np.array([[1.0, 0.6], [0.0, 0.7]])
+ROWS = np.concatenate([GENERATOR.normal(size=(70, 2)) @ LEANING, GENERATOR.normal((3.0, 1.0), 0.6, (50, 2))])
+ROWS = np.round(16.0 * ROWS) / 16.0
+OF_SCIKIT_LEARN = {"full": "full", "tied": "tied", "diag": "diag", "spherical": "spherical"}
+
+
+def at_mode(covariance, num_components=2, rows=ROWS, **options):
+    return tfgmm.fit_mixture(rows, num_components, covariance=covariance, restarts=2, criteria_at="mode", **options)
+
+
+def peer_of(result, rows=ROWS):
+    """EM by scikit-learn from where our fit stands, with no floor and until nothing moves."""
+    mixture = result.plug_in()
+    kind = OF_SCIKIT_LEARN[result.covariance]
+    precisions = mixture.components[mixture.form.precision_name]
+    if kind in ("full", "tied"):
+        precisions = np.swapaxes(precisions, -1, -2) @ precisions
+    starts = {"full": precisions, "tied": precisions[0], "diag": precisions, "spherical": precisions[:, 0]}
+    return GaussianMixture(
+        result.num_components,
+        covariance_type=kind,
+        weights_init=np.exp(mixture.log_weights),
+        means_init=result.locs,
+        precisions_init=starts[kind],
+        reg_covar=0.0,
+        tol=1e-13,
+        max_iter=5_000,
+    ).fit(rows)
+
+
+@pytest.mark.parametrize("covariance", OF_SCIKIT_LEARN)
+def test_bic_and_aic_at_the_mode_are_those_of_scikit_learn(covariance):
+    result = at_mode(covariance)
+    # The centre of our rows is no multiple of a sixteenth: scikit-learn gets the rows that ours were rounded to
+    rows = (ROWS - result.variational.centre).astype(np.float32).astype(np.float64) + result.variational.centre
+    peer = peer_of(result, rows)
+    assert result.bic == pytest.approx(peer.bic(rows), abs=1e-6)
+    assert result.aic == pytest.approx(peer.aic(rows), abs=1e-6)
+    joints = peer._estimate_weighted_log_prob(rows)
+    expected = -2 * joints.max(axis=1).sum() + np.log(len(rows)) * result.num_parameters
+    assert result.icl == pytest.approx(expected, abs=0.01)  # which has a slope where the likelihood has its maximum
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_the_mode_is_above_the_means_and_everything_else_stays(covariance):
+    mean = tfgmm.fit_mixture(ROWS, 2, covariance=covariance, restarts=2)
+    mode = at_mode(covariance)
+    assert mean.log_likelihood + 1e-4 < mode.log_likelihood < mean.log_likelihood + 5.0
+    assert mode.elbo == mean.elbo and (mode.locs == mean.locs).all()
+    assert mean.log_likelihood == pytest.approx(float(score_data(mean.plug_in(), ROWS, "log_density").sum()), abs=1e-3)
+
+
+def test_one_component_has_its_maximum_at_the_moments_of_the_rows():
+    widths = np.array([2.0, 0.5])
+    priors = tfgmm.Priors(column_scale=tuple(widths), loc_scale=9.0, precision_shape=0.01, precision_rate=0.01)
+    result = at_mode("spherical", 1, priors=priors)
+    in_units = (ROWS - ROWS.mean(axis=0)) / widths
+    variance = np.square(in_units).mean()
+    expected = -0.5 * 120 * (2 * np.log(2 * np.pi * variance) + 2.0) - 120 * np.log(widths).sum()
+    assert result.log_likelihood == pytest.approx(expected, abs=1e-4)
+
+
+def test_batches_and_files_have_the_same_maximum():
+    whole, in_parts = at_mode("full"), at_mode("full", batch_size=32)
+    assert in_parts.log_likelihood == pytest.approx(whole.log_likelihood, abs=1e-6)
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag"])
+def test_a_likelihood_without_a_maximum_is_said_to_have_none(covariance):
+    rows = np.concatenate([ROWS, 7.0 + 1e-5 * GENERATOR.normal(size=(30, 2))])  # thirty that are nearly alike
+    with pytest.warns(UserWarning, match="the likelihood of 3 components has no maximum: 1 component is as narrow"):
+        result = at_mode(covariance, 3, rows)
+    assert np.isfinite(result.bic)
+    tfgmm.fit_mixture(rows, 3, covariance=covariance, restarts=2)  # at the means nothing is said
+
+
+def test_all_that_is_shown_says_where_the_criteria_are_taken():
+    chosen = tfgmm.fit_mixture(ROWS, [1, 2], restarts=1, criteria_at="mode")
+    assert "likelihood, BIC, ICL and AIC at the maximum of the likelihood" in str(chosen)
+    assert "log likelihood, AIC and BIC at the maximum of the likelihood" in chosen.best.summary()
+    means = tfgmm.fit_mixture(ROWS, [1, 2], restarts=1)
+    assert "at the posterior means" in str(means) and "maximum of the likelihood" not in str(means)
+    assert (chosen.table["bic"] < means.table["bic"]).all() and (chosen.table["elbo"] == means.table["elbo"]).all()
+
+
+def test_a_third_place_is_refused():
+    with pytest.raises(ValueError, match="`criteria_at` must be .*'mean', 'mode'.*'median'"):
+        tfgmm.fit_mixture(ROWS, 2, criteria_at="median")
+
+
+def test_old_faithful_has_the_figures_that_mclust_publishes():
+    """Model EEE with 3 components, R's faithful: log likelihood -1126.326, BIC -2314.316, to be turned."""
+    result = tfgmm.fit_mixture("training/data/old_faithful.csv", 3, covariance="tied", restarts=2, criteria_at="mode")
+    # mclust stops a hundredth of a nat below the maximum
+    assert -1126.326 < result.log_likelihood < -1126.31
+    assert result.bic == pytest.approx(2314.316, abs=0.03)

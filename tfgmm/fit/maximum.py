@@ -1,0 +1,124 @@
+"""The maximum of the likelihood near a fit, found by EM: where BIC and AIC are evaluated elsewhere.
+
+The likelihood of a mixture has no maximum where a component closes in on rows that are alike: it grows without end. So
+no variance gets below a floor: `least_scale` of the priors (1e-7, or the rounding of a column) in squared spreads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from tfgmm.fit.plateau import Plateau
+from tfgmm.fit.sweep_batches import Batches
+from tfgmm.mixture.features import matrices_of_products
+from tfgmm.mixture.parameters import LOCS, MixtureDensity, coefficients_of
+from tfgmm.mixture.registry import COVARIANCES
+from tfgmm.mixture.statistics import RowSums, Statistics, added
+
+_TOLERANCE, _MOST_SWEEPS = 1e-9, 1_000  # nats per row
+_LEAST_ROWS = 1e-8  # a component with fewer stays where it is
+
+
+class Maximum(NamedTuple):
+    """The mixture of the largest likelihood near a fit.
+
+    mixture: Its parameters.
+    log_likelihood: Log likelihood of all rows, nats.
+    complete_log_likelihood: That of all rows together with the most probable component of each, nats.
+    at_floor: Components that are as narrow as the floor allows, (K,) bool: there the likelihood has no maximum.
+    """
+
+    mixture: MixtureDensity
+    log_likelihood: float
+    complete_log_likelihood: float
+    at_floor: np.ndarray
+
+
+def maximum_near(mixture: MixtureDensity, batches: Batches, floor: np.ndarray, units: np.ndarray) -> Maximum:
+    """Follows EM from a mixture until the likelihood has stopped rising (Dempster, Laird and Rubin 1977).
+
+    Args:
+        mixture: The mixture to begin with.
+        batches: All rows, measured from its centre.
+        floor: (D,) variances that no component is below, squared data units.
+        units: (D,) widths that count as equal for the spherical shapes, data units.
+    """
+    at_floor = np.zeros(len(mixture.log_weights), bool)
+    sums, num_rows = _sums(mixture, batches)
+    plateau = Plateau(_TOLERANCE, 2, num_rows)
+    for _ in range(_MOST_SWEEPS):
+        if plateau.is_reached(float(sums.log_likelihood)):
+            break
+        mixture, at_floor = _maximised(mixture, sums.statistics, floor, units)
+        sums, _ = _sums(mixture, batches)
+    return Maximum(mixture, float(sums.log_likelihood), float(sums.largest), at_floor)
+
+
+def _sums(mixture: MixtureDensity, batches: Batches) -> tuple[RowSums, int]:
+    statistics, log_likelihood, largest, num_rows = None, 0.0, 0.0, 0
+    for sums, num_more in batches.sums(coefficients_of(mixture)):
+        statistics = added(statistics, sums.statistics)
+        log_likelihood, largest = log_likelihood + float(sums.log_likelihood), largest + float(sums.largest)
+        num_rows += num_more
+    return RowSums(cast("Statistics", statistics), log_likelihood, largest), num_rows  # there are rows
+
+
+def _maximised(
+    mixture: MixtureDensity, statistics: Statistics, floor: np.ndarray, units: np.ndarray
+) -> tuple[MixtureDensity, np.ndarray]:
+    """Computes the mixture of the largest likelihood given the memberships, and which components are at the floor."""
+    counts = np.asarray(statistics.counts)
+    has_rows = counts > _LEAST_ROWS
+    divisors = np.where(has_rows, counts, 1.0)[:, None]
+    locs = np.where(has_rows[:, None], statistics.first / divisors, mixture.components[LOCS])
+    log_weights = np.log(np.maximum(counts, 1e-300) / counts.sum())
+    maximise = _precisions if mixture.form.name == "independent" else _whiteners
+    second = np.asarray(statistics.second) / divisors
+    new, at_floor = maximise(mixture, second, locs, np.where(has_rows, counts, 0.0), floor, units)
+    if not COVARIANCES[mixture.covariance].is_tied:
+        name = mixture.form.precision_name
+        keep = has_rows.reshape(-1, *[1] * (new.ndim - 1))
+        new, at_floor = np.where(keep, new, mixture.components[name]), at_floor & has_rows
+    components: Mapping[str, np.ndarray] = {LOCS: locs, mixture.form.precision_name: new}
+    return mixture._replace(log_weights=log_weights, components=components), at_floor
+
+
+def _precisions(
+    mixture: MixtureDensity,
+    second: np.ndarray,
+    locs: np.ndarray,
+    counts: np.ndarray,
+    floor: np.ndarray,
+    units: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    shape = COVARIANCES[mixture.covariance]
+    variances = second - np.square(locs)
+    if shape.is_tied:
+        variances = np.broadcast_to(counts @ variances / counts.sum(), locs.shape)
+    if shape.is_spherical:
+        floor = np.full(len(floor), (floor / np.square(units)).mean()) * np.square(units)
+        variances = (variances / np.square(units)).mean(axis=1, keepdims=True) * np.square(units)
+    return 1.0 / np.maximum(variances, floor), (variances <= floor).any(axis=1)
+
+
+def _whiteners(
+    mixture: MixtureDensity,
+    second: np.ndarray,
+    locs: np.ndarray,
+    counts: np.ndarray,
+    floor: np.ndarray,
+    units: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    del units  # no shape with matrices is spherical
+    matrices = matrices_of_products(second, locs.shape[1]) - locs[:, :, None] * locs[:, None, :]
+    if COVARIANCES[mixture.covariance].is_tied:
+        matrices = np.tensordot(counts / counts.sum(), matrices, 1)[None]
+    scale = np.sqrt(floor)
+    sizes, vectors = np.linalg.eigh(matrices / (scale[:, None] * scale))
+    at_floor = np.asarray((sizes <= 1.0).any(axis=-1))
+    raised = (vectors * np.maximum(sizes, 1.0)[:, None, :]) @ np.swapaxes(vectors, -1, -2)
+    matrices = np.where(at_floor[:, None, None], raised * (scale[:, None] * scale), matrices)
+    return np.linalg.inv(np.linalg.cholesky(matrices)), np.broadcast_to(at_floor, len(locs))

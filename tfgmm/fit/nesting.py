@@ -1,0 +1,188 @@
+"""Whether a fit is stuck: more components, some of them empty, must reach a bound that is known without any sweep.
+
+K components that are added to a fit without rows change nothing for the rows but the expected logarithms of the
+weights, and cost what the divergence of such a posterior is above that of the fit. Both are closed forms. This holds
+across numbers of components of one covariance shape. It does not hold across shapes: their priors live on other sets
+of precisions, so that no bound of one follows from a bound of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfgmm.data.readers import Rows
+from tfgmm.families.variational import Factors, Values, VariationalPosterior
+from tfgmm.fit.labels import start_at_labels
+from tfgmm.fit.restarts import Restart
+from tfgmm.fit.result import FitResult
+from tfgmm.mixture.features import num_products
+from tfgmm.mixture.parameters import FORMS, LOCS
+from tfgmm.mixture.statistics import Statistics
+from tfgmm.scoring.scores import score_data
+
+# Nats below what is known to be possible that count as none: a fit ends a little before its top
+_ALLOWED = 0.5
+# Steps of the components without rows; their divergence is at its least after a few
+_MOST_STEPS, _LEAST_GAIN = 50, 1e-3
+
+
+class Nested(NamedTuple):
+    """A fit with components added that have no rows.
+
+    values: Numbers behind q with them.
+    elbo: Its bound, nats, which the best fit of that many components has too, or more.
+    elbo_but_for_priors: The same without what the added components themselves cost, nats. The posterior takes them for
+        independent of the scales that the priors learn, which matrices of many columns pay for: 84 nats of 30 columns.
+        The evidence does not pay it: so much of it is known, whatever the bound is.
+    """
+
+    values: Values
+    elbo: float
+    elbo_but_for_priors: float
+
+
+def with_empty(smaller: FitResult, larger: VariationalPosterior) -> Nested:
+    """Adds components without rows to a fit, and computes the bound from that of the fit, without a pass over rows.
+
+    The logarithm of a sum over components is convex in the logarithms of the weights, so that
+    bound >= bound of the fit + sum_k N_k (E[log theta_k] now - before) - (divergence now - before).
+
+    Args:
+        smaller: A fit with fewer components.
+        larger: Posterior of the same shape and priors, and of more components; it stays as it is.
+    """
+    q, num_added = smaller.variational, larger.num_components - smaller.num_components
+    before: Any = q.weights  # one family, and q in it
+    after: Any = larger.weights
+    of_weights, of_components = q.factors()
+    counts = np.minimum(q.expected_counts(), smaller.num_data)  # one component by itself has no count
+    weights = after.update(np.append(counts, np.zeros(num_added)))
+    components, kl = _with_empty(of_components, larger, q.centre, num_added)
+    of_rows = counts @ (after.expected_log(weights)[: len(counts)] - before.expected_log(of_weights))
+    of_added = kl - float(q.components.kl(of_components, q.centre))
+    elbo = smaller.elbo + float(of_rows - after.kl(weights) + before.kl(of_weights))
+    return Nested(larger.values_of(Factors(weights, components)), elbo - of_added, elbo - min(of_added, 0.0))
+
+
+def _with_empty(posterior: Any, larger: VariationalPosterior, centre: np.ndarray, num_added: int) -> tuple[Any, float]:
+    """Adds components where the prior and the others have them; returns them all, and their divergence."""
+    family: Any = larger.components
+    sizes = [len(value) for value in larger.factors().components]
+
+    def joined(added: Any) -> Any:
+        """Joins the components and new ones, field by field; what all share is that of the components."""
+        return type(posterior)(
+            *(
+                value if len(value) == size else np.concatenate([value, np.asarray(other)[-num_added:]])
+                for value, other, size in zip(posterior, added, sizes)
+            )
+        )
+
+    copies = joined(type(posterior)(*(np.repeat(value[:1], num_added, axis=0) for value in posterior)))
+    nothing, kl = _no_rows(larger), np.inf
+    for _ in range(_MOST_STEPS):
+        stepped = joined(family.update(copies, nothing, centre))
+        before, kl = kl, float(family.kl(stepped, centre))
+        copies = stepped
+        if before - kl < _LEAST_GAIN:
+            break
+    return copies, kl
+
+
+def _no_rows(q: VariationalPosterior) -> Statistics:
+    num_components, num_features = q.num_components, q.num_features
+    size = num_products(FORMS[q.form].write_products, num_features)
+    return Statistics(*(np.zeros((num_components, *shape)) for shape in ((), (num_features,), (size,))))
+
+
+def as_restart(nested: Nested, q: VariationalPosterior) -> Restart:
+    """Writes a fit with empty components as a restart that has not moved yet."""
+    mixture = q.plug_in(q.factors_of(nested.values))
+    weights, locs = np.exp(mixture.log_weights), mixture.components[LOCS] + q.centre
+    return Restart(nested.elbo, np.array([nested.elbo]), False, weights, locs, nested.values)
+
+
+def best_nested(smaller: Sequence[FitResult], larger: VariationalPosterior) -> tuple[FitResult, Nested] | None:
+    """Finds the fit that promises most to more components, with what it promises; None where there is no smaller fit.
+
+    The one just before, or the best: with empty components the others promise less.
+    """
+    chosen = {id(fit): fit for fit in (*smaller[-1:], *sorted(smaller, key=lambda fit: fit.elbo)[-1:])}
+    nested = [(fit, with_empty(fit, larger)) for fit in chosen.values()]
+    return max(nested, key=lambda pair: pair[1].elbo, default=None)
+
+
+def nats_below(elbo: float, possible: float, least_gain: float) -> float:
+    """Computes how far a bound lies below what is known to be possible, nats; 0 where it does not.
+
+    Args:
+        elbo: Bound of the fit.
+        possible: What a smaller fit promises.
+        least_gain: Gain of a sweep over all rows that counts as none, nats.
+
+    Example:
+
+    >>> nats_below(-10.0, -9.6, 0.0), nats_below(-14.0, -10.0, 0.0)
+    (0.0, 4.0)
+    """
+    gap = possible - elbo
+    return gap if gap > _ALLOWED + least_gain else 0.0
+
+
+def split_starts(
+    smaller: FitResult, larger: VariationalPosterior, sample: np.ndarray, spread: np.ndarray, most: int
+) -> list[Values]:
+    """Makes starts in which a component of a smaller fit is divided in two, the largest first.
+
+    Along its longest axis, or its middle from what is around it; further groups come from the largest ones.
+
+    Args:
+        smaller: A fit with fewer components.
+        larger: Untouched posterior with more.
+        sample: (n, D) rows, data units.
+        spread: (D,) widths that count as equal.
+        most: How many components are divided, at most.
+    """
+    labels = np.argmax(score_data(smaller.plug_in(), sample, "responsibilities"), axis=1)
+    source, scaled = Rows(sample), (sample - smaller.data_summary.centre) / spread
+    groups, sizes = np.unique(labels, return_counts=True)
+    found = []
+    for group in groups[np.argsort(-sizes, kind="stable")][:most]:
+        for divided in _divisions(scaled, labels, int(group)):
+            complete = _divided_on(scaled, divided, larger.num_components)
+            if complete is not None:
+                found.append(start_at_labels(larger, source, complete, spread))
+    return found
+
+
+def _divisions(scaled: np.ndarray, labels: np.ndarray, group: int) -> Iterator[np.ndarray]:
+    """Yields labels (n,) in which a part of a group has a number of its own."""
+    places = np.flatnonzero(labels == group)
+    away = scaled[places] - scaled[places].mean(axis=0)
+    for values in (away @ _longest_axis(away), np.square(away).sum(axis=1)):
+        is_part = values > np.median(values)
+        if is_part.any():
+            divided = labels.copy()
+            divided[places[is_part]] = labels.max() + 1
+            yield divided
+
+
+def _longest_axis(away: np.ndarray) -> np.ndarray:
+    """Finds the direction in which rows (n, D) about 0 vary most, (D,)."""
+    axis: np.ndarray = np.linalg.eigh(away.T @ away)[1][:, -1]
+    return axis
+
+
+def _divided_on(scaled: np.ndarray, labels: np.ndarray, num_groups: int) -> np.ndarray | None:
+    """Divides the largest groups until there are so many, numbered from 0; None where the rows do not allow it."""
+    while len(np.unique(labels)) < num_groups:
+        groups, sizes = np.unique(labels, return_counts=True)
+        divided = next(_divisions(scaled, labels, int(groups[np.argmax(sizes)])), None)
+        if divided is None:
+            return None
+        labels = divided
+    numbers: np.ndarray = np.unique(labels, return_inverse=True)[1]
+    return numbers if len(np.unique(labels)) == num_groups else None
