@@ -29,7 +29,9 @@ def error_of(rows: np.ndarray, truth: list[float], width: float) -> float:
 
 @pytest.mark.parametrize("num_rows", [60, 300, 3000])
 @pytest.mark.parametrize(("kind", "suits", "breaks"), [("far", 0.55, 8.0), ("wide", 0.55, 2.5), ("narrow", 0.33, 0.8)])
-def test_what_is_not_said_is_right_and_what_breaks_is_said(num_rows: int, kind: str, suits: float, breaks: float) -> None:
+def test_what_is_not_said_is_right_and_what_breaks_is_said(
+    num_rows: int, kind: str, suits: float, breaks: float
+) -> None:
     """Far and wide in roots of the rows of a component; narrow as the width that the prior holds up, in the spread."""
     rows = two_groups(num_rows)
     root, held_up = (num_rows / 2) ** 0.5, (10 / (10 + num_rows / 2)) ** 0.5

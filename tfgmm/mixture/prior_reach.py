@@ -1,8 +1,8 @@
 """How far priors reach: for which columns they decide the answer, and not the rows.
 
-With n rows to a component, a prior Normal(m0, s0) of its location and a Gamma of shape a0 of its precision, which counts
-as 2 a0 rows, the posterior forgets the priors as n grows. Fits with fixed priors broke (means off by more than the width
-of a component, two to four components, 60 to 3,000 rows) from these values on:
+With n rows to a component, a prior Normal(m0, s0) of its location and a Gamma of shape a0 of its precision, which
+counts as 2 a0 rows, the posterior forgets the priors as n grows. Fits with fixed priors broke (means off by more than
+the width of a component, two to four components, 60 to 3,000 rows) from these values on:
 
 - rows sqrt(n) s0 away from m0, or as widely spread: components are pulled to m0 and widened until they reach the rows;
 - rows whose spread is below 0.4 to 0.7 of the width that 2 a0 rows of the prior give to each of two components, or 0.15
@@ -67,8 +67,8 @@ def decided_by_priors(summary: DataSummary, priors: Priors, num_components: int,
 
     >>> from tfgmm.data.summary import summarise
     >>> minutes = summarise(np.random.default_rng(0).normal([[55.0]] * 100 + [[80.0]] * 170, 6.0))
-    >>> decided_by_priors(minutes, Priors(), 2, "diag"), decided_by_priors(minutes, Priors.from_data(minutes), 2, "diag")
-    (array([ True]), array([False]))
+    >>> [bool(decided_by_priors(minutes, priors, 2, "diag")) for priors in (Priors(), Priors.from_data(minutes))]
+    [True, False]
     """
     belief = belief_of(priors, summary.num_features, covariance)
     middle, spread = np.array(summary.centre), np.array(summary.spread)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import json
 import pathlib
 import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
@@ -27,6 +28,9 @@ from tfgmm.model.variables import KerasPosterior
 
 if TYPE_CHECKING:
     from tfgmm.model.distributions import PosteriorDistributions
+
+
+_SUMMARY = "data_summary"  # its name beside the variables: JSON as bytes
 
 
 @keras.saving.register_keras_serializable(package="tfgmm")
@@ -168,7 +172,8 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
         model.compile()
         model.adapt_to(fitted.data_summary)
         model.variational.assign(fitted.variational.values())
-        model.stored_elbo.assign(math.nan if elbo is None else elbo)
+        if elbo is not None:
+            model.stored_elbo.assign(elbo)
         return model
 
     # --- Starting ------------------------------------------------------------------------------------------------
@@ -249,6 +254,21 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
         model = cls(**{**arguments, "priors": Priors.from_dict(arguments["priors"])})
         model.data_summary = DataSummary.from_dict(summary) if summary else None
         return model
+
+    def save_own_variables(self, store: Any) -> None:
+        """Writes the variables for `save` and `save_weights`, and the data summary, which has the column names."""
+        super().save_own_variables(store)
+        if self.data_summary:
+            text = json.dumps(self.data_summary.to_dict())
+            store[_SUMMARY] = np.frombuffer(text.encode(), np.uint8)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Reads what `save_own_variables` wrote; a file of an earlier version has no summary, and leaves it alone."""
+        parts = {name: store[name] for name in store.keys()}
+        text = parts.pop(_SUMMARY, None)
+        super().load_own_variables(parts)
+        if text is not None:
+            self.data_summary = DataSummary.from_dict(json.loads(np.asarray(text).tobytes()))
 
     def __repr__(self) -> str:
         state = f"fitted to {self.num_data} rows" if self.num_data else "not fitted"

@@ -50,9 +50,12 @@ class StoreBound(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Tells closed-form training which epoch begins."""
-        if self.model.optimizer is None:
+        if self.model.feed is not None:
+            self.model.feed.begin_epoch()
+        if self.model.is_closed_form and not self.model.is_frozen:
             self.model.closed_form.begin_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Stores the bound."""
-        self.model.stored_elbo.assign(logs["elbo"])
+        """Stores the bound of a model that is trained."""
+        if not self.model.is_frozen:
+            self.model.stored_elbo.assign(logs["elbo"])
