@@ -27,7 +27,7 @@ FAR = 100.0
 # Of sqrt(n): how many prior standard deviations of the location rows may be away, and what is never far
 PULL, NEAR = 0.6, 5.0
 # Of the spread of all rows: a width held up by the prior that leaves K components one, and one that is no longer theirs
-MERGES, WIDENS = 0.7, 0.8
+MERGES, WIDENS = 0.7, 0.85
 # Of the expected width: a spread above it is what the prior was made for, however few the rows are
 NARROW = 0.75
 

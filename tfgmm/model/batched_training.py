@@ -107,7 +107,7 @@ class BatchedTraining(CompiledModel):
         if 0 < num_moving < len(variables):
             raise ValueError(
                 "`trainable` must be the same for all variables in closed form, which moves them together. "
-                f"Received: True for {num_moving} of {len(variables)}. Set model.trainable, or compile with an optimizer."
+                f"Received: True for {num_moving} of {len(variables)}. Set model.trainable, or choose an optimizer."
             )
         self.closed_form.begin(batches.num_batches, float(self.stored_num_data))
 

@@ -42,6 +42,7 @@ class CompiledModel(PosteriorModel):
     feed: Feed | None = None  # the batches of a `fit` that runs
     moving: tuple[str, ...] = ()  # the variables that the training function moves
     # Keras's own attributes, which it leaves untyped
+    optimizer: Any
     steps_per_execution: int  # set from `compile` or chosen by `fit`
     train_function: Any
     test_function: Any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import random
 from collections.abc import Sequence
@@ -21,20 +20,19 @@ from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.mixture.priors import Priors
+from tfgmm.model.kept import Kept
 from tfgmm.model.keras3 import keras
+from tfgmm.model.keras_arguments import refuse_export_arguments
 from tfgmm.model.scoring import KerasQueries
-from tfgmm.model.training import KerasTraining
+from tfgmm.model.stored_facts import StoredFacts
 from tfgmm.model.variables import KerasPosterior
 
 if TYPE_CHECKING:
     from tfgmm.model.distributions import PosteriorDistributions
 
 
-_SUMMARY = "data_summary"  # its name beside the variables: JSON as bytes
-
-
 @keras.saving.register_keras_serializable(package="tfgmm")
-class GaussianMixtureModel(KerasQueries, KerasTraining):
+class GaussianMixtureModel(KerasQueries, StoredFacts):
     """A Bayesian mixture of Gaussians whose posterior is fitted by variational inference.
 
         theta ~ Dirichlet(c0)    mu_kd ~ Normal(m0, s0)    tau_kd ~ Gamma(a0, rate b0)
@@ -109,6 +107,7 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
         components = COMPONENTS[covariance](num_components, num_features, priors)
         super().__init__(KerasPosterior(WEIGHTS[weights](num_components, priors), components), priors, seed, num_draws)
         self.covariance, self.weight_prior = covariance, weights
+        self._kept_table = Kept()
 
     # --- The posterior ---------------------------------------------------------------------------------------------
 
@@ -176,6 +175,10 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
             model.stored_elbo.assign(elbo)
         return model
 
+    def outlier_table(self) -> np.ndarray:
+        """Computes the quantiles that `outlier` is read from, (2, Q) float64, once for a posterior as it stands."""
+        return self._kept_table.answer((self.centre, *self.variational.values().flat), super().outlier_table)
+
     # --- Starting ------------------------------------------------------------------------------------------------
 
     def initialize(self, x: Any, start: Any = "k-means++", num_data: int | None = None) -> GaussianMixtureModel:
@@ -212,6 +215,9 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
     def export(
         self,
         filepath: Any,
+        format: str = "tf_saved_model",  # Keras's name
+        verbose: Any = None,
+        input_signature: None = None,
         *,
         overwrite: bool = False,
         column_units: Sequence[str] | None = None,
@@ -221,16 +227,37 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
 
         Args:
             filepath: Path of the folder.
+            format: "tf_saved_model", the only one; `tfgmm.export_onnx` and `tfgmm.export_litert` write the others.
+            verbose: Accepted so that code for Keras runs, and ignored.
+            input_signature: Refused: rows are (B, D) float32.
             overwrite: Whether to replace a folder that is there.
             column_units: D units of the columns.
             saved_model: Whether to write the SavedModel too.
 
         Returns:
             The path of the folder.
+
+        Raises:
+            ValueError: Another format, or an input signature.
         """
+        refuse_export_arguments(format, input_signature)
         from tfgmm.export.saved_model import export_model
 
         return export_model(self, filepath, overwrite=overwrite, column_units=column_units, saved_model=saved_model)
+
+    @property
+    def serving_default(self) -> Any:
+        """What `tf.saved_model.save(model)` writes as signature: that of `export` by this name, which has nine more."""
+
+        def serve(x: Tensor) -> dict[str, Tensor]:
+            from tfgmm.export.saved_model import served_mixture
+
+            with tf.init_scope():
+                module = served_mixture(self)
+            return module.serving_default(x)
+
+        spec = tf.TensorSpec((None, self.num_features), tf.float32, name="x")
+        return tf.function(serve, input_signature=[spec], autograph=False)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments and the data summary, as plain JSON values."""
@@ -254,21 +281,6 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
         model = cls(**{**arguments, "priors": Priors.from_dict(arguments["priors"])})
         model.data_summary = DataSummary.from_dict(summary) if summary else None
         return model
-
-    def save_own_variables(self, store: Any) -> None:
-        """Writes the variables for `save` and `save_weights`, and the data summary, which has the column names."""
-        super().save_own_variables(store)
-        if self.data_summary:
-            text = json.dumps(self.data_summary.to_dict())
-            store[_SUMMARY] = np.frombuffer(text.encode(), np.uint8)
-
-    def load_own_variables(self, store: Any) -> None:
-        """Reads what `save_own_variables` wrote; a file of an earlier version has no summary, and leaves it alone."""
-        parts = {name: store[name] for name in store.keys()}
-        text = parts.pop(_SUMMARY, None)
-        super().load_own_variables(parts)
-        if text is not None:
-            self.data_summary = DataSummary.from_dict(json.loads(np.asarray(text).tobytes()))
 
     def __repr__(self) -> str:
         state = f"fitted to {self.num_data} rows" if self.num_data else "not fitted"

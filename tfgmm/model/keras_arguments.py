@@ -43,6 +43,21 @@ def refuse_compile_arguments(arguments: Mapping[str, Any]) -> None:
         raise TypeError(f"`{name}` must be {wanted}: {reason}. Received: {value!r}. {fix}.")
 
 
+def refuse_export_arguments(format: str, input_signature: Any) -> None:
+    """Checks arguments of `keras.Model.export`: Raises ValueError for what the folder of an export does not have."""
+    if format != "tf_saved_model":
+        others = {"onnx": "tfgmm.export_onnx(model, path)", "litert": "tfgmm.export_litert(model, path)"}
+        fix = others.get(format, " or ".join(others.values()))
+        raise ValueError(
+            f'`format` must be "tf_saved_model", which also has numbers and card. Received: {format!r}. Use {fix}.'
+        )
+    if input_signature is not None:
+        raise ValueError(
+            "`input_signature` must be left out: every signature takes (B, D) float32 rows in the units of the data. "
+            f"Received: {input_signature!r}. Leave it out."
+        )
+
+
 def refuse_generators(name: str, data: Any, num_features: int) -> None:
     """Checks rows: Raises TypeError where they can be read only once, or are a Keras dataset of inputs and labels.
 

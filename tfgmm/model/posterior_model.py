@@ -26,6 +26,13 @@ from tfgmm.scoring.graph.densities import GRAPH_FORMS
 NO_BOUND = -(2.0**120)
 
 
+class _Variables(list[Any]):
+    """Variables, told apart by what they are: Keras's HDF5 writer asks "in", which would compare their numbers."""
+
+    def __contains__(self, variable: object) -> bool:
+        return any(one is variable for one in self)
+
+
 class PosteriorModel(keras.Model):
     """A Keras model that has a `KerasPosterior`: it holds all saved state of a mixture.
 
@@ -68,6 +75,11 @@ class PosteriorModel(keras.Model):
         initializer = keras.initializers.Constant(value)
         return self.add_weight(name=name, shape=shape, dtype=dtype, initializer=initializer, trainable=False)
 
+    @property
+    def weights(self) -> list[Any]:
+        """All variables, the trained ones first."""
+        return _Variables(super().weights)
+
     # --- What is known about the data -------------------------------------------------------------------------------
 
     @property
@@ -106,7 +118,7 @@ class PosteriorModel(keras.Model):
         before, after = self.centre, np.array(summary.centre)
         if np.array_equal(before, after):
             return  # a move by zero would still round the locations
-        self.variational.move_centre(after)
+        self.variational.move_centre(summary.centre)
         self.statistics.shift(before - after)
 
     def start_from(self, survey: Survey, start: Any = "k-means++") -> None:

@@ -33,13 +33,15 @@ def gradient_steps(
         run_eagerly: Whether to run as plain Python, for debugging.
     """
 
+    one = step if run_eagerly else tf.function(step)  # called from two places, traced once
+
     def steps(iterator: Any) -> Logs:
         if num_steps == 1:
             return step(next(iterator))  # raises at the end of the data, as Keras expects
         if logs is None:
-            of_last = step(next(iterator))
+            of_last = one(next(iterator))
             for _ in tf.range(num_steps - 1):
-                of_last = step(next(iterator))
+                of_last = one(next(iterator))
             return of_last
         for _ in tf.range(num_steps):
             step(next(iterator))
