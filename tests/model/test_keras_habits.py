@@ -136,6 +136,12 @@ def test_further_logs_of_a_train_step_survive_the_grouping_of_steps():
     assert set(history) == {"loss", "elbo", "log_likelihood", "kl", "mine"}
 
 
+def test_a_train_step_that_closed_form_does_not_call_is_told():
+    with pytest.warns(UserWarning, match=r"MoreLogs\.train_step is not called in closed form"):
+        model_of(None, MoreLogs)
+    model_of(None, MoreLayers)  # warnings are errors here
+
+
 def test_a_layer_without_gradient_is_warned_of_by_keras_and_stays():
     model = model_of(keras.optimizers.SGD(1e-3), MoreLayers, run_eagerly=True)
     before, locs = model.head.kernel.numpy(), model.locs.numpy()

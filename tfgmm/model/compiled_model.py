@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -99,6 +100,12 @@ class CompiledModel(PosteriorModel):
             jit_compile=False,  # XLA has no kernel for Gamma draws
         )
         if optimizer is None:
+            if type(self).train_step is not CompiledModel.train_step:
+                warnings.warn(
+                    f"{type(self).__name__}.train_step is not called in closed form, which follows no gradients. To have "
+                    "it called, compile with an optimizer.",
+                    stacklevel=2,
+                )
             self.closed_form = ClosedFormTraining(self.variational, self.statistics, step_sizes)
         elif self.trainable_variables:  # with the slots built now, the training step is traced once
             optimizer.build(self.trainable_variables)
