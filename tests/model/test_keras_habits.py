@@ -76,7 +76,10 @@ class Labelled(keras.utils.PyDataset):
         return ROWS, ROWS
 
 
-@pytest.mark.parametrize("make", [lambda: (rows for rows in [ROWS]), lambda: iter([ROWS]), lambda: map(abs, [ROWS])])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: (rows for rows in [ROWS]), lambda: iter([ROWS]), lambda: map(abs, [ROWS]), lambda: lambda: iter([ROWS])],
+)
 def test_rows_that_can_be_read_once_are_refused_with_the_line_that_mends_it(make, fitted):
     for call in (
         lambda: fitted.fit(make(), verbose=0),

@@ -102,8 +102,8 @@ class CompiledModel(PosteriorModel):
         if optimizer is None:
             if type(self).train_step is not CompiledModel.train_step:
                 warnings.warn(
-                    f"{type(self).__name__}.train_step is not called in closed form, which follows no gradients. To have "
-                    "it called, compile with an optimizer.",
+                    f"{type(self).__name__}.train_step is not called in closed form, which follows no gradients. "
+                    "To have it called, compile with an optimizer.",
                     stacklevel=2,
                 )
             self.closed_form = ClosedFormTraining(self.variational, self.statistics, step_sizes)

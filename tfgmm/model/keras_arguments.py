@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -59,16 +60,16 @@ def refuse_export_arguments(format: str, input_signature: Any) -> None:
 
 
 def refuse_generators(name: str, data: Any, num_features: int) -> None:
-    """Checks rows: Raises TypeError where they can be read only once, or are a Keras dataset of inputs and labels.
+    """Checks rows: Raises TypeError for a generator, or what makes one, and for a dataset of inputs and labels.
 
     Args:
         name: What the argument is called in errors.
         data: Rows of any kind.
         num_features: D.
     """
-    is_once = isinstance(data, Iterator) and not hasattr(data, "__arrow_c_stream__")
+    is_once = isinstance(data, Iterator) and not (hasattr(data, "__arrow_c_stream__") or hasattr(data, "read"))
     is_dataset = isinstance(data, keras.utils.PyDataset) or is_instance_of(data, "torch", "utils.data.DataLoader")
-    if not (is_once or is_dataset):
+    if not (is_once or is_dataset or inspect.isroutine(data)):
         return
     raise TypeError(
         f"`{name}` must be rows, a file or a tf.data.Dataset, which can be read several times. "
