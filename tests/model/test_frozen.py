@@ -33,7 +33,8 @@ def test_nothing_moves_and_one_warning_says_so(fit, compiled):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         history = model.fit(ROWS + 5.0, epochs=2, batch_size=100, verbose=0).history
-    assert [str(one.message).split(",")[0] for one in found] == [WORDS]
+    told = [str(one.message).split(",")[0] for one in found if one.category is UserWarning]
+    assert told == [WORDS]
     for value, expected in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(value, expected)
     assert (model.elbo, model.num_data) == (elbo, 100)
