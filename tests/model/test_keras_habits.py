@@ -178,6 +178,8 @@ def test_an_hdf5_file_keeps_the_posterior_and_the_names(fitted, tmp_path):
         assert (loaded.column_names, loaded.num_data, loaded.elbo) == (("a", "b"), 100, model.elbo)
         np.testing.assert_array_equal(loaded.log_prob(ROWS), model.log_prob(ROWS))
         assert not loaded.compiled
+        with pytest.raises(ValueError, match=r"`filepath` must end in .*Received: .*model\.h5\. Use tfgmm\.load_model"):
+            model_of().load_weights(path)
 
 
 def test_tensorflow_saves_the_model_with_the_signature_of_an_export(fitted, tmp_path):

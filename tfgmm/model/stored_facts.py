@@ -24,9 +24,26 @@ class StoredFacts(KerasTraining):
                 the model was compiled.
             overwrite, kwargs: As in `keras.Model.save`.
         """
-        if str(filepath).endswith((".h5", ".hdf5")):
+        if _is_whole_hdf5(filepath):
             kwargs = {"include_optimizer": False, **kwargs}
         super().save(filepath, overwrite=overwrite, **kwargs)
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        """Reads the variables, and the column names, from what `save_weights` or `save` wrote.
+
+        Args:
+            filepath: Path that ends in .weights.h5, .weights.json or .keras.
+            skip_mismatch, kwargs: As in `keras.Model.load_weights`.
+
+        Raises:
+            ValueError: The file is one of Keras's older HDF5, in which names do not stand with the variables.
+        """
+        if _is_whole_hdf5(filepath):
+            raise ValueError(
+                "`filepath` must end in .weights.h5, .weights.json or .keras: column names stand there too. "
+                f"Received: {filepath}. Use tfgmm.load_model, which finds the names in such a file."
+            )
+        super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def save_own_variables(self, store: Any) -> None:
         """Writes the variables for `save` and `save_weights`, and the data summary, which has the column names."""
@@ -42,3 +59,8 @@ class StoredFacts(KerasTraining):
         super().load_own_variables(parts)
         if text is not None:
             self.data_summary = DataSummary.from_dict(json.loads(np.asarray(text).tobytes()))
+
+
+def _is_whole_hdf5(filepath: Any) -> bool:
+    name = str(filepath)
+    return name.endswith((".h5", ".hdf5")) and not name.endswith(".weights.h5")

@@ -47,7 +47,8 @@ class KerasTraining(BatchedTraining):
         """Trains the model on rows.
 
         A model that has not changed since it was made starts at the groups nearest to k-means++ centres, unless
-        `initialize` chose otherwise; a trained or loaded one continues from where it is.
+        `initialize` chose otherwise; a trained or loaded one continues from where it is. With `trainable = False`
+        nothing moves.
 
         Args:
             x: (N, D) array, nested list, pandas or polars frame, path of a CSV, Parquet or Arrow file, or a
@@ -60,7 +61,8 @@ class KerasTraining(BatchedTraining):
             validation_split: Share of the rows, from the end, held out for validation (not for datasets).
             shuffle: Whether the rows have a new order every epoch, a pure function of (seed, epoch).
             y, class_weight, sample_weight: Refused, since a mixture has none.
-            epochs, verbose, callbacks, initial_epoch, steps_per_epoch: As in `keras.Model.fit`.
+            steps_per_epoch: As in `keras.Model.fit`; an epoch of a dataset, and an exact sweep, end where the data end.
+            epochs, verbose, callbacks, initial_epoch: As in `keras.Model.fit`.
             validation_steps, validation_batch_size, validation_freq: As in `keras.Model.fit`.
 
         Returns:
