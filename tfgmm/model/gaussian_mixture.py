@@ -247,7 +247,7 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
 
     @property
     def serving_default(self) -> Any:
-        """What `tf.saved_model.save(model)` writes as signature: that of `export` by this name, which has nine more."""
+        """Gives `tf.saved_model.save(model)` its signature: that of an export by this name, which has nine more."""
 
         def serve(x: Tensor) -> dict[str, Tensor]:
             from tfgmm.export.saved_model import served_mixture
