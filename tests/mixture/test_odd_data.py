@@ -135,6 +135,7 @@ def test_priors_that_decide_are_told_for_every_shape(change: Callable[..., np.nd
     rows = change(ROWS)
     [sentence] = sentences(rows, 2, covariance)
     assert sentence.startswith("the priors do not suit the data: column 0")
+    assert ("from_data(x)" if covariance == "diag" else f'from_data(x, "{covariance}")') in sentence
     learned = Priors.from_data(rows, covariance)
     assert sentences(rows, 2, covariance, learned) == []
     elsewhere = Priors.from_data(rows + 1e6, covariance)

@@ -133,10 +133,12 @@ def _priors_elsewhere(data: _Data, priors: Priors, num_components: int, covarian
     decided = decided_by_priors(data.summary, priors, num_components, covariance)
     if decided.any():
         worst, belief = int(np.argmax(decided)), belief_of(priors, data.summary.num_features, covariance)
+        shape = "" if covariance == "diag" else f', "{covariance}"'  # the default of `from_data`
         yield (
             f"the priors do not suit the data: column {data.name(worst)} has mean {data.summary.centre[worst]:.3g} and "
             f"standard deviation {data.summary.spread[worst]:.3g}, but they expect components within "
             f"{belief.loc_scale[worst]:.3g} of {belief.loc_mean[worst]:.3g}, about {belief.width[worst]:.3g} wide, "
             f"and {counted(data.summary.num_data, 'row')} for {counted(num_components, 'component')} do not outweigh "
-            "that. Take them from the data, priors=tfgmm.Priors.from_data(x), or state them in the units of the columns"
+            f"that. Take them from the data, priors=tfgmm.Priors.from_data(x{shape}), or state them in the units of "
+            "the columns"
         )
