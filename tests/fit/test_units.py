@@ -223,6 +223,5 @@ def test_two_points_far_apart_keep_the_variance_that_float32_loses_elsewhere():
     generator = np.random.default_rng(0)
     rows = np.concatenate([generator.normal(place, 0.1**0.5, (500, 1)) for place in (9999.0, 0.0)]).astype(np.float32)
     # Weak in these units, and fixed
-    with pytest.warns(UserWarning, match="the priors do not suit the data"):
-        model = tfgmm.fit_mixture(rows, 2, priors=tfgmm.Priors(5000.0, 1e4, 1.0, 0.001, 1.0)).model
+    model = tfgmm.fit_mixture(rows, 2, priors=tfgmm.Priors(5000.0, 1e4, 1.0, 0.001, 1.0)).model
     np.testing.assert_allclose(component_sds(model) ** 2, 0.1, rtol=0.15)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -56,9 +57,10 @@ def test_column_whose_rare_value_the_sample_missed_is_not_constant() -> None:
     rows = with_value(1, 0.5, 190)
     summary = summarise(rows)
     summary = dataclasses.replace(summary, spread=summary.scale)
-    assert list(oddities(rows[:190], summary, PRIORS, 2, "diag")) == []
+    suiting = Priors(precision_rate=(5.0, 0.05))
+    assert list(oddities(rows[:190], summary, suiting, 2, "diag")) == []
     older = dataclasses.replace(summary, minimum=None, maximum=None)  # the sample is all there is to go by
-    [sentence] = oddities(rows[:190], older, PRIORS, 2, "diag")
+    [sentence] = oddities(rows[:190], older, suiting, 2, "diag")
     assert sentence.startswith("column 1 has one value only")
 
 
@@ -66,7 +68,7 @@ def test_column_whose_rare_value_the_sample_missed_is_not_constant() -> None:
 
 
 def test_copies_of_fewer_rows_than_components() -> None:
-    rows = np.repeat([[-1.0, 0.5], [1.0, -0.5]], 50, axis=0)
+    rows = np.repeat([[-1.0, 0.9], [1.0, -0.9]], 50, axis=0)
     assert sentences(rows, 3) == ["2 distinct rows for num_components=3: they tell no more than 2 apart"]
     assert sentences(rows, 2) == []
 
@@ -121,25 +123,48 @@ def test_a_single_far_row_is_one() -> None:
 @pytest.mark.parametrize(
     ("rows", "priors", "column"),
     [
-        (ROWS + [0.0, 150.0], PRIORS, 1),
-        (ROWS * [150.0, 1.0], PRIORS, 0),
-        (ROWS / [1.0, 150.0], PRIORS, 1),
-        (ROWS, Priors(loc_mean=(0.0, -150.0)), 1),
-        (ROWS, Priors(precision_rate=(5.0 * 150.0**2, 5.0)), 0),
-        (ROWS, Priors(column_scale=(1.0, 1 / 150.0)), 1),
+        (ROWS + [0.0, 6.5], PRIORS, 1),
+        (ROWS * [6.5, 1.0], PRIORS, 0),
+        (ROWS / [1.0, 3.0], PRIORS, 1),
+        (ROWS / 1.5, PRIORS, 0),
+        (ROWS, Priors(loc_mean=(0.0, -6.5)), 1),
+        (ROWS, Priors(loc_scale=(1.0, 1.0 / 6.5)), 1),
+        (ROWS, Priors(precision_rate=(5.0 * 3.0**2, 5.0)), 0),
+        (ROWS, Priors(column_scale=(1.0, 3.0)), 1),
     ],
-    ids=["far", "wide", "narrow", "prior mean", "prior width", "unit"],
+    ids=["far", "wide", "narrow", "all narrow", "prior mean", "prior spread", "prior width", "unit"],
 )
-def test_priors_a_hundred_standard_deviations_off(rows: np.ndarray, priors: Priors, column: int) -> None:
+def test_priors_that_decide_are_told_with_what_they_expect(rows: np.ndarray, priors: Priors, column: int) -> None:
     mean, scale = rows.mean(axis=0)[column], rows.std(axis=0)[column]
-    expected = (
-        f"the priors do not suit the data: column {column} has mean {mean:.3g} and standard deviation {scale:.3g}. "
-        "State priors=tfgmm.Priors(...) in the units of the columns"
+    [sentence] = sentences(rows, priors=priors)
+    assert sentence.startswith(
+        f"the priors do not suit the data: column {column} has mean {mean:.3g} and standard deviation {scale:.3g}, but "
+        "they expect components within "
     )
-    assert sentences(rows, priors=priors) == [expected]
+    assert sentence.endswith(
+        " wide, and 200 rows for 2 components do not outweigh that. Take them from the data, "
+        "priors=tfgmm.Priors.from_data(x), or state them in the units of the columns"
+    )
 
 
-@pytest.mark.parametrize("rows", [ROWS + 50.0, ROWS * 50.0, ROWS / 50.0], ids=["far", "wide", "narrow"])
+@pytest.mark.parametrize("covariance", COVARIANCES)
+@pytest.mark.parametrize("change", [lambda rows: rows + 6.5, lambda rows: rows * 6.5, lambda rows: rows / 1.5])
+def test_priors_that_decide_are_told_for_every_shape(change: Callable[..., np.ndarray], covariance: str) -> None:
+    rows = change(ROWS)
+    [sentence] = sentences(rows, 2, covariance)
+    assert sentence.startswith("the priors do not suit the data: column 0")
+    assert ("from_data(x)" if covariance == "diag" else f'from_data(x, "{covariance}")') in sentence
+    learned = Priors.from_data(rows, covariance)
+    assert sentences(rows, 2, covariance, learned) == []
+    elsewhere = Priors.from_data(rows + 1e6, covariance)
+    assert len(sentences(rows, 2, covariance, elsewhere)) == 1
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [ROWS + 5.5, ROWS * 5.0, ROWS / 1.2, ROWS / [1.0, 2.3]],
+    ids=["far", "wide", "narrow", "one narrow"],
+)
 def test_priors_less_far_off_suit(rows: np.ndarray) -> None:
     assert sentences(rows) == []
 

@@ -41,9 +41,11 @@ def test_one_gaussian_has_the_tail_probability_of_chi_square(
     tmp_path: pathlib.Path, covariance: str, num_features: int
 ) -> None:
     rng = np.random.default_rng(num_features)
-    model = tfgmm.GaussianMixtureModel(1, num_features, covariance=covariance, seed=1)
+    training = rng.normal(3.0, 2.0, (200, num_features)) @ rng.normal(size=(num_features, num_features))
+    priors = tfgmm.Priors.from_data(training, covariance)
+    model = tfgmm.GaussianMixtureModel(1, num_features, covariance=covariance, priors=priors, seed=1)
     model.compile()
-    model.fit(rng.normal(3.0, 2.0, (200, num_features)) @ rng.normal(size=(num_features, num_features)), verbose=0)
+    model.fit(training, verbose=0)
     folder = tfgmm.export_model(model, tmp_path / "mixture")
     scorer = tfgmm.load_scorer(folder)
     centre, rows = model.locs.numpy()[0], scorer.sample(3000, seed=5)

@@ -250,3 +250,19 @@ def test_one_list_of_callbacks_serves_two_fits() -> None:
         model.fit(FRAME, epochs=num_epochs, verbose=0, callbacks=callbacks)
         assert len(metrics_of(logger.run_id)["elbo"]) == num_epochs
     assert len(callbacks.callbacks) == 3
+
+
+@pytest.mark.slow  # tests/model/test_feed.py reads the dataset as MLflow does, in a fraction of the time
+def test_mlflow_may_log_by_itself_and_the_fit_ends() -> None:
+    """It reads to its end the dataset that Keras is handed."""
+    mlflow.tensorflow.autolog(log_models=False, silent=True)
+    try:
+        with mlflow.start_run() as run:
+            compiled().fit(FRAME, epochs=3, batch_size=40, verbose=0)
+    finally:
+        mlflow.tensorflow.autolog(disable=True, silent=True)
+    found = mlflow.get_run(run.info.run_id)
+    assert found.data.params["opt_name"] == "closed_form"
+    assert set(metrics_of(run.info.run_id)) >= {"loss", "elbo"}
+    [dataset] = found.inputs.dataset_inputs
+    assert json.loads(dataset.dataset.profile) == {"features_cardinality": 9}

@@ -43,8 +43,9 @@ def test_training_batches_of_a_dataset_are_its_own() -> None:
     dataset = tf.data.Dataset.from_tensor_slices(VALUES).batch(15)
     options = {"seed": 1, "shuffle": True}
     batches = training_batches(open_source(dataset, "x", 2), CENTRE, 20, steps_per_epoch=None, **options)
-    assert (batches.num_batches, batches.steps_per_epoch, batches.batch_size) == (4, None, None)
+    assert (batches.num_batches, batches.steps_per_epoch, batches.batch_size) == (4, 4, None)
     assert training_batches(open_source(dataset, "x", 2), CENTRE, 20, steps_per_epoch=2, **options).num_batches == 2
+    assert training_batches(open_source(dataset, "x", 2), CENTRE, 20, steps_per_epoch=9, **options).num_batches == 4
     unknown = open_source(dataset.filter(lambda rows: True), "x", 2)
     assert training_batches(unknown, CENTRE, 20, steps_per_epoch=None, **options).num_batches is None
 

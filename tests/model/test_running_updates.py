@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from reference_mixture import Mixture, Priors
@@ -13,6 +14,7 @@ from tfgmm import StepSizes
 from tfgmm.families.correlated import CorrelatedPosterior
 from tfgmm.families.independent import IndependentPosterior
 from tfgmm.families.weights import DirichletPosterior, StickPosterior
+from tfgmm.mixture.statistics import Statistics
 
 SHAPES = [("spherical", "dirichlet"), ("tied_diag", "dirichlet")]
 SHAPES += [("full", "stick_breaking"), ("diag", "stick_breaking")]
@@ -256,3 +258,64 @@ def test_a_new_start_forgets_the_statistics_of_the_old_one():
     assert int(model.statistics.num_steps) == 12 and model.elbo is not None
     model.initialize(rows, start=[[0.0, 0.0], [4.0, 0.0], [-4.0, 5.0]])
     assert int(model.statistics.num_steps) == 0 and model.elbo is None
+
+
+# One stream in several calls
+
+
+@pytest.mark.parametrize(("covariance", "weights"), SHAPES)
+def test_fit_after_fit_is_one_fit_over_the_stream(covariance, weights):
+    """Each part has a centre of its own: the sums are measured anew from it."""
+    parts = [rows_of(100, seed) + [0.1 * seed, -0.2 * seed] for seed in range(5)]
+    settings = {"num_data": 500, "step_sizes": StepSizes()}
+    whole, pieces = (model_of(covariance, weights, **settings) for _ in range(2))
+    for model in (whole, pieces):
+        model.initialize(parts[0], num_data=500)
+    spec = tf.TensorSpec((None, 2), tf.float64)
+    stream = tf.data.Dataset.from_generator(lambda: iter(parts), output_signature=spec)
+    whole.fit(stream.apply(tf.data.experimental.assert_cardinality(5)), verbose=0)
+    for part in parts:
+        pieces.fit(part, batch_size=100, verbose=0)
+    assert int(pieces.statistics.num_steps) == 5
+    np.testing.assert_allclose(pieces.centre, parts[-1].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(pieces.locs, whole.locs, atol=1e-4)
+    for name, value in whole.variational.public().items():
+        np.testing.assert_allclose(pieces.variational.public()[name], value, rtol=1e-3, atol=1e-3)
+
+
+def test_statistics_from_another_centre_are_those_of_the_same_rows():
+    rows, shares = rows_of(50), np.random.default_rng(1).dirichlet(np.ones(3), 50)
+    for covariance, products in (("diag", lambda x: x**2), ("full", lambda x: x[:, [0, 0, 1, 1]] * x[:, [0, 1, 0, 1]])):
+        store = model_of(covariance).statistics
+        for centre in ([0.0, 0.0], [3.0, -1e3]):
+            moved = rows - centre
+            expected = Statistics(shares.sum(axis=0), shares.T @ moved, shares.T @ products(moved))
+            if centre[0]:
+                store.shift(-np.array(centre))
+            else:
+                store.write(expected, 50.0)
+            for value, other in zip(store.read(), expected):
+                np.testing.assert_allclose(value, other, rtol=1e-9, atol=1e-8)
+
+
+def test_statistics_stand_for_the_rows_of_the_present_fit():
+    model = model_of(step_sizes=StepSizes())
+    model.fit(rows_of(300), batch_size=100, verbose=0)
+    model.fit(rows_of(100), batch_size=100, verbose=0)
+    assert model.statistics.read().counts.sum() == pytest.approx(100.0, rel=1e-6)
+
+
+def test_rows_without_names_keep_those_of_the_rows_before():
+    model = model_of(step_sizes=StepSizes())
+    model.fit(pd.DataFrame(rows_of(100), columns=["a", "b"]), verbose=0)
+    model.fit(rows_of(100), verbose=0)
+    assert model.column_names == ("a", "b")
+    model.fit(pd.DataFrame(rows_of(100)[:, ::-1], columns=["b", "a"]), verbose=0)
+    assert model.column_names == ("a", "b")
+
+
+def test_a_part_of_the_stated_rows_is_no_mistake_in_running_updates_alone():
+    model_of(num_data=1000, step_sizes=StepSizes()).fit(rows_of(100), verbose=0)  # warnings are errors here
+    for settings, num_rows in (({}, 100), ({"step_sizes": StepSizes()}, 1100)):
+        with pytest.warns(UserWarning, match=f"num_data=1000 was given to compile, but the data has {num_rows} rows"):
+            model_of(num_data=1000, **settings).fit(rows_of(num_rows), verbose=0)

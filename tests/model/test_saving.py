@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pandas as pd
@@ -157,6 +158,50 @@ def test_saved_weights_load_into_another_model(tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
     other.load_weights(tmp_path / "model.weights.h5", skip_mismatch=False)
     np.testing.assert_array_equal(other.log_prob(ROWS), model.log_prob(ROWS))
+
+
+def swept(rows=ROWS):
+    model = GaussianMixtureModel(2, 2, seed=1)
+    model.compile()
+    model.fit(rows, epochs=3, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("name", ["model.weights.h5", "model.keras", "model.weights.json"])
+def test_weights_bring_the_names_of_the_columns_and_the_summary(name, tmp_path):
+    frame = pd.DataFrame(ROWS, columns=["eruptions", "waiting"])
+    model, other = swept(frame), GaussianMixtureModel(2, 2, seed=8)
+    save = model.save if name.endswith(".keras") else model.save_weights
+    save(tmp_path / name, **({"max_shard_size": 1.0} if name.endswith("json") else {}))
+    other.load_weights(tmp_path / name)
+    assert (other.column_names, other.num_data, other.elbo) == (("eruptions", "waiting"), 50, model.elbo)
+    assert other.data_summary == model.data_summary
+    np.testing.assert_array_equal(other.log_prob(frame[["waiting", "eruptions"]]), model.log_prob(frame))
+
+
+def test_the_best_weights_of_a_fit_bring_the_names_too(tmp_path):
+    frame = pd.DataFrame(ROWS, columns=["eruptions", "waiting"])
+    model, path = GaussianMixtureModel(2, 2, seed=1), tmp_path / "best.weights.h5"
+    model.compile()
+    keep = keras.callbacks.ModelCheckpoint(path, "loss", save_best_only=True, save_weights_only=True)
+    model.fit(frame, epochs=3, verbose=0, callbacks=[keep])
+    other = GaussianMixtureModel(2, 2, seed=8)
+    other.load_weights(path)
+    assert other.column_names == ("eruptions", "waiting")
+
+
+def test_weights_of_rows_without_names_and_of_earlier_versions_are_read(tmp_path):
+    swept().save_weights(tmp_path / "no_names.weights.h5")
+    named = swept(pd.DataFrame(ROWS, columns=["eruptions", "waiting"]))
+    named.load_weights(tmp_path / "no_names.weights.h5")
+    assert named.column_names is None
+    path = tmp_path / "earlier.weights.h5"
+    swept().save_weights(path)
+    with h5py.File(path, "a") as file:
+        del file["vars"]["data_summary"]
+    other = GaussianMixtureModel(2, 2, seed=8)
+    other.load_weights(path)
+    assert other.column_names is None and other.num_data == 50
 
 
 # --- Copies --------------------------------------------------------------------------------------------------

@@ -23,6 +23,10 @@ ORDER = PAGE.partition("```text\n")[2].partition("```")[0].replace("<", " ").spl
 # The imports that point right, inside functions and on purpose: (file, name), with the reason.
 LATE = {
     ("model/gaussian_mixture.py", "tfgmm.export.saved_model.export_model"): "model.export(path) is export_model",
+    (
+        "model/gaussian_mixture.py",
+        "tfgmm.export.saved_model.served_mixture",
+    ): "tf.saved_model.save(model) too",
     ("fit/result.py", "tfgmm.export.saved_model.export_model"): "so is result.export(path)",
     ("fit/keras_model.py", "tfgmm.model"): "result.model, and callbacks of Keras's, want a Keras model",
 }

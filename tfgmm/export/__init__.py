@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = front_door(
         "folder": ["CARD", "EXPORT", "IntegrityError", "Place", "file_sizes", "holds_graph", "read_card"],
         "portable": ["export_litert", "export_onnx", "write_portable"],
         "reading": ["ExportedMixture", "read_export", "read_numbers"],
-        "saved_model": ["export_model", "write_export"],
+        "saved_model": ["export_model", "served_mixture", "write_export"],
         "score_file": ["COLUMNS", "flat_scores", "score_columns", "write_scores"],
         "scorer": ["Scorer", "load_scorer"],
         "verify": ["Verified", "verify_export"],

@@ -104,6 +104,15 @@ def write_export(
         write_numbers(numbers, place, (*served.PACKAGES, np))
 
 
+def served_mixture(model: GaussianMixtureModel | FitResult) -> Any:
+    """Makes the functions of the SavedModel of `model`, one for every signature."""
+    from tfgmm.export import served
+
+    fitted: Any = model
+    numbers = numbers_of(fitted, None)
+    return served.ServedMixture(numbers.mixture, numbers.arrays)
+
+
 def _checked_units(units: Any, num_features: int) -> list[str] | None:
     if units is None:
         return None

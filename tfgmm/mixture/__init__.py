@@ -5,7 +5,14 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "features": ["GROUP", "matrices_of_products", "num_products", "pair_coefficients", "pairs"],
+        "features": [
+            "GROUP",
+            "columns_of_products",
+            "matrices_of_products",
+            "num_products",
+            "pair_coefficients",
+            "pairs",
+        ],
         "log_joints": ["write_features"],
         "occupied": ["is_occupied"],
         "odd_data": ["names_of_doubtful_columns", "oddities", "spreads_that_differ", "warn_of_odd_data"],

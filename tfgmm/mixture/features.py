@@ -62,6 +62,17 @@ def num_products(write: ProductWriter, num_features: int) -> int:
     return num_features if write is write_squares else len(pairs(num_features)[0])
 
 
+def columns_of_products(num_products: int, num_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lists the columns i and j, (P,) int each, that P products of D columns multiply: squares, or those of `pairs`.
+
+    Example:
+
+    >>> [columns.tolist() for columns in columns_of_products(2, 2)]
+    [[0, 1], [0, 1]]
+    """
+    return (np.arange(num_features),) * 2 if num_products == num_features else pairs(num_features)
+
+
 @functools.lru_cache(maxsize=16)
 def pair_coefficients(num_features: int) -> np.ndarray:
     """Computes c, (P,), with x' M x = sum of c M[i, j] x_i x_j over the P products: 2 where a product stands once.

@@ -11,13 +11,14 @@ import numpy as np
 from tfgmm.common.words import counted
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.odd_columns import doubtful_columns, odd_columns
+from tfgmm.mixture.prior_reach import belief_of, decided_by_priors
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.starts import distinct_rows
 
 # Enough rows to find K distinct ones, without sorting them all.
 _FEW_ROWS = 5_000
-# Standard deviations, or their ratio, beyond which priors do not suit the data.
+# Standard deviations beyond which a row is far out.
 _FAR = 100.0
 # Spreads of columns that differ by more than this are in different units.
 _OTHER_UNITS = 10.0
@@ -75,8 +76,7 @@ def oddities(
     yield from _few_distinct_rows(data, num_components)
     yield from _few_rows_per_column(data, covariance)
     yield from _far_rows(data)
-    if not (constant or COVARIANCES[covariance].is_spherical):
-        yield from _priors_elsewhere(data, priors)
+    yield from _priors_elsewhere(data, priors, num_components, covariance)
 
 
 def names_of_doubtful_columns(sample: np.ndarray, summary: DataSummary) -> tuple[str, ...]:
@@ -140,14 +140,16 @@ def _far_rows(data: _Data) -> Iterator[str]:
         )
 
 
-def _priors_elsewhere(data: _Data, priors: Priors) -> Iterator[str]:
-    middle, scale = np.array(data.summary.centre), np.array(data.summary.spread)
-    off = np.abs(middle - np.array(priors.loc_mean)) > _FAR * np.array(priors.loc_scale)
-    expected = priors.expected_widths() * np.array(priors.column_scale)
-    off |= (scale > _FAR * expected) | (scale < expected / _FAR)
-    if off.any():
-        worst = int(np.argmax(off))
+def _priors_elsewhere(data: _Data, priors: Priors, num_components: int, covariance: str) -> Iterator[str]:
+    decided = decided_by_priors(data.summary, priors, num_components, covariance)
+    if decided.any():
+        worst, belief = int(np.argmax(decided)), belief_of(priors, data.summary.num_features, covariance)
+        shape = "" if covariance == "diag" else f', "{covariance}"'  # the default of `from_data`
         yield (
-            f"the priors do not suit the data: column {data.name(worst)} has mean {middle[worst]:.3g} and standard "
-            f"deviation {scale[worst]:.3g}. State priors=tfgmm.Priors(...) in the units of the columns"
+            f"the priors do not suit the data: column {data.name(worst)} has mean {data.summary.centre[worst]:.3g} and "
+            f"standard deviation {data.summary.spread[worst]:.3g}, but they expect components within "
+            f"{belief.loc_scale[worst]:.3g} of {belief.loc_mean[worst]:.3g}, about {belief.width[worst]:.3g} wide, "
+            f"and {counted(data.summary.num_data, 'row')} for {counted(num_components, 'component')} do not outweigh "
+            f"that. Take them from the data, priors=tfgmm.Priors.from_data(x{shape}), or state them in the units of "
+            "the columns"
         )

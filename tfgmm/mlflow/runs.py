@@ -141,7 +141,6 @@ class RunLogger(keras.callbacks.Callback):
 
 def parameters_of(model: GaussianMixtureModel) -> dict[str, Any]:
     """Lists the settings of a fit by the names of MLflow's parameters."""
-    optimizer = model.optimizer
     return {
         "num_components": model.num_components,
         "num_features": model.num_features,
@@ -149,7 +148,7 @@ def parameters_of(model: GaussianMixtureModel) -> dict[str, Any]:
         "weights": model.weight_prior,
         "seed": model.seed,
         "num_data": model.num_data,
-        "optimizer": "closed form" if optimizer is None else optimizer.name,
+        "optimizer": "closed form" if model.is_closed_form else model.optimizer.name,
         **{f"priors.{name}": json.dumps(value) for name, value in model.priors.to_dict().items()},
         **{f"versions.{name}": version for name, version in versions(tf, keras, np).items()},
     }

@@ -33,7 +33,7 @@ _AHEAD_IN_MEMORY, _AHEAD_IN_FILES = 2, 1
 
 
 class Batches(NamedTuple):
-    """`dataset` of (B, D) float32 centred rows; endless when `steps_per_epoch` says where an epoch ends."""
+    """`dataset` of (B, D) float32 centred rows; endless, where their number is known, and then cut into epochs."""
 
     dataset: tf.data.Dataset
     steps_per_epoch: int | None
@@ -42,8 +42,7 @@ class Batches(NamedTuple):
     @property
     def num_batches(self) -> int | None:
         """Steps of one epoch, or None when the number is unknown."""
-        length = int(self.dataset.cardinality())
-        return self.steps_per_epoch or (length if length > 0 else None)
+        return self.steps_per_epoch
 
 
 class _Order(NamedTuple):
@@ -91,7 +90,8 @@ def training_batches(
     """Makes endless batches, each pass in an order that is a pure function of (seed, pass).
 
     Stored rows are shuffled as `StoredRows.block_order` says, and read by a thread beside the training. A tf.data
-    dataset keeps its own batches and order. The last, short batch of a pass is included.
+    dataset keeps its own batches and order, and its epochs end where it ends. The last, short batch of a pass is
+    included.
 
     Args:
         source: Rows of any kind.
@@ -103,11 +103,27 @@ def training_batches(
         initial_epoch: Number of epochs done before, whose batches are skipped: a resumed run continues there.
     """
     if source.num_data is None:
-        return Batches(_in_order(source, centre, None), steps_per_epoch, None)
+        dataset = _in_order(source, centre, None)
+        length = num_batches_of(source)
+        if length is None:
+            return Batches(dataset, steps_per_epoch, None)
+        return Batches(dataset.repeat(), min(steps_per_epoch or length, length), None)
     num_batches = math.ceil(source.num_data / batch_size)
     first_pass, skip = divmod(initial_epoch * (steps_per_epoch or num_batches), num_batches)
     order = _Order(batch_size, num_batches, seed, shuffle, first_pass, skip)
     return Batches(_endless(source, centre, order), steps_per_epoch or num_batches, batch_size)
+
+
+def num_batches_of(source: RowSource, batch_size: int | None = None) -> int | None:
+    """Counts the batches of one pass over rows; None where nobody knows.
+
+    Args:
+        source: Rows of any kind.
+        batch_size: B; a dataset has its own.
+    """
+    if isinstance(source, StreamedRows):
+        return source.num_batches if source.has_known_length else None
+    return None if source.num_data is None or batch_size is None else math.ceil(source.num_data / batch_size)
 
 
 def ordered_batches(source: RowSource, centre: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
@@ -183,6 +199,7 @@ def _(source: Rows, centre: np.ndarray, order: _Order) -> tf.data.Dataset:
     else:
         one_pass = tf.autograph.experimental.do_not_convert(functools.partial(_shuffled, rows, order))
         dataset = tf.data.Dataset.counter(start=order.first_pass).flat_map(one_pass).skip(order.skip)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return dataset.prefetch(_AHEAD_IN_MEMORY)
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
 from tfgmm.data.blocks import RowBlock
 from tfgmm.families.natural_gradient import Place, moved, place_at
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.mixture.features import num_products
+from tfgmm.mixture.features import columns_of_products, num_products
 from tfgmm.mixture.parameters import FORMS
 from tfgmm.mixture.statistics import Statistics, added, scaled
 from tfgmm.model.step_sizes import StepSizes
@@ -39,6 +40,21 @@ class StatisticsStore:
     def read(self) -> Statistics:
         """Reads the statistics as they stand."""
         return Statistics(*(variable.numpy() for variable in self.sums))
+
+    def read_for(self, num_rows: float) -> Statistics:
+        """Reads the statistics as those of data of `num_rows` rows."""
+        stored = float(self.num_rows)
+        return scaled(self.read(), num_rows / stored if stored else 1.0)
+
+    def shift(self, step: np.ndarray) -> None:
+        """Measures the same rows from a centre that is `step`, (D,) data units, lower than before."""
+        if not float(self.num_rows):
+            return
+        before = self.read()
+        first, (one, other) = before.first, columns_of_products(before.second.shape[1], len(step))
+        second = before.second + first[:, one] * step[other] + first[:, other] * step[one]
+        second += before.counts[:, None] * (step[one] * step[other])
+        self.write(Statistics(before.counts, first + before.counts[:, None] * step, second), float(self.num_rows))
 
     def write(self, statistics: Statistics, num_rows: float) -> None:
         """Stores `statistics`, which are of `num_rows` rows."""
@@ -79,13 +95,30 @@ class ClosedFormTraining:
         self._step_sizes = step_sizes
         self._num_batches: int | None = None
         self._is_running = False
+        self._num_steps = 0
         self._begin_sweep()
+
+    # --- What tools ask of an optimizer, which `fit` puts this in place of -----------------------------------------
+
+    name = "closed_form"
+    built = True
+
+    @property
+    def iterations(self) -> Tensor:
+        """How many batches were taken in, scalar int64."""
+        return tf.constant(self._num_steps, tf.int64)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the settings: the name alone."""
+        return {"name": self.name}
+
+    # --- Training ----------------------------------------------------------------------------------------------------
 
     def begin(self, num_batches: int | None, num_data: float) -> None:
         """Begins sweeps of `num_batches` batches over data of N = `num_data` rows, measured from the centre of q.
 
         Args:
-            num_batches: Number of batches of an epoch; None, unknown, allows running updates only.
+            num_batches: Number of batches of an epoch; None, unknown: `finish` ends a sweep.
             num_data: N.
         """
         self._num_batches, self._num_data = num_batches, num_data
@@ -104,9 +137,10 @@ class ClosedFormTraining:
         sizes = self._step_sizes
         return sizes is not None and (sizes.num_epochs is None or epoch < sizes.num_epochs)
 
-    def needs_length(self, last_epoch: int) -> bool:
-        """Tells whether an epoch up to `last_epoch` is an exact sweep, whose end must be known."""
-        return not self.runs_in(last_epoch)
+    @property
+    def has_sweeps(self) -> bool:
+        """Whether some epoch is an exact sweep."""
+        return self._step_sizes is None or self._step_sizes.num_epochs is not None
 
     def step(self, rows: Tensor) -> tuple[Tensor, Tensor, bool]:
         """Takes in centred rows (B, D), and moves q when it is time.
@@ -114,6 +148,7 @@ class ClosedFormTraining:
         Returns the log likelihood part of L_A of the rows, the KL, and whether that KL corrects earlier ones. Within a
         sweep of several batches it is the KL of the sweep before, until the last batch brings its own.
         """
+        self._num_steps += 1
         if self._is_running or self._seen_batches == 0:
             self._coefficients = self.coefficients()
         sums, log_likelihood, _ = devices.sums(self.variational.form, self._coefficients, RowBlock(rows))
@@ -129,6 +164,14 @@ class ClosedFormTraining:
             self._begin_sweep()
         return log_likelihood, self._kl, is_last and self._num_batches != 1
 
+    def finish(self) -> Any:
+        """Ends a sweep where the data end before its last batch; returns the KL that corrects earlier ones, or None."""
+        if self._is_running or self._sums is None:
+            return None
+        self._move(scaled(self._sums, self._num_data / self._num_rows))
+        self._begin_sweep()
+        return self._kl
+
     def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
         """Computes the coefficients of a local step from the variables as they stand, if the last step did not."""
         values = self.variational.values()
@@ -143,7 +186,7 @@ class ClosedFormTraining:
     def _run(self, sums: Statistics, num_rows: float) -> None:
         size = self._step_sizes.step_size(int(self._store.num_steps)) if self._step_sizes else 1.0
         of_batch = scaled(sums, self._num_data / num_rows)
-        statistics = added(scaled(self._store.read(), 1.0 - size), scaled(of_batch, size))
+        statistics = added(scaled(self._store.read_for(self._num_data), 1.0 - size), scaled(of_batch, size))
         self._store.write(self._move(statistics), self._num_data)
         self._store.num_steps.assign_add(1)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import pathlib
 import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
@@ -21,9 +21,11 @@ from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.mixture.priors import Priors
+from tfgmm.model.kept import Kept
 from tfgmm.model.keras3 import keras
+from tfgmm.model.keras_arguments import refuse_export_arguments
 from tfgmm.model.scoring import KerasQueries
-from tfgmm.model.training import KerasTraining
+from tfgmm.model.stored_facts import StoredFacts
 from tfgmm.model.variables import KerasPosterior
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @keras.saving.register_keras_serializable(package="tfgmm")
-class GaussianMixtureModel(KerasQueries, KerasTraining):
+class GaussianMixtureModel(KerasQueries, StoredFacts):
     """A Bayesian mixture of Gaussians whose posterior is fitted by variational inference.
 
         theta ~ Dirichlet(c0)    mu_kd ~ Normal(m0, s0)    tau_kd ~ Gamma(a0, rate b0)
@@ -106,6 +108,7 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
         components = COMPONENTS[covariance](num_components, num_features, priors)
         super().__init__(KerasPosterior(WEIGHTS[weights](num_components, priors), components), priors, seed, num_draws)
         self.covariance, self.weight_prior = covariance, weights
+        self._kept_table = Kept()
 
     # --- The posterior ---------------------------------------------------------------------------------------------
 
@@ -171,8 +174,13 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
         model.compile()
         model.adapt_to(fitted.data_summary)
         model.variational.assign(fitted.variational.values())
-        model.stored_elbo.assign(math.nan if elbo is None else elbo)
+        if elbo is not None:
+            model.stored_elbo.assign(elbo)
         return model
+
+    def outlier_table(self) -> np.ndarray:
+        """Computes the quantiles that `outlier` is read from, (2, Q) float64, once for a posterior as it stands."""
+        return self._kept_table.answer((self.centre, *self.variational.values().flat), super().outlier_table)
 
     # --- Starting ------------------------------------------------------------------------------------------------
 
@@ -210,6 +218,9 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
     def export(
         self,
         filepath: Any,
+        format: str = "tf_saved_model",  # Keras's name
+        verbose: Any = None,
+        input_signature: None = None,
         *,
         overwrite: bool = False,
         column_units: Sequence[str] | None = None,
@@ -219,16 +230,37 @@ class GaussianMixtureModel(KerasQueries, KerasTraining):
 
         Args:
             filepath: Path of the folder.
+            format: "tf_saved_model", the only one; `tfgmm.export_onnx` and `tfgmm.export_litert` write the others.
+            verbose: Accepted so that code for Keras runs, and ignored.
+            input_signature: Refused: rows are (B, D) float32.
             overwrite: Whether to replace a folder that is there.
             column_units: D units of the columns.
             saved_model: Whether to write the SavedModel too.
 
         Returns:
             The path of the folder.
+
+        Raises:
+            ValueError: Another format, or an input signature.
         """
+        refuse_export_arguments(format, input_signature)
         from tfgmm.export.saved_model import export_model
 
         return export_model(self, filepath, overwrite=overwrite, column_units=column_units, saved_model=saved_model)
+
+    @property
+    def serving_default(self) -> Any:
+        """Gives `tf.saved_model.save(model)` its signature: that of an export by this name, which has nine more."""
+
+        def serve(x: Tensor) -> dict[str, Tensor]:
+            from tfgmm.export.saved_model import served_mixture
+
+            with tf.init_scope():
+                module = served_mixture(self)
+            return module.serving_default(x)
+
+        spec = tf.TensorSpec((None, self.num_features), tf.float32, name="x")
+        return tf.function(serve, input_signature=[spec], autograph=False)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments and the data summary, as plain JSON values."""

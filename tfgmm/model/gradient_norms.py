@@ -24,9 +24,10 @@ class GradientNorms:
         self._sums = tf.Variable(tf.zeros([len(self._names)], tf.float64))
         self._num_steps = tf.Variable(0.0, dtype=tf.float64)
 
-    def update(self, gradients: Sequence[Tensor]) -> None:
+    def update(self, gradients: Sequence[Tensor | None]) -> None:
         """Adds the gradients of a step. May be part of a graph."""
-        self._sums.assign_add(tf.stack([tf.cast(tf.norm(gradient), tf.float64) for gradient in gradients]))
+        norms = (0.0 if gradient is None else tf.norm(gradient) for gradient in gradients)
+        self._sums.assign_add(tf.stack([tf.cast(norm, tf.float64) for norm in norms]))
         self._num_steps.assign_add(1.0)
 
     def reset(self) -> None:

@@ -48,11 +48,19 @@ class RunningBound(keras.metrics.Metric):
 class StoreBound(keras.callbacks.Callback):
     """Stores the bound of the epoch with the weights, before any other callback saves or restores them."""
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Looks once how the model is trained: Keras makes a list of all its variables to tell."""
+        self._is_trained = not self.model.is_frozen
+        self._is_swept = self._is_trained and self.model.is_closed_form
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Tells closed-form training which epoch begins."""
-        if self.model.optimizer is None:
+        if self.model.feed is not None:
+            self.model.feed.begin_epoch()
+        if self._is_swept:
             self.model.closed_form.begin_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Stores the bound."""
-        self.model.stored_elbo.assign(logs["elbo"])
+        """Stores the bound of a model that is trained."""
+        if self._is_trained:
+            self.model.stored_elbo.assign(logs["elbo"])

@@ -10,12 +10,15 @@ from tfgmm.common.forks import check_not_forked
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.model.keras3 import keras
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # how every such file begins
+
 
 def load_model(path: Any) -> GaussianMixtureModel:
     """Reads a model from a .keras file, compiled as it was saved, so that training can continue.
 
     Args:
-        path: Path of the file that `model.save` wrote.
+        path: Path of the file that `model.save` wrote. From a file in Keras's older HDF5 (.h5) the model comes back
+            fitted, but not compiled.
 
     Returns:
         The `GaussianMixtureModel`.
@@ -36,13 +39,17 @@ def load_model(path: Any) -> GaussianMixtureModel:
         raise ValueError(
             f"`path` must be a .keras file. Received: {path}, a folder. Use tfgmm.load_scorer for an exported folder."
         )
-    if not zipfile.is_zipfile(path):
+    is_hdf5 = _is_hdf5(path)
+    if not (is_hdf5 or zipfile.is_zipfile(path)):
         raise ValueError(
             f"`path` must be a whole .keras file. Received: {path}, which is cut short or of another kind. "
             "Save the model again, or go back to an older copy."
         )
     try:
-        model = keras.saving.load_model(path)
+        if is_hdf5:  # which knows classes by their name alone
+            model = keras.saving.load_model(path, {GaussianMixtureModel.__name__: GaussianMixtureModel}, compile=False)
+        else:
+            model = keras.saving.load_model(path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"`path` must be a whole .keras file written by model.save. Received: {path}, which cannot be read "
@@ -51,3 +58,8 @@ def load_model(path: Any) -> GaussianMixtureModel:
     if not isinstance(model, GaussianMixtureModel):
         raise ValueError(f"`path` must hold a tfgmm model. Received: a {type(model).__name__}. Use keras.saving.")
     return model
+
+
+def _is_hdf5(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(_HDF5)) == _HDF5

@@ -12,6 +12,9 @@ from tfgmm.common.checks import check_count
 class StepSizes:
     """Running updates: q moves after every batch, by steps that shrink; then exact sweeps finish.
 
+    The statistics are kept from one call of `fit` to the next, and with the model: the parts of a stream may come one
+    by one, with `compile(num_data=...)` for all rows that there will be.
+
     After batch t the statistics of the whole data are taken to be S <- (1 - rho_t) S + rho_t N / B S_batch with
     rho_t = (t + delay)^-exponent, and rho = 1 for the first.
 

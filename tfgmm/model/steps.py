@@ -19,7 +19,7 @@ Logs = dict[str, Tensor]
 
 
 def gradient_steps(
-    step: Callable[[Any], Logs], logs: Callable[[], Logs], num_steps: int, *, run_eagerly: bool
+    step: Callable[[Any], Logs], logs: Callable[[], Logs] | None, num_steps: int, *, run_eagerly: bool
 ) -> Callable[[Any], Logs]:
     """Makes the function that takes steps of an optimizer, compiled.
 
@@ -28,14 +28,21 @@ def gradient_steps(
 
     Args:
         step: One step on a batch.
-        logs: Function that returns the running logs.
+        logs: Function that returns the running logs; None for those of the last step, which makes a larger graph.
         num_steps: Number of steps per call.
         run_eagerly: Whether to run as plain Python, for debugging.
     """
 
+    one = step if run_eagerly else tf.function(step)  # called from two places, traced once
+
     def steps(iterator: Any) -> Logs:
         if num_steps == 1:
             return step(next(iterator))  # raises at the end of the data, as Keras expects
+        if logs is None:
+            of_last = one(next(iterator))
+            for _ in tf.range(num_steps - 1):
+                of_last = one(next(iterator))
+            return of_last
         for _ in tf.range(num_steps):
             step(next(iterator))
         return logs()
@@ -65,7 +72,12 @@ def closed_form_steps(
 
     def steps(iterator: Any) -> Logs:
         for _ in range(num_steps):
-            rows = next(iterator)
+            rows = next(iterator, None)
+            if rows is None:  # a sweep ends where the data end, also before its last step
+                kl = training.finish()
+                if kl is not None:
+                    bound.set_kl(kl)
+                raise StopIteration
             log_likelihood, kl, is_correction = training.step(rows)
             bound.update_state(log_likelihood, kl, tf.shape(rows)[0])
             if is_correction:
@@ -99,20 +111,20 @@ def closed_form_evaluation(
     return evaluate
 
 
-def only_if_finite(gradients: list[Tensor], loss: Tensor, step: Tensor) -> list[Tensor]:
+def only_if_finite(gradients: list[Tensor | None], loss: Tensor, step: Tensor) -> list[Tensor | None]:
     """Passes the gradients on; stops the run, before any variable moves, if they or the loss are not finite.
 
     Args:
-        gradients: Gradients of the loss.
+        gradients: Gradients of the loss; None for variables that it does not depend on.
         loss: Loss of the step, scalar.
         step: Number of the step, for the message.
     """
-    total = loss + tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
+    total = loss + tf.add_n([tf.cast(tf.reduce_sum(found), loss.dtype) for found in gradients if found is not None])
     # In the range of float32: a loss of 1e67 is finite in float64, but it has diverged all the same.
     is_finite = tf.math.is_finite(tf.cast(total, tf.float32))
     check = tf.debugging.Assert(is_finite, [f"{LOSS_NOT_FINITE} at step", step])
     with tf.control_dependencies([] if check is None else [check]):
-        return [tf.identity(gradient) for gradient in gradients]
+        return [None if gradient is None else tf.identity(gradient) for gradient in gradients]
 
 
 def steps_per_call(num_batches: int | None, most: int) -> int:

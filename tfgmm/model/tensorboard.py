@@ -87,7 +87,7 @@ class MixtureBoard(keras.callbacks.Callback):
         self._epoch, self._shown_epoch = -1, -1
         self._rows = rows_to_show(self.data, self.model)
         self._writer("train")
-        if self.model.optimizer is not None:
+        if not (self.model.is_closed_form or self.model.is_frozen):
             self._norms = self._watching.enter_context(watched_gradients(self.model))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -100,7 +100,7 @@ class MixtureBoard(keras.callbacks.Callback):
         figures = {name: float(value) for name, value in (logs or {}).items()}
         scalars = {tag_of(name): value for name, value in figures.items() if not name.startswith("val_")}
         scalars["components/occupied"] = num_occupied(self.model.variational)
-        if self.model.optimizer is not None:
+        if not self.model.is_closed_form:
             scalars["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         if self._norms is not None:
             scalars |= {f"gradient_norm/{name}": norm for name, norm in self._norms.result().items()}

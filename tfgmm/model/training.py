@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import Any
-
-import tensorflow as tf
 
 from tfgmm.common.checks import check_count
 from tfgmm.common.forks import check_not_forked
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.survey import Survey, survey_rows
-from tfgmm.fit.sweep_batches import sweep_batch_size
+from tfgmm.model.batched_training import BatchedTraining
 from tfgmm.model.batches import (
-    Batches,
-    default_batch_size,
     ordered_batches,
     split_rows,
-    training_batches,
 )
-from tfgmm.model.posterior_model import PosteriorModel
-from tfgmm.model.running_bound import LOGS, StoreBound
-from tfgmm.model.steps import steps_per_call
+from tfgmm.model.keras_arguments import refuse_generators, refuse_strategy
 from tfgmm.model.training_errors import (
-    errors_reported,
     plain_errors,
     refuse_labels,
-    refuse_learning_rates,
-    with_first,
 )
 
-# Rows per call of the compiled training function: with fewer, Python's share of the time is noticeable; with more,
-# callbacks and the progress bar wait too long.
-_ROWS_PER_EXECUTION = 65_536
 
-
-class KerasTraining(PosteriorModel):
+class KerasTraining(BatchedTraining):
     """A model with Keras's `fit` and `evaluate`, for rows of any kind."""
 
     def fit(
@@ -61,7 +48,8 @@ class KerasTraining(PosteriorModel):
         """Trains the model on rows.
 
         A model that has not changed since it was made starts at the groups nearest to k-means++ centres, unless
-        `initialize` chose otherwise; a trained or loaded one continues from where it is.
+        `initialize` chose otherwise; a trained or loaded one continues from where it is. With `trainable = False`
+        nothing moves.
 
         Args:
             x: (N, D) array, nested list, pandas or polars frame, path of a CSV, Parquet or Arrow file, or a
@@ -74,7 +62,8 @@ class KerasTraining(PosteriorModel):
             validation_split: Share of the rows, from the end, held out for validation (not for datasets).
             shuffle: Whether the rows have a new order every epoch, a pure function of (seed, epoch).
             y, class_weight, sample_weight: Refused, since a mixture has none.
-            epochs, verbose, callbacks, initial_epoch, steps_per_epoch: As in `keras.Model.fit`.
+            steps_per_epoch: As in `keras.Model.fit`; an epoch of a dataset, and an exact sweep, end where the data end.
+            epochs, verbose, callbacks, initial_epoch: As in `keras.Model.fit`.
             validation_steps, validation_batch_size, validation_freq: As in `keras.Model.fit`.
 
         Returns:
@@ -98,63 +87,28 @@ class KerasTraining(PosteriorModel):
         self._check_compiled("fit")
         steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
         epochs = check_count("epochs", epochs, least=0)
+        self._warn_if_frozen()
         source, validation = self._open_training(x, validation_split, validation_data, batch_size, steps_per_epoch)
         survey = survey_rows(source, self.compile_settings.num_data, self.seed)
         if validation is not None:
             check_ends(validation, validation_steps, "Pass validation_steps=..., or remove .repeat().")
         self._adopt(survey)
-        size = self._batch_size(batch_size, source, survey.summary.num_data, steps_per_epoch)
+        size = self.checked_batch_size(batch_size, source, survey.summary.num_data, steps_per_epoch)
         if validation is not None:
             if validation_batch_size is not None:
                 batch_size = check_count("validation_batch_size", validation_batch_size)
-            validation_size = self._batch_size(batch_size, validation, survey.summary.num_data, validation_steps)
+            validation_size = self.checked_batch_size(batch_size, validation, survey.summary.num_data, validation_steps)
             validation = ordered_batches(validation, self.centre, validation_size)
         batches = self.batches_of(source, size, steps_per_epoch, shuffle, initial_epoch)
         others = {"initial_epoch": initial_epoch, "verbose": verbose, "callbacks": callbacks}
         others |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
         return self.train_on(batches, epochs=epochs, validation_data=validation, **others)
 
-    def batches_of(
-        self,
-        source: RowSource,
-        batch_size: int | None = None,
-        steps_per_epoch: int | None = None,
-        shuffle: bool = True,
-        initial_epoch: int = 0,
-    ) -> Batches:
-        """Makes the batches that training takes from opened data, for a model that has adopted its survey."""
-        # The order of rows changes nothing within an exact sweep, and reading in order is faster
-        shuffle = shuffle and (self.optimizer is not None or self.closed_form.runs_in(initial_epoch))
-        order: dict[str, Any] = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
-        summary: Any = self.data_summary  # of the survey
-        batch_size = self._batch_size(batch_size, source, summary.num_data, steps_per_epoch)
-        return training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
-
-    def train_on(self, batches: Batches, *, epochs: int, callbacks: Any = None, **passed_on: Any) -> Any:
-        """Trains on batches of centred rows, and returns the Keras `History`; arguments as in `fit`."""
-        self._set_steps_per_execution(batches)
-        if self.optimizer is None:
-            refuse_learning_rates(callbacks)
-            self._begin_closed_form(batches, epochs)
-        with errors_reported(callbacks), plain_errors():
-            return super().fit(
-                batches.dataset,
-                epochs=epochs,
-                callbacks=with_first(StoreBound(), callbacks),
-                shuffle=False,
-                steps_per_epoch=batches.steps_per_epoch,
-                **passed_on,
-            )
-
-    def batches_to_validate(self, source: RowSource) -> tf.data.Dataset:
-        """Makes the batches of opened rows to validate on."""
-        batch_size = default_batch_size(self.num_data, self.num_components, self.num_features)
-        return ordered_batches(source, self.centre, batch_size)
-
     def open_validation(self, validation_data: Any, source: RowSource) -> RowSource | None:
         """Opens validation rows, in the columns of `source`; None for None."""
         if validation_data is None:
             return None
+        refuse_generators("validation_data", validation_data, self.num_features)
         names = source.column_names or self.column_names
         return open_source(validation_data, "validation_data", self.num_features, names)
 
@@ -190,25 +144,27 @@ class KerasTraining(PosteriorModel):
                 "`num_data`, the number of rows trained on, must be known: it scales the KL term. "
                 "Received: a model that was never fitted. Call fit first, or compile(..., num_data=...)."
             )
+        refuse_generators("x", x, self.num_features)
         source = open_source(x, "x", self.num_features, self.column_names)
         check_ends(source, steps, "Pass steps=..., or remove .repeat().")
         if source.num_data is not None:
-            batch_size = self._batch_size(batch_size, source, source.num_data, steps)
+            batch_size = self.checked_batch_size(batch_size, source, source.num_data, steps)
         batches = ordered_batches(source, self.centre, batch_size)
         with plain_errors():
             logs = super().evaluate(batches, return_dict=True, **passed_on)
-        return logs if return_dict else [logs[name] for name in LOGS]
+        return logs if return_dict else self._in_order(logs)
 
     def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
         """Takes one gradient step on the rows `x`, (B, D), and returns its logs; see `fit`.
 
         N is that of an earlier `fit`, or of `compile(..., num_data=...)`.
         """
-        if self.compiled and self.optimizer is None:
+        if self.compiled and self.is_closed_form:
             raise ValueError(
                 "`train_on_batch` needs an optimizer: closed-form training moves after a sweep over all rows. "
                 "Received: a model compiled without one. Use fit, or compile(keras.optimizers.Adam(1e-2))."
             )
+        self._warn_if_frozen()
         return self._on_batch(super().train_on_batch, "train_on_batch", x, y, return_dict)
 
     def test_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
@@ -223,6 +179,7 @@ class KerasTraining(PosteriorModel):
         batch_size: int | None,
         steps_per_epoch: int | None,
     ) -> tuple[RowSource, RowSource | None]:
+        refuse_generators("x", x, self.num_features)
         source = open_source(x, "x", self.num_features, self.column_names)
         check_ends(source, steps_per_epoch, "Pass steps_per_epoch=..., or remove .repeat().")
         if source.has_own_batches and (batch_size is not None or validation_split):
@@ -238,9 +195,17 @@ class KerasTraining(PosteriorModel):
         return source, None
 
     def _adopt(self, survey: Survey) -> None:
-        summary = survey.summary
-        num_data = self.compile_settings.num_data
-        if num_data is not None and abs(num_data - summary.num_data) > 0.01 * num_data:
+        summary, num_data = survey.summary, self.compile_settings.num_data
+        if self.is_frozen:  # nothing moves, the centre included
+            if not self.num_data:
+                self.data_summary = summary
+                self.stored_num_data.assign(summary.num_data if num_data is None else num_data)
+            return
+        if summary.column_names is None and self.column_names:  # rows without names go by position: these are theirs
+            summary = dataclasses.replace(summary, column_names=self.column_names)
+        # Running updates take the rows of a stream part by part, in as many calls
+        is_part = self.is_closed_form and self.closed_form.runs_in(0) and summary.num_data < (num_data or 0)
+        if num_data is not None and abs(num_data - summary.num_data) > 0.01 * num_data and not is_part:
             warnings.warn(
                 f"num_data={num_data} was given to compile, but the data has {summary.num_data} rows. The KL term is "
                 f"scaled by {num_data}; leave num_data out to have the rows counted.",
@@ -251,35 +216,16 @@ class KerasTraining(PosteriorModel):
         if untouched:
             self.start_from(survey)
 
-    def _batch_size(self, batch_size: int | None, source: RowSource, num_data: int, steps: int | None) -> int:
-        """Checks B, or chooses it: a number of steps must mean as many rows in closed form as with an optimizer."""
-        if batch_size is not None:
-            return check_count("batch_size", batch_size)
-        sweeps_only = self.optimizer is None and not self.closed_form.runs_in(0)
-        is_free = sweeps_only and steps is None and source.is_in_memory
-        choose = sweep_batch_size if is_free else default_batch_size
-        return choose(num_data, self.num_components, self.num_features)
-
-    def _begin_closed_form(self, batches: Batches, epochs: int) -> None:
-        if batches.num_batches is None and self.closed_form.needs_length(epochs - 1):
-            raise ValueError(
-                "`x` must be data of known length for exact sweeps, which move after the last batch. "
-                "Received: a dataset of unknown length. Apply tf.data.experimental.assert_cardinality(num_batches), "
-                "pass steps_per_epoch=..., compile(step_sizes=tfgmm.StepSizes()), or compile with a Keras optimizer."
+    def _warn_if_frozen(self) -> None:
+        if self.compiled and self.is_frozen:
+            warnings.warn(
+                "there is nothing to train: model.trainable is False, and no number of the model moves. "
+                "To train it, set model.trainable = True and compile again.",
+                stacklevel=3,
             )
-        self.closed_form.begin(batches.num_batches, float(self.stored_num_data))
 
-    def _set_steps_per_execution(self, batches: Batches) -> None:
-        """Groups steps into calls of the compiled function, as many as divide the epoch and stay responsive."""
-        setting = self.compile_settings.steps_per_execution
-        if setting == "auto":
-            most = 1 if batches.batch_size is None else max(1, _ROWS_PER_EXECUTION // batches.batch_size)
-        else:
-            most = int(setting)
-        num_steps = steps_per_call(batches.num_batches, most)
-        if num_steps != self.steps_per_execution:
-            self.steps_per_execution = num_steps
-            self.train_function = self.test_function = None
+    def _in_order(self, logs: dict[str, Any]) -> list[Any]:
+        return [logs[name] for name in self.metrics_names if name in logs]
 
     def _check_compiled(self, method: str) -> None:
         check_not_forked(f"`{method}`")
@@ -288,6 +234,7 @@ class KerasTraining(PosteriorModel):
                 f"The model must be compiled before `{method}`. Received: a model that was not. "
                 "Call model.compile(keras.optimizers.Adam(1e-2)) first."
             )
+        refuse_strategy(self, method)
 
     def _on_batch(self, method: Any, name: str, x: Any, y: None, return_dict: bool) -> Any:
         refuse_labels(y=y)
@@ -303,4 +250,4 @@ class KerasTraining(PosteriorModel):
         batch = next(iter(ordered_batches(source, self.centre, source.num_data)))
         with plain_errors():
             logs = method(batch, return_dict=True)
-        return logs if return_dict else [logs[name] for name in LOGS]
+        return logs if return_dict else self._in_order(logs)

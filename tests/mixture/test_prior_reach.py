@@ -1,0 +1,57 @@
+"""Where fixed priors decide the answer: said before fits break, and not where they find the components."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import tfgmm
+from tfgmm.data.summary import summarise
+from tfgmm.mixture.prior_reach import belief_of, decided_by_priors
+from tfgmm.mixture.priors import Priors
+
+
+def two_groups(num_rows: int) -> np.ndarray:
+    """Returns rows of one column around -2 and 2, of width 1."""
+    generator = np.random.default_rng(0)
+    return np.sort(generator.normal([[-2.0], [2.0]] * (num_rows // 2), 1.0), axis=0)
+
+
+def error_of(rows: np.ndarray, truth: list[float], width: float) -> float:
+    """Computes how far the means of a fit with default priors are off, in widths of the components."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = tfgmm.fit_mixture(rows, 2, priors=Priors(), restarts=1, seed=0)
+    return float(np.abs(np.sort(np.ravel(fit.locs)) - truth).max()) / width
+
+
+@pytest.mark.parametrize("num_rows", [60, 300, 3000])
+@pytest.mark.parametrize(("kind", "suits", "breaks"), [("far", 0.55, 8.0), ("wide", 0.55, 2.5), ("narrow", 0.33, 0.8)])
+def test_what_is_not_said_is_right_and_what_breaks_is_said(
+    num_rows: int, kind: str, suits: float, breaks: float
+) -> None:
+    """Far and wide in roots of the rows of a component; narrow as the width that the prior holds up, in the spread."""
+    rows = two_groups(num_rows)
+    root, held_up = (num_rows / 2) ** 0.5, (10 / (10 + num_rows / 2)) ** 0.5
+    for times, is_said in ((suits, False), (breaks, True)):
+        spread = {"far": rows.std(), "wide": times * root, "narrow": held_up / times}[kind]
+        width, shift = spread / rows.std(), times * root if kind == "far" else 0.0
+        moved = width * rows + shift
+        assert decided_by_priors(summarise(moved), Priors(), 2, "diag").tolist() == [is_said]
+        error = error_of(moved, [shift - 2.0 * width, shift + 2.0 * width], width)
+        assert error > 1.0 if is_said else error < 0.5
+
+
+def test_more_rows_need_weaker_words() -> None:
+    rows = two_groups(200) + 20.0
+    assert decided_by_priors(summarise(rows), Priors(), 2, "diag").all()
+    assert not decided_by_priors(summarise(np.repeat(rows, 30, axis=0)), Priors(), 2, "diag").any()
+
+
+def test_what_is_believed_is_read_from_the_fields_that_the_shape_uses() -> None:
+    priors = Priors(loc_scale=2.0, loc_covariance=np.diag([9.0, 16.0]), degrees=7.0, inverse_scale=np.diag([6.0, 24.0]))
+    of_diag, of_full = (belief_of(priors, 2, covariance) for covariance in ("diag", "full"))
+    np.testing.assert_allclose(of_diag, [[0, 0], [2, 2], [1, 1], [10, 10]])
+    np.testing.assert_allclose(of_full, [[0, 0], [3, 4], [1, 2], [6, 6]])
