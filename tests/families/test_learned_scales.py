@@ -169,7 +169,8 @@ def test_components_of_equal_rows_have_the_shape_of_the_floor(covariance, struct
     rows = np.repeat([[-1.0, 2.0], [3.0, -1.0]], 40, axis=0)
     priors = Priors((1.0, 0.5), (2.0, 1.5), weight_concentration=1.0, scale_structure=structure,
                     expected_scale=C if structure == "matrix" else np.diag(C), least_scale=1e-6 * LEAST)  # fmt: skip
-    mixture = tfgmm.fit_mixture(rows, 2, covariance=covariance, priors=priors, tolerance=1e-12).plug_in()
+    with pytest.warns(UserWarning, match="few different values"):
+        mixture = tfgmm.fit_mixture(rows, 2, covariance=covariance, priors=priors, tolerance=1e-12).plug_in()
     sds, covariances = FORMS["independent" if covariance == "diag" else "correlated"].covariances(mixture.components)
     if covariances is None:
         covariances = np.square(sds)[..., None] * np.eye(2)

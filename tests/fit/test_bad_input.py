@@ -215,7 +215,7 @@ def test_identical_rows_give_a_positive_width_and_are_counted(shape):
 @some_quick(0)
 def test_copies_of_two_points_are_told_apart(shape):
     rows = np.repeat([[0.0, 1.0], [4.0, 5.0]], [990, 10], axis=0)
-    result = fitted(rows, 3, shape, "2 distinct rows for num_components=3")
+    result = fitted(rows, 3, shape, "columns 0 (2 values) and 1 (2 values)", "2 distinct rows for num_components=3")
     responsibilities = result.model.responsibilities([[0.0, 1.0], [4.0, 5.0]])
     assert responsibilities[0] @ responsibilities[1] < 0.01
     # The values are 4 apart: whoever rounds to fours errs by 4^2 / 12

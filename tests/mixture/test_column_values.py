@@ -21,6 +21,10 @@ MEASURED = {
     "geometric": GENERATOR.geometric(0.1, NUM_ROWS).astype(float),
     "even numbers": 2.0 * np.rint(GENERATOR.normal(50.0, 12.0, NUM_ROWS)),
     "thirty of them": AGES[:30],
+    "clusters at multiples": np.rint(np.repeat([0.0, 8.0], 500) + GENERATOR.normal(0.0, 1.0, NUM_ROWS)),
+    "five clusters at multiples": np.rint(
+        np.repeat([0.0, 8.0, 16.0, 40.0, 48.0], 200) + GENERATOR.normal(size=NUM_ROWS)
+    ),
     "petals": load_iris().data[:, 2],
 }
 

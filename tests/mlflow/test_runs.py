@@ -206,7 +206,7 @@ def test_the_pictures_show_the_mixture(num_features: int, no_figures_left: None)
     rows[0, -1] = 400.0 if num_features == 2 else rows[0, -1]  # one row far from all others
     model = tfgmm.GaussianMixtureModel(2, num_features, seed=0, priors=tfgmm.Priors.from_data(rows))
     model.compile()
-    with pytest.warns(UserWarning, match="far out") if num_features == 2 else contextlib.nullcontext():
+    with pytest.warns(UserWarning, match="spreads from the centre") if num_features == 2 else contextlib.nullcontext():
         history = model.fit(rows, epochs=3, verbose=0).history
     history["val_loss"] = history["loss"][:1]  # validated once: no curve
     figures = figures_of(model, history)

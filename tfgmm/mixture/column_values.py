@@ -17,6 +17,8 @@ _FEWEST_REPEATS = 5.0
 _FEWEST_ROWS, _LEAST_SHARE, _TIMES_OTHERS = 10, 0.02, 5.0
 # Rows that rounding to a multiple of the step explains, beyond those that are there by chance
 _LEAST_EXCESS, _ERRORS = 0.1, 4.0
+# Clusters that happen to lie at multiples are few, and have neighbours
+_FEWEST_HEAPS, _TIMES_NEIGHBOURS = 4.0, 1.5
 # Multiples that people round to, of one decimal place: tens, quarters, dozens, hours
 _MULTIPLES = np.array([2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 25, 30, 50, 60], np.float64)
 _MOST_FOR_HEAPS = 2_000
@@ -121,14 +123,26 @@ def _heaped(column: np.ndarray, commonest: float, found: ColumnValues) -> Column
         return found
     chosen = int(np.flatnonzero(is_explained & (excess > 0.9 * excess[is_explained].max()))[-1])
     step = float(steps[chosen])
-    beside = some[~is_multiple(some, step)]
-    if len(beside) and _quartile_range(beside) < step:  # a narrow group of its own, measured more finely
+    if _are_clusters(some, step, found.step):
         return found
     return found._replace(
         step=step,
         heaped_share=float(shares[chosen]),
         expected_share=float(expected[chosen]),
     )
+
+
+def _are_clusters(values: np.ndarray, step: float, unit: float) -> bool:
+    """Tells whether it may be clusters that are at multiples of the step, or that are not, instead of rounding."""
+    is_at = is_multiple(values, step)
+    heaps, others = values[is_at], values[~is_at]
+    shares = np.unique(heaps, return_counts=True)[1] / len(heaps)
+    if 1.0 / np.square(shares).sum() < _FEWEST_HEAPS:
+        return True
+    if len(others) and _quartile_range(others) < step:  # a narrow group of its own, measured more finely
+        return True
+    num_beside = 0.5 * sum(is_multiple(values + shift, step).sum() for shift in (-unit, unit)) if unit else 0.0
+    return bool(len(heaps) < _TIMES_NEIGHBOURS * num_beside)
 
 
 def _possible_steps(step: float, spread: float) -> np.ndarray:

@@ -53,9 +53,7 @@ def relations_of(sample: np.ndarray, summary: DataSummary) -> Relations:
     [([0, 1, 2], 1)]
     """
     num_features = summary.num_features
-    rounding, columns = _rounding(sample, summary)
-    standardised = (sample[:, columns] - np.array(summary.centre)[columns]) / np.array(summary.spread)[columns]
-    near = standardised[(np.abs(standardised) <= _FARTHEST).all(axis=1)]
+    near, rounding, columns = _near_rows(sample, summary)
     if len(columns) < 2 or len(near) <= len(columns):
         return Relations(np.zeros((0, num_features)), np.zeros(0), [])
     if len(near) < 2 * len(columns):  # few rows have small variances in some direction by chance
@@ -70,14 +68,22 @@ def relations_of(sample: np.ndarray, summary: DataSummary) -> Relations:
     return Relations(directions, variances, _groups(weights, columns))
 
 
-def _rounding(sample: np.ndarray, summary: DataSummary) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the columns that are not too coarse, and the variance of their rounding, squared spreads."""
-    squared = np.square(summary.spread)
-    each = values_of_columns(sample)
-    rounding = np.array([found.rounding_variance + found.storage_variance for found in each]) / squared
+def _near_rows(sample: np.ndarray, summary: DataSummary) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Standardises the rows that are not far away, and the columns that vary by more than their rounding.
+
+    Returns:
+        Rows (n', D'), the variance of the rounding of their columns, (D',), squared spreads, and the columns.
+    """
+    spread = np.array(summary.spread)
+    standardised = (sample - np.array(summary.centre)) / spread
+    near = standardised[(np.abs(standardised) <= _FARTHEST).all(axis=1)]
+    found = values_of_columns(sample)
+    rounding = np.array([column.rounding_variance + column.storage_variance for column in found]) / np.square(spread)
     rounding = np.maximum(rounding, _LEAST_VARIANCE)
-    columns = np.flatnonzero(summary.varies & (sample.var(axis=0) > _LEAST_TIMES * rounding * squared))
-    return rounding[columns], columns
+    if not len(near):
+        return near, rounding, np.zeros(0, np.intp)
+    columns = np.flatnonzero(summary.varies & (near.var(axis=0) > _LEAST_TIMES * rounding))
+    return near[:, columns], rounding[columns], columns
 
 
 def _groups(weights: np.ndarray, columns: np.ndarray) -> list[tuple[list[int], int]]:
