@@ -56,8 +56,8 @@ class Selection:
             20,000 rows: it takes long.
         below_nested: How far the bound of each fit lies below that of a smaller fit of its shape with empty components,
             after it was tried again from there, nats; 0 where it does not. Such a fit is stuck. Default: none is.
-        doubtful_columns: Names of the columns in which components may stand for single values instead of groups of
-            rows, so that no share is certain: few values, or one repeated again and again.
+        column_doubts: What in the columns speaks against certainty, as parts of a sentence: few values, values far
+            apart, a value repeated again and again, columns that follow from each other.
 
     Example:
 
@@ -75,7 +75,7 @@ class Selection:
     held_out_rows: str
     occupied_posterior: np.ndarray | None = None
     below_nested: tuple[float, ...] = ()
-    doubtful_columns: tuple[str, ...] = ()
+    column_doubts: tuple[str, ...] = ()
 
     @functools.cached_property
     def table(self) -> np.ndarray:

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tfgmm.data.survey import Survey
 from tfgmm.fit import cross_validation
 from tfgmm.fit.callbacks import EndOfChoice
 from tfgmm.fit.nesting import as_restart, best_nested, nats_below
+from tfgmm.fit.occupied import occupied_widths
 from tfgmm.fit.restarts import in_order_of_bounds
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
@@ -24,7 +26,7 @@ from tfgmm.fit.single import (
     stages_of,
 )
 from tfgmm.fit.sweeps import RunningFit
-from tfgmm.mixture.odd_data import names_of_doubtful_columns
+from tfgmm.mixture.odd_data import doubts_of_columns
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.scoring.scores import score_data
 
@@ -57,10 +59,8 @@ def fit_several(tasks: Sequence[FitTask], numbers: Sequence[int]) -> Selection:
             raise
     if has_rows:
         description = f"validation_data, {len(densities[0]):,} rows"
-    doubtful = names_of_doubtful_columns(survey.sample, survey.summary)
-    selection = Selection(
-        tuple(results), np.stack(densities), description, below_nested=tuple(below), doubtful_columns=doubtful
-    )
+    selection = Selection(tuple(results), np.stack(densities), description, below_nested=tuple(below))
+    selection = _with_column_doubts(selection, survey)
     [of_best] = (task for task in tasks if task.covariance == selection.covariance)
     return _with_occupied(dataclasses.replace(of_best, place=(len(asked), len(asked))), selection)
 
@@ -136,6 +136,13 @@ def _held_out_log_densities(
         return score_data(result.plug_in(), task.validation, "log_density", result.column_names)
     of_folds = folds, ascended.without_folds
     return cross_validation.held_out_log_densities(result.variational, task.survey, *of_folds)
+
+
+def _with_column_doubts(selection: Selection, survey: Survey) -> Selection:
+    """Adds what in the columns speaks against calling the recommended fit certain."""
+    widths = occupied_widths(selection.best.variational)
+    doubts = doubts_of_columns(survey.sample, survey.summary, selection.covariance, widths)
+    return dataclasses.replace(selection, column_doubts=doubts)
 
 
 def _with_occupied(task: FitTask, selection: Selection) -> Selection:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfgmm.common.words import counted
 from tfgmm.data.summary import DataSummary
-from tfgmm.mixture.odd_columns import doubtful_columns, odd_columns
+from tfgmm.mixture.odd_columns import column_doubts, odd_columns
 from tfgmm.mixture.prior_reach import belief_of, decided_by_priors
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
@@ -72,16 +72,16 @@ def oddities(
         names = ", ".join(constant)
         one, several = f"column {names} has one value only: it tells", f"columns {names} have one value only: they tell"
         yield f"{one if len(constant) == 1 else several} no components apart"
-    yield from odd_columns(sample, summary, covariance, data.name)
+    yield from odd_columns(sample, summary, data.name)
     yield from _few_distinct_rows(data, num_components)
     yield from _few_rows_per_column(data, covariance)
     yield from _far_rows(data)
     yield from _priors_elsewhere(data, priors, num_components, covariance)
 
 
-def names_of_doubtful_columns(sample: np.ndarray, summary: DataSummary) -> tuple[str, ...]:
-    """Names the columns in which components may stand for single values, as a message shows them."""
-    return tuple(map(_Data(sample, summary).name, doubtful_columns(sample, summary)))
+def doubts_of_columns(sample: np.ndarray, summary: DataSummary, covariance: str, widths: np.ndarray) -> tuple[str, ...]:
+    """Lists what in the columns speaks against calling a number of components certain; see `column_doubts`."""
+    return column_doubts(sample, summary, covariance, widths, _Data(sample, summary).name)
 
 
 def spreads_that_differ(summary: DataSummary, priors: Priors, covariance: str) -> Iterator[str]:
