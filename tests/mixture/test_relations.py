@@ -93,7 +93,11 @@ KINDS_OF_COUNTS = {
 @pytest.mark.parametrize("kind", KINDS_OF_COUNTS)
 def test_exact_sums_of_small_whole_numbers(kind):
     columns = np.column_stack(KINDS_OF_COUNTS[kind])
-    assert groups(columns) == [(list(range(columns.shape[1])), 1)]
+    assert groups(columns, OTHER) == [(list(range(columns.shape[1])), 1)]
+
+
+def test_as_many_points_as_columns_lie_in_a_plane_by_themselves():
+    assert groups(np.repeat([[-1.0, 0.5], [1.0, -0.5]], 50, axis=0)) == []
 
 
 def test_a_group_one_step_away_is_no_rounding():
