@@ -114,8 +114,11 @@ def _few_distinct_rows(data: _Data, num_components: int) -> Iterator[str]:
     if num_distinct < num_components:
         num_rows, num_data = len(data.sample), data.summary.num_data
         where = f"in a sample of {num_rows:,} " if num_rows < num_data else ""
-        rows = "1 distinct row" if num_distinct == 1 else f"{num_distinct} distinct rows"
-        yield f"{rows} {where}for num_components={num_components}: they tell no more than {num_distinct} apart"
+        rows, tell = ("row", "it tells") if num_distinct == 1 else ("rows", "they tell")
+        yield (
+            f"{num_distinct} distinct {rows} {where}for num_components={num_components}: {tell} no more than "
+            f"{num_distinct} apart"
+        )
 
 
 def _few_rows_per_column(data: _Data, covariance: str) -> Iterator[str]:
