@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfgmm.data.files.csv_cells import GAPS, Column, OddCells, is_number, odd_cells, parsed_text, without_gaps
-from tfgmm.data.files.csv_format import GUESSED, CsvFormat, CsvOptions, csv_format, irregular_error
-from tfgmm.data.files.csv_guess import COMMENTS
+from tfgmm.data.files.csv_errors import LONGEST_CELL, irregular_error, is_cut_cell
+from tfgmm.data.files.csv_format import GUESSED, CsvFormat, CsvOptions, csv_format
+from tfgmm.data.files.csv_guess import is_comment
 from tfgmm.data.files.kinds import file_error, not_numbers_error, readable
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def csv_batches(file: CsvFile, wanted: Sequence[str]) -> Generator[Any]:
     num_rows = 0
     with _faults_named(file):
         try:
-            for batch in _open_csv(file, wanted, pa.float64()):
+            for batch in _batches(file, wanted, pa.float64()):
                 yield batch
                 num_rows += batch.num_rows
             return
@@ -136,7 +137,7 @@ def text_batches(file: CsvFile, wanted: Sequence[str]) -> Iterator[Any]:
     import pyarrow as pa
 
     with _faults_named(file):
-        yield from _open_csv(file, wanted, pa.string())
+        yield from _batches(file, wanted, pa.string())
 
 
 def csv_contents(file: CsvFile, wanted: Sequence[str]) -> dict[str, OddCells | str]:
@@ -171,7 +172,8 @@ def line_of(file: CsvFile, row: int) -> int:
     """Finds the line of a CSV file, counted from 1, in which a row ends, counted from 0 below the header."""
     with file.format.rows_of(file.name, file.path) as (reader, rows):
         num_cells = len(file.format.names or next(rows, []))
-        table = (cells for cells in rows if not (len(cells) != num_cells and cells[0].startswith(COMMENTS)))
+        marks = file.format.comments
+        table = (cells for cells in rows if not (len(cells) != num_cells and is_comment(cells[0], marks)))
         next(itertools.islice(table, row, None), None)
         return file.format.skip_rows + int(reader.line_num)
 
@@ -214,16 +216,16 @@ def _options(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType
     parse = pyarrow.csv.ParseOptions(
         delimiter=written.delimiter,
         newlines_in_values=not is_plain,
-        invalid_row_handler=None if is_plain else _skip_comments,
+        invalid_row_handler=None if is_plain else _skip_comments(written.comments),
     )
     return {"convert_options": convert, "parse_options": parse}
 
 
-def _skip_comments(row: Any) -> str:
-    return "skip" if row.text.startswith(COMMENTS) else "error"
+def _skip_comments(marks: tuple[str, ...]) -> Callable[[Any], str]:
+    return lambda row: "skip" if is_comment(row.text, marks) else "error"
 
 
-def _read_options(file: CsvFile, block_size: int | None = None) -> Any:
+def _read_options(file: CsvFile, block_size: int) -> Any:
     import pyarrow.csv
 
     written = file.format
@@ -234,21 +236,55 @@ def _read_options(file: CsvFile, block_size: int | None = None) -> Any:
     )
 
 
-def _open_csv(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType) -> Iterator[Any]:
+def _batches(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType) -> Iterator[Any]:
+    """Yields the batches of a file; where a cell is longer than a block, it goes on with larger blocks."""
+    import pyarrow as pa
+
+    num_rows = 0
+    block_size = max(_BLOCK_BYTES, 4 * _BLOCK_LINES * file.format.longest)
+    while True:
+        start = 0
+        try:
+            for batch in _open_csv(file, wanted, column_type, block_size):
+                start += batch.num_rows
+                if start > num_rows:  # rows that smaller blocks have not given
+                    new, num_rows = start - num_rows, start
+                    yield batch.slice(batch.num_rows - new)
+            return
+        except pa.ArrowInvalid as error:
+            if not is_cut_cell(error) or block_size >= LONGEST_CELL:
+                raise
+        block_size = _larger(block_size)
+
+
+def _larger(block_size: int) -> int:
+    return min(16 * block_size, LONGEST_CELL)
+
+
+def _open_csv(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType, block_size: int) -> Iterator[Any]:
     import pyarrow.csv
 
-    read = _read_options(file, max(_BLOCK_BYTES, 4 * _BLOCK_LINES * file.format.longest))
+    read = _read_options(file, block_size)
     # Line breaks in cells cost nothing here, where one thread cuts the blocks
     options = _options(file, wanted, column_type, is_plain=False)
     with pyarrow.csv.open_csv(file.format.bytes_of(file.path), read_options=read, **options) as reader:
         yield from reader
 
 
-def _read_csv(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType, is_plain: bool) -> list[Any]:
+def _read_csv(
+    file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType, is_plain: bool, block_size: int = 2**20
+) -> list[Any]:
+    import pyarrow as pa
     import pyarrow.csv
 
     options = _options(file, wanted, column_type, is_plain)
-    table = pyarrow.csv.read_csv(file.format.bytes_of(file.path), read_options=_read_options(file), **options)
+    read = _read_options(file, block_size)
+    try:
+        table = pyarrow.csv.read_csv(file.format.bytes_of(file.path), read_options=read, **options)
+    except pa.ArrowInvalid as error:
+        if is_plain or not is_cut_cell(error) or block_size >= LONGEST_CELL:
+            raise
+        return _read_csv(file, wanted, column_type, is_plain, _larger(block_size))
     return [table.column(label) for label in wanted]
 
 
@@ -261,4 +297,4 @@ def _faults_named(file: CsvFile) -> Iterator[None]:
         try:
             yield
         except (pa.ArrowInvalid, UnicodeError) as error:
-            raise irregular_error(file.name, file.path, error, file.format) from error
+            raise irregular_error(file.name, file.path, error, file.format.encoding) from error

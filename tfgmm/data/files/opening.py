@@ -114,8 +114,9 @@ def open_stored(
 
 
 def is_large(name: str, path: str, column_names: Sequence[str]) -> bool:
-    """Tells whether the numbers of a file, in float64, take more than 32 MiB; for CSV, whether the file itself does,
-    or will when it is unpacked.
+    """Tells whether the numbers of a file, in float64, take more than 32 MiB.
+
+    For CSV: whether the file does, or will when it is unpacked.
 
     Args:
         name: What the caller's argument is called in error messages.
