@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-# What counts the rows from 0 or 1 by 1 is known from three rows on.
 # Levels of an experiment (a dose of 0, 5, 10 ...) are sorted and equally spaced too, but hardly ever ten or more, each
 # once; and ten measured values come in order by chance once in ten! / 2 = 1.8 million times
 FEWEST_ROWS = 10
-_FEWEST_NUMBERS = 3
+_FEWEST_NUMBERS = 3  # rows of 0, 1, 2 ... and 1, 2, 3 ..., which are hardly ever measured
 _FIRST_FEW = 8  # rows after which hardly a measurement is equally spaced
 COUNTER = "a counter"  # the first words of the reason
 _FEWEST_UNIQUE = 20  # whole numbers that differ by chance where they are so few

@@ -46,4 +46,6 @@ def irregular_error(name: str, path: str, error: Exception, encoding: str) -> Va
     fix = "Every line needs as many values as the header has names; values with commas need quotes."
     if re.search(r"got \d+: (#|%|//)", said):
         fix += " Take comments out, or write one that begins in the same way above the header."
+    if said.count('"') % 2:
+        fix += " Look for a quotation mark that is never closed."
     return file_error(name, path, f"which is not a regular table ({said})", fix)

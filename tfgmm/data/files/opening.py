@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tfgmm.data.files import columnar
+from tfgmm.data.files.csv_blocks import csv_file
 from tfgmm.data.files.csv_cells import Column
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions, csv_format
-from tfgmm.data.files.csv_text import csv_columns, csv_file
+from tfgmm.data.files.csv_text import csv_columns
 from tfgmm.data.files.file_set import FileSet, columns_of
 from tfgmm.data.files.kinds import KINDS, check_file, files_in, kind_of
 from tfgmm.data.files.stored import StoredRows
