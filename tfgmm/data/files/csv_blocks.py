@@ -40,7 +40,7 @@ def csv_file(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFile:
 
 
 def batches(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType) -> Iterator[Any]:
-    """Yields the batches of a file, all columns of one type; where a cell is longer than a block, larger ones follow."""
+    """Yields the batches of a file, all columns of one type; a cell longer than a block makes larger ones follow."""
     import pyarrow as pa
 
     num_rows = 0
