@@ -57,7 +57,8 @@ WRITTEN: dict[str, tuple[bytes, str]] = {
     ),
     "savetxt.csv": (f"# made by numpy\n# {PLAIN}".encode(), "the names in a comment, line 2"),
     "among.csv": (
-        f"# of May\n{PLAIN}".replace("\n-2.5", "\n# so, so, so\n#\n-2.5").encode(), "1 line above the header"
+        f"# of May\n{PLAIN}".replace("\n-2.5", "\n# so, so, so\n#\n-2.5").encode(),
+        "1 line above the header and comments among the rows",
     ),
     "thousands.csv": (b'length,price\n1.25,"1,002.71"\n-2.5,3\n10,200.5\n', "thousands grouped as in 1,002.71"),
     "thousands_eu.csv": (

@@ -23,6 +23,7 @@ from tfgmm.data.files.csv_guess import (
     decimal_of,
     delimiter_of,
     grouped_number,
+    has_comments,
     split_lines,
     titles_above,
     top_of,
@@ -118,7 +119,8 @@ class CsvFormat:
         longest: Characters of the longer one of the first two lines.
         grouped: A number of the first lines whose thousands are grouped, or None.
         unclear: A number of the first lines that has no thousands only because the decimal mark was guessed, or None.
-        comments: What the comments above the header begin with; lines below that begin so are comments too.
+        comments: What comments above the header begin with; lines of another length below that begin so are left out.
+        has_comments: Whether there are such lines among the first ones.
     """
 
     delimiter: str = ","
@@ -131,6 +133,7 @@ class CsvFormat:
     grouped: str | None = None
     unclear: str | None = None
     comments: tuple[str, ...] = ()
+    has_comments: bool = False
 
     @property
     def words(self) -> str:
@@ -144,6 +147,7 @@ class CsvFormat:
             parts[-1] = f"the names in a comment, line {self.skip_rows}"
         if self.grouped is not None:
             parts.append(f"thousands grouped as in {self.grouped}")
+        parts += ["comments among the rows"] if self.has_comments else []
         return with_and(parts) if parts else ""
 
     def _decimal_words(self) -> list[str]:
@@ -212,12 +216,7 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
     >>> csv_format("data", str(path)).words
     'semicolons between columns, decimal commas and 1 line above the header'
     """
-    with open(path, "rb") as file:
-        magic = file.read(4)
-    compression = next((codec for mark, codec in _COMPRESSIONS.items() if magic.startswith(mark)), None)
-    if magic == b"PK\x03\x04":
-        fix = "Save the table as CSV, or unpack it."
-        raise file_error(name, path, "which is a spreadsheet or a zip archive", fix)
+    compression = _compression_of(name, path)
     size = _HEAD_BYTES
     while True:
         head, is_whole = _head(name, path, compression, size)
@@ -245,8 +244,28 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
     longest = max((len(line) for line in below[:2]), default=0)
     marks = comment_marks(lines[options.skip_rows or 0 : above])
     return CsvFormat(
-        delimiter, decimal.mark, encoding, above, names, compression, longest, grouped, decimal.unclear, marks
+        delimiter,
+        decimal.mark,
+        encoding,
+        skip_rows=above,
+        names=names,
+        compression=compression,
+        longest=longest,
+        grouped=grouped,
+        unclear=decimal.unclear,
+        comments=marks,
+        has_comments=has_comments(below, delimiter, marks),
     )
+
+
+def _compression_of(name: str, path: str) -> str | None:
+    """Finds the compression of a file by its first bytes: None for none; raises ValueError for a zip archive."""
+    with open(path, "rb") as file:
+        magic = file.read(4)
+    if magic == b"PK\x03\x04":
+        fix = "Save the table as CSV, or unpack it."
+        raise file_error(name, path, "which is a spreadsheet or a zip archive", fix)
+    return next((codec for mark, codec in _COMPRESSIONS.items() if magic.startswith(mark)), None)
 
 
 def _encoding_of(head: bytes) -> str:

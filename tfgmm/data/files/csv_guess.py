@@ -240,6 +240,12 @@ def comment_marks(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(match[1] + (" " if match[2] else "") for match in found if match))
 
 
+def has_comments(lines: Sequence[str], delimiter: str, marks: tuple[str, ...]) -> bool:
+    """Tells whether comments stand among rows: lines that begin with such a mark and have another number of cells."""
+    rows = _rows(lines, delimiter) if marks else []
+    return any(len(row) != len(rows[0]) and is_comment(row[0], marks) for row in rows)
+
+
 def is_comment(line: str, marks: tuple[str, ...]) -> bool:
     """Tells whether a line begins as the comments above the header do, or is such a mark alone.
 
