@@ -237,9 +237,7 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
     body = below if names else below[1:]
     if names is not None and top.comment is not None and not comment.startswith("# "):
         above, names = top.comment, None  # a header whose first name begins with such a mark
-    decimal = DecimalMark(options.decimal) if options.decimal else decimal_of(body, delimiter)
-    if decimal.beside is not None:
-        raise unclear_error(name, path, delimiter, decimal)
+    decimal = DecimalMark(options.decimal) if options.decimal else _clear_mark(name, path, body, delimiter)
     grouped = grouped_number(body, delimiter, decimal.mark)
     longest = max((len(line) for line in below[:2]), default=0)
     marks = comment_marks(lines[options.skip_rows or 0 : above])
@@ -256,6 +254,14 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
         comments=marks,
         has_comments=has_comments(below, delimiter, marks),
     )
+
+
+def _clear_mark(name: str, path: str, body: list[str], delimiter: str) -> DecimalMark:
+    """Guesses the decimal mark; raises ValueError where numbers of one column may be thousands or decimals."""
+    decimal = decimal_of(body, delimiter)
+    if decimal.beside is not None:
+        raise unclear_error(name, path, delimiter, decimal)
+    return decimal
 
 
 def _compression_of(name: str, path: str) -> str | None:
