@@ -10,6 +10,8 @@ import numpy as np
 # Levels of an experiment (a dose of 0, 5, 10 ...) are sorted and equally spaced too, but hardly ever ten or more, each
 # once; and ten measured values come in order by chance once in ten! / 2 = 1.8 million times
 FEWEST_ROWS = 10
+_FEWEST_NUMBERS = 3  # rows of 0, 1, 2 ... and 1, 2, 3 ..., which are hardly ever measured
+_FIRST_FEW = 8  # rows after which hardly a measurement is equally spaced
 COUNTER = "a counter"  # the first words of the reason
 _FEWEST_UNIQUE = 20  # whole numbers that differ by chance where they are so few
 _GOES_UP = 0.95  # share of the rows after which a number that goes up by 1 or stays is no measurement
@@ -67,10 +69,9 @@ class CounterWatch:
             self._sequences[index] = [one for one in self._sequences[index] if one.goes_on(values, start)]
 
     def counters(self) -> dict[str, str]:
-        """Says of each counter what it is; none where there are fewer than ten rows."""
-        if self._num_rows < FEWEST_ROWS:
-            return {}
-        return {name: left[0].words() for name, left in zip(self._names, self._sequences) if left}
+        """Says of each counter what it is; where there are fewer than ten rows, only of 0, 1, 2 ... and 1, 2, 3 ..."""
+        left = {name: sequences[0] for name, sequences in zip(self._names, self._sequences) if sequences}
+        return {name: one.words() for name, one in left.items() if self._num_rows >= one.fewest_rows}
 
     def only_gaps(self) -> list[str]:
         """Lists the columns without a number."""
@@ -88,8 +89,18 @@ class _Sequence:
         self._unit = unit
         self._first = self._step = self._told_first = self._told_last = np.nan
 
+    @property
+    def fewest_rows(self) -> int:
+        """Rows from which on it is a counter and not the levels of an experiment."""
+        numbers_rows = not self._unit and self._step == 1.0 and self._first in (0.0, 1.0)
+        return _FEWEST_NUMBERS if numbers_rows else FEWEST_ROWS
+
     def goes_on(self, values: np.ndarray, start: int) -> bool:
         """Tells whether the values from row `start` on follow from the first two."""
+        # Dates take long to count, and measurements are none from the first rows on
+        return self._follow(values[:_FIRST_FEW], start) and self._follow(values, start)
+
+    def _follow(self, values: np.ndarray, start: int) -> bool:
         counted = _UNITS[self._unit](values)
         if start == 0:
             self._first, self._told_first = counted[0], values[0]
@@ -168,10 +179,13 @@ def _suspicion(name: str, column: np.ndarray) -> str:
         return f"dates written as whole numbers, such as {values[0]:.0f}"
     if named_like_a_code(name):
         return "whole numbers under a name that ids and codes have"
-    if len(values) >= _FEWEST_UNIQUE and len(np.unique(values)) == len(values):
+    num_unique = len(np.unique(values))
+    if num_unique < _FEWEST_UNIQUE:
+        return ""
+    if num_unique == len(values):
         return "whole numbers that are all different, as ids are"
     goes_up = np.isin(np.diff(values), (0.0, 1.0)).mean()
-    if len(np.unique(values)) >= _FEWEST_UNIQUE and goes_up >= _GOES_UP:
+    if goes_up >= _GOES_UP:
         begins_anew = "" if goes_up == 1.0 else ", and begin anew now and then"
         return f"whole numbers that go up by 1 from row to row, or stay{begins_anew}"
     return ""
