@@ -30,6 +30,8 @@ COUNTERS = {
     "months": as_numbers(MONTHS, 6),
     "ends of months": as_numbers(MONTHS.astype("datetime64[D]") - 1, 8),
     "numbers like months": 200_001 + np.arange(ROWS),
+    "hours as days, rounded": (45000 + np.arange(ROWS) / 24).round(4),
+    "thirds, rounded": (np.arange(ROWS) / 3).round(2),
 }
 OTHERS = {
     "shuffled": NUMBERS.permutation(ROWS),
@@ -40,6 +42,8 @@ OTHERS = {
     "the same": np.full(ROWS, 3.0),
     "sorted": np.sort(NUMBERS.normal(size=ROWS)),
     "restarting": np.arange(ROWS) % 50,
+    "nearly thirds": (np.arange(ROWS) / 3).round(2) + 0.03 * (np.arange(ROWS) == 40),
+    "bending": (np.arange(ROWS) + 1e-4 * np.arange(ROWS) ** 2).round(2),
     "a day missing": as_numbers(np.delete(np.datetime64("1999-12-20") + np.arange(ROWS + 1), 70), 8),
     "a day that is none": np.where(
         np.arange(ROWS) == 50, 20000231, as_numbers(np.datetime64("2000-01-12") + np.arange(ROWS), 8)
