@@ -28,6 +28,20 @@ def test_an_array_that_is_remembered_cannot_be_written_to() -> None:
     assert doubled(ARRAYS[1])[0] == 2.0
 
 
+class EmptiedAtOnce(dict):
+    """A memory out of which another thread pushes whatever is put in."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        super().__setitem__(key, value)
+        self.clear()
+
+
+def test_what_another_thread_pushes_out_is_given_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    total = Remembered(lambda array: float(array.sum()), most=1)
+    monkeypatch.setattr(total, "_results", EmptiedAtOnce())
+    assert [total(array) for array in ARRAYS] == [0.0, 1.0, 2.0]
+
+
 def test_many_threads_share_one_memory() -> None:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)  # so that threads take turns in the middle of a call
