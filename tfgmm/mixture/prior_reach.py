@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfgmm.data.summary import DataSummary
+from tfgmm.mixture.parameters import LOCS, MixtureDensity
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
 
@@ -87,3 +88,34 @@ def decided_by_priors(summary: DataSummary, priors: Priors, num_components: int,
         # Fewer rows than the prior counts for are no match for any prior
         decided |= (spread < NARROW * belief.width) & ((floor > WIDENS) | merges) & (num_rows >= belief.strength)
     return decided & summary.varies
+
+
+def pulls_of_priors(mixture: MixtureDensity, num_data: int, priors: Priors) -> np.ndarray:
+    """Computes how far fixed priors pull each location from the mean of its rows, (K, D), in widths of the component.
+
+    Where the posterior is at rest, a location is the mean of the prior and of its rows, each weighted by its precision:
+    what is left between location and prior says how far away those rows are. Rows go by the posterior means of the
+    weights, by which a component without rows, whose location is that of the prior, has a few.
+
+    Args:
+        mixture: The mixture at the posterior means.
+        num_data: N of training.
+        priors: Fixed priors of the posterior.
+
+    Example: one of ten rows at 30, with a prior Normal(0, 1) of its location.
+
+    >>> components = {"locs": np.array([[0.0], [30.0 / 2.0]]), "precisions": np.ones((2, 1))}
+    >>> pulls_of_priors(MixtureDensity("diag", np.zeros(1), np.log([0.9, 0.1]), components), 10, Priors()).ravel()
+    array([ 0., 15.])
+    """
+    num_features = len(mixture.centre)
+    away = mixture.components[LOCS] + mixture.centre - np.array(priors.loc_mean)
+    scales, covariances = mixture.form.covariances(mixture.components)
+    num_rows = num_data * np.exp(mixture.log_weights)[:, None]
+    if covariances is None:
+        pulls = away * scales**2 / np.array(priors.loc_scale) ** 2
+    else:
+        force = np.linalg.solve(priors.matrices(num_features)[0], away.T).T
+        pulls = np.einsum("kij,kj->ki", covariances, force)
+    found: np.ndarray = np.abs(pulls) / (num_rows * scales)
+    return found

@@ -11,6 +11,7 @@ from tfgmm.common.forks import check_not_forked
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.survey import Survey, survey_rows
+from tfgmm.mixture.odd_data import warn_of_pulls
 from tfgmm.model.batched_training import BatchedTraining
 from tfgmm.model.batches import (
     ordered_batches,
@@ -81,6 +82,7 @@ class KerasTraining(BatchedTraining):
 
         Raises:
             ValueError, TypeError: The data is bad (see `tfgmm.data.readers.read_rows`), or N is unknown.
+            UserWarning: The priors decide where a component is, or what all look like.
             FloatingPointError: The loss became NaN or infinite; the model stays as after its last good step.
         """
         refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
@@ -102,7 +104,10 @@ class KerasTraining(BatchedTraining):
         batches = self.batches_of(source, size, steps_per_epoch, shuffle, initial_epoch)
         others = {"initial_epoch": initial_epoch, "verbose": verbose, "callbacks": callbacks}
         others |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
-        return self.train_on(batches, epochs=epochs, validation_data=validation, **others)
+        history = self.train_on(batches, epochs=epochs, validation_data=validation, **others)
+        if not self.is_frozen and self.data_summary:
+            warn_of_pulls(self.plug_in(), self.data_summary, self.priors, self.num_data, stacklevel=3)
+        return history
 
     def open_validation(self, validation_data: Any, source: RowSource) -> RowSource | None:
         """Opens validation rows, in the columns of `source`; None for None."""
