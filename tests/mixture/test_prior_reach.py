@@ -80,7 +80,7 @@ def test_pulls_are_the_distance_of_locations_from_the_rows_of_their_components(p
     shares = pulled.responsibilities(rows).astype(np.float64)
     means = shares.T @ rows / shares.sum(axis=0)[:, None]
     widths = pulled.mean_parameters().scales[0, 0]
-    found = pulls_of_priors(pulled.plug_in(), len(rows), Priors())
+    found = pulls_of_priors(pulled.plug_in(), len(rows), Priors(), summarise(rows))
     small = int(np.argmin(shares.sum(axis=0)))
     expected = np.abs(means - pulled.locs) / widths
     # The weights say that the component has as many rows as its prior adds, and its width is that of the mean precision
@@ -100,6 +100,12 @@ def test_a_small_group_that_the_priors_hold_back_is_named(covariance: str) -> No
 @pytest.mark.parametrize(("few", "at", "num_components"), [(20, 4.0, 2), (200, 8.0, 2), (20, 4.0, 6), (0, 0.0, 3)])
 def test_nothing_is_said_where_the_rows_decide(few: int, at: float, num_components: int) -> None:
     tfgmm.fit_mixture(lopsided(few, at), num_components, priors=Priors(), restarts=1, seed=0)  # warnings are errors
+
+
+def test_nothing_is_known_of_a_mixture_that_has_not_come_to_rest(pulled: tfgmm.FitResult) -> None:
+    rows, density = lopsided(20, 30.0), pulled.plug_in()
+    started = density._replace(components=density.components | {"locs": np.array([[0.0], [30.0]]) - density.centre})
+    assert pulls_of_priors(started, len(rows), Priors(), summarise(rows)).max() == 0.0
 
 
 def test_priors_that_give_way_and_those_named_before_the_fit_are_not_named_after_it(pulled: tfgmm.FitResult) -> None:

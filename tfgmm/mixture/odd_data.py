@@ -99,7 +99,7 @@ def warn_of_pulls(
     num_components, covariance = len(mixture.log_weights), mixture.covariance
     if priors.is_learned or decided_by_priors(summary, priors, num_components, covariance).any():
         return
-    pulls = pulls_of_priors(mixture, num_data, priors)
+    pulls = pulls_of_priors(mixture, num_data, priors, summary)
     component, column = map(int, np.unravel_index(np.argmax(pulls), pulls.shape))
     if pulls[component, column] > _FAR_PULLED:
         belief = belief_of(priors, summary.num_features, covariance)

@@ -90,22 +90,26 @@ def decided_by_priors(summary: DataSummary, priors: Priors, num_components: int,
     return decided & summary.varies
 
 
-def pulls_of_priors(mixture: MixtureDensity, num_data: int, priors: Priors) -> np.ndarray:
+def pulls_of_priors(mixture: MixtureDensity, num_data: int, priors: Priors, summary: DataSummary) -> np.ndarray:
     """Computes how far fixed priors pull each location from the mean of its rows, (K, D), in widths of the component.
 
     Where the posterior is at rest, a location is the mean of the prior and of its rows, each weighted by its precision:
     what is left between location and prior says how far away those rows are. Rows go by the posterior means of the
-    weights, by which a component without rows, whose location is that of the prior, has a few.
+    weights, by which a component without rows, whose location is that of the prior, has a few. Where there are no rows
+    so far away, training has not come to rest, and nothing is known: 0.
 
     Args:
         mixture: The mixture at the posterior means.
         num_data: N of training.
         priors: Fixed priors of the posterior.
+        summary: Summary of all rows.
 
     Example: one of ten rows at 30, with a prior Normal(0, 1) of its location.
 
+    >>> from tfgmm.data.summary import summarise
     >>> components = {"locs": np.array([[0.0], [30.0 / 2.0]]), "precisions": np.ones((2, 1))}
-    >>> pulls_of_priors(MixtureDensity("diag", np.zeros(1), np.log([0.9, 0.1]), components), 10, Priors()).ravel()
+    >>> mixture = MixtureDensity("diag", np.zeros(1), np.log([0.9, 0.1]), components)
+    >>> pulls_of_priors(mixture, 10, Priors(), summarise(np.array([[0.0]] * 9 + [[30.0]]))).ravel()
     array([ 0., 15.])
     """
     num_features = len(mixture.centre)
@@ -117,5 +121,8 @@ def pulls_of_priors(mixture: MixtureDensity, num_data: int, priors: Priors) -> n
     else:
         force = np.linalg.solve(priors.matrices(num_features)[0], away.T).T
         pulls = np.einsum("kij,kj->ki", covariances, force)
-    found: np.ndarray = np.abs(pulls) / (num_rows * scales)
-    return found
+    pulls /= num_rows
+    means = mixture.components[LOCS] + mixture.centre + pulls  # of the rows of each component
+    lowest, highest = (np.array(summary.mean if end is None else end) for end in (summary.minimum, summary.maximum))
+    is_among_rows = (means > lowest - scales) & (means < highest + scales)
+    return np.where(is_among_rows, np.abs(pulls) / scales, 0.0)
