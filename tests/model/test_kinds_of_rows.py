@@ -84,7 +84,9 @@ def test_rows_of_every_kind_train_the_same_model_to_the_byte(kind, by_array, tmp
 def test_bool_rows_train_as_zeros_and_ones():
     flags = WHOLE > 0
     with pytest.warns(UserWarning, match="few different values"):
-        of_flags, of_numbers = (trained(x, settings={"priors": Priors(precision_rate=0.5)}) for x in (flags, flags.astype(np.float64)))
+        of_flags, of_numbers = (
+            trained(x, settings={"priors": Priors(precision_rate=0.5)}) for x in (flags, flags.astype(np.float64))
+        )
     assert all_bytes(of_flags) == all_bytes(of_numbers)
 
 

@@ -15,7 +15,13 @@ __getattr__, __dir__, __all__ = front_door(
         ],
         "log_joints": ["write_features"],
         "occupied": ["is_occupied"],
-        "odd_data": ["names_of_doubtful_columns", "oddities", "spreads_that_differ", "warn_of_odd_data"],
+        "odd_data": [
+            "names_of_doubtful_columns",
+            "oddities",
+            "spreads_that_differ",
+            "warn_of_odd_data",
+            "warn_of_pulls",
+        ],
         "outliers": ["NUM_SAMPLES", "check_table"],
         "parameters": [
             "FORMS",

@@ -17,9 +17,9 @@ from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.starts import distinct_rows
 
-# Widths of a component that its location is held away from its rows. Of fits of two groups, 60 or 1,000 rows and 3 to 40,
-# none that was right to half a width is beyond it. A component that is held far away is widened until it reaches its
-# rows, so that none is beyond two or so.
+# Widths of a component that its location is held away from its rows. Of 150 fits of a group of 60 or 1,000 rows and one
+# of 3 to 40, none that was right to half a width is beyond it. A component that is held far away is widened until it
+# reaches its rows, so that few are beyond one.
 _FAR_PULLED = 0.5
 # Enough rows to find K distinct ones, without sorting them all.
 _FEW_ROWS = 5_000

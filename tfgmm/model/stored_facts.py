@@ -73,9 +73,9 @@ class StoredFacts(KerasTraining):
 
 def _warn_of_dropped(names: tuple[str, ...]) -> None:
     warnings.warn(
-        "the weights were written without the names of their columns, by an unfitted model or an earlier tfgmm. The names "
-        f"from the fit before, {with_and([repr(name) for name in names])}, are dropped: columns are taken in their order. "
-        "To have names again, fit to a frame, or load a file that has them.",
+        "the weights were written without the names of their columns, by an unfitted model or an earlier tfgmm. The "
+        f"names from the fit before, {with_and([repr(name) for name in names])}, are dropped: columns are taken in "
+        "their order. To have names again, fit to a frame, or load a file that has them.",
         UserWarning,
         stacklevel=3,
     )

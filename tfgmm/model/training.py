@@ -97,16 +97,13 @@ class KerasTraining(BatchedTraining):
         self._adopt(survey)
         size = self.checked_batch_size(batch_size, source, survey.summary.num_data, steps_per_epoch)
         if validation is not None:
-            if validation_batch_size is not None:
-                batch_size = check_count("validation_batch_size", validation_batch_size)
-            validation_size = self.checked_batch_size(batch_size, validation, survey.summary.num_data, validation_steps)
-            validation = ordered_batches(validation, self.centre, validation_size)
+            own_size = batch_size if validation_batch_size is None else validation_batch_size
+            validation = self._validation_batches(validation, own_size, survey.summary.num_data, validation_steps)
         batches = self.batches_of(source, size, steps_per_epoch, shuffle, initial_epoch)
         others = {"initial_epoch": initial_epoch, "verbose": verbose, "callbacks": callbacks}
         others |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
         history = self.train_on(batches, epochs=epochs, validation_data=validation, **others)
-        if not self.is_frozen and self.data_summary:
-            warn_of_pulls(self.plug_in(), self.data_summary, self.priors, self.num_data, stacklevel=3)
+        self._warn_of_pulls()
         return history
 
     def open_validation(self, validation_data: Any, source: RowSource) -> RowSource | None:
@@ -220,6 +217,14 @@ class KerasTraining(BatchedTraining):
         self.adapt_to(summary, num_data)
         if untouched:
             self.start_from(survey)
+
+    def _validation_batches(self, source: RowSource, batch_size: Any, num_data: int, steps: int | None) -> Any:
+        batch_size = None if batch_size is None else check_count("validation_batch_size", batch_size)
+        return ordered_batches(source, self.centre, self.checked_batch_size(batch_size, source, num_data, steps))
+
+    def _warn_of_pulls(self) -> None:
+        if self.data_summary and not self.is_frozen:
+            warn_of_pulls(self.plug_in(), self.data_summary, self.priors, self.num_data, stacklevel=4)
 
     def _warn_if_frozen(self) -> None:
         if self.compiled and self.is_frozen:

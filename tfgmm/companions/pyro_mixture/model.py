@@ -165,7 +165,8 @@ def unit_of(rows: np.ndarray) -> float:
 
     Example:
 
-    >>> unit_of(np.array([0.0, 1.0, 10.0, 11.0, 12.0])), round(unit_of(2.54 * np.array([0.0, 1.0, 10.0, 11.0, 12.0])), 9)
+    >>> inches = np.array([0.0, 1.0, 10.0, 11.0, 12.0])
+    >>> unit_of(inches), round(unit_of(2.54 * inches), 9)
     (1.0, 2.54)
     """
     spread = float(np.std(rows))
