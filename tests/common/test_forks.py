@@ -131,6 +131,13 @@ def test_the_parent_goes_on(model: Any) -> None:
     assert model.interval(ROWS).log_prob_low.shape == (len(ROWS),)
 
 
+def test_the_package_sees_forks_from_its_import_on() -> None:
+    script = "import sys, tfgmm; print('tfgmm.common.forks' in sys.modules, 'numpy' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE_ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True False\n", done.stderr
+
+
 def test_asking_leaves_the_number_of_threads_and_lists_no_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     class Threading:
         number: Any = 4
