@@ -197,5 +197,5 @@ def test_what_a_fork_may_use(parent: str, child: str, said: str) -> None:
     script = FORK.replace("PARENT", parent).replace("CHILD", child)
     environment = os.environ | {"PYTHONPATH": str(PACKAGE_ROOT)}
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith(said), done.stderr
