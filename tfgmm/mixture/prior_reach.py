@@ -8,7 +8,8 @@ the width of a component, two to four components, 60 to 3,000 rows) from these v
 - rows whose spread is below 0.4 to 0.7 of the width that 2 a0 rows of the prior give to each of two components, or 0.15
   to 0.3 for four: they are too wide to be told apart.
 
-That is said before the fit, of components of equal size. What happened to smaller ones is seen after it: `pulls_of_priors`.
+That is said before the fit, of components of equal size. What happened to smaller ones is seen after it:
+`pulls_of_priors`.
 
 The limits below are somewhat stricter. Priors that learn their scale give way by themselves, unless they were made for
 other data altogether.
