@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tfgmm.common import forks as _forks  # noqa: F401  # every fork from here on is seen, whatever is loaded by then
 from tfgmm.common.lazy import front_door
 
 if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOMES and _MODULES

@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def said_in_child(ask: Callable[[], Any], seconds: float = 30.0) -> str:
     if child == 0:
         try:
             ask()
-        except BaseException as error:
+        except Exception as error:
             os.write(send, f"{type(error).__name__}: {error}".encode())
         finally:
             os._exit(0)
@@ -130,24 +131,71 @@ def test_the_parent_goes_on(model: Any) -> None:
     assert model.interval(ROWS).log_prob_low.shape == (len(ROWS),)
 
 
-LOADED_ONLY = """
+def test_the_package_sees_forks_from_its_import_on() -> None:
+    script = "import sys, tfgmm; print('tfgmm.common.forks' in sys.modules, 'numpy' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE_ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True False\n", done.stderr
+
+
+def test_asking_leaves_the_number_of_threads_and_lists_no_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Threading:
+        number: Any = 4
+
+        def set_inter_op_parallelism_threads(self, number: Any) -> None:
+            if self.number == number:  # as TensorFlow's setter begins
+                return
+            self.number = number
+
+    settings = Threading()
+    monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(config=SimpleNamespace(threading=settings)))
+    assert not forks._was_used() and settings.number == 4
+    monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace())  # as while it is being loaded
+    assert not forks._was_used()
+
+
+def test_a_fork_is_told_from_a_process_with_threads(model: Any) -> None:
+    def in_child() -> None:
+        assert forks._is_fork_without_threads() == (sys.platform == "linux")
+
+    assert said_in_child(in_child) == "" and not forks._is_fork_without_threads()
+
+
+# What the parent does, what the child does
+FORK = """
 import os
 import tensorflow as tf
-import tfgmm
-from tfgmm.common import forks
+PARENT
 child = os.fork()
 if child == 0:
-    assert forks.survived()
-    model = tfgmm.GaussianMixtureModel(2, 2, seed=0)
-    assert model.interval([[0.0, 1.0]]).log_prob_low.shape == (1,)
+    try:
+        CHILD
+        import tfgmm
+        tfgmm.GaussianMixtureModel(2, 2, seed=0).interval([[0.0, 1.0]])
+        print("answered", flush=True)
+    except RuntimeError as error:
+        print(error, flush=True)
     os._exit(0)
-print(os.waitpid(child, 0)[1], tf.config.threading.get_inter_op_parallelism_threads())
+os.waitpid(child, 0)
 """
+REFUSED = "TensorFlow must not have been used before a fork for a Keras model."
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="a fork before the import is told on Linux only")
 
 
 @pytest.mark.slow
-def test_child_of_a_process_that_only_loaded_tensorflow_may_use_it() -> None:
+@pytest.mark.parametrize(
+    ("parent", "child", "said"),
+    [
+        ("import tfgmm; tf.ones(2)", "pass", REFUSED),  # nothing of the package is in use yet
+        pytest.param("tf.ones(2)", "pass", REFUSED, marks=LINUX),
+        pytest.param("tf.ones(2)", "import numpy; numpy.ones((900, 900)) @ numpy.ones(900)", REFUSED, marks=LINUX),
+        ("import tfgmm", "pass", "answered"),
+        ("pass", "tf.ones(2)", "answered"),
+    ],
+)
+def test_what_a_fork_may_use(parent: str, child: str, said: str) -> None:
+    script = FORK.replace("PARENT", parent).replace("CHILD", child)
     environment = os.environ | {"PYTHONPATH": str(PACKAGE_ROOT)}
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", LOADED_ONLY]
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.stdout == "0 0\n", done.stderr
+    assert done.stdout.startswith(said), done.stderr

@@ -264,6 +264,17 @@ SENTENCES = {
 }
 
 
+def test_numbers_that_vary_are_not_counted_among_those_that_do_not():
+    nan = np.full(4, np.nan)
+    found = diagnosis(
+        names=("a", "b", "c", "d"), mean=np.full(4, 3.0), sd=np.array([1.0, 0.0, 2.0, 0.0]),
+        ess_bulk=nan, ess_tail=nan, r_hat=nan, num_draws=5,
+    )  # fmt: skip
+    stuck, untold = found.problems()
+    assert stuck.startswith("2 numbers hardly vary, such as b, whose standard deviation is 0:")
+    assert untold == "the effective draws of a, and of 1 more, cannot be told from 5 draws. Draw more"
+
+
 @pytest.mark.parametrize("case", SENTENCES)
 def test_sentences_about_chains(case):
     words, true_of, false_of = SENTENCES[case]

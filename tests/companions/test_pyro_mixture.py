@@ -20,9 +20,8 @@ from tfgmm.companions import pyro_mixture
 from tfgmm.companions.pyro_mixture import map_fit
 from tfgmm.companions.pyro_mixture.model import isolated, mixture_of
 
-# Many tests take a few steps or draws only; that this is said, and not said elsewhere, is tested in test_pyro_words.py
-SHORT = "ignore:the posterior mode was not reached|.* draws |.* nats less probable"
-pytestmark = pytest.mark.filterwarnings(SHORT)
+# For tests of a few steps; that this is said, and not said elsewhere, is tested in test_pyro_words.py
+few_steps = pytest.mark.filterwarnings("ignore:the posterior mode was not reached")
 
 ROWS = np.array([0.0, 1.0, 10.0, 11.0, 12.0])
 
@@ -123,6 +122,7 @@ def test_one_scale_per_component():
     assert fit.scale[order[0]] < 1.0 < fit.scale[order[1]]
 
 
+@few_steps
 @pytest.mark.slow
 def test_priors_of_ones_own_move_the_mode(fit):
     tight = pyro_mixture.fit_map(ROWS, 2, loc_prior=dist.Normal(0.0, 1.0), progress=False)
@@ -185,6 +185,7 @@ def test_few_rows_are_worked_on_by_one_thread_and_torch_has_its_own_again_afterw
         torch.set_num_threads(before)
 
 
+@few_steps
 def test_fits_leave_pyros_parameter_store_alone(fit):
     pyro.clear_param_store()
     pyro.param("of the user", torch.tensor(3.0))
@@ -194,6 +195,7 @@ def test_fits_leave_pyros_parameter_store_alone(fit):
     np.testing.assert_array_equal(again.losses, fit.losses[:3])
 
 
+@few_steps
 def test_seed_and_number_of_starts_change_the_starts():
     losses = [
         pyro_mixture.fit_map(ROWS, 2, num_starts=n, seed=seed, num_steps=1, progress=False).start_losses
@@ -202,6 +204,7 @@ def test_seed_and_number_of_starts_change_the_starts():
     assert (losses[0] != losses[1]).any() and len(losses[2]) == 9
 
 
+@few_steps
 def test_learning_rate_changes_the_path(fit):
     slow = pyro_mixture.fit_map(ROWS, 2, learning_rate=0.001, num_steps=20, progress=False)
     assert slow.losses[-1] > fit.losses[19]
@@ -290,6 +293,7 @@ def test_losses_that_are_not_numbers_stop_the_run():
         pyro_mixture.fit_map(ROWS, 2, learning_rate=1e300, progress=False)
 
 
+@few_steps
 @pytest.mark.parametrize("temperature", [0, 1])
 def test_one_component_has_all_rows(temperature):
     alone = pyro_mixture.fit_map(ROWS, 1, num_steps=2, progress=False)
@@ -311,12 +315,14 @@ def test_options_of_the_second_guide_change_its_path(fit):
     assert len(short.losses) == 5 and fast.losses[-1] < short.losses[-1]
 
 
+@few_steps
 def test_equal_rows_and_single_rows_are_fitted():
     for rows, num_components in (([3.0, 3.0, 3.0], 2), ([3.0], 1)):
         fit = pyro_mixture.fit_map(rows, num_components, num_steps=20, progress=False)
         assert np.isfinite(fit.losses).all() and np.isfinite(fit.locs).all() and fit.scale > 0
 
 
+@few_steps
 @pytest.mark.parametrize("kind", ["tensor", "series", "ints"])
 def test_rows_of_other_kinds_give_the_same_fit(kind, fit):
     import pandas as pd
@@ -331,6 +337,8 @@ class Terminal(io.StringIO):
         return True
 
 
+@few_steps
+@pytest.mark.filterwarnings("ignore:The effective draws of .* cannot be told from 4 draws")
 @pytest.mark.parametrize(
     "stream, progress, is_shown", [(Terminal, True, True), (Terminal, False, False), (io.StringIO, True, False)]
 )

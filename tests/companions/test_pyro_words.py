@@ -16,7 +16,7 @@ from tfgmm.companions.pyro_mixture.model import mixture_of, tensor, unit_of, war
 from tfgmm.posterior.draws import Draws
 
 ROWS = np.array([0.0, 1.0, 10.0, 11.0, 12.0])
-UNITS = [0.001, 1000.0]
+UNITS = [0.001, 2.54, 1000.0]
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +49,13 @@ def test_the_mode_is_the_same_in_any_unit(fit: Any, unit: float) -> None:
     np.testing.assert_allclose([*other.weights, other.scale / unit], [*fit.weights, fit.scale], rtol=1e-5)
 
 
-@pytest.mark.parametrize("unit", UNITS[1:])
+@pytest.mark.parametrize("unit", UNITS[2:])
 def test_the_mode_under_stated_priors_is_the_same_in_any_unit(unit: float) -> None:
     ours, other = (pyro_mixture.fit_map(u * ROWS, 2, progress=False, **priors_in(u)) for u in (1.0, unit))
     np.testing.assert_allclose([*other.locs / unit, other.scale / unit], [*ours.locs, ours.scale], rtol=1e-4)
 
 
-@pytest.mark.parametrize("unit", UNITS[:1])
+@pytest.mark.parametrize("unit", [0.001, 60.0])
 def test_draws_are_the_same_in_any_unit(draws: Draws, unit: float) -> None:
     other = drawn(unit)
     np.testing.assert_allclose(other.weights, draws.weights, rtol=1e-6)
@@ -66,7 +66,7 @@ def test_draws_are_the_same_in_any_unit(draws: Draws, unit: float) -> None:
 def test_coordinates_under_stated_priors_have_no_unit() -> None:
     """The density over Pyro's coordinates, from the same coordinates, is that of rows in another unit."""
     potentials = []
-    for unit in (1.0, 1024.0):  # 1024: exact in floating point; its power of ten is 1000
+    for unit in (1.0, 1024.0):  # 1024: exact in floating point
         mixture = mixture_of(2, None, **priors_in(unit), scale_per_component=False, unit=unit)
         assert mixture.units == {"locs": unit, "scale": unit}
         coordinates = chains._coordinates(mixture)
@@ -92,8 +92,10 @@ def test_priors_over_some_numbers_keep_their_own_coordinates() -> None:
     np.testing.assert_allclose(np.sort(found.locs) / 1000, [0.5, 11.0], atol=0.1)
 
 
-def test_the_unit_is_a_power_of_ten_and_default_priors_are_in_it() -> None:
-    assert [unit_of(np.array([0.0, spread])) for spread in (1.9, 2.0, 20.0, 0.002)] == [0.1, 1.0, 10.0, 0.001]
+def test_the_unit_is_a_share_of_the_spread_and_default_priors_are_in_it() -> None:
+    assert unit_of(ROWS) == 1.0
+    found = [unit_of(np.array([0.0, 2.0 * spread])) for spread in (1.9, 20.0, 0.002)]
+    np.testing.assert_allclose(found, np.array([1.9, 20.0, 0.002]) / 26.96**0.5, rtol=1e-12)
     assert unit_of(np.full(4, 1e6)) == unit_of(np.array([3.0])) == 1.0
     in_thousands = mixture_of(2, None, None, None, False, 1000.0)
     assert in_thousands.loc_prior.scale == 10_000.0

@@ -132,6 +132,17 @@ def test_graph_and_numpy_read_a_table_alike_ties_and_all() -> None:
     np.testing.assert_array_equal(graph_scores.tail_probabilities(table, tf.constant(values)), expected)
 
 
+@pytest.mark.parametrize("kind", ["model", "fit", "scorer"])
+def test_nobody_can_write_to_the_table_that_is_kept(whole: pathlib.Path, model: Any, kind: str) -> None:
+    fit = tfgmm.fit_mixture(ROWS, 2, restarts=1, seed=0)
+    asked = {"model": model, "fit": fit, "scorer": tfgmm.load_scorer(whole)}[kind]
+    before = asked.outlier(ROWS)
+    with pytest.raises(ValueError, match="read-only"):
+        asked.outlier_table()[:] = 0.0
+    np.testing.assert_array_equal(asked.outlier(ROWS), before)
+    assert before.any()
+
+
 # --- The table in a folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 import tfgmm
 from tfgmm.data.summary import summarise
-from tfgmm.mixture.prior_reach import belief_of, decided_by_priors
+from tfgmm.mixture.odd_data import warn_of_pulls
+from tfgmm.mixture.prior_reach import belief_of, decided_by_priors, pulls_of_priors
 from tfgmm.mixture.priors import Priors
 
 
@@ -55,3 +57,61 @@ def test_what_is_believed_is_read_from_the_fields_that_the_shape_uses() -> None:
     of_diag, of_full = (belief_of(priors, 2, covariance) for covariance in ("diag", "full"))
     np.testing.assert_allclose(of_diag, [[0, 0], [2, 2], [1, 1], [10, 10]])
     np.testing.assert_allclose(of_full, [[0, 0], [3, 4], [1, 2], [6, 6]])
+
+
+# --- Small groups, of which nothing is known before the fit ----------------------------------------------------------
+
+
+def lopsided(few: int, at: float, num_columns: int = 1) -> np.ndarray:
+    """Returns 1,000 rows around 0, and a few in column 0 around a value, of width 1."""
+    rows = np.random.default_rng(0).normal(size=(1000 + few, num_columns))
+    rows[1000:, 0] += at
+    return rows
+
+
+@pytest.fixture(scope="module")
+def pulled() -> tfgmm.FitResult:
+    with pytest.warns(UserWarning, match="decide where component"):
+        return tfgmm.fit_mixture(lopsided(20, 30.0), 2, priors=Priors(), restarts=1, seed=0)
+
+
+def test_pulls_are_the_distance_of_locations_from_the_rows_of_their_components(pulled: tfgmm.FitResult) -> None:
+    rows = lopsided(20, 30.0)
+    shares = pulled.responsibilities(rows).astype(np.float64)
+    means = shares.T @ rows / shares.sum(axis=0)[:, None]
+    widths = pulled.mean_parameters().scales[0, 0]
+    found = pulls_of_priors(pulled.plug_in(), len(rows), Priors(), summarise(rows))
+    small = int(np.argmin(shares.sum(axis=0)))
+    expected = np.abs(means - pulled.locs) / widths
+    # The weights say that the component has as many rows as its prior adds, and its width is that of the mean precision
+    np.testing.assert_allclose(found[small], expected[small], rtol=0.3)
+    assert found[1 - small] < 0.05
+
+
+@pytest.mark.parametrize("covariance", ["diag", "tied_spherical", "full", "tied"])
+def test_a_small_group_that_the_priors_hold_back_is_named(covariance: str) -> None:
+    rows = lopsided(20, 30.0, 2)
+    said = r"(?s)component \d is: about 2\d rows of it.*In column 0 it is held about [0-9.]+ of its widths .*towards 0,"
+    with pytest.warns(UserWarning, match=said):
+        fit = tfgmm.fit_mixture(rows, 2, covariance=covariance, priors=Priors(), restarts=1, seed=0)
+    assert np.abs(fit.locs[:, 0].max() - 30.0) > 1.0
+
+
+@pytest.mark.parametrize(("few", "at", "num_components"), [(20, 4.0, 2), (200, 8.0, 2), (20, 4.0, 6), (0, 0.0, 3)])
+def test_nothing_is_said_where_the_rows_decide(few: int, at: float, num_components: int) -> None:
+    tfgmm.fit_mixture(lopsided(few, at), num_components, priors=Priors(), restarts=1, seed=0)  # warnings are errors
+
+
+def test_nothing_is_known_of_a_mixture_that_has_not_come_to_rest(pulled: tfgmm.FitResult) -> None:
+    rows, density = lopsided(20, 30.0), pulled.plug_in()
+    started = density._replace(components=density.components | {"locs": np.array([[0.0], [30.0]]) - density.centre})
+    assert pulls_of_priors(started, len(rows), Priors(), summarise(rows)).max() == 0.0
+
+
+def test_priors_that_give_way_and_those_named_before_the_fit_are_not_named_after_it(pulled: tfgmm.FitResult) -> None:
+    rows = lopsided(20, 30.0)
+    density, learned = pulled.plug_in(), Priors.from_data(rows)
+    warn_of_pulls(density, summarise(rows), learned, len(rows), stacklevel=1)
+    elsewhere = dataclasses.replace(Priors(), loc_mean=100.0)
+    assert decided_by_priors(summarise(rows), elsewhere, 2, "diag").all()
+    warn_of_pulls(density, summarise(rows), elsewhere, len(rows), stacklevel=1)

@@ -154,6 +154,21 @@ def test_data_that_says_little_is_fitted_with_a_warning(case):
     assert all(np.isfinite(value).all() for value in made.get_weights())
 
 
+def test_a_small_group_that_the_priors_hold_back_is_named_after_the_fit():
+    rows = np.random.default_rng(0).normal([[0.0]] * 1000 + [[30.0]] * 20, 1.0)
+    made = tfgmm.GaussianMixtureModel(2, 1, seed=0)
+    made.compile()
+    with pytest.warns(UserWarning, match="the priors decide where component .* towards 0,") as caught:
+        made.fit(rows, epochs=60, verbose=0)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert made.locs.numpy().max() < 29.0
+    made.trainable = False
+    made.compile()
+    with pytest.warns(UserWarning, match="nothing to train") as caught:  # it was said when it was fitted
+        made.fit(rows, epochs=1, verbose=0)
+    assert len(caught) == 1
+
+
 LOADS = {
     "none": (lambda path: None, TypeError, "`path`"),
     "missing": (lambda path: path / "no.keras", FileNotFoundError, "does not exist"),

@@ -204,6 +204,37 @@ def test_weights_of_rows_without_names_and_of_earlier_versions_are_read(tmp_path
     assert other.column_names is None and other.num_data == 50
 
 
+@pytest.fixture
+def nameless(tmp_path):
+    """Weights of a fit, as earlier versions wrote them: without the summary."""
+    path = tmp_path / "nameless.weights.h5"
+    swept(ROWS + 1.0).save_weights(path)
+    with h5py.File(path, "a") as file:
+        del file["vars"]["data_summary"]
+    return path
+
+
+def test_names_of_an_earlier_fit_do_not_stay_on_other_weights(nameless, tmp_path):
+    frame = pd.DataFrame(ROWS, columns=["eruptions", "waiting"])
+    named = swept(frame)
+    with pytest.warns(UserWarning, match="'eruptions' and 'waiting', are dropped"):
+        named.load_weights(nameless)
+    assert named.column_names is None and named.data_summary is None
+    turned = frame[["waiting", "eruptions"]]  # by their order now
+    np.testing.assert_array_equal(named.log_prob(turned), named.log_prob(turned.to_numpy()))
+    GaussianMixtureModel(2, 2).save_weights(tmp_path / "unfitted.weights.h5")
+    named = swept(frame)
+    with pytest.warns(UserWarning, match="are dropped"):
+        named.load_weights(tmp_path / "unfitted.weights.h5")
+    assert named.data_summary is None and not named.num_data
+
+
+def test_nothing_is_said_where_no_names_are_lost(nameless):
+    unnamed = swept()  # warnings are errors here
+    unnamed.load_weights(nameless)
+    assert unnamed.data_summary is None
+
+
 # --- Copies --------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from kl_by_tfp import kl_by_tfp
 
-from tfgmm import GaussianMixtureModel, StepSizes
+from tfgmm import GaussianMixtureModel, Priors, StepSizes
 from tfgmm.model import batches
 from tfgmm.scoring import devices
 
@@ -16,8 +16,8 @@ ROWS = np.random.default_rng(0).normal([[-3.0, 0.0]] * 30 + [[3.0, 1.0]] * 20, 0
 STILL = 1e-30  # a learning rate that moves nothing
 
 
-def compiled(rows=ROWS, optimizer=None, *, kind=GaussianMixtureModel, num_draws=None, seed=1, **settings):
-    model = kind(2, rows.shape[1], seed=seed, num_draws=num_draws)
+def compiled(rows=ROWS, optimizer=None, *, kind=GaussianMixtureModel, num_draws=None, priors=None, seed=1, **settings):
+    model = kind(2, rows.shape[1], priors=priors, seed=seed, num_draws=num_draws)
     model.compile(optimizer or keras.optimizers.Adam(0.05), **settings)
     return model
 
@@ -38,7 +38,8 @@ class Recorder(GaussianMixtureModel):
 def seen_rows(num_rows=10, *, seed=1, **options):
     """Returns the values of the rows of each step."""
     rows = np.arange(float(num_rows))[:, None]
-    model = compiled(rows, keras.optimizers.SGD(STILL), kind=Recorder, seed=seed, run_eagerly=True)
+    suited = Priors(loc_scale=100.0, precision_rate=5.0 * num_rows)
+    model = compiled(rows, keras.optimizers.SGD(STILL), kind=Recorder, priors=suited, seed=seed, run_eagerly=True)
     model.fit(rows, verbose=0, **{"batch_size": 4, **options})
     return model.__dict__["seen"]
 
@@ -94,7 +95,6 @@ def test_without_shuffle_rows_keep_their_order():
     assert seen_rows(epochs=2, shuffle=False) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]] * 2
 
 
-@pytest.mark.filterwarnings("ignore:the priors do not suit the data")  # rows that are their own numbers
 def test_the_default_batch_is_the_whole_data_when_small():
     assert [len(step) for step in seen_rows(num_rows=300, batch_size=None)] == [300]
 

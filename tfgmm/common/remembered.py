@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -14,6 +15,8 @@ Result = TypeVar("Result")
 
 class Remembered(Generic[Result]):
     """Computes a function of an array once for the arrays seen last, whose digests are the keys.
+
+    Threads may share it. An array that it gives is read-only, since others are given the same one.
 
     Args:
         compute: Function of one array.
@@ -29,15 +32,22 @@ class Remembered(Generic[Result]):
 
     def __init__(self, compute: Callable[[np.ndarray], Result], most: int) -> None:
         self._compute, self._most = compute, most
+        self._lock = threading.Lock()
         self._results: dict[tuple[tuple[int, ...], str, bytes], Result] = {}
 
     def __call__(self, array: np.ndarray) -> Result:
-        """Gives the function of the array."""
+        """Gives the function of the array, from memory or computed."""
         import numpy as np  # `import tfgmm` loads none
 
         key = array.shape, array.dtype.str, hashlib.blake2b(np.ascontiguousarray(array).data).digest()
-        if key not in self._results:
-            if len(self._results) >= self._most:
-                self._results.clear()
-            self._results[key] = self._compute(array)
-        return self._results[key]
+        with self._lock:
+            if key in self._results:
+                return self._results[key]
+        result = self._compute(array)  # not under the lock: other arrays need not wait for it
+        if isinstance(result, np.ndarray):
+            result.setflags(write=False)
+        with self._lock:
+            while len(self._results) >= self._most:
+                self._results.pop(next(iter(self._results)))  # the oldest
+            self._results[key] = result
+        return result

@@ -60,22 +60,29 @@ class Diagnosis:
         if self.num_draws < _FEWEST_DRAWS:
             sentences.append(f"{self.num_draws} draws of a chain are too few to tell anything. Draw more")
         elif not is_known.all():
-            sentences.append(self._unknown(~is_known))
+            sentences += self._unknown(~is_known)
         if is_known.any():
             sentences += self._disagreement(is_known) + self._shortness(is_known)
         return tuple(sentences)
 
-    def _unknown(self, is_unknown: np.ndarray) -> str:
+    def _unknown(self, is_unknown: np.ndarray) -> list[str]:
         """Says why some numbers have no effective draws: they do not vary, or the draws are too few to tell."""
-        first, number = int(np.flatnonzero(is_unknown)[0]), int(is_unknown.sum())
-        if (self.sd[is_unknown] > _HARDLY * np.abs(self.mean[is_unknown])).all():
-            return f"the effective draws of {self.names[first]} cannot be told from {self.num_draws} draws. Draw more"
-        vary = "number hardly varies" if number == 1 else "numbers hardly vary"
-        return (
-            f"{number} {vary}, such as {self.names[first]}, "
-            f"whose standard deviation is {self.sd[first]:.2g}: a chain is stuck, or a column is constant. Look at the "
-            "rows and the priors"
-        )
+        varies = self.sd > _HARDLY * np.abs(self.mean)
+        sentences = []
+        stuck, untold = np.flatnonzero(is_unknown & ~varies), np.flatnonzero(is_unknown & varies)
+        if len(stuck):
+            vary = "number hardly varies" if len(stuck) == 1 else "numbers hardly vary"
+            sentences.append(
+                f"{len(stuck)} {vary}, such as {self.names[stuck[0]]}, whose standard deviation is "
+                f"{self.sd[stuck[0]]:.2g}: a chain is stuck, or a column is constant. Look at the rows and the priors"
+            )
+        if len(untold):
+            others = f", and of {len(untold) - 1} more," if len(untold) > 1 else ""
+            sentences.append(
+                f"the effective draws of {self.names[untold[0]]}{others} cannot be told from {self.num_draws} draws. "
+                "Draw more"
+            )
+        return sentences
 
     def _disagreement(self, is_known: np.ndarray) -> list[str]:
         """Says what is wrong between chains, or between the halves of one; an empty list where they agree."""

@@ -36,6 +36,8 @@ class Scorer(Queries):
     def __init__(self, export: ExportedMixture) -> None:
         self._mixture = MixtureDensity(export.covariance, export.centre, export.log_weights, export.components)
         self._outlier_table = export.outlier_table
+        if self._outlier_table is not None:  # it is given to everyone who asks
+            self._outlier_table.setflags(write=False)
         self._drawn = export.drawn
         self.card = export.card
         self.column_names = export.column_names

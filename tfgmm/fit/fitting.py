@@ -19,7 +19,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.several import fit_several
 from tfgmm.fit.single import FitTask, ascend_from_starts, check_suits, fit_ascended, prepared_fit
-from tfgmm.mixture.odd_data import oddities, spreads_that_differ
+from tfgmm.mixture.odd_data import oddities, spreads_that_differ, warn_of_pulls
 from tfgmm.mixture.priors import Priors
 
 
@@ -195,7 +195,9 @@ def fit_opened(
         check_suits(task, most)
     _warn_of_odd_data(tasks, most)
     if isinstance(numbers, int) and not options.is_choice_of_shapes:
-        return _fit_one(tasks[0], numbers)
+        result = _fit_one(tasks[0], numbers)
+        warn_of_pulls(result.plug_in(), survey.summary, result.priors, survey.summary.num_data, stacklevel=4)
+        return result
     return fit_several(tasks, [numbers] if isinstance(numbers, int) else numbers)
 
 

@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = front_door(
         ],
         "log_joints": ["write_features"],
         "occupied": ["is_occupied"],
-        "odd_data": ["doubts_of_columns", "oddities", "spreads_that_differ", "warn_of_odd_data"],
+        "odd_data": ["doubts_of_columns", "oddities", "spreads_that_differ", "warn_of_odd_data", "warn_of_pulls"],
         "outliers": ["NUM_SAMPLES", "check_table"],
         "parameters": [
             "FORMS",

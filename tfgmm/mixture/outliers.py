@@ -24,6 +24,8 @@ _LEVELS = np.concatenate(
 def table_of(log_densities: np.ndarray) -> np.ndarray:
     """Computes the table of a mixture, (2, Q) float64: levels from 0 to 1, and the quantiles of the log density there.
 
+    It is read-only, since it is kept, and given to everyone who asks.
+
     Args:
         log_densities: Log densities of rows drawn from the mixture, (N,) float64, nats.
 
@@ -34,7 +36,9 @@ def table_of(log_densities: np.ndarray) -> np.ndarray:
     (True, [0.0, 10.0, 100000.0])
     """
     in_order = np.sort(log_densities)  # quantiles of what is in order take a fraction of the time
-    return np.stack([_LEVELS, np.quantile(in_order, _LEVELS)])
+    table = np.stack([_LEVELS, np.quantile(in_order, _LEVELS)])
+    table.setflags(write=False)
+    return table
 
 
 def tail_probabilities(table: np.ndarray, log_densities: np.ndarray) -> np.ndarray:

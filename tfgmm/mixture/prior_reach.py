@@ -8,6 +8,9 @@ the width of a component, two to four components, 60 to 3,000 rows) from these v
 - rows whose spread is below 0.4 to 0.7 of the width that 2 a0 rows of the prior give to each of two components, or 0.15
   to 0.3 for four: they are too wide to be told apart.
 
+That is said before the fit, of components of equal size. What happened to smaller ones is seen after it:
+`pulls_of_priors`.
+
 The limits below are somewhat stricter. Priors that learn their scale give way by themselves, unless they were made for
 other data altogether.
 """
@@ -19,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfgmm.data.summary import DataSummary
+from tfgmm.mixture.parameters import LOCS, MixtureDensity
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
 
@@ -87,3 +91,41 @@ def decided_by_priors(summary: DataSummary, priors: Priors, num_components: int,
         # Fewer rows than the prior counts for are no match for any prior
         decided |= (spread < NARROW * belief.width) & ((floor > WIDENS) | merges) & (num_rows >= belief.strength)
     return decided & summary.varies
+
+
+def pulls_of_priors(mixture: MixtureDensity, num_data: int, priors: Priors, summary: DataSummary) -> np.ndarray:
+    """Computes how far fixed priors pull each location from the mean of its rows, (K, D), in widths of the component.
+
+    Where the posterior is at rest, a location is the mean of the prior and of its rows, each weighted by its precision:
+    what is left between location and prior says how far away those rows are. Rows go by the posterior means of the
+    weights, by which a component without rows, whose location is that of the prior, has a few. Where there are no rows
+    so far away, training has not come to rest, and nothing is known: 0.
+
+    Args:
+        mixture: The mixture at the posterior means.
+        num_data: N of training.
+        priors: Fixed priors of the posterior.
+        summary: Summary of all rows.
+
+    Example: one of ten rows at 30, with a prior Normal(0, 1) of its location.
+
+    >>> from tfgmm.data.summary import summarise
+    >>> components = {"locs": np.array([[0.0], [30.0 / 2.0]]), "precisions": np.ones((2, 1))}
+    >>> mixture = MixtureDensity("diag", np.zeros(1), np.log([0.9, 0.1]), components)
+    >>> pulls_of_priors(mixture, 10, Priors(), summarise(np.array([[0.0]] * 9 + [[30.0]]))).ravel()
+    array([ 0., 15.])
+    """
+    num_features = len(mixture.centre)
+    away = mixture.components[LOCS] + mixture.centre - np.array(priors.loc_mean)
+    scales, covariances = mixture.form.covariances(mixture.components)
+    num_rows = num_data * np.exp(mixture.log_weights)[:, None]
+    if covariances is None:
+        pulls = away * scales**2 / np.array(priors.loc_scale) ** 2
+    else:
+        force = np.linalg.solve(priors.matrices(num_features)[0], away.T).T
+        pulls = np.einsum("kij,kj->ki", covariances, force)
+    pulls /= num_rows
+    means = mixture.components[LOCS] + mixture.centre + pulls  # of the rows of each component
+    lowest, highest = (np.array(summary.mean if end is None else end) for end in (summary.minimum, summary.maximum))
+    is_among_rows = (means > lowest - scales) & (means < highest + scales)
+    return np.where(is_among_rows, np.abs(pulls) / scales, 0.0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import numpy as np
 
+from tfgmm.common.words import with_and
 from tfgmm.data.summary import DataSummary
 from tfgmm.model.training import KerasTraining
 
@@ -53,12 +55,30 @@ class StoredFacts(KerasTraining):
             store[_SUMMARY] = np.frombuffer(text.encode(), np.uint8)
 
     def load_own_variables(self, store: Any) -> None:
-        """Reads what `save_own_variables` wrote; a file of an earlier version has no summary, and leaves it alone."""
+        """Reads what `save_own_variables` wrote; files of earlier versions, and of unfitted models, have no summary.
+
+        A summary that the model has from its own file, as `tfgmm.load_model` makes it, then stays; one of a fit goes.
+        """
+        names, was_fitted = self.column_names, self.num_data > 0
         parts = {name: store[name] for name in store.keys()}
         text = parts.pop(_SUMMARY, None)
         super().load_own_variables(parts)
         if text is not None:
             self.data_summary = DataSummary.from_dict(json.loads(np.asarray(text).tobytes()))
+        elif was_fitted:
+            self.data_summary = None
+            if names:
+                _warn_of_dropped(names)
+
+
+def _warn_of_dropped(names: tuple[str, ...]) -> None:
+    warnings.warn(
+        "the weights were written without the names of their columns, by an unfitted model or an earlier tfgmm. The "
+        f"names from the fit before, {with_and([repr(name) for name in names])}, are dropped: columns are taken in "
+        "their order. To have names again, fit to a frame, or load a file that has them.",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def _is_whole_hdf5(filepath: Any) -> bool:

@@ -11,6 +11,7 @@ from tfgmm.common.forks import check_not_forked
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.survey import Survey, survey_rows
+from tfgmm.mixture.odd_data import warn_of_pulls
 from tfgmm.model.batched_training import BatchedTraining
 from tfgmm.model.batches import (
     ordered_batches,
@@ -81,6 +82,7 @@ class KerasTraining(BatchedTraining):
 
         Raises:
             ValueError, TypeError: The data is bad (see `tfgmm.data.readers.read_rows`), or N is unknown.
+            UserWarning: The priors decide where a component is, or what all look like.
             FloatingPointError: The loss became NaN or infinite; the model stays as after its last good step.
         """
         refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
@@ -95,14 +97,14 @@ class KerasTraining(BatchedTraining):
         self._adopt(survey)
         size = self.checked_batch_size(batch_size, source, survey.summary.num_data, steps_per_epoch)
         if validation is not None:
-            if validation_batch_size is not None:
-                batch_size = check_count("validation_batch_size", validation_batch_size)
-            validation_size = self.checked_batch_size(batch_size, validation, survey.summary.num_data, validation_steps)
-            validation = ordered_batches(validation, self.centre, validation_size)
+            own_size = batch_size if validation_batch_size is None else validation_batch_size
+            validation = self._validation_batches(validation, own_size, survey.summary.num_data, validation_steps)
         batches = self.batches_of(source, size, steps_per_epoch, shuffle, initial_epoch)
         others = {"initial_epoch": initial_epoch, "verbose": verbose, "callbacks": callbacks}
         others |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
-        return self.train_on(batches, epochs=epochs, validation_data=validation, **others)
+        history = self.train_on(batches, epochs=epochs, validation_data=validation, **others)
+        self._warn_of_pulls()
+        return history
 
     def open_validation(self, validation_data: Any, source: RowSource) -> RowSource | None:
         """Opens validation rows, in the columns of `source`; None for None."""
@@ -215,6 +217,14 @@ class KerasTraining(BatchedTraining):
         self.adapt_to(summary, num_data)
         if untouched:
             self.start_from(survey)
+
+    def _validation_batches(self, source: RowSource, batch_size: Any, num_data: int, steps: int | None) -> Any:
+        batch_size = None if batch_size is None else check_count("validation_batch_size", batch_size)
+        return ordered_batches(source, self.centre, self.checked_batch_size(batch_size, source, num_data, steps))
+
+    def _warn_of_pulls(self) -> None:
+        if self.data_summary and not self.is_frozen:
+            warn_of_pulls(self.plug_in(), self.data_summary, self.priors, self.num_data, stacklevel=4)
 
     def _warn_if_frozen(self) -> None:
         if self.compiled and self.is_frozen:

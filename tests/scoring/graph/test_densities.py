@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,17 +13,17 @@ from random_posteriors import D, K, mean_precision_matrices, random_components
 
 from tfgmm.families.drawing import log_gamma_draws
 from tfgmm.families.variational import COMPONENTS
-from tfgmm.mixture.parameters import FORMS
+from tfgmm.mixture.parameters import FORMS, MixtureDensity
 from tfgmm.scoring.graph import chunks
-from tfgmm.scoring.graph.densities import GRAPH_FORMS
+from tfgmm.scoring.graph.densities import GRAPH_FORMS, coefficients
 
 ROWS = np.random.default_rng(9).normal(0, 2, (12, D)).astype(np.float32)
 
 
 def product(form, rows, parameters, dtype=tf.float64):
     """Returns log densities (B, K) by the path of exports and GPUs: features times coefficients."""
-    coefficients, constants = (tf.cast(value, dtype) for value in GRAPH_FORMS[form].coefficients(parameters))
-    return chunks.log_joints(GRAPH_FORMS[form].features(tf.cast(rows, dtype)), coefficients, constants).numpy()
+    linear, constants = (tf.cast(value, dtype) for value in GRAPH_FORMS[form].coefficients(parameters))
+    return chunks.log_joints(GRAPH_FORMS[form].features(tf.cast(rows, dtype)), linear, constants).numpy()
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -100,6 +102,25 @@ def test_products_of_narrow_components_of_every_shape_keep_a_ten_thousandth_of_a
     errors = np.abs(product(components.form, rows, parameters, tf.float32) - expected).max(axis=0)
     bound = components.float32_error(parameters, np.abs(rows).max(axis=0).astype(np.float64))
     assert (errors <= bound).all() and (errors >= 0.01 * bound).any()
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied"])
+def test_determinants_at_the_means_are_read_from_the_diagonal(covariance):
+    """A QR of every matrix took as long as all else together; draws, whose whiteners are not triangular, need it."""
+    components, posterior = random_components(covariance)
+    means = components.means(posterior)
+    assert not np.triu(means["whiteners"], 1).any()
+    density = MixtureDensity(covariance, np.zeros(D), np.full(K, -np.log(K)), means)
+    of_draws = density._replace(
+        log_weights=density.log_weights[None], components={name: value[None] for name, value in means.items()}
+    )
+    found = []
+    for mixture, needs_qr in ((density, False), (of_draws, True)):
+        graph = tf.function(functools.partial(coefficients, mixture)).get_concrete_function()
+        assert ("Qr" in {operation.type for operation in graph.graph.get_operations()}) is needs_qr
+        found.append(graph())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
 def test_a_far_row_leaves_its_neighbours_density_bit_for_bit():

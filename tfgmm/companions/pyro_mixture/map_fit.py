@@ -68,7 +68,7 @@ def fit_map(
         seed: Seed of the starts, all of which are judged on the same 2,000 rows where there are more.
         weight_prior: Pyro distribution over the simplex, event shape (K,). Default Dirichlet(0.5).
         loc_prior: Pyro distribution of the locations, event shape (), data units. Default Normal(0, 10 u), where
-            the unit u is the power of ten below the standard deviation of the rows.
+            the unit u is the standard deviation of the rows over 5.19, that of Pyro's example.
         scale_prior: Pyro distribution of the scales, event shape (), data units. Default LogNormal(log u, 2).
         scale_per_component: Whether each component has a scale of its own, instead of one for all.
         progress: Whether a bar is shown on stderr, where that is a terminal.

@@ -35,6 +35,8 @@ Distribution = Any
 FREE_DIM = -2
 # The sites that are learnt or drawn; the others are the rows and their assignments.
 GLOBAL_SITES = ("weights", "locs", "scale")
+# Rows of Pyro's own example, whose unit is 1: the default priors are those that it states
+_SPREAD_OF_EXAMPLE = float(np.std([0.0, 1.0, 10.0, 11.0, 12.0]))
 # The default prior, Normal(0, 10 units), pulls a mean where |mean| + standard deviation exceeds two of its own.
 _REACH_OF_DEFAULT = 20.0
 # For fewer rows a second thread only costs waiting: NUTS on five rows took five times as long with it.
@@ -157,19 +159,20 @@ def mixture_of(
 
 
 def unit_of(rows: np.ndarray) -> float:
-    """Finds the power of ten that the standard deviation of rows (N,) lies above; 1 for rows that do not vary.
+    """Measures the standard deviation of rows (N,) by that of Pyro's example; 1 for rows that do not vary.
 
-    So default priors and steps are the same whatever power of ten the unit of the rows is.
+    So default priors and steps are the same in any unit of the rows, and those of the example in its own.
 
     Example:
 
-    >>> unit_of(np.array([0.0, 1.0, 10.0])), unit_of(np.array([0.0, 1000.0, 10_000.0]))
-    (1.0, 1000.0)
+    >>> inches = np.array([0.0, 1.0, 10.0, 11.0, 12.0])
+    >>> unit_of(inches), round(unit_of(2.54 * inches), 9)
+    (1.0, 2.54)
     """
     spread = float(np.std(rows))
     if not spread > 1e-13 * float(np.abs(rows).max()):
         return 1.0
-    return float(10.0 ** math.floor(math.log10(spread) + 1e-9))  # rounding must not tell 10 from 9.999...
+    return spread / _SPREAD_OF_EXAMPLE
 
 
 def warn_of_odd_priors(rows: np.ndarray, unit: float, *, stacklevel: int) -> None:

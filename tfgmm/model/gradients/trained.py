@@ -113,5 +113,5 @@ class TrainedPosterior:
             factors: q.
         """
         means = self.family.components.means(factors.components, TENSORFLOW)
-        coefficients, constants = GRAPH_FORMS[self.family.form].coefficients(means)
+        coefficients, constants = GRAPH_FORMS[self.family.form].coefficients(means, are_means=True)
         return coefficients, constants + self.family.weights.log_mean(factors.weights, TENSORFLOW)

@@ -17,7 +17,7 @@ from tfgmm.mixture import stored_draws
 from tfgmm.mixture.parameters import LOCS, MixtureDensity, Parameters
 from tfgmm.mixture.registry import COVARIANCES, FormName
 from tfgmm.scoring.graph.products import coefficients_of_products, products
-from tfgmm.scoring.graph.triangular import inverse, log_abs_determinants
+from tfgmm.scoring.graph.triangular import inverse, log_abs_determinants, log_determinants
 
 
 class Regression(NamedTuple):
@@ -39,8 +39,9 @@ class IndependentGraph:
         """Computes rows (B, D) and their squares, (B, 2 D), in one piece."""
         return [tf.concat([rows, tf.square(rows)], axis=1)]
 
-    def coefficients(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
+    def coefficients(self, parameters: Parameters, *, are_means: bool = False) -> tuple[Tensor, Tensor]:
         """Computes (2 D, K) and (K,) float64: log Normal(row | k) = [row, row^2] @ the first + the second, nats."""
+        del are_means  # they are computed alike
         locs, precisions = (tf.cast(parameters[name], tf.float64) for name in (LOCS, "precisions"))
         per_column = tf.math.log(precisions) - math.log(2.0 * math.pi) - precisions * tf.square(locs)
         linear = tf.concat([precisions * locs, -0.5 * precisions], axis=-1)
@@ -74,15 +75,22 @@ class CorrelatedGraph:
         """Computes rows (B, D), then products of their columns, in pieces (B, ...); P products in all."""
         return [rows, *products(rows)]
 
-    def coefficients(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
-        """Computes (D + P, K) and (K,) float64: log Normal(row | k) = [row, products] @ the first + the second."""
+    def coefficients(self, parameters: Parameters, *, are_means: bool = False) -> tuple[Tensor, Tensor]:
+        """Computes (D + P, K) and (K,) float64: log Normal(row | k) = [row, products] @ the first + the second.
+
+        Args:
+            parameters: Components by name.
+            are_means: Whether they are parameters at the means, or of some columns alone, whose whiteners are lower
+                triangular; those of draws are not.
+        """
         locs, whiteners = (tf.cast(parameters[name], tf.float64) for name in (LOCS, "whiteners"))
         whitened = tf.linalg.matvec(whiteners, locs)
         linear = tf.linalg.matvec(whiteners, whitened, transpose_a=True)
         precisions = tf.matmul(whiteners, whiteners, transpose_a=True)
         quadratic = coefficients_of_products(precisions) * tf.ones_like(locs[..., :1])  # also where one is shared
         squares = tf.reduce_sum(tf.square(whitened), axis=-1)
-        constants = log_abs_determinants(whiteners) - 0.5 * (locs.shape[-1] * math.log(2.0 * math.pi) + squares)
+        log_determinants_of = log_determinants if are_means else log_abs_determinants
+        constants = log_determinants_of(whiteners) - 0.5 * (locs.shape[-1] * math.log(2.0 * math.pi) + squares)
         return tf.linalg.matrix_transpose(tf.concat([linear, -0.5 * quadratic], axis=-1)), constants
 
     def sample(self, parameters: Parameters, assignment: Tensor, seed: Tensor) -> Tensor:
@@ -155,7 +163,7 @@ def coefficients(mixture: MixtureDensity) -> tuple[Tensor, Tensor]:
     if len(shape) == 2:  # S mixtures side by side; what is tied stands once in the parameters
         whole = {name: tf.broadcast_to(value, (*shape, *value.shape[2:])) for name, value in parameters.items()}
         parameters = {name: tf.reshape(value, (-1, *value.shape[2:])) for name, value in whole.items()}
-    linear, constants = graph_form_of(mixture.covariance).coefficients(parameters)
+    linear, constants = graph_form_of(mixture.covariance).coefficients(parameters, are_means=len(shape) == 1)
     return linear, constants + tf.reshape(mixture.log_weights, [-1])
 
 

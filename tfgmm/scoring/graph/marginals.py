@@ -117,7 +117,7 @@ def _marginal_factors(mixture: MixtureDensity, given: Tensor) -> tuple[Tensor, T
     Columns that are not given become standard normal ones where every row is 0; their constant is taken off again.
     """
     form = graph_form_of(mixture.covariance)
-    linear, constants = form.coefficients(form.masked(mixture.components, given))
+    linear, constants = form.coefficients(form.masked(mixture.components, given), are_means=True)
     num_others = tf.reduce_sum(tf.cast(~given, tf.float64))
     return linear, constants + mixture.log_weights + 0.5 * num_others * math.log(2.0 * math.pi)
 

@@ -15,7 +15,7 @@ def log_determinants(lower: Tensor) -> Tensor:
 def log_abs_determinants(matrices: Tensor) -> Tensor:
     """Computes the logarithms of the absolute determinants, (...), of any regular matrices (..., D, D).
 
-    `tf.linalg.slogdet` gives the same and has no kernel in XLA.
+    `tf.linalg.slogdet` gives the same and has no kernel in XLA. `log_determinants` is quicker where it serves.
     """
     triangle = tf.linalg.qr(matrices).r
     return tf.reduce_sum(tf.math.log(tf.abs(tf.linalg.diag_part(triangle))), axis=-1)
