@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
@@ -80,9 +82,12 @@ def test_batches_and_files_have_the_same_maximum():
 
 
 @pytest.mark.parametrize("covariance", ["full", "diag"])
-def test_a_likelihood_without_a_maximum_is_said_to_have_none(covariance):
+def test_a_width_that_the_floor_decides_is_named(covariance):
     rows = np.concatenate([ROWS, 7.0 + 1e-5 * GENERATOR.normal(size=(30, 2))])  # thirty that are nearly alike
-    with pytest.warns(UserWarning, match="the likelihood of 3 components has no maximum: 1 component is as narrow"):
+    floors = 1e-7 * np.square(tfgmm.summarise(rows, sample=rows).spread)
+    told = f"in columns 0 (variance {floors[0]:.3g}) and 1 (variance {floors[1]:.3g}). The floor decides the width"
+    head = f"covariance='{covariance}' with 3 components: at the maximum of the likelihood 1 is as narrow"
+    with pytest.warns(UserWarning, match=f"{re.escape(head)}.*{re.escape(told)}"):
         result = at_mode(covariance, 3, rows)
     assert np.isfinite(result.bic)
     tfgmm.fit_mixture(rows, 3, covariance=covariance, restarts=2)  # at the means nothing is said

@@ -11,7 +11,7 @@ from sklearn.datasets import load_breast_cancer
 import tfgmm
 from tfgmm.data.readers import Rows
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.fit import nesting, several
+from tfgmm.fit import nesting, retries
 from tfgmm.fit.sweep_batches import SweepBatches
 from tfgmm.fit.sweeps import bound_and_log_likelihoods
 from tfgmm.mixture.registry import COVARIANCES
@@ -36,20 +36,20 @@ def test_bound_with_empty_components_is_that_of_a_pass_over_the_rows(covariance,
     for few, many in ((1, 2), (2, 4)):
         small = tfgmm.fit_mixture(ROWS, few, covariance=covariance, weights=weights, priors=priors, restarts=2)
         q = larger_than(small, many)
-        nested = nesting.with_empty(small, q)
+        nested = nesting.with_empty(nesting.Smaller.of(small), q)
         q.assign(nested.values)
         exact = bound_and_log_likelihoods(q, SweepBatches(Rows(ROWS), q))[0]
         # What empty components take of the rows is left out: less than one row's worth
         assert nested.elbo <= exact + 1e-6 and exact < nested.elbo + 1.0
-        assert nested.elbo <= nested.elbo_but_for_priors <= small.elbo
+        assert nested.elbo <= nested.evidence_at_least <= small.elbo
         assert sorted(q.expected_counts().round(6))[: many - few] == [0.0] * (many - few)
 
 
 def test_price_of_the_weights_is_that_of_a_dirichlet():
     """With Dirichlet(1), one more component without rows costs log((N + K) / K): a ratio of Gamma functions."""
     small = tfgmm.fit_mixture(ROWS, 2, covariance="tied", restarts=2)
-    nested = nesting.with_empty(small, larger_than(small, 3))
-    assert small.elbo - nested.elbo_but_for_priors == pytest.approx(np.log(102.0 / 2.0), abs=1e-6)
+    nested = nesting.with_empty(nesting.Smaller.of(small), larger_than(small, 3))
+    assert small.elbo - nested.evidence_at_least == pytest.approx(np.log(102.0 / 2.0), abs=1e-6)
 
 
 def test_a_fit_below_a_smaller_one_is_counted_as_stuck_and_one_above_is_not():
@@ -64,14 +64,16 @@ def test_components_are_divided_into_as_many_as_asked_for():
     spread = np.array(small.data_summary.spread)
     for number in (3, 5):
         q = larger_than(small, number)
-        starts = nesting.split_starts(small, q, ROWS, spread, most=2)
+        starts = nesting.split_starts(small.variational, q, ROWS, spread, most=2)
         assert len(starts) == 4  # two components, in two ways
         for start in starts:
             counts = q.weights.expected_counts(q.factors_of(start).weights)
             assert (counts >= 1.0 - 1e-9).all() and counts.sum() == pytest.approx(100.0)
-    assert len(nesting.split_starts(small, larger_than(small, 3), ROWS, spread, most=1)) == 2
+    assert len(nesting.split_starts(small.variational, larger_than(small, 3), ROWS, spread, most=1)) == 2
     alike = np.zeros((5, 2))
-    assert nesting.split_starts(small, larger_than(small, 3), alike, spread, most=2) == []  # nothing to divide
+    assert (
+        nesting.split_starts(small.variational, larger_than(small, 3), alike, spread, most=2) == []
+    )  # nothing to divide
 
 
 def columns_of_cancer():
@@ -98,7 +100,7 @@ def test_a_stuck_fit_is_tried_again_from_the_smaller_one(of_cancer):
 
 
 def test_nothing_is_tried_again_where_nothing_is_below(monkeypatch):
-    monkeypatch.setattr(several, "ascend_from_smaller", None)  # would fail
+    monkeypatch.setattr(retries, "ascend_from_smaller", None)  # would fail
     found = tfgmm.fit_mixture(ROWS, [1, 2], restarts=2)
     assert found.below_nested == (0.0, 0.0)
     monkeypatch.undo()
@@ -107,9 +109,12 @@ def test_nothing_is_tried_again_where_nothing_is_below(monkeypatch):
 
 def test_rows_on_a_sample_reach_the_bound_of_the_smaller_fit_at_least(monkeypatch):
     """A fit that the sample does not help goes on from the smaller one over all rows."""
-    monkeypatch.setattr(several, "ascend_from_smaller", lambda task, fit, *_: several.ascend_from_starts(task, fit))
+    from_starts = retries.ascend_from_starts
+    monkeypatch.setattr(
+        retries, "ascend_from_smaller", lambda task, _, number: from_starts(task, retries.prepared_fit(task, number))
+    )
     found = tfgmm.fit_mixture(columns_of_cancer(), [4, 5], covariance="full", restarts=1, start="random", seed=2)
-    nested = nesting.with_empty(found.results[0], found.results[1].variational)
+    nested = nesting.with_empty(nesting.Smaller.of(found.results[0]), found.results[1].variational)
     assert found.results[1].elbo >= nested.elbo and found.below_nested == (0.0, 0.0)
 
 

@@ -14,11 +14,12 @@ from tfgmm.data.survey import Survey, check_finite, no_rows_error, survey_rows
 from tfgmm.families.base import check_priors
 from tfgmm.fit.callbacks import checked_callbacks
 from tfgmm.fit.keras_model import check_can_train
+from tfgmm.fit.maxima import at_maxima
 from tfgmm.fit.options import FitOptions, check_covariance
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.several import fit_several
-from tfgmm.fit.single import FitTask, ascend_from_starts, check_suits, fit_ascended, prepared_fit
+from tfgmm.fit.single import FitTask, ascend_from_starts, check_suits, finished, prepared_fit, swept_fit
 from tfgmm.mixture.odd_data import oddities, spreads_that_differ
 from tfgmm.mixture.priors import Priors
 
@@ -229,7 +230,8 @@ def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
 
 def _fit_one(task: FitTask, num_components: int) -> FitResult:
     fit = prepared_fit(task, num_components)
-    return fit_ascended(task, fit, ascend_from_starts(task, fit))
+    result = finished(task, swept_fit(task, fit, ascend_from_starts(task, fit)))
+    return at_maxima([task], [result])[0] if task.options.criteria_at == "mode" else result
 
 
 def check_num_components(num_components: Any) -> int | tuple[int, ...]:
