@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_wine
 
 import tfgmm
 from tfgmm.data.readers import Rows
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.fit import nesting, retries
+from tfgmm.fit import nesting, retries, several
+from tfgmm.fit.callbacks import EndOfChoice, FitWatcher
 from tfgmm.fit.sweep_batches import SweepBatches
 from tfgmm.fit.sweeps import bound_and_log_likelihoods
 from tfgmm.mixture.registry import COVARIANCES
@@ -19,6 +21,9 @@ from tfgmm.report import choice as report_choice
 
 GENERATOR = np.random.default_rng(3)
 ROWS = np.concatenate([GENERATOR.normal((0.0, 0.0), 1.0, (60, 2)), GENERATOR.normal((6.0, 1.0), 0.5, (40, 2))])
+
+
+ONE_START: dict[str, Any] = {"covariance": "full", "restarts": 1, "start": "random", "seed": 0}
 
 
 def larger_than(result, num_components):
@@ -118,7 +123,7 @@ def test_rows_on_a_sample_reach_the_bound_of_the_smaller_fit_at_least(monkeypatc
     assert found.results[1].elbo >= nested.elbo and found.below_nested == (0.0, 0.0)
 
 
-def test_a_fit_that_stays_stuck_is_marked_and_nothing_is_called_certain():
+def test_the_mark_is_shown_in_all_tables_and_nothing_is_called_certain():
     found = tfgmm.fit_mixture(ROWS, [1, 2, 3], restarts=1)
     assert "clear" in report_choice.how_sure(found) and found.num_components == 2
     stuck = dataclasses.replace(found, below_nested=(0.0, 0.0, 12.34))
@@ -129,3 +134,101 @@ def test_a_fit_that_stays_stuck_is_marked_and_nothing_is_called_certain():
     assert [", stuck" in line[1] for line in report_choice.lines(stuck)] == [False, False, True]
     words = report_choice.how_sure(stuck)
     assert "clear" not in words and "not certain: 3 lies 12.3 nats below a smaller fit" in words
+
+
+@pytest.fixture(scope="module")
+def stuck():
+    """The fit of 3 ends below that of 2, and three kinds of further attempts do not help."""
+    return tfgmm.fit_mixture(columns_of_cancer()[:100], [2, 3], **ONE_START)
+
+
+def test_a_fit_that_is_still_stuck_is_marked_and_its_share_is_of_what_is_known(stuck):
+    two, three = stuck.results
+    one_mode = two.elbo - np.log((100.0 + 2.0) / 2.0)  # what is known of 3, by the price of the weights
+    assert three.num_occupied == 3 and three.elbo < one_mode - 10.0
+    assert stuck.below_nested == (0.0, pytest.approx(one_mode - three.elbo, abs=0.01))
+    evidence = stuck.table["log_evidence"]
+    assert evidence[1] == pytest.approx(one_mode + np.log(6.0), abs=0.01)  # 3! orders, one component empty
+    odds = np.exp(evidence[1] - evidence[0])
+    assert stuck.table["share"][1] == pytest.approx(odds / (1.0 + odds)) and odds > 0.05
+    assert "smaller one with empty components. No share is certain. Ask for more restarts." in stuck.reason
+    assert "clear" not in report_choice.how_sure(stuck)
+
+
+def test_what_empty_components_cost_the_bound_is_no_mark():
+    """The bound of 5 wine components of which 3 have rows pays for the empty ones; the evidence does not."""
+    rows = load_wine().data
+    found = tfgmm.fit_mixture(rows, [3, 5], covariance="full", restarts=1, start="random", seed=0)
+    three, five = found.results
+    assert five.num_occupied == 3 and found.below_nested == (0.0, 0.0) and "stuck" not in found.reason
+    one_mode = three.elbo - np.log((178.0 + 3.0) * (178.0 + 4.0) / 12.0)  # Dirichlet(1): (N + 3)(N + 4) / (3 * 4)
+    assert five.elbo < one_mode - 3.0
+    assert found.table["log_evidence"][1] == pytest.approx(one_mode + np.log(60.0), abs=0.01)  # 5! / 2!
+
+
+def test_all_smaller_fits_are_asked_and_not_only_the_last():
+    one, two = (tfgmm.fit_mixture(ROWS, number, restarts=2) for number in (1, 2))
+    spoilt = dataclasses.replace(two, elbo=two.elbo - 500.0)
+    best = dataclasses.replace(one, elbo=two.elbo)
+    fits = [best, dataclasses.replace(spoilt, elbo=two.elbo + 0.1), spoilt]
+    known = nesting.known_from(fits, larger_than(two, 4))
+    each = [nesting.with_empty(nesting.Smaller.of(fit), larger_than(two, 4)) for fit in fits]
+    assert known.nested.elbo == max(nested.elbo for nested in each)
+    assert known.evidence_at_least == max(nested.evidence_at_least for nested in each)
+    assert nesting.known_from([], larger_than(two, 4)) is None
+
+
+def test_only_the_fits_that_are_kept_warn():
+    with pytest.warns(tfgmm.ConvergenceWarning) as caught:
+        found = tfgmm.fit_mixture(
+            columns_of_cancer()[:200], [2, 3, 4], covariance="full", restarts=1, start="random", seed=3, max_sweeps=8
+        )
+    assert max(len(result.restarts) for result in found.results) > 1  # there were attempts
+    assert len(caught) == sum(not result.converged for result in found.results)
+
+
+def test_an_attempt_without_a_finite_bound_leaves_the_fit_as_it_is(monkeypatch):
+    called = []
+
+    def not_finite(task, known, num_components):
+        fit = retries.prepared_fit(task, num_components)
+        ascended = retries.ascend_from_starts(task, fit)
+        called.append(num_components)
+        return ascended._replace(restarts=[dataclasses.replace(ascended.restarts[0], elbo=np.inf)])
+
+    monkeypatch.setattr(retries, "ascend_from_smaller", not_finite)
+    found = tfgmm.fit_mixture(columns_of_cancer()[:100], [2, 3], **ONE_START)
+    assert called == [3] and np.isfinite(found.results[1].elbo)
+
+
+class EndsInTheAttempt(FitWatcher):
+    """Ends the choice when the fit of 3 is begun for the second time."""
+
+    num_begun = 0
+
+    def on_step(self, step):
+        self.num_begun += step.num_components == 3 and step.kind == "start" and step.number == 1
+        if self.num_begun == 2:
+            raise EndOfChoice
+
+
+def test_a_choice_that_ends_in_an_attempt_keeps_the_fit_that_there_is():
+    rows, watcher = columns_of_cancer()[:100], EndsInTheAttempt()
+    found = tfgmm.fit_mixture(rows, [2, 3, 4], callbacks=[watcher], **ONE_START)
+    assert [result.num_components for result in found.results] == [2, 3]
+    assert found.results[1].elbo == pytest.approx(tfgmm.fit_mixture(rows, 3, **ONE_START).elbo)  # that of the first
+    assert found.below_nested[1] > 0.0
+
+
+def test_folds_of_a_fit_that_was_tried_again_are_tried_again_too(monkeypatch):
+    bounds = []
+
+    def noted(task, larger, smaller, folds, of_smaller, of_larger):
+        again = retries.folds_retried(task, larger, smaller, folds, of_smaller, of_larger)
+        bounds.append([[best.elbo for best, *_ in found] for found in (again, of_larger)])
+        return again
+
+    monkeypatch.setattr(several, "folds_retried", noted)
+    tfgmm.fit_mixture(columns_of_cancer()[:200], [3, 4], **ONE_START)
+    [(after, before)] = np.array(bounds)
+    assert len(after) == 5 and (after >= before).all() and (after > before + 1.0).any()

@@ -1,7 +1,7 @@
 """The maxima of the likelihood of several fits: each at least as likely as the mixtures that are special cases of it.
 
-Fewer components are more of them, some of which have no weight; a sphere is an ellipse, and components that are tied may
-be told apart. So EM begins at each fit, and also at the largest maximum of its special cases.
+Fewer components are more of them, some of which have no weight; a sphere is an ellipse, and components that are tied
+may also differ. So EM begins at each fit, and also at the largest maximum of its special cases.
 """
 
 from __future__ import annotations
@@ -86,9 +86,13 @@ def at_maxima(tasks: Sequence[FitTask], results: Sequence[FitResult]) -> list[Fi
         found[kind] = maximum = _largest(problem, fits, within)
         if maximum.at_floor.any():
             warnings.warn(_about_floor(fits[0], maximum, problem.floor), UserWarning, stacklevel=5)
-        figures = {"log_likelihood": maximum.log_likelihood, "complete_log_likelihood": maximum.complete_log_likelihood}
         for place in places:
-            taken[place] = dataclasses.replace(results[place], criteria_at="mode", **figures)
+            taken[place] = dataclasses.replace(
+                results[place],
+                log_likelihood=maximum.log_likelihood,
+                complete_log_likelihood=maximum.complete_log_likelihood,
+                criteria_at="mode",
+            )
     return taken
 
 

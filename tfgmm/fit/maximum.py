@@ -124,7 +124,7 @@ def _whiteners(
         matrices = np.tensordot(counts / counts.sum(), matrices, 1)[None]
     scale = np.sqrt(floor)
     sizes, vectors = np.linalg.eigh(matrices / (scale[:, None] * scale))
-    is_raised = (sizes <= 1.0).any(axis=-1)
+    is_raised: np.ndarray = np.any(sizes <= 1.0, axis=-1)
     columns = np.abs(vectors).argmax(axis=-2)  # the one that each direction is nearest to
     at_floor = ((columns[..., None] == np.arange(len(floor))) & (sizes <= 1.0)[..., None]).any(axis=-2)
     raised = (vectors * np.maximum(sizes, 1.0)[:, None, :]) @ np.swapaxes(vectors, -1, -2)

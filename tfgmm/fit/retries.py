@@ -18,7 +18,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, few_sweeps, screened
 from tfgmm.fit.single import Ascended, FitTask, Swept, ascend_from_starts, prepared_fit, stages_of, swept_fit
 
-# So many times the starts that were asked for, where a fit stays so far below a smaller one, nats
+# So many times the starts that were asked for, where a fit would be marked, or lies so far below a smaller one, nats
 _MORE_RESTARTS, _FAR_BELOW = 3, 5.0
 # Components of a smaller fit that are divided, the largest
 _MOST_DIVIDED = 8
@@ -59,12 +59,12 @@ def retried(task: FitTask, first: Swept, smaller: Sequence[FitResult]) -> Retrie
         return Retried(first)
     best, is_ended = first, False
     try:
-        for possible, far, start in (
-            (known.evidence_at_least, 0.0, _from_smaller),
-            (known.evidence_at_least, _FAR_BELOW, _from_more_starts),
-            (known.nested.elbo, 0.0, _from_empty),
+        for is_needed, start in (
+            (_is_below_evidence, _from_smaller),
+            (_needs_more_starts, _from_more_starts),
+            (_is_below_bound, _from_empty),
         ):
-            if _below(task, best, possible) > far:
+            if is_needed(task, best, known):
                 best = _better(best, _attempt(start, task, known, first.fit.num_components))
     except EndOfChoice:
         is_ended = True
@@ -75,10 +75,23 @@ def _below(task: FitTask, swept: Swept, possible: float) -> float:
     return nats_below(swept.elbo, possible, task.tolerance * task.survey.summary.num_data)
 
 
+def _is_below_evidence(task: FitTask, swept: Swept, known: Known) -> bool:
+    return _below(task, swept, known.evidence_at_least) > 0.0
+
+
+def _is_below_bound(task: FitTask, swept: Swept, known: Known) -> bool:
+    return _below(task, swept, known.nested.elbo) > 0.0
+
+
+def _needs_more_starts(task: FitTask, swept: Swept, known: Known) -> bool:
+    is_far = _below(task, swept, known.evidence_at_least) > _FAR_BELOW
+    return is_far or _stuck_by(task, swept, known) > 0.0
+
+
 def _stuck_by(task: FitTask, swept: Swept, known: Known) -> float:
     """Computes how far a fit lies below what is known, nats; 0 where empty components of its own explain that."""
     q = swept.fit.variational
-    is_explained = num_occupied(q) < q.num_components and not _below(task, swept, known.nested.elbo)
+    is_explained = num_occupied(q) < q.num_components and not _is_below_bound(task, swept, known)
     return 0.0 if is_explained else _below(task, swept, known.evidence_at_least)
 
 
