@@ -207,8 +207,8 @@ def test_words_tell_a_clear_choice_from_an_open_one_and_cells_have_the_digits_of
     assert "clear" in report_choice.how_sure(clear) and "1 and 2" not in report_choice.how_sure(clear)
     assert [line[3] for line in report_choice.lines(clear)][:2] == ["0.00110 (0.00012)", "best"]  # 0.0002 / sqrt(3)
     assert "groups" not in clear.reason
-    doubtful = dataclasses.replace(clear, doubtful_columns=("'year'",))
-    assert "clear" not in report_choice.how_sure(doubtful) and "see below" in report_choice.how_sure(doubtful)
+    doubtful = report_choice.how_sure(dataclasses.replace(clear, column_doubts=("column 'year' has 3 values",)))
+    assert "clear" not in doubtful and "not certain: column 'year' has 3 values" in doubtful
     assert "2 is the largest number tried" in report_choice.how_sure(made_up([-90.0, -10.0], steps))
     overlapping = made_up([-90.0, -10.0, -90.0], three, icl=[7.0, 8.0, 9.0])
     words = report_choice.how_sure(overlapping)

@@ -61,7 +61,7 @@ def test_frames_files_and_datasets_take_labels_in_the_order_of_their_rows(tmp_pa
 
 def test_a_group_of_equal_rows_is_a_start_too():
     rows = np.concatenate([np.zeros((10, 2)), ROWS])
-    with pytest.warns(UserWarning, match="one value is repeated far more often than others: 0 in 9.09 % of the rows"):
+    with pytest.warns(UserWarning, match="0 in 9.09 % of the rows"):
         result = tfgmm.fit_mixture(rows, 2, start=[0] * 10 + [1] * 100)
     assert np.isfinite(result.elbo)
 

@@ -271,19 +271,30 @@ def test_reason_warns_of_empty_components_and_of_fits_that_did_not_converge():
 
 
 def test_shares_that_rest_on_few_values_are_not_called_certain(chosen):
-    assert chosen.doubtful_columns == () and "certain" not in chosen.reason
-    one = dataclasses.replace(chosen, doubtful_columns=("'year'",))
-    assert "None of these shares is certain: column 'year' has few values or one again and again" in one.reason
-    assert one.reason.endswith("Choose without it too, and compare.")
-    both = dataclasses.replace(chosen, doubtful_columns=("'year'", "'sex'"))
-    assert "columns 'year' and 'sex' have few" in both.reason and "Choose without" not in both.reason  # that is all
+    assert chosen.column_doubts == () and "certain" not in chosen.reason
+    one = dataclasses.replace(chosen, column_doubts=("column 'year' has 3 values", "columns 'a' and 'b' are one"))
+    assert "None of these shares is certain: column 'year' has 3 values; columns 'a' and 'b' are one." in one.reason
 
 
-def test_columns_of_few_values_are_known_to_the_choice():
-    rows = np.column_stack([ROWS, np.arange(len(ROWS)) % 2])
-    with pytest.warns(UserWarning, match="column 2 .2 values. has few different values"):
+def test_columns_of_few_values_and_columns_that_repeat_others_are_known_to_the_choice():
+    rows = np.column_stack([ROWS, np.arange(len(ROWS)) % 2, 3.0 * ROWS[:, 0]])
+    with pytest.warns(UserWarning) as caught:
         found = tfgmm.fit_mixture(rows, [1, 2], restarts=1)
-    assert found.doubtful_columns == ("2",) and "column 2 has few values" in found.reason
+    assert [str(one.message).split(":")[0] for one in caught] == [
+        "column 2 (2 values) has few different values",
+        "columns 0 and 3 follow from each other, as far as the rounding of their values tells",
+    ]
+    values, twice = found.column_doubts
+    assert "column 2 has 2 values" in values and 'covariance="diag" counts the same twice' in twice
+    assert values in found.reason and twice in found.reason
+
+
+def test_a_component_of_one_value_is_known_to_the_choice():
+    """Counts of which none is by far the most common: their distribution is no Gaussian."""
+    generator = np.random.default_rng(2)
+    rows = np.column_stack([generator.negative_binomial(1, 0.2, 1000), generator.normal(size=1000)]).astype(float)
+    found = tfgmm.fit_mixture(rows, range(1, 7), restarts=4)
+    assert found.num_components > 1 and "wide in column 0, whose values are 1 apart" in found.reason
 
 
 def test_text_marks_the_recommended_line_and_ends_with_the_reason(chosen):

@@ -78,12 +78,12 @@ OF_REASON: dict[str, tuple[str, Any, Any]] = {
     "few starts": ("is the largest", clear(starts=(-10.0, -12.0)), None),
     "groups": ("for groups that stand apart look at 2 first, as ICL says", overlapping(90.0, 130.0), clear()),
     "overlap": (
-        "rows between components cost 40.0 of it with 3 and 1.0 with 2, so that some overlap",
+        "rows between components cost ICL 40.0 with 3 and 1.0 with 2: some overlap",
         overlapping(90.0, 130.0),
         overlapping(110.0, 110.1),
     ),
     "parameters": (
-        "its parameters cost more than they bring; rows between components cost 0.1 of it with 3 and 1.0 with 2.",
+        "its parameters cost more than they bring; rows between components cost ICL 0.1 with 3 and 1.0 with 2.",
         overlapping(110.0, 110.1),
         overlapping(90.0, 130.0),
     ),

@@ -24,7 +24,7 @@ def sentences(
 ) -> list[str]:
     """Returns what `oddities` says but for what `odd_columns` says, which has tests of its own."""
     summary = summarise(rows)
-    of_columns = set(odd_columns(rows, summary, covariance, str))
+    of_columns = set(odd_columns(rows, summary, str))
     return [one for one in oddities(rows, summary, priors, num_components, covariance) if one not in of_columns]
 
 
@@ -205,5 +205,5 @@ def test_every_oddity_is_one_warning_at_the_callers_line() -> None:
         warn_of_odd_data(rows, summary, PRIORS, 3, stacklevel=2)
     expected = list(oddities(rows, summary, PRIORS, 3, "diag"))
     assert [str(warning.message) for warning in caught] == [f"{sentence}." for sentence in expected]
-    assert [*odd_columns(rows, summary, "diag", str)][0] in expected
+    assert [*odd_columns(rows, summary, str)][0] in expected
     assert len(caught) == 3 and {warning.filename for warning in caught} == {__file__}

@@ -82,8 +82,48 @@ def test_columns_that_do_not_follow_from_others(kind):
     assert groups(*NONE[kind]) == []
 
 
+ANSWERS = GENERATOR.integers(1, 6, (400, 4))
+KINDS_OF_COUNTS = {
+    "answers and their total": (ANSWERS, ANSWERS.sum(axis=1)),
+    "flags of which one is set": (np.eye(3)[GENERATOR.integers(0, 3, 400)],),
+    "goals": (GENERATOR.poisson(1.4, (400, 2)) @ [[1, 0, 1], [0, 1, 1]],),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_COUNTS)
+def test_exact_sums_of_small_whole_numbers(kind):
+    columns = np.column_stack(KINDS_OF_COUNTS[kind])
+    assert groups(columns, OTHER) == [(list(range(columns.shape[1])), 1)]
+
+
+def test_as_many_points_as_columns_lie_in_a_plane_by_themselves():
+    assert groups(np.repeat([[-1.0, 0.5], [1.0, -0.5]], 50, axis=0)) == []
+
+
+def test_a_group_one_step_away_is_no_rounding():
+    one = np.rint(10 * OTHER)
+    assert groups(one, one + np.arange(400) % 2) == []
+
+
 def test_groups_that_stand_apart_across_the_sum_are_no_rounding():
     """A total that a second group exceeds by a few steps of its rounding."""
     more = np.where(np.arange(400) < 200, 0.0, 0.6)
     parts = np.round(PARTS, 1)
     assert groups(parts, np.round(parts.sum(axis=1) + more, 1)) == []
+
+
+@pytest.mark.parametrize("wrong", [1, 5, 15])
+def test_a_few_wrong_rows_hide_no_sum(wrong):
+    total = PARTS.sum(axis=1)
+    total[:wrong] += np.linspace(3.0, 9.0, wrong)
+    rows = np.column_stack([PARTS, total])
+    relations = relations_of(rows, summarise(rows))
+    assert relations.groups == [([0, 1, 2, 3], 1)] and relations.num_others == wrong
+    rounded = np.round(rows, 2)
+    assert relations_of(rounded, summarise(rounded)).num_others == wrong
+
+
+def test_many_wrong_rows_are_a_group():
+    total = PARTS.sum(axis=1)
+    total[:40] += 9.0
+    assert groups(PARTS, total) == []

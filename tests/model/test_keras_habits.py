@@ -145,6 +145,16 @@ def test_a_train_step_that_closed_form_does_not_call_is_told():
     model_of(None, MoreLayers)  # warnings are errors here
 
 
+def test_a_mixture_takes_part_in_keras_functional_models(fitted):
+    inputs = keras.Input((2,))
+    log_probs, _ = fitted(inputs, sampling=False)
+    rows = np.array([[0.0, 0.0], [1.0, -1.0]])
+    found = keras.Model(inputs, log_probs).predict(rows, verbose=0)
+    np.testing.assert_allclose(found, fitted(rows, sampling=False)[0], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"`x` must have shape \(B, 2\).* Received: shape \(None, 3\)"):
+        fitted(keras.Input((3,)))
+
+
 def test_a_layer_without_gradient_is_warned_of_by_keras_and_stays():
     model = model_of(keras.optimizers.SGD(1e-3), MoreLayers, run_eagerly=True)
     before, locs = model.head.kernel.numpy(), model.locs.numpy()

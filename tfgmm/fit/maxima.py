@@ -18,9 +18,8 @@ from tfgmm.fit.maximum import Maximum, maximum_near
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.single import FitTask, batches_of, stages_of
 from tfgmm.fit.sweep_batches import Batches
-from tfgmm.mixture.column_values import values_of_columns
 from tfgmm.mixture.parameters import LOCS, MixtureDensity, form_of, num_parameters
-from tfgmm.mixture.priors_from_data import LEAST_SCALE
+from tfgmm.mixture.priors_from_data import least_variances
 from tfgmm.mixture.registry import COVARIANCES, mixtures_of
 
 # Steps of EM that tell divided components apart, and how many are divided, the heaviest
@@ -106,8 +105,7 @@ def _problem_of(task: FitTask, fit: FitResult) -> _Problem:
     squares = np.square(summary.spread)
     floor = np.broadcast_to(fit.priors.least_scale, squares.shape) * squares
     if options.priors == "auto":  # which have a floor of their own for spheres and for matrices
-        rounding = np.array([found.rounding_variance for found in values_of_columns(task.survey.sample)])
-        floor = np.maximum(LEAST_SCALE * squares, rounding)
+        floor = least_variances(summary, task.survey.sample)
     rows = stages_of(q, task.survey, options)[-1].rows
     return _Problem(batches_of(task, q, rows), floor, np.broadcast_to(fit.priors.column_scale, squares.shape))
 

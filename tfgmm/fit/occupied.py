@@ -10,7 +10,7 @@ import numpy as np
 from tfgmm.common.checks import check_count, check_seed
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture.occupied import is_occupied
-from tfgmm.mixture.parameters import LOCS, MixtureDensity
+from tfgmm.mixture.parameters import FORMS, LOCS, MixtureDensity
 from tfgmm.scoring.scores import score_data
 
 # Share of a weight or a width, or of the standard deviation of a location, below which a difference counts as none
@@ -20,6 +20,14 @@ _ALIKE = 0.1
 def num_occupied(posterior: VariationalPosterior) -> int:
     """Counts the components that at least one row is expected in."""
     return int(np.sum(is_occupied(posterior.expected_counts())))
+
+
+def occupied_widths(posterior: VariationalPosterior) -> np.ndarray:
+    """Computes the standard deviations of the components that have rows, (K', D) float64, data units."""
+    sds = FORMS[posterior.form].covariances(posterior.plug_in().components)[0]
+    sds = np.broadcast_to(sds, (posterior.num_components, sds.shape[-1]))
+    has_rows = is_occupied(posterior.expected_counts())
+    return sds[has_rows] if has_rows.any() else sds
 
 
 def log_num_modes(posterior: VariationalPosterior) -> float:

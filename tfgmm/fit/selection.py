@@ -58,8 +58,8 @@ class Selection:
         below_nested: How far the bound of each fit lies below the evidence that a smaller fit of its shape with empty
             components shows there to be, after it was tried again from there, nats; 0 where it does not, or only by
             what empty components cost its bound. Such a fit is stuck. Default: none is.
-        doubtful_columns: Names of the columns in which components may stand for single values instead of groups of
-            rows, so that no share is certain: few values, or one repeated again and again.
+        column_doubts: What in the columns speaks against certainty, as parts of a sentence: few values, values far
+            apart, a value repeated again and again, columns that follow from each other.
         known_evidence: Log evidence, nats, that smaller fits of its shape show the mixtures of each fit to have at
             least; -inf where there is no smaller one. Default: nothing is known.
 
@@ -79,7 +79,7 @@ class Selection:
     held_out_rows: str
     occupied_posterior: np.ndarray | None = None
     below_nested: tuple[float, ...] = ()
-    doubtful_columns: tuple[str, ...] = ()
+    column_doubts: tuple[str, ...] = ()
     known_evidence: tuple[float, ...] = ()
 
     @functools.cached_property

@@ -29,9 +29,8 @@ def doubts(selection: Selection, *, of_number: bool = True) -> list[str]:
         of_number: Whether its number of components is called certain too, and not its shape alone.
     """
     at_an_end = _at_an_end(selection) if of_number else []
-    of_columns = ["components may tell values apart instead of groups"] if selection.doubtful_columns else []
     of_fits = [*_stuck(selection), *_unfinished(selection), *_behind(selection), *lucky_start(selection)]
-    return [*at_an_end, *of_columns, *of_fits]
+    return [*at_an_end, *selection.column_doubts, *of_fits]
 
 
 def _at_an_end(selection: Selection) -> list[str]:
@@ -124,12 +123,15 @@ def _why_fewer(best: FitResult, groups: FitResult) -> str:
     """Says why ICL names fewer components: half of what it takes off or more is for rows between them, or is not."""
     costs = best.icl - best.bic, groups.icl - groups.bic
     figures = (
-        f"rows between components cost {costs[0]:.1f} of it with {best.num_components} and {costs[1]:.1f} with "
+        f"rows between components cost ICL {costs[0]:.1f} with {best.num_components} and {costs[1]:.1f} with "
         f"{groups.num_components}"
     )
     is_reason = costs[0] - costs[1] >= 0.5 * (best.icl - groups.icl)
     if is_reason and costs[0] > 2.0 * _SHARED * best.num_data * np.log(2.0):
-        return f"{figures}, so that some overlap, several for one group that is no Gaussian.{_skewed(best)}"
+        return (
+            f"{figures}: some overlap, either groups that lie close together or several for one group that is no "
+            f"Gaussian.{_skewed(best)}"
+        )
     return f"its parameters cost more than they bring; {figures}."
 
 

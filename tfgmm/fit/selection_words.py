@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfgmm.common.words import with_and
 from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.fit.selection_doubts import FEW_ROWS, doubts, lucky_start, on_groups, stuck_fits
 from tfgmm.fit.selection_names import (
@@ -176,22 +175,15 @@ def _on_held_out(selection: Selection) -> list[str]:
     return words
 
 
-def _about_doubtful_columns(selection: Selection) -> list[str]:
-    """Says in which columns components may stand for single values, so that no share is certain."""
-    names = selection.doubtful_columns
-    if not names:
+def _about_columns(selection: Selection) -> list[str]:
+    """Says what in the columns speaks against certainty."""
+    if not selection.column_doubts:
         return []
-    of_columns = f"column {names[0]} has" if len(names) == 1 else f"columns {with_and(names)} have"
-    without = "it" if len(names) == 1 else "them"
-    more = "" if len(names) == selection.best.num_features else f" Choose without {without} too, and compare."
-    return [
-        f"None of these shares is certain: {of_columns} few values or one again and again, and components may tell "
-        f"values apart instead of groups of rows.{more}"
-    ]
+    return [f"None of these shares is certain: {'; '.join(selection.column_doubts)}."]
 
 
 def _cautions(selection: Selection) -> list[str]:
-    words = _about_doubtful_columns(selection)
+    words = _about_columns(selection)
     chosen = selection.num_components
     tried = [result.num_components for result in selection.of_shape(selection.covariance)]
     if len(tried) > 1 and chosen == tried[-1]:

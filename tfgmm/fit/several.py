@@ -13,12 +13,13 @@ from tfgmm.data.survey import Survey
 from tfgmm.fit import cross_validation
 from tfgmm.fit.callbacks import EndOfChoice
 from tfgmm.fit.maxima import at_maxima
+from tfgmm.fit.occupied import occupied_widths
 from tfgmm.fit.restarts import Restart
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.retries import Retried, folds_retried, retried
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.single import Ascended, FitTask, ascend_from_starts, finished, prepared_fit, swept_fit
-from tfgmm.mixture.odd_data import names_of_doubtful_columns
+from tfgmm.mixture.odd_data import doubts_of_columns
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.scoring.scores import score_data
 
@@ -63,22 +64,19 @@ def fit_several(tasks: Sequence[FitTask], numbers: Sequence[int]) -> Selection:
     results = [one.result for one in fits]
     if tasks[0].options.criteria_at == "mode":
         results = at_maxima(tasks, results)
-    selection = _selection_of(
-        survey, fits, results, f"validation_data, {len(fits[0].held_out):,} rows" if has_rows else folds.description
-    )
+    rows = f"validation_data, {len(fits[0].held_out):,} rows" if has_rows else folds.description
+    selection = _with_column_doubts(_selection_of(fits, results, rows), survey)
     [of_best] = (task for task in tasks if task.covariance == selection.covariance)
     return _with_occupied(dataclasses.replace(of_best, place=(len(asked), len(asked))), selection)
 
 
-def _selection_of(
-    survey: Survey, fits: Sequence[_Fitted], results: Sequence[FitResult], held_out_rows: str
-) -> Selection:
+def _selection_of(fits: Sequence[_Fitted], results: Sequence[FitResult], held_out_rows: str) -> Selection:
+    """Joins the fits of a choice, with criteria where they were asked for."""
     return Selection(
         tuple(results),
         np.stack([one.held_out for one in fits]),
         held_out_rows,
         below_nested=tuple(one.again.below_nested for one in fits),
-        doubtful_columns=names_of_doubtful_columns(survey.sample, survey.summary),
         known_evidence=tuple(one.again.known_evidence for one in fits),
     )
 
@@ -103,6 +101,13 @@ def _held_out_log_densities(
     if task.validation is not None:
         return score_data(result.plug_in(), task.validation, "log_density", result.column_names)
     return cross_validation.held_out_log_densities(result.variational, task.survey, folds, without_folds)
+
+
+def _with_column_doubts(selection: Selection, survey: Survey) -> Selection:
+    """Adds what in the columns speaks against calling the recommended fit certain."""
+    widths = occupied_widths(selection.best.variational)
+    doubts = doubts_of_columns(survey.sample, survey.summary, selection.covariance, widths)
+    return dataclasses.replace(selection, column_doubts=doubts)
 
 
 def _with_occupied(task: FitTask, selection: Selection) -> Selection:

@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = front_door(
         ],
         "log_joints": ["write_features"],
         "occupied": ["is_occupied"],
-        "odd_data": ["names_of_doubtful_columns", "oddities", "spreads_that_differ", "warn_of_odd_data"],
+        "odd_data": ["doubts_of_columns", "oddities", "spreads_that_differ", "warn_of_odd_data"],
         "outliers": ["NUM_SAMPLES", "check_table"],
         "parameters": [
             "FORMS",
@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = front_door(
         ],
         "partitions": ["Groups", "far_groups_widened", "pooled_over_groups", "start_groups"],
         "priors": ["Priors"],
+        "priors_from_data": ["least_variances"],
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS", "mixtures_of"],
         "row_scores": ["RowScorer", "RowScores", "Score"],
         "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],

@@ -10,19 +10,24 @@ import numpy as np
 from tfgmm.common.remembered import Remembered
 from tfgmm.mixture.rounding import is_float32, step_of
 
-# A column of at most so many values, each of them repeated, is a scale, a code or a flag
-_FEW_VALUES = 10
-_FEWEST_REPEATS = 5.0
-# A value that so many rows have, at least this share of all, and so many times as many as have others, is one by itself
+# A column of at most so many values, each of them repeated, is a scale, a code or a flag; of some more where they are
+# prices or doses: few of the multiples of their step
+_FEW_VALUES, _FEWEST_REPEATS = 10, 5.0
+_SOME_VALUES, _MORE_REPEATS, _OF_MULTIPLES = 20, 10.0, 0.75
+# A value that so many rows have, at least this share of all, and so many times as many as the nearest four values, is
+# one by itself; more than a few such are heaps
 _FEWEST_ROWS, _LEAST_SHARE, _TIMES_OTHERS = 10, 0.02, 5.0
-# Rows that rounding to a multiple of the step explains, beyond those that are there by chance
+_NEAREST, _MOST_REPEATED = 4, 3
+# Rows that rounding to a wider step explains, beyond those that are there by chance
 _LEAST_EXCESS, _ERRORS = 0.1, 4.0
 # Clusters that happen to lie at multiples are few, and have neighbours
 _FEWEST_HEAPS, _TIMES_NEIGHBOURS = 4.0, 1.5
+# Between two heaps values lie all over, with a standard deviation of 0.29 steps; a group is narrower
+_NARROW, _MOST_IN_GROUPS, _FEWEST_BETWEEN = 0.22, 0.1, 12
 # Multiples that people round to, of one decimal place: tens, quarters, dozens, hours
 _MULTIPLES = np.array([2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 25, 30, 50, 60], np.float64)
 _MOST_FOR_HEAPS = 2_000
-# Of many rows nearly all of which differ, none are heaped
+# Of many rows nearly all of which differ, none are heaped or repeated
 _ALL_DIFFERENT, _MANY_ROWS = 0.95, 1_000
 
 
@@ -30,13 +35,13 @@ class ColumnValues(NamedTuple):
     """What kind of values a column has.
 
     Attributes:
-        step: What values are multiples apart, data units, 0 for none of account; where they are heaped, of the heaps.
+        step: What values are multiples apart, data units, 0 for none of account.
         num_values: Number of distinct values.
         storage_variance: Variance of the error of numbers in float32, where all values are such, or in float64.
         is_few: Whether these are all there are: at most ten, each repeated.
-        repeated: The value that many rows share where others have few companions; NaN where there is none.
-        repeated_share: Share of the rows that have it.
-        heaped_share: Share of the rows that are multiples of `step`, where these are more than chance explains, or 0.
+        repeated: Values that many rows share where those beside them have few companions, and the share of their rows.
+        heap_step: A wider step that many more values are multiples of than chance explains; 0 where there is none.
+        heaped_share: Share of the rows that are multiples of it, or 0.
         expected_share: Share of the rows that would be multiples of it by chance.
     """
 
@@ -44,15 +49,16 @@ class ColumnValues(NamedTuple):
     num_values: int
     storage_variance: float
     is_few: bool = False
-    repeated: float = math.nan
-    repeated_share: float = 0.0
+    repeated: tuple[tuple[float, float], ...] = ()
+    heap_step: float = 0.0
     heaped_share: float = 0.0
     expected_share: float = 0.0
 
     @property
     def rounding_variance(self) -> float:
-        """The variance of the error of what was rounded to the step, squared data units."""
-        return self.step**2 / 12.0
+        """The variance of the errors of rounding, a mean over the rows, squared data units."""
+        share_rounded = (self.heaped_share - self.expected_share) / (1.0 - self.expected_share)
+        return (self.step**2 + share_rounded * self.heap_step**2) / 12.0
 
 
 def values_of(column: np.ndarray) -> ColumnValues:
@@ -69,17 +75,36 @@ def values_of(column: np.ndarray) -> ColumnValues:
     values, counts = np.unique(column, return_counts=True)
     if len(values) < 2:
         return ColumnValues(0.0, len(values), 0.0)
-    step = step_of(values, len(column))
+    step = step_of(values, counts)
     found = ColumnValues(step, len(values), _storage_variance(values))
+    if _are_few(values, len(column), step):
+        return found._replace(is_few=True)
+    if len(values) <= _FEW_VALUES or _all_differ(values, counts):
+        return found
+    alone = _repeated(values, counts)
+    others = column if len(alone) > _MOST_REPEATED else column[~np.isin(column, [value for value, _ in alone])]
+    heaped = _heaped(others, found)
+    if heaped.heap_step:  # then a value at a heap has the other heaps beside it
+        heaped = _heaped(column, found)
+    if heaped.heap_step:
+        is_at = is_multiple(values, heaped.heap_step)
+        alone = _repeated(values[is_at], counts[is_at], len(column))
+    return heaped._replace(repeated=tuple(alone))
+
+
+def _are_few(values: np.ndarray, num_data: int, step: float) -> bool:
     if len(values) <= _FEW_VALUES:
-        return found._replace(is_few=len(column) >= _FEWEST_REPEATS * len(values))
-    heaped = found
-    if len(column) < _MANY_ROWS or len(values) < _ALL_DIFFERENT * len(column):
-        heaped = _heaped(column, float(values[counts.argmax()]), found)
-    if heaped.heaped_share:  # a value at a heap has the other heaps beside it
-        is_at = is_multiple(values, heaped.step)
-        values, counts = values[is_at], counts[is_at]
-    return _repeated(values, counts, len(column), heaped)
+        return num_data >= _FEWEST_REPEATS * len(values)
+    num_multiples = np.ptp(values) / step + 1.0 if step else math.inf
+    is_some = len(values) <= _SOME_VALUES and num_data >= _MORE_REPEATS * len(values)
+    return bool(is_some and len(values) < _OF_MULTIPLES * num_multiples)
+
+
+def _all_differ(values: np.ndarray, counts: np.ndarray) -> bool:
+    """Tells whether nearly all of many rows differ, and no value is repeated."""
+    num_data = counts.sum()
+    most = max(_FEWEST_ROWS, _LEAST_SHARE * num_data)
+    return bool(num_data >= _MANY_ROWS and len(values) > _ALL_DIFFERENT * num_data and counts.max() < most)
 
 
 def _values_of_columns(sample: np.ndarray) -> tuple[ColumnValues, ...]:
@@ -95,54 +120,67 @@ def _storage_variance(values: np.ndarray) -> float:
     return relative**2 * float(np.square(values).mean()) / 12.0
 
 
-def _repeated(values: np.ndarray, counts: np.ndarray, num_data: int, found: ColumnValues) -> ColumnValues:
-    """Finds the value that many rows share, where the others have few companions each."""
-    place = int(counts.argmax())
-    others = np.delete(counts, place)
-    of_others = float(np.median(np.repeat(others, others))) if len(others) else 0.0
-    if counts[place] < max(_FEWEST_ROWS, _LEAST_SHARE * num_data, _TIMES_OTHERS * of_others):
-        return found
-    return found._replace(repeated=float(values[place]), repeated_share=float(counts[place] / num_data))
+def _repeated(values: np.ndarray, counts: np.ndarray, num_data: int | None = None) -> list[tuple[float, float]]:
+    """Finds values that many rows share, where the values beside them have few companions each, and their shares."""
+    num_data = int(counts.sum()) if num_data is None else num_data
+    found = []
+    for place in np.flatnonzero(counts >= max(_FEWEST_ROWS, _LEAST_SHARE * num_data)):
+        first = int(np.clip(place - _NEAREST // 2, 0, max(0, len(counts) - _NEAREST - 1)))
+        beside = np.delete(counts[first : first + _NEAREST + 1], place - first)
+        if len(beside) and counts[place] >= _TIMES_OTHERS * np.median(beside):
+            found.append((float(values[place]), float(counts[place] / num_data)))
+    return found
 
 
-def _heaped(column: np.ndarray, commonest: float, found: ColumnValues) -> ColumnValues:
-    """Finds the widest step that explains about as many heaped values as any; one value alone is no heap."""
+def _heaped(column: np.ndarray, found: ColumnValues) -> ColumnValues:
+    """Finds the widest step that explains about as many heaped values as any."""
     some = column[:: max(1, len(column) // _MOST_FOR_HEAPS)]
-    without = some[some != commonest]
-    spread = _quartile_range(without)
+    spread = _quartile_range(some) if len(some) else 0.0
     if spread <= 0.0:
         return found
     steps = _possible_steps(found.step, spread)
-    shares = np.array([is_multiple(some, step).mean() for step in steps])
-    of_others = np.array([is_multiple(without, step).mean() for step in steps])
-    expected = found.step / steps
+    shares, expected = _shares_at(some, steps), found.step / steps
     excess = shares - expected
     least = np.maximum(_LEAST_EXCESS, _ERRORS * np.sqrt(expected * (1.0 - expected) / len(some)))
-    is_explained = (excess > least) & (of_others - expected > 0.5 * least)
+    is_explained = excess > least
+    # Digits that grow with the value, as three significant ones do, leave small values without heaps
+    small, large = np.array_split(some[np.argsort(np.abs(some))], 2)
+    for half in (small, large):
+        is_explained &= _shares_at(half, steps) - expected > 0.5 * least
     if not is_explained.any():
         return found
     chosen = int(np.flatnonzero(is_explained & (excess > 0.9 * excess[is_explained].max()))[-1])
     step = float(steps[chosen])
-    if _are_clusters(some, step, found.step):
+    if _are_clusters(some, step, found.step) or _hides_groups(some, step):
         return found
-    return found._replace(
-        step=step,
-        heaped_share=float(shares[chosen]),
-        expected_share=float(expected[chosen]),
-    )
+    return found._replace(heap_step=step, heaped_share=float(shares[chosen]), expected_share=float(expected[chosen]))
+
+
+def _shares_at(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    return np.array([is_multiple(values, step).mean() for step in steps])
 
 
 def _are_clusters(values: np.ndarray, step: float, unit: float) -> bool:
-    """Tells whether it may be clusters that are at multiples of the step, or that are not, instead of rounding."""
-    is_at = is_multiple(values, step)
-    heaps, others = values[is_at], values[~is_at]
+    """Tells whether it may be clusters, and no rounding, that puts values at multiples of the step."""
+    heaps = values[is_multiple(values, step)]
     shares = np.unique(heaps, return_counts=True)[1] / len(heaps)
     if 1.0 / np.square(shares).sum() < _FEWEST_HEAPS:
         return True
-    if len(others) and _quartile_range(others) < step:  # a narrow group of its own, measured more finely
-        return True
     num_beside = 0.5 * sum(is_multiple(values + shift, step).sum() for shift in (-unit, unit)) if unit else 0.0
     return bool(len(heaps) < _TIMES_NEIGHBOURS * num_beside)
+
+
+def _hides_groups(values: np.ndarray, step: float) -> bool:
+    """Tells whether there are groups between the heaps that are narrower than the step."""
+    others = values[~is_multiple(values, step)] / step
+    if not len(others):
+        return False
+    places = np.unique(np.rint(others), return_inverse=True)[1]
+    counts = np.bincount(places)
+    middles = np.bincount(places, others) / counts
+    widths = np.sqrt(np.bincount(places, np.square(others - middles[places])) / counts)
+    is_group = (counts >= _FEWEST_BETWEEN) & (widths < _NARROW)
+    return bool(counts[is_group].sum() > _MOST_IN_GROUPS * len(others))
 
 
 def _possible_steps(step: float, spread: float) -> np.ndarray:

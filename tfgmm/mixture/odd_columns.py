@@ -10,59 +10,101 @@ from tfgmm.common.words import with_and
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.column_values import ColumnValues, values_of_columns
 from tfgmm.mixture.registry import COVARIANCES
-from tfgmm.mixture.relations import relations_of
+from tfgmm.mixture.relations import Relations, relations_of
 
-# Standard deviations: rounding to wider steps than this leaves little of the shape of a column
-_COARSE = 0.5
-# Standard deviations: what heaps at narrower steps do to widths is of no account
-_OF_ACCOUNT = 0.3
+# Spreads: rounding to wider steps than this leaves little of the shape of a column
+_COARSE = 0.3
+# Steps: a component that is narrower has one or two values
+_NARROW = 0.7
 _MOST_NAMED = 6
 
 Name = Callable[[int], str]
 
 
-def doubtful_columns(sample: np.ndarray, summary: DataSummary) -> list[int]:
-    """Finds the columns in which components may stand for single values instead of groups of rows.
-
-    Args:
-        sample: (n, D) rows, data units.
-        summary: Summary of all rows.
-    """
-    found = values_of_columns(sample)
-    return [column for column, values in enumerate(found) if _is_coarse(values, summary.spread[column])]
-
-
-def odd_columns(sample: np.ndarray, summary: DataSummary, covariance: str, name: Name) -> Iterator[str]:
+def odd_columns(sample: np.ndarray, summary: DataSummary, name: Name) -> Iterator[str]:
     """Yields a sentence without its full stop for each kind of odd column.
 
     Args:
         sample: (n, D) rows, data units.
         summary: Summary of all rows.
-        covariance: Shape of the components.
         name: Function from the number of a column to its name, as a message shows it.
     """
     found = values_of_columns(sample)
-    yield from _coarse(found, doubtful_columns(sample, summary), name)
+    yield from _few(found, name)
+    yield from _coarse(found, summary.spread, name)
     yield from _repeated(found, name)
     yield from _heaped(found, summary.spread, name)
-    yield from _related(sample, summary, covariance, name)
+    relations = relations_of(sample, summary)
+    for columns, number in relations.groups:
+        yield (
+            f"columns {_listed([name(column) for column in columns])} follow from each other{_but_for(relations)}, as "
+            f"far as the rounding of their values tells: {number} of them can be left out"
+        )
+
+
+def column_doubts(
+    sample: np.ndarray, summary: DataSummary, covariance: str, widths: np.ndarray, name: Name
+) -> tuple[str, ...]:
+    """Lists what in the columns speaks against calling a number of components certain, as parts of a sentence.
+
+    Args:
+        sample: (n, D) rows, data units.
+        summary: Summary of all rows.
+        covariance: Shape of the components.
+        widths: Standard deviations of the components that have rows, (K, D), data units.
+        name: Function from the number of a column to its name, as a message shows it.
+    """
+    found, relations = values_of_columns(sample), relations_of(sample, summary)
+    of_values = [*_value_doubts(found, summary.spread, widths, name)]
+    doubts = []
+    if of_values:
+        listed = "; ".join(of_values[:_MOST_NAMED]) + ("; and more" if len(of_values) > _MOST_NAMED else "")
+        doubts.append(f"components may tell values apart instead of groups of rows ({listed})")
+    for columns, _ in relations.groups:
+        names = f"columns {_listed([name(column) for column in columns])} follow from each other"
+        if relations.num_others:
+            doubts.append(f"{names}{_but_for(relations)}, which may take components of their own")
+        elif not COVARIANCES[covariance].is_correlated:
+            doubts.append(f'{names}, and covariance="{covariance}" counts the same twice')
+    return tuple(doubts)
+
+
+def _value_doubts(
+    found: Sequence[ColumnValues], spread: Sequence[float], widths: np.ndarray, name: Name
+) -> Iterator[str]:
+    """Yields for each column why components may stand for its values."""
+    for column, values in enumerate(found):
+        narrowest = float(widths[:, column].min())
+        if values.is_few:
+            yield f"column {name(column)} has {values.num_values} values"
+        elif _is_coarse(values, spread[column]):
+            beside = _number(spread[column])
+            yield f"the values of column {name(column)} are {values.step:.4g} apart, beside a spread of {beside}"
+        elif values.repeated:
+            yield _shares_of(values, name(column))
+        elif _has_wide_heaps(values, spread[column]):
+            yield f"many values of column {name(column)} are multiples of {values.heap_step:.4g}"
+        elif narrowest < _NARROW * values.step:
+            yield (
+                f"a component is {_number(narrowest)} wide in column {name(column)}, whose values are "
+                f"{values.step:.4g} apart"
+            )
 
 
 def _is_coarse(values: ColumnValues, spread: float) -> bool:
-    return values.num_values > 1 and (values.is_few or values.step > _COARSE * spread or values.repeated_share > 0.0)
+    return values.num_values > 1 and not values.is_few and values.step > _COARSE * spread
 
 
-def _coarse(found: Sequence[ColumnValues], doubtful: Sequence[int], name: Name) -> Iterator[str]:
-    """Names columns of few values, or of values that are far apart beside their spread."""
-    columns = [column for column in doubtful if not found[column].repeated_share]
+def _has_wide_heaps(values: ColumnValues, spread: float) -> bool:
+    return values.heap_step > _COARSE * spread
+
+
+def _few(found: Sequence[ColumnValues], name: Name) -> Iterator[str]:
+    """Names columns of few values."""
+    columns = [column for column, values in enumerate(found) if values.is_few]
     if not columns:
         return
-    kinds = [
-        f"{name(column)} ({found[column].num_values} values)"
-        if found[column].is_few
-        else f"{name(column)} (steps of {found[column].step:.4g})"
-        for column in columns
-    ]
+    kinds = [f"{name(column)} ({found[column].num_values} values)" for column in columns]
     one = len(columns) == 1
     them = "it" if one else "them"
     instead = f"Fit without {them}, and compare"
@@ -75,43 +117,54 @@ def _coarse(found: Sequence[ColumnValues], doubtful: Sequence[int], name: Name) 
     )
 
 
-def _repeated(found: Sequence[ColumnValues], name: Name) -> Iterator[str]:
-    """Names columns of which one value is by far the most common."""
+def _coarse(found: Sequence[ColumnValues], spread: Sequence[float], name: Name) -> Iterator[str]:
+    """Names columns whose values are far apart beside their spread."""
     kinds = [
-        f"{values.repeated:.6g} in {100 * values.repeated_share:.3g} % of the rows in column {name(column)}"
+        f"in column {name(column)} by {values.step:.4g}, beside a spread of {_number(spread[column])}"
         for column, values in enumerate(found)
-        if values.repeated_share
+        if _is_coarse(values, spread[column])
     ]
-    if not kinds:
-        return
-    which = "it" if len(kinds) == 1 else "one of them"
-    yield (
-        f"one value is repeated far more often than others: {_listed(kinds)}. Components may describe {which} alone "
-        "instead of groups of rows: such a value may stand for something else, as zeros for what was not measured"
-    )
+    if kinds:
+        yield (
+            f"values are far apart {_listed(kinds)}: they are taken as rounded to that, and components may still tell "
+            "values apart instead of groups of rows"
+        )
+
+
+def _repeated(found: Sequence[ColumnValues], name: Name) -> Iterator[str]:
+    """Names columns of which some values are by far more common than those beside them."""
+    kinds = [_shares_of(values, name(column)) for column, values in enumerate(found) if values.repeated]
+    if kinds:
+        yield (
+            f"some values are repeated far more often than those beside them: {_listed(kinds)}. Components may "
+            "describe one of them alone instead of groups of rows: such a value may stand for something else, as zeros "
+            "for what was not measured"
+        )
+
+
+def _shares_of(values: ColumnValues, name: str) -> str:
+    each = [f"{value:.6g} in {100 * share:.3g} %" for value, share in values.repeated]
+    return f"{_listed(each)} of the rows in column {name}"
 
 
 def _heaped(found: Sequence[ColumnValues], spread: Sequence[float], name: Name) -> Iterator[str]:
     """Names columns with many more values at multiples of a step than there are by chance."""
     for column, values in enumerate(found):
-        if values.heaped_share and values.step > _OF_ACCOUNT * spread[column]:
+        if _has_wide_heaps(values, spread[column]):
             yield (
                 f"{100 * values.heaped_share:.0f} % of the values of column {name(column)} are multiples of "
-                f"{values.step:.4g}, where {100 * values.expected_share:.0f} % would be by chance: they are taken as "
-                "rounded to that, and components as no narrower"
+                f"{values.heap_step:.4g}, where {100 * values.expected_share:.0f} % would be by chance: those beyond "
+                "it are taken as rounded to that"
             )
 
 
-def _related(sample: np.ndarray, summary: DataSummary, covariance: str, name: Name) -> Iterator[str]:
-    """Names columns that follow from each other, group by group."""
-    is_correlated = COVARIANCES[covariance].is_correlated
-    for columns, number in relations_of(sample, summary).groups:
-        more = "they tell" if number > 1 else "it tells"
-        counts = "" if is_correlated else f', and covariance="{covariance}" counts that again'
-        yield (
-            f"columns {_listed([name(column) for column in columns])} follow from each other, up to the rounding of "
-            f"their values: {number} of them can be left out, for {more} nothing new{counts}"
-        )
+def _but_for(relations: Relations) -> str:
+    number = relations.num_others
+    return f" in all but {number} row{'' if number == 1 else 's'} or so" if number else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:.2g}" if value < 100.0 else f"{value:.0f}"
 
 
 def _listed(names: Sequence[str]) -> str:

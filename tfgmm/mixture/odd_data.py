@@ -10,7 +10,7 @@ import numpy as np
 
 from tfgmm.common.words import counted
 from tfgmm.data.summary import DataSummary
-from tfgmm.mixture.odd_columns import doubtful_columns, odd_columns
+from tfgmm.mixture.odd_columns import column_doubts, odd_columns
 from tfgmm.mixture.prior_reach import belief_of, decided_by_priors
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
@@ -72,16 +72,16 @@ def oddities(
         names = ", ".join(constant)
         one, several = f"column {names} has one value only: it tells", f"columns {names} have one value only: they tell"
         yield f"{one if len(constant) == 1 else several} no components apart"
-    yield from odd_columns(sample, summary, covariance, data.name)
+    yield from odd_columns(sample, summary, data.name)
     yield from _few_distinct_rows(data, num_components)
     yield from _few_rows_per_column(data, covariance)
     yield from _far_rows(data)
     yield from _priors_elsewhere(data, priors, num_components, covariance)
 
 
-def names_of_doubtful_columns(sample: np.ndarray, summary: DataSummary) -> tuple[str, ...]:
-    """Names the columns in which components may stand for single values, as a message shows them."""
-    return tuple(map(_Data(sample, summary).name, doubtful_columns(sample, summary)))
+def doubts_of_columns(sample: np.ndarray, summary: DataSummary, covariance: str, widths: np.ndarray) -> tuple[str, ...]:
+    """Lists what in the columns speaks against calling a number of components certain; see `column_doubts`."""
+    return column_doubts(sample, summary, covariance, widths, _Data(sample, summary).name)
 
 
 def spreads_that_differ(summary: DataSummary, priors: Priors, covariance: str) -> Iterator[str]:
@@ -114,8 +114,11 @@ def _few_distinct_rows(data: _Data, num_components: int) -> Iterator[str]:
     if num_distinct < num_components:
         num_rows, num_data = len(data.sample), data.summary.num_data
         where = f"in a sample of {num_rows:,} " if num_rows < num_data else ""
-        rows = "1 distinct row" if num_distinct == 1 else f"{num_distinct} distinct rows"
-        yield f"{rows} {where}for num_components={num_components}: they tell no more than {num_distinct} apart"
+        rows, tell = ("row", "it tells") if num_distinct == 1 else ("rows", "they tell")
+        yield (
+            f"{num_distinct} distinct {rows} {where}for num_components={num_components}: {tell} no more than "
+            f"{num_distinct} apart"
+        )
 
 
 def _few_rows_per_column(data: _Data, covariance: str) -> Iterator[str]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.column_values import values_of_columns
+from tfgmm.mixture.starts import distinct_rows
 
 # Standardised values beyond this are left out: a single far row must not decide all correlations
 _FARTHEST = 10.0
-# A direction is rounding where its variance is at most so many times what rounding explains
-_MOST_TIMES = 2.0
+# A sum is rounding where its variance is at most so many times what rounding explains, and so many errors of it more
+# (less where rows that are far from it were left out)
+_MOST_TIMES, _MOST_TIMES_KEPT, _ERRORS = 1.25, 1.0, 4.7
 # A column whose own variance is less than so many times its rounding is too coarse to follow from others
 _LEAST_TIMES = 25.0
-# Variance of the rounding of float32 where columns differ in size, in squared spreads
-_LEAST_VARIANCE = 1e-13
+# What is left of exact sums in float64, in squared spreads; sums in float32 are rounded several times
+_LEAST_VARIANCE, _TIMES_STORED = 1e-13, 4.0
 # What counts as no part of a relation
 _NO_SHARE = 0.05
+# At most this share of the rows may not follow, by so many standard deviations of a sum; rounds of leaving them out
+_FEW_ROWS, _FAR, _TRIMS = 0.05, 6.0, 4
+_MOST_ROWS = 4_000
 
 
 class Relations(NamedTuple):
@@ -28,11 +35,13 @@ class Relations(NamedTuple):
         directions: Weights of the columns in each sum, (R, D), of length 1.
         variances: Variances of the sums, (R,), squared spreads.
         groups: Columns that follow from each other, and how many of them are not needed: pairs.
+        num_others: Rows in which they do not, about: of the nearest and of some of many.
     """
 
     directions: np.ndarray
     variances: np.ndarray
     groups: list[tuple[list[int], int]]
+    num_others: int = 0
 
 
 def relations_of(sample: np.ndarray, summary: DataSummary) -> Relations:
@@ -52,51 +61,114 @@ def relations_of(sample: np.ndarray, summary: DataSummary) -> Relations:
     >>> relations_of(rows, summary).groups
     [([0, 1, 2], 1)]
     """
-    num_features = summary.num_features
-    near, rounding, columns = _near_rows(sample, summary)
-    if len(columns) < 2 or len(near) <= len(columns):
-        return Relations(np.zeros((0, num_features)), np.zeros(0), [])
-    if len(near) < 2 * len(columns):  # few rows have small variances in some direction by chance
-        rounding = np.full(len(columns), _LEAST_VARIANCE)
-    units, covariance = np.sqrt(rounding), np.cov(near.T, bias=True)
-    values, vectors = np.linalg.eigh(covariance / np.outer(units, units))
-    weights = vectors[:, values <= _MOST_TIMES] / units[:, None]
-    weights /= np.linalg.norm(weights, axis=0)
-    variances = np.maximum(np.square(weights).T @ rounding, ((covariance @ weights) * weights).sum(axis=0))
-    directions = np.zeros((weights.shape[1], num_features))
-    directions[:, columns] = weights.T
-    return Relations(directions, variances, _groups(weights, columns))
+    near, stored, rounding = _near_rows(sample, summary)
+    if len(distinct_rows(near)) <= near.shape[1] + 1:  # few points lie in a plane by themselves
+        return _none(near.shape[1])
+    found = _relations(near, stored, rounding, _MOST_TIMES)
+    if len(found.groups) or len(near) <= 2 * near.shape[1]:
+        return found
+    return _of_most_rows(near, stored, rounding)
+
+
+def _of_most_rows(near: np.ndarray, stored: np.ndarray, rounding: np.ndarray) -> Relations:
+    """Finds sums that are constant in most rows, where a few wrong ones hide them."""
+    kept = near
+    for _ in range(_TRIMS):
+        kept = _nearest_to_a_sum(near, kept, rounding)
+        found = _relations(kept, stored, rounding, _MOST_TIMES_KEPT)
+        if len(found.groups):
+            distances = np.abs((near - kept.mean(axis=0)) @ found.directions.T)
+            is_other = (distances > _FAR * np.sqrt(found.variances)).any(axis=1)
+            if is_other.mean() < _FEW_ROWS:
+                return found._replace(num_others=int(is_other.sum()))
+    return _none(near.shape[1])
+
+
+def _none(num_features: int) -> Relations:
+    return Relations(np.zeros((0, num_features)), np.zeros(0), [])
+
+
+def _nearest_to_a_sum(near: np.ndarray, kept: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Keeps the rows for which the sum that varies least among those kept so far differs least from its mean."""
+    columns = np.flatnonzero(kept.var(axis=0) > _LEAST_TIMES * errors)
+    if len(columns) < 2:
+        return near
+    units = np.sqrt(errors[columns])
+    vectors = np.linalg.eigh(np.cov(kept[:, columns].T, bias=True) / np.outer(units, units))[1]
+    distances = np.abs((near - kept.mean(axis=0))[:, columns] @ (vectors[:, 0] / units))
+    return near[distances <= np.quantile(distances, 1.0 - _FEW_ROWS)]
+
+
+def _relations(near: np.ndarray, stored: np.ndarray, rounding: np.ndarray, most_times: float) -> Relations:
+    """Finds the sums of standardised rows (n', D) that are constant up to the errors of their columns, (D,)."""
+    found = [_none(near.shape[1])]
+    if len(near) > near.shape[1] > 1:
+        covariance, variances = np.cov(near.T, bias=True), near.var(axis=0)
+        found.append(_constant_sums(covariance, stored, np.flatnonzero(variances > _LEAST_TIMES * stored), 2.0))
+        # Few rows have small variances in some direction by chance
+        if len(near) >= 2 * near.shape[1]:
+            fine = np.flatnonzero(variances > _LEAST_TIMES * rounding)
+            most = most_times + _ERRORS / math.sqrt(len(near))
+            found.append(_constant_sums(covariance, rounding, fine, min(2.0, most)))
+    directions, variances = _independent(found)
+    return Relations(directions, variances, _groups(directions.T))
 
 
 def _near_rows(sample: np.ndarray, summary: DataSummary) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Standardises the rows that are not far away, and the columns that vary by more than their rounding.
+    """Standardises the rows that are not far away.
 
     Returns:
-        Rows (n', D'), the variance of the rounding of their columns, (D',), squared spreads, and the columns.
+        Rows (n', D), and the variances of their columns' errors, (D,), squared spreads: as numbers of the computer, and
+        rounded. Columns of one value have errors as large as themselves.
     """
     spread = np.array(summary.spread)
-    standardised = (sample - np.array(summary.centre)) / spread
+    some = sample[:: max(1, len(sample) // _MOST_ROWS)]
+    standardised = (some - np.array(summary.centre)) / spread
     near = standardised[(np.abs(standardised) <= _FARTHEST).all(axis=1)]
-    found = values_of_columns(sample)
-    rounding = np.array([column.rounding_variance + column.storage_variance for column in found]) / np.square(spread)
-    rounding = np.maximum(rounding, _LEAST_VARIANCE)
-    if not len(near):
-        return near, rounding, np.zeros(0, np.intp)
-    columns = np.flatnonzero(summary.varies & (near.var(axis=0) > _LEAST_TIMES * rounding))
-    return near[:, columns], rounding[columns], columns
+    each = values_of_columns(sample)
+    stored = _TIMES_STORED * np.array([column.storage_variance for column in each]) / np.square(spread)
+    stored = np.where(summary.varies, np.maximum(stored, _LEAST_VARIANCE), 1.0)
+    return near, stored, stored + np.array([column.rounding_variance for column in each]) / np.square(spread)
 
 
-def _groups(weights: np.ndarray, columns: np.ndarray) -> list[tuple[list[int], int]]:
-    """Divides the columns of all relations (D', R) into those that have to do with each other."""
+def _constant_sums(covariance: np.ndarray, errors: np.ndarray, columns: np.ndarray, most: float) -> Relations:
+    """Finds sums of some columns whose variance is at most so many times what the errors of the columns explain."""
+    if len(columns) < 2:
+        return _none(len(errors))
+    units, of_columns = np.sqrt(errors[columns]), covariance[np.ix_(columns, columns)]
+    values, vectors = np.linalg.eigh(of_columns / np.outer(units, units))
+    weights = vectors[:, values <= most] / units[:, None]
+    weights /= np.linalg.norm(weights, axis=0)
+    variances = np.maximum(np.square(weights).T @ errors[columns], ((of_columns @ weights) * weights).sum(axis=0))
+    directions = np.zeros((weights.shape[1], len(errors)))
+    directions[:, columns] = weights.T
+    return Relations(directions, variances, [])
+
+
+def _independent(found: Sequence[Relations]) -> tuple[np.ndarray, np.ndarray]:
+    """Joins sums, those first that are constant most nearly; what follows from sums before it is left out."""
+    directions = np.concatenate([relations.directions for relations in found])
+    variances = np.concatenate([relations.variances for relations in found])
+    kept: list[int] = []
+    basis = np.zeros((0, directions.shape[1]))
+    for place, direction in enumerate(directions):
+        rest = direction - basis.T @ (basis @ direction)
+        if np.linalg.norm(rest) > _NO_SHARE:
+            basis = np.vstack([basis, rest / np.linalg.norm(rest)])
+            kept.append(place)
+    return basis, variances[kept]
+
+
+def _groups(weights: np.ndarray) -> list[tuple[list[int], int]]:
+    """Divides the columns of all relations (D, R) into those that have to do with each other."""
     if weights.shape[1] == 0:
         return []
-    basis = np.linalg.qr(weights)[0]
-    projection = np.abs(basis @ basis.T)
+    projection = np.abs(weights @ weights.T)
     lengths = np.sqrt(np.diag(projection))
     is_in = lengths > _NO_SHARE * lengths.max()
     reaches = (projection > _NO_SHARE * np.outer(lengths, lengths)) & np.outer(is_in, is_in)
-    for _ in range(len(columns).bit_length()):  # neighbours of neighbours, in twice as many steps each time
+    for _ in range(len(weights).bit_length()):  # neighbours of neighbours, in twice as many steps each time
         reaches = reaches @ reaches
     groups = {tuple(np.flatnonzero(line)) for line in reaches[is_in]}
     shares = np.diag(projection)
-    return [([int(columns[place]) for place in group], round(shares[list(group)].sum())) for group in sorted(groups)]
+    return [([int(column) for column in group], round(shares[list(group)].sum())) for group in sorted(groups)]

@@ -10,16 +10,17 @@ _FEWEST_ERRORS = 64.0
 _LEAST_SHARE = 1e-5
 # Some of many values tell whether there can be a step at all
 _SOME_VALUES = 500
-# Where values are repeated so often on average, the column has these values and none between them
-_MEAN_REPEATS = 5.0
+# Where values are repeated so often on average, the column has these values and none between them; a share of the rows
+# have a neighbour that is nearer than others
+_MEAN_REPEATS, _NEAR_SHARE = 5.0, 0.1
 
 
 def steps_of(sample: np.ndarray) -> np.ndarray:
     """Finds the step that all values of each column are multiples apart, (D,) float64; 0 for none of account.
 
     It is 1 for whole numbers, 0.1 for one decimal, 5 for ages at fives, 2.54 for whole inches in centimetres. Values
-    rounded to such a step differ from what was measured by an error of variance step^2 / 12. Where a few values that
-    have no such step are all there are, it is what lies between neighbours: a quarter of them are nearer to each other.
+    rounded to such a step differ from what was measured by an error of variance step^2 / 12. Where a few values are all
+    there are, it is what lies between neighbours, if that is more: a tenth of the rows have a nearer one.
 
     Args:
         sample: (n, D) rows, data units.
@@ -31,29 +32,38 @@ def steps_of(sample: np.ndarray) -> np.ndarray:
     >>> steps_of(np.array([[5.1, 30.0, 0.123], [4.9, 45.0, 0.5], [6.0, 35.0, 0.7]])).round(9).tolist()
     [0.1, 5.0, 0.001]
     """
-    return np.array([step_of(np.unique(column), len(column)) for column in sample.T])
+    return np.array([step_of(*np.unique(column, return_counts=True)) for column in sample.T])
 
 
-def step_of(values: np.ndarray, num_data: int) -> float:
+def step_of(values: np.ndarray, counts: np.ndarray) -> float:
     """Finds the step of distinct values, in ascending order; see `steps_of`.
 
     Args:
         values: Distinct values, (V,).
-        num_data: Number of rows that have them.
+        counts: Rows that have each of them, (V,).
     """
     sizes = np.abs(values)
     # What differs in the last digits alone, as 0.1 + 0.2 and 0.3 do, is one value
     is_new = np.diff(values) > 4.0 * 2.0**-52 * np.maximum(sizes[1:], sizes[:-1])
-    values = values[np.append(True, is_new)]
+    places = np.flatnonzero(np.append(True, is_new))
+    values, counts = values[places], np.add.reduceat(counts, places)
     if len(values) < 2:
         return 0.0
     largest, differences = float(sizes.max()), np.diff(values)
     step = _step_within(values, largest * 2.0**-52)
     if not step and is_float32(values):  # a decimal written in float32 is one only as far as float32 goes
         step = _step_within(values, largest * 2.0**-24)
-    if num_data < _MEAN_REPEATS * len(values):
+    if counts.sum() < _MEAN_REPEATS * len(values):
         return step
-    return max(step, float(np.quantile(differences, 0.25, method="lower")))
+    return max(step, _distance_of_neighbours(differences, counts))
+
+
+def _distance_of_neighbours(differences: np.ndarray, counts: np.ndarray) -> float:
+    """Finds the distance to the nearest other value that a tenth of the rows are below."""
+    nearest = np.minimum(np.append(differences, np.inf), np.append(np.inf, differences))
+    order = np.argsort(nearest)
+    shares = np.cumsum(counts[order]) / counts.sum()
+    return float(nearest[order][int(np.searchsorted(shares, _NEAR_SHARE))])
 
 
 def is_float32(values: np.ndarray) -> bool:

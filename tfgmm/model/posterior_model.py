@@ -159,6 +159,11 @@ class PosteriorModel(keras.Model):
         log_likelihoods, kl = self.bound_terms(rows, self.next_seed()) if sampling else self._terms_at_means(rows)
         return log_likelihoods, tf.cast(tf.minimum(kl, tf.float32.max), tf.float32)
 
+    def compute_output_spec(self, x: Any, sampling: bool = True) -> tuple[Any, Any]:
+        """Says what shapes `call` returns, for models of Keras's functional API; arguments as there."""
+        check_columns("x", tf.TensorSpec(x.shape), self.num_features)
+        return keras.KerasTensor((x.shape[0],), "float32"), keras.KerasTensor((), "float32")
+
     def bound_terms(self, rows: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
         """Computes log likelihoods (B,) float32 of centred rows (B, D) under draws from `seed`, and the KL, float64."""
         per_row = self.num_draws is None

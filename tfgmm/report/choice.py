@@ -195,8 +195,6 @@ def how_sure(selection: Selection) -> str:
     names = selection_names.plausible_names(selection)
     if len(selection_names.plausible_mixtures(selection)) > 1:
         return f"The rows do not settle it: {names} are all plausible.{_maximum(selection)}"
-    if selection.doubtful_columns:
-        return "None of the others is nearly as probable, as far as shares can be trusted here: see below."
     doubts = selection_doubts.doubts(selection)
     if doubts:
         return f"None of the others tried is nearly as probable, but that is not certain: {'; '.join(doubts)}."
