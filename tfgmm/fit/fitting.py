@@ -116,8 +116,9 @@ def fit_mixture(
             fit, locations (K, D), data units, or the group of each row, (N,) whole numbers from 0, in an order that the
             rows keep from pass to pass; then restarts are not needed.
         criteria_at: Where AIC, BIC, ICL and the log likelihood are taken: "mean", at the posterior means; or "mode", at
-            the maximum of the likelihood that EM finds from there, as R's mclust and scikit-learn have them. EM takes
-            as many sweeps more. No variance gets below 1e-7 squared spreads, or the rounding of its column.
+            the maximum of the likelihood that EM finds from there, as R's mclust and scikit-learn have them; of several
+            fits also from the likeliest special case, so that none is less likely than it. EM takes several times as
+            many sweeps more. No variance gets below 1e-7 squared spreads, or the rounding of its column.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.

@@ -30,7 +30,7 @@ class Retried(NamedTuple):
     swept: The best, with the restarts of all.
     known: What smaller fits promise; None where there is no smaller one.
     below_nested: How far it stays below that, nats; 0 where it does not.
-    is_better: Whether an attempt was better than the first fit.
+    is_better: Whether an attempt led to another optimum, better than the first fit.
     is_ended: Whether a callback has ended the choice in an attempt.
     """
 
@@ -68,7 +68,7 @@ def retried(task: FitTask, first: Swept, smaller: Sequence[FitResult]) -> Retrie
                 best = _better(best, _attempt(start, task, known, first.fit.num_components))
     except EndOfChoice:
         is_ended = True
-    return Retried(best, known, _stuck_by(task, best, known), best.elbo > first.elbo, is_ended)
+    return Retried(best, known, _stuck_by(task, best, known), _below(task, first, best.elbo) > 0.0, is_ended)
 
 
 def _below(task: FitTask, swept: Swept, possible: float) -> float:
