@@ -18,7 +18,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, few_sweeps, screened
 from tfgmm.fit.single import Ascended, FitTask, Swept, ascend_from_starts, prepared_fit, stages_of, swept_fit
 
-# So many times the starts that were asked for, where a fit would be marked, or lies so far below a smaller one, nats
+# So many times the starts that were asked for; and nats below what is known that are worth a search in any case
 _MORE_RESTARTS, _FAR_BELOW = 3, 5.0
 # Components of a smaller fit that are divided, the largest
 _MOST_DIVIDED = 8
@@ -60,8 +60,8 @@ def retried(task: FitTask, first: Swept, smaller: Sequence[FitResult]) -> Retrie
     best, is_ended = first, False
     try:
         for is_needed, start in (
-            (_is_below_evidence, _from_smaller),
-            (_needs_more_starts, _from_more_starts),
+            (_needs_another_look, _from_smaller),
+            (_needs_another_look, _from_more_starts),
             (_is_below_bound, _from_empty),
         ):
             if is_needed(task, best, known):
@@ -75,15 +75,12 @@ def _below(task: FitTask, swept: Swept, possible: float) -> float:
     return nats_below(swept.elbo, possible, task.tolerance * task.survey.summary.num_data)
 
 
-def _is_below_evidence(task: FitTask, swept: Swept, known: Known) -> bool:
-    return _below(task, swept, known.evidence_at_least) > 0.0
-
-
 def _is_below_bound(task: FitTask, swept: Swept, known: Known) -> bool:
     return _below(task, swept, known.nested.elbo) > 0.0
 
 
-def _needs_more_starts(task: FitTask, swept: Swept, known: Known) -> bool:
+def _needs_another_look(task: FitTask, swept: Swept, known: Known) -> bool:
+    """Tells whether a fit is stuck, or lies so far below what is known that something better is worth a search."""
     is_far = _below(task, swept, known.evidence_at_least) > _FAR_BELOW
     return is_far or _stuck_by(task, swept, known) > 0.0
 
