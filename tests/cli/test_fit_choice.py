@@ -92,6 +92,19 @@ def test_settings_with_several_numbers_go_through_the_config_and_old_ones_load(t
     assert run_settings.fingerprint_of(config, settings) == "00ff"
     other = run_settings.RunSettings("/rows.csv", 3, columns=["b"])
     assert run_settings.fingerprint_of(config, other) is None  # of other columns it would be another
+    for name, value in {
+        "delimiter": ";",
+        "decimal": ",",
+        "encoding": "latin-1",
+        "skip_rows": 1,
+        "drop_gaps": True,
+    }.items():
+        otherwise = dataclasses.replace(settings, **{name: value})
+        assert run_settings.fingerprint_of(config, otherwise) is None, name  # they give other rows
+        path.write_text(run_settings.config_text(otherwise, [], {}, "00ff", {"num_read": 3}))
+        again = run_settings.read_config(path)
+        assert run_settings.fingerprint_of(again, otherwise) == "00ff" and run_settings.rows_of(again, otherwise)
+        assert run_settings.rows_of(again, settings) == {}
     old = {"data": "/rows.csv", "num_components": 3, "columns": ["b"], "restarts": 2}  # before there were ranges
     path.write_text(json.dumps({"format": "tfgmm.run", "format_version": 1, "settings": old}))
     config = run_settings.read_config(path)

@@ -100,7 +100,6 @@ ARRAYS: dict[str, Callable[[], Any]] = {
     "tuple of tuples": lambda: tuple(map(tuple, VALUES)),
     "list of arrays": lambda: list(VALUES),
     "list of named tuples": lambda: [collections.namedtuple("Row", NAMES)(*row) for row in VALUES],
-    "list of series": lambda: [row for _, row in FRAME.iterrows()],
     "matrix": lambda: VALUES.view(np.matrix),
     "masked, no cell": lambda: np.ma.masked_array(VALUES),
     "tuple of one": lambda: (VALUES,),
@@ -192,6 +191,21 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "names but no stream": (FrameWithoutStream, "x.to_pandas()"),
     "distributed": (DistributedFrame, "x.toPandas()"),
     "rows and labels": (lambda: (VALUES, VALUES[:, 0]), "rows only"),
+    "rows and labels as series": (lambda: (FRAME, FRAME["waiting"]), "rows only"),
+    "list of pandas columns": (
+        lambda: [FRAME[name] for name in NAMES],
+        "pandas.concat(x, axis=1) if these are columns",
+    ),
+    "tuple of pandas columns": (lambda: tuple(FRAME[name] for name in NAMES), "a tuple of pandas.Series"),
+    "list of pandas rows": (lambda: [row for _, row in FRAME.iterrows()], "pandas.DataFrame(x) if they are rows"),
+    "list of polars columns": (lambda: [pl.Series(name, FRAME[name]) for name in NAMES], "polars.DataFrame(x)"),
+    "list of pyarrow columns": (lambda: [pa.array(column) for column in VALUES.T], "pyarrow.table(x, names=[...])"),
+    "list of pyarrow chunks": (lambda: list(TABLE.columns), "pyarrow.table(x, names=[...])"),
+    "list of column arrays": (
+        lambda: list(VALUES.T),
+        "a list of 2 arrays with 3 numbers each. Pass numpy.column_stack(x)",
+    ),
+    "tuple of column arrays": (lambda: tuple(VALUES.T), "numpy.column_stack(x) if these are columns"),
     "number": (lambda: 3.0, "numpy.asarray"),
 }
 
@@ -201,6 +215,22 @@ def test_the_rest_is_refused_in_words_that_name_the_conversion(kind: str) -> Non
     make, conversion = REFUSED[kind]
     message = message_of((TypeError, ValueError), open_source, make(), "x", None)
     assert message.startswith("`x` must ") and conversion in message.rpartition("Received: ")[2], message
+
+
+def test_the_conversion_of_columns_gives_their_numbers_and_names() -> None:
+    series = [FRAME[name] for name in NAMES]
+    for table in (pd.concat(series, axis=1), pd.DataFrame([row for _, row in FRAME.iterrows()])):
+        assert open_source(table, "x", None).column_names == NAMES
+    by_polars = open_source(pl.DataFrame([pl.Series(name, FRAME[name]) for name in NAMES]), "x", None)
+    by_arrow = open_source(pa.table(list(TABLE.columns), names=list(NAMES)), "x", None)
+    for rows in (by_polars, by_arrow):
+        assert rows.column_names == NAMES and rows.values.tolist() == VALUES.tolist()
+
+
+def test_fewer_arrays_than_numbers_are_rows_where_the_model_has_as_many_columns() -> None:
+    assert open_source(list(VALUES[:1]), "x", 2).values.tolist() == VALUES[:1].tolist()
+    assert open_source(list(VALUES[:1]), "x", 2, NAMES).column_names == NAMES
+    assert open_source(VALUES.T.tolist(), "x", None).values.shape == (2, 3)  # lists of numbers are rows
 
 
 def test_files_of_arrays_name_the_arrays_in_them(tmp_path: Any) -> None:

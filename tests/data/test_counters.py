@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tfgmm.data import counters
 from tfgmm.data.counters import CounterWatch, named_like_a_code, suspicious_columns, watched
 
 ROWS = 100
+MONTHS = np.datetime64("2019-11") + np.arange(ROWS)
 NUMBERS = np.random.default_rng(0)
 
 
@@ -25,9 +27,11 @@ COUNTERS = {
     "float32": (0.1 * np.arange(ROWS)).astype(np.float32),
     "days": as_numbers(np.datetime64("1999-12-20") + np.arange(ROWS), 8),
     "weeks": as_numbers(np.datetime64("1958-03-29") + 7 * np.arange(ROWS), 8),
-    "months": as_numbers(np.datetime64("2019-11") + np.arange(ROWS), 6),
-    "ends of months": as_numbers((np.datetime64("2019-11") + np.arange(ROWS)).astype("datetime64[D]") - 1, 8),
+    "months": as_numbers(MONTHS, 6),
+    "ends of months": as_numbers(MONTHS.astype("datetime64[D]") - 1, 8),
     "numbers like months": 200_001 + np.arange(ROWS),
+    "hours as days, rounded": (45000 + np.arange(ROWS) / 24).round(4),
+    "thirds, rounded": (np.arange(ROWS) / 3).round(2),
 }
 OTHERS = {
     "shuffled": NUMBERS.permutation(ROWS),
@@ -38,6 +42,8 @@ OTHERS = {
     "the same": np.full(ROWS, 3.0),
     "sorted": np.sort(NUMBERS.normal(size=ROWS)),
     "restarting": np.arange(ROWS) % 50,
+    "nearly thirds": (np.arange(ROWS) / 3).round(2) + 0.03 * (np.arange(ROWS) == 40),
+    "bending": (np.arange(ROWS) + 1e-4 * np.arange(ROWS) ** 2).round(2),
     "a day missing": as_numbers(np.delete(np.datetime64("1999-12-20") + np.arange(ROWS + 1), 70), 8),
     "a day that is none": np.where(
         np.arange(ROWS) == 50, 20000231, as_numbers(np.datetime64("2000-01-12") + np.arange(ROWS), 8)
@@ -66,8 +72,34 @@ def test_what_a_counter_counts_is_said() -> None:
     assert words == "a counter: 19580329 to 19600220 in steps of 7 days, in the order of the rows"
 
 
-def test_fewer_than_ten_rows_may_be_the_levels_of_an_experiment() -> None:
-    assert watch_of(5.0 * np.arange(9), 9).counters() == {} and watch_of(5.0 * np.arange(10), 9).counters() != {}
+@pytest.mark.parametrize("size", [1, 2, 9])
+def test_fewer_than_ten_rows_may_be_the_levels_of_an_experiment(size: int) -> None:
+    assert watch_of(5.0 * np.arange(10), size).counters() != {}
+    for levels in (5.0 * np.arange(9), 2.0 + np.arange(9), np.arange(9.0)[::-1], as_numbers(MONTHS[:9], 6)):
+        assert watch_of(levels, size).counters() == {}, levels
+
+
+@pytest.mark.parametrize("size", [1, 2, 9])
+@pytest.mark.parametrize("first", [0.0, 1.0])
+def test_the_numbers_of_the_rows_are_a_counter_from_three_rows_on(first: float, size: int) -> None:
+    words = f"a counter: {first:.0f} to {first + 2:.0f}, in the order of the rows"
+    assert watch_of(first + np.arange(3.0), size).counters() == {"x": words}
+    assert watch_of(first + np.arange(2.0), size).counters() == {}
+
+
+def test_dates_are_counted_only_where_the_first_rows_are_dates(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    whole = counters._months_and_days
+    monkeypatch.setattr(counters, "_months_and_days", lambda values: counted.append(len(values)) or whole(values))
+    watch_of(NUMBERS.normal(170.0, 8.0, 50_000), 50_000)
+    assert sum(counted) < 50
+    counted.clear()
+    assert watch_of(COUNTERS["days"], ROWS).counters() and ROWS in counted
+
+
+def test_one_number_alone_is_not_suspicious() -> None:
+    assert suspicious_columns(["a"], np.array([[3.0]])) == {}  # a warning is an error here
+    assert suspicious_columns(["id"], np.array([[3.0]])) != {}
 
 
 def test_reading_ends_when_no_column_can_be_a_counter_or_empty() -> None:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 from tfgmm.common.words import counted, quoted
 from tfgmm.data.blocks import rows_per_block
 from tfgmm.data.counters import COUNTER, watched
+from tfgmm.data.files.csv_blocks import CsvFile, csv_file
 from tfgmm.data.files.csv_cells import OddCells
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
-from tfgmm.data.files.csv_text import ONLY_GAPS, CsvFile, csv_contents, csv_file, line_of
+from tfgmm.data.files.csv_text import ONLY_GAPS, csv_contents, line_of
 from tfgmm.data.files.file_set import FileSet, columns_of
 from tfgmm.data.files.kinds import kind_of, not_numbers_error, words_if_not_numbers
 from tfgmm.data.files.opening import TableFiles, open_files

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfgmm.common.checks import is_instance_of
+from tfgmm.common.words import counted
 
 
 def check_kind(name: str, data: Any) -> None:
@@ -28,9 +29,35 @@ def check_kind(name: str, data: Any) -> None:
             raise kind_error(name, data, fix.format(name))
 
 
-def kind_error(name: str, data: Any, fix: str) -> TypeError:
+def check_no_columns(name: str, data: Any, num_features: int | None) -> None:
+    """Checks a list or tuple: Raises TypeError, with the conversion, where it seems to hold columns and not rows.
+
+    A Series is refused whatever it holds: its names would be lost. Arrays seem to be columns where they are fewer than
+    the numbers in each: a mixture is not fitted to fewer rows than columns.
+
+    Args:
+        name: What the caller's argument is called in error messages.
+        data: Data of any kind.
+        num_features: D of the model, which tells rows from columns; None where there is no model.
+    """
+    if not isinstance(data, (list, tuple)) or not len(data):
+        return
+    for package, class_name, fix in _SERIES:
+        if any(is_instance_of(part, package, class_name) for part in data[:_FIRST_FEW]):
+            what = f"a {type(data).__name__} of {package}.{class_name}"
+            raise kind_error(name, data, fix.format(name), what)
+    lengths = [part.shape[0] if len(getattr(part, "shape", ())) == 1 else 0 for part in data[:_FIRST_FEW]]
+    is_known = num_features is not None and lengths[0] == num_features
+    if lengths[0] > len(data) and len(set(lengths)) == 1 and not is_known:
+        what = f"a {type(data).__name__} of {counted(len(data), 'array')} with {lengths[0]} numbers each"
+        fix = f"Pass numpy.column_stack({name}) if these are columns, numpy.stack({name}) if they are rows."
+        raise kind_error(name, data, fix, what)
+
+
+def kind_error(name: str, data: Any, fix: str, received: str | None = None) -> TypeError:
     """Makes the error for data of another kind, with the sentence that says how to convert it."""
-    received = "None" if data is None else f"{type(data).__module__.split('.')[0]}.{type(data).__qualname__}"
+    if received is None:
+        received = "None" if data is None else f"{type(data).__module__.split('.')[0]}.{type(data).__qualname__}"
     kinds = "a 2-D array, a DataFrame, an Arrow table or the path of a CSV, Parquet or Arrow file or a folder of them"
     return TypeError(f"`{name}` must be {kinds}. Received: {received.removeprefix('builtins.')}. {fix}")
 
@@ -55,6 +82,18 @@ def _fix_for_mapping(name: str, data: Mapping[Any, Any]) -> str:
     return f"Pass pandas.DataFrame({name}) if it holds columns, or one of its arrays, as {name}[{first!r}]."
 
 
+_FIRST_FEW = 100  # parts of a list that are looked at
+# Columns by themselves, in a list: package, name inside it, what to do
+_SERIES = (
+    (
+        "pandas",
+        "Series",
+        "Pass pandas.concat({0}, axis=1) if these are columns, pandas.DataFrame({0}) if they are rows.",
+    ),
+    ("polars", "Series", "Pass polars.DataFrame({0})."),
+    ("pyarrow", "Array", "Pass pyarrow.table({0}, names=[...])."),
+    ("pyarrow", "ChunkedArray", "Pass pyarrow.table({0}, names=[...])."),
+)
 # Classes: package, name inside it, what to do
 _CLASSES = (
     ("pandas", "Series", "Pass {0}.to_frame() if it is one column."),

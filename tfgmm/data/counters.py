@@ -10,26 +10,15 @@ import numpy as np
 # Levels of an experiment (a dose of 0, 5, 10 ...) are sorted and equally spaced too, but hardly ever ten or more, each
 # once; and ten measured values come in order by chance once in ten! / 2 = 1.8 million times
 FEWEST_ROWS = 10
+_FEWEST_NUMBERS = 3  # rows of 0, 1, 2 ... and 1, 2, 3 ..., which are hardly ever measured
+_FIRST_FEW = 8  # rows after which hardly a measurement is equally spaced
 COUNTER = "a counter"  # the first words of the reason
 _FEWEST_UNIQUE = 20  # whole numbers that differ by chance where they are so few
 _GOES_UP = 0.95  # share of the rows after which a number that goes up by 1 or stays is no measurement
 _CODE_WORDS = {
-    "id",
-    "ids",
-    "uid",
-    "uuid",
-    "idx",
-    "zip",
-    "zipcode",
-    "postcode",
-    "plz",
-    "fips",
-    "isbn",
-    "ssn",
-    "code",
-    "key",
-    "identifier",
-}
+    "id", "ids", "uid", "uuid", "idx", "zip", "zipcode", "postcode", "postleitzahl", "plz", "fips", "isbn", "ean",
+    "sku", "ssn", "code", "key", "identifier", "kundennr", "kundennummer", "matrikelnummer",
+}  # fmt: skip
 _WHOLE_NAMES = {
     "index", "row", "rowname", "rownames", "rownumber", "rowno", "rownum", "no", "nr", "obs", "serial", "phone", "date",
     "timestamp", "datetime",
@@ -67,10 +56,9 @@ class CounterWatch:
             self._sequences[index] = [one for one in self._sequences[index] if one.goes_on(values, start)]
 
     def counters(self) -> dict[str, str]:
-        """Says of each counter what it is; none where there are fewer than ten rows."""
-        if self._num_rows < FEWEST_ROWS:
-            return {}
-        return {name: left[0].words() for name, left in zip(self._names, self._sequences) if left}
+        """Says of each counter what it is; where there are fewer than ten rows, only of 0, 1, 2 ... and 1, 2, 3 ..."""
+        left = {name: sequences[0] for name, sequences in zip(self._names, self._sequences) if sequences}
+        return {name: one.words() for name, one in left.items() if self._num_rows >= one.fewest_rows}
 
     def only_gaps(self) -> list[str]:
         """Lists the columns without a number."""
@@ -86,29 +74,59 @@ class _Sequence:
 
     def __init__(self, unit: str) -> None:
         self._unit = unit
-        self._first = self._step = self._told_first = self._told_last = np.nan
+        self._first = self._told_first = self._told_last = np.nan
+        # The steps that all values allow so far, and what values were rounded to
+        self._least, self._most, self._rounding = -np.inf, np.inf, 0.0
+
+    @property
+    def _step(self) -> float:
+        middle = 0.5 * (self._least + self._most)
+        digits = float(f"{middle:.6g}")
+        return digits if self._least <= digits <= self._most else middle
+
+    @property
+    def fewest_rows(self) -> int:
+        """Rows from which on it is a counter and not the levels of an experiment."""
+        numbers_rows = not self._unit and self._step == 1.0 and self._first in (0.0, 1.0)
+        return _FEWEST_NUMBERS if numbers_rows else FEWEST_ROWS
 
     def goes_on(self, values: np.ndarray, start: int) -> bool:
         """Tells whether the values from row `start` on follow from the first two."""
+        # Dates take long to count, and measurements are none from the first rows on
+        return self._follow(values[:_FIRST_FEW], start) and self._follow(values, start)
+
+    def _follow(self, values: np.ndarray, start: int) -> bool:
         counted = _UNITS[self._unit](values)
         if start == 0:
             self._first, self._told_first = counted[0], values[0]
-        if start < 2 <= start + len(counted):
-            # the second value is in this block; the first, perhaps, was all of the block before
-            self._step = counted[1 - start] - self._first
+        if start < 2:
+            self._rounding = _rounding_of(counted if start == 0 else np.append(self._first, counted))
         self._told_last = values[-1]
-        if start + len(counted) < 2:
+        numbers = np.arange(start, start + len(counted))[start == 0 :]
+        if not len(numbers):
             return bool(np.isfinite(self._first))
-        expected = self._first + self._step * np.arange(start, start + len(counted))
-        # Steps such as 0.1 are rounded, and so is each value
-        slack = 1e-6 * abs(self._step) + 4.0 * float(np.finfo(counted.dtype).eps) * np.abs(counted)
-        return bool(self._step != 0.0 and np.all(np.abs(counted - expected) <= slack))  # False for gaps
+        later = counted[start == 0 :]
+        if not (np.isfinite(self._first) and np.isfinite(later).all()):
+            return False
+        slack = self._rounding + 4.0 * float(np.finfo(counted.dtype).eps) * (np.abs(later) + abs(self._first))
+        self._least = max(self._least, float(((later - self._first - slack) / numbers).max()))
+        self._most = min(self._most, float(((later - self._first + slack) / numbers).min()))
+        return bool(self._least <= self._most and self._least * self._most > 0.0)
 
     def words(self) -> str:
         """Says what it counts."""
         by = f" in steps of {self._step:.6g}{' ' if self._unit else ''}{self._unit}"
         by = by if self._unit or self._step != 1.0 else ""
         return f"{COUNTER}: {self._told_first:.10g} to {self._told_last:.10g}{by}, in the order of the rows"
+
+
+def _rounding_of(values: np.ndarray) -> float:
+    """Finds the decimal place that values end at, where steps are twenty of it or more; otherwise 0."""
+    for decimals in range(7):
+        if np.allclose(values, np.round(values, decimals), rtol=1e-12, atol=1e-9):
+            unit = 10.0**-decimals
+            return unit if len(values) > 1 and abs(values[1] - values[0]) >= 20.0 * unit else 0.0
+    return 0.0
 
 
 def _as_days(values: np.ndarray) -> np.ndarray:
@@ -168,10 +186,13 @@ def _suspicion(name: str, column: np.ndarray) -> str:
         return f"dates written as whole numbers, such as {values[0]:.0f}"
     if named_like_a_code(name):
         return "whole numbers under a name that ids and codes have"
-    if len(values) >= _FEWEST_UNIQUE and len(np.unique(values)) == len(values):
+    num_unique = len(np.unique(values))
+    if num_unique < _FEWEST_UNIQUE:
+        return ""
+    if num_unique == len(values):
         return "whole numbers that are all different, as ids are"
     goes_up = np.isin(np.diff(values), (0.0, 1.0)).mean()
-    if len(np.unique(values)) >= _FEWEST_UNIQUE and goes_up >= _GOES_UP:
+    if goes_up >= _GOES_UP:
         begins_anew = "" if goes_up == 1.0 else ", and begin anew now and then"
         return f"whole numbers that go up by 1 from row to row, or stay{begins_anew}"
     return ""

@@ -40,7 +40,7 @@ def not_finite_error(
     return ValueError(f"`{name}` must hold finite numbers. Received: {received}{part}, {where}. {fix}")
 
 
-def no_whole_rows_error(name: str, num_rows: int) -> ValueError:
+def gap_in_every_row_error(name: str, num_rows: int) -> ValueError:
     """Makes the error that every row was left out for a gap."""
     received = f"{num_rows:,} rows, each with a gap or an infinite value in a column that is used"
     fix = "Leave out the columns that have most of the gaps."

@@ -11,8 +11,9 @@ import numpy as np
 from tfgmm.data.blocks import BLOCK_ROWS, rows_per_block
 from tfgmm.data.columns import check_once, wanted_columns
 from tfgmm.data.files import columnar
+from tfgmm.data.files.csv_blocks import csv_file
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
-from tfgmm.data.files.csv_text import csv_batches, csv_file, text_batches
+from tfgmm.data.files.csv_text import csv_batches, text_batches
 from tfgmm.data.files.file_set import FileSet, columns_of
 from tfgmm.data.files.kinds import check_file, decoded_type, kind_of
 from tfgmm.data.files.streams import BatchSlices, rows_of

@@ -20,8 +20,8 @@ from tfgmm.common.words import quoted
 from tfgmm.data.arrays import number_array
 from tfgmm.data.blocks import RowBlock, finite, num_gaps, row_blocks
 from tfgmm.data.columns import wanted_names
-from tfgmm.data.containers import check_kind
-from tfgmm.data.errors import no_whole_rows_error
+from tfgmm.data.containers import check_kind, check_no_columns
+from tfgmm.data.errors import gap_in_every_row_error
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
 from tfgmm.data.files.opening import TableFiles, is_large, open_files
 from tfgmm.data.files.stored import StoredRows
@@ -163,6 +163,7 @@ def open_rows(
     """
     if not isinstance(data, np.ndarray):
         check_kind(name, data)
+        check_no_columns(name, data, num_features if column_names is None else len(column_names))
     if isinstance(columns, str):
         raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")
     if isinstance(data, (str, os.PathLike)):
@@ -234,7 +235,7 @@ def _without_gaps(rows: Rows) -> Rows:
     """Leaves out rows with a gap or an infinite value."""
     kept = finite(rows.values)
     if len(rows.values) and not len(kept):
-        raise no_whole_rows_error(rows.name, len(rows.values))
+        raise gap_in_every_row_error(rows.name, len(rows.values))
     gaps = tuple(num_gaps(rows.values).tolist())
     return dataclasses.replace(rows, values=kept, num_dropped=len(rows.values) - len(kept), dropped_gaps=gaps)
 

@@ -56,7 +56,8 @@ def _rows_alone(data: Any, name: str) -> Any:
     """Takes the rows out of a tuple that holds nothing else, and the numbers out of a tensor."""
     if isinstance(data, tuple) and len(data) == 1:
         data = data[0]
-    if isinstance(data, tuple) and any(hasattr(part, "shape") for part in data):
+    is_parts = isinstance(data, tuple) and any(hasattr(part, "shape") for part in data)
+    if is_parts and not all(len(getattr(part, "shape", ())) == 1 for part in data):
         raise TypeError(
             f"`{name}` must be rows alone. Received: a tuple of {len(data)} arrays. "
             "A mixture has no labels or weights: pass the rows only."

@@ -56,7 +56,10 @@ WRITTEN: dict[str, tuple[bytes, str]] = {
         f"% of May\n{EUROPE}".encode(), "semicolons between columns, decimal commas and 1 line above the header"
     ),
     "savetxt.csv": (f"# made by numpy\n# {PLAIN}".encode(), "the names in a comment, line 2"),
-    "among.csv": (PLAIN.replace("\n-2.5", "\n# a remark, with, commas\n-2.5").encode(), ""),
+    "among.csv": (
+        f"# of May\n{PLAIN}".replace("\n-2.5", "\n# so, so, so\n#\n-2.5").encode(),
+        "1 line above the header and comments among the rows",
+    ),
     "thousands.csv": (b'length,price\n1.25,"1,002.71"\n-2.5,3\n10,200.5\n', "thousands grouped as in 1,002.71"),
     "thousands_eu.csv": (
         b"length;price\n1,25;1.002,71\n-2,5;3\n10;200,5\n",
@@ -227,10 +230,15 @@ def test_titles_are_told_from_a_header_by_their_cells() -> None:
 def test_decimal_marks_are_guessed_from_numbers_that_can_be_read_in_one_way() -> None:
     for mark in (".", ","):
         other = "," if mark == "." else "."
-        assert decimal_of([f"1{mark}5;1{other}234\n"], ";") == mark
-        assert decimal_of([f"1{other}234{mark}5;7\n"], ";") == mark
-        assert decimal_of([f"0{mark}125\n"], ";") == mark
-    assert decimal_of(["1,234;2\n"], ";") == "," and decimal_of(["1.234;2\n"], ";") == "."
+        for numbers in (
+            f"1{mark}5;1{other}234", f"1{other}234{mark}5;7", f"0{mark}125", f"1{other}101{other}000", f"1234{mark}125",
+            f"1{mark}250e-3",
+        ):  # fmt: skip
+            assert decimal_of([f"{numbers}\n"], ";") == (mark, None, None), numbers
+        assert decimal_of([f"1{mark}234;2\n"], ";") == (mark, f"1{mark}234", None)
+        assert decimal_of([f"1{mark}234\n", "n/a\n", "-950\n"], "\t") == (mark, f"1{mark}234", "-950")
+        assert decimal_of([f"1{mark}234 kg\n", "950\n"], ";").beside is None  # no column of numbers
+    assert decimal_of(["1,234|1.234\n"], "|") == (",", "1,234", "1.234")
 
 
 @pytest.mark.slow

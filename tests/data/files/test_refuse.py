@@ -107,7 +107,7 @@ def test_a_folder_of_files_without_rows(tmp_path):
         ("a,b\n1;2\n3;4\n", "utf-8", ["not a regular table"]),
         ("a,b\n1,é\n", "latin-1", ["not text in UTF-8"]),
         ("a,b\n", "utf-8", ["header line and no rows"]),
-        ('a,b\n"' + "x" * 140_000, "utf-8", ["no comma-separated values", "never closed"]),
+        ('a,b\n"' + "x" * 140_000, "utf-8", ["not a regular table", "never closed"]),
         ("", "utf-8", ["empty (0 bytes)"]),
         ("1.5,2\n3,4\n", "utf-8", ["must name the columns"]),
         ("a,b\n1,2\n1,2,3\n", "utf-8", ["not a regular table", "Expected 2 columns, got 3"]),

@@ -76,8 +76,8 @@ class RowFacts:
             return []
         is_used = "is used as a measurement" if len(self.suspicious) == 1 else "are used as measurements"
         words = (
-            f"{named(self.suspicious)} {is_used}. Numbers that only name rows, dates or kinds make groups without a "
-            "meaning: choose the columns with --columns."
+            f"{named(self.suspicious)} {is_used}. Numbers that only name rows, dates or kinds make groups too. "
+            "Such groups mean nothing: choose the columns with --columns."
         )
         return [printable(words)]
 

@@ -241,9 +241,10 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
 
 
 def fingerprint_of(config: Mapping[str, Any], settings: RunSettings) -> str | None:
-    """Looks up the fingerprint of the rows of an earlier run, where `settings` ask for the same place and columns.
+    """Looks up the fingerprint of the rows of an earlier run, where `settings` ask for the same rows.
 
-    None where they ask for others, or the earlier version of tfgmm noted none.
+    None where they ask for another place, other columns or another way to read them, or where the earlier version of
+    tfgmm noted none.
     """
     fingerprint = config.get("fingerprint")
     return fingerprint if _are_same_rows(config, settings) and isinstance(fingerprint, str) else None
@@ -257,8 +258,9 @@ def rows_of(config: Mapping[str, Any], settings: RunSettings) -> Mapping[str, An
 
 def _are_same_rows(config: Mapping[str, Any], settings: RunSettings) -> bool:
     earlier = config["settings"]
-    same_file = (earlier.get("data"), earlier.get("columns")) == (settings.data, settings.columns)
-    return same_file and earlier.get("drop_gaps", False) == settings.drop_gaps
+    csv = [field.name for field in dataclasses.fields(CsvOptions)]
+    is_read_alike = all(earlier.get(name) == getattr(settings, name) for name in ("data", "columns", *csv))
+    return is_read_alike and earlier.get("drop_gaps", False) == settings.drop_gaps
 
 
 def _json_of(path: pathlib.Path) -> Any:

@@ -15,16 +15,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfgmm.common.words import counted, with_and
+from tfgmm.data.files.csv_errors import LONGEST_CELL, UTF8, encoding_error, unclear_error
 from tfgmm.data.files.csv_guess import (
+    DecimalMark,
+    comment_marks,
     comment_names,
     decimal_of,
     delimiter_of,
     grouped_number,
+    has_comments,
     split_lines,
     titles_above,
     top_of,
 )
-from tfgmm.data.files.kinds import file_error, first_line, readable
+from tfgmm.data.files.kinds import file_error, readable
 
 _HEAD_BYTES, _LONG_HEAD_BYTES = 2**14, 2**18
 _MOST_HEAD_BYTES = 2**24  # of a header line, and one line of values
@@ -34,7 +38,6 @@ _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
-_UTF8 = ("utf-8", "utf-8-sig")
 _NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|", "space": " "}
 _WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 
@@ -115,6 +118,9 @@ class CsvFormat:
         compression: Name that Arrow has for its compression, or None.
         longest: Characters of the longer one of the first two lines.
         grouped: A number of the first lines whose thousands are grouped, or None.
+        unclear: A number of the first lines that has no thousands only because the decimal mark was guessed, or None.
+        comments: What comments above the header begin with; lines of another length below that begin so are left out.
+        has_comments: Whether there are such lines among the first ones.
     """
 
     delimiter: str = ","
@@ -125,20 +131,33 @@ class CsvFormat:
     compression: str | None = None
     longest: int = 0
     grouped: str | None = None
+    unclear: str | None = None
+    comments: tuple[str, ...] = ()
+    has_comments: bool = False
 
     @property
     def words(self) -> str:
         """Says what is not as usual (commas, points, UTF-8, the header in the first line); "" where all is."""
         parts = [] if self.delimiter == "," else [_WORDS.get(self.delimiter, repr(self.delimiter)) + " between columns"]
-        parts += [] if self.decimal == "." else ["decimal commas"]
-        parts += [] if self.encoding in _UTF8 else [f"encoding {self.encoding}"]
+        parts += self._decimal_words()
+        parts += [] if self.encoding in UTF8 else [f"encoding {self.encoding}"]
         if self.skip_rows:
             parts.append(f"{counted(self.skip_rows, 'line')} above the header")
         if self.names is not None:
             parts[-1] = f"the names in a comment, line {self.skip_rows}"
         if self.grouped is not None:
             parts.append(f"thousands grouped as in {self.grouped}")
+        parts += ["comments among the rows"] if self.has_comments else []
         return with_and(parts) if parts else ""
+
+    def _decimal_words(self) -> list[str]:
+        """Says the decimal mark where it is not as usual, with the number that might be read in another way."""
+        is_usual = self.decimal == "."
+        example = "" if self.unclear is None else f" as in {self.unclear}"
+        # Points are expected beside all separators but semicolons, which stand where commas are decimal
+        if is_usual and not (example and self.delimiter == ";"):
+            return []
+        return [f"decimal {'points' if is_usual else 'commas'}{example}"]
 
     def bytes_of(self, path: str) -> Any:
         """Opens the file as a stream of bytes, unpacked, that Arrow reads; close it."""
@@ -159,12 +178,23 @@ class CsvFormat:
                 for _ in itertools.islice(text, self.skip_rows):
                     pass
                 reader = csv.reader(text, delimiter=self.delimiter)
-                yield reader, (row for row in reader if row)
+                with _long_cells():
+                    yield reader, (row for row in reader if row)
         except UnicodeError as error:
             raise encoding_error(name, path, self.encoding) from error
-        except csv.Error as error:  # a field of more than 131,072 characters
+        except csv.Error as error:  # a cell beyond that
             fix = "Look for a quotation mark that is never closed, or for a file that is no table."
             raise file_error(name, path, f"whose first lines are no comma-separated values ({error})", fix) from error
+
+
+@contextlib.contextmanager
+def _long_cells() -> Iterator[None]:
+    """Lets Python read cells as long as those that Arrow reads; by itself it stops at 131,072 characters."""
+    limit = csv.field_size_limit(LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
 
 
 def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat:
@@ -176,7 +206,7 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
         options: What the user says of it.
 
     Raises:
-        ValueError: The text has another encoding, or the file is damaged.
+        ValueError: The text has another encoding, or the file is damaged; what the decimal mark is cannot be told.
 
     Example:
 
@@ -186,12 +216,7 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
     >>> csv_format("data", str(path)).words
     'semicolons between columns, decimal commas and 1 line above the header'
     """
-    with open(path, "rb") as file:
-        magic = file.read(4)
-    compression = next((codec for mark, codec in _COMPRESSIONS.items() if magic.startswith(mark)), None)
-    if magic == b"PK\x03\x04":
-        fix = "Save the table as CSV, or unpack it."
-        raise file_error(name, path, "which is a spreadsheet or a zip archive", fix)
+    compression = _compression_of(name, path)
     size = _HEAD_BYTES
     while True:
         head, is_whole = _head(name, path, compression, size)
@@ -212,10 +237,41 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
     body = below if names else below[1:]
     if names is not None and top.comment is not None and not comment.startswith("# "):
         above, names = top.comment, None  # a header whose first name begins with such a mark
-    decimal = options.decimal or decimal_of(body, delimiter)
-    grouped = grouped_number(body, delimiter, decimal)
+    decimal = DecimalMark(options.decimal) if options.decimal else _clear_mark(name, path, body, delimiter)
+    grouped = grouped_number(body, delimiter, decimal.mark)
     longest = max((len(line) for line in below[:2]), default=0)
-    return CsvFormat(delimiter, decimal, encoding, above, names, compression, longest, grouped)
+    marks = comment_marks(lines[options.skip_rows or 0 : above])
+    return CsvFormat(
+        delimiter,
+        decimal.mark,
+        encoding,
+        skip_rows=above,
+        names=names,
+        compression=compression,
+        longest=longest,
+        grouped=grouped,
+        unclear=decimal.unclear,
+        comments=marks,
+        has_comments=has_comments(below, delimiter, marks),
+    )
+
+
+def _clear_mark(name: str, path: str, body: list[str], delimiter: str) -> DecimalMark:
+    """Guesses the decimal mark; raises ValueError where numbers of one column may be thousands or decimals."""
+    decimal = decimal_of(body, delimiter)
+    if decimal.beside is not None:
+        raise unclear_error(name, path, delimiter, decimal)
+    return decimal
+
+
+def _compression_of(name: str, path: str) -> str | None:
+    """Finds the compression of a file by its first bytes: None for none; raises ValueError for a zip archive."""
+    with open(path, "rb") as file:
+        magic = file.read(4)
+    if magic == b"PK\x03\x04":
+        fix = "Save the table as CSV, or unpack it."
+        raise file_error(name, path, "which is a spreadsheet or a zip archive", fix)
+    return next((codec for mark, codec in _COMPRESSIONS.items() if magic.startswith(mark)), None)
 
 
 def _encoding_of(head: bytes) -> str:
@@ -248,19 +304,3 @@ def _decoded(name: str, path: str, head: bytes, encoding: str) -> str:
     if "\0" in text:
         raise encoding_error(name, path, encoding)
     return text
-
-
-def encoding_error(name: str, path: str, encoding: str = "utf-8") -> ValueError:
-    """Makes the error that a CSV file is no text in this encoding."""
-    if encoding not in _UTF8:
-        return file_error(name, path, f"which is not text in {encoding}", "Name its encoding, or save it as UTF-8.")
-    fix = f"Save it as UTF-8, or pass pandas.read_csv('{path}', encoding='latin-1') instead."
-    return file_error(name, path, "which is not text in UTF-8", fix)
-
-
-def irregular_error(name: str, path: str, error: Exception, csv_format: CsvFormat) -> ValueError:
-    """Makes the error for what Arrow cannot split into rows of one length, or not read as text."""
-    if "UTF8" in str(error) or isinstance(error, UnicodeError):
-        return encoding_error(name, path, csv_format.encoding)
-    fix = "Every line needs as many values as the header has names; values with commas need quotes."
-    return file_error(name, path, f"which is not a regular table ({first_line(error)})", fix)

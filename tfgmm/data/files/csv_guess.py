@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tfgmm.data.files.csv_cells import GAPS, grouped_pattern, is_number
@@ -14,14 +15,19 @@ _DELIMITERS = (",", ";", "\t", "|")
 _MOST_TITLES = 20  # lines above the header
 _MOST_LINES, _MOST_CELLS = 100, 20_000  # that a guess looks at
 COMMENTS = ("#", "%", "//")
+_COMMENT = re.compile(r"(#|%|//)(\s?)")
 _GROUPS = str.maketrans("", "", " \u00a0\u202f\u2009'\u2019")  # between thousands, beside points and commas
 _NUMBER = re.compile(r"[-+\u2212]?(\d+([.,]\d+)*|[.,]\d+)([eE][-+]?\d+)?")
-# A mark before one, two or more than three digits, or behind a zero or other marks, is decimal; 1,234 may be either
+# A mark is decimal before one, two or more than three digits or an exponent, behind a zero, four digits or other marks,
+# and where the other mark is there twice; 1,234 may be either
 _DECIMAL = {
-    mark: re.compile(rf"\D?(\d*{mark}(\d{{1,2}}|\d{{4,}})|0?{mark}\d+|\d{{1,3}}({other}\d{{3}})+{mark}\d+)([eE].*)?")
+    mark: re.compile(
+        rf"\D?(\d*{mark}(\d{{1,2}}|\d{{4,}})|(0?|\d{{4,}}){mark}\d+|\d{{1,3}}({other}\d{{3}})+{mark}\d+)([eE].*)?"
+        rf"|\D?\d+{mark}\d+[eE].*|\D?\d{{1,3}}({other}\d{{3}}){{2,}}"
+    )
     for mark, other in (("\\.", ","), (",", "\\."))
 }
-_EITHER = re.compile(r"\D?\d{1,3},\d{3}")
+_EITHER = re.compile(r"\D?\d{1,3}[.,]\d{3}")
 
 
 class Top(NamedTuple):
@@ -36,6 +42,20 @@ class Top(NamedTuple):
     num_lines: int
     comment: int | None
     delimiter: str | None
+
+
+class DecimalMark(NamedTuple):
+    """The decimal mark of a file.
+
+    Args:
+        mark: The mark.
+        unclear: A number such as 1,234 where no number tells whether it is a thousand; else None.
+        beside: A number that makes its reading doubtful: one without a mark in its column, or one with the other mark.
+    """
+
+    mark: str
+    unclear: str | None = None
+    beside: str | None = None
 
 
 def split_lines(text: str, is_whole: bool) -> list[str]:
@@ -170,24 +190,71 @@ def _fit(lines: Sequence[str], delimiter: str) -> tuple[float, float, int]:
     return round(same / max(1, len(body)), 2), round(numbers / max(1, len(cells)), 2), len(header)
 
 
-def decimal_of(lines: Sequence[str], delimiter: str) -> str:
+def decimal_of(lines: Sequence[str], delimiter: str) -> DecimalMark:
     """Guesses the decimal mark of lines without a header.
 
-    "1,234" may be either; between semicolons or tabs it is a decimal comma where no number has a point.
+    Where "1,234" is all there is, commas between columns make it a thousand, and other separators a decimal comma.
 
     Example:
 
-    >>> decimal_of(["1,5;2\\n"], ";"), decimal_of(["1.234,5;2\\n"], ";"), decimal_of(['"1,234",2\\n'], ",")
-    (',', ',', '.')
+    >>> decimal_of(["1,5;2\\n"], ";").mark, decimal_of(["1.101.000;2\\n"], ";").mark
+    (',', ',')
+    >>> decimal_of(["950\\n", "1,117\\n"], ";")
+    DecimalMark(mark=',', unclear='1,117', beside='950')
     """
     if delimiter == "," and not any('"' in line for line in lines):
-        return "."
-    cells = [cell.translate(_GROUPS) for row in _rows(lines, delimiter) for cell in row if _is_number(cell)]
+        return DecimalMark(".")
+    rows = _rows(lines, delimiter)
+    cells = [cell.translate(_GROUPS) for row in rows for cell in row if _is_number(cell)]
     points, commas = (sum(_DECIMAL[mark].fullmatch(cell) is not None for cell in cells) for mark in ("\\.", ","))
-    if points or commas:
-        return "," if commas > points else "."
-    either = any(_EITHER.fullmatch(cell) for cell in cells) and not any("." in cell for cell in cells)
-    return "," if either and delimiter != "," else "."
+    if points or commas or delimiter == ",":
+        return DecimalMark("," if commas > points else ".")
+    return _unclear_mark(rows)
+
+
+def _unclear_mark(rows: Sequence[Sequence[str]]) -> DecimalMark:
+    """Looks for numbers such as 1,234 in columns of numbers, and for what makes them doubtful."""
+    marked: dict[str, str] = {}
+    plain = None
+    for column in itertools.zip_longest(*rows, fillvalue=""):
+        cells = [cell.strip() for cell in column if cell.strip() not in GAPS]
+        either = list(filter(_EITHER.fullmatch, cells))
+        if either and all(map(_is_number, cells)):
+            for cell in either:
+                marked.setdefault("," if "," in cell else ".", cell)
+            plain = plain or next((cell for cell in cells if "," not in cell and "." not in cell), None)
+    mark = "," if "," in marked else "."
+    other = marked.get(".") if mark == "," else None
+    return DecimalMark(mark, marked.get(mark), other or plain)
+
+
+def comment_marks(lines: Iterable[str]) -> tuple[str, ...]:
+    """Lists what comments among these lines begin with, a space behind it included.
+
+    Example:
+
+    >>> comment_marks(["# of May\\n", "#\\n", "Prices\\n", "%by us\\n"])
+    ('# ', '%')
+    """
+    found = [_COMMENT.match(line.lstrip("\ufeff")) for line in lines]
+    return tuple(dict.fromkeys(match[1] + (" " if match[2] else "") for match in found if match))
+
+
+def has_comments(lines: Sequence[str], delimiter: str, marks: tuple[str, ...]) -> bool:
+    """Tells whether comments stand among rows: lines that begin with such a mark and have another number of cells."""
+    rows = _rows(lines, delimiter) if marks else []
+    return any(len(row) != len(rows[0]) and is_comment(row[0], marks) for row in rows)
+
+
+def is_comment(line: str, marks: tuple[str, ...]) -> bool:
+    """Tells whether a line begins as the comments above the header do, or is such a mark alone.
+
+    Example:
+
+    >>> is_comment("# by us", ("# ",)), is_comment("#", ("# ",)), is_comment("#12 Main St", ("# ",))
+    (True, True, False)
+    """
+    return line.startswith(marks) or line.strip() in {mark.strip() for mark in marks}
 
 
 def grouped_number(lines: Sequence[str], delimiter: str, decimal: str) -> str | None:

@@ -5,43 +5,20 @@ A guess from the first block fails on 300,000 whole numbers followed by 1.5.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from tfgmm.data.files.csv_cells import GAPS, Column, OddCells, is_number, odd_cells, parsed_text, without_gaps
-from tfgmm.data.files.csv_format import GUESSED, CsvFormat, CsvOptions, csv_format, irregular_error
-from tfgmm.data.files.csv_guess import COMMENTS
-from tfgmm.data.files.kinds import file_error, not_numbers_error, readable
+from tfgmm.data.files.csv_blocks import CsvFile, batches, faults_named, may_lack_rows, whole_columns
+from tfgmm.data.files.csv_cells import Column, OddCells, is_number, odd_cells, parsed_text, without_gaps
+from tfgmm.data.files.csv_guess import is_comment
+from tfgmm.data.files.kinds import file_error, not_numbers_error
 
 if TYPE_CHECKING:
     import pyarrow
 
-# Arrow reads some thirty blocks ahead, so that small ones take less memory; a line must fit into one.
-_BLOCK_BYTES = 2**18
-_BLOCK_LINES = 16
 ONLY_GAPS = "only gaps"
-
-
-class CsvFile(NamedTuple):
-    """A CSV file, and how it is written.
-
-    Args:
-        name: What the caller's argument is called in error messages.
-        path: Path of the file.
-        format: How it is written.
-    """
-
-    name: str
-    path: str
-    format: CsvFormat
-
-
-def csv_file(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFile:
-    """Looks at the first lines of a CSV file for how it is written; errors as in `csv_format`."""
-    return CsvFile(name, path, csv_format(name, path, options))
 
 
 def csv_names(file: CsvFile) -> tuple[str, ...]:
@@ -77,15 +54,17 @@ def csv_columns(file: CsvFile, wanted: Sequence[str]) -> list[Column]:
     """
     import pyarrow as pa
 
-    with _faults_named(file):
+    with faults_named(file):
         for is_plain in (True, False):
             try:
-                return _read_csv(file, wanted, pa.float64(), is_plain)
+                columns = whole_columns(file, wanted, pa.float64(), is_plain)
+                if not is_plain or not may_lack_rows(file, len(columns[0])):
+                    return columns
             except pa.ArrowInvalid as error:
                 if "conversion error" in str(error):
                     break  # not for a line break in quotation marks, or a comment among the rows
         # Everything as text, slowly, to find out which columns are not numbers
-        texts = _read_csv(file, wanted, pa.string(), False)
+        texts = whole_columns(file, wanted, pa.string(), False)
     columns = [parsed_text(text, (pa.float64(), pa.bool_()), 0, file.format.decimal) for text in texts]
     return [_with_line(file, column) if isinstance(column, str) else column for column in columns]
 
@@ -104,9 +83,9 @@ def csv_batches(file: CsvFile, wanted: Sequence[str]) -> Generator[Any]:
     import pyarrow as pa
 
     num_rows = 0
-    with _faults_named(file):
+    with faults_named(file):
         try:
-            for batch in _open_csv(file, wanted, pa.float64()):
+            for batch in batches(file, wanted, pa.float64()):
                 yield batch
                 num_rows += batch.num_rows
             return
@@ -135,8 +114,8 @@ def text_batches(file: CsvFile, wanted: Sequence[str]) -> Iterator[Any]:
     """
     import pyarrow as pa
 
-    with _faults_named(file):
-        yield from _open_csv(file, wanted, pa.string())
+    with faults_named(file):
+        yield from batches(file, wanted, pa.string())
 
 
 def csv_contents(file: CsvFile, wanted: Sequence[str]) -> dict[str, OddCells | str]:
@@ -171,7 +150,8 @@ def line_of(file: CsvFile, row: int) -> int:
     """Finds the line of a CSV file, counted from 1, in which a row ends, counted from 0 below the header."""
     with file.format.rows_of(file.name, file.path) as (reader, rows):
         num_cells = len(file.format.names or next(rows, []))
-        table = (cells for cells in rows if not (len(cells) != num_cells and cells[0].startswith(COMMENTS)))
+        marks = file.format.comments
+        table = (cells for cells in rows if not (len(cells) != num_cells and is_comment(cells[0], marks)))
         next(itertools.islice(table, row, None), None)
         return file.format.skip_rows + int(reader.line_num)
 
@@ -196,69 +176,3 @@ def _parsed_batch(
         raise not_numbers_error(file.name, lines, f" in '{file.path}'")
     table = pa.table(dict(zip(batch.schema.names, columns)))
     return table.combine_chunks().to_batches()[0]
-
-
-def _options(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType, is_plain: bool) -> dict[str, Any]:
-    """Collects the options that Arrow reads the file with; not plain: line breaks in cells, comments among the rows."""
-    import pyarrow as pa
-    import pyarrow.csv
-
-    written = file.format
-    convert = pyarrow.csv.ConvertOptions(
-        include_columns=list(wanted),
-        column_types=dict.fromkeys(wanted, column_type),
-        strings_can_be_null=True,
-        null_values=GAPS if column_type == pa.float64() else [""],
-        decimal_point=written.decimal,
-    )
-    parse = pyarrow.csv.ParseOptions(
-        delimiter=written.delimiter,
-        newlines_in_values=not is_plain,
-        invalid_row_handler=None if is_plain else _skip_comments,
-    )
-    return {"convert_options": convert, "parse_options": parse}
-
-
-def _skip_comments(row: Any) -> str:
-    return "skip" if row.text.startswith(COMMENTS) else "error"
-
-
-def _read_options(file: CsvFile, block_size: int | None = None) -> Any:
-    import pyarrow.csv
-
-    written = file.format
-    # Arrow reads UTF-8 fastest when it is not told; it knows its mark
-    encoding = "utf8" if written.encoding.startswith("utf-8") else written.encoding
-    return pyarrow.csv.ReadOptions(
-        block_size=block_size, skip_rows=written.skip_rows, column_names=written.names, encoding=encoding
-    )
-
-
-def _open_csv(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType) -> Iterator[Any]:
-    import pyarrow.csv
-
-    read = _read_options(file, max(_BLOCK_BYTES, 4 * _BLOCK_LINES * file.format.longest))
-    # Line breaks in cells cost nothing here, where one thread cuts the blocks
-    options = _options(file, wanted, column_type, is_plain=False)
-    with pyarrow.csv.open_csv(file.format.bytes_of(file.path), read_options=read, **options) as reader:
-        yield from reader
-
-
-def _read_csv(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType, is_plain: bool) -> list[Any]:
-    import pyarrow.csv
-
-    options = _options(file, wanted, column_type, is_plain)
-    table = pyarrow.csv.read_csv(file.format.bytes_of(file.path), read_options=_read_options(file), **options)
-    return [table.column(label) for label in wanted]
-
-
-@contextlib.contextmanager
-def _faults_named(file: CsvFile) -> Iterator[None]:
-    """Turns what pyarrow and codecs raise for a file that is no table into a ValueError that names it."""
-    import pyarrow as pa
-
-    with readable(file.name, file.path):
-        try:
-            yield
-        except (pa.ArrowInvalid, UnicodeError) as error:
-            raise irregular_error(file.name, file.path, error, file.format) from error

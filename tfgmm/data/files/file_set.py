@@ -10,8 +10,9 @@ import numpy as np
 
 from tfgmm.common.words import quoted
 from tfgmm.data.files import columnar
+from tfgmm.data.files.csv_blocks import csv_file
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
-from tfgmm.data.files.csv_text import csv_batches, csv_file, csv_names
+from tfgmm.data.files.csv_text import csv_batches, csv_names
 from tfgmm.data.files.kinds import (
     check_file,
     decoded_type,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tfgmm.data.files import columnar
+from tfgmm.data.files.csv_blocks import csv_file
 from tfgmm.data.files.csv_cells import Column
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions, csv_format
-from tfgmm.data.files.csv_text import csv_columns, csv_file
+from tfgmm.data.files.csv_text import csv_columns
 from tfgmm.data.files.file_set import FileSet, columns_of
 from tfgmm.data.files.kinds import KINDS, check_file, files_in, kind_of
 from tfgmm.data.files.stored import StoredRows
@@ -114,8 +115,9 @@ def open_stored(
 
 
 def is_large(name: str, path: str, column_names: Sequence[str]) -> bool:
-    """Tells whether the numbers of a file, in float64, take more than 32 MiB; for CSV, whether the file itself does,
-    or will when it is unpacked.
+    """Tells whether the numbers of a file, in float64, take more than 32 MiB.
+
+    For CSV: whether the file does, or will when it is unpacked.
 
     Args:
         name: What the caller's argument is called in error messages.

@@ -9,7 +9,7 @@ from types import TracebackType
 import numpy as np
 
 from tfgmm.data.blocks import RowBlock, finite, num_gaps, rows_per_block
-from tfgmm.data.errors import no_whole_rows_error
+from tfgmm.data.errors import gap_in_every_row_error
 from tfgmm.data.files.file_set import Block, BlockReader, FileSet, blocks_of
 from tfgmm.data.files.streams import RowCache, rebatched
 from tfgmm.data.sampling import BLOCK_ORDER, random_numbers, row_order
@@ -212,7 +212,7 @@ class StoredRows:
                         yield kept
                 file_rows.append(cache.num_rows - start)
             if self.num_dropped and not cache.num_rows:
-                raise no_whole_rows_error(self.name, self.num_dropped)
+                raise gap_in_every_row_error(self.name, self.num_dropped)
             starts = range(0, cache.num_rows, self._size)
             self._blocks = [Block(0, 0, 0, start, min(self._size, cache.num_rows - start)) for start in starts]
             self._runs = [range(index, index + 1) for index in range(len(starts))]
