@@ -137,9 +137,28 @@ def test_the_mark_is_shown_in_all_tables_and_nothing_is_called_certain():
 
 
 @pytest.fixture(scope="module")
-def stuck():
-    """The fit of 3 ends below that of 2, and three kinds of further attempts do not help."""
-    return tfgmm.fit_mixture(columns_of_cancer()[:100], [2, 3], **ONE_START)
+def stuck_and_folds():
+    """A fit of 3 below that of 2 that further attempts do not help, and bounds of its folds after and before them."""
+    bounds = []
+
+    def noted(*arguments):
+        again = retries.folds_retried(*arguments)
+        bounds.append([[best.elbo for best, *_ in found] for found in (again, arguments[-1])])
+        return again
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(several, "folds_retried", noted)
+        return tfgmm.fit_mixture(columns_of_cancer()[:100], [2, 3], **ONE_START), np.array(bounds)
+
+
+@pytest.fixture
+def stuck(stuck_and_folds):
+    return stuck_and_folds[0]
+
+
+def test_folds_of_a_fit_that_was_tried_again_are_tried_again_too(stuck_and_folds):
+    [(after, before)] = stuck_and_folds[1]
+    assert len(after) == 5 and (after >= before).all() and (after > before + 1.0).any()
 
 
 def test_a_fit_that_is_still_stuck_is_marked_and_its_share_is_of_what_is_known(stuck):
@@ -217,17 +236,3 @@ def test_a_choice_that_ends_in_an_attempt_keeps_the_fit_that_there_is():
     assert [result.num_components for result in found.results] == [2, 3]
     assert found.results[1].elbo == pytest.approx(tfgmm.fit_mixture(rows, 3, **ONE_START).elbo)  # that of the first
     assert found.below_nested[1] > 0.0
-
-
-def test_folds_of_a_fit_that_was_tried_again_are_tried_again_too(monkeypatch):
-    bounds = []
-
-    def noted(task, larger, smaller, folds, of_smaller, of_larger):
-        again = retries.folds_retried(task, larger, smaller, folds, of_smaller, of_larger)
-        bounds.append([[best.elbo for best, *_ in found] for found in (again, of_larger)])
-        return again
-
-    monkeypatch.setattr(several, "folds_retried", noted)
-    tfgmm.fit_mixture(columns_of_cancer()[:200], [3, 4], **ONE_START)
-    [(after, before)] = np.array(bounds)
-    assert len(after) == 5 and (after >= before).all() and (after > before + 1.0).any()
