@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
 
 import tfgmm
-from tfgmm.mixture.registry import COVARIANCES
+from tfgmm.fit import maxima
+from tfgmm.mixture.registry import COVARIANCES, mixtures_of
 from tfgmm.scoring.scores import score_data
 
 GENERATOR = np.random.default_rng(8)
@@ -80,9 +84,12 @@ def test_batches_and_files_have_the_same_maximum():
 
 
 @pytest.mark.parametrize("covariance", ["full", "diag"])
-def test_a_likelihood_without_a_maximum_is_said_to_have_none(covariance):
+def test_a_width_that_the_floor_decides_is_named(covariance):
     rows = np.concatenate([ROWS, 7.0 + 1e-5 * GENERATOR.normal(size=(30, 2))])  # thirty that are nearly alike
-    with pytest.warns(UserWarning, match="the likelihood of 3 components has no maximum: 1 component is as narrow"):
+    floors = 1e-7 * np.square(tfgmm.fit_mixture(rows, 1).data_summary.spread)
+    told = f"in columns 0 (variance {floors[0]:.3g}) and 1 (variance {floors[1]:.3g}). The floor decides the width"
+    head = f"covariance='{covariance}' with 3 components: at the maximum of the likelihood 1 is as narrow"
+    with pytest.warns(UserWarning, match=f"{re.escape(head)}.*{re.escape(told)}"):
         result = at_mode(covariance, 3, rows)
     assert np.isfinite(result.bic)
     tfgmm.fit_mixture(rows, 3, covariance=covariance, restarts=2)  # at the means nothing is said
@@ -108,3 +115,90 @@ def test_old_faithful_has_the_figures_that_mclust_publishes():
     # mclust stops a hundredth of a nat below the maximum
     assert -1126.326 < result.log_likelihood < -1126.31
     assert result.bic == pytest.approx(2314.316, abs=0.03)
+
+
+def contains(larger, smaller):
+    """Whether the mixtures of one line of the table are special cases of those of another."""
+    tied, spherical, correlated = mixtures_of(larger["covariance"], larger["num_components"], 2)
+    is_tied, is_spherical, is_correlated = mixtures_of(smaller["covariance"], smaller["num_components"], 2)
+    return (
+        smaller["num_components"] <= larger["num_components"]
+        and (is_tied or not tied or smaller["num_components"] == 1)
+        and (is_spherical or not spherical)
+        and (correlated or not is_correlated)
+    )
+
+
+@pytest.fixture(scope="module")
+def of_all_shapes():
+    """Two groups: from the posterior means alone, a line is 10 nats below a special case."""
+    generator = np.random.default_rng(3)
+    rows = np.concatenate([generator.normal((0.0, 0.0), 1.0, (100, 2)), generator.normal((4.0, 1.0), 0.6, (100, 2))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # some components close in on a few rows
+        means = tfgmm.fit_mixture(rows, range(1, 4), covariance="auto", restarts=2)
+        return means, tfgmm.fit_mixture(rows, range(1, 4), covariance="auto", restarts=2, criteria_at="mode")
+
+
+def test_no_mixture_is_less_likely_than_its_special_cases(of_all_shapes):
+    _, modes = of_all_shapes
+    pairs = [(one, other) for one in modes.table for other in modes.table if contains(one, other)]
+    assert len(pairs) > 100
+    for one, other in pairs:
+        assert one["log_likelihood"] >= other["log_likelihood"] - 1e-6
+
+
+def test_more_components_are_no_less_likely():
+    """EM from the posterior means alone ends 5 nats lower with 4 components than with 3."""
+    generator = np.random.default_rng(13)
+    rows = np.concatenate([generator.normal((0.0, 0.0), 1.0, (100, 2)), generator.normal((4.0, 1.0), 0.6, (100, 2))])
+    found = tfgmm.fit_mixture(rows, [3, 4, 5], restarts=2, criteria_at="mode")
+    assert (np.diff(found.table["log_likelihood"]) > 1.0).all()
+    for result in found.results:
+        assert result.complete_log_likelihood <= result.log_likelihood
+
+
+def test_other_starts_change_nothing_but_the_likelihoods(of_all_shapes):
+    means, modes = of_all_shapes
+    assert (modes.table["elbo"] == means.table["elbo"]).all() and (modes.table["share"] == means.table["share"]).all()
+    assert (modes.table["log_likelihood"] > means.table["log_likelihood"]).all()
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_a_component_that_is_divided_or_without_weight_is_a_mixture_of_the_same_shape(covariance):
+    result = tfgmm.fit_mixture(ROWS, 2, covariance=covariance, restarts=2)
+    mixture, spread = result.plug_in(), np.array(result.data_summary.spread)
+    expected = score_data(mixture, ROWS, "log_density")
+    unlike = maxima._with_nobody(maxima.Maximum(mixture, 0.0, 0.0, np.zeros((2, 2), bool)), covariance, 4)
+    assert unlike.at_floor.shape == (4, 2)
+    np.testing.assert_allclose(score_data(unlike.mixture, ROWS, "log_density"), expected, atol=1e-12)
+    for is_inside in (False, True):
+        divided = maxima._divided(mixture, 0, spread, is_inside)
+        assert len(divided.log_weights) == 3 and np.exp(divided.log_weights).sum() == pytest.approx(1.0)
+        assert abs(score_data(divided, ROWS, "log_density") - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("smaller", COVARIANCES)
+@pytest.mark.parametrize("larger", COVARIANCES)
+def test_a_special_case_has_the_same_density_in_the_larger_shape(smaller, larger):
+    lines = [{"covariance": shape, "num_components": 2} for shape in (larger, smaller)]
+    if not contains(*lines):
+        return
+    mixture = tfgmm.fit_mixture(ROWS, 2, covariance=smaller, restarts=1).plug_in()
+    expected = score_data(mixture, ROWS, "log_density")
+    taken = maxima.as_shape(mixture, larger)
+    assert taken.covariance == larger
+    np.testing.assert_allclose(score_data(taken, ROWS, "log_density"), expected, atol=1e-9)
+
+
+def test_a_column_of_two_whole_numbers_is_said_to_be_at_the_floor_of_its_rounding():
+    column = np.repeat([3.0, 4.0], [192, 8])
+    rows = np.column_stack([GENERATOR.normal(size=200), column])
+    told = re.escape("1 is as narrow as the floor allows in column 1 (variance 0.0833). The floor decides the width")
+    for covariance in ("diag", "full"):  # the width of the values is 0.04, and of their rounding 1/12
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            at_mode(covariance, 1, rows)
+        [floors] = [str(item.message) for item in caught if "floor" in str(item.message)]
+        assert re.search(told, floors) and f"covariance={covariance!r} with 1 component:" in floors
+        assert "no maximum" not in floors

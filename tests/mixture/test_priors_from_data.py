@@ -11,10 +11,11 @@ from reference_mixture import column_scales, floored_correlations
 from scipy import linalg
 
 import tfgmm
-from tfgmm.data.summary import DataSummary
+from tfgmm.data.summary import DataSummary, summarise
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture.partitions import start_groups
 from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.priors_from_data import least_variances
 
 # All spreads are standard deviations: no column is far from normal
 ROWS = np.random.default_rng(0).multivariate_normal([5.0, -2.0, 0.0], [[4, 3, 0], [3, 9, -1], [0, -1, 0.5]], 200)
@@ -200,3 +201,13 @@ def test_structures_that_cannot_be_learned_are_refused_in_words(structure, covar
 def test_rows_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="`data` must"):
         Priors.from_data([[0.0], [np.nan]])
+
+
+def test_least_variances_are_those_of_the_priors_of_independent_columns():
+    rows = np.column_stack([ROWS[:, 0], np.round(8.0 * ROWS[:, 1]) / 8.0])  # the second in steps of 1/8
+    summary = summarise(rows)
+    least = least_variances(summary, rows)
+    np.testing.assert_allclose(least, [1e-7 * summary.spread[0] ** 2, 1.0 / 8.0**2 / 12.0], rtol=1e-12)
+    priors = Priors.from_data(rows, "diag")
+    np.testing.assert_allclose(least, priors.least_scale * np.square(summary.spread), rtol=1e-12)
+    np.testing.assert_allclose(least_variances(summary, None), 1e-7 * np.square(summary.spread), rtol=1e-12)

@@ -83,13 +83,18 @@ def candidates_of_folds(
         start: "auto", "k-means++" or "random".
     """
     found = []
-    coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)
     for fold in range(folds.num_folds):
-        rows = stage.rows.subset(folds.numbers != fold)
-        first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None)
-        last = dataclasses.replace(first, tolerance=fine, num_starts=_NUM_CONTENDERS)
-        found.append(OfFold(candidates(q, first, spread, start, seed, NUM_STARTS), [first, last]))
+        stages = stages_of_fold(stage, folds, fold)
+        found.append(OfFold(candidates(q, stages[0], spread, start, seed, NUM_STARTS), stages))
     return found
+
+
+def stages_of_fold(stage: Stage, folds: Folds, fold: int) -> list[Stage]:
+    """Lists the stages of a fit without one fold: coarsely, then the best start more finely."""
+    coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)
+    rows = stage.rows.subset(folds.numbers != fold)
+    first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None)
+    return [first, dataclasses.replace(first, tolerance=fine, num_starts=_NUM_CONTENDERS)]
 
 
 def held_out_log_densities(

@@ -1,7 +1,8 @@
 """The maximum of the likelihood near a fit, found by EM: where BIC and AIC are evaluated elsewhere.
 
 The likelihood of a mixture has no maximum where a component closes in on rows that are alike: it grows without end. So
-no variance gets below a floor: `least_scale` of the priors (1e-7, or the rounding of a column) in squared spreads.
+no variance gets below a floor, the same for all shapes: 1e-7 squared spreads, or the rounding of its column. Nothing is
+added to what rows are seen to vary, as `row_variance` of the priors does for the posterior.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Maximum(NamedTuple):
     mixture: Its parameters.
     log_likelihood: Log likelihood of all rows, nats.
     complete_log_likelihood: That of all rows together with the most probable component of each, nats.
-    at_floor: Components that are as narrow as the floor allows, (K,) bool: there the likelihood has no maximum.
+    at_floor: Where components are as narrow as the floor allows, (K, D) bool: it decides their width there.
     """
 
     mixture: MixtureDensity
@@ -37,7 +38,9 @@ class Maximum(NamedTuple):
     at_floor: np.ndarray
 
 
-def maximum_near(mixture: MixtureDensity, batches: Batches, floor: np.ndarray, units: np.ndarray) -> Maximum:
+def maximum_near(
+    mixture: MixtureDensity, batches: Batches, floor: np.ndarray, units: np.ndarray, most_sweeps: int = _MOST_SWEEPS
+) -> Maximum:
     """Follows EM from a mixture until the likelihood has stopped rising (Dempster, Laird and Rubin 1977).
 
     Args:
@@ -45,11 +48,12 @@ def maximum_near(mixture: MixtureDensity, batches: Batches, floor: np.ndarray, u
         batches: All rows, measured from its centre.
         floor: (D,) variances that no component is below, squared data units.
         units: (D,) widths that count as equal for the spherical shapes, data units.
+        most_sweeps: Largest number of steps of EM.
     """
-    at_floor = np.zeros(len(mixture.log_weights), bool)
+    at_floor = np.zeros(mixture.components[LOCS].shape, bool)
     sums, num_rows = _sums(mixture, batches)
     plateau = Plateau(_TOLERANCE, 2, num_rows)
-    for _ in range(_MOST_SWEEPS):
+    for _ in range(most_sweeps):
         if plateau.is_reached(float(sums.log_likelihood)):
             break
         mixture, at_floor = _maximised(mixture, sums.statistics, floor, units)
@@ -69,7 +73,7 @@ def _sums(mixture: MixtureDensity, batches: Batches) -> tuple[RowSums, int]:
 def _maximised(
     mixture: MixtureDensity, statistics: Statistics, floor: np.ndarray, units: np.ndarray
 ) -> tuple[MixtureDensity, np.ndarray]:
-    """Computes the mixture of the largest likelihood given the memberships, and which components are at the floor."""
+    """Computes the mixture of the largest likelihood given the memberships, and where it is at the floor."""
     counts = np.asarray(statistics.counts)
     has_rows = counts > _LEAST_ROWS
     divisors = np.where(has_rows, counts, 1.0)[:, None]
@@ -81,7 +85,7 @@ def _maximised(
     if not COVARIANCES[mixture.covariance].is_tied:
         name = mixture.form.precision_name
         keep = has_rows.reshape(-1, *[1] * (new.ndim - 1))
-        new, at_floor = np.where(keep, new, mixture.components[name]), at_floor & has_rows
+        new, at_floor = np.where(keep, new, mixture.components[name]), at_floor & has_rows[:, None]
     components: Mapping[str, np.ndarray] = {LOCS: locs, mixture.form.precision_name: new}
     return mixture._replace(log_weights=log_weights, components=components), at_floor
 
@@ -99,9 +103,11 @@ def _precisions(
     if shape.is_tied:
         variances = np.broadcast_to(counts @ variances / counts.sum(), locs.shape)
     if shape.is_spherical:
-        floor = np.full(len(floor), (floor / np.square(units)).mean()) * np.square(units)
+        in_units = floor / np.square(units)
         variances = (variances / np.square(units)).mean(axis=1, keepdims=True) * np.square(units)
-    return 1.0 / np.maximum(variances, floor), (variances <= floor).any(axis=1)
+        at_floor = (variances <= in_units.max() * np.square(units)) & (in_units == in_units.max())
+        return 1.0 / np.maximum(variances, in_units.max() * np.square(units)), at_floor
+    return 1.0 / np.maximum(variances, floor), variances <= floor
 
 
 def _whiteners(
@@ -118,7 +124,9 @@ def _whiteners(
         matrices = np.tensordot(counts / counts.sum(), matrices, 1)[None]
     scale = np.sqrt(floor)
     sizes, vectors = np.linalg.eigh(matrices / (scale[:, None] * scale))
-    at_floor = np.asarray((sizes <= 1.0).any(axis=-1))
+    is_raised: np.ndarray = np.any(sizes <= 1.0, axis=-1)
+    columns = np.abs(vectors).argmax(axis=-2)  # the one that each direction is nearest to
+    at_floor = ((columns[..., None] == np.arange(len(floor))) & (sizes <= 1.0)[..., None]).any(axis=-2)
     raised = (vectors * np.maximum(sizes, 1.0)[:, None, :]) @ np.swapaxes(vectors, -1, -2)
-    matrices = np.where(at_floor[:, None, None], raised * (scale[:, None] * scale), matrices)
-    return np.linalg.inv(np.linalg.cholesky(matrices)), np.broadcast_to(at_floor, len(locs))
+    matrices = np.where(is_raised[:, None, None], raised * (scale[:, None] * scale), matrices)
+    return np.linalg.inv(np.linalg.cholesky(matrices)), np.broadcast_to(at_floor, locs.shape)

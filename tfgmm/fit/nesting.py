@@ -16,10 +16,12 @@ import numpy as np
 from tfgmm.data.readers import Rows
 from tfgmm.families.variational import Factors, Values, VariationalPosterior
 from tfgmm.fit.labels import start_at_labels
+from tfgmm.fit.occupied import log_num_modes
 from tfgmm.fit.restarts import Restart
 from tfgmm.fit.result import FitResult
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.parameters import FORMS, LOCS
+from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.mixture.statistics import Statistics
 from tfgmm.scoring.scores import score_data
 
@@ -34,17 +36,50 @@ class Nested(NamedTuple):
 
     values: Numbers behind q with them.
     elbo: Its bound, nats, which the best fit of that many components has too, or more.
-    elbo_but_for_priors: The same without what the added components themselves cost, nats. The posterior takes them for
-        independent of the scales that the priors learn, which matrices of many columns pay for: 84 nats of 30 columns.
-        The evidence does not pay it: so much of it is known, whatever the bound is.
+    evidence_at_least: Bound on the log evidence around one mode: the same without what the added components themselves
+        cost, nats. The posterior takes them for independent of the scales that the priors learn, which matrices of many
+        columns pay for: 84 nats of 30 columns. The evidence does not pay it: so much of it is known.
     """
 
     values: Values
     elbo: float
-    elbo_but_for_priors: float
+    evidence_at_least: float
 
 
-def with_empty(smaller: FitResult, larger: VariationalPosterior) -> Nested:
+class Smaller(NamedTuple):
+    """A fit with fewer components, to all rows or to those of a fold.
+
+    q: Its posterior.
+    elbo: Its bound, nats.
+    num_rows: Number of rows.
+    """
+
+    q: VariationalPosterior
+    elbo: float
+    num_rows: int
+
+    @classmethod
+    def of(cls, fit: FitResult) -> Smaller:
+        """Takes what is needed of a fit to all rows."""
+        return cls(fit.variational, fit.elbo, fit.num_data)
+
+
+class Known(NamedTuple):
+    """What smaller fits tell of a fit with more components.
+
+    smaller: The fit that promises the largest bound.
+    nested: It, with components that have no rows.
+    evidence_at_least: The largest bound that any of them gives on the log evidence around one mode, nats.
+    log_evidence: The same with all equal modes counted, as `Selection.table` has it.
+    """
+
+    smaller: FitResult
+    nested: Nested
+    evidence_at_least: float
+    log_evidence: float
+
+
+def with_empty(smaller: Smaller, larger: VariationalPosterior) -> Nested:
     """Adds components without rows to a fit, and computes the bound from that of the fit, without a pass over rows.
 
     The logarithm of a sum over components is convex in the logarithms of the weights, so that
@@ -54,11 +89,12 @@ def with_empty(smaller: FitResult, larger: VariationalPosterior) -> Nested:
         smaller: A fit with fewer components.
         larger: Posterior of the same shape and priors, and of more components; it stays as it is.
     """
-    q, num_added = smaller.variational, larger.num_components - smaller.num_components
+    q = smaller.q
+    num_added = larger.num_components - q.num_components
     before: Any = q.weights  # one family, and q in it
     after: Any = larger.weights
     of_weights, of_components = q.factors()
-    counts = np.minimum(q.expected_counts(), smaller.num_data)  # one component by itself has no count
+    counts = np.minimum(q.expected_counts(), smaller.num_rows)  # one component by itself has no count
     weights = after.update(np.append(counts, np.zeros(num_added)))
     components, kl = _with_empty(of_components, larger, q.centre, num_added)
     of_rows = counts @ (after.expected_log(weights)[: len(counts)] - before.expected_log(of_weights))
@@ -105,14 +141,20 @@ def as_restart(nested: Nested, q: VariationalPosterior) -> Restart:
     return Restart(nested.elbo, np.array([nested.elbo]), False, weights, locs, nested.values)
 
 
-def best_nested(smaller: Sequence[FitResult], larger: VariationalPosterior) -> tuple[FitResult, Nested] | None:
-    """Finds the fit that promises most to more components, with what it promises; None where there is no smaller fit.
+def known_from(smaller: Sequence[FitResult], larger: VariationalPosterior) -> Known | None:
+    """Finds what all smaller fits promise to more components; None where there is no smaller fit.
 
-    The one just before, or the best: with empty components the others promise less.
+    All of them are asked: the fits in between may be stuck themselves.
     """
-    chosen = {id(fit): fit for fit in (*smaller[-1:], *sorted(smaller, key=lambda fit: fit.elbo)[-1:])}
-    nested = [(fit, with_empty(fit, larger)) for fit in chosen.values()]
-    return max(nested, key=lambda pair: pair[1].elbo, default=None)
+    if not smaller:
+        return None
+    nested = [(fit, with_empty(Smaller.of(fit), larger)) for fit in smaller]
+    fit, best = max(nested, key=lambda pair: pair[1].elbo)
+    surest = max((of_fit for _, of_fit in nested), key=lambda of_fit: of_fit.evidence_at_least)
+    log_evidence = surest.evidence_at_least
+    if WEIGHT_PRIORS[fit.weight_prior].is_exchangeable:
+        log_evidence += log_num_modes(larger.at(surest.values, larger.centre))
+    return Known(fit, best, surest.evidence_at_least, log_evidence)
 
 
 def nats_below(elbo: float, possible: float, least_gain: float) -> float:
@@ -133,21 +175,21 @@ def nats_below(elbo: float, possible: float, least_gain: float) -> float:
 
 
 def split_starts(
-    smaller: FitResult, larger: VariationalPosterior, sample: np.ndarray, spread: np.ndarray, most: int
+    smaller: VariationalPosterior, larger: VariationalPosterior, sample: np.ndarray, spread: np.ndarray, most: int
 ) -> list[Values]:
     """Makes starts in which a component of a smaller fit is divided in two, the largest first.
 
     Along its longest axis, or its middle from what is around it; further groups come from the largest ones.
 
     Args:
-        smaller: A fit with fewer components.
+        smaller: Posterior of a fit with fewer components.
         larger: Untouched posterior with more.
         sample: (n, D) rows, data units.
         spread: (D,) widths that count as equal.
         most: How many components are divided, at most.
     """
     labels = np.argmax(score_data(smaller.plug_in(), sample, "responsibilities"), axis=1)
-    source, scaled = Rows(sample), (sample - smaller.data_summary.centre) / spread
+    source, scaled = Rows(sample), (sample - smaller.centre) / spread
     groups, sizes = np.unique(labels, return_counts=True)
     found = []
     for group in groups[np.argsort(-sizes, kind="stable")][:most]:

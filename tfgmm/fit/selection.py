@@ -45,7 +45,8 @@ class Selection:
     one with the largest estimate of the log evidence, `log_evidence` in the table. That is the bound plus, for
     Dirichlet weights, log(K! / E!), with K components of which E are empty (or alike): the posterior has that many
     equal modes, and q is at one of them (Bishop 2006, section 10.2.4). Stick-breaking weights are not symmetric, so
-    that theirs is the bound alone.
+    that theirs is the bound alone. Where a smaller fit with empty components shows the evidence to be larger than the
+    fit itself does, `log_evidence` is that.
 
     Args:
         results: A `FitResult` per shape and number of components: shape by shape, fewest components first.
@@ -54,10 +55,13 @@ class Selection:
         occupied_posterior: For stick-breaking weights, of which K is a maximum, `FitResult.occupied_posterior` of the
             fit of the recommended shape with the most components; None for Dirichlet weights, and for more than
             20,000 rows: it takes long.
-        below_nested: How far the bound of each fit lies below that of a smaller fit of its shape with empty components,
-            after it was tried again from there, nats; 0 where it does not. Such a fit is stuck. Default: none is.
+        below_nested: How far the bound of each fit lies below the evidence that a smaller fit of its shape with empty
+            components shows there to be, after it was tried again from there, nats; 0 where it does not, or only by
+            what empty components cost its bound. Such a fit is stuck. Default: none is.
         column_doubts: What in the columns speaks against certainty, as parts of a sentence: few values, values far
             apart, a value repeated again and again, columns that follow from each other.
+        known_evidence: Log evidence, nats, that smaller fits of its shape show the mixtures of each fit to have at
+            least; -inf where there is no smaller one. Default: nothing is known.
 
     Example:
 
@@ -76,6 +80,7 @@ class Selection:
     occupied_posterior: np.ndarray | None = None
     below_nested: tuple[float, ...] = ()
     column_doubts: tuple[str, ...] = ()
+    known_evidence: tuple[float, ...] = ()
 
     @functools.cached_property
     def table(self) -> np.ndarray:
@@ -88,6 +93,8 @@ class Selection:
         `FitResult`; occupied components; below_nested, nats, as in the fields.
         """
         evidence = np.array([log_evidence(result) for result in self.results])
+        if self.known_evidence:  # a fit that is stuck, or pays for empty components, shows less of it
+            evidence = np.maximum(evidence, self.known_evidence)
         kinds = [mixtures_of(fit.covariance, fit.num_components, fit.num_features) for fit in self.results]
         of_kind = [(fit.num_components, kind) for fit, kind in zip(self.results, kinds)]
         # Mixtures that have several names are equally probable before as those that have one

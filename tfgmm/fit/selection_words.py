@@ -197,7 +197,7 @@ def _cautions(selection: Selection) -> list[str]:
     words += [f"T{sentence[1:]}." for sentence in spreads_that_differ(best.data_summary, best.priors, best.covariance)]
     words += [
         f"The fit of {name(selection, result)} is stuck: at its best it would not lie {nats:.1f} nats below a smaller "
-        "one with empty components. Nothing is certain until then: ask for more restarts."
+        "one with empty components. No share is certain. Ask for more restarts."
         for result, nats in stuck_fits(selection)
     ]
     unfinished = [result for result in selection.results if not result.converged]

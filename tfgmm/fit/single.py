@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,13 +20,11 @@ from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
-from tfgmm.fit.maximum import Maximum, maximum_near
-from tfgmm.fit.nesting import Nested, split_starts
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.screening import Candidates, candidates, few_sweeps, screened
+from tfgmm.fit.screening import Candidates, candidates, screened
 from tfgmm.fit.sweep_batches import Batches, CachedBatch, SweepBatches
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
 from tfgmm.mixture.priors import Priors
@@ -41,8 +39,6 @@ _FEW_COMPONENTS = 2
 _TOLERANCE_AFTER_SAMPLE = 1e-5
 # On a sample all restarts go on until gains fall below the first, and the best few until below the second.
 _TOLERANCES_ON_SAMPLE, _NUM_CONTENDERS = (1e-3, 1e-4), 3
-# Components of a smaller fit that are divided, the largest, where a fit with more is stuck
-_MOST_DIVIDED = 8
 
 
 class ConvergenceWarning(UserWarning):
@@ -132,28 +128,62 @@ class Ascended(NamedTuple):
     rows: CachedRows
 
 
-def fit_ascended(task: FitTask, fit: RunningFit, ascended: Ascended) -> FitResult:
-    """Fits from the best restart: sweeps over all rows, polishing if asked."""
-    options, restarts = task.options, ascended.restarts
+class Swept(NamedTuple):
+    """A fit after its sweeps over all rows, before anything is said of it.
+
+    fit: Its q stands where the sweeps ended.
+    batches: All rows.
+    figures: Its bound, and both log likelihoods at its means, nats.
+    history: Logs of the sweeps by name.
+    restarts: All restarts, best first.
+    converged: Whether the bound had stopped rising.
+    """
+
+    fit: RunningFit
+    batches: Batches
+    figures: tuple[float, float, float]
+    history: dict[str, list[float]]
+    restarts: tuple[Restart, ...]
+    converged: bool
+
+    @property
+    def elbo(self) -> float:
+        """Its bound, nats."""
+        return self.figures[0]
+
+
+def swept_fit(task: FitTask, fit: RunningFit, ascended: Ascended) -> Swept:
+    """Sweeps over all rows from the best restart; warns of nothing, so that several may be compared.
+
+    Raises:
+        FloatingPointError: The bound became NaN or infinite.
+    """
+    restarts = ascended.restarts
     _check_finite(restarts[0].elbo, "after the restarts")
     fit.variational.assign(restarts[0].values)
     plateau = StopOnPlateau(task.tolerance, patience=1 if task.is_sample else PATIENCE)
-    batches = _batches(task, fit, ascended.rows)
+    batches = batches_of(task, fit.variational, ascended.rows)
     history = _swept(task, fit, batches, plateau)
-    if options.polish_steps:
-        keras_model.polish(fit, task.source, options.polish_steps)
+    return Swept(fit, batches, _figures(fit, batches), history, tuple(restarts), plateau.converged)
+
+
+def _figures(fit: RunningFit, batches: Batches) -> tuple[float, float, float]:
     figures = bound_and_log_likelihoods(fit.variational, batches)
     fit.note_bound(figures[0])
     _check_finite(figures[0], "after the sweeps over all rows")
-    if not plateau.converged and not fit.stop_training:
-        warnings.warn(_not_converged(task, history["elbo"], figures[0]), ConvergenceWarning, stacklevel=5)
-    if options.criteria_at == "mode":
-        maximum = _maximum_of_likelihood(fit, batches)
-        figures = figures[0], maximum.log_likelihood, maximum.complete_log_likelihood
-        if maximum.at_floor.any():
-            warnings.warn(_without_maximum(maximum), UserWarning, stacklevel=5)
-    mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (history, tuple(restarts))
-    return FitResult(*mixture, *figures, *ended, plateau.converged, fit.model, options.criteria_at)
+    return figures
+
+
+def finished(task: FitTask, swept: Swept) -> FitResult:
+    """Polishes a fit, if asked, and warns where its bound was still rising."""
+    fit, figures = swept.fit, swept.figures
+    if task.options.polish_steps:
+        keras_model.polish(fit, task.source, task.options.polish_steps)
+        figures = _figures(fit, swept.batches)
+    if not swept.converged and not fit.stop_training:
+        warnings.warn(_not_converged(task, swept.history["elbo"], figures[0]), ConvergenceWarning, stacklevel=5)
+    mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (swept.history, swept.restarts)
+    return FitResult(*mixture, *figures, *ended, swept.converged, fit.model)
 
 
 def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:
@@ -168,23 +198,6 @@ def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:
     return f"the bound was still rising by {beside(gain, task.tolerance, 2)} nats per row after {sweeps}. {fix}"
 
 
-def _maximum_of_likelihood(fit: RunningFit, batches: Batches) -> Maximum:
-    priors, size = fit.priors, fit.num_features
-    least = np.broadcast_to(priors.least_scale, (size,))
-    units = np.broadcast_to(priors.column_scale, (size,))
-    return maximum_near(fit.variational.plug_in(), batches, least * np.square(fit.data_summary.spread), units)
-
-
-def _without_maximum(maximum: Maximum) -> str:
-    places = np.flatnonzero(maximum.at_floor)
-    are = "component is" if len(places) == 1 else "components are"
-    return (
-        f"the likelihood of {counted(len(maximum.at_floor), 'component')} has no maximum: {len(places)} {are} as "
-        "narrow as the floor of the variance allows, and AIC, BIC and ICL depend on it. Leave out "
-        'criteria_at="mode", or ask for fewer components.'
-    )
-
-
 def _swept(task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlateau) -> dict[str, list[float]]:
     """Sweeps over all rows; by Keras where a callback is one of Keras's, which wants a Keras model to look at."""
     callbacks, options = [plateau, *(task.callbacks or ())], task.options
@@ -194,12 +207,12 @@ def _swept(task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlat
     return keras_model.sweep(fit, task.source, options, callbacks, task.validation)
 
 
-def _batches(task: FitTask, fit: RunningFit, sample: CachedRows) -> Batches:
+def batches_of(task: FitTask, q: VariationalPosterior, sample: CachedRows) -> Batches:
     """Makes the batches of all rows; where the restarts have seen them all, their features are at hand."""
     batch_size = task.options.batch_size
     if task.source.is_in_memory and not task.is_sample and (batch_size is None or batch_size >= len(sample)):
-        return CachedBatch(sample, fit.variational)
-    return SweepBatches(task.source, fit.variational, batch_size)
+        return CachedBatch(sample, q)
+    return SweepBatches(task.source, q, batch_size)
 
 
 def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = None) -> Ascended:
@@ -229,29 +242,6 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
 
     *without_folds, restarts = best_first(q, [*groups, StagedStarts(starts, stages)], tell)
     return Ascended(restarts, without_folds, stages[-1].rows)
-
-
-def ascend_from_smaller(task: FitTask, fit: RunningFit, smaller: FitResult, nested: Nested) -> Ascended:
-    """Takes a smaller fit to an optimum with more components: with empty ones, and with some of its own divided.
-
-    Args:
-        task: What is fitted to.
-        fit: Prepared fit with more components; it stays as it is.
-        smaller: The smaller fit.
-        nested: The same with components that have no rows.
-    """
-    options, q, survey = task.options, fit.variational, task.survey
-    stages, spread = stages_of(q, survey, options), np.array(survey.summary.spread)
-    sample = np.asarray(survey.sample, np.float64)
-    divided = split_starts(smaller, q, sample, spread, max(_MOST_DIVIDED, options.restarts))
-    [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), options.restarts)])
-    starts = [nested.values, *kept]
-    *_, restarts = best_first(q, [StagedStarts(starts, stages)], _tell_starts(task, q.num_components))
-    return Ascended(restarts, [], stages[-1].rows)
-
-
-def _tell_starts(task: FitTask, num_components: int) -> Callable[[int, int], None]:
-    return lambda number, count: task.tell("start", number, count, num_components)
 
 
 def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:

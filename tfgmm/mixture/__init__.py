@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = front_door(
         ],
         "partitions": ["Groups", "far_groups_widened", "pooled_over_groups", "start_groups"],
         "priors": ["Priors"],
+        "priors_from_data": ["least_variances"],
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS", "mixtures_of"],
         "row_scores": ["RowScorer", "RowScores", "Score"],
         "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],

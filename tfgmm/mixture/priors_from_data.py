@@ -40,9 +40,7 @@ def learned_fields(
         "scale_structure": scale_structure,
         "loc_scale_grid": LOC_SCALE_GRID,
     }
-    spread, rounding = np.array(data.spread), np.zeros(data.num_features)
-    if sample is not None:
-        rounding = np.array([found.rounding_variance for found in values_of_columns(sample)])
+    spread, rounding = np.array(data.spread), _rounding(data, sample)
     if shape.is_spherical:
         return fields | _of_sphere(data, sample, rounding)
     least_scale: Any = np.maximum(LEAST_SCALE, rounding / np.square(spread))
@@ -53,6 +51,24 @@ def learned_fields(
     if scale_structure == "matrix":  # which looks at no axes: nor must locations and the floor
         fields |= {"loc_covariance": fields["expected_scale"], "least_scale": least_scale.min()}
     return fields
+
+
+def least_variances(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:
+    """Computes the variance that no component is below in each column, (D,) squared data units, for any shape.
+
+    It is a tiny share of the squared spread, or what the rounding of the column explains.
+
+    Args:
+        data: Summary of the rows.
+        sample: (n, D) rows, data units, or None.
+    """
+    return np.maximum(LEAST_SCALE * np.square(data.spread), _rounding(data, sample))
+
+
+def _rounding(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:
+    if sample is None:
+        return np.zeros(data.num_features)
+    return np.array([found.rounding_variance for found in values_of_columns(sample)])
 
 
 def _of_sphere(data: DataSummary, sample: np.ndarray | None, rounding: np.ndarray) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class StatisticsStore:
 
 
 class ClosedFormTraining:
-    """Takes in batch after batch, and moves q after each, or once the whole data has been seen.
+    """Adds up the statistics of batches, and moves q after each batch, or once the whole data has been seen.
 
     Within an exact sweep q does not move, so the batches may be of any size and in any order: the result is the same.
     The augmented bound never falls from sweep to sweep (Bishop 2006, section 10.2). A sweep over fewer or more rows
@@ -105,7 +105,7 @@ class ClosedFormTraining:
 
     @property
     def iterations(self) -> Tensor:
-        """How many batches were taken in, scalar int64."""
+        """The number of batches that were added, scalar int64."""
         return tf.constant(self._num_steps, tf.int64)
 
     def get_config(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class ClosedFormTraining:
         return self._step_sizes is None or self._step_sizes.num_epochs is not None
 
     def step(self, rows: Tensor) -> tuple[Tensor, Tensor, bool]:
-        """Takes in centred rows (B, D), and moves q when it is time.
+        """Adds the statistics of centred rows (B, D), and moves q when it is time.
 
         Returns the log likelihood part of L_A of the rows, the KL, and whether that KL corrects earlier ones. Within a
         sweep of several batches it is the KL of the sweep before, until the last batch brings its own.
