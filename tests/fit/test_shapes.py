@@ -271,7 +271,7 @@ def test_reason_tells_groups_from_density():
     assert "BIC says tied with 3, ICL says full with 2, AIC says tied with 3." in apart
     assert "Groups and density disagree: tied with 3 is for the density; for groups" in apart
     assert (
-        "the best answer is full, 2 components, as ICL says: rows between components cost 4.0 of it with 3 and 0.5"
+        "the best answer is full, 2 components, as ICL says: rows between components cost ICL 4.0 with 3 and 0.5"
         in apart
     )
     same_number = made_up(density, Fit("diag", 3, -20.0, 6.0, 4.0)).reason
