@@ -63,6 +63,7 @@ def test_values_that_are_far_apart_beside_the_spread():
     ]
     of_column = f"the values of column 'c' are 1 apart, beside a spread of {spread:.2g}"
     assert doubts(ROWS, COUNTS) == (f"{HEAD} ({of_column})",)
+    assert sentences(np.arange(12.0)) == [] and doubts(np.arange(12.0)) == ()  # none of which is repeated
     fives = 5 * np.rint(AGES / 5)
     assert "in column 'c' by 5, beside a spread of 12" in sentences(ROWS, fives)[0] and doubts(ROWS, fives) != ()
 

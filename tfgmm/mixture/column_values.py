@@ -37,6 +37,7 @@ class ColumnValues(NamedTuple):
     Attributes:
         step: What values are multiples apart, data units, 0 for none of account.
         num_values: Number of distinct values.
+        num_rows: Number of rows that have them.
         storage_variance: Variance of the error of numbers in float32, where all values are such, or in float64.
         is_few: Whether these are all there are: at most ten, each repeated.
         repeated: Values that many rows share where those beside them have few companions, and the share of their rows.
@@ -47,6 +48,7 @@ class ColumnValues(NamedTuple):
 
     step: float
     num_values: int
+    num_rows: int
     storage_variance: float
     is_few: bool = False
     repeated: tuple[tuple[float, float], ...] = ()
@@ -74,9 +76,9 @@ def values_of(column: np.ndarray) -> ColumnValues:
     """
     values, counts = np.unique(column, return_counts=True)
     if len(values) < 2:
-        return ColumnValues(0.0, len(values), 0.0)
+        return ColumnValues(0.0, len(values), len(column), 0.0)
     step = step_of(values, counts)
-    found = ColumnValues(step, len(values), _storage_variance(values))
+    found = ColumnValues(step, len(values), len(column), _storage_variance(values))
     if _are_few(values, len(column), step):
         return found._replace(is_few=True)
     if len(values) <= _FEW_VALUES or _all_differ(values, counts):

@@ -14,6 +14,8 @@ from tfgmm.mixture.relations import Relations, relations_of
 
 # Spreads: rounding to wider steps than this leaves little of the shape of a column
 _COARSE = 0.3
+# Rows per value, of which fewer say nothing of what lies between values
+_FEWEST_REPEATS = 3.0
 # Steps: a component that is narrower has one or two values
 _NARROW = 0.7
 _MOST_NAMED = 6
@@ -92,7 +94,8 @@ def _value_doubts(
 
 
 def _is_coarse(values: ColumnValues, spread: float) -> bool:
-    return values.num_values > 1 and not values.is_few and values.step > _COARSE * spread
+    is_repeated = values.num_rows >= _FEWEST_REPEATS * values.num_values > _FEWEST_REPEATS
+    return is_repeated and not values.is_few and values.step > _COARSE * spread
 
 
 def _has_wide_heaps(values: ColumnValues, spread: float) -> bool:
