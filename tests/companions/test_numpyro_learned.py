@@ -175,6 +175,7 @@ def test_gradients_are_differences_of_the_density(covariances):
         assert gradient[place] == pytest.approx(slope, rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_numpyros_own_settings_come_near():
     """Its float32, at its own start for flat sites."""
 

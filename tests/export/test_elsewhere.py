@@ -113,7 +113,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory, exported: Exported) -> Iterat
             job.process.wait()
 
 
-@pytest.mark.parametrize("way", ["scorer", "saved model"])
+@pytest.mark.parametrize("way", ["scorer", pytest.param("saved model", marks=pytest.mark.slow)])
 def test_a_fresh_process_without_the_model_gives_its_numbers(
     exported: Exported, jobs: dict[str, Job], way: str
 ) -> None:

@@ -101,6 +101,7 @@ def test_whole_export_passes_and_says_what_was_checked(whole: pathlib.Path) -> N
     assert all(0.0 <= difference <= 1e-6 for difference in found.largest_differences.values())
 
 
+@pytest.mark.slow
 def test_wide_export_passes(tmp_path: pathlib.Path) -> None:
     folder = tfgmm.export_model(tfgmm.GaussianMixtureModel(*WIDE[:2], "tied", seed=0), tmp_path / "mixture")
     assert max(verify.verify_export(folder).largest_differences.values()) <= 1e-6
