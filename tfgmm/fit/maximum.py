@@ -81,7 +81,8 @@ def _maximised(
     log_weights = np.log(np.maximum(counts, 1e-300) / counts.sum())
     maximise = _precisions if mixture.form.name == "independent" else _whiteners
     second = np.asarray(statistics.second) / divisors
-    new, at_floor = maximise(mixture, second, locs, np.where(has_rows, counts, 0.0), floor, units)
+    moments = _Moments(np.where(has_rows, counts, 0.0), locs, second)
+    new, at_floor = maximise(mixture, moments, floor, units)
     if not COVARIANCES[mixture.covariance].is_tied:
         name = mixture.form.precision_name
         keep = has_rows.reshape(-1, *[1] * (new.ndim - 1))
@@ -90,14 +91,19 @@ def _maximised(
     return mixture._replace(log_weights=log_weights, components=components), at_floor
 
 
+class _Moments(NamedTuple):
+    """Rows of each component, (K,), and means of its rows, (K, D), and of their products, (K, P), from the centre."""
+
+    counts: np.ndarray
+    locs: np.ndarray
+    second: np.ndarray
+
+
 def _precisions(
-    mixture: MixtureDensity,
-    second: np.ndarray,
-    locs: np.ndarray,
-    counts: np.ndarray,
-    floor: np.ndarray,
-    units: np.ndarray,
+    mixture: MixtureDensity, moments: _Moments, floor: np.ndarray, units: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Computes precisions, (K, D), and where variances are at the floor, (K, D) bool; rows alike for tied shapes."""
+    counts, locs, second = moments
     shape = COVARIANCES[mixture.covariance]
     variances = second - np.square(locs)
     if shape.is_tied:
@@ -111,13 +117,10 @@ def _precisions(
 
 
 def _whiteners(
-    mixture: MixtureDensity,
-    second: np.ndarray,
-    locs: np.ndarray,
-    counts: np.ndarray,
-    floor: np.ndarray,
-    units: np.ndarray,
+    mixture: MixtureDensity, moments: _Moments, floor: np.ndarray, units: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Computes whiteners U of precisions U' U, (K, D, D) or (1, D, D), and what is at the floor, (K, D) bool."""
+    counts, locs, second = moments
     del units  # no shape with matrices is spherical
     matrices = matrices_of_products(second, locs.shape[1]) - locs[:, :, None] * locs[:, None, :]
     if COVARIANCES[mixture.covariance].is_tied:
