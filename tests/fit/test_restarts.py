@@ -17,11 +17,11 @@ from tfgmm.data.survey import survey_rows
 from tfgmm.families.natural_gradient import Place, global_step, place_at, place_of
 from tfgmm.families.variational import COMPONENTS, Factors, VariationalPosterior, stacked
 from tfgmm.families.weights import WEIGHTS
-from tfgmm.fit import cached_rows
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import StagedStarts, ascend, best_first
 from tfgmm.fit.single import stages_of
+from tfgmm.mixture import row_groups
 from tfgmm.mixture.statistics import Statistics
 from tfgmm.scoring.graph import chunks
 from tfgmm.scoring.graph.densities import GRAPH_FORMS
@@ -76,7 +76,7 @@ def test_features_that_take_much_memory_are_not_cached_and_change_nothing(monkey
     coefficients = place_at(q, stacked(values)).coefficients
     cached, computed = (CachedRows(q.form, ROWS) for _ in range(2))
     expected = cached.sums(coefficients, np.float64)
-    monkeypatch.setattr(cached_rows, "_CACHED_BYTES", 0)
+    monkeypatch.setattr(row_groups, "_CACHED_BYTES", 0)
     found = computed.sums(coefficients, np.float64)
     assert cached._features and not computed._features
     for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):

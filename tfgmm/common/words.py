@@ -42,13 +42,15 @@ def with_and(numbers: Sequence[int] | Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: float, noun: str) -> str:
     """Writes a number of things, with the noun in singular or plural.
 
     Example:
 
     >>> counted(1, "row"), counted(2500, "row")
     ('1 row', '2,500 rows')
+    >>> counted(12.5, "row")
+    '12.5 rows'
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 

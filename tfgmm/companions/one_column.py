@@ -42,7 +42,7 @@ def one_column(name: str, data: Any, *, num_components: int | None = None) -> np
     return rows
 
 
-def check_enough_rows(num_data: int, num_components: int) -> None:
+def check_enough_rows(num_data: float, num_components: int) -> None:
     """Checks the number of rows: Raises ValueError unless there are at least as many rows as components."""
     if num_data < num_components:
         raise ValueError(

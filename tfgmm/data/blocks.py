@@ -18,14 +18,20 @@ class RowBlock(NamedTuple):
     """Some rows on their way from a source to the sums and scores over them.
 
     Args:
-        values: (B, D) real numbers of any dtype, data units.
-        weights: (B,) how often each row counts. None, as it always is for now: each counts once.
-        noise: Measurement noise of each row, data units. None, as it always is for now: there is no noise.
+        values: (B, D) real numbers of any dtype, data units; NaN where a row has no value.
+        weights: (B,) float64, positive, how often each row counts. None: each counts once.
+        noise: Measurement noise: standard deviations (B, D), or covariances (B, D, D), float64, data units, finite, 0
+            where a row has no value. None: there is no noise.
     """
 
     values: np.ndarray
     weights: np.ndarray | None = None
     noise: np.ndarray | None = None
+
+    def part(self, chosen: slice | np.ndarray) -> RowBlock:
+        """Takes some of the rows, by a slice, by numbers or by a mask, with all that they carry."""
+        weights, noise = (None if values is None else values[chosen] for values in (self.weights, self.noise))
+        return RowBlock(self.values[chosen], weights, noise)
 
     def plain_values(self) -> np.ndarray:
         """Hands on the values to those who can do nothing else: Raises ValueError unless both others are None."""

@@ -18,7 +18,7 @@ import numpy as np
 from tfgmm.common.shapes import check_shape
 from tfgmm.common.words import quoted
 from tfgmm.data.arrays import number_array
-from tfgmm.data.blocks import RowBlock, finite, num_gaps, row_blocks
+from tfgmm.data.blocks import RowBlock, finite, num_gaps, row_blocks, rows_per_block
 from tfgmm.data.columns import wanted_names
 from tfgmm.data.containers import check_kind, check_no_columns
 from tfgmm.data.errors import gap_in_every_row_error
@@ -43,6 +43,10 @@ class Rows:
         name: What the caller's argument is called in error messages.
         num_dropped: Rows of the data with a gap that were left out.
         dropped_gaps: Gaps in each column of those; () where none was left out.
+        weights: (N,) float64, positive, how often each row counts; None: each counts once.
+        noise: Standard deviations (N, D) or covariances (N, D, D) of the measurement noise; None: there is none.
+        missing: "refuse" where a NaN is an error, "integrate" where it is a gap.
+        num_empty, num_weightless: Rows without any value, and rows of weight 0, that were left out.
 
     Attributes: Those of a `tfgmm.data.sources.RowSource`.
     """
@@ -52,6 +56,11 @@ class Rows:
     name: str = "x"
     num_dropped: int = 0
     dropped_gaps: tuple[int, ...] = ()
+    weights: np.ndarray | None = None
+    noise: np.ndarray | None = None
+    missing: str = "refuse"
+    num_empty: int = 0
+    num_weightless: int = 0
 
     origin: ClassVar[str | None] = None
     is_in_memory: ClassVar[bool] = True
@@ -71,7 +80,20 @@ class Rows:
 
     def blocks(self) -> Iterator[RowBlock]:
         """Yields views of the rows, 65,536 at a time, fewer when D is above 128."""
-        return map(RowBlock, row_blocks(self.values))
+        if self.weights is None and self.noise is None:
+            return map(RowBlock, row_blocks(self.values))
+        whole, size = RowBlock(self.values, self.weights, self.noise), rows_per_block(self.num_features)
+        return (whole.part(slice(start, start + size)) for start in range(0, len(self.values), size))
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether rows have weights."""
+        return self.weights is not None
+
+    @property
+    def noise_axes(self) -> int:
+        """0 where there is no noise, 1 for standard deviations, 2 for covariances."""
+        return 0 if self.noise is None else self.noise.ndim - 1
 
     def place(self, row: int) -> str:
         """Names a row in words for an error message: by its number."""

@@ -47,6 +47,18 @@ class RowSource(Protocol):
     def is_endless(self) -> bool:
         """Whether the rows are known to have no end."""
 
+    @property
+    def missing(self) -> str:
+        """What a NaN is: "refuse", an error; "integrate", a gap."""
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether rows have weights."""
+
+    @property
+    def noise_axes(self) -> int:
+        """0 where there is no measurement noise, 1 for standard deviations (B, D), 2 for covariances (B, D, D)."""
+
     def blocks(self) -> Iterator[RowBlock]:
         """Yields all rows in their order, block by block, in data units; NaN and infinite values as they are."""
 

@@ -37,6 +37,9 @@ class StreamedRows:
     origin: ClassVar[str | None] = None
     is_in_memory: ClassVar[bool] = False
     has_own_batches: ClassVar[bool] = True
+    missing: str = "refuse"
+    has_weights: bool = False
+    noise_axes: ClassVar[int] = 0
 
     @property
     def is_endless(self) -> bool:

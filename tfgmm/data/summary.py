@@ -30,7 +30,7 @@ class DataSummary:
     """What the model keeps of the data it was fitted on; survives JSON exactly.
 
     Args:
-        num_data: N, the number of rows.
+        num_data: N, the number of rows; with weights their sum, a float where it is not whole.
         num_features: D, the number of columns.
         mean: D means, in the data's units.
         scale: D standard deviations (divided by N), in the data's units, all positive; 1.0 for a constant column.
@@ -43,6 +43,14 @@ class DataSummary:
             a sample (three times what the quartiles of a normal distribution say). Default: `scale`.
         fingerprint: 16 hexadecimal digits that distinguish these rows from others, whatever their order; None in a
             summary saved by an older version; see `fingerprint.sum_of_hashes`.
+        num_rows: Rows that were used, where they have weights; 0, the default: as many as `num_data`.
+        gaps: D counts of rows without a value in the column; () where every row has all values.
+        num_incomplete: Rows that lack some values, and were used.
+        num_empty: Rows that lack all values, and were left out.
+        num_weightless: Rows of weight 0, which were left out.
+        weights_name: Name of the column of weights, "" where they had none; None where rows have no weights.
+        noise_columns: D names of the columns of standard deviations, "" where a column has none or they had no names;
+            () where there is no measurement noise.
 
     Raises:
         ValueError: A size is not positive, or a field does not have one entry per column.
@@ -54,7 +62,7 @@ class DataSummary:
     True
     """
 
-    num_data: int
+    num_data: float
     num_features: int
     mean: tuple[float, ...]
     scale: tuple[float, ...]
@@ -64,6 +72,13 @@ class DataSummary:
     centre: tuple[float, ...] = ()
     spread: tuple[float, ...] = ()
     fingerprint: str | None = None
+    num_rows: int = 0
+    gaps: tuple[int, ...] = ()
+    num_incomplete: int = 0
+    num_empty: int = 0
+    num_weightless: int = 0
+    weights_name: str | None = None
+    noise_columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field, instead in (("centre", self.mean), ("spread", self.scale)):
@@ -76,6 +91,11 @@ class DataSummary:
             if entries is not None and len(entries) != self.num_features:
                 wanted = f"`{field}` must have num_features={self.num_features} entries"
                 raise ValueError(f"{wanted}. Received: {len(entries)}. Give one per column.")
+
+    @property
+    def gap_columns(self) -> tuple[int, ...]:
+        """Numbers of the columns in which some rows have no value."""
+        return tuple(column for column, count in enumerate(self.gaps) if count)
 
     @property
     def varies(self) -> np.ndarray:

@@ -16,13 +16,21 @@ from tfgmm.data.summary import DataSummary, SummaryAccumulator
 
 
 class Survey(NamedTuple):
-    """What one pass over the data tells: `summary`, and `sample`, (n, D) float64 rows, data units, n <= 20,000."""
+    """What one pass over the data tells.
+
+    summary: Summary of all rows.
+    sample: (n, D) float64 rows, data units, n <= 20,000; NaN where a row has no value.
+    weights: (n,) float64, what each of them stands for, with the sum N; None: each stands for N / n rows.
+    noise: Their measurement noise, as `RowBlock` has it; None: there is none.
+    """
 
     summary: DataSummary
     sample: np.ndarray
+    weights: np.ndarray | None = None
+    noise: np.ndarray | None = None
 
 
-def survey_rows(source: RowSource, num_data: int | None, seed: int) -> Survey:
+def survey_rows(source: RowSource, num_data: float | None, seed: int) -> Survey:
     """Summarises the whole data and draws a uniform sample of its rows, in the order of the rows, in one pass.
 
     The same rows in the same order give the same sample, from whatever kind of source they come. For a stream

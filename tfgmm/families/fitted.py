@@ -28,7 +28,7 @@ class FittedMixture(PosteriorQueries):
     """Augmented bound on all rows, nats; None where it is not known yet."""
 
     @property
-    def num_data(self) -> int:
+    def num_data(self) -> float:
         """N."""
         return self.data_summary.num_data
 

@@ -14,7 +14,7 @@ from tfgmm.families.variational import VariationalPosterior
 
 
 def centred_blocks(
-    data: Any, posterior: VariationalPosterior, num_data: int, column_names: tuple[str, ...] | None
+    data: Any, posterior: VariationalPosterior, num_data: float, column_names: tuple[str, ...] | None
 ) -> Iterator[np.ndarray]:
     """Yields the rows of `data`, (B, D) float32, measured from the centre of q, in their order, block by block.
 

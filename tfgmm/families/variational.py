@@ -112,6 +112,7 @@ class VariationalPosterior:
         self.num_components, self.num_features = components.shape
         self._values = values
         self._centre = np.zeros(self.num_features) if centre is None else centre
+        self.gap_columns: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -149,7 +150,16 @@ class VariationalPosterior:
     def at(self, values: Values, centre: np.ndarray | None = None) -> VariationalPosterior:
         """Makes the same posterior with other numbers behind it, in plain arrays that nothing else moves."""
         centre = self.centre if centre is None else centre
-        return VariationalPosterior(self.weights, self.components, values, np.array(centre, np.float64))
+        posterior = VariationalPosterior(self.weights, self.components, values, np.array(centre, np.float64))
+        posterior.gap_columns = self.gap_columns
+        return posterior
+
+    def observe_gaps(self, columns: Sequence[int]) -> None:
+        """Takes in which columns have gaps: components of independent columns count only rows with a value there.
+
+        It changes what sweeps compute, and q not at all. For correlated columns it changes nothing.
+        """
+        self.gap_columns = tuple(columns) if self.form == "independent" else ()
 
     def move_centre(self, centre: Sequence[float]) -> None:
         """Sets the centre, (D,) data units; the locations stay where they are in data units."""

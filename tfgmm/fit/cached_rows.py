@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.features import num_products
-from tfgmm.mixture.log_joints import write_features
 from tfgmm.mixture.parameters import FORMS
 from tfgmm.mixture.registry import FormName
-from tfgmm.mixture.row_sums import sums_over_rows
+from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.statistics import RowSums, scaled
-
-# Largest size of features that are kept from sweep to sweep; larger ones are computed again, chunk by chunk. For one
-# type of products and one set of rows: five folds side by side may keep seven times as much.
-_CACHED_BYTES = 2**24
 
 
 class CachedRows:
@@ -31,11 +24,11 @@ class CachedRows:
         num_data: Number of rows that they stand for, N: all sums are scaled to it. Default n.
     """
 
-    def __init__(self, form: FormName, values: np.ndarray, num_data: int | None = None) -> None:
+    def __init__(self, form: FormName, values: np.ndarray, num_data: float | None = None) -> None:
         self.values = values
         self.num_data = len(values) if num_data is None else num_data
         self._form = form
-        self._features: dict[Any, np.ndarray] = {}
+        self._groups = RowGroups(form, RowBlock(values), keeps_features=True)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -57,17 +50,6 @@ class CachedRows:
 
     def sums(self, coefficients: Sequence[np.ndarray], dtype: type[np.floating]) -> RowSums:
         """Sums over the rows as `sums_over_rows`, scaled to N rows."""
-        write_products, features = FORMS[self._form].write_products, self._cached_features(dtype)
-        statistics, *totals = sums_over_rows(write_products, RowBlock(self.values), coefficients, dtype, features)
+        statistics, *totals = self._groups.sums(coefficients, dtype)
         share = self.num_data / len(self.values)
         return RowSums(scaled(statistics, share), *(share * total for total in totals))
-
-    def _cached_features(self, dtype: type[np.floating]) -> np.ndarray | None:
-        """Computes the features of all rows once, (D + P + 1, n); None where they would take too much memory."""
-        shape = (self.num_columns + 1, len(self.values))
-        if math.prod(shape) * np.dtype(dtype).itemsize > _CACHED_BYTES:
-            return None
-        if dtype not in self._features:
-            self._features[dtype] = np.empty(shape, dtype)
-            write_features(FORMS[self._form].write_products, self.values.T, self._features[dtype])
-        return self._features[dtype]

@@ -274,7 +274,7 @@ def _opened_validation(source: RowSource, data: Any) -> RowSource | None:
     return validation
 
 
-def _check_rows(num_data: int, num_components: int) -> None:
+def _check_rows(num_data: float, num_components: int) -> None:
     if num_data < num_components:
         raise ValueError(
             f"`num_components` must be at most the number of rows. Received: num_components={num_components} for "

@@ -20,7 +20,7 @@ def is_labels(start: Any) -> bool:
     return not isinstance(start, str) and np.ndim(start) == 1
 
 
-def check_labels(start: Any, num_data: int, num_components: int) -> np.ndarray:
+def check_labels(start: Any, num_data: float, num_components: int) -> np.ndarray:
     """Checks the group of each row, and hands it on as (N,) int.
 
     Raises:

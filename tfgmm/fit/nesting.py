@@ -56,7 +56,7 @@ class Smaller(NamedTuple):
 
     q: VariationalPosterior
     elbo: float
-    num_rows: int
+    num_rows: float
 
     @classmethod
     def of(cls, fit: FitResult) -> Smaller:

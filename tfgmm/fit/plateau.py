@@ -22,7 +22,7 @@ class Plateau:
     [False, False, True]
     """
 
-    def __init__(self, tolerance: float, patience: int, num_data: int) -> None:
+    def __init__(self, tolerance: float, patience: int, num_data: float) -> None:
         self._least_gain = tolerance * num_data
         self._patience = patience
         self._last_elbo, self._num_flat = -math.inf, 0

@@ -28,7 +28,7 @@ _SMALLEST_BATCH = 1_024
 _SWEEP_NUMBERS = 2**28
 
 
-def sweep_batch_size(num_data: int, num_components: int, num_features: int) -> int:
+def sweep_batch_size(num_data: float, num_components: int, num_features: int) -> int:
     """Chooses B for exact sweeps over rows in memory: all rows, so that they need not be copied, or many.
 
     Example:
@@ -36,7 +36,7 @@ def sweep_batch_size(num_data: int, num_components: int, num_features: int) -> i
     >>> sweep_batch_size(300_000, 32, 16), sweep_batch_size(10**7, 32, 16)
     (300000, 524288)
     """
-    return min(num_data, max(_SMALLEST_BATCH, _SWEEP_NUMBERS // (num_components * num_features)))
+    return min(math.ceil(num_data), max(_SMALLEST_BATCH, _SWEEP_NUMBERS // (num_components * num_features)))
 
 
 class SweepBatches:

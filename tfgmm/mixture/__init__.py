@@ -32,6 +32,7 @@ __getattr__, __dir__, __all__ = front_door(
         "priors": ["Priors"],
         "priors_from_data": ["least_variances"],
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS", "mixtures_of"],
+        "row_groups": ["RowGroups"],
         "row_scores": ["RowScorer", "RowScores", "Score"],
         "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],
         "sampling": ["sample_rows"],

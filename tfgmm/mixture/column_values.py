@@ -94,7 +94,7 @@ def values_of(column: np.ndarray) -> ColumnValues:
     return heaped._replace(repeated=tuple(alone))
 
 
-def _are_few(values: np.ndarray, num_data: int, step: float) -> bool:
+def _are_few(values: np.ndarray, num_data: float, step: float) -> bool:
     if len(values) <= _FEW_VALUES:
         return num_data >= _FEWEST_REPEATS * len(values)
     num_multiples = np.ptp(values) / step + 1.0 if step else math.inf
@@ -122,7 +122,7 @@ def _storage_variance(values: np.ndarray) -> float:
     return relative**2 * float(np.square(values).mean()) / 12.0
 
 
-def _repeated(values: np.ndarray, counts: np.ndarray, num_data: int | None = None) -> list[tuple[float, float]]:
+def _repeated(values: np.ndarray, counts: np.ndarray, num_data: float | None = None) -> list[tuple[float, float]]:
     """Finds values that many rows share, where the values beside them have few companions each, and their shares."""
     num_data = int(counts.sum()) if num_data is None else num_data
     found = []

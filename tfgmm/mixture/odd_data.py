@@ -85,7 +85,7 @@ def oddities(
 
 
 def warn_of_pulls(
-    mixture: MixtureDensity, summary: DataSummary, priors: Priors, num_data: int, *, stacklevel: int
+    mixture: MixtureDensity, summary: DataSummary, priors: Priors, num_data: float, *, stacklevel: int
 ) -> None:
     """Warns after a fit where fixed priors hold a component away from its rows, and nothing was said before the fit.
 

@@ -93,7 +93,7 @@ def decided_by_priors(summary: DataSummary, priors: Priors, num_components: int,
     return decided & summary.varies
 
 
-def pulls_of_priors(mixture: MixtureDensity, num_data: int, priors: Priors, summary: DataSummary) -> np.ndarray:
+def pulls_of_priors(mixture: MixtureDensity, num_data: float, priors: Priors, summary: DataSummary) -> np.ndarray:
     """Computes how far fixed priors pull each location from the mean of its rows, (K, D), in widths of the component.
 
     Where the posterior is at rest, a location is the mean of the prior and of its rows, each weighted by its precision:

@@ -92,7 +92,7 @@ class BatchedTraining(CompiledModel):
         batch_size = default_batch_size(self.num_data, self.num_components, self.num_features)
         return ordered_batches(source, self.centre, batch_size)
 
-    def checked_batch_size(self, batch_size: int | None, source: RowSource, num_data: int, steps: int | None) -> int:
+    def checked_batch_size(self, batch_size: int | None, source: RowSource, num_data: float, steps: int | None) -> int:
         """Checks B, or chooses it: a number of steps must mean as many rows in closed form as with an optimizer."""
         if batch_size is not None:
             return check_count("batch_size", batch_size)

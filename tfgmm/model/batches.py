@@ -65,7 +65,7 @@ class _Order(NamedTuple):
     skip: int
 
 
-def default_batch_size(num_data: int, num_components: int, num_features: int) -> int:
+def default_batch_size(num_data: float, num_components: int, num_features: int) -> int:
     """Chooses B: all rows when they are few, else about 64 K rows, and fewer where K x D would make batches huge.
 
     Example:
@@ -74,7 +74,7 @@ def default_batch_size(num_data: int, num_components: int, num_features: int) ->
     (3000, 65536, 1024)
     """
     affordable = max(_SMALLEST_BATCH, _BATCH_NUMBERS // (num_components * num_features))
-    return min(num_data, _LARGEST_BATCH, affordable)
+    return math.ceil(min(num_data, _LARGEST_BATCH, affordable))
 
 
 def training_batches(

@@ -27,7 +27,7 @@ from tfgmm.model.training_errors import check_optimizer, check_step_sizes
 class CompileSettings(NamedTuple):
     """Arguments of `compile` other than the optimizer; saved with the model."""
 
-    num_data: int | None
+    num_data: float | None
     steps_per_execution: int | str
     run_eagerly: bool
     step_sizes: StepSizes | None
@@ -53,7 +53,7 @@ class CompiledModel(PosteriorModel):
     def compile(
         self,
         optimizer: Any = None,
-        num_data: int | None = None,
+        num_data: float | None = None,
         *,
         step_sizes: StepSizes | None = None,
         steps_per_execution: int | str = "auto",

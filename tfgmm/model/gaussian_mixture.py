@@ -184,7 +184,7 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
 
     # --- Starting ------------------------------------------------------------------------------------------------
 
-    def initialize(self, x: Any, start: Any = "k-means++", num_data: int | None = None) -> GaussianMixtureModel:
+    def initialize(self, x: Any, start: Any = "k-means++", num_data: float | None = None) -> GaussianMixtureModel:
         """Takes the centre from the rows, and starts the components among them.
 
         `fit` does this by itself for an untouched model; call it before a training loop of your own.

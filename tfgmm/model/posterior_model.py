@@ -114,7 +114,7 @@ class PosteriorModel(keras.Model):
         start = self.variational.values_of(self.variational.random_start(self.seed))
         return all(map(np.array_equal, self.variational.values().flat, start.flat))
 
-    def adapt_to(self, summary: DataSummary, num_data: int | None = None) -> None:
+    def adapt_to(self, summary: DataSummary, num_data: float | None = None) -> None:
         """Takes N, the column names and the centre from `summary`. No parameter moves."""
         self.data_summary = summary
         self.stored_num_data.assign(summary.num_data if num_data is None else num_data)

@@ -218,7 +218,7 @@ class KerasTraining(BatchedTraining):
         if untouched:
             self.start_from(survey)
 
-    def _validation_batches(self, source: RowSource, batch_size: Any, num_data: int, steps: int | None) -> Any:
+    def _validation_batches(self, source: RowSource, batch_size: Any, num_data: float, steps: int | None) -> Any:
         batch_size = None if batch_size is None else check_count("validation_batch_size", batch_size)
         return ordered_batches(source, self.centre, self.checked_batch_size(batch_size, source, num_data, steps))
 

@@ -91,7 +91,7 @@ def _table_of(selection: Any) -> NDArray[Any]:
     return table
 
 
-def _deficits(table: NDArray[Any], num_data: int) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+def _deficits(table: NDArray[Any], num_data: float) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
     """Computes each criterion in nats behind its best, (M,) each, and the standard errors of the held-out one."""
     lines = {"evidence": table["log_evidence"] - table["log_evidence"].max()}
     if np.isfinite(table["behind"]).all():

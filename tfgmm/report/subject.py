@@ -71,7 +71,7 @@ class Fitted:
     picture_draws: Callable[[], Draws]
     covariance: str
     weights: str
-    num_data: int
+    num_data: float
     expected_counts: np.ndarray
     num_parameters: int
     criteria: Mapping[str, str]
@@ -200,12 +200,12 @@ def _bound(elbo: float | None) -> dict[str, str]:
     return {} if elbo is None else {"Bound": f"{elbo:,.2f} nats"}
 
 
-def _in_range(counts: np.ndarray, num_data: int) -> np.ndarray:
+def _in_range(counts: np.ndarray, num_data: float) -> np.ndarray:
     """Clips counts to 0 and N: sticks of a single component say infinity, and rounding may give less than 0."""
     return np.clip(np.asarray(counts, np.float64), 0.0, float(num_data))
 
 
-def counts_of(weights: str, means: np.ndarray, priors: Priors, num_data: int) -> np.ndarray:
+def counts_of(weights: str, means: np.ndarray, priors: Priors, num_data: float) -> np.ndarray:
     """Computes the rows expected in each component, (K,) float64, from the posterior means of the weights.
 
     An export holds the means alone. For a Dirichlet, E[w_k] = (a_k + n_k) / (sum of a + N). For sticks, a share

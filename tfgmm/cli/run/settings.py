@@ -96,7 +96,7 @@ class RunSettings:
         numbers = 1 if isinstance(self.num_components, int) else len(set(self.num_components or ()))
         return numbers * (1 if isinstance(self.covariance, str) else len(self.covariance))
 
-    def for_rows(self, num_data: int, num_features: int) -> RunSettings:
+    def for_rows(self, num_data: float, num_features: int) -> RunSettings:
         """Writes out what was left to the rows, so that config.json names every fit: numbers, and "auto" for shapes.
 
         Example:
@@ -107,12 +107,12 @@ class RunSettings:
         """
         numbers, shapes = self.num_components, self.covariance
         if numbers is None:
-            numbers = list(range(1, min(_MOST_BY_ITSELF, num_data) + 1))
+            numbers = list(range(1, min(_MOST_BY_ITSELF, int(num_data)) + 1))
         if shapes == AUTO:
             shapes = FitOptions(covariance=AUTO).shapes(num_features)
         return dataclasses.replace(self, num_components=numbers, covariance=shapes)
 
-    def note_of_rows(self, num_data: int) -> list[str]:
+    def note_of_rows(self, num_data: float) -> list[str]:
         """Says that fewer numbers are tried than where there are rows enough; nothing where there are."""
         if self.num_components is not None or num_data >= _MOST_BY_ITSELF:
             return []

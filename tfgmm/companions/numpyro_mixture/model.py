@@ -154,7 +154,7 @@ class MarginalModel:
     joint_prior: JointPrior | None = None
     row_variance: np.ndarray | None = None
 
-    def __call__(self, rows: Array | None = None, num_data: int | None = None) -> Array:
+    def __call__(self, rows: Array | None = None, num_data: float | None = None) -> Array:
         """States the model of rows (N, D) to NumPyro, and returns the rows."""
         sites = {name: numpyro.sample(name, prior) for name, prior in self.sites().items()}
         parameters = self.parameters(sites)

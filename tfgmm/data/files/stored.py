@@ -54,6 +54,9 @@ class StoredRows:
     is_endless = False
     has_known_length = True
     has_own_batches = False
+    missing = "refuse"
+    has_weights = False
+    noise_axes = 0
 
     def __init__(self, files: FileSet, origin: str, drop_gaps: bool = False) -> None:
         self.column_names: tuple[str, ...] | None = files.column_names
