@@ -36,6 +36,12 @@ class Integrands(NamedTuple):
     without: np.ndarray | None = None
 
 
+def with_masks(coefficients: Coefficients, of_values: np.ndarray) -> Coefficients:
+    """Moves what values in G columns add to the constants, (..., K, G), to the masks of these columns."""
+    linear, constants = coefficients
+    return np.concatenate([linear, of_values.swapaxes(-1, -2)], axis=-2), constants - of_values.sum(axis=-1)
+
+
 def precisions_of(linear: np.ndarray, num_features: int) -> np.ndarray:
     """Computes the precision matrices (R, K, D, D) of correlated columns from coefficients (R, D + P, K)."""
     quadratic = linear[:, num_features:].swapaxes(1, 2)
