@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
+from tfgmm.data.blocks import RowBlock
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import finite_blocks
@@ -15,8 +14,8 @@ from tfgmm.families.variational import VariationalPosterior
 
 def centred_blocks(
     data: Any, posterior: VariationalPosterior, num_data: float, column_names: tuple[str, ...] | None
-) -> Iterator[np.ndarray]:
-    """Yields the rows of `data`, (B, D) float32, measured from the centre of q, in their order, block by block.
+) -> Iterator[RowBlock]:
+    """Yields the rows of `data`, (B, D) float32 values, measured from the centre of q, in their order, block by block.
 
     Args:
         data: Rows of any kind that `fit` takes.
@@ -31,7 +30,7 @@ def centred_blocks(
     check_ends(source, None, "Use .take(n) for its first n batches.")
     num_rows = 0
     for values in finite_blocks(source):
-        yield centre_rows(values, posterior.centre, name=source.name)
+        yield RowBlock(centre_rows(values, posterior.centre, name=source.name))
         num_rows += len(values)
     if num_rows != num_data:
         raise ValueError(

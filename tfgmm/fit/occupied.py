@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tfgmm.common.checks import check_count, check_seed
+from tfgmm.data.blocks import RowBlock
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.parameters import FORMS, LOCS, MixtureDensity
@@ -63,7 +64,7 @@ def _are_alike(mixture: MixtureDensity, doubt: np.ndarray, one: int, other: int)
 
 
 def occupied_probabilities(
-    posterior: VariationalPosterior, blocks: Iterable[np.ndarray], num_draws: int = 200, seed: int = 0
+    posterior: VariationalPosterior, blocks: Iterable[RowBlock], num_draws: int = 200, seed: int = 0
 ) -> np.ndarray:
     """Computes the share of draws in which 0, 1, ..., K components have rows, (K + 1,) float64.
 
@@ -81,9 +82,9 @@ def occupied_probabilities(
     mixtures = _drawn_mixtures(posterior, check_count("num_draws", num_draws), seed)
     generator = np.random.default_rng(seed)
     has_rows = np.zeros((num_draws, posterior.num_components), bool)
-    for rows in blocks:
+    for block in blocks:
         for of_draw, mixture in zip(has_rows, mixtures):
-            of_draw[drawn_components(score_data(mixture, rows, "responsibilities"), generator)] = True
+            of_draw[drawn_components(score_data(mixture, block.values, "responsibilities"), generator)] = True
     return np.bincount(has_rows.sum(axis=1), minlength=posterior.num_components + 1) / num_draws
 
 
