@@ -13,7 +13,6 @@ __getattr__, __dir__, __all__ = front_door(
             "pair_coefficients",
             "pairs",
         ],
-        "filled": ["filled"],
         "log_joints": ["write_features"],
         "occupied": ["is_occupied"],
         "odd_data": ["doubts_of_columns", "oddities", "spreads_that_differ", "warn_of_odd_data", "warn_of_pulls"],
@@ -40,6 +39,6 @@ __getattr__, __dir__, __all__ = front_door(
         "starts": ["distinct_rows", "start_locs"],
         "statistics": ["RowSums", "Statistics", "added", "scaled"],
         "stored_draws": ["NUM_DRAWS"],
-        "virtual_copies": ["copies", "with_copies"],
+        "virtual_copies": ["copies"],
     },
 )

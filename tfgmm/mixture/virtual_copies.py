@@ -58,7 +58,7 @@ def copies(weights: np.ndarray, most: int, seed: int) -> np.ndarray:
 def with_copies(sample: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     """Repeats weighted rows, (n, D) to (m, D), for those who look at single values.
 
-    Without weights the rows stay as they are. Whole weights with a sum of at most 200,000 give exactly the repeated rows.
+    Without weights the rows stay as they are. Whole weights with a sum of at most 200,000 give the repeated rows.
 
     Args:
         sample: (n, D) rows.
