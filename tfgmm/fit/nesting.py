@@ -179,16 +179,17 @@ def nats_below(elbo: float, possible: float, least_gain: float) -> float:
     return gap if gap > _ALLOWED + least_gain else 0.0
 
 
-def plain_rows(block: RowBlock, spread: np.ndarray) -> np.ndarray:
-    """Writes rows as often as they count, with their gaps filled, (m, D) float64: for starts alone.
+def plain_rows(block: RowBlock, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Writes rows as often as they count, with their gaps filled, (m, D) float64, data units: for starts alone.
 
     Args:
         block: Rows, data units.
+        centre: (D,) float64, data units.
         spread: (D,) widths that count as equal.
     """
     values, weights = np.asarray(block.values, np.float64), block.weights
     values = values if weights is None else values[copies(weights, _MOST_COPIES, 0)]
-    return filled(values, spread)
+    return filled(values - centre, spread) + centre if np.isnan(values).any() else values
 
 
 def split_starts(

@@ -143,7 +143,7 @@ def ascend_from_smaller(task: FitTask, known: Known, num_components: int) -> Asc
     options, fit = task.options, prepared_fit(task, num_components)
     q, spread = fit.variational, np.array(task.survey.summary.spread)
     stages = stages_of(task, q)
-    sample = plain_rows(task.survey.rows, spread)
+    sample = plain_rows(task.survey.rows, q.centre, spread)
     divided = split_starts(known.smaller.variational, q, sample, spread, max(_MOST_DIVIDED, options.restarts))
     [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), options.restarts)])
     starts = StagedStarts([known.nested.values, *kept], stages)
@@ -173,7 +173,7 @@ def folds_retried(
     stage, spread = stages_of(task, larger)[-1], np.array(survey.summary.spread)
     for fold, (best, *_) in enumerate(of_smaller):
         rows = folds.block(survey.rows, folds.numbers != fold)
-        sample, num_rows = plain_rows(rows, spread), len(rows.values) if rows.weights is None else rows.weights.sum()
+        sample, num_rows = plain_rows(rows, larger.centre, spread), len(rows.values) if rows.weights is None else rows.weights.sum()
         without = Smaller(smaller.at(best.values), best.elbo, float(num_rows))
         starts = [with_empty(without, larger).values, *split_starts(without.q, larger, sample, spread, NUM_STARTS)]
         groups.append(StagedStarts(starts, stages_of_fold(stage, folds, fold)))
