@@ -17,10 +17,21 @@ from tfgmm.families.variational import VariationalPosterior
 class FittedTo(Protocol):
     """What is asked of a mixture that was fitted: its posterior, N, the names of its columns, its rows in short."""
 
-    variational: VariationalPosterior
-    num_data: Any
-    column_names: Any
-    data_summary: Any
+    @property
+    def variational(self) -> VariationalPosterior:
+        """The posterior."""
+
+    @property
+    def num_data(self) -> Any:
+        """N."""
+
+    @property
+    def column_names(self) -> Any:
+        """Names of the columns, or None."""
+
+    @property
+    def data_summary(self) -> Any:
+        """Summary of the rows, or None."""
 
 
 def centred_blocks(data: Any, fitted: FittedTo, sample_weight: Any = None, noise: Any = None) -> Iterator[RowBlock]:

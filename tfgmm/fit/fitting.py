@@ -9,13 +9,14 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 
 from tfgmm.common.checks import check_count
 from tfgmm.data.row_source import RowSource
-from tfgmm.data.carried import sentences_on_gaps
-from tfgmm.data.sources import check_ends, open_source, open_validation
-from tfgmm.data.survey import Survey, check_finite, no_rows_error, survey_rows
+from tfgmm.data.row_words import sentences_on_gaps
+from tfgmm.data.sources import open_source
+from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.families.base import check_priors
 from tfgmm.fit.callbacks import checked_callbacks
 from tfgmm.fit.keras_model import check_can_train
 from tfgmm.fit.maxima import at_maxima
+from tfgmm.fit.opened import check_length, check_rows, gap_columns_of, opened_validation
 from tfgmm.fit.options import FitOptions, check_covariance
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import counted
-from tfgmm.data.carried import sentences_on_rows
+from tfgmm.data.row_words import sentences_on_rows
 from tfgmm.data.summary import DataSummary
 from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.training_rows import centred_blocks

@@ -173,7 +173,10 @@ def folds_retried(
     stage, spread = stages_of(task, larger)[-1], np.array(survey.summary.spread)
     for fold, (best, *_) in enumerate(of_smaller):
         rows = folds.block(survey.rows, folds.numbers != fold)
-        sample, num_rows = plain_rows(rows, larger.centre, spread), len(rows.values) if rows.weights is None else rows.weights.sum()
+        sample, num_rows = (
+            plain_rows(rows, larger.centre, spread),
+            len(rows.values) if rows.weights is None else rows.weights.sum(),
+        )
         without = Smaller(smaller.at(best.values), best.elbo, float(num_rows))
         starts = [with_empty(without, larger).values, *split_starts(without.q, larger, sample, spread, NUM_STARTS)]
         groups.append(StagedStarts(starts, stages_of_fold(stage, folds, fold)))

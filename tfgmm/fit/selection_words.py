@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfgmm.common.words import counted
 from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.fit.selection_doubts import FEW_ROWS, doubts, lucky_start, on_groups, stuck_fits
 from tfgmm.fit.selection_names import (

@@ -15,11 +15,10 @@ from tfgmm.data.readers import Rows
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.streamed import StreamedRows
 from tfgmm.data.summary import centre as centre_rows
-from tfgmm.data.survey import finite_blocks
+from tfgmm.data.survey import checked_blocks
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.cached_rows import CachedRows
-from tfgmm.mixture.parameters import FORMS
-from tfgmm.mixture.row_sums import log_likelihoods_over_rows
+from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.statistics import RowSums, Statistics
 from tfgmm.scoring import devices
 
@@ -92,13 +91,13 @@ class SweepBatches:
     def sums(self, coefficients: Sequence[np.ndarray]) -> Iterator[tuple[RowSums, float]]:
         """Yields the sums over each batch, under one posterior, and the sum of the weights of its rows."""
         for groups in self.groups():
-            yield devices.sums(groups, coefficients), groups.total_weight
+            yield devices.sums_of(groups, coefficients), groups.total_weight
 
     def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
         """Sums logsumexp_k and max_k of the log joints under R mixtures, (2, R) nats, and the weights of the rows."""
         totals, weight = np.zeros((2, len(coefficients[0]))), 0.0
         for groups in self.groups():
-            totals += devices.log_likelihoods(groups, coefficients)
+            totals += devices.log_likelihoods_of(groups, coefficients)
             weight += groups.total_weight
         return totals, weight
 
