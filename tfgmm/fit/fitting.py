@@ -141,8 +141,8 @@ def fit_mixture(
         FloatingPointError: The bound became NaN or infinite.
 
     Warns:
-        UserWarning: Missing values, constant columns, fewer distinct rows than components, a few rows far from all others,
-            and, for "full" and "tied", no more rows than columns.
+        UserWarning: Missing values, constant columns, fewer distinct rows than components, a few rows far from all
+            others, and, for "full" and "tied", no more rows than columns.
         ConvergenceWarning: The bound was still rising after `max_sweeps` sweeps.
 
     Source: Bishop 2006, section 10.2; restarts and stopping rules measured in docs.
