@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 from plain_summaries import plain_summary
 
@@ -182,3 +185,51 @@ def test_rows_without_a_value_do_not_outweigh_priors():
         assert decided_by_priors(plain_summary(rows), Priors(), 2, covariance).tolist() == [False, True]
     weighted = plain_summary(rows, np.full(2_000, 8.0))
     assert not decided_by_priors(weighted, Priors(), 2, "diag").any()
+
+
+# --- From rows
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+@each_covariance
+def test_weights_of_rows_are_repeated_rows(covariance, share):
+    weights = np.random.default_rng(6).integers(0, 4, 400).astype(np.float64)
+    rows, missing = with_gaps(np.round(ROWS, 2), share), "integrate" if share else "refuse"
+    weighted = Priors.from_data(rows, covariance, sample_weight=weights, missing=missing)
+    repeated = Priors.from_data(np.repeat(rows, weights.astype(int), axis=0), covariance, missing=missing)
+    same(weighted, repeated)
+    assert weighted != Priors.from_data(rows, covariance, missing=missing)
+    frame = pd.DataFrame(rows, columns=list("abc")).assign(count=weights)
+    assert Priors.from_data(frame, covariance, sample_weight="count", missing=missing) == weighted
+
+
+def test_gaps_of_rows_are_refused_unless_they_are_to_be_integrated():
+    rows = with_gaps(ROWS, 0.1)
+    with pytest.raises(ValueError, match="`data` must"):
+        Priors.from_data(rows)
+    observed = [column[~np.isnan(column)] for column in rows.T]
+    found = Priors.from_data(rows, missing="integrate")
+    np.testing.assert_allclose(found.loc_mean, [column.mean() for column in observed], rtol=1e-12)
+    np.testing.assert_allclose(found.loc_scale, [column.std() for column in observed], rtol=1e-12)
+    with pytest.raises(ValueError, match="`missing` must be one of"):
+        Priors.from_data(rows, missing="drop")
+
+
+def test_weights_in_the_wrong_place_are_refused():
+    summary, shape = summarise(ROWS), r"`{}` must .*\. Received: .*\. [A-Z].*\."
+    for arguments, name in (
+        ({"data": summary, "sample_weight": WEIGHTS, "sample": ROWS}, "sample_weight"),
+        ({"data": ROWS, "weights": WEIGHTS}, "weights"),
+        ({"data": summary, "sample": ROWS, "weights": WEIGHTS[:3]}, "weights"),
+        ({"data": ROWS, "sample_weight": WEIGHTS[:3]}, "sample_weight"),
+        ({"data": ROWS, "sample_weight": -WEIGHTS}, "sample_weight"),
+    ):
+        with pytest.raises(ValueError) as caught:
+            Priors.from_data(**arguments)
+        assert re.fullmatch(shape.format(name), str(caught.value)), str(caught.value)
+
+
+def test_noisy_rows_are_as_wide_as_they_are():
+    """Measurement noise is not taken off: a component may be as wide as all noisy rows."""
+    noisy = ROWS + GENERATOR.normal(size=ROWS.shape)
+    np.testing.assert_allclose(Priors.from_data(noisy).expected_scale, noisy.var(axis=0), rtol=1e-9)
