@@ -68,17 +68,14 @@ def test_weights_change_what_they_should():
 
 
 def plain_correlation(rows, weights, one, other):
-    """Computes a correlation over the rows that have both, about the mean of all values of each column."""
+    """Computes a correlation over the rows that have both, in plain loops."""
+    both = [(w, row[one], row[other]) for w, row in zip(weights, rows) if not np.isnan(row[one] + row[other])]
+    total = sum(w for w, _, _ in both)
+    means = [sum(w * pair[number] for w, *pair in both) / total for number in range(2)]
     sums = np.zeros(3)
-    means = [
-        sum(w * row[column] for w, row in zip(weights, rows) if not np.isnan(row[column]))
-        / sum(w for w, row in zip(weights, rows) if not np.isnan(row[column]))
-        for column in (one, other)
-    ]
-    for weight, row in zip(weights, rows):
-        a, b = row[one] - means[0], row[other] - means[1]
-        if not np.isnan(a * b):
-            sums += weight * np.array([a * a, a * b, b * b])
+    for weight, *pair in both:
+        a, b = np.subtract(pair, means)
+        sums += weight * np.array([a * a, a * b, b * b])
     return sums[1] / np.sqrt(sums[0] * sums[2])
 
 
@@ -101,6 +98,21 @@ def test_with_gaps_the_covariance_is_that_of_the_complete_rows(share):
     found = shaped_like(gappy, with_gaps(ROWS, share), "full") / scale
     np.testing.assert_allclose(found, expected, atol=0.2)
     assert np.abs(found - expected).max() > 1e-3
+
+
+def test_columns_of_one_value_in_the_rows_they_share_are_independent():
+    rows = ROWS.copy()
+    rows[:100, :2] = [ROWS[0, 0] + 0.1, ROWS[0, 1] + 0.7]
+    rows[100:250, 0] = rows[250:, 1] = np.nan
+    found = shaped_like(plain_summary(rows), rows, "full")
+    assert found[0, 1] == 0.0 and found[0, 2] != 0.0
+
+
+def test_gaps_do_not_hide_how_nearly_equal_columns_are():
+    rows = np.column_stack([ROWS[:, 0], ROWS[:, 0] + 1e-3 * GENERATOR.normal(size=400), ROWS[:, 1]])
+    gappy = with_gaps(rows, 0.3)
+    found = shaped_like(plain_summary(gappy), gappy, "full") / np.outer(*2 * [plain_summary(gappy).spread])
+    assert 1e-4 < np.linalg.eigvalsh(found)[0] < 2e-3  # the floor for so many rows
 
 
 def test_with_many_gaps_the_covariance_is_positive_definite():
