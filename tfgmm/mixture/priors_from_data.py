@@ -88,7 +88,7 @@ def learned_fields(
         "scale_structure": scale_structure,
         "loc_scale_grid": LOC_SCALE_GRID,
     }
-    rows = None if sample is None else with_copies(sample, weights)
+    rows = None if sample is None else with_copies(sample, weights, data)
     spread, rounding = np.array(data.spread), _rounding(data, rows)
     if shape.is_spherical:
         return fields | _of_sphere(data, rows, rounding)
@@ -113,7 +113,7 @@ def least_variances(data: DataSummary, sample: np.ndarray | None, weights: np.nd
         sample: (n, D) rows, data units, NaN where a row has no value; or None.
         weights: (n,) how often each row of the sample counts; None: each once.
     """
-    rows = None if sample is None else with_copies(sample, weights)
+    rows = None if sample is None else with_copies(sample, weights, data)
     return np.maximum(LEAST_SCALE * np.square(data.spread), _rounding(data, rows))
 
 
