@@ -135,9 +135,8 @@ def _from_more_starts(task: FitTask, known: Known, num_components: int) -> tuple
 
 def _from_empty(task: FitTask, known: Known, num_components: int) -> tuple[FitTask, Ascended]:
     q = prepared_fit(task, num_components).variational
-    return task, Ascended(
-        [as_restart(known.nested, q)], [], stages_of(q, task.survey, task.options, task.gap_columns)[-1].rows
-    )
+    last = stages_of(q, task.survey, task.options, task.gap_columns)[-1]
+    return task, Ascended([as_restart(known.nested, q)], [], last.rows)
 
 
 def ascend_from_smaller(task: FitTask, known: Known, num_components: int) -> Ascended:
