@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "blocks": ["BLOCK_ROWS", "RowBlock", "finite"],
+        "cleaning": ["is_finite"],
         "columns": ["numeric_columns"],
         "counters": ["suspicious_columns"],
         "errors": ["check_no_overflow", "not_finite_error"],
