@@ -10,7 +10,7 @@ import numpy as np
 from tfgmm.common.checks import is_instance_of
 from tfgmm.common.words import quoted
 from tfgmm.data.arrays import real_array
-from tfgmm.data.carried import Asked, CarriedColumns, pair_words
+from tfgmm.data.carried.asked import Asked, CarriedColumns, pair_words
 from tfgmm.data.columns import check_once, wanted_names
 from tfgmm.data.frames import MemoryTable, open_table
 from tfgmm.data.table_values import table_values

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tfgmm.data.blocks import RowBlock
-from tfgmm.data.carried import CarriedColumns, pair_words
+from tfgmm.data.blocks import RowBlock, is_finite
+from tfgmm.data.carried.asked import CarriedColumns, pair_words
 from tfgmm.data.errors import column_words, infinite_error, not_finite_error
 
 
@@ -154,20 +154,6 @@ class Cleaning:
 
 
 _TOLERANCE = 1e-5  # of correlations: what float32 leaves of a matrix that is symmetric and singular
-
-
-def is_finite(values: np.ndarray) -> bool:
-    """Tells whether all numbers are finite: from their sum, which is fast, wherever that is finite.
-
-    Example:
-
-    >>> is_finite(np.array([1.0, 2.0])), is_finite(np.array([np.inf, -np.inf]))
-    (True, False)
-    """
-    if values.dtype.kind != "f":
-        return True
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
 
 
 def _only(block: RowBlock, kept: np.ndarray, place: Callable[[int], str]) -> tuple[RowBlock, Callable[[int], str], int]:
