@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,6 +139,7 @@ def open_rows(
         check_kind(name, data)
         check_no_columns(name, data, num_features if column_names is None else len(column_names))
     check_choice("missing", missing, MISSING)
+    noise = None if isinstance(noise, Mapping) and not noise else noise
     asked = Asked(sample_weight, noise, missing, are_scored, weights_part)
     if isinstance(columns, str):
         raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")

@@ -87,6 +87,13 @@ class Cleaning:
                 f"Received: {weights[row]:.6g} in row {place(row)}{where} (rows count from 0). "
                 f"A weight says how often its row counts: write 0 for none.{pair_words(self.weights_part)}"
             )
+        is_good = (weights == 0.0) | ((weights >= 1.0 / _LARGEST) & (weights <= _LARGEST))
+        if not is_good.all():
+            row = int(np.argmin(is_good))
+            raise ValueError(
+                f"`sample_weight` must be 0 or between {1.0 / _LARGEST:g} and {_LARGEST:g}. "
+                f"Received: {weights[row]:.6g} in row {place(row)} (rows count from 0). Divide all of them by one number."
+            )
 
     def _with_clean_noise(self, block: RowBlock, noise: np.ndarray, place: Callable[[int], str]) -> RowBlock:
         """Takes infinite noise for a gap and puts 0 where there is a gap; checks the rest."""
@@ -153,6 +160,7 @@ class Cleaning:
             )
 
 
+_LARGEST = 1e100  # weight: sums of squares of larger ones, and parts of smaller ones, leave float64
 _TOLERANCE = 1e-5  # of correlations: what float32 leaves of a matrix that is symmetric and singular
 
 
