@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,33 @@ def open_source(
     return open_rows(
         data, name=name, column_names=column_names, num_features=num_features, allow_empty=allow_empty, **asked
     )
+
+
+def open_validation(data: Any, source: RowSource, name: str = "validation_data") -> Rows | StoredRows | StreamedRows:
+    """Opens rows to validate on, in the columns of those to train on; they carry what these carry by name.
+
+    Args:
+        data: Rows of any kind; weights without a name come as a tuple, (rows, None, weights).
+        source: The rows to train on. Their columns of weights and noise are read in tables and files.
+        name: What the argument is called in errors.
+
+    Raises:
+        ValueError, TypeError: As `open_source`.
+    """
+    carried: dict[str, Any] = {}
+    if _has_names(data):
+        if source.weights_name:
+            carried["sample_weight"] = source.weights_name
+        noise = {label: error for label, error in zip(source.column_names or (), source.noise_columns) if error}
+        carried |= {"noise": noise} if noise else {}
+    columns = source.num_features, source.column_names
+    return open_source(data, name, *columns, missing=source.missing, **carried)
+
+
+def _has_names(data: Any) -> bool:
+    """Tells whether rows come from a file or a table, whose columns have names."""
+    is_table = hasattr(data, "columns") or hasattr(data, "__arrow_c_stream__")
+    return isinstance(data, (str, os.PathLike)) or (is_table and not isinstance(data, np.ndarray))
 
 
 def _rows_and_weights(data: Any, name: str, sample_weight: Any) -> tuple[Any, Any, str]:

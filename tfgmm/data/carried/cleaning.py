@@ -92,7 +92,7 @@ class Cleaning:
             row = int(np.argmin(is_good))
             raise ValueError(
                 f"`sample_weight` must be 0 or between {1.0 / _LARGEST:g} and {_LARGEST:g}. "
-                f"Received: {weights[row]:.6g} in row {place(row)} (rows count from 0). Divide all of them by one number."
+                f"Received: {weights[row]:.6g} in row {place(row)} (rows count from 0). Divide all by one number."
             )
 
     def _with_clean_noise(self, block: RowBlock, noise: np.ndarray, place: Callable[[int], str]) -> RowBlock:
