@@ -76,7 +76,7 @@ def _spread_of(sample: np.ndarray, spread: np.ndarray | None) -> np.ndarray:
     """Computes the standard deviations of the values that are there, (D,), where nobody says what counts as equal."""
     if spread is None:
         values = np.ma.masked_invalid(sample)
-        spread = np.asarray(values.std(axis=0).with_gaps_filled(0.0))
+        spread = np.asarray(values.std(axis=0).filled(0.0))
     return np.where(spread > 0, spread, 1.0)
 
 
