@@ -69,6 +69,24 @@ def integrands_of(coefficients: Sequence[np.ndarray], num_features: int, gap_col
     return Integrands(log_shares, locs, variances, without)
 
 
+def with_integrals(coefficients: Coefficients, num_features: int, columns: Sequence[int]) -> Coefficients:
+    """Gives masks to columns that have none: where a row has no value, the density is integrated over it.
+
+    Args:
+        coefficients: (..., D + P, K) and (..., K) of independent columns with known parameters.
+        num_features: D.
+        columns: G columns.
+
+    Returns:
+        (..., D + P + G, K) and (..., K): what each of these columns adds to the constant stands by itself.
+    """
+    linear, _ = coefficients
+    chosen, squares = np.array(columns, np.intp), num_features + np.array(columns, np.intp)
+    variances = -0.5 / linear[..., squares, :]
+    integrals = log_integrals(linear[..., chosen, :] * variances, variances)
+    return with_masks(coefficients, -integrals.swapaxes(-1, -2))
+
+
 def log_integrals(locs: np.ndarray, variances: np.ndarray) -> np.ndarray:
     """Computes log of the integral of exp(linear z + quadratic z^2) for independent columns, nats."""
     return 0.5 * (LOG_TWO_PI + np.log(variances) + np.square(locs) / variances)

@@ -54,7 +54,7 @@ class RowGroups:
     def __init__(
         self, form: FormName, block: RowBlock, gap_columns: Sequence[int] = (), *, keeps_features: bool = False
     ) -> None:
-        self._block = block
+        self.form, self.block = form, block
         self.gap_columns = tuple(gap_columns) if form == "independent" else ()
         kinds = _of_independent(block, self.gap_columns, keeps_features)
         if form == "correlated":
@@ -62,18 +62,18 @@ class RowGroups:
         self._kinds = list(kinds)
 
     def __len__(self) -> int:
-        return len(self._block.values)
+        return len(self.block.values)
 
     @property
     def are_plain(self) -> bool:
         """Whether the rows have neither weights nor gaps nor noise, and the coefficients no masks."""
         is_complete = len(self._kinds) == 1 and isinstance(self._kinds[0][0], CompleteRows)
-        return is_complete and self._block.weights is None and not self.gap_columns
+        return is_complete and self.block.weights is None and not self.gap_columns
 
     @property
     def total_weight(self) -> float:
         """Sum of the weights of the rows: their number where they have none."""
-        weights = self._block.weights
+        weights = self.block.weights
         return float(len(self)) if weights is None else float(weights.sum())
 
     def sums(self, coefficients: Sequence[np.ndarray], dtype: type[np.floating] = np.float64) -> RowSums:
