@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from tfgmm.common import threads
 from tfgmm.common.shapes import Tensor
-from tfgmm.data.blocks import RowBlock
-from tfgmm.data.cleaning import is_finite
+from tfgmm.data.blocks import RowBlock, is_finite
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.parameters import FORMS, MixtureDensity
 from tfgmm.mixture.registry import COVARIANCES, FormName
