@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from exports import FRAME, NAMES, ROWS, D, K
+from exports import FRAME, NAMES, ROWS, D, Exported, K
 
 import tfgmm
+from tfgmm.data.blocks import RowBlock
+from tfgmm.data.record import DataSummary
 from tfgmm.export import scorer as serve
+from tfgmm.export.verify import verify_export
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,7 @@ def test_dataset_without_batches_gives_no_numbers(scorer: serve.Scorer) -> None:
 
 def test_row_that_is_not_finite_is_marked_and_its_neighbours_are_not(scorer: serve.Scorer) -> None:
     rows = ROWS[:3].copy()
-    rows[1, 1] = np.nan
+    rows[1, 1] = np.inf
     assert np.isnan(scorer.log_prob(rows)).tolist() == [False, True, False]
     assert scorer.assign(rows)[1] == -1
     np.testing.assert_array_equal(scorer.log_prob(rows)[[0, 2]], scorer.log_prob(ROWS[[0, 2]]))
@@ -120,3 +123,44 @@ def test_parameters_and_draws_are_those_of_the_model(covariance, tmp_path):
                 assert values[0] is None and covariance == "tied_spherical"
             else:
                 np.testing.assert_allclose(*values, rtol=tolerance, atol=tolerance)
+
+
+# --- Fits to rows with weights, gaps and noise
+
+
+def test_export_of_a_fit_to_weighted_noisy_rows_with_gaps_is_read_and_checked(tmp_path: pathlib.Path) -> None:
+    generator = np.random.default_rng(0)
+    rows, weights = generator.normal(size=(60, 2)), generator.uniform(0.2, 2.0, 60)
+    rows[::7, 0] = np.nan
+    noise = np.full(rows.shape, 0.1)
+    with pytest.warns(UserWarning, match="9 of 120 values are missing"):
+        result = tfgmm.fit_mixture(rows, 1, covariance="full", sample_weight=weights, noise=noise, restarts=1)
+    folder = tfgmm.export_model(result, tmp_path / "mixture")
+    scorer = tfgmm.load_scorer(folder)
+    training = scorer.card["training"]
+    assert training["num_data"] == pytest.approx(weights.sum(), rel=1e-12)
+    assert DataSummary.from_dict(training["data_summary"]) == result.data_summary
+    assert training["data_summary"]["gaps"] == [9, 0] and training["data_summary"]["num_rows"] == 60
+    for name in ("log_prob", "responsibilities", "assign", "outlier", "impute"):
+        np.testing.assert_array_equal(getattr(scorer, name)(rows), getattr(result, name)(rows))
+    np.testing.assert_array_equal(scorer.log_prob(rows, noise=noise), result.log_prob(rows, noise=noise))
+    assert max(verify_export(folder).largest_differences.values()) <= 1e-6
+    served = result.model.serving_default(rows.astype(np.float32))["log_prob"]
+    np.testing.assert_allclose(served, scorer.log_prob(rows), rtol=1e-5, atol=1e-5)
+
+
+def test_several_scores_of_a_block_are_those_of_the_methods(exported: Exported) -> None:
+    scorer = tfgmm.load_scorer(exported.folder)
+    rows = np.random.default_rng(2).normal(size=(9, 3))
+    rows[2, 1], rows[4], rows[5, 0] = np.nan, np.nan, np.inf
+    names = ("log_prob", "responsibilities", "assignment", "outlier", "imputed")
+    by_name, num_bad = scorer.scores(RowBlock(rows), names)
+    methods = dict(zip(names, ("log_prob", "responsibilities", "assign", "outlier", "impute")))
+    assert num_bad == 2 and by_name.keys() == methods.keys()
+    for name, method in methods.items():
+        np.testing.assert_array_equal(by_name[name], getattr(scorer, method)(rows))
+    noise = np.where(np.isnan(rows), 0.0, 0.3)
+    found = scorer.scores(RowBlock(rows, None, noise), names[:3]).by_name["log_prob"]
+    np.testing.assert_array_equal(found, scorer.log_prob(rows, noise=noise))
+    with pytest.raises(ValueError, match="`outlier` must be asked of rows without measurement noise"):
+        scorer.scores(RowBlock(rows, None, noise), names)

@@ -92,7 +92,9 @@ JITTED = """
 import sys
 import numpy as np
 import tensorflow as tf
-x = tf.constant(np.random.default_rng(0).normal(size=(3, int(sys.argv[1]))), tf.float32)
+rows = np.random.default_rng(0).normal(size=(5, int(sys.argv[1])))
+rows[1, 0] = rows[3, 1] = rows[4] = np.nan
+x = tf.constant(rows, tf.float32)
 for folder in sys.argv[2:]:
     for name, signature in tf.saved_model.load(folder).signatures.items():
         if name == "sample":

@@ -122,7 +122,7 @@ class Queries:
         of sqrt(p / 100,000), a third of itself at 0.0001; a score below that is only known to be small.
 
         A row with gaps is compared with the same draws in the columns that it has. Of the choices of columns among the
-        rows, the 64 most frequent are compared with all draws, rarer ones with 2,000. (Rows are taken a few hundred
+        rows, the 16 most frequent are compared with all draws, rarer ones with 2,000. (Rows are taken a few hundred
         thousand at a time, and the most frequent are those among these.)
 
         Args:

@@ -15,7 +15,7 @@ from tfgmm.scoring.scores import outlier_table
 
 # Choices of columns among the rows of one call that are compared with all draws; rarer ones with fewer, so that a row
 # costs no more than 2,000 rows do, however many choices there are
-MOST_TABLES = 64
+MOST_TABLES = 16
 FEWER_SAMPLES = 2000
 
 _MOST_KEPT = 4096  # tables, of 2 kB each
