@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from numpyro.infer.util import log_density
 from scipy import stats
 from scipy.special import logsumexp
 
-from tfgmm.companions.numpyro_mixture import mixture_model
+from tfgmm.companions.numpyro_mixture import mixture_model, observed_rows, sample_nuts
 from tfgmm.companions.numpyro_mixture.densities import Parameters, observed_log_likelihood
 from tfgmm.companions.numpyro_mixture.mode import Target
-from tfgmm.companions.numpyro_mixture.rows import moments_of, sorted_rows
+from tfgmm.companions.numpyro_mixture.rows import moments_of, read_table, sorted_rows
 from tfgmm.data.blocks import RowBlock
 
 RNG = np.random.default_rng(0)
@@ -159,3 +160,105 @@ def test_moments_are_those_of_repeated_values():
         values = np.repeat(GAPS[:, column], COUNTS.astype(int))
         values = values[~np.isnan(values)]
         assert mean[column] == pytest.approx(values.mean()) and deviation[column] == pytest.approx(values.std())
+
+
+# --- Draws, and rows of other kinds ------------------------------------------------------------------------------
+
+TABLE = np.array([[1.2, -0.3], [0.4, np.nan], [2.9, 0.8], [np.nan, 1.4], [1.7, np.nan], [0.1, 0.2], [np.nan, np.nan]])
+OF_ROWS = {
+    "sample_weight": np.array([1.0, 2.0, 1.0, 3.0, 0.0, 1.0, 1.0]),
+    "noise": np.array([[0.5, 0.2], [0.3, 0.0], [np.inf, 0.4], [0.0, 0.1], [0.3, 0.0], [0.2, 0.6], [0.0, 0.0]]),
+    "missing": "integrate",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_nuts_has_the_posterior_of_quadrature(covariance):
+    """One component, so that each of independent columns has a posterior of its own, over location and scale.
+
+    The model with covariances is held near independent columns by its prior of the correlations.
+    """
+    import arviz
+
+    options = {"num_samples": 6000, "target_accept_prob": 0.95, "progress": False}
+    if covariance == "full":
+        options["correlation_concentration"] = 1e5
+    draws = sample_nuts(TABLE, 1, covariance=covariance, **OF_ROWS, **options)
+    locs, log_scales = np.linspace(-12.0, 12.0, 1201), np.linspace(-8.0, 5.0, 1001)
+    scales = np.exp(log_scales)
+    for column in range(2):
+        log_density = stats.norm.logpdf(locs, 0, 10)[:, None] + stats.halfcauchy.logpdf(scales, scale=10) + log_scales
+        for value, weight, noise in zip(TABLE[:, column], OF_ROWS["sample_weight"], OF_ROWS["noise"][:, column]):
+            if np.isfinite(value) and np.isfinite(noise):
+                log_density += weight * stats.norm.logpdf(value, locs[:, None], np.hypot(scales, noise))
+        density = np.exp(log_density - log_density.max())
+        density /= density.sum()
+        for values, points, axis in ((draws.locs, locs, 1), (draws.scales, scales, 0)):
+            mean = density.sum(axis=axis) @ points
+            found = values[..., 0, column]
+            assert abs(found.mean() - mean) < 4 * arviz.mcse(found, method="mean")
+
+
+def test_whole_weights_are_repeated_rows_to_the_sampler():
+    """The same posterior: the draws agree though the chains start a hair apart."""
+    rows = np.random.default_rng(0).normal([-3.0] * 20 + [3.0] * 30)
+    counts = np.random.default_rng(1).integers(0, 3, 50)
+    options = {"num_samples": 300, "progress": False}
+    weighted = sample_nuts(rows, 2, sample_weight=counts, **options)
+    repeated = sample_nuts(np.repeat(rows, counts), 2, **options)
+    np.testing.assert_allclose(
+        np.sort(weighted.locs.mean((0, 1)).ravel()), np.sort(repeated.locs.mean((0, 1)).ravel()), atol=0.1
+    )
+
+
+def test_rows_of_every_kind_come_with_what_they_carry():
+    frame = pd.DataFrame(TABLE, columns=["width", "height"])
+    frame["count"], frame["error"] = OF_ROWS["sample_weight"], OF_ROWS["noise"][:, 0]
+    table = read_table(frame, 2, "count", {"width": "error"}, "integrate")
+    assert table.column_names == ("width", "height") and not table.is_plain
+    kept = [0, 1, 2, 3, 5]  # one row has weight 0, one has no value
+    expected = TABLE[kept].copy()
+    expected[2, 0] = np.nan  # its noise is infinite
+    np.testing.assert_array_equal(table.block.values, expected)
+    np.testing.assert_array_equal(table.block.weights, OF_ROWS["sample_weight"][kept])
+    np.testing.assert_array_equal(table.block.noise[:, 0], [0.5, 0.3, 0.0, 0.0, 0.2])
+    assert table.total_weight == 8.0
+    series = pd.Series([1.0, np.nan, 3.0], name="length")
+    one = read_table(series, 1, [1, 1, 2], [0.1, 0.1, 0.3], "integrate")
+    assert one.column_names == ("length",) and one.block.values.tolist() == [[1.0], [3.0]]
+    assert one.block.noise.tolist() == [[0.1], [0.3]]
+
+
+def test_observed_rows_are_those_that_numpyro_is_given():
+    model = mixture_model(1, 2)
+    rows = observed_rows(model, TABLE, sample_weight=OF_ROWS["sample_weight"], noise=OF_ROWS["noise"])
+    found, _ = log_density(model, (rows,), {}, model.values(np.ones(1), np.zeros((1, 2)), np.ones((1, 2))))
+    expected = 2 * (stats.norm.logpdf(0, 0, 10) + stats.halfcauchy.logpdf(1, scale=10))
+    for row, weight, noise in zip(TABLE, OF_ROWS["sample_weight"], OF_ROWS["noise"]):
+        for value, sd in zip(row, noise):
+            if np.isfinite(value) and np.isfinite(sd):
+                expected += weight * stats.norm.logpdf(value, 0, np.hypot(1, sd))
+    assert float(found) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "words"),
+    [
+        (TABLE, {}, "`data` must hold finite numbers. Received: 5 values that are NaN or infinite"),
+        ([1.0, np.nan], {}, "`data` must hold finite numbers. Received: 1 of 2 that are NaN"),
+        ([1.0, np.inf, 2.0], {"missing": "integrate"}, "finite numbers. Received: 1 value that is"),
+        (ROWS, {"missing": "drop"}, "`missing` must be one of 'refuse', 'integrate'"),
+        (ROWS[:2], {"sample_weight": [0.5, 0.4]}, "`num_components` must be at most the number of rows"),
+        (ROWS, {"sample_weight": np.ones(3)}, "`sample_weight`"),
+        (ROWS, {"noise": -np.ones((12, 3))}, "`noise`"),
+    ],
+)
+def test_rows_that_cannot_be_are_named(data, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        sample_nuts(data, 2, progress=False, **arguments)
+
+
+def test_a_model_of_other_columns_is_named():
+    with pytest.raises(ValueError, match="`data` must have 2 columns, as the model has. Received: 3"):
+        observed_rows(mixture_model(2, 2), ROWS)
