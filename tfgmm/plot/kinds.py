@@ -21,9 +21,11 @@ from tfgmm.posterior.draws import Draws
 
 MOST_COLUMNS = 5  # of a square of panels
 NOISE_NOTE = "the density is that of values without measurement noise"
+PREDICTED_NOTE = "predicted values have no measurement noise, those of the rows have"
 
 _HEIGHT, _LOWEST, _HIGHEST = 0.73, 0.4, 1.0  # of a figure of a single panel, over its width
 _KEYS, _TITLES = 1.8, 1.2  # inches beside the panel of a density, and above and below it
+_NOTE = 0.2  # inches, of one more line of small print
 _MARGIN = 0.08  # about the rows
 _PANEL, _BESIDE = 1.9, 0.6  # inches
 _REACH = 3.5  # standard deviations beyond means that are shown where there are no rows
@@ -65,6 +67,11 @@ class Pictured:
         figure = Figure((self.width, height * self.width), layout="constrained")
         return figure, figure.add_subplot()
 
+    def values_of(self, columns: list[int]) -> np.ndarray | None:
+        """Gives the rows in some columns; None where there are no values in them."""
+        rows = None if self.rows is None else self.rows[:, columns]
+        return None if rows is None or np.isnan(rows).all() else rows
+
     def needed_rows(self) -> np.ndarray:
         """Gives the rows of a picture that shows nothing without them.
 
@@ -75,10 +82,10 @@ class Pictured:
             raise ValueError("`rows` must be given: this picture is about rows. Received: None. Pass rows.")
         return self.rows
 
-    def add_note(self, ax: Axes) -> None:
-        """Writes above a picture of a density what its values are, where the rows beside it have noise."""
+    def add_note(self, ax: Axes, words: str = NOISE_NOTE) -> None:
+        """Writes above a picture what its values are, where the rows beside it have noise."""
         if self.has_noise:
-            add_caption(ax, NOISE_NOTE)
+            add_caption(ax, words)
 
 
 class Kind(NamedTuple):
@@ -94,10 +101,10 @@ class Kind(NamedTuple):
 def density(pictured: Pictured, columns: Sequence[int]) -> Figure:
     """Draws the density of two columns, whatever the others are, with its components and the rows."""
     index, mean = list(columns), pictured.mixture.mean_parameters()
-    rows = None if pictured.rows is None else pictured.rows[:, index]
+    rows = pictured.values_of(index)
     limits = _limits(mean, index, rows)
     labels = [pictured.labels[column] for column in index]
-    figure, ax = pictured.panel(_height_of(limits, pictured.width))
+    figure, ax = pictured.panel(_height_of(limits, pictured.width, _TITLES + _NOTE * pictured.has_noise))
     # Two of several columns are left to NumPy, where `marginal_log_prob` would load TensorFlow
     is_whole = index == list(range(mean.num_features))
     log_density = pictured.mixture.log_prob if is_whole else mean_log_density(marginal(mean, index))
@@ -116,12 +123,12 @@ def _limits(mean: Draws, columns: list[int], rows: np.ndarray | None) -> np.ndar
     return about if around is None else np.where(np.isfinite(around), around, about)
 
 
-def _height_of(limits: np.ndarray, width: float) -> float:
+def _height_of(limits: np.ndarray, width: float, titles: float = _TITLES) -> float:
     """Computes the height over the width of a figure in which a panel of equal units leaves no gap above and below."""
     ratio = equal_ratio(limits)
     if ratio is None:
         return _HEIGHT
-    return float(np.clip(((width - _KEYS) / ratio + _TITLES) / width, _LOWEST, _HIGHEST))
+    return float(np.clip(((width - _KEYS) / ratio + titles) / width, _LOWEST, _HIGHEST))
 
 
 def _frame(mean: Draws, columns: list[int]) -> np.ndarray:
@@ -171,7 +178,7 @@ def check(pictured: Pictured, columns: Sequence[int]) -> Figure:
     [index] = columns
     options: dict[str, Any] = {"column_name": pictured.labels[index], "sample_weight": pictured.weights}
     plot.predictive_check(pictured.needed_rows(), pictured.draws(), column=index, **options, ax=ax)
-    pictured.add_note(ax)
+    pictured.add_note(ax, PREDICTED_NOTE)
     return figure
 
 
