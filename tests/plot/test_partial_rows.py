@@ -184,4 +184,5 @@ def test_pictures_of_densities_say_that_noise_is_taken_off(kind: str) -> None:
         if kind == "responsibilities":
             assert (mixture.noise is noise) is has_noise
         else:
+            figure.draw_without_rendering()  # as saving does: equal units and small print settle in the second layout
             assert_nothing_is_cut_off(figure)
