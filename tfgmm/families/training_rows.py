@@ -10,7 +10,7 @@ from tfgmm.common.words import counted
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.summary import centre as centre_rows
-from tfgmm.data.survey import checked_blocks
+from tfgmm.data.survey import finite_blocks
 from tfgmm.families.variational import VariationalPosterior
 
 
@@ -51,7 +51,7 @@ def centred_blocks(data: Any, fitted: FittedTo, sample_weight: Any = None, noise
     source = open_source(data, "data", posterior.num_features, fitted.column_names, **carried)
     check_ends(source, None, "Use .take(n) for its first n batches.")
     weight = 0.0
-    for block in checked_blocks(source):
+    for block in finite_blocks(source):
         yield block._replace(values=centre_rows(block.values, posterior.centre, name=source.name))
         weight += len(block.values) if block.weights is None else float(block.weights.sum())
     if not math.isclose(weight, num_data, rel_tol=1e-9):

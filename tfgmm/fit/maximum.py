@@ -15,6 +15,7 @@ import numpy as np
 from tfgmm.fit.plateau import Plateau
 from tfgmm.fit.sweep_batches import Batches
 from tfgmm.mixture.features import matrices_of_products
+from tfgmm.mixture.integrands import with_masks
 from tfgmm.mixture.parameters import LOCS, MixtureDensity, coefficients_of
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.statistics import RowSums, Statistics, added, split_masks
@@ -63,7 +64,10 @@ def maximum_near(
 
 def _sums(mixture: MixtureDensity, batches: Batches) -> tuple[RowSums, float]:
     statistics, log_likelihood, largest, weight = None, 0.0, 0.0, 0.0
-    for sums, more in batches.sums(coefficients_of(mixture)):
+    coefficients = coefficients_of(mixture)
+    if mixture.form.name == "independent" and batches.gap_columns:
+        coefficients = with_masks(coefficients, len(mixture.centre), batches.gap_columns)
+    for sums, more in batches.sums(coefficients):
         statistics = added(statistics, sums.statistics)
         log_likelihood, largest = log_likelihood + float(sums.log_likelihood), largest + float(sums.largest)
         weight += more
@@ -86,7 +90,7 @@ def _maximised(
     new, at_floor = maximise(mixture, _Moments(np.where(has_rows, observed, 0.0), locs, second), floor, units)
     shape, name = COVARIANCES[mixture.covariance], mixture.form.precision_name
     if not shape.is_tied:
-        keep = has_rows.any(axis=1, keepdims=True) if shape.is_spherical else has_rows
+        keep: np.ndarray = np.any(has_rows, axis=1, keepdims=True) if shape.is_spherical else has_rows
         new = np.where(keep if is_independent else keep[:, :1, None], new, mixture.components[name])
         at_floor = at_floor & has_rows
     return mixture._replace(log_weights=log_weights, components={LOCS: locs, name: new}), at_floor

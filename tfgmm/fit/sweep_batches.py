@@ -15,7 +15,7 @@ from tfgmm.data.readers import Rows
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.streamed import StreamedRows
 from tfgmm.data.summary import centre as centre_rows
-from tfgmm.data.survey import checked_blocks
+from tfgmm.data.survey import finite_blocks
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.mixture.row_groups import RowGroups
@@ -80,7 +80,7 @@ class SweepBatches:
             return iter(self._kept)
         if isinstance(source, StoredRows):  # which were surveyed
             return map(self._sorted, read_ahead(map(self._measured, source.batches(self._size))))
-        return map(self._sorted, map(self._measured, checked_blocks(source)))
+        return map(self._sorted, map(self._measured, finite_blocks(source)))
 
     def _measured(self, block: RowBlock) -> RowBlock:
         return block._replace(values=centre_rows(block.values, self._centre, name=self._source.name))

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 
+from tfgmm.data.sampling import SAMPLE_ROWS
+
 # Beyond this, float64 has gaps between whole numbers
 _LARGEST_WHOLE = 2.0**53
-# Copies of weighted rows whose values are looked at one by one
-_MOST_COPIES = 200_000
+# Copies of weighted rows whose values are looked at one by one: at most so many, fewer where they have many columns
+_MOST_COPIES, _MOST_VALUES = 200_000, 2**23
 
 
 def are_whole(weights: np.ndarray) -> bool:
@@ -58,10 +60,14 @@ def copies(weights: np.ndarray, most: int, seed: int) -> np.ndarray:
 def with_copies(sample: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     """Repeats weighted rows, (n, D) to (m, D), for those who look at single values.
 
-    Without weights the rows stay as they are. Whole weights with a sum of at most 200,000 give the repeated rows.
+    Without weights the rows stay as they are. Whole weights with a sum of at most 20,000 (200,000 where there are at
+    most 40 columns) give the repeated rows.
 
     Args:
         sample: (n, D) rows.
         weights: (n,) float64, positive; None: each row counts once.
     """
-    return sample if weights is None else sample[copies(weights, _MOST_COPIES, seed=0)]
+    if weights is None:
+        return sample
+    most = min(_MOST_COPIES, max(SAMPLE_ROWS, _MOST_VALUES // sample.shape[1]))
+    return sample[copies(weights, most, seed=0)]

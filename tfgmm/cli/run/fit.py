@@ -244,5 +244,4 @@ def _occupied_posterior(
     if not is_maximum or survey.is_sample or is_stopped():
         return None
     display.phase("counting components that have rows")
-    carried = {"sample_weight": survey.weights, "noise": survey.noise}
-    return result.occupied_posterior(survey.sample, seed=result.seed, **carried)
+    return result.occupied_posterior(survey.sample, seed=result.seed, sample_weight=survey.weights, noise=survey.noise)

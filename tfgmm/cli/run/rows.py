@@ -169,8 +169,9 @@ def opened(settings: RunSettings) -> Iterator[tuple[StoredOrNot, StoredOrNot | N
 
         def open_one(path: str, name: str) -> StoredOrNot:
             csv, drop_gaps = csv_options(settings), settings.drop_gaps
-            asked = Asked(settings.sample_weight, settings.noise, settings.missing)
-            rows = open_rows(path, name=name, columns=settings.columns, csv=csv, drop_gaps=drop_gaps, asked=asked)
+            read: dict[str, Any] = {"columns": settings.columns, "csv": csv, "drop_gaps": drop_gaps}
+            carried = {"sample_weight": settings.sample_weight, "noise": settings.noise, "missing": settings.missing}
+            rows = open_rows(path, name=name, **read, **carried)
             return stack.enter_context(contextlib.closing(rows))
 
         rows = open_one(settings.data, "data")
