@@ -25,7 +25,6 @@ _HANDFUL = 5  # rows
 _MOST_NAMED = 5  # components named in a warning
 _CLEAR = 3.0  # nats between two bounds: odds of 20 to 1, "strong" in Kass and Raftery (1995), section 3.2
 _SURE = 0.01  # rows so far out come from the mixture less often than this
-_IS = ("", "was", "were")
 _MANY_GAPS = 1.0 / 3.0  # share of the values that are missing
 
 
@@ -69,14 +68,13 @@ def _are_same(ours: DataSummary, other: DataSummary) -> bool:
 
 def _not_given(ours: DataSummary, other: DataSummary) -> str:
     """Says what the rows of the fit had and those that are shown have not."""
-    lacking = []
+    words = ""
     if ours.weights_name is not None and other.weights_name is None:
-        lacking.append(f"weights{f' (column {ours.weights_name!r})' if ours.weights_name else ''}")
+        column = f" (column {ours.weights_name!r})" if ours.weights_name else ""
+        words = printable(f" Those had weights{column}, and none were given here.")
     if ours.noise_columns and not other.noise_columns:
-        lacking.append("measurement noise")
-    return (
-        printable(f" Those had {' and '.join(lacking)}, which {_IS[len(lacking)]} not given here.") if lacking else ""
-    )
+        words += " Those had measurement noise, and none was given here."
+    return words
 
 
 def _not_converged(record: FitRecord) -> str:

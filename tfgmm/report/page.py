@@ -72,8 +72,8 @@ def write_report(
 
     Raises:
         TypeError: `result` is none of these, or a path or the title is something else.
-        ValueError: Rows with other columns; weights or noise that are none; gaps where missing="refuse"; an empty title; a mixture that was not fitted; an export of an earlier
-            version, without draws from the posterior.
+        ValueError: Rows with other columns; weights or noise that are none; gaps where missing="refuse"; an empty
+            title; a mixture that was not fitted; an export of an earlier version, without draws from the posterior.
         FileExistsError: `path` is there and `overwrite` is False, or is a folder.
         FileNotFoundError: There is no model at `model_path`.
         OSError: The disk refuses.
