@@ -85,7 +85,7 @@ def pairs(summary: DataSummary | None) -> list[tuple[str, str]]:
     found = []
     if summary.gap_columns:
         gaps, total = sum(summary.gaps), (summary.num_rows or int(summary.num_data)) * summary.num_features
-        words = f"{gaps:,} of {total:,} ({100.0 * gaps / total:.2g} %), integrated out"
+        words = f"{gaps:,} of {total:,} ({100.0 * gaps / total:.2g} %): rows count by the values that they have"
         found.append(("Missing values", words))
     if summary.weights_name is not None:
         where = f"column {summary.weights_name!r}" if summary.weights_name else "given with the rows"
