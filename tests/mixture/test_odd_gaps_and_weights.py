@@ -141,6 +141,15 @@ def test_weights_that_are_not_whole_numbers():
     assert of_all.startswith("weights are not whole numbers: their sum, 100000,")
 
 
+def test_weights_that_are_no_counts_repeat_no_value():
+    weights = np.ones(400)
+    weights[0] = 30.0
+    [repeated] = sentences(ROWS, weights)
+    assert repeated.startswith("some values are repeated far more often than those beside them")
+    [of_weights] = sentences(ROWS, 0.9 * weights)
+    assert of_weights.startswith("weights are not whole numbers")
+
+
 # --- What is said anyway
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from tfgmm.fit.plateau import Plateau
 from tfgmm.fit.sweep_batches import Batches
 from tfgmm.mixture.features import matrices_of_products
-from tfgmm.mixture.integrands import with_masks
+from tfgmm.mixture.integrands import with_integrals
 from tfgmm.mixture.parameters import LOCS, MixtureDensity, coefficients_of
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.statistics import RowSums, Statistics, added, split_masks
@@ -66,7 +66,7 @@ def _sums(mixture: MixtureDensity, batches: Batches) -> tuple[RowSums, float]:
     statistics, log_likelihood, largest, weight = None, 0.0, 0.0, 0.0
     coefficients = coefficients_of(mixture)
     if mixture.form.name == "independent" and batches.gap_columns:
-        coefficients = with_masks(coefficients, len(mixture.centre), batches.gap_columns)
+        coefficients = with_integrals(coefficients, len(mixture.centre), batches.gap_columns)
     for sums, more in batches.sums(coefficients):
         statistics = added(statistics, sums.statistics)
         log_likelihood, largest = log_likelihood + float(sums.log_likelihood), largest + float(sums.largest)

@@ -135,7 +135,7 @@ def _with_empty(posterior: Any, larger: VariationalPosterior, centre: np.ndarray
 
 def _no_rows(q: VariationalPosterior) -> Statistics:
     num_components, num_features = q.num_components, q.num_features
-    size = num_products(FORMS[q.form].write_products, num_features) + len(q.gap_columns)
+    size = num_products(FORMS[q.form].write_products, num_features)
     return Statistics(*(np.zeros((num_components, *shape)) for shape in ((), (num_features,), (size,))))
 
 

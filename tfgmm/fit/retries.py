@@ -135,14 +135,15 @@ def _from_more_starts(task: FitTask, known: Known, num_components: int) -> tuple
 
 def _from_empty(task: FitTask, known: Known, num_components: int) -> tuple[FitTask, Ascended]:
     q = prepared_fit(task, num_components).variational
-    return task, Ascended([as_restart(known.nested, q)], [], stages_of(task, q)[-1].rows)
+    last = stages_of(q, task.survey, task.options, task.gap_columns)[-1]
+    return task, Ascended([as_restart(known.nested, q)], [], last.rows)
 
 
 def ascend_from_smaller(task: FitTask, known: Known, num_components: int) -> Ascended:
     """Takes a smaller fit to an optimum with more components: with empty ones, and with some of its own divided."""
     options, fit = task.options, prepared_fit(task, num_components)
     q, spread = fit.variational, np.array(task.survey.summary.spread)
-    stages = stages_of(task, q)
+    stages = stages_of(q, task.survey, task.options, task.gap_columns)
     sample = plain_rows(task.survey.rows, q.centre, spread)
     divided = split_starts(known.smaller.variational, q, sample, spread, max(_MOST_DIVIDED, options.restarts))
     [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), options.restarts)])
@@ -170,7 +171,7 @@ def folds_retried(
         of_smaller, of_larger: Where the starts of each fold ended, best first.
     """
     survey, groups = task.survey, []
-    stage, spread = stages_of(task, larger)[-1], np.array(survey.summary.spread)
+    stage, spread = stages_of(larger, survey, task.options, task.gap_columns)[-1], np.array(survey.summary.spread)
     for fold, (best, *_) in enumerate(of_smaller):
         rows = folds.block(survey.rows, folds.numbers != fold)
         sample, num_rows = (

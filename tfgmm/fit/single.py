@@ -231,7 +231,7 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
         folds: Folds of the sample to hold out; None for none.
     """
     options, q, survey = task.options, fit.variational, task.survey
-    stages, spread = stages_of(task, q), np.array(survey.summary.spread)
+    stages, spread = stages_of(q, survey, options, task.gap_columns), np.array(survey.summary.spread)
     own = _candidates(task, fit, stages[-1])
     of_folds = [] if folds is None else candidates_of_folds(q, fit.seed, spread, folds, stages[-1], options.start)
     *of_folds_kept, starts = screened(q, [*(fold.candidates for fold in of_folds), own])
@@ -257,20 +257,21 @@ def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:
     return candidates(q, stage, spread, options.start, fit.seed, options.restarts)
 
 
-def stages_of(task: FitTask, q: VariationalPosterior) -> list[Stage]:
+def stages_of(
+    q: VariationalPosterior, survey: Survey, options: FitOptions, gap_columns: Sequence[int] = ()
+) -> list[Stage]:
     """Lists the stages of restarts, on all rows where they are few, else on a sample: coarsely, then more finely."""
-    survey, options = task.survey, task.options
     rows = survey.rows._replace(values=centre_rows(survey.sample, q.centre, name="data"))
     last = Stage(
-        rows=CachedRows(q.form, rows, survey.summary.num_data, task.gap_columns),
+        rows=CachedRows(q.form, rows, survey.summary.num_data, gap_columns),
         centre=q.centre,
         largest=np.fmax.reduce(np.abs(rows.values), axis=0, initial=0.0).astype(np.float64),
         max_sweeps=options.max_sweeps,
         tolerance=options.tolerance or _TOLERANCE,
     )
-    if not task.is_sample and q.num_components <= _FEW_COMPONENTS:
+    if not survey.is_sample and q.num_components <= _FEW_COMPONENTS:
         return [last]
-    if not task.is_sample:
+    if not survey.is_sample:
         first = dataclasses.replace(last, tolerance=max(_COARSE_TOLERANCE, options.tolerance or 0.0))
         return [first, dataclasses.replace(last, num_starts=_NUM_CONTENDERS)]
     # The sweeps over all rows go on from here, so the last gains on the sample are left to them

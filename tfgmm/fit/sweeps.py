@@ -16,7 +16,7 @@ from tfgmm.families.natural_gradient import Place, bound_figures, moved, place_a
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.callbacks import SweepCallback
 from tfgmm.fit.sweep_batches import Batches, Logs
-from tfgmm.mixture.integrands import with_masks
+from tfgmm.mixture.integrands import with_integrals
 from tfgmm.mixture.parameters import coefficients_of
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.statistics import added, scaled
@@ -159,7 +159,7 @@ def bound_and_log_likelihoods(q: VariationalPosterior, batches: Batches) -> tupl
     of_bound = place_at(q, q.values()).coefficients
     of_mixture = coefficients_of(q.plug_in())
     if q.gap_columns:
-        of_mixture = with_masks(of_mixture, q.num_features, q.gap_columns)
+        of_mixture = with_integrals(of_mixture, q.num_features, q.gap_columns)
     of_both = [np.stack(pair) for pair in zip(of_bound, of_mixture)]
     (expected, log_likelihood), (_, with_components) = batches.log_likelihoods(of_both)[0]
     elbo = float(expected) - float(q.kl())

@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = front_door(
             "pair_coefficients",
             "pairs",
         ],
-        "integrands": ["with_masks"],
+        "integrands": ["with_integrals", "with_masks"],
         "log_joints": ["write_features"],
         "occupied": ["is_occupied"],
         "odd_data": ["doubts_of_columns", "oddities", "spreads_that_differ", "warn_of_odd_data", "warn_of_pulls"],

@@ -87,7 +87,7 @@ def oddities(
         names = ", ".join(constant)
         one, several = f"column {names} has one value only: it tells", f"columns {names} have one value only: they tell"
         yield f"{one if len(constant) == 1 else several} no components apart"
-    yield from odd_columns(with_copies(sample, weights), summary, data.name)
+    yield from odd_columns(with_copies(sample, weights, summary), summary, data.name)
     yield from _few_distinct_rows(data, num_components)
     yield from _few_rows_per_column(data, covariance)
     yield from _far_rows(data)
@@ -142,7 +142,9 @@ def doubts_of_columns(
         sample, summary, covariance, weights: As in `warn_of_odd_data`.
         widths: As in `column_doubts`.
     """
-    return column_doubts(with_copies(sample, weights), summary, covariance, widths, _Data(sample, summary).name)
+    return column_doubts(
+        with_copies(sample, weights, summary), summary, covariance, widths, _Data(sample, summary).name
+    )
 
 
 def spreads_that_differ(summary: DataSummary, priors: Priors, covariance: str) -> Iterator[str]:

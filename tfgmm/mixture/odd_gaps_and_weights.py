@@ -9,7 +9,7 @@ import numpy as np
 from tfgmm.common.words import with_and
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.registry import COVARIANCES
-from tfgmm.mixture.virtual_copies import are_whole
+from tfgmm.mixture.virtual_copies import are_counts
 
 # Fewer patterns of gaps are of no account; of more, fewer than one for so many rows per column
 _FEW_PATTERNS, _ROWS_PER_COLUMN = 50, 2.0
@@ -91,8 +91,7 @@ def odd_weights(
             f"weights differ widely: {num_rows:,} rows count like {num_equal:.2g} of equal weight, and "
             "components may describe single rows. Check the largest weights"
         )
-    # Rows of a sample stand for others too, and their weights are no longer whole
-    if not (are_whole(weights) if num_rows == len(sample) else float(summary.num_data).is_integer()):
+    if not are_counts(weights, summary):
         yield (
             f"weights are not whole numbers: their sum, {summary.num_data:.6g}, is the number of rows to priors and "
             "BIC. Scale them so that it is the number of rows that they are worth"

@@ -170,8 +170,8 @@ def opened(settings: RunSettings) -> Iterator[tuple[StoredOrNot, StoredOrNot | N
         def open_one(path: str, name: str) -> StoredOrNot:
             csv, drop_gaps = csv_options(settings), settings.drop_gaps
             read: dict[str, Any] = {"columns": settings.columns, "csv": csv, "drop_gaps": drop_gaps}
-            carried = {"sample_weight": settings.sample_weight, "noise": settings.noise, "missing": settings.missing}
-            rows = open_rows(path, name=name, **read, **carried)
+            read |= {"sample_weight": settings.sample_weight, "noise": settings.noise, "missing": settings.missing}
+            rows = open_rows(path, name=name, **read)
             return stack.enter_context(contextlib.closing(rows))
 
         rows = open_one(settings.data, "data")
