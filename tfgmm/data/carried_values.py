@@ -125,6 +125,7 @@ def weights_of(asked: Asked, num_rows: int) -> np.ndarray:
         ValueError: They have another shape than (N,).
     """
     argument, data = "sample_weight", asked.sample_weight
+    data = np.asarray(data) if isinstance(data, (int, float)) else data
     array = _column_of(argument, data) if _is_column(data) else real_array(argument, data)
     if array.ndim != 1 or len(array) != num_rows:
         axes = "" if array.ndim == 1 else f" {argument}[:, 0] is one column of an array." if array.ndim == 2 else ""

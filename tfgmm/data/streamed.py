@@ -103,7 +103,7 @@ class StreamedRows:
             values = np.asarray(rows)
             if weights is not None and len(weights) != len(values):
                 raise ValueError(
-                    "`sample_weight` must have one weight per row. Received: {len(weights)} weights for a batch of "
+                    f"`sample_weight` must have one weight per row. Received: {len(weights)} weights for a batch of "
                     f"{len(values)} rows.{pair_words(part)}"
                 )
             block = RowBlock(values, None if weights is None else np.asarray(weights, np.float64))
