@@ -119,7 +119,7 @@ def test_rows_at_an_offset_of_1e8_score_as_float64_says(tmp_path: pathlib.Path) 
 
 def test_card_says_what_the_model_is_and_what_it_saw(exported: Exported) -> None:
     card, model = card_of(exported.folder), exported.model
-    assert (card["format"], card["format_version"]) == ("tfgmm.mixture", 3)
+    assert (card["format"], card["format_version"]) == ("tfgmm.mixture", 4)
     assert card["model"] == {
         "num_components": 2,
         "num_features": D,

@@ -18,17 +18,18 @@ from tfgmm.export.signatures import SIGNATURES, signatures_of
 
 
 def test_versions_add_signatures() -> None:
-    added = [signatures_of(version, True).keys() - signatures_of(version - 1, True).keys() for version in (1, 2, 3)]
+    added = [signatures_of(version, True).keys() - signatures_of(version - 1, True).keys() for version in (1, 2, 3, 4)]
     assert added[0] == {"serving_default", "log_prob", "responsibilities", "assignment", "sample"}
-    assert added[1:] == [{"outlier"}, {"predictive_log_prob", "interval", "marginal_log_prob", "conditional"}]
-    assert signatures_of(3, True) == SIGNATURES
+    of_draws = {"predictive_log_prob", "interval", "marginal_log_prob", "conditional"}
+    assert added[1:] == [{"outlier"}, of_draws, {"impute"}]
+    assert signatures_of(4, True) == SIGNATURES
 
 
 @pytest.mark.parametrize("covariance", ["diag", "full"])
 def test_saved_model_has_what_the_table_says(tmp_path: pathlib.Path, covariance: str) -> None:
     folder = tfgmm.export_model(tfgmm.GaussianMixtureModel(2, 3, covariance, seed=0), tmp_path / "mixture")
     signatures = tf.saved_model.load(str(folder)).signatures
-    expected = signatures_of(3, covariance == "full")
+    expected = signatures_of(4, covariance == "full")
     assert signatures.keys() == expected.keys()
     for name, signature in expected.items():
         assert signatures[name].structured_input_signature[1].keys() == set(signature.inputs)

@@ -34,7 +34,8 @@ FILES = frozenset(
     )
 )
 FORMAT = "tfgmm.mixture"
-FORMAT_VERSION = 3  # 2 has a table of outlier scores among the parameters, 3 draws from the posterior too
+# 2 has a table of outlier scores among the parameters, 3 draws from the posterior too; graphs of 4 take rows with gaps
+FORMAT_VERSION = 4
 
 _LARGEST_CARD = 2**24  # bytes; the card of 100,000 columns has half of it
 

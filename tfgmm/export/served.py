@@ -111,7 +111,9 @@ class _Answers:
         return self._scores(x, "assignment")
 
     def outlier(self, x: Tensor) -> dict[str, Tensor]:
-        log_densities = self._scores(x, "log_density")["log_density"]
+        # Of complete rows only: a graph has one table, and each choice of columns would need another
+        complete_only = self._factors._replace(gaps=None)
+        log_densities = graph_scores.scores(x, complete_only, ["log_density"])["log_density"]
         return {"outlier": graph_scores.tail_probabilities(self._outlier_table, log_densities)}
 
     def predictive_log_prob(self, x: Tensor) -> dict[str, Tensor]:
@@ -129,6 +131,9 @@ class _Answers:
     def conditional(self, x: Tensor, given: Tensor) -> dict[str, Tensor]:
         answer = marginals.conditional(x, self._mixture, given)
         return {name: tf.cast(values, tf.float32) for name, values in (answer.per_row | answer.once).items()}
+
+    def impute(self, x: Tensor) -> dict[str, Tensor]:
+        return {"imputed": graph_scores.imputed(x, self._mixture, self._factors)}
 
     def sample(self, num_samples: Tensor, seed: Tensor) -> dict[str, Tensor]:
         rows = sample_rows(self._mixture, num_samples, tf.stack([seed, tf.zeros_like(seed)]))

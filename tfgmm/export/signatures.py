@@ -33,6 +33,7 @@ SIGNATURES = {
     "interval": Signature(("x", "level"), Interval._fields, since=3),
     "marginal_log_prob": Signature(("x", "given"), ("marginal_log_prob",), since=3),
     "conditional": Signature(("x", "given"), Conditional._fields, since=3, of_correlated=("covariances",)),
+    "impute": Signature(("x",), ("imputed",), since=4),
     "sample": Signature(("num_samples", "seed"), ("x",)),
 }
 
@@ -46,7 +47,7 @@ def signatures_of(format_version: int, is_correlated: bool) -> dict[str, Signatu
 
     Example:
 
-    >>> signatures_of(3, is_correlated=False)["conditional"].outputs
+    >>> signatures_of(4, is_correlated=False)["conditional"].outputs
     ('log_prob', 'weights', 'means', 'expectation', 'scales')
     """
     return {

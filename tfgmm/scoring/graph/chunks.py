@@ -150,12 +150,28 @@ def _chunks_of_one_length(rows: Tensor, num_chunks: Tensor) -> Tensor:
 
 
 def mapped_over_chunks(
-    rows: Tensor, function: Callable[[Tensor], tuple[Tensor, ...]], size: int, specs: Sequence[tf.TensorSpec]
+    rows: Tensor,
+    function: Callable[[Tensor], tuple[Tensor, ...]],
+    size: int,
+    specs: Sequence[tf.TensorSpec],
+    num_needed: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """Stacks the tensors that `function` computes for chunks of at most `size` rows; `specs` describe those of one."""
+    """Stacks the tensors that `function` computes for chunks of at most `size` rows.
+
+    Args:
+        rows: (B, D).
+        function: Function of a chunk.
+        size: Most rows of a chunk.
+        specs: What it gives for one.
+        num_needed: Number of rows, the first ones, that need it; what is given for others may be anything.
+    """
     num_rows = tf.shape(rows)[0]
     num_chunks = tf.maximum(1, (num_rows + size - 1) // size)
     chunks = _chunks_of_one_length(rows, num_chunks)
+    num_worked_on = num_chunks
+    if num_needed is not None:
+        even = tf.maximum(1, tf.shape(chunks)[1])
+        num_worked_on = tf.maximum(1, (num_needed + even - 1) // even)  # the first one says how large all are
     pieces = [tf.TensorArray(s.dtype, num_chunks, element_shape=s.shape) for s in specs]
 
     def write(index: Tensor, pieces: Sequence[Any]) -> tuple[Tensor, list[Any]]:
@@ -163,5 +179,7 @@ def mapped_over_chunks(
         return index + 1, [array.write(index, values) for array, values in zip(pieces, tensors)]
 
     start = (tf.constant(0), pieces)
-    pieces = tf.while_loop(lambda index, _: index < num_chunks, write, start, parallel_iterations=_CHUNKS_AT_A_TIME)[1]
+    pieces = tf.while_loop(lambda index, _: index < num_worked_on, write, start, parallel_iterations=_CHUNKS_AT_A_TIME)[
+        1
+    ]
     return tuple(tf.reshape(array.stack(), (-1, *spec.shape[1:]))[:num_rows] for array, spec in zip(pieces, specs))

@@ -32,6 +32,20 @@ class Regression(NamedTuple):
     spread: dict[str, Tensor]
 
 
+class GapFactors(NamedTuple):
+    """What log joints of rows with gaps are computed from, float64; M = K or S K components.
+
+    linear, constants: As `coefficients` gives them.
+    log_weights: (M,).
+    of_form: What `gap_factors` of the form gives.
+    """
+
+    linear: Tensor
+    constants: Tensor
+    log_weights: Tensor
+    of_form: tuple[Tensor, ...]
+
+
 class IndependentGraph:
     """Columns that are independent within a component; see `mixture.parameters.IndependentForm`."""
 
@@ -43,9 +57,34 @@ class IndependentGraph:
         """Computes (2 D, K) and (K,) float64: log Normal(row | k) = [row, row^2] @ the first + the second, nats."""
         del are_means  # they are computed alike
         locs, precisions = (tf.cast(parameters[name], tf.float64) for name in (LOCS, "precisions"))
-        per_column = tf.math.log(precisions) - math.log(2.0 * math.pi) - precisions * tf.square(locs)
         linear = tf.concat([precisions * locs, -0.5 * precisions], axis=-1)
-        return tf.linalg.matrix_transpose(linear), 0.5 * tf.reduce_sum(per_column, axis=-1)
+        return tf.linalg.matrix_transpose(linear), tf.reduce_sum(_constants_of_columns(locs, precisions), axis=-1)
+
+    def gap_factors(self, parameters: Parameters) -> tuple[Tensor, ...]:
+        """Computes what rows with gaps need beside coefficients: (D, M) float64, the constants of each column."""
+        locs, precisions = (tf.cast(parameters[name], tf.float64) for name in (LOCS, "precisions"))
+        return (tf.transpose(tf.reshape(_constants_of_columns(locs, precisions), (-1, locs.shape[-1]))),)
+
+    def joints_of_gaps(self, rows: Tensor, factors: GapFactors) -> Tensor:
+        """Computes log joints (B, M), nats, of the columns that centred rows (B, D) have; NaN is a gap."""
+        seen = ~tf.math.is_nan(rows)
+        (of_columns,) = factors.of_form
+        features = [*self.features(where_given(rows, seen)), tf.cast(~seen, tf.float64)]
+        coefficients = [factors.linear, -of_columns]
+        products = [tf.matmul(piece, part) for piece, part in zip(features, coefficients)]
+        return tf.add_n(products) + factors.constants
+
+    def expected(self, rows: Tensor, shares: Tensor, parameters: Parameters, factors: GapFactors) -> Tensor:
+        """Computes the means (B, D) of the columns that centred rows (B, D) lack, given the others.
+
+        Args:
+            rows: Rows; NaN is a gap.
+            shares: (B, K) float64, probability of each component given the row.
+            parameters: Components of one mixture by name.
+            factors: As `joints_of_gaps` takes them.
+        """
+        del rows, factors  # no column depends on another
+        return tf.matmul(shares, parameters[LOCS])
 
     def sample(self, parameters: Parameters, assignment: Tensor, seed: Tensor) -> Tensor:
         """Draws one centred row per entry of `assignment` (B,), from that component: (B, D) float64."""
@@ -92,6 +131,39 @@ class CorrelatedGraph:
         log_determinants_of = log_determinants if are_means else log_abs_determinants
         constants = log_determinants_of(whiteners) - 0.5 * (locs.shape[-1] * math.log(2.0 * math.pi) + squares)
         return tf.linalg.matrix_transpose(tf.concat([linear, -0.5 * quadratic], axis=-1)), constants
+
+    def gap_factors(self, parameters: Parameters) -> tuple[Tensor, ...]:
+        """Computes covariances (G, D, D) and the locations that share each of them, (G, D, M / G), float64."""
+        locs, whiteners = (tf.cast(parameters[name], tf.float64) for name in (LOCS, "whiteners"))
+        inverses = tf.linalg.inv(tf.reshape(whiteners, (-1, *whiteners.shape[-2:])))
+        covariances = tf.matmul(inverses, inverses, transpose_b=True)
+        grouped = tf.reshape(locs, (covariances.shape[0], -1, locs.shape[-1]))
+        return covariances, tf.linalg.matrix_transpose(grouped)
+
+    def joints_of_gaps(self, rows: Tensor, factors: GapFactors) -> Tensor:
+        """Computes log joints (B, M), nats, of the columns that centred rows (B, D) have; NaN is a gap.
+
+        A matrix is factored for every row and covariance: for few rows at a time.
+        """
+        seen = ~tf.math.is_nan(rows)
+        triangles, whitened = _whitened(rows, seen, *factors.of_form)
+        squares = tf.reduce_sum(tf.square(whitened), axis=2)  # (B, G, M / G)
+        normalisers = math.log(2.0 * math.pi) * tf.reduce_sum(tf.cast(seen, tf.float64), axis=1)
+        constants = log_determinants(triangles) + 0.5 * normalisers[:, None]
+        joints = -0.5 * squares - constants[:, :, None]
+        return tf.reshape(joints, (-1, factors.log_weights.shape[0])) + factors.log_weights
+
+    def expected(self, rows: Tensor, shares: Tensor, parameters: Parameters, factors: GapFactors) -> Tensor:
+        """Computes the means (B, D) of the columns that centred rows (B, D) lack, given the others.
+
+        Args: As `IndependentGraph.expected`. For few rows at a time, as `joints_of_gaps`.
+        """
+        covariances, locs = factors.of_form
+        triangles, whitened = _whitened(rows, ~tf.math.is_nan(rows), covariances, locs)
+        away = tf.linalg.triangular_solve(triangles, whitened, adjoint=True)  # 0 where a row has no value
+        means = tf.matmul(covariances, away)  # (B, G, D, K / G), from the locations
+        grouped = tf.reshape(shares, (-1, covariances.shape[0], 1, locs.shape[2]))
+        return tf.reduce_sum(means * grouped, axis=[1, 3]) + tf.matmul(shares, parameters[LOCS])
 
     def sample(self, parameters: Parameters, assignment: Tensor, seed: Tensor) -> Tensor:
         """Draws one centred row per entry of `assignment` (B,), from that component: (B, D) float64."""
@@ -151,6 +223,28 @@ def where_given(values: Tensor, given: Tensor) -> Tensor:
     return tf.where(given, values, tf.zeros_like(values))
 
 
+def _constants_of_columns(locs: Tensor, precisions: Tensor) -> Tensor:
+    return 0.5 * (tf.math.log(precisions) - math.log(2.0 * math.pi) - precisions * tf.square(locs))
+
+
+def _whitened(rows: Tensor, seen: Tensor, covariances: Tensor, locs: Tensor) -> tuple[Tensor, Tensor]:
+    """Factors the covariances of the columns that each row has, and whitens the row.
+
+    Args:
+        rows: (B, D), centred.
+        seen: (B, D) bool, whether a row has a value.
+        covariances, locs: (G, D, D) and (G, D, M / G); see `CorrelatedGraph.gap_factors`.
+
+    Returns:
+        Lower triangular factors (B, G, D, D), and whitened rows (B, G, D, M / G); as of a standard normal column at 0
+        where a row has no value.
+    """
+    both = seen[:, None, :, None] & seen[:, None, None, :]
+    triangles = tf.linalg.cholesky(tf.where(both, covariances, tf.eye(covariances.shape[-1], dtype=tf.float64)))
+    away = where_given(rows[:, None, :, None] - locs, seen[:, None, :, None])
+    return triangles, tf.linalg.triangular_solve(triangles, away)
+
+
 def _covariances(whiteners: Tensor) -> Tensor:
     inverses = inverse(whiteners)
     return tf.matmul(inverses, inverses, transpose_b=True)
@@ -165,6 +259,12 @@ def coefficients(mixture: MixtureDensity) -> tuple[Tensor, Tensor]:
         parameters = {name: tf.reshape(value, (-1, *value.shape[2:])) for name, value in whole.items()}
     linear, constants = graph_form_of(mixture.covariance).coefficients(parameters, are_means=len(shape) == 1)
     return linear, constants + tf.reshape(mixture.log_weights, [-1])
+
+
+def gap_factors(mixture: MixtureDensity, linear: Tensor, constants: Tensor) -> GapFactors:
+    """Computes what log joints of rows with gaps are computed from; `coefficients` gives the last two arguments."""
+    of_form = graph_form_of(mixture.covariance).gap_factors(mixture.components)
+    return GapFactors(linear, constants, tf.reshape(tf.cast(mixture.log_weights, tf.float64), [-1]), of_form)
 
 
 def of_draws(mixture: MixtureDensity, stored: Mapping[str, np.ndarray]) -> MixtureDensity:

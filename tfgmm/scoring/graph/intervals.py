@@ -8,8 +8,8 @@ import tensorflow as tf
 from tfgmm.common import threads
 from tfgmm.common.shapes import Tensor
 from tfgmm.mixture.parameters import MixtureDensity
-from tfgmm.scoring.graph.chunks import Answers, log_joints, mapped_over_chunks, normalised
-from tfgmm.scoring.graph.scores import factors_of, rounded
+from tfgmm.scoring.graph.chunks import Answers, mapped_over_chunks, normalised
+from tfgmm.scoring.graph.scores import factors_of, joints_of, rounded
 
 
 def interval(rows: Tensor, mixtures: MixtureDensity, level: Tensor) -> Answers:
@@ -23,26 +23,27 @@ def interval(rows: Tensor, mixtures: MixtureDensity, level: Tensor) -> Answers:
 
     Returns:
         Per row, float32: `log_prob_low` and `log_prob_high` (B,), nats; `responsibilities_low` and
-        `responsibilities_high` (B, K). NaN in rows that are not finite.
+        `responsibilities_high` (B, K). Rows with gaps have those of their other columns; NaN as in the scores.
     """
-    features, centre, linear, constants, (num_mixtures, num_components) = factors_of(mixtures)
+    factors = factors_of(mixtures)
+    num_mixtures, num_components = factors.weights_shape
     figure = tf.TensorSpec((None,), tf.float32)
     line = tf.TensorSpec((None, num_components), tf.float32)
 
     def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
-        centred = rounded(chunk, centre)
-        joints = log_joints(features(centred), linear, constants)
+        centred = rounded(chunk, factors.centre)
+        joints, has_values = joints_of(centred, factors)
         log_densities, shares = normalised(tf.reshape(joints, (-1, num_components)))
         log_densities = tf.cast(tf.maximum(log_densities, tf.float32.min), tf.float32)
         log_densities = tf.reshape(log_densities, (-1, num_mixtures))
         shares = tf.transpose(tf.reshape(shares, (-1, num_mixtures, num_components)), [0, 2, 1])
-        finite = tf.reduce_all(tf.math.is_finite(centred), axis=-1)
+        finite = ~tf.reduce_any(tf.math.is_inf(centred), axis=-1)
         low, high = quantiles(log_densities, level)
         shares_low, shares_high = quantiles(shares, level)
-        figures = tuple(tf.where(finite, values, np.nan) for values in (low, high))
+        figures = tuple(tf.where(finite & has_values, values, np.nan) for values in (low, high))
         return *figures, *(tf.where(finite[:, None], values, np.nan) for values in (shares_low, shares_high))
 
-    size = threads.chunk_size(sum(linear.shape))
+    size = threads.chunk_size(sum(factors.linear.shape))
     names = ("log_prob_low", "log_prob_high", "responsibilities_low", "responsibilities_high")
     return Answers(dict(zip(names, mapped_over_chunks(rows, of_chunk, size, [figure, figure, line, line]))), {})
 

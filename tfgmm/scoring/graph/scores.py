@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +16,17 @@ from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.parameters import FORMS, MixtureDensity
 from tfgmm.mixture.registry import COVARIANCES, FormName
-from tfgmm.mixture.row_scores import RowScores, Score
-from tfgmm.scoring.graph.chunks import Features, float_values, log_joints, mapped_over_chunks, normalised
-from tfgmm.scoring.graph.densities import GRAPH_FORMS, coefficients, graph_form_of
+from tfgmm.mixture.row_scores import RowScorer, RowScores, Score
+from tfgmm.scoring.graph.chunks import float_values, log_joints, mapped_over_chunks, normalised
+from tfgmm.scoring.graph.densities import (
+    GRAPH_FORMS,
+    GapFactors,
+    GraphForm,
+    coefficients,
+    gap_factors,
+    graph_form_of,
+)
+from tfgmm.scoring.graph.gaps import Joints, expected, with_gaps
 
 SCORE_SPECS: Mapping[Score, tuple[tuple[str, ...], tf.DType]] = {
     "log_prob": ((), tf.float32),
@@ -29,19 +37,24 @@ SCORE_SPECS: Mapping[Score, tuple[tuple[str, ...], tf.DType]] = {
 
 
 @functools.lru_cache(maxsize=64)
-def compiled_score(form: FormName, score: Score, num_features: int, weights_shape: tuple[int, ...], dtype: str) -> Any:
+def compiled_score(
+    form: FormName,
+    score: Score,
+    num_features: int,
+    weights_shape: tuple[int, ...],
+    dtype: str,
+    gap_shapes: tuple[tuple[int, ...], ...],
+) -> Any:
     """Compiles the score of rows (B, D) as a graph, traced once per shape of mixture and type, for every B."""
     num_columns = num_features + num_products(FORMS[form].write_products, num_features)
     num_mixed = math.prod(weights_shape)
-    signature = [
-        tf.TensorSpec((None, num_features), dtype),
-        tf.TensorSpec((num_features,), tf.float64),
-        tf.TensorSpec((num_columns, num_mixed), tf.float64),
-        tf.TensorSpec((num_mixed,), tf.float64),
-    ]
+    shapes = [(num_features,), (num_columns, num_mixed), (num_mixed,), (num_mixed,), *gap_shapes]
+    signature = [tf.TensorSpec((None, num_features), dtype), *(tf.TensorSpec(shape, tf.float64) for shape in shapes)]
 
-    def of_rows(rows: Tensor, centre: Tensor, linear: Tensor, constants: Tensor) -> Tensor:
-        factors = ScoreFactors(GRAPH_FORMS[form].features, centre, linear, constants, weights_shape)
+    def of_rows(rows: Tensor, centre: Tensor, *numbers: Tensor) -> Tensor:
+        linear, constants, log_weights, *of_form = numbers
+        gaps = GapFactors(linear, constants, log_weights, tuple(of_form))
+        factors = ScoreFactors(GRAPH_FORMS[form], centre, linear, constants, weights_shape, lambda: gaps)
         return scores(rows, factors, [score])[score]
 
     return tf.function(of_rows, autograph=False).get_concrete_function(*signature)
@@ -50,23 +63,28 @@ def compiled_score(form: FormName, score: Score, num_features: int, weights_shap
 class ScoreFactors(NamedTuple):
     """What rows are scored with.
 
-    features: Function that computes the features of centred rows; see `GraphForm.features`.
+    form: Form of the parameters.
     centre: (D,) float64, data units; what rows are measured from.
     linear, constants: (D + P, M) and (M,) float64, nats; see `densities.coefficients`.
     weights_shape: (K,), or (S, K) for the average of S mixtures.
+    gaps: Function that computes what rows with gaps are scored with; None: they have no scores.
     """
 
-    features: Features
+    form: GraphForm
     centre: Tensor
     linear: Tensor
     constants: Tensor
     weights_shape: tuple[int, ...]
+    gaps: Callable[[], GapFactors] | None = None
 
 
 def factors_of(mixture: MixtureDensity) -> ScoreFactors:
     """Computes what rows are scored with, as tensors, under one mixture or the average of S."""
-    features = graph_form_of(mixture.covariance).features
-    return ScoreFactors(features, mixture.centre, *coefficients(mixture), tuple(mixture.log_weights.shape))
+    shape, form = tuple(mixture.log_weights.shape), graph_form_of(mixture.covariance)
+    linear, constants = coefficients(mixture)
+    # What rows with gaps need is computed in their branch
+    gaps = functools.partial(gap_factors, mixture, linear, constants)
+    return ScoreFactors(form, mixture.centre, linear, constants, shape, gaps)
 
 
 class GraphScorer:
@@ -78,19 +96,26 @@ class GraphScorer:
 
     def __init__(self, mixture: MixtureDensity) -> None:
         self.centre = np.asarray(mixture.centre)
-        self._form = COVARIANCES[mixture.covariance].form
-        self._factors = factors_of(mixture)
+        self._mixture, self._form = mixture, COVARIANCES[mixture.covariance].form
+        self._numbers = gap_factors(mixture, *coefficients(mixture))
 
     def scores(self, block: RowBlock, names: Collection[Score]) -> RowScores:
-        """Computes scores of rows; see `row_scores.RowScorer.scores`."""
+        """Computes scores of rows; see `row_scores.RowScorer.scores`. NumPy scores rows with noise."""
+        if block.noise is not None:
+            return self._in_numpy.scores(block, names)
         rows = float_values(block)
-        _, centre, linear, constants, weights_shape = self._factors
-        sizes = rows.shape[1], weights_shape, rows.dtype.name
-        values = tf.constant(rows)
+        *of_all, of_form = self._numbers
+        gap_shapes = tuple(tuple(values.shape) for values in of_form)
+        sizes = rows.shape[1], tuple(np.shape(self._mixture.log_weights)), rows.dtype.name, gap_shapes
+        inputs = tf.constant(rows), self.centre, *of_all, *of_form
         by_name: dict[str, np.ndarray] = {
-            name: compiled_score(self._form, name, *sizes)(values, centre, linear, constants).numpy() for name in names
+            name: compiled_score(self._form, name, *sizes)(*inputs).numpy() for name in names
         }
         return RowScores(by_name, max(map(_num_bad, by_name.values()), default=0))
+
+    @functools.cached_property
+    def _in_numpy(self) -> RowScorer:
+        return RowScorer(self._mixture)
 
 
 def _num_bad(scores: np.ndarray) -> int:
@@ -100,20 +125,48 @@ def _num_bad(scores: np.ndarray) -> int:
 
 def scores(rows: Tensor, factors: ScoreFactors, names: Sequence[Score]) -> dict[str, Tensor]:
     """Computes scores of rows (B, D), data units, any float type, chunk after chunk, all from the same log joints."""
-    features, centre, linear, constants, weights_shape = factors
+    weights_shape = factors.weights_shape
     specs = [
         tf.TensorSpec((None, *(weights_shape[-1] for _ in axes)), dtype)
         for axes, dtype in (SCORE_SPECS[name] for name in names)
     ]
 
     def of_chunk(chunk: Tensor) -> tuple[Tensor, ...]:
-        joints = log_joints(features(rounded(chunk, centre)), linear, constants)
+        joints, has_values = joints_of(rounded(chunk, factors.centre), factors)
         if len(weights_shape) == 2:
             joints = tf.reshape(joints, (-1, *weights_shape))
-        return tuple(SCORES[name](joints) for name in names)
+        return tuple(SCORES[name](joints, has_values) for name in names)
 
-    size = threads.chunk_size(sum(linear.shape))
+    size = threads.chunk_size(sum(factors.linear.shape))
     return {str(name): values for name, values in zip(names, mapped_over_chunks(rows, of_chunk, size, specs))}
+
+
+def joints_of(centred: Tensor, factors: ScoreFactors) -> Joints:
+    """Computes the log joints (B, M) of centred rows (B, D) float64, nats: of the columns that they have."""
+    joints = log_joints(factors.form.features(centred), factors.linear, factors.constants)
+    return with_gaps(centred, joints, factors.form, factors.gaps)
+
+
+def imputed(rows: Tensor, mixture: MixtureDensity, factors: ScoreFactors) -> Tensor:
+    """Fills the gaps of rows with their means given the other columns, (B, D) in the type of the rows, data units.
+
+    Args:
+        rows: (B, D) of any float type, data units; NaN is a gap.
+        mixture: One mixture.
+        factors: As `factors_of` computes them.
+
+    Values stay as they are. A row without any value gets the mean of the mixture; gaps of a row with an infinite value
+    stay NaN.
+    """
+    assert factors.gaps is not None
+    gaps = factors.gaps()
+
+    def of_chunk(chunk: Tensor) -> tuple[Tensor]:
+        return (expected(rounded(chunk, mixture.centre), mixture, gaps),)
+
+    size = threads.chunk_size(sum(factors.linear.shape))
+    (means,) = mapped_over_chunks(rows, of_chunk, size, [tf.TensorSpec((None, rows.shape[1]), tf.float64)])
+    return tf.where(tf.math.is_nan(rows), tf.cast(means + mixture.centre, rows.dtype), rows)
 
 
 def rounded(rows: Tensor, centre: Tensor) -> Tensor:
@@ -121,38 +174,39 @@ def rounded(rows: Tensor, centre: Tensor) -> Tensor:
     return tf.cast(tf.cast(tf.cast(rows, tf.float64) - centre, tf.float32), tf.float64)
 
 
-# A row that is not finite has no finite log joint, so the scores below need not look at the rows again.
+# A row with an infinite value has no finite log joint, so the scores below need not look at the rows again.
 
 
-def log_prob(joints: Tensor) -> Tensor:
+def log_prob(joints: Tensor, has_values: Tensor) -> Tensor:
     """Computes the log density of each row, nats, (B,) float32, from log joints (B, K) or (B, S, K) float64.
 
-    For S mixtures, the log of their average density (log-mean-exp), which integrates to 1 as they do.
+    It is NaN for a row without any value, has_values (B,) False, or with an infinite one. For S mixtures, the log of their average density (log-mean-exp), which integrates to 1 as they do.
     """
     num_mixtures = 1 if joints.shape.rank == 2 else joints.shape[1]
     flat = tf.reshape(joints, (-1, num_mixtures * joints.shape[-1]))
     log_densities = normalised(flat)[0] - math.log(num_mixtures)
     limited = tf.cast(tf.maximum(log_densities, tf.float32.min), tf.float32)
-    return tf.where(tf.math.is_finite(log_densities), limited, np.nan)
+    return tf.where(tf.math.is_finite(log_densities) & has_values, limited, np.nan)
 
 
-def log_density(joints: Tensor) -> Tensor:
+def log_density(joints: Tensor, has_values: Tensor) -> Tensor:
     """Computes the log density of each row as `log_prob` does, but in float64, (B,), with all digits however low."""
     num_mixtures = 1 if joints.shape.rank == 2 else joints.shape[1]
     flat = tf.reshape(joints, (-1, num_mixtures * joints.shape[-1]))
     log_densities = tf.reduce_logsumexp(flat, axis=1) - math.log(num_mixtures)
-    return tf.where(tf.math.is_finite(log_densities), log_densities, tf.constant(np.nan, tf.float64))
+    return tf.where(tf.math.is_finite(log_densities) & has_values, log_densities, tf.constant(np.nan, tf.float64))
 
 
-def responsibilities(joints: Tensor) -> Tensor:
+def responsibilities(joints: Tensor, has_values: Tensor) -> Tensor:
     """Computes the probability of each component given the row, (B, K) float32, from log joints (B, K)."""
+    del has_values  # a row that says nothing has the weights
     return normalised(joints)[1]  # NaN where log joints are not finite
 
 
-def assignment(joints: Tensor) -> Tensor:
-    """Finds the most probable component, (B,) int64 from log joints (B, K); -1 for rows that are not finite."""
+def assignment(joints: Tensor, has_values: Tensor) -> Tensor:
+    """Finds the most probable component, (B,) int64 from log joints (B, K); -1 where there is no log density."""
     is_finite = tf.math.is_finite(tf.reduce_max(joints, axis=-1))
-    return tf.where(is_finite, tf.argmax(joints, axis=-1), tf.constant(-1, tf.int64))
+    return tf.where(is_finite & has_values, tf.argmax(joints, axis=-1), tf.constant(-1, tf.int64))
 
 
 SCORES = {
