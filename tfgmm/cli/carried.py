@@ -64,11 +64,14 @@ class Carried(NamedTuple):
             OSError, ValueError, TypeError: As `matching.opened`.
         """
         from tfgmm.data import matching
+        from tfgmm.data.survey import check_finite
 
         are_scored = not as_in_a_fit and self.missing == "integrate" and self.weights is None
         asked: dict[str, Any] = {"sample_weight": self.weights, "noise": self.noise, "are_scored": are_scored}
         place = data, mixture.column_names, len(mixture.centre), shared.DATA, csv
         with matching.opened(*place, self.drop_gaps, self.missing, **asked) as rows:
+            if self.missing == "refuse":
+                check_finite(rows)
             yield rows
 
 

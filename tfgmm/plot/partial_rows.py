@@ -55,8 +55,7 @@ class ShownRows(NamedTuple):
 def has_values(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tells which rows, of (N, D) or (N,), have all values, (N,) bool."""
     is_gap: NDArray[np.bool_] = np.isnan(values)
-    is_bad: NDArray[np.bool_] = is_gap if values.ndim == 1 else is_gap.any(axis=1)
-    return ~is_bad
+    return np.logical_not(is_gap if values.ndim == 1 else is_gap.any(axis=1))
 
 
 def check_values(name: str, values: ArrayLike, letters: str, *, fix: str, **sizes: int) -> NDArray[np.float64]:
