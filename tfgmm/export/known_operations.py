@@ -8,14 +8,14 @@ from __future__ import annotations
 # The operations of our exports, for every covariance shape. None reads or writes anything outside the graph.
 OPERATIONS = frozenset(
     """
-    Abs AddN AddV2 All Any ArgMax BatchMatMulV2 BroadcastTo Cast Cholesky ConcatV2 Const Einsum EnsureShape Equal Exp
-    ExpandDims Fill FloorDiv GatherV2 Greater Identity IsFinite IsInf IsNan Less Log LogicalAnd
-    LogicalNot LogicalOr LowerBound MatMul MatrixDiagPartV3 MatrixDiagV3 MatrixInverse MatrixTriangularSolve Max
-    Maximum Minimum Mul Neg NoOp OnesLike Pack Pad PartitionedCall Placeholder Qr RealDiv Reshape Rsqrt Select SelectV2
-    Shape SplitV Sqrt Square Squeeze StatefulPartitionedCall StatelessIf StatelessMultinomial StatelessRandomGetKeyCounter
-    StatelessRandomNormalV2 StatelessRandomUniformFullIntV2 StatelessWhile StaticRegexFullMatch StopGradient
-    StridedSlice StringJoin Sub Sum TensorListReserve TensorListSetItem TensorListStack TopKV2 Transpose Unpack
-    ZerosLike
+    Abs AddN AddV2 All Any ArgMax BatchMatMulV2 BroadcastTo Cast Cholesky ConcatV2 Const Einsum EnsureShape Equal
+    Exp ExpandDims Fill FloorDiv GatherV2 Greater Identity IsFinite IsInf IsNan Less Log LogicalAnd LogicalNot
+    LogicalOr LowerBound MatMul MatrixDiagPartV3 MatrixDiagV3 MatrixInverse MatrixTriangularSolve Max Maximum
+    Minimum Mul Neg NoOp OnesLike Pack Pad PartitionedCall Placeholder Qr RealDiv Reshape Rsqrt Select SelectV2
+    Shape SplitV Sqrt Square Squeeze StatefulPartitionedCall StatelessIf StatelessMultinomial
+    StatelessRandomGetKeyCounter StatelessRandomNormalV2 StatelessRandomUniformFullIntV2 StatelessWhile
+    StaticRegexFullMatch StopGradient StridedSlice StringJoin Sub Sum TensorListReserve TensorListSetItem
+    TensorListStack TopKV2 Transpose Unpack ZerosLike
     """.split()
 )
 # Those that only the exports of earlier versions have

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import numbers
-import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tfgmm.common.checks import check_choice, is_instance_of
-from tfgmm.common.extras import check_tensorflow
+from tfgmm.common.checks import check_choice
 from tfgmm.data.blocks import RowBlock
-from tfgmm.data.summary import centre as centre_rows
-from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.row_scores import Score
 from tfgmm.mixture.stored_draws import NUM_DRAWS
 from tfgmm.posterior.draws import Draws
+from tfgmm.scoring.asked import ask_of_data
+from tfgmm.scoring.chosen_columns import column_mask, with_columns
 from tfgmm.scoring.devices import BlockScorer, block_scorer
+from tfgmm.scoring.filled import Filling, filled_data
 from tfgmm.scoring.results import Conditional, Interval
-from tfgmm.scoring.scores import as_draws, mapped_over_data, scored
+from tfgmm.scoring.scores import as_draws, check_range, mapped_over_data, scored
+from tfgmm.scoring.tails import tail_scores
 
 if TYPE_CHECKING:
     from tfgmm.scoring.graph.chunks import Answers
 
+KINDS = ("plug_in", "predictive")
 MOST_LEVEL = (NUM_DRAWS - 1) / (NUM_DRAWS + 1)
 
 
@@ -54,46 +55,62 @@ class Queries:
         """
         return as_draws(self.plug_in(), self.column_names)
 
-    def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in") -> np.ndarray:
+    def log_prob(self, x: Any, kind: Literal["plug_in", "predictive"] = "plug_in", noise: Any = None) -> np.ndarray:
         """Computes the log density of each row; both kinds integrate to 1.
 
+        The density of a row with gaps is that of the columns that it has, whatever the others are. With `noise` it is
+        the density of what is measured; without it, of the true values.
+
         Args:
-            x: Rows, (N, D): an array, frame, path or dataset, as `GaussianMixtureModel.fit` takes.
+            x: Rows, (N, D): an array, frame, path or dataset, as `GaussianMixtureModel.fit` takes; NaN is a gap.
             kind: "plug_in", the density at the posterior means, or "predictive", the density averaged over 64 draws
                 from the posterior.
+            noise: Measurement noise of the rows, data units: standard deviations (N, D), covariances (N, D, D), or for
+                frames and files {column: column of its standard deviation}. Infinite noise makes a value a gap.
+                Default: there is none.
 
         Returns:
-            (N,) float32, nats; NaN for a row with a NaN or infinite value.
+            (N,) float32, nats; NaN for a row without any value, or with an infinite one.
 
         Raises:
-            ValueError: The kind is unknown, or the rows have the wrong shape.
-        """
-        if kind == "plug_in":
-            return self._score(x, "log_prob")
-        check_choice("kind", kind, ("plug_in", "predictive"))
-        return scored(block_scorer(self.predictive()), x, "log_prob", self.column_names)
+            ValueError: The kind is unknown, or the rows or their noise have the wrong shape.
+            TypeError: Noise is asked for by name where columns have none.
 
-    def responsibilities(self, x: Any) -> np.ndarray:
-        """Computes the probability of each component given the row.
+        Example:
+
+        >>> import tfgmm
+        >>> model = tfgmm.GaussianMixtureModel(2, 2, seed=0)
+        >>> bool(model.log_prob([[0.5, float("nan")]]) == model.marginal_log_prob([[0.5, 0.0]], columns=[0]))
+        True
+        """
+        check_choice("kind", kind, KINDS)
+        scorer = self.plug_in_scorer() if kind == "plug_in" else block_scorer(self.predictive())
+        return scored(scorer, x, "log_prob", self.column_names, noise)
+
+    def responsibilities(self, x: Any, noise: Any = None) -> np.ndarray:
+        """Computes the probability of each component given the row: given the columns that it has.
 
         Args:
             x: Rows, (N, D), of any kind that `log_prob` takes.
+            noise: Measurement noise of the rows, as `log_prob` takes it.
 
         Returns:
-            (N, K) float32; each row sums to 1, and a row with a NaN or infinite value gets NaN.
+            (N, K) float32; each row sums to 1. A row without any value gets the weights, one with an infinite value
+            NaN.
         """
-        return self._score(x, "responsibilities")
+        return self._score(x, "responsibilities", noise)
 
-    def assign(self, x: Any) -> np.ndarray:
-        """Finds the most probable component of each row.
+    def assign(self, x: Any, noise: Any = None) -> np.ndarray:
+        """Finds the most probable component of each row, given the columns that it has.
 
         Args:
             x: Rows, (N, D), of any kind that `log_prob` takes.
+            noise: Measurement noise of the rows, as `log_prob` takes it.
 
         Returns:
-            (N,) int64; -1 for rows that are not finite.
+            (N,) int64; -1 for a row without any value, or with an infinite one.
         """
-        return self._score(x, "assignment")
+        return self._score(x, "assignment", noise)
 
     def outlier(self, x: Any) -> np.ndarray:
         """Computes the tail probability of each row.
@@ -104,17 +121,27 @@ class Queries:
         draws, which an export stores and a model draws anew (always the same ones). A score of p has a standard error
         of sqrt(p / 100,000), a third of itself at 0.0001; a score below that is only known to be small.
 
+        A row with gaps is compared with the same draws in the columns that it has. Of the choices of columns among the
+        rows, the 64 most frequent are compared with all draws, rarer ones with 2,000. (Rows are taken a few hundred
+        thousand at a time, and the most frequent are those among these.)
+
         Args:
-            x: Rows, (N, D), of any kind that `log_prob` takes.
+            x: Rows, (N, D), of any kind that `log_prob` takes; without measurement noise.
 
         Returns:
-            (N,) float32 from 0 to 1; NaN for rows that are not finite.
+            (N,) float32 from 0 to 1; NaN for a row without any value, or with an infinite one.
 
         Raises:
             ValueError: The export was written by an earlier version, which stored no quantiles.
         """
-        table = self.outlier_table()
-        return outliers.tail_probabilities(table, self._score(x, "log_density"))
+        mixture, table, scorer = self.plug_in(), self.outlier_table(), self.plug_in_scorer()
+
+        def of_block(block: RowBlock) -> dict[str, np.ndarray]:
+            by_name, num_bad = scorer.scores(block, ["log_density"])
+            check_range(block, num_bad, scorer.centre)
+            return {"outlier": tail_scores(mixture, table, block.values, by_name["log_density"])}
+
+        return mapped_over_data(scorer.centre, x, of_block, self.column_names)["outlier"]
 
     def interval(self, x: Any, level: float = 0.9) -> Interval:
         """Computes how uncertain the log density and the responsibilities of each row are.
@@ -125,7 +152,7 @@ class Queries:
         `log_prob`.
 
         Args:
-            x: Rows, (N, D), of any kind that `log_prob` takes.
+            x: Rows, (N, D), of any kind that `log_prob` takes; of a row with gaps, the columns that it has count.
             level: Share of the posterior within the band, above 0 and at most 0.969, the most that 64 draws can tell.
 
         Returns:
@@ -157,7 +184,8 @@ class Queries:
             columns: Numbers or names of the columns.
 
         Returns:
-            (N,) float32, nats; NaN for a row with a NaN or infinite value in these columns.
+            (N,) float32, nats; NaN for a row with a NaN or infinite value in these columns. (`log_prob` takes rows with
+            gaps.)
 
         Raises:
             ValueError: A column is unknown, or the rows have the wrong shape.
@@ -201,105 +229,72 @@ class Queries:
         answers = self._ask_given(x, given, "given", "conditional")
         return Conditional(**answers.per_row, **answers.once)
 
-    def impute(self, x: Any, given: Iterable[int | str]) -> np.ndarray:
-        """Replaces the other columns of each row by their mean, given some columns.
+    def impute(
+        self,
+        x: Any,
+        given: Iterable[int | str] | None = None,
+        num_draws: int | None = None,
+        seed: int | None = None,
+        noise: Any = None,
+        kind: Literal["plug_in", "predictive"] = "plug_in",
+    ) -> np.ndarray:
+        """Fills the gaps of rows: with their mean given the columns that the row has, or with draws.
 
-        This is the `expectation` of `conditional`, without the rest.
+        One mean for each gap is the best guess, and says nothing of how sure it is: rows filled so are too regular for
+        any further analysis. For that, take several draws, analyse each completed copy, and combine what is found
+        (multiple imputation, Rubin 1987), with `kind="predictive"`, so that copies differ as the parameters may too.
 
         Args:
-            x: Rows, (N, D), as `conditional` takes them.
-            given: Numbers or names of the columns that are known.
+            x: Rows, (N, D), of any kind that `log_prob` takes; NaN is a gap.
+            given: Numbers or names of columns. Then the other columns are replaced in every row, whatever they hold,
+                given these (the `expectation` of `conditional`), and a pandas DataFrame need not have them. Default:
+                the gaps are filled, and nothing else.
+            num_draws: Number of completed copies, S; None, the default, for means.
+            seed: Seed of the draws; the same seed gives the same copies, in whatever blocks the rows come. None draws
+                others each time.
+            noise: Measurement noise of the rows, as `log_prob` takes it; gaps are filled with true values, given what
+                was measured, which stays as it is.
+            kind: "plug_in", the mixture at the posterior means, or "predictive": means under the average of 64 draws
+                from the posterior, and each completed copy under one of these draws.
 
         Returns:
-            (N, D) float64, data units; NaN in rows where a given column is not finite.
+            (N, D) float64, data units; with `num_draws` (S, N, D). A row without any value gets the mean of the
+            mixture, or a row drawn from it. NaN stays where another value of the row is infinite, and with `given` in
+            rows where a given column is not finite.
 
         Raises:
-            ValueError: A column is unknown, or the rows have the wrong shape.
+            ValueError: A column is unknown, the rows have the wrong shape, or there is a `seed` without `num_draws`.
 
         Example:
 
         >>> import tfgmm
         >>> rows = [[0.0, 1.0], [0.1, 0.9], [0.2, 1.2], [5.0, 8.0], [5.1, 8.1], [5.2, 7.9]]
         >>> model = tfgmm.fit_mixture(rows, 2, restarts=1).model
-        >>> model.impute([[0.1, float("nan")], [5.1, float("nan")]], given=[0]).round()
+        >>> model.impute([[0.1, float("nan")], [float("nan"), 8.0]]).round()
         array([[0., 1.],
                [5., 8.]])
+        >>> model.impute([[0.1, float("nan")]], num_draws=5, seed=0).shape
+        (5, 1, 2)
         """
-        return self._ask_given(x, given, "given", "expectation").per_row["expectation"]
+        check_choice("kind", kind, KINDS)
+        filling = Filling.checked(num_draws, seed)
+        if given is not None and filling.num_draws is None and noise is None and kind == "plug_in":
+            return self._ask_given(x, given, "given", "expectation").per_row["expectation"]
+        mixture = self.plug_in() if kind == "plug_in" else self.predictive()
+        if given is None:
+            return filled_data(mixture, x, filling, self.column_names, noise)
+        is_given = column_mask("given", given, len(mixture.centre), self.column_names)
+        x = with_columns(x, self.column_names, is_given)
+        return filled_data(mixture, x, filling, self.column_names, noise, is_given)
 
-    def _score(self, x: Any, score: Score) -> np.ndarray:
-        return scored(self.plug_in_scorer(), x, score, self.column_names)
+    def _score(self, x: Any, score: Score, noise: Any) -> np.ndarray:
+        return scored(self.plug_in_scorer(), x, score, self.column_names, noise)
 
     def _ask_given(self, x: Any, columns: Any, argument: str, question: str) -> Answers:
         mixture = self.plug_in()
         is_given = column_mask(argument, columns, len(mixture.centre), self.column_names)
-        if self.column_names and is_instance_of(x, "pandas", "DataFrame"):
-            columns_given = zip(self.column_names, is_given)
-            absent = [name for name, needed in columns_given if not needed and name not in x]
-            x = x.assign(**dict.fromkeys(absent, np.nan)) if absent else x
+        x = with_columns(x, self.column_names, is_given)
         return self._ask(x, mixture, question, is_given, is_given)
 
     def _ask(self, x: Any, mixture: MixtureDensity, question: str, argument: np.ndarray, needed: Any) -> Answers:
-        """Asks one of `graph.questions` about the rows, block by block.
-
-        Args:
-            x: Rows, (N, D), of any kind.
-            mixture: The mixture, or S of them.
-            question: Name in `graph.questions.QUESTIONS`.
-            argument: What the question takes beside rows and mixture.
-            needed: (D,) bool, or True for all: columns in which a finite number beyond float32 is refused.
-        """
-        check_tensorflow(f"the question `{question}`")
-        from tfgmm.scoring.graph.chunks import Answers
-        from tfgmm.scoring.graph.questions import ask
-
-        once: dict[str, np.ndarray] = {}
-
-        def of_block(block: RowBlock) -> dict[str, np.ndarray]:
-            answers = ask(question, block, mixture, argument)
-            if any(np.isnan(answer).any() for part in answers for answer in part.values()):
-                # Refuses what is infinite in float32 only, and says where
-                centre_rows(np.where(needed, block.values, mixture.centre), mixture.centre)
-            once.update(answers.once)
-            return answers.per_row
-
-        per_row = mapped_over_data(mixture.centre, x, of_block, self.column_names)
-        return Answers(per_row, once)
-
-
-def column_mask(argument: str, columns: Any, num_features: int, column_names: Sequence[str] | None) -> np.ndarray:
-    """Marks the columns that a list of numbers and names means, (D,) bool.
-
-    Args:
-        argument: Name of the argument, for errors.
-        columns: Numbers and names of columns.
-        num_features: D.
-        column_names: Names of all columns, where they have names.
-
-    Raises:
-        ValueError: No column has this number or name, or one is there twice.
-    """
-    known = f"names ({', '.join(column_names)}) or " if column_names else ""
-    wanted = f"`{argument}` must be a list of {known}numbers from 0 to {num_features - 1}, each once"
-    if isinstance(columns, str) or not isinstance(columns, Iterable):
-        raise ValueError(f"{wanted}. Received: {columns!r}. Put what you mean in a list.")
-    columns = list(columns)
-    if any(isinstance(column, (bool, np.bool_)) for column in columns):
-        raise ValueError(f"{wanted}. Received: {columns!r}. Pass np.flatnonzero of a mask.")
-    mask = np.zeros(num_features, bool)
-    for column in columns:
-        place = _place(column, num_features, column_names)
-        if place is None or mask[place]:
-            raise ValueError(f"{wanted}. Received: {column!r} among {columns!r}. Take it out.")
-        mask[place] = True
-    return mask
-
-
-def _place(column: Any, num_features: int, column_names: Sequence[str] | None) -> int | None:
-    if isinstance(column, str):
-        return list(column_names).index(column) if column_names and column in column_names else None
-    try:
-        place = operator.index(column)
-    except TypeError:
-        return None
-    return place if 0 <= place < num_features else None
+        return ask_of_data(x, mixture, question, argument, needed, self.column_names)

@@ -62,9 +62,10 @@ def score_data(
         column_names: Names of the training columns: columns with names are put in that order.
         by_graph: Whether TensorFlow scores, with the operations that an export has; by default where there is a GPU.
 
-    Rows with a NaN or infinite value get NaN (assignment -1); their neighbours are untouched. Rows are rounded to
-    float32 once centred; the products are in float64: exact to 1e-6 nats for components down to 1e-4 of the range of
-    the rows (to 1e-3 nats down to 1e-6 of it), at any offset. A log density below -3.4e38 is raised to that.
+    Rows with gaps, NaN, are scored by the columns that they have. Those without any value or with an infinite one get
+    NaN (assignment -1); their neighbours are untouched. Rows are rounded to float32 once centred; the products are in
+    float64: exact to 1e-6 nats for components down to 1e-4 of the range of the rows (to 1e-3 nats down to 1e-6 of it),
+    at any offset. A log density below -3.4e38 is raised to that.
 
     Raises:
         ValueError: The columns are wrong, or a finite value is beyond float32 (3.4e38) once centred.
@@ -72,16 +73,23 @@ def score_data(
     return scored(block_scorer(mixture, by_graph), data, score, column_names)
 
 
-def scored(scorer: BlockScorer, data: Any, score: Score, column_names: tuple[str, ...] | None) -> np.ndarray:
-    """Computes one score of rows of any kind, block by block; see `score_data`."""
+def scored(
+    scorer: BlockScorer, data: Any, score: Score, column_names: tuple[str, ...] | None, noise: Any = None
+) -> np.ndarray:
+    """Computes one score of rows of any kind, block by block; see `score_data`, and `open_source` for the noise."""
 
     def of_block(block: RowBlock) -> Scores:
         scores, num_bad = scorer.scores(block, [score])
-        if num_bad:
-            centre_rows(block.values, scorer.centre)  # refuses a finite value that is infinite in float32, and where
+        check_range(block, num_bad, scorer.centre)
         return scores
 
-    return mapped_over_data(scorer.centre, data, of_block, column_names)[score]
+    return mapped_over_data(scorer.centre, data, of_block, column_names, noise)[score]
+
+
+def check_range(block: RowBlock, num_bad: int, centre: np.ndarray) -> None:
+    """Checks rows some of which have no score: Raises ValueError for a finite value beyond float32, and says where."""
+    if num_bad:
+        centre_rows(block.values, centre)
 
 
 def mapped_over_data(
@@ -89,15 +97,17 @@ def mapped_over_data(
     data: Any,
     function: Callable[[RowBlock], Scores],
     column_names: tuple[str, ...] | None,
+    noise: Any = None,
 ) -> Scores:
-    """Stacks the arrays by name that `function` computes for blocks of rows (n, D), data units.
+    """Stacks the arrays by name that `function` computes for blocks of rows (n, D), data units, in their order.
 
     Args:
         centre: (D,) float64, data units; what rows are measured from.
         data, column_names: As in `score_data`.
         function: Function from a block to arrays with one entry per row.
+        noise: Measurement noise of the rows, as `open_source` takes it.
     """
-    source = open_source(data, "x", len(centre), column_names, allow_empty=True)
+    source = open_source(data, "x", len(centre), column_names, allow_empty=True, noise=noise)
     return _stacked([function(block) for block in _blocks(source, len(centre))])
 
 
@@ -105,8 +115,8 @@ def _blocks(source: Any, num_features: int) -> Iterator[RowBlock]:
     """Yields the rows of a source in blocks, at least one; the blocks of rows in memory are large."""
     if isinstance(source, Rows):
         size = max(1, _BLOCK_VALUES // num_features)
-        starts = range(0, max(len(source.values), 1), size)
-        yield from (RowBlock(source.values[start : start + size]) for start in starts)
+        whole = RowBlock(source.values, None, source.noise)
+        yield from (whole.part(slice(start, start + size)) for start in range(0, max(len(source.values), 1), size))
         return
     check_ends(source, None, "Use .take(n) to score its first n batches.")
     yield RowBlock(np.zeros((0, num_features)))
@@ -117,15 +127,24 @@ def _stacked(blocks: list[Scores]) -> Scores:
     return blocks[0] if len(blocks) == 1 else {name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]}
 
 
-def outlier_table(mixture: MixtureDensity) -> np.ndarray:
+def outlier_table(
+    mixture: MixtureDensity, is_seen: np.ndarray | None = None, num_samples: int = outliers.NUM_SAMPLES
+) -> np.ndarray:
     """Computes quantiles of the log density over 100,000 rows that the mixture draws; see `outliers.table_of`.
 
     They are scored as any rows are, by NumPy on every machine. They are drawn around 0, where float64 is most precise.
+
+    Args:
+        mixture: One mixture.
+        is_seen: (D,) bool, the columns whose density it is; None for all.
+        num_samples: Number of rows.
     """
     around_zero = mixture._replace(centre=np.zeros_like(mixture.centre))
     size = max(1, _BLOCK_VALUES // len(mixture.centre))
     blocks = []
-    for part, start in enumerate(range(0, outliers.NUM_SAMPLES, size)):
-        rows = sample_rows(around_zero, min(size, outliers.NUM_SAMPLES - start), outliers.SEED, part)
+    for part, start in enumerate(range(0, num_samples, size)):
+        rows = sample_rows(around_zero, min(size, num_samples - start), outliers.SEED, part)
+        if is_seen is not None:
+            rows[:, ~is_seen] = np.nan
         blocks.append(score_data(around_zero, rows, "log_density", by_graph=False))
     return outliers.table_of(np.concatenate(blocks))

@@ -1,4 +1,4 @@
-"""Rows with gaps as TensorFlow operations: log joints of the columns that a row has, and what the others are likely to be.
+"""Rows with gaps as TensorFlow operations: log joints of the columns that a row has, and means of the others.
 
 Batches without a gap take one look at their log joints more, and nothing else: what rows with gaps need is in a branch.
 """

@@ -158,8 +158,7 @@ def imputed(rows: Tensor, mixture: MixtureDensity, factors: ScoreFactors) -> Ten
     Values stay as they are. A row without any value gets the mean of the mixture; gaps of a row with an infinite value
     stay NaN.
     """
-    assert factors.gaps is not None
-    gaps = factors.gaps()
+    gaps = gap_factors(mixture, factors.linear, factors.constants)
 
     def of_chunk(chunk: Tensor) -> tuple[Tensor]:
         return (expected(rounded(chunk, mixture.centre), mixture, gaps),)
@@ -180,7 +179,8 @@ def rounded(rows: Tensor, centre: Tensor) -> Tensor:
 def log_prob(joints: Tensor, has_values: Tensor) -> Tensor:
     """Computes the log density of each row, nats, (B,) float32, from log joints (B, K) or (B, S, K) float64.
 
-    It is NaN for a row without any value, has_values (B,) False, or with an infinite one. For S mixtures, the log of their average density (log-mean-exp), which integrates to 1 as they do.
+    It is NaN for a row without any value, has_values (B,) False, or with an infinite one. For S mixtures, the log of
+    their average density (log-mean-exp), which integrates to 1 as they do.
     """
     num_mixtures = 1 if joints.shape.rank == 2 else joints.shape[1]
     flat = tf.reshape(joints, (-1, num_mixtures * joints.shape[-1]))

@@ -1,0 +1,81 @@
+"""Outlier scores of rows with gaps: tail probabilities among the marginal densities of the columns that a row has."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import threading
+
+import numpy as np
+
+from tfgmm.mixture import outliers
+from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.row_groups import has_gaps
+from tfgmm.scoring.scores import outlier_table
+
+# Choices of columns among the rows of one call that are compared with all draws; rarer ones with fewer, so that a row
+# costs no more than 2,000 rows do, however many choices there are
+MOST_TABLES = 64
+FEWER_SAMPLES = 2000
+
+_MOST_KEPT = 4096  # tables, of 2 kB each
+
+
+class _KeptTables:
+    """Tables of mixtures for some of their columns, made once and kept; threads may share them."""
+
+    def __init__(self) -> None:
+        self._tables: collections.OrderedDict[bytes, np.ndarray] = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def table(self, mixture: MixtureDensity, digest: bytes, is_seen: np.ndarray, num_samples: int) -> np.ndarray:
+        """Gives the table for the columns `is_seen`, (D,) bool; `digest` stands for the mixture."""
+        key = digest + is_seen.tobytes() + str(num_samples).encode()
+        with self._lock:
+            table = self._tables.get(key)
+        if table is None:
+            table = outlier_table(mixture, is_seen, num_samples)
+        with self._lock:
+            self._tables[key] = table
+            self._tables.move_to_end(key)
+            while len(self._tables) > _MOST_KEPT:
+                self._tables.popitem(last=False)
+        return table
+
+
+_KEPT = _KeptTables()
+
+
+def tail_scores(mixture: MixtureDensity, table: np.ndarray, rows: np.ndarray, log_densities: np.ndarray) -> np.ndarray:
+    """Computes the share of the mixture that is less likely than each row, in the columns that the row has.
+
+    Args:
+        mixture: One mixture.
+        table: Its table of outlier scores, for complete rows.
+        rows: (B, D), data units; NaN is a gap.
+        log_densities: (B,) float64, nats, of the columns that a row has; NaN where there is none.
+
+    Returns:
+        (B,) float32 from 0 to 1; NaN where the log density is NaN.
+    """
+    scores = outliers.tail_probabilities(table, log_densities)
+    if not has_gaps(rows):
+        return scores
+    is_gap = np.isnan(rows)
+    lacking = np.flatnonzero(is_gap.any(axis=1) & ~np.isnan(log_densities))
+    patterns, numbers, counts = np.unique(~is_gap[lacking], axis=0, return_inverse=True, return_counts=True)
+    digest, order = _digest(mixture), np.argsort(-counts, kind="stable")
+    for place, pattern in enumerate(order):
+        num_samples = outliers.NUM_SAMPLES if place < MOST_TABLES else FEWER_SAMPLES
+        of_columns = _KEPT.table(mixture, digest, patterns[pattern], num_samples)
+        chosen = lacking[numbers.reshape(-1) == pattern]
+        scores[chosen] = outliers.tail_probabilities(of_columns, log_densities[chosen])
+    return scores
+
+
+def _digest(mixture: MixtureDensity) -> bytes:
+    """Computes what distinguishes a mixture from all others: where its centre is makes no difference."""
+    digest = hashlib.sha256(mixture.covariance.encode())
+    for values in (mixture.log_weights, *(mixture.components[name] for name in sorted(mixture.components))):
+        digest.update(str(np.shape(values)).encode() + np.asarray(values, np.float64).tobytes())
+    return digest.digest()
