@@ -68,7 +68,7 @@ def test_a_report_with_the_weights_of_the_fit_is_about_its_rows(
     assert "not the rows" not in words and f"{60 - NUM_USED} rows of weight 0 are left out." in words
     of_repeated = page_of(place, tmp_path, place / "repeated.csv")
     assert page.tables["memberships"] == of_repeated.tables["memberships"]
-    [*_, missing] = zip(*page.tables["columns"])
+    [_, missing, *_] = zip(*page.tables["columns"])
     assert missing == ("missing", *(f"{TABLE[TABLE['count'] > 0][name].isna().sum()}" for name in "ab"))
     without = " ".join(page_of(place, tmp_path, place / "rows.csv").words.split())
     assert "60 rows are shown here" in without and "Those had weights (column 'count'), and none were given" in without

@@ -81,7 +81,7 @@ def fitted_on(fitted: Fitted) -> list[tuple[str, str]]:
 def columns(fitted: Fitted, survey: Survey) -> list[tuple[str, ...]]:
     """Lists name, mean, standard deviation, smallest and largest value of every column, as text, data units.
 
-    Where rows have gaps the number of them in each column comes last.
+    Where rows have gaps the number of them in each column comes first.
     """
     summary = survey.summary
     of_columns = zip(fitted.column_names, summary.mean, summary.scale, summary.minimum or (), summary.maximum or ())
@@ -90,7 +90,7 @@ def columns(fitted: Fitted, survey: Survey) -> list[tuple[str, ...]]:
         for name, mean, scale, low, high in of_columns
     ]
     if summary.gap_columns:
-        listed = [(*line, f"{gaps:,}") for line, gaps in zip(listed, summary.gaps)]
+        listed = [(name, f"{gaps:,}", *figures) for (name, *figures), gaps in zip(listed, summary.gaps)]
     return listed[:MOST_LINES]
 
 

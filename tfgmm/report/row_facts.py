@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfgmm.common.words import counted, printable
-from tfgmm.data.row_words import sentences_on_rows
+from tfgmm.data import row_words
 
 if TYPE_CHECKING:
     from tfgmm.data.summary import DataSummary
@@ -96,14 +96,17 @@ def pairs(summary: DataSummary | None) -> list[tuple[str, str]]:
 
 
 def notes(summary: DataSummary) -> list[str]:
-    """Writes what rows carry, and how it was treated, in whole sentences; none for plain rows."""
-    sentences = [f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences_on_rows(summary)]
-    about = [
-        (_ABOUT_GAPS, bool(summary.gap_columns)),
-        (_ABOUT_WEIGHTS, summary.weights_name is not None),
-        (_ABOUT_NOISE, bool(summary.noise_columns)),
-    ]
-    return [printable(sentence) for sentence in (*sentences, *(words for words, is_true in about if is_true))]
+    """Writes what rows carry, and how it was treated, a paragraph for each of gaps, weights and noise that there is."""
+    parts = (
+        (row_words.sentences_on_gaps(summary), _ABOUT_GAPS, bool(summary.gap_columns)),
+        (row_words.sentences_on_weights(summary), _ABOUT_WEIGHTS, summary.weights_name is not None),
+        (row_words.sentences_on_noise(summary), _ABOUT_NOISE, bool(summary.noise_columns)),
+    )
+    paragraphs = []
+    for sentences, about, is_true in parts:
+        whole = [f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences]
+        paragraphs.append(printable(" ".join([*whole, about] if is_true else whole)))
+    return [paragraph for paragraph in paragraphs if paragraph]
 
 
 def notes_on_memberships(survey: Survey) -> list[str]:
