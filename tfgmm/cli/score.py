@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.data.files.csv_format import CsvOptions
+    from tfgmm.export.score_file import Counts
 
 
 def score(
@@ -23,8 +24,12 @@ def score(
     source: Annotated[Path, typer.Option("--in", metavar="FILE", help="Rows: .csv, .parquet, .pq, .arrow, .feather.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="What to write; the kind by its ending.")],
     columns: Annotated[
-        str, typer.Option(help="Of log_prob, assignment, responsibilities and outlier, with commas between.")
+        str, typer.Option(help="Of log_prob, assignment, responsibilities, outlier and imputed, with commas between.")
     ] = "log_prob,assignment",
+    noise: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=ERROR", help="Standard deviations of a column's noise; repeat."),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Carry the columns of the input along.")] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
     decimal: Annotated[str | None, shared.DECIMAL] = None,
@@ -35,20 +40,42 @@ def score(
     """Score the rows of a file, of any size, into another.
 
     log_prob: log density, nats. assignment: the most probable component. responsibilities: the probability of each
-    component. outlier: the share of the mixture that is less likely than the row; 0 for an outlier.
+    component. outlier: the share of the mixture that is less likely than the row; 0 for an outlier. imputed: the row
+    with its gaps filled, a column imputed_NAME for each of the model's.
 
-    Columns are matched by name, in any order; others are not looked at. A row with NaN or an infinite value, or an
-    empty cell, gets NaN and assignment -1.
+    Columns are matched by name, in any order; others are not looked at. A row with gaps, empty cells or NaN, is scored
+    by the columns that it has. One without any value, or with an infinite one, gets NaN and assignment -1. --noise
+    names columns with the standard deviations of others: --noise flux=flux_err. Scores are then those of what was
+    measured; there is no outlier score of such rows.
 
     Example: tfgmm score --model saved_models/old_faithful --in training/data/old_faithful.csv --out /tmp/scored.csv
     """
-    with shared.errors_as_one_line():
+    with shared.errors_as_one_line(_in_our_words):
         csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
-        names = _column_names(columns)
+        names, noises = _column_names(columns), _noises(noise, columns)
         _check_paths(source, out)
         shared.check_outside_exports(out)
-        line = _scored(model, source, out, names, keep, overwrite, csv)
+        line = _scored(model, source, out, names, keep, overwrite, csv, noises)
     typer.echo(printable(line))
+
+
+def _in_our_words(text: str) -> str:
+    """Rewrites what a function says of its arguments in the words of the command line."""
+    return text.replace("`noise`", "`--noise`")
+
+
+def _noises(pairs: list[str] | None, columns: str) -> dict[str, str]:
+    """Reads the columns of standard deviations: raises UsageError where one is no pair, or with outlier scores."""
+    from tfgmm.cli.run.settings import noise_of
+
+    try:
+        noises = noise_of(pairs or [])
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if noises and "outlier" in _column_names(columns):
+        fix = "Leave out outlier, or the noise; log_prob takes it."
+        raise UsageError(f"`--columns` must be without outlier where there is --noise. Received: {columns}. {fix}")
+    return noises
 
 
 def _column_names(text: str) -> list[str]:
@@ -77,7 +104,14 @@ def _check_paths(source: Path, out: Path) -> None:
 
 
 def _scored(
-    model: Path, source: Path, out: Path, names: list[str], keep: bool, overwrite: bool, csv: CsvOptions
+    model: Path,
+    source: Path,
+    out: Path,
+    names: list[str],
+    keep: bool,
+    overwrite: bool,
+    csv: CsvOptions,
+    noise: Mapping[str, str],
 ) -> str:
     """Scores the rows and says so in a line."""
     from tfgmm.common.atomic_file import check_free
@@ -89,15 +123,34 @@ def _scored(
     if "outlier" in names:
         check_table(mixture.outlier_table)
     names_here = InputNames("--in", "--keep")
-    rows = ScoredInput(str(source), mixture.column_names, len(mixture.centre), keep, names_here, csv)
+    rows = ScoredInput(str(source), mixture.column_names, len(mixture.centre), keep, names_here, csv, noise)
     check_free(out, overwrite, shared.OUT)
     shared.say_format("--in", source, csv)
     with _progress(rows.num_rows) as progress:
         counts = write_scores(
             mixture, rows, out, names, overwrite=overwrite, argument_names=shared.OUT, progress=progress
         )
-    bad = f", {counts.num_bad:,} of them not finite (NaN, assignment -1)"
-    return f"{out}: {counts.num_rows:,} rows scored{bad if counts.num_bad else ', all of them finite'}"
+    return f"{out}: {_in_words(counts)}"
+
+
+def _in_words(counts: Counts) -> str:
+    """Says how many rows were scored, and how many of them were not as the model's.
+
+    Example:
+
+    >>> from tfgmm.export.score_file import Counts
+    >>> _in_words(Counts(20, 0, 0))
+    '20 rows scored, all of them finite'
+    >>> _in_words(Counts(20, 3, 1))
+    '20 rows scored, 3 of them with gaps, 1 of them without any value or with an infinite one (NaN, assignment -1)'
+    """
+    num_rows, num_incomplete, num_bad = counts
+    parts = [f"{num_rows:,} rows scored"]
+    if num_incomplete:
+        parts.append(f"{num_incomplete:,} of them with gaps")
+    if num_bad:
+        parts.append(f"{num_bad:,} of them without any value or with an infinite one (NaN, assignment -1)")
+    return ", ".join(parts if len(parts) > 1 else [*parts, "all of them finite"])
 
 
 @contextlib.contextmanager

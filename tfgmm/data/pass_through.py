@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgmm.data.blocks import BLOCK_ROWS, rows_per_block
+from tfgmm.data.carried import CarriedColumns
+from tfgmm.data.carried_values import value_names
+from tfgmm.data.cleaning import Cleaning
 from tfgmm.data.columns import check_once, wanted_columns
 from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_blocks import csv_file
@@ -40,10 +43,12 @@ class ScoredBlock(NamedTuple):
     Args:
         rows: (B, D), data units, in the order of the model's columns.
         carried: Columns carried along, `pyarrow.Array` or `ChunkedArray` each.
+        noise: Standard deviations of their measurement noise, (B, D), data units; None where none was asked for.
     """
 
     rows: np.ndarray
     carried: list[Any]
+    noise: np.ndarray | None = None
 
 
 class ScoredInput:
@@ -58,6 +63,7 @@ class ScoredInput:
             values, and that for CSV the model's columns are float64 and the others text.
         names: What error messages call `path` and `keep`.
         csv: How a CSV file is written.
+        noise: For columns of the model, the names of those with the standard deviations of their measurement noise.
 
     Attributes:
         carried_fields: `pyarrow.Field` of each column carried along.
@@ -79,16 +85,25 @@ class ScoredInput:
         keep: bool,
         names: InputNames = IN_PYTHON,
         csv: CsvOptions = GUESSED,
+        noise: Mapping[str, str] | None = None,
     ) -> None:
         import pyarrow as pa
 
         self.names, name = names, names.path
+        if noise and column_names is None:
+            raise ValueError(
+                "`noise` must be left out for a model whose columns have no names. "
+                f"Received: {dict(noise)!r}. Score rows with their noise in Python, from arrays."
+            )
         if os.path.isdir(path):
             raise ValueError(f"`{name}` must be a file. Received: '{path}', a folder. Score its files one by one.")
         check_file(name, path)
         columns = columns_of(name, path, csv)
         types, labels = dict(columns), [label for label, _ in columns]
-        self._wanted = wanted_columns(name, path, labels, column_names, num_features)
+        self._values = wanted_columns(name, path, labels, column_names, num_features)
+        self._beside = CarriedColumns(None, dict(noise or {}))
+        value_names(name, labels, f" in '{path}'", self._values, None, self._beside)
+        self._wanted = [*self._values, *self._beside.names]
         check_once(name, sorted(labels if keep else self._wanted), labels, f" in '{path}'")
         self._path, self._is_csv, self._csv = path, kind_of(path) == "CSV", csv
         self._files = FileSet(name, [path], self._wanted, same_names=False, csv=csv)
@@ -105,11 +120,14 @@ class ScoredInput:
 
         Raises:
             ValueError: The file was changed meanwhile, or is damaged.
+            ValueError: A standard deviation is negative, or missing where a value is.
             TypeError: A CSV column does not hold numbers.
         """
         labels = list(dict.fromkeys([*self._wanted, *self._carried]))
         size = min(BLOCK_ROWS, rows_per_block(len(labels)))
         main, beside = BatchSlices(self._batches(labels)), BatchSlices(self._texts())
+        names = tuple(self._values)
+        clean, num_before = Cleaning(self.names.path, names, are_scored=True, carried=self._beside), 0
         self._files.check_unchanged(0)
         while batches := _next_batches(main, size):
             columns = _columns_of(batches)
@@ -117,7 +135,10 @@ class ScoredInput:
             if self._text:
                 columns |= _columns_of(_next_batches(beside, num_rows))
             carried = [_as(field.type, columns[field.name]) for field in self.carried_fields]
-            yield ScoredBlock(rows_of(batches, num_rows, self._wanted, self._files.dtype), carried)
+            read = rows_of(batches, num_rows, self._wanted, self._files.dtype)
+            rows = clean(self._beside.split(read, self._values), lambda row, start=num_before: str(start + row))
+            num_before += num_rows
+            yield ScoredBlock(rows.values, carried, rows.noise)
         self._files.check_unchanged(0)
 
     def _batches(self, labels: Sequence[str]) -> Iterator[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from tfgmm.data.blocks import RowBlock
 from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.mixture import outliers, stored_draws
+from tfgmm.mixture.imputation import Imputer
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.row_scores import RowScorer, RowScores
 from tfgmm.mixture.sampling import sample_rows
@@ -20,13 +21,14 @@ from tfgmm.posterior.draws import Draws
 from tfgmm.scoring.devices import BlockScorer, block_scorer
 from tfgmm.scoring.queries import Queries
 from tfgmm.scoring.scores import as_draws
+from tfgmm.scoring.tails import check_no_noise, tail_scores
 
 
 class Scorer(Queries):
     """A mixture read from an exported folder. Made by `load_scorer`.
 
-    TensorFlow is loaded by `interval`, `conditional`, `impute` and `marginal_log_prob`, and where there is a GPU; by
-    nothing else.
+    TensorFlow is loaded by `interval`, `conditional`, `marginal_log_prob` and `impute` with `given`, and where there is
+    a GPU; by nothing else.
 
     Attributes:
         card: Model card, a dict.
@@ -74,19 +76,29 @@ class Scorer(Queries):
         """Computes several scores of one block of rows in one pass, in NumPy.
 
         Args:
-            block: Rows (B, D), data units, in the order of the training columns. A row that is not finite, or beyond
-                the range of float32 from the centre, gets NaN, or -1 as its assignment.
-            names: Some of "log_prob", "responsibilities", "assignment" and "outlier"; types are those of the methods.
+            block: Rows (B, D), data units, in the order of the training columns, NaN where there is no value; maybe
+                with noise. A row without any value, or with one that is infinite or beyond the range of float32 from
+                the centre, gets NaN, or -1 as its assignment.
+            names: Some of "log_prob", "responsibilities", "assignment", "outlier" and "imputed"; types are those of the
+                methods.
 
         Raises:
-            ValueError: outlier of an export that has no table for it.
+            ValueError: outlier of an export that has no table for it, or of rows with noise.
         """
-        by_name, num_bad = self._row_scorer.scores(
-            block, ["log_density" if name == "outlier" else name for name in names]
-        )
         if "outlier" in names:
-            by_name["outlier"] = outliers.tail_probabilities(self.outlier_table(), by_name.pop("log_density"))
+            table = self.outlier_table()
+            check_no_noise(block)
+        of_rows = ["log_density" if name == "outlier" else name for name in names if name != "imputed"]
+        by_name, num_bad = self._row_scorer.scores(block, of_rows)
+        if "outlier" in names:
+            by_name["outlier"] = tail_scores(self._mixture, table, block.values, by_name.pop("log_density"))
+        if "imputed" in names:
+            by_name["imputed"] = self._imputer.means(block)
         return RowScores(by_name, num_bad)
+
+    @functools.cached_property
+    def _imputer(self) -> Imputer:
+        return Imputer(self._mixture)
 
     @functools.cached_property
     def _row_scorer(self) -> RowScorer:

@@ -16,8 +16,8 @@ from tfgmm.common import atomic_folder, extras
 from tfgmm.common.atomic_folder import Kind, path_of
 from tfgmm.common.version import __version__
 from tfgmm.export.reading import ExportedMixture, read_export
-from tfgmm.export.score_file import score_columns
-from tfgmm.mlflow.pyfunc import NULLS, WANTED, available_columns
+from tfgmm.export.score_file import feature_names, score_columns
+from tfgmm.mlflow.pyfunc import NULLS, WANTED, default_columns
 
 if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
@@ -165,14 +165,14 @@ def signature_of(export: ExportedMixture) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    names, available = export.column_names, available_columns(export)
+    names, default = export.column_names, default_columns(export)
     if names:
         inputs = [ColSpec("double", name) for name in names]
     else:
         inputs = [TensorSpec(np.dtype(np.float64), (-1, len(export.centre)))]
-    dtypes = score_columns(available, len(export.log_weights))
+    dtypes = score_columns(default, len(export.log_weights), feature_names(export))
     outputs = [ColSpec(_TYPES[dtype], name) for name, dtype in dtypes.items()]
-    params = [ParamSpec(WANTED, "string", available, (-1,)), ParamSpec(NULLS, "boolean", False)]
+    params = [ParamSpec(WANTED, "string", default, (-1,)), ParamSpec(NULLS, "boolean", False)]
     return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(params))
 
 

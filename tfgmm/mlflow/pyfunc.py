@@ -11,7 +11,7 @@ import numpy as np
 from tfgmm.common.words import quoted
 from tfgmm.data.blocks import RowBlock
 from tfgmm.export.reading import ExportedMixture, read_export
-from tfgmm.export.score_file import COLUMNS, flat_scores
+from tfgmm.export.score_file import COLUMNS, feature_names, flat_scores
 from tfgmm.export.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 WANTED, NULLS = "columns", "nan_as_null"
 
 
+_ON_REQUEST = "imputed"  # rows, not scores: as many columns as the request has
+
+
 def available_columns(export: ExportedMixture) -> list[str]:
-    """Lists the scores that an export can give: all, or all but outlier where it was written before there was one."""
+    """Lists what an export can give: all, or all but outlier where it was written before there was one."""
     return [name for name in COLUMNS if name != "outlier" or export.outlier_table is not None]
+
+
+def default_columns(export: ExportedMixture) -> list[str]:
+    """Lists what is given where nothing is asked for: all scores."""
+    return [name for name in available_columns(export) if name != _ON_REQUEST]
 
 
 class ScoredFrames:
@@ -37,7 +45,8 @@ class ScoredFrames:
 
     def __init__(self, export: ExportedMixture) -> None:
         self._scorer = Scorer(export)
-        self._columns = available_columns(export)
+        self._columns, self._default_columns = available_columns(export), default_columns(export)
+        self._features = feature_names(export)
         self._names = export.column_names
         self._num_features = len(export.centre)
 
@@ -47,13 +56,15 @@ class ScoredFrames:
         Args:
             model_input: B rows in data units: a DataFrame with the training columns, in any order, and maybe others; an
                 array (B, D) where the model was fitted on rows without names.
-            params: `columns`, some of log_prob, assignment, responsibilities and outlier, default all; and
-                `nan_as_null`, whether NaN becomes None, which JSON can write, default False.
+            params: `columns`, some of log_prob, assignment, responsibilities, outlier and imputed, default all but
+                imputed; and `nan_as_null`, whether NaN becomes None, which JSON can write, default False.
 
         Returns:
             B rows with the index of the input, and the columns log_prob (float32, nats), assignment (int64),
-            responsibility_0 to K - 1 and outlier (float32). A row that is not finite, or beyond the range of float32,
-            has NaN and assignment -1; the other rows have their scores.
+            responsibility_0 to K - 1 and outlier (float32); where they are asked for, imputed_ and the name of each
+            column (float64), rows with their gaps filled. A row with gaps is scored by the columns that it has. One
+            without any value, or with one that is infinite or beyond the range of float32, has NaN and assignment -1;
+            the other rows have their scores.
 
         Raises:
             MlflowException: a column is missing or unknown; a server answers with status 400 and the message.
@@ -63,19 +74,19 @@ class ScoredFrames:
         params = params or {}
         names = self._wanted(params.get(WANTED))
         scores = self._scorer.scores(RowBlock(self._rows(model_input)), names).by_name
-        frame = pd.DataFrame(flat_scores(scores, names), index=getattr(model_input, "index", None))
+        frame = pd.DataFrame(flat_scores(scores, names, self._features), index=getattr(model_input, "index", None))
         return frame.astype(object).where(frame.notna(), None) if params.get(NULLS) else frame
 
     def _wanted(self, names: Sequence[str] | None) -> list[str]:
         if names is None:
-            return self._columns
+            return self._default_columns
         chosen = [str(name) for name in names]
         unknown = [name for name in chosen if name not in self._columns]
         if unknown or not chosen or len(set(chosen)) < len(chosen):
             received = repr(unknown[0]) if unknown else quoted(chosen) if chosen else "no name"
             raise _refusal(
                 f"`{WANTED}` must be some of {quoted(self._columns)}, each once. Received: {received}. "
-                "Leave it out for all of them."
+                "Leave it out for all scores."
             )
         return chosen
 

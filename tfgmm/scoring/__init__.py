@@ -14,6 +14,6 @@ __getattr__, __dir__, __all__ = front_door(
         "queries": ["Queries"],
         "results": ["Conditional", "Interval"],
         "scores": ["as_draws", "outlier_table", "score_data"],
-        "tails": ["tail_scores"],
+        "tails": ["check_no_noise", "tail_scores"],
     },
 )

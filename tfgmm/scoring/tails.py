@@ -8,9 +8,10 @@ import threading
 
 import numpy as np
 
+from tfgmm.data.blocks import RowBlock
+from tfgmm.data.cleaning import is_finite
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
-from tfgmm.mixture.row_groups import has_gaps
 from tfgmm.scoring.scores import outlier_table
 
 # Choices of columns among the rows of one call that are compared with all draws; rarer ones with fewer, so that a row
@@ -19,6 +20,15 @@ MOST_TABLES = 64
 FEWER_SAMPLES = 2000
 
 _MOST_KEPT = 4096  # tables, of 2 kB each
+
+
+def check_no_noise(block: RowBlock) -> None:
+    """Checks rows to compare with the mixture: Raises ValueError where they have noise, which its draws have not."""
+    if block.noise is not None:
+        raise ValueError(
+            "`outlier` must be asked of rows without measurement noise. Received: rows with `noise`. "
+            "Leave the noise out, or ask for log_prob, which takes it."
+        )
 
 
 class _KeptTables:
@@ -59,7 +69,7 @@ def tail_scores(mixture: MixtureDensity, table: np.ndarray, rows: np.ndarray, lo
         (B,) float32 from 0 to 1; NaN where the log density is NaN.
     """
     scores = outliers.tail_probabilities(table, log_densities)
-    if not has_gaps(rows):
+    if is_finite(rows):
         return scores
     is_gap = np.isnan(rows)
     lacking = np.flatnonzero(is_gap.any(axis=1) & ~np.isnan(log_densities))
