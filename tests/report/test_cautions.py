@@ -62,12 +62,6 @@ def gaps(number: int) -> str:
     return cautions._many_gaps(summary(gaps=(number, 0), num_incomplete=number))
 
 
-def no_counts(*weights: float, criteria: tuple[str, ...] = ("BIC",), num_rows: int = 0) -> str:
-    shown = summary(sum(weights), num_rows=num_rows or len(weights), weights_name="")
-    survey = survey_of(shown, len(weights), weights=np.array(weights))
-    return cautions._weights_are_no_counts(fit_of(shown, criteria=dict.fromkeys(criteria)), survey)
-
-
 WEIGHTED = summary(300, num_rows=100, weights_name="count")
 
 # What is said; what is said where it is true; and where it is not
@@ -156,14 +150,6 @@ CAUTIONS: dict[str, tuple[str, str, str]] = {
         other_rows(summary(10.1 + 20.2), summary(30.3)),
     ),
     "many gaps": ("34 % of all values are missing", gaps(67), gaps(66)),
-    "weights that are no counts": (
-        "take their sum, 4.5, for the number of rows",
-        no_counts(1.5, 2.0, 1.0),
-        no_counts(1.0, 2.0, 1.0),
-    ),
-    "weights that add up to a count": ("their sum, 4, for", no_counts(1.5, 1.5, 1.0), no_counts(1.0, 2.0, 1.0)),
-    "weights of a sample": ("their sum, 4.5", no_counts(1.5, 2.0, 1.0, num_rows=9), no_counts(1.5, 2.5, num_rows=9)),
-    "weights without BIC": ("BIC", no_counts(1.5, 2.0, 1.0), no_counts(1.5, 2.0, 1.0, criteria=())),
 }
 
 

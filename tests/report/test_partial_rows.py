@@ -159,6 +159,27 @@ def test_what_is_not_given_or_not_right_is_said(fits: dict[str, tfgmm.FitResult]
     assert not (tmp_path / "a.html").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_code_on_the_page_runs_on_such_rows(fits: dict[str, tfgmm.FitResult], tmp_path: pathlib.Path) -> None:
+    tfgmm.export_model(fits["all"], tmp_path / "model", saved_model=False)
+    [code, _] = page_of(fits["all"], tmp_path, model_path=tmp_path / "model").pre
+    names = {"rows": rows()[3:], "errors": ERRORS[3:]}
+    exec(code.replace("scorer.impute(rows)", "filled = scorer.impute(rows)"), names)
+    assert code.count("noise=errors") == 1 and not np.isnan(np.asarray(names["filled"])).any()
+    assert "impute" not in Page(text_of("faithful")).pre[0] and "errors" not in Page(text_of("faithful")).pre[0]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_weights_that_are_no_counts_are_cautioned_about(tmp_path: pathlib.Path) -> None:
+    weights = NUMBERS.uniform(0.5, 1.5, 80)
+    whole = pd.DataFrame(TRUE, columns=["a", "b"])
+    with pytest.warns(UserWarning, match="not whole numbers"):
+        fit = tfgmm.fit_mixture(whole, 2, restarts=1, sample_weight=weights)
+    words = words_of(page_of(fit, tmp_path, whole, sample_weight=weights))
+    assert words.count("not whole numbers") == 1
+    assert f"80 rows that count as {weights.sum():.1f};" in words and f"with the sum {weights.sum():.1f}" in words
+
+
 def test_rows_of_a_sample_have_shares_and_of_all_rows_numbers() -> None:
     summary = DataSummary(60, 1, (0.0,), (1.0,), num_rows=9, weights_name="")
     weights = np.array([10.0, 20.0, 30.0])

@@ -13,7 +13,7 @@ from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.outliers import NUM_SAMPLES
 from tfgmm.plot.ascents import num_optima
-from tfgmm.report.row_facts import amount, row_weights, rows_and_sum
+from tfgmm.report.row_facts import row_weights, rows_and_sum
 
 if TYPE_CHECKING:
     from tfgmm.data.summary import DataSummary
@@ -44,7 +44,6 @@ def cautions(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> li
         _overlaps(responsibilities, row_weights(survey)),
         _far_rows(fitted, survey),
         _many_gaps(survey.summary),
-        _weights_are_no_counts(fitted, survey),
         *_odd_data(fitted, survey),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -181,18 +180,6 @@ def _many_gaps(summary: DataSummary) -> str:
     return (
         f"{100.0 * share:.0f} % of all values are missing. So much rests on the assumption that values are missing at "
         "random, whatever they would have been: ask why they are missing before the numbers are believed."
-    )
-
-
-def _weights_are_no_counts(fitted: Fitted, survey: Survey) -> str:
-    summary, weights = survey.summary, survey.weights
-    are_counts = weights is None or survey.is_sample or bool((weights == np.round(weights)).all())
-    if "BIC" not in fitted.criteria or (are_counts and float(summary.num_data).is_integer()):
-        return ""
-    return (
-        f"The weights of the rows are no whole numbers. BIC, AIC and the intervals take their sum, "
-        f"{amount(summary.num_data)}, for the number of rows: right where a weight says how many rows a row stands "
-        "for, and not where it says how much a row matters, or how likely it was to be chosen."
     )
 
 

@@ -175,8 +175,10 @@ def percent(share: float) -> str:
     return f"{100.0 * share:.1f} %"
 
 
-def python_lines(model_path: pathlib.Path | None, exporting: str | None = "result") -> list[str]:
-    """Writes the lines of Python that load the mixture and score rows with it.
+def python_lines(
+    model_path: pathlib.Path | None, exporting: str | None = "result", has_gaps: bool = False, has_noise: bool = False
+) -> list[str]:
+    """Writes the lines of Python that load the mixture and score rows with it; `errors` is the noise of the rows.
 
     Example:
 
@@ -194,6 +196,8 @@ def python_lines(model_path: pathlib.Path | None, exporting: str | None = "resul
         "scorer.responsibilities(rows)  # probability of each component; rows sum to 1",
         "scorer.assign(rows)  # the most probable component",
         "scorer.outlier(rows)  # near 0 for a row that does not belong",
+        *(["scorer.impute(rows)  # gaps filled by what the other values of a row say"] if has_gaps else []),
+        *(["scorer.log_prob(rows, noise=errors)  # of rows with measurement noise"] if has_noise else []),
     ]
 
 

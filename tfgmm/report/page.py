@@ -181,7 +181,7 @@ def _page(
         cautions=[*row_notes.cautions, *cautions.cautions(fitted, survey, responsibilities)],
         row_notes=[*row_notes.notes, *row_facts.notes(survey.summary)],
         pictures=pictures,
-        python_lines=facts.python_lines(model_path, fitted.exporting),
+        python_lines=facts.python_lines(model_path, fitted.exporting, fitted.has_gaps, fitted.has_noise),
         shell_line=facts.shell_line(model_path),
         choice=choice,
         **facts.context(fitted, survey, responsibilities),

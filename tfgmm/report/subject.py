@@ -88,6 +88,11 @@ class Fitted:
         return len(self.expected_counts)
 
     @property
+    def has_gaps(self) -> bool:
+        """Whether rows of the fit lacked some values."""
+        return self.summary is not None and bool(self.summary.gap_columns)
+
+    @property
     def has_noise(self) -> bool:
         """Whether the rows of the fit had measurement noise, so that the mixture is that of values without it."""
         return self.summary is not None and bool(self.summary.noise_columns)
