@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
@@ -375,3 +376,10 @@ def test_nulls_of_every_kind_are_the_same_gaps(kind: str, tmp_path: pathlib.Path
     summary = survey_rows(source, None, 0).summary
     assert (summary.gaps, summary.num_incomplete, summary.gap_columns) == ((6, 1), 7, (0, 1))
     assert summary.fingerprint == survey_rows(read_rows(GAPS, missing="integrate"), None, 0).summary.fingerprint
+
+
+def test_what_a_summary_says_of_gaps_and_noise_is_said_of_every_column() -> None:
+    plain = summarise(VALUES[:1, :1])
+    for field, entries in (("gaps", (1, 2)), ("noise_columns", ("a", "b"))):
+        with pytest.raises(ValueError, match=f"`{field}` must have num_features=1 entries. Received: 2. Give one"):
+            dataclasses.replace(plain, **{field: entries})

@@ -37,7 +37,10 @@ WEIGHTS: dict[str, tuple[Any, str]] = {
     "short": (ONES[:5], "of shape (6,). Received: shape (5,). Pass one weight per row."),
     "two axes": (ONES[:, None], "Received: shape (6, 1). Pass one weight per row. sample_weight[:, 0] is one column"),
     "a frame": (FRAME[["n"]], "Received: shape (6, 1)"),
-    "one number": (2.0, "Received: shape ()"),
+    "one number": (2.0, "must be an array of numbers. Received: 2.0. Pass one weight per row."),
+    "a dict": ({"a": 1.0}, "Received: a dict"),
+    "huge": (changed(ONES, 1, 1e200), "must be 0 or between 1e-100 and 1e+100. Received: 1e+200 in row 1"),
+    "tiny": (changed(ONES, 1, 1e-200), "Received: 1e-200 in row 1"),
     "text": (np.array(list("abcdef")), "must be an array of real numbers"),
     "series of text": (FRAME["word"], "column 'weights' (text)"),
 }
@@ -75,6 +78,7 @@ NOISE: dict[str, tuple[Any, str]] = {
     "one axis": (ONES, "of shape (6, 2) or covariances of shape (6, 2, 2). Received: shape (6,)"),
     "other columns": (np.ones((6, 3)), "Received: shape (6, 3)"),
     "other matrices": (np.ones((6, 2, 3)), "Received: shape (6, 2, 3)"),
+    "one number": (0.1, "Received: 0.1. Pass one standard deviation per number"),
     "text": (np.full((6, 2), "x"), "must be an array of real numbers"),
     "not symmetric": (changed(MATRICES, (2, 0, 1), 0.5), "each symmetric. Received: a matrix that is not, in row 2"),
     "indefinite": (
@@ -126,6 +130,13 @@ def test_names_that_do_not_fit_are_refused(kind: str, source: str, tmp_path: pat
 
     message = message_of((ValueError, TypeError), read)
     assert words in message and message.startswith(f"`{argument}` must" if argument else "`")
+
+
+def test_a_table_of_noise_has_the_columns_of_the_rows() -> None:
+    noise = FRAME[["a", "e"]]
+    message = message_of(ValueError, open_source, FRAME[["a", "b"]], "x", 2, noise=noise)
+    assert "must have a column for every column of the rows. Received: 'a', 'e' for rows with 'a', 'b'" in message
+    assert open_source(VALUES, "x", 2, noise={}).noise_axes == 0
 
 
 def test_a_name_that_stands_twice_is_refused(tmp_path: pathlib.Path) -> None:

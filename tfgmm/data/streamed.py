@@ -15,8 +15,8 @@ import numpy as np
 
 from tfgmm.common.forks import check_not_forked
 from tfgmm.data.blocks import RowBlock
-from tfgmm.data.carried import pair_words
-from tfgmm.data.cleaning import Cleaning, LeftOut
+from tfgmm.data.carried.asked import pair_words
+from tfgmm.data.carried.cleaning import Cleaning, LeftOut
 
 
 @dataclass(frozen=True, eq=False)
