@@ -62,7 +62,7 @@ def _words(text: str) -> str:
 
 
 def _noise(pairs: list[str] | None) -> dict[str, str] | None:
-    from tfgmm.cli.run.settings import noise_of
+    from tfgmm.cli.run.parsed import noise_of
 
     try:
         return noise_of(pairs) if pairs else None

@@ -66,7 +66,7 @@ def _in_our_words(text: str) -> str:
 
 def _noises(pairs: list[str] | None, columns: str) -> dict[str, str]:
     """Reads the columns of standard deviations: raises UsageError where one is no pair, or with outlier scores."""
-    from tfgmm.cli.run.settings import noise_of
+    from tfgmm.cli.run.parsed import noise_of
 
     try:
         noises = noise_of(pairs or [])

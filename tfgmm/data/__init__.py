@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = front_door(
         "quantiles": ["column_quantiles"],
         "readers": ["Rows", "open_rows", "read_rows"],
         "row_source": ["RowSource"],
-        "row_words": ["sentences_on_gaps", "sentences_on_rows"],
+        "row_words": ["sentences_on_gaps", "sentences_on_noise", "sentences_on_rows", "sentences_on_weights"],
         "sampling": ["SAMPLE_ROWS"],
         "sources": ["check_ends", "open_source", "open_validation"],
         "streamed": ["StreamedRows"],

@@ -10,8 +10,8 @@ import numpy as np
 
 from tfgmm.data.blocks import BLOCK_ROWS, rows_per_block
 from tfgmm.data.carried import CarriedColumns
-from tfgmm.data.carried_values import value_names
-from tfgmm.data.cleaning import Cleaning
+from tfgmm.data.carried.cleaning import Cleaning
+from tfgmm.data.carried.values import value_names
 from tfgmm.data.columns import check_once, wanted_columns
 from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_blocks import csv_file

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfgmm.common.words import counted, printable
-from tfgmm.data import row_words
+from tfgmm.data.row_words import sentences_on_gaps, sentences_on_noise, sentences_on_weights
 
 if TYPE_CHECKING:
     from tfgmm.data.summary import DataSummary
@@ -98,9 +98,9 @@ def pairs(summary: DataSummary | None) -> list[tuple[str, str]]:
 def notes(summary: DataSummary) -> list[str]:
     """Writes what rows carry, and how it was treated, a paragraph for each of gaps, weights and noise that there is."""
     parts = (
-        (row_words.sentences_on_gaps(summary), _ABOUT_GAPS, bool(summary.gap_columns)),
-        (row_words.sentences_on_weights(summary), _ABOUT_WEIGHTS, summary.weights_name is not None),
-        (row_words.sentences_on_noise(summary), _ABOUT_NOISE, bool(summary.noise_columns)),
+        (sentences_on_gaps(summary), _ABOUT_GAPS, bool(summary.gap_columns)),
+        (sentences_on_weights(summary), _ABOUT_WEIGHTS, summary.weights_name is not None),
+        (sentences_on_noise(summary), _ABOUT_NOISE, bool(summary.noise_columns)),
     )
     paragraphs = []
     for sentences, about, is_true in parts:
