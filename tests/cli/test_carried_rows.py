@@ -76,6 +76,33 @@ def test_a_report_with_the_weights_of_the_fit_is_about_its_rows(
     assert f"{len(REPEATED.dropna())} rows;" in dropped
 
 
+def test_a_run_on_gaps_weights_and_noise_says_how_they_were_treated(tmp_path: pathlib.Path) -> None:
+    table = write(tmp_path / "rows.csv", TABLE.assign(a_err=0.5))
+    few = ["--components", 2, "--covariance", "full", "--restarts", 1, "--columns", "a,b"]
+    done = run("fit", table, *few, "--weights", "count", "--noise", "a=a_err", "--out", tmp_path / "run")
+    assert (done.exit_code, done.stderr) == (0, "")
+    page = Page((tmp_path / "run" / "report.html").read_text("utf-8"))
+    words = " ".join(page.words.split())
+    total = TABLE["count"].sum()
+    for said in (
+        f"{NUM_USED} rows that count as {total}, {NUM_INCOMPLETE} of them with gaps;",
+        f"{NUM_INCOMPLETE} of {2 * NUM_USED} values are missing, in {NUM_INCOMPLETE} of {NUM_USED} rows",
+        "nothing was filled in",
+        f"(column 'count'): {NUM_USED} rows with the sum {total}.",
+        "noise of each row in column 'a' ('a_err') is taken off",
+        "The density is that of values without measurement noise",
+    ):
+        assert said in words, said
+    assert "not the rows" not in words and "scorer.impute(rows)" in page.pre[0]
+    assert sum(int(line[1]) for line in page.tables["memberships"][1:]) == total
+    assert (tmp_path / "run" / "figures" / "density.png").is_file()
+    # The same page about the same rows, read again
+    again = ["--data", table, "--weights", "count", "--noise", "a=a_err", "--out", tmp_path / "a.html"]
+    assert run("report", "--model", tmp_path / "run", *again).exit_code == 0
+    of_report = Page((tmp_path / "a.html").read_text("utf-8"))
+    assert of_report.tables["memberships"] == page.tables["memberships"] and "not the rows" not in of_report.words
+
+
 def test_a_plot_shows_gaps_as_gaps_and_weights_in_bars(place: pathlib.Path, tmp_path: pathlib.Path) -> None:
     lines, contents = [], []
     for options in ([], ["--weights", "count"], ["--drop-gaps"]):
