@@ -105,18 +105,59 @@ def test_rows_without_names_are_matched_by_their_order(tmp_path: pathlib.Path) -
 
 
 @pytest.mark.parametrize("source", ["rows.csv", "rows.parquet"])
-def test_rows_that_are_not_finite_are_marked_and_counted(
+def test_rows_with_gaps_are_scored_and_counted_and_others_marked(
     tmp_path: pathlib.Path, whole: pathlib.Path, scorer: tfgmm.Scorer, source: str
 ) -> None:
     frame = FRAME.copy()
-    frame.loc[3, "width"], frame.loc[8, "depth"] = np.nan, np.inf
+    frame.loc[3, "width"], frame.loc[8, "depth"], frame.loc[11] = np.nan, np.inf, np.nan
     path, target = write(tmp_path / source, frame), tmp_path / "scored.parquet"
-    done = run("--model", whole, "--in", path, "--out", target)
-    assert done.stdout.endswith("20 rows scored, 2 of them not finite (NaN, assignment -1)\n")
-    table = read(target).to_pandas()
-    assert table["assignment"][[3, 8]].tolist() == [-1, -1]
-    assert np.isnan(table.drop(columns="assignment")).all(axis=1).tolist() == [row in (3, 8) for row in range(20)]
-    check_scores(read(target), scorer, frame.to_numpy())
+    done = run("--model", whole, "--in", path, "--out", target, columns=f"{ALL},imputed")
+    marked = "2 of them without any value or with an infinite one (NaN, assignment -1)"
+    assert done.stdout.endswith(f"20 rows scored, 1 of them with gaps, {marked}\n")
+    table, rows = read(target).to_pandas(), frame.to_numpy()
+    assert table["assignment"][[8, 11]].tolist() == [-1, -1]
+    assert np.isnan(table[["log_prob", "outlier"]]).all(axis=1).tolist() == [row in (8, 11) for row in range(20)]
+    check_scores(read(target), scorer, rows)
+    np.testing.assert_array_equal(table["outlier"], scorer.outlier(rows))
+    imputed = table[[f"imputed_{name}" for name in NAMES]]
+    assert list(table)[-3:] == list(imputed) and (imputed.dtypes == np.float64).all()
+    np.testing.assert_array_equal(imputed, scorer.impute(rows))
+    assert imputed["imputed_width"].notna().all()
+
+
+def test_columns_of_rows_without_names_have_numbers_where_gaps_are_filled(tmp_path: pathlib.Path) -> None:
+    folder = tfgmm.export_model(tfgmm.GaussianMixtureModel(K, 2, seed=0), tmp_path / "mixture", saved_model=False)
+    path = write(tmp_path / "rows.csv", pd.DataFrame({"a": [0.5, np.nan], "b": [1.0, 2.0]}))
+    done = run("--model", folder, "--in", path, "--out", tmp_path / "a.csv", "--keep", columns="imputed")
+    assert done.stdout.endswith("2 rows scored, 1 of them with gaps\n"), done.stderr
+    assert read(tmp_path / "a.csv").column_names == ["a", "b", "imputed_0", "imputed_1"]
+
+
+@pytest.mark.parametrize("source", ["rows.csv", "rows.parquet"])
+def test_scores_of_measured_rows_follow_their_noise(
+    tmp_path: pathlib.Path, whole: pathlib.Path, scorer: tfgmm.Scorer, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setattr(pass_through, "BLOCK_ROWS", 3)
+    frame = FRAME.copy()
+    frame.loc[3, "width"] = np.nan
+    errors = np.random.default_rng(0).uniform(0.2, 2.0, len(frame))
+    errors[5] = np.inf  # says nothing
+    path, target = write(tmp_path / source, frame.assign(error=errors)), tmp_path / "scored.parquet"
+    options = ("--noise", "depth=error", "--keep")
+    done = run(
+        "--model", whole, "--in", path, "--out", target, *options, columns="log_prob,assignment,responsibilities"
+    )
+    assert done.stdout.endswith("20 rows scored, 2 of them with gaps\n"), done.stderr
+    noise = np.zeros(frame.shape)
+    noise[:, 2] = errors
+    found, rows = read(target).to_pandas(), frame.to_numpy()
+    np.testing.assert_allclose(found["log_prob"], scorer.log_prob(rows, noise=noise), rtol=1e-6)
+    np.testing.assert_allclose(found["log_prob"], scorer.log_prob(frame.assign(error=errors), noise={"depth": "error"}))
+    assert np.abs(found["log_prob"] - scorer.log_prob(rows)).max() > 0.01
+    np.testing.assert_array_equal(found["assignment"], scorer.assign(rows, noise=noise))
+    shares = scorer.responsibilities(rows, noise=noise)
+    np.testing.assert_allclose(found[["responsibility_0", "responsibility_1"]], shares, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(found["error"], errors)  # carried along
 
 
 def test_parquet_without_rows_gives_a_table_without_rows(tmp_path: pathlib.Path, whole: pathlib.Path) -> None:
@@ -149,7 +190,7 @@ def test_small_file_is_scored_without_tensorflow_and_control_codes(
     env = ENV | {"FORCE_COLOR": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=100, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{target}: 20 rows scored, 1 of them not finite (NaN, assignment -1)\n[]\n"
+    assert done.stdout == f"{target}: 20 rows scored, 1 of them with gaps\n[]\n"
     check_scores(read(target), scorer, frame.astype(float).to_numpy())
 
 

@@ -16,6 +16,7 @@ from exports import FRAME, ROWS, card_of, write_card, write_parameters
 from scored_files import read, run, write
 from typer.testing import CliRunner
 
+import tfgmm
 from tfgmm.cli import app as cli
 from tfgmm.data.table_writer import written_table
 from tfgmm.export import score_file
@@ -247,3 +248,32 @@ def test_folder_is_no_output_even_with_overwrite(tmp_path: pathlib.Path) -> None
 @pytest.mark.parametrize("arguments", [[], ["--model", "a"], ["--model", "a", "--in", "b", "--out", "c", "--fast"]])
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(cli.app, ["score", *arguments]).exit_code == 2
+
+
+NOISES: dict[str, tuple[list[str], str, int, str]] = {
+    "no pair": (["--noise", "width"], "log_prob", 2, "`--noise` must be a column and the column with its standard"),
+    "twice": (["--noise", "width=e", "--noise", "width=e"], "log_prob", 2, "each column once"),
+    "outlier": (["--noise", "width=e"], "outlier", 2, "`--columns` must be without outlier where there is --noise"),
+    "not there": (["--noise", "width=f"], "log_prob", 1, "`--noise` must name columns of `--in`. Received: 'f'"),
+    "no value": (["--noise", "e=width"], "log_prob", 1, "`--noise` must be in other columns than the values"),
+    "not used": (["--noise", "other=e"], "log_prob", 1, "`--noise` must be stated for columns of `--in` that are used"),
+    "negative": (["--noise", "width=e"], "log_prob", 1, "standard deviations of 0 or more wherever a value is"),
+}
+
+
+@pytest.mark.parametrize("case", NOISES)
+def test_noise_that_cannot_be_is_refused(tmp_path: pathlib.Path, whole: pathlib.Path, case: str) -> None:
+    options, columns, code, words = NOISES[case]
+    path = write(tmp_path / "rows.csv", FRAME.assign(e=-1.0))
+    done = run("--model", whole, "--in", path, "--out", tmp_path / "scored.csv", *options, columns=columns)
+    assert done.exit_code == code and words in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert os.listdir(tmp_path) == ["rows.csv"]
+
+
+def test_noise_by_name_needs_a_model_with_names(tmp_path: pathlib.Path) -> None:
+    folder = tfgmm.export_model(tfgmm.GaussianMixtureModel(2, 3, seed=0), tmp_path / "mixture", saved_model=False)
+    path = write(tmp_path / "rows.csv", FRAME.assign(e=1.0))
+    done = run("--model", folder, "--in", path, "--out", tmp_path / "scored.csv", "--noise", "width=e")
+    assert done.exit_code == 2 and "must be without outlier" in done.stderr
+    done = run("--model", folder, "--in", path, "--out", tmp_path / "a.csv", "--noise", "width=e", columns="log_prob")
+    assert done.exit_code == 1 and "`--noise` must be left out for a model whose columns have no names" in done.stderr

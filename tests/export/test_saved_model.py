@@ -41,6 +41,7 @@ MORE_INPUTS = {
             "scales": [2, D],
         },
     ),
+    "impute": ({}, {"imputed": [None, D]}),
 }
 
 
@@ -90,9 +91,9 @@ def test_signatures_have_the_documented_names_types_and_shapes(exported: Exporte
     assert drawn.dtype == tf.float32 and drawn.shape.as_list() == [None, D]
 
 
-def test_saved_model_marks_rows_that_are_not_finite_and_leaves_their_neighbours(exported: Exported) -> None:
+def test_saved_model_marks_rows_that_say_nothing_and_leaves_their_neighbours(exported: Exported) -> None:
     rows = BATCH.copy()
-    rows[2, 1], rows[4, 0] = np.nan, np.inf
+    rows[2], rows[4, 0], rows[5, 1] = np.nan, np.inf, np.nan
     found = tf.saved_model.load(str(exported.folder)).signatures["serving_default"](x=tf.constant(rows))
     good = np.array([row not in (2, 4) for row in range(7)])
     assert np.isnan(found["log_prob"].numpy()).tolist() == (~good).tolist()

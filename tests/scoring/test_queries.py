@@ -194,7 +194,7 @@ def test_interval_holds_the_quantiles_over_draws(mixture, level):
 def test_interval_marks_rows_that_are_not_finite_and_grows_with_its_level():
     mixture = Mixture("full")
     rows = rows_near(mixture)
-    rows[1, 1] = np.nan
+    rows[1, 1] = np.inf
     narrow, wide = mixture.interval(rows, 0.5), mixture.interval(rows, 0.9)
     assert all(np.isnan(values[1]).all() and np.isfinite(np.delete(values, 1, axis=0)).all() for values in wide)
     good = np.delete(np.arange(len(rows)), 1)

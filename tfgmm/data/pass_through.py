@@ -126,8 +126,7 @@ class ScoredInput:
         labels = list(dict.fromkeys([*self._wanted, *self._carried]))
         size = min(BLOCK_ROWS, rows_per_block(len(labels)))
         main, beside = BatchSlices(self._batches(labels)), BatchSlices(self._texts())
-        names = tuple(self._values)
-        clean, num_before = Cleaning(self.names.path, names, are_scored=True, carried=self._beside), 0
+        num_before = 0
         self._files.check_unchanged(0)
         while batches := _next_batches(main, size):
             columns = _columns_of(batches)
@@ -136,10 +135,15 @@ class ScoredInput:
                 columns |= _columns_of(_next_batches(beside, num_rows))
             carried = [_as(field.type, columns[field.name]) for field in self.carried_fields]
             read = rows_of(batches, num_rows, self._wanted, self._files.dtype)
-            rows = clean(self._beside.split(read, self._values), lambda row, start=num_before: str(start + row))
+            yield self._scored_block(read, carried, num_before)
             num_before += num_rows
-            yield ScoredBlock(rows.values, carried, rows.noise)
         self._files.check_unchanged(0)
+
+    def _scored_block(self, read: np.ndarray, carried: list[Any], num_before: int) -> ScoredBlock:
+        """Takes apart rows (B, D + E): values, and the columns of their noise, which are checked."""
+        clean = Cleaning(self.names.path, tuple(self._values), are_scored=True, carried=self._beside)
+        rows = clean(self._beside.split(read, self._values), lambda row: str(num_before + row))
+        return ScoredBlock(rows.values, carried, rows.noise)
 
     def _batches(self, labels: Sequence[str]) -> Iterator[Any]:
         if self._is_csv:

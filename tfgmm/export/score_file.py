@@ -10,8 +10,7 @@ import numpy as np
 
 from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames
 from tfgmm.common.words import quoted
-from tfgmm.data.blocks import RowBlock
-from tfgmm.data.carried.cleaning import is_finite
+from tfgmm.data.blocks import RowBlock, is_finite
 from tfgmm.data.errors import check_no_overflow
 from tfgmm.data.pass_through import ScoredInput
 from tfgmm.data.table_writer import written_table

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = front_door(
         "graph.chunks": ["log_joints"],
         "graph.densities": ["GRAPH_FORMS", "of_draws"],
         "graph.sampling": ["sample_rows"],
+        "graph.scores": ["factors_of", "imputed"],
         "graph.triangular": ["log_determinants"],
         "queries": ["Queries"],
         "results": ["Conditional", "Interval"],

@@ -8,8 +8,7 @@ import threading
 
 import numpy as np
 
-from tfgmm.data.blocks import RowBlock
-from tfgmm.data.carried.cleaning import is_finite
+from tfgmm.data.blocks import RowBlock, is_finite
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring.scores import outlier_table
