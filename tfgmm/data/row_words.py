@@ -43,7 +43,7 @@ def sentences_on_weights(summary: DataSummary) -> Iterator[str]:
     if summary.weights_name is not None:
         column = f" (column {summary.weights_name!r})" if summary.weights_name else ""
         rows = counted(_num_rows(summary), "row")
-        yield f"rows count as often as their weights say{column}: {rows} with the sum {summary.num_data:,}"
+        yield f"rows count as often as their weights say{column}: {rows} with the sum {round(summary.num_data, 1):,}"
     if summary.num_weightless:
         yield f"{counted(summary.num_weightless, 'row')} of weight 0 {_are(summary.num_weightless)} left out"
 
