@@ -23,7 +23,7 @@ from tfgmm.cli import app as cli
 from tfgmm.data.summary import DataSummary
 from tfgmm.export import graph_check, known_operations, served, verify
 from tfgmm.export.reading import ExportedMixture
-from tfgmm.export.signatures import SIGNATURES
+from tfgmm.export.signatures import SIGNATURES, signatures_of
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.scoring.graph import sampling
 
@@ -161,6 +161,31 @@ def test_export_of_version_2_passes_and_of_version_1_is_refused(
     refused(folder, "model_card.json", "format version 1", "export the model again")
 
 
+def test_export_of_version_3_passes_without_the_signature_for_gaps(
+    folder: pathlib.Path, model: Any, tmp_path: pathlib.Path
+) -> None:
+    module, older = module_of(model), tf.Module()
+    names = signatures_of(3, is_correlated=False).keys()
+    for name in names:
+        setattr(older, name, getattr(module, name))
+    tf.saved_model.save(older, str(tmp_path / "graph"), signatures={name: getattr(older, name) for name in names})
+    put_graph(folder, tmp_path / "graph")
+    refused(folder, "lacks the signature 'impute'")
+    card = card_of(folder) | {"format_version": 3}
+    card["parameters"]["outlier_table"]["shape"] = list(TABLE.shape)
+    write_card(folder, card)
+    write_parameters(folder, outlier_table=TABLE)
+    assert verify.verify_export(folder).largest_differences.keys() == names
+
+
+def test_points_with_gaps_lack_a_third_of_the_values_of_every_fourth_and_all_of_one() -> None:
+    found = np.isnan(verify._with_gaps(np.zeros((64, 3), np.float32)))
+    assert found.any(axis=1).tolist() == [row % 4 == 1 for row in range(64)]
+    assert found.sum(axis=1)[1::4].tolist() == [1] * 15 + [3]
+    assert found[1::4].sum(axis=0).tolist() == [6, 6, 6]
+    assert np.isnan(verify._with_gaps(np.zeros((64, 1), np.float32))).sum() == 6
+
+
 # --- Another graph than that of the numbers
 
 
@@ -211,6 +236,15 @@ def other_outlier(graph: Any) -> None:
         scaled(node, 1.01)
 
 
+def other_gaps(graph: Any) -> None:
+    next(node for node in nodes_of(graph, "cond_true") if node.op == "Neg").op = "Square"
+
+
+def other_fillings(graph: Any) -> None:
+    sums = (node for node in nodes_of(graph, "__inference_impute") if node.op == "AddV2")
+    next(node for node in sums if node.attr["T"].type == tf.float64.as_datatype_enum).op = "Sub"  # of the centre
+
+
 def for_servers_only(graph: Any) -> None:
     signatures = graph.signature_def
     asked, given = signatures["log_prob"], signatures["outlier"]
@@ -239,6 +273,8 @@ GRAPHS: dict[str, tuple[Callable[[Any], None], str]] = {
     "constants changed a little": (other_constants, "differs by"),
     "a sample of something else": (other_sample, "'sample', whose x differs by"),
     "outliers of something else": (other_outlier, "'outlier', whose outlier differs by"),
+    "gaps of something else": (other_gaps, "differs by"),
+    "fillings of something else": (other_fillings, "'impute', whose imputed differs by"),
     "another answer for servers": (for_servers_only, "'log_prob', whose log_prob differs by"),
     "another answer for Python": (for_python_only, "'log_prob', which gives outlier"),
     "an answer of another type": (of_another_type, "int64 of shape (64,) where float32 of shape (64,) is needed"),
@@ -255,7 +291,12 @@ def write_graph(folder: pathlib.Path, change: Callable[[Any], None]) -> None:
     make_sums_right(folder)
 
 
-SLOW = ("a sample of something else", "outliers of something else", "an answer of another type")
+SLOW = (
+    "a sample of something else",
+    "fillings of something else",
+    "outliers of something else",
+    "an answer of another type",
+)
 
 
 @pytest.mark.parametrize(

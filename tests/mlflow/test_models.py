@@ -81,7 +81,7 @@ def test_the_folder_holds_the_export_byte_for_byte_and_no_pickle(saved: Saved) -
 
 def test_a_fresh_process_scores_by_column_name_without_tensorflow(saved: Saved, tmp_path: pathlib.Path) -> None:
     rows = pd.DataFrame(np.random.default_rng(3).normal(1.0, 4.0, (50, D)), columns=list(NAMES))
-    rows.iloc[7, 1] = np.nan
+    rows.iloc[7], rows.iloc[9, 1] = np.nan, np.nan
     rows[["depth", "width", "height"]].assign(other=1.0).to_csv(tmp_path / "rows.csv")
     script = (
         "import sys, mlflow, pandas as pd\n"
@@ -200,15 +200,26 @@ def test_unknown_no_or_doubled_columns_are_refused(loaded: Any, columns: list[st
 def test_a_bad_row_has_no_scores_and_its_neighbours_have_theirs(loaded: Any) -> None:
     rows = pd.DataFrame(ROWS[:5], columns=list(NAMES))
     good = loaded.predict(rows)
-    rows.iloc[1, 0], rows.iloc[2, 2], rows.iloc[4, 1] = np.nan, -np.inf, 1e300
+    rows.iloc[1], rows.iloc[2, 2], rows.iloc[4, 1] = np.nan, -np.inf, 1e300
     found = loaded.predict(rows)
     pd.testing.assert_frame_equal(found.iloc[[0, 3]], good.iloc[[0, 3]])
     bad = found.iloc[[1, 2, 4]]
-    assert bad["assignment"].tolist() == [-1] * 3 and bad.drop(columns="assignment").isna().all(axis=None)
+    assert bad["assignment"].tolist() == [-1] * 3 and bad[["log_prob", "outlier"]].isna().all(axis=None)
+    assert bad["responsibility_0"].isna().tolist() == [False, True, True]  # without any value, the weights
     nulls = loaded.predict(rows, params={"nan_as_null": True})
-    assert nulls.iloc[1].tolist() == [None, -1, None, None, None]
+    assert nulls.iloc[2].tolist() == [None, -1, None, None, None]
     assert nulls.iloc[0].tolist() == good.iloc[0].tolist()
     assert json.loads(json.dumps(nulls.to_dict("records")), parse_constant=pytest.fail)[2]["outlier"] is None
+
+
+def test_rows_with_gaps_are_scored_by_what_they_have_and_filled_on_request(loaded: Any, saved: Saved) -> None:
+    rows = pd.DataFrame(ROWS[:5], columns=list(NAMES), index=list("abcde"))
+    rows.iloc[1, 0] = rows.iloc[3, 2] = np.nan
+    assert_scores_of(saved.model, rows, loaded.predict(rows))
+    found = loaded.predict(rows, params={"columns": ["imputed", "outlier"]})
+    assert list(found) == [*(f"imputed_{name}" for name in NAMES), "outlier"] and list(found.index) == list("abcde")
+    np.testing.assert_allclose(found.iloc[:, :D], saved.model.impute(rows), rtol=1e-12)
+    assert "imputed_width" not in loaded.predict(rows)
 
 
 def test_the_signature_is_enforced(loaded: Any, saved: Saved) -> None:
@@ -322,12 +333,14 @@ def test_the_server_answers_plain_requests(saved: Saved, tmp_path: pathlib.Path)
         whole = saved.model.log_prob([[1.0, 2.0, 3.0], [2.0, 2.0, 3.0]])
         np.testing.assert_allclose([line["log_prob"] for line in json.loads(text)["predictions"]], whole, rtol=1e-6)
 
-        holes = {"dataframe_split": {"columns": list(NAMES), "data": [[1, 2, 3], [1, None, 3]]}}
+        holes = {"dataframe_split": {"columns": list(NAMES), "data": [[1, 2, 3], [1, None, 3], [None] * 3]}}
         status, text = post(address, holes)
         assert status == 200 and "NaN" in text  # what MLflow writes, and strict readers of JSON refuse
         status, text = post(address, holes | {"params": {"nan_as_null": True}})
-        first, second = json.loads(text, parse_constant=pytest.fail)["predictions"]
-        assert second == dict.fromkeys(COLUMNS, None) | {"assignment": -1}
+        first, second, third = json.loads(text, parse_constant=pytest.fail)["predictions"]
+        of_rest = saved.model.marginal_log_prob([[1.0, np.nan, 3.0]], [0, 2])
+        assert second["log_prob"] == pytest.approx(float(of_rest[0]), rel=1e-6)
+        assert [third[name] for name in ("log_prob", "assignment", "outlier")] == [None, -1, None]
         assert first["log_prob"] == pytest.approx(float(whole[0]), rel=1e-6)
 
         empty = {"dataframe_split": {"columns": list(NAMES), "data": []}}

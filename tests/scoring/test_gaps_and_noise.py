@@ -13,8 +13,8 @@ from tfgmm.data.blocks import RowBlock
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture import outliers
 from tfgmm.mixture.sampling import sample_rows
-from tfgmm.scoring import scores, tails
-from tfgmm.scoring.devices import block_scorer
+from tfgmm.scoring import devices, scores, tails
+from tfgmm.scoring.graph import scores as graph_scores
 
 FULL = Mixture("full")
 GAPS = [[1], [0, 2], [0, 1, 3]]
@@ -346,10 +346,18 @@ def test_gaps_are_scored_and_filled_without_tensorflow():
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
-def test_graph_scorer_and_numpy_agree_through_the_door():
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_on_a_gpu_numpy_scores_gaps_of_correlated_columns(monkeypatch, covariance):
     rows, _ = with_gaps(rows_near(FULL))
-    found, expected = (
-        block_scorer(FULL.plug_in(), by_graph).scores(RowBlock(rows), ["log_prob"]).by_name["log_prob"]
-        for by_graph in (True, False)
+    mixture, in_numpy = Mixture(covariance).plug_in(), []
+    own = graph_scores.RowScorer.scores
+    monkeypatch.setattr(devices, "has_gpu", lambda: True)
+    monkeypatch.setattr(
+        graph_scores.RowScorer, "scores", lambda self, *given: in_numpy.append(given) or own(self, *given)
     )
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    expected = devices.block_scorer(mixture, False).scores(RowBlock(rows), ["log_prob"]).by_name["log_prob"]
+    for by_graph, by_numpy in ((None, covariance == "full"), (True, False)):
+        in_numpy.clear()
+        found = devices.block_scorer(mixture, by_graph).scores(RowBlock(rows), ["log_prob"]).by_name["log_prob"]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        assert bool(in_numpy) is by_numpy

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfgmm.data.blocks import BLOCK_ROWS, rows_per_block
-from tfgmm.data.carried import CarriedColumns
+from tfgmm.data.carried.asked import CarriedColumns
 from tfgmm.data.carried.cleaning import Cleaning
 from tfgmm.data.carried.values import value_names
 from tfgmm.data.columns import check_once, wanted_columns

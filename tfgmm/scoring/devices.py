@@ -64,13 +64,14 @@ def block_scorer(mixture: MixtureDensity, by_graph: bool | None = None) -> Block
 
     Args:
         mixture: The mixture, or S of them, whose average is scored.
-        by_graph: Whether TensorFlow scores; by default where there is a GPU.
+        by_graph: Whether TensorFlow scores, all that an export scores; by default where there is a GPU, and only what
+            it does faster.
     """
     if not (has_gpu() if by_graph is None else by_graph):
         return RowScorer(mixture)
     from tfgmm.scoring.graph.scores import GraphScorer
 
-    return GraphScorer(mixture)
+    return GraphScorer(mixture, gaps_in_numpy=by_graph is None)
 
 
 def sums(form: FormName, coefficients: Sequence[Tensor], block: RowBlock, gap_columns: Sequence[int] = ()) -> RowSums:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfgmm.common import threads
 from tfgmm.common.shapes import Tensor
-from tfgmm.data.blocks import RowBlock
+from tfgmm.data.blocks import RowBlock, is_finite
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.parameters import FORMS, MixtureDensity
 from tfgmm.mixture.registry import COVARIANCES, FormName
@@ -92,16 +92,19 @@ class GraphScorer:
 
     Args:
         mixture: The mixture, or S of them.
+        gaps_in_numpy: Whether NumPy scores blocks with gaps where columns are correlated. It factors a matrix for each
+            pattern of gaps; a graph does so for each row.
     """
 
-    def __init__(self, mixture: MixtureDensity) -> None:
+    def __init__(self, mixture: MixtureDensity, *, gaps_in_numpy: bool = False) -> None:
         self.centre = np.asarray(mixture.centre)
+        self._gaps_in_numpy = gaps_in_numpy and COVARIANCES[mixture.covariance].is_correlated
         self._mixture, self._form = mixture, COVARIANCES[mixture.covariance].form
         self._numbers = gap_factors(mixture, *coefficients(mixture))
 
     def scores(self, block: RowBlock, names: Collection[Score]) -> RowScores:
         """Computes scores of rows; see `row_scores.RowScorer.scores`. NumPy scores rows with noise."""
-        if block.noise is not None:
+        if block.noise is not None or (self._gaps_in_numpy and not is_finite(block.values)):
             return self._in_numpy.scores(block, names)
         rows = float_values(block)
         *of_all, of_form = self._numbers
