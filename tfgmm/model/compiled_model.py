@@ -16,6 +16,7 @@ from tfgmm.model.closed_form import ClosedFormTraining
 from tfgmm.model.feed import Feed
 from tfgmm.model.gradient_norms import GradientNorms, WatchedStep
 from tfgmm.model.keras3 import keras
+from tfgmm.model.gradients.row_tensors import RowTensors, row_tensors
 from tfgmm.model.keras_arguments import refuse_compile_arguments, refuse_strategy
 from tfgmm.model.posterior_model import PosteriorModel
 from tfgmm.model.running_bound import LOGS
@@ -172,30 +173,30 @@ class CompiledModel(PosteriorModel):
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Takes one step of the optimizer on centred rows (B, D), and returns the running logs."""
-        rows = keras.utils.unpack_x_y_sample_weight(data)[0]
+        rows = row_tensors(keras.utils.unpack_x_y_sample_weight(data)[0])
         variables = self.trainable_variables
         if not variables:
             return self.test_step(data)
         with tf.GradientTape() as tape:
-            with tf.control_dependencies([rows]):  # where the data has ended, no step must be counted
+            with tf.control_dependencies([rows.values]):  # where the data has ended, no step must be counted
                 seed = self.next_seed()
             log_likelihoods, kl = self.bound_terms(rows, seed)
             num_data = tf.cast(self.stored_num_data, kl.dtype)
-            loss = kl / num_data - tf.cast(tf.reduce_mean(log_likelihoods), kl.dtype)
+            loss = kl / num_data - tf.cast(_mean(log_likelihoods, rows), kl.dtype)
         gradients = only_if_finite(tape.gradient(loss, variables), loss, tf.convert_to_tensor(self.step))
         if self.gradient_norms is not None:
             self.gradient_norms.update(gradients)
         with tf.control_dependencies([gradient for gradient in gradients if gradient is not None]):
             self.optimizer.apply_gradients(zip(gradients, variables))
-        return self._track(log_likelihoods, kl)
+        return self._track(log_likelihoods, kl, rows)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """Evaluates centred rows (B, D), with draws from a fixed seed so that epochs compare.
 
         Returns the running logs.
         """
-        rows = keras.utils.unpack_x_y_sample_weight(data)[0]
-        return self._track(*self.bound_terms(rows, self.validation_seed))
+        rows = row_tensors(keras.utils.unpack_x_y_sample_weight(data)[0])
+        return self._track(*self.bound_terms(rows, self.validation_seed), rows)
 
     @property
     def metrics_names(self) -> list[str]:
@@ -207,7 +208,13 @@ class CompiledModel(PosteriorModel):
         """The running mean behind the logs, reset by Keras at each epoch."""
         return [self.running_bound]
 
-    def _track(self, log_likelihoods: Tensor, kl: Tensor) -> dict[str, Tensor]:
-        total = tf.reduce_sum(tf.cast(log_likelihoods, tf.float64))
-        self.running_bound.update_state(total, kl, tf.size(log_likelihoods))
+    def _track(self, log_likelihoods: Tensor, kl: Tensor, rows: RowTensors) -> dict[str, Tensor]:
+        self.running_bound.update_state(rows.weighted_sum(log_likelihoods), kl, rows.total_weight())
         return self.get_metrics_result()
+
+
+def _mean(log_likelihoods: Tensor, rows: RowTensors) -> Tensor:
+    """Averages over rows, as often as each counts; 0 where none does, as in a batch whose rows all have weight 0."""
+    if rows.weights is None:
+        return tf.reduce_mean(log_likelihoods)
+    return tf.math.divide_no_nan(rows.weighted_sum(log_likelihoods), rows.total_weight())

@@ -17,6 +17,7 @@ from tfgmm.families.variational import Factors
 from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
 from tfgmm.model.closed_form import StatisticsStore
+from tfgmm.model.gradients.row_tensors import RowTensors, row_tensors
 from tfgmm.model.keras3 import keras
 from tfgmm.model.running_bound import RunningBound
 from tfgmm.model.variables import KerasPosterior
@@ -164,10 +165,10 @@ class PosteriorModel(keras.Model):
         check_columns("x", tf.TensorSpec(x.shape), self.num_features)
         return keras.KerasTensor((x.shape[0],), "float32"), keras.KerasTensor((), "float32")
 
-    def bound_terms(self, rows: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
+    def bound_terms(self, rows: Tensor | RowTensors, seed: Tensor) -> tuple[Tensor, Tensor]:
         """Computes log likelihoods (B,) float32 of centred rows (B, D) under draws from `seed`, and the KL, float64."""
-        per_row = self.num_draws is None
-        sample_shape = tf.shape(rows)[:1] if per_row else [self.num_draws, 1]
+        per_row, rows = self.num_draws is None, row_tensors(rows)
+        sample_shape = tf.shape(rows.values)[:1] if per_row else [self.num_draws, 1]
         # Draws that a batch shares are few, so they can be float64
         trained = self.variational.trained
         factors = trained.factors()  # once for both terms: a short step spends its time on small operations
