@@ -15,8 +15,8 @@ from tfgmm.common.shapes import Tensor
 from tfgmm.model.closed_form import ClosedFormTraining
 from tfgmm.model.feed import Feed
 from tfgmm.model.gradient_norms import GradientNorms, WatchedStep
-from tfgmm.model.keras3 import keras
 from tfgmm.model.gradients.row_tensors import RowTensors, row_tensors
+from tfgmm.model.keras3 import keras
 from tfgmm.model.keras_arguments import refuse_compile_arguments, refuse_strategy
 from tfgmm.model.posterior_model import PosteriorModel
 from tfgmm.model.running_bound import LOGS

@@ -152,7 +152,10 @@ def test_rows_far_away_and_components_of_any_width_have_finite_gradients(covaria
     far[0], far[1, 0] = [1e38, -1e38, 1e30, 3e38], -1e19
     rows = RowTensors(tf.constant(far), None, None if noise is None else tf.constant(noise), tf.constant(SEEN))
     for width in (-14.0, 0.0, 14.0):
-        spread.assign(start + width * (np.eye(D) if covariance != "diag" else np.ones((K, D))))
+        if covariance == "diag":
+            spread.assign(start + width)
+        else:  # the logarithms of the diagonal are on it
+            spread.assign(np.tril(start, -1) * np.exp(width) + np.eye(D) * (start + width))
         with tf.GradientTape() as tape:
             found = trained.log_likelihoods(rows, trained.draw([B], (3, 4), tf.float32))
             total = tf.reduce_sum(found)
