@@ -22,7 +22,7 @@ from tfgmm.model.posterior_model import PosteriorModel
 from tfgmm.model.running_bound import LOGS
 from tfgmm.model.step_sizes import StepSizes
 from tfgmm.model.steps import closed_form_evaluation, closed_form_steps, gradient_steps, only_if_finite
-from tfgmm.model.training_errors import check_optimizer, check_step_sizes
+from tfgmm.model.training_errors import check_num_data, check_optimizer, check_step_sizes
 
 
 class CompileSettings(NamedTuple):
@@ -69,8 +69,9 @@ class CompiledModel(PosteriorModel):
                 optimizer, or its name, to follow gradients of the marginal bound L_M through draws from q: a tighter
                 bound, but with more than about 5,000 rows per component the gradient's noise is large beside its
                 signal.
-            num_data: Number of rows in the whole data set, N, which scales the KL term. Arrays, frames, files and
-                datasets of known length are counted; a stream of unknown length needs it here.
+            num_data: Number of rows in the whole data set, N, with weights their sum, which scales the KL term.
+                Arrays, frames, files and datasets of known length are counted; a stream of unknown length needs it
+                here.
             step_sizes: `tfgmm.StepSizes` for closed form: q then moves after every batch instead of every epoch, by
                 steps that shrink. For streams, and for data too large to sweep often. Exact sweeps may follow.
             steps_per_execution: Training steps per call of the compiled function; "auto" chooses by batch size.
@@ -93,7 +94,7 @@ class CompiledModel(PosteriorModel):
         if steps_per_execution != "auto":
             steps_per_execution = check_count("steps_per_execution", steps_per_execution)
         if num_data is not None:
-            num_data = check_count("num_data", num_data)
+            num_data = check_num_data(num_data)
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,

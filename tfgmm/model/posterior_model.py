@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from tfgmm.data.survey import Survey
 from tfgmm.families.variational import Factors
 from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
-from tfgmm.model.closed_form import StatisticsStore
 from tfgmm.model.gradients.row_tensors import RowTensors, row_tensors
 from tfgmm.model.keras3 import keras
 from tfgmm.model.running_bound import RunningBound
+from tfgmm.model.statistics_store import StatisticsStore
 from tfgmm.model.variables import KerasPosterior
 from tfgmm.scoring.graph.chunks import log_joints
 from tfgmm.scoring.graph.densities import GRAPH_FORMS
@@ -92,9 +93,10 @@ class PosteriorModel(keras.Model):
         return self.variational.centre
 
     @property
-    def num_data(self) -> int:
-        """N of training, 0 before; saved with the model."""
-        return int(self.stored_num_data)
+    def num_data(self) -> float:
+        """N of training, 0 before; saved with the model. With weights their sum, an int where it is whole."""
+        num_data = float(self.stored_num_data)
+        return int(num_data) if num_data.is_integer() else num_data
 
     @property
     def elbo(self) -> float | None:
@@ -116,14 +118,20 @@ class PosteriorModel(keras.Model):
         return all(map(np.array_equal, self.variational.values().flat, start.flat))
 
     def adapt_to(self, summary: DataSummary, num_data: float | None = None) -> None:
-        """Takes N, the column names and the centre from `summary`. No parameter moves."""
+        """Takes N, the names, the gaps and the centre of the columns from `summary`. No parameter moves."""
         self.data_summary = summary
         self.stored_num_data.assign(summary.num_data if num_data is None else num_data)
+        self.observe_gaps(summary.gap_columns)
         before, after = self.centre, np.array(summary.centre)
         if np.array_equal(before, after):
             return  # a move by zero would still round the locations
         self.variational.move_centre(summary.centre)
         self.statistics.shift(before - after)
+
+    def observe_gaps(self, columns: Iterable[int]) -> None:
+        """Takes in which columns have gaps, beside those that running updates go on from. No parameter moves."""
+        self.variational.observe_gaps(sorted({*columns, *self.statistics.gap_columns}))
+        self.statistics.observe_gaps()
 
     def start_from(self, survey: Survey, start: Any = "k-means++") -> None:
         """Starts the components at groups of the rows of `survey`."""
