@@ -39,5 +39,6 @@ __getattr__, __dir__, __all__ = front_door(
         "starts": ["distinct_rows", "start_locs"],
         "statistics": ["RowSums", "Statistics", "added", "scaled"],
         "stored_draws": ["NUM_DRAWS"],
+        "virtual_copies": ["copies"],
     },
 )

@@ -37,7 +37,7 @@ class ColumnValues(NamedTuple):
     Attributes:
         step: What values are multiples apart, data units, 0 for none of account.
         num_values: Number of distinct values.
-        num_rows: Number of rows that have them.
+        num_rows: Number of rows that have them: those without a value do not count, here and below.
         storage_variance: Variance of the error of numbers in float32, where all values are such, or in float64.
         is_few: Whether these are all there are: at most ten, each repeated.
         repeated: Values that many rows share where those beside them have few companions, and the share of their rows.
@@ -67,13 +67,14 @@ def values_of(column: np.ndarray) -> ColumnValues:
     """Finds what kind of values these are.
 
     Args:
-        column: (n,) finite numbers, data units.
+        column: (n,) numbers, data units; NaN where a row has no value.
 
     Example:
 
     >>> values_of(np.repeat([2007.0, 2008.0, 2009.0], 50)).is_few
     True
     """
+    column = column[~np.isnan(column)]
     values, counts = np.unique(column, return_counts=True)
     if len(values) < 2:
         return ColumnValues(0.0, len(values), len(column), 0.0)

@@ -214,6 +214,7 @@ class Priors:
         covariance: str = "diag",
         *,
         sample: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
         scale_structure: str = "both",
     ) -> Priors:
         """Makes priors that learn their scale from the components, equivalent whatever the units of the data are.
@@ -233,10 +234,16 @@ class Priors:
         least that, or ten times the rounding, along what other columns decide, as a total and its parts do; see
         `relations`. Two distinct rows say nothing of rounding.
 
+        A weight is a number of rows, and a gap says nothing: each column is judged by the values that are there, and
+        each pair of columns by the rows that have both. Measurement noise is not taken off: a component may be as wide
+        as the noisy rows, which is above what it can be, and hardly believed.
+
         Args:
             data: A `DataSummary`, or rows of any kind that `fit` takes in memory or reads from a file.
             covariance: Covariance shape that the priors are for.
-            sample: Rows for correlations and rounding, (n, D), data units; needed for "full" and "tied" with a summary.
+            sample: Rows for correlations and rounding, (n, D), data units, NaN where a row has no value; needed for
+                "full" and "tied" with a summary.
+            weights: (n,) how often each row of `sample` counts, positive. Default: each as often as the others.
             scale_structure: "both"; or "columns" or, for "full" and "tied", "matrix", the same whatever the axes are.
 
         Returns:
@@ -257,7 +264,7 @@ class Priors:
             rows = read_rows(data, name="data")
             sample = np.asarray(rows.values, np.float64)
             data = summarise(rows, name="data")
-        return cls(weight_concentration=1.0, **learned_fields(data, sample, covariance, scale_structure))
+        return cls(weight_concentration=1.0, **learned_fields(data, sample, covariance, scale_structure, weights))
 
     def to_dict(self) -> dict[str, Any]:
         """Turns the values into plain numbers and lists, as JSON holds them; `from_dict` is its inverse.

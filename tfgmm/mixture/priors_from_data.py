@@ -11,6 +11,7 @@ from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.column_values import values_of_columns
 from tfgmm.mixture.correlations import LEAST_ROW_SHARE, row_variance, row_variances, shaped_like
 from tfgmm.mixture.registry import COVARIANCES, CovarianceShape
+from tfgmm.mixture.virtual_copies import with_copies
 
 SCALE_STRUCTURES = ("fixed", "columns", "matrix", "both")
 # How far apart components may be beside their typical spread: steps of an eighth of an octave
@@ -19,15 +20,20 @@ LEAST_SCALE = 1e-7
 
 
 def learned_fields(
-    data: DataSummary, sample: np.ndarray | None, covariance: str, scale_structure: str
+    data: DataSummary,
+    sample: np.ndarray | None,
+    covariance: str,
+    scale_structure: str,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Makes the fields of priors for these data; see `Priors.from_data`.
 
     Args:
         data: Summary of the rows.
-        sample: (n, D) rows, data units, or None.
+        sample: (n, D) rows, data units, NaN where a row has no value; or None.
         covariance: Covariance shape.
         scale_structure: What is learned of it.
+        weights: (n,) how often each row of the sample counts; None: each once.
 
     Raises:
         ValueError: The names are unknown or do not suit each other, or there is no sample where one is needed.
@@ -40,29 +46,33 @@ def learned_fields(
         "scale_structure": scale_structure,
         "loc_scale_grid": LOC_SCALE_GRID,
     }
-    spread, rounding = np.array(data.spread), _rounding(data, sample)
+    rows = None if sample is None else with_copies(sample, weights)
+    spread, rounding = np.array(data.spread), _rounding(data, rows)
     if shape.is_spherical:
-        return fields | _of_sphere(data, sample, rounding)
+        return fields | _of_sphere(data, rows, rounding)
     least_scale: Any = np.maximum(LEAST_SCALE, rounding / np.square(spread))
     fields |= {"loc_scale": spread, "least_scale": least_scale}
     if not shape.is_correlated:
-        return fields | {"expected_scale": np.square(spread), "row_variance": row_variances(data, sample)}
-    fields |= {"expected_scale": shaped_like(data, sample, covariance), "row_variance": row_variance(data, sample)}
+        return fields | {"expected_scale": np.square(spread), "row_variance": row_variances(data, rows)}
+    expected = shaped_like(data, sample, covariance, weights)
+    fields |= {"expected_scale": expected, "row_variance": row_variance(data, rows)}
     if scale_structure == "matrix":  # which looks at no axes: nor must locations and the floor
         fields |= {"loc_covariance": fields["expected_scale"], "least_scale": least_scale.min()}
     return fields
 
 
-def least_variances(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:
+def least_variances(data: DataSummary, sample: np.ndarray | None, weights: np.ndarray | None = None) -> np.ndarray:
     """Computes the variance that no component is below in each column, (D,) squared data units, for any shape.
 
     It is a tiny share of the squared spread, or what the rounding of the column explains.
 
     Args:
         data: Summary of the rows.
-        sample: (n, D) rows, data units, or None.
+        sample: (n, D) rows, data units, NaN where a row has no value; or None.
+        weights: (n,) how often each row of the sample counts; None: each once.
     """
-    return np.maximum(LEAST_SCALE * np.square(data.spread), _rounding(data, sample))
+    rows = None if sample is None else with_copies(sample, weights)
+    return np.maximum(LEAST_SCALE * np.square(data.spread), _rounding(data, rows))
 
 
 def _rounding(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:
