@@ -117,7 +117,8 @@ class ClosedFormTraining:
         num_rows = total_weight(block)
         if not num_rows:  # no row of the batch says anything
             return self._passed_over()
-        sums, log_likelihood, _ = devices.sums(self.variational.form, self._coefficients, block)
+        q = self.variational
+        sums, log_likelihood, _ = devices.sums(q.form, self._coefficients, block, q.gap_columns)
         if self._is_running:
             self._run(sums, num_rows)
             return BatchStep(log_likelihood, self._kl, num_rows, False)
@@ -144,8 +145,11 @@ class ClosedFormTraining:
         num_rows = total_weight(block)
         if not num_rows:
             return 0.0, 0.0
-        of_one = [value[None] for value in self.coefficients()]
-        (log_likelihood,), _ = devices.log_likelihoods(self.variational.form, of_one, block)
+        q = self.variational.at(self.variational.values())
+        # Not those of training: any value of other rows may be missing, and then counts for nothing too
+        q.observe_gaps(range(q.num_features) if isinstance(rows, dict) and "seen" in rows else ())
+        of_one = [value[None] for value in self._coefficients_of(q)]
+        (log_likelihood,), _ = devices.log_likelihoods(q.form, of_one, block, q.gap_columns)
         return log_likelihood, num_rows
 
     def finish(self) -> Any:
@@ -158,11 +162,15 @@ class ClosedFormTraining:
 
     def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
         """Computes the coefficients of a local step from the variables as they stand, if the last step did not."""
-        values, columns = self.variational.values(), self.variational.gap_columns
-        is_known = self._known is not None and columns == self._known_columns
-        if not (is_known and all(map(np.array_equal, values.flat, self._known.values.flat))):
-            self._known, self._known_columns = place_at(self.variational, values), columns
-        return self._known.coefficients
+        return self._coefficients_of(self.variational)
+
+    def _coefficients_of(self, q: VariationalPosterior) -> tuple[np.ndarray, np.ndarray]:
+        values, known = q.values(), self._known
+        is_known = known is not None and q.gap_columns == self._known_columns
+        if known is None or not (is_known and all(map(np.array_equal, values.flat, known.values.flat))):
+            known = self._known = place_at(q, values)
+            self._known_columns = q.gap_columns
+        return known.coefficients
 
     def _begin_sweep(self) -> None:
         """Forgets the rows of the sweep before, which may have been broken off."""

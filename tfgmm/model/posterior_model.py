@@ -12,11 +12,13 @@ import tensorflow as tf
 from tfgmm.common.checks import check_columns
 from tfgmm.common.forks import check_not_forked
 from tfgmm.common.shapes import Tensor
+from tfgmm.data.sampling import SAMPLE_ROWS
 from tfgmm.data.summary import DataSummary
 from tfgmm.data.survey import Survey
 from tfgmm.families.variational import Factors
 from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.virtual_copies import copies
 from tfgmm.model.gradients.row_tensors import RowTensors, row_tensors
 from tfgmm.model.keras3 import keras
 from tfgmm.model.running_bound import RunningBound
@@ -138,6 +140,8 @@ class PosteriorModel(keras.Model):
         summary, covariance = survey.summary, self.variational.covariance
         warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, covariance)
         rows = survey.sample - self.variational.centre
+        if survey.weights is not None:  # as often as each counts
+            rows = rows[copies(survey.weights, SAMPLE_ROWS, self.seed)]
         [values] = self.variational.start_values(rows, np.array(summary.spread), start, [self.seed])
         self.variational.assign(values)
         self.statistics.clear()  # of the posterior before
