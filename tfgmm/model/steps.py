@@ -45,12 +45,11 @@ def gradient_steps(
             step(next(iterator))
         return logs()
 
-    return steps if run_eagerly else compiled(steps, step)
+    return _by_source(steps, step) if run_eagerly else _by_source(tf.function(steps), tf.function(step))
 
 
-def compiled(steps: Callable[[Any], Any], step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Compiles `steps` for an iterator, and one `step` for a plain generator, such as `train_on_batch` makes."""
-    of_iterator, of_batch = tf.function(steps), tf.function(step)
+def _by_source(of_iterator: Callable[[Any], Any], of_batch: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Takes steps from an iterator, and one step from a plain generator, such as `train_on_batch` makes."""
     return lambda source: of_iterator(source) if isinstance(source, tf.data.Iterator) else of_batch(next(source))
 
 
