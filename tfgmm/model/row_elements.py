@@ -81,6 +81,8 @@ def element_of_dataset(batch: Sequence[Tensor], centre: np.ndarray, *, may_have_
     centred = tf.cast(tf.cast(batch[0], tf.float64) - centre, tf.float32)
     centred = tf.ensure_shape(centred, (None, len(centre)))
     weights = [_checked_weights(weights, centred) for weights in batch[1:]]
+    for counts in weights:  # what a row of weight 0 holds does not matter
+        centred = tf.where(counts[:, None] > 0.0, centred, tf.zeros_like(centred))
     if not may_have_gaps:
         values = tf.debugging.assert_all_finite(centred, NOT_FINITE)
         return {"values": values, "weights": weights[0]} if weights else values
