@@ -11,7 +11,7 @@ from tfgmm.mixture import filled as filling
 from tfgmm.mixture.filled import filled
 from tfgmm.mixture.partitions import start_groups
 from tfgmm.mixture.priors import Priors
-from tfgmm.mixture.starts import start_locs
+from tfgmm.mixture.starts import distinct_rows, start_locs
 
 
 def with_gaps(rows, share, seed=0):
@@ -128,3 +128,8 @@ def test_posteriors_start_from_rows_with_gaps(covariance):
     for start in ("auto", 8.0 * np.eye(3, 4)):
         values = q.start_values(rows, np.nanstd(rows, axis=0), start, [0, 1])
         assert all(np.isfinite(value).all() for one in values for value in one.flat)
+
+
+def test_gaps_are_alike_whatever_their_bits():
+    rows = np.array([[1.0, np.nan], [1.0, -np.nan], [1.0, 2.0], [0.0, 2.0], [-0.0, 2.0]])
+    np.testing.assert_array_equal(distinct_rows(rows), [[1.0, np.nan], [1.0, 2.0], [0.0, 2.0]])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 from plain_summaries import plain_summary
 
@@ -60,22 +63,19 @@ def test_weights_change_what_they_should():
     np.testing.assert_allclose(least_variances(summary, coarse)[1], 0.5 / 12, rtol=1e-9)
     of_coarse = np.repeat([3.0, 1.0], 200)
     np.testing.assert_allclose(least_variances(summary, coarse, of_coarse)[1], 0.75 / 12, rtol=1e-9)
-    shares = 0.7 * of_coarse  # not whole, and nearly the same
-    np.testing.assert_allclose(least_variances(summary, coarse, shares)[1], 0.75 / 12, rtol=0.02)
+    # Weights that are no counts repeat no value
+    np.testing.assert_allclose(least_variances(summary, coarse, 0.7 * of_coarse)[1], 0.5 / 12, rtol=1e-9)
 
 
 def plain_correlation(rows, weights, one, other):
-    """Computes a correlation over the rows that have both, about the mean of all values of each column."""
+    """Computes a correlation over the rows that have both, in plain loops."""
+    both = [(w, row[one], row[other]) for w, row in zip(weights, rows) if not np.isnan(row[one] + row[other])]
+    total = sum(w for w, _, _ in both)
+    means = [sum(w * pair[number] for w, *pair in both) / total for number in range(2)]
     sums = np.zeros(3)
-    means = [
-        sum(w * row[column] for w, row in zip(weights, rows) if not np.isnan(row[column]))
-        / sum(w for w, row in zip(weights, rows) if not np.isnan(row[column]))
-        for column in (one, other)
-    ]
-    for weight, row in zip(weights, rows):
-        a, b = row[one] - means[0], row[other] - means[1]
-        if not np.isnan(a * b):
-            sums += weight * np.array([a * a, a * b, b * b])
+    for weight, *pair in both:
+        a, b = np.subtract(pair, means)
+        sums += weight * np.array([a * a, a * b, b * b])
     return sums[1] / np.sqrt(sums[0] * sums[2])
 
 
@@ -98,6 +98,21 @@ def test_with_gaps_the_covariance_is_that_of_the_complete_rows(share):
     found = shaped_like(gappy, with_gaps(ROWS, share), "full") / scale
     np.testing.assert_allclose(found, expected, atol=0.2)
     assert np.abs(found - expected).max() > 1e-3
+
+
+def test_columns_of_one_value_in_the_rows_they_share_are_independent():
+    rows = ROWS.copy()
+    rows[:100, :2] = [ROWS[0, 0] + 0.1, ROWS[0, 1] + 0.7]
+    rows[100:250, 0] = rows[250:, 1] = np.nan
+    found = shaped_like(plain_summary(rows), rows, "full")
+    assert found[0, 1] == 0.0 and found[0, 2] != 0.0
+
+
+def test_gaps_do_not_hide_how_nearly_equal_columns_are():
+    rows = np.column_stack([ROWS[:, 0], ROWS[:, 0] + 1e-3 * GENERATOR.normal(size=400), ROWS[:, 1]])
+    gappy = with_gaps(rows, 0.3)
+    found = shaped_like(plain_summary(gappy), gappy, "full") / np.outer(*2 * [plain_summary(gappy).spread])
+    assert 1e-4 < np.linalg.eigvalsh(found)[0] < 2e-3  # the floor for so many rows
 
 
 def test_with_many_gaps_the_covariance_is_positive_definite():
@@ -182,3 +197,51 @@ def test_rows_without_a_value_do_not_outweigh_priors():
         assert decided_by_priors(plain_summary(rows), Priors(), 2, covariance).tolist() == [False, True]
     weighted = plain_summary(rows, np.full(2_000, 8.0))
     assert not decided_by_priors(weighted, Priors(), 2, "diag").any()
+
+
+# --- From rows
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+@each_covariance
+def test_weights_of_rows_are_repeated_rows(covariance, share):
+    weights = np.random.default_rng(6).integers(0, 4, 400).astype(np.float64)
+    rows, missing = with_gaps(np.round(ROWS, 2), share), "integrate" if share else "refuse"
+    weighted = Priors.from_data(rows, covariance, sample_weight=weights, missing=missing)
+    repeated = Priors.from_data(np.repeat(rows, weights.astype(int), axis=0), covariance, missing=missing)
+    same(weighted, repeated)
+    assert weighted != Priors.from_data(rows, covariance, missing=missing)
+    frame = pd.DataFrame(rows, columns=list("abc")).assign(count=weights)
+    assert Priors.from_data(frame, covariance, sample_weight="count", missing=missing) == weighted
+
+
+def test_gaps_of_rows_are_refused_unless_they_are_to_be_integrated():
+    rows = with_gaps(ROWS, 0.1)
+    with pytest.raises(ValueError, match="`data` must"):
+        Priors.from_data(rows)
+    observed = [column[~np.isnan(column)] for column in rows.T]
+    found = Priors.from_data(rows, missing="integrate")
+    np.testing.assert_allclose(found.loc_mean, [column.mean() for column in observed], rtol=1e-12)
+    np.testing.assert_allclose(found.loc_scale, [column.std() for column in observed], rtol=1e-12)
+    with pytest.raises(ValueError, match="`missing` must be one of"):
+        Priors.from_data(rows, missing="drop")
+
+
+def test_weights_in_the_wrong_place_are_refused():
+    summary, shape = summarise(ROWS), r"`{}` must .*\. Received: .*\. [A-Z].*\."
+    for arguments, name in (
+        ({"data": summary, "sample_weight": WEIGHTS, "sample": ROWS}, "sample_weight"),
+        ({"data": ROWS, "weights": WEIGHTS}, "weights"),
+        ({"data": summary, "sample": ROWS, "weights": WEIGHTS[:3]}, "weights"),
+        ({"data": ROWS, "sample_weight": WEIGHTS[:3]}, "sample_weight"),
+        ({"data": ROWS, "sample_weight": -WEIGHTS}, "sample_weight"),
+    ):
+        with pytest.raises(ValueError) as caught:
+            Priors.from_data(**arguments)
+        assert re.fullmatch(shape.format(name), str(caught.value)), str(caught.value)
+
+
+def test_noisy_rows_are_as_wide_as_they_are():
+    """Measurement noise is not taken off: a component may be as wide as all noisy rows."""
+    noisy = ROWS + GENERATOR.normal(size=ROWS.shape)
+    np.testing.assert_allclose(Priors.from_data(noisy).expected_scale, noisy.var(axis=0), rtol=1e-9)

@@ -126,7 +126,7 @@ def test_labels_and_weights_of_classes_are_refused(method, name):
 
 
 def test_validation_data_with_labels_is_refused():
-    message = refusal(compiled().fit, ROWS, validation_data=(ROWS, ROWS[:, 0]))
+    message = refusal(compiled().fit, ROWS, validation_data=(ROWS, ROWS[:, :1]))
     assert_says(message, "`validation_data`", "label")
 
 

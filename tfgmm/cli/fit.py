@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,28 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from tfgmm.cli import shared
+from tfgmm.cli.run.option_words import in_our_words
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.words import printable
+from tfgmm.mixture.registry import WEIGHT_PRIORS
 
 if TYPE_CHECKING:
     from tfgmm.cli.run.folder import Run
     from tfgmm.cli.run.rows import RowFacts
     from tfgmm.cli.run.settings import RunSettings
 
-# What functions call their arguments, and what the command line calls them
-_OPTIONS = {
-    "`data`": "`DATA`",
-    "`num_components`": "`--components`",
-    "`validation_data`": "`--validation`",
-    "num_components=": "--components ",
-    "`max_sweeps`": "`--max-sweeps`",
-    "`criteria_at`": "`--criteria-at`",
-    'Leave out criteria_at="mode"': "Leave out --criteria-at",
-    "max_sweeps, or tolerance": "--max-sweeps",
-    **{f"`{name}`": f"`--{name}`" for name in ("columns", "config", "covariance", "restarts", "seed", "weights")},
-    **{f"`{name}`": f"`--{name}`" for name in ("delimiter", "decimal", "encoding")},
-    "`skip_rows`": "`--skip-rows`",
-}
 _LONGEST_SUMMARY = 40  # lines that are printed
 _WIDEST = 100  # columns of a paragraph
 _ENDING, _ENDING_CHOICE = "ending after this sweep", "ending, keeping the numbers of components that are complete"
@@ -60,8 +47,18 @@ def fit(
             "one chosen.  [default: auto; diag beside --components]"
         ),
     ] = None,
-    weights: Annotated[
+    weight_prior: Annotated[
         str | None, typer.Option(help="dirichlet; or stick_breaking: K is a maximum.  [default: dirichlet]")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="How often each row counts: 2 is the row twice, 0 is no row.")
+    ] = None,
+    noise: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=ERROR", help="Standard deviations of a column's noise; repeat."),
+    ] = None,
+    missing: Annotated[
+        str | None, typer.Option(help="Of gaps: integrate, or refuse such rows.  [default: integrate]")
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Names with commas between.  [default: all columns of numbers]")
@@ -100,6 +97,10 @@ def fit(
     selection.csv has a line for each, model/ is the recommended one. Without --components and --covariance all shapes
     are tried with 1 to 10 components.
 
+    A gap, an empty cell or NA, is a value that is missing at random: what there is of its row counts. --weights names
+    the column that says how often each row counts, --noise columns with the standard deviations of others:
+    --noise flux=flux_err.
+
     Ctrl-C ends the fit after the sweep at hand and keeps the model as it stands, or of several fits the best of
     those that are complete; a second one leaves nothing.
 
@@ -109,12 +110,15 @@ def fit(
 
     To have the number chosen: tfgmm fit training/data/old_faithful.csv --components 1:4 --out /tmp/geyser_choice
     """
-    with shared.errors_as_one_line(_in_our_words):
+    with shared.errors_as_one_line(in_our_words):
         arguments = {
             "data": data,
             "num_components": components,
             "covariance": covariance,
-            "weights": weights,
+            "weights": weight_prior,
+            "sample_weight": weights,
+            "noise": noise,
+            "missing": missing,
             "columns": columns,
             "restarts": restarts,
             "max_sweeps": max_sweeps,
@@ -132,19 +136,6 @@ def fit(
         _fit(settings, out, overwrite, earlier, saved_model)
 
 
-def _in_our_words(text: str) -> str:
-    """Rewrites what a function says of its arguments in the words of the command line."""
-    for name, option in _OPTIONS.items():
-        text = text.replace(name, option)
-    text = shared.with_drop_gaps(text)
-    return re.sub(r"columns=\[(.*?)\]", lambda match: f"--columns {_as_option(match[1])}", text)
-
-
-def _as_option(names: str) -> str:
-    """Writes the names of a Python list as `--columns` takes them."""
-    return names.replace("', '", ",").replace("'", '"')
-
-
 class _Earlier(NamedTuple):
     """What an earlier run says of the same rows: their fingerprint, where it is known, and what was left out."""
 
@@ -154,19 +145,16 @@ class _Earlier(NamedTuple):
 
 def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSettings, _Earlier]:
     """Collects what is asked for, and what an earlier run says of the same rows."""
-    from tfgmm.cli.run.settings import (
-        covariance_of,
-        fingerprint_of,
-        num_components_of,
-        read_config,
-        rows_of,
-        settings_from,
-    )
+    from tfgmm.cli.run.parsed import covariance_of, noise_of, num_components_of
+    from tfgmm.cli.run.settings import fingerprint_of, read_config, rows_of, settings_from
 
     content = {"settings": {}} if config is None else read_config(config)
     try:
         components, columns, covariance = (arguments[name] for name in ("num_components", "columns", "covariance"))
+        noise = arguments["noise"]
         parsed = {
+            "noise": noise_of(noise) if noise else None,
+            **_weights_and_prior(arguments),
             "covariance": None if covariance is None else covariance_of(covariance),
             "num_components": None if components is None else num_components_of(components),
             "columns": None if columns is None else _names(columns),
@@ -175,6 +163,14 @@ def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSet
         return settings, _Earlier(fingerprint_of(content, settings), rows_of(content, settings))
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from None
+
+
+def _weights_and_prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Tells a column of weights from the prior of the mixture's, which --weights meant in earlier versions."""
+    column, prior = arguments["sample_weight"], arguments["weights"]
+    if column in WEIGHT_PRIORS and prior is None:
+        return {"sample_weight": None, "weights": column}
+    return {"sample_weight": column, "weights": prior}
 
 
 def _names(text: str) -> list[str]:
@@ -247,7 +243,7 @@ def _notes(run: Run, fingerprint: str | None) -> list[str]:
     """Collects what the user should read, in the words of the command line; also that the rows are others by now."""
     from tfgmm.cli.run.folder import fingerprint_of_rows
 
-    notes = [_in_our_words(note) for note in run.notes]
+    notes = [in_our_words(note) for note in run.notes]
     now = fingerprint_of_rows(run.result)
     if fingerprint not in (None, now):
         notes.append(

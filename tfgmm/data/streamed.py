@@ -15,8 +15,8 @@ import numpy as np
 
 from tfgmm.common.forks import check_not_forked
 from tfgmm.data.blocks import RowBlock
-from tfgmm.data.carried import pair_words
-from tfgmm.data.cleaning import Cleaning, LeftOut
+from tfgmm.data.carried.asked import pair_words
+from tfgmm.data.carried.cleaning import Cleaning, LeftOut
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,16 +95,16 @@ class StreamedRows:
 
     def _clean_blocks(self) -> Iterator[RowBlock]:
         """Yields the batches, without the rows that say nothing, which are counted."""
-        argument = f"{self.name}[1]"
-        clean = Cleaning(self.name, None, self.missing, self.are_scored, weights_argument=argument)
+        part = f"{self.name}[1]"
+        clean = Cleaning(self.name, None, self.missing, self.are_scored, weights_part=part)
         self.left_out.num_empty = self.left_out.num_weightless = start = 0
         for batch in self.dataset.as_numpy_iterator():
             rows, weights = batch if self.has_weights else (batch, None)
             values = np.asarray(rows)
             if weights is not None and len(weights) != len(values):
                 raise ValueError(
-                    f"`{argument}` must have one weight per row. Received: {len(weights)} weights for a batch of "
-                    f"{len(values)} rows.{pair_words(argument)}"
+                    f"`sample_weight` must have one weight per row. Received: {len(weights)} weights for a batch of "
+                    f"{len(values)} rows.{pair_words(part)}"
                 )
             block = RowBlock(values, None if weights is None else np.asarray(weights, np.float64))
             place = functools.partial(_place_after, start)

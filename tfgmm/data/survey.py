@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfgmm.data.blocks import RowBlock
-from tfgmm.data.cleaning import is_finite
+from tfgmm.data.blocks import RowBlock, is_finite
 from tfgmm.data.errors import infinite_error, no_rows_left_error, not_finite_error
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
@@ -30,6 +29,16 @@ class Survey(NamedTuple):
     sample: np.ndarray
     weights: np.ndarray | None = None
     noise: np.ndarray | None = None
+
+    @property
+    def rows(self) -> RowBlock:
+        """The sample with all that its rows carry."""
+        return RowBlock(self.sample, self.weights, self.noise)
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the sample has fewer rows than the data."""
+        return len(self.sample) < (self.summary.num_rows or self.summary.num_data)
 
 
 def survey_rows(source: RowSource, num_data: float | None, seed: int) -> Survey:

@@ -24,6 +24,7 @@ from tfgmm.families.records import Values as Values
 from tfgmm.families.records import stacked as stacked
 from tfgmm.families.weights import WEIGHTS, Weights
 from tfgmm.mixture import stored_draws
+from tfgmm.mixture.integrands import with_masks
 from tfgmm.mixture.parameters import MixtureDensity, coefficients_from
 from tfgmm.mixture.partitions import far_groups_widened, start_groups
 from tfgmm.mixture.priors import Priors
@@ -189,11 +190,10 @@ class VariationalPosterior:
         components: Any = self.components  # one family, and q in it
         means = components.means(of_components)
         log_weights = self.weights.expected_log(of_weights) + components.corrections(of_components, means)
-        linear, constants = coefficients_from(self.form, log_weights, means)
+        coefficients = coefficients_from(self.form, log_weights, means)
         if not self.gap_columns:
-            return linear, constants
-        of_values = components.gap_constants(means, self.gap_columns, of_components)
-        return np.concatenate([linear, of_values.swapaxes(-1, -2)], axis=-2), constants - of_values.sum(axis=-1)
+            return coefficients
+        return with_masks(coefficients, components.gap_constants(means, self.gap_columns, of_components))
 
     # --- Draws ---------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ class ColumnValues(NamedTuple):
         heap_step: A wider step that many more values are multiples of than chance explains; 0 where there is none.
         heaped_share: Share of the rows that are multiples of it, or 0.
         expected_share: Share of the rows that would be multiples of it by chance.
+        has_gaps: Whether there are other rows, which have no value.
     """
 
     step: float
@@ -55,6 +56,7 @@ class ColumnValues(NamedTuple):
     heap_step: float = 0.0
     heaped_share: float = 0.0
     expected_share: float = 0.0
+    has_gaps: bool = False
 
     @property
     def rounding_variance(self) -> float:
@@ -74,7 +76,9 @@ def values_of(column: np.ndarray) -> ColumnValues:
     >>> values_of(np.repeat([2007.0, 2008.0, 2009.0], 50)).is_few
     True
     """
-    column = column[~np.isnan(column)]
+    is_gap = np.isnan(column)
+    if is_gap.any():
+        return values_of(column[~is_gap])._replace(has_gaps=True)
     values, counts = np.unique(column, return_counts=True)
     if len(values) < 2:
         return ColumnValues(0.0, len(values), len(column), 0.0)

@@ -18,6 +18,8 @@ _ROW_SHARE, LEAST_ROW_SHARE = 1e-6, 1e-13
 _TIMES_ROUNDING = 10.0
 # Lengths of columns of one value; rows that two columns must have in common: two are on a line, whatever they are
 _NO_LENGTH, _FEWEST_SHARED = 1e-10, 3.0
+# Share of a distance from the mean of a column below which what is left after subtraction is rounding
+_NO_SHARE = 1e-6
 # Enough rows to find three distinct ones
 _FEW_ROWS = 5_000
 
@@ -128,11 +130,16 @@ def _pairwise(standardised: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray
     known, values, total = is_known.astype(np.float64), np.where(is_known, standardised, 0.0), weights.sum()
     means = (weights @ values) / np.maximum(weights @ known, np.finfo(np.float64).tiny)
     values = np.where(is_known, values - means, 0.0)
-    column = weights[:, None]
-    shared, squares = (column * known).T @ known, (column * np.square(values)).T @ known
-    lengths = np.sqrt(squares)
+    weighted = weights[:, None] * values
+    shared = (weights[:, None] * known).T @ known
+    # About the means of the rows that both have: those of all rows would hide how nearly equal two columns are
+    sums, each = weighted.T @ known, np.maximum(shared, np.finfo(np.float64).tiny)
+    squares = (weighted * values).T @ known
+    lengths = np.sqrt(np.maximum(squares - np.square(sums) / each, 0.0))
     is_told = ((shared >= _FEWEST_SHARED) | (shared > (1.0 - 1e-9) * total)) & (lengths > _NO_LENGTH)
+    is_told &= lengths > _NO_SHARE * np.sqrt(squares)
     is_told &= is_told.T
-    correlations = np.where(is_told, (column * values).T @ values, 0.0) / np.where(is_told, lengths * lengths.T, 1.0)
+    products = np.where(is_told, weighted.T @ values - sums * sums.T / each, 0.0)
+    correlations = products / np.where(is_told, lengths * lengths.T, 1.0)
     np.fill_diagonal(correlations, 1.0)
     return correlations, float(shared.min(where=is_told, initial=total) / total)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfgmm.mixture.features import MaskedSquares, ProductWriter
 from tfgmm.mixture.integrands import Coefficients, Integrands, integrands_of, log_integrals
-from tfgmm.mixture.log_joints import write_features
+from tfgmm.mixture.log_joints import factors_of, write_features
 from tfgmm.mixture.parameters import FORMS
 from tfgmm.mixture.registry import FormName
-from tfgmm.mixture.row_sums import log_likelihoods_over_rows, sums_over_rows
+from tfgmm.mixture.row_sums import (
+    Consumer,
+    log_likelihoods_over_rows,
+    mapped_over_groups,
+    one_group,
+    sums_over_rows,
+)
 from tfgmm.mixture.statistics import RowSums, Statistics
 
 if TYPE_CHECKING:
@@ -82,6 +88,11 @@ class CompleteRows:
         """Sums logsumexp_k and max_k of the log joints, (2, R)."""
         return log_likelihoods_over_rows(self._write_products, self._block, self._without_masks(coefficients))
 
+    def mapped(self, coefficients: Sequence[np.ndarray], function: Consumer) -> Iterator[Any]:
+        """Yields what a function makes of log joints; see `RowGroups.mapped`."""
+        factors = factors_of(self._without_masks(coefficients))[None]
+        yield from mapped_over_groups(one_group(self._write_products, self._block), factors, function)
+
     def _without_masks(self, coefficients: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """Adds what stands at the masks to the constants, since each is 1."""
         if not self._num_masks:
@@ -120,6 +131,11 @@ class MaskedRows:
         """Sums logsumexp_k and max_k of the log joints, (2, R)."""
         masked, _ = self._with_masks(coefficients)
         return log_likelihoods_over_rows(self._write_products, self._block, masked)
+
+    def mapped(self, coefficients: Sequence[np.ndarray], function: Consumer) -> Iterator[Any]:
+        """Yields what a function makes of log joints; see `RowGroups.mapped`."""
+        factors = factors_of(self._with_masks(coefficients)[0])[None]
+        yield from mapped_over_groups(one_group(self._write_products, self._block), factors, function)
 
     def _with_masks(self, coefficients: Sequence[np.ndarray]) -> tuple[Coefficients, Integrands | None]:
         """Gives masks to the columns that have none: where no value is seen, the density is integrated over it."""

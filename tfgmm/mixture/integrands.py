@@ -36,6 +36,12 @@ class Integrands(NamedTuple):
     without: np.ndarray | None = None
 
 
+def with_masks(coefficients: Coefficients, of_values: np.ndarray) -> Coefficients:
+    """Moves what values in G columns add to the constants, (..., K, G), to the masks of these columns."""
+    linear, constants = coefficients
+    return np.concatenate([linear, of_values.swapaxes(-1, -2)], axis=-2), constants - of_values.sum(axis=-1)
+
+
 def precisions_of(linear: np.ndarray, num_features: int) -> np.ndarray:
     """Computes the precision matrices (R, K, D, D) of correlated columns from coefficients (R, D + P, K)."""
     quadratic = linear[:, num_features:].swapaxes(1, 2)
@@ -61,6 +67,24 @@ def integrands_of(coefficients: Sequence[np.ndarray], num_features: int, gap_col
     without, columns = np.zeros_like(locs), list(gap_columns)
     without[..., columns] = -(of_masks + integrals[..., columns])
     return Integrands(log_shares, locs, variances, without)
+
+
+def with_integrals(coefficients: Coefficients, num_features: int, columns: Sequence[int]) -> Coefficients:
+    """Gives masks to columns that have none: where a row has no value, the density is integrated over it.
+
+    Args:
+        coefficients: (..., D + P, K) and (..., K) of independent columns with known parameters.
+        num_features: D.
+        columns: G columns.
+
+    Returns:
+        (..., D + P + G, K) and (..., K): what each of these columns adds to the constant stands by itself.
+    """
+    linear, _ = coefficients
+    chosen, squares = np.array(columns, np.intp), num_features + np.array(columns, np.intp)
+    variances = -0.5 / linear[..., squares, :]
+    integrals = log_integrals(linear[..., chosen, :] * variances, variances)
+    return with_masks(coefficients, -integrals.swapaxes(-1, -2))
 
 
 def log_integrals(locs: np.ndarray, variances: np.ndarray) -> np.ndarray:

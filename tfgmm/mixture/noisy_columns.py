@@ -10,6 +10,7 @@ import numpy as np
 from tfgmm.common.threads import shared_out
 from tfgmm.mixture.integrands import LOG_TWO_PI, Integrands, integrands_of
 from tfgmm.mixture.log_joints import exponentials
+from tfgmm.mixture.row_sums import Consumer
 from tfgmm.mixture.statistics import RowSums, Statistics
 
 if TYPE_CHECKING:
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 class _Terms(NamedTuple):
     """What the elements of a chunk need, M = R K components of all posteriors.
 
-    constants: (M, 1), log joints of a row without any value but for `without`. locs, variances: (M, D, 1).
+    constants: (M, 1), log joints of a complete row at the locations, but for the variances. locs, variances: (M, D, 1).
     without: (M, D), what is added where a row has no value.
+    side: Columns whose variances are multiplied with each other before one logarithm is taken.
     """
 
     constants: np.ndarray
     locs: np.ndarray
     variances: np.ndarray
     without: np.ndarray
+    side: int
 
 
 class _Memory(NamedTuple):
@@ -62,6 +65,7 @@ class NoisyColumns:
         self._block, self._gap_columns = block, list(gap_columns)
         self._num_columns = block.values.shape[1]
         self._has_gaps = bool(np.isnan(block.values).any())
+        self._most_noise = float(np.max(np.asarray(block.noise))) ** 2
 
     def sums(self, coefficients: Sequence[np.ndarray], dtype: type[np.floating]) -> RowSums:
         """Sums statistics and log likelihoods; see `RowGroups.sums`. All is in float64, whatever the dtype is."""
@@ -89,17 +93,23 @@ class NoisyColumns:
 
     def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> np.ndarray:
         """Sums logsumexp_k and max_k of the log joints, (2, R)."""
-        integrands = self._integrands(coefficients)
-        terms, num_posteriors = self._terms(integrands), len(integrands.log_shares)
+        num_posteriors, weights = len(coefficients[1]), self._block.weights
 
-        def of_share(memory: _Memory, parts: Sequence[slice]) -> np.ndarray:
-            totals = np.zeros((2, num_posteriors))
+        def totals(part: slice, joints: np.ndarray) -> np.ndarray:
+            return _memberships(joints, num_posteriors, None if weights is None else weights[part])
+
+        return sum(self.mapped(coefficients, totals), start=np.zeros((2, num_posteriors)))
+
+    def mapped(self, coefficients: Sequence[np.ndarray], function: Consumer) -> Iterator[Any]:
+        """Yields what a function makes of log joints; see `RowGroups.mapped`."""
+        terms = self._terms(self._integrands(coefficients))
+
+        def of_share(memory: _Memory, parts: Sequence[slice]) -> list[Any]:
             with np.errstate(all="ignore"):
-                for chunk in map(self._chunk, parts):
-                    totals += _memberships(_log_joints(terms, chunk, memory)[2], num_posteriors, chunk.weights)
-            return totals
+                return [function(part, _log_joints(terms, self._chunk(part), memory)[2]) for part in parts]
 
-        return sum(self._shared(of_share, len(terms.constants)), start=np.zeros((2, num_posteriors)))
+        for found in self._shared(of_share, len(terms.constants)):
+            yield from found
 
     def _integrands(self, coefficients: Sequence[np.ndarray]) -> Integrands:
         with np.errstate(all="ignore"):  # the caller says that a bound is not finite
@@ -112,7 +122,8 @@ class NoisyColumns:
         without = 0.5 * (LOG_TWO_PI + np.log(variances))
         if integrands.without is not None:
             without += integrands.without.reshape(variances.shape)
-        return _Terms(constants, integrands.locs.reshape(*variances.shape, 1), variances[..., None], without)
+        locs = integrands.locs.reshape(*variances.shape, 1)
+        return _Terms(constants, locs, variances[..., None], without, _side(variances, self._most_noise))
 
     def _shared(self, of_share: Callable[[_Memory, Sequence[slice]], Any], num_joints: int) -> Iterator[Any]:
         def memory(num_rows: int) -> _Memory:
@@ -143,14 +154,22 @@ class NoisyColumns:
         return Statistics(counts[..., 0], total, squares)
 
 
+def _side(variances: np.ndarray, most_noise: float) -> int:
+    """Counts the columns whose variances can be multiplied with each other in the range of float64."""
+    with np.errstate(all="ignore"):
+        decades = np.abs(np.log10([variances.min(), variances.max() + most_noise])).max()
+        return int(np.clip(np.nan_to_num(300.0 / decades, nan=1.0), 1, variances.shape[1]))
+
+
 def _log_joints(terms: _Terms, chunk: _Chunk, memory: _Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Computes 1 / (v + s^2) and u, (M, D, B), and log joints (M, B), nats; the next call overwrites them."""
     num_rows = chunk.values.shape[1]
     gains, away, joints = (array[..., :num_rows] for array in memory)
     np.add(terms.variances, chunk.noise, out=gains)
-    np.log(gains, out=away)
-    away.sum(axis=1, out=joints)
-    np.reciprocal(gains, out=gains)
+    joints[...] = 0.0
+    for start in range(0, gains.shape[1], terms.side):  # a product takes a third of the time of a logarithm
+        joints += np.log(np.multiply.reduce(gains[:, start : start + terms.side], axis=1))
+    np.divide(1.0, gains, out=gains)
     if chunk.observed is not None:
         gains *= chunk.observed
     np.subtract(chunk.values, terms.locs, out=away)

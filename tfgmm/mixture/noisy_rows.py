@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,10 +13,11 @@ from tfgmm.common.threads import shared_out, slices
 from tfgmm.mixture.features import pairs
 from tfgmm.mixture.integrands import LOG_TWO_PI, Integrands, correlated_integrands_of, integrands_of
 from tfgmm.mixture.log_joints import exponentials
-from tfgmm.mixture.pattern_groups import TrueValues
 from tfgmm.mixture.registry import FormName
+from tfgmm.mixture.row_sums import Consumer
 from tfgmm.mixture.statistics import RowSums, Statistics
 from tfgmm.mixture.symmetric import inverses
+from tfgmm.mixture.true_values import TrueValues
 
 if TYPE_CHECKING:
     from tfgmm.data.blocks import RowBlock
@@ -63,16 +66,43 @@ class NoisyRows:
         """Sums statistics and log likelihoods; see `RowGroups.sums`. All is in float64, whatever the dtype is."""
         del dtype
         integrands = self._integrands(coefficients)
-        found = [self._sums_of(_one(integrands, number), True) for number in range(len(integrands.log_shares))]
+        found = [self._sums_of(_one(integrands, number)) for number in range(len(integrands.log_shares))]
         together = _Sums(*(np.stack(values) for values in zip(*found)))
         statistics = self._statistics(together, integrands)
         return RowSums(statistics, *together.totals.T)
 
     def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> np.ndarray:
         """Sums logsumexp_k and max_k of the log joints, (2, R)."""
+        num_posteriors, weights = len(coefficients[1]), self._block.weights
+
+        def totals(part: slice, joints: np.ndarray) -> np.ndarray:
+            largest, norms = exponentials(joints.reshape(num_posteriors, -1, joints.shape[1]))
+            both = np.stack([largest + np.log(norms), largest])
+            return both.sum(axis=-1) if weights is None else both @ weights[part]
+
+        return sum(self.mapped(coefficients, totals), start=np.zeros((2, num_posteriors)))
+
+    def mapped(self, coefficients: Sequence[np.ndarray], function: Consumer) -> Iterator[Any]:
+        """Yields what a function makes of log joints; see `RowGroups.mapped`."""
         integrands = self._integrands(coefficients)
-        found = [self._sums_of(_one(integrands, number), False) for number in range(len(integrands.log_shares))]
-        return np.stack([sums.totals for sums in found], axis=1)
+        each = [_one(integrands, number) for number in range(len(integrands.log_shares))]
+
+        def of_share(_: None, parts: Sequence[slice]) -> list[Any]:
+            found = []
+            with np.errstate(all="ignore"):
+                for part in self._small(parts, integrands):
+                    chunk = self._chunk(part)
+                    joints = [precisions_of_rows(components, chunk)[2] for components in each]
+                    found.append(function(part, np.concatenate(joints)))
+            return found
+
+        for found in shared_out(of_share, len(self._block.values), integrands.covariances.size, lambda _: None):
+            yield from found
+
+    def _small(self, parts: Sequence[slice], integrands: Integrands) -> Iterator[slice]:
+        """Cuts slices of rows into those whose matrices are worked on together."""
+        size = max(1, _MATRIX_NUMBERS // math.prod(integrands.covariances.shape[-3:]))
+        yield from (small for whole in parts for small in slices(whole.start, whole.stop, size))
 
     def _integrands(self, coefficients: Sequence[np.ndarray]) -> Integrands:
         """Takes the components apart; variances of independent columns become matrices."""
@@ -82,24 +112,14 @@ class NoisyRows:
             found = integrands_of(coefficients, self._num_columns, self._gap_columns)
             return found._replace(covariances=found.covariances[..., None] * np.eye(self._num_columns))
 
-    def _sums_of(self, components: Integrands, has_moments: bool) -> _Sums:
+    def _sums_of(self, components: Integrands) -> _Sums:
         """Sums over the rows under one posterior, whose fields have no leading axis."""
-        num_components, num_columns = components.locs.shape
-        size = max(1, _MATRIX_NUMBERS // (num_components * num_columns**2))
 
         def of_share(_: None, parts: Sequence[slice]) -> _Sums:
-            total = _zeros(num_components, num_columns)
             with np.errstate(all="ignore"):
-                for part in (small for whole in parts for small in slices(whole.start, whole.stop, size)):
-                    more = _sums_of_chunk(components, self._chunk(part), has_moments)
-                    total = _Sums(*(one + other for one, other in zip(total, more)))
-            return total
+                return _total(_sums_of_chunk(components, self._chunk(part)) for part in self._small(parts, components))
 
-        numbers = num_components * num_columns**2
-        total = _zeros(num_components, num_columns)
-        for more in shared_out(of_share, len(self._block.values), numbers, lambda _: None):
-            total = _Sums(*(one + other for one, other in zip(total, more)))
-        return total
+        return _total(shared_out(of_share, len(self._block.values), components.covariances.size, lambda _: None))
 
     def _chunk(self, part: slice) -> _Chunk:
         return chunk_of(self._block.part(part))
@@ -126,10 +146,9 @@ def _one(integrands: Integrands, number: int) -> Integrands:
     return Integrands(log_shares[number], locs[number], covariances[number], without)
 
 
-def _zeros(num_components: int, num_columns: int) -> _Sums:
-    columns = (num_components, num_columns)
-    first, second = np.zeros(columns), np.zeros((*columns, num_columns))
-    return _Sums(np.zeros(num_components), np.zeros(columns), first, second, np.zeros(2))
+def _total(several: Iterable[_Sums]) -> _Sums:
+    """Adds sums over several chunks, at least one."""
+    return functools.reduce(lambda one, other: _Sums(*map(np.add, one, other)), several)
 
 
 def chunk_of(block: RowBlock) -> _Chunk:
@@ -166,23 +185,14 @@ def precisions_of_rows(components: Integrands, chunk: _Chunk) -> tuple[np.ndarra
     return precisions, scaled, joints
 
 
-def _sums_of_chunk(components: Integrands, chunk: _Chunk, has_moments: bool) -> _Sums:
+def _sums_of_chunk(components: Integrands, chunk: _Chunk) -> _Sums:
     precisions, scaled, joints = precisions_of_rows(components, chunk)
     (largest,), (norms,) = exponentials(joints[None])
     weights: Any = 1.0 if chunk.weights is None else chunk.weights
-    both = weights * (largest + np.log(norms)), weights * largest
-    totals = np.array([values.sum() for values in both])
-    if not has_moments:
-        return _zeros(*components.locs.shape)._replace(totals=totals)
+    totals = np.array([(weights * (largest + np.log(norms))).sum(), (weights * largest).sum()])
     joints *= weights / norms
-    turned = scaled.swapaxes(1, 2)
-    second = (scaled * joints[:, None]) @ turned
+    second = (scaled * joints[:, None]) @ scaled.swapaxes(1, 2)
     flat = precisions.reshape(len(joints), -1, joints.shape[1])
     second -= (flat @ joints[..., None]).reshape(second.shape)
     first = (scaled @ joints[..., None])[..., 0]
     return _Sums(joints.sum(axis=1), joints @ chunk.observed.T, first, second, totals)
-
-
-def pieces(num_rows: int, num_components: int, num_columns: int) -> Iterator[slice]:
-    """Yields slices of rows whose matrices are worked on together."""
-    yield from slices(0, num_rows, max(1, _MATRIX_NUMBERS // (num_components * num_columns**2)))

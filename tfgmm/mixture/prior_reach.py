@@ -64,9 +64,11 @@ def belief_of(priors: Priors, num_features: int, covariance: str) -> Belief:
     return Belief(*(np.broadcast_to(column, num_features) for column in columns))
 
 
-def _shares_with_values(summary: DataSummary) -> np.ndarray | float:
-    """Computes the share of the rows that have a value, for each column, (D,); 1 where there are no gaps."""
-    return 1.0 - np.array(summary.gaps) / (summary.num_rows or summary.num_data) if summary.gaps else 1.0
+def shares_with_values(summary: DataSummary) -> np.ndarray:
+    """Computes the share of the rows that have a value in each column, (D,)."""
+    if not summary.gaps:
+        return np.ones(summary.num_features)
+    return np.asarray(1.0 - np.array(summary.gaps) / (summary.num_rows or summary.num_data))
 
 
 def decided_by_priors(summary: DataSummary, priors: Priors, num_components: int, covariance: str) -> np.ndarray:
@@ -83,7 +85,7 @@ def decided_by_priors(summary: DataSummary, priors: Priors, num_components: int,
     """
     belief = belief_of(priors, summary.num_features, covariance)
     middle, spread = np.array(summary.centre), np.array(summary.spread)
-    num_rows = _shares_with_values(summary) * summary.num_data / num_components
+    num_rows = shares_with_values(summary) * summary.num_data / num_components
     away = np.maximum(np.abs(middle - belief.loc_mean), spread) / belief.loc_scale
     if COVARIANCES[covariance].is_spherical:  # one width, from all columns
         units = np.broadcast_to(np.array(priors.column_scale), spread.shape)
@@ -125,7 +127,7 @@ def pulls_of_priors(mixture: MixtureDensity, num_data: float, priors: Priors, su
     num_features = len(mixture.centre)
     away = mixture.components[LOCS] + mixture.centre - np.array(priors.loc_mean)
     scales, covariances = mixture.form.covariances(mixture.components)
-    num_rows = _shares_with_values(summary) * num_data * np.exp(mixture.log_weights)[:, None]
+    num_rows = shares_with_values(summary) * num_data * np.exp(mixture.log_weights)[:, None]
     if covariances is None:
         pulls = away * scales**2 / np.array(priors.loc_scale) ** 2
     else:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgmm.common.checks import check_choice
-from tfgmm.data.summary import DataSummary
+from tfgmm.common.shapes import check_shape
+from tfgmm.data.readers import read_rows
+from tfgmm.data.sources import open_source
+from tfgmm.data.summary import DataSummary, summarise
+from tfgmm.data.survey import survey_rows
 from tfgmm.mixture.column_values import values_of_columns
 from tfgmm.mixture.correlations import LEAST_ROW_SHARE, row_variance, row_variances, shaped_like
 from tfgmm.mixture.registry import COVARIANCES, CovarianceShape
@@ -17,6 +21,44 @@ SCALE_STRUCTURES = ("fixed", "columns", "matrix", "both")
 # How far apart components may be beside their typical spread: steps of an eighth of an octave
 LOC_SCALE_GRID = tuple(2.0 ** (-step / 8) for step in range(-12, 17))
 LEAST_SCALE = 1e-7
+
+
+class Surveyed(NamedTuple):
+    """What priors are made from: a summary, some rows or None, and how often these count or None."""
+
+    summary: DataSummary
+    sample: np.ndarray | None
+    weights: np.ndarray | None
+
+
+def surveyed(
+    data: Any, sample: np.ndarray | None, weights: np.ndarray | None, sample_weight: Any, missing: str
+) -> Surveyed:
+    """Summarises rows, unless that is done; arguments as in `Priors.from_data`.
+
+    Raises:
+        ValueError, TypeError: The rows or their weights cannot be read, or weights are given in the wrong place.
+    """
+    is_summary = isinstance(data, DataSummary)
+    if is_summary and sample_weight is not None:
+        raise ValueError(
+            "`sample_weight` must be left out where `data` is a summary. Received: both. Give the weights of the rows "
+            "of `sample` as `weights`."
+        )
+    if weights is not None and not is_summary:
+        raise ValueError(
+            "`weights` must be those of `sample`, beside a summary. Received: weights, and rows as `data`. Give the "
+            "weights of the rows as `sample_weight`."
+        )
+    if isinstance(data, DataSummary):
+        if weights is not None and sample is not None:
+            check_shape("weights", np.asarray(weights), "n", n=len(sample), fix="Give one for each row of `sample`.")
+        return Surveyed(data, sample, weights)
+    if sample_weight is None and missing == "refuse":
+        rows = read_rows(data, name="data")
+        return Surveyed(summarise(rows, name="data"), np.asarray(rows.values, np.float64), None)
+    source = open_source(data, "data", None, sample_weight=sample_weight, missing=missing)
+    return Surveyed(*survey_rows(source, None, seed=0)[:3])
 
 
 def learned_fields(
@@ -46,7 +88,7 @@ def learned_fields(
         "scale_structure": scale_structure,
         "loc_scale_grid": LOC_SCALE_GRID,
     }
-    rows = None if sample is None else with_copies(sample, weights)
+    rows = None if sample is None else with_copies(sample, weights, data)
     spread, rounding = np.array(data.spread), _rounding(data, rows)
     if shape.is_spherical:
         return fields | _of_sphere(data, rows, rounding)
@@ -71,7 +113,7 @@ def least_variances(data: DataSummary, sample: np.ndarray | None, weights: np.nd
         sample: (n, D) rows, data units, NaN where a row has no value; or None.
         weights: (n,) how often each row of the sample counts; None: each once.
     """
-    rows = None if sample is None else with_copies(sample, weights)
+    rows = None if sample is None else with_copies(sample, weights, data)
     return np.maximum(LEAST_SCALE * np.square(data.spread), _rounding(data, rows))
 
 

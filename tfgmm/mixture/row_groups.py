@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -12,10 +12,15 @@ from tfgmm.mixture.noisy_columns import NoisyColumns
 from tfgmm.mixture.noisy_rows import NoisyRows
 from tfgmm.mixture.pattern_groups import PatternGroups
 from tfgmm.mixture.registry import FormName
+from tfgmm.mixture.row_sums import Consumer
 from tfgmm.mixture.statistics import RowSums, added
+from tfgmm.mixture.true_values import has_gaps, what_is_shown
 
 if TYPE_CHECKING:
     from tfgmm.data.blocks import RowBlock
+
+
+Rows = slice | np.ndarray
 
 
 class _Kind(Protocol):
@@ -24,6 +29,12 @@ class _Kind(Protocol):
     def sums(self, coefficients: Sequence[np.ndarray], dtype: type[np.floating]) -> RowSums: ...
 
     def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> np.ndarray: ...
+
+    def mapped(self, coefficients: Sequence[np.ndarray], function: Consumer) -> Iterator[Any]: ...
+
+
+# Rows of one kind, and where they are among all; None where they are all
+_Place = tuple[_Kind, np.ndarray | None]
 
 
 class RowGroups:
@@ -43,7 +54,7 @@ class RowGroups:
     def __init__(
         self, form: FormName, block: RowBlock, gap_columns: Sequence[int] = (), *, keeps_features: bool = False
     ) -> None:
-        self._block = block
+        self.form, self.block = form, block
         self.gap_columns = tuple(gap_columns) if form == "independent" else ()
         kinds = _of_independent(block, self.gap_columns, keeps_features)
         if form == "correlated":
@@ -51,18 +62,18 @@ class RowGroups:
         self._kinds = list(kinds)
 
     def __len__(self) -> int:
-        return len(self._block.values)
+        return len(self.block.values)
 
     @property
     def are_plain(self) -> bool:
         """Whether the rows have neither weights nor gaps nor noise, and the coefficients no masks."""
-        is_complete = len(self._kinds) == 1 and isinstance(self._kinds[0], CompleteRows)
-        return is_complete and self._block.weights is None and not self.gap_columns
+        is_complete = len(self._kinds) == 1 and isinstance(self._kinds[0][0], CompleteRows)
+        return is_complete and self.block.weights is None and not self.gap_columns
 
     @property
     def total_weight(self) -> float:
         """Sum of the weights of the rows: their number where they have none."""
-        weights = self._block.weights
+        weights = self.block.weights
         return float(len(self)) if weights is None else float(weights.sum())
 
     def sums(self, coefficients: Sequence[np.ndarray], dtype: type[np.floating] = np.float64) -> RowSums:
@@ -73,7 +84,7 @@ class RowGroups:
                 and for each of the gap columns what it adds to the log joint of a row that has a value there.
             dtype: Type of the products. Rows whose errors in float32 have no bound are summed in float64 always.
         """
-        first, *others = (kind.sums(coefficients, dtype) for kind in self._kinds)
+        first, *others = (kind.sums(coefficients, dtype) for kind, _ in self._kinds)
         for more in others:
             totals = first.log_likelihood + more.log_likelihood, first.largest + more.largest
             first = RowSums(added(first.statistics, more.statistics), *totals)
@@ -81,51 +92,71 @@ class RowGroups:
 
     def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> np.ndarray:
         """Sums logsumexp_k and max_k of the log joints under R mixtures, (2, R) float64, nats."""
-        first, *others = (kind.log_likelihoods(coefficients) for kind in self._kinds)
+        first, *others = (kind.log_likelihoods(coefficients) for kind, _ in self._kinds)
         return sum(others, first)
 
+    def mapped(self, coefficients: Sequence[np.ndarray], function: Callable[[Rows, np.ndarray], Any]) -> Iterator[Any]:
+        """Yields what a function makes of the log joints of some rows at a time; it is called in threads.
 
-def _of_independent(block: RowBlock, gap_columns: tuple[int, ...], keeps_features: bool) -> Iterator[_Kind]:
+        Args:
+            coefficients: As for `sums`.
+            function: Function of the numbers of B rows, and of their log joints (R K, B) float64, nats, which it may
+                overwrite and must not keep.
+        """
+        for kind, where in self._kinds:
+            yield from kind.mapped(coefficients, function if where is None else _at(where, function))
+
+
+def _at(where: np.ndarray, function: Callable[[Rows, np.ndarray], Any]) -> Consumer:
+    """Makes the function that tells another where rows are among all."""
+    return lambda part, joints: function(where[part], joints)
+
+
+def _of_independent(block: RowBlock, gap_columns: tuple[int, ...], keeps_features: bool) -> Iterator[_Place]:
     """Sorts rows of independent columns: without noise, and with it."""
     is_noisy = _is_noisy(block)
-    exact = (block if is_noisy is None else block.part(~is_noisy))._replace(noise=None)
-    if _has_gaps(exact.values):
-        yield MaskedRows(exact, gap_columns, keeps_features)
+    where = None if is_noisy is None else np.flatnonzero(~is_noisy)
+    exact = (block if where is None else block.part(where))._replace(noise=None)
+    if has_gaps(exact.values):
+        yield MaskedRows(exact, gap_columns, keeps_features), where
     elif len(exact.values) or is_noisy is None:
-        yield CompleteRows("independent", exact, len(gap_columns), keeps_features)
+        yield CompleteRows("independent", exact, len(gap_columns), keeps_features), where
     if is_noisy is not None:
-        noisy = block.part(is_noisy)
+        where = np.flatnonzero(is_noisy)
+        noisy = block.part(where)
         has_matrices = noisy.noise is not None and noisy.noise.ndim == 3
-        yield NoisyRows("independent", noisy, gap_columns) if has_matrices else NoisyColumns(noisy, gap_columns)
+        yield NoisyRows("independent", noisy, gap_columns) if has_matrices else NoisyColumns(noisy, gap_columns), where
 
 
-def _of_correlated(block: RowBlock, keeps_features: bool) -> Iterator[_Kind]:
+def _of_correlated(block: RowBlock, keeps_features: bool) -> Iterator[_Place]:
     """Sorts rows of correlated columns: complete ones, groups that show the same, and others."""
     is_noisy, num_columns = _is_noisy(block), block.values.shape[1]
-    if is_noisy is None and not _has_gaps(block.values):
-        yield CompleteRows("correlated", block._replace(noise=None), 0, keeps_features)
+    if is_noisy is None and not has_gaps(block.values):
+        yield CompleteRows("correlated", block._replace(noise=None), 0, keeps_features), None
         return
-    places, number, counts = _what_is_shown(block, is_noisy)
-    has_gaps = np.isnan(block.values[places]).any(axis=1)
+    places, number, counts = what_is_shown(block if is_noisy is not None else block._replace(noise=None))
+    lacks = np.isnan(block.values[places]).any(axis=1)
     has_noise = np.zeros(len(places), bool) if is_noisy is None else is_noisy[places]
     is_large = counts >= num_columns
     if has_noise.sum() > len(number) / num_columns:
         is_large &= ~has_noise
-    complete = ~has_gaps & ~has_noise
-    if complete.any():
-        yield CompleteRows("correlated", block.part(complete[number])._replace(noise=None), 0, keeps_features)
-    for chosen in (is_large & has_gaps & ~has_noise, is_large & has_noise):
+    if (complete := ~lacks & ~has_noise).any():
+        where = np.flatnonzero(complete[number])
+        yield CompleteRows("correlated", block.part(where)._replace(noise=None), 0, keeps_features), where
+    for chosen in (is_large & lacks & ~has_noise, is_large & has_noise):
         if chosen.any():
             yield _groups(block, number, chosen, keeps_features)
     if (rest := ~is_large & ~complete).any():
-        yield NoisyRows("correlated", block.part(rest[number]), ())
+        where = np.flatnonzero(rest[number])
+        yield NoisyRows("correlated", block.part(where), ()), where
 
 
-def _groups(block: RowBlock, number: np.ndarray, chosen: np.ndarray, keeps_features: bool) -> PatternGroups:
+def _groups(block: RowBlock, number: np.ndarray, chosen: np.ndarray, keeps_features: bool) -> _Place:
     """Puts the rows of the chosen groups one group after the other; `number` is the group of each row."""
-    rows = np.flatnonzero(chosen[number])
-    rows = rows[np.argsort(number[rows], kind="stable")]
-    return PatternGroups(block.part(rows), np.bincount(number[rows], minlength=len(chosen))[chosen], keeps_features)
+    where = np.flatnonzero(chosen[number])
+    where = where[np.argsort(number[where], kind="stable")]
+    counts = np.bincount(number[where], minlength=len(chosen))[chosen]
+    return PatternGroups(block.part(where), counts, keeps_features), where
 
 
 def _is_noisy(block: RowBlock) -> np.ndarray | None:
@@ -134,25 +165,3 @@ def _is_noisy(block: RowBlock) -> np.ndarray | None:
         return None
     is_noisy = np.any(block.noise.reshape(len(block.noise), -1), axis=1)
     return np.asarray(is_noisy) if is_noisy.any() else None
-
-
-def _has_gaps(values: np.ndarray) -> bool:
-    """Tells whether a value is NaN, at the speed of the memory."""
-    with np.errstate(invalid="ignore"):
-        return bool(np.isnan(np.min(values, initial=0.0)))
-
-
-def _what_is_shown(block: RowBlock, is_noisy: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Groups rows that have values in the same columns, with the same noise.
-
-    Returns:
-        The number of one row of each group, (G,), the group of each row, (n,), and the rows of each group, (G,).
-    """
-    parts = [np.packbits(np.isnan(block.values), axis=1)]
-    if is_noisy is not None and block.noise is not None:
-        noise = block.noise.reshape(len(block.noise), -1) + 0.0  # -0 is 0
-        parts.append(np.ascontiguousarray(noise, np.float64).view(np.uint8))
-    together = np.ascontiguousarray(np.concatenate(parts, axis=1))
-    keys = together.view(np.dtype((np.void, together.shape[1]))).ravel()
-    _, places, number, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    return places, number, counts

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from tfgmm.mixture.statistics import RowSums, Statistics
 
 if TYPE_CHECKING:
     from tfgmm.data.blocks import RowBlock
+
+
+# What is done with the log joints (R K, B) of a slice of rows
+Consumer = Callable[[slice, np.ndarray], Any]
 
 
 class GroupedRows(NamedTuple):
@@ -74,13 +78,14 @@ def sums_over_rows(
             the rows; np.float32 is twice as fast and errs by up to `float32_error` of the family.
         features: (D + P + 1, n) of that dtype, where the caller has them; see `write_features`.
     """
-    rows = _one_group(write_products, block)
+    rows = one_group(write_products, block)
     factors = factors_of(coefficients, dtype)[None]
     (sums,), totals = sums_over_groups(rows, factors, coefficients[0].shape[0], features)
     return RowSums(statistics_of(sums, block.values.shape[1]), *totals)
 
 
-def _one_group(write_products: ProductWriter, block: RowBlock) -> GroupedRows:
+def one_group(write_products: ProductWriter, block: RowBlock) -> GroupedRows:
+    """Makes one group of all rows, which must have no noise."""
     values = block._replace(weights=None).plain_values()  # refuses noise
     return GroupedRows(write_products, values, block.weights, (len(values),))
 
@@ -107,7 +112,7 @@ def sums_over_groups(
         totals = np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):  # the caller says that a bound is not finite
             for group, weights, of_chunk, joints in _chunks(memory.chunks, rows, factors, parts, features):
-                by_posterior = joints.reshape(num_posteriors, -1, joints.shape[1])
+                by_posterior = joints.reshape(num_posteriors, len(joints) // num_posteriors, joints.shape[1])
                 largest, norms = exponentials(by_posterior)
                 totals += _log_likelihoods(largest, norms, weights)
                 by_posterior *= _reciprocals(norms, weights)[:, None]  # the memberships, as often as the row counts
@@ -137,7 +142,7 @@ def log_likelihoods_over_rows(
     Args:
         write_products, block, coefficients: As in `sums_over_rows`.
     """
-    rows = _one_group(write_products, block)
+    rows = one_group(write_products, block)
     return log_likelihoods_over_groups(rows, factors_of(coefficients)[None], coefficients[0].shape[0])
 
 
@@ -148,13 +153,37 @@ def log_likelihoods_over_groups(rows: GroupedRows, factors: np.ndarray, num_post
         totals = np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):
             for _, weights, _, joints in _chunks(chunks, rows, factors, parts):
-                by_posterior = joints.reshape(num_posteriors, -1, joints.shape[1])
+                by_posterior = joints.reshape(num_posteriors, len(joints) // num_posteriors, joints.shape[1])
                 totals += _log_likelihoods(*exponentials(by_posterior), weights)
         return totals
 
     memory = functools.partial(ChunkProducts, factors[0])
     shares = shared_out(of_share, len(rows.values), sum(factors.shape[1:]), memory)
     return sum(shares, start=np.zeros((2, num_posteriors)))
+
+
+def mapped_over_groups(rows: GroupedRows, factors: np.ndarray, function: Consumer, offset: int = 0) -> Iterator[Any]:
+    """Yields what a function makes of each chunk of rows; it is called in threads, with rows and log joints (R K, B).
+
+    Args:
+        rows, factors: As for `sums_over_groups`.
+        function: Function of a slice of rows and their log joints, which the next chunk overwrites.
+        offset: Number of the first row.
+    """
+
+    def of_share(chunks: ChunkProducts, parts: Sequence[slice]) -> list[Any]:
+        pieces = [(group, part) for whole in parts for group, part in rows.pieces(whole)]
+        found = []
+        with np.errstate(all="ignore"):
+            for group, part in pieces:
+                of_chunk = chunks.features(rows.write_products, rows.values[part].T)
+                where = slice(part.start + offset, part.stop + offset)
+                found.append(function(where, chunks.log_joints(of_chunk, factors[group])))
+        return found
+
+    memory = functools.partial(ChunkProducts, factors[0])
+    for found in shared_out(of_share, len(rows.values), sum(factors.shape[1:]), memory):
+        yield from found
 
 
 def _chunks(

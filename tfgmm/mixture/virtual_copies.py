@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from tfgmm.data.sampling import SAMPLE_ROWS
+from tfgmm.data.summary import DataSummary
 
 # Beyond this, float64 has gaps between whole numbers
 _LARGEST_WHOLE = 2.0**53
@@ -57,17 +58,34 @@ def copies(weights: np.ndarray, most: int, seed: int) -> np.ndarray:
     return np.searchsorted(ends, generator.choice(int(total), most, replace=False), "right")
 
 
-def with_copies(sample: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Repeats weighted rows, (n, D) to (m, D), for those who look at single values.
+def are_counts(weights: np.ndarray, summary: DataSummary) -> bool:
+    """Tells whether the weights of all rows are counts, from those of some of them.
 
-    Without weights the rows stay as they are. Whole weights with a sum of at most 20,000 (200,000 where there are at
-    most 40 columns) give the repeated rows.
+    Rows of a sample stand for others too, so that their weights are no longer whole; the sum of all then still is.
+
+    Args:
+        weights: (n,) weights of the rows of a sample.
+        summary: Summary of all rows.
+    """
+    is_sample = len(weights) < summary.num_rows
+    return are_whole(weights) or (is_sample and float(summary.num_data).is_integer())
+
+
+def with_copies(sample: np.ndarray, weights: np.ndarray | None, summary: DataSummary) -> np.ndarray:
+    """Repeats rows whose weights are counts, (n, D) to (m, D), for those who look at single values.
+
+    Whole weights with a sum of at most 20,000 (200,000 where there are at most 40 columns) give the repeated rows; a
+    sample of more rows is as many, with heavy ones repeated. Weights that are no counts repeat no value: rows with such
+    weights, and without any, stay as they are.
 
     Args:
         sample: (n, D) rows.
         weights: (n,) float64, positive; None: each row counts once.
+        summary: Summary of all rows.
     """
-    if weights is None:
+    if weights is None or not are_counts(weights, summary):
         return sample
+    if not are_whole(weights):
+        return sample[copies(weights * (len(sample) / weights.sum()), len(sample), seed=0)]
     most = min(_MOST_COPIES, max(SAMPLE_ROWS, _MOST_VALUES // sample.shape[1]))
     return sample[copies(weights, most, seed=0)]

@@ -83,12 +83,16 @@ def sums(form: FormName, coefficients: Sequence[Tensor], block: RowBlock, gap_co
             noise or without. A GPU takes only rows without any of the three.
         gap_columns: Columns that have masks in the coefficients; see `RowGroups`.
     """
-    groups = RowGroups(form, block._replace(values=np.asarray(block.values)), gap_columns)
+    return sums_of(RowGroups(form, block._replace(values=np.asarray(block.values)), gap_columns), coefficients)
+
+
+def sums_of(groups: RowGroups, coefficients: Sequence[Tensor]) -> RowSums:
+    """Sums the same over rows that were sorted before."""
     if has_gpu() and groups.are_plain:
         from tfgmm.scoring.graph.chunks import compiled_sums
 
-        rows = block.plain_values()
-        return compiled_sums(form, rows.shape[1], coefficients[1].shape[0])(rows, *coefficients)
+        rows = groups.block.plain_values()
+        return compiled_sums(groups.form, rows.shape[1], coefficients[1].shape[0])(rows, *coefficients)
     statistics, *totals = groups.sums([np.asarray(values)[None] for values in coefficients])
     return RowSums(Statistics(*(value[0] for value in statistics)), *(value[0] for value in totals))
 
@@ -101,7 +105,12 @@ def log_likelihoods(
     Args: As `sums`, the coefficients with a leading axis (R,).
     """
     groups = RowGroups(form, block._replace(values=np.asarray(block.values)), gap_columns)
+    return log_likelihoods_of(groups, coefficients)
+
+
+def log_likelihoods_of(groups: RowGroups, coefficients: Sequence[Tensor]) -> np.ndarray:
+    """Sums the same over rows that were sorted before."""
     if has_gpu() and groups.are_plain:
-        of_each = [sums(form, of_one, block) for of_one in zip(*coefficients)]
+        of_each = [sums_of(groups, of_one) for of_one in zip(*coefficients)]
         return np.array([[one.log_likelihood for one in of_each], [one.largest for one in of_each]])
     return groups.log_likelihoods(coefficients)

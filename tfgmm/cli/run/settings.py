@@ -6,11 +6,11 @@ import dataclasses
 import json
 import os
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfgmm.common.checks import check_count
+from tfgmm.common.checks import check_choice, check_count
+from tfgmm.data.carried import MISSING
 from tfgmm.data.files.csv_format import CsvOptions
 from tfgmm.fit.options import AUTO, FitOptions
 
@@ -19,9 +19,8 @@ FORMAT = "tfgmm.run"
 FORMAT_VERSION = 1
 
 _LARGEST_CONFIG = 2**24  # bytes
-_MOST_NUMBERS = 1_000  # of components to choose from
+MOST_NUMBERS = 1_000  # of components to choose from
 _MOST_BY_ITSELF = 10  # the largest that is tried where none is asked for
-_NUMBERS = re.compile(r"\s*([0-9]{1,18})\s*(?::\s*([0-9]{1,18})\s*)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +35,9 @@ class RunSettings:
         weights, restarts, seed, max_sweeps, criteria_at: As in `tfgmm.fit_mixture`.
         validation: Absolute path of further rows, or None.
         drop_gaps: Whether rows with a gap in a column that is used are left out.
+        sample_weight: Name of the column that says how often each row counts, or None.
+        noise: For columns with measurement noise, the names of those with its standard deviations, or None.
+        missing: What a gap is: "integrate" or "refuse".
         delimiter, decimal, encoding, skip_rows: How CSV files are written, see `tfgmm.data.CsvOptions`.
 
     Raises:
@@ -58,6 +60,9 @@ class RunSettings:
     max_sweeps: int = FitOptions.max_sweeps
     criteria_at: str = FitOptions.criteria_at
     drop_gaps: bool = False
+    sample_weight: str | None = None
+    noise: Mapping[str, str] | None = None
+    missing: str = "integrate"
     delimiter: str | None = None
     decimal: str | None = None
     encoding: str | None = None
@@ -74,6 +79,10 @@ class RunSettings:
                 raise ValueError(f"`{name}` must be a path. Received: {value!r}. Write it as text.")
         if not isinstance(self.drop_gaps, bool):
             raise ValueError(f"`drop_gaps` must be true or false. Received: {self.drop_gaps!r}. Write one of them.")
+        check_choice("missing", self.missing, MISSING)
+        if self.sample_weight is not None and not isinstance(self.sample_weight, str):
+            raise ValueError(f"`sample_weight` must be a column. Received: {self.sample_weight!r}. Write its name.")
+        _check_noise(self.noise)
         csv = CsvOptions(self.delimiter, self.decimal, self.encoding, self.skip_rows)
         object.__setattr__(self, "delimiter", csv.delimiter)  # "tab" becomes the character
         is_list = isinstance(self.columns, Sequence) and not isinstance(self.columns, str)
@@ -125,53 +134,26 @@ class RunSettings:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in names}
 
 
+def _check_noise(noise: Any) -> None:
+    are_names = isinstance(noise, Mapping) and all(isinstance(name, str) for pair in noise.items() for name in pair)
+    if noise is not None and not are_names:
+        raise ValueError(
+            f"`noise` must name columns by the columns that they belong to. Received: {noise!r}. "
+            'Write, for example, {"flux": "flux_err"}.'
+        )
+
+
 def _check_num_components(num_components: Any) -> None:
     if not isinstance(num_components, Sequence) or isinstance(num_components, str):
         check_count("num_components", num_components)
         return
     for number in num_components:
         check_count("num_components", number)
-    if not 1 <= len(num_components) <= _MOST_NUMBERS:
+    if not 1 <= len(num_components) <= MOST_NUMBERS:
         raise ValueError(
-            f"`num_components` must name from one to {_MOST_NUMBERS:,} numbers. Received: {len(num_components):,}. "
+            f"`num_components` must name from one to {MOST_NUMBERS:,} numbers. Received: {len(num_components):,}. "
             "Write a range, such as 1:10."
         )
-
-
-def num_components_of(text: str) -> int | list[int]:
-    """Reads the number of components that `--components` asks for, or the numbers to choose from, ascending.
-
-    Raises:
-        ValueError: It is neither a number, nor a range with both ends, nor several of them with commas between.
-
-    Example:
-
-    >>> num_components_of("3"), num_components_of("1:4"), num_components_of("2,4,8")
-    (3, [1, 2, 3, 4], [2, 4, 8])
-    """
-    numbers: set[int] = set()
-    for part in text.split(","):
-        match = _NUMBERS.fullmatch(part)
-        first, last = (0, -1) if match is None else (int(match[1]), int(match[2] or match[1]))
-        if last < first or last - first >= _MOST_NUMBERS:
-            raise ValueError(
-                "`num_components` must be a number, such as 3; a range of it with both ends, such as 1:10; or numbers "
-                f"with commas between, at most {_MOST_NUMBERS:,} of them. Received: {text!r}. Write, for example, 1:10."
-            )
-        numbers.update(range(first, last + 1))
-    return sorted(numbers) if len(numbers) > 1 else numbers.pop()
-
-
-def covariance_of(text: str) -> str | list[str]:
-    """Reads the shape that `--covariance` asks for, or several with commas between, whatever they are called.
-
-    Example:
-
-    >>> covariance_of("full"), covariance_of("full, tied")
-    ('full', ['full', 'tied'])
-    """
-    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    return names[0] if len(names) == 1 else names
 
 
 def settings_from(earlier: Mapping[str, Any], arguments: Mapping[str, Any]) -> RunSettings:
@@ -259,7 +241,8 @@ def rows_of(config: Mapping[str, Any], settings: RunSettings) -> Mapping[str, An
 def _are_same_rows(config: Mapping[str, Any], settings: RunSettings) -> bool:
     earlier = config["settings"]
     csv = [field.name for field in dataclasses.fields(CsvOptions)]
-    is_read_alike = all(earlier.get(name) == getattr(settings, name) for name in ("data", "columns", *csv))
+    names = ("data", "columns", "sample_weight", "noise", *csv)
+    is_read_alike = all(earlier.get(name) == getattr(settings, name) for name in names)
     return is_read_alike and earlier.get("drop_gaps", False) == settings.drop_gaps
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tfgmm.data.blocks import RowBlock
-from tfgmm.data.carried import CarriedColumns, pair_words
+from tfgmm.data.blocks import RowBlock, is_finite
+from tfgmm.data.carried.asked import CarriedColumns, pair_words
 from tfgmm.data.errors import column_words, infinite_error, not_finite_error
 
 
@@ -36,7 +36,7 @@ class Cleaning:
         missing: "refuse" where a NaN is an error, "integrate" where it is a gap.
         are_scored: Whether the rows are to be scored: none is left out then, and no value is refused.
         carried: Names of the columns of weights and noise, for error messages.
-        weights_argument: What the caller's argument for the weights is called.
+        weights_part: As in `Asked`.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Cleaning:
     missing: str = "refuse"
     are_scored: bool = False
     carried: CarriedColumns = field(default_factory=CarriedColumns)
-    weights_argument: str = "sample_weight"
+    weights_part: str = ""
 
     def __call__(
         self, block: RowBlock, place: Callable[[int], str], left_out: LeftOut | None = None, is_all: bool = False
@@ -83,9 +83,16 @@ class Cleaning:
             row = int(np.argmin(is_good))
             where = "" if self.carried.weights is None else f", column {self.carried.weights!r}"
             raise ValueError(
-                f"`{self.weights_argument}` must be weights of 0 or more, all of them finite. "
+                "`sample_weight` must be weights of 0 or more, all of them finite. "
                 f"Received: {weights[row]:.6g} in row {place(row)}{where} (rows count from 0). "
-                f"A weight says how often its row counts: write 0 for none.{pair_words(self.weights_argument)}"
+                f"A weight says how often its row counts: write 0 for none.{pair_words(self.weights_part)}"
+            )
+        is_good = (weights == 0.0) | ((weights >= 1.0 / _LARGEST) & (weights <= _LARGEST))
+        if not is_good.all():
+            row = int(np.argmin(is_good))
+            raise ValueError(
+                f"`sample_weight` must be 0 or between {1.0 / _LARGEST:g} and {_LARGEST:g}. "
+                f"Received: {weights[row]:.6g} in row {place(row)} (rows count from 0). Divide all by one number."
             )
 
     def _with_clean_noise(self, block: RowBlock, noise: np.ndarray, place: Callable[[int], str]) -> RowBlock:
@@ -153,21 +160,8 @@ class Cleaning:
             )
 
 
+_LARGEST = 1e100  # weight: sums of squares of larger ones, and parts of smaller ones, leave float64
 _TOLERANCE = 1e-5  # of correlations: what float32 leaves of a matrix that is symmetric and singular
-
-
-def is_finite(values: np.ndarray) -> bool:
-    """Tells whether all numbers are finite: from their sum, which is fast, wherever that is finite.
-
-    Example:
-
-    >>> is_finite(np.array([1.0, 2.0])), is_finite(np.array([np.inf, -np.inf]))
-    (True, False)
-    """
-    if values.dtype.kind != "f":
-        return True
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
 
 
 def _only(block: RowBlock, kept: np.ndarray, place: Callable[[int], str]) -> tuple[RowBlock, Callable[[int], str], int]:
