@@ -138,7 +138,8 @@ class PosteriorModel(keras.Model):
     def start_from(self, survey: Survey, start: Any = "k-means++") -> None:
         """Starts the components at groups of the rows of `survey`."""
         summary, covariance = survey.summary, self.variational.covariance
-        warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, covariance)
+        of_model = self.priors, self.num_components, covariance
+        warn_of_odd_data(survey.sample, summary, *of_model, weights=survey.weights)
         rows = survey.sample - self.variational.centre
         if survey.weights is not None:  # as often as each counts
             rows = rows[copies(survey.weights, SAMPLE_ROWS, self.seed)]

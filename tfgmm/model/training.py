@@ -98,7 +98,11 @@ class KerasTraining(BatchedTraining):
         self._warn_if_frozen()
         carried, held_out = Carried(sample_weight, noise, missing), Validation(validation_data, validation_split)
         source, validation = open_training(x, self._columns, carried, held_out, batch_size, steps_per_epoch)
-        num_rows = self._survey(source, validation, validation_steps)
+        survey = survey_rows(source, self.compile_settings.num_data, self.seed)
+        if validation is not None:
+            check_ends(validation, validation_steps, "Pass validation_steps=..., or remove .repeat().")
+        self._adopt(survey, source)
+        num_rows = num_rows_of(survey.summary)
         size = self.checked_batch_size(batch_size, source, num_rows, steps_per_epoch)
         if validation is not None:
             own_size = batch_size if validation_batch_size is None else validation_batch_size
@@ -109,16 +113,6 @@ class KerasTraining(BatchedTraining):
         history = self.train_on(batches, epochs=epochs, validation_data=validation, **others)
         self._warn_of_pulls()
         return history
-
-    def _survey(self, source: RowSource, validation: RowSource | None, validation_steps: int | None) -> float:
-        """Looks at all rows once, and takes from them what training begins with; returns how many they are."""
-        survey = survey_rows(source, self.compile_settings.num_data, self.seed)
-        if validation is not None:
-            check_ends(validation, validation_steps, "Pass validation_steps=..., or remove .repeat().")
-        self._adopt(survey)
-        if source.missing == "integrate" and not source.has_known_length:  # the survey has not seen all rows
-            self.observe_gaps(range(self.num_features))
-        return num_rows_of(survey.summary)
 
     def evaluate(
         self,
@@ -206,7 +200,7 @@ class KerasTraining(BatchedTraining):
     def _columns(self) -> Columns:
         return Columns(self.num_features, self.column_names)
 
-    def _adopt(self, survey: Survey) -> None:
+    def _adopt(self, survey: Survey, source: RowSource) -> None:
         summary, num_data = survey.summary, self.compile_settings.num_data
         if self.is_frozen:  # nothing moves, the centre included
             if not self.num_data:
@@ -225,6 +219,8 @@ class KerasTraining(BatchedTraining):
             )
         untouched = self.is_untouched
         self.adapt_to(summary, num_data)
+        if source.missing == "integrate" and not source.has_known_length:  # the survey has not seen all rows
+            self.observe_gaps(range(self.num_features))
         if untouched:
             self.start_from(survey)
 
