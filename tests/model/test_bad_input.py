@@ -147,7 +147,10 @@ BAD_ROWS = {
     "None": (None, ("None",)),
     "dict": ({"a": [1.0]}, ("dict", "DataFrame")),
     "dataset with labels": (batches((ROWS, ROWS[:, :1])), ("label", ".map(")),
-    "dataset of labels below 0": (batches((ROWS, ROWS[:, 0])), ("[1]` must be weights", "0 or more", "row 0")),
+    "dataset of labels below 0": (
+        batches((ROWS, ROWS[:, 0])),
+        ("must be weights of 0 or more", "[1]` was taken for weights", "row 0"),
+    ),
     "dataset of dicts": (batches({"a": ROWS}), (".map(",)),
     "dataset of single rows": (tf.data.Dataset.from_tensor_slices(ROWS), ("(2,)", ".batch(")),
     "dataset of text": (batches(np.array([["a", "b"]] * 30)), ("string",)),
