@@ -125,7 +125,7 @@ def test_validation_rows_bring_their_own_weights_and_noise() -> None:
         _, validation = opened(ROWS, Carried(sample_weight=[1, 2, 3]), data)
         assert not validation.has_weights
     assert opened(ROWS, Carried(), ([1.0, 2.0], [3.0, 4.0]))[1].num_data == 2  # a nested list of two rows
-    pairs = tf.data.Dataset.from_tensor_slices((ROWS, [1, 2, 3])).batch(2)
+    pairs = tf.data.Dataset.from_tensor_slices((ROWS, [1.0, 2.0, 3.0])).batch(2)
     assert opened(ROWS, Carried(), pairs)[1].has_weights
 
 

@@ -55,10 +55,11 @@ def open_carried(x: Any, name: str, columns: Columns, carried: Carried) -> RowSo
 
 
 class Validation(NamedTuple):
-    """What to validate on: rows of their own, or a share of those to train on."""
+    """What to validate on: rows of their own, or a share of those to train on; and the batches to stop after."""
 
     data: Any
     split: float
+    steps: int | None = None
 
 
 def open_training(
@@ -87,7 +88,9 @@ def open_training(
         )
     if validation.data is not None:
         names = source.column_names or columns.names
-        return source, open_validation(validation.data, Columns(columns.number, names), carried, source)
+        held_out = open_validation(validation.data, Columns(columns.number, names), carried, source)
+        check_ends(held_out, validation.steps, "Pass validation_steps=..., or remove .repeat().")
+        return source, held_out
     if validation.split:
         return split_rows(source, validation.split)
     return source, None

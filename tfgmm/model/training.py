@@ -96,21 +96,17 @@ class KerasTraining(BatchedTraining):
         steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
         epochs = check_count("epochs", epochs, least=0)
         self._warn_if_frozen()
-        carried, held_out = Carried(sample_weight, noise, missing), Validation(validation_data, validation_split)
+        held_out = Validation(validation_data, validation_split, validation_steps)
+        carried = Carried(sample_weight, noise, missing)
         source, validation = open_training(x, self._columns, carried, held_out, batch_size, steps_per_epoch)
         survey = survey_rows(source, self.compile_settings.num_data, self.seed)
-        if validation is not None:
-            check_ends(validation, validation_steps, "Pass validation_steps=..., or remove .repeat().")
-        self._adopt(survey, source)
-        num_rows = num_rows_of(survey.summary)
+        num_rows = self._adopt(survey, source)
         size = self.checked_batch_size(batch_size, source, num_rows, steps_per_epoch)
-        if validation is not None:
-            own_size = batch_size if validation_batch_size is None else validation_batch_size
-            validation = self._validation_batches(validation, own_size, num_rows, validation_steps)
-        batches = self.batches_of(source, size, steps_per_epoch, shuffle, initial_epoch)
-        others = {"initial_epoch": initial_epoch, "verbose": verbose, "callbacks": callbacks}
+        held = self._validation_batches(validation, validation_batch_size, batch_size, num_rows, validation_steps)
+        others = {"validation_data": held, "initial_epoch": initial_epoch, "verbose": verbose, "callbacks": callbacks}
         others |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
-        history = self.train_on(batches, epochs=epochs, validation_data=validation, **others)
+        batches = self.batches_of(source, size, steps_per_epoch, shuffle, initial_epoch)
+        history = self.train_on(batches, epochs=epochs, **others)
         self._warn_of_pulls()
         return history
 
@@ -200,13 +196,14 @@ class KerasTraining(BatchedTraining):
     def _columns(self) -> Columns:
         return Columns(self.num_features, self.column_names)
 
-    def _adopt(self, survey: Survey, source: RowSource) -> None:
+    def _adopt(self, survey: Survey, source: RowSource) -> float:
+        """Takes from a survey what training begins with; returns how many rows it is of."""
         summary, num_data = survey.summary, self.compile_settings.num_data
         if self.is_frozen:  # nothing moves, the centre included
             if not self.num_data:
                 self.data_summary = summary
                 self.stored_num_data.assign(summary.num_data if num_data is None else num_data)
-            return
+            return num_rows_of(summary)
         if summary.column_names is None and self.column_names:  # rows without names go by position: these are theirs
             summary = dataclasses.replace(summary, column_names=self.column_names)
         # Running updates take the rows of a stream part by part, in as many calls
@@ -223,9 +220,14 @@ class KerasTraining(BatchedTraining):
             self.observe_gaps(range(self.num_features))
         if untouched:
             self.start_from(survey)
+        return num_rows_of(summary)
 
-    def _validation_batches(self, source: RowSource, batch_size: Any, num_rows: float, steps: int | None) -> Any:
-        batch_size = None if batch_size is None else check_count("validation_batch_size", batch_size)
+    def _validation_batches(
+        self, source: RowSource | None, own_size: Any, batch_size: int | None, num_rows: float, steps: int | None
+    ) -> Any:
+        if source is None:
+            return None
+        batch_size = batch_size if own_size is None else check_count("validation_batch_size", own_size)
         return ordered_batches(source, self.centre, self.checked_batch_size(batch_size, source, num_rows, steps))
 
     def _warn_of_pulls(self) -> None:
