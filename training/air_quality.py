@@ -1,7 +1,7 @@
-"""Air quality in New York, 1973: 153 days, 42 of them without a value of ozone or of solar radiation, all of them used.
+"""Air quality in New York, 1973: 153 days, 42 of them without ozone or without solar radiation, and all of them used.
 
-The gaps are integrated out, the number of components is chosen, and the gaps are filled in with how sure that is. Beside
-it stands what is left of the answer when days with gaps are dropped.
+The gaps are integrated out, the number of components is chosen, and the gaps are filled in, with how sure that is.
+Beside it stands what is left of the answer when days with gaps are dropped.
 Run from a clone: python training/air_quality.py
 """
 
