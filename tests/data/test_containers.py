@@ -190,8 +190,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "not worked out": (Lazy, "x.compute()"),
     "names but no stream": (FrameWithoutStream, "x.to_pandas()"),
     "distributed": (DistributedFrame, "x.toPandas()"),
-    "rows and labels": (lambda: (VALUES, VALUES[:, 0]), "rows only"),
-    "rows and labels as series": (lambda: (FRAME, FRAME["waiting"]), "rows only"),
+    "rows and labels": (lambda: (VALUES, VALUES[:, 0], VALUES[:, 0]), "rows only"),
+    "rows and labels as series": (lambda: (FRAME, FRAME["waiting"], None), "rows only"),
     "list of pandas columns": (
         lambda: [FRAME[name] for name in NAMES],
         "pandas.concat(x, axis=1) if these are columns",

@@ -46,7 +46,7 @@ def test_rows_with_gaps_are_left_out_of_a_file_in_memory_and_of_a_folder(tmp_pat
         assert np.array_equal(survey.sample, expected.sample)
         assert (stored.num_data, stored.num_dropped, stored.dropped_gaps) == (997, 3, (2, 2))
         assert np.array_equal(np.concatenate([block.values for block in stored.blocks()]), KEPT)
-        shuffled = np.concatenate(list(stored.batches(100, seed=1, shuffle=True)))
+        shuffled = np.concatenate([batch.values for batch in stored.batches(100, seed=1, shuffle=True)])
         assert np.array_equal(np.sort(shuffled, axis=0), np.sort(KEPT, axis=0)) and stored.num_dropped == 3
     with open_rows(tmp_path) as stored:  # type: ignore[union-attr]
         assert stored.num_data == 1000 and stored.num_dropped == 0

@@ -220,14 +220,16 @@ def test_every_row_comes_once_per_epoch_in_an_order_of_its_own(paths, kind):
     with stored(paths[kind]) as rows, stored(paths[kind]) as again:
         orders = []
         for epoch in (0, 1):
-            batches = list(rows.batches(20_000, seed=3, epoch=epoch, shuffle=True))
+            batches = [batch.values for batch in rows.batches(20_000, seed=3, epoch=epoch, shuffle=True)]
             assert [len(batch) for batch in batches] == [20_000] * 7 + [10_000]
             orders.append(np.concatenate(batches)[:, 0])
             np.testing.assert_array_equal(np.sort(orders[-1]), VALUES[:, 0])
-            repeated = np.concatenate(list(again.batches(7_000, seed=3, epoch=epoch, shuffle=True)))
+            repeated = np.concatenate(
+                [batch.values for batch in again.batches(7_000, seed=3, epoch=epoch, shuffle=True)]
+            )
             np.testing.assert_array_equal(repeated[:, 0], orders[-1])
             np.testing.assert_array_equal(repeated[:, 1], -2.0 * repeated[:, 0])
-        other = np.concatenate(list(rows.batches(20_000, seed=4, epoch=0, shuffle=True)))[:, 0]
+        other = np.concatenate([batch.values for batch in rows.batches(20_000, seed=4, epoch=0, shuffle=True)])[:, 0]
         for one, two in [(orders[0], orders[1]), (orders[0], other), (orders[0], VALUES[:, 0])]:
             assert (one != two).mean() > 0.99
 
@@ -237,9 +239,9 @@ def test_every_row_comes_once_per_epoch_in_an_order_of_its_own(paths, kind):
 def test_skipping_batches_gives_the_rest_of_the_pass(paths, kind, shuffle):
     with stored(paths[kind]) as rows:
         order = {"seed": 1, "epoch": 5, "shuffle": shuffle}
-        whole = list(rows.batches(9_000, **order))
+        whole = [batch.values for batch in rows.batches(9_000, **order)]
         for skip in (0, 1, 8, len(whole) - 1, len(whole)):
-            rest = list(rows.batches(9_000, **order, skip=skip))
+            rest = [batch.values for batch in rows.batches(9_000, **order, skip=skip)]
             assert [batch.tobytes() for batch in rest] == [batch.tobytes() for batch in whole[skip:]]
 
 
@@ -317,7 +319,7 @@ if sys.argv[3] == "write":
 else:
     with open_stored("x", [path], [f"c{column}" for column in range(16)]) as rows:
         summarise(block.values for block in rows.blocks())
-        for batch in rows.batches(65_536, seed=1, shuffle=True):
+        for _ in rows.batches(65_536, seed=1, shuffle=True):
             pass
         assert rows.num_data == num_rows
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

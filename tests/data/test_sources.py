@@ -85,7 +85,7 @@ def test_an_endless_dataset_needs_a_number_of_steps() -> None:
     ("data", "num_features", "error", "words"),
     [
         (VALUES, 3, ValueError, "(N, 3): this model was built with num_features=3. Received: shape (12, 2)."),
-        ((VALUES, VALUES), 2, TypeError, "a tuple of 2 arrays. A mixture has no labels or weights"),
+        ((VALUES, VALUES), 2, TypeError, "a tuple of 2 arrays (shape (12, 2), shape (12, 2)). A mixture has no labels"),
         (BATCHES, 3, ValueError, "batches of shape (B, 3). Received: elements of shape (None, 2)"),
         (BATCHES.unbatch(), 2, ValueError, "Received: elements of shape (2,). Use .batch(batch_size)"),
         (BATCHES.map(lambda rows: (rows, rows)), 2, TypeError, "map each element to its rows"),

@@ -30,13 +30,7 @@ def number_array(name: str, data: Any, allow_empty: bool) -> np.ndarray:
     >>> number_array("x", [[1, 2], [3, 4]], allow_empty=False).shape
     (2, 2)
     """
-    array = _as_array(name, data)
-    if array.dtype.kind not in "fiub":
-        first = data[0] if isinstance(data, (list, tuple)) and data else None
-        raise TypeError(
-            f"`{name}` must be an array of real numbers (float, int or bool). Received: dtype {array.dtype}. "
-            + dtype_fix(name, array.dtype, first)
-        )
+    array = real_array(name, data)
     if 0 in array.shape:
         check_not_empty(name, array.shape, allow_empty)
     if array.ndim != 2:
@@ -44,6 +38,23 @@ def number_array(name: str, data: Any, allow_empty: bool) -> np.ndarray:
         one = f"Pass {plain}[:, None] for one column, {plain}[None, :] for one row."
         fix = one if array.ndim == 1 else "Pass one row per observation and one column per feature."
         check_shape(name, array, "ND", fix=fix)
+    return array
+
+
+def real_array(name: str, data: Any) -> np.ndarray:
+    """Reads an array, or a list, of any shape as real numbers of its own type; masked cells become NaN.
+
+    Raises:
+        TypeError: It is no array of real numbers.
+        ValueError: Its rows have several lengths.
+    """
+    array = _as_array(name, data)
+    if array.dtype.kind not in "fiub":
+        first = data[0] if isinstance(data, (list, tuple)) and data else None
+        raise TypeError(
+            f"`{name}` must be an array of real numbers (float, int or bool). Received: dtype {array.dtype}. "
+            + dtype_fix(name, array.dtype, first)
+        )
     return array
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +40,13 @@ class RowBlock(NamedTuple):
         return self.values
 
 
+def together(blocks: Sequence[RowBlock]) -> RowBlock:
+    """Puts blocks, one or more, behind each other."""
+    values = np.concatenate([block.values for block in blocks])
+    weights, noise = (None if part[0] is None else np.concatenate(part) for part in list(zip(*blocks, strict=True))[1:])
+    return RowBlock(values, weights, noise)
+
+
 def finite(block: np.ndarray) -> np.ndarray:
     """Selects the rows of a block, (B, D), without NaN and infinite values.
 
@@ -49,6 +56,15 @@ def finite(block: np.ndarray) -> np.ndarray:
     [[1.0, 2.0]]
     """
     return block[np.isfinite(block).all(axis=1)]
+
+
+def has_gap(block: RowBlock) -> np.ndarray:
+    """Tells which rows of a block have a NaN or infinite value, or infinite noise, which makes a value a gap: (B,)."""
+    bad: np.ndarray = ~np.isfinite(block.values).all(axis=1)
+    if block.noise is not None:
+        axes = tuple(range(1, block.noise.ndim))
+        bad |= np.isposinf(block.noise).any(axis=axes)
+    return bad
 
 
 def num_gaps(block: np.ndarray) -> np.ndarray:
@@ -106,6 +122,27 @@ def moments(piece: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rest = over_rows(np.add, piece) / len(piece)  # what rounding left in the mean
     squares = over_rows(np.add, np.square(piece, out=piece)) - len(piece) * rest**2
     return shift + rest, np.maximum(squares, 0.0)
+
+
+def weighted_moments(
+    piece: np.ndarray, is_gap: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Computes total weight, mean and weighted sum of squared deviations over the values that are there, (D,) each.
+
+    Args:
+        piece: (B, D) float64.
+        is_gap: (B, D), where there is no value.
+        weights: (B,) positive.
+    """
+    counted = np.where(is_gap, 0.0, weights[:, None])
+    total = counted.sum(axis=0)
+    share = counted / np.where(total > 0.0, total, 1.0)
+    values = np.where(is_gap, 0.0, piece)
+    shift = (share * values).sum(axis=0)
+    values -= shift
+    rest = (share * values).sum(axis=0)  # what rounding left in the mean
+    squares = (counted * values**2).sum(axis=0) - total * rest**2
+    return total, shift + rest, np.maximum(squares, 0.0)
 
 
 def over_rows(reduce: np.ufunc, block: np.ndarray) -> np.ndarray:

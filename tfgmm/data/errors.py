@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from tfgmm.common.words import counted
 
-def _column_words(column_names: tuple[str, ...] | None, column: int) -> str:
+
+def column_words(column_names: tuple[str, ...] | None, column: int) -> str:
+    """Names a column in words: by its name, or by its number where it has none."""
     return f"column {column if column_names is None else repr(column_names[column])}"
 
 
@@ -34,10 +37,37 @@ def not_finite_error(
     row, column = (int(index) for index in np.argwhere(~np.isfinite(block))[0])
     count = int(np.sum(~np.isfinite(block))) + sum(int(np.sum(~np.isfinite(other))) for other in later or ())
     received = f"{count} value{' that is' if count == 1 else 's that are'} NaN or infinite"
-    where = f"the first in row {place(start + row)}, {_column_words(column_names, column)} (rows count from 0)"
+    where = f"the first in row {place(start + row)}, {column_words(column_names, column)} (rows count from 0)"
     part = "" if later is not None else f" in {block_words or f'these {len(block)} rows'}"
     fix = "Drop or fill such rows."
     return ValueError(f"`{name}` must hold finite numbers. Received: {received}{part}, {where}. {fix}")
+
+
+def infinite_error(
+    name: str, column_names: tuple[str, ...] | None, block: np.ndarray, place: Callable[[int], str]
+) -> ValueError:
+    """Makes the error for rows that may have gaps, (B, D), and have infinite values; see `not_finite_error`."""
+    row, column = (int(index) for index in np.argwhere(np.isinf(block))[0])
+    received = f"{counted(int(np.sum(np.isinf(block))), 'infinite value')}"
+    where = f"the first in row {place(row)}, {column_words(column_names, column)} (rows count from 0)"
+    fix = "Drop such rows, or write NaN for a value that is not known."
+    return ValueError(f"`{name}` must hold finite numbers and gaps (NaN). Received: {received}, {where}. {fix}")
+
+
+def no_rows_left_error(name: str, num_weightless: int, num_empty: int) -> ValueError:
+    """Makes the error that every row was left out, those of weight 0 and those without any value."""
+    words = {"of weight 0": num_weightless, "without any value": num_empty}
+    received = " and ".join(f"{counted(number, 'row')} {which}" for which, number in words.items() if number)
+    fix = "Check the columns that are used."
+    if not num_empty:
+        fix = "Give weights above 0 to the rows that count."
+    return ValueError(f"`{name}` must have rows with a value and a weight above 0. Received: only {received}. {fix}")
+
+
+def no_value_error(name: str, column_names: tuple[str, ...] | None, column: int, num_rows: int) -> ValueError:
+    """Makes the error that a column has no value in any row."""
+    received = f"{counted(num_rows, 'row')}, none of them with a value in {column_words(column_names, column)}"
+    return ValueError(f"`{name}` must have values in every column. Received: {received}. Leave this column out.")
 
 
 def gap_in_every_row_error(name: str, num_rows: int) -> ValueError:
@@ -65,5 +95,5 @@ def too_large_error(name: str, received: str, column_names: tuple[str, ...] | No
     """Makes the error for numbers of one column that float32 cannot hold; `received` says what they are."""
     return ValueError(
         f"`{name}` must hold numbers within 3.4e38 (the range of float32) of their mean. Received: {received}, "
-        f"{_column_words(column_names, column)}. Use another unit for this column, or drop the rows."
+        f"{column_words(column_names, column)}. Use another unit for this column, or drop the rows."
     )

@@ -9,98 +9,30 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfgmm.common.checks import check_choice
 from tfgmm.common.shapes import check_shape
 from tfgmm.common.words import quoted
 from tfgmm.data.arrays import number_array
-from tfgmm.data.blocks import RowBlock, finite, num_gaps, row_blocks, rows_per_block
-from tfgmm.data.columns import wanted_names
+from tfgmm.data.blocks import RowBlock, has_gap, num_gaps, together
+from tfgmm.data.carried import MISSING, Asked, CarriedColumns
+from tfgmm.data.carried_values import check_no_names, check_only_names, noise_of, value_names, weights_of
+from tfgmm.data.cleaning import Cleaning, LeftOut
 from tfgmm.data.containers import check_kind, check_no_columns
-from tfgmm.data.errors import gap_in_every_row_error
+from tfgmm.data.errors import gap_in_every_row_error, no_rows_left_error
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
 from tfgmm.data.files.opening import TableFiles, is_large, open_files
 from tfgmm.data.files.stored import StoredRows
-from tfgmm.data.frames import open_table
+from tfgmm.data.frames import MemoryTable, open_table
+from tfgmm.data.rows import Rows as Rows
 from tfgmm.data.table_values import check_not_empty, table_values
 
 if TYPE_CHECKING:
     from tfgmm.data.row_source import RowSource
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows in memory, checked: a 2-D array of numbers, in the user's units, and its columns' names.
-
-    Args:
-        values: (N, D) array of any float, integer or bool dtype, with any strides, perhaps read-only. An array that
-            the user passed is used as it is, not copied.
-        column_names: D names, or None when the data had none.
-        name: What the caller's argument is called in error messages.
-        num_dropped: Rows of the data with a gap that were left out.
-        dropped_gaps: Gaps in each column of those; () where none was left out.
-        weights: (N,) float64, positive, how often each row counts; None: each counts once.
-        noise: Standard deviations (N, D) or covariances (N, D, D) of the measurement noise; None: there is none.
-        missing: "refuse" where a NaN is an error, "integrate" where it is a gap.
-        num_empty, num_weightless: Rows without any value, and rows of weight 0, that were left out.
-
-    Attributes: Those of a `tfgmm.data.sources.RowSource`.
-    """
-
-    values: np.ndarray
-    column_names: tuple[str, ...] | None = None
-    name: str = "x"
-    num_dropped: int = 0
-    dropped_gaps: tuple[int, ...] = ()
-    weights: np.ndarray | None = None
-    noise: np.ndarray | None = None
-    missing: str = "refuse"
-    num_empty: int = 0
-    num_weightless: int = 0
-
-    origin: ClassVar[str | None] = None
-    is_in_memory: ClassVar[bool] = True
-    is_endless: ClassVar[bool] = False
-    has_known_length: ClassVar[bool] = True
-    has_own_batches: ClassVar[bool] = False
-
-    @property
-    def num_data(self) -> int:
-        """N, the number of rows."""
-        return len(self.values)
-
-    @property
-    def num_features(self) -> int:
-        """D, the number of columns."""
-        return int(self.values.shape[1])
-
-    def blocks(self) -> Iterator[RowBlock]:
-        """Yields views of the rows, 65,536 at a time, fewer when D is above 128."""
-        if self.weights is None and self.noise is None:
-            return map(RowBlock, row_blocks(self.values))
-        whole, size = RowBlock(self.values, self.weights, self.noise), rows_per_block(self.num_features)
-        return (whole.part(slice(start, start + size)) for start in range(0, len(self.values), size))
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether rows have weights."""
-        return self.weights is not None
-
-    @property
-    def noise_axes(self) -> int:
-        """0 where there is no noise, 1 for standard deviations, 2 for covariances."""
-        return 0 if self.noise is None else self.noise.ndim - 1
-
-    def place(self, row: int) -> str:
-        """Names a row in words for an error message: by its number."""
-        return str(row)
-
-    def close(self) -> None:
-        """Does nothing: the rows are the caller's."""
 
 
 def read_rows(
@@ -110,6 +42,9 @@ def read_rows(
     column_names: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     allow_empty: bool = False,
+    sample_weight: Any = None,
+    noise: Any = None,
+    missing: str = "refuse",
 ) -> Rows:
     """Reads an array, a table in memory or a file as one (N, D) array of numbers with column names.
 
@@ -129,6 +64,13 @@ def read_rows(
             and comes back in this order; for data without names, only the number of columns is checked.
         columns: Names of the columns to keep, in the order wanted; the others are not looked at. Default: all.
         allow_empty: Whether data without rows is taken too: it cannot be fitted, but it can be scored.
+        sample_weight: How often each row counts, (N,) numbers of 0 or more, or the name of their column, which is then
+            none of the D columns; rows of weight 0 are left out. Default: each row counts once.
+        noise: Measurement noise: standard deviations (N, D), covariances (N, D, D), or for tables and files
+            {column: column of its standard deviation}, which are then none of the D columns. Infinite noise makes a
+            value a gap. Default: there is none.
+        missing: "refuse" where NaN is for the caller to find; "integrate" where it is a gap: rows without any value are
+            left out, and infinite values refused.
 
     Returns:
         Rows: `values` (N, D), in the data's units; D >= 1, and N >= 1 unless `allow_empty`.
@@ -147,7 +89,9 @@ def read_rows(
     >>> rows.values.tolist()
     [[3.6, 79.0], [1.8, 54.0]]
     """
-    rows = open_rows(data, name=name, column_names=column_names, columns=columns, allow_empty=allow_empty, whole=True)
+    asked: dict[str, Any] = {"sample_weight": sample_weight, "noise": noise, "missing": missing}
+    names: dict[str, Any] = {"column_names": column_names, "columns": columns}
+    rows = open_rows(data, name=name, allow_empty=allow_empty, whole=True, **names, **asked)
     return rows if isinstance(rows, Rows) else _all_in_memory(rows)
 
 
@@ -162,6 +106,11 @@ def open_rows(
     whole: bool = False,
     csv: CsvOptions = GUESSED,
     drop_gaps: bool = False,
+    sample_weight: Any = None,
+    noise: Any = None,
+    missing: str = "refuse",
+    are_scored: bool = False,
+    weights_argument: str = "sample_weight",
 ) -> Rows | StoredRows:
     """Opens data of any kind: rows in memory, or `StoredRows` for a folder and for a large file.
 
@@ -173,6 +122,9 @@ def open_rows(
         csv: How CSV files are written.
         drop_gaps: Whether rows with a gap or an infinite value are left out; `num_dropped` counts them, for stored
             rows once they were read.
+        sample_weight, noise, missing: As in `read_rows`; for files only by name.
+        are_scored: Whether the rows are to be scored: none is left out then, and no value is refused.
+        weights_argument: What the caller's argument for the weights is called in error messages.
 
     Raises:
         TypeError, ValueError, FileNotFoundError: As in `read_rows`; errors that only reading can show come later, from
@@ -186,15 +138,19 @@ def open_rows(
     if not isinstance(data, np.ndarray):
         check_kind(name, data)
         check_no_columns(name, data, num_features if column_names is None else len(column_names))
+    check_choice("missing", missing, MISSING)
+    asked = Asked(sample_weight, noise, missing, are_scored, weights_argument)
     if isinstance(columns, str):
         raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")
     if isinstance(data, (str, os.PathLike)):
         files = open_files(name, os.fspath(data), csv)
-        rows = _open_path(files, columns, column_names, allow_empty, whole, drop_gaps)
+        rows = _open_path(files, columns, column_names, allow_empty, whole, drop_gaps, asked)
     else:
-        rows = _open_in_memory(name, data, columns, column_names, allow_empty)
+        rows = _open_in_memory(name, data, columns, column_names, allow_empty, asked)
     if drop_gaps and isinstance(rows, Rows):
         rows = _without_gaps(rows)
+    if isinstance(rows, Rows) and not asked.is_plain:
+        rows = _cleaned(rows, asked)
     check_num_features(rows, name, num_features)
     return rows
 
@@ -212,12 +168,22 @@ def check_num_features(source: RowSource, name: str, num_features: int | None) -
 
 
 def _open_in_memory(
-    name: str, data: Any, columns: Sequence[str] | None, column_names: Sequence[str] | None, allow_empty: bool
+    name: str,
+    data: Any,
+    columns: Sequence[str] | None,
+    column_names: Sequence[str] | None,
+    allow_empty: bool,
+    asked: Asked,
 ) -> Rows:
     table = None if isinstance(data, np.ndarray) else open_table(name, data)
     if table is not None and table.named:
-        wanted = wanted_names(name, table.names, "", columns, column_names)
-        return Rows(table_values(name, table, wanted, allow_empty), wanted, name)
+        carried = asked.columns
+        wanted = value_names(name, table.names, "", columns, column_names, carried)
+        values = table_values(name, table, wanted, allow_empty)
+        block = carried.block(values, _beside(table, carried, len(values)), wanted)
+        own_order = columns or [label for label in table.names if label not in carried.names]
+        return _rows_of(name, wanted, block, asked, own_order)
+    check_no_names(name, asked)
     if table is None:
         values = number_array(name, data, allow_empty)
     else:
@@ -226,11 +192,61 @@ def _open_in_memory(
         fix = "Select the columns by position before, or pass a table with names."
         raise ValueError(f"`columns` must be None for data without column names. Received: {list(columns)}. {fix}")
     if column_names is None:
-        return Rows(values, None, name)
+        return _rows_of(name, None, RowBlock(values), asked)
     if values.shape[1] != len(column_names):
         fix = f"The model was fitted on {quoted(column_names)}: pass these columns only."
         check_shape(name, values, "ND", D=len(column_names), fix=fix)
-    return Rows(values, tuple(column_names), name)
+    return _rows_of(name, tuple(column_names), RowBlock(values), asked)
+
+
+def _beside(table: MemoryTable, carried: CarriedColumns, num_rows: int) -> np.ndarray:
+    """Reads the E columns of weights and noise of a table, (N, E)."""
+    parts = [np.zeros((num_rows, 0))]
+    for argument, is_weight in (("sample_weight", True), ("noise", False)):
+        names = [label for label in carried.names if (label == carried.weights) is is_weight]
+        if names:
+            parts.append(table_values(argument, table, names, allow_empty=True))
+    return np.concatenate(parts, axis=1)
+
+
+def _rows_of(
+    name: str,
+    wanted: tuple[str, ...] | None,
+    block: RowBlock,
+    asked: Asked,
+    own_order: Sequence[str] | None = None,
+) -> Rows:
+    """Puts rows together with what they carry in arrays or, in `block`, in columns; `own_order` as in `noise_of`."""
+    if asked.is_plain:
+        return Rows(block.values, wanted, name)
+    num_rows, num_features = block.values.shape
+    weights, noise, carried = block.weights, block.noise, asked.columns
+    if weights is None and asked.sample_weight is not None:
+        weights = weights_of(asked, num_rows)
+    if noise is None and asked.noise is not None and not isinstance(asked.noise, Mapping):
+        noise = noise_of(asked, num_rows, wanted, own_order, num_features)
+    return Rows(
+        block.values,
+        wanted,
+        name,
+        weights=weights,
+        noise=noise,
+        missing=asked.missing,
+        weights_column=carried.weights or "",
+        noise_names=carried.noise_columns(wanted or ()),
+    )
+
+
+def _cleaned(rows: Rows, asked: Asked) -> Rows:
+    """Checks weights, noise and gaps of all rows, and leaves out those that say nothing."""
+    left_out, block = LeftOut(), RowBlock(rows.values, rows.weights, rows.noise)
+    clean = Cleaning(
+        rows.name, rows.column_names, asked.missing, asked.are_scored, asked.columns, asked.weights_argument
+    )
+    values, weights, noise = clean(block, str, left_out, is_all=True)
+    if len(rows.values) and not len(values):
+        raise no_rows_left_error(rows.name, left_out.num_weightless, left_out.num_empty)
+    return dataclasses.replace(rows, values=values, weights=weights, noise=noise, **dataclasses.asdict(left_out))
 
 
 def _open_path(
@@ -240,13 +256,17 @@ def _open_path(
     allow_empty: bool,
     whole: bool,
     drop_gaps: bool,
+    asked: Asked,
 ) -> Rows | StoredRows:
-    name = files.name
-    wanted = wanted_names(name, files.column_names, files.origin, columns, column_names)
-    if not files.is_folder and (whole or not is_large(name, files.path, wanted)):
+    name, carried = files.name, asked.columns
+    check_only_names(files.path, asked)
+    wanted = value_names(name, files.column_names, files.origin, columns, column_names, carried)
+    to_read = (*wanted, *carried.names)
+    if not files.is_folder and (whole or not is_large(name, files.path, to_read)):
         # Not through `StoredRows`: for a CSV file of 5 to 10 MB, whole columns take 0.55 of the time (two cores)
-        return Rows(table_values(name, files, wanted, allow_empty), wanted, name)
-    rows = files.stored(wanted, same_names=columns is None, drop_gaps=drop_gaps)
+        values = table_values(name, files, to_read, allow_empty)
+        return _rows_of(name, wanted, carried.split(values, wanted), asked)
+    rows = files.stored(wanted, same_names=columns is None, drop_gaps=drop_gaps, asked=asked)
     # Files that must be read to the end to count their rows are not empty: each was looked at.
     if not rows.is_sequential:
         check_not_empty(name, (rows.num_data, rows.num_features), allow_empty, files.origin)
@@ -255,19 +275,42 @@ def _open_path(
 
 def _without_gaps(rows: Rows) -> Rows:
     """Leaves out rows with a gap or an infinite value."""
-    kept = finite(rows.values)
-    if len(rows.values) and not len(kept):
+    is_left_out = has_gap(RowBlock(rows.values, rows.weights, rows.noise))
+    num_dropped = int(is_left_out.sum())
+    if num_dropped and is_left_out.all():
         raise gap_in_every_row_error(rows.name, len(rows.values))
     gaps = tuple(num_gaps(rows.values).tolist())
-    return dataclasses.replace(rows, values=kept, num_dropped=len(rows.values) - len(kept), dropped_gaps=gaps)
+    kept = rows.part(~is_left_out)
+    return dataclasses.replace(kept, num_dropped=num_dropped, dropped_gaps=gaps)
 
 
 def _all_in_memory(stored: StoredRows) -> Rows:
     """Reads all stored rows into one array, with no more than one block beside it in memory."""
     with stored:
+        if stored.has_weights or stored.noise_axes or stored.missing == "integrate":
+            return _gathered(stored, list(stored.blocks()))
         values = np.empty((stored.num_data, stored.num_features), dtype=stored.dtype)
         start = 0
         for block in stored.blocks():
             values[start : start + len(block.values)] = block.values
             start += len(block.values)
     return Rows(values, stored.column_names, stored.name)
+
+
+def _gathered(stored: StoredRows, blocks: list[RowBlock]) -> Rows:
+    """Puts blocks of stored rows together with what they carry."""
+    if not sum(len(block.values) for block in blocks):
+        raise no_rows_left_error(stored.name, stored.num_weightless, stored.num_empty)
+    values, weights, noise = together(blocks)
+    return Rows(
+        values,
+        stored.column_names,
+        stored.name,
+        weights=weights,
+        noise=noise,
+        missing=stored.missing,
+        num_empty=stored.num_empty,
+        num_weightless=stored.num_weightless,
+        weights_column=stored.weights_name or "",
+        noise_names=stored.noise_columns,
+    )

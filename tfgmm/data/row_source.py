@@ -29,7 +29,10 @@ class RowSource(Protocol):
 
     @property
     def num_data(self) -> int | None:
-        """N, the number of rows; None when it is not known."""
+        """The number of rows to read; None when it is not known.
+
+        With weights, N is their sum and not this. Rows that say nothing may be among these, and be left out of blocks.
+        """
 
     @property
     def is_in_memory(self) -> bool:
@@ -59,8 +62,28 @@ class RowSource(Protocol):
     def noise_axes(self) -> int:
         """0 where there is no measurement noise, 1 for standard deviations (B, D), 2 for covariances (B, D, D)."""
 
+    @property
+    def weights_name(self) -> str | None:
+        """Name of the column of weights; "" where it has none, None where rows have no weights."""
+
+    @property
+    def noise_columns(self) -> tuple[str, ...]:
+        """D names of the columns of standard deviations, "" where one has none; () where there is no noise."""
+
+    @property
+    def num_empty(self) -> int:
+        """Rows without any value that were left out: of rows not in memory, by the latest pass over `blocks`."""
+
+    @property
+    def num_weightless(self) -> int:
+        """Rows of weight 0 that were left out, likewise."""
+
     def blocks(self) -> Iterator[RowBlock]:
-        """Yields all rows in their order, block by block, in data units; NaN and infinite values as they are."""
+        """Yields all rows in their order, block by block, in data units.
+
+        Rows without weights and noise, where a NaN is refused, come as they are: whoever takes the blocks looks for
+        NaN and infinite values. Others were checked, and the rows that say nothing are left out.
+        """
 
     def place(self, row: int) -> str:
         """Names a row, counted from 0 over all blocks, in words for an error message."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfgmm.data.blocks import BLOCK_ROWS
+from tfgmm.data.blocks import BLOCK_ROWS, RowBlock, together
 
 SAMPLE_ROWS = 20_000  # rows that tell enough of any data to start from
 
@@ -50,14 +50,17 @@ def row_order(seed: int, epoch: int, block: int, num_rows: int) -> np.ndarray:
 
 
 class RowSample:
-    """A uniform sample without replacement of rows that come block by block, the same for blocks of any size.
+    """A sample without replacement of rows that come block by block, the same for blocks of any size.
 
     Every row has a random priority, a pure function of (seed, row); the rows with the smallest ones are the sample. At
-    most a few times `num_rows` rows are held.
+    most a few times `num_rows` rows are held. Without weights the sample is uniform. With weights the priorities are
+    divided by them, and the rows of the sample get weights that are right on average.
 
     Args:
         num_rows: Largest number of rows of the sample.
         seed: Seed of the choice.
+
+    Source: Priority sampling (Duffield, Lund and Thorup 2007, section 2).
 
     Example:
 
@@ -68,40 +71,60 @@ class RowSample:
     """
 
     def __init__(self, num_rows: int, seed: int) -> None:
-        self._wanted = num_rows
+        self._num_rows = num_rows
+        self._wanted = num_rows  # with weights one more, whose priority says what the others stand for
         self._seed = seed
         self._seen = 0
-        self._limit = 1.0  # no row of a higher priority can be in the sample any more
-        self._candidates: list[tuple[np.ndarray, np.ndarray]] = []
+        self._limit = np.inf  # no row of a higher priority can be in the sample any more
+        self._candidates: list[tuple[np.ndarray, RowBlock]] = []
         self._chunk, self._chunk_priorities = -1, np.zeros(0)
 
-    def update(self, block: np.ndarray) -> None:
-        """Takes one more block, (B, D) real numbers, into account."""
-        priorities = self._priorities(len(block))
-        if len(block) > self._wanted:
+    def update(self, block: np.ndarray | RowBlock) -> None:
+        """Takes one more block, (B, D) real numbers, or these with what they carry, into account."""
+        block = block if isinstance(block, RowBlock) else RowBlock(block)
+        num_rows = len(block.values)
+        priorities = self._priorities(num_rows)
+        if block.weights is not None:
+            priorities, self._wanted = priorities / block.weights, self._num_rows + 1
+        if num_rows > self._wanted:
             known = np.concatenate([priorities, *(some for some, _ in self._candidates)])
             self._limit = np.partition(known, self._wanted - 1)[self._wanted - 1]
         chosen = np.flatnonzero(priorities <= self._limit)
-        self._seen += len(block)
-        self._candidates.append((priorities[chosen], np.asarray(block.take(chosen, axis=0), dtype=np.float64)))
+        self._seen += num_rows
+        self._candidates.append((priorities[chosen], _taken(block, chosen)))
         if sum(len(some) for some, _ in self._candidates) > 2 * self._wanted:
             self._prune()
 
     def result(self) -> np.ndarray:
         """Returns the sample of all blocks so far, (n, D) float64, in the order of the rows; (0, 0) without any."""
+        return self.block().values
+
+    def block(self, total: float | None = None) -> RowBlock:
+        """Returns the sample with what it carries; its weights, where rows have some, sum to `total`, N.
+
+        Args:
+            total: N. Default: what the priorities make of the weights, which is N on average.
+        """
         if not self._candidates:
-            return np.zeros((0, 0))
+            return RowBlock(np.zeros((0, 0)))
         self._prune()
-        return self._candidates[0][1]
+        priorities, block = self._candidates[0]
+        if block.weights is None or len(priorities) <= self._num_rows:
+            return block
+        last = int(np.argmax(priorities))
+        kept = block.part(np.delete(np.arange(len(priorities)), last))
+        weights = np.maximum(block.weights, 1.0 / priorities[last])
+        weights = np.delete(weights, last)
+        return kept._replace(weights=weights if total is None else weights * (total / weights.sum()))
 
     def _prune(self) -> None:
         priorities = np.concatenate([some for some, _ in self._candidates])
-        rows = np.concatenate([some for _, some in self._candidates])
-        if len(rows) > self._wanted:
+        block = together([some for _, some in self._candidates])
+        if len(priorities) > self._wanted:
             smallest = np.sort(np.argpartition(priorities, self._wanted - 1)[: self._wanted])
-            priorities, rows = priorities[smallest], rows.take(smallest, axis=0)
+            priorities, block = priorities[smallest], _taken(block, smallest)
             self._limit = priorities.max()
-        self._candidates = [(priorities, rows)]
+        self._candidates = [(priorities, block)]
 
     def _priorities(self, num_rows: int) -> np.ndarray:
         """Draws the priorities of the next rows: for 65,536 rows at a time, so that blocks of any size get the same."""
@@ -114,3 +137,10 @@ class RowSample:
             parts.append(self._chunk_priorities[offset : offset + end - start])
             start += len(parts[-1])
         return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _taken(block: RowBlock, chosen: np.ndarray) -> RowBlock:
+    """Takes rows by their numbers, as float64."""
+    values = np.asarray(block.values.take(chosen, axis=0), dtype=np.float64)
+    weights, noise = (None if part is None else part.take(chosen, axis=0) for part in block[1:])
+    return RowBlock(values, weights, noise)

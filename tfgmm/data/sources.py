@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tfgmm.common.checks import is_instance_of
+from tfgmm.common.checks import check_choice, is_instance_of
+from tfgmm.data.carried import MISSING
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows, check_num_features, open_rows
 from tfgmm.data.row_source import RowSource
@@ -20,21 +21,30 @@ def open_source(
     column_names: tuple[str, ...] | None = None,
     *,
     allow_empty: bool = False,
+    sample_weight: Any = None,
+    noise: Any = None,
+    missing: str = "refuse",
 ) -> Rows | StoredRows | StreamedRows:
     """Opens data of any kind that has D columns.
 
     A folder, and a file whose numbers take more than 32 MiB in float64, stay where they are: `StoredRows`.
 
     Args:
-        data: Anything `read_rows` takes, a tf.data dataset of (B, D) batches, a tuple of one of those, or a source
-            opened before, which keeps its name.
+        data: Anything `read_rows` takes, a tf.data dataset of (B, D) batches, or of these and their weights (B,); a
+            tuple (rows,), (rows, weights) or (rows, None, weights), as Keras passes them; or a source opened before,
+            which keeps its name.
         name: What the argument is called in errors.
         num_features: D of the model; None takes any.
         column_names: Names the model was fitted on, if any: named columns are put in that order.
-        allow_empty: Whether data without rows is taken.
+        allow_empty: Whether data without rows is taken, to be scored: no row is left out then, no value refused.
+        sample_weight: Weights, (N,) numbers of 0 or more; for tables and files also the name of their column.
+        noise: Standard deviations (N, D), covariances (N, D, D), or for tables and files {column: column of its
+            standard deviation}.
+        missing: "refuse" where a NaN is an error; "integrate" where it is a gap.
 
     Raises:
-        ValueError, TypeError: As in `read_rows`; a dataset is not in batches, or yields labels or dicts.
+        ValueError, TypeError: As in `read_rows`; a dataset is not in batches, or yields labels or dicts; weights or
+            noise are asked for where they cannot be.
 
     Example:
 
@@ -42,27 +52,80 @@ def open_source(
     >>> source.num_data, [block.values.tolist() for block in source.blocks()]
     (2, [[[1.0, 2.0], [3.0, 4.0]]])
     """
+    check_choice("missing", missing, MISSING)
+    weights_argument = "sample_weight"
     if not isinstance(data, np.ndarray):
-        data = _rows_alone(data, name)
+        data, sample_weight, weights_argument = _rows_and_weights(data, name, sample_weight)
     if isinstance(data, (Rows, StoredRows, StreamedRows)):  # opened by the caller, who chose its columns
+        _check_none_asked(sample_weight, noise, "rows that were opened before", "Pass it where they are opened.")
         check_num_features(data, name, num_features)
         return data
     if not isinstance(data, np.ndarray) and is_instance_of(data, "tensorflow", "data.Dataset"):
-        return open_dataset(data, name, num_features)
-    return open_rows(data, name=name, column_names=column_names, num_features=num_features, allow_empty=allow_empty)
+        pairs = "Zip the rows with their weights: a dataset of pairs. Noise needs rows in arrays, tables or files."
+        _check_none_asked(sample_weight, noise, "a tf.data dataset", pairs)
+        return open_dataset(data, name, num_features, missing, allow_empty)
+    asked: dict[str, Any] = {"sample_weight": sample_weight, "noise": noise, "missing": missing}
+    asked |= {"are_scored": allow_empty, "weights_argument": weights_argument}
+    return open_rows(
+        data, name=name, column_names=column_names, num_features=num_features, allow_empty=allow_empty, **asked
+    )
 
 
-def _rows_alone(data: Any, name: str) -> Any:
-    """Takes the rows out of a tuple that holds nothing else, and the numbers out of a tensor."""
-    if isinstance(data, tuple) and len(data) == 1:
-        data = data[0]
-    is_parts = isinstance(data, tuple) and any(hasattr(part, "shape") for part in data)
-    if is_parts and not all(len(getattr(part, "shape", ())) == 1 for part in data):
-        raise TypeError(
-            f"`{name}` must be rows alone. Received: a tuple of {len(data)} arrays. "
-            "A mixture has no labels or weights: pass the rows only."
-        )
-    return data.numpy() if is_instance_of(data, "tensorflow", "Tensor") else data
+def _rows_and_weights(data: Any, name: str, sample_weight: Any) -> tuple[Any, Any, str]:
+    """Takes rows and weights out of a tuple, the numbers out of tensors, and says what the weights are called.
+
+    A tuple of two is rows and weights where the first has two axes, or names, and the second one axis of numbers:
+    labels would be the same to a reader, so errors about such weights say what they were taken for.
+    """
+    argument = "sample_weight"
+    if isinstance(data, tuple) and len(data) in (1, 2, 3) and all(part is None for part in data[1:]):
+        data = data[0] if len(data) else data
+    axes = [_num_axes(part) for part in data] if isinstance(data, tuple) else []
+    if axes in ([2, 1], [2, None, 1]):
+        if sample_weight is not None:
+            raise TypeError(
+                f"`sample_weight` must be left out where `{name}` is a tuple with weights. "
+                "Received: weights in both. Pass them once."
+            )
+        argument = f"{name}[{len(axes) - 1}]"
+        data, sample_weight = data[0], data[-1]
+    elif axes and axes[0] != 1 and any(hasattr(part, "shape") or part is None for part in data):
+        raise _labels_error(name, data)
+    if is_instance_of(sample_weight, "tensorflow", "Tensor"):
+        sample_weight = sample_weight.numpy()
+    return data.numpy() if is_instance_of(data, "tensorflow", "Tensor") else data, sample_weight, argument
+
+
+def _num_axes(part: Any) -> int | None:
+    """Counts the axes of a part of a tuple: 2 for rows of any kind; None for None."""
+    if part is None:
+        return None
+    if isinstance(part, (Rows, StoredRows, StreamedRows)):
+        return 2
+    if hasattr(part, "shape"):
+        return len(part.shape)
+    if isinstance(part, (list, tuple)):
+        return 1 + (_num_axes(part[0]) or 0 if part else 0)
+    return 1 if hasattr(part, "__len__") and not isinstance(part, str) else 0
+
+
+def _labels_error(name: str, data: tuple[Any, ...]) -> TypeError:
+    shapes = ", ".join(_words_of(part) for part in data)
+    return TypeError(
+        f"`{name}` must be rows alone, or rows and their weights. Received: a tuple of {len(data)} arrays ({shapes}). "
+        "A mixture has no labels: pass the rows only, or (rows, weights) with one weight per row."
+    )
+
+
+def _words_of(part: Any) -> str:
+    shape = getattr(part, "shape", None)
+    return type(part).__name__ if shape is None else f"shape {tuple(shape)}"
+
+
+def _check_none_asked(sample_weight: Any, noise: Any, received: str, fix: str) -> None:
+    for argument, value in (("sample_weight", sample_weight), ("noise", noise)):
+        if value is not None:
+            raise TypeError(f"`{argument}` must be left out for {received}. Received: a {type(value).__name__}. {fix}")
 
 
 def check_ends(source: RowSource, steps: int | None, fix: str) -> None:

@@ -6,14 +6,17 @@ TensorFlow is imported inside functions: a dataset can only arrive when it is lo
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tfgmm.common.forks import check_not_forked
 from tfgmm.data.blocks import RowBlock
+from tfgmm.data.carried import pair_words
+from tfgmm.data.cleaning import Cleaning, LeftOut
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +27,10 @@ class StreamedRows:
         dataset: `tf.data.Dataset` of (B, D) batches of numbers.
         num_features: D.
         name: What the caller's argument is called in error messages.
+        missing: "refuse" where a NaN is an error, "integrate" where it is a gap.
+        has_weights: Whether the elements are pairs of rows and their weights, (B,).
+        are_scored: Whether the rows are to be scored: none is left out then, and no value is refused.
+        left_out: Counts of the latest pass over `blocks`.
 
     Attributes: Those of a `tfgmm.data.sources.RowSource`.
     """
@@ -31,15 +38,33 @@ class StreamedRows:
     dataset: Any
     num_features: int
     name: str = "x"
+    missing: str = "refuse"
+    has_weights: bool = False
+    are_scored: bool = False
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     column_names: ClassVar[tuple[str, ...] | None] = None
     num_data: ClassVar[int | None] = None
     origin: ClassVar[str | None] = None
     is_in_memory: ClassVar[bool] = False
     has_own_batches: ClassVar[bool] = True
-    missing: str = "refuse"
-    has_weights: bool = False
     noise_axes: ClassVar[int] = 0
+    noise_columns: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def weights_name(self) -> str | None:
+        """ "" where rows have weights, which have no name; else None."""
+        return "" if self.has_weights else None
+
+    @property
+    def num_empty(self) -> int:
+        """Rows without any value that the latest pass over `blocks` left out."""
+        return self.left_out.num_empty
+
+    @property
+    def num_weightless(self) -> int:
+        """Rows of weight 0 that the latest pass over `blocks` left out."""
+        return self.left_out.num_weightless
 
     @property
     def is_endless(self) -> bool:
@@ -59,8 +84,32 @@ class StreamedRows:
         return int(self.dataset.cardinality())
 
     def blocks(self) -> Iterator[RowBlock]:
-        """Yields the batches of the dataset."""
-        return (RowBlock(np.asarray(batch)) for batch in self.dataset.as_numpy_iterator())
+        """Yields the batches of the dataset.
+
+        Raises:
+            ValueError: Where rows have weights, or a NaN is a gap: a number is not what it must be.
+        """
+        if self.missing == "refuse" and not self.has_weights:
+            return (RowBlock(np.asarray(batch)) for batch in self.dataset.as_numpy_iterator())
+        return self._clean_blocks()
+
+    def _clean_blocks(self) -> Iterator[RowBlock]:
+        """Yields the batches, without the rows that say nothing, which are counted."""
+        argument = f"{self.name}[1]"
+        clean = Cleaning(self.name, None, self.missing, self.are_scored, weights_argument=argument)
+        self.left_out.num_empty = self.left_out.num_weightless = start = 0
+        for batch in self.dataset.as_numpy_iterator():
+            rows, weights = batch if self.has_weights else (batch, None)
+            values = np.asarray(rows)
+            if weights is not None and len(weights) != len(values):
+                raise ValueError(
+                    f"`{argument}` must have one weight per row. Received: {len(weights)} weights for a batch of "
+                    f"{len(values)} rows.{pair_words(argument)}"
+                )
+            block = RowBlock(values, None if weights is None else np.asarray(weights, np.float64))
+            place = functools.partial(_place_after, start)
+            start += len(values)
+            yield clean(block, place, self.left_out)
 
     def place(self, row: int) -> str:
         """Names a row in words for an error message: by its number."""
@@ -74,28 +123,59 @@ class StreamedRows:
         return dataclasses.replace(self, dataset=self.dataset.repeat())
 
 
-def open_dataset(dataset: Any, name: str, num_features: int | None) -> StreamedRows:
-    """Opens a tf.data dataset whose elements are batches of rows, or 1-tuples of them.
+def _place_after(start: int, row: int) -> str:
+    return str(start + row)
+
+
+def open_dataset(
+    dataset: Any, name: str, num_features: int | None, missing: str = "refuse", are_scored: bool = False
+) -> StreamedRows:
+    """Opens a tf.data dataset of batches of rows, of 1-tuples of them, or of (rows, weights) or (rows, None, weights).
 
     Args:
         dataset: `tf.data.Dataset` of (B, D) batches.
         name: What the caller's argument is called in error messages.
         num_features: D of the model; None takes any that is known.
+        missing, are_scored: As in `StreamedRows`.
 
     Raises:
         TypeError: The elements are labelled, or not numbers.
         ValueError: The elements have another shape.
     """
     check_not_forked("a tf.data dataset")
+
+    dataset, has_weights = _rows_and_weights(dataset)
+    spec = dataset.element_spec[0] if has_weights else dataset.element_spec
+    _check_elements(spec, name, num_features)
+    columns = spec.shape[1] if num_features is None else num_features
+    return StreamedRows(dataset, int(columns), name, missing, has_weights, are_scored)
+
+
+def _rows_and_weights(dataset: Any) -> tuple[Any, bool]:
+    """Takes the rows out of elements that are 1-tuples, rows and weights out of others, and tells whether it did."""
     import tensorflow as tf
 
-    if isinstance(dataset.element_spec, tuple) and len(dataset.element_spec) == 1:
-        # Reading the function's source for Python's ifs and loops would take 0.1 s
-        dataset = dataset.map(tf.autograph.experimental.do_not_convert(lambda rows: rows))
-        return open_dataset(dataset, name, num_features)
-    _check_elements(dataset.element_spec, name, num_features)
-    columns = dataset.element_spec.shape[1] if num_features is None else num_features
-    return StreamedRows(dataset, int(columns), name)
+    def mapped(function: Any) -> Any:  # reading the function's source for Python's ifs and loops would take 0.1 s
+        return dataset.map(tf.autograph.experimental.do_not_convert(function))
+
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple):
+        return dataset, False
+    is_none = [isinstance(part, tf.NoneTensorSpec) for part in spec]
+    if is_none == [False, True, False]:
+        dataset, spec = mapped(lambda rows, _, weights: (rows, weights)), (spec[0], spec[2])
+    elif is_none == [False, *[True] * (len(spec) - 1)]:
+        return mapped(lambda rows, *_: rows), False
+    return dataset, len(spec) == 2 and _are_weights(spec[1])
+
+
+def _are_weights(spec: Any) -> bool:
+    """Tells whether the second part of a pair can be weights, (B,) numbers."""
+    import tensorflow as tf
+
+    if not isinstance(spec, tf.TensorSpec) or spec.shape.rank != 1:
+        return False
+    return bool(spec.dtype.is_floating or spec.dtype.is_integer)
 
 
 def _check_elements(spec: Any, name: str, num_features: int | None) -> None:
@@ -105,7 +185,7 @@ def _check_elements(spec: Any, name: str, num_features: int | None) -> None:
         raise TypeError(
             f"`{name}` must be a dataset of row batches, each one tensor of shape (B, {num_features}). "
             f"Received: elements {spec}. A mixture has no labels or named inputs: "
-            "map each element to its rows, e.g. dataset.map(lambda rows, label: rows)."
+            "map each element to its rows, e.g. dataset.map(lambda rows, label: rows), or to rows and weights, (B,)."
         )
     if num_features is None and spec.shape.rank in (None, 2) and spec.shape[1] is None:
         raise ValueError(

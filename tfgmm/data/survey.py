@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfgmm.data.errors import not_finite_error
+from tfgmm.data.blocks import RowBlock
+from tfgmm.data.cleaning import is_finite
+from tfgmm.data.errors import infinite_error, no_rows_left_error, not_finite_error
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
-from tfgmm.data.summary import DataSummary, SummaryAccumulator
+from tfgmm.data.summary import DataSummary, SummaryAccumulator, with_facts_of
 
 
 class Survey(NamedTuple):
@@ -31,7 +33,7 @@ class Survey(NamedTuple):
 
 
 def survey_rows(source: RowSource, num_data: float | None, seed: int) -> Survey:
-    """Summarises the whole data and draws a uniform sample of its rows, in the order of the rows, in one pass.
+    """Summarises the whole data and draws a sample of its rows, in the order of the rows, in one pass; see `RowSample`.
 
     The same rows in the same order give the same sample, from whatever kind of source they come. For a stream
     of unknown length, only the first 20,000 rows are looked at: they are the sample, and N = `num_data`.
@@ -61,30 +63,41 @@ def survey_rows(source: RowSource, num_data: float | None, seed: int) -> Survey:
         column_names=source.column_names,
         place=source.place,
         block_words="this batch" if source.has_own_batches else None,
+        missing=source.missing,
     )
     chosen = RowSample(SAMPLE_ROWS, seed)
-    following = _values_of(source)
-    later = following if source.is_in_memory else None
-    for values in following:
-        accumulator.update(values, later=later)
-        chosen.update(values)
-    if accumulator.num_data == 0:
-        raise no_rows_error(source.name)
-    sample = chosen.result()
-    summary = accumulator.result(sample)
+    following = _first_blocks(source)
+    later = (block.values for block in following) if source.is_in_memory else None
+    for block in following:
+        accumulator.update(block, later=later)
+        chosen.update(block)
+    check_some_rows(source, accumulator.num_data > 0)
+    sample = chosen.block(accumulator.num_data)
+    summary = with_facts_of(accumulator.result(sample), source)
     if num_data is not None and not source.has_known_length:
         summary = dataclasses.replace(summary, num_data=num_data)
-    return Survey(summary, sample)
+        if sample.weights is not None:
+            sample = sample._replace(weights=sample.weights * (num_data / sample.weights.sum()))
+    return Survey(summary, *sample)
 
 
-def _values_of(source: RowSource) -> Iterator[np.ndarray]:
+def _first_blocks(source: RowSource) -> Iterator[RowBlock]:
     """Yields all rows, block by block; for a stream of unknown length only the first 20,000."""
     left = math.inf if source.has_known_length else SAMPLE_ROWS
     for block in source.blocks():
-        yield block.values if left >= len(block.values) else block.values[: int(left)]
+        yield block if left >= len(block.values) else block.part(slice(0, int(left)))
         left -= len(block.values)
         if left <= 0:
             return
+
+
+def check_some_rows(source: RowSource, has_rows: bool) -> None:
+    """Checks, after a pass over the blocks of a source, that there was a row: Raises ValueError otherwise."""
+    if has_rows:
+        return
+    if source.num_weightless or source.num_empty:
+        raise no_rows_left_error(source.name, source.num_weightless, source.num_empty)
+    raise no_rows_error(source.name)
 
 
 def no_rows_error(name: str) -> ValueError:
@@ -96,7 +109,7 @@ def no_rows_error(name: str) -> ValueError:
 
 
 def check_finite(source: RowSource) -> None:
-    """Checks rows whose summary is not needed: Raises ValueError unless every value is finite.
+    """Checks rows whose summary is not needed: Raises ValueError unless every value is finite, or a gap that may be.
 
     The error says how many values are NaN or infinite and where the first is.
 
@@ -113,17 +126,30 @@ the first in row 1, column 0 (rows count from 0). Drop or fill such rows.
         pass
 
 
-def finite_blocks(source: RowSource) -> Iterator[np.ndarray]:
-    """Yields all rows in their order, block by block, (B, D), data units.
+def finite_blocks(source: RowSource) -> Iterator[RowBlock]:
+    """Yields all rows in their order, block by block, with what they carry, data units.
 
     Raises:
-        ValueError: A value is NaN or infinite; as `check_finite`, when its block is reached.
+        ValueError: A value is infinite, or NaN where that is refused; as `check_finite`, when its block is reached.
+            All rows were left out, at the end.
     """
     start, words = 0, "this batch" if source.has_own_batches else None
-    following = (block.values for block in source.blocks())
-    for values in following:
-        if not np.isfinite(values).all():
-            later = following if source.is_in_memory else None
-            raise not_finite_error(source.name, source.column_names, values, start, later, source.place, words)
-        start += len(values)
-        yield values
+    following = source.blocks()
+    for block in following:
+        if not is_finite(block.values):
+            _check_gaps(source, block.values, start, following, words)
+        start += len(block.values)
+        yield block
+    if not start and (source.num_weightless or source.num_empty):
+        check_some_rows(source, False)
+
+
+def _check_gaps(
+    source: RowSource, values: np.ndarray, start: int, following: Iterator[RowBlock], words: str | None
+) -> None:
+    """Checks a block that has NaN or infinite values: Raises ValueError unless these are gaps, and are allowed."""
+    if source.missing == "refuse":
+        later = (block.values for block in following) if source.is_in_memory else None
+        raise not_finite_error(source.name, source.column_names, values, start, later, source.place, words)
+    if np.isinf(values).any():
+        raise infinite_error(source.name, source.column_names, values, lambda row: source.place(start + row))

@@ -30,7 +30,8 @@ def centred_blocks(
     source = open_source(data, "data", posterior.num_features, column_names)
     check_ends(source, None, "Use .take(n) for its first n batches.")
     num_rows = 0
-    for values in finite_blocks(source):
+    for block in finite_blocks(source):
+        values = block.plain_values()
         yield centre_rows(values, posterior.centre, name=source.name)
         num_rows += len(values)
     if num_rows != num_data:

@@ -73,8 +73,8 @@ class SweepBatches:
             return read_ahead(map(self._measured, source.batches(self._size)))
         return map(self._measured, finite_blocks(source))
 
-    def _measured(self, rows: np.ndarray) -> np.ndarray:
-        return centre_rows(rows, self._centre, name=self._source.name)
+    def _measured(self, block: RowBlock) -> np.ndarray:
+        return centre_rows(block.plain_values(), self._centre, name=self._source.name)
 
     def sums(self, coefficients: Sequence[np.ndarray]) -> Iterator[tuple[RowSums, int]]:
         """Yields the sums over each batch, under one posterior, and its number of rows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import math
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
 from tfgmm.data import blocks
+from tfgmm.data.blocks import RowBlock
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows
 from tfgmm.data.row_source import RowSource
@@ -239,8 +239,8 @@ def centre_batch(rows: Tensor, centre: np.ndarray) -> Tensor:
     return tf.ensure_shape(checked, (None, len(centre)))
 
 
-def _centring(source: StoredRows, centre: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    return functools.partial(centre_rows, centre=centre, name=source.name)
+def _centring(source: StoredRows, centre: np.ndarray) -> Callable[[RowBlock], np.ndarray]:
+    return lambda block: centre_rows(block.plain_values(), centre=centre, name=source.name)
 
 
 def _from_generator(batches: Callable[[], Iterator[np.ndarray]], num_features: int, length: int) -> tf.data.Dataset:
@@ -281,5 +281,4 @@ def split_rows(source: RowSource, validation_split: float) -> tuple[Rows, Rows]:
             "`validation_split` must be between 0 and 1 and leave at least one row to train on. "
             f"Received: {validation_split}, with {num_data} rows. Pass a smaller share, or validation_data."
         )
-    head, tail = source.values[:num_kept], source.values[num_kept:]
-    return dataclasses.replace(source, values=head), dataclasses.replace(source, values=tail)
+    return source.part(slice(0, num_kept)), source.part(slice(num_kept, None))

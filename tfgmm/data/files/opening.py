@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tfgmm.data.carried import Asked
 from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_blocks import csv_file
 from tfgmm.data.files.csv_cells import Column
@@ -60,10 +61,13 @@ class TableFiles:
             return csv_columns(csv_file(self.name, self.path, self.csv), wanted)
         return columnar.whole_columns(self.name, self.path, wanted)
 
-    def stored(self, wanted: Sequence[str], *, same_names: bool, drop_gaps: bool = False) -> StoredRows:
+    def stored(
+        self, wanted: Sequence[str], *, same_names: bool, drop_gaps: bool = False, asked: Asked | None = None
+    ) -> StoredRows:
         """Opens the rows to be read on demand; arguments and errors as in `open_stored`."""
-        files = FileSet(self.name, self.paths, wanted, same_names=same_names, csv=self.csv)
-        return StoredRows(files, self.path, drop_gaps)
+        names = wanted if asked is None else (*wanted, *asked.columns.names)
+        files = FileSet(self.name, self.paths, names, same_names=same_names, csv=self.csv)
+        return StoredRows(files, self.path, drop_gaps, asked)
 
 
 def open_files(name: str, path: str, csv: CsvOptions = GUESSED) -> TableFiles:

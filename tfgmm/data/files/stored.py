@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 import numpy as np
 
-from tfgmm.data.blocks import RowBlock, finite, num_gaps, rows_per_block
+from tfgmm.data.blocks import RowBlock, has_gap, num_gaps, rows_per_block
+from tfgmm.data.carried import Asked
+from tfgmm.data.cleaning import Cleaning, LeftOut
 from tfgmm.data.errors import gap_in_every_row_error
 from tfgmm.data.files.file_set import Block, BlockReader, FileSet, blocks_of
 from tfgmm.data.files.streams import RowCache, rebatched
@@ -31,6 +34,7 @@ class StoredRows:
         origin: Path that the caller passed, for error messages.
         drop_gaps: Whether rows with a gap or an infinite value are left out. The first pass writes the rows that are
             kept to a temporary file, whatever the kind of the files.
+        asked: What rows carry; the last columns of `files` are those of weights and noise.
 
     Attributes: Those of a `tfgmm.data.sources.RowSource`, and
         dtype: float32 when every column of every file is, else float64.
@@ -54,13 +58,19 @@ class StoredRows:
     is_endless = False
     has_known_length = True
     has_own_batches = False
-    missing = "refuse"
-    has_weights = False
-    noise_axes = 0
 
-    def __init__(self, files: FileSet, origin: str, drop_gaps: bool = False) -> None:
-        self.column_names: tuple[str, ...] | None = files.column_names
-        self.num_features = len(files.column_names)
+    def __init__(self, files: FileSet, origin: str, drop_gaps: bool = False, asked: Asked | None = None) -> None:
+        asked = asked or Asked()
+        self._carried, self._left_out = asked.columns, LeftOut()
+        names = files.column_names[: len(files.column_names) - len(self._carried.names)]
+        self._clean = (
+            None if asked.is_plain else Cleaning(files.name, names, asked.missing, asked.are_scored, self._carried)
+        )
+        self.missing = asked.missing
+        self.weights_name = self._carried.weights
+        self.noise_columns = self._carried.noise_columns(names)
+        self.column_names: tuple[str, ...] | None = names
+        self.num_features = len(names)
         self.dtype = files.dtype
         self.name = files.name
         self.origin: str | None = origin
@@ -69,7 +79,8 @@ class StoredRows:
         self.dropped_gaps: tuple[int, ...] = ()
         self._drop_gaps = drop_gaps
         self._files = files
-        self._size = rows_per_block(self.num_features)
+        self._num_columns = len(files.column_names)
+        self._size = rows_per_block(self._num_columns)
         self._cache: RowCache | None = None
         self._file_rows: list[int] = []
         self._blocks: list[Block] = []
@@ -77,6 +88,26 @@ class StoredRows:
         self._runs: list[range] = []
         if not self.is_sequential:
             self._plan()
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether rows have weights."""
+        return self.weights_name is not None
+
+    @property
+    def noise_axes(self) -> int:
+        """0 where there is no measurement noise, 1 for standard deviations."""
+        return 1 if self.noise_columns else 0
+
+    @property
+    def num_empty(self) -> int:
+        """Rows without any value that the latest pass over `blocks` left out."""
+        return self._left_out.num_empty
+
+    @property
+    def num_weightless(self) -> int:
+        """Rows of weight 0 that the latest pass over `blocks` left out."""
+        return self._left_out.num_weightless
 
     def __enter__(self) -> StoredRows:
         return self
@@ -113,7 +144,23 @@ class StoredRows:
             ValueError: A file was changed since it was opened, or is damaged; lines of a CSV file differ in length.
             TypeError: A CSV file has a column that does not hold numbers.
         """
-        return map(RowBlock, self._values())
+        if self._clean is None:
+            return map(RowBlock, self._values())
+        return self._clean_blocks(self._clean)
+
+    def _clean_blocks(self, clean: Cleaning) -> Iterator[RowBlock]:
+        """Yields the blocks, without the rows that say nothing, which are counted."""
+        self._left_out, start = LeftOut(), 0
+        left_out = self._left_out
+        for rows in self._values():
+            place = functools.partial(self._place_after, start)
+            start += len(rows)
+            block = self._carried.split(rows, clean.column_names or ())
+            del rows
+            yield clean(block, place, left_out)
+
+    def _place_after(self, start: int, row: int) -> str:
+        return self.place(start + row)
 
     def _values(self, order: Sequence[int] | np.ndarray | None = None) -> Iterator[np.ndarray]:
         """Yields the blocks with these indices, by default all in the order of the files, (n, D) each."""
@@ -139,8 +186,11 @@ class StoredRows:
 
     def batches(
         self, batch_size: int, *, seed: int = 0, epoch: int = 0, shuffle: bool = False, skip: int = 0
-    ) -> Iterator[np.ndarray]:
+    ) -> Iterator[RowBlock]:
         """Yields the rows of one pass in batches, (B, D) of `dtype`, in the data's units; the last may be short.
+
+        Where rows that say nothing are left out, any batch may be short, or even empty: there are as many batches, of
+        the same rows of the files, as if these rows were there.
 
         Args:
             batch_size: B.
@@ -155,7 +205,12 @@ class StoredRows:
         first = int(np.searchsorted(ends, skip * batch_size, side="right"))
         surplus = skip * batch_size - (int(ends[first - 1]) if first else 0)
         rows = self._rows_in_order(order[first:], seed, epoch, shuffle, surplus)
-        return rebatched(rows, batch_size)
+        if self._clean is None:
+            return map(RowBlock, rebatched(rows, batch_size))
+        return map(functools.partial(self._clean_batch, self._clean), rebatched(rows, batch_size))
+
+    def _clean_batch(self, clean: Cleaning, rows: np.ndarray) -> RowBlock:
+        return clean(self._carried.split(rows, clean.column_names or ()), _place_in_batch)
 
     def _rows_in_order(
         self, order: np.ndarray, seed: int, epoch: int, shuffle: bool, surplus: int
@@ -199,17 +254,17 @@ class StoredRows:
 
     def _first_pass(self) -> Iterator[np.ndarray]:
         """Yields the rows while they are written to the temporary file, which is used once all of them are there."""
-        cache = RowCache(self.num_features, self.dtype)
+        cache = RowCache(self._num_columns, self.dtype)
         self._file_rows = file_rows = []
         self.num_dropped, gaps = 0, np.zeros(self.num_features, np.int64)
         try:
             for file in range(len(self._files.paths)):
                 start = cache.num_rows
                 for rows in self._files.all_rows(file, self._size):
-                    kept = finite(rows) if self._drop_gaps else rows
+                    kept = self._without_gaps(rows) if self._drop_gaps else rows
                     self.num_dropped += len(rows) - len(kept)
                     if len(kept) < len(rows):
-                        gaps += num_gaps(rows)
+                        gaps += num_gaps(rows[:, : self.num_features])
                     if len(kept):
                         cache.append(kept)
                         yield kept
@@ -224,3 +279,11 @@ class StoredRows:
         finally:
             if self._cache is not cache:
                 cache.close()
+
+    def _without_gaps(self, rows: np.ndarray) -> np.ndarray:
+        kept: np.ndarray = rows[~has_gap(self._carried.split(rows, self.column_names or ()))]
+        return kept
+
+
+def _place_in_batch(row: int) -> str:
+    return f"{row} of a batch"

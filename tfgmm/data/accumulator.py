@@ -1,0 +1,206 @@
+"""A summary of rows being computed, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from tfgmm.common.shapes import check_shape
+from tfgmm.data.blocks import RowBlock, moments, over_rows, pieces, weighted_moments
+from tfgmm.data.errors import infinite_error, no_value_error, not_finite_error, too_large_error
+from tfgmm.data.fingerprint import sum_of_hashes
+from tfgmm.data.quantiles import quantiles
+from tfgmm.data.summary_record import DataSummary
+
+CONSTANT_RATIO = 1e-13  # below this times the largest value a spread is rounding, not data
+_FAR_ROWS = 3.0  # standard deviations beyond this many robust ones are dominated by a few far rows
+_NORMAL_QUARTILES = 1.349  # between the quartiles of a normal distribution, in standard deviations
+
+
+class SummaryAccumulator:
+    """A `DataSummary` being computed: takes blocks of rows one after the other, and holds only D numbers of each kind.
+
+    Mean and sum of squared deviations of each piece are merged in float64 (Chan, Golub and LeVeque 1979, "Updating
+    formulae and a pairwise algorithm for computing sample variances", equation 2.1).
+
+    Args:
+        name: What the caller's argument is called in error messages.
+        column_names: D names for the summary and for error messages, or None.
+        place: Function from a row, counted from 0 over all blocks, to the words for it. Default: its number.
+        block_words: Words for a block; None counts its rows.
+        missing: "refuse" where a NaN is an error, "integrate" where it is a gap.
+
+    Example:
+
+    >>> accumulator = SummaryAccumulator()
+    >>> accumulator.update(np.array([[1.0], [2.0]]))
+    >>> accumulator.update(np.array([[6.0]]))
+    >>> accumulator.result().mean
+    (3.0,)
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "x",
+        column_names: tuple[str, ...] | None = None,
+        place: Callable[[int], str] = str,
+        block_words: str | None = "this batch",
+        missing: str = "refuse",
+    ) -> None:
+        self._num_rows, self._num_incomplete = 0, 0
+        self._total, self._is_weighted = 0.0, False
+        self._hashes = 0
+        self._name = name
+        self._column_names = column_names
+        self._place = place
+        self._block_words = block_words
+        self._missing = missing
+        # The first row, or the first value of a column: all means here are measured from it, so that a large offset
+        # costs no digits.
+        self._origin: np.ndarray | None = None
+        # Sums of weights of the rows that have a value in a column, and counts of those that have none
+        self._totals, self._gaps = np.zeros(0), np.zeros(0, np.int64)
+        self._mean = self._squares = self._minimum = self._maximum = np.zeros(0)
+
+    @property
+    def num_data(self) -> float:
+        """N so far: the number of rows, or the sum of their weights, an int where it is whole."""
+        if not self._is_weighted:
+            return self._num_rows
+        return int(self._total) if self._total.is_integer() else self._total
+
+    def update(self, block: np.ndarray | RowBlock, *, later: Iterable[np.ndarray] | None = None) -> None:
+        """Takes one more block into account.
+
+        Args:
+            block: Rows, (B, D) real numbers of any dtype, in the data's units, or these with what they carry; B may be
+                0 and differ from block to block.
+            later: Blocks that follow, read only to count all bad values when this block is refused; without them
+                the message counts those of this block.
+
+        Raises:
+            ValueError: The shape is not (B, D) with the D of the blocks before; values are infinite, or NaN where it is
+                refused; a spread is beyond float64.
+        """
+        values, weights, noise = block if isinstance(block, RowBlock) else (block, None, None)
+        sizes = {} if self._origin is None else {"D": self._origin.size}
+        check_shape(self._name, values, "BD", fix="Every block must have the same columns.", **sizes)
+        if len(values) == 0:
+            return
+        has_gaps = self._update_range(values, later)
+        origin = self._updated_origin(values)
+        if has_gaps or weights is not None:
+            self._merge_weighted(values, np.ones(len(values)) if weights is None else weights, origin)
+        else:
+            self._merge_plain(values, origin)
+        if not np.isfinite(self._squares).all():
+            column = int(np.argmin(np.isfinite(self._squares)))
+            received = f"values up to {self._largest()[column]:.3g}"
+            raise too_large_error(self._name, received, self._column_names, column)
+        self._num_rows += len(values)
+        self._total += len(values) if weights is None else float(weights.sum())
+        self._is_weighted |= weights is not None
+        self._hashes = (self._hashes + sum_of_hashes(values, weights, noise, has_gaps)) % 2**64
+
+    def _update_range(self, values: np.ndarray, later: Iterable[np.ndarray] | None) -> bool:
+        """Takes a block into account for the range, the origin and the gaps; tells whether it has gaps."""
+        minimum, maximum = (over_rows(reduce, values).astype(np.float64) for reduce in (np.minimum, np.maximum))
+        has_gaps = not (np.isfinite(minimum).all() and np.isfinite(maximum).all())
+        if has_gaps:
+            self._check_gaps(values, later)
+            minimum, maximum = (over_rows(reduce, values).astype(np.float64) for reduce in (np.fmin, np.fmax))
+        if self._origin is None:
+            self._mean, self._squares, self._totals = np.zeros((3, values.shape[1]))
+            self._minimum, self._maximum = minimum, maximum
+            self._gaps = np.zeros(values.shape[1], np.int64)
+        self._minimum, self._maximum = np.fmin(self._minimum, minimum), np.fmax(self._maximum, maximum)
+        return has_gaps
+
+    def _updated_origin(self, values: np.ndarray) -> np.ndarray:
+        """Finds what means are measured from: the first row, and in a column without a value there the first value."""
+        origin = values[0].astype(np.float64) if self._origin is None else self._origin
+        if np.isnan(origin).any():
+            first = np.argmin(np.isnan(values), axis=0)
+            found = values[first, np.arange(values.shape[1])].astype(np.float64)
+            origin = np.where(np.isnan(origin), found, origin)
+        self._origin = origin
+        return origin
+
+    def _check_gaps(self, values: np.ndarray, later: Iterable[np.ndarray] | None) -> None:
+        """Checks a block that has NaN or infinite values: Raises ValueError unless these are gaps, and are allowed."""
+        start, place = self._num_rows, self._place
+        if self._missing == "refuse":
+            raise not_finite_error(self._name, self._column_names, values, start, later, place, self._block_words)
+        if np.isinf(values).any():
+            raise infinite_error(self._name, self._column_names, values, lambda row: place(start + row))
+
+    def _merge_plain(self, values: np.ndarray, origin: np.ndarray) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for piece in pieces(values, origin):
+                self._merge(len(piece), *moments(piece))
+
+    def _merge_weighted(self, values: np.ndarray, weights: np.ndarray, origin: np.ndarray) -> None:
+        """Takes rows with weights, and perhaps gaps, into account."""
+        is_gap = np.isnan(values)
+        self._gaps += is_gap.sum(axis=0)
+        self._num_incomplete += int(is_gap.any(axis=1).sum())
+        start = 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            for piece in pieces(values, origin):
+                part = slice(start, start + len(piece))
+                self._merge(*weighted_moments(piece, is_gap[part], weights[part]))
+                start += len(piece)
+
+    def _merge(self, total: float | np.ndarray, mean: np.ndarray, squares: np.ndarray) -> None:
+        """Merges rows of this total weight, one number or (D,), with those before."""
+        step = mean - self._mean
+        together = self._totals + total
+        share = total / np.where(together > 0.0, together, 1.0)
+        self._mean = self._mean + share * step
+        self._squares = self._squares + squares + step**2 * (self._totals * share)
+        self._totals = together
+
+    def _largest(self) -> np.ndarray:
+        return np.maximum(np.abs(self._minimum), np.abs(self._maximum))
+
+    def result(self, sample: np.ndarray | RowBlock | None = None) -> DataSummary:
+        """Computes the summary of all the blocks so far.
+
+        Args:
+            sample: (n, D) float64, some of the rows or all, or these with their weights, whose quartiles give `centre`
+                and `spread`. Without it they are the mean and the standard deviation.
+
+        Raises:
+            ValueError: There was no row, or no value in a column.
+        """
+        if self._origin is None:
+            raise ValueError(f"`{self._name}` must have at least one row. Received: no rows. Check how it was made.")
+        if not self._totals.all():
+            raise no_value_error(self._name, self._column_names, int(np.argmin(self._totals)), self._num_rows)
+        deviation = np.sqrt(self._squares / self._totals)
+        is_constant = deviation <= CONSTANT_RATIO * self._largest()
+        scale = np.where(is_constant, 1.0, deviation)
+        mean = self._origin + self._mean
+        centre, spread = (mean, scale) if sample is None else _without_far_rows(mean, scale, is_constant, sample)
+        figures = (mean, scale, self._minimum, self._maximum, centre, spread)
+        means, scales, lowest, highest, middles, spreads = (tuple(figure.tolist()) for figure in figures)
+        names, fingerprint = self._column_names, f"{self._hashes:016x}"
+        return DataSummary(
+            self.num_data, len(means), means, scales, names, lowest, highest, middles, spreads, fingerprint,
+            num_rows=self._num_rows if self._is_weighted else 0,
+            gaps=tuple(self._gaps.tolist()) if self._gaps.any() else (),
+            num_incomplete=self._num_incomplete,
+        )  # fmt: skip
+
+
+def _without_far_rows(
+    mean: np.ndarray, scale: np.ndarray, is_constant: np.ndarray, sample: np.ndarray | RowBlock
+) -> tuple[np.ndarray, np.ndarray]:
+    """Computes centre and spread: mean and scale, but by quartiles of the sample where a few far rows dominate them."""
+    block = sample if isinstance(sample, RowBlock) else RowBlock(sample)
+    low, middle, high = quantiles(block.values, block.weights, [0.25, 0.5, 0.75])
+    widest = _FAR_ROWS * (high - low) / _NORMAL_QUARTILES
+    is_ruled = (widest > 0) & (widest < scale) & ~is_constant
+    return np.where(is_ruled, middle, mean), np.where(is_ruled, widest, scale)
