@@ -252,6 +252,9 @@ def test_observed_rows_are_those_that_numpyro_is_given():
         (ROWS, {"missing": "drop"}, "`missing` must be one of 'refuse', 'integrate'"),
         (ROWS[:2], {"sample_weight": [0.5, 0.4]}, "`num_components` must be at most the number of rows"),
         (ROWS, {"sample_weight": np.ones(3)}, "`sample_weight`"),
+        (ROWS, {"sample_weight": np.zeros(12)}, "weight"),
+        (ROWS * [1.0, np.nan, 1.0], {"missing": "integrate"}, "`data` must have values in every column"),
+        (ROWS * np.nan, {"missing": "integrate"}, "`data` must have rows with a value"),
         (ROWS, {"noise": -np.ones((12, 3))}, "`noise`"),
     ],
 )
