@@ -21,7 +21,7 @@ class Mixture(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Where EM ended: the mixture, and the log likelihood before each step and after the last, nats."""
+    """Where EM ended: the mixture, and the log likelihood before each step and at the end, nats."""
 
     mixture: Mixture
     log_likelihoods: list[float]
@@ -48,13 +48,14 @@ def fit(
     """
     noise = np.zeros((*rows.shape, rows.shape[1])) if noise is None else noise
     weights = np.ones(len(rows)) if weights is None else weights
-    mixture, log_likelihoods = start, [log_likelihood(rows, start, noise, weights)]
+    mixture, log_likelihoods = start, [-np.inf]
     for _ in range(max_steps):
-        mixture = step(rows, mixture, noise, weights)
-        log_likelihoods.append(log_likelihood(rows, mixture, noise, weights))
+        moved, before = step(rows, mixture, noise, weights)
+        log_likelihoods.append(before)
         if log_likelihoods[-1] - log_likelihoods[-2] < tolerance:
-            break
-    return Run(mixture, log_likelihoods)
+            return Run(mixture, log_likelihoods[1:])
+        mixture = moved
+    return Run(mixture, [*log_likelihoods[1:], log_likelihood(rows, mixture, noise, weights)])
 
 
 def log_likelihood(rows: np.ndarray, mixture: Mixture, noise: np.ndarray, weights: np.ndarray) -> float:
@@ -62,13 +63,15 @@ def log_likelihood(rows: np.ndarray, mixture: Mixture, noise: np.ndarray, weight
     return float(sum(w * logsumexp(_log_joints(row, mixture, s)) for row, s, w in zip(rows, noise, weights)))
 
 
-def step(rows: np.ndarray, mixture: Mixture, noise: np.ndarray, weights: np.ndarray) -> Mixture:
-    """Returns the mixture after one step of EM."""
-    counts = np.zeros(len(mixture.weights))
+def step(rows: np.ndarray, mixture: Mixture, noise: np.ndarray, weights: np.ndarray) -> tuple[Mixture, float]:
+    """Returns the mixture after one step of EM, and the log likelihood before it, nats."""
+    total, counts = 0.0, np.zeros(len(mixture.weights))
     first, second = np.zeros_like(mixture.means), np.zeros_like(mixture.covariances)
     for row, row_noise, weight in zip(rows, noise, weights):
         log_joints = _log_joints(row, mixture, row_noise)
-        shares = weight * np.exp(log_joints - logsumexp(log_joints))
+        log_density = logsumexp(log_joints)
+        total += weight * log_density
+        shares = weight * np.exp(log_joints - log_density)
         for k, share in enumerate(shares):
             expected, spread = _true_values(row, mixture.means[k], mixture.covariances[k], row_noise)
             counts[k] += share
@@ -76,7 +79,7 @@ def step(rows: np.ndarray, mixture: Mixture, noise: np.ndarray, weights: np.ndar
             second[k] += share * (np.outer(expected, expected) + spread)
     means = first / counts[:, None]
     covariances = second / counts[:, None, None] - means[:, :, None] * means[:, None, :]
-    return Mixture(counts / counts.sum(), means, covariances)
+    return Mixture(counts / counts.sum(), means, covariances), float(total)
 
 
 def _log_joints(row: np.ndarray, mixture: Mixture, noise: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import warnings
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -73,6 +74,7 @@ def main(arguments: Any = None) -> None:
     options = parser.parse_args(arguments)
     rows = days()
     gaps = rows.isna()
+    warnings.filterwarnings("ignore", message=".*missing at random")  # it is said here, in a line of its own
     print(f"gaps: {int(gaps.to_numpy().sum())}, in {int(gaps.any(axis=1).sum())} of {len(rows)} days")
     choice = tfgmm.fit_mixture(rows, range(1, options.most + 1), covariance="full", seed=0)
     whole = choice.best
