@@ -78,6 +78,7 @@ def observed_rows(
 
     Example:
 
+    >>> from tfgmm.companions.numpyro_mixture import mixture_model
     >>> model = mixture_model(2, 2)
     >>> rows = observed_rows(model, [[0.0, 1.0], [np.nan, 3.0], [4.0, 2.0]], sample_weight=[1, 2, 1])
     >>> rows.parts[0].masks.tolist()
