@@ -181,7 +181,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
 OPTIONS: dict[str, tuple[list[str], str, Any]] = {
     "components": (["--components", "5"], "num_components", 5),
     "covariance": (["--covariance", "tied"], "covariance", "tied"),
-    "weights": (["--weights", "stick_breaking"], "weights", "stick_breaking"),
+    "weights": (["--weight-prior", "stick_breaking"], "weights", "stick_breaking"),
     "several components": (["--components", "2:4"], "num_components", (2, 3, 4)),
     "restarts": (["--restarts", "3"], "restarts", 3),
     "max_sweeps": (["--max-sweeps", "7"], "max_sweeps", 7),

@@ -70,7 +70,7 @@ REFUSALS: dict[str, tuple[Callable[[pathlib.Path], list[str]], int, str]] = {
     ),
     "covariance of nothing": (with_options("--covariance", ","), 2, "`--covariance` must name at least one shape"),
     "auto among shapes": (with_options("--covariance", "auto,full"), 2, "`--covariance`.*Received: 'auto' in"),
-    "unknown weights": (with_options("--components", "2", "--weights", "none"), 2, "`--weights`.*'none'"),
+    "unknown prior": (with_options("--components", "2", "--weight-prior", "none"), 2, "`--weight-prior`.*'none'"),
     "no restarts": (with_options("--components", "2", "--restarts", "0"), 2, "`--restarts`.*0"),
     "a negative seed": (with_options("--components", "2", "--seed", "-1"), 2, "`--seed`.*-1"),
     "unknown columns": (with_options("--components", "2", "--columns", "a"), 1, "`--columns`.*`DATA`.*'a', not found"),

@@ -10,7 +10,7 @@ from tfgmm.mixture.row_sums import log_likelihoods_over_rows, sums_over_rows
 VALUES = np.ones((3, 2), np.float32)
 
 
-@pytest.mark.parametrize("more", [{"weights": np.ones(3)}, {"noise": np.ones((3, 2))}])
+@pytest.mark.parametrize("more", [{"noise": np.ones((3, 2))}, {"weights": np.ones(3), "noise": np.ones((3, 2))}])
 @pytest.mark.parametrize("sums", [sums_over_rows, log_likelihoods_over_rows])
 def test_sums_refuse_what_they_would_leave_out(sums, more):
     coefficients = np.zeros((1, 4, 2)), np.zeros((1, 2))

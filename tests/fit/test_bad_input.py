@@ -102,7 +102,7 @@ REFUSED = {
     "dataset of labelled rows": (tf.data.Dataset.zip(batches(), batches()), ("labels", ".map(")),
     "dataset of dicts": (batches({"a": ROWS}), (".map(",)),
     "dataset of single rows": (tf.data.Dataset.from_tensor_slices(ROWS), (".batch(",)),
-    "rows and labels": ((ROWS, OWNERS), ("labels",)),
+    "rows and labels": ((ROWS, OWNERS, None), ("labels",)),
     "one axis": (ROWS[:, 0], ("(300,)", "[:, None]")),
     "three axes": (ROWS[None], ("(1, 300, 3)",)),
     "fewer rows than components": (ROWS[:2], ("num_components=3", "2 rows")),
@@ -149,7 +149,7 @@ BAD_OPTIONS = [
     {"start": np.zeros((2, 3))},
     {"start": np.full((3, 3), np.nan)},
     {"validation_data": ROWS[:, :2]},
-    {"validation_data": (ROWS, OWNERS)},
+    {"validation_data": (ROWS, OWNERS, None)},
 ]
 
 

@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 
 import tfgmm
 from tfgmm.common import threads
+from tfgmm.data.blocks import RowBlock
 from tfgmm.data.readers import Rows
 from tfgmm.data.survey import survey_rows
 from tfgmm.families.natural_gradient import Place, global_step, place_at, place_of
@@ -21,7 +22,7 @@ from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import StagedStarts, ascend, best_first
 from tfgmm.fit.single import stages_of
-from tfgmm.mixture import row_groups
+from tfgmm.mixture import exact_rows
 from tfgmm.mixture.statistics import Statistics
 from tfgmm.scoring.graph import chunks
 from tfgmm.scoring.graph.densities import GRAPH_FORMS
@@ -46,7 +47,7 @@ def test_sums_of_several_posteriors_are_those_of_plain_numpy(covariance, monkeyp
     monkeypatch.setattr(threads, "chunk_size", lambda numbers_per_row: 50)  # four chunks
     q, values = family_and_values(covariance)
     coefficients = place_at(q, stacked(values)).coefficients
-    found = CachedRows(q.form, ROWS).sums(coefficients, np.float64)
+    found = CachedRows(q.form, RowBlock(ROWS)).sums(coefficients, np.float64)
     features = np.concatenate(GRAPH_FORMS[q.form].features(tf.constant(ROWS, tf.float64)), axis=1)
     for number in range(3):
         joints = features @ coefficients[0][number] + coefficients[1][number]
@@ -62,7 +63,7 @@ def test_sums_of_several_posteriors_are_those_of_plain_numpy(covariance, monkeyp
 def test_sums_are_those_of_the_graph_that_sweeps_over_all_rows_use(covariance):
     q, values = family_and_values(covariance)
     for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 1e-4)):
-        found = CachedRows(q.form, ROWS).sums(place_at(q, stacked(values)).coefficients, dtype)
+        found = CachedRows(q.form, RowBlock(ROWS)).sums(place_at(q, stacked(values)).coefficients, dtype)
         for number, of_one in enumerate(values):
             expected = chunks.sums_over_rows(
                 GRAPH_FORMS[q.form].features, tf.constant(ROWS), *place_at(q, of_one).coefficients
@@ -74,11 +75,15 @@ def test_sums_are_those_of_the_graph_that_sweeps_over_all_rows_use(covariance):
 def test_features_that_take_much_memory_are_not_cached_and_change_nothing(monkeypatch):
     q, values = family_and_values("full")
     coefficients = place_at(q, stacked(values)).coefficients
-    cached, computed = (CachedRows(q.form, ROWS) for _ in range(2))
-    expected = cached.sums(coefficients, np.float64)
-    monkeypatch.setattr(row_groups, "_CACHED_BYTES", 0)
+    cached, computed = (CachedRows(q.form, RowBlock(ROWS)) for _ in range(2))
+    written = []
+    write = exact_rows.write_features
+    monkeypatch.setattr(exact_rows, "write_features", lambda *given: (written.append(given), write(*given)))
+    expected = [cached.sums(coefficients, np.float64) for _ in range(2)][1]
+    assert len(written) == 1, "once for two passes"
+    monkeypatch.setattr(exact_rows, "_CACHED_BYTES", 0)
     found = computed.sums(coefficients, np.float64)
-    assert cached._features and not computed._features
+    assert len(written) == 1
     for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
         np.testing.assert_allclose(value, wanted, rtol=1e-12)
 
@@ -88,15 +93,15 @@ def test_a_lengthened_step_out_of_the_range_of_float32_gives_a_bound_that_is_not
     q, values = family_and_values("diag", num_posteriors=2)
     linear, constants = (np.array(value) for value in place_at(q, stacked(values)).coefficients)
     linear[1] *= 1e40
-    found = CachedRows(q.form, ROWS).sums((linear, constants), np.float32)  # warnings are errors
+    found = CachedRows(q.form, RowBlock(ROWS)).sums((linear, constants), np.float32)  # warnings are errors
     assert np.isfinite(found.log_likelihood[0]) and not np.isfinite(found.log_likelihood[1])
 
 
 def test_rows_may_stand_for_more():
     q, values = family_and_values("tied", num_posteriors=2)
     coefficients = place_at(q, stacked(values)).coefficients
-    found = CachedRows(q.form, ROWS, 10 * len(ROWS)).sums(coefficients, np.float64)
-    expected = CachedRows(q.form, ROWS).sums(coefficients, np.float64)
+    found = CachedRows(q.form, RowBlock(ROWS), 10 * len(ROWS)).sums(coefficients, np.float64)
+    expected = CachedRows(q.form, RowBlock(ROWS)).sums(coefficients, np.float64)
     for value, wanted in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
         np.testing.assert_allclose(value, 10.0 * wanted, rtol=1e-12)
 
@@ -104,8 +109,11 @@ def test_rows_may_stand_for_more():
 def test_rows_can_be_left_out():
     q, values = family_and_values("diag", num_posteriors=1)
     coefficients, is_first = place_at(q, stacked(values)).coefficients, np.arange(len(ROWS)) % 3 > 0
-    rows = CachedRows(q.form, ROWS)
-    parts = [rows.subset(chosen).sums(coefficients, np.float64).log_likelihood for chosen in (is_first, ~is_first)]
+    rows = CachedRows(q.form, RowBlock(ROWS))
+    parts = [
+        rows.subset(np.flatnonzero(chosen)).sums(coefficients, np.float64).log_likelihood
+        for chosen in (is_first, ~is_first)
+    ]
     assert sum(parts) == pytest.approx(rows.sums(coefficients, np.float64).log_likelihood, rel=1e-9)
 
 
@@ -118,7 +126,7 @@ def test_steps_of_several_are_the_steps_of_each(covariance, weights):
     """Also where sticks put the components of each into an order of its own."""
     q, values = family_and_values(covariance, weights)
     centre, lengths, largest = np.array([0.1, -0.2, 0.3, 0.0]), [1.0, 1.7, 4.0], np.full(D, 3.0)
-    sums = CachedRows(q.form, ROWS).sums(place_at(q, stacked(values)).coefficients, np.float64).statistics
+    sums = CachedRows(q.form, RowBlock(ROWS)).sums(place_at(q, stacked(values)).coefficients, np.float64).statistics
     together = global_step(q, stacked(values), sums, centre, lengths, largest)
     for number in range(3):
         one = slice(number, number + 1)
@@ -131,7 +139,7 @@ def test_steps_of_several_are_the_steps_of_each(covariance, weights):
 @pytest.mark.parametrize("covariance", COMPONENTS)
 def test_a_step_leads_as_far_as_asked_and_gives_the_coefficients_along(covariance):
     q, values = family_and_values(covariance)
-    sums = CachedRows(q.form, ROWS).sums(place_at(q, stacked(values)).coefficients, np.float64).statistics
+    sums = CachedRows(q.form, RowBlock(ROWS)).sums(place_at(q, stacked(values)).coefficients, np.float64).statistics
     found = global_step(q, stacked(values), sums, np.zeros(D), [1.0, 2.0, 0.5])
     for value, target, longer in zip(stacked(values).flat, found.target.values.flat, found.longer.values.flat):
         for number, length in enumerate((1.0, 2.0, 0.5)):
@@ -307,7 +315,7 @@ def test_groups_on_rows_of_their_own_go_on_side_by_side_as_they_would_alone():
     """Coarsely first, then the best two of each; as the fits without some of the rows do."""
     q, stage, starts = stage_and_starts()
     parts_of_rows = [stage.rows.values[np.arange(600) % 3 != left_out] for left_out in range(2)]
-    parts = [CachedRows(q.form, values, 1000) for values in parts_of_rows]
+    parts = [CachedRows(q.form, RowBlock(values), 1000) for values in parts_of_rows]
     groups = []
     for rows in parts:
         coarse = dataclasses.replace(stage, rows=rows, tolerance=1e-3, patience=1)

@@ -38,8 +38,8 @@ def test_scores_equal_those_of_tensorflow(tmp_path: pathlib.Path, covariance: st
     folder = tfgmm.export_model(fit.model, tmp_path / "mixture")
     scorer = tfgmm.load_scorer(folder)
     far = rng.normal(100.0, 60.0, (200, num_features))
-    x = np.concatenate([rows, far, np.full((1, num_features), np.nan), np.full((1, num_features), -np.inf)])
-    x[5, 0], x[6] = np.nan, 1e30
+    x = np.concatenate([rows, far, np.full((1, num_features), np.inf), np.full((1, num_features), -np.inf)])
+    x[5, 0], x[6] = np.inf, 1e30
     found, num_bad = scorer.scores(RowBlock(x), NAMES)
     assert set(found) == set(NAMES) and num_bad == 3
     expected = by_the_graph(scorer, x)

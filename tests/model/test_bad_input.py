@@ -126,7 +126,7 @@ def test_labels_and_weights_are_refused(method, name):
 
 
 def test_validation_data_with_labels_is_refused():
-    message = refusal(compiled().fit, ROWS, validation_data=(ROWS, ROWS[:, 0]))
+    message = refusal(compiled().fit, ROWS, validation_data=(ROWS, ROWS[:, :1]))
     assert_says(message, "`validation_data`", "label")
 
 
@@ -146,7 +146,7 @@ BAD_ROWS = {
     "text array": (np.array([["1", "2"]]), ("dtype",)),
     "None": (None, ("None",)),
     "dict": ({"a": [1.0]}, ("dict", "DataFrame")),
-    "dataset with labels": (batches((ROWS, ROWS[:, 0])), ("label", ".map(")),
+    "dataset with labels": (batches((ROWS, ROWS[:, :1])), ("label", ".map(")),
     "dataset of dicts": (batches({"a": ROWS}), (".map(",)),
     "dataset of single rows": (tf.data.Dataset.from_tensor_slices(ROWS), ("(2,)", ".batch(")),
     "dataset of text": (batches(np.array([["a", "b"]] * 30)), ("string",)),

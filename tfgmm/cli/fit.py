@@ -15,6 +15,7 @@ import typer
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.words import printable
+from tfgmm.mixture.registry import WEIGHT_PRIORS
 
 if TYPE_CHECKING:
     from tfgmm.cli.run.folder import Run
@@ -31,7 +32,12 @@ _OPTIONS = {
     "`criteria_at`": "`--criteria-at`",
     'Leave out criteria_at="mode"': "Leave out --criteria-at",
     "max_sweeps, or tolerance": "--max-sweeps",
-    **{f"`{name}`": f"`--{name}`" for name in ("columns", "config", "covariance", "restarts", "seed", "weights")},
+    **{
+        f"`{name}`": f"`--{name}`"
+        for name in ("columns", "config", "covariance", "restarts", "seed", "missing", "noise")
+    },
+    "`sample_weight`": "`--weights`",
+    "`weights`": "`--weight-prior`",
     **{f"`{name}`": f"`--{name}`" for name in ("delimiter", "decimal", "encoding")},
     "`skip_rows`": "`--skip-rows`",
 }
@@ -60,8 +66,18 @@ def fit(
             "one chosen.  [default: auto; diag beside --components]"
         ),
     ] = None,
-    weights: Annotated[
+    weight_prior: Annotated[
         str | None, typer.Option(help="dirichlet; or stick_breaking: K is a maximum.  [default: dirichlet]")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="How often each row counts: 2 is the row twice, 0 is no row.")
+    ] = None,
+    noise: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=ERROR", help="Standard deviations of a column's noise; repeat."),
+    ] = None,
+    missing: Annotated[
+        str | None, typer.Option(help="Of gaps: integrate, or refuse such rows.  [default: integrate]")
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Names with commas between.  [default: all columns of numbers]")
@@ -100,6 +116,10 @@ def fit(
     selection.csv has a line for each, model/ is the recommended one. Without --components and --covariance all shapes
     are tried with 1 to 10 components.
 
+    A gap, an empty cell or NA, is a value that is missing at random: what there is of its row counts. --weights names
+    the column that says how often each row counts, --noise columns with the standard deviations of others:
+    --noise flux=flux_err.
+
     Ctrl-C ends the fit after the sweep at hand and keeps the model as it stands, or of several fits the best of
     those that are complete; a second one leaves nothing.
 
@@ -114,7 +134,10 @@ def fit(
             "data": data,
             "num_components": components,
             "covariance": covariance,
-            "weights": weights,
+            "weights": weight_prior,
+            "sample_weight": weights,
+            "noise": noise,
+            "missing": missing,
             "columns": columns,
             "restarts": restarts,
             "max_sweeps": max_sweeps,
@@ -157,6 +180,7 @@ def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSet
     from tfgmm.cli.run.settings import (
         covariance_of,
         fingerprint_of,
+        noise_of,
         num_components_of,
         read_config,
         rows_of,
@@ -166,7 +190,10 @@ def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSet
     content = {"settings": {}} if config is None else read_config(config)
     try:
         components, columns, covariance = (arguments[name] for name in ("num_components", "columns", "covariance"))
+        noise = arguments["noise"]
         parsed = {
+            "noise": noise_of(noise) if noise else None,
+            **_weights_and_prior(arguments),
             "covariance": None if covariance is None else covariance_of(covariance),
             "num_components": None if components is None else num_components_of(components),
             "columns": None if columns is None else _names(columns),
@@ -175,6 +202,14 @@ def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSet
         return settings, _Earlier(fingerprint_of(content, settings), rows_of(content, settings))
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from None
+
+
+def _weights_and_prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Tells a column of weights from the prior of the mixture's, which --weights meant in earlier versions."""
+    column, prior = arguments["sample_weight"], arguments["weights"]
+    if column in WEIGHT_PRIORS and prior is None:
+        return {"sample_weight": None, "weights": column}
+    return {"sample_weight": column, "weights": prior}
 
 
 def _names(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from tfgmm.common.shapes import check_shape
 from tfgmm.data.blocks import RowBlock, moments, over_rows, pieces, weighted_moments
 from tfgmm.data.errors import infinite_error, no_value_error, not_finite_error, too_large_error
 from tfgmm.data.fingerprint import sum_of_hashes
-from tfgmm.data.quantiles import quantiles
+from tfgmm.data.quantiles import column_quantiles
 from tfgmm.data.summary_record import DataSummary
 
 CONSTANT_RATIO = 1e-13  # below this times the largest value a spread is rounding, not data
@@ -200,7 +200,7 @@ def _without_far_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Computes centre and spread: mean and scale, but by quartiles of the sample where a few far rows dominate them."""
     block = sample if isinstance(sample, RowBlock) else RowBlock(sample)
-    low, middle, high = quantiles(block.values, block.weights, [0.25, 0.5, 0.75])
+    low, middle, high = column_quantiles(block.values, block.weights, [0.25, 0.5, 0.75])
     widest = _FAR_ROWS * (high - low) / _NORMAL_QUARTILES
     is_ruled = (widest > 0) & (widest < scale) & ~is_constant
     return np.where(is_ruled, middle, mean), np.where(is_ruled, widest, scale)

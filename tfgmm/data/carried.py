@@ -21,14 +21,14 @@ class Asked(NamedTuple):
         noise: Standard deviations (N, D), covariances (N, D, D), or {column: column of its standard deviation}.
         missing: "refuse" or "integrate".
         are_scored: Whether the rows are to be scored: none is left out then, and no value is refused.
-        weights_argument: What the caller's argument for the weights is called in error messages.
+        weights_part: What the weights were taken from where they are part of the rows' argument: "x[1]"; else "".
     """
 
     sample_weight: Any = None
     noise: Any = None
     missing: str = "refuse"
     are_scored: bool = False
-    weights_argument: str = "sample_weight"
+    weights_part: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -96,8 +96,6 @@ class CarriedColumns:
         return noise
 
 
-def pair_words(argument: str) -> str:
-    """Says behind an error about weights from a pair what they may be else; "" where they have an argument."""
-    if argument == "sample_weight":
-        return ""
-    return " What stands beside the rows is taken for weights: pass the rows alone if it holds labels."
+def pair_words(part: str) -> str:
+    """Says behind an error about weights what was taken for them, where they have no argument of their own."""
+    return f" `{part}` was taken for weights: pass the rows alone if it holds labels." if part else ""

@@ -97,7 +97,7 @@ def check_only_names(path: str, asked: Asked) -> None:
     """Checks that what a file is to carry is asked for by name: Raises TypeError where it is an array."""
     if asked.sample_weight is not None and not isinstance(asked.sample_weight, str):
         raise TypeError(
-            f"`{asked.weights_argument}` must be the name of a column for rows in files. "
+            "`sample_weight` must be the name of a column for rows in files. "
             f"Received: {_kind_of(asked.sample_weight)}, with '{path}'. "
             'Put the weights in a column and name it: sample_weight="count", for example.'
         )
@@ -124,13 +124,13 @@ def weights_of(asked: Asked, num_rows: int) -> np.ndarray:
         TypeError: They are no real numbers.
         ValueError: They have another shape than (N,).
     """
-    argument, data = asked.weights_argument, asked.sample_weight
+    argument, data = "sample_weight", asked.sample_weight
     array = _column_of(argument, data) if _is_column(data) else real_array(argument, data)
     if array.ndim != 1 or len(array) != num_rows:
         axes = "" if array.ndim == 1 else f" {argument}[:, 0] is one column of an array." if array.ndim == 2 else ""
         raise ValueError(
             f"`{argument}` must be weights of the rows, of shape ({num_rows},). "
-            f"Received: shape {array.shape}. Pass one weight per row.{axes}{pair_words(argument)}"
+            f"Received: shape {array.shape}. Pass one weight per row.{axes}{pair_words(asked.weights_part)}"
         )
     return array.astype(np.float64)
 

@@ -36,7 +36,7 @@ class Cleaning:
         missing: "refuse" where a NaN is an error, "integrate" where it is a gap.
         are_scored: Whether the rows are to be scored: none is left out then, and no value is refused.
         carried: Names of the columns of weights and noise, for error messages.
-        weights_argument: What the caller's argument for the weights is called.
+        weights_part: As in `Asked`.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Cleaning:
     missing: str = "refuse"
     are_scored: bool = False
     carried: CarriedColumns = field(default_factory=CarriedColumns)
-    weights_argument: str = "sample_weight"
+    weights_part: str = ""
 
     def __call__(
         self, block: RowBlock, place: Callable[[int], str], left_out: LeftOut | None = None, is_all: bool = False
@@ -83,9 +83,9 @@ class Cleaning:
             row = int(np.argmin(is_good))
             where = "" if self.carried.weights is None else f", column {self.carried.weights!r}"
             raise ValueError(
-                f"`{self.weights_argument}` must be weights of 0 or more, all of them finite. "
+                "`sample_weight` must be weights of 0 or more, all of them finite. "
                 f"Received: {weights[row]:.6g} in row {place(row)}{where} (rows count from 0). "
-                f"A weight says how often its row counts: write 0 for none.{pair_words(self.weights_argument)}"
+                f"A weight says how often its row counts: write 0 for none.{pair_words(self.weights_part)}"
             )
 
     def _with_clean_noise(self, block: RowBlock, noise: np.ndarray, place: Callable[[int], str]) -> RowBlock:

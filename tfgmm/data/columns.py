@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from tfgmm.common.words import counted, quoted
@@ -28,7 +28,9 @@ class ColumnChoice(NamedTuple):
     left_out: Mapping[str, str]
 
 
-def numeric_columns(name: str, path: str | os.PathLike[str], csv: CsvOptions = GUESSED) -> ColumnChoice:
+def numeric_columns(
+    name: str, path: str | os.PathLike[str], csv: CsvOptions = GUESSED, leave_out: Collection[str] = ()
+) -> ColumnChoice:
     """Finds the columns of a file of rows, or of a folder of files, that hold measurements: numbers or flags.
 
     Text, columns of gaps alone, and counters (see `CounterWatch`) are left out. Parquet and Arrow files say what their
@@ -39,6 +41,7 @@ def numeric_columns(name: str, path: str | os.PathLike[str], csv: CsvOptions = G
         name: What the caller's argument is called in error messages.
         path: Path of a CSV, Parquet or Arrow file, or of a folder of them.
         csv: How CSV files are written.
+        leave_out: Names of columns that are no values, those of weights and noise: nothing is said of them.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -55,7 +58,7 @@ def numeric_columns(name: str, path: str | os.PathLike[str], csv: CsvOptions = G
     (('width', 'height'), "text, for example 'river' in row 0")
     """
     files = open_files(name, os.fspath(path), csv)
-    words = _words_of(files)
+    words = _words_of(files, leave_out)
     numbers = [label for label, content in words.items() if not content]
     if not numbers:
         raise not_numbers_error(name, words, files.origin)
@@ -76,14 +79,14 @@ def _no_measurements_error(files: TableFiles, words: Mapping[str, str]) -> TypeE
     return TypeError(f"`{files.name}` must have a column of measurements. Received: {left_out}{files.origin}. {fix}")
 
 
-def _words_of(files: TableFiles) -> dict[str, str]:
-    """Says what each column of the first file holds, "" for numbers.
+def _words_of(files: TableFiles, leave_out: Collection[str]) -> dict[str, str]:
+    """Says what each column of the first file holds, but those that are left out, "" for numbers.
 
     Raises:
         TypeError: A column holds numbers but for some cells.
     """
     first = files.paths[0]
-    types = columns_of(files.name, first, files.csv)
+    types = [(label, kind) for label, kind in columns_of(files.name, first, files.csv) if label not in leave_out]
     here = Counter(label for label, _ in types)
     words = {label: words_if_not_numbers(kind) for label, kind in types}
     once = [label for label in here if here[label] == 1 and label]

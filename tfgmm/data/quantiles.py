@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def quantiles(values: np.ndarray, weights: np.ndarray | None, levels: Sequence[float]) -> np.ndarray:
+def column_quantiles(values: np.ndarray, weights: np.ndarray | None, levels: Sequence[float]) -> np.ndarray:
     """Computes quantiles of every column over the rows that have a value, as NumPy does of repeated rows.
 
     A row of weight 2 is the row twice; quantiles between two rows are interpolated. With weights that are not whole,
@@ -24,7 +24,7 @@ def quantiles(values: np.ndarray, weights: np.ndarray | None, levels: Sequence[f
 
     Example:
 
-    >>> quantiles(np.array([[1.0], [5.0]]), np.array([3.0, 1.0]), [0.5, 1.0]).tolist()
+    >>> column_quantiles(np.array([[1.0], [5.0]]), np.array([3.0, 1.0]), [0.5, 1.0]).tolist()
     [[1.0], [5.0]]
     """
     is_gap = np.isnan(values)

@@ -110,7 +110,7 @@ def open_rows(
     noise: Any = None,
     missing: str = "refuse",
     are_scored: bool = False,
-    weights_argument: str = "sample_weight",
+    weights_part: str = "",
 ) -> Rows | StoredRows:
     """Opens data of any kind: rows in memory, or `StoredRows` for a folder and for a large file.
 
@@ -124,7 +124,7 @@ def open_rows(
             rows once they were read.
         sample_weight, noise, missing: As in `read_rows`; for files only by name.
         are_scored: Whether the rows are to be scored: none is left out then, and no value is refused.
-        weights_argument: What the caller's argument for the weights is called in error messages.
+        weights_part: What the weights were taken from where they are part of the rows' argument: "x[1]"; else "".
 
     Raises:
         TypeError, ValueError, FileNotFoundError: As in `read_rows`; errors that only reading can show come later, from
@@ -139,7 +139,7 @@ def open_rows(
         check_kind(name, data)
         check_no_columns(name, data, num_features if column_names is None else len(column_names))
     check_choice("missing", missing, MISSING)
-    asked = Asked(sample_weight, noise, missing, are_scored, weights_argument)
+    asked = Asked(sample_weight, noise, missing, are_scored, weights_part)
     if isinstance(columns, str):
         raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")
     if isinstance(data, (str, os.PathLike)):
@@ -240,9 +240,7 @@ def _rows_of(
 def _cleaned(rows: Rows, asked: Asked) -> Rows:
     """Checks weights, noise and gaps of all rows, and leaves out those that say nothing."""
     left_out, block = LeftOut(), RowBlock(rows.values, rows.weights, rows.noise)
-    clean = Cleaning(
-        rows.name, rows.column_names, asked.missing, asked.are_scored, asked.columns, asked.weights_argument
-    )
+    clean = Cleaning(rows.name, rows.column_names, asked.missing, asked.are_scored, asked.columns, asked.weights_part)
     values, weights, noise = clean(block, str, left_out, is_all=True)
     if len(rows.values) and not len(values):
         raise no_rows_left_error(rows.name, left_out.num_weightless, left_out.num_empty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,9 @@ def open_source(
     (2, [[[1.0, 2.0], [3.0, 4.0]]])
     """
     check_choice("missing", missing, MISSING)
-    weights_argument = "sample_weight"
+    weights_part = ""
     if not isinstance(data, np.ndarray):
-        data, sample_weight, weights_argument = _rows_and_weights(data, name, sample_weight)
+        data, sample_weight, weights_part = _rows_and_weights(data, name, sample_weight)
     if isinstance(data, (Rows, StoredRows, StreamedRows)):  # opened by the caller, who chose its columns
         _check_none_asked(sample_weight, noise, "rows that were opened before", "Pass it where they are opened.")
         check_num_features(data, name, num_features)
@@ -65,19 +66,46 @@ def open_source(
         _check_none_asked(sample_weight, noise, "a tf.data dataset", pairs)
         return open_dataset(data, name, num_features, missing, allow_empty)
     asked: dict[str, Any] = {"sample_weight": sample_weight, "noise": noise, "missing": missing}
-    asked |= {"are_scored": allow_empty, "weights_argument": weights_argument}
+    asked |= {"are_scored": allow_empty, "weights_part": weights_part}
     return open_rows(
         data, name=name, column_names=column_names, num_features=num_features, allow_empty=allow_empty, **asked
     )
 
 
+def open_validation(data: Any, source: RowSource, name: str = "validation_data") -> Rows | StoredRows | StreamedRows:
+    """Opens rows to validate on, in the columns of those to train on; they carry what these carry by name.
+
+    Args:
+        data: Rows of any kind; weights without a name come as a tuple, (rows, None, weights).
+        source: The rows to train on. Their columns of weights and noise are read in tables and files.
+        name: What the argument is called in errors.
+
+    Raises:
+        ValueError, TypeError: As `open_source`.
+    """
+    carried: dict[str, Any] = {}
+    if _has_names(data):
+        if source.weights_name:
+            carried["sample_weight"] = source.weights_name
+        noise = {label: error for label, error in zip(source.column_names or (), source.noise_columns) if error}
+        carried |= {"noise": noise} if noise else {}
+    columns = source.num_features, source.column_names
+    return open_source(data, name, *columns, missing=source.missing, **carried)
+
+
+def _has_names(data: Any) -> bool:
+    """Tells whether rows come from a file or a table, whose columns have names."""
+    is_table = hasattr(data, "columns") or hasattr(data, "__arrow_c_stream__")
+    return isinstance(data, (str, os.PathLike)) or (is_table and not isinstance(data, np.ndarray))
+
+
 def _rows_and_weights(data: Any, name: str, sample_weight: Any) -> tuple[Any, Any, str]:
-    """Takes rows and weights out of a tuple, the numbers out of tensors, and says what the weights are called.
+    """Takes rows and weights out of a tuple, the numbers out of tensors, and says which part the weights were.
 
     A tuple of two is rows and weights where the first has two axes, or names, and the second one axis of numbers:
     labels would be the same to a reader, so errors about such weights say what they were taken for.
     """
-    argument = "sample_weight"
+    part = ""
     if isinstance(data, tuple) and len(data) in (1, 2, 3) and all(part is None for part in data[1:]):
         data = data[0] if len(data) else data
     axes = [_num_axes(part) for part in data] if isinstance(data, tuple) else []
@@ -87,13 +115,13 @@ def _rows_and_weights(data: Any, name: str, sample_weight: Any) -> tuple[Any, An
                 f"`sample_weight` must be left out where `{name}` is a tuple with weights. "
                 "Received: weights in both. Pass them once."
             )
-        argument = f"{name}[{len(axes) - 1}]"
+        part = f"{name}[{len(axes) - 1}]"
         data, sample_weight = data[0], data[-1]
     elif axes and axes[0] != 1 and any(hasattr(part, "shape") or part is None for part in data):
         raise _labels_error(name, data)
     if is_instance_of(sample_weight, "tensorflow", "Tensor"):
         sample_weight = sample_weight.numpy()
-    return data.numpy() if is_instance_of(data, "tensorflow", "Tensor") else data, sample_weight, argument
+    return data.numpy() if is_instance_of(data, "tensorflow", "Tensor") else data, sample_weight, part
 
 
 def _num_axes(part: Any) -> int | None:

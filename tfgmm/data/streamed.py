@@ -95,16 +95,16 @@ class StreamedRows:
 
     def _clean_blocks(self) -> Iterator[RowBlock]:
         """Yields the batches, without the rows that say nothing, which are counted."""
-        argument = f"{self.name}[1]"
-        clean = Cleaning(self.name, None, self.missing, self.are_scored, weights_argument=argument)
+        part = f"{self.name}[1]"
+        clean = Cleaning(self.name, None, self.missing, self.are_scored, weights_part=part)
         self.left_out.num_empty = self.left_out.num_weightless = start = 0
         for batch in self.dataset.as_numpy_iterator():
             rows, weights = batch if self.has_weights else (batch, None)
             values = np.asarray(rows)
             if weights is not None and len(weights) != len(values):
                 raise ValueError(
-                    f"`{argument}` must have one weight per row. Received: {len(weights)} weights for a batch of "
-                    f"{len(values)} rows.{pair_words(argument)}"
+                    "`sample_weight` must have one weight per row. Received: {len(weights)} weights for a batch of "
+                    f"{len(values)} rows.{pair_words(part)}"
                 )
             block = RowBlock(values, None if weights is None else np.asarray(weights, np.float64))
             place = functools.partial(_place_after, start)

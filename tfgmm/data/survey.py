@@ -31,6 +31,16 @@ class Survey(NamedTuple):
     weights: np.ndarray | None = None
     noise: np.ndarray | None = None
 
+    @property
+    def rows(self) -> RowBlock:
+        """The sample with all that its rows carry."""
+        return RowBlock(self.sample, self.weights, self.noise)
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the sample has fewer rows than the data."""
+        return len(self.sample) < (self.summary.num_rows or self.summary.num_data)
+
 
 def survey_rows(source: RowSource, num_data: float | None, seed: int) -> Survey:
     """Summarises the whole data and draws a sample of its rows, in the order of the rows, in one pass; see `RowSample`.

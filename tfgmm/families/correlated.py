@@ -230,7 +230,13 @@ class CorrelatedComponents(Family):
         prior = self.prior_degrees, self.prior_scale_cholesky
         return of_locs + log_ratios.of_wisharts(draws.whiteners, draws.log_determinants, *q, *prior)
 
-    def update(self, posterior: CorrelatedPosterior, statistics: Statistics, centre: np.ndarray) -> CorrelatedPosterior:
+    def update(
+        self,
+        posterior: CorrelatedPosterior,
+        statistics: Statistics,
+        centre: np.ndarray,
+        gap_columns: Sequence[int] = (),
+    ) -> CorrelatedPosterior:
         """Computes the q that maximises the augmented bound: locations with the old E[Lambda], then precisions.
 
             Cov_k^-1 = Cov0^-1 + N_k E[Lambda_k]       locs_k = Cov_k (Cov0^-1 m0 + E[Lambda_k] S1_k)
@@ -238,10 +244,13 @@ class CorrelatedComponents(Family):
 
         with the last line summed over the components where they share one precision matrix.
 
+        A value that is missing counts as one that nobody has seen, so which columns have gaps does not matter.
+
         Args: As `IndependentComponents.update`.
 
         Source: As there; Bishop 2006, 10.60 to 10.63, for independent priors.
         """
+        del gap_columns
         counts, first = statistics.counts, statistics.first
         loc_precision, degrees, inverse_scale = self.expected_priors(posterior, centre)
         locs, covariances = self._updated_locs(posterior, counts, first, loc_precision, self.loc_mean - centre)

@@ -250,24 +250,30 @@ class IndependentComponents(Family):
         )
 
     def update(
-        self, posterior: IndependentPosterior, statistics: Statistics, centre: np.ndarray
+        self,
+        posterior: IndependentPosterior,
+        statistics: Statistics,
+        centre: np.ndarray,
+        gap_columns: Sequence[int] = (),
     ) -> IndependentPosterior:
         """Computes the q that maximises the augmented bound: locations with the old E[tau], then precisions.
 
             1 / scales^2 = 1 / s0^2 + E[tau] N_k         locs = scales^2 (m0 / s0^2 + E[tau] S1_k)
             alpha = a0 + N_k / 2                         beta = b0 + 1/2 (S2_k - 2 locs S1_k + N_k (locs^2 + scales^2))
 
-        with the last column summed over all that share the precision.
+        with the last line summed over all that share the precision. In a column with gaps, N_k counts the rows that
+        have a value there.
 
         Args:
             posterior: The q that the statistics were taken with, or several, with leading axes.
             statistics: Statistics of the whole data, with the same leading axes.
             centre: (D,) float64, data units; what locs and rows are measured from.
+            gap_columns: Columns with gaps, whose counts stand after the squares in `statistics.second`.
 
         Source: Coordinate ascent for independent Normal and Gamma priors; a natural-gradient step of length 1
         (Hoffman, Blei, Wang and Paisley 2013, section 2).
         """
-        counts, first, second = statistics.counts[..., None], statistics.first, statistics.second
+        counts, first, second = self._by_column(statistics, gap_columns)
         mean_precisions = self._mean_precisions(posterior)
         loc_precision, shape, rate = self.expected_priors(posterior, centre)
         variances = 1.0 / (loc_precision + mean_precisions * counts)
@@ -279,6 +285,17 @@ class IndependentComponents(Family):
         # Rounding alone could make a sum of squares negative
         beta = rate + 0.5 * self._pooled(np.maximum(squares, 0.0) / self._squared_units)
         return IndependentPosterior(locs, np.sqrt(variances), alpha, beta)
+
+    @staticmethod
+    def _by_column(statistics: Statistics, gap_columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Takes apart the statistics: counts (..., K, D), or (..., K, 1) where all columns have the same, and sums."""
+        counts, first, second = statistics.counts[..., None], statistics.first, statistics.second
+        if not gap_columns:
+            return counts, first, second
+        num_features = first.shape[-1]
+        by_column = np.array(np.broadcast_to(counts, first.shape))
+        by_column[..., list(gap_columns)] = second[..., num_features:]
+        return by_column, first, second[..., :num_features]
 
     def _pooled(self, values: np.ndarray) -> np.ndarray:
         """Sums (K, D) values over all that share a precision."""
@@ -314,6 +331,33 @@ class IndependentComponents(Family):
         if self.row_variance is None:
             return 0.0
         return -0.5 * (parameters["precisions"] * self.row_variance).sum(axis=-1)
+
+    def gap_constants(
+        self,
+        parameters: Mapping[str, np.ndarray],
+        gap_columns: Sequence[int],
+        posterior: IndependentPosterior | None = None,
+    ) -> np.ndarray:
+        """Computes what a value in each of these columns adds to the constant of the log density, (..., K, G) nats.
+
+            1/2 (log tau - log 2 pi - tau (locs^2 + row_variance))        at parameters that are known, or with those of
+            1/2 (E[log tau] - log 2 pi - E[tau] (locs^2 + scales^2 + row_variance))        q
+
+        Args:
+            parameters: Parameters by name; the posterior means of q.
+            gap_columns: G columns.
+            posterior: q; None where the parameters are known.
+        """
+        columns = list(gap_columns)
+        precisions, squares = parameters["precisions"][..., columns], np.square(parameters["locs"][..., columns])
+        if self.row_variance is not None:
+            squares = squares + self.row_variance[columns]
+        logarithms = np.log(precisions)
+        if posterior is not None:
+            squares = squares + np.square(posterior.scales[..., columns])
+            gaps = np.broadcast_to(digamma(posterior.alpha) - np.log(posterior.alpha), posterior.locs.shape)
+            logarithms = logarithms + gaps[..., columns]
+        return 0.5 * (logarithms - math.log(2.0 * math.pi) - precisions * squares)
 
     @staticmethod
     def float32_error(parameters: Mapping[str, np.ndarray], largest: np.ndarray) -> np.ndarray:

@@ -111,7 +111,7 @@ def global_step(
         order = q.weights.best_order(statistics.counts)
         if order is not None:
             statistics, of_components = _reordered(statistics, order), _reordered(of_components, order)
-        updated: Any = q.components.update(of_components, statistics, centre)
+        updated: Any = q.components.update(of_components, statistics, centre, q.gap_columns)
         best = q.values_of(Factors(q.weights.update(statistics.counts), updated))
         base = values if order is None else q.values_of(Factors(of_weights, of_components))
         target, longer = _places(q, base, best, lengths)

@@ -24,7 +24,7 @@ from tfgmm.scoring.queries import Queries
 class PosteriorQueries(Queries):
     """What a mixture with a `VariationalPosterior` answers, for rows of any kind and number, in data units.
 
-    A subclass provides the three attributes below.
+    A subclass provides the four attributes below.
     """
 
     # The reference takes their descriptions from here, where it finds them first
@@ -33,6 +33,8 @@ class PosteriorQueries(Queries):
     """N of training, 0 before; saved with the model."""
     column_names: Any
     """Names of the training columns; None when they had none, or before training."""
+    data_summary: Any
+    """Summary of the training rows; None before training."""
 
     # --- The posterior, by the names of its parts ------------------------------------------------------------------
 
@@ -125,7 +127,9 @@ class PosteriorQueries(Queries):
         seed = random.randrange(2**31) if seed is None else check_seed(seed)
         return sample_rows(self.plug_in(), check_count("n", n, least=0), seed)
 
-    def draws(self, n: int, seed: int | None = None, data: Any = None) -> Draws:
+    def draws(
+        self, n: int, seed: int | None = None, data: Any = None, sample_weight: Any = None, noise: Any = None
+    ) -> Draws:
         """Draws weights, locations and scales (or covariances) from q.
 
         Args:
@@ -134,6 +138,7 @@ class PosteriorQueries(Queries):
             data: Rows that the model was fitted to, of any kind that `fit` takes. With them,
                 `sample_stats["log_importance_ratio"]`, (1, S) nats, holds log p(rows, draw) - log q(draw), from which
                 `tfgmm.compare` tells how far q can be trusted. This takes as long as S sweeps over the rows.
+            sample_weight, noise: Weights and measurement noise of these rows, as the fit took them.
 
         Returns:
             `Draws` of S draws as one chain, data units.
@@ -146,6 +151,6 @@ class PosteriorQueries(Queries):
         draws = scores.as_draws(self.variational.mixtures_of(drawn), self.column_names)
         if data is None:
             return draws
-        blocks = centred_blocks(data, self.variational, self.num_data, self.column_names)
+        blocks = centred_blocks(data, self, sample_weight, noise)
         ratios = log_importance_ratios(self.variational, factors, drawn, blocks)
         return dataclasses.replace(draws, sample_stats={LOG_RATIO: ratios[None]})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from tfgmm.common.shapes import Tensor
 from tfgmm.families.correlated import CorrelatedComponents, FullComponents, TiedComponents
 from tfgmm.families.drawing import generator_of, log_gamma_draws
 from tfgmm.families.functions import NUMPY, Functions
@@ -19,8 +18,13 @@ from tfgmm.families.independent import (
     TiedSphericalComponents,
 )
 from tfgmm.families.learned_scales import fixed_priors
+from tfgmm.families.records import Drawn as Drawn
+from tfgmm.families.records import Factors as Factors
+from tfgmm.families.records import Values as Values
+from tfgmm.families.records import stacked as stacked
 from tfgmm.families.weights import WEIGHTS, Weights
 from tfgmm.mixture import stored_draws
+from tfgmm.mixture.integrands import with_masks
 from tfgmm.mixture.parameters import MixtureDensity, coefficients_from
 from tfgmm.mixture.partitions import far_groups_widened, start_groups
 from tfgmm.mixture.priors import Priors
@@ -39,55 +43,6 @@ COMPONENTS: dict[str, type[Components]] = {
         FullComponents,
     )
 }
-
-
-class Factors(NamedTuple):
-    """The factors of q, float64; with leading axes, several q.
-
-    weights: q of the weights, as their family has it, e.g. a `DirichletPosterior`.
-    components: q of the components, as their family has it, e.g. an `IndependentPosterior`, locations measured from
-        the centre.
-    """
-
-    weights: Any
-    components: Any
-
-
-class Values(NamedTuple):
-    """The unbounded numbers behind q, float64; with leading axes, several q. See `Family`.
-
-    components: Numbers of the components, in the order of their `variable_names`.
-    weights: Numbers of the weights.
-    """
-
-    components: tuple[Tensor, ...]
-    weights: tuple[Tensor, ...]
-
-    def map(self, function: Callable[..., Tensor], *others: Values) -> Values:
-        """Applies a function to each of the numbers, together with those of `others` in the same place."""
-        components = map(function, self.components, *(other.components for other in others))
-        return Values(tuple(components), tuple(map(function, self.weights, *(other.weights for other in others))))
-
-    @property
-    def flat(self) -> tuple[Tensor, ...]:
-        """All numbers in one tuple, those of the components first: the order of the model's variables."""
-        return (*self.components, *self.weights)
-
-
-def stacked(several: Sequence[Values]) -> Values:
-    """Stacks the numbers behind several q into arrays with a leading axis."""
-    return several[0].map(lambda *values: np.stack(values), *several[1:])
-
-
-class Drawn(NamedTuple):
-    """Parameters drawn from q.
-
-    log_weights: Logarithms of the weights, (S, K).
-    components: Parameters of the components, as their family draws them, e.g. `IndependentDraws`.
-    """
-
-    log_weights: Tensor
-    components: Any
 
 
 class VariationalPosterior:
@@ -228,13 +183,17 @@ class VariationalPosterior:
     def expected_coefficients(self, factors: Factors) -> tuple[np.ndarray, np.ndarray]:
         """Computes (..., D + P, K) and (..., K) float64 such that rho = features @ the first + the second, nats.
 
-        rho_ik = E[log theta_k] + E[log Normal(row_i | component k)] (Bishop 2006, 10.46).
+        rho_ik = E[log theta_k] + E[log Normal(row_i | component k)] (Bishop 2006, 10.46). For each of the G columns
+        with gaps, one row of coefficients more, (..., D + P + G, K): what a value there adds to the constant.
         """
         of_weights, of_components = factors
         components: Any = self.components  # one family, and q in it
         means = components.means(of_components)
         log_weights = self.weights.expected_log(of_weights) + components.corrections(of_components, means)
-        return coefficients_from(self.form, log_weights, means)
+        coefficients = coefficients_from(self.form, log_weights, means)
+        if not self.gap_columns:
+            return coefficients
+        return with_masks(coefficients, components.gap_constants(means, self.gap_columns, of_components))
 
     # --- Draws ---------------------------------------------------------------------------------------------------
 

@@ -9,12 +9,14 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 
 from tfgmm.common.checks import check_count
 from tfgmm.data.row_source import RowSource
-from tfgmm.data.sources import check_ends, open_source
-from tfgmm.data.survey import Survey, check_finite, no_rows_error, survey_rows
+from tfgmm.data.row_words import sentences_on_gaps
+from tfgmm.data.sources import open_source
+from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.families.base import check_priors
 from tfgmm.fit.callbacks import checked_callbacks
 from tfgmm.fit.keras_model import check_can_train
 from tfgmm.fit.maxima import at_maxima
+from tfgmm.fit.opened import check_length, check_rows, gap_columns_of, opened_validation
 from tfgmm.fit.options import FitOptions, check_covariance
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
@@ -39,6 +41,9 @@ class _Others(TypedDict, total=False):
     polish_steps: int
     start: Any
     criteria_at: Literal["mean", "mode"]
+    sample_weight: Any
+    noise: Any
+    missing: Literal["integrate", "refuse"]
 
 
 # "auto" is a str, and a str is an Iterable[str]: type checkers take the first of these that fits
@@ -81,6 +86,9 @@ def fit_mixture(
     polish_steps: int = 0,
     start: Any = "auto",
     criteria_at: str = "mean",
+    sample_weight: Any = None,
+    noise: Any = None,
+    missing: str = "integrate",
 ) -> FitResult | Selection:
     """Fits a Bayesian Gaussian mixture in closed form, from several starts, and returns the best fit.
 
@@ -119,14 +127,22 @@ def fit_mixture(
             the maximum of the likelihood that EM finds from there, as R's mclust and scikit-learn have them; of several
             fits also from the likeliest special case, so that none is less likely than it. EM takes several times as
             many sweeps more. No variance gets below 1e-7 squared spreads, or the rounding of its column.
+        sample_weight: How often each row counts, (N,) numbers of 0 or more, or the name of a column: 2 is the row
+            twice, 0 is no row, and N is their sum. Weights that are no counts should have a sum that says how much the
+            rows tell: see docs/tables.md.
+        noise: Measurement noise of each row, data units: standard deviations (N, D); covariances (N, D, D); or, by
+            column, the name of the column with its standard deviations, {"mag_g": "mag_g_err"}. Infinite: no value.
+            What is fitted is the mixture of the values without their noise.
+        missing: "integrate", a NaN or null is a value that is missing at random, and is integrated out, exactly for
+            the shapes without correlations; or "refuse". Infinite values are always refused.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.
         FloatingPointError: The bound became NaN or infinite.
 
     Warns:
-        UserWarning: Constant columns, fewer distinct rows than components, a few rows far from all others, and, for
-            "full" and "tied", no more rows than columns.
+        UserWarning: Missing values, constant columns, fewer distinct rows than components, a few rows far from all
+            others, and, for "full" and "tied", no more rows than columns.
         ConvergenceWarning: The bound was still rising after `max_sweeps` sweeps.
 
     Source: Bishop 2006, section 10.2; restarts and stopping rules measured in docs.
@@ -159,14 +175,9 @@ def fit_mixture(
         options.check_suits_any_shape()
     if options.priors != "auto":
         check_priors(options.priors)
-    return fit_opened(*_opened(data, options.seed), numbers, options, callbacks)
-
-
-def _opened(data: Any, seed: int) -> tuple[RowSource, Survey]:
-    """Opens the rows and looks through them."""
-    source = open_source(data, "data", None)
-    _check_length(source)
-    return source, survey_rows(source, None, seed)
+    source = open_source(data, "data", None, sample_weight=sample_weight, noise=noise, missing=missing)
+    check_length(source)
+    return fit_opened(source, survey_rows(source, None, options.seed), numbers, options, callbacks)
 
 
 def fit_opened(
@@ -186,13 +197,13 @@ def fit_opened(
         callbacks: As in `fit_mixture`.
     """
     most = numbers if isinstance(numbers, int) else max(numbers)
-    _check_rows(survey.summary.num_data, most)
+    check_rows(survey.summary, most)
     callbacks = checked_callbacks(callbacks)
     check_can_train(options.polish_steps, callbacks)
-    validation = _opened_validation(source, options.validation_data)
-    tasks = [
-        _task_of(shape, source, survey, options, callbacks, validation) for shape in options.shapes(source.num_features)
-    ]
+    validation = opened_validation(source, options.validation_data)
+    gaps = gap_columns_of(survey.summary, validation)
+    shapes = options.shapes(source.num_features)
+    tasks = [_task_of(shape, source, survey, options, callbacks, validation, gaps) for shape in shapes]
     for task in tasks:  # before the first of many fits
         check_suits(task, most)
     _warn_of_odd_data(tasks, most)
@@ -210,21 +221,24 @@ def _task_of(
     options: FitOptions,
     callbacks: Sequence[Any],
     validation: RowSource | None,
+    gap_columns: tuple[int, ...],
 ) -> FitTask:
     """Collects what the fits of one covariance shape share, with priors for that shape unless they are given."""
     if isinstance(options.priors, Priors):
         priors = options.priors
     else:
-        priors = Priors.from_data(survey.summary, shape, sample=survey.sample)
-    return FitTask(source, survey, priors, dataclasses.replace(options, covariance=shape), callbacks, validation)
+        priors = Priors.from_data(survey.summary, shape, sample=survey.sample, weights=survey.weights)
+    options = dataclasses.replace(options, covariance=shape)
+    return FitTask(source, survey, priors, options, callbacks, validation, gap_columns=gap_columns)
 
 
 def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
     """Warns of what is odd about the data, once for all fits; `num_components` is the largest."""
-    sentences: dict[str, None] = {}
+    sentences = dict.fromkeys(sentences_on_gaps(tasks[0].survey.summary))
     for task in tasks:
-        summary = task.survey.summary
-        sentences |= dict.fromkeys(oddities(task.survey.sample, summary, task.priors, num_components, task.covariance))
+        survey, summary = task.survey, task.survey.summary
+        odd = oddities(survey.sample, summary, task.priors, num_components, task.covariance, survey.weights)
+        sentences |= dict.fromkeys(odd)
         if len(tasks) == 1:  # of several shapes the evidence leaves out the spherical ones by itself
             sentences |= dict.fromkeys(spreads_that_differ(summary, task.priors, task.covariance))
     for sentence in sentences:
@@ -245,38 +259,3 @@ def check_num_components(num_components: Any) -> int | tuple[int, ...]:
     if not numbers:
         raise ValueError("`num_components` must name at least one number. Received: none. Try range(1, 11).")
     return numbers
-
-
-def _check_length(source: RowSource) -> None:
-    """Checks that it is known how far the rows go.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if not source.has_known_length:
-        raise ValueError(
-            "`data` must have a known length: a sweep ends with the last batch. Received: a dataset of unknown or "
-            "endless length. Apply tf.data.experimental.assert_cardinality(num_batches), remove .repeat(), or train a "
-            "GaussianMixtureModel with compile(num_data=..., step_sizes=tfgmm.StepSizes())."
-        )
-
-
-def _opened_validation(source: RowSource, data: Any) -> RowSource | None:
-    """Opens the rows to validate on, in the columns of the source; None for None."""
-    if data is None:
-        return None
-    validation = open_source(data, "validation_data", source.num_features, source.column_names)
-    check_ends(validation, None, "Use .take(n), or remove .repeat().")
-    if not validation.has_own_batches:
-        check_finite(validation)
-    elif next(iter(validation.blocks()), None) is None:
-        raise no_rows_error(validation.name)
-    return validation
-
-
-def _check_rows(num_data: float, num_components: int) -> None:
-    if num_data < num_components:
-        raise ValueError(
-            f"`num_components` must be at most the number of rows. Received: num_components={num_components} for "
-            f"{num_data} rows. Ask for fewer components."
-        )

@@ -105,8 +105,8 @@ def _problem_of(task: FitTask, fit: FitResult) -> _Problem:
     squares = np.square(summary.spread)
     floor = np.broadcast_to(fit.priors.least_scale, squares.shape) * squares
     if options.priors == "auto":  # which have a floor of their own for spheres and for matrices
-        floor = least_variances(summary, task.survey.sample)
-    rows = stages_of(q, task.survey, options)[-1].rows
+        floor = least_variances(summary, task.survey.sample, task.survey.weights)
+    rows = stages_of(q, task.survey, options, task.gap_columns)[-1].rows
     return _Problem(batches_of(task, q, rows), floor, np.broadcast_to(fit.priors.column_scale, squares.shape))
 
 

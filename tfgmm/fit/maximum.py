@@ -7,7 +7,7 @@ added to what rows are seen to vary, as `row_variance` of the priors does for th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -15,9 +15,10 @@ import numpy as np
 from tfgmm.fit.plateau import Plateau
 from tfgmm.fit.sweep_batches import Batches
 from tfgmm.mixture.features import matrices_of_products
+from tfgmm.mixture.integrands import with_integrals
 from tfgmm.mixture.parameters import LOCS, MixtureDensity, coefficients_of
 from tfgmm.mixture.registry import COVARIANCES
-from tfgmm.mixture.statistics import RowSums, Statistics, added
+from tfgmm.mixture.statistics import RowSums, Statistics, added, split_masks
 
 _TOLERANCE, _MOST_SWEEPS = 1e-9, 1_000  # nats per row
 _LEAST_ROWS = 1e-8  # a component with fewer stays where it is
@@ -51,50 +52,54 @@ def maximum_near(
         most_sweeps: Largest number of steps of EM.
     """
     at_floor = np.zeros(mixture.components[LOCS].shape, bool)
-    sums, num_rows = _sums(mixture, batches)
-    plateau = Plateau(_TOLERANCE, 2, num_rows)
+    sums, weight = _sums(mixture, batches)
+    plateau = Plateau(_TOLERANCE, 2, weight)
     for _ in range(most_sweeps):
         if plateau.is_reached(float(sums.log_likelihood)):
             break
-        mixture, at_floor = _maximised(mixture, sums.statistics, floor, units)
+        mixture, at_floor = _maximised(mixture, sums.statistics, floor, units, batches.gap_columns)
         sums, _ = _sums(mixture, batches)
     return Maximum(mixture, float(sums.log_likelihood), float(sums.largest), at_floor)
 
 
-def _sums(mixture: MixtureDensity, batches: Batches) -> tuple[RowSums, int]:
-    statistics, log_likelihood, largest, num_rows = None, 0.0, 0.0, 0
-    for sums, num_more in batches.sums(coefficients_of(mixture)):
+def _sums(mixture: MixtureDensity, batches: Batches) -> tuple[RowSums, float]:
+    statistics, log_likelihood, largest, weight = None, 0.0, 0.0, 0.0
+    coefficients = coefficients_of(mixture)
+    if mixture.form.name == "independent" and batches.gap_columns:
+        coefficients = with_integrals(coefficients, len(mixture.centre), batches.gap_columns)
+    for sums, more in batches.sums(coefficients):
         statistics = added(statistics, sums.statistics)
         log_likelihood, largest = log_likelihood + float(sums.log_likelihood), largest + float(sums.largest)
-        num_rows += num_more
-    return RowSums(cast("Statistics", statistics), log_likelihood, largest), num_rows  # there are rows
+        weight += more
+    return RowSums(cast("Statistics", statistics), log_likelihood, largest), weight  # there are rows
 
 
 def _maximised(
-    mixture: MixtureDensity, statistics: Statistics, floor: np.ndarray, units: np.ndarray
+    mixture: MixtureDensity, statistics: Statistics, floor: np.ndarray, units: np.ndarray, gap_columns: Sequence[int]
 ) -> tuple[MixtureDensity, np.ndarray]:
     """Computes the mixture of the largest likelihood given the memberships, and where it is at the floor."""
+    is_independent = mixture.form.name == "independent"
     counts = np.asarray(statistics.counts)
-    has_rows = counts > _LEAST_ROWS
-    divisors = np.where(has_rows, counts, 1.0)[:, None]
-    locs = np.where(has_rows[:, None], statistics.first / divisors, mixture.components[LOCS])
+    observed, second = split_masks(statistics, gap_columns if is_independent else ())
+    has_rows = observed > _LEAST_ROWS
+    divisors = np.where(has_rows, observed, 1.0)
+    locs = np.where(has_rows, statistics.first / divisors, mixture.components[LOCS])
     log_weights = np.log(np.maximum(counts, 1e-300) / counts.sum())
-    maximise = _precisions if mixture.form.name == "independent" else _whiteners
-    second = np.asarray(statistics.second) / divisors
-    moments = _Moments(np.where(has_rows, counts, 0.0), locs, second)
-    new, at_floor = maximise(mixture, moments, floor, units)
-    if not COVARIANCES[mixture.covariance].is_tied:
-        name = mixture.form.precision_name
-        keep = has_rows.reshape(-1, *[1] * (new.ndim - 1))
-        new, at_floor = np.where(keep, new, mixture.components[name]), at_floor & has_rows[:, None]
-    components: Mapping[str, np.ndarray] = {LOCS: locs, mixture.form.precision_name: new}
-    return mixture._replace(log_weights=log_weights, components=components), at_floor
+    second = second / (divisors if is_independent else divisors[:, :1])
+    maximise = _precisions if is_independent else _whiteners
+    new, at_floor = maximise(mixture, _Moments(np.where(has_rows, observed, 0.0), locs, second), floor, units)
+    shape, name = COVARIANCES[mixture.covariance], mixture.form.precision_name
+    if not shape.is_tied:
+        keep: np.ndarray = np.any(has_rows, axis=1, keepdims=True) if shape.is_spherical else has_rows
+        new = np.where(keep if is_independent else keep[:, :1, None], new, mixture.components[name])
+        at_floor = at_floor & has_rows
+    return mixture._replace(log_weights=log_weights, components={LOCS: locs, name: new}), at_floor
 
 
 class _Moments(NamedTuple):
-    """Rows of each component, (K,), and means of its rows, (K, D), and of their products, (K, P), from the centre."""
+    """Rows of each component with a value, (K, D), and means of their values, (K, D), and of products, (K, P)."""
 
-    counts: np.ndarray
+    observed: np.ndarray
     locs: np.ndarray
     second: np.ndarray
 
@@ -103,14 +108,16 @@ def _precisions(
     mixture: MixtureDensity, moments: _Moments, floor: np.ndarray, units: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Computes precisions, (K, D), and where variances are at the floor, (K, D) bool; rows alike for tied shapes."""
-    counts, locs, second = moments
+    observed, locs, second = moments
     shape = COVARIANCES[mixture.covariance]
     variances = second - np.square(locs)
     if shape.is_tied:
-        variances = np.broadcast_to(counts @ variances / counts.sum(), locs.shape)
+        variances = np.broadcast_to((observed * variances).sum(axis=0) / observed.sum(axis=0), locs.shape)
+        observed = np.broadcast_to(observed.sum(axis=0), locs.shape)
     if shape.is_spherical:
         in_units = floor / np.square(units)
-        variances = (variances / np.square(units)).mean(axis=1, keepdims=True) * np.square(units)
+        sums = (observed * variances / np.square(units)).sum(axis=1, keepdims=True)
+        variances = sums / np.maximum(observed.sum(axis=1, keepdims=True), _LEAST_ROWS) * np.square(units)
         at_floor = (variances <= in_units.max() * np.square(units)) & (in_units == in_units.max())
         return 1.0 / np.maximum(variances, in_units.max() * np.square(units)), at_floor
     return 1.0 / np.maximum(variances, floor), variances <= floor
@@ -120,7 +127,7 @@ def _whiteners(
     mixture: MixtureDensity, moments: _Moments, floor: np.ndarray, units: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Computes whiteners U of precisions U' U, (K, D, D) or (1, D, D), and what is at the floor, (K, D) bool."""
-    counts, locs, second = moments
+    counts, locs, second = moments.observed[:, 0], moments.locs, moments.second  # all columns count alike
     del units  # no shape with matrices is spherical
     matrices = matrices_of_products(second, locs.shape[1]) - locs[:, :, None] * locs[:, None, :]
     if COVARIANCES[mixture.covariance].is_tied:

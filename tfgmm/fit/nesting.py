@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfgmm.data.blocks import RowBlock
 from tfgmm.data.readers import Rows
 from tfgmm.families.variational import Factors, Values, VariationalPosterior
 from tfgmm.fit.labels import start_at_labels
@@ -20,15 +21,19 @@ from tfgmm.fit.occupied import log_num_modes
 from tfgmm.fit.restarts import Restart
 from tfgmm.fit.result import FitResult
 from tfgmm.mixture.features import num_products
+from tfgmm.mixture.filled import filled
 from tfgmm.mixture.parameters import FORMS, LOCS
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.mixture.statistics import Statistics
+from tfgmm.mixture.virtual_copies import copies
 from tfgmm.scoring.scores import score_data
 
 # Nats below what is known to be possible that count as none: a fit ends a little before its top
 _ALLOWED = 0.5
 # Steps of the components without rows; their divergence is at its least after a few
 _MOST_STEPS, _LEAST_GAIN = 50, 1e-3
+# Rows that are divided, at most, where they have weights
+_MOST_COPIES = 20_000
 
 
 class Nested(NamedTuple):
@@ -174,6 +179,19 @@ def nats_below(elbo: float, possible: float, least_gain: float) -> float:
     return gap if gap > _ALLOWED + least_gain else 0.0
 
 
+def plain_rows(block: RowBlock, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Writes rows as often as they count, with their gaps filled, (m, D) float64, data units: for starts alone.
+
+    Args:
+        block: Rows, data units.
+        centre: (D,) float64, data units.
+        spread: (D,) widths that count as equal.
+    """
+    values, weights = np.asarray(block.values, np.float64), block.weights
+    values = values if weights is None else values[copies(weights, _MOST_COPIES, 0)]
+    return filled(values - centre, spread) + centre if np.isnan(values).any() else values
+
+
 def split_starts(
     smaller: VariationalPosterior, larger: VariationalPosterior, sample: np.ndarray, spread: np.ndarray, most: int
 ) -> list[Values]:
@@ -184,7 +202,7 @@ def split_starts(
     Args:
         smaller: Posterior of a fit with fewer components.
         larger: Untouched posterior with more.
-        sample: (n, D) rows, data units.
+        sample: (n, D) rows without gaps, data units.
         spread: (D,) widths that count as equal.
         most: How many components are divided, at most.
     """

@@ -8,13 +8,16 @@ from collections.abc import Iterable
 import numpy as np
 
 from tfgmm.common.checks import check_count, check_seed
+from tfgmm.data.blocks import RowBlock
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.parameters import FORMS, LOCS, MixtureDensity
-from tfgmm.scoring.scores import score_data
+from tfgmm.scoring.devices import block_scorer
 
 # Share of a weight or a width, or of the standard deviation of a location, below which a difference counts as none
 _ALIKE = 0.1
+# Copies of rows that components are drawn for one by one; of more, only how many of a row each component has
+_MOST_COPIES = 2**20
 
 
 def num_occupied(posterior: VariationalPosterior) -> int:
@@ -63,7 +66,7 @@ def _are_alike(mixture: MixtureDensity, doubt: np.ndarray, one: int, other: int)
 
 
 def occupied_probabilities(
-    posterior: VariationalPosterior, blocks: Iterable[np.ndarray], num_draws: int = 200, seed: int = 0
+    posterior: VariationalPosterior, blocks: Iterable[RowBlock], num_draws: int = 200, seed: int = 0
 ) -> np.ndarray:
     """Computes the share of draws in which 0, 1, ..., K components have rows, (K + 1,) float64.
 
@@ -72,8 +75,8 @@ def occupied_probabilities(
 
     Args:
         posterior: The fitted q.
-        blocks: (B, D) float32 blocks of the rows that it was fitted to, measured from its centre; memory is that of
-            a block of them times K.
+        blocks: Blocks of the rows that it was fitted to, measured from its centre; memory is that of a block of them
+            times K.
         num_draws: Number of draws, S, at least 1.
         seed: Seed of the draws.
     """
@@ -81,24 +84,47 @@ def occupied_probabilities(
     mixtures = _drawn_mixtures(posterior, check_count("num_draws", num_draws), seed)
     generator = np.random.default_rng(seed)
     has_rows = np.zeros((num_draws, posterior.num_components), bool)
-    for rows in blocks:
-        for of_draw, mixture in zip(has_rows, mixtures):
-            of_draw[drawn_components(score_data(mixture, rows, "responsibilities"), generator)] = True
+    scorers = [block_scorer(mixture) for mixture in mixtures]
+    for block in blocks:
+        counts = None if block.weights is None else np.ceil(block.weights).astype(np.int64)
+        for of_draw, scorer in zip(has_rows, scorers):
+            memberships = scorer.scores(block, ["responsibilities"]).by_name["responsibilities"]
+            of_draw[drawn_components(memberships, generator, counts)] = True
     return np.bincount(has_rows.sum(axis=1), minlength=posterior.num_components + 1) / num_draws
 
 
-def drawn_components(responsibilities: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draws one component per row, (B,) int, by its memberships, (B, K).
+def drawn_components(
+    responsibilities: np.ndarray, generator: np.random.Generator, counts: np.ndarray | None = None
+) -> np.ndarray:
+    """Draws components of rows by their memberships, (B, K): one per row, (B,) int; or those that their copies have.
+
+    Args:
+        responsibilities: (B, K).
+        generator: Source of the draws.
+        counts: (B,) int, how many copies of each row there are, each with a draw of its own; None for one.
 
     Example:
 
     >>> drawn_components(np.array([[0.0, 1.0], [1.0, 0.0]]), np.random.default_rng(0)).tolist()
     [1, 0]
     """
+    if counts is not None:
+        if counts.sum() > _MOST_COPIES:
+            return np.flatnonzero(_counts_of_components(responsibilities, generator, counts))
+        responsibilities = np.repeat(responsibilities, counts, axis=0)
     sums = np.cumsum(responsibilities, axis=1, dtype=np.float64)
     # From 0 up to, but not including, the last sum: no component without membership is drawn
     thresholds = generator.random((len(sums), 1)) * sums[:, -1:]
     return np.sum(sums <= thresholds, axis=1)
+
+
+def _counts_of_components(
+    responsibilities: np.ndarray, generator: np.random.Generator, counts: np.ndarray
+) -> np.ndarray:
+    """Draws how many copies each component has, (K,)."""
+    shares = responsibilities.astype(np.float64)
+    drawn: np.ndarray = generator.multinomial(counts, shares / shares.sum(axis=1, keepdims=True)).sum(axis=0)
+    return drawn
 
 
 def _drawn_mixtures(posterior: VariationalPosterior, num_draws: int, seed: int) -> list[MixtureDensity]:

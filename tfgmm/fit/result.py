@@ -13,6 +13,7 @@ import numpy as np
 
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import counted
+from tfgmm.data.row_words import sentences_on_rows
 from tfgmm.data.summary import DataSummary
 from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.training_rows import centred_blocks
@@ -152,7 +153,9 @@ class FitResult(FittedMixture):
         """Logarithm of the number of modes that are equal to this one but for the names of components."""
         return log_num_modes(self.variational)
 
-    def occupied_posterior(self, data: Any, num_draws: int = 200, seed: int = 0) -> np.ndarray:
+    def occupied_posterior(
+        self, data: Any, num_draws: int = 200, seed: int = 0, sample_weight: Any = None, noise: Any = None
+    ) -> np.ndarray:
         """Estimates the probability that 0, 1, ..., K components are occupied, (K + 1,) float64.
 
         A component is occupied when one of the N rows belongs to it. Weights and components are drawn from q, a
@@ -165,6 +168,8 @@ class FitResult(FittedMixture):
                 block. It takes as long as `num_draws` sweeps.
             num_draws: S, the number of draws; a share near a half is known to 0.5 / sqrt(S).
             seed: Seed of the draws.
+            sample_weight, noise: Weights and measurement noise of these rows, as the fit took them. A row of weight 2
+                is two rows, which may belong to two components.
 
         Raises:
             ValueError: Another number of rows than the model was fitted to.
@@ -176,7 +181,7 @@ class FitResult(FittedMixture):
         >>> int(np.argmax(result.occupied_posterior(rows)))
         2
         """
-        blocks = centred_blocks(data, self.variational, self.num_data, self.column_names)
+        blocks = centred_blocks(data, self, sample_weight, noise)
         return occupied_probabilities(self.variational, blocks, num_draws, seed)
 
     def summary(self) -> str:
@@ -203,6 +208,7 @@ def summary_of(result: FitResult) -> str:
         f"over all rows; {result.num_occupied} of {counted(result.num_components, 'component')} occupied",
         f"restarts, bound of each: {bounds}",
         f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
+        *sentences_on_rows(result.data_summary),
         "",
     ]
     lines = list(_table(interval_draws(result), result.column_names))

@@ -11,7 +11,16 @@ import numpy as np
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.callbacks import EndOfChoice
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, stages_of_fold
-from tfgmm.fit.nesting import Known, Smaller, as_restart, known_from, nats_below, split_starts, with_empty
+from tfgmm.fit.nesting import (
+    Known,
+    Smaller,
+    as_restart,
+    known_from,
+    nats_below,
+    plain_rows,
+    split_starts,
+    with_empty,
+)
 from tfgmm.fit.occupied import num_occupied
 from tfgmm.fit.restarts import Restart, StagedStarts, best_first, in_order_of_bounds
 from tfgmm.fit.result import FitResult
@@ -126,14 +135,16 @@ def _from_more_starts(task: FitTask, known: Known, num_components: int) -> tuple
 
 def _from_empty(task: FitTask, known: Known, num_components: int) -> tuple[FitTask, Ascended]:
     q = prepared_fit(task, num_components).variational
-    return task, Ascended([as_restart(known.nested, q)], [], stages_of(q, task.survey, task.options)[-1].rows)
+    last = stages_of(q, task.survey, task.options, task.gap_columns)[-1]
+    return task, Ascended([as_restart(known.nested, q)], [], last.rows)
 
 
 def ascend_from_smaller(task: FitTask, known: Known, num_components: int) -> Ascended:
     """Takes a smaller fit to an optimum with more components: with empty ones, and with some of its own divided."""
-    options, survey, fit = task.options, task.survey, prepared_fit(task, num_components)
-    q, spread, sample = fit.variational, np.array(survey.summary.spread), np.asarray(survey.sample, np.float64)
-    stages = stages_of(q, survey, options)
+    options, fit = task.options, prepared_fit(task, num_components)
+    q, spread = fit.variational, np.array(task.survey.summary.spread)
+    stages = stages_of(q, task.survey, task.options, task.gap_columns)
+    sample = plain_rows(task.survey.rows, q.centre, spread)
     divided = split_starts(known.smaller.variational, q, sample, spread, max(_MOST_DIVIDED, options.restarts))
     [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), options.restarts)])
     starts = StagedStarts([known.nested.values, *kept], stages)
@@ -160,10 +171,14 @@ def folds_retried(
         of_smaller, of_larger: Where the starts of each fold ended, best first.
     """
     survey, groups = task.survey, []
-    stage, spread = stages_of(larger, survey, task.options)[-1], np.array(survey.summary.spread)
+    stage, spread = stages_of(larger, survey, task.options, task.gap_columns)[-1], np.array(survey.summary.spread)
     for fold, (best, *_) in enumerate(of_smaller):
-        sample = np.asarray(survey.sample[folds.numbers != fold], np.float64)
-        without = Smaller(smaller.at(best.values), best.elbo, len(sample))
+        rows = folds.block(survey.rows, folds.numbers != fold)
+        sample, num_rows = (
+            plain_rows(rows, larger.centre, spread),
+            len(rows.values) if rows.weights is None else rows.weights.sum(),
+        )
+        without = Smaller(smaller.at(best.values), best.elbo, float(num_rows))
         starts = [with_empty(without, larger).values, *split_starts(without.q, larger, sample, spread, NUM_STARTS)]
         groups.append(StagedStarts(starts, stages_of_fold(stage, folds, fold)))
     again = best_first(larger, groups) if groups else []

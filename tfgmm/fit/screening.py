@@ -53,7 +53,7 @@ def candidates(
     per_start = _candidates_per_start(q) if is_drawn else 1
     seeds = [(seed + number) % 2**63 for number in range(per_start * num_kept)]
     first = few_sweeps(q, stage, seed)
-    starts = q.start_values(first.rows.values.astype(np.float64), spread, start, seeds)
+    starts = q.start_values(first.rows.as_copies(_most(q.num_components), seed), spread, start, seeds)
     return Candidates(starts, first, num_kept)
 
 
@@ -86,5 +86,9 @@ def _candidates_per_start(q: VariationalPosterior) -> int:
 
 def _few(rows: CachedRows, num_components: int, seed: int) -> CachedRows:
     """Chooses rows that stand for the others; all of them where they are few, with the features that they have."""
-    most = max(_FEWEST_ROWS, _ROWS_PER_COMPONENT * num_components)
-    return rows if len(rows) <= most else rows.sampled(most, seed)
+    most = _most(num_components)
+    return rows if rows.num_copies <= most else rows.sampled(most, seed)
+
+
+def _most(num_components: int) -> int:
+    return max(_FEWEST_ROWS, _ROWS_PER_COMPONENT * num_components)

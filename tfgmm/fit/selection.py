@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,6 +61,7 @@ class Selection:
             apart, a value repeated again and again, columns that follow from each other.
         known_evidence: Log evidence, nats, that smaller fits of its shape show the mixtures of each fit to have at
             least; -inf where there is no smaller one. Default: nothing is known.
+        held_out_weights: How often each held-out row counts, (n,); None: each counts once.
 
     Example:
 
@@ -81,6 +81,7 @@ class Selection:
     below_nested: tuple[float, ...] = ()
     column_doubts: tuple[str, ...] = ()
     known_evidence: tuple[float, ...] = ()
+    held_out_weights: np.ndarray | None = None
 
     @functools.cached_property
     def table(self) -> np.ndarray:
@@ -99,8 +100,10 @@ class Selection:
         of_kind = [(fit.num_components, kind) for fit, kind in zip(self.results, kinds)]
         # Mixtures that have several names are equally probable before as those that have one
         shares = np.exp(evidence - evidence.max()) / [of_kind.count(one) for one in of_kind]
-        means, errors = means_and_errors(self.held_out)
-        behind, behind_errors = means_and_errors(self.held_out[_first_best(means)] - self.held_out)
+        means, errors = means_and_errors(self.held_out, self.held_out_weights)
+        behind, behind_errors = means_and_errors(
+            self.held_out[_first_best(means)] - self.held_out, self.held_out_weights
+        )
         columns = {
             "log_evidence": evidence,
             "share": shares / shares.sum(),
@@ -115,6 +118,12 @@ class Selection:
         for name, _ in _FIELDS:
             table[name] = columns[name] if name in columns else [getattr(result, name) for result in self.results]
         return table
+
+    @property
+    def num_held_out(self) -> float:
+        """How many rows were held out, each as often as it counts."""
+        weights = self.held_out_weights
+        return self.held_out.shape[1] if weights is None else float(weights.sum())
 
     @property
     def best(self) -> FitResult:
@@ -210,18 +219,29 @@ def log_evidence(result: FitResult) -> float:
     return result.elbo + result.log_num_modes
 
 
-def means_and_errors(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def means_and_errors(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Computes means over columns of (M, n) and their standard errors, (M,) each; NaN where there are too few columns.
+
+    Args:
+        values: (M, n).
+        weights: (n,) how often each column counts; None: once.
 
     Example:
 
     >>> means_and_errors(np.array([[1.0, 3.0]]))
     (array([2.]), array([1.]))
+    >>> means_and_errors(np.array([[1.0, 3.0]]), np.array([1.0, 3.0]))
+    (array([2.5]), array([0.5]))
     """
-    num_rows = values.shape[1]
+    num_rows = float(values.shape[1] if weights is None else weights.sum())
     unknown = np.full(len(values), np.nan)
-    means = values.mean(axis=1) if num_rows else unknown
-    return means, values.std(axis=1, ddof=1) / math.sqrt(num_rows) if num_rows > 1 else unknown
+    if not values.shape[1]:
+        return unknown, unknown
+    means = np.average(values, axis=1, weights=weights)
+    if num_rows <= 1.0:
+        return means, unknown
+    variances = np.average(np.square(values - means[:, None]), axis=1, weights=weights) * num_rows / (num_rows - 1.0)
+    return means, np.sqrt(variances / num_rows)
 
 
 def _first_best(values: np.ndarray) -> int:

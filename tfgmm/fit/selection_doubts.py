@@ -68,7 +68,7 @@ def is_behind(selection: Selection) -> bool:
     The best of many fits is ahead by one error in pure noise; of a few rows no error says much.
     """
     row = selection.table[selection.best_place]
-    has_rows = selection.held_out.shape[1] >= FEW_ROWS
+    has_rows = selection.num_held_out >= FEW_ROWS
     return bool(has_rows and row["behind"] > _ERRORS * np.nan_to_num(row["behind_error"]))
 
 

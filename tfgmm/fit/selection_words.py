@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfgmm.common.words import counted
 from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.fit.selection_doubts import FEW_ROWS, doubts, lucky_start, on_groups, stuck_fits
 from tfgmm.fit.selection_names import (
@@ -60,7 +61,7 @@ def lines(selection: Selection) -> list[str]:
     first, shapes = selection.best, selection.shapes
     of_shapes = f"{first.covariance} covariances" if len(shapes) == 1 else f"{len(shapes)} shapes of covariances"
     head = (
-        f"{of_shapes}, {first.weight_prior} weights, {first.num_data:,} rows x "
+        f"{of_shapes}, {first.weight_prior} weights, {counted(first.num_data, 'row')} x "
         f"{first.num_features} columns; held out: {selection.held_out_rows}; "
         f"likelihood, BIC, ICL and AIC at {CRITERIA_AT[first.criteria_at]}"
     )
@@ -163,7 +164,7 @@ def _agreement(selection: Selection) -> str:
 
 
 def _on_held_out(selection: Selection) -> list[str]:
-    num_rows = selection.held_out.shape[1]
+    num_rows = selection.num_held_out
     if not num_rows:
         return []
     best, near = (selection.best_by[criterion] for criterion in ("held_out", "one_error"))
@@ -171,7 +172,7 @@ def _on_held_out(selection: Selection) -> list[str]:
     words = [f"Held-out rows are predicted best {by} {name(selection, best)}"]
     words[0] += "." if near is best else f"; {name(selection, near)} {fewest} within one standard error of that."
     if num_rows < FEW_ROWS:
-        words.append(f"{num_rows} held-out {'row says' if num_rows == 1 else 'rows say'} little.")
+        words.append(f"{num_rows:g} held-out {'row says' if num_rows == 1 else 'rows say'} little.")
     return words
 
 

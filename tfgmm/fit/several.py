@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
+from tfgmm.data.row_source import RowSource
 from tfgmm.data.survey import Survey
 from tfgmm.fit import cross_validation
 from tfgmm.fit.callbacks import EndOfChoice
@@ -21,7 +22,7 @@ from tfgmm.fit.selection import Selection
 from tfgmm.fit.single import Ascended, FitTask, ascend_from_starts, finished, prepared_fit, swept_fit
 from tfgmm.mixture.odd_data import doubts_of_columns
 from tfgmm.mixture.registry import WEIGHT_PRIORS
-from tfgmm.scoring.scores import score_data
+from tfgmm.scoring.devices import block_scorer
 
 
 class _Fitted(NamedTuple):
@@ -65,12 +66,15 @@ def fit_several(tasks: Sequence[FitTask], numbers: Sequence[int]) -> Selection:
     if tasks[0].options.criteria_at == "mode":
         results = at_maxima(tasks, results)
     rows = f"validation_data, {len(fits[0].held_out):,} rows" if has_rows else folds.description
-    selection = _with_column_doubts(_selection_of(fits, results, rows), survey)
+    weights = _weights_of(tasks[0]) if has_rows else folds.held_out_weights
+    selection = _with_column_doubts(_selection_of(fits, results, rows, weights), survey)
     [of_best] = (task for task in tasks if task.covariance == selection.covariance)
     return _with_occupied(dataclasses.replace(of_best, place=(len(asked), len(asked))), selection)
 
 
-def _selection_of(fits: Sequence[_Fitted], results: Sequence[FitResult], held_out_rows: str) -> Selection:
+def _selection_of(
+    fits: Sequence[_Fitted], results: Sequence[FitResult], held_out_rows: str, weights: np.ndarray | None
+) -> Selection:
     """Joins the fits of a choice, with criteria where they were asked for."""
     return Selection(
         tuple(results),
@@ -78,6 +82,7 @@ def _selection_of(fits: Sequence[_Fitted], results: Sequence[FitResult], held_ou
         held_out_rows,
         below_nested=tuple(one.again.below_nested for one in fits),
         known_evidence=tuple(one.again.known_evidence for one in fits),
+        held_out_weights=weights,
     )
 
 
@@ -99,14 +104,24 @@ def _held_out_log_densities(
 ) -> np.ndarray:
     """Computes the log densities of the rows to validate on, or of each row of the folds under the fit without it."""
     if task.validation is not None:
-        return score_data(result.plug_in(), task.validation, "log_density", result.column_names)
+        scorer = block_scorer(result.plug_in())
+        blocks = (scorer.scores(block, ["log_density"]) for block in task.validation.blocks())
+        return np.concatenate([scores.by_name["log_density"] for scores in blocks])
     return cross_validation.held_out_log_densities(result.variational, task.survey, folds, without_folds)
+
+
+def _weights_of(task: FitTask) -> np.ndarray | None:
+    """Reads the weights of the rows to validate on."""
+    validation = cast("RowSource", task.validation)
+    if not validation.has_weights:
+        return None
+    return np.concatenate([cast("np.ndarray", block.weights) for block in validation.blocks()])
 
 
 def _with_column_doubts(selection: Selection, survey: Survey) -> Selection:
     """Adds what in the columns speaks against calling the recommended fit certain."""
     widths = occupied_widths(selection.best.variational)
-    doubts = doubts_of_columns(survey.sample, survey.summary, selection.covariance, widths)
+    doubts = doubts_of_columns(survey.sample, survey.summary, selection.covariance, widths, survey.weights)
     return dataclasses.replace(selection, column_doubts=doubts)
 
 
@@ -119,5 +134,8 @@ def _with_occupied(task: FitTask, selection: Selection) -> Selection:
         task.tell("occupied", 1, 1, largest.num_components)
     except EndOfChoice:
         return selection
-    occupied = largest.occupied_posterior(task.survey.sample, seed=task.options.seed)
+    rows = task.survey.rows
+    occupied = largest.occupied_posterior(
+        rows.values, seed=task.options.seed, sample_weight=rows.weights, noise=rows.noise
+    )
     return dataclasses.replace(selection, occupied_posterior=occupied)

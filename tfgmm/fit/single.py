@@ -57,6 +57,7 @@ class FitTask:
         callbacks: Callbacks of ours, and of Keras's.
         validation: Rows to validate on, opened; or None.
         place: (m, M): This is the m-th of M fits that are compared, counted from 1.
+        gap_columns: Columns in which some rows, also of those to validate on, have no value.
     """
 
     source: RowSource
@@ -66,6 +67,7 @@ class FitTask:
     callbacks: Sequence[Any]
     validation: RowSource | None
     place: tuple[int, int] = (1, 1)
+    gap_columns: tuple[int, ...] = ()
 
     @property
     def covariance(self) -> str:
@@ -76,7 +78,7 @@ class FitTask:
     @property
     def is_sample(self) -> bool:
         """Whether the survey's sample has fewer rows than the data."""
-        return len(self.survey.sample) < self.survey.summary.num_data
+        return self.survey.is_sample
 
     @property
     def tolerance(self) -> float:
@@ -112,6 +114,7 @@ def prepared_fit(task: FitTask, num_components: int) -> RunningFit:
     q = _posterior(task, num_components)
     q.assign(q.values_of(q.random_start(options.seed)))
     q.move_centre(summary.centre)
+    q.observe_gaps(task.gap_columns)
     return RunningFit(q, task.priors, options.seed, summary)
 
 
@@ -202,7 +205,9 @@ def _swept(task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlat
     """Sweeps over all rows; by Keras where a callback is one of Keras's, which wants a Keras model to look at."""
     callbacks, options = [plateau, *(task.callbacks or ())], task.options
     if all(isinstance(callback, SweepCallback) for callback in callbacks):
-        held_out = None if task.validation is None else SweepBatches(task.validation, fit.variational)
+        held_out = None
+        if task.validation is not None:
+            held_out = SweepBatches(task.validation, fit.variational, gap_columns=task.gap_columns)
         return sweep(fit, batches, callbacks, options.max_sweeps, held_out)
     return keras_model.sweep(fit, task.source, options, callbacks, task.validation)
 
@@ -211,8 +216,8 @@ def batches_of(task: FitTask, q: VariationalPosterior, sample: CachedRows) -> Ba
     """Makes the batches of all rows; where the restarts have seen them all, their features are at hand."""
     batch_size = task.options.batch_size
     if task.source.is_in_memory and not task.is_sample and (batch_size is None or batch_size >= len(sample)):
-        return CachedBatch(sample, q)
-    return SweepBatches(task.source, q, batch_size)
+        return CachedBatch(sample)
+    return SweepBatches(task.source, q, batch_size, task.gap_columns)
 
 
 def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = None) -> Ascended:
@@ -226,7 +231,7 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
         folds: Folds of the sample to hold out; None for none.
     """
     options, q, survey = task.options, fit.variational, task.survey
-    stages, spread = stages_of(q, survey, options), np.array(survey.summary.spread)
+    stages, spread = stages_of(q, survey, options, task.gap_columns), np.array(survey.summary.spread)
     own = _candidates(task, fit, stages[-1])
     of_folds = [] if folds is None else candidates_of_folds(q, fit.seed, spread, folds, stages[-1], options.start)
     *of_folds_kept, starts = screened(q, [*(fold.candidates for fold in of_folds), own])
@@ -247,25 +252,26 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
 def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:
     options, q, spread = task.options, fit.variational, np.array(task.survey.summary.spread)
     if is_labels(options.start):
-        labels = check_labels(options.start, task.survey.summary.num_data, q.num_components)
+        labels = check_labels(options.start, task.survey.summary, q.num_components)
         return Candidates([start_at_labels(q, task.source, labels, spread)], stage, 1)
     return candidates(q, stage, spread, options.start, fit.seed, options.restarts)
 
 
-def stages_of(q: VariationalPosterior, survey: Survey, options: FitOptions) -> list[Stage]:
+def stages_of(
+    q: VariationalPosterior, survey: Survey, options: FitOptions, gap_columns: Sequence[int] = ()
+) -> list[Stage]:
     """Lists the stages of restarts, on all rows where they are few, else on a sample: coarsely, then more finely."""
-    num_data = survey.summary.num_data
-    rows = centre_rows(survey.sample, q.centre, name="data")
+    rows = survey.rows._replace(values=centre_rows(survey.sample, q.centre, name="data"))
     last = Stage(
-        rows=CachedRows(q.form, rows, num_data),
+        rows=CachedRows(q.form, rows, survey.summary.num_data, gap_columns),
         centre=q.centre,
-        largest=np.abs(rows).max(axis=0).astype(np.float64),
+        largest=np.fmax.reduce(np.abs(rows.values), axis=0, initial=0.0).astype(np.float64),
         max_sweeps=options.max_sweeps,
         tolerance=options.tolerance or _TOLERANCE,
     )
-    if len(rows) == num_data and q.num_components <= _FEW_COMPONENTS:
+    if not survey.is_sample and q.num_components <= _FEW_COMPONENTS:
         return [last]
-    if len(rows) == num_data:
+    if not survey.is_sample:
         first = dataclasses.replace(last, tolerance=max(_COARSE_TOLERANCE, options.tolerance or 0.0))
         return [first, dataclasses.replace(last, num_starts=_NUM_CONTENDERS)]
     # The sweeps over all rows go on from here, so the last gains on the sample are left to them

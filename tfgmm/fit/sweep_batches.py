@@ -18,8 +18,7 @@ from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import finite_blocks
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.cached_rows import CachedRows
-from tfgmm.mixture.parameters import FORMS
-from tfgmm.mixture.row_sums import log_likelihoods_over_rows
+from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.statistics import RowSums, Statistics
 from tfgmm.scoring import devices
 
@@ -46,12 +45,20 @@ class SweepBatches:
         source: The rows.
         q: Posterior whose centre the rows are measured from.
         batch_size: B; None for all rows in memory, or many, and for 65,536 stored ones. A dataset has its own.
+        gap_columns: Columns in which some rows have no value.
     """
 
-    def __init__(self, source: RowSource, q: VariationalPosterior, batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        source: RowSource,
+        q: VariationalPosterior,
+        batch_size: int | None = None,
+        gap_columns: Sequence[int] = (),
+    ) -> None:
         self._source, self._form, self._centre = source, q.form, q.centre
+        self.gap_columns = tuple(gap_columns)
         self._size, self.num_batches = batch_size or BLOCK_ROWS, 1
-        self._centred: np.ndarray | None = None  # rows in memory are measured once
+        self._kept: list[RowGroups] = []  # rows in memory are measured, and sorted, once
         if isinstance(source, Rows):
             self._size = batch_size or sweep_batch_size(source.num_data, q.num_components, q.num_features)
         if isinstance(source, StreamedRows):
@@ -59,59 +66,64 @@ class SweepBatches:
         elif source.num_data:
             self.num_batches = math.ceil(source.num_data / self._size)
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yields the rows, (B, D) float32, measured from the centre; those in files are read beside the work on them.
+    def groups(self) -> Iterator[RowGroups]:
+        """Yields the rows of each batch, measured from the centre; those in files are read beside the work on them.
 
         Raises:
-            ValueError: A value is not finite.
+            ValueError: A value is infinite, or NaN where that is an error.
         """
         source = self._source
         if isinstance(source, Rows):
-            self._centred = centre_rows(source, self._centre) if self._centred is None else self._centred
-            return map(self._centred.__getitem__, slices(0, source.num_data, self._size))
+            if not self._kept:
+                whole = self._measured(RowBlock(source.values, source.weights, source.noise))
+                self._kept = [self._sorted(whole.part(rows)) for rows in slices(0, source.num_data, self._size)]
+            return iter(self._kept)
         if isinstance(source, StoredRows):  # which were surveyed
-            return read_ahead(map(self._measured, source.batches(self._size)))
-        return map(self._measured, finite_blocks(source))
+            return map(self._sorted, read_ahead(map(self._measured, source.batches(self._size))))
+        return map(self._sorted, map(self._measured, finite_blocks(source)))
 
-    def _measured(self, block: RowBlock) -> np.ndarray:
-        return centre_rows(block.plain_values(), self._centre, name=self._source.name)
+    def _measured(self, block: RowBlock) -> RowBlock:
+        return block._replace(values=centre_rows(block.values, self._centre, name=self._source.name))
 
-    def sums(self, coefficients: Sequence[np.ndarray]) -> Iterator[tuple[RowSums, int]]:
-        """Yields the sums over each batch, under one posterior, and its number of rows."""
-        for rows in self.blocks():
-            yield devices.sums(self._form, coefficients, RowBlock(rows)), len(rows)
+    def _sorted(self, block: RowBlock) -> RowGroups:
+        return RowGroups(self._form, block, self.gap_columns)
 
-    def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
-        """Sums logsumexp_k and max_k of the log joints under R mixtures, (2, R) nats, and counts the rows."""
-        totals, num_rows = np.zeros((2, len(coefficients[0]))), 0
-        for rows in self.blocks():
-            totals += devices.log_likelihoods(self._form, coefficients, RowBlock(rows))
-            num_rows += len(rows)
-        return totals, num_rows
+    def sums(self, coefficients: Sequence[np.ndarray]) -> Iterator[tuple[RowSums, float]]:
+        """Yields the sums over each batch, under one posterior, and the sum of the weights of its rows."""
+        for groups in self.groups():
+            yield devices.sums_of(groups, coefficients), groups.total_weight
+
+    def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
+        """Sums logsumexp_k and max_k of the log joints under R mixtures, (2, R) nats, and the weights of the rows."""
+        totals, weight = np.zeros((2, len(coefficients[0]))), 0.0
+        for groups in self.groups():
+            totals += devices.log_likelihoods_of(groups, coefficients)
+            weight += groups.total_weight
+        return totals, weight
 
 
 class CachedBatch:
-    """All rows as one batch that restarts have looked at already: their features are at hand.
+    """All rows as one batch that restarts have looked at already: sorted, with their features at hand.
 
     Args:
         rows: The rows.
-        q: Posterior whose centre the rows are measured from.
     """
 
     num_batches = 1
 
-    def __init__(self, rows: CachedRows, q: VariationalPosterior) -> None:
-        self._rows, self._form = rows, q.form
+    def __init__(self, rows: CachedRows) -> None:
+        self._rows, self.gap_columns = rows, rows.gap_columns
 
-    def sums(self, coefficients: Sequence[np.ndarray]) -> Iterator[tuple[RowSums, int]]:
+    def sums(self, coefficients: Sequence[np.ndarray]) -> Iterator[tuple[RowSums, float]]:
         """Yields the sums over all rows, once; see `SweepBatches.sums`."""
-        statistics, *totals = self._rows.sums([value[None] for value in coefficients], np.float64)
-        yield RowSums(Statistics(*(value[0] for value in statistics)), *(total[0] for total in totals)), len(self._rows)
+        groups = self._rows.groups
+        statistics, *totals = groups.sums([value[None] for value in coefficients])
+        sums = RowSums(Statistics(*(value[0] for value in statistics)), *(total[0] for total in totals))
+        yield sums, groups.total_weight
 
-    def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+    def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
         """Sums over all rows; see `SweepBatches.log_likelihoods`."""
-        write_products, block = FORMS[self._form].write_products, RowBlock(self._rows.values)
-        return log_likelihoods_over_rows(write_products, block, coefficients), len(self._rows)
+        return self._rows.groups.log_likelihoods(coefficients), self._rows.groups.total_weight
 
 
 Batches = SweepBatches | CachedBatch

@@ -16,6 +16,7 @@ from tfgmm.families.natural_gradient import Place, bound_figures, moved, place_a
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.callbacks import SweepCallback
 from tfgmm.fit.sweep_batches import Batches, Logs
+from tfgmm.mixture.integrands import with_integrals
 from tfgmm.mixture.parameters import coefficients_of
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.statistics import added, scaled
@@ -113,19 +114,20 @@ def _one_sweep(
     q, num_data = fit.variational, fit.num_data
     # A sweep of one batch has the KL from the step
     kl = float(q.kl(q.factors_of(place.values))) if batches.num_batches > 1 else math.nan
-    statistics, log_likelihood, num_rows, logs = None, 0.0, 0, Logs()
+    statistics, log_likelihood, weight, logs = None, 0.0, 0.0, Logs()
     sums_of_batches = batches.sums(place.coefficients)
     for number in range(batches.num_batches):
         for callback in callbacks:
             callback.on_train_batch_begin(number)
-        sums, num_more = next(sums_of_batches)
+        sums, more = next(sums_of_batches)
         statistics = added(statistics, sums.statistics)
-        log_likelihood, num_rows = log_likelihood + float(sums.log_likelihood), num_rows + num_more
+        log_likelihood, weight = log_likelihood + float(sums.log_likelihood), weight + more
         if number + 1 == batches.num_batches:
-            step = moved(q, place.values, scaled(statistics, num_data / num_rows), q.centre)
+            step = moved(q, place.values, scaled(statistics, num_data / weight), q.centre)
             place, kl = step.target, step.kl
             q.assign(place.values)
-        logs = bound_figures(num_data * log_likelihood / num_rows, kl, num_data)
+        if weight:  # the first batch may have lost all its rows, of weight 0 or without any value
+            logs = bound_figures(num_data * log_likelihood / weight, kl, num_data)
         for callback in callbacks:
             callback.on_train_batch_end(number, logs)
     fit.note_bound(logs["elbo"])
@@ -140,9 +142,9 @@ def _validation_logs(
         return {}
     for callback in callbacks:
         callback.on_test_begin()
-    totals, num_rows = validation.log_likelihoods([value[None] for value in place.coefficients])
+    totals, weight = validation.log_likelihoods([value[None] for value in place.coefficients])
     kl = float(fit.variational.kl(fit.variational.factors_of(place.values)))
-    logs = bound_figures(fit.num_data * float(totals[0, 0]) / num_rows, kl, fit.num_data)
+    logs = bound_figures(fit.num_data * float(totals[0, 0]) / weight, kl, fit.num_data)
     for callback in callbacks:
         callback.on_test_end(logs)
     return {f"val_{name}": value for name, value in logs.items()}
@@ -155,7 +157,10 @@ def bound_and_log_likelihoods(q: VariationalPosterior, batches: Batches) -> tupl
     component of each.
     """
     of_bound = place_at(q, q.values()).coefficients
-    of_both = [np.stack(pair) for pair in zip(of_bound, coefficients_of(q.plug_in()))]
+    of_mixture = coefficients_of(q.plug_in())
+    if q.gap_columns:
+        of_mixture = with_integrals(of_mixture, q.num_features, q.gap_columns)
+    of_both = [np.stack(pair) for pair in zip(of_bound, of_mixture)]
     (expected, log_likelihood), (_, with_components) = batches.log_likelihoods(of_both)[0]
     elbo = float(expected) - float(q.kl())
     return elbo, float(log_likelihood), float(with_components)

@@ -5,6 +5,7 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
+        "filled": ["filled"],
         "features": [
             "GROUP",
             "columns_of_products",
@@ -13,6 +14,7 @@ __getattr__, __dir__, __all__ = front_door(
             "pair_coefficients",
             "pairs",
         ],
+        "integrands": ["with_integrals", "with_masks"],
         "log_joints": ["write_features"],
         "occupied": ["is_occupied"],
         "odd_data": ["doubts_of_columns", "oddities", "spreads_that_differ", "warn_of_odd_data", "warn_of_pulls"],
@@ -37,7 +39,8 @@ __getattr__, __dir__, __all__ = front_door(
         "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],
         "sampling": ["sample_rows"],
         "starts": ["distinct_rows", "start_locs"],
-        "statistics": ["RowSums", "Statistics", "added", "scaled"],
+        "statistics": ["RowSums", "Statistics", "added", "scaled", "split_masks"],
         "stored_draws": ["NUM_DRAWS"],
+        "virtual_copies": ["are_whole", "copies"],
     },
 )

@@ -37,13 +37,14 @@ class ColumnValues(NamedTuple):
     Attributes:
         step: What values are multiples apart, data units, 0 for none of account.
         num_values: Number of distinct values.
-        num_rows: Number of rows that have them.
+        num_rows: Number of rows that have them: those without a value do not count, here and below.
         storage_variance: Variance of the error of numbers in float32, where all values are such, or in float64.
         is_few: Whether these are all there are: at most ten, each repeated.
         repeated: Values that many rows share where those beside them have few companions, and the share of their rows.
         heap_step: A wider step that many more values are multiples of than chance explains; 0 where there is none.
         heaped_share: Share of the rows that are multiples of it, or 0.
         expected_share: Share of the rows that would be multiples of it by chance.
+        has_gaps: Whether there are other rows, which have no value.
     """
 
     step: float
@@ -55,6 +56,7 @@ class ColumnValues(NamedTuple):
     heap_step: float = 0.0
     heaped_share: float = 0.0
     expected_share: float = 0.0
+    has_gaps: bool = False
 
     @property
     def rounding_variance(self) -> float:
@@ -67,13 +69,16 @@ def values_of(column: np.ndarray) -> ColumnValues:
     """Finds what kind of values these are.
 
     Args:
-        column: (n,) finite numbers, data units.
+        column: (n,) numbers, data units; NaN where a row has no value.
 
     Example:
 
     >>> values_of(np.repeat([2007.0, 2008.0, 2009.0], 50)).is_few
     True
     """
+    is_gap = np.isnan(column)
+    if is_gap.any():
+        return values_of(column[~is_gap])._replace(has_gaps=True)
     values, counts = np.unique(column, return_counts=True)
     if len(values) < 2:
         return ColumnValues(0.0, len(values), len(column), 0.0)

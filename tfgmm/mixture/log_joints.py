@@ -56,9 +56,15 @@ class ChunkProducts:
         write_features(write_products, columns, features)
         return features
 
-    def log_joints(self, features: np.ndarray) -> np.ndarray:
-        """Computes log joints (R M, B), nats, of features (D + P + 1, B); the next call overwrites them."""
-        return np.matmul(self._factors, features, out=self._joints[:, : features.shape[1]])
+    def log_joints(self, features: np.ndarray, factors: np.ndarray | None = None) -> np.ndarray:
+        """Computes log joints (R M, B), nats, of features (D + P + 1, B); the next call overwrites them.
+
+        Args:
+            features: Features of rows.
+            factors: Other coefficients of the same shape and dtype, for rows that need them.
+        """
+        factors = self._factors if factors is None else factors
+        return np.matmul(factors, features, out=self._joints[:, : features.shape[1]])
 
 
 def exponentials(log_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

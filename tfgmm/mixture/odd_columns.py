@@ -27,7 +27,7 @@ def odd_columns(sample: np.ndarray, summary: DataSummary, name: Name) -> Iterato
     """Yields a sentence without its full stop for each kind of odd column.
 
     Args:
-        sample: (n, D) rows, data units.
+        sample: (n, D) rows, data units; NaN where a row has no value.
         summary: Summary of all rows.
         name: Function from the number of a column to its name, as a message shows it.
     """
@@ -50,7 +50,7 @@ def column_doubts(
     """Lists what in the columns speaks against calling a number of components certain, as parts of a sentence.
 
     Args:
-        sample: (n, D) rows, data units.
+        sample: (n, D) rows, data units; NaN where a row has no value.
         summary: Summary of all rows.
         covariance: Shape of the components.
         widths: Standard deviations of the components that have rows, (K, D), data units.
@@ -147,7 +147,7 @@ def _repeated(found: Sequence[ColumnValues], name: Name) -> Iterator[str]:
 
 def _shares_of(values: ColumnValues, name: str) -> str:
     each = [f"{value:.6g} in {100 * share:.3g} %" for value, share in values.repeated]
-    return f"{_listed(each)} of the rows in column {name}"
+    return f"{_listed(each)} of the {'values' if values.has_gaps else 'rows'} in column {name}"
 
 
 def _heaped(found: Sequence[ColumnValues], spread: Sequence[float], name: Name) -> Iterator[str]:

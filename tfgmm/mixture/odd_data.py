@@ -11,11 +11,13 @@ import numpy as np
 from tfgmm.common.words import counted
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.odd_columns import column_doubts, odd_columns
+from tfgmm.mixture.odd_gaps_and_weights import odd_gaps, odd_weights
 from tfgmm.mixture.parameters import MixtureDensity
-from tfgmm.mixture.prior_reach import belief_of, decided_by_priors, pulls_of_priors
+from tfgmm.mixture.prior_reach import belief_of, decided_by_priors, pulls_of_priors, shares_with_values
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.starts import distinct_rows
+from tfgmm.mixture.virtual_copies import are_whole, with_copies
 
 # Widths of a component that its location is held away from its rows. Of 150 fits of a group of 60 or 1,000 rows and one
 # of 3 to 40, none that was right to half a width is beyond it. A component that is held far away is widened until it
@@ -32,10 +34,11 @@ _FEW_FAR = 0.01
 
 
 class _Data(NamedTuple):
-    """A sample (n, D) of rows, data units, and the summary of them all."""
+    """A sample (n, D) of rows, data units, the summary of them all, and how often rows of the sample count, (n,)."""
 
     sample: np.ndarray
     summary: DataSummary
+    weights: np.ndarray | None = None
 
     def name(self, column: int) -> str:
         """Names a column, by its number where it has no name, as a message shows it."""
@@ -50,38 +53,47 @@ def warn_of_odd_data(
     num_components: int,
     covariance: str = "diag",
     *,
+    weights: np.ndarray | None = None,
     stacklevel: int = 5,
 ) -> None:
     """Warns of data that a mixture, or these priors, can say little about, once for each oddity.
 
     Args:
-        sample: (n, D) rows, data units.
+        sample: (n, D) rows, data units; NaN where a row has no value.
         summary: Summary of all rows.
         priors: Priors of the model.
         num_components: K.
         covariance: Shape of the components.
+        weights: (n,) how often each row of the sample counts; None: each as often as the others.
         stacklevel: Stack level of `warnings.warn` here, so that warnings show the user's line.
     """
-    sentences = [*oddities(sample, summary, priors, num_components, covariance)]
+    sentences = [*oddities(sample, summary, priors, num_components, covariance, weights)]
     for sentence in [*sentences, *spreads_that_differ(summary, priors, covariance)]:
         warnings.warn(f"{sentence}.", UserWarning, stacklevel=stacklevel)
 
 
 def oddities(
-    sample: np.ndarray, summary: DataSummary, priors: Priors, num_components: int, covariance: str
+    sample: np.ndarray,
+    summary: DataSummary,
+    priors: Priors,
+    num_components: int,
+    covariance: str,
+    weights: np.ndarray | None = None,
 ) -> Iterator[str]:
     """Yields a sentence without its full stop for everything odd about the data; arguments as in `warn_of_odd_data`."""
-    data = _Data(sample, summary)
+    data = _Data(sample, summary, weights)
     constant = _constant_columns(data)
     if constant:
         names = ", ".join(constant)
         one, several = f"column {names} has one value only: it tells", f"columns {names} have one value only: they tell"
         yield f"{one if len(constant) == 1 else several} no components apart"
-    yield from odd_columns(sample, summary, data.name)
+    yield from odd_columns(with_copies(sample, weights, summary), summary, data.name)
     yield from _few_distinct_rows(data, num_components)
     yield from _few_rows_per_column(data, covariance)
     yield from _far_rows(data)
     yield from _priors_elsewhere(data, priors, num_components, covariance)
+    yield from odd_gaps(sample, summary, weights, covariance, data.name)
+    yield from odd_weights(sample, summary, weights, num_components)
 
 
 def warn_of_pulls(
@@ -103,7 +115,8 @@ def warn_of_pulls(
     component, column = map(int, np.unravel_index(np.argmax(pulls), pulls.shape))
     if pulls[component, column] > _FAR_PULLED:
         belief = belief_of(priors, summary.num_features, covariance)
-        num_rows = max(1, round(num_data * float(np.exp(mixture.log_weights[component]))))
+        share = float(np.exp(mixture.log_weights[component]) * shares_with_values(summary)[column])
+        num_rows = max(1, round(num_data * share))
         shape = "" if covariance == "diag" else f', "{covariance}"'  # the default of `from_data`
         warnings.warn(
             f"the priors decide where component {component} is: about {counted(num_rows, 'row')} of it do not outweigh "
@@ -116,9 +129,22 @@ def warn_of_pulls(
         )
 
 
-def doubts_of_columns(sample: np.ndarray, summary: DataSummary, covariance: str, widths: np.ndarray) -> tuple[str, ...]:
-    """Lists what in the columns speaks against calling a number of components certain; see `column_doubts`."""
-    return column_doubts(sample, summary, covariance, widths, _Data(sample, summary).name)
+def doubts_of_columns(
+    sample: np.ndarray,
+    summary: DataSummary,
+    covariance: str,
+    widths: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> tuple[str, ...]:
+    """Lists what in the columns speaks against calling a number of components certain; see `column_doubts`.
+
+    Args:
+        sample, summary, covariance, weights: As in `warn_of_odd_data`.
+        widths: As in `column_doubts`.
+    """
+    return column_doubts(
+        with_copies(sample, weights, summary), summary, covariance, widths, _Data(sample, summary).name
+    )
 
 
 def spreads_that_differ(summary: DataSummary, priors: Priors, covariance: str) -> Iterator[str]:
@@ -138,7 +164,7 @@ def spreads_that_differ(summary: DataSummary, priors: Priors, covariance: str) -
 
 
 def _constant_columns(data: _Data) -> list[str]:
-    is_constant = (data.sample == data.sample[0]).all(axis=0)
+    is_constant = np.fmin.reduce(data.sample) == np.fmax.reduce(data.sample)  # of the values that are there
     if data.summary.minimum is not None:  # of all rows: a rare value may be missing from the sample
         is_constant = np.array(data.summary.minimum) == np.array(data.summary.maximum)
     return [data.name(int(column)) for column in np.flatnonzero(is_constant)]
@@ -149,8 +175,8 @@ def _few_distinct_rows(data: _Data, num_components: int) -> Iterator[str]:
     if num_distinct < num_components:  # the first rows may be alike where the data is sorted
         num_distinct = len(distinct_rows(data.sample))
     if num_distinct < num_components:
-        num_rows, num_data = len(data.sample), data.summary.num_data
-        where = f"in a sample of {num_rows:,} " if num_rows < num_data else ""
+        num_rows, num_all = len(data.sample), data.summary.num_rows or data.summary.num_data
+        where = f"in a sample of {num_rows:,} " if num_rows < num_all else ""
         rows, tell = ("row", "it tells") if num_distinct == 1 else ("rows", "they tell")
         yield (
             f"{num_distinct} distinct {rows} {where}for num_components={num_components}: {tell} no more than "
@@ -162,19 +188,30 @@ def _few_rows_per_column(data: _Data, covariance: str) -> Iterator[str]:
     num_data, num_features = data.summary.num_data, data.summary.num_features
     if COVARIANCES[covariance].is_correlated and num_data <= num_features:
         yield (
-            f"{counted(num_data, 'row')} {'tells' if num_data == 1 else 'tell'} little of a covariance matrix of "
+            f"{_rows(num_data)} {'tells' if num_data == 1 else 'tell'} little of a covariance matrix of "
             f'{num_features} columns: the prior decides most of it. covariance="diag" needs fewer rows'
         )
 
 
+def _rows(number: float) -> str:
+    """Writes a number of rows, which is a sum of weights where rows have some."""
+    short = round(number, 1)
+    return counted(int(short) if short == int(short) else short, "row")
+
+
 def _far_rows(data: _Data) -> Iterator[str]:
     sample, middle, scale = data.sample, np.array(data.summary.centre), np.array(data.summary.spread)
-    num_far = int((np.abs(sample - middle) > _FAR * scale).any(axis=1).sum())
-    if 0 < num_far <= max(1.0, _FEW_FAR * len(sample)):
-        worst = int(np.argmax(np.max(np.abs(sample - middle) / scale, axis=0)))
+    away = np.abs(sample - middle)
+    is_far = (away > _FAR * scale).any(axis=1)
+    weights = np.ones(len(sample)) if data.weights is None else data.weights
+    # Weights that are no counts do not change how many rows there are, but how much they are of the whole
+    counts = weights if are_whole(weights) else np.ones(len(sample))
+    num_far, num_rows = int(counts[is_far].sum()), int(counts.sum())
+    if 0 < num_far and (num_far <= 1 or weights[is_far].sum() <= _FEW_FAR * weights.sum()):
+        worst = int(np.argmax(np.fmax.reduce(away / scale)))
         yield (
-            f"{num_far} of {len(sample)} rows {'is' if num_far == 1 else 'are'} more than {_FAR:.0f} spreads from the "
-            f"centre, in column {data.name(worst)} up to {np.max(np.abs(sample[:, worst])):.3g}: they can take "
+            f"{num_far} of {num_rows} rows {'is' if num_far == 1 else 'are'} more than {_FAR:.0f} spreads from the "
+            f"centre, in column {data.name(worst)} up to {np.nanmax(np.abs(sample[:, worst])):.3g}: they can take "
             "components of their own, or widen one, and all where widths are tied. Drop them, or ask for one component "
             "more"
         )
@@ -184,12 +221,14 @@ def _priors_elsewhere(data: _Data, priors: Priors, num_components: int, covarian
     decided = decided_by_priors(data.summary, priors, num_components, covariance)
     if decided.any():
         worst, belief = int(np.argmax(decided)), belief_of(priors, data.summary.num_features, covariance)
+        num_rows, share = data.summary.num_data, float(shares_with_values(data.summary)[worst])
+        rows = _rows(num_rows) if share == 1.0 else f"{_rows(round(share * num_rows))} with a value"
         shape = "" if covariance == "diag" else f', "{covariance}"'  # the default of `from_data`
         yield (
             f"the priors do not suit the data: column {data.name(worst)} has mean {data.summary.centre[worst]:.3g} and "
             f"standard deviation {data.summary.spread[worst]:.3g}, but they expect components within "
             f"{belief.loc_scale[worst]:.3g} of {belief.loc_mean[worst]:.3g}, about {belief.width[worst]:.3g} wide, "
-            f"and {counted(data.summary.num_data, 'row')} for {counted(num_components, 'component')} do not outweigh "
+            f"and {rows} for {counted(num_components, 'component')} do not outweigh "
             f"that. Take them from the data, priors=tfgmm.Priors.from_data(x{shape}), or state them in the units of "
             "the columns"
         )

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfgmm.common.checks import check_choice
 from tfgmm.common.remembered import Remembered
+from tfgmm.mixture.filled import filled
 from tfgmm.mixture.priors_from_data import LOC_SCALE_GRID
 from tfgmm.mixture.starts import STARTS, distinct_rows, start_locs
 
@@ -123,7 +124,7 @@ def start_groups(
         start: "auto", several ways in turn: the rows nearest to each of K rows chosen by k-means++, Ward's method,
             k-means, random rows, and balls around K - 1 rows with all others as the group around them.
             "k-means++" or "random", the rows nearest to each of K alone. Or locations, (K, D), data units.
-        rows: (n, D) float64, measured from the centre.
+        rows: (n, D) float64, measured from the centre; NaN where a row has no value, which nearby rows lend it.
         num_groups: K.
         centre: (D,) float64, data units.
         spread: (D,) widths that count as equal.
@@ -139,6 +140,7 @@ def start_groups(
     >>> sorted(groups.locs.ravel().round(2).tolist()), groups.counts.tolist()
     ([0.05, 9.05], [[2, 2]])
     """
+    rows = filled(rows, spread)
     # A spread of 1 stands for a column of one value: in other units it would decide how wide a sphere is
     varies = rows.min(axis=0) < rows.max(axis=0)
     spread = np.where(varies, spread, spread[varies].min(initial=spread.max()))

@@ -64,8 +64,17 @@ def belief_of(priors: Priors, num_features: int, covariance: str) -> Belief:
     return Belief(*(np.broadcast_to(column, num_features) for column in columns))
 
 
+def shares_with_values(summary: DataSummary) -> np.ndarray:
+    """Computes the share of the rows that have a value in each column, (D,)."""
+    if not summary.gaps:
+        return np.ones(summary.num_features)
+    return np.asarray(1.0 - np.array(summary.gaps) / (summary.num_rows or summary.num_data))
+
+
 def decided_by_priors(summary: DataSummary, priors: Priors, num_components: int, covariance: str) -> np.ndarray:
     """Marks the columns in which the priors decide what K components look like, (D,) bool.
+
+    Rows count where they have a value.
 
     Example:
 
@@ -76,7 +85,7 @@ def decided_by_priors(summary: DataSummary, priors: Priors, num_components: int,
     """
     belief = belief_of(priors, summary.num_features, covariance)
     middle, spread = np.array(summary.centre), np.array(summary.spread)
-    num_rows = summary.num_data / num_components
+    num_rows = shares_with_values(summary) * summary.num_data / num_components
     away = np.maximum(np.abs(middle - belief.loc_mean), spread) / belief.loc_scale
     if COVARIANCES[covariance].is_spherical:  # one width, from all columns
         units = np.broadcast_to(np.array(priors.column_scale), spread.shape)
@@ -84,7 +93,7 @@ def decided_by_priors(summary: DataSummary, priors: Priors, num_components: int,
     if priors.is_learned:
         decided = (away > FAR) | (spread > FAR * belief.width) | (spread < belief.width / FAR)
     else:
-        decided = away > max(NEAR, PULL * num_rows**0.5)
+        decided = away > np.maximum(NEAR, PULL * num_rows**0.5)
         floor = belief.width * np.sqrt(belief.strength / (belief.strength + num_rows)) / spread
         # Of columns in which rows do not differ nothing is known
         merges = floor.min(where=summary.varies, initial=np.inf) > MERGES / num_components
@@ -118,7 +127,7 @@ def pulls_of_priors(mixture: MixtureDensity, num_data: float, priors: Priors, su
     num_features = len(mixture.centre)
     away = mixture.components[LOCS] + mixture.centre - np.array(priors.loc_mean)
     scales, covariances = mixture.form.covariances(mixture.components)
-    num_rows = num_data * np.exp(mixture.log_weights)[:, None]
+    num_rows = shares_with_values(summary) * num_data * np.exp(mixture.log_weights)[:, None]
     if covariances is None:
         pulls = away * scales**2 / np.array(priors.loc_scale) ** 2
     else:

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from tfgmm.common.checks import check_choice
-from tfgmm.data.readers import read_rows
-from tfgmm.data.summary import DataSummary, summarise
 from tfgmm.mixture.prior_values import Matrix, Number, as_lists, check_range, plain_matrix, plain_numbers
-from tfgmm.mixture.priors_from_data import LEAST_SCALE, SCALE_STRUCTURES, learned_fields
+from tfgmm.mixture.priors_from_data import LEAST_SCALE, SCALE_STRUCTURES, learned_fields, surveyed
 
 # How alike components may be: steps of a quarter
 DEGREE_GRID = tuple(2.0 ** (step / 3) for step in range(31))
@@ -214,7 +212,10 @@ class Priors:
         covariance: str = "diag",
         *,
         sample: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
         scale_structure: str = "both",
+        sample_weight: Any = None,
+        missing: str = "refuse",
     ) -> Priors:
         """Makes priors that learn their scale from the components, equivalent whatever the units of the data are.
 
@@ -233,18 +234,27 @@ class Priors:
         least that, or ten times the rounding, along what other columns decide, as a total and its parts do; see
         `relations`. Two distinct rows say nothing of rounding.
 
+        A weight is a number of rows, and a gap says nothing: each column is judged by the values that are there, and
+        each pair of columns by the rows that have both. Measurement noise is not taken off: a component may be as wide
+        as the noisy rows, which is above what it can be, and hardly believed.
+
         Args:
             data: A `DataSummary`, or rows of any kind that `fit` takes in memory or reads from a file.
             covariance: Covariance shape that the priors are for.
-            sample: Rows for correlations and rounding, (n, D), data units; needed for "full" and "tied" with a summary.
+            sample: Rows for correlations and rounding, (n, D), data units, NaN where a row has no value; needed for
+                "full" and "tied" with a summary.
+            weights: (n,) how often each row of `sample` counts, positive. Default: each as often as the others.
             scale_structure: "both"; or "columns" or, for "full" and "tied", "matrix", the same whatever the axes are.
+            sample_weight: How often each row of `data` counts, (N,), 0 or more; for tables and files also the name of
+                the column that says so.
+            missing: "refuse" where a NaN in `data` is an error; "integrate" where it is a gap.
 
         Returns:
             The `Priors`.
 
         Raises:
-            ValueError: If there is no sample where one is needed, rows are not finite, or the structure does not suit
-                the shape.
+            ValueError: If there is no sample where one is needed, rows are not finite, weights are none or not those
+                of the rows, or the structure does not suit the shape.
 
         Example:
 
@@ -253,11 +263,9 @@ class Priors:
         >>> round(large.loc_scale[0] / small.loc_scale[0])
         1000000
         """
-        if not isinstance(data, DataSummary):
-            rows = read_rows(data, name="data")
-            sample = np.asarray(rows.values, np.float64)
-            data = summarise(rows, name="data")
-        return cls(weight_concentration=1.0, **learned_fields(data, sample, covariance, scale_structure))
+        survey = surveyed(data, sample, weights, sample_weight, missing)
+        fields = learned_fields(survey.summary, survey.sample, covariance, scale_structure, survey.weights)
+        return cls(weight_concentration=1.0, **fields)
 
     def to_dict(self) -> dict[str, Any]:
         """Turns the values into plain numbers and lists, as JSON holds them; `from_dict` is its inverse.

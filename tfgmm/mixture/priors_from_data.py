@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgmm.common.checks import check_choice
-from tfgmm.data.summary import DataSummary
+from tfgmm.common.shapes import check_shape
+from tfgmm.data.readers import read_rows
+from tfgmm.data.sources import open_source
+from tfgmm.data.summary import DataSummary, summarise
+from tfgmm.data.survey import survey_rows
 from tfgmm.mixture.column_values import values_of_columns
 from tfgmm.mixture.correlations import LEAST_ROW_SHARE, row_variance, row_variances, shaped_like
 from tfgmm.mixture.registry import COVARIANCES, CovarianceShape
+from tfgmm.mixture.virtual_copies import with_copies
 
 SCALE_STRUCTURES = ("fixed", "columns", "matrix", "both")
 # How far apart components may be beside their typical spread: steps of an eighth of an octave
@@ -18,16 +23,59 @@ LOC_SCALE_GRID = tuple(2.0 ** (-step / 8) for step in range(-12, 17))
 LEAST_SCALE = 1e-7
 
 
+class Surveyed(NamedTuple):
+    """What priors are made from: a summary, some rows or None, and how often these count or None."""
+
+    summary: DataSummary
+    sample: np.ndarray | None
+    weights: np.ndarray | None
+
+
+def surveyed(
+    data: Any, sample: np.ndarray | None, weights: np.ndarray | None, sample_weight: Any, missing: str
+) -> Surveyed:
+    """Summarises rows, unless that is done; arguments as in `Priors.from_data`.
+
+    Raises:
+        ValueError, TypeError: The rows or their weights cannot be read, or weights are given in the wrong place.
+    """
+    is_summary = isinstance(data, DataSummary)
+    if is_summary and sample_weight is not None:
+        raise ValueError(
+            "`sample_weight` must be left out where `data` is a summary. Received: both. Give the weights of the rows "
+            "of `sample` as `weights`."
+        )
+    if weights is not None and not is_summary:
+        raise ValueError(
+            "`weights` must be those of `sample`, beside a summary. Received: weights, and rows as `data`. Give the "
+            "weights of the rows as `sample_weight`."
+        )
+    if isinstance(data, DataSummary):
+        if weights is not None and sample is not None:
+            check_shape("weights", np.asarray(weights), "n", n=len(sample), fix="Give one for each row of `sample`.")
+        return Surveyed(data, sample, weights)
+    if sample_weight is None and missing == "refuse":
+        rows = read_rows(data, name="data")
+        return Surveyed(summarise(rows, name="data"), np.asarray(rows.values, np.float64), None)
+    source = open_source(data, "data", None, sample_weight=sample_weight, missing=missing)
+    return Surveyed(*survey_rows(source, None, seed=0)[:3])
+
+
 def learned_fields(
-    data: DataSummary, sample: np.ndarray | None, covariance: str, scale_structure: str
+    data: DataSummary,
+    sample: np.ndarray | None,
+    covariance: str,
+    scale_structure: str,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Makes the fields of priors for these data; see `Priors.from_data`.
 
     Args:
         data: Summary of the rows.
-        sample: (n, D) rows, data units, or None.
+        sample: (n, D) rows, data units, NaN where a row has no value; or None.
         covariance: Covariance shape.
         scale_structure: What is learned of it.
+        weights: (n,) how often each row of the sample counts; None: each once.
 
     Raises:
         ValueError: The names are unknown or do not suit each other, or there is no sample where one is needed.
@@ -40,29 +88,33 @@ def learned_fields(
         "scale_structure": scale_structure,
         "loc_scale_grid": LOC_SCALE_GRID,
     }
-    spread, rounding = np.array(data.spread), _rounding(data, sample)
+    rows = None if sample is None else with_copies(sample, weights, data)
+    spread, rounding = np.array(data.spread), _rounding(data, rows)
     if shape.is_spherical:
-        return fields | _of_sphere(data, sample, rounding)
+        return fields | _of_sphere(data, rows, rounding)
     least_scale: Any = np.maximum(LEAST_SCALE, rounding / np.square(spread))
     fields |= {"loc_scale": spread, "least_scale": least_scale}
     if not shape.is_correlated:
-        return fields | {"expected_scale": np.square(spread), "row_variance": row_variances(data, sample)}
-    fields |= {"expected_scale": shaped_like(data, sample, covariance), "row_variance": row_variance(data, sample)}
+        return fields | {"expected_scale": np.square(spread), "row_variance": row_variances(data, rows)}
+    expected = shaped_like(data, sample, covariance, weights)
+    fields |= {"expected_scale": expected, "row_variance": row_variance(data, rows)}
     if scale_structure == "matrix":  # which looks at no axes: nor must locations and the floor
         fields |= {"loc_covariance": fields["expected_scale"], "least_scale": least_scale.min()}
     return fields
 
 
-def least_variances(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:
+def least_variances(data: DataSummary, sample: np.ndarray | None, weights: np.ndarray | None = None) -> np.ndarray:
     """Computes the variance that no component is below in each column, (D,) squared data units, for any shape.
 
     It is a tiny share of the squared spread, or what the rounding of the column explains.
 
     Args:
         data: Summary of the rows.
-        sample: (n, D) rows, data units, or None.
+        sample: (n, D) rows, data units, NaN where a row has no value; or None.
+        weights: (n,) how often each row of the sample counts; None: each once.
     """
-    return np.maximum(LEAST_SCALE * np.square(data.spread), _rounding(data, sample))
+    rows = None if sample is None else with_copies(sample, weights, data)
+    return np.maximum(LEAST_SCALE * np.square(data.spread), _rounding(data, rows))
 
 
 def _rounding(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:

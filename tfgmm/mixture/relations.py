@@ -26,6 +26,8 @@ _NO_SHARE = 0.05
 # At most this share of the rows may not follow, by so many standard deviations of a sum; rounds of leaving them out
 _FEW_ROWS, _FAR, _TRIMS = 0.05, 6.0, 4
 _MOST_ROWS = 4_000
+# So many complete rows per column are enough, or such a share of all rows
+_ROWS_PER_COLUMN, _ENOUGH_ROWS = 20, 0.5
 
 
 class Relations(NamedTuple):
@@ -47,8 +49,10 @@ class Relations(NamedTuple):
 def relations_of(sample: np.ndarray, summary: DataSummary) -> Relations:
     """Finds what columns follow from others, by the smallest variances beside the rounding of the columns.
 
+    Only rows that have a value in every column tell it. Where they are few, columns with many gaps are left out.
+
     Args:
-        sample: (n, D) rows, data units.
+        sample: (n, D) rows, data units; NaN where a row has no value.
         summary: Summary of all rows.
 
     Source: Generalised eigenvalues of the covariance matrix of the sample and that of its rounding.
@@ -61,6 +65,8 @@ def relations_of(sample: np.ndarray, summary: DataSummary) -> Relations:
     >>> relations_of(rows, summary).groups
     [([0, 1, 2], 1)]
     """
+    if np.isnan(sample).any():
+        return _of_complete_rows(sample, summary)
     near, stored, rounding = _near_rows(sample, summary)
     if len(distinct_rows(near)) <= near.shape[1] + 1:  # few points lie in a plane by themselves
         return _none(near.shape[1])
@@ -68,6 +74,52 @@ def relations_of(sample: np.ndarray, summary: DataSummary) -> Relations:
     if len(found.groups) or len(near) <= 2 * near.shape[1]:
         return found
     return _of_most_rows(near, stored, rounding)
+
+
+def _of_complete_rows(sample: np.ndarray, summary: DataSummary) -> Relations:
+    """Finds what follows from others in the rows that have all values, of the columns with few gaps."""
+    is_complete, columns = _complete_part(np.isnan(sample))
+    if not is_complete.any():
+        return _none(sample.shape[1])
+    found = relations_of(sample[np.ix_(is_complete, columns)], _part_of(summary, columns))
+    directions = np.zeros((len(found.directions), sample.shape[1]))
+    directions[:, columns] = found.directions
+    groups = [([int(columns[column]) for column in group], number) for group, number in found.groups]
+    return found._replace(directions=directions, groups=groups)
+
+
+def _complete_part(is_gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses columns, those with the most gaps last, until enough rows have a value in all of them.
+
+    Returns:
+        Which rows have, (n,) bool, and the numbers of the columns, ascending.
+    """
+    order = np.argsort(is_gap.sum(axis=0), kind="stable")
+    num_gaps = is_gap.sum(axis=1)
+    for number in range(len(order), 0, -1):
+        is_complete = num_gaps == 0
+        if is_complete.sum() >= min(_ROWS_PER_COLUMN * number, _ENOUGH_ROWS * len(is_gap)):
+            break
+        num_gaps = num_gaps - is_gap[:, order[number - 1]]
+    return is_complete, np.sort(order[:number])
+
+
+def _part_of(summary: DataSummary, columns: np.ndarray) -> DataSummary:
+    """Summarises some of the columns, as far as it is asked for here."""
+
+    def part(entries: Sequence[float] | None) -> tuple[float, ...]:
+        return () if entries is None else tuple(entries[column] for column in columns)
+
+    return DataSummary(
+        summary.num_data,
+        len(columns),
+        mean=part(summary.mean),
+        scale=part(summary.scale),
+        minimum=part(summary.minimum) or None,
+        maximum=part(summary.maximum) or None,
+        centre=part(summary.centre),
+        spread=part(summary.spread),
+    )
 
 
 def _of_most_rows(near: np.ndarray, stored: np.ndarray, rounding: np.ndarray) -> Relations:

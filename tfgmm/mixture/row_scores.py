@@ -14,6 +14,7 @@ import numpy as np
 from tfgmm.common.threads import shared_out
 from tfgmm.mixture.log_joints import ChunkProducts, exponentials, factors_of
 from tfgmm.mixture.parameters import MixtureDensity, coefficients_of
+from tfgmm.mixture.row_groups import RowGroups, Rows
 
 if TYPE_CHECKING:
     from tfgmm.data.blocks import RowBlock
@@ -52,7 +53,10 @@ SCORES = {
 
 
 class RowScores(NamedTuple):
-    """Scores of rows by name, one figure, or one line of figures, per row; and how many rows are not finite."""
+    """Scores of rows by name, one figure, or one line of figures, per row; and how many rows have none.
+
+    These are the rows with an infinite value, and those without any value.
+    """
 
     by_name: dict[str, np.ndarray]
     num_bad: int
@@ -77,36 +81,76 @@ class RowScorer:
 
     def __init__(self, mixture: MixtureDensity) -> None:
         self.centre = np.asarray(mixture.centre)
-        self._factors = factors_of(coefficients_of(mixture))
-        self._write_products = mixture.form.write_products
+        linear, constants = coefficients_of(mixture)
+        self._factors = factors_of((linear, constants))
+        self._form, self._write_products = mixture.form.name, mixture.form.write_products
         *leading, self._num_components = np.shape(mixture.log_weights)
         self._num_mixtures = math.prod(leading)
+        self._coefficients = linear.reshape(-1, *linear.shape[-2:]), constants.reshape(-1, self._num_components)
+        self._weights = np.exp(np.asarray(mixture.log_weights))
 
     def scores(self, block: RowBlock, names: Collection[str]) -> RowScores:
-        """Computes scores of rows.
+        """Computes scores of rows: of the columns that they have, and of what is measured where they have noise.
 
         Args:
-            block: (B, D) rows of any real type, data units. They are measured from the centre in float64, and then
-                rounded to float32. A row that is not finite gets NaN, or -1 as its assignment.
+            block: (B, D) rows of any real type, data units, NaN where a row has no value. They are measured from the
+                centre in float64, and then rounded to float32. A row with an infinite value gets NaN, or -1 as its
+                assignment; so does one without any value, but its responsibilities are the weights.
             names: Keys of `SCORES`: "log_prob" (B,) float32 and "log_density" (B,) float64, nats,
                 "responsibilities" (B, K) float32, "assignment" (B,) int64.
 
         Returns:
-            The scores by name, and how many rows are not finite.
+            The scores by name, and how many rows have an infinite value, or none.
         """
-        rows, widths = block.values, {"responsibilities": (self._num_components,)}
-        by_name = {name: np.empty((len(rows), *widths.get(name, ())), SCORES[name].dtype) for name in names}
+        num_rows, widths = len(block.values), {"responsibilities": (self._num_components,)}
+        by_name = {name: np.empty((num_rows, *widths.get(name, ())), SCORES[name].dtype) for name in names}
+        left = np.arange(num_rows) if block.noise is not None else self._score_complete(block.values, by_name)
+        return RowScores(by_name, self._score_one_by_one(block, left, by_name) if len(left) else 0)
 
-        def of_share(memory: _Memory, parts: Sequence[slice]) -> int:
-            num_bad = 0
+    def _score_complete(self, rows: np.ndarray, by_name: dict[str, np.ndarray]) -> np.ndarray:
+        """Scores all rows as if they were complete, without noise; returns the numbers of those that are not finite."""
+
+        def of_share(memory: _Memory, parts: Sequence[slice]) -> list[np.ndarray]:
+            bad = []
             with np.errstate(all="ignore"):  # rows that are not finite have no score
                 for part in parts:
                     chunk = self._scored(rows[part], memory)
-                    num_bad += _write_scores(chunk, {name: scores[part] for name, scores in by_name.items()})
-            return num_bad
+                    is_bad = _write_scores(chunk, {name: scores[part] for name, scores in by_name.items()})
+                    bad.append(part.start + np.flatnonzero(is_bad))
+            return bad
 
-        num_bad = sum(shared_out(of_share, len(rows), sum(self._factors.shape), self._memory))
-        return RowScores(by_name, num_bad)
+        shares = shared_out(of_share, len(rows), sum(self._factors.shape), self._memory)
+        return np.concatenate([bad for share in shares for bad in share])
+
+    def _score_one_by_one(self, block: RowBlock, left: np.ndarray, by_name: dict[str, np.ndarray]) -> int:
+        """Scores the rows that are left, with gaps or noise; returns how many have no scores."""
+        rows = block.values[left]
+        with np.errstate(all="ignore"):  # a number beyond float32 is infinite
+            centred = np.subtract(rows, self.centre, dtype=np.float64).astype(np.float32)
+        is_empty, is_infinite = np.isnan(centred).all(axis=1), np.isinf(centred).any(axis=1)
+        is_good = ~is_empty & ~is_infinite
+        for name, scores in by_name.items():
+            scores[left[~is_good]] = SCORES[name].missing
+        if "responsibilities" in by_name:
+            by_name["responsibilities"][left[is_empty]] = self._weights
+        if is_good.any():
+            some = block.part(left[is_good])._replace(values=centred[is_good], weights=None)
+            self._score_groups(some, left[is_good], by_name)
+        return int((~is_good).sum())
+
+    def _score_groups(self, block: RowBlock, where: np.ndarray, by_name: dict[str, np.ndarray]) -> None:
+        """Scores centred rows by what they show; `where` is their place among all rows."""
+
+        def write(rows: Rows, joints: np.ndarray) -> None:
+            chunk = {
+                name: np.empty((joints.shape[1], *scores.shape[1:]), scores.dtype) for name, scores in by_name.items()
+            }
+            _write_scores(self._chunk_of(joints), chunk)
+            for name, scores in chunk.items():
+                by_name[name][where[rows]] = scores
+
+        for _ in RowGroups(self._form, block).mapped(self._coefficients, write):
+            pass
 
     def _memory(self, num_rows: int) -> _Memory:
         return _Memory(ChunkProducts(self._factors, num_rows), np.empty((len(self.centre), num_rows), np.float32))
@@ -114,15 +158,17 @@ class RowScorer:
     def _scored(self, rows: np.ndarray, memory: _Memory) -> ScoredChunk:
         columns = memory.columns[:, : len(rows)]
         np.subtract(rows.T, self.centre[:, None], out=columns, dtype=np.float64, casting="same_kind")
-        joints = memory.chunks.log_joints(memory.chunks.features(self._write_products, columns))
+        return self._chunk_of(memory.chunks.log_joints(memory.chunks.features(self._write_products, columns)))
+
+    def _chunk_of(self, joints: np.ndarray) -> ScoredChunk:
         (largest,), (norms,) = exponentials(joints[None])
         return ScoredChunk(largest + np.log(norms) - math.log(self._num_mixtures), joints, norms)
 
 
-def _write_scores(chunk: ScoredChunk, by_name: dict[str, np.ndarray]) -> int:
-    """Writes the scores of a chunk, by name, in the places of its rows; counts the rows that are not finite."""
+def _write_scores(chunk: ScoredChunk, by_name: dict[str, np.ndarray]) -> np.ndarray:
+    """Writes the scores of a chunk, by name, in the places of its rows; tells which rows are not finite."""
     is_bad = ~np.isfinite(chunk.log_densities)  # a feature that is not finite leaves no log joint finite
     for name, scores in by_name.items():
         scores[...] = SCORES[name].of_chunk(chunk)
         scores[is_bad] = SCORES[name].missing
-    return int(is_bad.sum())
+    return is_bad

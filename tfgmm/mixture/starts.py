@@ -10,6 +10,7 @@ import numpy as np
 from tfgmm.common.checks import check_choice
 from tfgmm.common.shapes import check_shape
 from tfgmm.common.threads import one_thread_each
+from tfgmm.mixture.filled import filled
 
 _LEAST_LOCAL_TRIALS = 20
 _PRODUCTS_OF_ONE_THREAD = 250_000  # fewer multiplications run in one thread anyway
@@ -35,7 +36,7 @@ def start_locs(
     Args:
         start: "k-means++" (Arthur and Vassilvitskii 2007; scikit-learn's),
             "random" (distinct rows at random), or an array of locations, (K, D), data units.
-        sample: (n, D) float, centred rows.
+        sample: (n, D) float, centred rows; NaN where a row has no value, which nearby rows lend it.
         num_components: K.
         centre: (D,) float64, data units.
         seed: Seed of the choice.
@@ -56,6 +57,8 @@ def start_locs(
     if not isinstance(start, str):
         return _checked_locs(start, num_components, centre)
     check_choice("start", start, STARTS)
+    if np.isnan(sample).any():
+        sample, is_distinct = filled(np.asarray(sample, np.float64), _spread_of(sample, spread)), False
     distinct = sample if is_distinct else distinct_rows(sample)
     generator = np.random.default_rng(seed)
     if len(distinct) <= num_components:  # every distinct row is a centre; the rest share them
@@ -67,6 +70,14 @@ def start_locs(
         distinct = distinct[generator.choice(len(distinct), most, replace=False)]
     scale = distinct.std(axis=0) if spread is None else spread
     return _kmeans_plusplus(distinct, num_components, generator, scale, num_trials)
+
+
+def _spread_of(sample: np.ndarray, spread: np.ndarray | None) -> np.ndarray:
+    """Computes the standard deviations of the values that are there, (D,), where nobody says what counts as equal."""
+    if spread is None:
+        values = np.ma.masked_invalid(sample)
+        spread = np.asarray(values.std(axis=0).filled(0.0))
+    return np.where(spread > 0, spread, 1.0)
 
 
 def _checked_locs(start: Any, num_components: int, centre: np.ndarray) -> np.ndarray:
@@ -84,10 +95,11 @@ def _checked_locs(start: Any, num_components: int, centre: np.ndarray) -> np.nda
 def distinct_rows(rows: np.ndarray) -> np.ndarray:
     """Finds the distinct rows of (n, D), float64, in the order in which they first appear.
 
-    Rows are compared byte by byte. This is as fast as sorting sums over their columns, in which one row at 1e17 would
-    hide the differences of all others.
+    Rows are compared byte by byte, and a gap is a value like others. This is as fast as sorting sums over their
+    columns, in which one row at 1e17 would hide the differences of all others.
     """
     values = np.ascontiguousarray(rows, np.float64) + 0.0  # -0.0 is 0.0
+    values[np.isnan(values)] = np.nan  # of the many numbers that are none
     _, first = np.unique(values.view(np.dtype((np.void, values.itemsize * values.shape[1]))), return_index=True)
     return values[np.sort(first)]
 

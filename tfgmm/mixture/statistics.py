@@ -5,7 +5,10 @@ The statistics of different rows add up, so rows may be divided among threads, b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from tfgmm.common.shapes import Tensor
 
@@ -15,7 +18,8 @@ class Statistics(NamedTuple):
 
     counts: (K,) N_k = sum_i r_ik.
     first: (K, D) S1_k = sum_i r_ik x_i, rows measured from the centre.
-    second: (K, P) S2_k = sum_i r_ik times the P products of columns of x_i; see `tfgmm.mixture.features`.
+    second: (K, P) S2_k = sum_i r_ik times the P products of columns of x_i; see `tfgmm.mixture.features`. Where columns
+        are independent and G of them have gaps, (K, P + G): the last are sums of r_ik over rows with a value there.
     """
 
     counts: Tensor
@@ -47,3 +51,18 @@ def scaled(statistics: Statistics, factor: float | Tensor) -> Statistics:
 def added(one: Statistics | None, other: Statistics) -> Statistics:
     """Adds the statistics of two sets of rows; None stands for no rows."""
     return other if one is None else Statistics(*(a + b for a, b in zip(one, other)))
+
+
+def split_masks(statistics: Statistics, gap_columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Splits `second`: rows with a value in each column, (..., K, D), and the sums of products, (..., K, P).
+
+    Args:
+        statistics: Statistics of independent columns, or of correlated ones, which count all rows.
+        gap_columns: The G columns whose rows with a value are counted by themselves.
+    """
+    counts, first, second = (np.asarray(value) for value in statistics)
+    observed = np.repeat(counts[..., None], first.shape[-1], axis=-1)
+    num_products = second.shape[-1] - len(gap_columns)
+    if gap_columns:
+        observed[..., list(gap_columns)] = second[..., num_products:]
+    return observed, second[..., :num_products]

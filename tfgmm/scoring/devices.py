@@ -16,10 +16,10 @@ import numpy as np
 from tfgmm.common.forks import survived
 from tfgmm.common.shapes import Tensor
 from tfgmm.data.blocks import RowBlock
-from tfgmm.mixture.parameters import FORMS, MixtureDensity
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.registry import FormName
+from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.row_scores import RowScorer, RowScores
-from tfgmm.mixture.row_sums import log_likelihoods_over_rows, sums_over_rows
 from tfgmm.mixture.statistics import RowSums, Statistics
 
 _DRIVERS = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, of Windows' Linux
@@ -73,34 +73,44 @@ def block_scorer(mixture: MixtureDensity, by_graph: bool | None = None) -> Block
     return GraphScorer(mixture)
 
 
-def sums(form: FormName, coefficients: Sequence[Tensor], block: RowBlock) -> RowSums:
+def sums(form: FormName, coefficients: Sequence[Tensor], block: RowBlock, gap_columns: Sequence[int] = ()) -> RowSums:
     """Sums the expected statistics of centred rows, and their log likelihoods, nats, float64.
 
     Args:
         form: The form of the parameters.
-        coefficients: (D + P, K) and (K,) float64: log joints = features of rows @ the first + the second, nats.
-        block: (B, D) float32 rows, measured from the centre, for any B.
+        coefficients: (F, K) and (K,) float64: log joints = features of rows @ the first + the second, nats.
+        block: (B, D) float32 rows, measured from the centre, for any B, NaN where a row has no value; with weights and
+            noise or without. A GPU takes only rows without any of the three.
+        gap_columns: Columns that have masks in the coefficients; see `RowGroups`.
     """
-    if has_gpu():
+    return sums_of(RowGroups(form, block._replace(values=np.asarray(block.values)), gap_columns), coefficients)
+
+
+def sums_of(groups: RowGroups, coefficients: Sequence[Tensor]) -> RowSums:
+    """Sums the same over rows that were sorted before."""
+    if has_gpu() and groups.are_plain:
         from tfgmm.scoring.graph.chunks import compiled_sums
 
-        rows = block.plain_values()
-        return compiled_sums(form, rows.shape[1], coefficients[1].shape[0])(rows, *coefficients)
-    with_axis = [np.asarray(values)[None] for values in coefficients]
-    statistics, *totals = sums_over_rows(FORMS[form].write_products, _in_numpy(block), with_axis)
+        rows = groups.block.plain_values()
+        return compiled_sums(groups.form, rows.shape[1], coefficients[1].shape[0])(rows, *coefficients)
+    statistics, *totals = groups.sums([np.asarray(values)[None] for values in coefficients])
     return RowSums(Statistics(*(value[0] for value in statistics)), *(value[0] for value in totals))
 
 
-def log_likelihoods(form: FormName, coefficients: Sequence[Tensor], block: RowBlock) -> np.ndarray:
+def log_likelihoods(
+    form: FormName, coefficients: Sequence[Tensor], block: RowBlock, gap_columns: Sequence[int] = ()
+) -> np.ndarray:
     """Sums logsumexp_k and max_k of the log joints of centred rows under each of R mixtures, (2, R) float64, nats.
 
     Args: As `sums`, the coefficients with a leading axis (R,).
     """
-    if has_gpu():
-        of_each = [sums(form, of_one, block) for of_one in zip(*coefficients)]
+    groups = RowGroups(form, block._replace(values=np.asarray(block.values)), gap_columns)
+    return log_likelihoods_of(groups, coefficients)
+
+
+def log_likelihoods_of(groups: RowGroups, coefficients: Sequence[Tensor]) -> np.ndarray:
+    """Sums the same over rows that were sorted before."""
+    if has_gpu() and groups.are_plain:
+        of_each = [sums_of(groups, of_one) for of_one in zip(*coefficients)]
         return np.array([[one.log_likelihood for one in of_each], [one.largest for one in of_each]])
-    return log_likelihoods_over_rows(FORMS[form].write_products, _in_numpy(block), coefficients)
-
-
-def _in_numpy(block: RowBlock) -> RowBlock:
-    return block._replace(values=np.asarray(block.values))
+    return groups.log_likelihoods(coefficients)

@@ -15,6 +15,7 @@ from tfgmm.cli.run.rows import NOTHING_SAID, RowFacts
 from tfgmm.cli.run.settings import RunSettings
 from tfgmm.common.words import with_and
 from tfgmm.data.row_source import RowSource
+from tfgmm.data.row_words import sentences_on_rows
 from tfgmm.data.survey import Survey, check_finite, survey_rows
 from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher
 from tfgmm.fit.fitting import check_num_components, fit_opened
@@ -176,7 +177,8 @@ def run_fit(
     facts = facts.of_rows(rows, validation, survey.sample if names_are_ours else None)
     before_fit()
     num_data = survey.summary.num_data
-    cut, settings = settings.note_of_rows(num_data), settings.for_rows(num_data, rows.num_features)
+    num_rows = survey.summary.num_rows or num_data
+    cut, settings = settings.note_of_rows(num_rows), settings.for_rows(num_rows, rows.num_features)
     fit, notes = _fit_and_warnings(settings, rows, survey, validation, monitor)
     notes += [*cut, *facts.dropped(), *facts.cautions()]
     selection = fit if isinstance(fit, Selection) else None
@@ -184,7 +186,7 @@ def run_fit(
     notes += _notes_if_stopped(settings, fit, monitor)
     display.phase("drawing")
     if selection is None:
-        occupied = _occupied_posterior(result, survey.sample, display, is_stopped)
+        occupied = _occupied_posterior(result, survey, display, is_stopped)
     else:
         occupied = selection.occupied_posterior
     of_sweeps = monitor.occupied_of[result.covariance, result.num_components]
@@ -205,7 +207,8 @@ def _fit_and_warnings(
         except EndOfChoice:
             raise KeyboardInterrupt from None
     notes = (str(warning.message) for warning in warned if issubclass(warning.category, UserWarning))
-    return fit, list(dict.fromkeys(notes))
+    in_summary = {f"{sentence}." for sentence in sentences_on_rows(survey.summary)}
+    return fit, [note for note in dict.fromkeys(notes) if note not in in_summary]
 
 
 def _notes_if_stopped(settings: RunSettings, fit: FitResult | Selection, monitor: RunMonitor) -> list[str]:
@@ -234,11 +237,11 @@ def _notes_of_choice(settings: RunSettings, selection: Selection) -> list[str]:
 
 
 def _occupied_posterior(
-    result: FitResult, sample: np.ndarray, display: Display, is_stopped: Callable[[], bool]
+    result: FitResult, survey: Survey, display: Display, is_stopped: Callable[[], bool]
 ) -> np.ndarray | None:
     """Computes the posterior of the number of components that have rows, where K is a maximum and rows are few."""
     is_maximum = WEIGHT_PRIORS[result.weight_prior].is_maximum
-    if not is_maximum or len(sample) < result.num_data or is_stopped():
+    if not is_maximum or survey.is_sample or is_stopped():
         return None
     display.phase("counting components that have rows")
-    return result.occupied_posterior(sample, seed=result.seed)
+    return result.occupied_posterior(survey.sample, seed=result.seed, sample_weight=survey.weights, noise=survey.noise)

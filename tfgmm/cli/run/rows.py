@@ -142,7 +142,9 @@ def with_columns(settings: RunSettings, earlier: Mapping[str, Any]) -> tuple[Run
     read_as = _read_as(settings)
     if settings.columns is not None:
         return settings, RowFacts(earlier.get("left_out", {}), earlier.get("suspicious", {}), read_as=read_as), False
-    names, left_out = numeric_columns("data", settings.data, csv_options(settings))
+    carried = [settings.sample_weight, *(settings.noise or {}).values()]
+    beside = tuple(name for name in carried if name is not None)
+    names, left_out = numeric_columns("data", settings.data, csv_options(settings), beside)
     return dataclasses.replace(settings, columns=list(names)), RowFacts(left_out, read_as=read_as), True
 
 
@@ -167,7 +169,9 @@ def opened(settings: RunSettings) -> Iterator[tuple[StoredOrNot, StoredOrNot | N
 
         def open_one(path: str, name: str) -> StoredOrNot:
             csv, drop_gaps = csv_options(settings), settings.drop_gaps
-            rows = open_rows(path, name=name, columns=settings.columns, csv=csv, drop_gaps=drop_gaps)
+            read: dict[str, Any] = {"columns": settings.columns, "csv": csv, "drop_gaps": drop_gaps}
+            read |= {"sample_weight": settings.sample_weight, "noise": settings.noise, "missing": settings.missing}
+            rows = open_rows(path, name=name, **read)
             return stack.enter_context(contextlib.closing(rows))
 
         rows = open_one(settings.data, "data")

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfgmm.common.checks import check_count
+from tfgmm.common.checks import check_choice, check_count
+from tfgmm.data.carried import MISSING
 from tfgmm.data.files.csv_format import CsvOptions
 from tfgmm.fit.options import AUTO, FitOptions
 
@@ -36,6 +37,9 @@ class RunSettings:
         weights, restarts, seed, max_sweeps, criteria_at: As in `tfgmm.fit_mixture`.
         validation: Absolute path of further rows, or None.
         drop_gaps: Whether rows with a gap in a column that is used are left out.
+        sample_weight: Name of the column that says how often each row counts, or None.
+        noise: For columns with measurement noise, the names of those with its standard deviations, or None.
+        missing: What a gap is: "integrate" or "refuse".
         delimiter, decimal, encoding, skip_rows: How CSV files are written, see `tfgmm.data.CsvOptions`.
 
     Raises:
@@ -58,6 +62,9 @@ class RunSettings:
     max_sweeps: int = FitOptions.max_sweeps
     criteria_at: str = FitOptions.criteria_at
     drop_gaps: bool = False
+    sample_weight: str | None = None
+    noise: Mapping[str, str] | None = None
+    missing: str = "integrate"
     delimiter: str | None = None
     decimal: str | None = None
     encoding: str | None = None
@@ -74,6 +81,10 @@ class RunSettings:
                 raise ValueError(f"`{name}` must be a path. Received: {value!r}. Write it as text.")
         if not isinstance(self.drop_gaps, bool):
             raise ValueError(f"`drop_gaps` must be true or false. Received: {self.drop_gaps!r}. Write one of them.")
+        check_choice("missing", self.missing, MISSING)
+        if self.sample_weight is not None and not isinstance(self.sample_weight, str):
+            raise ValueError(f"`sample_weight` must be a column. Received: {self.sample_weight!r}. Write its name.")
+        _check_noise(self.noise)
         csv = CsvOptions(self.delimiter, self.decimal, self.encoding, self.skip_rows)
         object.__setattr__(self, "delimiter", csv.delimiter)  # "tab" becomes the character
         is_list = isinstance(self.columns, Sequence) and not isinstance(self.columns, str)
@@ -123,6 +134,38 @@ class RunSettings:
         """Lists the options of the fit by name, as `FitOptions` and `tfgmm.fit_mixture` take them."""
         names = {field.name for field in dataclasses.fields(FitOptions)}
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in names}
+
+
+def _check_noise(noise: Any) -> None:
+    are_names = isinstance(noise, Mapping) and all(isinstance(name, str) for pair in noise.items() for name in pair)
+    if noise is not None and not are_names:
+        raise ValueError(
+            f"`noise` must name columns by the columns that they belong to. Received: {noise!r}. "
+            'Write, for example, {"flux": "flux_err"}.'
+        )
+
+
+def noise_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Reads the columns with standard deviations that `--noise` names, by the columns that they belong to.
+
+    Raises:
+        ValueError: One is no pair, or a column is there twice.
+
+    Example:
+
+    >>> noise_of(["flux=flux_err", "size=size_err"])
+    {'flux': 'flux_err', 'size': 'size_err'}
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        column, sign, error = pair.partition("=")
+        if not (column and sign and error) or column in found:
+            raise ValueError(
+                "`noise` must be a column and the column with its standard deviations, each column once. Received: "
+                f"{pair!r}. Write, for example, flux=flux_err."
+            )
+        found[column] = error
+    return found
 
 
 def _check_num_components(num_components: Any) -> None:
@@ -259,7 +302,8 @@ def rows_of(config: Mapping[str, Any], settings: RunSettings) -> Mapping[str, An
 def _are_same_rows(config: Mapping[str, Any], settings: RunSettings) -> bool:
     earlier = config["settings"]
     csv = [field.name for field in dataclasses.fields(CsvOptions)]
-    is_read_alike = all(earlier.get(name) == getattr(settings, name) for name in ("data", "columns", *csv))
+    names = ("data", "columns", "sample_weight", "noise", *csv)
+    is_read_alike = all(earlier.get(name) == getattr(settings, name) for name in names)
     return is_read_alike and earlier.get("drop_gaps", False) == settings.drop_gaps
 
 

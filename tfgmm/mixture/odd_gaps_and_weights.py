@@ -1,0 +1,98 @@
+"""Gaps and weights that make a fit slow, or that leave little to go by: detected before a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from tfgmm.common.words import with_and
+from tfgmm.data.summary import DataSummary
+from tfgmm.mixture.registry import COVARIANCES
+from tfgmm.mixture.virtual_copies import are_counts
+
+# Fewer patterns of gaps are of no account; of more, fewer than one for so many rows per column
+_FEW_PATTERNS, _ROWS_PER_COLUMN = 50, 2.0
+# Share of the rows without a value from which a column is said to have few
+_MOST_GAPS = 0.5
+# Rows of equal weight that are few for any mixture, and for each component; a share of the rows that is not few
+_FEW_ROWS, _FEW_PER_COMPONENT, _NOT_FEW = 10.0, 5.0, 0.5
+_MOST_NAMED = 6
+
+
+def odd_gaps(
+    sample: np.ndarray, summary: DataSummary, weights: np.ndarray | None, covariance: str, name: Callable[[int], str]
+) -> Iterator[str]:
+    """Yields a sentence without its full stop for everything odd about the gaps.
+
+    Args:
+        sample: (n, D) rows, data units; NaN where a row has no value.
+        summary: Summary of all rows.
+        weights: (n,) how often each row of the sample counts; None: each as often as the others.
+        covariance: Shape of the components.
+        name: Function from the number of a column to its name, as a message shows it.
+    """
+    is_gap = np.isnan(sample)
+    if not is_gap.any() and not summary.gaps:
+        return
+    shares = _shares_of_gaps(is_gap, summary, weights)
+    empty = [f"{name(column)} ({100 * share:.3g} %)" for column, share in enumerate(shares) if share > _MOST_GAPS]
+    if empty:
+        more = [f"{len(empty) - _MOST_NAMED} more"] if len(empty) > _MOST_NAMED else []
+        listed = with_and([*empty[:_MOST_NAMED], *more])
+        have, them = ("column {} has", "it") if len(empty) == 1 else ("columns {} have", "them")
+        yield (
+            f"{have.format(listed)} no value in more than half of the rows: components and their widths there rest on "
+            f"the others, and on the priors. Fit without {them}, and compare"
+        )
+    if COVARIANCES[covariance].is_correlated:
+        yield from _many_patterns(is_gap, summary)
+
+
+def _shares_of_gaps(is_gap: np.ndarray, summary: DataSummary, weights: np.ndarray | None) -> np.ndarray:
+    """Computes the share of the rows without a value, (D,): of all rows, or of the sample where rows have weights."""
+    if weights is not None:
+        return np.asarray(weights @ is_gap / weights.sum())
+    if summary.gaps:
+        return np.array(summary.gaps) / (summary.num_rows or summary.num_data)
+    return is_gap.mean(axis=0)
+
+
+def _many_patterns(is_gap: np.ndarray, summary: DataSummary) -> Iterator[str]:
+    num_rows, num_features = is_gap.shape
+    patterns = np.unique(np.packbits(is_gap[is_gap.any(axis=1)], axis=1), axis=0)
+    if len(patterns) > max(_FEW_PATTERNS, num_rows / (_ROWS_PER_COLUMN * num_features)):
+        of_sample = " of a sample" if num_rows < (summary.num_rows or summary.num_data) else ""
+        yield (
+            f"the gaps of {num_rows:,} rows{of_sample} form {len(patterns):,} different patterns: components with "
+            "correlations work out matrices for each of them, and a fit can take many times as long as without gaps. "
+            'covariance="diag" needs no matrices'
+        )
+
+
+def odd_weights(
+    sample: np.ndarray, summary: DataSummary, weights: np.ndarray | None, num_components: int
+) -> Iterator[str]:
+    """Yields a sentence without its full stop for everything odd about the weights.
+
+    Args:
+        sample, summary, weights: As in `odd_gaps`.
+        num_components: K.
+
+    Source of the rows of equal weight: Kish 1965.
+    """
+    if weights is None:
+        return
+    num_rows = summary.num_rows or len(sample)
+    num_equal = float(weights.sum() ** 2 / np.square(weights).sum())
+    few = max(_FEW_ROWS, _FEW_PER_COMPONENT * num_components)
+    if num_equal < min(few, _NOT_FEW * num_rows) and num_rows >= few:
+        yield (
+            f"weights differ widely: {num_rows:,} rows count like {num_equal:.2g} of equal weight, and "
+            "components may describe single rows. Check the largest weights"
+        )
+    if not are_counts(weights, summary):
+        yield (
+            f"weights are not whole numbers: their sum, {summary.num_data:.6g}, is the number of rows to priors and "
+            "BIC. Scale them so that it is the number of rows that they are worth"
+        )
