@@ -82,7 +82,7 @@ def main(arguments: Any = None) -> None:
     complete = tfgmm.fit_mixture(rows.dropna(), whole.num_components, covariance="full", seed=0)
     print("\nmean of the mixture and its standard deviation\n" + "\n".join(means_table(whole, complete, rows)))
     filled = whole.impute(rows)
-    draws = whole.impute(rows, num_draws=options.draws, seed=0)
+    draws = whole.impute(rows, num_draws=options.draws, seed=0, kind="predictive")
     first = np.flatnonzero(gaps[ROOT])[:4]
     for day, values in zip(first, draws[:, first, 0].T ** 3):
         low, high = np.quantile(values, [0.05, 0.95])
