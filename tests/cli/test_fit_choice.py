@@ -26,6 +26,7 @@ import tfgmm
 from tfgmm.cli import app as cli
 from tfgmm.cli.run import fit as run_fit
 from tfgmm.cli.run import folder as run_folder
+from tfgmm.cli.run import parsed as run_parsed
 from tfgmm.cli.run import settings as run_settings
 from tfgmm.data.readers import Rows
 from tfgmm.data.summary import summarise
@@ -67,7 +68,7 @@ def selection_of(folder: pathlib.Path) -> pd.DataFrame:
     [("3", 3), ("1:4", [1, 2, 3, 4]), (" 2 : 3 ", [2, 3]), ("8,2,4,2", [2, 4, 8]), ("1:3,6", [1, 2, 3, 6]), ("4:4", 4)],
 )
 def test_components_are_read_as_a_person_reads_them(text: str, wanted: Any) -> None:
-    assert run_settings.num_components_of(text) == wanted
+    assert run_parsed.num_components_of(text) == wanted
 
 
 def test_the_config_of_an_earlier_version_repeats_the_run(tmp_path: pathlib.Path) -> None:

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 import tfgmm
 from tfgmm.cli import app as cli
-from tfgmm.cli.run.settings import RunSettings, noise_of
+from tfgmm.cli.run.parsed import noise_of
+from tfgmm.cli.run.settings import RunSettings
 
 RNG = np.random.default_rng(2)
 NUM_ROWS = 120

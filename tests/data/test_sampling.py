@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
+from tfgmm.data.blocks import RowBlock
 from tfgmm.data.sampling import BLOCK_ORDER, ROW_ORDER, SAMPLE, RowSample, random_numbers, row_order
 
 VALUES = np.arange(150_000.0)[:, None]
@@ -51,3 +54,43 @@ def test_any_whole_number_is_a_seed_and_no_two_purposes_share_numbers(seed: int)
     drawn = [random_numbers(seed, purpose).random() for purpose in (SAMPLE, BLOCK_ORDER, ROW_ORDER)]
     assert len(set(drawn)) == 3
     assert random_numbers(seed, SAMPLE).random() == random_numbers(seed % 2**64, SAMPLE).random()
+
+
+def weighted_by(sizes: list[int], weights: np.ndarray, num_rows: int, seed: int = 3) -> RowBlock:
+    sample = RowSample(num_rows, seed)
+    whole = RowBlock(VALUES[: len(weights)], weights, VALUES[: len(weights)] / 2)
+    for start, end in itertools.pairwise([0, *np.cumsum(sizes, dtype=int), len(weights)]):
+        sample.update(whole.part(slice(start, end)))
+    return sample.block(weights.sum())
+
+
+def test_few_rows_are_all_there_with_their_weights() -> None:
+    weights = np.linspace(0.5, 3.0, 100)
+    for num_rows in (100, 101, 1_000):
+        block = weighted_by([3, 40], weights, num_rows)
+        np.testing.assert_array_equal(block.weights, weights)
+        np.testing.assert_array_equal(block.values, VALUES[:100])
+        np.testing.assert_array_equal(block.noise, VALUES[:100] / 2)
+
+
+def test_the_sample_of_rows_with_weights_is_that_of_priorities_over_weights() -> None:
+    weights = np.random.default_rng(1).gamma(0.3, 5.0, 70_000) + 1e-3
+    keys = np.concatenate([random_numbers(3, SAMPLE, index=part).random(65_536) for part in (0, 1)])[:70_000] / weights
+    order = np.argsort(keys)
+    chosen = np.sort(order[:500])
+    expected = np.maximum(weights[chosen], 1.0 / keys[order[500]])
+    for sizes in ([], [1, 2, 3], [7] * 1_000, [0, 69_999]):
+        block = weighted_by(sizes, weights, 500)
+        np.testing.assert_array_equal(block.values[:, 0], chosen)
+        np.testing.assert_allclose(block.weights, expected * (weights.sum() / expected.sum()), rtol=1e-13)
+        np.testing.assert_array_equal(block.noise, block.values / 2)
+
+
+def test_sums_over_the_weighted_sample_are_right_on_average() -> None:
+    weights = np.random.default_rng(1).gamma(0.3, 5.0, 3_000) + 1e-3
+    figures = VALUES[:3_000, 0] + 1_000.0 * weights
+    samples = [weighted_by([], weights, 300, seed) for seed in range(60)]
+    found = [block.weights @ figures[block.values[:, 0].astype(int)] for block in samples if block.weights is not None]
+    error = np.std(found) / np.sqrt(len(found))
+    assert abs(np.mean(found) - weights @ figures) < 4.0 * error
+    assert error < 0.02 * (weights @ figures)

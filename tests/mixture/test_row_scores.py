@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from known_mixtures import CENTRE, WEIGHTS, K, Mixture
+from scipy import special, stats
 
 import tfgmm
 from tfgmm.common import threads as cores
 from tfgmm.data.blocks import RowBlock
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture import outliers
+from tfgmm.mixture.row_scores import RowScorer
 from tfgmm.scoring import scores as density
 
 NAMES = ("log_prob", "responsibilities", "assignment", "outlier")
@@ -95,3 +98,87 @@ def test_scores_are_the_same_for_any_number_of_cores(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cores, "num_cores", lambda: 1)
     for values, score in zip(found, scores):
         np.testing.assert_allclose(values, density.score_data(model.plug_in(), rows, score), rtol=1e-6)
+
+
+# Rows with gaps, and noisy ones
+
+
+def expected_scores(mixture: Mixture, rows: np.ndarray, noise: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Returns scores of the columns that rows have, by SciPy, one row after the other."""
+    locs, covariances = mixture.plug_in().components["locs"] + CENTRE, mixture.covariances()
+    joints = np.empty((len(rows), K))
+    for number, row in enumerate(rows):
+        shown = np.flatnonzero(~np.isnan(row))
+        for k in range(K):
+            matrix = covariances[k] if noise is None else covariances[k] + noise[number]
+            density = stats.multivariate_normal(locs[k, shown], matrix[np.ix_(shown, shown)])
+            joints[number, k] = np.log(WEIGHTS[k]) + density.logpdf(row[shown])
+    log_density = special.logsumexp(joints, axis=1)
+    responsibilities = special.softmax(joints, axis=1)
+    return {
+        "log_prob": log_density,
+        "log_density": log_density,
+        "responsibilities": responsibilities,
+        "assignment": joints.argmax(axis=1),
+    }
+
+
+SCORES = ("log_prob", "log_density", "responsibilities", "assignment")
+
+
+def rows_about_the_centre(num_rows: int = 60) -> np.ndarray:
+    """Returns rows that float32 holds once they are centred, some with gaps; the first ten are complete."""
+    generator = np.random.default_rng(4)
+    rows = (3 * generator.normal(size=(num_rows, 4))).astype(np.float32).astype(np.float64) + CENTRE
+    rows = (rows - CENTRE).astype(np.float32).astype(np.float64) + CENTRE
+    gaps = generator.random(rows.shape) < 0.4
+    gaps[:10], gaps[10:20], gaps[:, 3] = False, [True, False, False, False], False
+    return np.where(gaps, np.nan, rows)
+
+
+@pytest.mark.parametrize("kind", ["gaps", "deviations", "covariances"])
+@pytest.mark.parametrize("covariance", COMPONENTS)
+def test_scores_are_those_of_the_columns_that_rows_have(covariance: str, kind: str) -> None:
+    mixture, rows = Mixture(covariance), rows_about_the_centre()
+    observed, noise, matrices = ~np.isnan(rows), None, None
+    generator = np.random.default_rng(6)
+    if kind == "deviations":
+        noise = generator.uniform(0.0, 2.0, rows.shape) * observed
+        matrices = noise[..., None] ** 2 * np.eye(4)
+    elif kind == "covariances":
+        roots = generator.normal(size=(len(rows), 4, 4))
+        noise = matrices = (roots @ roots.swapaxes(1, 2)) * observed[:, :, None] * observed[:, None]
+    found, num_bad = RowScorer(mixture.plug_in()).scores(RowBlock(rows, None, noise), SCORES)
+    expected = expected_scores(mixture, rows, matrices)
+    assert num_bad == 0
+    for name in SCORES:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(found["log_density"], expected["log_density"], rtol=1e-7)
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_the_average_of_several_mixtures_integrates_gaps_out_of_each(covariance: str) -> None:
+    mixture, rows = Mixture(covariance), rows_about_the_centre()[:24]
+    drawn = mixture.predictive()
+    found = RowScorer(drawn).scores(RowBlock(rows), ["log_density"]).by_name["log_density"]
+    of_each = [RowScorer(drawn.part(number)) for number in range(len(drawn.log_weights))]
+    each = [one.scores(RowBlock(rows), ["log_density"]).by_name["log_density"] for one in of_each]
+    np.testing.assert_allclose(found, special.logsumexp(each, axis=0) - np.log(len(each)), rtol=1e-9)
+
+
+def test_rows_without_any_value_and_infinite_ones() -> None:
+    mixture, rows = Mixture("full"), rows_about_the_centre()[:16]
+    complete = RowScorer(mixture.plug_in()).scores(RowBlock(rows), SCORES).by_name
+    spoilt = rows.copy()
+    spoilt[2], spoilt[3, 1], spoilt[4] = np.nan, np.inf, [np.nan, -np.inf, 0.0, 0.0]
+    for noise in (None, np.zeros(rows.shape)):
+        found, num_bad = RowScorer(mixture.plug_in()).scores(RowBlock(spoilt, None, noise), SCORES)
+        assert num_bad == 3
+        for name in ("log_prob", "log_density"):
+            assert np.isnan(found[name][[2, 3, 4]]).all()
+        assert found["assignment"][[2, 3, 4]].tolist() == [-1, -1, -1]
+        np.testing.assert_allclose(found["responsibilities"][2], WEIGHTS, rtol=1e-6)
+        assert np.isnan(found["responsibilities"][[3, 4]]).all()
+        others = [0, 1, *range(5, 16)]
+        for name in SCORES:
+            np.testing.assert_allclose(found[name][others], complete[name][others], rtol=1e-6)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from log_densities import features_of
+from rows_one_by_one import plain_sums, random_posterior
 from scipy import special
 
 import tfgmm
@@ -49,6 +50,44 @@ def test_sums_are_those_of_plain_numpy(has_gpu, form, monkeypatch):
         statistics, *totals = devices.sums(form, (linear, constants), RowBlock(values))
         for value, wanted in zip([*statistics, *totals], expected, strict=True):
             np.testing.assert_allclose(value, wanted, rtol=1e-6 if has_gpu else 1e-11, atol=1e-5 if has_gpu else 1e-10)
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+@pytest.mark.parametrize("form", ["independent", "correlated"])
+def test_rows_with_weights_gaps_and_noise_are_summed_by_numpy(has_gpu, form, monkeypatch):
+    monkeypatch.setattr(devices, "has_gpu", lambda: has_gpu)
+    generator = np.random.default_rng(3)
+    rows = generator.normal(size=(60, 4)).astype(np.float32)
+    q = random_posterior("diag" if form == "independent" else "full")
+    coefficients = q.expected_coefficients(q.factors())
+    with_gaps = np.where(generator.random(rows.shape) < 0.2, np.float32(np.nan), rows)
+    for block in (
+        RowBlock(rows, generator.uniform(1.0, 2.0, 60)),
+        RowBlock(with_gaps),
+        RowBlock(rows, None, generator.uniform(0.1, 1.0, rows.shape)),
+    ):
+        expected = plain_sums(q, block)
+        found = devices.sums(form, coefficients, block)
+        for value, wanted in zip([*found.statistics, *found[1:]], [*expected.statistics, *expected[1:]], strict=True):
+            np.testing.assert_allclose(value, wanted, rtol=1e-9)
+        totals = devices.log_likelihoods(form, [np.asarray(values)[None] for values in coefficients], block)
+        np.testing.assert_allclose(totals[:, 0], expected[1:], rtol=1e-9)
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_columns_with_gaps_have_masks_also_where_rows_are_complete(has_gpu, monkeypatch):
+    monkeypatch.setattr(devices, "has_gpu", lambda: has_gpu)
+    rows = np.random.default_rng(3).normal(size=(60, 4)).astype(np.float32)
+    q = random_posterior("diag")
+    q.observe_gaps((1, 2))
+    expected = plain_sums(q, RowBlock(rows))
+    coefficients = q.expected_coefficients(q.factors())
+    found = devices.sums("independent", coefficients, RowBlock(rows), (1, 2))
+    for value, wanted in zip([*found.statistics, *found[1:]], [*expected.statistics, *expected[1:]], strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-10)
+    with_axis = [np.asarray(values)[None] for values in coefficients]
+    totals = devices.log_likelihoods("independent", with_axis, RowBlock(rows), (1, 2))
+    np.testing.assert_allclose(totals[:, 0], expected[1:], rtol=1e-10)
 
 
 ROWS = np.random.default_rng(0).normal(size=(300, 2)) + np.repeat([[0.0], [4.0]], 150, axis=0)

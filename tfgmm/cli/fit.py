@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from tfgmm.cli import shared
+from tfgmm.cli.run.option_words import in_our_words
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.words import printable
 from tfgmm.mixture.registry import WEIGHT_PRIORS
@@ -22,25 +22,6 @@ if TYPE_CHECKING:
     from tfgmm.cli.run.rows import RowFacts
     from tfgmm.cli.run.settings import RunSettings
 
-# What functions call their arguments, and what the command line calls them
-_OPTIONS = {
-    "`data`": "`DATA`",
-    "`num_components`": "`--components`",
-    "`validation_data`": "`--validation`",
-    "num_components=": "--components ",
-    "`max_sweeps`": "`--max-sweeps`",
-    "`criteria_at`": "`--criteria-at`",
-    'Leave out criteria_at="mode"': "Leave out --criteria-at",
-    "max_sweeps, or tolerance": "--max-sweeps",
-    **{
-        f"`{name}`": f"`--{name}`"
-        for name in ("columns", "config", "covariance", "restarts", "seed", "missing", "noise")
-    },
-    "`sample_weight`": "`--weights`",
-    "`weights`": "`--weight-prior`",
-    **{f"`{name}`": f"`--{name}`" for name in ("delimiter", "decimal", "encoding")},
-    "`skip_rows`": "`--skip-rows`",
-}
 _LONGEST_SUMMARY = 40  # lines that are printed
 _WIDEST = 100  # columns of a paragraph
 _ENDING, _ENDING_CHOICE = "ending after this sweep", "ending, keeping the numbers of components that are complete"
@@ -129,7 +110,7 @@ def fit(
 
     To have the number chosen: tfgmm fit training/data/old_faithful.csv --components 1:4 --out /tmp/geyser_choice
     """
-    with shared.errors_as_one_line(_in_our_words):
+    with shared.errors_as_one_line(in_our_words):
         arguments = {
             "data": data,
             "num_components": components,
@@ -155,19 +136,6 @@ def fit(
         _fit(settings, out, overwrite, earlier, saved_model)
 
 
-def _in_our_words(text: str) -> str:
-    """Rewrites what a function says of its arguments in the words of the command line."""
-    for name, option in _OPTIONS.items():
-        text = text.replace(name, option)
-    text = shared.with_drop_gaps(text)
-    return re.sub(r"columns=\[(.*?)\]", lambda match: f"--columns {_as_option(match[1])}", text)
-
-
-def _as_option(names: str) -> str:
-    """Writes the names of a Python list as `--columns` takes them."""
-    return names.replace("', '", ",").replace("'", '"')
-
-
 class _Earlier(NamedTuple):
     """What an earlier run says of the same rows: their fingerprint, where it is known, and what was left out."""
 
@@ -177,15 +145,8 @@ class _Earlier(NamedTuple):
 
 def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSettings, _Earlier]:
     """Collects what is asked for, and what an earlier run says of the same rows."""
-    from tfgmm.cli.run.settings import (
-        covariance_of,
-        fingerprint_of,
-        noise_of,
-        num_components_of,
-        read_config,
-        rows_of,
-        settings_from,
-    )
+    from tfgmm.cli.run.parsed import covariance_of, noise_of, num_components_of
+    from tfgmm.cli.run.settings import fingerprint_of, read_config, rows_of, settings_from
 
     content = {"settings": {}} if config is None else read_config(config)
     try:
@@ -282,7 +243,7 @@ def _notes(run: Run, fingerprint: str | None) -> list[str]:
     """Collects what the user should read, in the words of the command line; also that the rows are others by now."""
     from tfgmm.cli.run.folder import fingerprint_of_rows
 
-    notes = [_in_our_words(note) for note in run.notes]
+    notes = [in_our_words(note) for note in run.notes]
     now = fingerprint_of_rows(run.result)
     if fingerprint not in (None, now):
         notes.append(

@@ -5,7 +5,7 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "blocks": ["BLOCK_ROWS", "RowBlock", "finite"],
+        "blocks": ["BLOCK_ROWS", "RowBlock", "finite", "is_finite"],
         "columns": ["numeric_columns"],
         "counters": ["suspicious_columns"],
         "errors": ["check_no_overflow", "no_value_error", "not_finite_error"],
@@ -18,8 +18,9 @@ __getattr__, __dir__, __all__ = front_door(
         "quantiles": ["column_quantiles"],
         "readers": ["Rows", "open_rows", "read_rows"],
         "row_source": ["RowSource"],
+        "row_words": ["sentences_on_gaps", "sentences_on_rows"],
         "sampling": ["SAMPLE_ROWS"],
-        "sources": ["check_ends", "open_source"],
+        "sources": ["check_ends", "open_source", "open_validation"],
         "streamed": ["StreamedRows"],
         "summary": ["DataSummary", "centre", "summarise"],
         "survey": ["Survey", "check_finite", "finite_blocks", "no_rows_error", "survey_rows"],

@@ -11,7 +11,7 @@ from tfgmm.data.blocks import RowBlock, moments, over_rows, pieces, weighted_mom
 from tfgmm.data.errors import infinite_error, no_value_error, not_finite_error, too_large_error
 from tfgmm.data.fingerprint import sum_of_hashes
 from tfgmm.data.quantiles import column_quantiles
-from tfgmm.data.summary_record import DataSummary
+from tfgmm.data.record import DataSummary
 
 CONSTANT_RATIO = 1e-13  # below this times the largest value a spread is rounding, not data
 _FAR_ROWS = 3.0  # standard deviations beyond this many robust ones are dominated by a few far rows

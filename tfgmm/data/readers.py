@@ -18,16 +18,16 @@ from tfgmm.common.checks import check_choice
 from tfgmm.common.shapes import check_shape
 from tfgmm.common.words import quoted
 from tfgmm.data.arrays import number_array
-from tfgmm.data.blocks import RowBlock, has_gap, num_gaps, together
-from tfgmm.data.carried import MISSING, Asked, CarriedColumns
-from tfgmm.data.carried_values import check_no_names, check_only_names, noise_of, value_names, weights_of
-from tfgmm.data.cleaning import Cleaning, LeftOut
+from tfgmm.data.blocks import RowBlock, has_gap, num_gaps
+from tfgmm.data.carried.asked import MISSING, Asked
+from tfgmm.data.carried.rows import beside_values, cleaned, gathered, rows_with
+from tfgmm.data.carried.values import check_no_names, check_only_names, value_names
 from tfgmm.data.containers import check_kind, check_no_columns
-from tfgmm.data.errors import gap_in_every_row_error, no_rows_left_error
+from tfgmm.data.errors import gap_in_every_row_error
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
 from tfgmm.data.files.opening import TableFiles, is_large, open_files
 from tfgmm.data.files.stored import StoredRows
-from tfgmm.data.frames import MemoryTable, open_table
+from tfgmm.data.frames import open_table
 from tfgmm.data.rows import Rows as Rows
 from tfgmm.data.table_values import check_not_empty, table_values
 
@@ -139,6 +139,7 @@ def open_rows(
         check_kind(name, data)
         check_no_columns(name, data, num_features if column_names is None else len(column_names))
     check_choice("missing", missing, MISSING)
+    noise = None if isinstance(noise, Mapping) and not noise else noise
     asked = Asked(sample_weight, noise, missing, are_scored, weights_part)
     if isinstance(columns, str):
         raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")
@@ -150,7 +151,7 @@ def open_rows(
     if drop_gaps and isinstance(rows, Rows):
         rows = _without_gaps(rows)
     if isinstance(rows, Rows) and not asked.is_plain:
-        rows = _cleaned(rows, asked)
+        rows = cleaned(rows, asked)
     check_num_features(rows, name, num_features)
     return rows
 
@@ -180,9 +181,9 @@ def _open_in_memory(
         carried = asked.columns
         wanted = value_names(name, table.names, "", columns, column_names, carried)
         values = table_values(name, table, wanted, allow_empty)
-        block = carried.block(values, _beside(table, carried, len(values)), wanted)
+        block = carried.block(values, beside_values(table, carried, len(values)), wanted)
         own_order = columns or [label for label in table.names if label not in carried.names]
-        return _rows_of(name, wanted, block, asked, own_order)
+        return rows_with(name, wanted, block, asked, own_order)
     check_no_names(name, asked)
     if table is None:
         values = number_array(name, data, allow_empty)
@@ -192,59 +193,11 @@ def _open_in_memory(
         fix = "Select the columns by position before, or pass a table with names."
         raise ValueError(f"`columns` must be None for data without column names. Received: {list(columns)}. {fix}")
     if column_names is None:
-        return _rows_of(name, None, RowBlock(values), asked)
+        return rows_with(name, None, RowBlock(values), asked)
     if values.shape[1] != len(column_names):
         fix = f"The model was fitted on {quoted(column_names)}: pass these columns only."
         check_shape(name, values, "ND", D=len(column_names), fix=fix)
-    return _rows_of(name, tuple(column_names), RowBlock(values), asked)
-
-
-def _beside(table: MemoryTable, carried: CarriedColumns, num_rows: int) -> np.ndarray:
-    """Reads the E columns of weights and noise of a table, (N, E)."""
-    parts = [np.zeros((num_rows, 0))]
-    for argument, is_weight in (("sample_weight", True), ("noise", False)):
-        names = [label for label in carried.names if (label == carried.weights) is is_weight]
-        if names:
-            parts.append(table_values(argument, table, names, allow_empty=True))
-    return np.concatenate(parts, axis=1)
-
-
-def _rows_of(
-    name: str,
-    wanted: tuple[str, ...] | None,
-    block: RowBlock,
-    asked: Asked,
-    own_order: Sequence[str] | None = None,
-) -> Rows:
-    """Puts rows together with what they carry in arrays or, in `block`, in columns; `own_order` as in `noise_of`."""
-    if asked.is_plain:
-        return Rows(block.values, wanted, name)
-    num_rows, num_features = block.values.shape
-    weights, noise, carried = block.weights, block.noise, asked.columns
-    if weights is None and asked.sample_weight is not None:
-        weights = weights_of(asked, num_rows)
-    if noise is None and asked.noise is not None and not isinstance(asked.noise, Mapping):
-        noise = noise_of(asked, num_rows, wanted, own_order, num_features)
-    return Rows(
-        block.values,
-        wanted,
-        name,
-        weights=weights,
-        noise=noise,
-        missing=asked.missing,
-        weights_column=carried.weights or "",
-        noise_names=carried.noise_columns(wanted or ()),
-    )
-
-
-def _cleaned(rows: Rows, asked: Asked) -> Rows:
-    """Checks weights, noise and gaps of all rows, and leaves out those that say nothing."""
-    left_out, block = LeftOut(), RowBlock(rows.values, rows.weights, rows.noise)
-    clean = Cleaning(rows.name, rows.column_names, asked.missing, asked.are_scored, asked.columns, asked.weights_part)
-    values, weights, noise = clean(block, str, left_out, is_all=True)
-    if len(rows.values) and not len(values):
-        raise no_rows_left_error(rows.name, left_out.num_weightless, left_out.num_empty)
-    return dataclasses.replace(rows, values=values, weights=weights, noise=noise, **dataclasses.asdict(left_out))
+    return rows_with(name, tuple(column_names), RowBlock(values), asked)
 
 
 def _open_path(
@@ -263,7 +216,7 @@ def _open_path(
     if not files.is_folder and (whole or not is_large(name, files.path, to_read)):
         # Not through `StoredRows`: for a CSV file of 5 to 10 MB, whole columns take 0.55 of the time (two cores)
         values = table_values(name, files, to_read, allow_empty)
-        return _rows_of(name, wanted, carried.split(values, wanted), asked)
+        return rows_with(name, wanted, carried.split(values, wanted), asked)
     rows = files.stored(wanted, same_names=columns is None, drop_gaps=drop_gaps, asked=asked)
     # Files that must be read to the end to count their rows are not empty: each was looked at.
     if not rows.is_sequential:
@@ -286,29 +239,10 @@ def _all_in_memory(stored: StoredRows) -> Rows:
     """Reads all stored rows into one array, with no more than one block beside it in memory."""
     with stored:
         if stored.has_weights or stored.noise_axes or stored.missing == "integrate":
-            return _gathered(stored, list(stored.blocks()))
+            return gathered(stored, list(stored.blocks()))
         values = np.empty((stored.num_data, stored.num_features), dtype=stored.dtype)
         start = 0
         for block in stored.blocks():
             values[start : start + len(block.values)] = block.values
             start += len(block.values)
     return Rows(values, stored.column_names, stored.name)
-
-
-def _gathered(stored: StoredRows, blocks: list[RowBlock]) -> Rows:
-    """Puts blocks of stored rows together with what they carry."""
-    if not sum(len(block.values) for block in blocks):
-        raise no_rows_left_error(stored.name, stored.num_weightless, stored.num_empty)
-    values, weights, noise = together(blocks)
-    return Rows(
-        values,
-        stored.column_names,
-        stored.name,
-        weights=weights,
-        noise=noise,
-        missing=stored.missing,
-        num_empty=stored.num_empty,
-        num_weightless=stored.num_weightless,
-        weights_column=stored.weights_name or "",
-        noise_names=stored.noise_columns,
-    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfgmm.common.checks import check_choice, is_instance_of
-from tfgmm.data.carried import MISSING
+from tfgmm.data.carried.asked import MISSING
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows, check_num_features, open_rows
 from tfgmm.data.row_source import RowSource

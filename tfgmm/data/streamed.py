@@ -15,8 +15,8 @@ import numpy as np
 
 from tfgmm.common.forks import check_not_forked
 from tfgmm.data.blocks import RowBlock
-from tfgmm.data.carried import pair_words
-from tfgmm.data.cleaning import Cleaning, LeftOut
+from tfgmm.data.carried.asked import pair_words
+from tfgmm.data.carried.cleaning import Cleaning, LeftOut
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class StreamedRows:
             values = np.asarray(rows)
             if weights is not None and len(weights) != len(values):
                 raise ValueError(
-                    "`sample_weight` must have one weight per row. Received: {len(weights)} weights for a batch of "
+                    f"`sample_weight` must have one weight per row. Received: {len(weights)} weights for a batch of "
                     f"{len(values)} rows.{pair_words(part)}"
                 )
             block = RowBlock(values, None if weights is None else np.asarray(weights, np.float64))

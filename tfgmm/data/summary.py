@@ -17,9 +17,9 @@ from tfgmm.common.shapes import check_shape
 from tfgmm.data.accumulator import SummaryAccumulator as SummaryAccumulator
 from tfgmm.data.blocks import RowBlock, pieces
 from tfgmm.data.errors import check_no_overflow
+from tfgmm.data.record import DataSummary as DataSummary
 from tfgmm.data.rows import Rows
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
-from tfgmm.data.summary_record import DataSummary as DataSummary
 
 if TYPE_CHECKING:
     from tfgmm.data.row_source import RowSource

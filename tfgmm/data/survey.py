@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfgmm.data.blocks import RowBlock
-from tfgmm.data.cleaning import is_finite
+from tfgmm.data.blocks import RowBlock, is_finite
 from tfgmm.data.errors import infinite_error, no_rows_left_error, not_finite_error
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample

@@ -169,15 +169,20 @@ def fit_mixture(
         start=start,
         criteria_at=criteria_at,
     )
+    _check_options(options, numbers)
+    source = open_source(data, "data", None, sample_weight=sample_weight, noise=noise, missing=missing)
+    check_length(source)
+    return fit_opened(source, survey_rows(source, None, options.seed), numbers, options, callbacks)
+
+
+def _check_options(options: FitOptions, numbers: int | Sequence[int]) -> None:
+    """Checks that options suit each other, before the rows are looked at."""
     if not isinstance(numbers, int):
         options.check_suits_any_number()
     if options.is_choice_of_shapes:
         options.check_suits_any_shape()
     if options.priors != "auto":
         check_priors(options.priors)
-    source = open_source(data, "data", None, sample_weight=sample_weight, noise=noise, missing=missing)
-    check_length(source)
-    return fit_opened(source, survey_rows(source, None, options.seed), numbers, options, callbacks)
 
 
 def fit_opened(

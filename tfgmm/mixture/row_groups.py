@@ -134,7 +134,7 @@ def _of_correlated(block: RowBlock, keeps_features: bool) -> Iterator[_Place]:
     if is_noisy is None and not has_gaps(block.values):
         yield CompleteRows("correlated", block._replace(noise=None), 0, keeps_features), None
         return
-    places, number, counts = what_is_shown(block, is_noisy)
+    places, number, counts = what_is_shown(block if is_noisy is not None else block._replace(noise=None))
     lacks = np.isnan(block.values[places]).any(axis=1)
     has_noise = np.zeros(len(places), bool) if is_noisy is None else is_noisy[places]
     is_large = counts >= num_columns

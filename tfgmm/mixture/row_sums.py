@@ -112,7 +112,7 @@ def sums_over_groups(
         totals = np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):  # the caller says that a bound is not finite
             for group, weights, of_chunk, joints in _chunks(memory.chunks, rows, factors, parts, features):
-                by_posterior = joints.reshape(num_posteriors, -1, joints.shape[1])
+                by_posterior = joints.reshape(num_posteriors, len(joints) // num_posteriors, joints.shape[1])
                 largest, norms = exponentials(by_posterior)
                 totals += _log_likelihoods(largest, norms, weights)
                 by_posterior *= _reciprocals(norms, weights)[:, None]  # the memberships, as often as the row counts
@@ -153,7 +153,7 @@ def log_likelihoods_over_groups(rows: GroupedRows, factors: np.ndarray, num_post
         totals = np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):
             for _, weights, _, joints in _chunks(chunks, rows, factors, parts):
-                by_posterior = joints.reshape(num_posteriors, -1, joints.shape[1])
+                by_posterior = joints.reshape(num_posteriors, len(joints) // num_posteriors, joints.shape[1])
                 totals += _log_likelihoods(*exponentials(by_posterior), weights)
         return totals
 

@@ -127,14 +127,14 @@ def _coefficients(precisions: np.ndarray, linear: np.ndarray, constants: np.ndar
     return np.concatenate([linear, quadratic], axis=-1).swapaxes(-1, -2), constants
 
 
-def what_is_shown(block: RowBlock, is_noisy: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def what_is_shown(block: RowBlock) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Groups rows that have values in the same columns, with the same noise.
 
     Returns:
         The number of one row of each group, (G,), the group of each row, (n,), and the rows of each group, (G,).
     """
     parts = [np.packbits(np.isnan(block.values), axis=1)]
-    if is_noisy is not None and block.noise is not None:
+    if block.noise is not None:
         noise = block.noise.reshape(len(block.noise), -1) + 0.0  # -0 is 0
         parts.append(np.ascontiguousarray(noise, np.float64).view(np.uint8))
     together = np.ascontiguousarray(np.concatenate(parts, axis=1))

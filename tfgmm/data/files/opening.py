@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tfgmm.data.carried import Asked
+from tfgmm.data.carried.asked import Asked
 from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_blocks import csv_file
 from tfgmm.data.files.csv_cells import Column

@@ -10,8 +10,8 @@ from types import TracebackType
 import numpy as np
 
 from tfgmm.data.blocks import RowBlock, has_gap, num_gaps, rows_per_block
-from tfgmm.data.carried import Asked
-from tfgmm.data.cleaning import Cleaning, LeftOut
+from tfgmm.data.carried.asked import Asked
+from tfgmm.data.carried.cleaning import Cleaning, LeftOut
 from tfgmm.data.errors import gap_in_every_row_error
 from tfgmm.data.files.file_set import Block, BlockReader, FileSet, blocks_of
 from tfgmm.data.files.streams import RowCache, rebatched

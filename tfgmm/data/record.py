@@ -70,8 +70,11 @@ class DataSummary:
         if self.num_data <= 0 or self.num_features < 1:
             received = f"num_data={self.num_data}, num_features={self.num_features}"
             raise ValueError(f"`num_data` and `num_features` must be positive. Received: {received}. Pass rows.")
-        for field in ("mean", "scale", "column_names", "minimum", "maximum", "centre", "spread"):
+        may_be_empty = ("gaps", "noise_columns")
+        for field in ("mean", "scale", "column_names", "minimum", "maximum", "centre", "spread", *may_be_empty):
             entries = getattr(self, field)
+            if field in may_be_empty and entries == ():
+                continue
             if entries is not None and len(entries) != self.num_features:
                 wanted = f"`{field}` must have num_features={self.num_features} entries"
                 raise ValueError(f"{wanted}. Received: {len(entries)}. Give one per column.")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tfgmm.data.blocks import RowBlock
-from tfgmm.data.carried import CarriedColumns, pair_words
+from tfgmm.data.blocks import RowBlock, is_finite
+from tfgmm.data.carried.asked import CarriedColumns, pair_words
 from tfgmm.data.errors import column_words, infinite_error, not_finite_error
 
 
@@ -87,6 +87,13 @@ class Cleaning:
                 f"Received: {weights[row]:.6g} in row {place(row)}{where} (rows count from 0). "
                 f"A weight says how often its row counts: write 0 for none.{pair_words(self.weights_part)}"
             )
+        is_good = (weights == 0.0) | ((weights >= 1.0 / _LARGEST) & (weights <= _LARGEST))
+        if not is_good.all():
+            row = int(np.argmin(is_good))
+            raise ValueError(
+                f"`sample_weight` must be 0 or between {1.0 / _LARGEST:g} and {_LARGEST:g}. "
+                f"Received: {weights[row]:.6g} in row {place(row)} (rows count from 0). Divide all by one number."
+            )
 
     def _with_clean_noise(self, block: RowBlock, noise: np.ndarray, place: Callable[[int], str]) -> RowBlock:
         """Takes infinite noise for a gap and puts 0 where there is a gap; checks the rest."""
@@ -153,21 +160,8 @@ class Cleaning:
             )
 
 
+_LARGEST = 1e100  # weight: sums of squares of larger ones, and parts of smaller ones, leave float64
 _TOLERANCE = 1e-5  # of correlations: what float32 leaves of a matrix that is symmetric and singular
-
-
-def is_finite(values: np.ndarray) -> bool:
-    """Tells whether all numbers are finite: from their sum, which is fast, wherever that is finite.
-
-    Example:
-
-    >>> is_finite(np.array([1.0, 2.0])), is_finite(np.array([np.inf, -np.inf]))
-    (True, False)
-    """
-    if values.dtype.kind != "f":
-        return True
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
 
 
 def _only(block: RowBlock, kept: np.ndarray, place: Callable[[int], str]) -> tuple[RowBlock, Callable[[int], str], int]:

@@ -10,7 +10,7 @@ import numpy as np
 from tfgmm.common.checks import is_instance_of
 from tfgmm.common.words import quoted
 from tfgmm.data.arrays import real_array
-from tfgmm.data.carried import Asked, CarriedColumns, pair_words
+from tfgmm.data.carried.asked import Asked, CarriedColumns, pair_words
 from tfgmm.data.columns import check_once, wanted_names
 from tfgmm.data.frames import MemoryTable, open_table
 from tfgmm.data.table_values import table_values
@@ -125,6 +125,7 @@ def weights_of(asked: Asked, num_rows: int) -> np.ndarray:
         ValueError: They have another shape than (N,).
     """
     argument, data = "sample_weight", asked.sample_weight
+    _check_is_array(argument, data, "Pass one weight per row.")
     array = _column_of(argument, data) if _is_column(data) else real_array(argument, data)
     if array.ndim != 1 or len(array) != num_rows:
         axes = "" if array.ndim == 1 else f" {argument}[:, 0] is one column of an array." if array.ndim == 2 else ""
@@ -172,6 +173,8 @@ def noise_of(
         ValueError: The shape is another.
     """
     table = None if isinstance(asked.noise, np.ndarray) else open_table("noise", asked.noise)
+    if table is None:
+        _check_is_array("noise", asked.noise, "Pass one standard deviation per number, as numpy.full(x.shape, 0.1).")
     if table is not None and table.named and wanted is not None:
         return _of_shape(_named_noise(table, wanted), num_rows, num_features)
     noise = real_array("noise", asked.noise) if table is None else table_values("noise", table, table.names, True)
@@ -182,7 +185,19 @@ def noise_of(
     return noise[:, order] if noise.ndim == 2 else noise[:, order[:, None], order]
 
 
+def _check_is_array(argument: str, data: Any, fix: str) -> None:
+    """Checks the kind of weights or noise: Raises TypeError for what is no array, list or column."""
+    if not (isinstance(data, (list, tuple)) or hasattr(data, "__array__") or _is_column(data)):
+        received = repr(data) if isinstance(data, (int, float)) else f"a {type(data).__name__}"
+        raise TypeError(f"`{argument}` must be an array of numbers. Received: {received}. {fix}")
+
+
 def _named_noise(table: MemoryTable, wanted: Sequence[str]) -> np.ndarray:
+    if sorted(table.names) != sorted(wanted):
+        raise ValueError(
+            f"`noise` must have a column for every column of the rows. Received: {quoted(table.names)} for rows with "
+            f"{quoted(wanted)}. Name its columns as those of the rows, or pass an array."
+        )
     return table_values("noise", table, wanted_names("noise", table.names, "", None, wanted), True)
 
 

@@ -1,0 +1,42 @@
+"""Quantiles with weights are those of repeated rows, and between whole weights they change little by little."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfgmm.data.quantiles import column_quantiles
+
+LEVELS = np.linspace(0.0, 1.0, 31)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whole_weights_are_repetitions_and_gaps_are_left_out(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    values = random.integers(0, 6, (random.integers(1, 9), 2)).astype(np.float64)
+    values[random.random(values.shape) < 0.2] = np.nan
+    weights = random.integers(1, 5, len(values)).astype(np.float64)
+    found = column_quantiles(values, weights, LEVELS)
+    for column in range(2):
+        there = ~np.isnan(values[:, column])
+        copies = np.repeat(values[there, column], weights[there].astype(int))
+        expected = np.quantile(copies, LEVELS) if len(copies) else np.full(31, np.nan)
+        np.testing.assert_allclose(found[:, column], expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(column_quantiles(values, np.ones(len(values)), LEVELS).shape, (31, 2))
+    np.testing.assert_allclose(
+        column_quantiles(values, np.full(len(values), 0.25), LEVELS), column_quantiles(values, None, LEVELS), atol=1e-12
+    )
+
+
+def test_weights_that_are_nearly_whole_give_nearly_the_same() -> None:
+    values, weights = np.array([[1.0], [2.0], [4.0], [9.0]]), np.array([1.0, 3.0, 2.0, 1.0])
+    for shift in (1e-9, -1e-9):
+        near = column_quantiles(values, weights + shift * np.array([1.0, -1.0, 1.0, 1.0]), LEVELS)
+        np.testing.assert_allclose(near, column_quantiles(values, weights, LEVELS), atol=1e-7)
+    far = column_quantiles(values, np.array([0.3, 2.5, 2.2, 1.0]), LEVELS)[:, 0]
+    assert (np.diff(far) >= 0.0).all() and far[0] == 1.0 and far[-1] == 9.0
+
+
+def test_rows_without_weights_and_gaps_are_numpys() -> None:
+    values = np.random.default_rng(0).normal(size=(50, 3))
+    np.testing.assert_array_equal(column_quantiles(values, None, LEVELS), np.quantile(values, LEVELS, axis=0))

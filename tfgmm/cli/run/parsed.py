@@ -1,0 +1,69 @@
+"""What the shell writes as text, read as the settings of a run have it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tfgmm.cli.run.settings import MOST_NUMBERS
+
+_NUMBERS = re.compile(r"\s*([0-9]{1,18})\s*(?::\s*([0-9]{1,18})\s*)?")
+
+
+def num_components_of(text: str) -> int | list[int]:
+    """Reads the number of components that `--components` asks for, or the numbers to choose from, ascending.
+
+    Raises:
+        ValueError: It is neither a number, nor a range with both ends, nor several of them with commas between.
+
+    Example:
+
+    >>> num_components_of("3"), num_components_of("1:4"), num_components_of("2,4,8")
+    (3, [1, 2, 3, 4], [2, 4, 8])
+    """
+    numbers: set[int] = set()
+    for part in text.split(","):
+        match = _NUMBERS.fullmatch(part)
+        first, last = (0, -1) if match is None else (int(match[1]), int(match[2] or match[1]))
+        if last < first or last - first >= MOST_NUMBERS:
+            raise ValueError(
+                "`num_components` must be a number, such as 3; a range of it with both ends, such as 1:10; or numbers "
+                f"with commas between, at most {MOST_NUMBERS:,} of them. Received: {text!r}. Write, for example, 1:10."
+            )
+        numbers.update(range(first, last + 1))
+    return sorted(numbers) if len(numbers) > 1 else numbers.pop()
+
+
+def covariance_of(text: str) -> str | list[str]:
+    """Reads the shape that `--covariance` asks for, or several with commas between, whatever they are called.
+
+    Example:
+
+    >>> covariance_of("full"), covariance_of("full, tied")
+    ('full', ['full', 'tied'])
+    """
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    return names[0] if len(names) == 1 else names
+
+
+def noise_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Reads the columns with standard deviations that `--noise` names, by the columns that they belong to.
+
+    Raises:
+        ValueError: One is no pair, or a column is there twice.
+
+    Example:
+
+    >>> noise_of(["flux=flux_err", "size=size_err"])
+    {'flux': 'flux_err', 'size': 'size_err'}
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        column, sign, error = pair.partition("=")
+        if not (column and sign and error) or column in found:
+            raise ValueError(
+                "`noise` must be a column and the column with its standard deviations, each column once. Received: "
+                f"{pair!r}. Write, for example, flux=flux_err."
+            )
+        found[column] = error
+    return found
