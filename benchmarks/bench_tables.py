@@ -65,7 +65,7 @@ def drawn(mixture: common.Mixture, num_rows: int, rng: np.random.Generator) -> n
 
 def weights_table(quick: bool, repeats: int) -> list[dict[str, Any]]:
     """Returns a line for each shape: ours with weights, ours and scikit-learn's on repeated rows."""
-    num_rows = 1_000 if quick else 10_000
+    num_rows = 500 if quick else 3_000
     rng = np.random.default_rng(0)
     rows = drawn(from_components(4, 4, seed=1), num_rows, rng)
     counts = rng.integers(0, 10, num_rows)
