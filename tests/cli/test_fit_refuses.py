@@ -120,7 +120,7 @@ def test_place_that_cannot_be_written_is_refused_before_the_fit(
 
 def test_what_fit_mixture_refuses_is_told_in_the_words_of_the_command(tmp_path: pathlib.Path) -> None:
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,\n")
-    done = run(tmp_path / "rows.csv", "--components", 1, "--out", tmp_path / "run")
+    done = run(tmp_path / "rows.csv", "--components", 1, "--missing", "refuse", "--out", tmp_path / "run")
     assert done.exit_code == 1 and re.match("Error: `DATA` must .*'b'", done.stderr), done.stderr
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,4\n")
     done = run(tmp_path / "rows.csv", "--components", 3, "--out", tmp_path / "run")

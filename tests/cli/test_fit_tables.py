@@ -50,7 +50,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, pathlib.Path]:
 def test_the_fit_is_that_of_python(done: tuple[Any, pathlib.Path]) -> None:
     _, folder = done
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "2 of 174 values are missing|1 row without any value is left out")
+        warnings.simplefilter("ignore", UserWarning)  # what is missing, and what the weights do to rounded values
         result = tfgmm.fit_mixture(
             FRAME, 2, covariance="full", restarts=2, sample_weight="count", noise={"flux": "flux_err"}
         )

@@ -176,7 +176,7 @@ PAIRS: dict[str, Callable[[], Any]] = {
     "with None": lambda: (VALUES, None, WEIGHTS),
     "list": lambda: (VALUES, WEIGHTS.tolist()),
     "lists": lambda: (VALUES.tolist(), None, WEIGHTS.tolist()),
-    "frame and series": lambda: (FRAME[COLUMNS], FRAME["count"]),
+    "frame and series": lambda: (FRAME[COLUMNS], None, FRAME["count"]),
     "polars": lambda: (pl.DataFrame(VALUES), None, pl.Series(WEIGHTS)),
     "tensors": lambda: (tf.constant(VALUES), tf.constant(WEIGHTS)),
 }

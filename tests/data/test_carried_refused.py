@@ -217,6 +217,9 @@ LABELS: dict[str, tuple[Any, str]] = {
     "two axes": ((VALUES, VALUES), "A mixture has no labels"),
     "labels and weights": ((VALUES, ONES, ONES), "A mixture has no labels"),
     "labels and None": ((VALUES, ONES, None), "A mixture has no labels"),
+    "whole numbers in a pair": ((VALUES, np.arange(6) % 2), "Whole numbers in a pair are taken for labels"),
+    "a list of them": ((VALUES, [0, 1, 0, 1, 2, 2]), "Whole numbers in a pair are taken for labels"),
+    "a tensor of them": ((VALUES, tf.constant([0, 1, 0, 1, 2, 2])), "Whole numbers in a pair are taken for labels"),
     "negative labels": ((VALUES, -ONES), "`x[1]` was taken for weights: pass the rows alone if it holds labels."),
     "too few": ((VALUES, None, ONES[1:]), "`x[2]` was taken for weights"),
     "text": ((VALUES, np.array(list("abcdef"))), "must be an array of real numbers"),
@@ -247,7 +250,8 @@ def test_datasets_with_bad_weights_say_which_part_they_were() -> None:
     uneven = tf.data.Dataset.from_tensors((VALUES, ONES[:3]))
     message = message_of(ValueError, survey_rows, open_source(uneven, "x", 2), None, 0)
     assert "Received: 3 weights for a batch of 6 rows" in message
-    for parts in ((VALUES, VALUES), (VALUES, ONES, ONES), (VALUES, np.array(list("abcdef")))):
+    labels = np.arange(6) % 2
+    for parts in ((VALUES, VALUES), (VALUES, ONES, ONES), (VALUES, np.array(list("abcdef"))), (VALUES, labels)):
         message = message_of(TypeError, open_source, tf.data.Dataset.from_tensor_slices(parts).batch(4), "x", 2)
         assert "A mixture has no labels" in message
 

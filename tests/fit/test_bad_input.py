@@ -90,9 +90,9 @@ def batches(rows=ROWS, size=50, **options):
 
 REFUSED = {
     "NaN": (with_value(np.nan), ("1 value", "row 41", "column 1")),
-    "infinity": (with_value(-np.inf), ("1 value", "row 41", "column 1")),
     "NaN in a dataset": (batches(with_value(np.nan)), ("row 41", "column 1")),
     "NaN in a named column": (pd.DataFrame(with_value(np.nan), columns=["a", "b", "c"]), ("row 41", "'b'")),
+    "infinity": (with_value(-np.inf), ("1 infinite value", "row 41", "column 1")),
     "no rows": (ROWS[:0], ("no rows", "(0, 3)")),
     "no columns": (ROWS[:, :0], ("no columns",)),
     "dataset without rows": (batches().take(0), ("without rows",)),
@@ -125,7 +125,7 @@ REFUSED = {
 def test_bad_data_is_refused_in_words(kind):
     data, words = REFUSED[kind]
     with pytest.raises((ValueError, TypeError)) as caught:
-        tfgmm.fit_mixture(data, 3)
+        tfgmm.fit_mixture(data, 3, missing="refuse" if "NaN" in kind else "integrate")
     for word in ("must", "Received", *words):
         assert word in str(caught.value), caught.value
 

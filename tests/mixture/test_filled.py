@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture import filled as filling
-from tfgmm.mixture.filled import filled
+from tfgmm.mixture.filled import with_gaps_filled
 from tfgmm.mixture.partitions import start_groups
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.starts import distinct_rows, start_locs
@@ -41,28 +41,28 @@ def plain_fill(rows, spread):
 
 def test_gaps_are_those_of_the_nearest_row():
     rows, spread = with_gaps(clusters(120)[1], 0.3), np.array([1.0, 2.0, 0.5, 1.0])
-    np.testing.assert_array_equal(filled(rows, spread), plain_fill(rows, spread))
+    np.testing.assert_array_equal(with_gaps_filled(rows, spread), plain_fill(rows, spread))
 
 
 def test_rows_without_gaps_are_handed_back():
     rows = clusters()[1]
-    assert filled(rows, np.ones(4)) is rows
+    assert with_gaps_filled(rows, np.ones(4)) is rows
 
 
 def test_column_without_any_value_is_at_the_centre():
     rows = np.array([[1.0, np.nan], [2.0, np.nan]])
-    np.testing.assert_array_equal(filled(rows, np.ones(2)), [[1.0, 0.0], [2.0, 0.0]])
+    np.testing.assert_array_equal(with_gaps_filled(rows, np.ones(2)), [[1.0, 0.0], [2.0, 0.0]])
 
 
 def test_some_rows_of_many_lend_their_values(monkeypatch):
     monkeypatch.setattr(filling, "_MOST_DONORS", 30)
     monkeypatch.setattr(filling, "_PAIRS_AT_A_TIME", 200)
     rows = with_gaps(clusters()[1], 0.2)
-    complete = filled(rows, np.ones(4))
+    complete = with_gaps_filled(rows, np.ones(4))
     is_gap = np.isnan(rows)
     np.testing.assert_array_equal(complete[~is_gap], rows[~is_gap])
     assert all(len(np.unique(complete[is_gap[:, column], column])) <= 30 for column in range(4))
-    np.testing.assert_array_equal(complete, filled(rows, np.ones(4)))
+    np.testing.assert_array_equal(complete, with_gaps_filled(rows, np.ones(4)))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4])
@@ -71,7 +71,7 @@ def test_what_is_filled_in_varies_as_much_as_what_was_there(share):
     generator = np.random.default_rng(2)
     rows = generator.multivariate_normal(np.zeros(3), 0.7 + 0.3 * np.eye(3), 3_000)
     gappy = with_gaps(rows, share)
-    complete = filled(gappy, np.ones(3))
+    complete = with_gaps_filled(gappy, np.ones(3))
     np.testing.assert_allclose(complete[np.isnan(gappy)].std(), 1.0, atol=0.06)
     np.testing.assert_allclose(np.corrcoef(complete.T), np.corrcoef(rows.T), atol=0.07)
 
@@ -81,7 +81,7 @@ def test_rows_that_are_equally_near_lend_values_in_turn():
     generator = np.random.default_rng(3)
     rows = np.column_stack([np.ones(2_000), generator.normal(size=2_000)])
     rows[::2, 1] = np.nan
-    np.testing.assert_allclose(filled(rows, np.ones(2))[::2, 1].std(), 1.0, atol=0.05)
+    np.testing.assert_allclose(with_gaps_filled(rows, np.ones(2))[::2, 1].std(), 1.0, atol=0.05)
 
 
 @pytest.mark.parametrize("start", ["auto", "k-means++", "random"])
@@ -90,12 +90,12 @@ def test_groups_of_rows_with_gaps(start):
     gappy, spread = with_gaps(rows, 0.15), rows.std(axis=0)
     seeds = range(3)
     groups = start_groups(start, gappy, 3, np.zeros(4), spread, seeds)
-    expected = start_groups(start, filled(gappy, spread), 3, np.zeros(4), spread, seeds)
+    expected = start_groups(start, with_gaps_filled(gappy, spread), 3, np.zeros(4), spread, seeds)
     for found, value in zip(groups, expected):
         assert np.isfinite(found).all()
         np.testing.assert_array_equal(found, value)
     if start == "auto":  # the second is Ward's: as wide as those of the complete rows
-        nearest = ((filled(gappy, spread)[:, None] - groups.locs[1]) ** 2).sum(axis=2).argmin(axis=1)
+        nearest = ((with_gaps_filled(gappy, spread)[:, None] - groups.locs[1]) ** 2).sum(axis=2).argmin(axis=1)
         assert adjusted_rand_score(labels, nearest) > 0.8
         whole = start_groups(start, rows, 3, np.zeros(4), spread, seeds)
         np.testing.assert_allclose(np.sort(groups.locs[1], axis=0), np.sort(whole.locs[1], axis=0), atol=0.7)
@@ -117,7 +117,9 @@ def test_locations_among_rows_with_gaps(start, dtype):
     locs = start_locs(start, rows, 3, np.zeros(4), 0)
     assert locs.shape == (3, 4) and np.isfinite(locs).all()
     spread = np.nanstd(rows.astype(np.float64), axis=0)
-    np.testing.assert_array_equal(locs, start_locs(start, filled(rows.astype(np.float64), spread), 3, np.zeros(4), 0))
+    np.testing.assert_array_equal(
+        locs, start_locs(start, with_gaps_filled(rows.astype(np.float64), spread), 3, np.zeros(4), 0)
+    )
 
 
 @pytest.mark.parametrize("covariance", ["diag", "full", "tied_spherical"])

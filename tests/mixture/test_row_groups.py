@@ -10,7 +10,7 @@ from tfgmm.common import threads as cores
 from tfgmm.data.blocks import RowBlock
 from tfgmm.families.natural_gradient import place_at
 from tfgmm.families.variational import COMPONENTS
-from tfgmm.mixture import noisy_rows, pattern_groups
+from tfgmm.mixture import noisy_rows, pattern_groups, rare_gaps
 from tfgmm.mixture.row_groups import RowGroups
 
 ROWS = rows_with_gaps()
@@ -115,7 +115,7 @@ def test_masks_count_only_rows_that_have_a_value():
     assert (latent.second > masked.second[..., :4]).all()
 
 
-@pytest.mark.parametrize("kind", ["gaps, weights", "noise", "all, few matrices"])
+@pytest.mark.parametrize("kind", ["gaps", "gaps, weights", "noise", "all, few matrices"])
 @pytest.mark.parametrize("covariance", ["diag", "full"])
 def test_sums_in_small_pieces_on_any_number_of_cores_are_the_same(covariance, kind, monkeypatch):
     q = random_posterior(covariance)
@@ -125,6 +125,7 @@ def test_sums_in_small_pieces_on_any_number_of_cores_are_the_same(covariance, ki
     monkeypatch.setattr(cores, "chunk_size", lambda numbers_per_row: 4)
     monkeypatch.setattr(pattern_groups, "_GROUP_NUMBERS", 1)
     monkeypatch.setattr(noisy_rows, "_MATRIX_NUMBERS", 100)
+    monkeypatch.setattr(rare_gaps, "_CHUNK_NUMBERS", 100)
     found = []
     for number in (1, 3):
         monkeypatch.setattr(cores, "num_cores", lambda number=number: number)

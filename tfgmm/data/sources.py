@@ -32,8 +32,8 @@ def open_source(
 
     Args:
         data: Anything `read_rows` takes, a tf.data dataset of (B, D) batches, or of these and their weights (B,); a
-            tuple (rows,), (rows, weights) or (rows, None, weights), as Keras passes them; or a source opened before,
-            which keeps its name.
+            tuple (rows,), (rows, None, weights) or, where the weights are floats, (rows, weights), as Keras passes
+            them; or a source opened before, which keeps its name.
         name: What the argument is called in errors.
         num_features: D of the model; None takes any.
         column_names: Names the model was fitted on, if any: named columns are put in that order.
@@ -109,7 +109,7 @@ def _rows_and_weights(data: Any, name: str, sample_weight: Any) -> tuple[Any, An
     if isinstance(data, tuple) and len(data) in (1, 2, 3) and all(part is None for part in data[1:]):
         data = data[0] if len(data) else data
     axes = [_num_axes(part) for part in data] if isinstance(data, tuple) else []
-    if axes in ([2, 1], [2, None, 1]):
+    if axes == [2, None, 1] or (axes == [2, 1] and not _are_whole(data[1])):
         if sample_weight is not None:
             raise TypeError(
                 f"`sample_weight` must be left out where `{name}` is a tuple with weights. "
@@ -117,11 +117,16 @@ def _rows_and_weights(data: Any, name: str, sample_weight: Any) -> tuple[Any, An
             )
         part = f"{name}[{len(axes) - 1}]"
         data, sample_weight = data[0], data[-1]
-    elif axes and axes[0] != 1 and any(hasattr(part, "shape") or part is None for part in data):
+    elif axes == [2, 1] or (axes and axes[0] != 1 and any(hasattr(part, "shape") or part is None for part in data)):
         raise _labels_error(name, data)
     if is_instance_of(sample_weight, "tensorflow", "Tensor"):
         sample_weight = sample_weight.numpy()
     return data.numpy() if is_instance_of(data, "tensorflow", "Tensor") else data, sample_weight, part
+
+
+def _are_whole(part: Any) -> bool:
+    """Tells whether numbers are of a whole type, as labels are."""
+    return np.asarray(part).dtype.kind in "iub"
 
 
 def _num_axes(part: Any) -> int | None:
@@ -141,7 +146,8 @@ def _labels_error(name: str, data: tuple[Any, ...]) -> TypeError:
     shapes = ", ".join(_words_of(part) for part in data)
     return TypeError(
         f"`{name}` must be rows alone, or rows and their weights. Received: a tuple of {len(data)} arrays ({shapes}). "
-        "A mixture has no labels: pass the rows only, or (rows, weights) with one weight per row."
+        "A mixture has no labels: pass the rows only, or (rows, None, weights) with one weight per row. Whole numbers "
+        "in a pair are taken for labels."
     )
 
 

@@ -161,21 +161,21 @@ def _rows_and_weights(dataset: Any) -> tuple[Any, bool]:
     spec = dataset.element_spec
     if not isinstance(spec, tuple):
         return dataset, False
-    is_none = [isinstance(part, tf.NoneTensorSpec) for part in spec]
+    is_none, is_pair = [isinstance(part, tf.NoneTensorSpec) for part in spec], len(spec) == 2
     if is_none == [False, True, False]:
         dataset, spec = mapped(lambda rows, _, weights: (rows, weights)), (spec[0], spec[2])
     elif is_none == [False, *[True] * (len(spec) - 1)]:
         return mapped(lambda rows, *_: rows), False
-    return dataset, len(spec) == 2 and _are_weights(spec[1])
+    return dataset, len(spec) == 2 and _are_weights(spec[1], is_pair)
 
 
-def _are_weights(spec: Any) -> bool:
-    """Tells whether the second part of a pair can be weights, (B,) numbers."""
+def _are_weights(spec: Any, is_pair: bool) -> bool:
+    """Tells whether a part of an element can be weights, (B,) numbers; whole ones in a pair are taken for labels."""
     import tensorflow as tf
 
     if not isinstance(spec, tf.TensorSpec) or spec.shape.rank != 1:
         return False
-    return bool(spec.dtype.is_floating or spec.dtype.is_integer)
+    return bool(spec.dtype.is_floating or spec.dtype.is_integer and not is_pair)
 
 
 def _check_elements(spec: Any, name: str, num_features: int | None) -> None:
@@ -185,7 +185,8 @@ def _check_elements(spec: Any, name: str, num_features: int | None) -> None:
         raise TypeError(
             f"`{name}` must be a dataset of row batches, each one tensor of shape (B, {num_features}). "
             f"Received: elements {spec}. A mixture has no labels or named inputs: "
-            "map each element to its rows, e.g. dataset.map(lambda rows, label: rows), or to rows and weights, (B,)."
+            "map each element to its rows, e.g. dataset.map(lambda rows, label: rows), or to rows and weights, (B,) "
+            "floats: whole numbers are taken for labels."
         )
     if num_features is None and spec.shape.rank in (None, 2) and spec.shape[1] is None:
         raise ValueError(

@@ -21,7 +21,7 @@ from tfgmm.fit.occupied import log_num_modes
 from tfgmm.fit.restarts import Restart
 from tfgmm.fit.result import FitResult
 from tfgmm.mixture.features import num_products
-from tfgmm.mixture.filled import filled
+from tfgmm.mixture.filled import with_gaps_filled
 from tfgmm.mixture.parameters import FORMS, LOCS
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.mixture.statistics import Statistics
@@ -189,7 +189,7 @@ def plain_rows(block: RowBlock, centre: np.ndarray, spread: np.ndarray) -> np.nd
     """
     values, weights = np.asarray(block.values, np.float64), block.weights
     values = values if weights is None else values[copies(weights, _MOST_COPIES, 0)]
-    return filled(values - centre, spread) + centre if np.isnan(values).any() else values
+    return with_gaps_filled(values - centre, spread) + centre if np.isnan(values).any() else values
 
 
 def split_starts(

@@ -5,7 +5,7 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "filled": ["filled"],
+        "filled": ["with_gaps_filled"],
         "features": [
             "GROUP",
             "columns_of_products",

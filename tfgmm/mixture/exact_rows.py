@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfgmm.mixture.features import MaskedSquares, ProductWriter
+from tfgmm.mixture.features import ProductWriter, write_first_squares
 from tfgmm.mixture.integrands import Coefficients, Integrands, integrands_of, log_integrals
 from tfgmm.mixture.log_joints import factors_of, write_features
 from tfgmm.mixture.parameters import FORMS
@@ -112,47 +112,56 @@ class MaskedRows:
     """
 
     def __init__(self, block: RowBlock, gap_columns: Sequence[int], keeps_features: bool) -> None:
-        self._block, self._num_columns, self._gap_columns = block, block.values.shape[1], tuple(gap_columns)
-        has_gaps = np.flatnonzero(np.isnan(block.values).any(axis=0)).tolist()
+        self._num_columns, self._gap_columns = block.values.shape[1], tuple(gap_columns)
+        is_missing = np.isnan(block.values)
+        has_gaps = np.flatnonzero(is_missing.any(axis=0)).tolist()
         self._unseen = [column for column in has_gaps if column not in self._gap_columns]
-        self._write_products = MaskedSquares([*self._gap_columns, *self._unseen])
-        self._kept = KeptFeatures(self._write_products, block.values, keeps_features)
+        masks = ~is_missing[:, [*self._gap_columns, *self._unseen]]
+        # A mask is one column more, which has no square
+        values = np.concatenate([np.where(is_missing, 0.0, block.values), masks], axis=1, dtype=np.float32)
+        self._block = block._replace(values=values)
+        self._kept = KeptFeatures(write_first_squares, values, keeps_features)
 
     def sums(self, coefficients: Sequence[np.ndarray], dtype: type[np.floating]) -> RowSums:
         """Sums statistics and log likelihoods; see `RowGroups.sums`."""
         masked, integrands = self._with_masks(coefficients)
         features = self._kept.of(dtype, masked[0].shape[1])
-        found = sums_over_rows(self._write_products, self._block, masked, dtype, features)
-        if integrands is None:
-            return found
-        return found._replace(statistics=self._with_expectations(found.statistics, integrands))
+        found = sums_over_rows(write_first_squares, self._block, masked, dtype, features)
+        counts, both, squares = found.statistics
+        first, masks, unseen = np.split(both, [self._num_columns, self._num_columns + len(self._gap_columns)], axis=-1)
+        if integrands is not None:
+            first, squares = self._with_expectations(counts[..., None] - unseen, first, squares, integrands)
+        return found._replace(statistics=Statistics(counts, first, np.concatenate([squares, masks], axis=-1)))
 
     def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> np.ndarray:
         """Sums logsumexp_k and max_k of the log joints, (2, R)."""
-        masked, _ = self._with_masks(coefficients)
-        return log_likelihoods_over_rows(self._write_products, self._block, masked)
+        return log_likelihoods_over_rows(write_first_squares, self._block, self._with_masks(coefficients)[0])
 
     def mapped(self, coefficients: Sequence[np.ndarray], function: Consumer) -> Iterator[Any]:
         """Yields what a function makes of log joints; see `RowGroups.mapped`."""
         factors = factors_of(self._with_masks(coefficients)[0])[None]
-        yield from mapped_over_groups(one_group(self._write_products, self._block), factors, function)
+        yield from mapped_over_groups(one_group(write_first_squares, self._block), factors, function)
 
     def _with_masks(self, coefficients: Sequence[np.ndarray]) -> tuple[Coefficients, Integrands | None]:
-        """Gives masks to the columns that have none: where no value is seen, the density is integrated over it."""
+        """Gives masks to the columns that have none: where no value is seen, the density is integrated over it.
+
+        The masks stand after the columns, before the squares.
+        """
         linear, constants = coefficients
+        of_columns, of_squares, of_masks = np.split(linear, [self._num_columns, 2 * self._num_columns], axis=1)
         if not self._unseen:
-            return (linear, constants), None
+            return (np.concatenate([of_columns, of_masks, of_squares], axis=1), constants), None
         integrands = integrands_of(coefficients, self._num_columns, self._gap_columns)
         integrals = log_integrals(*(value[..., self._unseen] for value in integrands[1:3]))
-        linear = np.concatenate([linear, -integrals.swapaxes(1, 2)], axis=1)
-        return (linear, constants + integrals.sum(axis=-1)), integrands
+        parts = [of_columns, of_masks, -integrals.swapaxes(1, 2), of_squares]
+        return (np.concatenate(parts, axis=1), constants + integrals.sum(axis=-1)), integrands
 
-    def _with_expectations(self, statistics: Statistics, integrands: Integrands) -> Statistics:
-        """Adds the moments of the values that nobody has seen, and takes away the counts of those that have."""
-        counts, first, second = statistics
-        second, observed = np.split(second, [second.shape[-1] - len(self._unseen)], axis=-1)
-        unseen, first = counts[..., None] - observed, first.copy()
+    def _with_expectations(
+        self, times: np.ndarray, first: np.ndarray, second: np.ndarray, integrands: Integrands
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Adds the moments of the values that nobody has seen, which are `times` (R, K, columns) as many."""
         locs, variances = integrands.locs[..., self._unseen], integrands.covariances[..., self._unseen]
-        first[..., self._unseen] += unseen * locs
-        second[..., self._unseen] += unseen * (np.square(locs) + variances)
-        return Statistics(counts, first, second)
+        first, second = first.copy(), second.copy()
+        first[..., self._unseen] += times * locs
+        second[..., self._unseen] += times * (np.square(locs) + variances)
+        return first, second

@@ -9,7 +9,7 @@ the operations that one per column would need.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -34,24 +34,9 @@ def write_products(columns: np.ndarray, products: np.ndarray) -> None:
         place = end
 
 
-class MaskedSquares:
-    """Writes the squares of columns (D, B), and 1 where some of them have a value, into `products` (D + G, B).
-
-    Args:
-        columns: The G columns in which values may be missing; NaN becomes 0 there.
-    """
-
-    def __init__(self, columns: Sequence[int]) -> None:
-        self._columns = list(columns)
-
-    def __call__(self, columns: np.ndarray, products: np.ndarray) -> None:
-        """Writes them; a NaN among `columns` is overwritten too."""
-        masks = products[len(columns) :]
-        for column, mask in zip(self._columns, masks):
-            is_missing = np.isnan(columns[column])
-            np.logical_not(is_missing, out=mask)
-            np.copyto(columns[column], 0.0, where=is_missing)
-        np.square(columns, out=products[: len(columns)])
+def write_first_squares(columns: np.ndarray, products: np.ndarray) -> None:
+    """Writes the squares of the first D columns, (D + G, B), into `products` (D, B); the others are masks."""
+    np.square(columns[: len(products)], out=products)
 
 
 @functools.lru_cache(maxsize=16)

@@ -18,7 +18,7 @@ _UNKNOWN = 2.0
 _TIES = 1e-6
 
 
-def filled(rows: np.ndarray, spread: np.ndarray) -> np.ndarray:
+def with_gaps_filled(rows: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """Fills each gap with the value of the row nearest to it among those that have one there; rows without gaps stay.
 
     A row is taken over, and no mean of several, so that what is filled in varies as much as what is not. The same rows
@@ -36,7 +36,7 @@ def filled(rows: np.ndarray, spread: np.ndarray) -> np.ndarray:
     Example:
 
     >>> rows = np.array([[0.0, 5.0], [9.0, -5.0], [8.9, np.nan]])
-    >>> filled(rows, np.ones(2)).tolist()
+    >>> with_gaps_filled(rows, np.ones(2)).tolist()
     [[0.0, 5.0], [9.0, -5.0], [8.9, -5.0]]
     """
     is_gap = np.isnan(rows)

@@ -13,6 +13,8 @@ import numpy as np
 from tfgmm.common.shapes import Tensor
 from tfgmm.mixture.features import ProductWriter
 
+Piece = tuple[int, slice]  # number of a group, and rows of it
+
 
 def factors_of(coefficients: Sequence[Tensor], dtype: type[np.floating] = np.float64) -> np.ndarray:
     """Arranges coefficients as (R M, D + P + 1): log joints (R M, B) = them @ features (D + P + 1, B), the last 1.
@@ -56,15 +58,22 @@ class ChunkProducts:
         write_features(write_products, columns, features)
         return features
 
-    def log_joints(self, features: np.ndarray, factors: np.ndarray | None = None) -> np.ndarray:
-        """Computes log joints (R M, B), nats, of features (D + P + 1, B); the next call overwrites them.
+    def log_joints(self, features: np.ndarray) -> np.ndarray:
+        """Computes log joints (R M, B), nats, of features (D + P + 1, B); the next call overwrites them."""
+        return np.matmul(self._factors, features, out=self._joints[:, : features.shape[1]])
+
+    def log_joints_of_groups(self, features: np.ndarray, factors: np.ndarray, pieces: Sequence[Piece]) -> np.ndarray:
+        """Computes the same where rows have coefficients of their own.
 
         Args:
             features: Features of rows.
-            factors: Other coefficients of the same shape and dtype, for rows that need them.
+            factors: (G, R M, D + P + 1) coefficients of G groups.
+            pieces: Number of a group and the slice of its rows in `features`, which together are all rows.
         """
-        factors = self._factors if factors is None else factors
-        return np.matmul(factors, features, out=self._joints[:, : features.shape[1]])
+        joints = self._joints[:, : features.shape[1]]
+        for group, piece in pieces:
+            np.matmul(factors[group], features[:, piece], out=joints[:, piece])
+        return joints
 
 
 def exponentials(log_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

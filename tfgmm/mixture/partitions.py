@@ -15,7 +15,7 @@ import numpy as np
 
 from tfgmm.common.checks import check_choice
 from tfgmm.common.remembered import Remembered
-from tfgmm.mixture.filled import filled
+from tfgmm.mixture.filled import with_gaps_filled
 from tfgmm.mixture.priors_from_data import LOC_SCALE_GRID
 from tfgmm.mixture.starts import STARTS, distinct_rows, start_locs
 
@@ -140,7 +140,7 @@ def start_groups(
     >>> sorted(groups.locs.ravel().round(2).tolist()), groups.counts.tolist()
     ([0.05, 9.05], [[2, 2]])
     """
-    rows = filled(rows, spread)
+    rows = with_gaps_filled(rows, spread)
     # A spread of 1 stands for a column of one value: in other units it would decide how wide a sphere is
     varies = rows.min(axis=0) < rows.max(axis=0)
     spread = np.where(varies, spread, spread[varies].min(initial=spread.max()))

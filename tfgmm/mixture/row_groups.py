@@ -11,6 +11,7 @@ from tfgmm.mixture.exact_rows import CompleteRows, MaskedRows
 from tfgmm.mixture.noisy_columns import NoisyColumns
 from tfgmm.mixture.noisy_rows import NoisyRows
 from tfgmm.mixture.pattern_groups import PatternGroups
+from tfgmm.mixture.rare_gaps import RareGaps
 from tfgmm.mixture.registry import FormName
 from tfgmm.mixture.row_sums import Consumer
 from tfgmm.mixture.statistics import RowSums, added
@@ -146,7 +147,11 @@ def _of_correlated(block: RowBlock, keeps_features: bool) -> Iterator[_Place]:
     for chosen in (is_large & lacks & ~has_noise, is_large & has_noise):
         if chosen.any():
             yield _groups(block, number, chosen, keeps_features)
-    if (rest := ~is_large & ~complete).any():
+    if (rare := ~is_large & lacks & ~has_noise).any():
+        where = np.flatnonzero(rare[number])
+        where = where[np.argsort(np.isnan(block.values[where]).sum(axis=1), kind="stable")]
+        yield RareGaps(block.part(where)._replace(noise=None)), where
+    if (rest := ~is_large & has_noise).any():
         where = np.flatnonzero(rest[number])
         yield NoisyRows("correlated", block.part(where), ()), where
 

@@ -11,7 +11,7 @@ import numpy as np
 from tfgmm.common.shapes import Tensor
 from tfgmm.common.threads import shared_out
 from tfgmm.mixture.features import ProductWriter
-from tfgmm.mixture.log_joints import ChunkProducts, exponentials, factors_of
+from tfgmm.mixture.log_joints import ChunkProducts, Piece, exponentials, factors_of
 from tfgmm.mixture.statistics import RowSums, Statistics
 
 if TYPE_CHECKING:
@@ -36,18 +36,15 @@ class GroupedRows(NamedTuple):
     weights: np.ndarray | None
     ends: tuple[int, ...]
 
-    def pieces(self, part: slice) -> list[tuple[int, slice]]:
-        """Cuts a slice of rows where groups end: the number of the group, and the rows."""
+    def pieces(self, part: slice) -> list[Piece]:
+        """Cuts a slice of rows where groups end: numbers of groups, and slices of the slice."""
         if len(self.ends) == 1:
-            return [(0, part)]
-        first = int(np.searchsorted(self.ends, part.start, "right"))
-        found, start = [], part.start
-        for group in range(first, len(self.ends)):
+            return [(0, slice(0, part.stop - part.start))]
+        group, start, found = int(np.searchsorted(self.ends, part.start, "right")), part.start, []
+        while start < part.stop:
             stop = min(self.ends[group], part.stop)
-            found.append((group, slice(start, stop)))
-            if stop == part.stop:
-                break
-            start = stop
+            found.append((group, slice(start - part.start, stop - part.start)))
+            group, start = group + 1, stop
         return found
 
 
@@ -111,14 +108,16 @@ def sums_over_groups(
         sums: dict[int, np.ndarray] = {}
         totals = np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):  # the caller says that a bound is not finite
-            for group, weights, of_chunk, joints in _chunks(memory.chunks, rows, factors, parts, features):
+            for part, pieces, of_chunk, joints in _chunks(memory.chunks, rows, factors, parts, features):
+                weights = None if rows.weights is None else rows.weights[part]
                 by_posterior = joints.reshape(num_posteriors, len(joints) // num_posteriors, joints.shape[1])
                 largest, norms = exponentials(by_posterior)
                 totals += _log_likelihoods(largest, norms, weights)
                 by_posterior *= _reciprocals(norms, weights)[:, None]  # the memberships, as often as the row counts
-                if group not in sums:
-                    sums[group] = np.zeros(memory.sums.shape)
-                sums[group] += np.matmul(joints, of_chunk.T, out=memory.sums)
+                for group, piece in pieces:
+                    if group not in sums:
+                        sums[group] = np.zeros(memory.sums.shape)
+                    sums[group] += np.matmul(joints[:, piece], of_chunk[:, piece].T, out=memory.sums)
         return sums, totals
 
     def memory(num_rows: int) -> _Memory:
@@ -152,7 +151,8 @@ def log_likelihoods_over_groups(rows: GroupedRows, factors: np.ndarray, num_post
     def of_share(chunks: ChunkProducts, parts: Sequence[slice]) -> np.ndarray:
         totals = np.zeros((2, num_posteriors))
         with np.errstate(all="ignore"):
-            for _, weights, _, joints in _chunks(chunks, rows, factors, parts):
+            for part, _, _, joints in _chunks(chunks, rows, factors, parts):
+                weights = None if rows.weights is None else rows.weights[part]
                 by_posterior = joints.reshape(num_posteriors, len(joints) // num_posteriors, joints.shape[1])
                 totals += _log_likelihoods(*exponentials(by_posterior), weights)
         return totals
@@ -172,13 +172,10 @@ def mapped_over_groups(rows: GroupedRows, factors: np.ndarray, function: Consume
     """
 
     def of_share(chunks: ChunkProducts, parts: Sequence[slice]) -> list[Any]:
-        pieces = [(group, part) for whole in parts for group, part in rows.pieces(whole)]
         found = []
         with np.errstate(all="ignore"):
-            for group, part in pieces:
-                of_chunk = chunks.features(rows.write_products, rows.values[part].T)
-                where = slice(part.start + offset, part.stop + offset)
-                found.append(function(where, chunks.log_joints(of_chunk, factors[group])))
+            for part, _, _, joints in _chunks(chunks, rows, factors, parts):
+                found.append(function(slice(part.start + offset, part.stop + offset), joints))
         return found
 
     memory = functools.partial(ChunkProducts, factors[0])
@@ -192,15 +189,15 @@ def _chunks(
     factors: np.ndarray,
     parts: Sequence[slice],
     features: np.ndarray | None = None,
-) -> Iterator[tuple[int, np.ndarray | None, np.ndarray, np.ndarray]]:
-    """Yields the group, weights (B,), features (F + 1, B) and log joints (R K, B) of one chunk at a time.
+) -> Iterator[tuple[slice, list[Piece], np.ndarray, np.ndarray]]:
+    """Yields the rows of one chunk at a time, its pieces, features (F + 1, B) and log joints (R K, B).
 
     Each overwrites the one before.
     """
-    for group, part in (piece for whole in parts for piece in rows.pieces(whole)):
+    for part in parts:
         of_chunk = chunks.features(rows.write_products, rows.values[part].T) if features is None else features[:, part]
-        weights = None if rows.weights is None else rows.weights[part]
-        yield group, weights, of_chunk, chunks.log_joints(of_chunk, factors[group])
+        pieces = rows.pieces(part)
+        yield part, pieces, of_chunk, chunks.log_joints_of_groups(of_chunk, factors, pieces)
 
 
 def _reciprocals(norms: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from tfgmm.common.checks import check_choice
 from tfgmm.common.shapes import check_shape
 from tfgmm.common.threads import one_thread_each
-from tfgmm.mixture.filled import filled
+from tfgmm.mixture.filled import with_gaps_filled
 
 _LEAST_LOCAL_TRIALS = 20
 _PRODUCTS_OF_ONE_THREAD = 250_000  # fewer multiplications run in one thread anyway
@@ -58,7 +58,7 @@ def start_locs(
         return _checked_locs(start, num_components, centre)
     check_choice("start", start, STARTS)
     if np.isnan(sample).any():
-        sample, is_distinct = filled(np.asarray(sample, np.float64), _spread_of(sample, spread)), False
+        sample, is_distinct = with_gaps_filled(np.asarray(sample, np.float64), _spread_of(sample, spread)), False
     distinct = sample if is_distinct else distinct_rows(sample)
     generator = np.random.default_rng(seed)
     if len(distinct) <= num_components:  # every distinct row is a centre; the rest share them
