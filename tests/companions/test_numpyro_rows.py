@@ -200,6 +200,7 @@ def test_nuts_has_the_posterior_of_quadrature(covariance):
             assert abs(found.mean() - mean) < 4 * arviz.mcse(found, method="mean")
 
 
+@pytest.mark.slow
 def test_whole_weights_are_repeated_rows_to_the_sampler():
     """The same posterior: the draws agree though the chains start a hair apart."""
     rows = np.random.default_rng(0).normal([-3.0] * 20 + [3.0] * 30)
@@ -247,10 +248,13 @@ def test_observed_rows_are_those_that_numpyro_is_given():
     [
         (TABLE, {}, "`data` must hold finite numbers. Received: 5 values that are NaN or infinite"),
         ([1.0, np.nan], {}, "`data` must hold finite numbers. Received: 1 of 2 that are NaN"),
-        ([1.0, np.inf, 2.0], {"missing": "integrate"}, "finite numbers. Received: 1 value that is"),
+        ([1.0, np.inf, 2.0], {"missing": "integrate"}, "finite numbers and gaps .* Received: 1 infinite value"),
         (ROWS, {"missing": "drop"}, "`missing` must be one of 'refuse', 'integrate'"),
         (ROWS[:2], {"sample_weight": [0.5, 0.4]}, "`num_components` must be at most the number of rows"),
         (ROWS, {"sample_weight": np.ones(3)}, "`sample_weight`"),
+        (ROWS, {"sample_weight": np.zeros(12)}, "weight"),
+        (ROWS * [1.0, np.nan, 1.0], {"missing": "integrate"}, "`data` must have values in every column"),
+        (ROWS * np.nan, {"missing": "integrate"}, "`data` must have rows with a value"),
         (ROWS, {"noise": -np.ones((12, 3))}, "`noise`"),
     ],
 )

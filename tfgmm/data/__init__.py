@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = front_door(
         "blocks": ["BLOCK_ROWS", "RowBlock", "finite", "is_finite"],
         "columns": ["numeric_columns"],
         "counters": ["suspicious_columns"],
-        "errors": ["check_no_overflow", "not_finite_error"],
+        "errors": ["check_no_overflow", "no_value_error", "not_finite_error"],
         "files.csv_format": ["GUESSED", "CsvOptions"],
         "files.kinds": ["KINDS"],
         "files.opening": ["words_of_format"],

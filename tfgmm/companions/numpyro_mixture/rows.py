@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.common.checks import check_choice
 from tfgmm.companions.numpyro_mixture.model import MarginalModel
 from tfgmm.companions.one_column import check_enough_rows, one_column
 from tfgmm.data.blocks import RowBlock
-from tfgmm.data.errors import not_finite_error
+from tfgmm.data.errors import no_value_error, not_finite_error
 from tfgmm.data.sources import open_source
 
 from tfgmm.companions.numpyro_mixture.densities import (  # isort: skip  after `model`
@@ -18,8 +17,6 @@ from tfgmm.companions.numpyro_mixture.densities import (  # isort: skip  after `
     ObservedRows,
     RowGroup,
 )
-
-MISSING = ("refuse", "integrate")
 
 
 class TableOfRows(NamedTuple):
@@ -81,6 +78,7 @@ def observed_rows(
 
     Example:
 
+    >>> from tfgmm.companions.numpyro_mixture import mixture_model
     >>> model = mixture_model(2, 2)
     >>> rows = observed_rows(model, [[0.0, 1.0], [np.nan, 3.0], [4.0, 2.0]], sample_weight=[1, 2, 1])
     >>> rows.parts[0].masks.tolist()
@@ -102,21 +100,19 @@ def read_table(data: Any, num_components: int, sample_weight: Any, noise: Any, m
     Raises:
         ValueError, TypeError: As `sample_nuts`.
     """
-    check_choice("missing", missing, MISSING)
     name = None
     if _is_one_column(data):
         name, num_least = getattr(data, "name", None), num_components if missing == "refuse" else None
         data = one_column("data", data, num_components=num_least, allow_gaps=missing == "integrate")[:, None]
         noise = _of_one_column(noise)
-    carried = {"sample_weight": sample_weight, "noise": noise, "missing": missing}
-    if sample_weight is None and noise is None and missing == "refuse":
-        carried = {}
-    source = open_source(data, "data", None, **carried)
+    source = open_source(data, "data", None, sample_weight=sample_weight, noise=noise, missing=missing)
     block = _joined([_as_float64(block) for block in source.blocks()])
     names = (name,) if isinstance(name, str) and name else source.column_names
-    is_wrong = ~np.isfinite(block.values) if missing == "refuse" else np.isinf(block.values)
-    if is_wrong.any():
-        raise not_finite_error("data", names, np.where(is_wrong, np.inf, 0.0), 0, ())
+    if missing == "refuse" and not np.isfinite(block.values).all():
+        raise not_finite_error("data", names, block.values, 0, ())
+    has_value = ~np.isnan(block.values).all(axis=0)
+    if not has_value.all():
+        raise no_value_error("data", names, int(np.argmin(has_value)), len(block.values))
     table = TableOfRows(block, names)
     check_enough_rows(table.total_weight, num_components)
     return table
