@@ -123,7 +123,7 @@ def test_refusal_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.nc").touch()
-    write(tmp_path / "nan.csv", FRAME.assign(width=np.nan))
+    write(tmp_path / "nan.csv", FRAME * np.nan)
     done = run(whole, whole if second == "WHOLE" else second, *options)
     assert (done.exit_code, done.stdout) == (code, ""), done.stderr
     assert done.stderr.startswith("Error: ") and words in done.stderr and done.stderr.count("\n") == 1

@@ -110,7 +110,7 @@ def test_kind_and_columns_say_what_is_drawn(
     path = tmp_path / name
     done = run("--model", whole, "--data", rows, "--out", path, *options)
     assert (done.exit_code, done.stderr) == (0, "")
-    assert done.stdout == f"{path}: {words}; 19 rows; 1 not finite, left out\n"
+    assert done.stdout == f"{path}: {words}; 20 rows, 1 with gaps\n"
     head = {".svg": b"<?xml", ".pdf": b"%PDF-", ".png": b"\x89PNG"}[path.suffix.lower()]
     assert path.read_bytes().startswith(head) and os.listdir(tmp_path) == [name]
 
@@ -171,7 +171,9 @@ REFUSALS = {
     "text": (["--data", "text.csv"], 1, "`--data` must"),
     "a header alone": (["--data", "head.csv"], 1, "no rows"),
     "not UTF-8": (["--data", "latin.csv"], 1, "UTF-8"),
-    "no finite row": (["--data", "nan.csv"], 1, "none of them finite"),
+    "no value": (["--data", "nan.csv"], 1, "none of them with a value"),
+    "refused gaps": (["--data", "gap.csv", "--missing", "refuse"], 1, "`--data` must hold finite numbers"),
+    "only gaps": (["--data", "gap.csv", "--drop-gaps"], 1, "`--data` must have rows without gaps"),
     "a file that is there": ([], 1, "Pass --overwrite"),
     "a folder": (["--out", "folder.png", "--overwrite"], 1, "`--out` must be a file"),
 }
@@ -180,7 +182,8 @@ FILES = {
     "text.csv": b"width,height,depth\nx,y,z\n",
     "head.csv": b"width,height,depth\n",
     "latin.csv": b"width,height,depth\n1,2,\xff\n",
-    "nan.csv": b"width,height,depth\n1,nan,3\n",
+    "nan.csv": b"width,height,depth\n,nan,NA\n",
+    "gap.csv": b"width,height,depth\n1,nan,3\n",
 }
 
 

@@ -131,7 +131,7 @@ REFUSALS = {
     "no rows": (["--data", "none.csv"], 1, "not found"),
     "other columns": (["--data", "other.csv"], 1, "without 'eruptions', 'waiting'"),
     "a file that is there": (["--out", "a.html"], 1, "Pass --overwrite"),
-    "a number missing": (["--data", "nan.csv"], 1, "`--data` must hold finite numbers"),
+    "a number missing": (["--data", "nan.csv", "--missing", "refuse"], 1, "`--data` must hold finite numbers"),
 }
 
 

@@ -19,6 +19,7 @@ from tfgmm.cli import app as cli
 from tfgmm.cli.run import folder as run_folder
 from tfgmm.cli.run import settings as run_settings
 from tfgmm.data.summary import DataSummary
+from tfgmm.data.survey import Survey
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.plot import kinds
 from tfgmm.report import pictures, subject
@@ -36,7 +37,7 @@ def run() -> run_folder.Run:
     start: Any = SimpleNamespace(elbo=-450.0, elbos=history["elbo"])
     result = tfgmm.FitResult(q, tfgmm.Priors(), 0, summary, -450.0, -440.0, -445.0, history, (start,), True)
     settings = run_settings.RunSettings("/rows.csv", 2, columns=["a", "b", "c"])
-    return run_folder.Run(settings, result, [2, 1], np.zeros((4, 3)), ["mind the gap"])
+    return run_folder.Run(settings, result, [2, 1], Survey(summary, np.zeros((4, 3))), ["mind the gap"])
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +77,7 @@ def test_page_is_about_the_rows_of_the_fit_which_are_not_read_again(
     about, survey, model_path, choice, shown, said = told
     assert said == ((), ())
     assert (about, choice, model_path, shown) == (fitted, None, tmp_path / "model", drawn)
-    assert survey.summary is run.result.data_summary and survey.sample is run.sample
+    assert survey.summary is run.result.data_summary and survey is run.survey
 
 
 def figures_of(run: run_folder.Run, folder: pathlib.Path) -> dict[str, pictures.Picture]:

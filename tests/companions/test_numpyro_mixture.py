@@ -17,7 +17,8 @@ from scipy import stats
 from scipy.special import roots_legendre
 
 import tfgmm
-from tfgmm.companions.numpyro_mixture import diagnose, mixture_model, nuts, sample_nuts
+from tfgmm.companions.numpyro_mixture import diagnose, mixture_model, sample_nuts
+from tfgmm.companions.numpyro_mixture.rows import read_table
 
 WORKED = {"locs": [-1.00, 0.99, 4.00], "scales": [0.20, 0.91, 0.50], "weights": [0.21, 0.28, 0.50]}
 # Two components well apart in two columns
@@ -278,9 +279,10 @@ def test_rows_of_other_kinds_are_the_same_rows(kind):
         "jax": jax.numpy.asarray(ROWS),
         "ints": ROWS.astype(int),
     }[kind]
-    rows = nuts._rows(data, 2)
-    np.testing.assert_array_equal(rows.values, ROWS[:, None])
-    assert rows.values.dtype == np.float64
+    rows = read_table(data, 2, None, None, "refuse")
+    assert rows.is_plain
+    np.testing.assert_array_equal(rows.block.values, ROWS[:, None])
+    assert rows.block.values.dtype == np.float64
     assert rows.column_names == (("length",) if kind in ("series", "frame") else None)
 
 

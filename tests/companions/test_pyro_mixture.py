@@ -385,3 +385,10 @@ def test_the_keras_model_is_a_neighbour():
     priors = tfgmm.Priors(0.0, 10.0, precision_shape=0.26, precision_rate=0.02, weight_concentration=0.5)
     model = tfgmm.fit_mixture(ROWS[:, None], 2, covariance="tied_diag", priors=priors).model
     np.testing.assert_allclose(np.sort(model.locs.numpy()[:, 0]), [0.5, 11.0], atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["sample_weight", "noise", "missing"])
+@pytest.mark.parametrize("function", ["fit_map", "fit_assignments", "sample_nuts"])
+def test_what_rows_carry_elsewhere_is_refused(function, name):
+    with pytest.raises(TypeError, match=f"`{name}` must be left out: .* Received: {name}=. Take tfgmm.companions"):
+        getattr(pyro_mixture, function)([0.0, 1.0, 2.0], 2, **{name: "refuse"})

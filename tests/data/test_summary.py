@@ -73,6 +73,15 @@ def test_summary_survives_json_exactly():
     assert DataSummary.from_dict(json.loads(json.dumps(without.to_dict()))) == without
 
 
+def test_summaries_of_plain_rows_are_those_that_older_versions_read():
+    carried = {"num_rows": 2, "gaps": (1, 0), "num_incomplete": 1, "weights_name": "", "noise_columns": ("", "a")}
+    plain = DataSummary(3, 2, (0.0, 0.0), (1.0, 1.0))
+    full = DataSummary(3, 2, (0.0, 0.0), (1.0, 1.0), **carried)
+    assert set(full.to_dict()) - set(plain.to_dict()) == set(carried)
+    assert not {"num_empty", "num_weightless"} & set(full.to_dict())
+    assert DataSummary.from_dict(json.loads(json.dumps(full.to_dict()))) == full
+
+
 def test_summaries_of_older_versions_load_without_the_newer_fields():
     old = {"num_data": 3, "num_features": 1, "mean": [2.0], "scale": [0.5], "column_names": None}
     summary = DataSummary.from_dict(old)

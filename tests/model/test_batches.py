@@ -9,7 +9,8 @@ from tables_of_rows import message_of
 
 from tfgmm.data.readers import Rows
 from tfgmm.data.sources import open_source
-from tfgmm.model.batches import NOT_FINITE, ordered_batches, split_rows, training_batches
+from tfgmm.model.batches import ordered_batches, split_rows, training_batches
+from tfgmm.model.row_elements import NOT_FINITE
 
 VALUES = np.random.default_rng(0).normal(1e6, 1.0, (50, 2))
 CENTRE = VALUES.mean(axis=0)

@@ -209,7 +209,7 @@ def test_num_data_far_from_the_count_warns_and_near_it_does_not():
     assert model.num_data == 201
 
 
-@pytest.mark.parametrize("num_data", [0, -3, True, 2.5, "many"])
-def test_num_data_that_is_no_positive_whole_number_is_refused(num_data):
+@pytest.mark.parametrize("num_data", [0, -3, True, 0.5, float("nan"), "many"])
+def test_num_data_that_is_no_number_of_rows_is_refused(num_data):
     with pytest.raises((ValueError, TypeError), match=r"`num_data`.*Received: "):
         compiled(num_data=num_data)

@@ -16,7 +16,8 @@ from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.data.survey import survey_rows
-from tfgmm.model.batches import file_error_of, ordered_batches, split_rows, training_batches
+from tfgmm.model.batches import ordered_batches, split_rows, training_batches
+from tfgmm.model.training_errors import file_error_of
 
 NUM_ROWS = 70_000
 VALUES = np.random.default_rng(0).normal([1e6, -3.0], [1.0, 20.0], (NUM_ROWS, 2)).round(6)

@@ -122,8 +122,10 @@ def test_the_default_batch_is_large_where_only_exact_sweeps_see_it(compiled_with
 def watch_batches(model, monkeypatch, seen):
     """Records in `seen` the size of every batch that is trained on from now on."""
     sums, terms = devices.sums, model.bound_terms
-    monkeypatch.setattr(devices, "sums", lambda form, c, rows: seen.append(len(rows.values)) or sums(form, c, rows))
-    monkeypatch.setattr(model, "bound_terms", lambda rows, seed: seen.append(len(rows)) or terms(rows, seed))
+    monkeypatch.setattr(
+        devices, "sums", lambda form, c, rows, gaps: seen.append(len(rows.values)) or sums(form, c, rows, gaps)
+    )
+    monkeypatch.setattr(model, "bound_terms", lambda rows, seed: seen.append(len(rows.values)) or terms(rows, seed))
 
 
 def test_validation_rows_come_in_batches_of_their_own_size(monkeypatch):
@@ -133,7 +135,9 @@ def test_validation_rows_come_in_batches_of_their_own_size(monkeypatch):
     rows = np.random.default_rng(0).normal(size=(100, 2))
     whole = devices.log_likelihoods
     monkeypatch.setattr(
-        devices, "log_likelihoods", lambda form, c, rows: seen.append(len(rows.values)) or whole(form, c, rows)
+        devices,
+        "log_likelihoods",
+        lambda form, c, rows, gaps: seen.append(len(rows.values)) or whole(form, c, rows, gaps),
     )
     for options, sizes in (
         ({}, [100]),

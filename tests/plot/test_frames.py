@@ -105,7 +105,7 @@ BAD = {
     "limits shape": (lambda: plot.density(NORMAL.logpdf, limits=(0, 1)), ValueError, "limits"),
     "rows shape": (lambda: plot.density(NORMAL.logpdf, np.zeros((4, 3))), ValueError, "rows"),
     "rows empty": (lambda: plot.density(NORMAL.logpdf, np.zeros((0, 2))), ValueError, "rows"),
-    "rows nan": (lambda: plot.density(NORMAL.logpdf, [[0.0, np.nan]]), ValueError, "rows"),
+    "rows infinite": (lambda: plot.density(NORMAL.logpdf, [[0.0, np.inf]]), ValueError, "rows"),
     "num_points": (lambda: plot.density(NORMAL.logpdf, limits=LIMITS, num_points=1), ValueError, "num_points"),
     "names": (lambda: plot.density(NORMAL.logpdf, limits=LIMITS, column_names="xy"), ValueError, "column_names"),
     "output shape": (lambda: plot.density(lambda x: x, **DENSITY), ValueError, "log_prob(points)"),

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfgmm.data.summary import DataSummary
+from tfgmm.data.survey import Survey
 from tfgmm.report import cautions
 
 
@@ -28,29 +30,51 @@ def memberships(*shares: float, num_rows: int = 100) -> np.ndarray:
     return np.concatenate([first, np.array(second)[:, ::-1]])
 
 
-def summaries(ours: int, shown: int, same: bool = True) -> tuple[Any, Any]:
-    summary = SimpleNamespace(num_data=ours, fingerprint="a")
-    other = SimpleNamespace(num_data=shown, fingerprint="a" if same else "b")
-    return SimpleNamespace(summary=summary, num_data=ours), SimpleNamespace(summary=other)
+def summary(num_data: float = 100, fingerprint: str = "a", **fields: Any) -> DataSummary:
+    return DataSummary(num_data, 2, (0.0, 0.0), (1.0, 1.0), fingerprint=fingerprint, **fields)
 
 
-def far_rows(num_far: int, num_rows: int = 200) -> str:
+def fit_of(ours: DataSummary | None, **fields: Any) -> Any:
+    return SimpleNamespace(summary=ours, num_data=100 if ours is None else ours.num_data, **fields)
+
+
+def survey_of(shown: DataSummary, num_rows: int = 4, **carried: Any) -> Survey:
+    return Survey(shown, np.zeros((num_rows, 2)), **carried)
+
+
+def other_rows(ours: DataSummary, shown: DataSummary) -> str:
+    return cautions._other_rows(fit_of(ours), survey_of(shown))
+
+
+def far_rows(num_far: int, num_rows: int = 200, **carried: Any) -> str:
     scores = np.where(np.arange(num_rows) < num_far, 0.0, 0.5)
     mixture = SimpleNamespace(outlier=lambda rows: scores)
-    return cautions._far_rows(SimpleNamespace(mixture=mixture), np.zeros((num_rows, 1)))  # type: ignore[arg-type]
+    weights = carried.get("weights")
+    shown = summary(num_rows if weights is None else float(weights.sum()), num_rows=num_rows)
+    return cautions._far_rows(fit_of(None, mixture=mixture), survey_of(shown, num_rows, **carried))
 
+
+def overlaps(*shares: float) -> str:
+    return cautions._overlaps(memberships(*shares), np.ones(100))
+
+
+def gaps(number: int) -> str:
+    return cautions._many_gaps(summary(gaps=(number, 0), num_incomplete=number))
+
+
+WEIGHTED = summary(300, num_rows=100, weights_name="count")
 
 # What is said; what is said where it is true; and where it is not
 CAUTIONS: dict[str, tuple[str, str, str]] = {
     "other rows": (
         "120 rows are shown here, it was fitted on 100",
-        cautions._other_rows(*summaries(100, 120)),
-        cautions._other_rows(*summaries(100, 100)),
+        other_rows(summary(100), summary(120)),
+        other_rows(summary(100), summary(100)),
     ),
     "as many other rows": (
         "not the rows",
-        cautions._other_rows(*summaries(100, 100, same=False)),
-        cautions._other_rows(*summaries(100, 100)),
+        other_rows(summary(), summary(fingerprint="b")),
+        other_rows(summary(), summary()),
     ),
     "not converged": (
         "had not stopped rising after 2 sweeps, by 10 nats in the last",
@@ -94,15 +118,38 @@ CAUTIONS: dict[str, tuple[str, str, str]] = {
     ),
     "overlap": (
         "more than 5 %, and up to 18 %, of their rows' memberships lie elsewhere",
-        cautions._overlaps(memberships(0.1, 0.1)),
-        cautions._overlaps(memberships(0.01, 0.01)),
+        overlaps(0.1, 0.1),
+        overlaps(0.01, 0.01),
     ),
     "just overlap": (
         "up to 5.08 %,",
-        cautions._overlaps(memberships(0.0261, 0.0261)),
-        cautions._overlaps(memberships(0.025, 0.025)),
+        overlaps(0.0261, 0.0261),
+        overlaps(0.025, 0.025),
     ),
     "far": ("2 rows lie farther out than any of 100,000 rows", far_rows(2), far_rows(0)),
+    "far, by weight": (
+        "4 rows lie farther out",
+        far_rows(2, weights=np.full(200, 2.0)),
+        far_rows(2, weights=np.full(200, 1.0)),
+    ),
+    "far rows with noise": ("2 rows lie", far_rows(2), far_rows(2, noise=np.ones((200, 2)))),
+    "weights not given": (
+        "100 rows are shown here, it was fitted on 100 rows that count as 300. Those had weights (column "
+        "'count'), and none were given here. Memberships",
+        other_rows(WEIGHTED, summary(fingerprint="b")),
+        other_rows(WEIGHTED, WEIGHTED),
+    ),
+    "noise not given": (
+        "Those had measurement noise, and none was given here.",
+        other_rows(summary(noise_columns=("", "")), summary(fingerprint="b")),
+        other_rows(summary(noise_columns=("", "")), summary(fingerprint="b", noise_columns=("", ""))),
+    ),
+    "sums of weights in another order": (
+        "not the rows",
+        other_rows(summary(30.3 + 1e-6), summary(30.3)),
+        other_rows(summary(10.1 + 20.2), summary(30.3)),
+    ),
+    "many gaps": ("34 % of all values are missing", gaps(67), gaps(66)),
 }
 
 

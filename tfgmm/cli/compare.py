@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from tfgmm.cli import shared
+from tfgmm.cli import carried, shared
+from tfgmm.cli.carried import NOTHING_ASKED, Carried
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.words import printable
 
@@ -59,6 +60,9 @@ def compare(
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rows to judge by: .csv, .parquet, .arrow, or a folder.")
     ] = None,
+    weights: Annotated[str | None, carried.WEIGHTS] = None,
+    missing: Annotated[str | None, carried.MISSING] = None,
+    drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
     decimal: Annotated[str | None, shared.DECIMAL] = None,
     encoding: Annotated[str | None, shared.ENCODING] = None,
@@ -68,17 +72,19 @@ def compare(
 
     Posteriors are compared where both have as many components and the same columns, by the draws that exports keep;
     the second is taken for the right one. With --data every row is scored with both: the mean log density of each,
-    their difference with its standard error, and how far the clusters are the same.
+    their difference with its standard error, and how far the clusters are the same. A row with gaps is judged by the
+    values that it has. A row with an infinite value is left out; beside --weights it is refused.
 
     Example: tfgmm compare saved_models/old_faithful saved_models/old_faithful --data training/data/old_faithful.csv
     """
-    with shared.errors_as_one_line():
+    with shared.errors_as_one_line(carried.in_our_words):
         csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
+        asked = carried.carried_of(data, weights, missing, drop_gaps)
         sides = _opened(first, "A"), _opened(second, "B")
         if data is not None:
             _check_for_rows(sides)
             shared.say_format(shared.DATA, data, csv)
-        lines = shared.with_display(lambda progress: list(_lines(sides, data, csv, progress)))
+        lines = shared.with_display(lambda progress: list(_lines(sides, data, csv, progress, asked)))
     for line in lines:
         typer.echo(printable(line))
 
@@ -109,7 +115,13 @@ def _check_for_rows(sides: tuple[Side, Side]) -> None:
         )
 
 
-def _lines(sides: tuple[Side, Side], data: Path | None, csv: CsvOptions, progress: Display) -> Iterator[str]:
+def _lines(
+    sides: tuple[Side, Side],
+    data: Path | None,
+    csv: CsvOptions,
+    progress: Display,
+    asked: Carried = NOTHING_ASKED,
+) -> Iterator[str]:
     """Yields what is printed."""
     for side in sides:
         yield f"{side.name}: {side.path}{'' if side.mixture is not None else ' (draws)'}"
@@ -123,7 +135,7 @@ def _lines(sides: tuple[Side, Side], data: Path | None, csv: CsvOptions, progres
     first, second = (side.mixture for side in sides)
     if data is not None and first is not None and second is not None:
         yield ""
-        yield from _rows(first, second, data, csv, progress)
+        yield from _rows(first, second, data, csv, progress, asked)
 
 
 def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
@@ -132,16 +144,27 @@ def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
     summary = training.get("data_summary")
     fingerprint = summary.get("fingerprint") if isinstance(summary, Mapping) else None
     elbo = training.get("elbo_nats")
+    had = _what_rows_had(card)
     facts = {
         "components": model["num_components"],
         "shape": model["covariance"],
         "weights": model.get("weights"),
         "columns": ", ".join(model.get("column_names") or [f"{model['num_features']} without names"]),
-        "fitted to": f"{training.get('num_data')} rows, fingerprint {fingerprint}",
+        "fitted to": f"{training.get('num_data')} rows{had}, fingerprint {fingerprint}",
         "bound, nats": f"{elbo:.2f}" if isinstance(elbo, float) else None,
         "written by": ", ".join(f"{name} {wrote[name]}" for name in ("tfgmm", "tensorflow") if name in wrote) or None,
     }
     return {name: "not recorded" if value is None else str(value) for name, value in facts.items()}
+
+
+def _what_rows_had(card: Mapping[str, Any]) -> str:
+    """Writes what the rows of a fit had beside their values."""
+    summary = carried.summary_of(card)
+    if summary is None:
+        return ""
+    weights = "" if summary.weights_name is None else f" ({summary.num_rows:,} with weights)"
+    gaps = f", {sum(summary.gaps):,} values missing" if summary.gap_columns else ""
+    return f"{weights}{gaps}{', measurement noise' if summary.noise_columns else ''}"
 
 
 def differences(facts_a: Mapping[str, str], facts_b: Mapping[str, str]) -> Iterator[str]:
@@ -203,12 +226,11 @@ def _agreement(sides: tuple[Side, Side]) -> Iterator[str]:
 
 
 def _rows(
-    first: ExportedMixture, second: ExportedMixture, data: Path, csv: CsvOptions, progress: Display
+    first: ExportedMixture, second: ExportedMixture, data: Path, csv: CsvOptions, progress: Display, asked: Carried
 ) -> Iterator[str]:
     """Yields what the rows of a file say of the two."""
     import numpy as np
 
-    from tfgmm.data import matching
     from tfgmm.export.scorer import Scorer
     from tfgmm.scoring.comparison import compare_over_rows, verdict
 
@@ -221,18 +243,21 @@ def _rows(
         done += num_rows
         progress.phase(f"scoring, {done:,} rows")
 
-    with matching.opened(data, first.column_names, num_features, shared.DATA, csv) as rows:
+    with asked.opened(data, first, csv) as rows:
         mixtures = Scorer(first).plug_in(), Scorer(second).plug_in()
-        blocks = (block.values for block in rows.blocks())
-        compared = compare_over_rows(*mixtures, blocks, order, count, shared.DATA)
+        compared = compare_over_rows(*mixtures, rows.blocks(), order, count, shared.DATA)
     yield from lines_about_rows(compared, data, verdict(compared))
+    if carried.had_noise(first) or carried.had_noise(second):
+        yield "Densities are those of values without measurement noise: rows are judged as if they had none."
 
 
 def lines_about_rows(compared: RowsCompared, data: Path, verdict: str) -> list[str]:
     """Writes what the rows say, as lines."""
-    bad = f"; {compared.num_bad:,} not finite, left out" if compared.num_bad else ""
+    weighted = "" if compared.total is None else f" that count as {compared.total:,.6g}"
+    gaps = f", {compared.num_incomplete:,} with gaps" if compared.num_incomplete else ""
+    bad = f"; {compared.num_bad:,} without values or infinite, left out" if compared.num_bad else ""
     return [
-        f"{data}: {compared.num_rows:,} rows{bad}",
+        f"{data}: {compared.num_rows:,} rows{weighted}{gaps}{bad}",
         f"mean log density: A {compared.mean_a:.4f}, B {compared.mean_b:.4f} nats per row",
         verdict,
         f"clusters: {100 * compared.share_same:.1f} % of the rows are in the same one; adjusted Rand index "

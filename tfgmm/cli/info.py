@@ -97,6 +97,23 @@ def _holdings(card: Mapping[str, Any]) -> str:
     return "numbers, and a SavedModel" if holds_graph(card) else "numbers alone; tfgmm export makes a SavedModel"
 
 
+def _about_rows(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields a line that says in words what the rows of the fit carried; none for plain rows."""
+    from tfgmm.data.row_words import sentences_on_rows
+    from tfgmm.data.summary import DataSummary
+
+    training = card.get("training")
+    summary = training.get("data_summary") if isinstance(training, Mapping) else None
+    if not isinstance(summary, Mapping):
+        return
+    try:
+        sentences = sentences_on_rows(DataSummary.from_dict(summary))
+    except (ValueError, TypeError):
+        return  # a card of a later version, or no card of ours: the table below has what it says
+    if sentences:
+        yield "rows", printable("; ".join(sentences))
+
+
 def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
     """Prints the card as a two-column table."""
     from rich.console import Console
@@ -107,6 +124,6 @@ def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
     table = Table(title=Text(printable(str(directory))), show_header=False, title_justify="left", pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for label, text in (("holds", _holdings(card)), *card_rows(card)):
+    for label, text in (("holds", _holdings(card)), *_about_rows(card), *card_rows(card)):
         table.add_row(Text(label), Text(text))
     Console().print(table)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfgmm.cli import shared
+from tfgmm.cli import carried, shared
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
+    from tfgmm.cli.carried import Carried
     from tfgmm.cli.display import Display
     from tfgmm.data.files.csv_format import CsvOptions
     from tfgmm.data.matching import Sample
@@ -47,6 +48,9 @@ def plot(
     columns: Annotated[
         str | None, typer.Option(help="Names with commas between, or numbers from 0.  [default: the first ones]")
     ] = None,
+    weights: Annotated[str | None, carried.WEIGHTS] = None,
+    missing: Annotated[str | None, carried.MISSING] = None,
+    drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
     decimal: Annotated[str | None, shared.DECIMAL] = None,
     encoding: Annotated[str | None, shared.ENCODING] = None,
@@ -60,15 +64,18 @@ def plot(
     check: one column of the rows beside what the mixture predicts. auto: column, density or pairs, by the number of
     columns.
 
-    At most 20,000 rows are looked at, chosen at random, always the same. Rows that are not finite are left out.
+    At most 20,000 rows are looked at, chosen at random, always the same. A row with a gap is shown where it has
+    values. Weights count in bars; a dot is a row. A row with an infinite value is left out; beside --weights it is
+    refused.
 
     Example: tfgmm plot --model saved_models/old_faithful --data training/data/old_faithful.csv --out /tmp/geyser.png
     """
-    with shared.errors_as_one_line():
+    with shared.errors_as_one_line(carried.in_our_words):
         shared.check_ending(out, ENDINGS)
         shared.check_outside_exports(out)
         csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
-        line = _plot(model, data, out, kind, columns, overwrite, csv)
+        asked = carried.carried_of(data, weights, missing, drop_gaps)
+        line = _plot(model, data, out, kind, columns, overwrite, csv, asked)
     typer.echo(printable(line))
 
 
@@ -80,6 +87,7 @@ def _plot(
     columns: str | None,
     overwrite: bool,
     csv: CsvOptions,
+    asked: Carried,
 ) -> str:
     """Draws the picture and says so in a line; what can be wrong is checked before the rows are read."""
     from tfgmm.common import atomic_file
@@ -97,7 +105,7 @@ def _plot(
     sample = None
     if data is not None:
         shared.say_format(shared.DATA, data, csv)
-        with matching.opened(data, mixture.column_names, num_features, shared.DATA, csv) as rows:
+        with asked.opened(data, mixture, csv) as rows:
             sample = matching.sample_of(rows)
     shared.with_display(lambda progress: _draw(mixture, sample, KINDS[key], places, out, overwrite, progress))
     return f"{out}: {KINDS[key].words} {quoted([names[place] for place in places])}{_of_rows(sample)}"
@@ -168,11 +176,13 @@ def _draw(
     progress.phase("drawing")
     scorer = Scorer(mixture)
     names = column_labels(mixture.column_names, len(mixture.centre))
-    rows = None if sample is None else sample.rows
+    rows, weights = (None, None) if sample is None else (sample.rows, sample.weights)
     ending = out.suffix.lower()[1:]
     undated = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
     with plain_style():
-        figure = kind.draw(Pictured(scorer, scorer.draws, rows, names), places)
+        has_noise = carried.had_noise(mixture)
+        pictured = Pictured(scorer, scorer.draws, rows, names, weights=weights, has_noise=has_noise)
+        figure = kind.draw(pictured, places)
         with letters_for(ending, figure), atomic_file.written_whole(out, overwrite, shared.OUT) as temporary:
             # The same mixture and rows give the same bytes
             figure.savefig(temporary, format=ending, dpi=_DOTS, facecolor="white", metadata=undated[ending])
@@ -182,7 +192,10 @@ def _of_rows(sample: Sample | None) -> str:
     """Writes the end of the line: how many rows are shown, and how many are left out."""
     if sample is None:
         return "; without rows"
-    num_finite = sample.num_rows - sample.num_bad
-    drawn = f"{len(sample.rows):,} of {num_finite:,}" if len(sample.rows) < num_finite else f"{num_finite:,}"
-    bad = f"; {sample.num_bad:,} not finite, left out" if sample.num_bad else ""
-    return f"; {drawn} row{'s' if num_finite != 1 else ''}{bad}"
+    num_good = sample.num_rows - sample.num_bad
+    drawn = f"{len(sample.rows):,} of {num_good:,}" if len(sample.rows) < num_good else f"{num_good:,}"
+    gaps = f", {sample.num_incomplete:,} with gaps" if sample.num_incomplete else ""
+    weighted = "" if sample.weights is None else ", weighted"
+    what = "without values or infinite" if sample.gaps else "not finite"
+    bad = f"; {sample.num_bad:,} {what}, left out" if sample.num_bad else ""
+    return f"; {drawn} row{'s' if num_good != 1 else ''}{weighted}{gaps}{bad}"

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfgmm.cli import shared
+from tfgmm.cli import carried, shared
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
+    from tfgmm.cli.carried import Carried
     from tfgmm.cli.display import Display
     from tfgmm.data.files.csv_format import CsvOptions
     from tfgmm.data.row_source import RowSource
@@ -27,6 +28,9 @@ def report(
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write: .html.")],
     title: Annotated[str | None, typer.Option(help='The heading.  [default: "Mixture of K Gaussians"]')] = None,
+    weights: Annotated[str | None, carried.WEIGHTS] = None,
+    noise: Annotated[list[str] | None, carried.NOISE] = None,
+    missing: Annotated[str | None, carried.MISSING] = None,
     drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
     decimal: Annotated[str | None, shared.DECIMAL] = None,
@@ -37,7 +41,8 @@ def report(
     """Write one HTML page about a mixture and its rows, for people who were not there.
 
     What to be careful about, the density, the components with 95 % intervals, how sure memberships are, and how to
-    load and score. No scripts, nothing from the network. Other rows than those of the fit are said to be others.
+    load and score; of rows with gaps, weights and noise how these were treated. No scripts, nothing from the network.
+    Other rows than those of the fit are said to be others: give --weights and --noise as to the fit.
 
     Example: tfgmm report --model saved_models/old_faithful --data training/data/old_faithful.csv --out /tmp/geyser.html
     """
@@ -47,25 +52,34 @@ def report(
             raise UsageError(f"`--title` must not be empty. Received: {title!r}. Write a heading, or leave it out.")
         shared.check_outside_exports(out)
         csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
-        line = _report(model, data, out, title, overwrite, csv, drop_gaps)
+        asked = carried.carried_of(data, weights, missing, drop_gaps, _noise(noise))
+        line = _report(model, data, out, title, overwrite, csv, asked)
     typer.echo(printable(line))
 
 
 def _words(text: str) -> str:
-    return shared.with_drop_gaps(text.replace("`data`", "`--data`").replace("`result`", "`--model`"))
+    return carried.in_our_words(text.replace("`result`", "`--model`"))
+
+
+def _noise(pairs: list[str] | None) -> dict[str, str] | None:
+    from tfgmm.cli.run.parsed import noise_of
+
+    try:
+        return noise_of(pairs) if pairs else None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _report(
-    model: Path, data: Path, out: Path, title: str | None, overwrite: bool, csv: CsvOptions, drop_gaps: bool
+    model: Path, data: Path, out: Path, title: str | None, overwrite: bool, csv: CsvOptions, asked: Carried
 ) -> str:
     """Writes the page and says so in a line; what can be wrong is checked before anything is drawn."""
     from tfgmm.common import atomic_file
-    from tfgmm.data import matching
 
     mixture = shared.read_model(model)
     atomic_file.check_free(out, overwrite, shared.OUT)
     shared.say_format(shared.DATA, data, csv)
-    with matching.opened(data, mixture.column_names, len(mixture.centre), shared.DATA, csv, drop_gaps) as rows:
+    with asked.opened(data, mixture, csv, as_in_a_fit=True) as rows:
         directory = shared.model_folder(model).absolute()
         shared.with_display(lambda progress: _write(mixture, rows, out, title, directory, overwrite, progress))
     return f"{out}: a page about {directory} and the rows of {data}"

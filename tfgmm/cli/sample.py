@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfgmm.cli import shared
+from tfgmm.cli import carried, shared
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import printable
@@ -35,8 +35,9 @@ def sample(
     with shared.errors_as_one_line():
         _check(num_rows, seed, out)
         shared.check_outside_exports(out)
-        _sample(model, num_rows, seed, out, overwrite)
-    typer.echo(printable(f"{out}: {num_rows:,} rows drawn"))
+        has_noise = _sample(model, num_rows, seed, out, overwrite)
+    without = "; their values have no measurement noise" if has_noise else ""
+    typer.echo(printable(f"{out}: {num_rows:,} rows drawn{without}"))
 
 
 def _check(num_rows: int, seed: int, out: Path) -> None:
@@ -50,7 +51,8 @@ def _check(num_rows: int, seed: int, out: Path) -> None:
     shared.check_ending(out, KINDS)
 
 
-def _sample(model: Path, num_rows: int, seed: int, out: Path, overwrite: bool) -> None:
+def _sample(model: Path, num_rows: int, seed: int, out: Path, overwrite: bool) -> bool:
+    """Draws and writes the rows, and tells whether those of the fit had noise that these have not."""
     from tfgmm.cli import display
     from tfgmm.common.atomic_file import check_free
 
@@ -59,6 +61,7 @@ def _sample(model: Path, num_rows: int, seed: int, out: Path, overwrite: bool) -
     with display.display() as progress:
         progress.phase("drawing")
         _write(exported, num_rows, seed, out, overwrite, progress)
+    return carried.had_noise(exported)
 
 
 def _write(exported: ExportedMixture, num_rows: int, seed: int, out: Path, overwrite: bool, progress: Display) -> None:

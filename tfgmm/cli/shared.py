@@ -156,7 +156,11 @@ def check_ending(out: Path, endings: Iterable[str], name: str = "--out", *, any_
 
 def with_drop_gaps(text: str) -> str:
     """Rewrites what a function advises for rows with gaps as what the command line has for them."""
-    return text.replace("Drop or fill such rows.", "Pass --drop-gaps to leave such rows out, or fill them.")
+    text = text.replace("Drop or fill such rows.", "Pass --drop-gaps to leave such rows out, or fill them.")
+    in_python = "Drop such rows, or write NaN for a value that is not known."
+    return text.replace(
+        in_python, "Leave such cells empty, or pass --drop-gaps to leave out these rows and all with gaps."
+    )
 
 
 def csv_options(delimiter: str | None, decimal: str | None, encoding: str | None, skip_rows: int | None) -> CsvOptions:

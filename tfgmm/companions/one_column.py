@@ -11,13 +11,14 @@ from tfgmm.common.shapes import check_shape
 _FIX = "Pass one column of numbers, e.g. rows[:, 0]."
 
 
-def one_column(name: str, data: Any, *, num_components: int | None = None) -> np.ndarray:
+def one_column(name: str, data: Any, *, num_components: int | None = None, allow_gaps: bool = False) -> np.ndarray:
     """Reads data as one column of finite numbers, (N,) float64.
 
     Args:
         name: Name of the caller's argument, for messages.
         data: Array (N,), list, pandas or polars Series, or tensor on the processor.
         num_components: Least number of rows; None for any number.
+        allow_gaps: Whether values may be NaN or infinite, because the caller looks at them.
 
     Raises:
         ValueError: not one column; NaN or infinite values; fewer rows than components.
@@ -31,7 +32,7 @@ def one_column(name: str, data: Any, *, num_components: int | None = None) -> np
     rows = _numbers(name, data)
     check_shape(name, rows, "N", fix=_FIX)
     num_bad = int(len(rows) - np.isfinite(rows).sum())
-    if num_bad:
+    if num_bad and not allow_gaps:
         first = int(np.flatnonzero(~np.isfinite(rows))[0])
         raise ValueError(
             f"`{name}` must hold finite numbers. Received: {num_bad} of {len(rows):,} that are NaN or infinite, the "

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+# Fields about gaps, weights and noise
+_CARRIED = ("num_rows", "gaps", "num_incomplete", "num_empty", "num_weightless", "weights_name", "noise_columns")
+
 
 @dataclass(frozen=True)
 class DataSummary:
@@ -94,8 +97,19 @@ class DataSummary:
         return varies
 
     def to_dict(self) -> dict[str, Any]:
-        """Turns the fields into JSON types: lists, Python floats and ints, strings, None."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Turns the fields into JSON types: lists, Python floats and ints, strings, None.
+
+        What plain rows have not is left out: earlier versions read their summaries, and know no such fields.
+        """
+        values = asdict(self)
+        absent = [
+            field.name for field in fields(self) if field.name in _CARRIED and values[field.name] == field.default
+        ]
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in values.items()
+            if key not in absent
+        }
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> DataSummary:

@@ -19,7 +19,7 @@ def sentences_on_rows(summary: DataSummary) -> list[str]:
     >>> sentences_on_rows(DataSummary(4, 2, (0.0, 0.0), (1.0, 1.0), ("a", "b"), gaps=(0, 1), num_incomplete=1))
     ["1 of 8 values is missing, in 1 of 4 rows and in column 'b': integrated out, as missing at random"]
     """
-    return [*sentences_on_gaps(summary), *_on_weights(summary), *_on_noise(summary)]
+    return [*sentences_on_gaps(summary), *sentences_on_weights(summary), *sentences_on_noise(summary)]
 
 
 def sentences_on_gaps(summary: DataSummary) -> Iterator[str]:
@@ -38,16 +38,18 @@ def sentences_on_gaps(summary: DataSummary) -> Iterator[str]:
         yield f"{counted(summary.num_empty, 'row')} without any value {_are(summary.num_empty)} left out"
 
 
-def _on_weights(summary: DataSummary) -> Iterator[str]:
+def sentences_on_weights(summary: DataSummary) -> Iterator[str]:
+    """Yields a sentence without its full stop on weights, and on rows that are left out for theirs."""
     if summary.weights_name is not None:
         column = f" (column {summary.weights_name!r})" if summary.weights_name else ""
         rows = counted(_num_rows(summary), "row")
-        yield f"rows count as often as their weights say{column}: {rows} with the sum {summary.num_data:,}"
+        yield f"rows count as often as their weights say{column}: {rows} with the sum {round(summary.num_data, 1):,}"
     if summary.num_weightless:
         yield f"{counted(summary.num_weightless, 'row')} of weight 0 {_are(summary.num_weightless)} left out"
 
 
-def _on_noise(summary: DataSummary) -> Iterator[str]:
+def sentences_on_noise(summary: DataSummary) -> Iterator[str]:
+    """Yields a sentence without its full stop on measurement noise, if there is some."""
     if summary.noise_columns:
         names = column_labels(summary.column_names, summary.num_features)
         pairs = [f"{name!r} ({error!r})" for name, error in zip(names, summary.noise_columns) if error]

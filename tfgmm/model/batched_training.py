@@ -9,10 +9,12 @@ import tensorflow as tf
 
 from tfgmm.common.checks import check_count
 from tfgmm.data.row_source import RowSource
+from tfgmm.data.summary import DataSummary
 from tfgmm.fit.sweep_batches import sweep_batch_size
 from tfgmm.model.batches import (
     Batches,
     default_batch_size,
+    has_gaps,
     num_batches_of,
     ordered_batches,
     training_batches,
@@ -33,6 +35,11 @@ from tfgmm.model.training_errors import (
 _ROWS_PER_EXECUTION = 65_536
 
 
+def num_rows_of(summary: DataSummary) -> float:
+    """Reads how many rows a summary is of, whatever they weigh."""
+    return summary.num_rows or summary.num_data
+
+
 class BatchedTraining(CompiledModel):
     """A model that trains on batches of opened rows."""
 
@@ -49,7 +56,7 @@ class BatchedTraining(CompiledModel):
         shuffle = shuffle and not (self.is_closed_form and not self.closed_form.runs_in(initial_epoch))
         order: dict[str, Any] = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
         summary: Any = self.data_summary  # of the survey
-        batch_size = self.checked_batch_size(batch_size, source, summary.num_data, steps_per_epoch)
+        batch_size = self.checked_batch_size(batch_size, source, num_rows_of(summary), steps_per_epoch)
         steps_per_epoch = self._steps_within(steps_per_epoch, source, batch_size)
         return training_batches(source, self.centre, batch_size, steps_per_epoch=steps_per_epoch, **order)
 
@@ -89,17 +96,24 @@ class BatchedTraining(CompiledModel):
 
     def batches_to_validate(self, source: RowSource) -> tf.data.Dataset:
         """Makes the batches of opened rows to validate on."""
-        batch_size = default_batch_size(self.num_data, self.num_components, self.num_features)
+        summary: Any = self.data_summary
+        batch_size = default_batch_size(num_rows_of(summary), self.num_components, self.num_features)
         return ordered_batches(source, self.centre, batch_size)
 
-    def checked_batch_size(self, batch_size: int | None, source: RowSource, num_data: float, steps: int | None) -> int:
+    def checked_batch_size(self, batch_size: int | None, source: RowSource, num_rows: float, steps: int | None) -> int:
         """Checks B, or chooses it: a number of steps must mean as many rows in closed form as with an optimizer."""
         if batch_size is not None:
             return check_count("batch_size", batch_size)
         sweeps_only = self.is_closed_form and not self.closed_form.runs_in(0)
-        is_free = sweeps_only and steps is None and source.is_in_memory
-        choose = sweep_batch_size if is_free else default_batch_size
-        return choose(num_data, self.num_components, self.num_features)
+        if sweeps_only and steps is None and source.is_in_memory:
+            return sweep_batch_size(num_rows, self.num_components, self.num_features)
+        return default_batch_size(num_rows, self.num_components, self._numbers_per_component(source))
+
+    def _numbers_per_component(self, source: RowSource) -> int:
+        """Counts the numbers of a row and component that a step holds: D, or D^2 where each pair has a matrix."""
+        is_partial = source.noise_axes > 0 or has_gaps(source)
+        has_matrices = self.variational.form == "correlated" or source.noise_axes == 2
+        return self.num_features ** (2 if is_partial and has_matrices and not self.is_closed_form else 1)
 
     def _begin_closed_form(self, batches: Batches) -> None:
         variables = self.variational.trained.variables.flat

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,8 +20,7 @@ from tfgmm.data.row_source import RowSource
 from tfgmm.data.streamed import StreamedRows
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import check_finite, no_rows_error
-
-NOT_FINITE = "rows must hold finite numbers: a batch of the dataset has a NaN or infinite value"
+from tfgmm.model.row_elements import element_of, element_of_dataset, spec_of
 
 _LARGEST_BATCH = 65_536
 _SMALLEST_BATCH = 1_024
@@ -33,7 +31,10 @@ _AHEAD_IN_MEMORY, _AHEAD_IN_FILES = 2, 1
 
 
 class Batches(NamedTuple):
-    """`dataset` of (B, D) float32 centred rows; endless, where their number is known, and then cut into epochs."""
+    """`dataset` of batches of centred rows; endless, where their number is known, and then cut into epochs.
+
+    An element is (B, D) float32, or a dict where rows have weights, noise or gaps; see `row_elements`.
+    """
 
     dataset: tf.data.Dataset
     steps_per_epoch: int | None
@@ -144,13 +145,13 @@ def ordered_batches(source: RowSource, centre: np.ndarray, batch_size: int | Non
 
 @functools.singledispatch
 def _in_order(source: Any, centre: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
-    """Makes batches of centred rows, (B, D) float32, in the order of the rows, in one pass; the last may be short."""
+    """Makes batches of centred rows in the order of the rows, in one pass; the last may be short."""
     raise NotImplementedError(type(source).__name__)
 
 
 @functools.singledispatch
 def _check_rows(source: Any) -> None:
-    """Checks rows before they are evaluated: Raises ValueError unless there are some and all are finite."""
+    """Checks rows before they are evaluated: Raises ValueError unless there are some and all are as they must be."""
     check_finite(source)
 
 
@@ -162,42 +163,42 @@ def _(source: StreamedRows) -> None:
 
 @functools.singledispatch
 def _endless(source: Any, centre: np.ndarray, order: _Order) -> tf.data.Dataset:
-    """Makes batches of centred rows, (B, D) float32, pass after pass; the last of a pass may be short."""
+    """Makes batches of centred rows, pass after pass; the last of a pass may be short."""
     raise NotImplementedError(type(source).__name__)
 
 
 @_in_order.register
 def _(source: Rows, centre: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
-    rows = tf.constant(centre_rows(source, centre))
     size = batch_size or source.num_data
-    return _slices(rows, size, math.ceil(source.num_data / size))
+    return _slices(_in_tensors(source, centre), size, math.ceil(source.num_data / size))
 
 
 @_in_order.register
 def _(source: StoredRows, centre: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
     size = batch_size or blocks.BLOCK_ROWS
 
-    def batches() -> Iterator[np.ndarray]:
+    def batches() -> Iterator[Any]:
         return map(_centring(source, centre), source.batches(size))
 
-    return _from_generator(batches, len(centre), math.ceil(source.num_data / size))
+    return _from_generator(batches, source, math.ceil(source.num_data / size))
 
 
 @_in_order.register
 def _(source: StreamedRows, centre: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
-    return _mapped(source.dataset, lambda rows: centre_batch(rows, centre))
+    may_have_gaps = source.missing == "integrate"
+    return _mapped(source.dataset, lambda *batch: element_of_dataset(batch, centre, may_have_gaps=may_have_gaps))
 
 
 @_endless.register
 def _(source: Rows, centre: np.ndarray, order: _Order) -> tf.data.Dataset:
-    rows = tf.constant(centre_rows(source, centre))
+    rows = _in_tensors(source, centre)
     if order.num_batches == 1:
         dataset = tf.data.Dataset.from_tensors(rows).repeat()
     elif not order.shuffle:
         dataset = _slices(rows, order.batch_size, order.num_batches).repeat()
         dataset = dataset.skip(order.skip) if order.skip else dataset
     else:
-        one_pass = tf.autograph.experimental.do_not_convert(functools.partial(_shuffled, rows, order))
+        one_pass = tf.autograph.experimental.do_not_convert(functools.partial(_shuffled, rows, source.num_data, order))
         dataset = tf.data.Dataset.counter(start=order.first_pass).flat_map(one_pass).skip(order.skip)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return dataset.prefetch(_AHEAD_IN_MEMORY)
@@ -205,26 +206,45 @@ def _(source: Rows, centre: np.ndarray, order: _Order) -> tf.data.Dataset:
 
 @_endless.register
 def _(source: StoredRows, centre: np.ndarray, order: _Order) -> tf.data.Dataset:
-    def batches() -> Iterator[np.ndarray]:
+    def batches() -> Iterator[Any]:
         for number in itertools.count(order.first_pass):
             skip = order.skip if number == order.first_pass else 0
             rows = source.batches(order.batch_size, seed=order.seed, epoch=number, shuffle=order.shuffle, skip=skip)
             yield from map(_centring(source, centre), rows)
 
-    return _from_generator(batches, len(centre), tf.data.INFINITE_CARDINALITY)
+    return _from_generator(batches, source, tf.data.INFINITE_CARDINALITY)
 
 
 # --- Their parts -------------------------------------------------------------------------------------------------
 
 
-def _slices(rows: Tensor, batch_size: int, num_batches: int) -> tf.data.Dataset:
-    numbers = tf.data.Dataset.range(num_batches)
-    return _mapped(numbers, lambda number: rows[number * batch_size : (number + 1) * batch_size])
+def has_gaps(source: RowSource) -> bool:
+    """Tells whether rows may have gaps: for rows in memory, whether some have."""
+    if source.missing != "integrate":
+        return False
+    return not isinstance(source, Rows) or bool(np.isnan(source.values).any())
 
 
-def _shuffled(rows: Tensor, order: _Order, number: Tensor) -> tf.data.Dataset:
-    places = tf.random.experimental.stateless_shuffle(tf.range(len(rows)), seed=tf.stack([order.seed, number]))
-    return _mapped(_slices(places, order.batch_size, order.num_batches), lambda batch: tf.gather(rows, batch))
+def _in_tensors(source: Rows, centre: np.ndarray) -> Any:
+    """Makes one element of all rows in memory, of tensors."""
+    block = RowBlock(centre_rows(source, centre), source.weights, source.noise)
+    return tf.nest.map_structure(tf.constant, element_of(block, has_gaps=has_gaps(source)))
+
+
+def _slices(rows: Any, batch_size: int, num_batches: int) -> tf.data.Dataset:
+    def slice_of(number: Tensor) -> Any:
+        return tf.nest.map_structure(lambda part: part[number * batch_size : (number + 1) * batch_size], rows)
+
+    return _mapped(tf.data.Dataset.range(num_batches), slice_of)
+
+
+def _shuffled(rows: Any, num_rows: int, order: _Order, number: Tensor) -> tf.data.Dataset:
+    places = tf.random.experimental.stateless_shuffle(tf.range(num_rows), seed=tf.stack([order.seed, number]))
+
+    def chosen(batch: Tensor) -> Any:
+        return tf.nest.map_structure(lambda part: tf.gather(part, batch), rows)
+
+    return _mapped(_slices(places, order.batch_size, order.num_batches), chosen)
 
 
 def _mapped(dataset: tf.data.Dataset, function: Any) -> tf.data.Dataset:
@@ -232,34 +252,21 @@ def _mapped(dataset: tf.data.Dataset, function: Any) -> tf.data.Dataset:
     return dataset.map(tf.autograph.experimental.do_not_convert(function))
 
 
-def centre_batch(rows: Tensor, centre: np.ndarray) -> Tensor:
-    """Measures one batch of a dataset, (B, D), from `centre`, in float32; stops the run on NaN or infinity."""
-    centred = tf.cast(tf.cast(rows, tf.float64) - centre, tf.float32)
-    checked = tf.debugging.assert_all_finite(centred, NOT_FINITE)
-    return tf.ensure_shape(checked, (None, len(centre)))
+def _centring(source: StoredRows, centre: np.ndarray) -> Callable[[RowBlock], Any]:
+    may_have_gaps = has_gaps(source)
+
+    def element(block: RowBlock) -> Any:
+        centred = centre_rows(block.values, centre, name=source.name)
+        return element_of(block._replace(values=centred), has_gaps=may_have_gaps)
+
+    return element
 
 
-def _centring(source: StoredRows, centre: np.ndarray) -> Callable[[RowBlock], np.ndarray]:
-    return lambda block: centre_rows(block.plain_values(), centre=centre, name=source.name)
-
-
-def _from_generator(batches: Callable[[], Iterator[np.ndarray]], num_features: int, length: int) -> tf.data.Dataset:
+def _from_generator(batches: Callable[[], Iterator[Any]], source: StoredRows, length: int) -> tf.data.Dataset:
     """Makes a dataset of batches that Python reads, in a thread beside the training."""
-    spec = tf.TensorSpec((None, num_features), tf.float32)
+    spec = spec_of(source, has_gaps=has_gaps(source))
     dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
     return dataset.apply(tf.data.experimental.assert_cardinality(length)).prefetch(_AHEAD_IN_FILES)
-
-
-def file_error_of(error: tf.errors.OpError) -> ValueError | None:
-    """Recovers the error that stopped the reading of files from the one that TensorFlow made of it; None for others.
-
-    Example:
-
-    >>> file_error_of(tf.errors.InvalidArgumentError(None, None, "ValueError: `x` must be a CSV file.\\nTraceback"))
-    ValueError('`x` must be a CSV file.')
-    """
-    message = re.search(r"ValueError: (`\w+` must .*)", error.message)
-    return ValueError(message[1]) if message else None
 
 
 def split_rows(source: RowSource, validation_split: float) -> tuple[Rows, Rows]:
@@ -274,11 +281,11 @@ def split_rows(source: RowSource, validation_split: float) -> tuple[Rows, Rows]:
             f"Received: {validation_split}, with '{source.origin}'. "
             "Write the rows to validate on to a file of their own, and pass it as validation_data."
         )
-    num_data = source.num_data
-    num_kept = num_data - int(math.ceil(num_data * validation_split)) if 0 < validation_split < 1 else 0
+    num_rows = source.num_data
+    num_kept = num_rows - int(math.ceil(num_rows * validation_split)) if 0 < validation_split < 1 else 0
     if num_kept < 1:
         raise ValueError(
             "`validation_split` must be between 0 and 1 and leave at least one row to train on. "
-            f"Received: {validation_split}, with {num_data} rows. Pass a smaller share, or validation_data."
+            f"Received: {validation_split}, with {num_rows} rows. Pass a smaller share, or validation_data."
         )
-    return source.part(slice(0, num_kept)), source.part(slice(num_kept, None))
+    return source.part(slice(num_kept)), source.part(slice(num_kept, None))

@@ -2,72 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
-from tfgmm.data.blocks import RowBlock
 from tfgmm.families.natural_gradient import Place, moved, place_at
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.mixture.features import columns_of_products, num_products
-from tfgmm.mixture.parameters import FORMS
 from tfgmm.mixture.statistics import Statistics, added, scaled
+from tfgmm.model.row_elements import block_of, total_weight
+from tfgmm.model.statistics_store import StatisticsStore
 from tfgmm.model.step_sizes import StepSizes
 from tfgmm.scoring import devices
 
 
-class StatisticsStore:
-    """The statistics that running updates continue from: estimates for the whole data, saved with the model.
+class BatchStep(NamedTuple):
+    """What a batch brought.
 
-    Exact sweeps need none: each begins with no rows, and adds up its own sums.
-
-    Args:
-        add_stored: (name, shape, dtype) -> a variable of the model that is not trained.
-        posterior: What the statistics move.
+    log_likelihood: The likelihood part of L_A of its rows, as often as each counts, nats.
+    kl: KL of the posterior that the batch was seen with; see `ClosedFormTraining.step`.
+    num_rows: Its number of rows, the sum of their weights.
+    is_correction: Whether the KL corrects that of all batches before.
     """
 
-    def __init__(self, add_stored: Callable[..., Any], posterior: VariationalPosterior) -> None:
-        num_components, num_features = posterior.num_components, posterior.num_features
-        products = num_products(FORMS[posterior.form].write_products, num_features)
-        shapes = {"counts": (), "first": (num_features,), "second": (products,)}
-        self.sums = [add_stored(f"sums_{name}", (num_components, *shape), "float64") for name, shape in shapes.items()]
-        self.num_rows = add_stored("sums_num_rows", (), "float64")
-        self.num_steps = add_stored("sums_num_steps", (), "int64")
-
-    def read(self) -> Statistics:
-        """Reads the statistics as they stand."""
-        return Statistics(*(variable.numpy() for variable in self.sums))
-
-    def read_for(self, num_rows: float) -> Statistics:
-        """Reads the statistics as those of data of `num_rows` rows."""
-        stored = float(self.num_rows)
-        return scaled(self.read(), num_rows / stored if stored else 1.0)
-
-    def shift(self, step: np.ndarray) -> None:
-        """Measures the same rows from a centre that is `step`, (D,) data units, lower than before."""
-        if not float(self.num_rows):
-            return
-        before = self.read()
-        first, (one, other) = before.first, columns_of_products(before.second.shape[1], len(step))
-        second = before.second + first[:, one] * step[other] + first[:, other] * step[one]
-        second += before.counts[:, None] * (step[one] * step[other])
-        self.write(Statistics(before.counts, first + before.counts[:, None] * step, second), float(self.num_rows))
-
-    def write(self, statistics: Statistics, num_rows: float) -> None:
-        """Stores `statistics`, which are of `num_rows` rows."""
-        for variable, value in zip(self.sums, statistics):
-            variable.assign(value)
-        self.num_rows.assign(num_rows)
-
-    def clear(self) -> None:
-        """Forgets all statistics."""
-        if not float(self.num_rows):  # nothing to forget, except after running updates
-            return
-        self.write(Statistics(*(np.zeros(variable.shape) for variable in self.sums)), 0.0)
-        self.num_steps.assign(0)
+    log_likelihood: Any
+    kl: Any
+    num_rows: float
+    is_correction: bool
 
 
 class ClosedFormTraining:
@@ -88,6 +50,7 @@ class ClosedFormTraining:
     _seen_batches: int
     _kl: Any  # before the last step
     _known: Place | None = None  # where the last step led, or the last place that was computed
+    _known_columns: tuple[int, ...] = ()  # with gaps, there
 
     def __init__(self, variational: VariationalPosterior, store: StatisticsStore, step_sizes: StepSizes | None) -> None:
         self.variational = variational
@@ -142,27 +105,52 @@ class ClosedFormTraining:
         """Whether some epoch is an exact sweep."""
         return self._step_sizes is None or self._step_sizes.num_epochs is not None
 
-    def step(self, rows: Tensor) -> tuple[Tensor, Tensor, bool]:
-        """Adds the statistics of centred rows (B, D), and moves q when it is time.
+    def step(self, rows: Any) -> BatchStep:
+        """Adds the statistics of a batch of centred rows, an element of a pipeline, and moves q when it is time.
 
-        Returns the log likelihood part of L_A of the rows, the KL, and whether that KL corrects earlier ones. Within a
-        sweep of several batches it is the KL of the sweep before, until the last batch brings its own.
+        Within a sweep of several batches the KL is that of the sweep before, until the last batch brings its own.
         """
         self._num_steps += 1
         if self._is_running or self._seen_batches == 0:
             self._coefficients = self.coefficients()
-        sums, log_likelihood, _ = devices.sums(self.variational.form, self._coefficients, RowBlock(rows))
-        num_rows = float(rows.shape[0])
+        block = block_of(rows)
+        num_rows = total_weight(block)
+        if not num_rows:  # no row of the batch says anything
+            return self._passed_over()
+        q = self.variational
+        sums, log_likelihood, _ = devices.sums(q.form, self._coefficients, block, q.gap_columns)
         if self._is_running:
             self._run(sums, num_rows)
-            return log_likelihood, self._kl, False
-        so_far = added(self._sums, sums)
-        self._sums, self._num_rows, self._seen_batches = so_far, self._num_rows + num_rows, self._seen_batches + 1
+            return BatchStep(log_likelihood, self._kl, num_rows, False)
+        self._sums, self._num_rows = added(self._sums, sums), self._num_rows + num_rows
+        return self._end_of_batch(log_likelihood, num_rows)
+
+    def _passed_over(self) -> BatchStep:
+        if self._is_running:
+            return BatchStep(0.0, self._kl, 0.0, False)
+        return self._end_of_batch(0.0, 0.0)
+
+    def _end_of_batch(self, log_likelihood: Any, num_rows: float) -> BatchStep:
+        """Counts a batch of a sweep, and moves q after the last."""
+        self._seen_batches += 1
         is_last = self._seen_batches == self._num_batches
         if is_last:
-            self._move(scaled(so_far, self._num_data / self._num_rows))
+            self.finish()
             self._begin_sweep()
-        return log_likelihood, self._kl, is_last and self._num_batches != 1
+        return BatchStep(log_likelihood, self._kl, num_rows, is_last and self._num_batches != 1)
+
+    def log_likelihood(self, rows: Any) -> tuple[Any, float]:
+        """Computes the likelihood part of L_A of a batch, nats, and the number of its rows, the sum of weights."""
+        block = block_of(rows)
+        num_rows = total_weight(block)
+        if not num_rows:
+            return 0.0, 0.0
+        q = self.variational.at(self.variational.values())
+        # Not those of training: any value of other rows may be missing, and then counts for nothing too
+        q.observe_gaps(range(q.num_features) if isinstance(rows, dict) and "seen" in rows else ())
+        of_one = [value[None] for value in self._coefficients_of(q)]
+        (log_likelihood,), _ = devices.log_likelihoods(q.form, of_one, block, q.gap_columns)
+        return log_likelihood, num_rows
 
     def finish(self) -> Any:
         """Ends a sweep where the data end before its last batch; returns the KL that corrects earlier ones, or None."""
@@ -174,10 +162,15 @@ class ClosedFormTraining:
 
     def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
         """Computes the coefficients of a local step from the variables as they stand, if the last step did not."""
-        values = self.variational.values()
-        if self._known is None or not all(map(np.array_equal, values.flat, self._known.values.flat)):
-            self._known = place_at(self.variational, values)
-        return self._known.coefficients
+        return self._coefficients_of(self.variational)
+
+    def _coefficients_of(self, q: VariationalPosterior) -> tuple[np.ndarray, np.ndarray]:
+        values, known = q.values(), self._known
+        is_known = known is not None and q.gap_columns == self._known_columns
+        if known is None or not (is_known and all(map(np.array_equal, values.flat, known.values.flat))):
+            known = self._known = place_at(q, values)
+            self._known_columns = q.gap_columns
+        return known.coefficients
 
     def _begin_sweep(self) -> None:
         """Forgets the rows of the sweep before, which may have been broken off."""
@@ -194,5 +187,5 @@ class ClosedFormTraining:
         """Moves q, and returns the statistics in the order that the components have after the step."""
         step = moved(self.variational, self.variational.values(), statistics, self._centre)
         self.variational.assign(step.target.values)
-        self._kl, self._known = step.kl, step.target
+        self._kl, self._known, self._known_columns = step.kl, step.target, self.variational.gap_columns
         return step.statistics

@@ -15,13 +15,14 @@ from tfgmm.common.shapes import Tensor
 from tfgmm.model.closed_form import ClosedFormTraining
 from tfgmm.model.feed import Feed
 from tfgmm.model.gradient_norms import GradientNorms, WatchedStep
+from tfgmm.model.gradients.row_tensors import RowTensors, row_tensors
 from tfgmm.model.keras3 import keras
 from tfgmm.model.keras_arguments import refuse_compile_arguments, refuse_strategy
 from tfgmm.model.posterior_model import PosteriorModel
 from tfgmm.model.running_bound import LOGS
 from tfgmm.model.step_sizes import StepSizes
 from tfgmm.model.steps import closed_form_evaluation, closed_form_steps, gradient_steps, only_if_finite
-from tfgmm.model.training_errors import check_optimizer, check_step_sizes
+from tfgmm.model.training_errors import check_num_data, check_optimizer, check_step_sizes
 
 
 class CompileSettings(NamedTuple):
@@ -68,8 +69,9 @@ class CompiledModel(PosteriorModel):
                 optimizer, or its name, to follow gradients of the marginal bound L_M through draws from q: a tighter
                 bound, but with more than about 5,000 rows per component the gradient's noise is large beside its
                 signal.
-            num_data: Number of rows in the whole data set, N, which scales the KL term. Arrays, frames, files and
-                datasets of known length are counted; a stream of unknown length needs it here.
+            num_data: Number of rows in the whole data set, N, with weights their sum, which scales the KL term.
+                Arrays, frames, files and datasets of known length are counted; a stream of unknown length needs it
+                here.
             step_sizes: `tfgmm.StepSizes` for closed form: q then moves after every batch instead of every epoch, by
                 steps that shrink. For streams, and for data too large to sweep often. Exact sweeps may follow.
             steps_per_execution: Training steps per call of the compiled function; "auto" chooses by batch size.
@@ -92,7 +94,7 @@ class CompiledModel(PosteriorModel):
         if steps_per_execution != "auto":
             steps_per_execution = check_count("steps_per_execution", steps_per_execution)
         if num_data is not None:
-            num_data = check_count("num_data", num_data)
+            num_data = check_num_data(num_data)
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
@@ -172,30 +174,30 @@ class CompiledModel(PosteriorModel):
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Takes one step of the optimizer on centred rows (B, D), and returns the running logs."""
-        rows = keras.utils.unpack_x_y_sample_weight(data)[0]
+        rows = row_tensors(keras.utils.unpack_x_y_sample_weight(data)[0])
         variables = self.trainable_variables
         if not variables:
             return self.test_step(data)
         with tf.GradientTape() as tape:
-            with tf.control_dependencies([rows]):  # where the data has ended, no step must be counted
+            with tf.control_dependencies([rows.values]):  # where the data has ended, no step must be counted
                 seed = self.next_seed()
             log_likelihoods, kl = self.bound_terms(rows, seed)
             num_data = tf.cast(self.stored_num_data, kl.dtype)
-            loss = kl / num_data - tf.cast(tf.reduce_mean(log_likelihoods), kl.dtype)
+            loss = kl / num_data - tf.cast(_mean(log_likelihoods, rows), kl.dtype)
         gradients = only_if_finite(tape.gradient(loss, variables), loss, tf.convert_to_tensor(self.step))
         if self.gradient_norms is not None:
             self.gradient_norms.update(gradients)
         with tf.control_dependencies([gradient for gradient in gradients if gradient is not None]):
             self.optimizer.apply_gradients(zip(gradients, variables))
-        return self._track(log_likelihoods, kl)
+        return self._track(log_likelihoods, kl, rows)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """Evaluates centred rows (B, D), with draws from a fixed seed so that epochs compare.
 
         Returns the running logs.
         """
-        rows = keras.utils.unpack_x_y_sample_weight(data)[0]
-        return self._track(*self.bound_terms(rows, self.validation_seed))
+        rows = row_tensors(keras.utils.unpack_x_y_sample_weight(data)[0])
+        return self._track(*self.bound_terms(rows, self.validation_seed), rows)
 
     @property
     def metrics_names(self) -> list[str]:
@@ -207,7 +209,13 @@ class CompiledModel(PosteriorModel):
         """The running mean behind the logs, reset by Keras at each epoch."""
         return [self.running_bound]
 
-    def _track(self, log_likelihoods: Tensor, kl: Tensor) -> dict[str, Tensor]:
-        total = tf.reduce_sum(tf.cast(log_likelihoods, tf.float64))
-        self.running_bound.update_state(total, kl, tf.size(log_likelihoods))
+    def _track(self, log_likelihoods: Tensor, kl: Tensor, rows: RowTensors) -> dict[str, Tensor]:
+        self.running_bound.update_state(rows.weighted_sum(log_likelihoods), kl, rows.total_weight())
         return self.get_metrics_result()
+
+
+def _mean(log_likelihoods: Tensor, rows: RowTensors) -> Tensor:
+    """Averages over rows, as often as each counts; 0 where none does, as in a batch whose rows all have weight 0."""
+    if rows.weights is None:
+        return tf.reduce_mean(log_likelihoods)
+    return tf.math.divide_no_nan(rows.weighted_sum(log_likelihoods), rows.total_weight())

@@ -63,7 +63,7 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
             degrees nu (K,) and W^-1 (K, D, D), squared data units, of q(Lambda); 1 long for "tied".
         counts: (K,) float64. Concentrations of q(theta).
         sticks: (K - 1, 2) float64. Shapes of q(v), with "stick_breaking" instead of `counts`.
-        num_data: N of training, 0 before.
+        num_data: N of training, 0 before; with weights their sum.
         column_names: Names of the training columns, or None.
 
     Raises:
@@ -173,6 +173,7 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
         model = cls(*sizes, fitted.covariance, fitted.weight_prior, fitted.priors, fitted.seed)
         model.compile()
         model.adapt_to(fitted.data_summary)
+        model.observe_gaps(fitted.variational.gap_columns)
         model.variational.assign(fitted.variational.values())
         if elbo is not None:
             model.stored_elbo.assign(elbo)
@@ -184,7 +185,16 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
 
     # --- Starting ------------------------------------------------------------------------------------------------
 
-    def initialize(self, x: Any, start: Any = "k-means++", num_data: float | None = None) -> GaussianMixtureModel:
+    def initialize(
+        self,
+        x: Any,
+        start: Any = "k-means++",
+        num_data: float | None = None,
+        *,
+        sample_weight: Any = None,
+        noise: Any = None,
+        missing: str = "refuse",
+    ) -> GaussianMixtureModel:
         """Takes the centre from the rows, and starts the components among them.
 
         `fit` does this by itself for an untouched model; call it before a training loop of your own.
@@ -194,6 +204,7 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
             start: Groups of rows: those nearest to rows chosen by "k-means++" or at "random", or to locations (K, D),
                 data units, where the components then stand.
             num_data: N, where `x` is a stream of unknown length; default the N that `compile` was called with.
+            sample_weight, noise, missing: As in `fit`.
 
         Returns:
             The model itself.
@@ -205,7 +216,7 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
         >>> model.locs.numpy().ravel().round(6).tolist()
         [0.0, 9.0]
         """
-        source = open_source(x, "x", self.num_features)
+        source = open_source(x, "x", self.num_features, sample_weight=sample_weight, noise=noise, missing=missing)
         if num_data is None and self.compiled:
             num_data = self.compile_settings.num_data
         survey = survey_rows(source, num_data, self.seed)
@@ -264,6 +275,7 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments and the data summary, as plain JSON values."""
+        gaps = {"gap_columns": list(self.variational.gap_columns)} if self.statistics.seen is not None else {}
         return {
             "num_components": self.num_components,
             "num_features": self.num_features,
@@ -273,6 +285,7 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
             "seed": self.seed,
             "num_draws": self.num_draws,
             "data_summary": self.data_summary.to_dict() if self.data_summary else None,
+            **gaps,
         }
 
     @classmethod
@@ -280,14 +293,21 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
         """Makes the model that `get_config` describes; its variables are not restored yet."""
         del custom_objects
         arguments = dict(config)
-        summary = arguments.pop("data_summary", None)
+        summary, gap_columns = arguments.pop("data_summary", None), arguments.pop("gap_columns", ())
         model = cls(**{**arguments, "priors": Priors.from_dict(arguments["priors"])})
+        model.observe_gaps(gap_columns)
         model.data_summary = DataSummary.from_dict(summary) if summary else None
         return model
 
     def __repr__(self) -> str:
-        state = f"fitted to {self.num_data} rows" if self.num_data else "not fitted"
+        state = f"fitted to {self._words_of_rows()}" if self.num_data else "not fitted"
         return (
             f"<GaussianMixtureModel num_components={self.num_components}, num_features={self.num_features}, "
             f"covariance={self.covariance!r}, weights={self.weight_prior!r}, {state}>"
         )
+
+    def _words_of_rows(self) -> str:
+        summary = self.data_summary
+        if summary is None or summary.weights_name is None:
+            return f"{self.num_data} rows"
+        return f"{summary.num_rows} rows of weight {self.num_data:g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,17 @@ import tensorflow as tf
 from tfgmm.common.checks import check_columns
 from tfgmm.common.forks import check_not_forked
 from tfgmm.common.shapes import Tensor
+from tfgmm.data.sampling import SAMPLE_ROWS
 from tfgmm.data.summary import DataSummary
 from tfgmm.data.survey import Survey
 from tfgmm.families.variational import Factors
 from tfgmm.mixture.odd_data import warn_of_odd_data
 from tfgmm.mixture.priors import Priors
-from tfgmm.model.closed_form import StatisticsStore
+from tfgmm.mixture.virtual_copies import copies
+from tfgmm.model.gradients.row_tensors import RowTensors, row_tensors
 from tfgmm.model.keras3 import keras
 from tfgmm.model.running_bound import RunningBound
+from tfgmm.model.statistics_store import StatisticsStore
 from tfgmm.model.variables import KerasPosterior
 from tfgmm.scoring.graph.chunks import log_joints
 from tfgmm.scoring.graph.densities import GRAPH_FORMS
@@ -91,9 +95,10 @@ class PosteriorModel(keras.Model):
         return self.variational.centre
 
     @property
-    def num_data(self) -> int:
-        """N of training, 0 before; saved with the model."""
-        return int(self.stored_num_data)
+    def num_data(self) -> float:
+        """N of training, 0 before; saved with the model. With weights their sum, an int where it is whole."""
+        num_data = float(self.stored_num_data)
+        return int(num_data) if num_data.is_integer() else num_data
 
     @property
     def elbo(self) -> float | None:
@@ -115,20 +120,29 @@ class PosteriorModel(keras.Model):
         return all(map(np.array_equal, self.variational.values().flat, start.flat))
 
     def adapt_to(self, summary: DataSummary, num_data: float | None = None) -> None:
-        """Takes N, the column names and the centre from `summary`. No parameter moves."""
+        """Takes N, the names, the gaps and the centre of the columns from `summary`. No parameter moves."""
         self.data_summary = summary
         self.stored_num_data.assign(summary.num_data if num_data is None else num_data)
+        self.observe_gaps(summary.gap_columns)
         before, after = self.centre, np.array(summary.centre)
         if np.array_equal(before, after):
             return  # a move by zero would still round the locations
         self.variational.move_centre(summary.centre)
         self.statistics.shift(before - after)
 
+    def observe_gaps(self, columns: Iterable[int]) -> None:
+        """Takes in which columns have gaps, beside those that running updates go on from. No parameter moves."""
+        self.variational.observe_gaps(sorted({*columns, *self.statistics.gap_columns}))
+        self.statistics.observe_gaps()
+
     def start_from(self, survey: Survey, start: Any = "k-means++") -> None:
         """Starts the components at groups of the rows of `survey`."""
         summary, covariance = survey.summary, self.variational.covariance
-        warn_of_odd_data(survey.sample, summary, self.priors, self.num_components, covariance)
+        of_model = self.priors, self.num_components, covariance
+        warn_of_odd_data(survey.sample, summary, *of_model, weights=survey.weights)
         rows = survey.sample - self.variational.centre
+        if survey.weights is not None:  # as often as each counts
+            rows = rows[copies(survey.weights, SAMPLE_ROWS, self.seed)]
         [values] = self.variational.start_values(rows, np.array(summary.spread), start, [self.seed])
         self.variational.assign(values)
         self.statistics.clear()  # of the posterior before
@@ -164,10 +178,10 @@ class PosteriorModel(keras.Model):
         check_columns("x", tf.TensorSpec(x.shape), self.num_features)
         return keras.KerasTensor((x.shape[0],), "float32"), keras.KerasTensor((), "float32")
 
-    def bound_terms(self, rows: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
+    def bound_terms(self, rows: Tensor | RowTensors, seed: Tensor) -> tuple[Tensor, Tensor]:
         """Computes log likelihoods (B,) float32 of centred rows (B, D) under draws from `seed`, and the KL, float64."""
-        per_row = self.num_draws is None
-        sample_shape = tf.shape(rows)[:1] if per_row else [self.num_draws, 1]
+        per_row, rows = self.num_draws is None, row_tensors(rows)
+        sample_shape = tf.shape(rows.values)[:1] if per_row else [self.num_draws, 1]
         # Draws that a batch shares are few, so they can be float64
         trained = self.variational.trained
         factors = trained.factors()  # once for both terms: a short step spends its time on small operations

@@ -15,7 +15,7 @@ LOGS = ("loss", "elbo", "log_likelihood", "kl")
 
 
 class RunningBound(keras.metrics.Metric):
-    """Row-weighted means of the bound's two parts over an epoch, as the four figures that are logged.
+    """Means over rows of the bound's two parts over an epoch, as the four figures that are logged.
 
     One variable and one addition per step: in steps of a millisecond, a Keras `Mean` per figure would be noticeable.
 
@@ -29,7 +29,13 @@ class RunningBound(keras.metrics.Metric):
         self._sums = self.add_variable(shape=(3,), initializer="zeros", dtype="float64", name="sums")
 
     def update_state(self, log_likelihood: Tensor, kl: Tensor, num_rows: Tensor) -> None:
-        """Adds the log likelihood of a batch of `num_rows` rows and the KL of its step, nats."""
+        """Adds the log likelihood of a batch and the KL of its step, nats.
+
+        Args:
+            log_likelihood: Of the rows together, as often as each counts.
+            kl: KL of the step.
+            num_rows: Number of rows, the sum of their weights.
+        """
         num_rows = tf.cast(num_rows, tf.float64)
         self._sums.assign_add(tf.stack([tf.cast(log_likelihood, tf.float64), kl * num_rows, num_rows]))
 

@@ -8,12 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
-from tfgmm.data.blocks import RowBlock
 from tfgmm.model.closed_form import ClosedFormTraining
 from tfgmm.model.keras3 import keras
 from tfgmm.model.running_bound import RunningBound
 from tfgmm.model.training_errors import LOSS_NOT_FINITE
-from tfgmm.scoring import devices
 
 Logs = dict[str, Tensor]
 
@@ -47,12 +45,11 @@ def gradient_steps(
             step(next(iterator))
         return logs()
 
-    return steps if run_eagerly else compiled(steps, step)
+    return _by_source(steps, step) if run_eagerly else _by_source(tf.function(steps), tf.function(step))
 
 
-def compiled(steps: Callable[[Any], Any], step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Compiles `steps` for an iterator, and one `step` for a plain generator, such as `train_on_batch` makes."""
-    of_iterator, of_batch = tf.function(steps), tf.function(step)
+def _by_source(of_iterator: Callable[[Any], Any], of_batch: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Takes steps from an iterator, and one step from a plain generator, such as `train_on_batch` makes."""
     return lambda source: of_iterator(source) if isinstance(source, tf.data.Iterator) else of_batch(next(source))
 
 
@@ -78,10 +75,10 @@ def closed_form_steps(
                 if kl is not None:
                     bound.set_kl(kl)
                 raise StopIteration
-            log_likelihood, kl, is_correction = training.step(rows)
-            bound.update_state(log_likelihood, kl, tf.shape(rows)[0])
-            if is_correction:
-                bound.set_kl(kl)
+            of_batch = training.step(rows)
+            bound.update_state(of_batch.log_likelihood, of_batch.kl, of_batch.num_rows)
+            if of_batch.is_correction:
+                bound.set_kl(of_batch.kl)
         return logs()
 
     return steps
@@ -103,9 +100,8 @@ def closed_form_evaluation(
             if batch is None:
                 break
             rows = keras.utils.unpack_x_y_sample_weight(batch)[0]  # `test_on_batch` gives (x, None, None)
-            of_one = [value[None] for value in training.coefficients()]
-            (log_likelihood,), _ = devices.log_likelihoods(q.form, of_one, RowBlock(rows))
-            bound.update_state(log_likelihood, q.kl(), tf.shape(rows)[0])
+            log_likelihood, num_rows = training.log_likelihood(rows)
+            bound.update_state(log_likelihood, q.kl(), num_rows)
         return logs()
 
     return evaluate

@@ -13,6 +13,7 @@ from tfgmm.data.summary import DataSummary
 from tfgmm.model.training import KerasTraining
 
 _SUMMARY = "data_summary"  # its name beside the variables: JSON as bytes
+_GAPS = "gap_columns"  # beside them where columns have had gaps: their numbers
 
 
 class StoredFacts(KerasTraining):
@@ -53,6 +54,8 @@ class StoredFacts(KerasTraining):
         if self.data_summary:
             text = json.dumps(self.data_summary.to_dict())
             store[_SUMMARY] = np.frombuffer(text.encode(), np.uint8)
+        if self.statistics.seen is not None:
+            store[_GAPS] = np.array(self.variational.gap_columns, np.int64)
 
     def load_own_variables(self, store: Any) -> None:
         """Reads what `save_own_variables` wrote; files of earlier versions, and of unfitted models, have no summary.
@@ -61,8 +64,14 @@ class StoredFacts(KerasTraining):
         """
         names, was_fitted = self.column_names, self.num_data > 0
         parts = {name: store[name] for name in store.keys()}
-        text = parts.pop(_SUMMARY, None)
+        text, columns = parts.pop(_SUMMARY, None), parts.pop(_GAPS, None)
+        if columns is not None:  # which have a variable of their own
+            self.observe_gaps(np.asarray(columns).tolist())
+        elif self.statistics.seen is not None:
+            parts[str(len(parts))] = np.zeros(self.statistics.seen.shape)
         super().load_own_variables(parts)
+        if columns is None:
+            self.statistics.forget_gaps()
         if text is not None:
             self.data_summary = DataSummary.from_dict(json.loads(np.asarray(text).tobytes()))
         elif was_fitted:

@@ -9,19 +9,14 @@ from typing import Any
 from tfgmm.common.checks import check_count
 from tfgmm.common.forks import check_not_forked
 from tfgmm.data.row_source import RowSource
-from tfgmm.data.sources import check_ends, open_source
+from tfgmm.data.sources import check_ends
 from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.mixture.odd_data import warn_of_pulls
-from tfgmm.model.batched_training import BatchedTraining
-from tfgmm.model.batches import (
-    ordered_batches,
-    split_rows,
-)
-from tfgmm.model.keras_arguments import refuse_generators, refuse_strategy
-from tfgmm.model.training_errors import (
-    plain_errors,
-    refuse_labels,
-)
+from tfgmm.model.batched_training import BatchedTraining, num_rows_of
+from tfgmm.model.batches import ordered_batches
+from tfgmm.model.keras_arguments import refuse_strategy
+from tfgmm.model.opened_rows import Carried, Columns, Validation, open_carried, open_training
+from tfgmm.model.training_errors import plain_errors, refuse_labels
 
 
 class KerasTraining(BatchedTraining):
@@ -39,12 +34,15 @@ class KerasTraining(BatchedTraining):
         validation_data: Any = None,
         shuffle: bool = True,
         class_weight: None = None,
-        sample_weight: None = None,
+        sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
+        *,
+        noise: Any = None,
+        missing: str = "refuse",
     ) -> Any:
         """Trains the model on rows.
 
@@ -54,21 +52,29 @@ class KerasTraining(BatchedTraining):
 
         Args:
             x: (N, D) array, nested list, pandas or polars frame, path of a CSV, Parquet or Arrow file, or a
-                tf.data dataset of (B, D) batches. NaN and infinite values are refused.
+                tf.data dataset of (B, D) batches, or of these and their weights. Infinite values are refused; for NaN
+                see `missing`.
             batch_size: Rows per step; default all rows when they are few, else about 64 K. In exact sweeps over rows
                 in memory, without `steps_per_epoch`, the default is larger, and the size only decides how often
                 callbacks are called.
-            validation_data: Further rows, of any kind that `x` may be; logged as `val_loss` and so on, scaled
-                by the training N so that they compare.
+            validation_data: Further rows, of any kind that `x` may be, or (rows, None, sample_weight) as in Keras,
+                or (rows, None, sample_weight, noise); logged as `val_loss` and so on, scaled by the training N so
+                that they compare.
             validation_split: Share of the rows, from the end, held out for validation (not for datasets).
             shuffle: Whether the rows have a new order every epoch, a pure function of (seed, epoch).
-            y, class_weight, sample_weight: Refused, since a mixture has none.
+            y, class_weight: Refused, since a mixture has none.
+            sample_weight: How often each row counts: (N,) numbers of 0 or more, or for tables and files the name of
+                their column, which is then none of the D columns. N is their sum.
             steps_per_epoch: As in `keras.Model.fit`; an epoch of a dataset, and an exact sweep, end where the data end.
             epochs, verbose, callbacks, initial_epoch: As in `keras.Model.fit`.
             validation_steps, validation_batch_size, validation_freq: As in `keras.Model.fit`.
+            noise: Measurement noise: standard deviations (N, D), covariances (N, D, D), data units, or for tables and
+                files {column: column of its standard deviation}. Infinite noise makes a value a gap.
+            missing: "refuse" to refuse NaN; "integrate" for values that are missing at random: they are integrated
+                out, and rows without any value left out.
 
         Returns:
-            The Keras `History`; its logs are row-weighted means over each epoch.
+            The Keras `History`; its logs are means over the rows of each epoch, as often as each counts.
 
         Logs:
             loss: -elbo / N, nats per row.
@@ -85,34 +91,24 @@ class KerasTraining(BatchedTraining):
             UserWarning: The priors decide where a component is, or what all look like.
             FloatingPointError: The loss became NaN or infinite; the model stays as after its last good step.
         """
-        refuse_labels(y=y, class_weight=class_weight, sample_weight=sample_weight)
+        refuse_labels(y=y, class_weight=class_weight)
         self._check_compiled("fit")
         steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
         epochs = check_count("epochs", epochs, least=0)
         self._warn_if_frozen()
-        source, validation = self._open_training(x, validation_split, validation_data, batch_size, steps_per_epoch)
+        held_out = Validation(validation_data, validation_split, validation_steps)
+        carried = Carried(sample_weight, noise, missing)
+        source, validation = open_training(x, self._columns, carried, held_out, batch_size, steps_per_epoch)
         survey = survey_rows(source, self.compile_settings.num_data, self.seed)
-        if validation is not None:
-            check_ends(validation, validation_steps, "Pass validation_steps=..., or remove .repeat().")
-        self._adopt(survey)
-        size = self.checked_batch_size(batch_size, source, survey.summary.num_data, steps_per_epoch)
-        if validation is not None:
-            own_size = batch_size if validation_batch_size is None else validation_batch_size
-            validation = self._validation_batches(validation, own_size, survey.summary.num_data, validation_steps)
-        batches = self.batches_of(source, size, steps_per_epoch, shuffle, initial_epoch)
-        others = {"initial_epoch": initial_epoch, "verbose": verbose, "callbacks": callbacks}
+        num_rows = self._adopt(survey, source)
+        size = self.checked_batch_size(batch_size, source, num_rows, steps_per_epoch)
+        held = self._validation_batches(validation, validation_batch_size, batch_size, num_rows, validation_steps)
+        others = {"validation_data": held, "initial_epoch": initial_epoch, "verbose": verbose, "callbacks": callbacks}
         others |= {"validation_steps": validation_steps, "validation_freq": validation_freq}
-        history = self.train_on(batches, epochs=epochs, validation_data=validation, **others)
+        batches = self.batches_of(source, size, steps_per_epoch, shuffle, initial_epoch)
+        history = self.train_on(batches, epochs=epochs, **others)
         self._warn_of_pulls()
         return history
-
-    def open_validation(self, validation_data: Any, source: RowSource) -> RowSource | None:
-        """Opens validation rows, in the columns of `source`; None for None."""
-        if validation_data is None:
-            return None
-        refuse_generators("validation_data", validation_data, self.num_features)
-        names = source.column_names or self.column_names
-        return open_source(validation_data, "validation_data", self.num_features, names)
 
     def evaluate(
         self,
@@ -120,10 +116,13 @@ class KerasTraining(BatchedTraining):
         y: None = None,
         batch_size: int | None = None,
         verbose: Any = "auto",
-        sample_weight: None = None,
+        sample_weight: Any = None,
         steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
+        *,
+        noise: Any = None,
+        missing: str = "refuse",
         **kwargs: Any,
     ) -> Any:
         """Computes the figures that `fit` logs, for other rows, scaled by the N of training (saved with the model).
@@ -131,7 +130,8 @@ class KerasTraining(BatchedTraining):
         With an optimizer the draws are from a fixed seed; in closed form there are none.
 
         Args:
-            x: Rows, as in `fit`. The other arguments are those of `keras.Model.evaluate`.
+            x: Rows, as in `fit`.
+            sample_weight, noise, missing: As in `fit`. The other arguments are those of `keras.Model.evaluate`.
 
         Returns:
             [loss, elbo, log_likelihood, kl], or a dict of them with `return_dict=True`.
@@ -139,15 +139,14 @@ class KerasTraining(BatchedTraining):
         passed_on = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
         if kwargs:  # `fit` evaluates its validation rows, which are batches of our own already
             return super().evaluate(x, return_dict=return_dict, **passed_on, **kwargs)
-        refuse_labels(y=y, sample_weight=sample_weight)
+        refuse_labels(y=y)
         self._check_compiled("evaluate")
         if not self.num_data:
             raise ValueError(
                 "`num_data`, the number of rows trained on, must be known: it scales the KL term. "
                 "Received: a model that was never fitted. Call fit first, or compile(..., num_data=...)."
             )
-        refuse_generators("x", x, self.num_features)
-        source = open_source(x, "x", self.num_features, self.column_names)
+        source = open_carried(x, "x", self._columns, Carried(sample_weight, noise, missing))
         check_ends(source, steps, "Pass steps=..., or remove .repeat().")
         if source.num_data is not None:
             batch_size = self.checked_batch_size(batch_size, source, source.num_data, steps)
@@ -156,8 +155,17 @@ class KerasTraining(BatchedTraining):
             logs = super().evaluate(batches, return_dict=True, **passed_on)
         return logs if return_dict else self._in_order(logs)
 
-    def train_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
-        """Takes one gradient step on the rows `x`, (B, D), and returns its logs; see `fit`.
+    def train_on_batch(
+        self,
+        x: Any,
+        y: None = None,
+        sample_weight: Any = None,
+        *,
+        noise: Any = None,
+        missing: str = "refuse",
+        return_dict: bool = False,
+    ) -> Any:
+        """Takes one gradient step on the rows `x`, (B, D), and returns its logs; arguments as in `fit`.
 
         N is that of an earlier `fit`, or of `compile(..., num_data=...)`.
         """
@@ -167,42 +175,35 @@ class KerasTraining(BatchedTraining):
                 "Received: a model compiled without one. Use fit, or compile(keras.optimizers.Adam(1e-2))."
             )
         self._warn_if_frozen()
-        return self._on_batch(super().train_on_batch, "train_on_batch", x, y, return_dict)
+        carried = Carried(sample_weight, noise, missing)
+        return self._on_batch(super().train_on_batch, "train_on_batch", x, y, carried, return_dict)
 
-    def test_on_batch(self, x: Any, y: None = None, *, return_dict: bool = False) -> Any:
-        """Computes the logs of the rows `x`, (B, D), without training; see `evaluate`."""
-        return self._on_batch(super().test_on_batch, "test_on_batch", x, y, return_dict)
-
-    def _open_training(
+    def test_on_batch(
         self,
         x: Any,
-        validation_split: float,
-        validation_data: Any,
-        batch_size: int | None,
-        steps_per_epoch: int | None,
-    ) -> tuple[RowSource, RowSource | None]:
-        refuse_generators("x", x, self.num_features)
-        source = open_source(x, "x", self.num_features, self.column_names)
-        check_ends(source, steps_per_epoch, "Pass steps_per_epoch=..., or remove .repeat().")
-        if source.has_own_batches and (batch_size is not None or validation_split):
-            raise ValueError(
-                "`batch_size` and `validation_split` must be left out when `x` is a dataset, which has its own "
-                f"batches. Received: batch_size={batch_size}, validation_split={validation_split}. "
-                "Use dataset.unbatch().batch(...), and pass validation_data."
-            )
-        if validation_data is not None:
-            return source, self.open_validation(validation_data, source)
-        if validation_split:
-            return split_rows(source, validation_split)
-        return source, None
+        y: None = None,
+        sample_weight: Any = None,
+        *,
+        noise: Any = None,
+        missing: str = "refuse",
+        return_dict: bool = False,
+    ) -> Any:
+        """Computes the logs of the rows `x`, (B, D), without training; arguments as in `fit`, see `evaluate`."""
+        carried = Carried(sample_weight, noise, missing)
+        return self._on_batch(super().test_on_batch, "test_on_batch", x, y, carried, return_dict)
 
-    def _adopt(self, survey: Survey) -> None:
+    @property
+    def _columns(self) -> Columns:
+        return Columns(self.num_features, self.column_names)
+
+    def _adopt(self, survey: Survey, source: RowSource) -> float:
+        """Takes from a survey what training begins with; returns how many rows it is of."""
         summary, num_data = survey.summary, self.compile_settings.num_data
         if self.is_frozen:  # nothing moves, the centre included
             if not self.num_data:
                 self.data_summary = summary
                 self.stored_num_data.assign(summary.num_data if num_data is None else num_data)
-            return
+            return num_rows_of(summary)
         if summary.column_names is None and self.column_names:  # rows without names go by position: these are theirs
             summary = dataclasses.replace(summary, column_names=self.column_names)
         # Running updates take the rows of a stream part by part, in as many calls
@@ -215,12 +216,19 @@ class KerasTraining(BatchedTraining):
             )
         untouched = self.is_untouched
         self.adapt_to(summary, num_data)
+        if source.missing == "integrate" and not source.has_known_length:  # the survey has not seen all rows
+            self.observe_gaps(range(self.num_features))
         if untouched:
             self.start_from(survey)
+        return num_rows_of(summary)
 
-    def _validation_batches(self, source: RowSource, batch_size: Any, num_data: float, steps: int | None) -> Any:
-        batch_size = None if batch_size is None else check_count("validation_batch_size", batch_size)
-        return ordered_batches(source, self.centre, self.checked_batch_size(batch_size, source, num_data, steps))
+    def _validation_batches(
+        self, source: RowSource | None, own_size: Any, batch_size: int | None, num_rows: float, steps: int | None
+    ) -> Any:
+        if source is None:
+            return None
+        batch_size = batch_size if own_size is None else check_count("validation_batch_size", own_size)
+        return ordered_batches(source, self.centre, self.checked_batch_size(batch_size, source, num_rows, steps))
 
     def _warn_of_pulls(self) -> None:
         if self.data_summary and not self.is_frozen:
@@ -246,10 +254,10 @@ class KerasTraining(BatchedTraining):
             )
         refuse_strategy(self, method)
 
-    def _on_batch(self, method: Any, name: str, x: Any, y: None, return_dict: bool) -> Any:
+    def _on_batch(self, method: Any, name: str, x: Any, y: None, carried: Carried, return_dict: bool) -> Any:
         refuse_labels(y=y)
         self._check_compiled(name)
-        source = open_source(x, "x", self.num_features, self.column_names)
+        source = open_carried(x, "x", self._columns, carried)
         if not source.is_in_memory:
             raise ValueError(f"`x` must be rows in memory for `{name}`. Received: a dataset. Use fit or evaluate.")
         if not self.num_data:

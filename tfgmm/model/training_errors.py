@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgmm.model.batches import NOT_FINITE, file_error_of
 from tfgmm.model.keras3 import keras
+from tfgmm.model.row_elements import BAD_WEIGHTS, INFINITE, NOT_FINITE
 from tfgmm.model.step_sizes import StepSizes
 
 LOSS_NOT_FINITE = "the loss or its gradient is not finite"
+
+# What pipelines stop at, and what to do
+_OF_BATCHES = {
+    NOT_FINITE: "Drop or fill those rows",
+    INFINITE: "Drop those rows",
+    BAD_WEIGHTS: "Write 0 for rows that do not count",
+}
 
 
 def refuse_learning_rates(callbacks: Any) -> None:
@@ -78,10 +85,9 @@ def plain_errors() -> Iterator[None]:
         of_file = file_error_of(error)
         if of_file is not None:
             raise of_file from None
-        if NOT_FINITE in error.message:
-            raise ValueError(
-                f"{NOT_FINITE}. Drop or fill those rows; the model stands as after the last good step."
-            ) from None
+        for words, fix in _OF_BATCHES.items():
+            if words in error.message:
+                raise ValueError(f"{words}. {fix}; the model stands as after the last good step.") from None
         if LOSS_NOT_FINITE in error.message:
             step = re.search(r"at step\D*(\d+)", error.message)
             where = f" at step {step[1]}" if step else ""
@@ -90,6 +96,18 @@ def plain_errors() -> Iterator[None]:
                 "Lower the learning rate, or look for columns of very different size."
             ) from None
         raise
+
+
+def file_error_of(error: tf.errors.OpError) -> ValueError | None:
+    """Recovers the error that stopped the reading of files from the one that TensorFlow made of it; None for others.
+
+    Example:
+
+    >>> file_error_of(tf.errors.InvalidArgumentError(None, None, "ValueError: `x` must be a CSV file.\\nTraceback"))
+    ValueError('`x` must be a CSV file.')
+    """
+    message = re.search(r"ValueError: (`\w+` must .*)", error.message)
+    return ValueError(message[1]) if message else None
 
 
 def check_optimizer(optimizer: Any) -> Any:
@@ -111,8 +129,23 @@ def check_optimizer(optimizer: Any) -> Any:
     return optimizer
 
 
+def check_num_data(num_data: Any) -> float:
+    """Checks N, a number of rows or a sum of weights, and returns it, an int where it is whole.
+
+    Raises:
+        ValueError: It is not a finite number of at least 1.
+    """
+    is_number = isinstance(num_data, (int, float, np.integer, np.floating)) and not isinstance(num_data, bool)
+    if not is_number or not 1 <= num_data < math.inf:
+        raise ValueError(
+            "`num_data` must be a finite number of at least 1: the number of rows, or the sum of their weights. "
+            f"Received: {num_data!r}. Pass it, or leave it out to have the rows counted."
+        )
+    return int(num_data) if float(num_data).is_integer() else float(num_data)
+
+
 def refuse_labels(**arguments: Any) -> None:
-    """Checks that all arguments are None: a mixture has no labels or weights.
+    """Checks that all arguments are None: a mixture has no labels.
 
     Raises:
         TypeError: One is not None.
@@ -120,8 +153,8 @@ def refuse_labels(**arguments: Any) -> None:
     for name, value in arguments.items():
         if value is not None:
             raise TypeError(
-                f"`{name}` must be left out: a mixture is fitted to rows alone. "
-                f"Received: {type(value).__name__}. Rows with weights are not supported yet."
+                f"`{name}` must be left out: a mixture is fitted to rows, and has no labels. "
+                f"Received: {type(value).__name__}. To say how often rows count, pass sample_weight=..."
             )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfgmm.plot.colours import INK, component_colours
 from tfgmm.plot.frames import axes_or_new, check_finite, check_names, write_number
 from tfgmm.plot.letters import legible
+from tfgmm.plot.partial_rows import check_sample_weight, check_values
 from tfgmm.plot.predictive import bins_of
 
 _SIZE = (6.0, 3.6)
@@ -98,18 +99,20 @@ def density_with_band(
     upper: ArrayLike,
     *,
     column_name: str = "data value",
+    sample_weight: ArrayLike | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws a histogram of rows, the posterior mean of their density, and its credible band; returns the Axes.
 
     Args:
-        rows: (N,) one column of the data.
+        rows: (N,) one column of the data; those without a value, NaN, are counted in the key.
         grid: (G,) values, increasing. mean, lower, upper: (G,) densities there, as `density_band` returns them.
         column_name: Name of the column, with the unit if there is one.
+        sample_weight: (N,) how often each row counts; default once.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: Wrong shapes; NaN or infinite numbers; rows that are all equal.
+        ValueError: Wrong shapes; densities that are NaN; infinite numbers; rows that are all equal.
 
     Example:
 
@@ -121,7 +124,8 @@ def density_with_band(
     'density'
     >>> plt.close(ax.figure)
     """
-    real = check_finite("rows", rows, "N", fix="Pass one column of the data.")
+    all_rows = check_sample_weight(check_values("rows", rows, "N", fix="Pass one column of the data."), sample_weight)
+    real = all_rows.complete()
     x = check_finite("grid", grid, "G", fix="Pass increasing values.")
     fix = "Pass one density per value of the grid."
     middle, low, high = (
@@ -130,7 +134,8 @@ def density_with_band(
     )
     ax = axes_or_new(ax, _SIZE)
     colour = component_colours(1)[0]
-    ax.hist(real, bins_of(real).tolist(), density=True, color=INK, alpha=0.15, label=f"{len(real):,} rows")
+    bars: dict[str, Any] = {"density": True, "color": INK, "alpha": 0.15, "label": all_rows.words()}
+    ax.hist(real.values, bins_of(real).tolist(), weights=real.weights, **bars)
     ax.fill_between(x, low, high, color=colour, alpha=0.35, linewidth=0, label="credible band")
     ax.plot(x, middle, color=colour, linewidth=1.6, label="posterior mean")
     ax.set(xlabel=column_name, ylabel="density", title="Density and how sure it is")

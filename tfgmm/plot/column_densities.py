@@ -14,6 +14,7 @@ from tfgmm.plot.colours import INK, component_style
 from tfgmm.plot.frames import axes_or_new, unit_of, write_number
 from tfgmm.plot.letters import legible
 from tfgmm.plot.mixtures import check_column, check_draws, check_rows, marginal, thinned
+from tfgmm.plot.partial_rows import ShownRows
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import component_densities, density_band
 
@@ -29,6 +30,7 @@ def column_density(
     column: int | str = 0,
     interval: float = 0.9,
     column_name: str | None = None,
+    sample_weight: ArrayLike | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the density of one column, its credible band, its weighted components and the rows; returns the Axes.
@@ -39,15 +41,17 @@ def column_density(
 
     Args:
         draws: Posterior draws of any engine, e.g. `model.draws(1000)`; a single draw has no band.
-        rows: (N, D) all columns of the draws, data units, or (N,) where D is 1; drawn as bars of area 1.
+        rows: (N, D) all columns of the draws, data units, or (N,) where D is 1; drawn as bars of area 1. Those without
+            a value in the column, NaN, are counted in the key.
         column: Column, by number, or by the name that the draws have for it.
         interval: The probability of the band, between 0 and 1.
         column_name: Name of the column, with the unit if there is one; default that of the draws.
+        sample_weight: (N,) how often each row counts in the bars; default once.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
         TypeError: `draws` are no `tfgmm.Draws`.
-        ValueError: An unknown column; wrong shapes; NaN or infinite rows; an interval out of range.
+        ValueError: An unknown column; wrong shapes; infinite rows; weights that are none; an interval out of range.
 
     Example:
 
@@ -60,10 +64,10 @@ def column_density(
     >>> plt.close(ax.figure)
     """
     index = check_column("column", column, check_draws(draws))
-    checked_rows = check_rows(rows, draws)
+    checked_rows = check_rows(rows, draws, sample_weight)
     if not 0 < interval < 1:
         raise ValueError(f"`interval` must be between 0 and 1. Received: {interval!r}. The usual value is 0.9.")
-    values = None if checked_rows is None else checked_rows[:, index]
+    values = None if checked_rows is None else checked_rows.part(index)
     label = column_labels(draws.column_names, draws.num_features)[index] if column_name is None else column_name
     ax = axes_or_new(ax, _SIZE)
     draw_column(ax, thinned(marginal(draws, [index])), values, interval)
@@ -79,14 +83,14 @@ def _density_label(name: str) -> str:
 
 
 def draw_column(
-    ax: Axes, draws: Draws, values: NDArray[np.float64] | None, interval: float | None, *, size: str = "medium"
+    ax: Axes, draws: Draws, rows: ShownRows | None, interval: float | None, *, size: str = "medium"
 ) -> None:
     """Draws bars of the rows, band and mean of the density, and the components, of draws of one column."""
+    shown = None if rows is None else rows.complete()
+    values = None if shown is None or len(shown.values) == 0 else shown.values
     x = grid_of(draws, values)
-    if values is not None and np.ptp(values) > 0:
-        num_bins = int(np.clip(np.sqrt(len(values)), 10, 80))
-        bars: dict[str, Any] = {"density": True, "color": INK, "alpha": 0.15, "label": f"{len(values):,} rows"}
-        ax.hist(values, num_bins, **bars)
+    if rows is not None and shown is not None and values is not None and np.ptp(values) > 0:
+        _draw_bars(ax, shown, rows.words())
     band = density_band(draws, x, 0.9 if interval is None else interval)
     highest = [band.mean.max()]
     if interval is not None and draws.num_draws > 1:
@@ -103,6 +107,13 @@ def draw_column(
     bars_top = max((bar.get_height() for bar in ax.patches if isinstance(bar, Rectangle)), default=0.0)
     ax.set_ylim(0, 1.13 * max(*highest, bars_top, 0.0))  # room for the numbers above the peaks
     ax.set_xlim(x[0], x[-1])
+
+
+def _draw_bars(ax: Axes, rows: ShownRows, label: str) -> None:
+    """Draws the rows of one column as bars of area 1; as many of them for weights as for repeated rows."""
+    num_bins = int(np.clip(np.sqrt(rows.total), 10, 80))
+    bars: dict[str, Any] = {"density": True, "color": INK, "alpha": 0.15, "label": label}
+    ax.hist(rows.values, num_bins, weights=rows.weights, **bars)
 
 
 def grid_of(draws: Draws, values: NDArray[np.float64] | None) -> NDArray[np.float64]:

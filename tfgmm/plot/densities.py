@@ -24,6 +24,7 @@ from tfgmm.plot.frames import (
 )
 from tfgmm.plot.grids import MASS_CAPTION, cell_edges, density_grid, draw_mass_lines
 from tfgmm.plot.letters import legible
+from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
 
 _MAX_ROWS_SHOWN = 5_000
 _MARGIN = 0.08
@@ -43,14 +44,15 @@ def density(
     """Draws a picture of exp(log_prob), the rows on it, and the regions with 50 % and 90 %; returns the Axes.
 
     The cells are narrower where the rows are, so that a tight cluster is not lost between two points of an even
-    grid. At most 5,000 rows are drawn, always the same ones; a line above says so. The two outlines are those of the
-    smallest regions with that share of the probability inside the frame. Rows and cells are drawn as pixels even
-    in a PDF or SVG. One unit is as long up as across where the two ranges differ less than threefold.
+    grid. At most 5,000 rows are drawn, always the same ones; a line above says so. Rows that lack a value, NaN, are
+    counted there. The two outlines are those of the smallest regions with that share of the probability
+    inside the frame. Rows and cells are drawn as pixels even in a PDF or SVG. One unit is as long up as across where
+    the two ranges differ less than threefold.
 
     Args:
         log_prob: Called with points, (B, 2) float64 in data units; returns (B,) nats. A model's or scorer's
             `log_prob` will do.
-        rows: (N, 2), data units. None: no rows are drawn, and the cells are all equal.
+        rows: (N, 2), data units, NaN for a gap. None: no rows are drawn, and the cells are all equal.
         limits: ((x0, x1), (y0, y1)), data units. None: the range of the rows and 8 % more on each side.
         column_names: Two names, with the unit if there is one, e.g. "waiting (minutes)".
         num_points: Number of cells along each axis.
@@ -61,7 +63,7 @@ def density(
 
     Raises:
         TypeError: `log_prob` cannot be called.
-        ValueError: Neither rows nor limits; wrong shapes; NaN or infinite numbers; reversed limits.
+        ValueError: Neither rows nor limits; wrong shapes; infinite numbers; reversed limits.
 
     Example:
 
@@ -80,9 +82,10 @@ def density(
             f"{type(log_prob).__name__}. Pass the method itself, e.g. `model.log_prob`, without calling it."
         )
     names = check_names("column_names", ("column 0", "column 1") if column_names is None else column_names)
-    checked_rows = None if rows is None else check_finite("rows", rows, "ND", fix=_ROWS_FIX, D=2)
+    checked_rows = None if rows is None else check_values("rows", rows, "ND", fix=_ROWS_FIX, D=2)
     frame = _frame(limits, checked_rows)
-    sample = None if checked_rows is None else _rows_to_show(checked_rows)
+    both = None if checked_rows is None else checked_rows[has_values(checked_rows)]
+    sample = None if both is None else _rows_to_show(both)
     edges = _edges(frame, num_points, sample)
     grid = density_grid(log_prob, *edges)
     ax = axes_or_new(ax, _figure_size(frame))
@@ -90,10 +93,10 @@ def density(
     _write_names(ax, mesh, names)
     draw_mass_lines(ax, grid, INK)
     caption = MASS_CAPTION
-    if checked_rows is not None and sample is not None:
+    if checked_rows is not None and both is not None and sample is not None:
         _draw_rows(ax, sample)
-        caption += f"; {len(sample):,} of " if len(sample) < len(checked_rows) else "; "
-        caption += f"{len(checked_rows):,} rows"
+        caption += f"; {len(sample):,} of " if len(sample) < len(both) else "; "
+        caption += ShownRows(checked_rows).words()
     add_caption(ax, caption)
     set_frame(ax, frame)
     return ax
@@ -102,10 +105,12 @@ def density(
 def _frame(limits: ArrayLike | None, rows: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """Chooses ((x0, x1), (y0, y1)), (2, 2), from the caller's limits or from the rows."""
     if limits is None:
-        if rows is not None:
-            return padded_limits(rows, _MARGIN)
+        around = None if rows is None else padded_limits(rows, _MARGIN)
+        if around is not None and np.isfinite(around).all():
+            return around
+        received = "None for both" if rows is None else "rows with a column of gaps alone"
         raise ValueError(
-            "`limits` must be given when there are no rows. Received: None for both. "
+            f"`limits` must be given when there are no rows, or no values in a column. Received: {received}. "
             "Pass limits=((x0, x1), (y0, y1)) in data units, or the rows."
         )
     fix = "Pass ((x0, x1), (y0, y1)) in data units."
@@ -149,8 +154,9 @@ def _edges(
 
 def _draw_rows(ax: Axes, rows: NDArray[np.float64]) -> None:
     """Draws rows (N, 2) as dots, smaller and fainter the more there are."""
-    area = float(np.clip(3_000 / len(rows), 2.0, 10.0))
-    alpha = float(np.clip(150 / len(rows), 0.25, 0.5))
+    num_rows = max(1, len(rows))
+    area = float(np.clip(3_000 / num_rows, 2.0, 10.0))
+    alpha = float(np.clip(150 / num_rows, 0.25, 0.5))
     ax.scatter(rows[:, 0], rows[:, 1], s=area, color=INK, alpha=alpha, linewidths=0, rasterized=True)
 
 

@@ -80,8 +80,11 @@ def write_number(
 
 
 def padded_limits(points: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
-    """Computes ((x0, x1), (y0, y1)) around points (N, 2), widened on each side by `margin` times the range."""
-    low, high = points.min(axis=0), points.max(axis=0)
+    """Computes ((x0, x1), (y0, y1)) around points (N, 2), widened on each side by `margin` times the range.
+
+    Gaps, NaN, are not looked at; a column that has nothing else gets NaN.
+    """
+    low, high = np.fmin.reduce(points, axis=0), np.fmax.reduce(points, axis=0)
     span = high - low
     span = np.where(span > 0, span, np.maximum(np.abs(high), 1.0))
     return np.stack([low - margin * span, high + margin * span], axis=1)
@@ -104,8 +107,8 @@ def unit_of(name: str) -> str | None:
     return match[1] if match else None
 
 
-def check_finite(name: str, values: ArrayLike, letters: str, *, fix: str, **sizes: int) -> NDArray[np.float64]:
-    """Checks that `values` have the axes `letters`, at least one row and only finite numbers; gives them as float64."""
+def check_array(name: str, values: ArrayLike, letters: str, *, fix: str, **sizes: int) -> NDArray[np.float64]:
+    """Checks that `values` are numbers with the axes `letters`, at least one of them; gives them as float64."""
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -113,6 +116,12 @@ def check_finite(name: str, values: ArrayLike, letters: str, *, fix: str, **size
     check_shape(name, array, letters, fix=fix, **sizes)
     if array.size == 0:
         raise ValueError(f"`{name}` must not be empty. Received: shape {array.shape}. {fix}")
+    return array
+
+
+def check_finite(name: str, values: ArrayLike, letters: str, *, fix: str, **sizes: int) -> NDArray[np.float64]:
+    """Checks that `values` have the axes `letters`, at least one row and only finite numbers; gives them as float64."""
+    array = check_array(name, values, letters, fix=fix, **sizes)
     num_bad = int(array.size - np.isfinite(array).sum())
     if num_bad:
         raise ValueError(

@@ -10,18 +10,22 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfgmm import plot
-from tfgmm.plot.frames import equal_ratio, padded_limits
+from tfgmm.plot.frames import add_caption, equal_ratio, padded_limits
 from tfgmm.plot.letters import text_that_stays_text
 from tfgmm.plot.mixtures import marginal, mean_log_density
 from tfgmm.posterior.draws import Draws
 
 MOST_COLUMNS = 5  # of a square of panels
+NOISE_NOTE = "the density is that of values without measurement noise"
+PREDICTED_NOTE = "predicted values have no measurement noise, those of the rows have"
 
 _HEIGHT, _LOWEST, _HIGHEST = 0.73, 0.4, 1.0  # of a figure of a single panel, over its width
 _KEYS, _TITLES = 1.8, 1.2  # inches beside the panel of a density, and above and below it
+_NOTE = 0.2  # inches, of one more line of small print
 _MARGIN = 0.08  # about the rows
 _PANEL, _BESIDE = 1.9, 0.6  # inches
 _REACH = 3.5  # standard deviations beyond means that are shown where there are no rows
@@ -36,9 +40,12 @@ class Pictured:
     Args:
         mixture: A `GaussianMixtureModel` or a `Scorer`: what densities and memberships are asked of.
         draws: Gives draws from its posterior; called by pictures that show how sure it is.
-        rows: (n, D), data units; None for none.
+        rows: (n, D), data units, NaN for gaps; None for none.
         names: D names of the columns.
         width: Width of a picture of one panel, inches.
+        weights: (n,) how often each row counts where rows are counted; None for once.
+        noise: Measurement noise of the rows, as memberships take it; None for none.
+        has_noise: Whether the mixture is that of values without their measurement noise: pictures of densities say so.
     """
 
     mixture: Any
@@ -46,6 +53,9 @@ class Pictured:
     rows: np.ndarray | None
     names: Sequence[str]
     width: float = 7.0
+    weights: np.ndarray | None = None
+    noise: np.ndarray | None = None
+    has_noise: bool = False
 
     @property
     def labels(self) -> list[str]:
@@ -57,6 +67,11 @@ class Pictured:
         figure = Figure((self.width, height * self.width), layout="constrained")
         return figure, figure.add_subplot()
 
+    def values_of(self, columns: list[int]) -> np.ndarray | None:
+        """Gives the rows in some columns; None where there are no values in them."""
+        rows = None if self.rows is None else self.rows[:, columns]
+        return None if rows is None or np.isnan(rows).all() else rows
+
     def needed_rows(self) -> np.ndarray:
         """Gives the rows of a picture that shows nothing without them.
 
@@ -66,6 +81,11 @@ class Pictured:
         if self.rows is None:
             raise ValueError("`rows` must be given: this picture is about rows. Received: None. Pass rows.")
         return self.rows
+
+    def add_note(self, ax: Axes, words: str = NOISE_NOTE) -> None:
+        """Writes above a picture what its values are, where the rows beside it have noise."""
+        if self.has_noise:
+            add_caption(ax, words)
 
 
 class Kind(NamedTuple):
@@ -81,24 +101,34 @@ class Kind(NamedTuple):
 def density(pictured: Pictured, columns: Sequence[int]) -> Figure:
     """Draws the density of two columns, whatever the others are, with its components and the rows."""
     index, mean = list(columns), pictured.mixture.mean_parameters()
-    rows = None if pictured.rows is None else pictured.rows[:, index]
-    limits = _frame(mean, index) if rows is None else padded_limits(rows, _MARGIN)
+    rows = pictured.values_of(index)
+    limits = _limits(mean, index, rows)
     labels = [pictured.labels[column] for column in index]
-    figure, ax = pictured.panel(_height_of(limits, pictured.width))
+    figure, ax = pictured.panel(_height_of(limits, pictured.width, _TITLES + _NOTE * pictured.has_noise))
     # Two of several columns are left to NumPy, where `marginal_log_prob` would load TensorFlow
     is_whole = index == list(range(mean.num_features))
     log_density = pictured.mixture.log_prob if is_whole else mean_log_density(marginal(mean, index))
     plot.density(log_density, rows, limits=limits, column_names=labels, ax=ax)
     plot.components(mean, columns=index, ax=ax)
+    pictured.add_note(ax)
     return figure
 
 
-def _height_of(limits: np.ndarray, width: float) -> float:
+def _limits(mean: Draws, columns: list[int], rows: np.ndarray | None) -> np.ndarray:
+    """Chooses ((x0, x1), (y0, y1)): about the values of the rows, or the components where a column has none."""
+    around = None if rows is None else padded_limits(rows, _MARGIN)
+    if around is not None and np.isfinite(around).all():
+        return around
+    about = _frame(mean, columns)
+    return about if around is None else np.where(np.isfinite(around), around, about)
+
+
+def _height_of(limits: np.ndarray, width: float, titles: float = _TITLES) -> float:
     """Computes the height over the width of a figure in which a panel of equal units leaves no gap above and below."""
     ratio = equal_ratio(limits)
     if ratio is None:
         return _HEIGHT
-    return float(np.clip(((width - _KEYS) / ratio + _TITLES) / width, _LOWEST, _HIGHEST))
+    return float(np.clip(((width - _KEYS) / ratio + titles) / width, _LOWEST, _HIGHEST))
 
 
 def _frame(mean: Draws, columns: list[int]) -> np.ndarray:
@@ -112,7 +142,9 @@ def column(pictured: Pictured, columns: Sequence[int]) -> Figure:
     """Draws the density of one column with the band in which it lies, its components, and the rows as bars."""
     figure, ax = pictured.panel()
     [index] = columns
-    plot.column_density(pictured.draws(), pictured.rows, column=index, column_name=pictured.labels[index], ax=ax)
+    options: dict[str, Any] = {"column_name": pictured.labels[index], "sample_weight": pictured.weights}
+    plot.column_density(pictured.draws(), pictured.rows, column=index, **options, ax=ax)
+    pictured.add_note(ax)
     return figure
 
 
@@ -122,7 +154,10 @@ def pairs(pictured: Pictured, columns: Sequence[int]) -> Figure:
     figure = Figure((size, size), layout="constrained")
     panels = figure.subplots(len(columns), len(columns), squeeze=False)
     mean = pictured.mixture.mean_parameters()
-    plot.pairs(mean, pictured.rows, columns=list(columns), column_names=pictured.labels, ax=panels)
+    options: dict[str, Any] = {"column_names": pictured.labels, "sample_weight": pictured.weights}
+    plot.pairs(mean, pictured.rows, columns=list(columns), **options, ax=panels)
+    if pictured.has_noise:
+        figure.suptitle(NOISE_NOTE, fontsize="small")
     return figure
 
 
@@ -131,7 +166,8 @@ def responsibilities(pictured: Pictured, columns: Sequence[int]) -> Figure:
     rows, (first, second) = pictured.needed_rows(), columns
     figure, ax = pictured.panel()
     names = [pictured.labels[first], pictured.labels[second]]
-    shares = pictured.mixture.responsibilities(rows)
+    noise = {} if pictured.noise is None else {"noise": pictured.noise}
+    shares = pictured.mixture.responsibilities(rows, **noise)
     plot.responsibilities(rows, shares, columns=(first, second), column_names=names, ax=ax)
     return figure
 
@@ -140,9 +176,9 @@ def check(pictured: Pictured, columns: Sequence[int]) -> Figure:
     """Draws the rows of one column beside those that the mixture predicts: where bars leave the band it misfits."""
     figure, ax = pictured.panel()
     [index] = columns
-    plot.predictive_check(
-        pictured.needed_rows(), pictured.draws(), column=index, column_name=pictured.labels[index], ax=ax
-    )
+    options: dict[str, Any] = {"column_name": pictured.labels[index], "sample_weight": pictured.weights}
+    plot.predictive_check(pictured.needed_rows(), pictured.draws(), column=index, **options, ax=ax)
+    pictured.add_note(ax, PREDICTED_NOTE)
     return figure
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from tfgmm.plot.colours import component_colours, component_marker, mix
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, check_names
 from tfgmm.plot.letters import legible
+from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
 
 _SIZE = (6.0, 4.0)
 _MAX_ROWS_SHOWN = 5_000
@@ -32,17 +33,18 @@ def responsibilities(
 
     A mark is filled with the full colour where the component has probability 1, and white where all components are
     equally probable; its rim keeps the colour. Each component has marks of its own form. Of more than 5,000 rows 5,000
-    are drawn, always the same ones; unsure rows lie on top.
+    are drawn, always the same ones; unsure rows lie on top. Rows without a value in one of the two columns, NaN, are
+    counted above.
 
     Args:
-        rows: (N, D), data units.
+        rows: (N, D), data units, NaN for gaps.
         probabilities: (N, K), lines sum to 1, e.g. `model.responsibilities(rows)`.
         columns: The numbers of the two columns to draw.
         column_names: Their two names, with the unit if there is one.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: Wrong shapes; NaN, infinite or negative numbers; columns that are not there.
+        ValueError: Wrong shapes; infinite rows; NaN, infinite or negative probabilities; columns that are not there.
 
     Example:
 
@@ -52,7 +54,7 @@ def responsibilities(
     ['component 0', 'component 1']
     >>> plt.close(ax.figure)
     """
-    values = check_finite("rows", rows, "ND", fix="Pass the rows, two or more columns in data units.")
+    values = check_values("rows", rows, "ND", fix="Pass the rows, two or more columns in data units.")
     fix = "Pass a line of K probabilities per row, e.g. `model.responsibilities(rows)`."
     shares = check_finite("probabilities", probabilities, "NK", fix=fix, N=len(values))
     if (shares < 0).any() or np.abs(shares.sum(axis=1) - 1).max() > 1e-3:
@@ -60,15 +62,18 @@ def responsibilities(
     places = _check_columns(columns, values.shape[1])
     default = tuple(f"column {place}" for place in places)
     names = check_names("column_names", default if column_names is None else column_names)
-    caption = f"{len(values):,} rows; filled: sure, hollow: could as well be another"
-    if len(values) > _MAX_ROWS_SHOWN:
+    points = values[:, places]
+    caption = f"{ShownRows(points).words()}; filled: sure, hollow: could as well be another"
+    both = has_values(points)
+    points, shares = points[both], shares[both]
+    if len(points) > _MAX_ROWS_SHOWN:
         caption = f"{_MAX_ROWS_SHOWN:,} of " + caption
-        chosen = np.random.default_rng(0).choice(len(values), _MAX_ROWS_SHOWN, replace=False)
-        values, shares = values[chosen], shares[chosen]
+        chosen = np.random.default_rng(0).choice(len(points), _MAX_ROWS_SHOWN, replace=False)
+        points, shares = points[chosen], shares[chosen]
     ax = axes_or_new(ax, _SIZE)
     num_components = shares.shape[1]
     assigned, sureness = shares.argmax(axis=1), _sureness(shares.max(axis=1), num_components)
-    area = float(np.clip(12_000 / len(values), 14.0, 30.0))
+    area = float(np.clip(12_000 / max(1, len(points)), 14.0, 30.0))
     colours = component_colours(num_components)
     keys = []
     for k in np.unique(assigned):
@@ -76,8 +81,8 @@ def responsibilities(
         of_component = of_component[np.argsort(-sureness[of_component])]
         faces = [mix(colours[k], "white", _MOST_PALE * (1 - sureness[row])) for row in of_component]
         form: dict[str, Any] = {"marker": component_marker(int(k)), "edgecolors": colours[k], "linewidths": 0.5}
-        x, y = values[of_component][:, places].T
-        ax.scatter(x, y, s=area, c=faces, rasterized=len(values) > 1_000, **form)
+        x, y = points[of_component].T
+        ax.scatter(x, y, s=area, c=faces, rasterized=len(points) > 1_000, **form)
         keys.append(
             Line2D([], [], linestyle="", marker=component_marker(int(k)), color=colours[k], label=f"component {k}")
         )

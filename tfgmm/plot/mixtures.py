@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.columns import column_labels
-from tfgmm.plot.frames import check_finite
+from tfgmm.plot.partial_rows import ShownRows, check_sample_weight, check_values
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import density_band
 
@@ -74,15 +74,19 @@ def check_column_names(draws: Draws, column_names: Sequence[str] | None) -> list
     return names
 
 
-def check_rows(rows: ArrayLike | None, draws: Draws) -> NDArray[np.float64] | None:
-    """Checks rows (N, D), all columns of the draws; for one column (N,) will do. None stays None."""
+def check_rows(rows: ArrayLike | None, draws: Draws, sample_weight: ArrayLike | None = None) -> ShownRows | None:
+    """Checks rows (N, D), all columns of the draws, and their weights; for one column (N,) will do. None stays None."""
     if rows is None:
+        if sample_weight is not None:
+            raise ValueError("`sample_weight` must be left out where there are no rows. Received: weights. Pass rows.")
         return None
     num_features = draws.num_features
     fix = f"Pass rows with all columns of the draws, {num_features}, data units."
     if num_features == 1 and np.ndim(rows) == 1:
-        return check_finite("rows", rows, "N", fix=fix)[:, None]
-    return check_finite("rows", rows, "ND", fix=fix, D=num_features)
+        values = check_values("rows", rows, "N", fix=fix)[:, None]
+    else:
+        values = check_values("rows", rows, "ND", fix=fix, D=num_features)
+    return check_sample_weight(values, sample_weight)
 
 
 def marginal(draws: Draws, columns: Sequence[int]) -> Draws:

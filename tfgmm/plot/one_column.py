@@ -12,6 +12,7 @@ from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import INK, component_colours, component_marker, component_style
 from tfgmm.plot.frames import axes_or_new, check_finite
 from tfgmm.plot.letters import legible
+from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
 
 _WIDE = (6.0, 3.6)
 _FLAT = (6.0, 2.6)
@@ -34,12 +35,12 @@ def weighted_components(
         weights: (K,) that sum to 1.
         locs: (K,) means, data units.
         scales: (K,) standard deviations, or one number for all.
-        rows: (N,), data units, drawn as marks on the axis; None for none.
+        rows: (N,), data units, drawn as marks on the axis; those without a value, NaN, are counted; None for none.
         column_name: Name of the column, with the unit if there is one.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: Wrong shapes; NaN or infinite numbers; scales that are not positive.
+        ValueError: Wrong shapes; infinite numbers; parameters that are NaN; scales that are not positive.
 
     Example:
 
@@ -58,16 +59,17 @@ def weighted_components(
     widths = check_finite("scales", all_scales, "K", fix=fix, K=len(middles))
     if not (widths > 0).all():
         raise ValueError(f"`scales` must be positive. Received: {widths.min()}. Pass standard deviations.")
-    points = None if rows is None else check_finite("rows", rows, "N", fix="Pass one column, data units.")
+    checked = None if rows is None else ShownRows(check_values("rows", rows, "N", fix="Pass one column, data units."))
+    points = None if checked is None else checked.complete().values
     grid = _grid(middles, widths, points)
     ax = axes_or_new(ax, _WIDE)
     parts = shares[:, None] * norm.pdf(grid, middles[:, None], widths[:, None])
     for k, part in enumerate(parts):
         ax.plot(grid, part, linewidth=1.6, label=f"component {k}", zorder=2.5, **component_style(k))
     ax.plot(grid, parts.sum(axis=0), color=INK, linewidth=1.0, label="sum")
-    if points is not None:
+    if checked is not None and points is not None:
         marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": INK, "clip_on": False}
-        ax.plot(points, np.zeros(len(points)), label=f"{len(points):,} rows", **marks)
+        ax.plot(points, np.zeros(len(points)), label=checked.words(), **marks)
     ax.set(xlabel=column_name, ylabel="probability density", title=f"Density of {len(parts)} components")
     ax.set_ylim(bottom=0)
     ax.legend(loc="best", fontsize="small")
@@ -87,7 +89,7 @@ def assignments(
     """Draws the component that each value was assigned to, one line of marks per component; returns the Axes.
 
     Args:
-        x: (N,) values, data units: a grid, or rows.
+        x: (N,) values, data units: a grid, or rows. Those that are missing, NaN, are left out.
         components: (N,) whole numbers, as `classify` or `assign` returns them.
         num_components: K; default as many as appear.
         title: What the assignment is, e.g. "Most probable component".
@@ -95,7 +97,7 @@ def assignments(
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: Wrong shapes; NaN; components that are not 0 to K - 1.
+        ValueError: Wrong shapes; infinite values; components of values that are not 0 to K - 1.
 
     Example:
 
@@ -105,9 +107,10 @@ def assignments(
     'component'
     >>> plt.close(ax.figure)
     """
-    values = check_finite("x", x, "N", fix="Pass one column, data units.")
+    values = check_values("x", x, "N", fix="Pass one column, data units.")
     fix = "Pass one whole number per value, as `classify` returns them."
     numbers = check_finite("components", components, "N", fix=fix, N=len(values))
+    values, numbers = values[has_values(values)], numbers[has_values(values)]  # assign gives -1 where there is no value
     if num_components is None:
         num_components = int(numbers.max()) + 1 if numbers.max() >= 0 else 1
     num_components = check_count("num_components", num_components)
@@ -138,14 +141,14 @@ def assignment_probabilities(
     """Draws the probability of every component for each value, a mark per component; returns the Axes.
 
     Args:
-        x: (N,) values, data units.
+        x: (N,) values, data units. Those that are missing, NaN, are left out.
         probabilities: (N, K), rows sum to 1.
         locs: (K,) means, named in the legend; None for numbers alone.
         column_name: Name of the column, with the unit if there is one.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: Wrong shapes; NaN or infinite numbers.
+        ValueError: Wrong shapes; infinite numbers; probabilities that are NaN.
 
     Example:
 
@@ -155,9 +158,10 @@ def assignment_probabilities(
     ['component 0, mean 0.5', 'component 1, mean 11']
     >>> plt.close(ax.figure)
     """
-    values = check_finite("x", x, "N", fix="Pass one column, data units.")
+    values = check_values("x", x, "N", fix="Pass one column, data units.")
     fix = "Pass a line of K probabilities per value."
     shares = check_finite("probabilities", probabilities, "NK", fix=fix, N=len(values))
+    values, shares = values[has_values(values)], shares[has_values(values)]
     num_components = shares.shape[1]
     middles = None if locs is None else check_finite("locs", locs, "K", fix="One per component.", K=num_components)
     ax = axes_or_new(ax, _WIDE)

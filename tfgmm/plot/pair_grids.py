@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.checks import check_count
+from tfgmm.common.words import counted
 from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_style
 from tfgmm.plot.column_densities import draw_column
 from tfgmm.plot.ellipses import draw_ellipses
@@ -30,6 +31,7 @@ from tfgmm.plot.mixtures import (
     mean_log_density,
     thinned,
 )
+from tfgmm.plot.partial_rows import ShownRows
 from tfgmm.posterior.draws import Draws
 
 _MOST_COLUMNS = 5
@@ -49,6 +51,7 @@ def pairs(
     column_names: Sequence[str] | None = None,
     min_weight: float = 0.01,
     num_points: int = 60,
+    sample_weight: ArrayLike | None = None,
     ax: Any = None,
 ) -> NDArray[Any]:
     """Draws the density of each column in a square of Axes, on its diagonal, and of each pair below it; returns it.
@@ -57,7 +60,8 @@ def pairs(
     and its components; one below it the density in colour, the rows, and an ellipse with 95 % of the rows
     of each component. Densities are means over the draws (at most 50 of them below the
     diagonal); ellipses and components are drawn at averages, so draws must be aligned. At most 1,000 rows are drawn
-    below the diagonal, always the same ones. Above the diagonal stand the key and which columns are shown.
+    below the diagonal, always the same ones; a row with gaps, NaN, is in the panels whose columns it has. Above the
+    diagonal stand the key and which columns are shown.
 
     Args:
         draws: `model.mean_parameters()`, or posterior draws of any engine.
@@ -66,6 +70,7 @@ def pairs(
         column_names: One name per column of the draws, with the unit; default those of the draws.
         min_weight: Components with less weight get no ellipse.
         num_points: Number of cells along each axis of a panel.
+        sample_weight: (N,) how often each row counts in the bars; default once. Below the diagonal a row is one dot.
         ax: An array of Axes (P, P) for P columns, as `plt.subplots(P, P)` makes them; None makes a new figure.
 
     Returns:
@@ -73,7 +78,7 @@ def pairs(
 
     Raises:
         TypeError: `draws` are no `tfgmm.Draws`.
-        ValueError: Unknown columns, fewer than 2; wrong shapes; NaN or infinite rows.
+        ValueError: Unknown columns, fewer than 2; wrong shapes; infinite rows; weights that are none.
 
     Example:
 
@@ -90,29 +95,24 @@ def pairs(
             f"`columns` must be at least two. Received: {len(chosen)}. For a single column draw `column_density`."
         )
     labels = check_column_names(draws, column_names)
-    checked_rows = check_rows(rows, draws)
-    values = None if checked_rows is None else checked_rows[:, chosen]
+    checked_rows = check_rows(rows, draws, sample_weight)
+    shown = None if checked_rows is None else checked_rows.part(chosen)
     cells = check_count("num_points", num_points, least=2)
     panels = _panels(ax, len(chosen))
     part = thinned(marginal(draws, chosen))
-    frame = _frame(part, values, min_weight)
+    frame = _frame(part, shown, min_weight)
     for line, column in itertools.product(range(len(chosen)), repeat=2):
         if column > line:
             panels[line, column].set_axis_off()
         elif column == line:
-            draw_column(
-                panels[line, line],
-                marginal(part, [line]),
-                None if values is None else values[:, line],
-                None,
-                size="x-small",
-            )
+            some = None if shown is None else shown.part(line)
+            draw_column(panels[line, line], marginal(part, [line]), some, None, size="x-small")
         else:
             pair = [column, line]
-            some = None if values is None else values[:, pair]
+            some = None if shown is None else shown.part(pair).complete()
             _draw_pair(panels[line, column], marginal(part, pair), some, frame[pair], min_weight, cells)
     _dress(panels, [labels[index] for index in chosen], frame)
-    _write_key(panels, part, None if checked_rows is None else len(checked_rows), len(chosen), draws.num_features)
+    _write_key(panels, part, shown, len(chosen), draws.num_features)
     return panels
 
 
@@ -134,40 +134,38 @@ def _panels(ax: Any, num_columns: int) -> NDArray[Any]:
     return panels
 
 
-def _frame(draws: Draws, rows: NDArray[np.float64] | None, min_weight: float) -> NDArray[np.float64]:
-    """Chooses the limits of each column, (P, 2): around the rows, or around the components that weigh enough."""
-    if rows is not None:
-        return padded_limits(rows, 0.08)
+def _frame(draws: Draws, rows: ShownRows | None, min_weight: float) -> NDArray[np.float64]:
+    """Chooses the limits of each column, (P, 2): around its values, or around the components that weigh enough."""
+    around = None if rows is None else padded_limits(rows.values, 0.08)
+    if around is not None and np.isfinite(around).all():
+        return around
     mixture = mean_gaussians(draws)
     heavy = mixture.weights >= min(min_weight, mixture.weights.max())
     reach = 3 * np.sqrt(np.diagonal(mixture.covariances[heavy], axis1=1, axis2=2))
-    return np.stack([(mixture.locs[heavy] - reach).min(axis=0), (mixture.locs[heavy] + reach).max(axis=0)], axis=1)
+    ends = [(mixture.locs[heavy] - reach).min(axis=0), (mixture.locs[heavy] + reach).max(axis=0)]
+    about = np.stack(ends, axis=1)
+    return about if around is None else np.where(np.isfinite(around), around, about)
 
 
 def _draw_pair(
     ax: Axes,
     draws: Draws,
-    rows: NDArray[np.float64] | None,
+    rows: ShownRows | None,
     limits: NDArray[np.float64],
     min_weight: float,
     num_cells: int,
 ) -> None:
     """Draws density, some rows and the ellipses of draws of two columns."""
-    knots = (None, None) if rows is None else rows.T
+    knots = (None, None) if rows is None else rows.values.T
     edges = [cell_edges(low, high, num_cells, column) for (low, high), column in zip(limits, knots)]
     grid = density_grid(mean_log_density(draws), edges[0], edges[1])
     ax.pcolormesh(*edges, grid.values, cmap=DENSITY_COLORMAP, vmin=0.0, rasterized=True)
     if rows is not None:
-        many = len(rows) > _MOST_ROWS
-        sample = rows[np.random.default_rng(0).choice(len(rows), _MOST_ROWS, replace=False)] if many else rows
-        ax.scatter(
-            sample[:, 0],
-            sample[:, 1],
-            s=2.0,
-            color=INK,
-            alpha=float(np.clip(150 / len(sample), 0.25, 0.5)),
-            linewidths=0,
-        )
+        sample, number = rows.values, len(rows.values)
+        if number > _MOST_ROWS:
+            sample = sample[np.random.default_rng(0).choice(number, _MOST_ROWS, replace=False)]
+        alpha = float(np.clip(150 / max(1, len(sample)), 0.25, 0.5))
+        ax.scatter(sample[:, 0], sample[:, 1], s=2.0, color=INK, alpha=alpha, linewidths=0)
     draw_ellipses(ax, mean_gaussians(draws), _MASS, min_weight, is_small=True)
 
 
@@ -191,7 +189,7 @@ def _dress(panels: NDArray[Any], labels: Sequence[str], frame: NDArray[np.float6
             panel.set_ylabel(textwrap.fill(labels[line], _LETTERS), fontsize="small")
 
 
-def _write_key(panels: NDArray[Any], draws: Draws, num_rows: int | None, num_shown: int, num_features: int) -> None:
+def _write_key(panels: NDArray[Any], draws: Draws, shown: ShownRows | None, num_shown: int, num_features: int) -> None:
     """Writes what is drawn into the empty panel at the upper right."""
     weights = draws.weights.mean(axis=(0, 1))
     heavy = sorted(np.argsort(-weights)[:_MOST_KEYS].tolist())
@@ -200,16 +198,24 @@ def _write_key(panels: NDArray[Any], draws: Draws, num_rows: int | None, num_sho
     marks += [Line2D([], [], color=INK, linewidth=1.2)]
     texts += ["all together" if len(heavy) == len(weights) else f"all {len(weights)} together"]
     few = f"{num_shown} of {num_features} columns" if num_shown < num_features else f"{num_features} columns"
-    rows = "" if num_rows is None else f", {num_rows:,} rows"
-    if num_rows is not None and num_rows > _MOST_ROWS:
-        rows += f"\n({_MOST_ROWS:,} dots in a panel)"
     legend = panels[0, -1].legend(
         marks,
         texts,
-        title=f"{few}{rows}\nellipses: 95 % of a component",
+        title=f"{few}{'' if shown is None else _about_rows(shown)}\nellipses: 95 % of a component",
         loc="upper right",
         fontsize="x-small",
         title_fontsize="small",
         frameon=False,
     )
     legend.set_in_layout(False)  # it is wider than a panel, and nothing else stands there
+
+
+def _about_rows(rows: ShownRows) -> str:
+    """Writes how many rows there are, and which of them are not in all panels."""
+    num_rows, num_complete = len(rows.values), len(rows.complete().values)
+    words = f", {counted(num_rows, 'row')}"
+    if num_rows > _MOST_ROWS:
+        words += f"\n({_MOST_ROWS:,} dots in a panel)"
+    if num_complete < num_rows:
+        words += f"\n({num_rows - num_complete:,} with gaps, where they have values)"
+    return words if rows.weights is None else f"{words}\n(bars by weight, dots by row)"

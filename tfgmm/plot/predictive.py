@@ -16,12 +16,14 @@ from tfgmm.plot.colours import INK, component_colours, mix
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
 from tfgmm.plot.letters import legible
 from tfgmm.plot.mixtures import check_column, check_rows, marginal
+from tfgmm.plot.partial_rows import ShownRows, check_sample_weight, check_values
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import replicated_rows
 
 _SIZE = (6.0, 3.6)
 _NAMES = {0.0: "smallest value", 0.5: "median", 1.0: "largest value"}
 _BAND = 0.9
+_MOST_ROWS = 20_000  # of a predicted set, where the weights of the real rows say more
 
 
 @legible
@@ -33,6 +35,7 @@ def predictive_check(
     column_name: str | None = None,
     num_sets: int = 200,
     seed: int = 0,
+    sample_weight: ArrayLike | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws histograms of real rows and of rows that the model predicts, in the same bins; returns the Axes.
@@ -41,16 +44,20 @@ def predictive_check(
     bars of a model that fits leave it in about one bin of ten. Of a single set its bars are drawn.
 
     Args:
-        rows: (N,) one column of the data; or (N, D), all columns of the draws.
-        predicted: Posterior draws, of which `num_sets` data sets of N rows each are made (see
+        rows: (N,) one column of the data; or (N, D), all columns of the draws. Those without a value in the column,
+            NaN, are counted in the key.
+        predicted: Posterior draws, of which `num_sets` data sets of as many rows each are made (see
             `tfgmm.posterior.predictive.replicated_rows`); or predicted rows, (M,) of one set, or (R, M) of R sets.
         column: Column of the draws, by number, or by the name that they have for it.
         column_name: Name of the column, with the unit if there is one; default that of the draws, or "data value".
         num_sets, seed: Number and seed of the data sets that draws give.
+        sample_weight: (N,) how often each row counts; default once. The data sets then have as many rows as the weights
+            add up to, but at most 20,000, or N where that is more.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        ValueError: Wrong shapes; NaN or infinite numbers; rows that are all equal; an unknown column.
+        ValueError: Wrong shapes; infinite numbers; predicted rows that are NaN; rows that are all equal; an unknown
+            column.
 
     Source: Gelman, Meng and Stern 1996.
 
@@ -64,15 +71,17 @@ def predictive_check(
     ['90 % of 200 predicted sets', 'their median', '300 rows']
     >>> plt.close(ax.figure)
     """
-    real, new, label = _both(rows, predicted, column, column_name, num_sets, seed)
+    all_rows, new, label = _both(rows, predicted, column, column_name, num_sets, seed, sample_weight)
+    real = all_rows.complete()
     edges = bins_of(real)
     ax = axes_or_new(ax, _SIZE)
     colours = component_colours(2)
     # What lies beyond the rows counts in the area
     heights = np.stack([np.histogram(one, edges)[0] for one in new]) / (new.shape[1] * np.diff(edges))
-    name_of_rows = f"{len(real):,} rows"
+    name_of_rows = all_rows.words()
     if len(new) == 1:
-        ax.hist(real, edges.tolist(), density=True, color=mix(colours[0], "white", 0.45), label=name_of_rows)
+        bars: dict[str, Any] = {"color": mix(colours[0], "white", 0.45), "label": name_of_rows}
+        ax.hist(real.values, edges.tolist(), weights=real.weights, density=True, **bars)
         ax.stairs(heights[0], edges, color=colours[1], linewidth=1.6, label=f"{new.shape[1]:,} predicted")
     else:
         low, middle, high = np.quantile(heights, [(1 - _BAND) / 2, 0.5, (1 + _BAND) / 2], axis=0)
@@ -80,7 +89,7 @@ def predictive_check(
         name = f"{100 * _BAND:g} % of {len(new):,} predicted sets"
         ax.stairs(high, edges, baseline=low, fill=True, color=pale, linewidth=0, label=name)
         ax.stairs(middle, edges, baseline=None, color=colours[1], linewidth=1.2, linestyle="--", label="their median")
-        of_rows = np.histogram(real, edges, density=True)[0]
+        of_rows = np.histogram(real.values, edges, weights=real.weights, density=True)[0]
         ax.stairs(of_rows, edges, color=INK, linewidth=1.6, label=name_of_rows)
     ax.set_ylim(bottom=0)
     ax.set(xlabel=label, ylabel="density", title="Posterior predictive beside the data")
@@ -105,7 +114,8 @@ def predictive_statistic(
 
     The line above tells the share of predicted sets whose statistic is larger than that of the data, equal ones by
     half (a posterior predictive p-value): near 0 or 1 the model does not give data like these. As the draws have
-    seen the data, values for a model that fits are nearer to 0.5 than chance would have them.
+    seen the data, values for a model that fits are nearer to 0.5 than chance would have them. Rows without a value in
+    the column, NaN, are left out.
 
     Args:
         rows: (N,) one column of the data; or (N, D), all columns of the draws.
@@ -129,7 +139,8 @@ def predictive_statistic(
     >>> plt.close(ax.figure)
     """
     called, value_of = _statistic(statistic, name)
-    real, new, label = _both(rows, predicted, column, column_name, num_sets, seed)
+    all_rows, new, label = _both(rows, predicted, column, column_name, num_sets, seed, None)
+    real = all_rows.complete().values
     if len(new) < 2:
         raise ValueError("`predicted` must be at least two sets. Received: 1. Pass draws, or rows of shape (R, N).")
     observed = _value(value_of, real)
@@ -152,35 +163,56 @@ def predictive_statistic(
     return ax
 
 
-def bins_of(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def bins_of(rows: ShownRows) -> NDArray[np.float64]:
     """Computes the edges of even bins over rows (N,): the root of N of them, which is finer than for one cluster."""
-    if np.ptp(rows) == 0:
-        raise ValueError(f"`rows` must vary. Received: {len(rows)} rows equal to {rows[0]:g}. Choose another column.")
-    return np.linspace(rows.min(), rows.max(), 1 + int(np.clip(np.sqrt(len(rows)), 5, 80)))
+    values = rows.values
+    if np.ptp(values) == 0:
+        fix = "Choose another column."
+        raise ValueError(f"`rows` must vary. Received: {len(values)} rows equal to {values[0]:g}. {fix}")
+    return np.linspace(values.min(), values.max(), 1 + int(np.clip(np.sqrt(rows.total), 5, 80)))
 
 
 def _both(
-    rows: ArrayLike, predicted: Any, column: int | str, column_name: str | None, num_sets: int, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    rows: ArrayLike,
+    predicted: Any,
+    column: int | str,
+    column_name: str | None,
+    num_sets: int,
+    seed: int,
+    sample_weight: ArrayLike | None,
+) -> tuple[ShownRows, NDArray[np.float64], str]:
     """Extracts one column of the data (N,), predicted sets of it (R, M), and its label."""
     if isinstance(predicted, Draws):
         index = check_column("column", column, predicted)
         label = (
             column_labels(predicted.column_names, predicted.num_features)[index] if column_name is None else column_name
         )
-        array = np.asarray(rows)
-        if array.ndim == 1:
-            real = check_finite("rows", array, "N", fix="Pass one column of the data, or all columns of the draws.")
-        else:
-            checked = check_rows(array, predicted)
-            real = np.empty(0) if checked is None else checked[:, index]
+        real = _real_rows(rows, predicted, index, sample_weight)
         sets = check_count("num_sets", num_sets, least=2)
-        new = replicated_rows(marginal(predicted, [index]), sets, len(real), check_seed(seed))[..., 0]
+        new = replicated_rows(marginal(predicted, [index]), sets, _size_of_set(real), check_seed(seed))[..., 0]
         return real, new, label
-    real = check_finite("rows", rows, "N", fix="Pass one column of the data.")
+    values = check_values("rows", rows, "N", fix="Pass one column of the data.")
     fix = "Pass the same column of predicted rows, (M,) or (R, M), or posterior draws."
     new = check_finite("predicted", predicted, "M" if np.ndim(predicted) < 2 else "RM", fix=fix)
-    return real, np.atleast_2d(new), "data value" if column_name is None else column_name
+    label = "data value" if column_name is None else column_name
+    return check_sample_weight(values, sample_weight), np.atleast_2d(new), label
+
+
+def _real_rows(rows: ArrayLike, draws: Draws, index: int, sample_weight: ArrayLike | None) -> ShownRows:
+    """Extracts one column of the data from rows with that column alone, or with all columns of the draws."""
+    array = np.asarray(rows)
+    fix = "Pass one column of the data, or all columns of the draws."
+    if array.ndim != 1:
+        checked = check_rows(array, draws, sample_weight)
+        if checked is not None:
+            array, sample_weight = checked.values[:, index], checked.weights
+    return check_sample_weight(check_values("rows", array, "N", fix=fix), sample_weight)
+
+
+def _size_of_set(rows: ShownRows) -> int:
+    """Chooses the number of predicted rows of a set: that of the real ones, by weight, where they are not too many."""
+    real = rows.complete()
+    return int(np.clip(round(real.total), 1, max(_MOST_ROWS, len(real.values))))
 
 
 def _statistic(statistic: Any, name: str | None) -> tuple[str, Callable[[NDArray[np.float64]], Any]]:

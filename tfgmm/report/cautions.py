@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,10 @@ from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.outliers import NUM_SAMPLES
 from tfgmm.plot.ascents import num_optima
+from tfgmm.report.row_facts import row_weights, rows_and_sum
 
 if TYPE_CHECKING:
+    from tfgmm.data.summary import DataSummary
     from tfgmm.data.survey import Survey
     from tfgmm.report.subject import FitRecord, Fitted
 
@@ -22,6 +25,7 @@ _HANDFUL = 5  # rows
 _MOST_NAMED = 5  # components named in a warning
 _CLEAR = 3.0  # nats between two bounds: odds of 20 to 1, "strong" in Kass and Raftery (1995), section 3.2
 _SURE = 0.01  # rows so far out come from the mixture less often than this
+_MANY_GAPS = 1.0 / 3.0  # share of the values that are missing
 
 
 def cautions(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> list[str]:
@@ -37,8 +41,9 @@ def cautions(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> li
         *([] if fitted.record is None else [_not_converged(fitted.record), _optima(fitted.record)]),
         _empty(fitted),
         _handfuls(fitted),
-        _overlaps(responsibilities),
-        _far_rows(fitted, survey.sample),
+        _overlaps(responsibilities, row_weights(survey)),
+        _far_rows(fitted, survey),
+        _many_gaps(survey.summary),
         *_odd_data(fitted, survey),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -46,13 +51,29 @@ def cautions(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> li
 
 def _other_rows(fitted: Fitted, survey: Survey) -> str:
     ours, other = fitted.summary, survey.summary
-    same = ours is None or ours.num_data == other.num_data and ours.fingerprint in (None, other.fingerprint)
-    if same:
+    if ours is None or _are_same(ours, other):
         return ""
     return (
-        f"These are not the rows that the mixture was fitted on: {other.num_data:,} rows are shown here, it was fitted "
-        f"on {fitted.num_data:,}. Memberships, the pictures' rows and the columns' figures are those of the rows shown."
+        f"These are not the rows that the mixture was fitted on: {rows_and_sum(other.num_data, other)} are shown here, "
+        f"it was fitted on {rows_and_sum(fitted.num_data, ours).removesuffix(' rows')}.{_not_given(ours, other)} "
+        "Memberships, the pictures' rows and the columns' figures are those of the rows shown."
     )
+
+
+def _are_same(ours: DataSummary, other: DataSummary) -> bool:
+    """Tells whether two summaries may be of the same rows; sums of weights depend on the order of the rows."""
+    return math.isclose(ours.num_data, other.num_data, rel_tol=1e-9) and ours.fingerprint in (None, other.fingerprint)
+
+
+def _not_given(ours: DataSummary, other: DataSummary) -> str:
+    """Says what the rows of the fit had and those that are shown have not."""
+    words = ""
+    if ours.weights_name is not None and other.weights_name is None:
+        column = f" (column {ours.weights_name!r})" if ours.weights_name else ""
+        words = printable(f" Those had weights{column}, and none were given here.")
+    if ours.noise_columns and not other.noise_columns:
+        words += " Those had measurement noise, and none was given here."
+    return words
 
 
 def _not_converged(record: FitRecord) -> str:
@@ -116,11 +137,13 @@ def _rival(gap: float) -> str:
     return f" The best one was kept; with {gap:.1f} nats less the data can be read nearly as well in another way."
 
 
-def _overlaps(responsibilities: np.ndarray) -> str:
-    shared = responsibilities.T.astype(np.float64) @ responsibilities / len(responsibilities)
-    shares = responsibilities.mean(axis=0, dtype=np.float64)
+def _overlaps(responsibilities: np.ndarray, weights: np.ndarray) -> str:
+    total = weights.sum()
+    weighted = (responsibilities * weights[:, None]).astype(np.float64)
+    shared = weighted.T @ responsibilities / total
+    shares = weighted.sum(axis=0) / total
     own_shares = np.diag(shared) / np.maximum(shares, 1e-300)
-    has_rows = is_occupied(shares * len(responsibilities))
+    has_rows = is_occupied(shares * total)
     overlapping = [int(k) for k in np.flatnonzero((1.0 - own_shares > _DOUBT) & has_rows)]
     if not overlapping:
         return ""
@@ -135,10 +158,13 @@ def _overlaps(responsibilities: np.ndarray) -> str:
     )
 
 
-def _far_rows(fitted: Fitted, sample: np.ndarray) -> str:
-    num_far = int((fitted.mixture.outlier(sample) == 0.0).sum())
+def _far_rows(fitted: Fitted, survey: Survey) -> str:
+    if survey.noise is not None:  # the score is about rows without noise: with it they lie farther out by right
+        return ""
+    weights = row_weights(survey)
+    num_far = round(float(weights[fitted.mixture.outlier(survey.sample) == 0.0].sum()))
     # The probability of as many or more, a Poisson tail; scipy.stats would take half a second to import
-    if num_far == 0 or pdtrc(num_far - 1, len(sample) / NUM_SAMPLES) > _SURE:
+    if num_far == 0 or pdtrc(num_far - 1, weights.sum() / NUM_SAMPLES) > _SURE:
         return ""
     rows = "1 row lies" if num_far == 1 else f"{num_far:,} rows lie"
     return (
@@ -147,9 +173,19 @@ def _far_rows(fitted: Fitted, sample: np.ndarray) -> str:
     )
 
 
+def _many_gaps(summary: DataSummary) -> str:
+    share = sum(summary.gaps) / ((summary.num_rows or summary.num_data) * summary.num_features)
+    if share <= _MANY_GAPS:
+        return ""
+    return (
+        f"{100.0 * share:.0f} % of all values are missing. So much rests on the assumption that values are missing at "
+        "random, whatever they would have been: ask why they are missing before the numbers are believed."
+    )
+
+
 def _odd_data(fitted: Fitted, survey: Survey) -> list[str]:
     """Says what fitting warns of in the rows themselves: constant columns, few rows far out, priors that misfit."""
-    args = survey.sample, survey.summary, fitted.priors, fitted.num_components, fitted.covariance
+    args = survey.sample, survey.summary, fitted.priors, fitted.num_components, fitted.covariance, survey.weights
     messages = [printable(f"{sentence}.") for sentence in oddities(*args)]
     return [message[:1].upper() + message[1:] for message in messages]
 

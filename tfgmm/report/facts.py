@@ -13,6 +13,7 @@ import numpy as np
 from tfgmm.common.words import printable, shown_number
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 from tfgmm.plot.colours import component_colours
+from tfgmm.report import row_facts
 
 if TYPE_CHECKING:
     from tfgmm.data.survey import Survey
@@ -63,7 +64,8 @@ class Membership(NamedTuple):
 def fitted_on(fitted: Fitted) -> list[tuple[str, str]]:
     """Says what was fitted on what, as pairs of a word and what it is."""
     pairs = [
-        ("Rows", f"{fitted.num_data:,}"),
+        ("Rows", row_facts.rows_and_sum(fitted.num_data, fitted.summary).removesuffix(" rows")),
+        *row_facts.pairs(fitted.summary),
         ("Columns", f"{fitted.num_features:,}"),
         ("Components", f"{fitted.num_components:,}, of which {fitted.num_occupied:,} have rows"),
         ("Shape", f"{fitted.covariance}: {COVARIANCES[fitted.covariance].words}"),
@@ -77,13 +79,19 @@ def fitted_on(fitted: Fitted) -> list[tuple[str, str]]:
 
 
 def columns(fitted: Fitted, survey: Survey) -> list[tuple[str, ...]]:
-    """Lists name, mean, standard deviation, smallest and largest value of every column, as text, data units."""
+    """Lists name, mean, standard deviation, smallest and largest value of every column, as text, data units.
+
+    Where rows have gaps the number of them in each column comes first.
+    """
     summary = survey.summary
     of_columns = zip(fitted.column_names, summary.mean, summary.scale, summary.minimum or (), summary.maximum or ())
-    return [
+    listed = [
         (name, *(shown_number(value, scale / 100.0) for value in (mean, scale, low, high)))
         for name, mean, scale, low, high in of_columns
-    ][:MOST_LINES]
+    ]
+    if summary.gap_columns:
+        listed = [(name, f"{gaps:,}", *figures) for (name, *figures), gaps in zip(listed, summary.gaps)]
+    return listed[:MOST_LINES]
 
 
 def components(fitted: Fitted, draws: Draws) -> tuple[list[Component], int]:
@@ -130,11 +138,12 @@ def _count(rows: float) -> str:
     return f"{rows:,.0f}" if rows >= 10.0 or rows == round(rows) else f"{rows:,.1f}"
 
 
-def memberships(responsibilities: np.ndarray) -> list[Membership]:
+def memberships(responsibilities: np.ndarray, weights: np.ndarray | None = None) -> list[Membership]:
     """Counts for each component, largest first, the rows that are most probably its own, and says how surely.
 
     Args:
         responsibilities: Memberships of rows of the data, (n, K); rows sum to 1.
+        weights: For how many rows each counts, (n,); None for one.
 
     Example:
 
@@ -142,17 +151,23 @@ def memberships(responsibilities: np.ndarray) -> list[Membership]:
     [(0, '2', ('0.0 %', '50.0 %', '100.0 %')), (1, '0', ('-', '-', '-'))]
     """
     best, owner = responsibilities.max(axis=1), responsibilities.argmax(axis=1)
+    counted_as = np.ones(len(best)) if weights is None else weights
     num_components = responsibilities.shape[1]
-    counts = np.bincount(owner, minlength=num_components)
+    counts = np.bincount(owner, counted_as, minlength=num_components)
     colours = component_colours(num_components)
     return [
-        Membership(int(k), colours[k], f"{counts[k]:,}", _shares(best[owner == k]))
+        Membership(int(k), colours[k], row_facts.amount(counts[k]), _shares(best[owner == k], counted_as[owner == k]))
         for k in np.argsort(-counts, kind="stable")[:MOST_LINES]
     ]
 
 
-def _shares(best: np.ndarray) -> tuple[str, ...]:
-    return tuple(percent(float((best > level).mean())) if len(best) else "-" for level in LEVELS)
+def _shares(best: np.ndarray, weights: np.ndarray) -> tuple[str, ...]:
+    return tuple(percent(_share(best > level, weights)) if len(best) else "-" for level in LEVELS)
+
+
+def _share(is_so: np.ndarray, weights: np.ndarray) -> float:
+    """Computes the share of rows for which something is so."""
+    return float(weights[is_so].sum() / weights.sum())
 
 
 def percent(share: float) -> str:
@@ -160,8 +175,10 @@ def percent(share: float) -> str:
     return f"{100.0 * share:.1f} %"
 
 
-def python_lines(model_path: pathlib.Path | None, exporting: str | None = "result") -> list[str]:
-    """Writes the lines of Python that load the mixture and score rows with it.
+def python_lines(
+    model_path: pathlib.Path | None, exporting: str | None = "result", has_gaps: bool = False, has_noise: bool = False
+) -> list[str]:
+    """Writes the lines of Python that load the mixture and score rows with it; `errors` is the noise of the rows.
 
     Example:
 
@@ -179,6 +196,8 @@ def python_lines(model_path: pathlib.Path | None, exporting: str | None = "resul
         "scorer.responsibilities(rows)  # probability of each component; rows sum to 1",
         "scorer.assign(rows)  # the most probable component",
         "scorer.outlier(rows)  # near 0 for a row that does not belong",
+        *(["scorer.impute(rows)  # gaps filled by what the other values of a row say"] if has_gaps else []),
+        *(["scorer.log_prob(rows, noise=errors)  # of rows with measurement noise"] if has_noise else []),
     ]
 
 
@@ -197,7 +216,7 @@ def context(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> dic
     """Collects all facts by the names that the template has for them."""
     draws = fitted.interval_draws()
     listed, left_out = components(fitted, draws)
-    best = responsibilities.max(axis=1)
+    best, weights = responsibilities.max(axis=1), row_facts.row_weights(survey)
     return {
         "fitted_on": fitted_on(fitted),
         "columns": columns(fitted, survey),
@@ -208,11 +227,14 @@ def context(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> dic
         "num_occupied": fitted.num_occupied,
         "num_draws": draws.num_draws,
         "few_draws": draws.num_draws < FEW_DRAWS,
-        "memberships": memberships(responsibilities),
+        "memberships": memberships(responsibilities, weights),
         "levels": LEVELS,
-        "sure": percent(float((best > LEVELS[1]).mean())),
-        "num_sampled": len(responsibilities),
-        "num_rows": survey.summary.num_data,
+        "sure": percent(_share(best > LEVELS[1], weights)),
+        "about_memberships": row_facts.notes_on_memberships(survey),
+        "rows": row_facts.lead(survey.summary),
+        "has_gaps": bool(survey.summary.gap_columns),
+        "has_noise": fitted.has_noise,
+        "are_far_rows_known": survey.noise is None,
         "kept_in": fitted.kept_in,
         "record": None if fitted.record is None else record(fitted.record),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import types
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +34,7 @@ class RowNotes(NamedTuple):
 
 
 NO_NOTES = RowNotes()
+NOTHING_CARRIED: Mapping[str, Any] = types.MappingProxyType({})
 
 
 def write_report(
@@ -43,11 +45,15 @@ def write_report(
     title: str | None = None,
     model_path: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    sample_weight: Any = None,
+    noise: Any = None,
+    missing: str = "integrate",
 ) -> pathlib.Path:
     """Writes a page about a fit, one HTML file with its pictures inside, and returns its path.
 
     What was fitted on what, what to be careful about, the density, the components with 95 % intervals in data units,
-    how sure the memberships are, restarts and sweeps, and how to load and score. It holds no scripts, asks for nothing
+    how sure the memberships are, restarts and sweeps, and how to load and score; of rows with gaps, weights and noise
+    how these were treated. It holds no scripts, asks for nothing
     outside itself, and suits a phone, a dark screen and paper. Memberships and pictures are those of at most 20,000
     rows; tables end after 1,000 lines and say so. The page is written beside `path`, then renamed.
 
@@ -62,11 +68,12 @@ def write_report(
         model_path: Where the model is: a folder that `tfgmm.export_model` made, or a .keras file. The page then shows
             how to load it from there.
         overwrite: Whether a file at `path` may be replaced.
+        sample_weight, noise, missing: Weights, measurement noise and gaps of the rows, as `fit_mixture` takes them.
 
     Raises:
         TypeError: `result` is none of these, or a path or the title is something else.
-        ValueError: Rows with other columns; an empty title; a mixture that was not fitted; an export of an earlier
-            version, without draws from the posterior.
+        ValueError: Rows with other columns; weights or noise that are none; gaps where missing="refuse"; an empty
+            title; a mixture that was not fitted; an export of an earlier version, without draws from the posterior.
         FileExistsError: `path` is there and `overwrite` is False, or is a folder.
         FileNotFoundError: There is no model at `model_path`.
         OSError: The disk refuses.
@@ -79,7 +86,8 @@ def write_report(
     >>> write_report(result, rows, tempfile.mkdtemp() + "/report.html").name
     'report.html'
     """
-    return write_page(result, data, path, title, model_path, overwrite)
+    carried = {"sample_weight": sample_weight, "noise": noise, "missing": missing}
+    return write_page(result, data, path, title, model_path, overwrite, carried=carried)
 
 
 def write_page(
@@ -90,8 +98,12 @@ def write_page(
     model_path: str | os.PathLike[str] | None,
     overwrite: bool,
     names: ArgumentNames = IN_PYTHON,
+    carried: Mapping[str, Any] = NOTHING_CARRIED,
 ) -> pathlib.Path:
-    """Does what `write_report` says; errors about the file to make call its arguments by `names`."""
+    """Does what `write_report` says; errors about the file to make call its arguments by `names`.
+
+    `carried` has the arguments that say what rows carry; none for rows that were opened with them.
+    """
     from tfgmm.report.pictures import pictures_of
 
     fitted, choice, selection = _parts_of(result)
@@ -99,8 +111,8 @@ def write_page(
     atomic_file.check_free(target, overwrite, names)
     heading = _title_of(title, fitted)
     model_at = None if model_path is None else _model_at(model_path)
-    survey = _survey_of(fitted, data)
-    pictures = pictures_of(fitted, survey.sample, selection)
+    survey = _survey_of(fitted, data, carried)
+    pictures = pictures_of(fitted, survey, selection)
     page = _page(fitted, survey, heading, model_at, choice, pictures)
     with atomic_file.written_whole(target, overwrite, names) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
@@ -152,9 +164,10 @@ def _page(
     """Writes the page as text."""
     import jinja2
 
-    from tfgmm.report import cautions, facts
+    from tfgmm.report import cautions, facts, row_facts
 
-    responsibilities = fitted.mixture.responsibilities(survey.sample)
+    noise = {} if survey.noise is None else {"noise": survey.noise}
+    responsibilities = fitted.mixture.responsibilities(survey.sample, **noise)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfgmm.report"),
         autoescape=True,  # names of columns and paths are untrusted input
@@ -166,21 +179,21 @@ def _page(
         title=title,
         version=__version__,
         cautions=[*row_notes.cautions, *cautions.cautions(fitted, survey, responsibilities)],
-        row_notes=row_notes.notes,
+        row_notes=[*row_notes.notes, *row_facts.notes(survey.summary)],
         pictures=pictures,
-        python_lines=facts.python_lines(model_path, fitted.exporting),
+        python_lines=facts.python_lines(model_path, fitted.exporting, fitted.has_gaps, fitted.has_noise),
         shell_line=facts.shell_line(model_path),
         choice=choice,
         **facts.context(fitted, survey, responsibilities),
     )
 
 
-def _survey_of(fitted: Fitted, data: Any) -> Survey:
+def _survey_of(fitted: Fitted, data: Any, carried: Mapping[str, Any]) -> Survey:
     """Surveys the rows, their columns in the mixture's order."""
     from tfgmm.data.sources import open_source
     from tfgmm.data.survey import survey_rows
 
-    source = open_source(data, "data", fitted.num_features, fitted.mixture.column_names)
+    source = open_source(data, "data", fitted.num_features, fitted.mixture.column_names, **carried)
     return survey_rows(source, fitted.num_data, seed=0)
 
 

@@ -9,7 +9,6 @@ import io
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -17,8 +16,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from tfgmm import plot
 from tfgmm.plot import kinds
 from tfgmm.plot.letters import letters_for
+from tfgmm.report.row_facts import row_weights
 
 if TYPE_CHECKING:
+    from tfgmm.data.survey import Survey
     from tfgmm.fit.selection import Selection
     from tfgmm.report.subject import FitRecord, Fitted
 
@@ -93,16 +94,16 @@ class Drawing:
 
 
 def drawings(
-    fitted: Fitted, rows: np.ndarray, selection: Selection | None = None
+    fitted: Fitted, survey: Survey, selection: Selection | None = None
 ) -> Iterator[tuple[str, Callable[[], Drawing]]]:
     """Yields the name of every picture of a report, and what draws it inside `kinds.plain_style`.
 
     Args:
         fitted: The mixture.
-        rows: Rows of the data, (n, D), data units.
+        survey: Survey of the rows that are shown.
         selection: Choice that the mixture comes from, if any.
     """
-    yield "density", lambda: density_drawing(fitted, rows)
+    yield "density", lambda: density_drawing(fitted, survey)
     record = fitted.record
     if record is not None:
         yield "restarts", lambda: restarts_drawing(record)
@@ -112,19 +113,23 @@ def drawings(
         yield "num_components", lambda: num_components_drawing(selection)
 
 
-def pictures_of(fitted: Fitted, rows: np.ndarray, selection: Selection | None = None) -> dict[str, Picture]:
+def pictures_of(fitted: Fitted, survey: Survey, selection: Selection | None = None) -> dict[str, Picture]:
     """Draws the pictures of a page, by name; see `drawings`."""
     with kinds.plain_style():
-        return {name: draw().picture for name, draw in drawings(fitted, rows, selection)}
+        return {name: draw().picture for name, draw in drawings(fitted, survey, selection)}
 
 
-def density_drawing(fitted: Fitted, rows: np.ndarray) -> Drawing:
+def density_drawing(fitted: Fitted, survey: Survey) -> Drawing:
     """Draws the density: one column with its band, two with the components, more as a square of panels."""
     names = fitted.column_names
     num_columns = min(len(names), kinds.MOST_COLUMNS)
-    pictured = kinds.Pictured(fitted.mixture, fitted.picture_draws, rows, names, _SIZE)
+    weights = None if survey.weights is None else row_weights(survey)
+    pictured = kinds.Pictured(
+        fitted.mixture, fitted.picture_draws, survey.sample, names, _SIZE, weights, has_noise=fitted.has_noise
+    )
     figure = kinds.KINDS[kinds.default_kind(num_columns)].draw(pictured, range(num_columns))
-    words = f"Density of the mixture over {', '.join(names[:num_columns])}, with {len(rows):,} rows and the components"
+    rows, noise = f"{len(survey.sample):,} rows", f"; {kinds.NOISE_NOTE}" if fitted.has_noise else ""
+    words = f"Density of the mixture over {', '.join(names[:num_columns])}, with {rows} and the components{noise}"
     return Drawing(figure, words, is_wide=num_columns > 2)
 
 

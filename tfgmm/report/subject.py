@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ class Fitted:
         interval_draws: Gives the draws that intervals are read from.
         picture_draws: Gives the draws that pictures are made from.
         covariance, weights: Shape of the components, and prior of the weights.
-        num_data: Number of rows of the fit, N.
+        num_data: Number of rows of the fit, N; the sum of their weights.
         expected_counts: Rows expected in each component, (K,) float64.
         num_parameters: Free numbers of the mixture.
         criteria: Bound, log likelihood, AIC and BIC as they are recorded, by name, as text.
@@ -85,6 +86,16 @@ class Fitted:
     def num_components(self) -> int:
         """K."""
         return len(self.expected_counts)
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether rows of the fit lacked some values."""
+        return self.summary is not None and bool(self.summary.gap_columns)
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether the rows of the fit had measurement noise, so that the mixture is that of values without it."""
+        return self.summary is not None and bool(self.summary.noise_columns)
 
     @property
     def num_features(self) -> int:
@@ -188,8 +199,10 @@ def _of_scorer(scorer: Scorer) -> Fitted:
     )
 
 
-def _check_fitted(num_data: Any) -> int:
-    if isinstance(num_data, bool) or not isinstance(num_data, int) or num_data < 1:
+def _check_fitted(num_data: Any) -> float:
+    """Checks the number of rows of a fit, which weights may make a fraction."""
+    is_number = isinstance(num_data, (int, float)) and not isinstance(num_data, bool)
+    if not is_number or not 0.0 < num_data < math.inf:
         raise ValueError(
             "`result` must be a mixture that was fitted. Received: one that has seen no rows. Fit it first."
         )

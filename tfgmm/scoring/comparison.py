@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfgmm.data.blocks import finite
+from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring import scores
 
@@ -21,13 +21,15 @@ class RowsCompared(NamedTuple):
     """What rows say of two mixtures, a and b.
 
     Args:
-        num_rows: Number of finite rows, N.
-        num_bad: Number of rows that are not finite, and are left out.
+        num_rows: Number of rows that are compared; N is this, or the sum of their weights.
+        num_bad: Number of rows that are left out, since they have an infinite value or none at all.
         mean_a, mean_b: Mean log density of a row, nats.
         difference: Mean of b's log density minus a's, nats per row.
         standard_error: Standard error of the difference: standard deviation over the rows / sqrt(N).
         adjusted_rand: Agreement of the two clusterings: 1 for the same, 0 on average for unrelated ones.
         share_same: Share of rows in the same cluster, once each of a's has been paired with at most one of b's.
+        num_incomplete: Number of rows that are compared by the values that they have.
+        total: N where the rows have weights; else None.
     """
 
     num_rows: int
@@ -38,12 +40,14 @@ class RowsCompared(NamedTuple):
     standard_error: float
     adjusted_rand: float
     share_same: float
+    num_incomplete: int = 0
+    total: float | None = None
 
 
 def compare_over_rows(
     mixture_a: MixtureDensity,
     mixture_b: MixtureDensity,
-    blocks: Iterable[np.ndarray],
+    blocks: Iterable[RowBlock],
     order_of_b: np.ndarray,
     progress: Callable[[int], None] = lambda num_rows: None,
     name: str = "blocks",
@@ -52,37 +56,48 @@ def compare_over_rows(
 
     Args:
         mixture_a, mixture_b: Mixtures of K and L components in the same D columns.
-        blocks: Rows (B, D) each, data units, columns in a's order; those that are not finite are counted and left out.
+        blocks: Rows, columns in a's order, with weights or without. One with gaps, NaN, is compared by the densities
+            of the values that it has; one with an infinite value, or without any value, is counted and left out.
         order_of_b: (D,) int, where b's columns stand among a's.
         progress: Function that is called with the number of rows of each block, once it has been compared.
         name: What error messages call the rows.
 
     Raises:
-        ValueError: Fewer than two rows are finite.
+        ValueError: Fewer than two rows can be compared, or their weights add up to 1 or less.
     """
-    num_rows = num_bad = 0
-    means, squares = np.zeros(3), 0.0
-    table = np.zeros((len(mixture_a.log_weights), len(mixture_b.log_weights)), np.int64)
+    num_rows = num_bad = num_incomplete = 0
+    total, means, squares, has_weights = 0.0, np.zeros(3), 0.0, False
+    table = np.zeros((len(mixture_a.log_weights), len(mixture_b.log_weights)))
     for block in blocks:
-        rows = finite(block)
-        num_bad += len(block) - len(rows)
-        if len(rows):
-            of_a, of_b = ((mixture_a, rows), (mixture_b, rows[:, order_of_b]))
+        rows = block.part(_has_values(block.values))
+        weights = np.ones(len(rows.values)) if rows.weights is None else rows.weights
+        has_weights = has_weights or rows.weights is not None
+        num_rows, num_bad = num_rows + len(weights), num_bad + len(block.values) - len(weights)
+        num_incomplete += int(np.isnan(rows.values).any(axis=1).sum())
+        if weights.sum() > 0.0:
+            of_a, of_b = ((mixture_a, rows.values), (mixture_b, rows.values[:, order_of_b]))
             densities = [scores.score_data(*pair, "log_density") for pair in (of_a, of_b)]
             figures = np.stack([*densities, densities[1] - densities[0]])
             # Chan, Golub and LeVeque 1979, equation 2.1, of the differences
-            total = num_rows + len(rows)
-            steps = figures.mean(axis=1) - means
-            squares += ((figures[2] - figures[2].mean()) ** 2).sum() + steps[2] ** 2 * num_rows * len(rows) / total
-            means, num_rows = means + steps * len(rows) / total, total
-            np.add.at(table, tuple(scores.score_data(*pair, "assignment") for pair in (of_a, of_b)), 1)
-        progress(len(block))
-    if num_rows < _FEWEST:
+            added, middles = weights.sum(), figures @ weights / weights.sum()
+            steps, before, total = middles - means, total, total + added
+            squares += weights @ (figures[2] - middles[2]) ** 2 + steps[2] ** 2 * before * added / total
+            means = means + steps * added / total
+            np.add.at(table, tuple(scores.score_data(*pair, "assignment") for pair in (of_a, of_b)), weights)
+        progress(len(block.values))
+    if num_rows < _FEWEST or total <= 1.0:
         fix = "Give more rows with finite numbers."
         raise ValueError(f"`{name}` must have two rows at least to compare with. Received: {num_rows} finite. {fix}")
-    error = math.sqrt(squares / (num_rows - 1) / num_rows)
+    error = math.sqrt(squares / (total - 1.0) / total)
     mean_a, mean_b, difference = (float(mean) for mean in means)
-    return RowsCompared(num_rows, num_bad, mean_a, mean_b, difference, error, adjusted_rand(table), share_same(table))
+    found = RowsCompared(num_rows, num_bad, mean_a, mean_b, difference, error, adjusted_rand(table), share_same(table))
+    return found._replace(num_incomplete=num_incomplete, total=total if has_weights else None)
+
+
+def _has_values(values: np.ndarray) -> np.ndarray:
+    """Tells which rows, (B, D), have a value, and no infinite one."""
+    is_bad: np.ndarray = np.isinf(values).any(axis=1) | np.isnan(values).all(axis=1)
+    return ~is_bad
 
 
 def adjusted_rand(table: np.ndarray) -> float:
@@ -92,7 +107,7 @@ def adjusted_rand(table: np.ndarray) -> float:
     of one cluster each agree: 1.
 
     Args:
-        table: (K, L) int, number of rows in each pair of clusters.
+        table: (K, L), number of rows in each pair of clusters, or the sum of their weights.
 
     Source: Hubert and Arabie 1985, "Comparing partitions", equation 5.
 
@@ -102,7 +117,7 @@ def adjusted_rand(table: np.ndarray) -> float:
     1.0
     """
     both, first, second, every = (
-        float(sum(count * (count - 1) // 2 for count in np.ravel(counts).tolist()))
+        math.fsum(count * (count - 1) / 2 for count in np.ravel(counts).tolist())
         for counts in (table, table.sum(axis=1), table.sum(axis=0), table.sum())
     )
     expected, most = first * second / every, 0.5 * (first + second)
@@ -113,7 +128,7 @@ def share_same(table: np.ndarray) -> float:
     """Computes the share of rows in clusters that are each other's partners, with clusters paired in the best way.
 
     Args:
-        table: (K, L) int, number of rows in each pair of clusters.
+        table: (K, L), number of rows in each pair of clusters, or the sum of their weights.
 
     Example:
 

@@ -190,7 +190,7 @@ def run_fit(
     else:
         occupied = selection.occupied_posterior
     of_sweeps = monitor.occupied_of[result.covariance, result.num_components]
-    return Run(settings, result, of_sweeps, survey.sample, notes, selection, occupied, facts)
+    return Run(settings, result, of_sweeps, survey, notes, selection, occupied, facts)
 
 
 def _fit_and_warnings(

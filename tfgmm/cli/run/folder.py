@@ -15,7 +15,7 @@ import csv
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tfgmm.cli.run.rows import NOTHING_SAID, RowFacts
 from tfgmm.cli.run.settings import CONFIG, RunSettings, config_text, read_config
@@ -28,6 +28,7 @@ from tfgmm.fit.selection_words import occupied_words
 if TYPE_CHECKING:
     import numpy as np
 
+    from tfgmm.data.survey import Survey
     from tfgmm.fit.result import FitResult
     from tfgmm.fit.selection import Selection
     from tfgmm.report.pictures import Picture
@@ -44,7 +45,7 @@ class Run(NamedTuple):
         settings: What was asked for.
         result: What came out.
         occupied: Number of occupied components after each sweep over all rows.
-        sample: Rows for the pictures, (n, D), data units.
+        survey: Survey of the rows: the page and the pictures are about them, and they need not be read again.
         notes: Lines that the user should read: warnings, and why the run was stopped.
         selection: Fits of several shapes or numbers of components, of which `result` is the best; or None.
         occupied_posterior: `FitResult.occupied_posterior`, or None.
@@ -54,7 +55,7 @@ class Run(NamedTuple):
     settings: RunSettings
     result: FitResult
     occupied: Sequence[int]
-    sample: np.ndarray
+    survey: Survey
     notes: Sequence[str]
     selection: Selection | None = None
     occupied_posterior: np.ndarray | None = None
@@ -128,15 +129,12 @@ def fingerprint_of_rows(result: FitResult) -> str | None:
 
 def _report(run: Run, fitted: Fitted, pictures: Mapping[str, Picture], folder: pathlib.Path) -> str:
     """Writes the page about the fit, with its pictures."""
-    from tfgmm.data.survey import Survey
     from tfgmm.report.choice import choice_of
     from tfgmm.report.page import RowNotes, page_of
 
-    summary: Any = fitted.summary  # not None after a fit
-    survey = Survey(summary, run.sample)  # the rows need not be read again
     choice = choice_of(run.selection, run.occupied_posterior)
     notes = RowNotes(tuple(run.rows.notes()), tuple(run.rows.cautions()))
-    return page_of(fitted, survey, path_of(folder) / MODEL, choice, pictures, notes)
+    return page_of(fitted, run.survey, path_of(folder) / MODEL, choice, pictures, notes)
 
 
 def _files_in_config(folder: pathlib.Path) -> list[str]:
@@ -183,7 +181,7 @@ def _write_figures(run: Run, fitted: Fitted, folder: pathlib.Path) -> tuple[dict
 
     os.mkdir(folder)
     files, pictures, failures = _figure_files(run), {}, []
-    for name, draw in drawings(fitted, run.sample, run.selection):
+    for name, draw in drawings(fitted, run.survey, run.selection):
         try:
             with plain_style():
                 drawing = draw()
@@ -201,7 +199,7 @@ def _write_figures(run: Run, fitted: Fitted, folder: pathlib.Path) -> tuple[dict
 def _figure_files(run: Run) -> dict[str, str]:
     """Names the files of the pictures that are kept beside the page."""
     files = {
-        "density": "density.png" if run.sample.shape[1] < 3 else "pairs.png",
+        "density": "density.png" if run.survey.sample.shape[1] < 3 else "pairs.png",
         "num_components": "num_components.png",
     }
     return files if len(run.result.restarts) < 2 else {**files, "restarts": "restarts.png"}

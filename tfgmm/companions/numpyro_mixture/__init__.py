@@ -15,6 +15,7 @@ from tfgmm.companions.diagnostics import Diagnosis, diagnose
 from tfgmm.companions.numpyro_mixture.model import MarginalMixture, MarginalModel
 from tfgmm.companions.numpyro_mixture.nuts import sample_nuts
 from tfgmm.companions.numpyro_mixture.priors import mixture_model, priors_of_model
+from tfgmm.companions.numpyro_mixture.rows import observed_rows
 from tfgmm.posterior.predictive import DensityBand, density_band, sample_predictive
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "density_band",
     "diagnose",
     "mixture_model",
+    "observed_rows",
     "priors_of_model",
     "sample_nuts",
     "sample_predictive",

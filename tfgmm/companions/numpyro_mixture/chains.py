@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from tfgmm.companions.numpyro_mixture.densities import Array
 from tfgmm.companions.numpyro_mixture.mode import Gaussian, Target
-from tfgmm.companions.numpyro_mixture.model import Array
 
 import jax  # isort: skip  after `model`, whose error says how to install it
 import jax.numpy as jnp  # isort: skip

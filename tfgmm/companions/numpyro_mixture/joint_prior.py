@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfgmm.companions.numpyro_mixture.model import Array, Parameters
+from tfgmm.companions.numpyro_mixture.densities import Array, Parameters
 from tfgmm.families import COMPONENTS, Arithmetic, LocationScales, log_normalisers
 from tfgmm.mixture.priors import Priors
 

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from tfgmm.companions.numpyro_mixture.model import Array, MarginalModel, Parameters
+from tfgmm.companions.numpyro_mixture.densities import Array, Parameters
+from tfgmm.companions.numpyro_mixture.model import MarginalModel
+from tfgmm.companions.numpyro_mixture.rows import TableOfRows, moments_of
 from tfgmm.mixture.starts import distinct_rows, start_locs
 
 import jax  # isort: skip  after `model`, whose error says how to install it
@@ -33,7 +35,7 @@ class Target:
 
     Args:
         model: Model of the rows.
-        rows: Rows (N, D) float64, on JAX's device.
+        rows: Rows (N, D) float64, or `ObservedRows`, on JAX's device.
     """
 
     model: MarginalModel
@@ -107,7 +109,7 @@ class _Optimum(NamedTuple):
     widths: np.ndarray
 
 
-def gaussian_at_best_mode(target: Target, rows: np.ndarray, seed: int, progress: bool = False) -> Gaussian:
+def gaussian_at_best_mode(target: Target, rows: TableOfRows, seed: int, progress: bool = False) -> Gaussian:
     """Finds the best mode that starts by k-means++ lead to: Returns the Laplace approximation there.
 
     A component that shrinks onto one row makes the density grow without end, and there is no mode. So the best of the
@@ -115,7 +117,7 @@ def gaussian_at_best_mode(target: Target, rows: np.ndarray, seed: int, progress:
 
     Args:
         target: Posterior.
-        rows: Rows (N, D).
+        rows: Rows, N of them.
         seed: Seed of k-means++.
         progress: Whether a bar is shown on stderr, where that is a terminal.
 
@@ -124,8 +126,8 @@ def gaussian_at_best_mode(target: Target, rows: np.ndarray, seed: int, progress:
     """
     generator = np.random.default_rng(seed)
     sample = _sample_of(rows, generator)
-    centre, num_components = rows.mean(axis=0), target.model.num_components
-    distinct = distinct_rows(sample - centre)
+    centre, num_components = rows.moments()[0], target.model.num_components
+    distinct = distinct_rows(sample.values - centre)
     num_starts = 1 if num_components == 1 else _NUM_STARTS
     optima = []
     seeds = generator.integers(2**31, size=num_starts).tolist()
@@ -146,25 +148,39 @@ def gaussian_at_best_mode(target: Target, rows: np.ndarray, seed: int, progress:
     return _laplace(target, optima[0])[0]
 
 
-def gaussian_near(target: Target, rows: np.ndarray, locs: np.ndarray, seed: int) -> Gaussian:
+def gaussian_near(target: Target, rows: TableOfRows, locs: np.ndarray, seed: int) -> Gaussian:
     """Finds the mode that component locations (K, D), data units, lead to: Returns the Laplace approximation there."""
     sample = _sample_of(rows, np.random.default_rng(seed))
     return _laplace(target, _optimum_from(target, _start(target, sample, locs)))[0]
 
 
-def _sample_of(rows: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    return rows if len(rows) <= _SAMPLE else rows[generator.choice(len(rows), _SAMPLE, replace=False)]
+class _Sample(NamedTuple):
+    """Rows (n, D) without gaps, their weights (n,), or None, and the sum of the weights of all rows."""
+
+    values: np.ndarray
+    weights: np.ndarray | None
+    total_weight: float
 
 
-def _start(target: Target, rows: np.ndarray, locs: np.ndarray) -> _Start:
+def _sample_of(rows: TableOfRows, generator: np.random.Generator) -> _Sample:
+    values, weights = rows.filled(), rows.block.weights
+    if len(values) > _SAMPLE:
+        chosen = generator.choice(len(values), _SAMPLE, replace=False)
+        values, weights = values[chosen], None if weights is None else weights[chosen]
+    return _Sample(values, weights, rows.total_weight)
+
+
+def _start(target: Target, sample: _Sample, locs: np.ndarray) -> _Start:
     """Computes coordinates from the weights, means and scales of the rows that are nearest to each location."""
-    model = target.model
+    model, rows = target.model, sample.values
     if model.ordered:
         locs = locs[np.argsort(locs[:, 0], kind="stable")]
-    spread = rows.std(axis=0)
+    spread = moments_of(rows, sample.weights)[1]
     spread = np.where(spread > 0, spread, np.maximum(1e-3 * np.abs(rows).max(axis=0), 1e-300) if rows.any() else 1.0)
     squares = np.stack([np.square((rows - loc) / spread).sum(axis=1) for loc in locs], axis=1)
     member = np.eye(len(locs))[squares.argmin(axis=1)]
+    if sample.weights is not None:
+        member *= sample.weights[:, None]
     counts = member.sum(axis=0)
     variances = np.stack([own @ np.square(rows - loc) for own, loc in zip(member.T, locs)])
     # As if each component had one more row at the spread of all rows, so that none is empty or has no width
@@ -175,7 +191,7 @@ def _start(target: Target, rows: np.ndarray, locs: np.ndarray) -> _Start:
         locs[:, 0] += 1e-3 * spread[0] * np.arange(len(locs)) / len(locs)
     values = model.values(weights, locs, scales)
     vector = target.joined(target.unconstrained(values))
-    of_all_rows = (counts + 1) * (len(target.rows) / len(rows))
+    of_all_rows = (counts + 1) * (sample.total_weight / counts.sum())
     return _Start(vector, target.joined(_widths(model, scales, of_all_rows)))
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 try:
-    import jax
     import jax.numpy as jnp
     import numpyro
 except ModuleNotFoundError as error:
@@ -22,20 +20,20 @@ except ModuleNotFoundError as error:
 from numpyro import distributions as dist
 from numpyro.distributions import biject_to, constraints
 
+from tfgmm.companions.numpyro_mixture.densities import (
+    Array,
+    ObservedRows,
+    Parameters,
+    log_normal,
+    observed_log_likelihood,
+    row_corrections,
+    summed_out,
+)
+
 if TYPE_CHECKING:
     from tfgmm.companions.numpyro_mixture.joint_prior import JointPrior
 
-Array = Any
 Distribution = Any
-
-
-class Parameters(NamedTuple):
-    """Weights (K,), locs (K, D) and scales (K, D); for full covariances their Cholesky factors (K, D, D) too."""
-
-    weights: Array
-    locs: Array
-    scales: Array
-    scale_tril: Array | None = None
 
 
 class MarginalMixture(dist.MixtureSameFamily):
@@ -85,41 +83,17 @@ class MarginalMixture(dist.MixtureSameFamily):
             return self.log_prob(value[None])[0]
         if self.batch_shape or jnp.ndim(value) != 2:
             return super().log_prob(value, intermediates)
-        weights = self.mixing_distribution.probs
-        # The derivative of the logarithm at 0 is infinite, and multiplied by 0 later it would be NaN
-        safe = jnp.where(weights > 0, weights, 1.0)
-        log_weights = jnp.where(weights > 0, jnp.log(safe), -jnp.inf)
-        log_joints = log_weights[:, None] + _log_normal(self.component_distribution, value)
+        log_densities = log_normal(self._parameters(), value)
         if self.row_variance is not None:
-            log_joints += _row_corrections(self.component_distribution, self.row_variance)[:, None]
-        highest = jax.lax.stop_gradient(log_joints.max(axis=0))
-        return highest + jnp.log(jnp.exp(log_joints - highest).sum(axis=0))
+            log_densities += row_corrections(self._parameters(), self.row_variance)[:, None]
+        return summed_out(self.mixing_distribution.probs, log_densities)
 
-
-def _log_normal(components: Distribution, rows: Array) -> Array:
-    """Computes the log density of rows (N, D) under each component, (K, N), nats."""
-    if isinstance(components, dist.MultivariateNormal):
-        locs, scale_tril = components.loc, components.scale_tril
-        differences = rows.T - locs[:, :, None]
-        identity = jnp.broadcast_to(jnp.eye(rows.shape[1], dtype=scale_tril.dtype), scale_tril.shape)
-        # Small inverses and one product: for many rows that is faster than a triangular solve
-        standard = jax.scipy.linalg.solve_triangular(scale_tril, identity, lower=True) @ differences
-        log_scales = jnp.log(jnp.diagonal(scale_tril, axis1=-2, axis2=-1))
-    else:
-        locs, scales = components.base_dist.loc, components.base_dist.scale
-        standard = (rows.T - locs[:, :, None]) * (1 / scales)[:, :, None]
-        log_scales = jnp.log(scales)
-    constants = -log_scales.sum(axis=-1) - 0.5 * locs.shape[-1] * math.log(2 * math.pi)
-    return constants[:, None] - 0.5 * jnp.square(standard).sum(axis=1)
-
-
-def _row_corrections(components: Distribution, row_variance: Array) -> Array:
-    """Computes what the variance of each row takes from its log density under each component, (K,), nats."""
-    if not isinstance(components, dist.MultivariateNormal):
-        return -0.5 * (jnp.diagonal(row_variance) / jnp.square(components.base_dist.scale)).sum(axis=-1)
-    root = jnp.broadcast_to(jnp.linalg.cholesky(row_variance), components.scale_tril.shape)
-    whitened = jax.scipy.linalg.solve_triangular(components.scale_tril, root, lower=True)
-    return -0.5 * jnp.square(whitened).sum(axis=(-2, -1))
+    def _parameters(self) -> Parameters:
+        components, weights = self.component_distribution, self.mixing_distribution.probs
+        if isinstance(components, dist.MultivariateNormal):
+            scales = jnp.diagonal(components.scale_tril, axis1=-2, axis2=-1)  # not looked at
+            return Parameters(weights, components.loc, scales, components.scale_tril)
+        return Parameters(weights, components.base_dist.loc, components.base_dist.scale)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,7 +102,8 @@ class MarginalModel:
 
     weights ~ weight_prior; locs ~ loc_prior; scales ~ scale_prior; for covariance="full" the correlations within a
     component ~ LKJ; rows ~ MarginalMixture. `mixture_model` makes one, with defaults and checks. Call it with rows
-    (N, D) under NumPyro's own inference, or with `num_data` for rows drawn from the prior. Nothing can be drawn from
+    (N, D) under NumPyro's own inference, with `observed_rows(model, data, ...)` where rows have weights, gaps or
+    noise, or with `num_data` for rows drawn from the prior. Nothing can be drawn from
     the prior where it is a factor beside flat sites: with `ordered`, and with a `joint_prior`.
 
     Args:
@@ -154,8 +129,8 @@ class MarginalModel:
     joint_prior: JointPrior | None = None
     row_variance: np.ndarray | None = None
 
-    def __call__(self, rows: Array | None = None, num_data: float | None = None) -> Array:
-        """States the model of rows (N, D) to NumPyro, and returns the rows."""
+    def __call__(self, rows: Array | ObservedRows | None = None, num_data: float | None = None) -> Any:
+        """States the model of rows, (N, D) or `ObservedRows`, to NumPyro, and returns the rows."""
         sites = {name: numpyro.sample(name, prior) for name, prior in self.sites().items()}
         parameters = self.parameters(sites)
         if self.ordered:
@@ -163,6 +138,9 @@ class MarginalModel:
             numpyro.factor("loc_prior", prior.log_prob(parameters.locs.reshape(prior.shape())).sum())
         if self.joint_prior is not None:
             numpyro.factor("joint_prior", self.joint_prior.log_density(parameters))
+        if isinstance(rows, ObservedRows):
+            numpyro.factor("rows", observed_log_likelihood(parameters, rows, self.row_variance))
+            return rows
         size = num_data if rows is None else len(rows)
         with numpyro.plate("data", 1 if size is None else size):
             return numpyro.sample("rows", MarginalMixture(*parameters, row_variance=self.row_variance), obs=rows)

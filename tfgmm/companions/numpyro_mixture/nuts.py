@@ -20,9 +20,7 @@ from tfgmm.companions.numpyro_mixture.mode import (
 )
 from tfgmm.companions.numpyro_mixture.model import Distribution, MarginalModel
 from tfgmm.companions.numpyro_mixture.priors import mixture_model, warn_of_odd_priors
-from tfgmm.companions.one_column import check_enough_rows, one_column
-from tfgmm.data.errors import not_finite_error
-from tfgmm.data.readers import Rows, read_rows
+from tfgmm.companions.numpyro_mixture.rows import TableOfRows, read_table, sorted_rows
 from tfgmm.mixture.priors import Priors
 from tfgmm.posterior.draws import Draws
 
@@ -48,6 +46,9 @@ def sample_nuts(
     scale_prior: Distribution | None = None,
     correlation_concentration: float = 1.0,
     priors: Priors | None = None,
+    sample_weight: Any = None,
+    noise: Any = None,
+    missing: str = "refuse",
     target_accept_prob: float | None = None,
     progress: bool = True,
 ) -> Draws:
@@ -68,7 +69,7 @@ def sample_nuts(
 
     Args:
         data: N rows: array or list, (N,) or (N, D), frame, Series, or the path of a file; data units.
-        num_components: Number of components, K, at most N.
+        num_components: Number of components, K, at most N, which is the sum of the weights where rows have some.
         num_warmup: Number of draws of each chain that are discarded while steps adapt; where a chain starts at a mode
             this is an upper bound, and 150 are taken.
         num_samples: Number of draws kept of each chain, S.
@@ -82,6 +83,13 @@ def sample_nuts(
             Dirichlet(1), Normal(0, 10), HalfCauchy(10), 1; the last three suit data whose numbers are of size 10 or so.
         priors: `tfgmm.Priors` instead of these four, as in `mixture_model`: `result.priors` of a fit, or
             `Priors.from_data(rows, covariance)`.
+        sample_weight: How often each row counts, (N,), or for frames and files the name of a column: 2 is the row
+            twice, 0 is no row. The weight is a factor of the row's log density. Default: each counts once.
+        noise: Measurement noise of known size: standard deviations (N, D), covariances (N, D, D), or for frames and
+            files a mapping from a column to the column of its standard deviation; data units. An infinite one is a gap.
+            It is added to the variance of each component, so that the draws are of what was measured without it.
+        missing: "refuse", a NaN is an error, as in `model.fit`, because nothing here would tell of it; "integrate",
+            each row counts with the density of its other columns, as in `fit_mixture`.
         target_accept_prob: Acceptance that steps are adapted to; larger values make shorter steps, which end
             divergences. Default 0.8; but from a mode a longer step is kept if the posterior proves nearly normal.
         progress: Whether a bar is shown on stderr, where that is a terminal.
@@ -92,7 +100,8 @@ def sample_nuts(
         "acceptance_rate".
 
     Raises:
-        ValueError: fewer rows than components, K < 1, NaN, a wrong start or covariance, a prior of the wrong shape.
+        ValueError: fewer rows than components, K < 1, NaN, a wrong start or covariance, a prior of the wrong shape;
+            weights or noise of the wrong shape, negative or NaN.
         TypeError: rows that are not numbers; a prior that is no NumPyro distribution.
         FloatingPointError: no start has a finite density.
 
@@ -109,12 +118,13 @@ def sample_nuts(
     >>> draws.locs.shape, sorted(draws.locs.mean(axis=(0, 1)).round().ravel().tolist())
     ((1, 500, 2, 1), [-3.0, 3.0])
     """
-    rows = _rows(data, num_components)
+    check_count("num_components", num_components)
+    rows = read_table(data, num_components, sample_weight, noise, missing)
     num_chains, num_samples = check_count("num_chains", num_chains), check_count("num_samples", num_samples)
     num_warmup, seed = check_count("num_warmup", num_warmup, least=0), check_seed(seed)
     model = mixture_model(
         num_components,
-        rows.values.shape[1],
+        rows.block.values.shape[1],
         covariance=covariance,
         ordered=ordered,
         weight_prior=weight_prior,
@@ -124,7 +134,7 @@ def sample_nuts(
         priors=priors,
     )
     if loc_prior is None and priors is None:
-        warn_of_odd_priors(rows.values, rows.column_names, stacklevel=3)
+        warn_of_odd_priors(*rows.moments(), rows.column_names, stacklevel=3)
     start = _checked_start(start, num_chains, model)
     from_modes = not (isinstance(start, str) and start == "prior")
     target_accept_prob = _checked_rate(target_accept_prob)
@@ -141,7 +151,7 @@ def sample_nuts(
 
 def _sample(
     model: MarginalModel,
-    rows: Rows,
+    rows: TableOfRows,
     tuning: SharedStep | Windows,
     start: Any,
     num_chains: int,
@@ -149,9 +159,10 @@ def _sample(
     seed: int,
     progress: bool,
 ) -> Draws:
-    target = Target(model, jax.device_put(rows.values))
+    observed = rows.block.values if rows.is_plain else sorted_rows(rows.block, model.is_correlated)
+    target = Target(model, jax.device_put(observed))
     generator = np.random.default_rng(seed)
-    gaussians = _gaussians(target, rows.values, start, num_chains, seed, progress)
+    gaussians = _gaussians(target, rows, start, num_chains, seed, progress)
     if isinstance(start, str) and start == "prior":
         standard = np.stack([anywhere(target, generator) for _ in gaussians])
     else:
@@ -161,7 +172,7 @@ def _sample(
 
 
 def _gaussians(
-    target: Target, rows: np.ndarray, start: Any, num_chains: int, seed: int, progress: bool
+    target: Target, rows: TableOfRows, start: Any, num_chains: int, seed: int, progress: bool
 ) -> list[Gaussian]:
     """Makes one Gaussian for each chain, which runs in its standard coordinates."""
     size = target.num_coordinates
@@ -189,22 +200,6 @@ def _draws(target: Target, record: Record, column_names: tuple[str, ...] | None)
         factors = scales[..., None] if parameters.scale_tril is None else by_chain(parameters.scale_tril)
         covariances = factors @ factors.swapaxes(-1, -2)
     return Draws(weights, locs, scales, column_names, covariances, stats)
-
-
-def _rows(data: Any, num_components: int) -> Rows:
-    """Reads rows of data of any kind, (N, D) float64, and checks that they are finite and enough."""
-    check_count("num_components", num_components)
-    is_list = isinstance(data, (list, tuple)) and len(data) > 0 and np.ndim(data[0]) == 0
-    if is_list or len(getattr(data, "shape", ())) == 1:
-        name = getattr(data, "name", None)
-        values = one_column("data", data, num_components=num_components)[:, None]
-        return Rows(values, (name,) if isinstance(name, str) and name else None)
-    rows = read_rows(data, name="data")
-    values = np.ascontiguousarray(rows.values, np.float64)
-    if not np.isfinite(values).all():
-        raise not_finite_error("data", rows.column_names, values, 0, ())
-    check_enough_rows(len(values), num_components)
-    return Rows(values, rows.column_names)
 
 
 def _checked_start(start: Any, num_chains: int, model: MarginalModel) -> Any:

@@ -162,9 +162,10 @@ def _independent_priors(priors: Priors, num_components: int, num_features: int) 
     }
 
 
-def warn_of_odd_priors(rows: np.ndarray, column_names: tuple[str, ...] | None, *, stacklevel: int) -> None:
-    """Warns if rows (N, D) lie beyond the default prior of the locations."""
-    mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+def warn_of_odd_priors(
+    mean: np.ndarray, deviation: np.ndarray, column_names: tuple[str, ...] | None, *, stacklevel: int
+) -> None:
+    """Warns if rows, by mean and standard deviation of the columns, lie beyond the default prior of the locations."""
     reach = np.abs(mean) + deviation
     worst = int(np.argmax(reach))
     if reach[worst] > _REACH_OF_DEFAULT:

@@ -41,6 +41,7 @@ _SPREAD_OF_EXAMPLE = float(np.std([0.0, 1.0, 10.0, 11.0, 12.0]))
 _REACH_OF_DEFAULT = 20.0
 # For fewer rows a second thread only costs waiting: NUTS on five rows took five times as long with it.
 _ROWS_FOR_THREADS = 100_000
+_NOT_TAKEN = ("sample_weight", "noise", "missing")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,10 +191,20 @@ def warn_of_odd_priors(rows: np.ndarray, unit: float, *, stacklevel: int) -> Non
 
 
 def with_gradients(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes a function follow gradients also where its caller has switched them off, as in `torch.no_grad()`."""
+    """Makes a function follow gradients also where its caller has switched them off, as in `torch.no_grad()`.
+
+    It refuses what other functions of this package take with their rows, and this engine does not.
+    """
 
     @functools.wraps(function)
     def enabled(*arguments: Any, **options: Any) -> Any:
+        for name in _NOT_TAKEN:
+            if name in options:
+                raise TypeError(
+                    f"`{name}` must be left out: rows of the Pyro engine have no weights, gaps or noise. "
+                    f"Received: {name}=. Take tfgmm.companions.numpyro_mixture.sample_nuts or tfgmm.fit_mixture, or "
+                    "repeat the rows that count more than once."
+                )
         with torch.inference_mode(False), torch.enable_grad():
             return function(*arguments, **options)
 

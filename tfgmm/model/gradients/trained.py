@@ -11,9 +11,10 @@ import tensorflow as tf
 from tfgmm.common.shapes import Tensor
 from tfgmm.families.variational import Factors, Values, VariationalPosterior
 from tfgmm.mixture.registry import FormName
-from tfgmm.model.gradients import correlated, independent
+from tfgmm.model.gradients import correlated, independent, partial_rows
 from tfgmm.model.gradients.functions import TENSORFLOW
 from tfgmm.model.gradients.log_gamma import log_gamma_draws
+from tfgmm.model.gradients.row_tensors import RowTensors, row_tensors
 from tfgmm.scoring.graph.densities import GRAPH_FORMS
 
 # Both have `draws`, `log_density` and `row_corrections`
@@ -83,18 +84,21 @@ class TrainedPosterior:
         log_weights = weights.log_draws(for_weights, TENSORFLOW)
         return Drawn(log_weights, self._form.draws(components, of_components, for_components, seed))
 
-    def log_joints(self, rows: Tensor, drawn: Drawn) -> Tensor:
+    def log_joints(self, rows: Tensor | RowTensors, drawn: Drawn) -> Tensor:
         """Computes log theta_k + log Normal(row | component k), nats float32: (B, K), or (S, B, K) for shared draws.
 
         Args:
-            rows: (B, D) float32, measured from the centre.
+            rows: (B, D) float32, measured from the centre; with gaps and noise as `RowTensors`.
             drawn: Draws with the leading axis (B,), one per row, or (S, 1), shared by the batch.
         """
+        rows, components = row_tensors(rows), self.family.components
         constants = tf.cast(drawn.log_weights, tf.float32)
-        constants += self._form.row_corrections(self.family.components, drawn.components)
-        return constants + self._form.log_density(rows, drawn.components)
+        if not rows.is_whole:
+            return constants + partial_rows.log_density(self.family.form, components, rows, drawn.components)
+        constants += self._form.row_corrections(components, drawn.components)
+        return constants + self._form.log_density(rows.values, drawn.components)
 
-    def log_likelihoods(self, rows: Tensor, drawn: Drawn) -> Tensor:
+    def log_likelihoods(self, rows: Tensor | RowTensors, drawn: Drawn) -> Tensor:
         """Computes an unbiased estimate of E_q[log sum_k theta_k Normal(row_i | component k)] per row, nats: (B,).
 
         The likelihood part of the marginal bound: L_M = sum over rows of this - KL(q || prior). Draws shared by the
