@@ -57,9 +57,9 @@ def export_onnx(
     Its input is `x`, float32 (B, D), data units, for any B. Its outputs are `log_prob`, float32 (B,), nats, and
     `responsibilities`, float32 (B, K); both are NaN for a row that is not finite, gaps included. The file computes in
     float32. Rows drawn from the mixture get the numbers of `model.log_prob` to 1e-4 nats, or to 1e-6 of the number
-    beyond 100 nats; rows 10,000 standard deviations away get them to 1e-4 of the number. The file is written beside `path`, run once in
-    onnxruntime, compared with `model`, and only then renamed. Its metadata hold `tfgmm_version`, `covariance` and, as
-    JSON, `column_names`.
+    beyond 100 nats; rows 10,000 standard deviations away get them to 1e-4 of the number. The file is written beside
+    `path`, run once in onnxruntime, compared with `model`, and only then renamed. Its metadata hold `tfgmm_version`,
+    `covariance` and, as JSON, `column_names`.
 
     Args:
         model: A `FitResult`, a fitted `GaussianMixtureModel`, or a `Scorer`.
