@@ -121,9 +121,8 @@ class Queries:
         draws, which an export stores and a model draws anew (always the same ones). A score of p has a standard error
         of sqrt(p / 100,000), a third of itself at 0.0001; a score below that is only known to be small.
 
-        A row with gaps is compared with the same draws in the columns that it has. Of the choices of columns among the
-        rows, the 16 most frequent are compared with all draws, rarer ones with 2,000. (Rows are taken a few hundred
-        thousand at a time, and the most frequent are those among these.)
+        A row with gaps is compared with 20,000 of the draws in the columns that it has. Each choice of columns takes as
+        long as scoring these, once for a mixture.
 
         Args:
             x: Rows, (N, D), of any kind that `log_prob` takes; without measurement noise.

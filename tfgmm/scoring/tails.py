@@ -13,10 +13,8 @@ from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring.scores import outlier_table
 
-# Choices of columns among the rows of one call that are compared with all draws; rarer ones with fewer, so that a row
-# costs no more than 2,000 rows do, however many choices there are
-MOST_TABLES = 16
-FEWER_SAMPLES = 2000
+# Draws that a choice of columns is compared with: a fifth of those for complete rows, as there may be many choices
+NUM_SAMPLES = 20_000
 
 _MOST_KEPT = 4096  # tables, of 2 kB each
 
@@ -37,13 +35,13 @@ class _KeptTables:
         self._tables: collections.OrderedDict[bytes, np.ndarray] = collections.OrderedDict()
         self._lock = threading.Lock()
 
-    def table(self, mixture: MixtureDensity, digest: bytes, is_seen: np.ndarray, num_samples: int) -> np.ndarray:
+    def table(self, mixture: MixtureDensity, digest: bytes, is_seen: np.ndarray) -> np.ndarray:
         """Gives the table for the columns `is_seen`, (D,) bool; `digest` stands for the mixture."""
-        key = digest + is_seen.tobytes() + str(num_samples).encode()
+        key = digest + is_seen.tobytes()
         with self._lock:
             table = self._tables.get(key)
         if table is None:
-            table = outlier_table(mixture, is_seen, num_samples)
+            table = outlier_table(mixture, is_seen, NUM_SAMPLES)
         with self._lock:
             self._tables[key] = table
             self._tables.move_to_end(key)
@@ -72,12 +70,11 @@ def tail_scores(mixture: MixtureDensity, table: np.ndarray, rows: np.ndarray, lo
         return scores
     is_gap = np.isnan(rows)
     lacking = np.flatnonzero(is_gap.any(axis=1) & ~np.isnan(log_densities))
-    patterns, numbers, counts = np.unique(~is_gap[lacking], axis=0, return_inverse=True, return_counts=True)
-    digest, order = _digest(mixture), np.argsort(-counts, kind="stable")
-    for place, pattern in enumerate(order):
-        num_samples = outliers.NUM_SAMPLES if place < MOST_TABLES else FEWER_SAMPLES
-        of_columns = _KEPT.table(mixture, digest, patterns[pattern], num_samples)
-        chosen = lacking[numbers.reshape(-1) == pattern]
+    patterns, numbers = np.unique(~is_gap[lacking], axis=0, return_inverse=True)
+    digest = _digest(mixture)
+    for number, is_seen in enumerate(patterns):
+        chosen = lacking[numbers.reshape(-1) == number]
+        of_columns = _KEPT.table(mixture, digest, is_seen)
         scores[chosen] = outliers.tail_probabilities(of_columns, log_densities[chosen])
     return scores
 
