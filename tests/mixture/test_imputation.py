@@ -12,7 +12,8 @@ from tfgmm.families.variational import COMPONENTS
 from tfgmm.mixture.imputation import Imputer
 
 GENERATOR = np.random.default_rng(8)
-ROWS = CENTRE + 3.0 * GENERATOR.normal(size=(12, 4))
+# Rows are float32 once they are measured from the centre
+ROWS = CENTRE + np.float32(3.0 * GENERATOR.normal(size=(12, 4)))
 ROWS[[0, 1, 2], [0, 3, 1]] = np.nan
 ROWS[3, [0, 2]] = ROWS[4, :3] = ROWS[5] = ROWS[9, [1, 2]] = np.nan
 ROWS[6, 0], ROWS[6, 1] = np.inf, np.nan

@@ -189,7 +189,7 @@ def test_kept_tables_are_limited(monkeypatch):
     kept, made = tails._KeptTables(), []
     monkeypatch.setattr(tails, "outlier_table", lambda *given: made.append(given) or np.zeros((2, 3)))
     for digest in (b"a", b"b", b"a", b"c", b"b"):
-        kept.table(FULL.plug_in(), digest, np.ones(D, bool), 10)
+        kept.table(FULL.plug_in(), digest, np.ones(D, bool))
     assert len(made) == 4  # "b" was the one that had to go
 
 

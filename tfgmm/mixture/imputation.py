@@ -12,7 +12,8 @@ from tfgmm.common.threads import slices
 from tfgmm.mixture.features import pairs
 from tfgmm.mixture.integrands import Coefficients
 from tfgmm.mixture.log_joints import exponentials
-from tfgmm.mixture.parameters import LOCS, MixtureDensity, coefficients_from
+from tfgmm.mixture.parameters import LOCS, MixtureDensity, coefficients_of
+from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.true_values import Patterns, TrueValues, behind_gaps, behind_noise, covariances_of, what_is_shown
 
 if TYPE_CHECKING:
@@ -21,22 +22,57 @@ if TYPE_CHECKING:
 _CHUNK_NUMBERS = 2**20  # numbers in the matrices of the rows that are worked on together
 
 
-class _Known(NamedTuple):
-    """What is known of B rows, K components of all mixtures together.
+class _Columns(NamedTuple):
+    """B rows with gaps, of independent columns: a component says the same of a gap whatever the rest of the row is.
 
     rows: Their numbers in the block.
-    values: (B, D) float64, centred, 0 in gaps. is_missing: (B, D) bool.
-    memberships: (K, B). means: (B, K, D), of the true values. patterns: (B,), numbers into the following.
+    is_missing: (B, D) bool.
+    memberships: (K, B).
+    locs: (K, D), centred.
+    scales: (K, D), standard deviations.
+    """
+
+    rows: np.ndarray
+    is_missing: np.ndarray
+    memberships: np.ndarray
+    locs: np.ndarray
+    scales: np.ndarray
+
+    def means(self) -> np.ndarray:
+        """Computes the means of the true values, (B, D)."""
+        return self.memberships.T @ self.locs
+
+    def drawn(self, owners: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Computes true values (B, D) of components `owners` (B,) from standard normal noise (B, D)."""
+        return self.locs[owners] + self.scales[owners] * noise
+
+
+class _Matrices(NamedTuple):
+    """B rows with gaps, of correlated columns, K components of all mixtures together.
+
+    rows, is_missing, memberships: As `_Columns`.
+    of_components: (B, K, D), means of the true values, centred.
+    patterns: (B,), numbers into the following.
     spreads: (G, K, D, D), covariances of the true values.
     """
 
     rows: np.ndarray
-    values: np.ndarray
     is_missing: np.ndarray
     memberships: np.ndarray
-    means: np.ndarray
+    of_components: np.ndarray
     patterns: np.ndarray
     spreads: np.ndarray
+
+    def means(self) -> np.ndarray:
+        """Computes the means of the true values, (B, D)."""
+        return np.asarray(np.einsum("kb,bkd->bd", self.memberships, self.of_components))
+
+    def drawn(self, owners: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Computes true values (B, D) of components `owners` (B,) from standard normal noise (B, D)."""
+        sizes, vectors = np.linalg.eigh(self.spreads[self.patterns, owners])  # some columns are 0
+        roots = vectors * np.sqrt(np.maximum(sizes, 0.0))[:, None, :]
+        away: np.ndarray = (roots @ noise[..., None])[..., 0]
+        return self.of_components[np.arange(len(owners)), owners] + away
 
 
 class Imputer:
@@ -50,8 +86,8 @@ class Imputer:
 
     def __init__(self, mixture: MixtureDensity) -> None:
         self._centre = np.asarray(mixture.centre, np.float64)
-        self._coefficients = _as_correlated(mixture)
-        self._num_components = self._coefficients[1].size
+        self._joined = _joined(mixture)
+        self._coefficients = tuple(value[None] for value in coefficients_of(self._joined))
 
     def means(self, block: RowBlock) -> np.ndarray:
         """Computes the rows with the conditional mean of each value that is missing, (B, D) float64, data units.
@@ -62,8 +98,7 @@ class Imputer:
         """
         filled = np.array(block.values, np.float64)
         for known in self._known(block):
-            means = np.einsum("kb,bkd->bd", known.memberships, known.means) + self._centre
-            filled[known.rows] = np.where(known.is_missing, means, filled[known.rows])
+            filled[known.rows] = np.where(known.is_missing, known.means() + self._centre, filled[known.rows])
         return filled
 
     def draws(self, block: RowBlock, num_draws: int, seed: int, first_row: int = 0) -> np.ndarray:
@@ -85,13 +120,10 @@ class Imputer:
         filled = np.repeat(np.array(block.values, np.float64)[None], num_draws, axis=0)
         uniform = self._uniform(filled.shape, seed, first_row)
         for known in self._known(block):
-            roots = _roots(known.spreads)
             for number in range(num_draws):
                 for_component, *for_values = uniform[known.rows, number].T
                 owners = _owners(known.memberships, for_component)
-                noise = ndtri(np.stack(for_values, axis=1))[..., None]
-                away = (roots[known.patterns, owners] @ noise)[..., 0]
-                drawn = known.means[np.arange(len(owners)), owners] + away + self._centre
+                drawn = known.drawn(owners, ndtri(np.stack(for_values, axis=1))) + self._centre
                 filled[number, known.rows] = np.where(known.is_missing, drawn, filled[number, known.rows])
         return filled
 
@@ -103,18 +135,36 @@ class Imputer:
         drawn = np.random.Generator(source).random((num_rows, num_draws, num_columns + 1))
         return np.maximum(drawn, 2.0**-54)  # 0 has no quantile
 
-    def _known(self, block: RowBlock) -> Iterator[_Known]:
+    def _known(self, block: RowBlock) -> Iterator[_Columns | _Matrices]:
         """Yields what is known of the rows that have gaps, some rows at a time."""
         values = np.asarray(block.values, np.float64) - self._centre
         is_missing = np.isnan(values)
         rows = np.flatnonzero(is_missing.any(axis=1) & ~np.isinf(values).any(axis=1))
-        num_columns = values.shape[1]
-        size = max(1, _CHUNK_NUMBERS // (self._num_components * num_columns**2))
+        (num_components, num_columns), is_independent = self._joined.components[LOCS].shape, self._is_independent
+        size = max(1, _CHUNK_NUMBERS // (num_components * num_columns ** (1 if is_independent else 2)))
         for part in slices(0, len(rows), size) if len(rows) else []:
             chosen = rows[part]
-            yield self._known_of(block.part(chosen), chosen, values[chosen], is_missing[chosen])
+            known = block.part(chosen), chosen, is_missing[chosen], values[chosen]
+            yield self._columns(*known) if is_independent else self._matrices(*known)
 
-    def _known_of(self, block: RowBlock, rows: np.ndarray, values: np.ndarray, is_missing: np.ndarray) -> _Known:
+    @property
+    def _is_independent(self) -> bool:
+        return self._joined.form.name == "independent"
+
+    def _columns(self, block: RowBlock, rows: np.ndarray, is_missing: np.ndarray, values: np.ndarray) -> _Columns:
+        memberships = np.empty((self._coefficients[1].size, len(rows)))
+
+        def write(part: slice | np.ndarray, joints: np.ndarray) -> None:
+            _, (norms,) = exponentials(joints[None])
+            memberships[:, part] = joints / norms
+
+        groups = RowGroups("independent", block._replace(values=values, weights=None))
+        for _ in groups.mapped(self._coefficients, write):
+            pass
+        scales, _ = self._joined.form.covariances(self._joined.components)
+        return _Columns(rows, is_missing, memberships, self._joined.components[LOCS], scales)
+
+    def _matrices(self, block: RowBlock, rows: np.ndarray, is_missing: np.ndarray, values: np.ndarray) -> _Matrices:
         places, patterns, _ = what_is_shown(block)
         (linear, constants), true_values = self._behind(block.part(places), is_missing[places])
         values = np.where(is_missing, 0.0, values)
@@ -124,7 +174,7 @@ class Imputer:
         _, (norms,) = exponentials(joints[None])
         gains, offsets, spreads = (value[:, 0] for value in true_values)
         means = (gains[patterns] @ values[:, None, :, None])[..., 0] + offsets[patterns]
-        return _Known(rows, values, is_missing, joints / norms, means, patterns, spreads)
+        return _Matrices(rows, is_missing, joints / norms, means, patterns, spreads)
 
     def _behind(self, block: RowBlock, is_missing: np.ndarray) -> tuple[Coefficients, TrueValues]:
         """Computes coefficients of G patterns, (G, 1, F, K), and the true values behind them; a row of each."""
@@ -135,26 +185,23 @@ class Imputer:
         return behind_noise(self._coefficients, num_columns)(Patterns(observed, noise))
 
 
-def _as_correlated(mixture: MixtureDensity) -> Coefficients:
-    """Computes the coefficients of all components of all mixtures side by side, (1, D + P, S K) and (1, S K)."""
-    log_weights = np.asarray(mixture.log_weights) - math.log(math.prod(np.shape(mixture.log_weights)[:-1]))
-    locs = np.asarray(mixture.components[LOCS], np.float64)
-    num_columns = locs.shape[-1]
-    whiteners = np.asarray(mixture.components[mixture.form.precision_name], np.float64)
-    if mixture.form.name == "independent":
-        whiteners = np.sqrt(whiteners)[..., None] * np.eye(num_columns)
-    shape = (*locs.shape, num_columns)
+def _joined(mixture: MixtureDensity) -> MixtureDensity:
+    """Puts the components of S mixtures into one, with S K components; one mixture stays."""
+    *leading, num_components = np.shape(mixture.log_weights)
+    log_weights = np.asarray(mixture.log_weights, np.float64) - math.log(math.prod(leading))
+    name, locs = mixture.form.precision_name, np.asarray(mixture.components[LOCS], np.float64)
+    precisions = np.asarray(mixture.components[name], np.float64)
+    if mixture.form.name == "correlated":  # a tied matrix stands once
+        precisions = np.broadcast_to(precisions, (*locs.shape, locs.shape[-1]))
+    own = len(leading) + 1
     components = {
-        LOCS: locs.reshape(1, -1, num_columns),
-        "whiteners": np.broadcast_to(whiteners, shape).reshape(1, -1, num_columns, num_columns),
+        LOCS: locs.reshape(-1, *locs.shape[own:]),
+        name: np.broadcast_to(precisions, (*leading, num_components, *precisions.shape[own:])).reshape(
+            -1, *precisions.shape[own:]
+        ),
     }
-    return coefficients_from("correlated", log_weights.reshape(1, -1), components)
-
-
-def _roots(spreads: np.ndarray) -> np.ndarray:
-    """Computes square roots of covariances, some of whose columns are 0."""
-    sizes, vectors = np.linalg.eigh(spreads)
-    return vectors * np.sqrt(np.maximum(sizes, 0.0))[..., None, :]
+    covariance = "diag" if mixture.form.name == "independent" else "full"
+    return MixtureDensity(covariance, mixture.centre, log_weights.reshape(-1), components)
 
 
 def _owners(memberships: np.ndarray, uniform: np.ndarray) -> np.ndarray:
