@@ -12,7 +12,7 @@ import typer
 from tfgmm.cli import carried, shared
 from tfgmm.cli.carried import NOTHING_ASKED, Carried
 from tfgmm.cli.shared import UsageError
-from tfgmm.common.words import printable
+from tfgmm.common.words import counted, printable, shown_count
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -151,7 +151,7 @@ def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
         "shape": model["covariance"],
         "weights": model.get("weights"),
         "columns": ", ".join(model.get("column_names") or [f"{model['num_features']} without names"]),
-        "fitted to": f"{training.get('num_data')} rows{had}, fingerprint {fingerprint}",
+        "fitted to": f"{_rows_of(card)}, fingerprint {fingerprint}{had}",
         "bound, nats": f"{elbo:.2f}" if isinstance(elbo, float) else None,
         "written by": ", ".join(f"{name} {wrote[name]}" for name in ("tfgmm", "tensorflow") if name in wrote) or None,
     }
@@ -163,9 +163,16 @@ def _what_rows_had(card: Mapping[str, Any]) -> str:
     summary = carried.summary_of(card)
     if summary is None:
         return ""
-    weights = "" if summary.weights_name is None else f" ({summary.num_rows:,} of them, with weights)"
     gaps = f", {sum(summary.gaps):,} values missing" if summary.gap_columns else ""
-    return f"{weights}{gaps}{', measurement noise' if summary.noise_columns else ''}"
+    return f"{gaps}{', measurement noise' if summary.noise_columns else ''}"
+
+
+def _rows_of(card: Mapping[str, Any]) -> str:
+    """Writes how many rows a mixture was fitted to, and for how many they count."""
+    summary, num_data = carried.summary_of(card), card["training"].get("num_data")
+    if summary is None or summary.weights_name is None:
+        return f"{num_data} rows"
+    return f"{counted(summary.num_rows, 'row')} that count as {shown_count(summary.num_data)}"
 
 
 def differences(facts_a: Mapping[str, str], facts_b: Mapping[str, str]) -> Iterator[str]:
@@ -250,8 +257,8 @@ def _rows(
     yield from lines_about_rows(compared, data, verdict(compared))
     if not asked.noise and (carried.had_noise(first) or carried.had_noise(second)):
         yield (
-            "Rows were judged as if they had no measurement noise, which condemns a mixture that was fitted to rows with "
-            "noise: pass --noise COLUMN=ERROR."
+            "Rows were judged as if they had no measurement noise, which speaks against a mixture that was fitted to "
+            "rows with noise: pass --noise COLUMN=ERROR."
         )
 
 
