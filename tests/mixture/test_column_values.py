@@ -159,7 +159,7 @@ KINDS = {
     "few": np.random.default_rng(9).integers(0, 4, 900).astype(np.float64),
     "prices": np.random.default_rng(9).choice(np.geomspace(1.0, 3e4, 16).round(), 900),
     "rounded": np.random.default_rng(9).normal(size=900).round(1),
-    "heaped": np.where(np.arange(900) % 2, np.random.default_rng(9).integers(150, 200, 900), 5.0 * (30 + COUNTS)),
+    "heaped": np.where(IS_ROUNDED, 5.0 * np.rint(AGES / 5.0), AGES)[:900],
     "repeated": np.where(np.arange(900) % 3, np.random.default_rng(9).normal(size=900), 0.0),
     "with gaps": np.where(np.arange(900) % 3, np.random.default_rng(9).normal(size=900).round(2), np.nan),
     "one": np.full(900, 3.0),
