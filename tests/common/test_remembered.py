@@ -28,6 +28,19 @@ def test_an_array_that_is_remembered_cannot_be_written_to() -> None:
     assert doubled(ARRAYS[1])[0] == 2.0
 
 
+def test_several_arrays_are_one_key() -> None:
+    asked = []
+
+    def summed(*arrays: np.ndarray | None) -> float:
+        asked.append(arrays)
+        return float(sum(place * array.sum() for place, array in enumerate(arrays, 1) if array is not None))
+
+    remembered, (_, one, two) = Remembered(summed, most=9), ARRAYS
+    for _ in range(2):
+        assert [remembered(one, two), remembered(two, one), remembered(one, None), remembered(one)] == [5, 4, 1, 1]
+    assert len(asked) == 4
+
+
 class EmptiedAtOnce(dict):
     """A memory out of which another thread pushes whatever is put in."""
 

@@ -28,6 +28,18 @@ def test_whole_weights_are_repetitions_and_gaps_are_left_out(seed: int) -> None:
     )
 
 
+def test_between_equal_values_there_is_nothing() -> None:
+    """A column that is nearly constant has no spread between its quartiles, not even that of rounding."""
+    random = np.random.default_rng(3)
+    values = np.where(random.random((4_000, 1)) < 0.1, random.normal(size=(4_000, 1)), 0.1)
+    found = column_quantiles(values, random.gamma(1.0, size=4_000), np.linspace(0.2, 0.8, 13))
+    assert (found == 0.1).all()
+    extremes = np.array([[-1e308], [1e308]])
+    np.testing.assert_array_equal(
+        column_quantiles(extremes, np.array([2.0, 1.0]), [0.0, 0.5, 1.0])[:, 0], [-1e308, -1e308, 1e308]
+    )
+
+
 def test_weights_that_are_nearly_whole_give_nearly_the_same() -> None:
     values, weights = np.array([[1.0], [2.0], [4.0], [9.0]]), np.array([1.0, 3.0, 2.0, 1.0])
     for shift in (1e-9, -1e-9):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from tfgmm.mixture.column_values import values_of
+from tfgmm.mixture.column_values import values_of, values_of_columns
 
 NUM_ROWS = 1000
 GENERATOR = np.random.default_rng(0)
@@ -151,3 +151,36 @@ def test_the_step_of_groups_measured_in_three_digits_is_that_of_the_finest():
 def test_columns_that_say_nothing(column):
     found = values_of(column)
     assert not found.is_few and found.heaped_share == 0.0
+
+
+COUNTS = np.random.default_rng(8).integers(1, 9, 900)
+KINDS = {
+    "measured": np.random.default_rng(9).normal(size=900),
+    "few": np.random.default_rng(9).integers(0, 4, 900).astype(np.float64),
+    "prices": np.random.default_rng(9).choice(np.geomspace(1.0, 3e4, 16).round(), 900),
+    "rounded": np.random.default_rng(9).normal(size=900).round(1),
+    "heaped": np.where(IS_ROUNDED, 5.0 * np.rint(AGES / 5.0), AGES)[:900],
+    "repeated": np.where(np.arange(900) % 3, np.random.default_rng(9).normal(size=900), 0.0),
+    "with gaps": np.where(np.arange(900) % 3, np.random.default_rng(9).normal(size=900).round(2), np.nan),
+    "one": np.full(900, 3.0),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_with_counts_are_those_of_repeated_rows(kind):
+    column = KINDS[kind]
+    found = values_of(column, COUNTS.astype(np.float64))
+    assert found == values_of(np.repeat(column, COUNTS))
+    assert found != values_of(column)
+    if kind in ("few", "prices"):
+        assert found.is_few
+    if kind == "heaped":
+        assert found.heap_step == 5.0
+    if kind == "repeated":
+        assert found.repeated
+    [same] = values_of_columns(column[:, None], COUNTS.astype(np.float64))
+    assert same == found != values_of_columns(column[:, None])[0]  # remembered with their counts
+
+
+def test_a_column_without_values_has_none_whatever_they_count():
+    assert values_of(np.full(5, np.nan), np.full(5, 2.0)) == values_of(np.full(5, np.nan))

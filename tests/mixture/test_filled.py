@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from tfgmm.common.remembered import Remembered
+from tfgmm.common.threads import _THREADS
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture import filled as filling
 from tfgmm.mixture.filled import with_gaps_filled
@@ -62,7 +64,41 @@ def test_some_rows_of_many_lend_their_values(monkeypatch):
     is_gap = np.isnan(rows)
     np.testing.assert_array_equal(complete[~is_gap], rows[~is_gap])
     assert all(len(np.unique(complete[is_gap[:, column], column])) <= 30 for column in range(4))
-    np.testing.assert_array_equal(complete, with_gaps_filled(rows, np.ones(4)))
+    np.testing.assert_array_equal(complete[is_gap], filling._computed_values(rows, np.ones(4)))
+
+
+def test_the_same_rows_are_filled_once(monkeypatch):
+    """Every number of components of a choice, and every fold, asks for them again."""
+    asked, computed = [], filling._computed_values
+
+    def counting(rows, spread):
+        asked.append(len(rows))
+        return computed(rows, spread)
+
+    monkeypatch.setattr(filling, "_lent", Remembered(counting, most=2))
+    rows, other = (with_gaps(clusters(120)[1], share) for share in (0.2, 0.3))
+    first = with_gaps_filled(rows, np.ones(4))
+    again = with_gaps_filled(rows.copy(), np.ones(4))
+    assert asked == [120]
+    np.testing.assert_array_equal(again, first)
+    again[:] = 0.0  # the caller's own, and what is remembered stays
+    np.testing.assert_array_equal(with_gaps_filled(rows, np.ones(4)), first)
+    assert (with_gaps_filled(rows, np.array([9.0, 1.0, 1.0, 0.1])) != first).any()
+    with_gaps_filled(other, np.ones(4))
+    assert len(asked) == 3
+
+
+def test_one_thread_fills(monkeypatch):
+    """Products of a few rows are not worth a second one, which rounds otherwise."""
+    held, plain = [], filling._distances
+
+    def watched(*arguments):
+        held.append(max(library.num_threads for library in _THREADS.libraries.lib_controllers))
+        return plain(*arguments)
+
+    monkeypatch.setattr(filling, "_distances", watched)
+    filling._computed_values(with_gaps(clusters(120)[1], 0.2), np.ones(4))
+    assert held and set(held) == {1}
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4])

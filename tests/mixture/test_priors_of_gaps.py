@@ -215,6 +215,24 @@ def test_weights_of_rows_are_repeated_rows(covariance, share):
     assert Priors.from_data(frame, covariance, sample_weight="count", missing=missing) == weighted
 
 
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+@pytest.mark.parametrize("has_far_rows", [False, True])
+def test_all_rows_in_memory_are_looked_at_however_many(covariance, has_far_rows):
+    """No sample of them: weights of 1 and gaps that may be, but are none, change nothing."""
+    random = np.random.default_rng(7)
+    rows = random.normal(size=(30_000, 3)) * [1.0, 5.0, 0.1] + random.integers(0, 3, (30_000, 1))
+    rows[:, 1] = rows[:, 1].round()
+    if has_far_rows:
+        rows[::9_000] = 1e8
+    plain = Priors.from_data(rows, covariance)
+    same(Priors.from_data(rows, covariance, sample_weight=np.ones(30_000)), plain, 1e-10)
+    same(Priors.from_data(rows, covariance, missing="integrate"), plain, 1e-10)
+    weights = random.integers(0, 14, 30_000)
+    weighted = Priors.from_data(rows, covariance, sample_weight=weights)
+    same(weighted, Priors.from_data(np.repeat(rows, weights, axis=0), covariance), 1e-10)
+    assert weighted.loc_mean != plain.loc_mean
+
+
 def test_gaps_of_rows_are_refused_unless_they_are_to_be_integrated():
     rows = with_gaps(ROWS, 0.1)
     with pytest.raises(ValueError, match="`data` must"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfgmm.data.summary import DataSummary
-from tfgmm.mixture.virtual_copies import are_counts, are_whole, copies, with_copies
+from tfgmm.mixture.virtual_copies import are_counts, are_whole, copies, every_nth, with_counts
 
 GENERATOR = np.random.default_rng(0)
 WHOLE = GENERATOR.integers(1, 9, 300).astype(np.float64)
@@ -55,26 +55,33 @@ def summary_of(num_rows, num_data):
     return DataSummary(num_data, 2, (0.0,) * 2, (1.0,) * 2, num_rows=num_rows)
 
 
-def test_rows_with_copies():
+def test_rows_that_count_several_times_are_no_more_rows():
     rows, total = GENERATOR.normal(size=(300, 2)), int(WHOLE.sum())
-    assert with_copies(rows, None, summary_of(0, 300)) is rows
-    found = with_copies(rows, WHOLE, summary_of(300, total))
-    np.testing.assert_array_equal(found, np.repeat(rows, WHOLE.astype(int), axis=0))
-    assert len(with_copies(rows, 1e6 * WHOLE, summary_of(300, 10**6 * total))) == 200_000
-
-
-def test_weights_that_are_no_counts_repeat_no_row():
-    rows = GENERATOR.normal(size=(300, 2))
-    assert with_copies(rows, SHARES, summary_of(300, float(SHARES.sum()))) is rows
-    assert with_copies(rows, SHARES, summary_of(9_000, 1_234.5)) is rows
+    for weights in (None, np.ones(300), SHARES):
+        found, counts = with_counts(rows, weights, summary_of(300, 300 if weights is None else float(weights.sum())))
+        assert found is rows and counts is None
+    for factor in (1, 10**6):
+        found, counts = with_counts(rows, factor * WHOLE, summary_of(300, factor * total))
+        assert found is rows and counts.tolist() == (factor * WHOLE).tolist()
+    assert with_counts(rows, SHARES, summary_of(9_000, 1_234.5)) == (rows, None)
 
 
 def test_a_sample_of_weighted_rows_has_heavy_ones_repeated():
     """Light rows stand for others, which have other values: none of them is repeated."""
     rows, weights = GENERATOR.normal(size=(300, 2)), np.full(300, 12.3)
     weights[7] = 100 * 12.3
-    found = with_copies(rows, weights, summary_of(9_000, 4_908))
-    assert len(found) == 300
+    found, counts = with_counts(rows, weights, summary_of(9_000, 4_908))
+    assert len(found) == 300 and counts is None
     np.testing.assert_allclose((found == rows[7]).all(axis=1).sum(), 75, atol=1)
     assert len(np.unique(found, axis=0)) >= 224
     assert are_counts(weights, summary_of(9_000, 4_908)) and not are_counts(weights, summary_of(300, 4_908))
+
+
+@pytest.mark.parametrize("most", [3, 100, 299, 5_000])
+def test_every_nth_row_is_that_of_the_repeated_rows(most):
+    rows = GENERATOR.normal(size=(300, 2))
+    repeated = np.repeat(rows, WHOLE.astype(int), axis=0)
+    expected = repeated[:: max(1, len(repeated) // most)]
+    np.testing.assert_array_equal(every_nth(rows, WHOLE, most), expected)
+    np.testing.assert_array_equal(every_nth(repeated, None, most), expected)
+    assert len(every_nth(rows[:0], WHOLE[:0], most)) == len(every_nth(rows[:0], None, most)) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,12 +14,12 @@ Result = TypeVar("Result")
 
 
 class Remembered(Generic[Result]):
-    """Computes a function of an array once for the arrays seen last, whose digests are the keys.
+    """Computes a function of arrays once for those seen last, whose digests are the keys.
 
     Threads may share it. An array that it gives is read-only, since others are given the same one.
 
     Args:
-        compute: Function of one array.
+        compute: Function of one array or several, of which some may be None.
         most: Number of results to keep.
 
     Example:
@@ -30,20 +30,20 @@ class Remembered(Generic[Result]):
     3.0
     """
 
-    def __init__(self, compute: Callable[[np.ndarray], Result], most: int) -> None:
+    def __init__(self, compute: Callable[..., Result], most: int) -> None:
         self._compute, self._most = compute, most
         self._lock = threading.Lock()
-        self._results: dict[tuple[tuple[int, ...], str, bytes], Result] = {}
+        self._results: dict[tuple[Any, ...], Result] = {}
 
-    def __call__(self, array: np.ndarray) -> Result:
-        """Gives the function of the array, from memory or computed."""
+    def __call__(self, *arrays: np.ndarray | None) -> Result:
+        """Gives the function of the arrays, from memory or computed."""
         import numpy as np  # `import tfgmm` loads none
 
-        key = array.shape, array.dtype.str, hashlib.blake2b(np.ascontiguousarray(array).data).digest()
+        key = tuple(None if array is None else _key_of(array) for array in arrays)
         with self._lock:
             if key in self._results:
                 return self._results[key]
-        result = self._compute(array)  # not under the lock: other arrays need not wait for it
+        result = self._compute(*arrays)  # not under the lock: other arrays need not wait for it
         if isinstance(result, np.ndarray):
             result.setflags(write=False)
         with self._lock:
@@ -51,3 +51,9 @@ class Remembered(Generic[Result]):
                 self._results.pop(next(iter(self._results)))  # the oldest
             self._results[key] = result
         return result
+
+
+def _key_of(array: np.ndarray) -> tuple[Any, ...]:
+    import numpy as np
+
+    return array.shape, array.dtype.str, hashlib.blake2b(np.ascontiguousarray(array).data).digest()

@@ -42,10 +42,13 @@ def _of_column(values: np.ndarray, weights: np.ndarray | None, levels: Sequence[
         return np.full(len(levels), np.nan)
     if weights is None:
         return np.quantile(values, levels)
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values)
     values, ends = values[order], np.cumsum(weights[order])
     unit = min(1.0, float(weights.min()))
+    places = np.asarray(levels) * (ends[-1] - unit)
+    row = np.minimum(np.searchsorted(ends, places, "right"), len(ends) - 1)
     # Copies of a row lie side by side from where it starts to one unit before it ends
-    starts = np.concatenate([[0.0], ends[:-1]])
-    places = np.stack([starts, np.maximum(starts, ends - unit)], axis=1).ravel()
-    return np.interp(np.asarray(levels) * (ends[-1] - unit), places, np.repeat(values, 2))
+    shares = np.clip(places - (ends[row] - unit), 0.0, unit) / unit
+    following = np.where(shares > 0.0, np.minimum(row + 1, len(ends) - 1), row)
+    with np.errstate(over="ignore"):
+        return np.asarray(values[row] + shares * (values[following] - values[row]))

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfgmm.common.remembered import Remembered
 from tfgmm.mixture.rounding import is_float32, step_of
+from tfgmm.mixture.virtual_copies import every_nth
 
 # A column of at most so many values, each of them repeated, is a scale, a code or a flag; of some more where they are
 # prices or doses: few of the multiples of their step
@@ -65,11 +66,12 @@ class ColumnValues(NamedTuple):
         return (self.step**2 + share_rounded * self.heap_step**2) / 12.0
 
 
-def values_of(column: np.ndarray) -> ColumnValues:
+def values_of(column: np.ndarray, counts: np.ndarray | None = None) -> ColumnValues:
     """Finds what kind of values these are.
 
     Args:
         column: (n,) numbers, data units; NaN where a row has no value.
+        counts: (n,) whole numbers, how many rows each of them is; None: each is one.
 
     Example:
 
@@ -78,24 +80,44 @@ def values_of(column: np.ndarray) -> ColumnValues:
     """
     is_gap = np.isnan(column)
     if is_gap.any():
-        return values_of(column[~is_gap])._replace(has_gaps=True)
-    values, counts = np.unique(column, return_counts=True)
+        return values_of(column[~is_gap], None if counts is None else counts[~is_gap])._replace(has_gaps=True)
+    values, of_values = _distinct(column, counts)
+    num_rows = int(of_values.sum())
     if len(values) < 2:
-        return ColumnValues(0.0, len(values), len(column), 0.0)
-    step = step_of(values, counts)
-    found = ColumnValues(step, len(values), len(column), _storage_variance(values))
-    if _are_few(values, len(column), step):
+        return ColumnValues(0.0, len(values), num_rows, 0.0)
+    step = step_of(values, of_values)
+    found = ColumnValues(step, len(values), num_rows, _storage_variance(values))
+    if _are_few(values, num_rows, step):
         return found._replace(is_few=True)
-    if len(values) <= _FEW_VALUES or _all_differ(values, counts):
+    if len(values) <= _FEW_VALUES or _all_differ(values, of_values):
         return found
-    alone = _repeated(values, counts)
-    others = column if len(alone) > _MOST_REPEATED else column[~np.isin(column, [value for value, _ in alone])]
-    heaped = _heaped(others, found)
+    return _with_heaps(found, column, counts, values, of_values)
+
+
+def _distinct(column: np.ndarray, counts: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the distinct values, ascending, and how many rows have each, whole numbers."""
+    if counts is None or not len(column):
+        return np.unique(column, return_counts=True)
+    order = np.argsort(column)
+    values = column[order]
+    first = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+    return values[first], np.add.reduceat(counts[order], first).astype(np.int64)
+
+
+def _with_heaps(
+    found: ColumnValues, column: np.ndarray, counts: np.ndarray | None, values: np.ndarray, of_values: np.ndarray
+) -> ColumnValues:
+    """Adds the values of a column that are by far more common than others, and the step of heaps."""
+    alone = _repeated(values, of_values)
+    is_other = np.full(len(column), True)
+    if len(alone) <= _MOST_REPEATED:
+        is_other = ~np.isin(column, [value for value, _ in alone])
+    heaped = _heaped(column[is_other], None if counts is None else counts[is_other], found)
     if heaped.heap_step:  # then a value at a heap has the other heaps beside it
-        heaped = _heaped(column, found)
+        heaped = _heaped(column, counts, found)
     if heaped.heap_step:
         is_at = is_multiple(values, heaped.heap_step)
-        alone = _repeated(values[is_at], counts[is_at], len(column))
+        alone = _repeated(values[is_at], of_values[is_at], found.num_rows)
     return heaped._replace(repeated=tuple(alone))
 
 
@@ -114,8 +136,8 @@ def _all_differ(values: np.ndarray, counts: np.ndarray) -> bool:
     return bool(num_data >= _MANY_ROWS and len(values) > _ALL_DIFFERENT * num_data and counts.max() < most)
 
 
-def _values_of_columns(sample: np.ndarray) -> tuple[ColumnValues, ...]:
-    return tuple(values_of(column) for column in sample.T)
+def _values_of_columns(sample: np.ndarray, counts: np.ndarray | None = None) -> tuple[ColumnValues, ...]:
+    return tuple(values_of(column, counts) for column in sample.T)
 
 
 # Priors of six shapes ask for them, and warnings
@@ -139,9 +161,9 @@ def _repeated(values: np.ndarray, counts: np.ndarray, num_data: float | None = N
     return found
 
 
-def _heaped(column: np.ndarray, found: ColumnValues) -> ColumnValues:
+def _heaped(column: np.ndarray, counts: np.ndarray | None, found: ColumnValues) -> ColumnValues:
     """Finds the widest step that explains about as many heaped values as any."""
-    some = column[:: max(1, len(column) // _MOST_FOR_HEAPS)]
+    some = every_nth(column, counts, _MOST_FOR_HEAPS)
     spread = _quartile_range(some) if len(some) else 0.0
     if spread <= 0.0:
         return found

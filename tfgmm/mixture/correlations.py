@@ -48,7 +48,7 @@ def shaped_like(
     return shaped
 
 
-def row_variances(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:
+def row_variances(data: DataSummary, sample: np.ndarray | None, counts: np.ndarray | None = None) -> np.ndarray:
     """Computes the variance that each row adds in each column, (D,), squared data units.
 
     It is that of the rounding of the column; where all rows have one value, enough that no component is narrower.
@@ -56,10 +56,11 @@ def row_variances(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:
     Args:
         data: Summary of the rows.
         sample: (n, D) rows, data units, NaN where a row has no value; None: nothing is known of their rounding.
+        counts: (n,) whole numbers, how many rows each of them is; None: each is one.
     """
     added = np.square(data.spread) * (~data.varies * _ROW_SHARE + LEAST_ROW_SHARE)
     if sample is not None and _are_several(sample):  # what lies between two says nothing
-        added = np.maximum(added, [found.rounding_variance for found in values_of_columns(sample)])
+        added = np.maximum(added, [found.rounding_variance for found in values_of_columns(sample, counts)])
     return added
 
 
@@ -68,18 +69,18 @@ def _are_several(sample: np.ndarray) -> bool:
     return len(distinct_rows(sample[:_FEW_ROWS])) > 2 or (len(sample) > _FEW_ROWS and len(distinct_rows(sample)) > 2)
 
 
-def row_variance(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:
+def row_variance(data: DataSummary, sample: np.ndarray | None, counts: np.ndarray | None = None) -> np.ndarray:
     """Computes the variance that each row adds, (D, D), squared data units.
 
     That is `row_variances`, and more along what other columns decide, such as the direction of a column and its copy.
 
     Args:
-        data, sample: As in `row_variances`.
+        data, sample, counts: As in `row_variances`.
     """
-    added = np.diag(row_variances(data, sample))
+    added = np.diag(row_variances(data, sample, counts))
     if sample is None or not len(sample):
         return added
-    relations, spread = relations_of(sample, data), np.array(data.spread)
+    relations, spread = relations_of(sample, data, counts), np.array(data.spread)
     shares = np.maximum(_ROW_SHARE, _TIMES_ROUNDING * relations.variances)
     scaled = relations.directions * spread
     return np.asarray(added + (shares * scaled.T) @ scaled)

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tfgmm.common.remembered import Remembered
+from tfgmm.common.threads import one_thread_each
+
 # Rows that give their values, for each column
-_MOST_DONORS = 2_000
-# Distances are computed for so many pairs of rows at a time: 32 MiB of float64
-_PAIRS_AT_A_TIME = 2**22
+_MOST_DONORS = 1_000
+# Distances are computed for so many pairs of rows at a time: 1 MiB of float64
+_PAIRS_AT_A_TIME = 2**17
 # Spreads: values beyond count as so far away, so that squares lose no digits
 _FARTHEST = 100.0
 # Squared spreads between two rows in a column that one of them lacks: what two independent values differ by, on average
@@ -22,7 +25,7 @@ def with_gaps_filled(rows: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """Fills each gap with the value of the row nearest to it among those that have one there; rows without gaps stay.
 
     A row is taken over, and no mean of several, so that what is filled in varies as much as what is not. The same rows
-    are always filled alike.
+    are always filled alike, and only the first time takes long: what fills them is kept.
 
     Args:
         rows: (n, D) float64, measured from the centre; NaN where a row has no value.
@@ -42,18 +45,33 @@ def with_gaps_filled(rows: np.ndarray, spread: np.ndarray) -> np.ndarray:
     is_gap = np.isnan(rows)
     if not is_gap.any():
         return rows
-    scaled = np.clip(np.where(is_gap, 0.0, rows) / spread, -_FARTHEST, _FARTHEST)
-    complete, generator = np.where(is_gap, 0.0, rows), np.random.default_rng(0)
-    for column in np.flatnonzero(is_gap.any(axis=0)):
-        donors = _donors(~is_gap[:, column], generator)
-        if not len(donors):
-            continue
-        gaps = np.flatnonzero(is_gap[:, column])
-        for some in _parts(gaps, len(donors)):
-            distances = _distances(scaled[some], ~is_gap[some], scaled[donors], ~is_gap[donors])
-            nearest = (distances + _ties(len(some), len(donors), generator)).argmin(axis=1)
-            complete[some, column] = rows[donors[nearest], column]
+    complete = rows.copy()
+    complete[is_gap] = _lent(rows, spread)
     return complete
+
+
+def _computed_values(rows: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Finds what fills the gaps of rows, row by row: one number for each gap."""
+    is_gap = np.isnan(rows)
+    complete = np.where(is_gap, 0.0, rows)
+    scaled, generator = np.clip(complete / spread, -_FARTHEST, _FARTHEST), np.random.default_rng(0)
+    # A second thread waits ten times longer than it computes, and would round otherwise
+    with one_thread_each():
+        for column in np.flatnonzero(is_gap.any(axis=0)):
+            donors = _donors(~is_gap[:, column], generator)
+            if not len(donors):
+                continue
+            ties, places = _ties(len(donors), generator), _places(scaled[donors], ~is_gap[donors])
+            gaps = np.flatnonzero(is_gap[:, column])
+            for some in _parts(gaps, len(donors)):
+                distances = _distances(scaled[some], ~is_gap[some], places)
+                distances += ties[generator.integers(len(donors), size=len(some))]
+                complete[some, column] = rows[donors[distances.argmin(axis=1)], column]
+    return complete[is_gap]
+
+
+# Every number of components and every fold of a choice asks again for the same rows
+_lent = Remembered(_computed_values, most=16)
 
 
 def _donors(has_value: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -63,24 +81,29 @@ def _donors(has_value: np.ndarray, generator: np.random.Generator) -> np.ndarray
 
 
 def _parts(gaps: np.ndarray, num_donors: int) -> Iterator[np.ndarray]:
-    """Cuts the rows with a gap into parts whose distances fit into memory."""
+    """Cuts the rows with a gap into parts whose distances stay in the cache."""
     size = max(1, _PAIRS_AT_A_TIME // num_donors)
     return (gaps[start : start + size] for start in range(0, len(gaps), size))
 
 
-def _distances(rows: np.ndarray, is_known: np.ndarray, donors: np.ndarray, donors_known: np.ndarray) -> np.ndarray:
-    """Computes squared distances (B, n) between rows with gaps, which hold 0 there, and donors.
+def _places(donors: np.ndarray, is_known: np.ndarray) -> np.ndarray:
+    """Writes donors (n, D) as the factors (3 D, n) of what a row makes of itself in `_distances`.
 
-    What a donor lacks is as far away as two independent values are: few columns in common are not near. What a row
-    lacks is as far from one donor as from another.
+    What a donor lacks is as far away as two independent values are: few columns in common are not near.
     """
-    known, of_donors = is_known.astype(np.float64), donors_known.astype(np.float64)
-    squares = np.square(rows) @ of_donors.T + known @ np.square(donors).T - 2.0 * rows @ donors.T
-    return squares + _UNKNOWN * (known.sum(axis=1)[:, None] - known @ of_donors.T)
+    known = is_known.astype(np.float64)
+    return np.concatenate([known, np.square(donors) - _UNKNOWN * known, -2.0 * donors], axis=1).T
 
 
-def _ties(num_rows: int, num_donors: int, generator: np.random.Generator) -> np.ndarray:
-    """Draws tiny numbers (B, n), so that rows with equally near donors do not all take the same one's value."""
+def _distances(rows: np.ndarray, is_known: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Computes squared distances (B, n) between rows with gaps, which hold 0 there, and donors, in one product.
+
+    A number that is the same for all donors of a row is left out: what the row lacks is as far from each.
+    """
+    return np.concatenate([np.square(rows), is_known.astype(np.float64), rows], axis=1) @ places
+
+
+def _ties(num_donors: int, generator: np.random.Generator) -> np.ndarray:
+    """Draws tiny numbers in n orders, (n, n), so that rows with equally near donors do not all take one's value."""
     numbers = np.tile(_TIES * generator.random(num_donors), 2)
-    views = np.lib.stride_tricks.sliding_window_view(numbers, num_donors)
-    return views[generator.integers(num_donors, size=num_rows)]
+    return np.lib.stride_tricks.sliding_window_view(numbers, num_donors)[:num_donors]

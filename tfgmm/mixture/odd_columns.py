@@ -23,20 +23,23 @@ _MOST_NAMED = 6
 Name = Callable[[int], str]
 
 
-def odd_columns(sample: np.ndarray, summary: DataSummary, name: Name) -> Iterator[str]:
+def odd_columns(
+    sample: np.ndarray, summary: DataSummary, name: Name, counts: np.ndarray | None = None
+) -> Iterator[str]:
     """Yields a sentence without its full stop for each kind of odd column.
 
     Args:
         sample: (n, D) rows, data units; NaN where a row has no value.
         summary: Summary of all rows.
         name: Function from the number of a column to its name, as a message shows it.
+        counts: (n,) whole numbers, how many rows each of the sample is; None: each is one.
     """
-    found = values_of_columns(sample)
+    found = values_of_columns(sample, counts)
     yield from _few(found, name)
     yield from _coarse(found, summary.spread, name)
     yield from _repeated(found, name)
     yield from _heaped(found, summary.spread, name)
-    relations = relations_of(sample, summary)
+    relations = relations_of(sample, summary, counts)
     for columns, number in relations.groups:
         yield (
             f"columns {_listed([name(column) for column in columns])} follow from each other{_but_for(relations)}, as "
@@ -45,7 +48,12 @@ def odd_columns(sample: np.ndarray, summary: DataSummary, name: Name) -> Iterato
 
 
 def column_doubts(
-    sample: np.ndarray, summary: DataSummary, covariance: str, widths: np.ndarray, name: Name
+    sample: np.ndarray,
+    summary: DataSummary,
+    covariance: str,
+    widths: np.ndarray,
+    name: Name,
+    counts: np.ndarray | None = None,
 ) -> tuple[str, ...]:
     """Lists what in the columns speaks against calling a number of components certain, as parts of a sentence.
 
@@ -54,9 +62,9 @@ def column_doubts(
         summary: Summary of all rows.
         covariance: Shape of the components.
         widths: Standard deviations of the components that have rows, (K, D), data units.
-        name: Function from the number of a column to its name, as a message shows it.
+        name, counts: As in `odd_columns`.
     """
-    found, relations = values_of_columns(sample), relations_of(sample, summary)
+    found, relations = values_of_columns(sample, counts), relations_of(sample, summary, counts)
     of_values = [*_value_doubts(found, summary.spread, widths, name)]
     doubts = []
     if of_values:

@@ -17,7 +17,7 @@ from tfgmm.mixture.prior_reach import belief_of, decided_by_priors, pulls_of_pri
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.starts import distinct_rows
-from tfgmm.mixture.virtual_copies import are_whole, with_copies
+from tfgmm.mixture.virtual_copies import are_whole, with_counts
 
 # Widths of a component that its location is held away from its rows. Of 150 fits of a group of 60 or 1,000 rows and one
 # of 3 to 40, none that was right to half a width is beyond it. A component that is held far away is widened until it
@@ -87,7 +87,8 @@ def oddities(
         names = ", ".join(constant)
         one, several = f"column {names} has one value only: it tells", f"columns {names} have one value only: they tell"
         yield f"{one if len(constant) == 1 else several} no components apart"
-    yield from odd_columns(with_copies(sample, weights, summary), summary, data.name)
+    rows, counts = with_counts(sample, weights, summary)
+    yield from odd_columns(rows, summary, data.name, counts)
     yield from _few_distinct_rows(data, num_components)
     yield from _few_rows_per_column(data, covariance)
     yield from _far_rows(data)
@@ -142,9 +143,8 @@ def doubts_of_columns(
         sample, summary, covariance, weights: As in `warn_of_odd_data`.
         widths: As in `column_doubts`.
     """
-    return column_doubts(
-        with_copies(sample, weights, summary), summary, covariance, widths, _Data(sample, summary).name
-    )
+    rows, counts = with_counts(sample, weights, summary)
+    return column_doubts(rows, summary, covariance, widths, _Data(sample, summary).name, counts)
 
 
 def spreads_that_differ(summary: DataSummary, priors: Priors, covariance: str) -> Iterator[str]:

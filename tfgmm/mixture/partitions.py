@@ -120,6 +120,9 @@ def start_groups(
 ) -> Groups:
     """Divides rows into K groups, once for each of M seeds.
 
+    k-means++ and "random" choose among the distinct rows, each of which counts once however often it is repeated or
+    whatever its weight is.
+
     Args:
         start: "auto", several ways in turn: the rows nearest to each of K rows chosen by k-means++, Ward's method,
             k-means, random rows, and balls around K - 1 rows with all others as the group around them.

@@ -65,3 +65,18 @@ def check_range(name: str, value: Number, positive: bool) -> None:
             raise ValueError(
                 f"`priors.{name}` must be {wanted}. Received: {number}. Choose a {wanted} number in data units."
             )
+
+
+def check_size(name: str, value: Number | Matrix, needed: int, letter: str) -> None:
+    """Checks the size of several numbers or of a matrix: Raises ValueError unless there are `needed`, a `letter`."""
+    if not isinstance(value, tuple) or len(value) == needed:
+        return
+    if isinstance(value[0], tuple):
+        raise ValueError(
+            f"`priors.{name}` must have shape (D, D) = ({needed}, {needed}). "
+            f"Received: shape ({len(value)}, {len(value)}). Give one line per column."
+        )
+    raise ValueError(
+        f"`priors.{name}` must be one number or have shape ({letter},) = ({needed},). "
+        f"Received: {len(value)} numbers. Give one number to use it everywhere."
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfgmm.common.checks import check_choice
-from tfgmm.mixture.prior_values import Matrix, Number, as_lists, check_range, plain_matrix, plain_numbers
+from tfgmm.mixture.prior_values import Matrix, Number, as_lists, check_range, check_size, plain_matrix, plain_numbers
 from tfgmm.mixture.priors_from_data import LEAST_SCALE, SCALE_STRUCTURES, learned_fields, surveyed
 
 # How alike components may be: steps of a quarter
@@ -164,17 +164,8 @@ class Priors:
             value = getattr(self, field.name)
             of_weights = field.name.startswith("weight")
             needed, letter = (num_components, "K") if of_weights else (num_features, "D")
-            if not isinstance(value, tuple) or len(value) == needed or field.name in _GRIDS:
-                continue
-            if isinstance(value[0], tuple):
-                raise ValueError(
-                    f"`priors.{field.name}` must have shape (D, D) = ({needed}, {needed}). "
-                    f"Received: shape ({len(value)}, {len(value)}). Give one line per column."
-                )
-            raise ValueError(
-                f"`priors.{field.name}` must be one number or have shape ({letter},) = ({needed},). "
-                f"Received: {len(value)} numbers. Give one number to use it everywhere."
-            )
+            if isinstance(value, tuple) and field.name not in _GRIDS:
+                check_size(field.name, value, needed, letter)
         if self.degrees is not None and self.degrees <= num_features - 1:
             raise ValueError(
                 f"`priors.degrees` must be above D - 1 = {num_features - 1}. Received: {self.degrees}. "
@@ -239,7 +230,8 @@ class Priors:
         as the noisy rows, which is above what it can be, and hardly believed.
 
         Args:
-            data: A `DataSummary`, or rows of any kind that `fit` takes in memory or reads from a file.
+            data: A `DataSummary`, or rows of any kind that `fit` takes in memory or reads from a file, all of which
+                are looked at.
             covariance: Covariance shape that the priors are for.
             sample: Rows for correlations and rounding, (n, D), data units, NaN where a row has no value; needed for
                 "full" and "tied" with a summary.

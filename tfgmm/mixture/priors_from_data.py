@@ -8,14 +8,13 @@ import numpy as np
 
 from tfgmm.common.checks import check_choice
 from tfgmm.common.shapes import check_shape
+from tfgmm.data.blocks import RowBlock
 from tfgmm.data.readers import read_rows
-from tfgmm.data.sources import open_source
 from tfgmm.data.summary import DataSummary, summarise
-from tfgmm.data.survey import survey_rows
 from tfgmm.mixture.column_values import values_of_columns
 from tfgmm.mixture.correlations import LEAST_ROW_SHARE, row_variance, row_variances, shaped_like
 from tfgmm.mixture.registry import COVARIANCES, CovarianceShape
-from tfgmm.mixture.virtual_copies import with_copies
+from tfgmm.mixture.virtual_copies import with_counts
 
 SCALE_STRUCTURES = ("fixed", "columns", "matrix", "both")
 # How far apart components may be beside their typical spread: steps of an eighth of an octave
@@ -54,11 +53,9 @@ def surveyed(
         if weights is not None and sample is not None:
             check_shape("weights", np.asarray(weights), "n", n=len(sample), fix="Give one for each row of `sample`.")
         return Surveyed(data, sample, weights)
-    if sample_weight is None and missing == "refuse":
-        rows = read_rows(data, name="data")
-        return Surveyed(summarise(rows, name="data"), np.asarray(rows.values, np.float64), None)
-    source = open_source(data, "data", None, sample_weight=sample_weight, missing=missing)
-    return Surveyed(*survey_rows(source, None, seed=0)[:3])
+    rows = read_rows(data, name="data", sample_weight=sample_weight, missing=missing)
+    every = RowBlock(np.asarray(rows.values, np.float64), rows.weights)
+    return Surveyed(summarise(rows, name="data", sample=every), every.values, every.weights)
 
 
 def learned_fields(
@@ -88,16 +85,16 @@ def learned_fields(
         "scale_structure": scale_structure,
         "loc_scale_grid": LOC_SCALE_GRID,
     }
-    rows = None if sample is None else with_copies(sample, weights, data)
-    spread, rounding = np.array(data.spread), _rounding(data, rows)
+    rows, counts = (None, None) if sample is None else with_counts(sample, weights, data)
+    spread, rounding = np.array(data.spread), _rounding(data, rows, counts)
     if shape.is_spherical:
-        return fields | _of_sphere(data, rows, rounding)
+        return fields | _of_sphere(data, rows, counts, rounding)
     least_scale: Any = np.maximum(LEAST_SCALE, rounding / np.square(spread))
     fields |= {"loc_scale": spread, "least_scale": least_scale}
     if not shape.is_correlated:
-        return fields | {"expected_scale": np.square(spread), "row_variance": row_variances(data, rows)}
+        return fields | {"expected_scale": np.square(spread), "row_variance": row_variances(data, rows, counts)}
     expected = shaped_like(data, sample, covariance, weights)
-    fields |= {"expected_scale": expected, "row_variance": row_variance(data, rows)}
+    fields |= {"expected_scale": expected, "row_variance": row_variance(data, rows, counts)}
     if scale_structure == "matrix":  # which looks at no axes: nor must locations and the floor
         fields |= {"loc_covariance": fields["expected_scale"], "least_scale": least_scale.min()}
     return fields
@@ -113,17 +110,19 @@ def least_variances(data: DataSummary, sample: np.ndarray | None, weights: np.nd
         sample: (n, D) rows, data units, NaN where a row has no value; or None.
         weights: (n,) how often each row of the sample counts; None: each once.
     """
-    rows = None if sample is None else with_copies(sample, weights, data)
-    return np.maximum(LEAST_SCALE * np.square(data.spread), _rounding(data, rows))
+    rows, counts = (None, None) if sample is None else with_counts(sample, weights, data)
+    return np.maximum(LEAST_SCALE * np.square(data.spread), _rounding(data, rows, counts))
 
 
-def _rounding(data: DataSummary, sample: np.ndarray | None) -> np.ndarray:
+def _rounding(data: DataSummary, sample: np.ndarray | None, counts: np.ndarray | None) -> np.ndarray:
     if sample is None:
         return np.zeros(data.num_features)
-    return np.array([found.rounding_variance for found in values_of_columns(sample)])
+    return np.array([found.rounding_variance for found in values_of_columns(sample, counts)])
 
 
-def _of_sphere(data: DataSummary, sample: np.ndarray | None, rounding: np.ndarray) -> dict[str, Any]:
+def _of_sphere(
+    data: DataSummary, sample: np.ndarray | None, counts: np.ndarray | None, rounding: np.ndarray
+) -> dict[str, Any]:
     """Takes one unit for all columns, so that a sphere is a sphere; a constant column has no width."""
     of_unit = data.varies if data.varies.any() else ~data.varies
     expected = float(np.square(data.spread)[of_unit].mean())
@@ -131,7 +130,7 @@ def _of_sphere(data: DataSummary, sample: np.ndarray | None, rounding: np.ndarra
         "loc_scale": np.full(data.num_features, expected**0.5),
         "expected_scale": expected,
         "least_scale": max(LEAST_SCALE, float(rounding[of_unit].mean()) / expected),
-        "row_variance": np.where(of_unit, row_variances(data, sample), LEAST_ROW_SHARE * expected),
+        "row_variance": np.where(of_unit, row_variances(data, sample, counts), LEAST_ROW_SHARE * expected),
     }
 
 

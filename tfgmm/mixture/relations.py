@@ -11,6 +11,7 @@ import numpy as np
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.column_values import values_of_columns
 from tfgmm.mixture.starts import distinct_rows
+from tfgmm.mixture.virtual_copies import every_nth
 
 # Standardised values beyond this are left out: a single far row must not decide all correlations
 _FARTHEST = 10.0
@@ -46,7 +47,7 @@ class Relations(NamedTuple):
     num_others: int = 0
 
 
-def relations_of(sample: np.ndarray, summary: DataSummary) -> Relations:
+def relations_of(sample: np.ndarray, summary: DataSummary, counts: np.ndarray | None = None) -> Relations:
     """Finds what columns follow from others, by the smallest variances beside the rounding of the columns.
 
     Only rows that have a value in every column tell it. Where they are few, columns with many gaps are left out.
@@ -54,6 +55,7 @@ def relations_of(sample: np.ndarray, summary: DataSummary) -> Relations:
     Args:
         sample: (n, D) rows, data units; NaN where a row has no value.
         summary: Summary of all rows.
+        counts: (n,) whole numbers, how many rows each of the sample is; None: each is one.
 
     Source: Generalised eigenvalues of the covariance matrix of the sample and that of its rounding.
 
@@ -66,8 +68,8 @@ def relations_of(sample: np.ndarray, summary: DataSummary) -> Relations:
     [([0, 1, 2], 1)]
     """
     if np.isnan(sample).any():
-        return _of_complete_rows(sample, summary)
-    near, stored, rounding = _near_rows(sample, summary)
+        return _of_complete_rows(sample, summary, counts)
+    near, stored, rounding = _near_rows(sample, summary, counts)
     if len(distinct_rows(near)) <= near.shape[1] + 1:  # few points lie in a plane by themselves
         return _none(near.shape[1])
     found = _relations(near, stored, rounding, _MOST_TIMES)
@@ -76,19 +78,20 @@ def relations_of(sample: np.ndarray, summary: DataSummary) -> Relations:
     return _of_most_rows(near, stored, rounding)
 
 
-def _of_complete_rows(sample: np.ndarray, summary: DataSummary) -> Relations:
+def _of_complete_rows(sample: np.ndarray, summary: DataSummary, counts: np.ndarray | None) -> Relations:
     """Finds what follows from others in the rows that have all values, of the columns with few gaps."""
-    is_complete, columns = _complete_part(np.isnan(sample))
+    is_complete, columns = _complete_part(np.isnan(sample), np.ones(len(sample)) if counts is None else counts)
     if not is_complete.any():
         return _none(sample.shape[1])
-    found = relations_of(sample[np.ix_(is_complete, columns)], _part_of(summary, columns))
+    counts = None if counts is None else counts[is_complete]
+    found = relations_of(sample[np.ix_(is_complete, columns)], _part_of(summary, columns), counts)
     directions = np.zeros((len(found.directions), sample.shape[1]))
     directions[:, columns] = found.directions
     groups = [([int(columns[column]) for column in group], number) for group, number in found.groups]
     return found._replace(directions=directions, groups=groups)
 
 
-def _complete_part(is_gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _complete_part(is_gap: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Chooses columns, those with the most gaps last, until enough rows have a value in all of them.
 
     Returns:
@@ -98,7 +101,7 @@ def _complete_part(is_gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     num_gaps = is_gap.sum(axis=1)
     for number in range(len(order), 0, -1):
         is_complete = num_gaps == 0
-        if is_complete.sum() >= min(_ROWS_PER_COLUMN * number, _ENOUGH_ROWS * len(is_gap)):
+        if counts[is_complete].sum() >= min(_ROWS_PER_COLUMN * number, _ENOUGH_ROWS * counts.sum()):
             break
         num_gaps = num_gaps - is_gap[:, order[number - 1]]
     return is_complete, np.sort(order[:number])
@@ -166,7 +169,9 @@ def _relations(near: np.ndarray, stored: np.ndarray, rounding: np.ndarray, most_
     return Relations(directions, variances, _groups(directions.T))
 
 
-def _near_rows(sample: np.ndarray, summary: DataSummary) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _near_rows(
+    sample: np.ndarray, summary: DataSummary, counts: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Standardises the rows that are not far away.
 
     Returns:
@@ -174,10 +179,9 @@ def _near_rows(sample: np.ndarray, summary: DataSummary) -> tuple[np.ndarray, np
         rounded. Columns of one value have errors as large as themselves.
     """
     spread = np.array(summary.spread)
-    some = sample[:: max(1, len(sample) // _MOST_ROWS)]
-    standardised = (some - np.array(summary.centre)) / spread
+    standardised = (every_nth(sample, counts, _MOST_ROWS) - np.array(summary.centre)) / spread
     near = standardised[(np.abs(standardised) <= _FARTHEST).all(axis=1)]
-    each = values_of_columns(sample)
+    each = values_of_columns(sample, counts)
     stored = _TIMES_STORED * np.array([column.storage_variance for column in each]) / np.square(spread)
     stored = np.where(summary.varies, np.maximum(stored, _LEAST_VARIANCE), 1.0)
     return near, stored, stored + np.array([column.rounding_variance for column in each]) / np.square(spread)

@@ -6,13 +6,10 @@ import math
 
 import numpy as np
 
-from tfgmm.data.sampling import SAMPLE_ROWS
 from tfgmm.data.summary import DataSummary
 
 # Beyond this, float64 has gaps between whole numbers
 _LARGEST_WHOLE = 2.0**53
-# Copies of weighted rows whose values are looked at one by one: at most so many, fewer where they have many columns
-_MOST_COPIES, _MOST_VALUES = 200_000, 2**23
 
 
 def are_whole(weights: np.ndarray) -> bool:
@@ -71,21 +68,44 @@ def are_counts(weights: np.ndarray, summary: DataSummary) -> bool:
     return are_whole(weights) or (is_sample and float(summary.num_data).is_integer())
 
 
-def with_copies(sample: np.ndarray, weights: np.ndarray | None, summary: DataSummary) -> np.ndarray:
-    """Repeats rows whose weights are counts, (n, D) to (m, D), for those who look at single values.
+def with_counts(
+    sample: np.ndarray, weights: np.ndarray | None, summary: DataSummary
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Says how often each row counts for those who look at single values, in rows (m, D) and counts (m,).
 
-    Whole weights with a sum of at most 20,000 (200,000 where there are at most 40 columns) give the repeated rows; a
-    sample of more rows is as many, with heavy ones repeated. Weights that are no counts repeat no value: rows with such
-    weights, and without any, stay as they are.
+    Rows whose weights are counts are as many rows. Of a sample, whose weights stand for other rows too, heavy ones are
+    repeated, and each then counts once. Weights that are no counts repeat no value.
 
     Args:
         sample: (n, D) rows.
         weights: (n,) float64, positive; None: each row counts once.
         summary: Summary of all rows.
+
+    Returns:
+        The rows, and whole numbers as float64, or None where each counts once.
     """
     if weights is None or not are_counts(weights, summary):
-        return sample
+        return sample, None
     if not are_whole(weights):
-        return sample[copies(weights * (len(sample) / weights.sum()), len(sample), seed=0)]
-    most = min(_MOST_COPIES, max(SAMPLE_ROWS, _MOST_VALUES // sample.shape[1]))
-    return sample[copies(weights, most, seed=0)]
+        return sample[copies(weights * (len(sample) / weights.sum()), len(sample), seed=0)], None
+    return sample, weights if weights.max(initial=1.0) > 1.0 else None
+
+
+def every_nth(rows: np.ndarray, counts: np.ndarray | None, most: int) -> np.ndarray:
+    """Takes every n-th of the rows, each repeated as often as it counts, so that at least `most` of many are left.
+
+    Args:
+        rows: (n, ...) rows.
+        counts: (n,) whole numbers; None: each counts once.
+        most: Number of rows, of which there are fewer than twice as many unless there are fewer rows.
+
+    Example:
+
+    >>> every_nth(np.array([5.0, 6.0]), np.array([1.0, 5.0]), 3).tolist()
+    [5.0, 6.0, 6.0]
+    """
+    if counts is None:
+        return rows[:: max(1, len(rows) // most)]
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    return rows[np.searchsorted(ends, np.arange(0, total, max(1, total // most)), "right")]
