@@ -168,5 +168,5 @@ def _is_noisy(block: RowBlock) -> np.ndarray | None:
     """Tells which rows have noise, (n,) bool; None where none has."""
     if block.noise is None:
         return None
-    is_noisy = np.any(block.noise.reshape(len(block.noise), -1), axis=1)
+    is_noisy = np.any(block.noise, axis=tuple(range(1, block.noise.ndim)))
     return np.asarray(is_noisy) if is_noisy.any() else None
