@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tfgmm.common.words import with_and
+from tfgmm.common.words import listed
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.virtual_copies import are_counts
@@ -17,7 +17,6 @@ _FEW_PATTERNS, _ROWS_PER_COLUMN = 50, 2.0
 _MOST_GAPS = 0.5
 # Rows of equal weight that are few for any mixture, and for each component; a share of the rows that is not few
 _FEW_ROWS, _FEW_PER_COMPONENT, _NOT_FEW = 10.0, 5.0, 0.5
-_MOST_NAMED = 6
 
 
 def odd_gaps(
@@ -38,12 +37,10 @@ def odd_gaps(
     shares = _shares_of_gaps(is_gap, summary, weights)
     empty = [f"{name(column)} ({100 * share:.3g} %)" for column, share in enumerate(shares) if share > _MOST_GAPS]
     if empty:
-        more = [f"{len(empty) - _MOST_NAMED} more"] if len(empty) > _MOST_NAMED else []
-        listed = with_and([*empty[:_MOST_NAMED], *more])
         have, them = ("column {} has", "it") if len(empty) == 1 else ("columns {} have", "them")
         yield (
-            f"{have.format(listed)} no value in more than half of the rows: components and their widths there rest on "
-            f"the others, and on the priors. Fit without {them}, and compare"
+            f"{have.format(listed(empty))} no value in more than half of the rows: components and their widths there "
+            f"rest on the others, and on the priors. Fit without {them}, and compare"
         )
     if COVARIANCES[covariance].is_correlated:
         yield from _many_patterns(is_gap, summary)

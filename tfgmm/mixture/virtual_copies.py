@@ -13,6 +13,8 @@ from tfgmm.data.summary import DataSummary
 _LARGEST_WHOLE = 2.0**53
 # Copies of weighted rows whose values are looked at one by one: at most so many, fewer where they have many columns
 _MOST_COPIES, _MOST_VALUES = 200_000, 2**23
+# Copies that are dealt one by one; of more, only how many of each row go where
+_MOST_DEALT = 2**20
 
 
 def are_whole(weights: np.ndarray) -> bool:
@@ -24,6 +26,17 @@ def are_whole(weights: np.ndarray) -> bool:
     (True, False)
     """
     return bool((weights == np.floor(weights)).all() and weights.sum() < _LARGEST_WHOLE)
+
+
+def are_few(counts: np.ndarray) -> bool:
+    """Tells whether copies of rows, (n,) counts, are few enough to be dealt one by one.
+
+    Example:
+
+    >>> are_few(np.array([3, 1])), are_few(np.array([3, 10**9]))
+    (True, False)
+    """
+    return bool(counts.sum() <= _MOST_DEALT)
 
 
 def copies(weights: np.ndarray, most: int, seed: int) -> np.ndarray:
