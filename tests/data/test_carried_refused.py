@@ -106,6 +106,7 @@ def test_noise_that_is_none_is_refused_as_the_rows_are_opened(kind: str) -> None
 
 @pytest.mark.parametrize("covariance", ["diag", "full"])
 @pytest.mark.parametrize("are_matrices", [False, True])
+@pytest.mark.filterwarnings("ignore:.*missing at random")
 def test_noise_as_large_as_a_value_may_be_is_like_none_at_all(are_matrices: bool, covariance: str) -> None:
     deviations = np.full((40, 2), 0.3)
     deviations[::4, 1] = 3.4e38

@@ -67,9 +67,9 @@ class RowGroups:
 
     @property
     def are_plain(self) -> bool:
-        """Whether the rows have neither weights nor gaps nor noise, and the coefficients no masks."""
+        """Whether the rows have neither weights nor gaps nor noise: masks, if there are some, are all 1."""
         is_complete = len(self._kinds) == 1 and isinstance(self._kinds[0][0], CompleteRows)
-        return is_complete and self.block.weights is None and not self.gap_columns
+        return is_complete and self.block.weights is None
 
     @property
     def total_weight(self) -> float:
