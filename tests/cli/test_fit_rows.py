@@ -117,7 +117,7 @@ def test_rows_with_gaps_are_refused_before_anything_slow_is_loaded(tmp_path: pat
         "atexit.register(lambda: print(sorted({'tensorflow', 'keras', 'matplotlib'} & sys.modules.keys())))\n"
         "app.main()"
     )
-    command = [sys.executable, "-c", script, "fit", "x.csv", "--saved-model", "--out", "run"]
+    command = [sys.executable, "-c", script, "fit", "x.csv", "--missing", "refuse", "--saved-model", "--out", "run"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 1 and done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
     assert "2 values that are NaN or infinite, the first in row 3, column 'bill'" in done.stderr
@@ -128,7 +128,7 @@ def test_gaps_in_validation_rows_are_refused_first_and_dropped_too(tmp_path: pat
     FRAME.to_csv(tmp_path / "x.csv", index=False)
     GAPPED.to_csv(tmp_path / "y.csv", index=False, sep=";", decimal=",")
     command = ["fit", tmp_path / "x.csv", *FEW, "--validation", tmp_path / "y.csv", "--out", tmp_path / "run"]
-    refused = run(*command)
+    refused = run(*command, "--missing", "refuse")
     assert refused.exit_code == 1 and "`--validation` must hold finite numbers" in refused.stderr
     assert "Pass --drop-gaps" in refused.stderr
     done = run(*command, "--drop-gaps")

@@ -172,13 +172,12 @@ def test_blocks_of_any_size_give_one_summary(sizes: list[int]) -> None:
 
 
 PAIRS: dict[str, Callable[[], Any]] = {
-    "pair": lambda: (VALUES, WEIGHTS),
     "with None": lambda: (VALUES, None, WEIGHTS),
-    "list": lambda: (VALUES, WEIGHTS.tolist()),
+    "list": lambda: (VALUES, None, WEIGHTS.tolist()),
     "lists": lambda: (VALUES.tolist(), None, WEIGHTS.tolist()),
     "frame and series": lambda: (FRAME[COLUMNS], None, FRAME["count"]),
     "polars": lambda: (pl.DataFrame(VALUES), None, pl.Series(WEIGHTS)),
-    "tensors": lambda: (tf.constant(VALUES), tf.constant(WEIGHTS)),
+    "tensors": lambda: (tf.constant(VALUES), None, tf.constant(WEIGHTS)),
 }
 ARRAYS: dict[str, Callable[[], Any]] = {
     "int": lambda: WEIGHTS.astype(np.int8),

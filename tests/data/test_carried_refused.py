@@ -239,12 +239,13 @@ LABELS: dict[str, tuple[Any, str]] = {
     "two axes": ((VALUES, VALUES), "A mixture has no labels"),
     "labels and weights": ((VALUES, ONES, ONES), "A mixture has no labels"),
     "labels and None": ((VALUES, ONES, None), "A mixture has no labels"),
-    "whole numbers in a pair": ((VALUES, np.arange(6) % 2), "Whole numbers in a pair are taken for labels"),
-    "a list of them": ((VALUES, [0, 1, 0, 1, 2, 2]), "Whole numbers in a pair are taken for labels"),
-    "a tensor of them": ((VALUES, tf.constant([0, 1, 0, 1, 2, 2])), "Whole numbers in a pair are taken for labels"),
-    "negative labels": ((VALUES, -ONES), "`x[1]` was taken for weights: pass the rows alone if it holds labels."),
+    "labels": ((VALUES, np.arange(6) % 2), "A mixture has no labels"),
+    "a list of them": ((VALUES, [0, 1, 0, 1, 2, 2]), "or (rows, None, weights) with one weight per row"),
+    "a tensor of them": ((VALUES, tf.constant([0, 1, 0, 1, 2, 2])), "A mixture has no labels"),
+    "floats": ((VALUES, ONES), "A mixture has no labels"),
+    "negative weights": ((VALUES, None, -ONES), "`x[2]` was taken for weights"),
     "too few": ((VALUES, None, ONES[1:]), "`x[2]` was taken for weights"),
-    "text": ((VALUES, np.array(list("abcdef"))), "must be an array of real numbers"),
+    "text": ((VALUES, None, np.array(list("abcdef"))), "must be an array of real numbers"),
 }
 
 
@@ -257,7 +258,7 @@ def test_labels_are_told_from_weights(kind: str) -> None:
 def test_weights_are_given_once_and_where_rows_are_opened() -> None:
     pairs = tf.data.Dataset.from_tensor_slices((VALUES, ONES)).batch(4)
     for data, words in (
-        ((VALUES, ONES), "must be left out where `x` is a tuple with weights"),
+        ((VALUES, None, ONES), "must be left out where `x` is a tuple with weights"),
         (Rows(VALUES), "must be left out for rows that were opened before"),
         (pairs, "must be left out for a tf.data dataset"),
     ):

@@ -58,7 +58,7 @@ def fit(
         typer.Option(metavar="COLUMN=ERROR", help="Standard deviations of a column's noise; repeat."),
     ] = None,
     missing: Annotated[
-        str | None, typer.Option(help="Of gaps: integrate, or refuse such rows.  [default: integrate]")
+        str | None, typer.Option(help="Of gaps: integrate them out, or refuse the file.  [default: integrate]")
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Names with commas between.  [default: all columns of numbers]")
@@ -169,6 +169,8 @@ def _weights_and_prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Tells a column of weights from the prior of the mixture's, which --weights meant in earlier versions."""
     column, prior = arguments["sample_weight"], arguments["weights"]
     if column in WEIGHT_PRIORS and prior is None:
+        words = f"--weights {column} is taken for the prior: write --weight-prior {column}. --weights names a column."
+        typer.echo(f"Note: {words}", err=True)
         return {"sample_weight": None, "weights": column}
     return {"sample_weight": column, "weights": prior}
 

@@ -54,16 +54,21 @@ def listed(words: Sequence[str], most: int = 6) -> str:
 
 
 def counted(number: float, noun: str) -> str:
-    """Writes a number of things, with the noun in singular or plural.
+    """Writes a number of things, with the noun in singular or plural; one that is not whole with six digits.
 
     Example:
 
     >>> counted(1, "row"), counted(2500, "row")
     ('1 row', '2,500 rows')
-    >>> counted(12.5, "row")
-    '12.5 rows'
+    >>> counted(9983.49241271901, "row")
+    '9,983.49 rows'
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{shown_count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def shown_count(number: float) -> str:
+    """Writes a number of things, or a sum of weights, which need not be whole: with six digits then."""
+    return f"{int(number):,}" if number == int(number) else f"{number:,.6g}"
 
 
 def shown_number(value: float, spread: float) -> str:

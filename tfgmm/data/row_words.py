@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tfgmm.common.columns import column_labels
-from tfgmm.common.words import counted, listed
+from tfgmm.common.words import counted, listed, shown_count
 from tfgmm.data.summary import DataSummary
 
 
@@ -25,7 +25,7 @@ def sentences_on_gaps(summary: DataSummary) -> Iterator[str]:
     num_rows, names = _num_rows(summary), column_labels(summary.column_names, summary.num_features)
     if summary.gap_columns:
         gaps, total = sum(summary.gaps), num_rows * summary.num_features
-        columns = [f"{names[column]!r}" for column in summary.gap_columns]
+        columns = [f"{names[column]!r}" if summary.column_names else str(column) for column in summary.gap_columns]
         several = f"{len(columns)} of {summary.num_features} columns"
         where = f"column {columns[0]}" if len(columns) == 1 else f"{several} ({listed(columns)})"
         yield (
@@ -41,7 +41,7 @@ def sentences_on_weights(summary: DataSummary) -> Iterator[str]:
     if summary.weights_name is not None:
         column = f" (column {summary.weights_name!r})" if summary.weights_name else ""
         rows = counted(_num_rows(summary), "row")
-        yield f"rows count as often as their weights say{column}: {rows} with the sum {round(summary.num_data, 1):,}"
+        yield f"rows count as often as their weights say{column}: {rows} with the sum {shown_count(summary.num_data)}"
     if summary.num_weightless:
         yield f"{counted(summary.num_weightless, 'row')} of weight 0 {_are(summary.num_weightless)} left out"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -32,8 +31,8 @@ def open_source(
 
     Args:
         data: Anything `read_rows` takes, a tf.data dataset of (B, D) batches, or of these and their weights (B,); a
-            tuple (rows,), (rows, None, weights) or, where the weights are floats, (rows, weights), as Keras passes
-            them; or a source opened before, which keeps its name.
+            tuple (rows,) or (rows, None, weights), as Keras passes them; or a source opened before, which keeps its
+            name.
         name: What the argument is called in errors.
         num_features: D of the model; None takes any.
         column_names: Names the model was fitted on, if any: named columns are put in that order.
@@ -72,44 +71,16 @@ def open_source(
     )
 
 
-def open_validation(data: Any, source: RowSource, name: str = "validation_data") -> Rows | StoredRows | StreamedRows:
-    """Opens rows to validate on, in the columns of those to train on; they carry what these carry by name.
-
-    Args:
-        data: Rows of any kind; weights without a name come as a tuple, (rows, None, weights).
-        source: The rows to train on. Their columns of weights and noise are read in tables and files.
-        name: What the argument is called in errors.
-
-    Raises:
-        ValueError, TypeError: As `open_source`.
-    """
-    carried: dict[str, Any] = {}
-    if _has_names(data):
-        if source.weights_name:
-            carried["sample_weight"] = source.weights_name
-        noise = {label: error for label, error in zip(source.column_names or (), source.noise_columns) if error}
-        carried |= {"noise": noise} if noise else {}
-    columns = source.num_features, source.column_names
-    return open_source(data, name, *columns, missing=source.missing, **carried)
-
-
-def _has_names(data: Any) -> bool:
-    """Tells whether rows come from a file or a table, whose columns have names."""
-    is_table = hasattr(data, "columns") or hasattr(data, "__arrow_c_stream__")
-    return isinstance(data, (str, os.PathLike)) or (is_table and not isinstance(data, np.ndarray))
-
-
 def _rows_and_weights(data: Any, name: str, sample_weight: Any) -> tuple[Any, Any, str]:
     """Takes rows and weights out of a tuple, the numbers out of tensors, and says which part the weights were.
 
-    A tuple of two is rows and weights where the first has two axes, or names, and the second one axis of numbers:
-    labels would be the same to a reader, so errors about such weights say what they were taken for.
+    The second of a tuple of two is labels to Keras, and is refused: a mixture has none.
     """
     part = ""
     if isinstance(data, tuple) and len(data) in (1, 2, 3) and all(part is None for part in data[1:]):
         data = data[0] if len(data) else data
     axes = [_num_axes(part) for part in data] if isinstance(data, tuple) else []
-    if axes == [2, None, 1] or (axes == [2, 1] and not _are_whole(data[1])):
+    if axes == [2, None, 1]:
         if sample_weight is not None:
             raise TypeError(
                 f"`sample_weight` must be left out where `{name}` is a tuple with weights. "
@@ -122,11 +93,6 @@ def _rows_and_weights(data: Any, name: str, sample_weight: Any) -> tuple[Any, An
     if is_instance_of(sample_weight, "tensorflow", "Tensor"):
         sample_weight = sample_weight.numpy()
     return data.numpy() if is_instance_of(data, "tensorflow", "Tensor") else data, sample_weight, part
-
-
-def _are_whole(part: Any) -> bool:
-    """Tells whether numbers are of a whole type, as labels are."""
-    return np.asarray(part).dtype.kind in "iub"
 
 
 def _num_axes(part: Any) -> int | None:
@@ -146,8 +112,7 @@ def _labels_error(name: str, data: tuple[Any, ...]) -> TypeError:
     shapes = ", ".join(_words_of(part) for part in data)
     return TypeError(
         f"`{name}` must be rows alone, or rows and their weights. Received: a tuple of {len(data)} arrays ({shapes}). "
-        "A mixture has no labels: pass the rows only, or (rows, None, weights) with one weight per row. Whole numbers "
-        "in a pair are taken for labels."
+        "A mixture has no labels: pass the rows only, or (rows, None, weights) with one weight per row."
     )
 
 

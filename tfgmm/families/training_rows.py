@@ -46,10 +46,16 @@ def centred_blocks(data: Any, fitted: FittedTo, sample_weight: Any = None, noise
         ValueError: A value is not finite; the sum of weights is not N, raised after the last block.
     """
     posterior, num_data, summary = fitted.variational, fitted.num_data, fitted.data_summary
-    missing = "integrate" if summary is not None and summary.gaps else "refuse"
+    missing = "integrate" if summary is not None and (summary.gaps or summary.num_empty) else "refuse"
     carried: dict[str, Any] = {"sample_weight": sample_weight, "noise": noise, "missing": missing}
     source = open_source(data, "data", posterior.num_features, fitted.column_names, **carried)
     check_ends(source, None, "Use .take(n) for its first n batches.")
+    if summary is not None and bool(summary.noise_columns) != bool(source.noise_axes):
+        has_noise = "with" if summary.noise_columns else "without"
+        raise ValueError(
+            f"`noise` must be that of the rows that the model was fitted to, which came {has_noise} measurement noise. "
+            f"Received: {'noise' if source.noise_axes else 'none'}. Pass what the fit took."
+        )
     weight = 0.0
     for block in finite_blocks(source):
         yield block._replace(values=centre_rows(block.values, posterior.centre, name=source.name))

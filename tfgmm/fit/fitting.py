@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypedDict, Unpack, overload
 
 from tfgmm.common.checks import check_count
+from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.row_words import sentences_on_gaps
 from tfgmm.data.sources import open_source
@@ -16,7 +17,7 @@ from tfgmm.families.base import check_priors
 from tfgmm.fit.callbacks import checked_callbacks
 from tfgmm.fit.keras_model import check_can_train
 from tfgmm.fit.maxima import at_maxima
-from tfgmm.fit.opened import check_length, check_rows, gap_columns_of, opened_validation
+from tfgmm.fit.opened import check_length, check_rows, opened_validation
 from tfgmm.fit.options import FitOptions, check_covariance
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
@@ -205,8 +206,10 @@ def fit_opened(
     check_rows(survey.summary, most)
     callbacks = checked_callbacks(callbacks)
     check_can_train(options.polish_steps, callbacks)
-    validation = opened_validation(source, options.validation_data)
-    gaps = gap_columns_of(survey.summary, validation)
+    validation, gaps_there = opened_validation(source, options.validation_data)
+    gaps = tuple(sorted({*survey.summary.gap_columns, *gaps_there}))
+    if isinstance(source, StoredRows) and not gaps:
+        source.take_as_checked()
     shapes = options.shapes(source.num_features)
     tasks = [_task_of(shape, source, survey, options, callbacks, validation, gaps) for shape in shapes]
     for task in tasks:  # before the first of many fits

@@ -17,6 +17,8 @@ from tfgmm.scoring.devices import block_scorer
 
 # Share of a weight or a width, or of the standard deviation of a location, below which a difference counts as none
 _ALIKE = 0.1
+# Copies of one row: with more, all components that it may belong to have some
+_MOST_OF_ONE = 2.0**40
 
 
 def num_occupied(posterior: VariationalPosterior) -> int:
@@ -85,7 +87,7 @@ def occupied_probabilities(
     has_rows = np.zeros((num_draws, posterior.num_components), bool)
     scorers = [block_scorer(mixture) for mixture in mixtures]
     for block in blocks:
-        counts = None if block.weights is None else np.ceil(block.weights).astype(np.int64)
+        counts = None if block.weights is None else _whole_counts(block.weights, generator)
         for of_draw, scorer in zip(has_rows, scorers):
             memberships = scorer.scores(block, ["responsibilities"]).by_name["responsibilities"]
             of_draw[drawn_components(memberships, generator, counts)] = True
@@ -115,6 +117,16 @@ def drawn_components(
     # From 0 up to, but not including, the last sum: no component without membership is drawn
     thresholds = generator.random((len(sums), 1)) * sums[:, -1:]
     return np.sum(sums <= thresholds, axis=1)
+
+
+def _whole_counts(weights: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Rounds weights (B,) to whole numbers of copies, up or down at random by what is left of them."""
+    whole = np.floor(weights)
+    if (whole == weights).all():
+        rounded = whole
+    else:
+        rounded = whole + (generator.random(len(weights)) < weights - whole)
+    return np.minimum(rounded, _MOST_OF_ONE).astype(np.int64)
 
 
 def _counts_of_components(

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from tfgmm.common.words import counted
+from tfgmm.data.blocks import is_finite
 from tfgmm.data.row_source import RowSource
-from tfgmm.data.sources import check_ends, open_validation
+from tfgmm.data.sources import check_ends
 from tfgmm.data.summary import DataSummary
-from tfgmm.data.survey import check_finite, no_rows_error
+from tfgmm.data.survey import finite_blocks, no_rows_error
+from tfgmm.data.validation import open_validation
 
 
 def check_length(source: RowSource) -> None:
@@ -27,35 +29,34 @@ def check_length(source: RowSource) -> None:
         )
 
 
-def opened_validation(source: RowSource, data: Any) -> RowSource | None:
-    """Opens the rows to validate on, in the columns of the source; None for None."""
+def opened_validation(source: RowSource, data: Any) -> tuple[RowSource | None, tuple[int, ...]]:
+    """Opens the rows to validate on, in the columns of the source, and finds the columns in which they have gaps.
+
+    Returns:
+        The rows, and numbers of columns: of a dataset, which is not read for this, all where values may be missing.
+        None and () where there are no rows to validate on.
+    """
     if data is None:
-        return None
+        return None, ()
     validation = open_validation(data, source)
     check_ends(validation, None, "Use .take(n), or remove .repeat().")
-    if not validation.has_own_batches:
-        check_finite(validation)
-    elif next(iter(validation.blocks()), None) is None:
-        raise no_rows_error(validation.name)
-    return validation
+    may_have_gaps = validation.missing == "integrate"
+    if validation.has_own_batches:
+        if next(iter(validation.blocks()), None) is None:
+            raise no_rows_error(validation.name)
+        return validation, tuple(range(source.num_features)) if may_have_gaps else ()
+    columns: set[int] = set()
+    for block in finite_blocks(validation):
+        if may_have_gaps and not is_finite(block.values):
+            columns |= set(np.flatnonzero(np.isnan(block.values).any(axis=0)).tolist())
+    return validation, tuple(sorted(columns))
 
 
 def check_rows(summary: DataSummary, num_components: int) -> None:
     """Checks that there are as many rows as components: Raises ValueError otherwise."""
-    num_rows = summary.num_rows or summary.num_data
+    num_rows = max(summary.num_rows, summary.num_data)  # a row of weight 2 is two rows
     if num_rows < num_components:
         raise ValueError(
             f"`num_components` must be at most the number of rows. Received: num_components={num_components} for "
             f"{counted(num_rows, 'row')}. Ask for fewer components."
         )
-
-
-def gap_columns_of(summary: DataSummary, validation: RowSource | None) -> tuple[int, ...]:
-    """Finds the columns in which some rows have no value, those to validate on included; of a dataset all may."""
-    columns = set(summary.gap_columns)
-    if validation is not None and validation.missing == "integrate":
-        if validation.has_own_batches:
-            return tuple(range(summary.num_features))
-        for block in validation.blocks():
-            columns |= set(np.flatnonzero(np.isnan(block.values).any(axis=0)).tolist())
-    return tuple(sorted(columns))

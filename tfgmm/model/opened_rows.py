@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-import tensorflow as tf
 
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sources import check_ends, open_source
+from tfgmm.data.validation import open_validation
 from tfgmm.model.batches import split_rows
 from tfgmm.model.keras_arguments import refuse_generators
 
@@ -24,11 +22,6 @@ class Carried(NamedTuple):
     sample_weight: Any = None
     noise: Any = None
     missing: str = "refuse"
-
-    def by_name(self) -> Carried:
-        """Leaves what holds for other rows in the same columns: weights and noise in columns by name."""
-        weights = self.sample_weight if isinstance(self.sample_weight, str) else None
-        return self._replace(sample_weight=weights, noise=self.noise if isinstance(self.noise, Mapping) else None)
 
 
 class Columns(NamedTuple):
@@ -87,8 +80,7 @@ def open_training(
             "Use dataset.unbatch().batch(...), and pass validation_data."
         )
     if validation.data is not None:
-        names = source.column_names or columns.names
-        held_out = open_validation(validation.data, Columns(columns.number, names), carried, source)
+        held_out = opened_validation(validation.data, columns, source)
         check_ends(held_out, validation.steps, "Pass validation_steps=..., or remove .repeat().")
         return source, held_out
     if validation.split:
@@ -96,47 +88,7 @@ def open_training(
     return source, None
 
 
-def open_validation(data: Any, columns: Columns, carried: Carried, training: RowSource) -> RowSource:
-    """Opens rows to validate on: alone, or as Keras has them, (x, None, sample_weight); then their noise, if any.
-
-    Args:
-        data: Rows of any kind, or a tuple.
-        columns: Columns of the rows to train on.
-        carried: What those carry; names of columns, and gaps, hold for these rows too.
-        training: The rows to train on.
-
-    Raises:
-        ValueError, TypeError: There are labels; the rows to train on have noise, and these do not; as `open_carried`.
-    """
-    rows, carried = _taken_apart(data, carried.by_name())
-    source = open_carried(rows, "validation_data", columns, carried)
-    if training.noise_axes and not source.noise_axes:
-        raise ValueError(
-            "`validation_data` must have measurement noise, as `x` has: rows with noise are spread more widely. "
-            "Received: rows without. Pass (rows, None, sample_weight or None, noise)."
-        )
-    return source
-
-
-def _taken_apart(data: Any, carried: Carried) -> tuple[Any, Carried]:
-    if not (isinstance(data, tuple) and 2 <= len(data) <= 4 and _is_whole_table(data[0])):
-        return data, carried
-    rows, labels, *others = data
-    if labels is not None:
-        raise TypeError(
-            "`validation_data` must be rows, or (rows, None, sample_weight): a mixture has no labels. "
-            f"Received: a tuple whose second part is a {type(labels).__name__}. Pass None there."
-        )
-    if others:
-        carried = carried._replace(**dict(zip(("sample_weight", "noise"), others)))
-    return rows, carried
-
-
-def _is_whole_table(part: Any) -> bool:
-    """Tells whether the first part of a tuple is rows by itself, and not one row of a nested list."""
-    is_table = len(getattr(part, "shape", ())) > 1 or hasattr(part, "__arrow_c_stream__")
-    return is_table or isinstance(part, (str, tf.data.Dataset)) or hasattr(part, "__fspath__") or _is_nested(part)
-
-
-def _is_nested(part: Any) -> bool:
-    return isinstance(part, list) and bool(part) and isinstance(part[0], (list, tuple))
+def opened_validation(data: Any, columns: Columns, training: RowSource) -> RowSource:
+    """Opens rows to validate on; see `tfgmm.data.validation.open_validation`."""
+    refuse_generators("validation_data", data, columns.number)
+    return open_validation(data, training, columns.names)

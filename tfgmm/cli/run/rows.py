@@ -99,7 +99,7 @@ class RowFacts:
             suspicious=suspicious,
             num_dropped=rows.num_dropped,
             gaps={label: count for label, count in zip(rows.column_names or (), rows.dropped_gaps) if count},
-            num_read=rows.num_dropped + rows.num_data,
+            num_read=rows.num_dropped + rows.num_data + rows.num_weightless + rows.num_empty,
             num_dropped_validation=0 if validation is None else validation.num_dropped,
         )
 

@@ -243,7 +243,8 @@ def _are_same_rows(config: Mapping[str, Any], settings: RunSettings) -> bool:
     csv = [field.name for field in dataclasses.fields(CsvOptions)]
     names = ("data", "columns", "sample_weight", "noise", *csv)
     is_read_alike = all(earlier.get(name) == getattr(settings, name) for name in names)
-    return is_read_alike and earlier.get("drop_gaps", False) == settings.drop_gaps
+    later = {"drop_gaps": False, "missing": settings.missing}  # what an earlier version had no setting for
+    return is_read_alike and all(earlier.get(name, before) == getattr(settings, name) for name, before in later.items())
 
 
 def _json_of(path: pathlib.Path) -> Any:

@@ -148,6 +148,14 @@ class StoredRows:
             return map(RowBlock, self._values())
         return self._clean_blocks(self._clean)
 
+    def take_as_checked(self) -> None:
+        """Takes it as known, after a pass over all rows, that none lacks a value: later passes do not look for it.
+
+        Rows with weights or noise are looked at all the same.
+        """
+        if not self._carried.names and not self.num_empty:
+            self._clean = None
+
     def _clean_blocks(self, clean: Cleaning) -> Iterator[RowBlock]:
         """Yields the blocks, without the rows that say nothing, which are counted."""
         self._left_out, start = LeftOut(), 0
