@@ -39,7 +39,8 @@ def not_finite_error(
     received = f"{count} value{' that is' if count == 1 else 's that are'} NaN or infinite"
     where = f"the first in row {place(start + row)}, {column_words(column_names, column)} (rows count from 0)"
     part = "" if later is not None else f" in {block_words or f'these {len(block)} rows'}"
-    fix = "Drop or fill such rows."
+    is_gap = bool(np.isnan(block).any())
+    fix = "Drop or fill such rows" + (', or take NaN for gaps: missing="integrate".' if is_gap else ".")
     return ValueError(f"`{name}` must hold finite numbers. Received: {received}{part}, {where}. {fix}")
 
 

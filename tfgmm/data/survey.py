@@ -129,7 +129,7 @@ def check_finite(source: RowSource) -> None:
     Traceback (most recent call last):
         ...
     ValueError: `validation_data` must hold finite numbers. Received: 1 value that is NaN or infinite, \
-the first in row 1, column 0 (rows count from 0). Drop or fill such rows.
+the first in row 1, column 0 (rows count from 0). Drop or fill such rows, or take NaN for gaps: missing="integrate".
     """
     for _ in finite_blocks(source):
         pass

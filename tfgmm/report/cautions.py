@@ -25,6 +25,7 @@ _DOUBT = 0.05  # a component that shares more of its rows than this with others 
 _HANDFUL = 5  # rows
 _MOST_NAMED = 5  # components named in a warning
 _CLEAR = 3.0  # nats between two bounds: odds of 20 to 1, "strong" in Kass and Raftery (1995), section 3.2
+_MOST_PATTERNS = 20  # of gaps, whose rows are looked at for those far out
 _SURE = 0.01  # rows so far out come from the mixture less often than this
 _MANY_GAPS = 1.0 / 3.0  # share of the values that are missing
 
@@ -163,8 +164,9 @@ def _overlaps(responsibilities: np.ndarray, weights: np.ndarray) -> str:
 def _far_rows(fitted: Fitted, survey: Survey) -> str:
     if survey.noise is not None:  # the score is about rows without noise: with it they lie farther out by right
         return ""
-    weights = row_weights(survey)
-    num_far = round(float(weights[fitted.mixture.outlier(survey.sample) == 0.0].sum()))
+    is_judged = _has_common_gaps(survey.sample)
+    weights = row_weights(survey)[is_judged]
+    num_far = round(float(weights[fitted.mixture.outlier(survey.sample[is_judged]) == 0.0].sum()))
     # The probability of as many or more, a Poisson tail; scipy.stats would take half a second to import
     if num_far == 0 or pdtrc(num_far - 1, weights.sum() / NUM_SAMPLES) > _SURE:
         return ""
@@ -173,6 +175,16 @@ def _far_rows(fitted: Fitted, survey: Survey) -> str:
         f"{rows} farther out than any of {NUM_SAMPLES:,} rows drawn from the mixture: it does not describe them. "
         "Look at them before anything else: model.outlier(rows) is 0 there."
     )
+
+
+def _has_common_gaps(sample: np.ndarray) -> np.ndarray:
+    """Finds the rows that have all values, or gaps in the same columns as many others, (n,) bool.
+
+    Each choice of columns costs a table of the mixture, and there may be as many as rows.
+    """
+    _, numbers, counts = np.unique(np.isnan(sample), axis=0, return_inverse=True, return_counts=True)
+    is_common: np.ndarray = np.isin(numbers.reshape(-1), np.argsort(-counts, kind="stable")[:_MOST_PATTERNS])
+    return is_common
 
 
 def _many_gaps(summary: DataSummary) -> str:
