@@ -44,6 +44,28 @@ def not_finite_error(
     return ValueError(f"`{name}` must hold finite numbers. Received: {received}{part}, {where}. {fix}")
 
 
+def check_gaps(
+    name: str,
+    column_names: tuple[str, ...] | None,
+    block: np.ndarray,
+    missing: str,
+    start: int = 0,
+    later: Iterable[np.ndarray] | None = None,
+    place: Callable[[int], str] = str,
+    block_words: str | None = None,
+) -> None:
+    """Checks a block that has NaN or infinite values: Raises ValueError unless these are gaps, and are allowed.
+
+    Args:
+        missing: "refuse" where a NaN is an error, "integrate" where it is a gap.
+        name, column_names, block, start, later, place, block_words: As in `not_finite_error`.
+    """
+    if missing == "refuse":
+        raise not_finite_error(name, column_names, block, start, later, place, block_words)
+    if np.isinf(block).any():
+        raise infinite_error(name, column_names, block, lambda row: place(start + row))
+
+
 def infinite_error(
     name: str, column_names: tuple[str, ...] | None, block: np.ndarray, place: Callable[[int], str]
 ) -> ValueError:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tfgmm.common.words import with_and
+from tfgmm.common.words import listed
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.virtual_copies import are_counts
@@ -17,9 +17,8 @@ _FEW_PATTERNS, _ROWS_PER_COLUMN = 50, 2.0
 _MOST_GAPS = 0.5
 # Rows of equal weight that are few for any mixture, and for each component; a share of the rows that is not few
 _FEW_ROWS, _FEW_PER_COMPONENT, _NOT_FEW = 10.0, 5.0, 0.5
-# Rows with values in both of two columns that say little of how these go together
-_FEW_TOGETHER = 5
-_MOST_NAMED = 6
+# Rows with values in both of two columns that say little of how these go together; such pairs in a message
+_FEW_TOGETHER, _MOST_PAIRS = 5, 6
 
 
 def odd_gaps(
@@ -40,12 +39,10 @@ def odd_gaps(
     shares = _shares_of_gaps(is_gap, summary, weights)
     empty = [f"{name(column)} ({100 * share:.3g} %)" for column, share in enumerate(shares) if share > _MOST_GAPS]
     if empty:
-        more = [f"{len(empty) - _MOST_NAMED} more"] if len(empty) > _MOST_NAMED else []
-        listed = with_and([*empty[:_MOST_NAMED], *more])
         have, them = ("column {} has", "it") if len(empty) == 1 else ("columns {} have", "them")
         yield (
-            f"{have.format(listed)} no value in more than half of the rows: components and their widths there rest on "
-            f"the others, and on the priors. Fit without {them}, and compare"
+            f"{have.format(listed(empty))} no value in more than half of the rows: components and their widths there "
+            f"rest on the others, and on the priors. Fit without {them}, and compare"
         )
     yield from _never_together(is_gap, name)
     if COVARIANCES[covariance].is_correlated:
@@ -71,11 +68,11 @@ def _never_together(is_gap: np.ndarray, name: Callable[[int], str]) -> Iterator[
     if not len(firsts):
         return
     pairs = [f"{name(int(one))} and {name(int(other))}" for one, other in zip(firsts, seconds)]
-    more = [f"{len(pairs) - _MOST_NAMED} pairs more"] if len(pairs) > _MOST_NAMED else []
+    more = [f"{len(pairs) - _MOST_PAIRS} pairs more"] if len(pairs) > _MOST_PAIRS else []
     most = int(together[firsts, seconds].max())
     rows = "in no row" if most == 0 else f"in at most {most} row{'s' if most > 1 else ''}"
     yield (
-        f"the columns {'; '.join([*pairs[:_MOST_NAMED], *more])} have values together {rows}: what a component says of "
+        f"the columns {'; '.join([*pairs[:_MOST_PAIRS], *more])} have values together {rows}: what a component says of "
         "how they go together is the prior's, and not the rows'"
     )
 

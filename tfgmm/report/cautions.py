@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import pdtrc
 
 from tfgmm.common.words import beside, counted, printable
+from tfgmm.mixture.hidden_by_noise import sentences_on_hidden, shares_hidden
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.outliers import NUM_SAMPLES
@@ -45,6 +46,7 @@ def cautions(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> li
         _overlaps(responsibilities, row_weights(survey)),
         _far_rows(fitted, survey),
         _many_gaps(survey.summary),
+        *_hidden_by_noise(fitted, survey),
         *_odd_data(fitted, survey),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -193,6 +195,17 @@ def _many_gaps(summary: DataSummary) -> str:
         f"{100.0 * share:.0f} % of all values are missing. So much rests on the assumption that values are missing at "
         "random, whatever they would have been: ask why they are missing before the numbers are believed."
     )
+
+
+def _hidden_by_noise(fitted: Fitted, survey: Survey) -> list[str]:
+    """Says where noise hides so much of the components that intervals are too narrow."""
+    if survey.noise is None:
+        return []
+    has_rows = is_occupied(fitted.expected_counts)
+    widths = fitted.mixture.mean_parameters().scales[0, 0]
+    shares = shares_hidden(widths[has_rows] if has_rows.any() else widths, survey.rows)
+    sentences = sentences_on_hidden(shares, survey.summary.column_names)
+    return [printable(f"{sentence[:1].upper()}{sentence[1:]}.") for sentence in sentences]
 
 
 def _odd_data(fitted: Fitted, survey: Survey) -> list[str]:
