@@ -283,3 +283,19 @@ def test_doubts_count_weights():
     widths = np.ones((1, 2))
     found = doubts_of_columns(rows, summary, "full", widths, weights)
     assert found == column_doubts(repeated, plain_summary(repeated), "full", widths, repr) and found
+
+
+# --- Noise
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_noise_that_is_larger_than_the_values_vary(axes):
+    def of_noise(size):
+        noise = np.full(ROWS.shape, size) * [0.1, 1.0]
+        noise = noise if axes == 1 else noise[:, :, None] ** 2 * np.eye(2)
+        return list(oddities(ROWS, plain_summary(ROWS), PRIORS, 2, "diag", None, noise))
+
+    assert of_noise(1.2) == []
+    [sentence] = of_noise(5.0)
+    assert sentence.startswith("the noise of column 1 is about 5, and its values vary by ")
+    assert sentence.endswith("in the units of the column, and not variances")

@@ -67,8 +67,8 @@ def hidden(*noise: float, counts: tuple[float, ...] = (90.0, 10.0)) -> str:
     survey = survey_of(summary(), noise=np.array(noise)[:, None] * [1.0, 0.0])
     scales = np.array([[1.0, 1.0], [5.0, 5.0]])
     mixture = SimpleNamespace(mean_parameters=lambda: SimpleNamespace(scales=scales[None, None]))
-    one = SimpleNamespace(mixture=mixture, expected_counts=np.array(counts))
-    return " ".join(cautions._hidden_by_noise(one, survey))
+    one = SimpleNamespace(mixture=mixture, expected_counts=np.array(counts), summary=None, covariance="diag")
+    return " ".join(cautions._hidden_values(one, survey))
 
 
 WEIGHTED = summary(300, num_rows=100, weights_name="count")

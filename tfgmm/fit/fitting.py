@@ -245,7 +245,8 @@ def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
     sentences = dict.fromkeys(sentences_on_gaps(tasks[0].survey.summary))
     for task in tasks:
         survey, summary = task.survey, task.survey.summary
-        odd = oddities(survey.sample, summary, task.priors, num_components, task.covariance, survey.weights)
+        of_task = task.priors, num_components, task.covariance
+        odd = oddities(survey.sample, summary, *of_task, survey.weights, survey.noise)
         sentences |= dict.fromkeys(odd)
         if len(tasks) == 1:  # of several shapes the evidence leaves out the spherical ones by itself
             sentences |= dict.fromkeys(spreads_that_differ(summary, task.priors, task.covariance))

@@ -22,7 +22,7 @@ from tfgmm.fit.keras_model import keras_model_of
 from tfgmm.fit.occupied import log_num_modes, num_occupied, occupied_probabilities
 from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.fit.restarts import Restart
-from tfgmm.mixture.hidden_by_noise import sentences_on_hidden
+from tfgmm.mixture.hidden_values import sentences_on_hidden, sentences_on_unseen
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
 
@@ -214,6 +214,7 @@ def summary_of(result: FitResult) -> str:
         f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
         *sentences_on_rows(result.data_summary),
         *sentences_on_hidden(result.hidden_by_noise, result.column_names),
+        *sentences_on_unseen(result.data_summary, result.covariance),
         "",
     ]
     lines = list(_table(interval_draws(result), result.column_names))

@@ -28,7 +28,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, candidates, screened
 from tfgmm.fit.sweep_batches import Batches, CachedBatch, SweepBatches
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
-from tfgmm.mixture.hidden_by_noise import shares_hidden
+from tfgmm.mixture.hidden_values import shares_hidden
 from tfgmm.mixture.priors import Priors
 
 # Nats per row: a gain below it counts as none. A looser one once stopped 5.5 nats below the top, on a plateau.

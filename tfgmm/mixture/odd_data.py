@@ -11,7 +11,7 @@ import numpy as np
 from tfgmm.common.words import counted
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.odd_columns import column_doubts, odd_columns
-from tfgmm.mixture.odd_gaps_and_weights import odd_gaps, odd_weights
+from tfgmm.mixture.odd_gaps_and_weights import odd_gaps, odd_noise, odd_weights
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.prior_reach import belief_of, decided_by_priors, pulls_of_priors, shares_with_values
 from tfgmm.mixture.priors import Priors
@@ -54,6 +54,7 @@ def warn_of_odd_data(
     covariance: str = "diag",
     *,
     weights: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
     stacklevel: int = 5,
 ) -> None:
     """Warns of data that a mixture, or these priors, can say little about, once for each oddity.
@@ -65,9 +66,10 @@ def warn_of_odd_data(
         num_components: K.
         covariance: Shape of the components.
         weights: (n,) how often each row of the sample counts; None: each as often as the others.
+        noise: Measurement noise of the rows of the sample, as `RowBlock` has it; None: there is none.
         stacklevel: Stack level of `warnings.warn` here, so that warnings show the user's line.
     """
-    sentences = [*oddities(sample, summary, priors, num_components, covariance, weights)]
+    sentences = [*oddities(sample, summary, priors, num_components, covariance, weights, noise)]
     for sentence in [*sentences, *spreads_that_differ(summary, priors, covariance)]:
         warnings.warn(f"{sentence}.", UserWarning, stacklevel=stacklevel)
 
@@ -79,6 +81,7 @@ def oddities(
     num_components: int,
     covariance: str,
     weights: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
 ) -> Iterator[str]:
     """Yields a sentence without its full stop for everything odd about the data; arguments as in `warn_of_odd_data`."""
     data = _Data(sample, summary, weights)
@@ -95,6 +98,7 @@ def oddities(
     yield from _priors_elsewhere(data, priors, num_components, covariance)
     yield from odd_gaps(sample, summary, weights, covariance, data.name)
     yield from odd_weights(sample, summary, weights, num_components, data.name)
+    yield from odd_noise(noise, summary, data.name)
 
 
 def warn_of_pulls(

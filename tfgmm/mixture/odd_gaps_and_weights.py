@@ -1,4 +1,4 @@
-"""Gaps and weights that make a fit slow, or that leave little to go by: detected before a fit."""
+"""Gaps, weights and noise that make a fit slow, or that leave little to go by: detected before a fit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _FEW_PATTERNS, _ROWS_PER_COLUMN = 50, 2.0
 _MOST_GAPS = 0.5
 # Rows of equal weight that are few for any mixture, and for each component; a share of the rows that is not few
 _FEW_ROWS, _FEW_PER_COMPONENT, _NOT_FEW = 10.0, 5.0, 0.5
+# Times the standard deviation of the values: more noise cannot be, but by chance in few rows
+_TOO_LARGE = 1.3
 # Rows with values in both of two columns that say little of how these go together; such pairs in a message
 _FEW_TOGETHER, _MOST_PAIRS = 5, 6
 
@@ -125,4 +127,24 @@ def odd_weights(
         yield (
             f"weights are not whole numbers: their sum, {summary.num_data:.6g}, is the number of rows to priors and "
             "BIC. Scale them so that it is the number of rows that they are worth"
+        )
+
+
+def odd_noise(noise: np.ndarray | None, summary: DataSummary, name: Callable[[int], str]) -> Iterator[str]:
+    """Yields a sentence without its full stop where noise is larger than the values with it vary.
+
+    Args:
+        noise: Standard deviations (n, D) or covariances (n, D, D) of the rows of a sample; None: there is none.
+        summary: Summary of all rows.
+        name: As in `odd_gaps`.
+    """
+    if noise is None:
+        return
+    variances = np.square(noise) if noise.ndim == 2 else np.diagonal(noise, axis1=1, axis2=2)
+    of_noise, of_values = np.sqrt(variances.mean(axis=0)), np.array(summary.scale)
+    for column in np.flatnonzero(of_noise > _TOO_LARGE * of_values).tolist()[:1]:
+        yield (
+            f"the noise of column {name(column)} is about {of_noise[column]:.3g}, and its values vary by "
+            f"{of_values[column]:.3g} only, noise included: next to nothing is left for components. Standard "
+            "deviations are asked for, in the units of the column, and not variances"
         )

@@ -139,7 +139,7 @@ class PosteriorModel(keras.Model):
         """Starts the components at groups of the rows of `survey`."""
         summary, covariance = survey.summary, self.variational.covariance
         of_model = self.priors, self.num_components, covariance
-        warn_of_odd_data(survey.sample, summary, *of_model, weights=survey.weights)
+        warn_of_odd_data(survey.sample, summary, *of_model, weights=survey.weights, noise=survey.noise)
         rows = survey.sample - self.variational.centre
         if survey.weights is not None:  # as often as each counts
             rows = rows[copies(survey.weights, SAMPLE_ROWS, self.seed)]

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import pdtrc
 
 from tfgmm.common.words import beside, counted, printable
-from tfgmm.mixture.hidden_by_noise import sentences_on_hidden, shares_hidden
+from tfgmm.mixture.hidden_values import sentences_on_hidden, sentences_on_unseen, shares_hidden
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.outliers import NUM_SAMPLES
@@ -46,7 +46,7 @@ def cautions(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> li
         _overlaps(responsibilities, row_weights(survey)),
         _far_rows(fitted, survey),
         _many_gaps(survey.summary),
-        *_hidden_by_noise(fitted, survey),
+        *_hidden_values(fitted, survey),
         *_odd_data(fitted, survey),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -197,21 +197,22 @@ def _many_gaps(summary: DataSummary) -> str:
     )
 
 
-def _hidden_by_noise(fitted: Fitted, survey: Survey) -> list[str]:
-    """Says where noise hides so much of the components that intervals are too narrow."""
-    if survey.noise is None:
-        return []
-    has_rows = is_occupied(fitted.expected_counts)
-    widths = fitted.mixture.mean_parameters().scales[0, 0]
-    shares = shares_hidden(widths[has_rows] if has_rows.any() else widths, survey.rows)
-    sentences = sentences_on_hidden(shares, survey.summary.column_names)
+def _hidden_values(fitted: Fitted, survey: Survey) -> list[str]:
+    """Says where noise or gaps hide so much of the components that intervals are too narrow."""
+    sentences = sentences_on_unseen(fitted.summary or survey.summary, fitted.covariance)
+    if survey.noise is not None:
+        has_rows = is_occupied(fitted.expected_counts)
+        widths = fitted.mixture.mean_parameters().scales[0, 0]
+        shares = shares_hidden(widths[has_rows] if has_rows.any() else widths, survey.rows)
+        sentences += sentences_on_hidden(shares, survey.summary.column_names)
     return [printable(f"{sentence[:1].upper()}{sentence[1:]}.") for sentence in sentences]
 
 
 def _odd_data(fitted: Fitted, survey: Survey) -> list[str]:
     """Says what fitting warns of in the rows themselves: constant columns, few rows far out, priors that misfit."""
-    args = survey.sample, survey.summary, fitted.priors, fitted.num_components, fitted.covariance, survey.weights
-    messages = [printable(f"{sentence}.") for sentence in oddities(*args)]
+    args = survey.sample, survey.summary, fitted.priors, fitted.num_components, fitted.covariance
+    carried = survey.weights, survey.noise
+    messages = [printable(f"{sentence}.") for sentence in oddities(*args, *carried)]
     return [message[:1].upper() + message[1:] for message in messages]
 
 

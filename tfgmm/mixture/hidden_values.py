@@ -1,4 +1,4 @@
-"""How much measurement noise hides of the components, and what that means for intervals."""
+"""How much measurement noise and gaps hide of the components, and what that means for intervals."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import listed
+from tfgmm.mixture.registry import COVARIANCES
 
 if TYPE_CHECKING:
     from tfgmm.data.blocks import RowBlock
+    from tfgmm.data.summary import DataSummary
 
 # Share from which intervals are clearly too narrow: noise of 0.58 times the width of a component for every value, where
 # intervals of 90 % hold a mean in 80 %
@@ -68,4 +70,37 @@ def sentences_on_hidden(shares: Sequence[float], column_names: tuple[str, ...] |
         f"noise hides much of what rows say of means in column{'' if len(much) == 1 else 's'} {listed(much)}: "
         "intervals are too narrow there, since the fit counts true values as if they were seen. "
         "tfgmm.compare with draws of NUTS tells by how much"
+    ]
+
+
+def sentences_on_unseen(summary: DataSummary, covariance: str) -> list[str]:
+    """Writes a sentence without its full stop where so many values are missing that intervals are too narrow.
+
+    Independent columns count the rows that have a value; correlated ones all rows.
+
+    Args:
+        summary: Summary of the rows of the fit.
+        covariance: Covariance shape.
+
+    Example:
+
+    >>> from tfgmm.data.summary import DataSummary
+    >>> rows = DataSummary(100, 2, (0.0, 0.0), (1.0, 1.0), ("a", "b"), gaps=(40, 2), num_incomplete=41)
+    >>> sentences_on_unseen(rows, "full")[0][:52], sentences_on_unseen(rows, "diag")
+    ("40 % of column 'a' is missing: intervals of it are t", [])
+    """
+    if not COVARIANCES[covariance].is_correlated or not summary.gaps:
+        return []
+    num_rows, names = summary.num_rows or summary.num_data, summary.column_names
+    much = [
+        f"{100.0 * count / num_rows:.0f} % of column {repr(names[column]) if names else column}"
+        for column, count in enumerate(summary.gaps)
+        if count > _MUCH * num_rows
+    ]
+    if not much:
+        return []
+    are, them = ("is", "it") if len(much) == 1 else ("are", "them")
+    return [
+        f"{listed(much)} {are} missing: intervals of {them} are too narrow, since components with correlations count "
+        'missing values as if they were seen. covariance="diag" counts those that are there'
     ]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tfgmm.data.blocks import RowBlock
-from tfgmm.mixture.hidden_by_noise import sentences_on_hidden, shares_hidden
+from tfgmm.data.summary import DataSummary
+from tfgmm.mixture.hidden_values import sentences_on_hidden, sentences_on_unseen, shares_hidden
+from tfgmm.mixture.registry import COVARIANCES
 
 RNG = np.random.default_rng(0)
 WIDTHS = np.array([[1.0, 3.0], [2.0, 0.5]])
@@ -44,3 +48,15 @@ def test_much_is_said_with_columns_and_shares():
     assert "in columns 0 (90 %) and 1 (50 %): " in both
     [many] = sentences_on_hidden((0.5,) * 8, None)
     assert "5 (50 %) and 2 more: " in many
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_gaps_that_matrices_count_are_told(covariance):
+    rows = DataSummary(40, 2, (0.0, 0.0), (1.0, 1.0), ("a", "b"), num_rows=40, gaps=(30, 10), num_incomplete=40)
+    found = sentences_on_unseen(rows, covariance)
+    if COVARIANCES[covariance].is_correlated:
+        assert found[0].startswith("75 % of column 'a' is missing: intervals of it are too narrow"), found
+    else:
+        assert found == []
+    assert sentences_on_unseen(dataclasses.replace(rows, gaps=(10, 10)), covariance) == []
+    assert sentences_on_unseen(dataclasses.replace(rows, gaps=()), covariance) == []
