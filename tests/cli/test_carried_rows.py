@@ -96,6 +96,10 @@ def test_a_run_on_gaps_weights_and_noise_says_how_they_were_treated(tmp_path: pa
     assert "not the rows" not in words and "scorer.impute(rows)" in page.pre[0]
     assert sum(int(line[1]) for line in page.tables["memberships"][1:]) == total
     assert (tmp_path / "run" / "figures" / "density.png").is_file()
+    twice = [tmp_path / "run", tmp_path / "run", "--data", table, "--weights", "count"]
+    blind, noisy = run("compare", *twice), run("compare", *twice, "--noise", "a=a_err")
+    is_said = ["Rows were judged as if" in one.stdout for one in (blind, noisy)]
+    assert is_said == [True, False] and blind.exit_code == noisy.exit_code == 0, noisy.stderr
     # The same page about the same rows, read again
     again = ["--data", table, "--weights", "count", "--noise", "a=a_err", "--out", tmp_path / "a.html"]
     assert run("report", "--model", tmp_path / "run", *again).exit_code == 0
@@ -136,7 +140,7 @@ def test_compare_judges_by_weights_and_by_what_rows_have(place: pathlib.Path) ->
     assert (weighted.exit_code, weighted.stderr, repeated.stderr) == (0, "", "")
     total = TABLE["count"].sum()
     assert f": {NUM_USED} rows that count as {total}, {NUM_INCOMPLETE} with gaps\n" in weighted.stdout
-    assert f"{total} rows ({NUM_USED} with weights), " in weighted.stdout
+    assert f"{NUM_USED} rows that count as {total}, fingerprint " in weighted.stdout
     means = [re.findall("mean log density.*", done.stdout) for done in (weighted, repeated)]
     assert means[0] == means[1] and len(means[0]) == 1
 
@@ -152,7 +156,8 @@ def test_info_sample_and_compare_say_what_rows_of_the_fit_carried(place: pathlib
     assert done.stdout.endswith("3 rows drawn\n")
     plain = pd.DataFrame(VALUES[9:20], columns=["a", "b"])
     done = run("compare", place / "noisy", place / "noisy", "--data", write(tmp_path / "plain.csv", plain))
-    assert "rows are judged as if they had none" in done.stdout and ", measurement noise, fingerprint" in done.stdout
+    assert "Rows were judged as if they had no measurement noise" in done.stdout
+    assert ", measurement noise" in done.stdout
 
 
 def test_pictures_of_a_fit_with_noise_say_so(place: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -169,9 +169,9 @@ def test_how_a_file_is_written_can_be_said_to_plot_and_report(tmp_path: pathlib.
     options = ["--delimiter", "space"]
     assert run("fit", rows, *FEW, *options, "--drop-gaps", "--out", model).exit_code == 0
     plot = run("plot", "--model", model, "--data", rows, *options, "--out", tmp_path / "x.png")
-    assert plot.exit_code == 0 and "15 rows; 5 not finite" in plot.output and "read with spaces" in plot.output
+    assert plot.exit_code == 0 and "20 rows, 5 with gaps" in plot.output and "read with spaces" in plot.output
     command = ["report", "--model", model, "--data", rows, *options, "--out", tmp_path / "x.html"]
-    refused = run(*command)
+    refused = run(*command, "--missing", "refuse")
     assert refused.exit_code == 1 and "Pass --drop-gaps to leave such rows out, or fill them." in refused.stderr
     report = run(*command, "--drop-gaps")
     assert report.exit_code == 0 and "read with spaces between columns" in report.output

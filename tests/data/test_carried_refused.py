@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from tables_of_rows import message_of
 
+from tfgmm import fit_mixture
 from tfgmm.data.columns import numeric_columns
 from tfgmm.data.matching import opened, sample_of
 from tfgmm.data.readers import Rows, open_rows, read_rows
@@ -86,6 +87,12 @@ NOISE: dict[str, tuple[Any, str]] = {
         "each positive semi-definite. Received",
     ),
     "negative variance": (changed(MATRICES, (1, 1, 1), -1.0), "Received: -1 in row 1, column 1"),
+    "huge": (
+        changed(VALUES, (3, 1), 1e200),
+        "must be standard deviations of at most 3.4e+38, or variances of their squares. Received: a standard deviation "
+        "of 1e+200 in row 3, column 1 (rows count from 0). Write infinity",
+    ),
+    "huge variance": (changed(MATRICES, (1, 0, 0), 1e80), "a standard deviation of 1e+40 in row 1, column 0"),
     "NaN covariance": (changed(MATRICES, (1, 0, 1), np.nan), "each finite. Received: a matrix that is not, in row 1"),
 }
 
@@ -95,6 +102,21 @@ def test_noise_that_is_none_is_refused_as_the_rows_are_opened(kind: str) -> None
     noise, words = NOISE[kind]
     message = message_of((ValueError, TypeError), open_source, VALUES, "x", 2, noise=noise)
     assert message.startswith("`noise` must") and words in message
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+@pytest.mark.parametrize("are_matrices", [False, True])
+@pytest.mark.filterwarnings("ignore:.*missing at random")
+def test_noise_as_large_as_a_value_may_be_is_like_none_at_all(are_matrices: bool, covariance: str) -> None:
+    deviations = np.full((40, 2), 0.3)
+    deviations[::4, 1] = 3.4e38
+    rows = np.random.default_rng(0).normal(size=deviations.shape)
+    fits = []
+    for noise in (deviations, np.where(deviations > 1.0, np.inf, deviations)):
+        given = np.stack([np.diag(row**2) for row in noise]) if are_matrices else noise
+        fits.append(fit_mixture(rows, 1, covariance=covariance, noise=given, restarts=1, missing="integrate"))
+    densities = [fit.log_prob(np.zeros((1, 2))) for fit in fits]
+    np.testing.assert_allclose(*densities, rtol=0.03)
 
 
 NAMES: dict[str, tuple[dict[str, Any], str, str]] = {

@@ -12,6 +12,7 @@ from plain_summaries import plain_summary
 from tfgmm.mixture.column_values import values_of
 from tfgmm.mixture.odd_columns import column_doubts, odd_columns
 from tfgmm.mixture.odd_data import doubts_of_columns, oddities, warn_of_odd_data, warn_of_pulls
+from tfgmm.mixture.odd_gaps_and_weights import odd_weights
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
@@ -108,7 +109,34 @@ def test_several_columns_with_few_values():
     assert sentence.endswith("Fit without them, and compare")
 
 
+def test_columns_that_no_row_has_together_are_named():
+    rows = WIDE[:, :4].copy()
+    rows[::2, :2] = rows[1::2, 2:] = np.nan
+    apart = (
+        "the columns 0 and 2; 0 and 3; 1 and 2; 1 and 3 have values together in no row: what a component says of how "
+        "they go together is the prior's, and not the rows'"
+    )
+    assert sentences(rows) == sentences(rows, covariance="full") == [apart]
+    rows[:4] = WIDE[:4, :4]
+    assert "have values together in at most 4 rows" in sentences(rows)[0]
+    rows[:5] = WIDE[:5, :4]
+    assert sentences(rows) == []
+    assert not any("together" in one for one in sentences(with_gaps(ROWS[:9], 0.4))), "of few rows no pair has many"
+
+
 # --- Weights
+
+
+def test_weights_that_are_a_column_too():
+    rows = np.column_stack([ROWS[:, 0], GENERATOR.integers(1, 30, 400).astype(float)])
+    said = sentences(rows, rows[:, 1])
+    assert any("the weights are also column 1, which counts as a measurement" in one for one in said)
+    assert not any("also column" in one for one in sentences(rows, rows[::-1, 1]))
+
+
+def test_large_whole_weights_are_whole():
+    summary = dataclasses.replace(plain_summary(ROWS), num_data=4e17, num_rows=400)
+    assert list(odd_weights(ROWS, summary, np.full(400, 1e15), 2, str)) == []
 
 
 def test_weights_that_differ_widely():

@@ -169,7 +169,8 @@ def test_which_rows_are_plain():
         assert RowGroups(form, plain._replace(noise=np.zeros(COMPLETE.shape))).are_plain
         for kind in BLOCKS:
             assert not RowGroups(form, BLOCKS[kind]).are_plain
-    assert not RowGroups("independent", plain, (1,)).are_plain
+    assert RowGroups("independent", plain, (1,)).are_plain, "complete rows have a 1 at every mask"
+    assert not RowGroups("independent", BLOCKS["gaps"], (1,)).are_plain
     assert RowGroups("correlated", RowBlock(COMPLETE[:0])).sums(coefficients_of(random_posterior("full")))[1] == 0.0
 
 

@@ -140,7 +140,7 @@ def test_columns_by_name_hold_for_validation_rows_too() -> None:
 def test_validation_rows_that_do_not_suit_are_refused() -> None:
     noise = np.full((3, 2), 0.5)
     message = message_of(TypeError, opened, ROWS, Carried(), (ROWS, np.array([0, 1, 1])))
-    assert message.startswith("`validation_data` must be rows, or (rows, None, sample_weight)") and "labels" in message
+    assert message.startswith("`validation_data` must be rows, or (rows, None, weights)") and "labels" in message
     message = message_of(ValueError, opened, ROWS, Carried(noise=noise), (ROWS, None, [1, 2, 3]))
     assert message.startswith("`validation_data` must have measurement noise")
 

@@ -62,6 +62,15 @@ def gaps(number: int) -> str:
     return cautions._many_gaps(summary(gaps=(number, 0), num_incomplete=number))
 
 
+def hidden(*noise: float, counts: tuple[float, ...] = (90.0, 10.0)) -> str:
+    """Says it of two components with widths 1 and 5, where the first column alone has noise."""
+    survey = survey_of(summary(), noise=np.array(noise)[:, None] * [1.0, 0.0])
+    scales = np.array([[1.0, 1.0], [5.0, 5.0]])
+    mixture = SimpleNamespace(mean_parameters=lambda: SimpleNamespace(scales=scales[None, None]))
+    one = SimpleNamespace(mixture=mixture, expected_counts=np.array(counts))
+    return " ".join(cautions._hidden_by_noise(one, survey))
+
+
 WEIGHTED = summary(300, num_rows=100, weights_name="count")
 
 # What is said; what is said where it is true; and where it is not
@@ -148,6 +157,16 @@ CAUTIONS: dict[str, tuple[str, str, str]] = {
         "not the rows",
         other_rows(summary(30.3 + 1e-6), summary(30.3)),
         other_rows(summary(10.1 + 20.2), summary(30.3)),
+    ),
+    "noise that hides much": (
+        "Noise hides much of what rows say of means in column 0 (38 %): intervals are too narrow there",
+        hidden(1.0, 1.0, 1.0, 0.0),
+        hidden(1.0, 1.0, 0.0, 0.0),
+    ),
+    "noise beside wide components": (
+        "Noise hides much",
+        hidden(1.0, 1.0, 1.0, 1.0),
+        hidden(1.0, 1.0, 1.0, 1.0, counts=(0.0, 100.0)),
     ),
     "many gaps": ("34 % of all values are missing", gaps(67), gaps(66)),
 }

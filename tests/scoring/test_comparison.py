@@ -118,3 +118,13 @@ def test_unrelated_and_single_clusterings_have_scikit_learns_index() -> None:
 def test_verdict_is_of_what_the_rows_can_show(difference: float, error: float, words: str) -> None:
     found = comparison.RowsCompared(100, 0, -4.0, -4.0 + difference, difference, error, 1.0, 1.0)
     assert comparison.verdict(found) == words
+
+
+def test_rows_with_noise_are_judged_by_the_density_of_noisy_rows():
+    sds, order = np.random.default_rng(3).uniform(0.5, 2.0, POINTS.shape), np.array([1, 0])
+    found = comparison.compare_over_rows(A, B, [RowBlock(POINTS, None, sds)], order)
+    for mixture, mean, columns in ((A, found.mean_a, slice(None)), (B, found.mean_b, order)):
+        variances = 1.0 / mixture.components["precisions"] + sds[:, None, columns] ** 2
+        of_components = stats.norm(mixture.components["locs"], np.sqrt(variances)).logpdf(POINTS[:, None, columns])
+        log_joints = mixture.log_weights + of_components.sum(axis=2)
+        assert mean == pytest.approx(np.logaddexp.reduce(log_joints, axis=1).mean(), abs=1e-6)

@@ -13,6 +13,7 @@ import tfgmm
 from tfgmm.common import threads as cores
 from tfgmm.data.blocks import RowBlock
 from tfgmm.scoring import devices
+from tfgmm.scoring.graph import chunks
 
 
 @pytest.mark.parametrize("has_gpu", [False, True])
@@ -82,12 +83,36 @@ def test_columns_with_gaps_have_masks_also_where_rows_are_complete(has_gpu, monk
     q.observe_gaps((1, 2))
     expected = plain_sums(q, RowBlock(rows))
     coefficients = q.expected_coefficients(q.factors())
-    found = devices.sums("independent", coefficients, RowBlock(rows), (1, 2))
-    for value, wanted in zip([*found.statistics, *found[1:]], [*expected.statistics, *expected[1:]], strict=True):
-        np.testing.assert_allclose(value, wanted, rtol=1e-10)
-    with_axis = [np.asarray(values)[None] for values in coefficients]
-    totals = devices.log_likelihoods("independent", with_axis, RowBlock(rows), (1, 2))
-    np.testing.assert_allclose(totals[:, 0], expected[1:], rtol=1e-10)
+    calls = _count_of_graphs(monkeypatch)
+    rtol = 1e-6 if has_gpu else 1e-10
+    for block in (RowBlock(rows), RowBlock(rows, None, np.zeros(rows.shape))):
+        found = devices.sums("independent", coefficients, block, (1, 2))
+        for value, wanted in zip([*found.statistics, *found[1:]], [*expected.statistics, *expected[1:]], strict=True):
+            np.testing.assert_allclose(value, wanted, rtol=rtol)
+        with_axis = [np.asarray(values)[None] for values in coefficients]
+        totals = devices.log_likelihoods("independent", with_axis, block, (1, 2))
+        np.testing.assert_allclose(totals[:, 0], expected[1:], rtol=rtol)
+    assert len(calls) == (4 if has_gpu else 0)
+
+
+def _count_of_graphs(monkeypatch):
+    """Returns a list that gets an entry whenever a graph for rows is asked for."""
+    calls, compiled_sums = [], chunks.compiled_sums
+    monkeypatch.setattr(chunks, "compiled_sums", lambda *args: calls.append(args) or compiled_sums(*args))
+    return calls
+
+
+def test_validation_data_leave_a_fit_through_the_graph_what_it_is(monkeypatch):
+    found = []
+    for has_gpu in (False, True):
+        monkeypatch.setattr(devices, "has_gpu", lambda has_gpu=has_gpu: has_gpu)
+        calls = _count_of_graphs(monkeypatch)
+        dataset = tf.data.Dataset.from_tensor_slices(ROWS[::3]).batch(50)
+        result = tfgmm.fit_mixture(ROWS, 2, seed=0, restarts=1, batch_size=100, validation_data=dataset)
+        assert bool(calls) == has_gpu
+        found.append((result.history["elbo"][-1], result.history["val_elbo"][-1], result.locs))
+    for value, wanted in zip(*found):
+        np.testing.assert_allclose(value, wanted, rtol=1e-6)
 
 
 ROWS = np.random.default_rng(0).normal(size=(300, 2)) + np.repeat([[0.0], [4.0]], 150, axis=0)

@@ -100,6 +100,20 @@ def carried_of(
     return Carried(weights, missing or "integrate", drop_gaps, noise)
 
 
+def noise_of_options(pairs: list[str] | None) -> dict[str, str] | None:
+    """Reads the columns of standard deviations that `--noise` names; None where it was not given.
+
+    Raises:
+        UsageError: One is no pair.
+    """
+    from tfgmm.cli.run.parsed import noise_of
+
+    try:
+        return noise_of(pairs) if pairs else None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
 def summary_of(card: Mapping[str, Any]) -> DataSummary | None:
     """Reads the summary of the rows of a fit from a model card; None where it has none."""
     from tfgmm.data.summary import DataSummary

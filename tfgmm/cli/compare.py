@@ -12,7 +12,7 @@ import typer
 from tfgmm.cli import carried, shared
 from tfgmm.cli.carried import NOTHING_ASKED, Carried
 from tfgmm.cli.shared import UsageError
-from tfgmm.common.words import printable
+from tfgmm.common.words import counted, printable, shown_count
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -61,6 +61,7 @@ def compare(
         Path | None, typer.Option(metavar="FILE", help="Rows to judge by: .csv, .parquet, .arrow, or a folder.")
     ] = None,
     weights: Annotated[str | None, carried.WEIGHTS] = None,
+    noise: Annotated[list[str] | None, carried.NOISE] = None,
     missing: Annotated[str | None, carried.MISSING] = None,
     drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
@@ -79,7 +80,7 @@ def compare(
     """
     with shared.errors_as_one_line(carried.in_our_words):
         csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
-        asked = carried.carried_of(data, weights, missing, drop_gaps)
+        asked = carried.carried_of(data, weights, missing, drop_gaps, carried.noise_of_options(noise))
         sides = _opened(first, "A"), _opened(second, "B")
         if data is not None:
             _check_for_rows(sides)
@@ -150,7 +151,7 @@ def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
         "shape": model["covariance"],
         "weights": model.get("weights"),
         "columns": ", ".join(model.get("column_names") or [f"{model['num_features']} without names"]),
-        "fitted to": f"{training.get('num_data')} rows{had}, fingerprint {fingerprint}",
+        "fitted to": f"{_rows_of(card)}, fingerprint {fingerprint}{had}",
         "bound, nats": f"{elbo:.2f}" if isinstance(elbo, float) else None,
         "written by": ", ".join(f"{name} {wrote[name]}" for name in ("tfgmm", "tensorflow") if name in wrote) or None,
     }
@@ -162,9 +163,16 @@ def _what_rows_had(card: Mapping[str, Any]) -> str:
     summary = carried.summary_of(card)
     if summary is None:
         return ""
-    weights = "" if summary.weights_name is None else f" ({summary.num_rows:,} with weights)"
     gaps = f", {sum(summary.gaps):,} values missing" if summary.gap_columns else ""
-    return f"{weights}{gaps}{', measurement noise' if summary.noise_columns else ''}"
+    return f"{gaps}{', measurement noise' if summary.noise_columns else ''}"
+
+
+def _rows_of(card: Mapping[str, Any]) -> str:
+    """Writes how many rows a mixture was fitted to, and for how many they count."""
+    summary, num_data = carried.summary_of(card), card["training"].get("num_data")
+    if summary is None or summary.weights_name is None:
+        return f"{num_data} rows"
+    return f"{counted(summary.num_rows, 'row')} that count as {shown_count(summary.num_data)}"
 
 
 def differences(facts_a: Mapping[str, str], facts_b: Mapping[str, str]) -> Iterator[str]:
@@ -247,8 +255,11 @@ def _rows(
         mixtures = Scorer(first).plug_in(), Scorer(second).plug_in()
         compared = compare_over_rows(*mixtures, rows.blocks(), order, count, shared.DATA)
     yield from lines_about_rows(compared, data, verdict(compared))
-    if carried.had_noise(first) or carried.had_noise(second):
-        yield "Densities are those of values without measurement noise: rows are judged as if they had none."
+    if not asked.noise and (carried.had_noise(first) or carried.had_noise(second)):
+        yield (
+            "Rows were judged as if they had no measurement noise, which speaks against a mixture that was fitted to "
+            "rows with noise: pass --noise COLUMN=ERROR."
+        )
 
 
 def lines_about_rows(compared: RowsCompared, data: Path, verdict: str) -> list[str]:

@@ -52,22 +52,13 @@ def report(
             raise UsageError(f"`--title` must not be empty. Received: {title!r}. Write a heading, or leave it out.")
         shared.check_outside_exports(out)
         csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
-        asked = carried.carried_of(data, weights, missing, drop_gaps, _noise(noise))
+        asked = carried.carried_of(data, weights, missing, drop_gaps, carried.noise_of_options(noise))
         line = _report(model, data, out, title, overwrite, csv, asked)
     typer.echo(printable(line))
 
 
 def _words(text: str) -> str:
     return carried.in_our_words(text.replace("`result`", "`--model`"))
-
-
-def _noise(pairs: list[str] | None) -> dict[str, str] | None:
-    from tfgmm.cli.run.parsed import noise_of
-
-    try:
-        return noise_of(pairs) if pairs else None
-    except ValueError as error:
-        raise UsageError(str(error)) from None
 
 
 def _report(

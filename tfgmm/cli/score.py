@@ -16,6 +16,7 @@ from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
     from tfgmm.data.files.csv_format import CsvOptions
+    from tfgmm.export.reading import ExportedMixture
     from tfgmm.export.score_file import Counts
 
 
@@ -130,7 +131,18 @@ def _scored(
         counts = write_scores(
             mixture, rows, out, names, overwrite=overwrite, argument_names=shared.OUT, progress=progress
         )
-    return f"{out}: {_in_words(counts)}"
+    return f"{out}: {_in_words(counts)}{_on_noise(mixture, noise)}"
+
+
+def _on_noise(mixture: ExportedMixture, noise: Mapping[str, str]) -> str:
+    """Says that rows were scored as if they had no noise, where the mixture was fitted to rows with noise."""
+    summary = mixture.card["training"].get("data_summary") or {}
+    if noise or not summary.get("noise_columns"):
+        return ""
+    errors = zip(mixture.column_names or (), summary["noise_columns"])
+    options = " ".join(f"--noise {column}={error}" for column, error in errors if error) or "--noise COLUMN=ERROR"
+    words = "The mixture is that of values without measurement noise, and these rows were scored as if they had none"
+    return f"\nNote: {words}. Pass {options} to score measured rows."
 
 
 def _in_words(counts: Counts) -> str:

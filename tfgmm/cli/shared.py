@@ -156,6 +156,7 @@ def check_ending(out: Path, endings: Iterable[str], name: str = "--out", *, any_
 
 def with_drop_gaps(text: str) -> str:
     """Rewrites what a function advises for rows with gaps as what the command line has for them."""
+    text = text.replace(', or take NaN for gaps: missing="integrate"', "")
     text = text.replace("Drop or fill such rows.", "Pass --drop-gaps to leave such rows out, or fill them.")
     in_python = "Drop such rows, or write NaN for a value that is not known."
     return text.replace(

@@ -18,6 +18,6 @@ __getattr__, __dir__, __all__ = front_door(
         "threads": ["one_thread_each", "read_ahead", "shared_out", "slices"],
         "unfinished": ["ArgumentNames", "IN_PYTHON", "disk_errors_named"],
         "version": ["versions"],
-        "words": ["counted", "printable", "quoted", "shown", "shown_number", "with_and"],
+        "words": ["counted", "listed", "printable", "quoted", "shown", "shown_count", "shown_number", "with_and"],
     },
 )

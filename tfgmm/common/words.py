@@ -42,6 +42,17 @@ def with_and(numbers: Sequence[int] | Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def listed(words: Sequence[str], most: int = 6) -> str:
+    """Writes the first words as `with_and` does, and the number of further ones.
+
+    Example:
+
+    >>> listed(["a", "b", "c"]), listed(["a", "b", "c", "d"], most=2)
+    ('a, b and c', 'a, b and 2 more')
+    """
+    return with_and([*words[:most], *([f"{len(words) - most} more"] if len(words) > most else [])])
+
+
 def counted(number: float, noun: str) -> str:
     """Writes a number of things, with the noun in singular or plural; one that is not whole with six digits.
 

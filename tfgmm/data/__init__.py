@@ -20,10 +20,11 @@ __getattr__, __dir__, __all__ = front_door(
         "row_source": ["RowSource"],
         "row_words": ["sentences_on_gaps", "sentences_on_noise", "sentences_on_rows", "sentences_on_weights"],
         "sampling": ["SAMPLE_ROWS"],
-        "sources": ["check_ends", "open_source", "open_validation"],
+        "sources": ["check_ends", "open_source"],
         "streamed": ["StreamedRows"],
         "summary": ["DataSummary", "centre", "summarise"],
         "survey": ["Survey", "check_finite", "finite_blocks", "no_rows_error", "survey_rows"],
         "table_writer": ["written_table"],
+        "validation": ["open_validation"],
     },
 )

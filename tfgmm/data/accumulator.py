@@ -8,7 +8,7 @@ import numpy as np
 
 from tfgmm.common.shapes import check_shape
 from tfgmm.data.blocks import RowBlock, moments, over_rows, pieces, weighted_moments
-from tfgmm.data.errors import infinite_error, no_value_error, not_finite_error, too_large_error
+from tfgmm.data.errors import check_gaps, no_value_error, too_large_error
 from tfgmm.data.fingerprint import sum_of_hashes
 from tfgmm.data.quantiles import column_quantiles
 from tfgmm.data.record import DataSummary
@@ -109,7 +109,8 @@ class SummaryAccumulator:
         minimum, maximum = (over_rows(reduce, values).astype(np.float64) for reduce in (np.minimum, np.maximum))
         has_gaps = not (np.isfinite(minimum).all() and np.isfinite(maximum).all())
         if has_gaps:
-            self._check_gaps(values, later)
+            names, place, words = self._column_names, self._place, self._block_words
+            check_gaps(self._name, names, values, self._missing, self._num_rows, later, place, words)
             minimum, maximum = (over_rows(reduce, values).astype(np.float64) for reduce in (np.fmin, np.fmax))
         if self._origin is None:
             self._mean, self._squares, self._totals = np.zeros((3, values.shape[1]))
@@ -127,14 +128,6 @@ class SummaryAccumulator:
             origin = np.where(np.isnan(origin), found, origin)
         self._origin = origin
         return origin
-
-    def _check_gaps(self, values: np.ndarray, later: Iterable[np.ndarray] | None) -> None:
-        """Checks a block that has NaN or infinite values: Raises ValueError unless these are gaps, and are allowed."""
-        start, place = self._num_rows, self._place
-        if self._missing == "refuse":
-            raise not_finite_error(self._name, self._column_names, values, start, later, place, self._block_words)
-        if np.isinf(values).any():
-            raise infinite_error(self._name, self._column_names, values, lambda row: place(start + row))
 
     def _merge_plain(self, values: np.ndarray, origin: np.ndarray) -> None:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -64,8 +64,8 @@ def _as_array(name: str, data: Any) -> np.ndarray:
             data = np.ma.array(data)
         else:
             return _of_rows(name, data)
-    if np.ma.is_masked(data):
-        floats = data.astype(data.dtype if data.dtype.kind == "f" else np.float64)
+    if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
+        floats: Any = data.astype(data.dtype if data.dtype.kind == "f" else np.float64)
         return np.asarray(floats.filled(np.nan))
     if not hasattr(data, "__array__"):
         raise kind_error(name, data, "Pass numpy.asarray(...) of it if it holds numbers.")

@@ -39,8 +39,31 @@ def not_finite_error(
     received = f"{count} value{' that is' if count == 1 else 's that are'} NaN or infinite"
     where = f"the first in row {place(start + row)}, {column_words(column_names, column)} (rows count from 0)"
     part = "" if later is not None else f" in {block_words or f'these {len(block)} rows'}"
-    fix = "Drop or fill such rows."
+    is_gap = bool(np.isnan(block).any())
+    fix = "Drop or fill such rows" + (', or take NaN for gaps: missing="integrate".' if is_gap else ".")
     return ValueError(f"`{name}` must hold finite numbers. Received: {received}{part}, {where}. {fix}")
+
+
+def check_gaps(
+    name: str,
+    column_names: tuple[str, ...] | None,
+    block: np.ndarray,
+    missing: str,
+    start: int = 0,
+    later: Iterable[np.ndarray] | None = None,
+    place: Callable[[int], str] = str,
+    block_words: str | None = None,
+) -> None:
+    """Checks a block that has NaN or infinite values: Raises ValueError unless these are gaps, and are allowed.
+
+    Args:
+        missing: "refuse" where a NaN is an error, "integrate" where it is a gap.
+        name, column_names, block, start, later, place, block_words: As in `not_finite_error`.
+    """
+    if missing == "refuse":
+        raise not_finite_error(name, column_names, block, start, later, place, block_words)
+    if np.isinf(block).any():
+        raise infinite_error(name, column_names, block, lambda row: place(start + row))
 
 
 def infinite_error(

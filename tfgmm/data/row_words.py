@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tfgmm.common.columns import column_labels
-from tfgmm.common.words import counted, shown_count, with_and
+from tfgmm.common.words import counted, listed, shown_count
 from tfgmm.data.summary import DataSummary
-
-_MOST_NAMED = 6
 
 
 def sentences_on_rows(summary: DataSummary) -> list[str]:
@@ -29,7 +27,7 @@ def sentences_on_gaps(summary: DataSummary) -> Iterator[str]:
         gaps, total = sum(summary.gaps), num_rows * summary.num_features
         columns = [f"{names[column]!r}" if summary.column_names else str(column) for column in summary.gap_columns]
         several = f"{len(columns)} of {summary.num_features} columns"
-        where = f"column {columns[0]}" if len(columns) == 1 else f"{several} ({_listed(columns)})"
+        where = f"column {columns[0]}" if len(columns) == 1 else f"{several} ({listed(columns)})"
         yield (
             f"{gaps:,} of {total:,} values {'is' if gaps == 1 else 'are'} missing, in {summary.num_incomplete:,} of "
             f"{counted(num_rows, 'row')} and in {where}: integrated out, as missing at random"
@@ -53,7 +51,7 @@ def sentences_on_noise(summary: DataSummary) -> Iterator[str]:
     if summary.noise_columns:
         names = column_labels(summary.column_names, summary.num_features)
         pairs = [f"{name!r} ({error!r})" for name, error in zip(names, summary.noise_columns) if error]
-        columns = f" in {'column' if len(pairs) == 1 else 'columns'} {_listed(pairs)}" if pairs else ""
+        columns = f" in {'column' if len(pairs) == 1 else 'columns'} {listed(pairs)}" if pairs else ""
         yield f"the measurement noise of each row{columns} is taken off: the mixture is that of values without it"
 
 
@@ -63,8 +61,3 @@ def _num_rows(summary: DataSummary) -> int:
 
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
-
-
-def _listed(words: list[str]) -> str:
-    more = [f"{len(words) - _MOST_NAMED} more"] if len(words) > _MOST_NAMED else []
-    return with_and([*words[:_MOST_NAMED], *more])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfgmm.data.blocks import RowBlock, is_finite
-from tfgmm.data.errors import infinite_error, no_rows_left_error, not_finite_error
+from tfgmm.data.errors import check_gaps, no_rows_left_error
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
 from tfgmm.data.summary import DataSummary, SummaryAccumulator, with_facts_of
@@ -129,7 +129,7 @@ def check_finite(source: RowSource) -> None:
     Traceback (most recent call last):
         ...
     ValueError: `validation_data` must hold finite numbers. Received: 1 value that is NaN or infinite, \
-the first in row 1, column 0 (rows count from 0). Drop or fill such rows.
+the first in row 1, column 0 (rows count from 0). Drop or fill such rows, or take NaN for gaps: missing="integrate".
     """
     for _ in finite_blocks(source):
         pass
@@ -146,19 +146,11 @@ def finite_blocks(source: RowSource) -> Iterator[RowBlock]:
     following = source.blocks()
     for block in following:
         if not is_finite(block.values):
-            _check_gaps(source, block.values, start, following, words)
+            later = (block.values for block in following) if source.is_in_memory else None
+            check_gaps(
+                source.name, source.column_names, block.values, source.missing, start, later, source.place, words
+            )
         start += len(block.values)
         yield block
     if not start and (source.num_weightless or source.num_empty):
         check_some_rows(source, False)
-
-
-def _check_gaps(
-    source: RowSource, values: np.ndarray, start: int, following: Iterator[RowBlock], words: str | None
-) -> None:
-    """Checks a block that has NaN or infinite values: Raises ValueError unless these are gaps, and are allowed."""
-    if source.missing == "refuse":
-        later = (block.values for block in following) if source.is_in_memory else None
-        raise not_finite_error(source.name, source.column_names, values, start, later, source.place, words)
-    if np.isinf(values).any():
-        raise infinite_error(source.name, source.column_names, values, lambda row: source.place(start + row))

@@ -13,15 +13,13 @@ from tfgmm.data.survey import Survey
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.restarts import Restart, Stage
 from tfgmm.fit.screening import Candidates, candidates
-from tfgmm.mixture.virtual_copies import are_whole
+from tfgmm.mixture.virtual_copies import are_few, are_whole
 from tfgmm.scoring.devices import block_scorer
 
 _NUM_FOLDS = 5
 NUM_STARTS, _NUM_CONTENDERS = 4, 1
 # Nats per row: all starts go on until gains fall below the first, the best one until below the second
 _TOLERANCES = (1e-3, 1e-5)
-# Copies of rows that are dealt one by one; of more, only how many of a row each fold gets
-_MOST_COPIES = 2**20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,7 +91,7 @@ def folds_of(survey: Survey, seed: int) -> Folds:
 def _counts_in_folds(weights: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
     """Deals the copies that whole weights stand for to folds, (n, F) counts, as the rows themselves would be dealt."""
     generator, counts = np.random.default_rng(seed), weights.astype(np.int64)
-    if counts.sum() > _MOST_COPIES:
+    if not are_few(counts):
         return generator.multinomial(counts, np.full(num_folds, 1.0 / num_folds))
     numbers = generator.permutation(int(counts.sum())) % num_folds
     owners = np.repeat(np.arange(len(counts)), counts)

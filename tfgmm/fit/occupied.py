@@ -12,12 +12,11 @@ from tfgmm.data.blocks import RowBlock
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.parameters import FORMS, LOCS, MixtureDensity
+from tfgmm.mixture.virtual_copies import are_few
 from tfgmm.scoring.devices import block_scorer
 
 # Share of a weight or a width, or of the standard deviation of a location, below which a difference counts as none
 _ALIKE = 0.1
-# Copies of rows that components are drawn for one by one; of more, only how many of a row each component has
-_MOST_COPIES = 2**20
 # Copies of one row: with more, all components that it may belong to have some
 _MOST_OF_ONE = 2.0**40
 
@@ -111,7 +110,7 @@ def drawn_components(
     [1, 0]
     """
     if counts is not None:
-        if counts.sum() > _MOST_COPIES:
+        if not are_few(counts):
             return np.flatnonzero(_counts_of_components(responsibilities, generator, counts))
         responsibilities = np.repeat(responsibilities, counts, axis=0)
     sums = np.cumsum(responsibilities, axis=1, dtype=np.float64)

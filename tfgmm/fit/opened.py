@@ -56,7 +56,9 @@ def check_rows(summary: DataSummary, num_components: int) -> None:
     """Checks that there are as many rows as components: Raises ValueError otherwise."""
     num_rows = max(summary.num_rows, summary.num_data)  # a row of weight 2 is two rows
     if num_rows < num_components:
+        words = {"of weight 0": summary.num_weightless, "without any value": summary.num_empty}
+        left_out = [f"beside {counted(number, 'row')} {which}" for which, number in words.items() if number]
+        received = ", ".join([f"num_components={num_components} for {counted(num_rows, 'row')}", *left_out])
         raise ValueError(
-            f"`num_components` must be at most the number of rows. Received: num_components={num_components} for "
-            f"{counted(num_rows, 'row')}. Ask for fewer components."
+            f"`num_components` must be at most the number of rows. Received: {received}. Ask for fewer components."
         )

@@ -22,6 +22,7 @@ from tfgmm.fit.keras_model import keras_model_of
 from tfgmm.fit.occupied import log_num_modes, num_occupied, occupied_probabilities
 from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.fit.restarts import Restart
+from tfgmm.mixture.hidden_by_noise import sentences_on_hidden
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
 
@@ -56,6 +57,8 @@ class FitResult(FittedMixture):
             where there was none.
         criteria_at: Where both log likelihoods are taken, and with them `aic`, `bic` and `icl`: "mean", at the
             posterior means; or "mode", at the maximum of the likelihood that EM finds from there.
+        hidden_by_noise: D shares of what rows say of the means of components that measurement noise hides; () without
+            noise.
     """
 
     variational: VariationalPosterior = dataclasses.field(repr=False)
@@ -70,6 +73,7 @@ class FitResult(FittedMixture):
     converged: bool
     trained_model: Any = dataclasses.field(default=None, repr=False)
     criteria_at: str = "mean"
+    hidden_by_noise: tuple[float, ...] = dataclasses.field(default=(), repr=False)
 
     @functools.cached_property
     def model(self) -> GaussianMixtureModel:
@@ -209,6 +213,7 @@ def summary_of(result: FitResult) -> str:
         f"restarts, bound of each: {bounds}",
         f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
         *sentences_on_rows(result.data_summary),
+        *sentences_on_hidden(result.hidden_by_noise, result.column_names),
         "",
     ]
     lines = list(_table(interval_draws(result), result.column_names))

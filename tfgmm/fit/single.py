@@ -20,6 +20,7 @@ from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
+from tfgmm.fit.occupied import occupied_widths
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
@@ -27,6 +28,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, candidates, screened
 from tfgmm.fit.sweep_batches import Batches, CachedBatch, SweepBatches
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
+from tfgmm.mixture.hidden_by_noise import shares_hidden
 from tfgmm.mixture.priors import Priors
 
 # Nats per row: a gain below it counts as none. A looser one once stopped 5.5 nats below the top, on a plateau.
@@ -186,7 +188,8 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
     if not swept.converged and not fit.stop_training:
         warnings.warn(_not_converged(task, swept.history["elbo"], figures[0]), ConvergenceWarning, stacklevel=5)
     mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (swept.history, swept.restarts)
-    return FitResult(*mixture, *figures, *ended, swept.converged, fit.model)
+    hidden = shares_hidden(occupied_widths(fit.variational), task.survey.rows)
+    return FitResult(*mixture, *figures, *ended, swept.converged, fit.model, hidden_by_noise=hidden)
 
 
 def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfgmm.mixture.features import ProductWriter, write_first_squares
-from tfgmm.mixture.integrands import Coefficients, Integrands, integrands_of, log_integrals
+from tfgmm.mixture.integrands import Coefficients, Integrands, integrands_of, log_integrals, without_masks
 from tfgmm.mixture.log_joints import factors_of, write_features
 from tfgmm.mixture.parameters import FORMS
 from tfgmm.mixture.registry import FormName
@@ -20,7 +20,7 @@ from tfgmm.mixture.row_sums import (
     one_group,
     sums_over_rows,
 )
-from tfgmm.mixture.statistics import RowSums, Statistics
+from tfgmm.mixture.statistics import RowSums, Statistics, with_whole_masks
 
 if TYPE_CHECKING:
     from tfgmm.data.blocks import RowBlock
@@ -75,30 +75,21 @@ class CompleteRows:
 
     def sums(self, coefficients: Sequence[np.ndarray], dtype: type[np.floating]) -> RowSums:
         """Sums statistics and log likelihoods; see `RowGroups.sums`."""
-        plain = self._without_masks(coefficients)
+        plain = without_masks(coefficients, self._num_masks)
         features = self._kept.of(dtype, plain[0].shape[1])
         found = sums_over_rows(self._write_products, self._block, plain, dtype, features)
-        if not self._num_masks:
-            return found
-        counts, first, second = found.statistics
-        observed = np.broadcast_to(counts[..., None], (*counts.shape, self._num_masks))
-        return found._replace(statistics=Statistics(counts, first, np.concatenate([second, observed], axis=-1)))
+        return found._replace(statistics=with_whole_masks(found.statistics, self._num_masks))
 
     def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> np.ndarray:
         """Sums logsumexp_k and max_k of the log joints, (2, R)."""
-        return log_likelihoods_over_rows(self._write_products, self._block, self._without_masks(coefficients))
+        return log_likelihoods_over_rows(
+            self._write_products, self._block, without_masks(coefficients, self._num_masks)
+        )
 
     def mapped(self, coefficients: Sequence[np.ndarray], function: Consumer) -> Iterator[Any]:
         """Yields what a function makes of log joints; see `RowGroups.mapped`."""
-        factors = factors_of(self._without_masks(coefficients))[None]
+        factors = factors_of(without_masks(coefficients, self._num_masks))[None]
         yield from mapped_over_groups(one_group(self._write_products, self._block), factors, function)
-
-    def _without_masks(self, coefficients: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """Adds what stands at the masks to the constants, since each is 1."""
-        if not self._num_masks:
-            return coefficients
-        linear, constants = coefficients
-        return linear[:, : -self._num_masks], constants + linear[:, -self._num_masks :].sum(axis=1)
 
 
 class MaskedRows:

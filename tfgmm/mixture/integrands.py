@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfgmm.common.shapes import Tensor
 from tfgmm.mixture.features import matrices_of_products, pair_coefficients
 from tfgmm.mixture.symmetric import inverted
 
@@ -34,6 +35,14 @@ class Integrands(NamedTuple):
     locs: np.ndarray
     covariances: np.ndarray
     without: np.ndarray | None = None
+
+
+def without_masks(coefficients: Sequence[Tensor], num_masks: int) -> Sequence[Tensor]:
+    """Adds what stands at G masks, (..., G, K), to the constants: for rows that have all values each mask is 1."""
+    if not num_masks:
+        return coefficients
+    linear, constants = map(np.asarray, coefficients)
+    return linear[..., :-num_masks, :], constants + linear[..., -num_masks:, :].sum(axis=-2)
 
 
 def with_masks(coefficients: Coefficients, of_values: np.ndarray) -> Coefficients:

@@ -10,7 +10,7 @@ import numpy as np
 from tfgmm.common.threads import shared_out
 from tfgmm.mixture.integrands import LOG_TWO_PI, Integrands, integrands_of
 from tfgmm.mixture.log_joints import exponentials
-from tfgmm.mixture.row_sums import Consumer
+from tfgmm.mixture.row_sums import Consumer, log_likelihoods_over_joints
 from tfgmm.mixture.statistics import RowSums, Statistics
 
 if TYPE_CHECKING:
@@ -93,12 +93,7 @@ class NoisyColumns:
 
     def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> np.ndarray:
         """Sums logsumexp_k and max_k of the log joints, (2, R)."""
-        num_posteriors, weights = len(coefficients[1]), self._block.weights
-
-        def totals(part: slice, joints: np.ndarray) -> np.ndarray:
-            return _memberships(joints, num_posteriors, None if weights is None else weights[part])
-
-        return sum(self.mapped(coefficients, totals), start=np.zeros((2, num_posteriors)))
+        return log_likelihoods_over_joints(self.mapped, coefficients, self._block.weights)
 
     def mapped(self, coefficients: Sequence[np.ndarray], function: Consumer) -> Iterator[Any]:
         """Yields what a function makes of log joints; see `RowGroups.mapped`."""

@@ -14,7 +14,7 @@ from tfgmm.mixture.features import pairs
 from tfgmm.mixture.integrands import LOG_TWO_PI, Integrands, correlated_integrands_of, integrands_of
 from tfgmm.mixture.log_joints import exponentials
 from tfgmm.mixture.registry import FormName
-from tfgmm.mixture.row_sums import Consumer
+from tfgmm.mixture.row_sums import Consumer, log_likelihoods_over_joints
 from tfgmm.mixture.statistics import RowSums, Statistics
 from tfgmm.mixture.symmetric import inverses
 from tfgmm.mixture.true_values import TrueValues
@@ -73,14 +73,7 @@ class NoisyRows:
 
     def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> np.ndarray:
         """Sums logsumexp_k and max_k of the log joints, (2, R)."""
-        num_posteriors, weights = len(coefficients[1]), self._block.weights
-
-        def totals(part: slice, joints: np.ndarray) -> np.ndarray:
-            largest, norms = exponentials(joints.reshape(num_posteriors, -1, joints.shape[1]))
-            both = np.stack([largest + np.log(norms), largest])
-            return both.sum(axis=-1) if weights is None else both @ weights[part]
-
-        return sum(self.mapped(coefficients, totals), start=np.zeros((2, num_posteriors)))
+        return log_likelihoods_over_joints(self.mapped, coefficients, self._block.weights)
 
     def mapped(self, coefficients: Sequence[np.ndarray], function: Consumer) -> Iterator[Any]:
         """Yields what a function makes of log joints; see `RowGroups.mapped`."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from tfgmm.common.words import with_and
+from tfgmm.common.words import listed
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.column_values import ColumnValues, values_of_columns
 from tfgmm.mixture.registry import COVARIANCES
@@ -42,7 +42,7 @@ def odd_columns(
     relations = relations_of(sample, summary, counts)
     for columns, number in relations.groups:
         yield (
-            f"columns {_listed([name(column) for column in columns])} follow from each other{_but_for(relations)}, as "
+            f"columns {listed([name(column) for column in columns])} follow from each other{_but_for(relations)}, as "
             f"far as the rounding of their values tells: {number} of them can be left out"
         )
 
@@ -68,10 +68,10 @@ def column_doubts(
     of_values = [*_value_doubts(found, summary.spread, widths, name)]
     doubts = []
     if of_values:
-        listed = "; ".join(of_values[:_MOST_NAMED]) + ("; and more" if len(of_values) > _MOST_NAMED else "")
-        doubts.append(f"components may tell values apart instead of groups of rows ({listed})")
+        values = "; ".join(of_values[:_MOST_NAMED]) + ("; and more" if len(of_values) > _MOST_NAMED else "")
+        doubts.append(f"components may tell values apart instead of groups of rows ({values})")
     for columns, _ in relations.groups:
-        names = f"columns {_listed([name(column) for column in columns])} follow from each other"
+        names = f"columns {listed([name(column) for column in columns])} follow from each other"
         if relations.num_others:
             doubts.append(f"{names}{_but_for(relations)}, which may take components of their own")
         elif not COVARIANCES[covariance].is_correlated:
@@ -122,7 +122,7 @@ def _few(found: Sequence[ColumnValues], name: Name) -> Iterator[str]:
     if len(columns) == len(found):
         instead = "A model of counts or of categories suits such a table"
     yield (
-        f"column{'' if one else 's'} {_listed(kinds)} {'has' if one else 'have'} few different values: a mixture of "
+        f"column{'' if one else 's'} {listed(kinds)} {'has' if one else 'have'} few different values: a mixture of "
         f"Gaussians is the wrong tool for {them}, and components may tell values apart instead of groups of rows. "
         f"{instead}"
     )
@@ -137,7 +137,7 @@ def _coarse(found: Sequence[ColumnValues], spread: Sequence[float], name: Name) 
     ]
     if kinds:
         yield (
-            f"values are far apart {_listed(kinds)}: they are taken as rounded to that, and components may still tell "
+            f"values are far apart {listed(kinds)}: they are taken as rounded to that, and components may still tell "
             "values apart instead of groups of rows"
         )
 
@@ -147,7 +147,7 @@ def _repeated(found: Sequence[ColumnValues], name: Name) -> Iterator[str]:
     kinds = [_shares_of(values, name(column)) for column, values in enumerate(found) if values.repeated]
     if kinds:
         yield (
-            f"some values are repeated far more often than those beside them: {_listed(kinds)}. Components may "
+            f"some values are repeated far more often than those beside them: {listed(kinds)}. Components may "
             "describe one of them alone instead of groups of rows: such a value may stand for something else, as zeros "
             "for what was not measured"
         )
@@ -155,7 +155,7 @@ def _repeated(found: Sequence[ColumnValues], name: Name) -> Iterator[str]:
 
 def _shares_of(values: ColumnValues, name: str) -> str:
     each = [f"{value:.6g} in {100 * share:.3g} %" for value, share in values.repeated]
-    return f"{_listed(each)} of the {'values' if values.has_gaps else 'rows'} in column {name}"
+    return f"{listed(each)} of the {'values' if values.has_gaps else 'rows'} in column {name}"
 
 
 def _heaped(found: Sequence[ColumnValues], spread: Sequence[float], name: Name) -> Iterator[str]:
@@ -176,10 +176,3 @@ def _but_for(relations: Relations) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.2g}" if value < 100.0 else f"{value:.0f}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Lists names, the first few of many."""
-    if len(names) <= _MOST_NAMED:
-        return with_and(names)
-    return f"{', '.join(names[:_MOST_NAMED])} and {len(names) - _MOST_NAMED} more"

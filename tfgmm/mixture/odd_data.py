@@ -94,7 +94,7 @@ def oddities(
     yield from _far_rows(data)
     yield from _priors_elsewhere(data, priors, num_components, covariance)
     yield from odd_gaps(sample, summary, weights, covariance, data.name)
-    yield from odd_weights(sample, summary, weights, num_components)
+    yield from odd_weights(sample, summary, weights, num_components, data.name)
 
 
 def warn_of_pulls(

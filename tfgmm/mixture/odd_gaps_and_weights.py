@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tfgmm.common.words import with_and
+from tfgmm.common.words import listed
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.virtual_copies import are_counts
@@ -17,7 +17,8 @@ _FEW_PATTERNS, _ROWS_PER_COLUMN = 50, 2.0
 _MOST_GAPS = 0.5
 # Rows of equal weight that are few for any mixture, and for each component; a share of the rows that is not few
 _FEW_ROWS, _FEW_PER_COMPONENT, _NOT_FEW = 10.0, 5.0, 0.5
-_MOST_NAMED = 6
+# Rows with values in both of two columns that say little of how these go together; such pairs in a message
+_FEW_TOGETHER, _MOST_PAIRS = 5, 6
 
 
 def odd_gaps(
@@ -38,13 +39,12 @@ def odd_gaps(
     shares = _shares_of_gaps(is_gap, summary, weights)
     empty = [f"{name(column)} ({100 * share:.3g} %)" for column, share in enumerate(shares) if share > _MOST_GAPS]
     if empty:
-        more = [f"{len(empty) - _MOST_NAMED} more"] if len(empty) > _MOST_NAMED else []
-        listed = with_and([*empty[:_MOST_NAMED], *more])
         have, them = ("column {} has", "it") if len(empty) == 1 else ("columns {} have", "them")
         yield (
-            f"{have.format(listed)} no value in more than half of the rows: components and their widths there rest on "
-            f"the others, and on the priors. Fit without {them}, and compare"
+            f"{have.format(listed(empty))} no value in more than half of the rows: components and their widths there "
+            f"rest on the others, and on the priors. Fit without {them}, and compare"
         )
+    yield from _never_together(is_gap, name)
     if COVARIANCES[covariance].is_correlated:
         yield from _many_patterns(is_gap, summary)
 
@@ -56,6 +56,25 @@ def _shares_of_gaps(is_gap: np.ndarray, summary: DataSummary, weights: np.ndarra
     if summary.gaps:
         return np.array(summary.gaps) / (summary.num_rows or summary.num_data)
     return is_gap.mean(axis=0)
+
+
+def _never_together(is_gap: np.ndarray, name: Callable[[int], str]) -> Iterator[str]:
+    """Says which columns have values together in no row, or in very few."""
+    if len(is_gap) < 2 * _FEW_TOGETHER:
+        return
+    is_seen = (~is_gap).astype(np.float64)
+    together = is_seen.T @ is_seen
+    firsts, seconds = np.nonzero(np.triu(together < _FEW_TOGETHER, 1))
+    if not len(firsts):
+        return
+    pairs = [f"{name(int(one))} and {name(int(other))}" for one, other in zip(firsts, seconds)]
+    more = [f"{len(pairs) - _MOST_PAIRS} pairs more"] if len(pairs) > _MOST_PAIRS else []
+    most = int(together[firsts, seconds].max())
+    rows = "in no row" if most == 0 else f"in at most {most} row{'s' if most > 1 else ''}"
+    yield (
+        f"the columns {'; '.join([*pairs[:_MOST_PAIRS], *more])} have values together {rows}: what a component says of "
+        "how they go together is the prior's, and not the rows'"
+    )
 
 
 def _many_patterns(is_gap: np.ndarray, summary: DataSummary) -> Iterator[str]:
@@ -71,13 +90,18 @@ def _many_patterns(is_gap: np.ndarray, summary: DataSummary) -> Iterator[str]:
 
 
 def odd_weights(
-    sample: np.ndarray, summary: DataSummary, weights: np.ndarray | None, num_components: int
+    sample: np.ndarray,
+    summary: DataSummary,
+    weights: np.ndarray | None,
+    num_components: int,
+    name: Callable[[int], str],
 ) -> Iterator[str]:
     """Yields a sentence without its full stop for everything odd about the weights.
 
     Args:
         sample, summary, weights: As in `odd_gaps`.
         num_components: K.
+        name: As in `odd_gaps`.
 
     Source of the rows of equal weight: Kish 1965.
     """
@@ -91,7 +115,13 @@ def odd_weights(
             f"weights differ widely: {num_rows:,} rows count like {num_equal:.2g} of equal weight, and "
             "components may describe single rows. Check the largest weights"
         )
-    if not are_counts(weights, summary):
+    equal = np.flatnonzero((sample == weights[:, None]).all(axis=0) & (np.ptp(sample, axis=0) > 0))
+    if len(equal) and len(weights) > _FEW_ROWS:
+        yield (
+            f"the weights are also column {name(int(equal[0]))}, which counts as a measurement: name the column of a "
+            'table instead, sample_weight="count", or leave it out of the rows'
+        )
+    if (weights != np.floor(weights)).any() and not are_counts(weights, summary):
         yield (
             f"weights are not whole numbers: their sum, {summary.num_data:.6g}, is the number of rows to priors and "
             "BIC. Scale them so that it is the number of rows that they are worth"

@@ -12,7 +12,7 @@ from tfgmm.common.threads import shared_out, slices
 from tfgmm.mixture.features import pairs
 from tfgmm.mixture.integrands import LOG_TWO_PI, precisions_of
 from tfgmm.mixture.log_joints import exponentials
-from tfgmm.mixture.row_sums import Consumer
+from tfgmm.mixture.row_sums import Consumer, log_likelihoods_over_joints
 from tfgmm.mixture.statistics import RowSums, Statistics
 from tfgmm.mixture.symmetric import inverses
 
@@ -66,14 +66,7 @@ class RareGaps:
 
     def log_likelihoods(self, coefficients: Sequence[np.ndarray]) -> np.ndarray:
         """Sums logsumexp_k and max_k of the log joints, (2, R)."""
-        num_posteriors, weights = len(coefficients[1]), self._block.weights
-
-        def totals(part: slice, joints: np.ndarray) -> np.ndarray:
-            largest, norms = exponentials(joints.reshape(num_posteriors, -1, joints.shape[1]))
-            both = np.stack([largest + np.log(norms), largest])
-            return both.sum(axis=-1) if weights is None else both @ weights[part]
-
-        return sum(self.mapped(coefficients, totals), start=np.zeros((2, num_posteriors)))
+        return log_likelihoods_over_joints(self.mapped, coefficients, self._block.weights)
 
     def mapped(self, coefficients: Sequence[np.ndarray], function: Consumer) -> Iterator[Any]:
         """Yields what a function makes of log joints; see `RowGroups.mapped`."""

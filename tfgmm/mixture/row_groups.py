@@ -67,9 +67,9 @@ class RowGroups:
 
     @property
     def are_plain(self) -> bool:
-        """Whether the rows have neither weights nor gaps nor noise, and the coefficients no masks."""
+        """Whether the rows have neither weights nor gaps nor noise: masks, if there are some, are all 1."""
         is_complete = len(self._kinds) == 1 and isinstance(self._kinds[0][0], CompleteRows)
-        return is_complete and self.block.weights is None and not self.gap_columns
+        return is_complete and self.block.weights is None
 
     @property
     def total_weight(self) -> float:
@@ -168,5 +168,5 @@ def _is_noisy(block: RowBlock) -> np.ndarray | None:
     """Tells which rows have noise, (n,) bool; None where none has."""
     if block.noise is None:
         return None
-    is_noisy = np.any(block.noise.reshape(len(block.noise), -1), axis=1)
+    is_noisy = np.any(block.noise, axis=tuple(range(1, block.noise.ndim)))
     return np.asarray(is_noisy) if is_noisy.any() else None

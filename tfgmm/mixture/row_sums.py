@@ -162,6 +162,27 @@ def log_likelihoods_over_groups(rows: GroupedRows, factors: np.ndarray, num_post
     return sum(shares, start=np.zeros((2, num_posteriors)))
 
 
+def log_likelihoods_over_joints(
+    mapped: Callable[[Sequence[np.ndarray], Consumer], Iterator[Any]],
+    coefficients: Sequence[np.ndarray],
+    weights: np.ndarray | None,
+) -> np.ndarray:
+    """Sums logsumexp_k and max_k of the log joints of rows of any kind, (2, R) float64.
+
+    Args:
+        mapped: The `mapped` of these rows.
+        coefficients: As it takes them.
+        weights: (n,) float64; None where each row counts once.
+    """
+    num_posteriors = len(coefficients[1])
+
+    def totals(part: slice, joints: np.ndarray) -> np.ndarray:
+        by_posterior = joints.reshape(num_posteriors, -1, joints.shape[1])
+        return np.stack(_log_likelihoods(*exponentials(by_posterior), None if weights is None else weights[part]))
+
+    return sum(mapped(coefficients, totals), start=np.zeros((2, num_posteriors)))
+
+
 def mapped_over_groups(rows: GroupedRows, factors: np.ndarray, function: Consumer, offset: int = 0) -> Iterator[Any]:
     """Yields what a function makes of each chunk of rows; it is called in threads, with rows and log joints (R K, B).
 

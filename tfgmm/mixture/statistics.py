@@ -53,6 +53,15 @@ def added(one: Statistics | None, other: Statistics) -> Statistics:
     return other if one is None else Statistics(*(a + b for a, b in zip(one, other)))
 
 
+def with_whole_masks(statistics: Statistics, num_masks: int) -> Statistics:
+    """Adds to the statistics of complete rows what stands at G masks: every row has a value there."""
+    if not num_masks:
+        return statistics
+    counts, first, second = (np.asarray(value) for value in statistics)
+    observed = np.broadcast_to(counts[..., None], (*counts.shape, num_masks))
+    return Statistics(counts, first, np.concatenate([second, observed], axis=-1))
+
+
 def split_masks(statistics: Statistics, gap_columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Splits `second`: rows with a value in each column, (..., K, D), and the sums of products, (..., K, P).
 

@@ -10,6 +10,8 @@ from tfgmm.data.summary import DataSummary
 
 # Beyond this, float64 has gaps between whole numbers
 _LARGEST_WHOLE = 2.0**53
+# Copies that are dealt one by one; of more, only how many of each row go where
+_MOST_DEALT = 2**20
 
 
 def are_whole(weights: np.ndarray) -> bool:
@@ -21,6 +23,17 @@ def are_whole(weights: np.ndarray) -> bool:
     (True, False)
     """
     return bool((weights == np.floor(weights)).all() and weights.sum() < _LARGEST_WHOLE)
+
+
+def are_few(counts: np.ndarray) -> bool:
+    """Tells whether copies of rows, (n,) counts, are few enough to be dealt one by one.
+
+    Example:
+
+    >>> are_few(np.array([3, 1])), are_few(np.array([3, 10**9]))
+    (True, False)
+    """
+    return bool(counts.sum() <= _MOST_DEALT)
 
 
 def copies(weights: np.ndarray, most: int, seed: int) -> np.ndarray:

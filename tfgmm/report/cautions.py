@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import pdtrc
 
 from tfgmm.common.words import beside, counted, printable
+from tfgmm.mixture.hidden_by_noise import sentences_on_hidden, shares_hidden
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.outliers import NUM_SAMPLES
@@ -24,6 +25,7 @@ _DOUBT = 0.05  # a component that shares more of its rows than this with others 
 _HANDFUL = 5  # rows
 _MOST_NAMED = 5  # components named in a warning
 _CLEAR = 3.0  # nats between two bounds: odds of 20 to 1, "strong" in Kass and Raftery (1995), section 3.2
+_MOST_PATTERNS = 20  # of gaps, whose rows are looked at for those far out
 _SURE = 0.01  # rows so far out come from the mixture less often than this
 _MANY_GAPS = 1.0 / 3.0  # share of the values that are missing
 
@@ -44,6 +46,7 @@ def cautions(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> li
         _overlaps(responsibilities, row_weights(survey)),
         _far_rows(fitted, survey),
         _many_gaps(survey.summary),
+        *_hidden_by_noise(fitted, survey),
         *_odd_data(fitted, survey),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -161,8 +164,9 @@ def _overlaps(responsibilities: np.ndarray, weights: np.ndarray) -> str:
 def _far_rows(fitted: Fitted, survey: Survey) -> str:
     if survey.noise is not None:  # the score is about rows without noise: with it they lie farther out by right
         return ""
-    weights = row_weights(survey)
-    num_far = round(float(weights[fitted.mixture.outlier(survey.sample) == 0.0].sum()))
+    is_judged = _has_common_gaps(survey.sample)
+    weights = row_weights(survey)[is_judged]
+    num_far = round(float(weights[fitted.mixture.outlier(survey.sample[is_judged]) == 0.0].sum()))
     # The probability of as many or more, a Poisson tail; scipy.stats would take half a second to import
     if num_far == 0 or pdtrc(num_far - 1, weights.sum() / NUM_SAMPLES) > _SURE:
         return ""
@@ -173,6 +177,16 @@ def _far_rows(fitted: Fitted, survey: Survey) -> str:
     )
 
 
+def _has_common_gaps(sample: np.ndarray) -> np.ndarray:
+    """Finds the rows that have all values, or gaps in the same columns as many others, (n,) bool.
+
+    Each choice of columns costs a table of the mixture, and there may be as many as rows.
+    """
+    _, numbers, counts = np.unique(np.isnan(sample), axis=0, return_inverse=True, return_counts=True)
+    is_common: np.ndarray = np.isin(numbers.reshape(-1), np.argsort(-counts, kind="stable")[:_MOST_PATTERNS])
+    return is_common
+
+
 def _many_gaps(summary: DataSummary) -> str:
     share = sum(summary.gaps) / ((summary.num_rows or summary.num_data) * summary.num_features)
     if share <= _MANY_GAPS:
@@ -181,6 +195,17 @@ def _many_gaps(summary: DataSummary) -> str:
         f"{100.0 * share:.0f} % of all values are missing. So much rests on the assumption that values are missing at "
         "random, whatever they would have been: ask why they are missing before the numbers are believed."
     )
+
+
+def _hidden_by_noise(fitted: Fitted, survey: Survey) -> list[str]:
+    """Says where noise hides so much of the components that intervals are too narrow."""
+    if survey.noise is None:
+        return []
+    has_rows = is_occupied(fitted.expected_counts)
+    widths = fitted.mixture.mean_parameters().scales[0, 0]
+    shares = shares_hidden(widths[has_rows] if has_rows.any() else widths, survey.rows)
+    sentences = sentences_on_hidden(shares, survey.summary.column_names)
+    return [printable(f"{sentence[:1].upper()}{sentence[1:]}.") for sentence in sentences]
 
 
 def _odd_data(fitted: Fitted, survey: Survey) -> list[str]:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tfgmm.data.blocks import RowBlock
+from tfgmm.data.summary import centre as centre_rows
 from tfgmm.mixture.parameters import MixtureDensity
-from tfgmm.scoring import scores
+from tfgmm.scoring.devices import BlockScorer, block_scorer
 
 _FEWEST = 2  # rows that have a standard error
 _CLEAR = 2.0  # standard errors beyond which a difference is called one
@@ -56,8 +57,9 @@ def compare_over_rows(
 
     Args:
         mixture_a, mixture_b: Mixtures of K and L components in the same D columns.
-        blocks: Rows, columns in a's order, with weights or without. One with gaps, NaN, is compared by the densities
-            of the values that it has; one with an infinite value, or without any value, is counted and left out.
+        blocks: Rows, columns in a's order, with weights and noise or without. One with gaps, NaN, is compared by the
+            densities of the values that it has; one with an infinite value, or without any value, is counted and left
+            out.
         order_of_b: (D,) int, where b's columns stand among a's.
         progress: Function that is called with the number of rows of each block, once it has been compared.
         name: What error messages call the rows.
@@ -68,6 +70,7 @@ def compare_over_rows(
     num_rows = num_bad = num_incomplete = 0
     total, means, squares, has_weights = 0.0, np.zeros(3), 0.0, False
     table = np.zeros((len(mixture_a.log_weights), len(mixture_b.log_weights)))
+    scorers = block_scorer(mixture_a), block_scorer(mixture_b)
     for block in blocks:
         rows = block.part(_has_values(block.values))
         weights = np.ones(len(rows.values)) if rows.weights is None else rows.weights
@@ -75,15 +78,15 @@ def compare_over_rows(
         num_rows, num_bad = num_rows + len(weights), num_bad + len(block.values) - len(weights)
         num_incomplete += int(np.isnan(rows.values).any(axis=1).sum())
         if weights.sum() > 0.0:
-            of_a, of_b = ((mixture_a, rows.values), (mixture_b, rows.values[:, order_of_b]))
-            densities = [scores.score_data(*pair, "log_density") for pair in (of_a, of_b)]
+            found_of = [_scored(scorer, block) for scorer, block in zip(scorers, (rows, _in_order(rows, order_of_b)))]
+            densities = [scores["log_density"] for scores in found_of]
             figures = np.stack([*densities, densities[1] - densities[0]])
             # Chan, Golub and LeVeque 1979, equation 2.1, of the differences
             added, middles = weights.sum(), figures @ weights / weights.sum()
             steps, before, total = middles - means, total, total + added
             squares += weights @ (figures[2] - middles[2]) ** 2 + steps[2] ** 2 * before * added / total
             means = means + steps * added / total
-            np.add.at(table, tuple(scores.score_data(*pair, "assignment") for pair in (of_a, of_b)), weights)
+            np.add.at(table, tuple(scores["assignment"] for scores in found_of), weights)
         progress(len(block.values))
     if num_rows < _FEWEST or total <= 1.0:
         fix = "Give more rows with finite numbers."
@@ -92,6 +95,26 @@ def compare_over_rows(
     mean_a, mean_b, difference = (float(mean) for mean in means)
     found = RowsCompared(num_rows, num_bad, mean_a, mean_b, difference, error, adjusted_rand(table), share_same(table))
     return found._replace(num_incomplete=num_incomplete, total=total if has_weights else None)
+
+
+def _in_order(block: RowBlock, order: np.ndarray) -> RowBlock:
+    """Puts the columns of rows, and of their noise, into another order."""
+    noise = block.noise
+    if noise is not None:
+        noise = noise[:, order] if noise.ndim == 2 else noise[:, order[:, None], order]
+    return block._replace(values=block.values[:, order], noise=noise)
+
+
+def _scored(scorer: BlockScorer, block: RowBlock) -> dict[str, np.ndarray]:
+    """Computes log densities and assignments of rows.
+
+    Raises:
+        ValueError: A finite value is infinite in float32.
+    """
+    scores, num_bad = scorer.scores(block, ["log_density", "assignment"])
+    if num_bad:
+        centre_rows(block.values, scorer.centre)
+    return scores
 
 
 def _has_values(values: np.ndarray) -> np.ndarray:

@@ -16,11 +16,12 @@ import numpy as np
 from tfgmm.common.forks import survived
 from tfgmm.common.shapes import Tensor
 from tfgmm.data.blocks import RowBlock
+from tfgmm.mixture.integrands import without_masks
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.registry import FormName
 from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.row_scores import RowScorer, RowScores
-from tfgmm.mixture.statistics import RowSums, Statistics
+from tfgmm.mixture.statistics import RowSums, Statistics, with_whole_masks
 
 _DRIVERS = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, of Windows' Linux
 
@@ -92,8 +93,10 @@ def sums_of(groups: RowGroups, coefficients: Sequence[Tensor]) -> RowSums:
     if has_gpu() and groups.are_plain:
         from tfgmm.scoring.graph.chunks import compiled_sums
 
-        rows = groups.block.plain_values()
-        return compiled_sums(groups.form, rows.shape[1], coefficients[1].shape[0])(rows, *coefficients)
+        rows, num_masks = groups.block.values, len(groups.gap_columns)
+        plain = without_masks(coefficients, num_masks)
+        found = compiled_sums(groups.form, rows.shape[1], plain[1].shape[0])(rows, *plain)
+        return RowSums(with_whole_masks(found[0], num_masks), *found[1:])
     statistics, *totals = groups.sums([np.asarray(values)[None] for values in coefficients])
     return RowSums(Statistics(*(value[0] for value in statistics)), *(value[0] for value in totals))
 

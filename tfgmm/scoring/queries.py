@@ -121,7 +121,7 @@ class Queries:
         draws, which an export stores and a model draws anew (always the same ones). A score of p has a standard error
         of sqrt(p / 100,000), a third of itself at 0.0001; a score below that is only known to be small.
 
-        A row with gaps is compared with 20,000 of the draws in the columns that it has. Each choice of columns takes as
+        A row with gaps is compared with 10,000 of the draws in the columns that it has. Each choice of columns takes as
         long as scoring these, once for a mixture.
 
         Args:

@@ -13,8 +13,8 @@ from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.scoring.scores import outlier_table
 
-# Draws that a choice of columns is compared with: a fifth of those for complete rows, as there may be many choices
-NUM_SAMPLES = 20_000
+# Draws that a choice of columns is compared with: a tenth of those for complete rows, as there may be many choices
+NUM_SAMPLES = 10_000
 
 _MOST_KEPT = 4096  # tables, of 2 kB each
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tfgmm.cli.run.settings import MOST_NUMBERS
+from tfgmm.cli.shared import split_names
 
 _NUMBERS = re.compile(r"\s*([0-9]{1,18})\s*(?::\s*([0-9]{1,18})\s*)?")
 
@@ -54,11 +55,11 @@ def noise_of(pairs: Sequence[str]) -> dict[str, str]:
 
     Example:
 
-    >>> noise_of(["flux=flux_err", "size=size_err"])
-    {'flux': 'flux_err', 'size': 'size_err'}
+    >>> noise_of(["flux=flux_err", "size=size_err,mass=mass_err"])
+    {'flux': 'flux_err', 'size': 'size_err', 'mass': 'mass_err'}
     """
     found: dict[str, str] = {}
-    for pair in pairs:
+    for pair in (pair for text in pairs for pair in split_names(text)):
         column, sign, error = pair.partition("=")
         if not (column and sign and error) or column in found:
             raise ValueError(

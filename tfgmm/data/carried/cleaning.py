@@ -10,7 +10,7 @@ import numpy as np
 
 from tfgmm.data.blocks import RowBlock, is_finite
 from tfgmm.data.carried.asked import CarriedColumns, pair_words
-from tfgmm.data.errors import column_words, infinite_error, not_finite_error
+from tfgmm.data.errors import check_gaps, column_words
 
 
 @dataclass
@@ -69,10 +69,8 @@ class Cleaning:
             block = self._with_clean_noise(block, block.noise, place)
         if self.are_scored or is_finite(block.values):
             return block
-        if self.missing == "refuse":
-            raise not_finite_error(self.name, self.column_names, block.values, 0, () if is_all else None, place)
-        if np.isinf(block.values).any():
-            raise infinite_error(self.name, self.column_names, block.values, place)
+        later = () if is_all else None
+        check_gaps(self.name, self.column_names, block.values, self.missing, later=later, place=place)
         block, _, dropped = _only(block, ~np.isnan(block.values).all(axis=1), place)
         left_out.num_empty += dropped
         return block
@@ -111,7 +109,19 @@ class Cleaning:
             self._refuse(~(noise >= 0.0), noise, place, "standard deviations of 0 or more")
         else:
             noise = self._checked_covariances(noise, place)
+        self._check_size(noise, place)
         return RowBlock(values, block.weights, noise)
+
+    def _check_size(self, noise: np.ndarray, place: Callable[[int], str]) -> None:
+        """Checks that noise is no larger than a value may be: Raises ValueError otherwise."""
+        spread: Any = noise if noise.ndim == 2 else np.sqrt(np.diagonal(noise, axis1=1, axis2=2))
+        if (is_bad := spread > _LARGEST_NOISE).any():
+            row, column = (int(index) for index in np.argwhere(is_bad)[0])
+            raise ValueError(
+                f"`noise` must be standard deviations of at most {_LARGEST_NOISE:.2g}, or variances of their squares. "
+                f"Received: a standard deviation of {spread[row, column]:.6g} in row {place(row)}, "
+                f"{self._column(column)} (rows count from 0). Write infinity for a value that says nothing."
+            )
 
     def _check_may_be_missing(self, is_infinite: np.ndarray, place: Callable[[int], str]) -> None:
         if self.missing == "refuse" and not self.are_scored:
@@ -161,6 +171,7 @@ class Cleaning:
 
 
 _LARGEST = 1e100  # weight: sums of squares of larger ones, and parts of smaller ones, leave float64
+_LARGEST_NOISE = float(np.finfo(np.float32).max)  # standard deviation: values, which are float32, end there too
 _TOLERANCE = 1e-5  # of correlations: what float32 leaves of a matrix that is symmetric and singular
 
 

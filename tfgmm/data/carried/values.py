@@ -188,7 +188,9 @@ def noise_of(
 def _check_is_array(argument: str, data: Any, fix: str) -> None:
     """Checks the kind of weights or noise: Raises TypeError for what is no array, list or column."""
     if not (isinstance(data, (list, tuple)) or hasattr(data, "__array__") or _is_column(data)):
-        received = repr(data) if isinstance(data, (int, float)) else f"a {type(data).__name__}"
+        received = repr(data) if isinstance(data, (int, float, str)) else f"a {type(data).__name__}"
+        if argument == "noise" and isinstance(data, str):
+            fix = f"Say which column it belongs to: noise={{'flux': {data!r}}}, for example."
         raise TypeError(f"`{argument}` must be an array of numbers. Received: {received}. {fix}")
 
 
