@@ -110,7 +110,7 @@ def _with_heaps(
     """Adds the values of a column that are by far more common than others, and the step of heaps."""
     alone = _repeated(values, of_values)
     is_other = np.full(len(column), True)
-    if len(alone) <= _MOST_REPEATED:
+    if 0 < len(alone) <= _MOST_REPEATED:
         is_other = ~np.isin(column, [value for value, _ in alone])
     heaped = _heaped(column[is_other], None if counts is None else counts[is_other], found)
     if heaped.heap_step:  # then a value at a heap has the other heaps beside it
@@ -172,6 +172,8 @@ def _heaped(column: np.ndarray, counts: np.ndarray | None, found: ColumnValues) 
     excess = shares - expected
     least = np.maximum(_LEAST_EXCESS, _ERRORS * np.sqrt(expected * (1.0 - expected) / len(some)))
     is_explained = excess > least
+    if not is_explained.any():  # as in nearly all measured columns
+        return found
     # Digits that grow with the value, as three significant ones do, leave small values without heaps
     small, large = np.array_split(some[np.argsort(np.abs(some))], 2)
     for half in (small, large):
