@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = front_door(
             "pair_coefficients",
             "pairs",
         ],
-        "hidden_values": ["sentences_on_hidden", "shares_hidden"],
+        "hidden_values": ["sentences_on_hidden", "sentences_on_unseen", "shares_hidden"],
         "imputation": ["Imputer"],
         "integrands": ["Coefficients", "with_integrals", "with_masks", "without_masks"],
         "log_joints": ["write_features"],
