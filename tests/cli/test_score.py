@@ -245,3 +245,16 @@ def test_help_loads_no_tensorflow() -> None:
         timeout=100,
     )
     assert done.returncode == 0 and done.stdout.endswith("[]\n") and "--columns" in done.stdout
+
+
+def test_rows_without_the_noise_that_those_of_the_fit_had_are_told(tmp_path: pathlib.Path) -> None:
+    rows = np.random.default_rng(4).normal(size=(40, 2))
+    table = pd.DataFrame({"mag": rows[:, 0], "colour": rows[:, 1], "mag_err": 0.5})
+    result = tfgmm.fit_mixture(table, 1, restarts=1, noise={"mag": "mag_err"})
+    model = tfgmm.export_model(result, tmp_path / "model", saved_model=False)
+    path, target = write(tmp_path / "rows.csv", table), tmp_path / "scored.csv"
+    blind = run("--model", model, "--in", path, "--out", target)
+    noisy = run("--model", model, "--in", path, "--out", target, "--overwrite", "--noise", "mag=mag_err")
+    assert "Note: The mixture is that of values without measurement noise" in blind.stdout
+    assert blind.stdout.endswith("Pass --noise mag=mag_err to score measured rows.\n"), blind.stderr
+    assert noisy.exit_code == 0 and "Note" not in noisy.stdout

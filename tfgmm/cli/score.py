@@ -56,8 +56,9 @@ def score(
         names, noises = _column_names(columns), _noises(noise, columns)
         _check_paths(source, out)
         shared.check_outside_exports(out)
-        line = _scored(model, source, out, names, keep, overwrite, csv, noises)
-    typer.echo(printable(line))
+        lines = _scored(model, source, out, names, keep, overwrite, csv, noises)
+    for line in lines:
+        typer.echo(printable(line))
 
 
 def _in_our_words(text: str) -> str:
@@ -113,8 +114,8 @@ def _scored(
     overwrite: bool,
     csv: CsvOptions,
     noise: Mapping[str, str],
-) -> str:
-    """Scores the rows and says so in a line."""
+) -> list[str]:
+    """Scores the rows and says so in lines."""
     from tfgmm.common.atomic_file import check_free
     from tfgmm.data.pass_through import InputNames, ScoredInput
     from tfgmm.export.score_file import write_scores
@@ -131,18 +132,18 @@ def _scored(
         counts = write_scores(
             mixture, rows, out, names, overwrite=overwrite, argument_names=shared.OUT, progress=progress
         )
-    return f"{out}: {_in_words(counts)}{_on_noise(mixture, noise)}"
+    return [f"{out}: {_in_words(counts)}", *_on_noise(mixture, noise)]
 
 
-def _on_noise(mixture: ExportedMixture, noise: Mapping[str, str]) -> str:
+def _on_noise(mixture: ExportedMixture, noise: Mapping[str, str]) -> list[str]:
     """Says that rows were scored as if they had no noise, where the mixture was fitted to rows with noise."""
     summary = mixture.card["training"].get("data_summary") or {}
     if noise or not summary.get("noise_columns"):
-        return ""
+        return []
     errors = zip(mixture.column_names or (), summary["noise_columns"])
     options = " ".join(f"--noise {column}={error}" for column, error in errors if error) or "--noise COLUMN=ERROR"
     words = "The mixture is that of values without measurement noise, and these rows were scored as if they had none"
-    return f"\nNote: {words}. Pass {options} to score measured rows."
+    return [f"Note: {words}. Pass {options} to score measured rows."]
 
 
 def _in_words(counts: Counts) -> str:
