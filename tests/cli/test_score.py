@@ -253,8 +253,9 @@ def test_rows_without_the_noise_that_those_of_the_fit_had_are_told(tmp_path: pat
     result = tfgmm.fit_mixture(table, 1, restarts=1, noise={"mag": "mag_err"})
     model = tfgmm.export_model(result, tmp_path / "model", saved_model=False)
     path, target = write(tmp_path / "rows.csv", table), tmp_path / "scored.csv"
-    blind = run("--model", model, "--in", path, "--out", target)
-    noisy = run("--model", model, "--in", path, "--out", target, "--overwrite", "--noise", "mag=mag_err")
+    options = ("--model", model, "--in", path, "--out", target)
+    blind = run(*options, columns="log_prob")
+    noisy = run(*options, "--overwrite", "--noise", "mag=mag_err", columns="log_prob")
     assert "Note: The mixture is that of values without measurement noise" in blind.stdout
     assert blind.stdout.endswith("Pass --noise mag=mag_err to score measured rows.\n"), blind.stderr
     assert noisy.exit_code == 0 and "Note" not in noisy.stdout
