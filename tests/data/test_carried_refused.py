@@ -104,6 +104,7 @@ def test_noise_that_is_none_is_refused_as_the_rows_are_opened(kind: str) -> None
     assert message.startswith("`noise` must") and words in message
 
 
+@pytest.mark.filterwarnings("ignore:the noise of column 1 is about")
 @pytest.mark.parametrize("covariance", ["diag", "full"])
 @pytest.mark.parametrize("are_matrices", [False, True])
 @pytest.mark.filterwarnings("ignore:.*missing at random")

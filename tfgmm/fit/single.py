@@ -188,7 +188,8 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
     if not swept.converged and not fit.stop_training:
         warnings.warn(_not_converged(task, swept.history["elbo"], figures[0]), ConvergenceWarning, stacklevel=5)
     mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (swept.history, swept.restarts)
-    hidden = shares_hidden(occupied_widths(fit.variational), task.survey.rows)
+    has_noise, rows = task.survey.noise is not None, task.survey.rows
+    hidden = shares_hidden(occupied_widths(fit.variational), rows) if has_noise else ()
     return FitResult(*mixture, *figures, *ended, swept.converged, fit.model, hidden_by_noise=hidden)
 
 
