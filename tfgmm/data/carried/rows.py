@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfgmm.data.blocks import RowBlock, together
+from tfgmm.data.blocks import RowBlock, is_finite, together
 from tfgmm.data.carried.asked import Asked, CarriedColumns
 from tfgmm.data.carried.cleaning import Cleaning, LeftOut
 from tfgmm.data.carried.values import noise_of, weights_of
@@ -58,6 +58,8 @@ def rows_with(
 
 def cleaned(rows: Rows, asked: Asked) -> Rows:
     """Checks weights, noise and gaps of all rows, and leaves out those that say nothing."""
+    if rows.weights is None and rows.noise is None and is_finite(rows.values):
+        return rows
     left_out, block = LeftOut(), RowBlock(rows.values, rows.weights, rows.noise)
     clean = Cleaning(rows.name, rows.column_names, asked.missing, asked.are_scored, asked.columns, asked.weights_part)
     values, weights, noise = clean(block, str, left_out, is_all=True)
