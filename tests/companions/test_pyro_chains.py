@@ -12,7 +12,7 @@ import tfgmm
 from tfgmm.companions import pyro_mixture
 
 # For tests of a few draws; that this is said, and not said elsewhere, is tested in test_pyro_words.py
-few_draws = pytest.mark.filterwarnings("ignore:.*disagree: r_hat is .* draws are worth only")
+few_draws = pytest.mark.filterwarnings("ignore:.*disagree. r_hat is .* draws are worth only")
 
 ROWS = np.array([0.0, 1.0, 10.0, 11.0, 12.0])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 OPERATIONS = frozenset(
     """
     Abs AddN AddV2 All Any ArgMax BatchMatMulV2 BroadcastTo Cast Cholesky ConcatV2 Const Einsum EnsureShape Equal
-    Exp ExpandDims Fill FloorDiv GatherV2 Greater Identity IsFinite IsInf IsNan Less Log LogicalAnd LogicalNot
+    Exp ExpandDims Fill FloorDiv GatherV2 Greater Identity IsFinite IsNan Less Log LogicalAnd LogicalNot
     LogicalOr LowerBound MatMul MatrixDiagPartV3 MatrixDiagV3 MatrixInverse MatrixTriangularSolve Max Maximum
     Minimum Mul Neg NoOp OnesLike Pack Pad PartitionedCall Placeholder Qr RealDiv Reshape Rsqrt Select SelectV2
     Shape SplitV Sqrt Square Squeeze StatefulPartitionedCall StatelessIf StatelessMultinomial

@@ -37,7 +37,8 @@ def interval(rows: Tensor, mixtures: MixtureDensity, level: Tensor) -> Answers:
         log_densities = tf.cast(tf.maximum(log_densities, tf.float32.min), tf.float32)
         log_densities = tf.reshape(log_densities, (-1, num_mixtures))
         shares = tf.transpose(tf.reshape(shares, (-1, num_mixtures, num_components)), [0, 2, 1])
-        finite = ~tf.reduce_any(tf.math.is_inf(centred), axis=-1)
+        # Not `is_inf`, which the converter to LiteRT cannot write
+        finite = tf.reduce_all(tf.math.is_finite(centred) | tf.math.is_nan(centred), axis=-1)
         low, high = quantiles(log_densities, level)
         shares_low, shares_high = quantiles(shares, level)
         figures = tuple(tf.where(finite & has_values, values, np.nan) for values in (low, high))
