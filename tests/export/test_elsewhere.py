@@ -134,6 +134,7 @@ def test_a_fresh_process_without_the_model_gives_its_numbers(
         assert found["none"].shape == (0, D)
 
 
+@pytest.mark.slow
 def test_command_line_tool_shows_the_signatures(jobs: dict[str, Job]) -> None:
     shown = jobs["show"].finish()
     for name in ("serving_default", *SCORES, "sample"):

@@ -267,6 +267,7 @@ class Autoencoder(keras.Model):
         return self.decoder(latent)
 
 
+@pytest.mark.slow
 def test_a_variational_autoencoder_learns_with_a_mixture_as_its_prior():
     keras.utils.set_random_seed(0)
     prior, latent = prior_of_two_columns()
