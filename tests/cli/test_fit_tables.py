@@ -91,7 +91,7 @@ def test_it_is_repeated_from_its_settings(done: tuple[Any, pathlib.Path]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--missing", "refuse"], "`data` must hold finite numbers|`DATA` must hold finite numbers"),
+        (["--missing", "refuse"], "`DATA` must hold finite numbers"),
         (["--missing", "drop"], "`--missing` must be"),
         (["--weights", "nowhere"], "`--weights`.*'nowhere'"),
         (["--weights", "flux", "--columns", "flux,size"], "`--weights`.*'flux'"),
