@@ -262,7 +262,8 @@ class IndependentComponents(Family):
 
     def expected_priors_at(self, draws: IndependentDraws, centre: np.ndarray) -> tuple[Any, Any, Any]:
         """Computes what `expected_priors` does, given the parameters themselves: each (S, ...), or of fixed priors."""
-        loc_precision, shape, rate = self._loc_precision, self.precision_shape, self.precision_rate
+        loc_precision: Any = self._loc_precision
+        shape, rate = self.precision_shape, self.precision_rate
         if self.learned_locs is not None:
             squares = np.square(draws.locs - (self.loc_mean - centre)) * loc_precision
             loc_precision = loc_precision * self.learned_locs.given(squares.sum(axis=(-2, -1)))[1][..., None, None]

@@ -217,7 +217,6 @@ class StickBreakingWeights(Family):
         ]
         return varying + (normalisers[0] - normalisers[1]).sum()
 
-
     def log_prior(self, log_weights: np.ndarray) -> np.ndarray:
         """Computes the log prior density of weights whose logarithms are (S, K), (S,) nats.
 

@@ -6,9 +6,9 @@ All P of them are 0 at the reference. They are v, K - 1 numbers of the weights, 
     log theta = log theta^ + B v - logsumexp, B (K, K - 1) orthonormal, its columns orthogonal to 1
     mu = mu^ + (T U)^-1 delta        Lambda = U' T' T U        T upper triangular, T_aa = exp(t_a)
 
-with the whitener U of the reference, Lambda^ = U' U. A row's residual is z = T y - delta, y = U (x - mu^). t_a is half the
-logarithm of a chi-square and T_ab is normal under a Wishart (Bartlett 1933), and mu has tails like Student's t. Moving
-the reference multiplies the density by a constant, so derivatives are needed at 0 alone, where they are short.
+with the whitener U of the reference, Lambda^ = U' U. A row's residual is z = T y - delta, y = U (x - mu^). t_a is half
+the logarithm of a chi-square and T_ab is normal under a Wishart (Bartlett 1933), and mu has tails like Student's t.
+Moving the reference multiplies the density by a constant, so derivatives are needed at 0 alone, where they are short.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Coordinates:
     def at_means(cls, posterior: VariationalPosterior) -> Coordinates:
         """Makes coordinates around the posterior means of q."""
         mixture = posterior.plug_in()
-        kind = IndependentPoint if posterior.form == "independent" else CorrelatedPoint
+        kind: Any = IndependentPoint if posterior.form == "independent" else CorrelatedPoint
         point = kind.at(posterior.components, posterior.centre, mixture.components)
         return cls(posterior, np.asarray(mixture.log_weights), point)
 

@@ -24,7 +24,7 @@ class CorrelatedPoint:
         family: The components, with their priors.
         centre: (D,) what locations are measured from.
         locs: mu^, (K, D).
-        roots: U, (K or 1, D, D), of any form.
+        roots: U, (K or 1, D, D), upper triangular.
     """
 
     def __init__(self, family: CorrelatedComponents, centre: np.ndarray, locs: np.ndarray, roots: np.ndarray) -> None:
@@ -42,8 +42,10 @@ class CorrelatedPoint:
 
     @classmethod
     def at(cls, family: CorrelatedComponents, centre: np.ndarray, components: Parameters) -> CorrelatedPoint:
-        """Makes the reference at these parameters."""
-        return cls(family, centre, np.asarray(components["locs"]), np.asarray(components["whiteners"]))
+        """Makes the reference at these parameters, with upper triangular whiteners: another root has another mode."""
+        whiteners = np.asarray(components["whiteners"])
+        roots = np.linalg.cholesky(triangular.transposed(whiteners) @ whiteners)
+        return cls(family, centre, np.asarray(components["locs"]), triangular.transposed(roots))
 
     def _parts(self, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Takes apart coordinates (S, P): delta (S, K, D), and T (S, K or 1, D, D)."""

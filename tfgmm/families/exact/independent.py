@@ -3,7 +3,8 @@
 delta (K, D) and t, (K, D) or 1 long on the axes along which precisions are shared. In a column, with u the root of the
 precision there and y = u (x - mu^):
 
-    mu = mu^ + exp(-t) delta / u        tau = u^2 exp(2 t)        log Normal = log u + t - 1/2 log 2 pi - 1/2 (e^t y - delta)^2
+    mu = mu^ + exp(-t) delta / u        tau = u^2 exp(2 t)
+    log Normal = log u + t - 1/2 log 2 pi - 1/2 (e^t y - delta)^2
 """
 
 from __future__ import annotations
@@ -27,9 +28,7 @@ class IndependentPoint:
         roots: u, (K, D), data units.
     """
 
-    def __init__(
-        self, family: IndependentComponents, centre: np.ndarray, locs: np.ndarray, roots: np.ndarray
-    ) -> None:
+    def __init__(self, family: IndependentComponents, centre: np.ndarray, locs: np.ndarray, roots: np.ndarray) -> None:
         self.family, self.centre, self.locs, self.roots = family, centre, locs, roots
         self._num_locs, self.precision_axes = locs.size, family.precision_axes
         self.num_coordinates = self._num_locs + math.prod(self.precision_axes)

@@ -1,9 +1,10 @@
 """The observed information of the exact posterior at the reference: minus the second derivatives of its logarithm.
 
-    I = prior + complete - missing,      missing = sum_i w_i [ sum_k r_ik s_ik s_ik' - g_i g_i' ],      g_i = sum_k r_ik s_ik
+    I = prior + complete - missing
+    missing = sum_i w_i [ sum_k r_ik s_ik s_ik' - g_i g_i' ],        g_i = sum_k r_ik s_ik
 
-with s_ik the gradient of log theta_k Normal(row i | k). Rows that belong to one component miss nothing. Where values are
-hidden from rows, by gaps in correlated columns or by noise, the gradient is differenced instead.
+with s_ik the gradient of log theta_k Normal(row i | k). Rows that belong to one component miss nothing. Where values
+are hidden from rows, by gaps in correlated columns or by noise, the gradient is differenced instead.
 
 Source: Louis 1982, "Finding the observed information matrix when using the EM algorithm", equation 3.1.
 """
@@ -17,12 +18,12 @@ import numpy as np
 from tfgmm.families.exact.coordinates import Coordinates, differences
 from tfgmm.families.exact.target import Target, added
 from tfgmm.mixture.integrands import Coefficients
+from tfgmm.mixture.log_joints import exponentials
 from tfgmm.mixture.row_groups import RowGroups
-from tfgmm.mixture.row_sums import exponentials
 from tfgmm.mixture.statistics import RowSums
 
 # Rows that a component has all but this share of say nothing of how memberships are in doubt
-_CERTAIN = 1e-6
+_CERTAIN = 1e-9
 # Numbers in a chunk of the gradients of rows
 _CHUNK_NUMBERS = 2**22
 _STEP, _MIXTURES_AT_A_TIME = 1e-4, 32

@@ -15,7 +15,7 @@ from tfgmm.families.exact.target import Target
 # Least curvature of a direction that has none, beside that of single coordinates
 _FLATTEST = 1e-2
 # Squared length of a step, in standard deviations of the posterior, below which the mode is reached
-_CLOSE = 1e-8
+_CLOSE = 1e-12
 _MOST_PASSES = 60
 # How much the value may fall by rounding, nats
 _ROUNDING = 1e-7
