@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -132,6 +133,17 @@ def test_few_or_equal_or_bad_ratios_are_no_heavy_tail():
     assert pareto_k_of(with_ratios(np.full(400, -57.2) + 1e-5 * np.arange(400) / 400)) == 0.0
     with pytest.raises(ValueError, match="must be finite"):
         pareto_k_of(with_ratios(np.full(400, np.nan)))
+
+
+def test_the_k_needs_no_arviz(monkeypatch):
+    """And is ArviZ's."""
+    import arviz
+
+    ratios = np.random.default_rng(0).normal(size=400)
+    expected = float(arviz.psislw(ratios)[1])
+    monkeypatch.setitem(sys.modules, "arviz", None)
+    draws = with_ratios(ratios)
+    assert tfgmm.compare(draws, draws).pareto_k == pytest.approx(expected, abs=1e-8)
 
 
 def test_full_covariances_are_compared_too():

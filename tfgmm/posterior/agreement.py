@@ -9,14 +9,12 @@ import numpy as np
 
 from tfgmm.common.words import beside
 from tfgmm.posterior.alignment import AlignedDraws, align, in_order_of
-from tfgmm.posterior.arviz import arviz
 from tfgmm.posterior.draws import LOG_RATIO, Draws
+from tfgmm.posterior.smoothing import FEWEST_RATIOS, smoothed_log_weights
 
 # Vehtari, Simpson, Gelman, Yao and Gabry 2024, "Pareto smoothed importance sampling", section 3: above it the fast
 # posterior misses so much that even weighting its draws does not help.
 LARGEST_PARETO_K = 0.7
-# Fewer ratios have too short a tail; ratios that differ by less, nats, are equal except for rounding.
-_FEWEST_RATIOS, _EQUAL = 100, 1e-3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,7 +118,6 @@ def compare(draws_a: Draws, draws_b: Draws) -> Agreement:
 
     Raises:
         ValueError: If the numbers of components or columns differ, or b's draws do not vary.
-        ModuleNotFoundError: If the k-hat is to be computed and ArviZ is not installed.
 
     Warns:
         UserWarning: If components are too alike to be told apart; see `tfgmm.align`.
@@ -191,10 +188,10 @@ def pareto_k_of(draws: Draws) -> float | None:
     from. k-hat, the shape of the tail of the largest ratios, tells whether their variance is finite (below 0.5), and
     whether the draws are useful at all (below 0.7), whatever the number of columns.
 
-    Source: Vehtari, Simpson, Gelman, Yao and Gabry 2024, "Pareto smoothed importance sampling", by ArviZ's psislw.
+    Source: Vehtari, Simpson, Gelman, Yao and Gabry 2024, "Pareto smoothed importance sampling".
     """
     ratios = draws.sample_stats.get(LOG_RATIO)
-    if ratios is None or np.size(ratios) < _FEWEST_RATIOS:
+    if ratios is None or np.size(ratios) < FEWEST_RATIOS:
         return None
     flat = np.array(ratios, np.float64).ravel()
     if not np.isfinite(flat).all():
@@ -202,5 +199,4 @@ def pareto_k_of(draws: Draws) -> float | None:
             f"`sample_stats[{LOG_RATIO!r}]` must be finite. Received: NaN or infinite ones. Weigh the draws with the "
             "rows that the model was fitted to."
         )
-    # Where all are equal, q is the exact posterior, and there is no tail to fit
-    return float(arviz().psislw(flat)[1]) if np.ptp(flat) > _EQUAL else 0.0
+    return smoothed_log_weights(flat)[1]
