@@ -248,7 +248,8 @@ class CorrelatedComponents(Family):
     def expected_priors_at(self, draws: CorrelatedDraws, centre: np.ndarray) -> tuple[Any, Any, Any]:
         """Computes what `expected_priors` does, given the parameters themselves: each (S, ...), or of fixed priors."""
         loc_precision: Any = self.prior_loc_precision
-        degrees, inverse_scale = self.prior_degrees, self.prior_inverse_scale
+        degrees: Any = self.prior_degrees
+        inverse_scale: Any = self.prior_inverse_scale
         if self.learned_locs is not None:
             expected = self.learned_locs.given(self._squares_of_drawn(draws, centre))[1]
             loc_precision = loc_precision * expected[..., None, None, None]
