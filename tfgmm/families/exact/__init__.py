@@ -1,0 +1,1 @@
+"""The exact posterior, memberships summed out: its density, mode, information, weighted draws and chains."""
