@@ -9,12 +9,12 @@ import numpy as np
 from tfgmm.families.exact.groups import grouped
 from tfgmm.families.exact.proposals import Cloud, CloudMixture
 
-# Draws per number and group that it takes to tell groups apart
+# Draws per coordinate and group that it takes to tell groups apart
 DRAWS_PER_GROUP = 10
 MOST_GROUPS = 4
 # Clouds a little wider than the draws: their tails would be cut otherwise
-INFLATION = 1.1
-BROAD_SHARE = 0.1
+INFLATION = 1.2
+BROAD_SHARE = 0.2
 LEAST_VARIANCE = 1e-6
 
 
