@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
+from tfgmm.common.threads import one_thread_each
 from tfgmm.families.exact.fitted_proposals import effective_size, first_mixture, fitted_mixture
 from tfgmm.families.exact.half_draws import HalfDraws
 from tfgmm.families.exact.proposals import Proposal
@@ -144,7 +145,9 @@ def _draw(
 ) -> None:
     """Draws one stage, half of it in each half, with the log density of the target at all of it together."""
     counts = [num_draws // 2, num_draws - num_draws // 2]
-    points = np.concatenate([half.draw(shares, count, generator) for half, count in zip(halves, counts, strict=True)])
+    with one_thread_each():
+        drawn = [half.draw(shares, count, generator) for half, count in zip(halves, counts, strict=True)]
+    points = np.concatenate(drawn)
     values = np.concatenate([log_density(points[start : start + CHUNK]) for start in range(0, num_draws, CHUNK)])
     values = np.where(np.isfinite(values), values, -np.inf)
     for half, part in zip(halves, np.split(values, counts[:1]), strict=True):
@@ -154,8 +157,9 @@ def _draw(
 def _fit_to_each_other(halves: Sequence[HalfDraws], generator: np.random.Generator) -> int:
     """Fits the next proposal of each half to the draws of the other; gives the number of the new part."""
     least = DRAWS_PER_COORDINATE * halves[0].xi.shape[1]
-    fitted = [fitted_mixture(half.xi, flattened_weights(half.log_ratios(), least), generator) for half in halves]
-    return [half.add_part(part) for half, part in zip(halves, reversed(fitted), strict=True)][0]
+    with one_thread_each():
+        fitted = [fitted_mixture(half.xi, flattened_weights(half.log_ratios(), least), generator) for half in halves]
+        return [half.add_part(part) for half, part in zip(halves, reversed(fitted), strict=True)][0]
 
 
 def is_good(weighted: Weighted, num_draws: int) -> bool:
