@@ -47,7 +47,8 @@ class Weighted:
         k_hat: Shape of the tail of the ratios; above 0.7 the draws cannot be trusted.
         size: Effective number of draws, 1 / sum of the squared weights.
         log_evidence: Log of the integral of the target, in nats: log of the average ratio.
-        evidence_error: Monte Carlo standard error of `log_evidence`, in nats.
+        evidence_error: Monte Carlo standard error of `log_evidence`, in nats; above k-hat 0.5 at least that of smoothed
+            ratios.
     """
 
     xi: np.ndarray
@@ -176,8 +177,10 @@ def weighted_draws(halves: Sequence[HalfDraws]) -> Weighted:
         return Weighted(xi, log_ratios, log_ratios, math.inf, 0.0, -math.inf, math.inf)
     log_weights, k_hat = smoothed_log_weights(log_ratios)
     log_total = float(logsumexp(log_ratios))
-    # Beyond the largest draw the tail of the raw ratios is unseen; the smoothed ones foresee it
-    counted = log_weights if k_hat > FINITE_VARIANCE else log_ratios - log_total
+    second = float(np.exp(2.0 * (log_ratios - log_total)).sum())
+    if k_hat > FINITE_VARIANCE:
+        # The raw ratios may have missed their tail, and the smoothed ones may have cut it
+        second = max(second, float(np.exp(2.0 * log_weights).sum()))
     return Weighted(
         xi=xi,
         log_ratios=log_ratios,
@@ -185,7 +188,7 @@ def weighted_draws(halves: Sequence[HalfDraws]) -> Weighted:
         k_hat=k_hat,
         size=effective_sample_size(log_weights),
         log_evidence=log_total - math.log(len(log_ratios)),
-        evidence_error=math.sqrt(max(0.0, float(np.exp(2.0 * counted).sum()) - 1.0 / len(log_ratios))),
+        evidence_error=math.sqrt(max(0.0, second - 1.0 / len(log_ratios))),
     )
 
 
