@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = front_door(
             "place_of",
         ],
         "queries": ["PosteriorQueries"],
+        "row_batches": ["SweepBatches", "sweep_batch_size"],
         "training_rows": ["centred_blocks"],
         "variational": [
             "COMPONENTS",

@@ -136,6 +136,9 @@ def test_half_a_space_without_density_is_half_the_integral():
         return np.select([xi[:, 0] > 0.0, xi[:, 0] > -1.0, xi[:, 0] > -2.0], [log_normal(xi), np.nan, np.inf], -np.inf)
 
     drawn = adaptive_importance(log_density, 2, np.random.default_rng(6), max_stages=3)
+    np.testing.assert_array_equal(
+        drawn.log_ratios, np.where(drawn.xi[:, 0] > 0.0, log_normal(drawn.xi), -np.inf) - drawn.log_drawn
+    )
     assert abs(drawn.log_evidence - np.log(0.5)) < 4 * drawn.evidence_error
     assert (drawn.log_ratios[drawn.xi[:, 0] <= 0.0] == -np.inf).all()
     assert np.exp(drawn.log_weights)[drawn.xi[:, 0] <= 0.0].max() == 0.0
@@ -245,4 +248,4 @@ def test_weights_are_flattened_no_more_than_asked_for():
 )
 def test_what_is_good_enough(k_hat, size, num_draws, is_enough):
     nothing = np.empty(0)
-    assert is_good(Weighted(nothing, nothing, nothing, k_hat, size, 0.0, 0.0), num_draws) is is_enough
+    assert is_good(Weighted(nothing, nothing, nothing, nothing, k_hat, size, 0.0, 0.0), num_draws) is is_enough

@@ -1,1 +1,1 @@
-"""The exact posterior of a mixture, with the memberships of the rows summed out, by NumPy."""
+"""The exact posterior, with the memberships summed out: its mode, its curvature there, and draws from it."""

@@ -41,8 +41,9 @@ class Weighted:
 
     Attributes:
         xi: Draws, (S, P) float64.
-        log_ratios: Log density of the target minus log average of the proposals, (S,) float64 in nats; -inf where the
-            target has no density.
+        log_ratios: Log density of the target minus `log_drawn`, (S,) float64 in nats; -inf where the target has no
+            density.
+        log_drawn: Log average of the proposals at each draw, (S,) float64 in nats.
         log_weights: The ratios, Pareto smoothed and normalised, (S,) float64 in nats: logsumexp is 0.
         k_hat: Shape of the tail of the ratios; above 0.7 the draws cannot be trusted.
         size: Effective number of draws, 1 / sum of the squared weights.
@@ -53,6 +54,7 @@ class Weighted:
 
     xi: np.ndarray
     log_ratios: np.ndarray
+    log_drawn: np.ndarray
     log_weights: np.ndarray
     k_hat: float
     size: float
@@ -172,9 +174,10 @@ def is_good(weighted: Weighted, num_draws: int) -> bool:
 def weighted_draws(halves: Sequence[HalfDraws]) -> Weighted:
     """Weighs the draws of both halves; without any density anywhere, all weights and the size are 0."""
     xi = np.concatenate([half.xi for half in halves])
-    log_ratios = np.concatenate([half.log_ratios() for half in halves])
+    log_drawn = np.concatenate([half.log_drawn() for half in halves])
+    log_ratios = np.concatenate([half.log_target for half in halves]) - log_drawn
     if not np.isfinite(log_ratios).any():
-        return Weighted(xi, log_ratios, log_ratios, math.inf, 0.0, -math.inf, math.inf)
+        return Weighted(xi, log_ratios, log_drawn, log_ratios, math.inf, 0.0, -math.inf, math.inf)
     log_weights, k_hat = smoothed_log_weights(log_ratios)
     log_total = float(logsumexp(log_ratios))
     second = float(np.exp(2.0 * (log_ratios - log_total)).sum())
@@ -184,6 +187,7 @@ def weighted_draws(halves: Sequence[HalfDraws]) -> Weighted:
     return Weighted(
         xi=xi,
         log_ratios=log_ratios,
+        log_drawn=log_drawn,
         log_weights=log_weights,
         k_hat=k_hat,
         size=effective_sample_size(log_weights),

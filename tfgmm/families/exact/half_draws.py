@@ -45,7 +45,11 @@ class HalfDraws:
         self.xi = np.concatenate([self.xi, points])
         return points
 
+    def log_drawn(self) -> np.ndarray:
+        """Gives the log average of all proposals at the draws, (S,) float64 in nats."""
+        shares = np.array(self._counts) / sum(self._counts)
+        return log_average(np.stack(self._log_parts), shares)
+
     def log_ratios(self) -> np.ndarray:
         """Gives log target minus log average of all proposals (the balance heuristic), (S,) float64 in nats."""
-        shares = np.array(self._counts) / sum(self._counts)
-        return self.log_target - log_average(np.stack(self._log_parts), shares)
+        return self.log_target - self.log_drawn()
