@@ -1,0 +1,31 @@
+"""What draws from the exact posterior come back as."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tfgmm.families.records import Drawn
+from tfgmm.posterior.record import PosteriorRecord
+
+
+class ExactDraws(NamedTuple):
+    """Draws of equal weight, and how they were made.
+
+    drawn: S draws of parameters.
+    record: How far to trust them.
+    """
+
+    drawn: Drawn
+    record: PosteriorRecord
+
+    @property
+    def num_draws(self) -> int:
+        """S."""
+        return len(self.drawn.log_weights)
+
+
+def picked(drawn: Drawn, chosen: np.ndarray) -> Drawn:
+    """Takes some of the draws."""
+    return Drawn(drawn.log_weights[chosen], type(drawn.components)(*(values[chosen] for values in drawn.components)))
