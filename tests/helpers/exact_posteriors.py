@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -85,8 +86,9 @@ def problem(
     kind: str = "plain",
     is_learned: bool = False,
     seed: int = 0,
+    apart: float = 1.0,
 ) -> Problem:
-    """Returns a random posterior of this size, and rows of a kind that lie among its components."""
+    """Returns a random posterior of this size, components so far apart, and rows of a kind that lie among them."""
     _, of_components = random_components(covariance, num_components, num_features, seed)
     _, of_weights = random_weights(weights, num_components, seed)
     priors = learned_priors(covariance, num_features) if is_learned else random_priors(covariance, num_features, seed)
@@ -95,6 +97,7 @@ def problem(
     components = COMPONENTS[covariance](num_components, num_features, priors)
     q = VariationalPosterior(WEIGHTS[weights](num_components, priors), components)
     q.assign_centre(CENTRE[:num_features])
+    of_components = of_components._replace(locs=apart * of_components.locs)
     q.assign(q.values_of(Factors(of_weights, of_components)))
     block = rows_of(q, kind)
     if kind in ("gaps", "all"):
@@ -194,7 +197,8 @@ def _of_columns(priors: Priors, precisions: np.ndarray) -> float:
 
 
 def _of_matrices(priors: Priors, matrices: np.ndarray) -> float:
-    law = stats.wishart(priors.degrees, np.linalg.inv(priors.inverse_scale))
+    _, degrees, inverse_scale = priors.matrices(matrices.shape[-1])
+    law = stats.wishart(degrees, np.linalg.inv(inverse_scale))
     return float(sum(law.logpdf(matrix) for matrix in matrices))
 
 
@@ -256,6 +260,32 @@ def precision_matrices(q: VariationalPosterior, drawn: Drawn, number: int = 0) -
     whiteners = drawn.components.whiteners[number]
     each = np.swapaxes(whiteners, 1, 2) @ whiteners
     return np.broadcast_to(each, (q.num_components, *each.shape[1:]))
+
+
+def whiteners_of(q: VariationalPosterior, drawn: Drawn, number: int = 0) -> np.ndarray:
+    """Returns upper triangular U with U' U the precisions of one draw, (K, D, D)."""
+    return np.swapaxes(np.linalg.cholesky(precision_matrices(q, drawn, number)), 1, 2)
+
+
+def coordinates_of(q: VariationalPosterior, coordinates: Coordinates, drawn: Drawn, number: int = 0) -> np.ndarray:
+    """Returns the phi of one draw, (P,)."""
+    basis, means = coordinates.basis, coordinates.drawn(np.zeros((1, coordinates.num_coordinates)))
+    ratios = drawn.log_weights[number] - means.log_weights[0]
+    numbers = [*(basis.T @ ratios)]
+    old, new = whiteners_of(q, means), whiteners_of(q, drawn, number)
+    factors = [root @ np.linalg.inv(before) for root, before in zip(new, old)]
+    steps = drawn.components.locs[number] - means.components.locs[0]
+    numbers += [value for k, root in enumerate(new) for value in root @ steps[k]]
+    num_columns = q.num_features
+    if q.form == "independent":
+        rows, columns = q.components.precision_axes
+        numbers += [np.log(factors[k][d, d]) for k in range(rows) for d in range(columns)]
+        return np.array(numbers)
+    factors = factors[: q.components.num_precisions]
+    numbers += [np.log(factor[d, d]) for factor in factors for d in range(num_columns)]
+    return np.array(
+        numbers + [factor[pair] for factor in factors for pair in itertools.combinations(range(num_columns), 2)]
+    )
 
 
 def own_parameters(given: Problem, drawn: Drawn, number: int = 0) -> np.ndarray:

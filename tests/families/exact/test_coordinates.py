@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from exact_posteriors import log_jacobian, precision_matrices, problem, slopes
+from exact_posteriors import coordinates_of, log_jacobian, precision_matrices, problem, slopes, whiteners_of
 from scipy import integrate
 
 from tfgmm.families.exact.coordinates import FARTHEST
@@ -35,11 +35,6 @@ def parts_of(q, phi):
             factors[matrix, row, column] = next(numbers)
     assert next(numbers, None) is None
     return np.array(breaks), deltas, [factors[k % num_matrices] for k in range(num_components)]
-
-
-def whiteners_of(q, drawn, number=0):
-    """Returns upper triangular U with U' U the precisions of one draw, (K, D, D)."""
-    return np.swapaxes(np.linalg.cholesky(precision_matrices(q, drawn, number)), 1, 2)
 
 
 @pytest.mark.parametrize("covariance", COMPONENTS)
@@ -87,8 +82,8 @@ def test_another_reference_changes_the_density_by_a_constant(covariance, weights
     far = points(coordinates.num_coordinates, count=1, seed=9)[0]
     moved = coordinates.rebased(far)
     new = points(coordinates.num_coordinates)
-    drawn, means = moved.drawn(new), coordinates.drawn(np.zeros((1, len(far))))
-    old = np.array([coordinates_of(given.q, coordinates.basis, drawn, number, means) for number in range(len(new))])
+    drawn = moved.drawn(new)
+    old = np.array([coordinates_of(given.q, coordinates, drawn, number) for number in range(len(new))])
     again = coordinates.drawn(old)
     np.testing.assert_allclose(again.components.locs, drawn.components.locs, rtol=1e-9, atol=1e-9)
     differences = target.log_density(coordinates, old) - target.log_density(moved, new)
@@ -101,26 +96,6 @@ def test_another_reference_changes_the_density_by_a_constant(covariance, weights
     assert differences[0] == pytest.approx(between, abs=1e-8)
     at_new = moved.log_volume(np.zeros_like(far))
     assert coordinates.log_volume(far) - at_new == pytest.approx(-volume_between(given, coordinates, moved, far), abs=1e-7)
-
-
-def coordinates_of(q, basis, drawn, number, means):
-    """Returns the phi of one draw around the means, (P,)."""
-    ratios = drawn.log_weights[number] - means.log_weights[0]
-    numbers = [*(basis.T @ ratios)]
-    old, new = whiteners_of(q, means), whiteners_of(q, drawn, number)
-    factors = [root @ np.linalg.inv(before) for root, before in zip(new, old)]
-    steps = drawn.components.locs[number] - means.components.locs[0]
-    numbers += [value for k, root in enumerate(new) for value in root @ steps[k]]
-    num_columns = q.num_features
-    if q.form == "independent":
-        rows, columns = q.components.precision_axes
-        numbers += [np.log(factors[k][d, d]) for k in range(rows) for d in range(columns)]
-        return np.array(numbers)
-    factors = factors[: q.components.num_precisions]
-    numbers += [np.log(factor[d, d]) for factor in factors for d in range(num_columns)]
-    return np.array(
-        numbers + [factor[pair] for factor in factors for pair in itertools.combinations(range(num_columns), 2)]
-    )
 
 
 def volume_between(given, coordinates, moved, far):
