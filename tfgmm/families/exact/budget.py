@@ -26,13 +26,22 @@ class Budget:
         num_data: N.
         num_coordinates: P, the free numbers.
         method: What was asked for: a method that is asked for by name is always affordable.
+        least_kept: Number of draws to keep at least.
     """
 
-    def __init__(self, posterior: VariationalPosterior, num_data: float, num_coordinates: int, method: str) -> None:
+    def __init__(
+        self,
+        posterior: VariationalPosterior,
+        num_data: float,
+        num_coordinates: int,
+        method: str,
+        least_kept: int = 0,
+    ) -> None:
         num_features = posterior.num_features
         columns = num_features if posterior.form == "independent" else num_features * (num_features + 1) // 2
         self._numbers = posterior.num_components * columns
         self._work = num_data * posterior.num_components * (1.0 + (num_features + columns) / _FEATURES_PER_JOINT)
+        self._least_kept = least_kept
         self._num_coordinates, self._is_auto = num_coordinates, method == AUTO
 
     @property
@@ -69,4 +78,4 @@ class Budget:
     @property
     def num_kept(self) -> int:
         """Draws that are kept."""
-        return max(_FEWEST_KEPT, min(_MOST_KEPT, _MOST_NUMBERS // self._numbers))
+        return max(self._least_kept, _FEWEST_KEPT, min(_MOST_KEPT, _MOST_NUMBERS // self._numbers))

@@ -25,6 +25,11 @@ class ExactDraws(NamedTuple):
         """S."""
         return len(self.drawn.log_weights)
 
+    def picked(self, num_draws: int, generator: np.random.Generator) -> Drawn:
+        """Takes some of the draws by chance, each once; more than there are, each about as often as the others."""
+        order = generator.permutation(self.num_draws)
+        return picked(self.drawn, np.resize(order, num_draws))
+
 
 def picked(drawn: Drawn, chosen: np.ndarray) -> Drawn:
     """Takes some of the draws."""

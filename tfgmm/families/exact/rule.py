@@ -44,6 +44,7 @@ def exact_draws(
     method: str = AUTO,
     seed: int = 0,
     tell: Tell = lambda what, number, count: None,
+    least_kept: int = 0,
 ) -> ExactDraws:
     """Draws from the exact posterior near q; the same for the same seed.
 
@@ -58,11 +59,12 @@ def exact_draws(
         method: "laplace", "importance", "mcmc" or "auto".
         seed: Seed of the draws.
         tell: Function that is called before each step, with what it is, its number, and how many there may be.
+        least_kept: Number of draws to keep at least.
 
     Source: Section numbers of the methods stand in `information`, `adaptive_importance` and `chains`.
     """
     mode = find_mode(Target(posterior, rows), Coordinates.at_means(posterior), lambda number: tell("mode", number, 0))
-    budget = Budget(posterior, num_data, len(mode.root), method)
+    budget = Budget(posterior, num_data, len(mode.root), method, least_kept)
     whitened = Whitened(Target(posterior, rows), mode, budget, np.random.default_rng(seed), tell)
     best = _laplace(whitened, method)
     if not (method == "laplace" or (method == AUTO and best.record.is_trusted)):
