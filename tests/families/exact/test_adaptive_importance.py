@@ -185,6 +185,20 @@ def test_a_stage_is_one_call_cut_into_pieces(num_draws, sizes):
     np.testing.assert_allclose(drawn.log_ratios, expected, atol=1e-9)
 
 
+def test_draws_are_in_the_order_in_which_the_density_was_asked_for():
+    asked: list[np.ndarray] = []
+
+    def log_density(xi: np.ndarray) -> np.ndarray:
+        asked.append(xi)
+        return wide(xi)
+
+    for drawn in stages(log_density, 30, np.random.default_rng(0), num_draws=151, max_stages=4):
+        points = np.concatenate(asked)
+        np.testing.assert_array_equal(drawn.xi, points)
+        np.testing.assert_allclose(drawn.log_ratios + drawn.log_drawn, wide(points), rtol=1e-9)
+    assert len(asked) > 2
+
+
 def test_stages_are_told_before_they_begin():
     told: list[tuple[int, int]] = []
     for drawn in stages(

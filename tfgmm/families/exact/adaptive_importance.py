@@ -40,7 +40,7 @@ class Weighted:
     """Holds weighted draws of a distribution.
 
     Attributes:
-        xi: Draws, (S, P) float64.
+        xi: Draws, (S, P) float64, in the order in which the log density was asked for.
         log_ratios: Log density of the target minus `log_drawn`, (S,) float64 in nats; -inf where the target has no
             density.
         log_drawn: Log average of the proposals at each draw, (S,) float64 in nats.
@@ -173,9 +173,11 @@ def is_good(weighted: Weighted, num_draws: int) -> bool:
 
 def weighted_draws(halves: Sequence[HalfDraws]) -> Weighted:
     """Weighs the draws of both halves; without any density anywhere, all weights and the size are 0."""
-    xi = np.concatenate([half.xi for half in halves])
-    log_drawn = np.concatenate([half.log_drawn() for half in halves])
-    log_ratios = np.concatenate([half.log_target for half in halves]) - log_drawn
+    # As they were drawn: both halves of a stage, then those of the next
+    order = np.argsort(np.concatenate([half.stages for half in halves]), kind="stable")
+    xi = np.concatenate([half.xi for half in halves])[order]
+    log_drawn = np.concatenate([half.log_drawn() for half in halves])[order]
+    log_ratios = np.concatenate([half.log_target for half in halves])[order] - log_drawn
     if not np.isfinite(log_ratios).any():
         return Weighted(xi, log_ratios, log_drawn, log_ratios, math.inf, 0.0, -math.inf, math.inf)
     log_weights, k_hat = smoothed_log_weights(log_ratios)

@@ -18,10 +18,12 @@ class HalfDraws:
     Attributes:
         xi: Draws, (S, P) float64.
         log_target: Log density of the target at the draws, (S,) float64 in nats.
+        stages: Stage of each draw, (S,) int64 from 0.
     """
 
     xi: np.ndarray
     log_target: np.ndarray = field(default_factory=lambda: np.empty(0))
+    stages: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     _parts: list[Proposal] = field(default_factory=list)
     _log_parts: list[np.ndarray] = field(default_factory=list)
     _counts: list[float] = field(default_factory=list)
@@ -42,6 +44,8 @@ class HalfDraws:
         ]
         for part, share in shares.items():
             self._counts[part] += share * num_draws
+        stage = self.stages[-1] + 1 if len(self.stages) else 0
+        self.stages = np.append(self.stages, np.full(num_draws, stage))
         self.xi = np.concatenate([self.xi, points])
         return points
 
