@@ -35,7 +35,8 @@ class PosteriorRecord:
         r_hat: Largest rank-normalised r-hat of the chains; None without chains.
         share_moved: Share of the posterior in which components stood in another order than at the mode.
         log_evidence: Logarithm of the probability of the rows, nats, over all orders of the components; None where it
-            was not estimated.
+            was not estimated. That of "mcmc" is of the importance sampling before the chains, where its k-hat was below
+            0.7.
         evidence_error: Its Monte-Carlo standard error, nats.
         variance: Variance of the logarithms of importance ratios, where too few were computed for k-hat; else None.
         note: Why less was done than was asked for, as a clause; "" where it was not.
@@ -69,6 +70,16 @@ class PosteriorRecord:
                 return self.k_hat < LARGEST_K_HAT
             return self.variance is not None and self.variance < _LARGEST_VARIANCE
         return self.is_exact
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether `log_evidence` can be believed: importance sampling reached the whole posterior, as far as k-hat tells.
+
+        What Laplace's approximation gives instead has no error that is known.
+        """
+        if self.log_evidence is None or self.evidence_error is None or not math.isfinite(self.evidence_error):
+            return False
+        return self.method == "mcmc" or (self.k_hat is not None and self.k_hat < LARGEST_K_HAT)
 
     def sentences(self) -> tuple[str, ...]:
         """Says how the draws were made, how good intervals are, and whether single components mean something."""

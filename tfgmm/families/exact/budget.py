@@ -13,6 +13,10 @@ _MOST_DRAWS, _FEWEST_DRAWS = 4_000, 1_000
 _MOST_CHECKED, _FEWEST_CHECKED = 2_000, 16
 # Free numbers that proposals can be fitted to
 _MOST_ADAPTED = 200
+# What the evidence near one of several optima may cost, and the fewest draws that tell it
+_RANKING_WORK, _MOST_RANKING, _FEWEST_RANKING = 1e8, 2_000, 250
+# Multiplications of a pass of Newton's steps to the mode of such an optimum: some tenths of a second
+_PASS_WORK = 1e9
 NUM_CHAINS, _GRADIENTS_OF_A_CHAIN = 64, 300
 # What a gradient costs however few rows there are; and the most steps, which small tables could take by the million
 _LEAST_WORK, _MOST_GRADIENTS = 800.0, 8_000
@@ -44,6 +48,7 @@ class Budget:
         self._numbers = posterior.num_components * columns
         self._work = num_data * posterior.num_components * (1.0 + (num_features + columns) / _FEATURES_PER_JOINT)
         self._least_kept = least_kept
+        self._pass_work = num_data * float(num_coordinates) ** 2
         self._num_coordinates, self._is_auto = num_coordinates, method == AUTO
 
     @property
@@ -76,6 +81,17 @@ class Budget:
     def num_checked(self) -> int:
         """Draws of the normal distribution at the mode that are weighed."""
         return int(min(_MOST_CHECKED, max(_FEWEST_CHECKED, _CHECK_WORK / self._work)))
+
+    @property
+    def can_rank(self) -> bool:
+        """Whether the modes near some optima can be afforded, to rank them by their evidence."""
+        return self._pass_work <= _PASS_WORK
+
+    @property
+    def num_ranking(self) -> int:
+        """Draws of importance sampling near each of these; 0 where Laplace's approximation has to do."""
+        affordable = min(_MOST_RANKING, int(_RANKING_WORK / self._work))
+        return affordable if self.can_adapt and affordable >= _FEWEST_RANKING else 0
 
     @property
     def num_kept(self) -> int:

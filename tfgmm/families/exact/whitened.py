@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from tfgmm.families.exact.adaptive_importance import Weighted, stages
+from tfgmm.families.exact.adaptive_importance import Weighted, adaptive_importance, stages
 from tfgmm.families.exact.budget import NUM_CHAINS, Budget
 from tfgmm.families.exact.chains import chains
 from tfgmm.families.exact.labels import Labels, reordered
@@ -95,6 +95,11 @@ class Whitened:
             max_stages=self.budget.num_stages,
             tell=lambda number, count: self._tell("importance", number, count),
         )
+
+    def first_stage(self, num_draws: int) -> Weighted:
+        """Draws once, from the first proposal, within the labelling of the mode."""
+        size, generator = self._size, self._generator
+        return adaptive_importance(self._own_log_density, size, generator, num_draws=num_draws, max_stages=1)
 
     def _own_log_density(self, xi: np.ndarray) -> np.ndarray:
         log_densities = self.log_density(xi)
