@@ -92,7 +92,7 @@ class Budget:
 
     @property
     def num_ranking(self) -> int:
-        """Draws of importance sampling near each of these; 0 where Laplace's approximation has to do."""
+        """Draws of a stage of importance sampling near each of these; 0 where Laplace's approximation has to do."""
         affordable = min(_MOST_RANKING, int(_RANKING_WORK / self._work))
         return affordable if self.can_adapt and affordable >= _FEWEST_RANKING else 0
 

@@ -24,6 +24,7 @@ from tfgmm.posterior.smoothing import FEWEST_RATIOS, smoothed_log_weights
 # Called before each step with what it is, its number, and how many there may be (0: not known)
 Tell = Callable[[str, int, int], None]
 
+_FEW_STAGES = 3
 _NEAR = 200  # draws whose spread is the unit in which components are near or far
 
 
@@ -96,10 +97,12 @@ class Whitened:
             tell=lambda number, count: self._tell("importance", number, count),
         )
 
-    def first_stage(self, num_draws: int) -> Weighted:
-        """Draws once, from the first proposal, within the labelling of the mode."""
+    def few_stages(self, num_draws: int) -> Weighted:
+        """Draws in a few stages, within the labelling of the mode: enough for the evidence."""
         size, generator = self._size, self._generator
-        return adaptive_importance(self._own_log_density, size, generator, num_draws=num_draws, max_stages=1)
+        return adaptive_importance(
+            self._own_log_density, size, generator, num_draws=num_draws, max_stages=_FEW_STAGES
+        )
 
     def _own_log_density(self, xi: np.ndarray) -> np.ndarray:
         log_densities = self.log_density(xi)
