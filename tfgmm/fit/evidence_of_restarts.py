@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfgmm.data.summary import centre as centre_rows
-from tfgmm.families import can_be_ranked, evidence_near, mode_near
+from tfgmm.families import NearbyEvidence, can_be_ranked, evidence_near, mode_near
 from tfgmm.fit.ranking import Ranking
 from tfgmm.fit.restarts import Restart
 from tfgmm.fit.single import Ascended, FitTask, Swept, prepared_fit, stages_of, swept_fit
@@ -95,7 +95,9 @@ def _ranked(task: FitTask, swept: Swept, optima: Sequence[int], num_rows: int) -
     """Estimates the evidence near optima; of two that climb to the same mode the first is kept."""
     q, seed = swept.fit.variational, task.options.seed
     rows = _SampleOfRows(task, swept) if task.is_sample else swept.batches
-    places, laplace, found = [], [], []
+    places: list[int] = []
+    laplace: list[float] = []
+    found: list[NearbyEvidence] = []
     for number, place in enumerate(optima, 1):
         task.tell("posterior: restarts", number, len(optima), q.num_components)
         posterior = q.at(swept.restarts[place].values)

@@ -64,15 +64,20 @@ def was_stopped(result: FitResult) -> bool:
     return result.exact is not None and result.exact.record.note == STOPPED
 
 
-def with_chains(task: FitTask, selection: Selection) -> Selection:
+def with_chains(task: FitTask, selection: Selection, is_ended: bool) -> Selection:
     """Draws for the recommended fit as for a single one, chains included; warns where its draws are not good.
 
     Chains take far longer than importance sampling, and give no evidence: so the other fits go without.
+
+    Args:
+        task: What was fitted to.
+        selection: The choice.
+        is_ended: Whether it was ended early, so that nothing more is drawn.
     """
     place, best = selection.best_place, selection.best
     if best.exact is None:
         return selection
-    if best.exact.record.note == CHAINS_LEFT_OUT:
+    if best.exact.record.note == CHAINS_LEFT_OUT and not is_ended:
         best = carrying(task, best)
         results = [*selection.results[:place], best, *selection.results[place + 1 :]]
         selection = dataclasses.replace(selection, results=tuple(results))

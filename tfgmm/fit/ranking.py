@@ -55,8 +55,9 @@ class Ranking:
         >>> Ranking.of([0, 2], [-10.0, -9.0], [0.0, 0.0]).sentence([-12.0, -12.0, -12.5])
         'restarts at different optima, evidence beside the first: +0.0 (bound -12.0), +1.0 (bound -12.5, taken)'
         """
+        taken = ("", ", taken")
         described = [
-            f"{value - self.log_evidence[0]:+.1f} (bound {bounds[place]:.1f}{', taken' if number == self.taken else ''})"
-            for number, (place, value) in enumerate(zip(self.places, self.log_evidence))
+            f"{value - self.log_evidence[0]:+.1f} (bound {bounds[place]:.1f}{taken[place == self.place]})"
+            for place, value in zip(self.places, self.log_evidence)
         ]
         return f"restarts at different optima, evidence beside the first: {', '.join(described)}"

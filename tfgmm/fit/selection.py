@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
 
 _PLAUSIBLE = 0.9
+# Nats: a lead of less than a factor of 3 is "not worth more than a bare mention" (Kass and Raftery 1995)
+LEAST_LEAD = float(np.log(3.0))
 
 _FIELDS: tuple[tuple[str, Any], ...] = (
     ("num_components", np.int64),
@@ -43,12 +45,14 @@ class Selection:
     """Fits of several covariance shapes or numbers of components, what speaks for each, and which is recommended.
 
     `print(selection)` shows it; `tfgmm.plot.num_components(selection)` draws it. The rule: of the fits tried, the
-    one with the largest log evidence: `evidence` in the table, by importance sampling, if every fit has one that can be
-    trusted (`decided_by` says so); else `log_evidence`, for all of them. That is the bound plus, for
-    Dirichlet weights, log(K! / E!), with K components of which E are empty (or alike): the posterior has that many
-    equal modes, and q is at one of them (Bishop 2006, section 10.2.4). Stick-breaking weights are not symmetric, so
-    that theirs is the bound alone. Where a smaller fit with empty components shows the evidence to be larger than the
-    fit itself does, `log_evidence` is that.
+    one with the largest `log_evidence` in the table; or, if every fit has an `evidence` by importance sampling that can
+    be trusted (`decided_by` says so), the one with the fewest parameters of those whose evidence is within a factor of
+    3, or twice the Monte-Carlo error, of the largest.
+
+    `log_evidence` is the bound plus, for Dirichlet weights, log(K! / E!), with K components of which E are empty (or
+    alike): the posterior has that many equal modes, and q is at one of them (Bishop 2006, section 10.2.4).
+    Stick-breaking weights are not symmetric, so that theirs is the bound alone. Where a smaller fit with empty
+    components shows the evidence to be larger than the fit itself does, `log_evidence` is that.
 
     Args:
         results: A `FitResult` per shape and number of components: shape by shape, fewest components first.
@@ -90,14 +94,14 @@ class Selection:
     def table(self) -> np.ndarray:
         """A line per fit, (M,), a structured array: `selection.table["bic"]` is a column of it.
 
-        num_components K; covariance, its shape; elbo, log_evidence (nats); evidence: log p(rows) by importance sampling,
-        over all orders of the components, and evidence_error, its Monte-Carlo standard error, nats: NaN where no exact
-        posterior was asked for, or its k-hat is not below 0.7, and with stick-breaking weights; share: exp(evidence),
-        or exp(log_evidence), as `decided_by` says, to sum 1, an approximate posterior of shape and K if all tried are
-        equally probable before; held_out: mean log density of
-        held-out rows, nats per row, and held_out_error, its standard error; behind: how much lower than the best, and
-        behind_error, the standard error of that difference, paired row by row; log_likelihood, bic, icl, aic as in
-        `FitResult`; occupied components; below_nested, nats, as in the fields.
+        num_components K; covariance, its shape; elbo, log_evidence (nats); evidence: log p(rows) by importance
+        sampling, over all orders of the components, and evidence_error, its Monte-Carlo standard error, nats: NaN
+        where no exact posterior was asked for, where its k-hat is not below 0.7, and with stick-breaking weights;
+        share: exp(evidence), or exp(log_evidence), as `decided_by` says, to sum 1, an approximate posterior of shape
+        and K if all tried are equally probable before; held_out: mean log density of held-out rows, nats per row, and
+        held_out_error, its standard error; behind: how much lower than the best, and behind_error, the standard error
+        of that difference, paired row by row; log_likelihood, bic, icl, aic as in `FitResult`; occupied components;
+        below_nested, nats, as in the fields.
         """
         from_bound = np.array([log_evidence(result) for result in self.results])
         if self.known_evidence:  # a fit that is stuck, or pays for empty components, shows less of it
@@ -144,9 +148,9 @@ class Selection:
         place = _first_best(self.table[self.decided_by])
         if self.decided_by == "log_evidence":
             return place
-        # Mixtures that have several names have one evidence, and chance does not choose the name
-        is_same = np.array([kind == self._kinds[place] for kind in self._kinds])
-        return int(np.argmax(is_same & self.within_error(place)))
+        evidence = self.table["evidence"]
+        is_near = (evidence >= evidence[place] - LEAST_LEAD) | self.within_error(place)
+        return int(np.argmin(np.where(is_near, self._sizes, np.inf)))
 
     @property
     def decided_by(self) -> str:

@@ -29,7 +29,13 @@ def doubts(selection: Selection, *, of_number: bool = True) -> list[str]:
         of_number: Whether its number of components is called certain too, and not its shape alone.
     """
     at_an_end = _at_an_end(selection) if of_number else []
-    of_fits = [*_by_chance(selection), *_stuck(selection), *_unfinished(selection), *_behind(selection), *lucky_start(selection)]
+    of_fits = [
+        *_by_chance(selection),
+        *_stuck(selection),
+        *_unfinished(selection),
+        *_behind(selection),
+        *lucky_start(selection),
+    ]
     return [*at_an_end, *selection.column_doubts, *of_fits]
 
 
@@ -51,7 +57,7 @@ def within_error(selection: Selection) -> list[FitResult]:
 
 def _by_chance(selection: Selection) -> list[str]:
     near = within_error(selection)
-    return [f"its lead over {listed(selection, near)} is within the Monte-Carlo error"] if near else []
+    return [f"the evidence of {listed(selection, near)} is the same within its Monte-Carlo error"] if near else []
 
 
 def stuck_fits(selection: Selection) -> list[tuple[FitResult, float]]:
@@ -99,8 +105,10 @@ def lucky_start(selection: Selection) -> list[str]:
     """Says that a single start led to the recommended fit, as a part of a sentence; nothing where several did."""
     best = selection.best
     ends = np.array([restart.elbo for restart in best.restarts])
+    if len(ends) < _FEWEST_STARTS:
+        return []
     of_best = ends.max() if best.ranking is None else ends[best.ranking.place]
-    if len(ends) < _FEWEST_STARTS or (np.abs(ends - of_best) < _SAME).sum() > 1:
+    if (np.abs(ends - of_best) < _SAME).sum() > 1:
         return []
     return [f"only 1 of {len(ends)} starts led to it"]
 

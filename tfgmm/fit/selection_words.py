@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 _HEAD = f"{'K':>5} {'bound':>12} {'evidence':>12} {'share':>6}  {'held out (se)':<18} {'behind (paired se)':<18}"
 _HEAD += f" {'log lik':>12} {'BIC':>12} {'ICL':>12} {'AIC':>12} {'occupied':>8}"
 # Beside the other estimate, where exact posteriors were asked for
-_SAMPLED_HEAD = _HEAD.replace(f"{'evidence':>12} {'share':>6}", f"{'from bound':>12} {'evidence (se)':>19} {'share':>6}")
+_SAMPLED_HEAD = _HEAD.replace(
+    f"{'evidence':>12} {'share':>6}", f"{'from bound':>12} {'evidence (se)':>19} {'share':>6}"
+)
 
 
 def best_places(selection: Selection) -> list[int]:
@@ -92,8 +94,8 @@ def _line(selection: Selection, place: int, label: str = "") -> str:
     behind = f"{row['behind']:.4f} ({row['behind_error']:.4f})" if row["behind"] else "best"
     return (
         f"{mark}{label}{row['num_components']:>4} {row['elbo']:>12.2f} {row['log_evidence']:>12.2f}"
-        f"{sampled} {row['share']:>6.2f}  {held_out:<18} {behind:<18} {row['log_likelihood']:>12.2f} {row['bic']:>12.1f}"
-        f" {row['icl']:>12.1f} {row['aic']:>12.1f} {row['occupied']:>8}{stuck}"
+        f"{sampled} {row['share']:>6.2f}  {held_out:<18} {behind:<18} {row['log_likelihood']:>12.2f}"
+        f" {row['bic']:>12.1f} {row['icl']:>12.1f} {row['aic']:>12.1f} {row['occupied']:>8}{stuck}"
     )
 
 
@@ -118,28 +120,46 @@ def sampled_words(row: np.void) -> str:
 
 def sentences(selection: Selection) -> list[str]:
     """Says why that fit is recommended, what else is plausible, and which criteria disagree."""
-    symmetric = WEIGHT_PRIORS[selection.best.weight_prior].is_exchangeable
-    estimate = f"the estimate of the evidence, the bound{' with all equal modes counted' if symmetric else ''},"
-    estimate = "the evidence, by importance sampling," if selection.decided_by == "evidence" else estimate
     words = [
-        f"{full_name(selection, selection.best)}: {estimate} is the largest of those tried, with a share of "
-        f"{_share_of_best(selection):.2f}."
+        f"{full_name(selection, selection.best)}: {_rule(selection)}, with a share of {_share_of_best(selection):.2f}.",
+        *_on_sampling(selection),
+        *_uncertainty(selection),
+        _agreement(selection),
+        *_on_held_out(selection),
+        *on_groups(selection),
+        *_cautions(selection),
     ]
-    words += [*_on_sampling(selection), *_uncertainty(selection), _agreement(selection), *_on_held_out(selection), *on_groups(selection)]
-    words += _cautions(selection)
     if selection.occupied_posterior is not None:
         words.append(occupied_words(selection.occupied_posterior))
     return words
 
 
+def _rule(selection: Selection) -> str:
+    """Says what makes a fit the recommended one."""
+    symmetric = WEIGHT_PRIORS[selection.best.weight_prior].is_exchangeable
+    if selection.decided_by == "log_evidence":
+        counted_modes = " with all equal modes counted" if symmetric else ""
+        return f"the estimate of the evidence, the bound{counted_modes}, is the largest of those tried"
+    evidence = selection.table["evidence"]
+    largest = int(np.argmax(evidence))
+    if are_same(selection.results[largest], selection.best):
+        return "the evidence, by importance sampling, is the largest of those tried"
+    behind = evidence[largest] - evidence[selection.best_place]
+    return (
+        f"the evidence, by importance sampling, is {behind:.2f} nats below that of "
+        f"{name(selection, selection.results[largest])}, which is no more than a factor of 3 or chance, and it has the "
+        "fewest parameters of those so near"
+    )
+
+
 def _on_sampling(selection: Selection) -> list[str]:
-    """Says why the bound decides where exact posteriors were asked for, or which lead is no more than chance."""
+    """Says why the bound decides where exact posteriors were asked for, or which difference is no more than chance."""
     if selection.decided_by == "evidence":
         near = within_error(selection)
         if not near:
             return []
-        gives = "has the same" if len(near) == 1 else "have the same"
-        return [f"Within twice its Monte-Carlo error {listed(selection, near)} {gives}: which of them leads is chance."]
+        have = "has" if len(near) == 1 else "have"
+        return [f"Within twice its Monte-Carlo error {listed(selection, near)} {have} the same: which leads is chance."]
     if not has_posteriors(selection):
         return []
     if not WEIGHT_PRIORS[selection.best.weight_prior].is_exchangeable:
@@ -147,7 +167,8 @@ def _on_sampling(selection: Selection) -> list[str]:
     places = np.flatnonzero(np.isnan(selection.table["evidence"]))
     without = listed(selection, [selection.results[place] for place in places])
     return [
-        f"For {without} there is no evidence by importance sampling that can be trusted, so that the bound decides for all."
+        f"For {without} there is no evidence by importance sampling that can be trusted, so that the bound decides for "
+        "all."
     ]
 
 

@@ -75,7 +75,7 @@ def fit_several(tasks: Sequence[FitTask], numbers: Sequence[int]) -> Selection:
     selection = _with_column_doubts(_selection_of(fits, results, rows, weights), survey)
     [of_best] = (task for task in tasks if task.covariance == selection.covariance)
     task = dataclasses.replace(of_best, place=(len(asked), len(asked)))
-    return _with_occupied(task, selection if is_ended else with_chains(task, selection))
+    return _with_occupied(task, with_chains(task, selection, is_ended))
 
 
 def _selection_of(

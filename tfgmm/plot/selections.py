@@ -26,9 +26,10 @@ def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
 
     All are drawn as nats away from the best number of that criterion, for all rows together, so that they can be
     compared and larger is better: BIC and ICL are halved and turned for that. Bars are one standard error of the
-    difference from the best, row by row for held-out densities. The recommended number stands in a grey
-    band. Evidence is what decides: `Selection.decided_by`; that of importance sampling has bars too. The frame reaches down to the evidence and the held-out density of every number above the fewest plausible;
-    numbers of which nothing is in it are named above.
+    difference from the best, row by row for held-out densities. The recommended number stands in a grey band. The
+    evidence is the one that decides, see `Selection.decided_by`; that of importance sampling has bars too. The frame
+    reaches down to the evidence and the held-out density of every number above the fewest plausible; numbers of which
+    nothing is in it are named above.
 
     Of several covariance shapes the evidence is drawn, a line per shape; rings and letters show the fits that are
     recommended, that predict held-out rows best, and that BIC and ICL choose.

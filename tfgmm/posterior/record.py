@@ -73,7 +73,7 @@ class PosteriorRecord:
 
     @property
     def has_evidence(self) -> bool:
-        """Whether `log_evidence` can be believed: importance sampling reached the whole posterior, as far as k-hat tells.
+        """Whether `log_evidence` can be believed: importance sampling reached the whole posterior, by k-hat.
 
         What Laplace's approximation gives instead has no error that is known.
         """

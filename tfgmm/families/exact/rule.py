@@ -103,5 +103,5 @@ def _with_evidence(found: ExactDraws, before: PosteriorRecord) -> ExactDraws:
     """
     if not before.has_evidence:
         return found
-    known = {"log_evidence": before.log_evidence, "evidence_error": before.evidence_error}
-    return found._replace(record=dataclasses.replace(found.record, **known))
+    record = dataclasses.replace(found.record, log_evidence=before.log_evidence, evidence_error=before.evidence_error)
+    return found._replace(record=record)

@@ -100,9 +100,7 @@ class Whitened:
     def few_stages(self, num_draws: int) -> Weighted:
         """Draws in a few stages, within the labelling of the mode: enough for the evidence."""
         size, generator = self._size, self._generator
-        return adaptive_importance(
-            self._own_log_density, size, generator, num_draws=num_draws, max_stages=_FEW_STAGES
-        )
+        return adaptive_importance(self._own_log_density, size, generator, num_draws=num_draws, max_stages=_FEW_STAGES)
 
     def _own_log_density(self, xi: np.ndarray) -> np.ndarray:
         log_densities = self.log_density(xi)
