@@ -60,7 +60,7 @@ def numbers_of(model: Exportable, column_units: list[str] | None = None) -> Numb
     mixture = model.plug_in()
     arrays = parameters.arrays_of(mixture)
     parameters.check_finite(arrays)  # before numbers that cannot be drawn from are drawn from
-    arrays |= {outliers.TABLE: outlier_table(mixture), **model.variational.draws_to_store(mixture)}
+    arrays |= {outliers.TABLE: outlier_table(mixture), **model.draws_to_store()}
     parameters.check_finite(arrays)
     return Numbers(mixture, arrays, _facts_of(model, column_units))
 

@@ -13,7 +13,7 @@ METHODS = {
     "importance": "the exact posterior, by importance sampling",
     "mcmc": "the exact posterior, by Markov chains",
 }
-AUTO = "auto"
+AUTO, MEAN_FIELD = "auto", "mean_field"
 # Vehtari et al. 2024; Vehtari et al. 2021: beyond these, draws are not to be trusted
 LARGEST_K_HAT, LARGEST_R_HAT, FEWEST_EFFECTIVE = 0.7, 1.05, 400.0
 # Share of draws whose components stood in another order: with more, components cannot be told apart
@@ -71,7 +71,16 @@ class PosteriorRecord:
 
     def sentences(self) -> tuple[str, ...]:
         """Says how the draws were made, how good intervals are, and whether single components mean something."""
-        return tuple(sentence for sentence in (self._how(), self._warning(), self._on_labels()) if sentence)
+        return (self._how(), *filter(None, [self._advice()]), *self.warnings())
+
+    def warnings(self) -> tuple[str, ...]:
+        """Says what users must know before they use the draws: they cannot be trusted, or components are alike."""
+        return tuple(filter(None, [self._warning(), self._on_labels()]))
+
+    def _advice(self) -> str:
+        if self.method != MEAN_FIELD or self.note:
+            return ""
+        return 'they are too narrow where components overlap: posterior="auto" gives those of the exact posterior'
 
     def _how(self) -> str:
         figures = []
@@ -88,18 +97,16 @@ class PosteriorRecord:
 
     def _warning(self) -> str:
         because = f" ({self.note})" if self.note else ""
-        if self.method == "mean_field":
-            if self.note:
-                return f"standard deviations may be far too small where components overlap{because}"
-            return 'they are too narrow where components overlap: posterior="auto" gives those of the exact posterior'
-        if self.is_trusted:
+        if self.is_trusted or (self.method == MEAN_FIELD and not self.note):
             return self.note
+        if self.method == MEAN_FIELD:
+            return f"standard deviations may be far too small where components overlap{because}"
         if self.method == "laplace":
             return (
-                f"standard deviations may be 30 % or more too small{because}: ask for posterior=\"mcmc\" or for fewer "
+                f'standard deviations may be 30 % or more too small{because}: ask for posterior="mcmc", or for fewer '
                 "components"
             )
-        return f"these draws are too few or too alike to be trusted{because}: ask for fewer components"
+        return f"parts of the posterior may be missing from these draws{because}: ask for fewer components"
 
     def _on_labels(self) -> str:
         if self.share_moved <= _MOST_MOVED:

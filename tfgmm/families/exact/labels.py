@@ -49,6 +49,11 @@ class Labels:
         """Tells which draws have the order of the reference, (S,) bool."""
         return np.asarray((self.orders(drawn) == np.arange(len(self._pivot))).all(axis=-1))
 
+    def numbers(self, drawn: Drawn) -> np.ndarray:
+        """Lists what can be told of each draw, (S, F): logarithms of weights and widths, and locations."""
+        log_weights = drawn.log_weights[:, :-1] if drawn.log_weights.shape[1] > 1 else drawn.log_weights[:, :0]
+        return np.concatenate([log_weights, self._features(drawn).reshape(len(log_weights), -1)], axis=1)
+
     def _features(self, drawn: Drawn) -> np.ndarray:
         """Lists what components are told apart by, (S, K, F)."""
         mixtures = self._posterior.mixtures_of(drawn)

@@ -14,6 +14,7 @@ from tfgmm.mixture.integrands import Coefficients, with_masks
 from tfgmm.mixture.parameters import coefficients_of
 from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.statistics import RowSums, Statistics
+from tfgmm.scoring import devices
 
 # Mixtures whose products are computed together, since they share the features of a row
 _AT_A_TIME = 64
@@ -79,7 +80,7 @@ class Target:
         totals = [np.zeros(len(part[1])) for part in parts]
         for groups in self.rows.groups():
             for total, coefficients in zip(totals, parts):
-                total += groups.log_likelihoods(coefficients)[0]
+                total += devices.log_likelihoods_of(groups, coefficients)[0]
         return np.concatenate(totals)
 
     def sums(self, drawn: Drawn) -> tuple[np.ndarray, RowStatistics]:
