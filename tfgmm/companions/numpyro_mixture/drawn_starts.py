@@ -9,7 +9,9 @@ import numpy as np
 from tfgmm.companions.numpyro_mixture.densities import Array
 from tfgmm.companions.numpyro_mixture.mode import Gaussian, Target, posterior_widths
 from tfgmm.companions.numpyro_mixture.model import MarginalModel
-from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.draws import LOG_RATIO, Draws
+from tfgmm.posterior.record import LARGEST_K_HAT
+from tfgmm.posterior.smoothing import effective_sample_size, smoothed_log_weights
 
 import jax  # isort: skip  after `model`, whose error says how to install it
 
@@ -51,13 +53,15 @@ def _check_values(draws: Draws, is_correlated: bool) -> None:
     """Checks draws: Raises ValueError unless all numbers are finite, and all widths positive."""
     is_fine = np.isfinite(draws.weights).all() and np.isfinite(draws.locs).all() and np.isfinite(draws.scales).all()
     is_fine = is_fine and bool((draws.weights >= 0).all() and (draws.scales > 0).all())
+    is_fine = is_fine and bool(np.isfinite(_log_ratios(draws)).all())
     if is_fine and is_correlated and draws.covariances is not None:
         is_fine = bool(np.isfinite(draws.covariances).all())
         is_fine = is_fine and bool((np.linalg.eigvalsh(_correlations(draws.covariances))[..., 0] > _LEAST).all())
     if not is_fine:
         raise ValueError(
-            "`start` must hold draws that are finite, with positive scales and covariances. Received: some that are "
-            "not. Drop those draws, and look at what the sampler says of them."
+            "`start` must hold finite draws, with positive scales, positive definite covariances, and finite "
+            "importance ratios if any. Received: some that are not. Drop those draws, and look at what the sampler "
+            "says of them."
         )
 
 
@@ -79,7 +83,8 @@ def starts_at_draws(
     if target.model.ordered:
         draws = draws.permuted(np.argsort(draws.locs[..., 0], axis=-1, kind="stable"))
     vectors = _coordinates(target, draws)
-    vectors = vectors[np.isfinite(vectors).all(axis=1)]
+    is_finite = np.isfinite(vectors).all(axis=1)
+    vectors, log_ratios = vectors[is_finite], _log_ratios(draws)[is_finite]
     chosen: list[np.ndarray] = []
     distinct = np.unique(vectors, axis=0)  # a draw may be there several times, where draws are resampled by weights
     for vector in generator.permutation(distinct):
@@ -87,7 +92,7 @@ def starts_at_draws(
         if np.isfinite(potential) and np.isfinite(gradient).all():
             chosen.append(vector)
         if len(chosen) == num_chains:
-            gaussian = _gaussian_of(vectors, _widths(target, draws, total_weight))
+            gaussian = _gaussian_of(vectors, log_ratios, _widths(target, draws, total_weight))
             return gaussian, np.linalg.solve(gaussian.factor, (np.stack(chosen) - gaussian.offset).T).T
     raise ValueError(
         f"`start` must hold a draw of its own for each of {num_chains} chains, at which the posterior density is "
@@ -127,14 +132,23 @@ def _widths(target: Target, draws: Draws, total_weight: float) -> np.ndarray:
     return target.joined(posterior_widths(target.model, scales, weights * total_weight + 1))
 
 
-def _gaussian_of(vectors: np.ndarray, widths: np.ndarray) -> Gaussian:
+def _log_ratios(draws: Draws) -> np.ndarray:
+    """Lists the log importance ratio of each draw, (S,), nats; zeros where draws have none."""
+    return np.asarray(draws.sample_stats.get(LOG_RATIO, np.zeros(draws.weights.shape[:2])), np.float64).ravel()
+
+
+def _gaussian_of(vectors: np.ndarray, log_ratios: np.ndarray, widths: np.ndarray) -> Gaussian:
     """Computes the Gaussian with the mean and covariance of coordinates (S, P).
 
-    The covariance is shrunk as if P further draws had these `widths` (P,) and no correlations. So it has full rank
-    however few the draws are, and hardly changes where they are many times P.
+    Importance ratios (S,) weigh the draws, where their k-hat says that this is of use. The covariance is shrunk as if P
+    further draws had these `widths` (P,) and no correlations. So it has full rank however few the draws are, and hardly
+    changes where they are many times P.
     """
-    num_draws, size = vectors.shape
-    offset = vectors.mean(axis=0)
+    log_weights, k_hat = smoothed_log_weights(log_ratios)
+    if not k_hat < LARGEST_K_HAT:  # nor where it is not known
+        log_weights = np.full(len(vectors), -np.log(len(vectors)))
+    weights, num_draws, size = np.exp(log_weights), effective_sample_size(log_weights), vectors.shape[1]
+    offset = weights @ vectors
     centred = vectors - offset
-    covariance = (centred.T @ centred + size * np.diag(np.square(widths))) / (num_draws + size)
-    return Gaussian(offset, np.linalg.cholesky(covariance))
+    covariance = num_draws * (centred.T * weights) @ centred + size * np.diag(np.square(widths))
+    return Gaussian(offset, np.linalg.cholesky(covariance / (num_draws + size)))
