@@ -10,7 +10,6 @@ from tfgmm.companions.numpyro_mixture.densities import Array
 from tfgmm.companions.numpyro_mixture.mode import Gaussian, Target, posterior_widths
 from tfgmm.companions.numpyro_mixture.model import MarginalModel
 from tfgmm.posterior.draws import LOG_RATIO, Draws
-from tfgmm.posterior.record import LARGEST_K_HAT
 from tfgmm.posterior.smoothing import effective_sample_size, smoothed_log_weights
 
 import jax  # isort: skip  after `model`, whose error says how to install it
@@ -140,13 +139,11 @@ def _log_ratios(draws: Draws) -> np.ndarray:
 def _gaussian_of(vectors: np.ndarray, log_ratios: np.ndarray, widths: np.ndarray) -> Gaussian:
     """Computes the Gaussian with the mean and covariance of coordinates (S, P).
 
-    Importance ratios (S,) weigh the draws, where their k-hat says that this is of use. The covariance is shrunk as if P
-    further draws had these `widths` (P,) and no correlations. So it has full rank however few the draws are, and hardly
-    changes where they are many times P.
+    Importance ratios (S,) weigh the draws: where these are too narrow, weighted ones are less so, whatever their k-hat.
+    The covariance is shrunk as if P further draws had these `widths` (P,) and no correlations. So it has full rank
+    however few the draws are, and hardly changes where as many as they are worth is many times P.
     """
-    log_weights, k_hat = smoothed_log_weights(log_ratios)
-    if not k_hat < LARGEST_K_HAT:  # nor where it is not known
-        log_weights = np.full(len(vectors), -np.log(len(vectors)))
+    log_weights = smoothed_log_weights(log_ratios)[0]
     weights, num_draws, size = np.exp(log_weights), effective_sample_size(log_weights), vectors.shape[1]
     offset = weights @ vectors
     centred = vectors - offset
