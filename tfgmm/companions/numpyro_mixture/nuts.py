@@ -62,8 +62,8 @@ def sample_nuts(
     `tfgmm.align(draws)` before you look at single components.
 
     With draws as the start, no mode is looked for. Each chain starts at a draw of its own, which the seed chooses, and
-    the mean and the covariance of all of them set the steps. Draws that are too narrow, as those of a fit in closed
-    form, cost steps, not correctness. Chains number the components as their draws do, so align these first if they
+    the mean and the covariance of all of them, weighed by their importance ratios if they have any, set the steps.
+    Draws that are too narrow, as those of a fit in closed form, cost steps, not correctness. Chains number the components as their draws do, so align these first if they
     came from chains that may have swapped them.
 
     The default priors have no lower limit for scales. Where rows repeat, as rounded ones do, a component can shrink
@@ -82,8 +82,8 @@ def sample_nuts(
         num_chains: Number of chains, C, which run side by side in one program.
         seed: Seed of everything that is random.
         start: "mode", "prior", or locations of components to find a mode from, (K, D), or (C, K, D) with one set for
-            each chain; data units. Or `tfgmm.Draws` of the same posterior, such as `result.draws(1000)` of a fit to
-            the same rows, with covariances where covariance="full".
+            each chain; data units. Or `tfgmm.Draws` of the same posterior, such as `result.draws(1000, data=rows,
+            posterior="auto")`, with covariances where covariance="full".
         ordered: Whether the locations in the first column increase from component to component.
         covariance: "diag" for columns that are independent within a component, "full" for any covariance.
         weight_prior, loc_prior, scale_prior, correlation_concentration: Priors as in `mixture_model`. Default
@@ -108,8 +108,8 @@ def sample_nuts(
 
     Raises:
         ValueError: fewer rows than components, K < 1, NaN, a wrong start or covariance, a prior of the wrong shape;
-            weights or noise of the wrong shape, negative or NaN.
-        TypeError: rows that are not numbers; a prior that is no NumPyro distribution.
+            draws to start at of other mixtures, too few, not finite or without covariances that are needed; weights or noise of the wrong shape, negative or NaN.
+        TypeError: rows or start locations that are not numbers; a prior that is no NumPyro distribution.
         FloatingPointError: no start has a finite density.
 
     Warns:
