@@ -63,8 +63,8 @@ def sample_nuts(
 
     With draws as the start, no mode is looked for. Each chain starts at a draw of its own, which the seed chooses, and
     the mean and the covariance of all of them, weighed by their importance ratios if they have any, set the steps.
-    Draws that are too narrow, as those of a fit in closed form, cost steps, not correctness. Chains number the components as their draws do, so align these first if they
-    came from chains that may have swapped them.
+    Draws that are too narrow, as those of a fit in closed form, cost steps, not correctness. Chains number the
+    components as their draws do, so align these first if they came from chains that may have swapped them.
 
     The default priors have no lower limit for scales. Where rows repeat, as rounded ones do, a component can shrink
     onto them without end, and the posterior is improper. With start="mode" chains start near a regular mode instead,
@@ -108,7 +108,8 @@ def sample_nuts(
 
     Raises:
         ValueError: fewer rows than components, K < 1, NaN, a wrong start or covariance, a prior of the wrong shape;
-            draws to start at of other mixtures, too few, not finite or without covariances that are needed; weights or noise of the wrong shape, negative or NaN.
+            draws to start at of other mixtures, too few, not finite or without covariances that are needed; weights
+            or noise of the wrong shape, negative or NaN.
         TypeError: rows or start locations that are not numbers; a prior that is no NumPyro distribution.
         FloatingPointError: no start has a finite density.
 
