@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfgmm.common import checks
+from tfgmm.common.threads import one_thread_each
 from tfgmm.posterior import FEWEST_DRAWS, bulk_sizes, r_hats
 
 DensityAndGradient = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -210,12 +211,14 @@ class _Paths:
 def _results(paths: _Paths, num_warmup: int, num_kept: int, most_steps: int) -> Iterator[Chains]:
     num_coordinates = paths.places.xi.shape[1]
     start = _Motion(_first_step(num_coordinates), np.eye(num_coordinates), most_steps)
-    motion = _warmed_up(paths, start, num_warmup)
+    with one_thread_each():  # a product is rounded by how many threads share it
+        motion = _warmed_up(paths, start, num_warmup)
     kept, acceptances = [], []
     while True:
-        for _ in range(num_kept):
-            acceptances.append(paths.go(motion))
-            kept.append(paths.places.xi)
+        with one_thread_each():
+            for _ in range(num_kept):
+                acceptances.append(paths.go(motion))
+                kept.append(paths.places.xi)
         xi = np.stack(kept, axis=1)
         figures = float(r_hats(xi).max()), float(bulk_sizes(xi).min()), float(np.mean(acceptances))
         yield Chains(xi, *figures, motion.step, paths.density.num_calls, most_steps)
@@ -266,17 +269,17 @@ def _end_of_path(
     """
     energies = _energies(places, momenta)
     is_lost = np.zeros(len(momenta), dtype=bool)
-    ends, gains = places, np.zeros(len(momenta))
+    ends, gains, half_kicks = places, np.zeros(len(momenta)), 0.5 * places.gradient @ scale
     for _ in range(num_steps):
-        halfway = momenta + 0.5 * ends.gradient @ scale
+        halfway = momenta + half_kicks
         ends = density(ends.xi + halfway @ scale.T)
         is_usable = _is_usable(ends)
-        slopes = np.where(is_usable[:, None], ends.gradient, 0.0)
-        momenta = halfway + 0.5 * slopes @ scale
+        half_kicks = 0.5 * np.where(is_usable[:, None], ends.gradient, 0.0) @ scale
+        momenta = halfway + half_kicks
         gains = _energies(ends, momenta) - energies
         is_lost |= ~is_usable | ~(gains < _MOST_ENERGY)
-        ends = ends.where(is_lost, places._replace(gradient=np.zeros_like(slopes)))
-        momenta = np.where(is_lost[:, None], 0.0, momenta)
+        ends = ends.where(is_lost, places)
+        momenta, half_kicks = (np.where(is_lost[:, None], 0.0, values) for values in (momenta, half_kicks))
     return ends, np.where(is_lost, np.inf, gains)
 
 
