@@ -33,7 +33,7 @@ TABLE = np.stack([np.linspace(0.0, 1.0, 5), np.linspace(-9.0, 0.0, 5)])
 def module_of(model: Any) -> served.ServedMixture:
     """Returns what is exported of a model, with a table of scores that takes no time to make."""
     mixture = model.plug_in()
-    return served.ServedMixture(mixture, {"outlier_table": TABLE, **model.variational.draws_to_store(mixture)})
+    return served.ServedMixture(mixture, {"outlier_table": TABLE, **model.draws_to_store()})
 
 
 SIZES = ((1, 1, "stick_breaking"), (3, 2, "dirichlet"), (2, 9, "stick_breaking"), (1, 2, "dirichlet"))

@@ -11,10 +11,10 @@ from sklearn.datasets import load_breast_cancer
 
 import tfgmm
 from tfgmm.data.readers import Rows
+from tfgmm.families.row_batches import SweepBatches
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit import nesting, retries, several
 from tfgmm.fit.callbacks import EndOfChoice, FitWatcher
-from tfgmm.fit.sweep_batches import SweepBatches
 from tfgmm.fit.sweeps import bound_and_log_likelihoods
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.report import choice as report_choice

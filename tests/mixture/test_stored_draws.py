@@ -20,7 +20,7 @@ def test_draws_of_vague_priors_are_exported_and_read(covariance, tmp_path):
     """Components without rows have the prior for posterior, whose draws may be too small for float32."""
     priors = tfgmm.Priors(loc_mean=0.0, loc_scale=5.0, precision_shape=0.003, precision_rate=0.003)
     model = tfgmm.GaussianMixtureModel(20, 2, covariance, "stick_breaking", priors=priors, seed=0)
-    kept = model.variational.draws_to_store(model.plug_in())
+    kept = model.draws_to_store()
     smallest = min(kept.get("drawn_precisions", kept.get("drawn_whiteners")).ravel(), key=abs)
     assert abs(smallest) <= np.finfo(np.float32).tiny  # some were held there
     scorer = tfgmm.load_scorer(tfgmm.export_model(model, tmp_path / "mixture"))

@@ -36,6 +36,9 @@ class Exportable(Protocol):
     def plug_in(self) -> MixtureDensity:
         """Computes the mixture at the posterior means."""
 
+    def draws_to_store(self) -> dict[str, np.ndarray]:
+        """Draws from the posterior and writes the draws down; see `stored_draws.stored`."""
+
 
 class Numbers(NamedTuple):
     """What an export holds beside a graph.
@@ -60,7 +63,7 @@ def numbers_of(model: Exportable, column_units: list[str] | None = None) -> Numb
     mixture = model.plug_in()
     arrays = parameters.arrays_of(mixture)
     parameters.check_finite(arrays)  # before numbers that cannot be drawn from are drawn from
-    arrays |= {outliers.TABLE: outlier_table(mixture), **model.variational.draws_to_store(mixture)}
+    arrays |= {outliers.TABLE: outlier_table(mixture), **model.draws_to_store()}
     parameters.check_finite(arrays)
     return Numbers(mixture, arrays, _facts_of(model, column_units))
 

@@ -7,6 +7,8 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "base": ["check_priors"],
         "correlated": ["CorrelatedComponents", "CorrelatedPosterior"],
+        "exact.of_fit": ["drawn_from_rows", "exact_posterior", "warn_of"],
+        "exact.records": ["ExactDraws"],
         "fitted": ["FittedMixture"],
         "functions": ["NUMPY", "SCALE_RANGE", "SHAPE_RANGE", "Arithmetic", "Functions"],
         "independent": ["IndependentComponents", "IndependentPosterior"],
@@ -24,6 +26,7 @@ __getattr__, __dir__, __all__ = front_door(
             "place_of",
         ],
         "queries": ["PosteriorQueries"],
+        "row_batches": ["SweepBatches", "sweep_batch_size"],
         "training_rows": ["centred_blocks"],
         "variational": [
             "COMPONENTS",

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 import numpy as np
 
 from tfgmm.common.shapes import Tensor
-from tfgmm.families import log_ratios, triangular, wishart
+from tfgmm.families import log_densities, triangular, wishart
 from tfgmm.families.base import Family, once_per_posterior
 from tfgmm.families.functions import NUMPY, SCALE_RANGE, SHAPE_RANGE, Functions
 from tfgmm.families.independent import START_DOUBT
@@ -217,18 +217,47 @@ class CorrelatedComponents(Family):
 
     def log_ratios(self, posterior: CorrelatedPosterior, draws: CorrelatedDraws, centre: np.ndarray) -> np.ndarray:
         """Computes log q - log prior of S draws of the parameters, (S,) float64, nats. Args: As `kl`, and the draws."""
-        of_locs = log_ratios.of_correlated_normals(
-            draws.locs, posterior.locs, posterior.loc_cholesky, self.loc_mean - centre, self.prior_loc_cholesky
+        of_q = log_densities.of_correlated_normals(draws.locs, posterior.locs, posterior.loc_cholesky)
+        of_q += log_densities.of_wisharts(
+            draws.whiteners, draws.log_determinants, posterior.degrees, posterior.scale_cholesky
         )
+        return of_q - self.log_prior(draws, centre)
+
+    def log_prior(self, draws: CorrelatedDraws, centre: np.ndarray) -> np.ndarray:
+        """Computes the log prior density of S draws of locations and of precision matrices, (S,) nats.
+
+        Args:
+            draws: S draws, locs measured from `centre`.
+            centre: (D,) float64, data units.
+        """
         if self.learned_locs is not None:
-            away = triangular.times(self._prior_whitener, draws.locs - (self.loc_mean - centre))
-            of_locs = of_locs + self.learned_locs.log_ratio_to_fixed(np.square(away).sum(axis=(-2, -1)))
-        q = posterior.degrees, posterior.scale_cholesky
+            of_locs = self.learned_locs.log_density_of(self._squares_of_drawn(draws, centre))
+        else:
+            of_locs = log_densities.of_correlated_normals(draws.locs, self.loc_mean - centre, self.prior_loc_cholesky)
+        precisions = draws.whiteners, draws.log_determinants
         if self.learned is not None:
-            of_q = log_ratios.of_wisharts_alone(draws.whiteners, draws.log_determinants, *q)
-            return of_locs + of_q - self.learned.log_density_of(draws.whiteners, draws.log_determinants)
-        prior = self.prior_degrees, self.prior_scale_cholesky
-        return of_locs + log_ratios.of_wisharts(draws.whiteners, draws.log_determinants, *q, *prior)
+            return of_locs + self.learned.log_density_of(*precisions)
+        prior = np.array([self.prior_degrees]), self.prior_scale_cholesky[None]
+        return of_locs + log_densities.of_wisharts(*precisions, *prior)
+
+    def _squares_of_drawn(self, draws: CorrelatedDraws, centre: np.ndarray) -> np.ndarray:
+        """Computes sum_k (mu_k - m0)' V^-1 (mu_k - m0), (S,)."""
+        away = triangular.times(self._prior_whitener, draws.locs - (self.loc_mean - centre))
+        return np.square(away).sum(axis=(-2, -1))
+
+    def expected_priors_at(self, draws: CorrelatedDraws, centre: np.ndarray) -> tuple[Any, Any, Any]:
+        """Computes what `expected_priors` does, given the parameters themselves: each (S, ...), or of fixed priors."""
+        loc_precision: Any = self.prior_loc_precision
+        degrees: Any = self.prior_degrees
+        inverse_scale: Any = self.prior_inverse_scale
+        if self.learned_locs is not None:
+            expected = self.learned_locs.given(self._squares_of_drawn(draws, centre))[1]
+            loc_precision = loc_precision * expected[..., None, None, None]
+        if self.learned is not None:
+            total = (triangular.transposed(draws.whiteners) @ draws.whiteners).sum(axis=-3)
+            found = self.learned.given(total, 2.0 * draws.log_determinants.sum(axis=-1))
+            degrees, inverse_scale = found.degrees[..., None], found.inverse_scale[..., None, :, :]
+        return loc_precision, degrees, inverse_scale
 
     def update(
         self,

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import digamma, gammaln
 
 from tfgmm.common.shapes import Tensor
-from tfgmm.families import log_ratios
+from tfgmm.families import log_densities
 from tfgmm.families.base import Family, once_per_posterior
 from tfgmm.families.functions import NUMPY, SCALE_RANGE, SHAPE_RANGE, Functions
 from tfgmm.families.learned_scales import ColumnScales, LearnedScale, LocationScales, location_scales
@@ -235,19 +235,43 @@ class IndependentComponents(Family):
 
     def log_ratios(self, posterior: IndependentPosterior, draws: IndependentDraws, centre: np.ndarray) -> np.ndarray:
         """Computes log q - log prior of S draws of the parameters, (S,) float64, nats. Args: As `kl`, and the draws."""
-        prior = self.loc_mean - centre, self.loc_scale
-        of_locs = log_ratios.of_normals(draws.locs, posterior.locs, posterior.scales, *prior)
+        of_q = log_densities.of_normals(draws.locs, posterior.locs, posterior.scales)
+        of_q += log_densities.of_gammas(self.own_log_precisions(draws), posterior.alpha, posterior.beta)
+        return of_q - self.log_prior(draws, centre)
+
+    def log_prior(self, draws: IndependentDraws, centre: np.ndarray) -> np.ndarray:
+        """Computes the log prior density of S draws of locations and of precisions in their units, (S,) nats.
+
+        Args:
+            draws: S draws, locs measured from `centre`.
+            centre: (D,) float64, data units.
+        """
+        away, own = draws.locs - (self.loc_mean - centre), self.own_log_precisions(draws)
         if self.learned_locs is not None:
-            away = (draws.locs - prior[0]) / self.loc_scale
-            of_locs += self.learned_locs.log_ratio_to_fixed(np.square(away).sum(axis=(-2, -1)))
-        log_precisions = draws.log_precisions + 2.0 * np.log(self.units)
-        own = log_precisions[:, : self.precision_axes[0], : self.precision_axes[1]]  # what is shared counts once
+            of_locs = self.learned_locs.log_density_of((np.square(away) * self._loc_precision).sum(axis=(-2, -1)))
+        else:
+            of_locs = log_densities.of_normals(away, np.zeros(1), self.loc_scale)
         if self.learned is not None:
-            of_q = log_ratios.of_gammas_alone(own, posterior.alpha, posterior.beta)
-            return of_locs + of_q - self.learned.log_density_of(np.exp(own), own)
-        return of_locs + log_ratios.of_gammas(
-            own, posterior.alpha, posterior.beta, self.precision_shape, self.precision_rate
-        )
+            return of_locs + self.learned.log_density_of(np.exp(own), own)
+        return of_locs + log_densities.of_gammas(own, self.precision_shape, self.precision_rate)
+
+    def own_log_precisions(self, draws: IndependentDraws) -> np.ndarray:
+        """Computes the logarithms of precisions in their units, (S, K or 1, D or 1): what is shared stands once."""
+        log_precisions = draws.log_precisions + 2.0 * np.log(self.units)
+        return log_precisions[..., : self.precision_axes[0], : self.precision_axes[1]]
+
+    def expected_priors_at(self, draws: IndependentDraws, centre: np.ndarray) -> tuple[Any, Any, Any]:
+        """Computes what `expected_priors` does, given the parameters themselves: each (S, ...), or of fixed priors."""
+        loc_precision: Any = self._loc_precision
+        shape, rate = self.precision_shape, self.precision_rate
+        if self.learned_locs is not None:
+            squares = np.square(draws.locs - (self.loc_mean - centre)) * loc_precision
+            loc_precision = loc_precision * self.learned_locs.given(squares.sum(axis=(-2, -1)))[1][..., None, None]
+        if self.learned is not None:
+            own = self.own_log_precisions(draws)
+            found = self.learned.given(np.exp(own).sum(axis=-2), own.sum(axis=(-2, -1)))
+            shape, rate = 0.5 * found.degrees[..., None, None], 0.5 * found.inverse_scale[..., None, :]
+        return loc_precision, shape, rate
 
     def update(
         self,
@@ -281,9 +305,9 @@ class IndependentComponents(Family):
         squares = second - 2.0 * locs * first + counts * (np.square(locs) + variances)
         if self.row_variance is not None:
             squares += counts * self.row_variance
-        alpha = shape + 0.5 * self._pooled(np.broadcast_to(counts, locs.shape))
+        alpha = shape + 0.5 * self.pooled(np.broadcast_to(counts, locs.shape))
         # Rounding alone could make a sum of squares negative
-        beta = rate + 0.5 * self._pooled(np.maximum(squares, 0.0) / self._squared_units)
+        beta = rate + 0.5 * self.pooled(np.maximum(squares, 0.0) / self._squared_units)
         return IndependentPosterior(locs, np.sqrt(variances), alpha, beta)
 
     @staticmethod
@@ -297,7 +321,7 @@ class IndependentComponents(Family):
         by_column[..., list(gap_columns)] = second[..., num_features:]
         return by_column, first, second[..., :num_features]
 
-    def _pooled(self, values: np.ndarray) -> np.ndarray:
+    def pooled(self, values: np.ndarray) -> np.ndarray:
         """Sums (K, D) values over all that share a precision."""
         axes = tuple(axis for axis, shared in ((-2, self.is_tied), (-1, self.is_spherical)) if shared)
         return values.sum(axis=axes, keepdims=True) if axes else values

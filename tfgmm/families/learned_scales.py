@@ -234,12 +234,8 @@ class LocationScales:
         self._of_precisions = 0.5 * size * np.log(precisions)
         self._constant = 0.5 * (size * math.log(2.0 * math.pi) + num_components * log_determinant)
 
-    def log_ratio_to_fixed(self, squares: np.ndarray) -> np.ndarray:
-        """Computes log p(mu) under V alone - log p(mu) with lambda summed out, nats, (...); `squares` as in `given`."""
-        return -0.5 * squares - self._constant - self.log_density_of(squares)
-
     def log_density_of(self, squares: Tensor, functions: Arithmetic = NUMPY_ARITHMETIC) -> Tensor:
-        """Computes log p(mu) with lambda summed out, nats, (...), from its sum of squares R; see `given`."""
+        """Computes log p(mu) with lambda summed out, nats, (...), from the sum of squares R; see `given`."""
         values = self._of_precisions - 0.5 * self.precisions * squares[..., None]
         return functions.logsumexp(values, -1) - math.log(len(self.precisions)) - self._constant
 

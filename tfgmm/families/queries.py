@@ -10,13 +10,20 @@ import numpy as np
 
 from tfgmm.common.checks import check_count, check_seed
 from tfgmm.common.shapes import Tensor
+from tfgmm.families.drawing import generator_of
+from tfgmm.families.exact.of_fit import exact_posterior
+from tfgmm.families.exact.records import ExactDraws
+from tfgmm.families.exact.whitened import Tell
 from tfgmm.families.importance import log_importance_ratios
-from tfgmm.families.training_rows import centred_blocks
+from tfgmm.families.records import Drawn
+from tfgmm.families.training_rows import training_rows
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture import stored_draws
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.sampling import sample_rows
 from tfgmm.posterior.draws import LOG_RATIO, Draws
+from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord, check_method
+from tfgmm.posterior.smoothing import FEWEST_RATIOS, smoothed_log_weights
 from tfgmm.scoring import scores
 from tfgmm.scoring.queries import Queries
 
@@ -24,7 +31,7 @@ from tfgmm.scoring.queries import Queries
 class PosteriorQueries(Queries):
     """What a mixture with a `VariationalPosterior` answers, for rows of any kind and number, in data units.
 
-    A subclass provides the four attributes below.
+    A subclass provides the first four attributes below.
     """
 
     # The reference takes their descriptions from here, where it finds them first
@@ -35,6 +42,8 @@ class PosteriorQueries(Queries):
     """Names of the training columns; None when they had none, or before training."""
     data_summary: Any
     """Summary of the training rows; None before training."""
+    exact: ExactDraws | None = None
+    """Draws from the exact posterior, which a fit carries where they were asked for; None where it carries none."""
 
     # --- The posterior, by the names of its parts ------------------------------------------------------------------
 
@@ -100,13 +109,31 @@ class PosteriorQueries(Queries):
         return self.variational.plug_in()
 
     def predictive(self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED) -> MixtureDensity:
-        """Draws S mixtures from q, the same for the same seed; their average density is the predictive.
+        """Draws S mixtures from the posterior, the same for the same seed; their average density is the predictive.
 
         Args:
             num_draws: Number of draws, S.
             seed: Seed of the draws.
         """
-        return self.variational.predictive(check_count("num_draws", num_draws), check_seed(seed))
+        draws = self.draws_to_store(check_count("num_draws", num_draws), check_seed(seed))
+        return stored_draws.mixtures(self.plug_in(), draws)
+
+    def draws_to_store(
+        self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED
+    ) -> dict[str, np.ndarray]:
+        """Draws from the posterior and writes the draws down as an export stores them; see `stored_draws.stored`.
+
+        Args:
+            num_draws: Number of draws, S.
+            seed: Seed of the draws.
+        """
+        return self.variational.stored(self.plug_in(), self._drawn(num_draws, seed))
+
+    def _drawn(self, num_draws: int, seed: int | None) -> Drawn:
+        """Draws parameters from the exact posterior where it is carried, and else from q."""
+        if self.exact is None:
+            return self.variational.draw(num_draws, seed)
+        return self.exact.picked(num_draws, generator_of(seed))
 
     def outlier_table(self) -> np.ndarray:
         """Computes the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`."""
@@ -128,29 +155,75 @@ class PosteriorQueries(Queries):
         return sample_rows(self.plug_in(), check_count("n", n, least=0), seed)
 
     def draws(
-        self, n: int, seed: int | None = None, data: Any = None, sample_weight: Any = None, noise: Any = None
+        self,
+        n: int,
+        seed: int | None = None,
+        data: Any = None,
+        sample_weight: Any = None,
+        noise: Any = None,
+        posterior: str | None = None,
+        tell: Tell | None = None,
     ) -> Draws:
-        """Draws weights, locations and scales (or covariances) from q.
+        """Draws weights, locations and scales (or covariances) from the posterior.
 
         Args:
             n: Number of draws, S, at least 1.
             seed: Seed of the draws; None for other draws every time.
-            data: Rows that the model was fitted to, of any kind that `fit` takes. With them,
-                `sample_stats["log_importance_ratio"]`, (1, S) nats, holds log p(rows, draw) - log q(draw), from which
-                `tfgmm.compare` tells how far q can be trusted. This takes as long as S sweeps over the rows.
+            data: Rows that the model was fitted to, of any kind that `fit` takes: the exact posterior needs them. For
+                draws from q, `sample_stats["log_importance_ratio"]`, (1, S) nats, then holds log p(rows, draw) -
+                log q(draw), from which `tfgmm.compare` tells how far q can be trusted. This takes as long as S sweeps
+                over the rows.
             sample_weight, noise: Weights and measurement noise of these rows, as the fit took them.
+            posterior: "mean_field", q itself, quick and too narrow where components overlap. "laplace", a normal
+                distribution at the mode of the exact posterior; "importance", the exact posterior, by adaptive
+                importance sampling; "mcmc", by Hamiltonian chains; "auto", the first of these three that is good
+                enough. Default: what the fit carries, see `fit_mixture`; else "mean_field".
+            tell: Function that is called before each step of an exact posterior, with what it is, its number, and how
+                many there may be; by default a line on stderr shows them, where that is a terminal.
 
         Returns:
-            `Draws` of S draws as one chain, data units.
+            `Draws` of S draws as one chain, data units. `.posterior` says how they were made and how far to trust them.
 
         Raises:
-            ValueError: `data` does not have as many rows as the model was fitted to.
+            ValueError: `data` are other rows than the model was fitted to, or are missing; an unknown posterior.
+
+        Warns:
+            UserWarning: No posterior that can be afforded is good enough, or there are too many free numbers for one
+                that is exact.
         """
+        n, seed = check_count("n", n), random.randrange(2**31) if seed is None else check_seed(seed)
+        exact = self.exact if posterior is None else self._exact(posterior, n, seed, data, sample_weight, noise, tell)
+        if exact is not None:
+            drawn = exact.picked(n, generator_of(seed))
+            draws = scores.as_draws(self.variational.mixtures_of(drawn), self.column_names)
+            return dataclasses.replace(draws, posterior=exact.record)
+        return self._mean_field(n, seed, data, sample_weight, noise)
+
+    def _exact(
+        self, posterior: str, n: int, seed: int, data: Any, sample_weight: Any, noise: Any, tell: Tell | None
+    ) -> ExactDraws | None:
+        """Draws from an exact posterior by its name; None for q."""
+        if check_method(posterior) == MEAN_FIELD:
+            return None
+        if data is not None:
+            return exact_posterior(self, data, posterior, seed, sample_weight, noise, tell, n)
+        if self.exact is None or posterior not in (self.exact.record.asked, self.exact.record.method):
+            raise ValueError(
+                f'`data` must be the rows that the model was fitted to, for posterior="{posterior}". Received: none. '
+                'Pass them, or use posterior="mean_field".'
+            )
+        return self.exact
+
+    def _mean_field(self, n: int, seed: int, data: Any, sample_weight: Any, noise: Any) -> Draws:
+        """Draws from q, with the importance ratio of each draw where rows are given."""
         factors = self.variational.factors()
-        drawn = self.variational.draw(check_count("n", n), seed, factors)
+        drawn = self.variational.draw(n, seed, factors)
+        record = PosteriorRecord(MEAN_FIELD, MEAN_FIELD)
         draws = scores.as_draws(self.variational.mixtures_of(drawn), self.column_names)
         if data is None:
-            return draws
-        blocks = centred_blocks(data, self, sample_weight, noise)
-        ratios = log_importance_ratios(self.variational, factors, drawn, blocks)
-        return dataclasses.replace(draws, sample_stats={LOG_RATIO: ratios[None]})
+            return dataclasses.replace(draws, posterior=record)
+        rows = training_rows(data, self, sample_weight, noise)
+        ratios = log_importance_ratios(self.variational, factors, drawn, rows)
+        k_hat = smoothed_log_weights(ratios)[1] if n >= FEWEST_RATIOS else None
+        record = dataclasses.replace(record, k_hat=k_hat)
+        return dataclasses.replace(draws, sample_stats={LOG_RATIO: ratios[None]}, posterior=record)

@@ -252,23 +252,20 @@ class VariationalPosterior:
     def _mixture(self, log_weights: np.ndarray, components: dict[str, np.ndarray]) -> MixtureDensity:
         return MixtureDensity(self.covariance, self.centre, log_weights, components)
 
-    def draws_to_store(
-        self, mixture: MixtureDensity, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED
-    ) -> dict[str, np.ndarray]:
-        """Draws from q and writes the draws down as an export stores them; see `stored_draws.stored`.
+    def stored(self, mixture: MixtureDensity, drawn: Drawn) -> dict[str, np.ndarray]:
+        """Writes draws down as an export stores them; see `stored_draws.stored`.
 
         Args:
             mixture: The mixture at the posterior means.
-            num_draws: Number of draws, S.
-            seed: Seed of the draws.
+            drawn: S draws.
         """
-        drawn = self.mixtures_of(self.draw(num_draws, seed))
-        return stored_draws.stored(mixture, drawn.log_weights, drawn.components)
+        mixtures = self.mixtures_of(drawn)
+        return stored_draws.stored(mixture, mixtures.log_weights, mixtures.components)
 
     def predictive(self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED) -> MixtureDensity:
         """Draws S mixtures from q, the same for the same seed; their average density is the predictive."""
         mixture = self.plug_in()
-        return stored_draws.mixtures(mixture, self.draws_to_store(mixture, num_draws, seed))
+        return stored_draws.mixtures(mixture, self.stored(mixture, self.draw(num_draws, seed)))
 
     # --- What is shown ----------------------------------------------------------------------------------------------
 

@@ -97,6 +97,18 @@ class DirichletWeights(Family):
         constants = [gammaln(c.sum()) - gammaln(c).sum() for c in (counts, prior)]
         return ((counts - prior) * log_weights).sum(axis=-1) + constants[0] - constants[1]
 
+    def log_prior(self, log_weights: np.ndarray) -> np.ndarray:
+        """Computes the log prior density of weights whose logarithms are (S, K), (S,) nats."""
+        prior = self.prior_counts
+        return ((prior - 1.0) * log_weights).sum(axis=-1) + gammaln(prior.sum()) - gammaln(prior).sum()
+
+    def log_prior_gradient(self, log_weights: np.ndarray) -> np.ndarray:
+        """Computes the gradient of log (prior density x product of weights), (S, K), in logarithms of ratios.
+
+        The product is the Jacobian of weights in these coordinates: theta_k = exp(eta_k) / sum_j exp(eta_j).
+        """
+        return self.prior_counts - self.prior_counts.sum() * np.exp(log_weights)
+
 
 class StickPosterior(NamedTuple):
     """q(v_k) = Beta(taken_k, left_k) of the K - 1 breaks of a stick; `sticks` is (K - 1, 2) float64, positive."""
@@ -196,8 +208,7 @@ class StickBreakingWeights(Family):
 
     def log_ratios(self, posterior: StickPosterior, log_weights: np.ndarray) -> np.ndarray:
         """Computes log q - log prior, (S,) float64, nats, of drawn weights whose logarithms are (S, K)."""
-        # What is left of the stick before each piece: log of the sum of this weight and all after it
-        left = np.logaddexp.accumulate(log_weights[:, ::-1], axis=-1)[:, ::-1]
+        left = _log_left(log_weights)
         breaks = np.stack([log_weights[:, :-1] - left[:, :-1], left[:, 1:] - left[:, :-1]], axis=-1)
         prior = np.array([1.0, self.concentration])
         varying = ((posterior.sticks - prior) * breaks).sum(axis=(-2, -1))
@@ -205,6 +216,30 @@ class StickBreakingWeights(Family):
             gammaln(shapes.sum(axis=-1)) - gammaln(shapes).sum(axis=-1) for shapes in (posterior.sticks, prior)
         ]
         return varying + (normalisers[0] - normalisers[1]).sum()
+
+    def log_prior(self, log_weights: np.ndarray) -> np.ndarray:
+        """Computes the log prior density of weights whose logarithms are (S, K), (S,) nats.
+
+        |d theta / d v| is the product over the breaks of what was left of the stick before each.
+        """
+        left, gamma = _log_left(log_weights), self.concentration
+        breaks = (self.num_components - 1) * np.log(gamma) + (gamma - 1.0) * log_weights[..., -1]
+        return breaks - left[..., :-1].sum(axis=-1)
+
+    def log_prior_gradient(self, log_weights: np.ndarray) -> np.ndarray:
+        """Computes the gradient of log (prior density x product of weights); see `DirichletWeights`."""
+        weights, num_components = np.exp(log_weights), self.num_components
+        powers = np.append(np.ones(num_components - 1), self.concentration)
+        # d log(left before k) / d eta_j is theta_j / left for j >= k, minus theta_j
+        reciprocals = np.exp(-_log_left(log_weights)[..., :-1])
+        reached = np.cumsum(reciprocals, axis=-1)
+        shares = np.concatenate([reached, reached[..., -1:]], axis=-1) if num_components > 1 else np.ones_like(weights)
+        return powers - powers.sum() * weights - weights * (shares - max(num_components - 1, 1))
+
+
+def _log_left(log_weights: np.ndarray) -> np.ndarray:
+    """Computes the logarithm of what is left of the stick before each piece, (..., K): of all weights from it on."""
+    return np.logaddexp.accumulate(log_weights[..., ::-1], axis=-1)[..., ::-1]
 
 
 def _log_weights(log_parts: Tensor) -> Tensor:

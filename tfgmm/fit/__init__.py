@@ -15,6 +15,5 @@ __getattr__, __dir__, __all__ = front_door(
         "selection": ["Selection"],
         "selection_words": ["occupied_words"],
         "single": ["ConvergenceWarning"],
-        "sweep_batches": ["sweep_batch_size"],
     },
 )

@@ -51,9 +51,11 @@ class _Factors:
     name, fault = WHITENERS, "with a diagonal that is not positive"
 
     def relative(self, drawn: Parameters, means: Parameters) -> np.ndarray:
-        """Measures drawn whiteners by their means."""
+        """Measures drawn whiteners by their means; of all whiteners of the same precisions, by those that are upper."""
         factors = drawn["whiteners"] @ np.linalg.inv(means["whiteners"])
-        return np.asarray(factors[..., *np.triu_indices(factors.shape[-1])])
+        upper = np.linalg.qr(factors, mode="r")
+        upper = upper * np.sign(np.diagonal(upper, axis1=-2, axis2=-1))[..., None]
+        return np.asarray(upper[..., *np.triu_indices(factors.shape[-1])])
 
     def absolute(self, values: np.ndarray, means: Parameters) -> dict[str, np.ndarray]:
         """Computes the whiteners from the triangles of their factors, float64."""

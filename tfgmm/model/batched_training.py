@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfgmm.common.checks import check_count
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.summary import DataSummary
-from tfgmm.fit.sweep_batches import sweep_batch_size
+from tfgmm.families import sweep_batch_size
 from tfgmm.model.batches import (
     Batches,
     default_batch_size,

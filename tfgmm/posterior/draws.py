@@ -10,6 +10,7 @@ import numpy as np
 
 from tfgmm.common.shapes import check_shape
 from tfgmm.posterior.arviz import PARAMETERS, from_arviz, to_arviz
+from tfgmm.posterior.record import PosteriorRecord
 
 # The sample_stats entry with log p(rows, draw) - log q(draw), nats
 LOG_RATIO = "log_importance_ratio"
@@ -27,6 +28,7 @@ class Draws:
         covariances: Covariances of the components, (C, S, K, D, D) float64, whose diagonals are scales^2; None where
             the columns of a component are independent.
         sample_stats: What the sampler says of each draw, such as "diverging": arrays (C, S) by name.
+        posterior: How the draws were made, and how far to trust them; None where their engine does not say.
 
     Raises:
         ValueError: If the shapes do not fit together.
@@ -45,6 +47,7 @@ class Draws:
     column_names: tuple[str, ...] | None = None
     covariances: np.ndarray | None = None
     sample_stats: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    posterior: PosteriorRecord | None = None
 
     def __post_init__(self) -> None:
         for name in PARAMETERS:

@@ -1,1 +1,1 @@
-"""The exact posterior, memberships summed out: its density, mode, information, weighted draws and chains."""
+"""The exact posterior, with the memberships summed out: its mode, its curvature there, and draws from it."""

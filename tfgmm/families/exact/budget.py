@@ -1,0 +1,83 @@
+"""What draws from the exact posterior may cost, and so which methods can be afforded without being asked for."""
+
+from __future__ import annotations
+
+from tfgmm.families.variational import VariationalPosterior
+from tfgmm.posterior.record import AUTO
+
+# Work is counted in log joints of a row, a component and a draw, of about 10 ns on two cores where features are few.
+# A stage takes some seconds at most, a check less than one, chains some ten seconds.
+_STAGE_WORK, _CHECK_WORK, _CHAIN_WORK = 4e8, 6e7, 1.2e9
+_FEATURES_PER_JOINT = 8.0  # more features than these cost more than the exponentials
+_MOST_DRAWS, _FEWEST_DRAWS = 4_000, 1_000
+_MOST_CHECKED, _FEWEST_CHECKED = 2_000, 16
+# Free numbers that proposals can be fitted to
+_MOST_ADAPTED = 200
+NUM_CHAINS, _GRADIENTS_OF_A_CHAIN = 64, 300
+# What a gradient costs however few rows there are; and the most steps, which small tables could take by the million
+_LEAST_WORK, _MOST_GRADIENTS = 800.0, 8_000
+# Draws that are kept, and numbers in all of them
+_MOST_KEPT, _FEWEST_KEPT, _MOST_NUMBERS = 4_000, 200, 2**24
+
+
+class Budget:
+    """What can be afforded for rows and a mixture of this size.
+
+    Args:
+        posterior: The family.
+        num_data: N.
+        num_coordinates: P, the free numbers.
+        method: What was asked for: a method that is asked for by name is always affordable.
+        least_kept: Number of draws to keep at least.
+    """
+
+    def __init__(
+        self,
+        posterior: VariationalPosterior,
+        num_data: float,
+        num_coordinates: int,
+        method: str,
+        least_kept: int = 0,
+    ) -> None:
+        num_features = posterior.num_features
+        columns = num_features if posterior.form == "independent" else num_features * (num_features + 1) // 2
+        self._numbers = posterior.num_components * columns
+        self._work = num_data * posterior.num_components * (1.0 + (num_features + columns) / _FEATURES_PER_JOINT)
+        self._least_kept = least_kept
+        self._num_coordinates, self._is_auto = num_coordinates, method == AUTO
+
+    @property
+    def stage_draws(self) -> int:
+        """Draws of a stage of importance sampling."""
+        return min(_MOST_DRAWS, int(_STAGE_WORK / self._work)) if self._is_auto else _MOST_DRAWS
+
+    @property
+    def num_stages(self) -> int:
+        """Stages of importance sampling: with many free numbers proposals cannot learn from draws."""
+        return 5 if self._num_coordinates <= _MOST_ADAPTED else 1
+
+    @property
+    def can_adapt(self) -> bool:
+        """Whether importance sampling is worth while."""
+        return self._num_coordinates <= _MOST_ADAPTED and self.stage_draws >= _FEWEST_DRAWS
+
+    @property
+    def can_walk(self) -> bool:
+        """Whether Markov chains can be afforded."""
+        return self._work * NUM_CHAINS * _GRADIENTS_OF_A_CHAIN <= _CHAIN_WORK
+
+    @property
+    def most_gradients(self) -> int:
+        """Gradients of all chains side by side after which they stop."""
+        affordable = int(3.0 * _CHAIN_WORK / ((self._work + _LEAST_WORK) * NUM_CHAINS))
+        return min(_MOST_GRADIENTS, max(4 * _GRADIENTS_OF_A_CHAIN, affordable))
+
+    @property
+    def num_checked(self) -> int:
+        """Draws of the normal distribution at the mode that are weighed."""
+        return int(min(_MOST_CHECKED, max(_FEWEST_CHECKED, _CHECK_WORK / self._work)))
+
+    @property
+    def num_kept(self) -> int:
+        """Draws that are kept."""
+        return max(self._least_kept, _FEWEST_KEPT, min(_MOST_KEPT, _MOST_NUMBERS // self._numbers))

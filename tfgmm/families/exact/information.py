@@ -1,0 +1,155 @@
+"""The observed information of the exact posterior at the reference: minus the second derivatives of its logarithm.
+
+    I = prior + complete - missing
+    missing = sum_i w_i [ sum_k r_ik s_ik s_ik' - g_i g_i' ],        g_i = sum_k r_ik s_ik
+
+with s_ik the gradient of log theta_k Normal(row i | k). Rows that belong to one component miss nothing. Where values
+are hidden from rows, by gaps in correlated columns or by noise, the gradient is differenced instead.
+
+Source: Louis 1982, "Finding the observed information matrix when using the EM algorithm", equation 3.1.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tfgmm.families.exact.coordinates import Coordinates, differences
+from tfgmm.families.exact.target import Target, added
+from tfgmm.mixture.integrands import Coefficients
+from tfgmm.mixture.log_joints import exponentials
+from tfgmm.mixture.row_groups import RowGroups
+from tfgmm.mixture.statistics import RowSums
+
+# Rows that a component has all but this share of say nothing of how memberships are in doubt
+_CERTAIN = 1e-9
+# Numbers in a chunk of the gradients of rows
+_CHUNK_NUMBERS = 2**22
+_STEP, _MIXTURES_AT_A_TIME = 1e-4, 32
+
+
+class Curvature(NamedTuple):
+    """The exact log posterior at the reference, and around it.
+
+    log_density: log p(rows, reference), nats.
+    gradient: (P,).
+    complete: Prior information and that of rows with known components, (P, P), positive definite.
+    missing: What the doubt about memberships takes from it, (P, P).
+    """
+
+    log_density: float
+    gradient: np.ndarray
+    complete: np.ndarray
+    missing: np.ndarray
+
+    @property
+    def information(self) -> np.ndarray:
+        """The observed information, (P, P)."""
+        return self.complete - self.missing
+
+
+def curvature(target: Target, coordinates: Coordinates) -> Curvature:
+    """Computes value, gradient and curvature at the reference; the rows are read once."""
+    size = coordinates.num_coordinates
+    origin = np.zeros((1, size))
+    drawn = coordinates.drawn(origin)
+    coefficients = target.coefficients(drawn)
+    sums: RowSums | None = None
+    extended = np.zeros((size + 1, size + 1))  # with a logarithm for each weight
+    hidden = np.zeros((size, size))
+    for groups in target.rows.groups():
+        of_groups = groups.sums(coefficients)
+        sums = added(sums, of_groups)
+        if _shows_all(groups):
+            extended += _missing(groups, coefficients, coordinates)
+        else:
+            hidden += _complete(target, coordinates, of_groups) - _differenced(target, coordinates, groups)
+    if sums is None:
+        raise ValueError("`data` must have rows. Received: none. Pass those that the mixture was fitted to.")
+    gradient = coordinates.row_gradient(origin, drawn, target.split(sums.statistics))
+    gradient += coordinates.prior_gradient(origin, drawn)
+    log_density = sums.log_likelihood[0] + coordinates.log_prior(origin, drawn)[0]
+    complete = coordinates.prior_information() + _complete(target, coordinates, sums)
+    return Curvature(float(log_density), gradient[0], complete, _reduced(extended, coordinates) + hidden)
+
+
+def _complete(target: Target, coordinates: Coordinates, sums: RowSums) -> np.ndarray:
+    return coordinates.complete_information(target.split(sums.statistics))
+
+
+def _shows_all(groups: RowGroups) -> bool:
+    """Tells whether rows show what they say: there is no noise, and no gap in correlated columns."""
+    block = groups.block
+    return block.noise is None and (groups.form == "independent" or not np.isnan(block.values).any())
+
+
+def _missing(groups: RowGroups, coefficients: Coefficients, coordinates: Coordinates) -> np.ndarray:
+    """Sums the missing information of rows, (1 + P, 1 + P), with the logarithms of all K weights in front."""
+    values, weights = groups.block.values, groups.block.weights
+    size, total = coordinates.num_coordinates + 1, np.zeros((coordinates.num_coordinates + 1,) * 2)
+    for rows, memberships in _uncertain(groups, coefficients):
+        for first in range(0, len(rows), max(1, _CHUNK_NUMBERS // size)):
+            part = slice(first, first + max(1, _CHUNK_NUMBERS // size))
+            of_part = None if weights is None else weights[rows[part]]
+            total += _of_rows(values[rows[part]].astype(np.float64), memberships[part], of_part, coordinates)
+    return total
+
+
+def _uncertain(groups: RowGroups, coefficients: Coefficients) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Finds the rows whose component is in doubt, and their memberships (B, K), chunk by chunk."""
+    num_components = coefficients[1].shape[-1]
+
+    def of_chunk(rows: slice | np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        by_posterior = joints.reshape(1, num_components, -1)
+        norms = exponentials(by_posterior)[1]
+        in_doubt = np.flatnonzero(1.0 < norms[0] * (1.0 - _CERTAIN))
+        numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        return numbers[in_doubt], (by_posterior[0][:, in_doubt] / norms[0, in_doubt]).T
+
+    return list(groups.mapped(coefficients, of_chunk))
+
+
+def _of_rows(
+    values: np.ndarray, memberships: np.ndarray, weights: np.ndarray | None, coordinates: Coordinates
+) -> np.ndarray:
+    """Computes sum_i w_i [ sum_k r_ik s_ik s_ik' - g_i g_i' ], (1 + P, 1 + P)."""
+    num_components = memberships.shape[1]
+    size = num_components + coordinates.point.num_coordinates
+    total, gradients = np.zeros((size, size)), np.zeros((len(values), size))
+    gradients[:, :num_components] = memberships
+    for component in range(num_components):
+        scores, places = coordinates.point.scores(values, component)
+        scores = np.concatenate([np.ones((len(values), 1)), scores], axis=1)
+        places = np.concatenate([[component], num_components + places])
+        weighted = scores * memberships[:, component, None]
+        gradients[:, places[1:]] += weighted[:, 1:]
+        total[np.ix_(places, places)] += scores.T @ (weighted if weights is None else weighted * weights[:, None])
+    if weights is not None:
+        gradients *= np.sqrt(weights)[:, None]
+    return total - gradients.T @ gradients
+
+
+def _reduced(extended: np.ndarray, coordinates: Coordinates) -> np.ndarray:
+    """Turns logarithms of K weights into the K - 1 coordinates of weights, (P, P)."""
+    num_components, num_breaks = coordinates.basis.shape
+    size = coordinates.num_coordinates
+    reduced = np.zeros((size, size))
+    of_both = coordinates.basis.T @ extended[:num_components, num_components:]
+    reduced[:num_breaks, :num_breaks] = (
+        coordinates.basis.T @ extended[:num_components, :num_components] @ coordinates.basis
+    )
+    reduced[:num_breaks, num_breaks:], reduced[num_breaks:, :num_breaks] = of_both, of_both.T
+    reduced[num_breaks:, num_breaks:] = extended[num_components:, num_components:]
+    return reduced
+
+
+def _differenced(target: Target, coordinates: Coordinates, groups: RowGroups) -> np.ndarray:
+    """Computes the information of rows that do not show all by central differences of their gradient, (P, P)."""
+
+    def gradient(phi: np.ndarray) -> np.ndarray:
+        drawn = coordinates.drawn(phi)
+        statistics = groups.sums(target.coefficients(drawn)).statistics
+        return coordinates.row_gradient(phi, drawn, target.split(statistics))
+
+    return differences(gradient, coordinates.num_coordinates, _STEP, _MIXTURES_AT_A_TIME)

@@ -1,0 +1,74 @@
+"""The exact posterior of a mixture that was fitted, given its rows once more."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from tfgmm.common.progress import status_line
+from tfgmm.families.exact.records import ExactDraws
+from tfgmm.families.exact.rule import MOST_COORDINATES, exact_draws, num_coordinates
+from tfgmm.families.exact.target import PassedRows
+from tfgmm.families.exact.whitened import Tell
+from tfgmm.families.training_rows import FittedTo, training_rows
+from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord
+
+_STEPS = {
+    "mode": "looking for the mode of the exact posterior: pass {number} over the rows",
+    "check": "weighing draws",
+    "importance": "importance sampling: stage {number} of at most {count}",
+    "mcmc": "Markov chains: {number:,} of at most {count:,} gradients",
+}
+
+
+def exact_posterior(
+    fitted: FittedTo,
+    data: Any,
+    method: str,
+    seed: int = 0,
+    sample_weight: Any = None,
+    noise: Any = None,
+    tell: Tell | None = None,
+    least_kept: int = 0,
+) -> ExactDraws:
+    """Draws from the exact posterior of a fitted mixture; warns where they cannot be trusted.
+
+    Args:
+        fitted: The mixture.
+        data, sample_weight, noise: The rows that it was fitted to, as the fit took them.
+        method: "laplace", "importance", "mcmc" or "auto".
+        seed: Seed of the draws.
+        tell: As in `exact_draws`; None for a line on stderr.
+        least_kept: Number of draws to keep at least.
+
+    Raises:
+        ValueError: These are other rows than the mixture was fitted to.
+    """
+    rows = training_rows(data, fitted, sample_weight, noise)
+    exact = drawn_from_rows(fitted, rows, method, seed, tell, least_kept)
+    warn_of(exact.record, stacklevel=4)
+    return exact
+
+
+def drawn_from_rows(
+    fitted: FittedTo, rows: PassedRows, method: str, seed: int, tell: Tell | None = None, least_kept: int = 0
+) -> ExactDraws:
+    """Draws from the exact posterior, given rows that were opened; from q where it has too many free numbers."""
+    size = num_coordinates(fitted.variational)
+    if size > MOST_COORDINATES:
+        note = f"{size:,} free numbers are more than the {MOST_COORDINATES:,} of which the exact posterior can be had"
+        drawn = fitted.variational.draw(max(least_kept, 1_000), seed)
+        return ExactDraws(drawn, PosteriorRecord(MEAN_FIELD, method, note=note))
+    with status_line() as show:
+
+        def shown(what: str, number: int, count: int) -> None:
+            show(_STEPS[what].format(number=number, count=count))
+
+        of_fit = fitted.variational, rows, float(fitted.num_data)
+        return exact_draws(*of_fit, method, seed, tell or shown, least_kept)
+
+
+def warn_of(record: PosteriorRecord, stacklevel: int) -> None:
+    """Warns where draws cannot be trusted, or single components mean nothing."""
+    for sentence in record.warnings():
+        warnings.warn(f"{sentence}.", UserWarning, stacklevel=stacklevel + 1)

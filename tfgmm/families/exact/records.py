@@ -1,0 +1,36 @@
+"""What draws from the exact posterior come back as."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tfgmm.families.records import Drawn
+from tfgmm.posterior.record import PosteriorRecord
+
+
+class ExactDraws(NamedTuple):
+    """Draws of equal weight, and how they were made.
+
+    drawn: S draws of parameters.
+    record: How far to trust them.
+    """
+
+    drawn: Drawn
+    record: PosteriorRecord
+
+    @property
+    def num_draws(self) -> int:
+        """S."""
+        return len(self.drawn.log_weights)
+
+    def picked(self, num_draws: int, generator: np.random.Generator) -> Drawn:
+        """Takes some of the draws by chance, each once; more than there are, each about as often as the others."""
+        order = generator.permutation(self.num_draws)
+        return picked(self.drawn, np.resize(order, num_draws))
+
+
+def picked(drawn: Drawn, chosen: np.ndarray) -> Drawn:
+    """Takes some of the draws."""
+    return Drawn(drawn.log_weights[chosen], type(drawn.components)(*(values[chosen] for values in drawn.components)))

@@ -1,0 +1,90 @@
+"""Draws from the exact posterior by the cheapest method that is good enough, and what says how good it was."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from tfgmm.families.exact.budget import Budget
+from tfgmm.families.exact.coordinates import Coordinates
+from tfgmm.families.exact.mode import find_mode
+from tfgmm.families.exact.records import ExactDraws
+from tfgmm.families.exact.target import PassedRows, Target
+from tfgmm.families.exact.whitened import Tell, Whitened
+from tfgmm.families.variational import VariationalPosterior
+from tfgmm.posterior.record import AUTO, PosteriorRecord
+
+# Free numbers of the mixture: with more, the information takes more than 300 MB, and its factor minutes
+MOST_COORDINATES = 6_000
+STOPPED = "it was stopped before it was done"
+
+
+def num_coordinates(posterior: VariationalPosterior) -> int:
+    """Counts P, the free numbers of the mixture that the exact posterior has."""
+    return Coordinates.at_means(posterior).num_coordinates
+
+
+def exact_draws(
+    posterior: VariationalPosterior,
+    rows: PassedRows,
+    num_data: float,
+    method: str = AUTO,
+    seed: int = 0,
+    tell: Tell = lambda what, number, count: None,
+    least_kept: int = 0,
+) -> ExactDraws:
+    """Draws from the exact posterior near q; the same for the same seed.
+
+    With "auto", the normal distribution at the mode comes first; where they are affordable, importance sampling next,
+    and then Markov chains, until one of them is good enough. Where none is, the last that ran is kept, and the record
+    says so. Ctrl-C keeps what there is.
+
+    Args:
+        posterior: q, where it was fitted, with P free numbers, at most `MOST_COORDINATES`.
+        rows: The rows that it was fitted to, measured from its centre.
+        num_data: N, the sum of their weights.
+        method: "laplace", "importance", "mcmc" or "auto".
+        seed: Seed of the draws.
+        tell: Function that is called before each step, with what it is, its number, and how many there may be.
+        least_kept: Number of draws to keep at least.
+
+    Source: Section numbers of the methods stand in `information`, `adaptive_importance` and `chains`.
+    """
+    mode = find_mode(Target(posterior, rows), Coordinates.at_means(posterior), lambda number: tell("mode", number, 0))
+    budget = Budget(posterior, num_data, len(mode.root), method, least_kept)
+    whitened = Whitened(Target(posterior, rows), mode, budget, np.random.default_rng(seed), tell)
+    best = _laplace(whitened, method)
+    if not (method == "laplace" or (method == AUTO and best.record.is_trusted)):
+        try:
+            for found in _better(whitened, method):
+                best = found
+        except KeyboardInterrupt:
+            best = best._replace(record=dataclasses.replace(best.record, note=STOPPED))
+    return best._replace(record=dataclasses.replace(best.record, asked=method))
+
+
+def _laplace(whitened: Whitened, method: str) -> ExactDraws:
+    """Draws from the normal distribution at the mode, and weighs some of them where nothing better may follow."""
+    xi = whitened.normal_draws()
+    drawn = whitened.drawn(xi)
+    record = PosteriorRecord("laplace", share_moved=1.0 - float(whitened.labels.are_own(drawn).mean()))
+    if not whitened.mode.is_exact:
+        record = dataclasses.replace(record, note="the posterior is flat at its mode")
+    if method == "laplace" or (method == AUTO and not whitened.budget.can_adapt):
+        record = whitened.checked(record, xi)
+    return ExactDraws(drawn, record)
+
+
+def _better(whitened: Whitened, method: str) -> Iterator[ExactDraws]:
+    """Yields draws, each better than those before, by the methods that were asked for or can be afforded."""
+    budget, weighted = whitened.budget, None
+    if method == "importance" or budget.can_adapt:
+        for weighted in whitened.stages():
+            best = whitened.resampled(weighted)
+            yield best
+        if method == "importance" or (method == AUTO and best.record.is_trusted):
+            return
+    if method == "mcmc" or budget.can_walk:
+        yield from whitened.walked(weighted)

@@ -1,0 +1,132 @@
+"""How draws from a posterior were made, and how far they can be trusted, in figures and in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from tfgmm.common.checks import check_choice
+from tfgmm.common.words import beside
+
+METHODS = {
+    "mean_field": "the mean-field posterior",
+    "laplace": "the normal distribution at the mode of the exact posterior",
+    "importance": "the exact posterior, by importance sampling",
+    "mcmc": "the exact posterior, by Markov chains",
+}
+AUTO, MEAN_FIELD = "auto", "mean_field"
+# Vehtari et al. 2024; Vehtari et al. 2021: beyond these, draws are not to be trusted
+LARGEST_K_HAT, LARGEST_R_HAT, FEWEST_EFFECTIVE = 0.7, 1.05, 400.0
+# Share of draws whose components stood in another order: with more, components cannot be told apart
+_MOST_MOVED = 0.05
+# Variance of the logarithms of importance ratios below which draws are worth e^-1 of as many exact ones
+_LARGEST_VARIANCE = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PosteriorRecord:
+    """How draws were made, and how far they can be trusted. `print` says it in words.
+
+    Args:
+        method: "mean_field", "laplace", "importance" or "mcmc".
+        asked: The method that was asked for, such as "auto".
+        k_hat: Pareto k-hat of the importance ratios; None where too few were computed.
+        ess: Effective number of draws; None where it is not known.
+        r_hat: Largest rank-normalised r-hat of the chains; None without chains.
+        share_moved: Share of the posterior in which components stood in another order than at the mode.
+        log_evidence: Logarithm of the probability of the rows, nats, over all orders of the components; None where it
+            was not estimated.
+        evidence_error: Its Monte-Carlo standard error, nats.
+        variance: Variance of the logarithms of importance ratios, where too few were computed for k-hat; else None.
+        note: Why less was done than was asked for, as a clause; "" where it was not.
+    """
+
+    method: str
+    asked: str = AUTO
+    k_hat: float | None = None
+    ess: float | None = None
+    r_hat: float | None = None
+    share_moved: float = 0.0
+    log_evidence: float | None = None
+    evidence_error: float | None = None
+    variance: float | None = None
+    note: str = ""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the draws are from the exact posterior, as far as the figures can tell."""
+        if self.method == "importance":
+            return self.k_hat is not None and self.k_hat < LARGEST_K_HAT and (self.ess or 0.0) >= FEWEST_EFFECTIVE
+        if self.method == "mcmc":
+            return self.r_hat is not None and self.r_hat < LARGEST_R_HAT and (self.ess or 0.0) >= FEWEST_EFFECTIVE
+        return False
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether standard deviations and intervals can be believed."""
+        if self.method == "laplace":
+            if self.k_hat is not None:
+                return self.k_hat < LARGEST_K_HAT
+            return self.variance is not None and self.variance < _LARGEST_VARIANCE
+        return self.is_exact
+
+    def sentences(self) -> tuple[str, ...]:
+        """Says how the draws were made, how good intervals are, and whether single components mean something."""
+        return (self._how(), *filter(None, [self._advice()]), *self.warnings())
+
+    def warnings(self) -> tuple[str, ...]:
+        """Says what users must know before they use the draws: they cannot be trusted, or components are alike."""
+        return tuple(filter(None, [self._warning(), self._on_labels()]))
+
+    def _advice(self) -> str:
+        if self.method != MEAN_FIELD or self.note:
+            return ""
+        return 'they are too narrow where components overlap: posterior="auto" gives those of the exact posterior'
+
+    def _how(self) -> str:
+        figures = []
+        if self.k_hat is not None and math.isfinite(self.k_hat):
+            figures.append(f"Pareto k-hat {beside(self.k_hat, LARGEST_K_HAT, digits=2)}")
+        if self.r_hat is not None:
+            figures.append(f"r-hat {self.r_hat:.3f}")
+        if self.ess is not None:
+            figures.append(f"{self.ess:,.0f} effective draws")
+        if self.variance is not None:
+            figures.append(f"variance of log ratios {self.variance:.2f}")
+        of_draws = f" ({', '.join(figures)})" if figures else ""
+        return f"intervals are those of {METHODS[self.method]}{of_draws}"
+
+    def _warning(self) -> str:
+        because = f" ({self.note})" if self.note else ""
+        if self.is_trusted or (self.method == MEAN_FIELD and not self.note):
+            return self.note
+        if self.method == MEAN_FIELD:
+            return f"standard deviations may be far too small where components overlap{because}"
+        if self.method == "laplace":
+            return (
+                f'standard deviations may be 30 % or more too small{because}: ask for posterior="mcmc", or for fewer '
+                "components"
+            )
+        return f"parts of the posterior may be missing from these draws{because}: ask for fewer components"
+
+    def _on_labels(self) -> str:
+        if self.share_moved <= _MOST_MOVED:
+            return ""
+        percent = f"{100.0 * self.share_moved:.0f} %"
+        return (
+            f"in {percent} of the posterior the components stand in another order, so that they cannot be told apart: "
+            "numbers of single components mean little, the density means what it says"
+        )
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences())
+
+
+def check_method(method: str) -> str:
+    """Checks the name of a posterior, and hands it on.
+
+    Raises:
+        ValueError: There is no such.
+    """
+    check_choice("posterior", method, (*METHODS, AUTO))
+    return method
