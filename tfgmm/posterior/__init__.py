@@ -11,6 +11,6 @@ __getattr__, __dir__, __all__ = front_door(
         "draws": ["Draws", "LOG_RATIO"],
         "predictive": ["DensityBand", "component_densities", "density_band", "replicated_rows", "sample_predictive"],
         "record": ["AUTO", "MEAN_FIELD", "PosteriorRecord"],
-        "smoothing": ["effective_sample_size", "smoothed_log_weights"],
+        "smoothing": ["FEWEST_RATIOS", "effective_sample_size", "smoothed_log_weights"],
     },
 )
