@@ -11,11 +11,7 @@ __getattr__, __dir__, __all__ = front_door(
         "convergence": ["FEWEST_DRAWS", "bulk_sizes", "r_hats", "tail_sizes"],
         "draws": ["Draws", "LOG_RATIO"],
         "predictive": ["DensityBand", "component_densities", "density_band", "replicated_rows", "sample_predictive"],
-<<<<<<< HEAD
         "record": ["AUTO", "MEAN_FIELD", "PosteriorRecord", "check_method"],
-=======
-        "record": ["AUTO", "MEAN_FIELD", "PosteriorRecord"],
->>>>>>> side_chains
         "smoothing": ["FEWEST_RATIOS", "effective_sample_size", "smoothed_log_weights"],
     },
 )
