@@ -7,7 +7,7 @@ from tfgmm.posterior.record import AUTO
 
 # Work is counted in log joints of a row, a component and a draw, of about 10 ns on two cores where features are few.
 # A stage takes some seconds at most, a check less than one, chains some ten seconds.
-_STAGE_WORK, _CHECK_WORK, _CHAIN_WORK = 4e8, 6e7, 1.2e9
+_STAGE_WORK, _CHECK_WORK, _CHAIN_WORK = 4e8, 6e7, 6e8
 _FEATURES_PER_JOINT = 8.0  # more features than these cost more than the exponentials
 _MOST_DRAWS, _FEWEST_DRAWS = 4_000, 1_000
 _DRAWS_PER_COORDINATE = 120  # below which proposals learn little
