@@ -1,0 +1,112 @@
+"""Rows whose exact posterior is known from long chains, or hard: named sets, and two kinds of priors for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import common
+import numpy as np
+from bench_nuts import worked_rows
+
+if TYPE_CHECKING:
+    import tfgmm
+
+# How the sets' priors are chosen: learned from all components together, the default; or fixed, see `fixed_priors`
+PRIORS = ("learned", "fixed")
+# Least and largest ratio of standard deviations to those of long chains, by group of sets
+BOUNDS = {"worked example": (0.95, 1.05), "hundreds of rows": (0.93, 1.07), "few rows": (0.85, 1.15)}
+# Distances of two groups of 500 rows, and of 50 rows; at the last ones labels swap in the exact posterior itself
+DISTANCES, FEW_DISTANCES = (6.0, 4.0, 3.0, 2.5), (4.0, 3.0, 2.5)
+
+
+class KnownPosterior(NamedTuple):
+    """A set of rows (N, D), K, shape of the covariances, and its group in `BOUNDS`, None where nothing is promised."""
+
+    rows: np.ndarray
+    num_components: int
+    covariance: str
+    group: str | None
+
+
+def two_groups(distance: float, rows_each: int, seed: int = 0) -> np.ndarray:
+    """Returns rows of two normals with standard deviation 1, (2 rows_each, 1)."""
+    rng = np.random.default_rng(seed)
+    rows = [rng.normal(mean, 1.0, rows_each) for mean in (0.0, distance)]
+    return np.concatenate(rows)[:, None]
+
+
+def three_overlapped(rows_each: int = 200, seed: int = 0) -> np.ndarray:
+    """Returns rows of three normals at the corners of a triangle of side 2.5, two of them oblique, (600, 2)."""
+    rng = np.random.default_rng(seed)
+    corners = 2.5 * np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
+    rows = [
+        rng.multivariate_normal(corner, [[1.0, correlation], [correlation, 1.0]], rows_each)
+        for corner, correlation in zip(corners, (0.6, -0.5, 0.0))
+    ]
+    return np.concatenate(rows)
+
+
+def old_faithful() -> np.ndarray:
+    """Returns the 272 eruptions, (272, 2)."""
+    return np.loadtxt(common.FOLDER.parent / "training" / "data" / "old_faithful.csv", delimiter=",", skiprows=1)
+
+
+def many_overlapped(seed: int = 0) -> np.ndarray:
+    """Returns 100 rows each of eight round normals whose centres are about 2 apart in four columns, (800, 4)."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(0.0, 0.8, (8, 1, 4))
+    return (centres + rng.standard_normal((8, 100, 4))).reshape(-1, 4)
+
+
+def one_group(num_rows: int, seed: int = 0) -> np.ndarray:
+    """Returns rows of one normal, (num_rows, 1)."""
+    return np.random.default_rng(seed).standard_normal((num_rows, 1))
+
+
+_FEW, _MORE = "few rows", "hundreds of rows"
+# Sets that have a reference by NUTS
+KNOWN: dict[str, Callable[[], KnownPosterior]] = {
+    "three components": lambda: KnownPosterior(worked_rows(2500)[:, None], 3, "diag", "worked example"),
+    **{
+        f"2 x 500 at {distance:g}": lambda distance=distance: KnownPosterior(two_groups(distance, 500), 2, "diag", _MORE)
+        for distance in DISTANCES
+    },
+    "Old Faithful diag": lambda: KnownPosterior(old_faithful(), 2, "diag", _MORE),
+    "Old Faithful full": lambda: KnownPosterior(old_faithful(), 2, "full", _MORE),
+    "3 x 200 full": lambda: KnownPosterior(three_overlapped(), 3, "full", _MORE),
+    "five points": lambda: KnownPosterior(np.array([[0.0], [1.0], [10.0], [11.0], [12.0]]), 2, "diag", _FEW),
+    **{
+        f"2 x 50 at {distance:g}": lambda distance=distance: KnownPosterior(
+            two_groups(distance, 50), 2, "diag", _FEW if distance == FEW_DISTANCES[0] else None
+        )
+        for distance in FEW_DISTANCES
+    },
+    "2 x 25 at 4": lambda: KnownPosterior(two_groups(4.0, 25), 2, "diag", _FEW),
+}
+# Sets without one, whose answer must say that it may be wrong
+HARD: dict[str, Callable[[], KnownPosterior]] = {
+    "2 x 50 at 2.5": KNOWN["2 x 50 at 2.5"],
+    "K=8 D=4 overlapped": lambda: KnownPosterior(many_overlapped(), 8, "diag", None),
+    "one component too many": lambda: KnownPosterior(two_groups(6.0, 100), 3, "diag", None),
+    "K=6 for one group": lambda: KnownPosterior(one_group(200), 6, "diag", None),
+}
+
+
+def known(name: str) -> KnownPosterior:
+    """Returns a set by name; its rows are the same in every call."""
+    return (KNOWN | HARD)[name]()
+
+
+def fixed_priors(rows: np.ndarray) -> tfgmm.Priors:
+    """Returns priors that learn nothing: centres within two spreads of the rows, widths of about half a spread."""
+    import tfgmm
+
+    spread = rows.std(axis=0)
+    return tfgmm.Priors(
+        loc_mean=tuple(rows.mean(axis=0)),
+        loc_scale=tuple(2 * spread),
+        precision_shape=2.5,
+        precision_rate=tuple(2.5 * np.square(spread / 2)),
+        weight_concentration=2.0,
+    )
