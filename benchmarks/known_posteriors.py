@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,32 +65,34 @@ def one_group(num_rows: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((num_rows, 1))
 
 
+def _set(group: str | None, rows: Callable[[], np.ndarray], number: int, shape: str) -> Callable[[], KnownPosterior]:
+    return lambda: KnownPosterior(rows(), number, shape, group)
+
+
+def _distant(group: str | None, distance: float, rows_each: int) -> Callable[[], KnownPosterior]:
+    return _set(group, functools.partial(two_groups, distance, rows_each), 2, "diag")
+
+
 _FEW, _MORE = "few rows", "hundreds of rows"
 # Sets that have a reference by NUTS
 KNOWN: dict[str, Callable[[], KnownPosterior]] = {
-    "three components": lambda: KnownPosterior(worked_rows(2500)[:, None], 3, "diag", "worked example"),
+    "three components": _set("worked example", lambda: worked_rows(2500)[:, None], 3, "diag"),
+    **{f"2 x 500 at {distance:g}": _distant(_MORE, distance, 500) for distance in DISTANCES},
+    "Old Faithful diag": _set(_MORE, old_faithful, 2, "diag"),
+    "Old Faithful full": _set(_MORE, old_faithful, 2, "full"),
+    "3 x 200 full": _set(_MORE, three_overlapped, 3, "full"),
+    "five points": _set(_FEW, lambda: np.array([[0.0], [1.0], [10.0], [11.0], [12.0]]), 2, "diag"),
     **{
-        f"2 x 500 at {distance:g}": lambda distance=distance: KnownPosterior(two_groups(distance, 500), 2, "diag", _MORE)
-        for distance in DISTANCES
+        f"2 x 50 at {distance:g}": _distant(_FEW if distance >= 4 else None, distance, 50) for distance in FEW_DISTANCES
     },
-    "Old Faithful diag": lambda: KnownPosterior(old_faithful(), 2, "diag", _MORE),
-    "Old Faithful full": lambda: KnownPosterior(old_faithful(), 2, "full", _MORE),
-    "3 x 200 full": lambda: KnownPosterior(three_overlapped(), 3, "full", _MORE),
-    "five points": lambda: KnownPosterior(np.array([[0.0], [1.0], [10.0], [11.0], [12.0]]), 2, "diag", _FEW),
-    **{
-        f"2 x 50 at {distance:g}": lambda distance=distance: KnownPosterior(
-            two_groups(distance, 50), 2, "diag", _FEW if distance == FEW_DISTANCES[0] else None
-        )
-        for distance in FEW_DISTANCES
-    },
-    "2 x 25 at 4": lambda: KnownPosterior(two_groups(4.0, 25), 2, "diag", _FEW),
+    "2 x 25 at 4": _distant(_FEW, 4.0, 25),
 }
 # Sets without one, whose answer must say that it may be wrong
 HARD: dict[str, Callable[[], KnownPosterior]] = {
     "2 x 50 at 2.5": KNOWN["2 x 50 at 2.5"],
-    "K=8 D=4 overlapped": lambda: KnownPosterior(many_overlapped(), 8, "diag", None),
-    "one component too many": lambda: KnownPosterior(two_groups(6.0, 100), 3, "diag", None),
-    "K=6 for one group": lambda: KnownPosterior(one_group(200), 6, "diag", None),
+    "K=8 D=4 overlapped": _set(None, many_overlapped, 8, "diag"),
+    "one component too many": _set(None, functools.partial(two_groups, 6.0, 100), 3, "diag"),
+    "K=6 for one group": _set(None, functools.partial(one_group, 200), 6, "diag"),
 }
 
 
