@@ -37,10 +37,10 @@ def two_groups(distance: float, rows_each: int, seed: int = 0) -> np.ndarray:
     return np.concatenate(rows)[:, None]
 
 
-def three_overlapped(rows_each: int = 200, seed: int = 0) -> np.ndarray:
-    """Returns rows of three normals at the corners of a triangle of side 2.5, two of them oblique, (600, 2)."""
+def three_overlapped(side: float, rows_each: int = 200, seed: int = 0) -> np.ndarray:
+    """Returns rows of three normals at the corners of a triangle, two of them oblique, (600, 2)."""
     rng = np.random.default_rng(seed)
-    corners = 2.5 * np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
+    corners = side * np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
     rows = [
         rng.multivariate_normal(corner, [[1.0, correlation], [correlation, 1.0]], rows_each)
         for corner, correlation in zip(corners, (0.6, -0.5, 0.0))
@@ -80,7 +80,8 @@ KNOWN: dict[str, Callable[[], KnownPosterior]] = {
     **{f"2 x 500 at {distance:g}": _distant(_MORE, distance, 500) for distance in DISTANCES},
     "Old Faithful diag": _set(_MORE, old_faithful, 2, "diag"),
     "Old Faithful full": _set(_MORE, old_faithful, 2, "full"),
-    "3 x 200 full": _set(_MORE, three_overlapped, 3, "full"),
+    "3 x 200 full": _set(_MORE, functools.partial(three_overlapped, 2.75), 3, "full"),
+    "3 x 200 full at 2.5": _set(None, functools.partial(three_overlapped, 2.5), 3, "full"),
     "five points": _set(_FEW, lambda: np.array([[0.0], [1.0], [10.0], [11.0], [12.0]]), 2, "diag"),
     **{
         f"2 x 50 at {distance:g}": _distant(_FEW if distance >= 4 else None, distance, 50) for distance in FEW_DISTANCES
@@ -90,6 +91,7 @@ KNOWN: dict[str, Callable[[], KnownPosterior]] = {
 # Sets without one, whose answer must say that it may be wrong
 HARD: dict[str, Callable[[], KnownPosterior]] = {
     "2 x 50 at 2.5": KNOWN["2 x 50 at 2.5"],
+    "3 x 200 full at 2.5": KNOWN["3 x 200 full at 2.5"],
     "K=8 D=4 overlapped": _set(None, many_overlapped, 8, "diag"),
     "one component too many": _set(None, functools.partial(two_groups, 6.0, 100), 3, "diag"),
     "K=6 for one group": _set(None, functools.partial(one_group, 200), 6, "diag"),
