@@ -63,7 +63,8 @@ def label_free(mixtures: Mixtures, points: np.ndarray) -> dict[str, np.ndarray]:
     numbers["largest weight"] = weights.max(axis=1)
     numbers["smallest log volume"] = np.linalg.slogdet(covariances)[1].min(axis=1) / 2
     densities = log_densities(mixtures, points)
-    return numbers | {f"log density {number}": densities[:, number] for number in range(len(points))}
+    names = [f"log density at ({', '.join(f'{value:.3g}' for value in point)})" for point in points]
+    return numbers | dict(zip(names, densities.T))
 
 
 def log_densities(mixtures: Mixtures, points: np.ndarray) -> np.ndarray:
