@@ -170,9 +170,9 @@ def draw_histograms(
         for number, ax in zip(numbers, line):
             of_number = ranks[method][number]
             low, high = stats.binom.interval(0.99, len(of_number), 1 / num_bins)
-            ax.axhspan(low, high, color="0.85", linewidth=0)
-            ax.axhline(len(of_number) / num_bins, color="0.6", linewidth=0.8)
-            ax.bar(edges[:-1], binned(of_number, num_kept, num_bins), 1 / num_bins, align="edge", color="#3b6ea5")
+            ax.bar(edges[:-1], binned(of_number, num_kept, num_bins), 1 / num_bins, align="edge", color="#8fb3d9")
+            ax.axhspan(low, high, color="0.3", alpha=0.2, linewidth=0)
+            ax.axhline(len(of_number) / num_bins, color="0.3", linewidth=0.8)
             ax.set_xticks([0, 1])
     for number, ax in zip(numbers, panels[0]):
         ax.set_title(number, fontsize=9)
