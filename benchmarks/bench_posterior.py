@@ -1,7 +1,7 @@
 """Posteriors with the memberships summed out: their widths beside NUTS, coverage, calibration, seconds, memory.
 
 Parts: known (standard deviations over those of NUTS, same priors, one process per set); hard (sets where no short
-answer is good, and what the draws say); coverage (of 90 % intervals, two groups of 500 rows); calibration
+answer is good, and what the draws say); coverage (of 90 % intervals, two groups of about 500 rows); calibration
 (simulation-based, parameters from the prior, 60 rows, with a page of histograms); recalibrated and bootstrap (designs
 of two published rivals); speed (effective draws a second, and NUTS's); seconds (beside the fit alone); memory.
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import functools
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +32,7 @@ Line = dict[str, Any]
 SETS, RIVALS_SETS, BOOTSTRAP_SETS = 200, 50, 30
 # Simulated sets of one process, draws of each, and bins of ranks
 CHUNK, NUM_DRAWS, NUM_BINS = 25, 4_000, 10
-DISTANCES, ROWS_EACH, CALIBRATED_ROWS, RECALIBRATED_ROWS = (4.0, 3.0, 2.5), 500, 60, 1_000
+DISTANCES, COVERED_ROWS, CALIBRATED_ROWS, RECALIBRATED_ROWS = (4.0, 3.0, 2.5), 1_000, 60, 1_000
 LENGTHS = {"num_warmup": 1_000, "num_samples": 1_500, "num_chains": 4}
 CASES = ("Old Faithful full", "three components", "100000 x 16 x 32")
 MEMORY_SIZES = (100_000, 300_000, 1_000_000)
@@ -143,16 +144,16 @@ def tables_of_hard(arguments: argparse.Namespace) -> dict[str, list[Line]]:
 
 
 def tables_of_coverage(arguments: argparse.Namespace) -> dict[str, list[Line]]:
-    """Returns coverage of 90 % intervals of two groups, per distance and method."""
-    options = {"rows_each": sizes(arguments, 100, ROWS_EACH), "num_draws": sizes(arguments, 200, 2_000)}
+    """Returns coverage of 90 % intervals of two groups, per kind of priors, distance and method."""
+    options = {"num_rows": sizes(arguments, 200, COVERED_ROWS), "num_draws": sizes(arguments, 200, 2_000)}
+    options |= {"methods": arguments.methods}
     lines = []
-    for distance in DISTANCES:
-        answers = over_sets(
-            arguments, arguments.sets, runs.covered_groups, distance=distance, methods=arguments.methods, **options
-        )
+    for priors, distance in itertools.product(PRIORS, DISTANCES):
+        about = {"priors": priors, "distance": distance}
+        answers = over_sets(arguments, arguments.sets, runs.covered_groups, **about, **options)
         for method, of_method in of_methods(answers).items():
-            lines.append({"distance": distance} | coverage_line(method, of_method) | told_line(of_method))
-    return {f"Coverage of 90 % intervals, 2 x {options['rows_each']} rows": lines}
+            lines.append(about | coverage_line(method, of_method) | told_line(of_method))
+    return {f"Coverage of 90 % intervals, {options['num_rows']:,} rows of two groups": lines}
 
 
 def tables_of_calibration(arguments: argparse.Namespace) -> dict[str, list[Line]]:

@@ -37,6 +37,16 @@ def two_groups(distance: float, rows_each: int, seed: int = 0) -> np.ndarray:
     return np.concatenate(rows)[:, None]
 
 
+def mixed_groups(distance: float, num_rows: int, seed: int) -> np.ndarray:
+    """Returns rows of an equal mixture of two normals with standard deviation 1, (num_rows, 1).
+
+    The group of each row is random. With as many rows in one as in the other, shares would vary less than those of a
+    mixture do, and intervals that are right would hold them too often.
+    """
+    rng = np.random.default_rng([seed, num_rows])
+    return (distance * rng.integers(0, 2, num_rows) + rng.standard_normal(num_rows))[:, None]
+
+
 def three_overlapped(side: float, rows_each: int = 200, seed: int = 0) -> np.ndarray:
     """Returns rows of three normals at the corners of a triangle, two of them oblique, (600, 2)."""
     rng = np.random.default_rng(seed)
@@ -101,6 +111,11 @@ HARD: dict[str, Callable[[], KnownPosterior]] = {
 def known(name: str) -> KnownPosterior:
     """Returns a set by name; its rows are the same in every call."""
     return (KNOWN | HARD)[name]()
+
+
+def given_priors(rows: np.ndarray, kind: str) -> dict[str, tfgmm.Priors]:
+    """Returns the option `priors` of a fit with a kind of priors, one of `PRIORS`; none for the default."""
+    return {} if kind == "learned" else {"priors": fixed_priors(rows)}
 
 
 def fixed_priors(rows: np.ndarray) -> tfgmm.Priors:

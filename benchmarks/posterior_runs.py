@@ -78,7 +78,7 @@ def compared(
     from tfgmm.companions import numpyro_mixture
 
     known = known_posteriors.known(name)
-    given = {} if priors == "learned" else {"priors": known_posteriors.fixed_priors(known.rows)}
+    given = known_posteriors.given_priors(known.rows, priors)
     result = fitted(known.rows, known.num_components, covariance=known.covariance, **given)
     began = time.perf_counter()
     with warnings.catch_warnings():
@@ -169,14 +169,14 @@ def hard(name: str, method: str, num_draws: int) -> Answer:
 
 
 def covered_groups(
-    distance: float, rows_each: int, first: int, last: int, methods: Sequence[str], num_draws: int
+    distance: float, num_rows: int, priors: str, first: int, last: int, methods: Sequence[str], num_draws: int
 ) -> list[Answer]:
     """Returns per set and method which of the numbers of two groups lie in their 90 % intervals."""
     truth = {"weight": 0.5, "loc 0": 0.0, "loc 1": distance, "scale 0": 1.0, "scale 1": 1.0}
     answers = []
     for seed in range(first, last):
-        rows = known_posteriors.two_groups(distance, rows_each, seed)
-        result = fitted(rows, 2)
+        rows = known_posteriors.mixed_groups(distance, num_rows, seed)
+        result = fitted(rows, 2, **known_posteriors.given_priors(rows, priors))
         for method in methods:
             found = drawn(result, rows, method, num_draws, seed)
             draws = in_order(found.draws)
