@@ -6,17 +6,17 @@ import dataclasses
 import warnings
 
 import numpy as np
-from scipy.special import ndtri
 
 from tfgmm.common.words import beside
 from tfgmm.posterior.alignment import AlignedDraws
+from tfgmm.posterior.convergence import FEWEST_DRAWS, bulk_sizes, r_hats, tail_sizes
 from tfgmm.posterior.draws import Draws
 
 # Vehtari, Gelman, Simpson, Carpenter and Buerkner 2021, "Rank-normalization, folding, and localization", for four
 # chains or more. The halves of one good chain of 1,000 draws sometimes differ more than that.
 _LARGEST_R_HAT, _LEAST_PER_CHAIN = 1.01, 100.0
 _LARGEST_R_HAT_OF_FEW_CHAINS = 1.05
-_MANY_CHAINS, _FEWEST_DRAWS = 4, 4
+_MANY_CHAINS = 4
 _HARDLY = 1e-9  # share of the mean below which a standard deviation is rounding
 
 
@@ -57,7 +57,7 @@ class Diagnosis:
                 "target_accept_prob, or look at the priors"
             )
         is_known = np.isfinite(self.r_hat) & np.isfinite(self.ess_bulk) & np.isfinite(self.ess_tail)
-        if self.num_draws < _FEWEST_DRAWS:
+        if self.num_draws < FEWEST_DRAWS:
             sentences.append(f"{self.num_draws} draws of a chain are too few to tell anything. Draw more")
         elif not is_known.all():
             sentences += self._unknown(~is_known)
@@ -144,22 +144,13 @@ def diagnose(draws: Draws) -> Diagnosis:
     """
     names, values = draws.numbers()
     diverging = draws.sample_stats.get("diverging")
-    if draws.num_draws < _FEWEST_DRAWS or not names:
-        bulk = tail = r_hat = np.full(len(names), np.nan)
-    else:
-        halves = _split(values)
-        median = np.median(values, axis=(0, 1))
-        normal, folded = _normalised(halves), _normalised(_split(np.abs(values - median)))
-        bulk, r_hat = _effective(normal), np.maximum(_r_hat(normal), _r_hat(folded))
-        quantiles = np.quantile(values, [0.05, 0.95], axis=(0, 1))
-        tail = np.minimum(*(_effective((halves <= quantile).astype(np.float64)) for quantile in quantiles))
     return Diagnosis(
         names,
         values.mean(axis=(0, 1)),
         values.std(axis=(0, 1)),
-        bulk,
-        tail,
-        r_hat,
+        bulk_sizes(values),
+        tail_sizes(values),
+        r_hats(values),
         0 if diverging is None else int(np.sum(diverging)),
         draws.num_chains,
         draws.num_draws,
@@ -181,60 +172,3 @@ def warn_if_bad(draws: Draws, from_modes: bool, *, stacklevel: int) -> None:
             problems.append('with start="mode" all chains start near the best mode that was found')
         sentences = ". ".join(problem[0].upper() + problem[1:] for problem in problems)
         warnings.warn(f"{sentences}.", UserWarning, stacklevel=stacklevel)
-
-
-def _split(values: np.ndarray) -> np.ndarray:
-    """Splits chains (C, S, P) into chains of half the length, (2 C, S / 2, P)."""
-    half = values.shape[1] // 2
-    return np.concatenate([values[:, :half], values[:, -half:]])
-
-
-def _normalised(values: np.ndarray) -> np.ndarray:
-    """Computes the normal quantiles of the ranks over all chains; equal draws share a rank."""
-    flat = values.reshape(-1, values.shape[-1])
-    ranks = np.stack([_ranks(column) for column in flat.T], axis=1)
-    return ndtri((ranks - 0.375) / (len(flat) + 0.25)).reshape(values.shape)
-
-
-def _ranks(column: np.ndarray) -> np.ndarray:
-    _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-
-
-def _effective(values: np.ndarray) -> np.ndarray:
-    """Computes the effective number of draws, (P,), over chains (M, n, P); NaN for a number that never varies.
-
-    Source: Geyer 1992, "Practical Markov chain Monte Carlo", section 3.3, the initial monotone sequence.
-    """
-    num_chains, num_draws, _ = values.shape
-    within, together = _variances(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        correlations = 1.0 - (within - _autocovariances(values).mean(axis=0)) / together
-        correlations[0] = 1.0
-        pairs = correlations[:-1:2] + correlations[1::2]
-        pairs[1:] = np.minimum.accumulate(np.maximum(pairs[1:], 0.0), axis=0)
-        total = num_chains * num_draws
-        sizes = total / (2.0 * pairs.sum(axis=0) - 1.0)
-    return np.where(sizes > 0, np.minimum(sizes, total * np.log10(total)), np.nan)
-
-
-def _autocovariances(values: np.ndarray) -> np.ndarray:
-    """Computes the autocovariance of each chain at every lag, (M, n, P), divided by n."""
-    num_draws = values.shape[1]
-    centred = values - values.mean(axis=1, keepdims=True)
-    spectrum = np.fft.rfft(centred, n=2 * num_draws, axis=1)
-    return np.fft.irfft(np.square(np.abs(spectrum)), n=2 * num_draws, axis=1)[:, :num_draws] / num_draws
-
-
-def _variances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Computes the variance within chains (M, n, P), and that of them together, (P,) each."""
-    num_draws = values.shape[1]
-    within = values.var(axis=1, ddof=1).mean(axis=0)
-    return within, within * (num_draws - 1) / num_draws + values.mean(axis=1).var(axis=0, ddof=1)
-
-
-def _r_hat(values: np.ndarray) -> np.ndarray:
-    within, together = _variances(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio: np.ndarray = np.sqrt(together / within)
-    return ratio

@@ -36,6 +36,9 @@ class Exportable(Protocol):
     def plug_in(self) -> MixtureDensity:
         """Computes the mixture at the posterior means."""
 
+    def draws_to_store(self) -> dict[str, np.ndarray]:
+        """Draws from the posterior and writes the draws down; see `stored_draws.stored`."""
+
 
 class Numbers(NamedTuple):
     """What an export holds beside a graph.

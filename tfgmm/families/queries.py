@@ -13,7 +13,6 @@ from tfgmm.common.shapes import Tensor
 from tfgmm.families.drawing import generator_of
 from tfgmm.families.exact.of_fit import exact_posterior
 from tfgmm.families.exact.records import ExactDraws
-from tfgmm.families.exact.rule import check_method
 from tfgmm.families.exact.whitened import Tell
 from tfgmm.families.importance import log_importance_ratios
 from tfgmm.families.records import Drawn
@@ -23,7 +22,7 @@ from tfgmm.mixture import stored_draws
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.sampling import sample_rows
 from tfgmm.posterior.draws import LOG_RATIO, Draws
-from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord
+from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord, check_method
 from tfgmm.posterior.smoothing import FEWEST_RATIOS, smoothed_log_weights
 from tfgmm.scoring import scores
 from tfgmm.scoring.queries import Queries

@@ -22,9 +22,18 @@ from tfgmm.fit.options import FitOptions, check_covariance
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.several import fit_several
-from tfgmm.fit.single import FitTask, ascend_from_starts, check_suits, finished, prepared_fit, swept_fit
+from tfgmm.fit.single import (
+    FitTask,
+    ascend_from_starts,
+    check_suits,
+    finished,
+    prepared_fit,
+    swept_fit,
+    with_exact_posterior,
+)
 from tfgmm.mixture.odd_data import oddities, spreads_that_differ, warn_of_pulls
 from tfgmm.mixture.priors import Priors
+from tfgmm.posterior.record import MEAN_FIELD
 
 
 class _Others(TypedDict, total=False):
@@ -45,6 +54,7 @@ class _Others(TypedDict, total=False):
     sample_weight: Any
     noise: Any
     missing: Literal["integrate", "refuse"]
+    posterior: str
 
 
 # "auto" is a str, and a str is an Iterable[str]: type checkers take the first of these that fits
@@ -90,6 +100,7 @@ def fit_mixture(
     sample_weight: Any = None,
     noise: Any = None,
     missing: str = "integrate",
+    posterior: str = MEAN_FIELD,
 ) -> FitResult | Selection:
     """Fits a Bayesian Gaussian mixture in closed form, from several starts, and returns the best fit.
 
@@ -136,6 +147,10 @@ def fit_mixture(
             What is fitted is the mixture of the values without their noise.
         missing: "integrate", a NaN or null is a value that is missing at random, and is integrated out, exactly for
             the shapes without correlations; or "refuse". Infinite values are always refused.
+        posterior: What intervals, bands and draws come from. "mean_field", the fit itself: at once, and too narrow
+            where components overlap. "auto", the exact posterior, with the memberships summed out, by the cheapest of
+            "laplace", "importance" and "mcmc" that is good enough; or one of these by name. See
+            `FitResult.with_posterior`. Progress is told to a `tfgmm.callbacks.FitWatcher`.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.
@@ -169,6 +184,7 @@ def fit_mixture(
         polish_steps=polish_steps,
         start=start,
         criteria_at=criteria_at,
+        posterior=posterior,
     )
     _check_options(options, numbers)
     source = open_source(data, "data", None, sample_weight=sample_weight, noise=noise, missing=missing)
@@ -257,7 +273,8 @@ def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
 def _fit_one(task: FitTask, num_components: int) -> FitResult:
     fit = prepared_fit(task, num_components)
     result = finished(task, swept_fit(task, fit, ascend_from_starts(task, fit)))
-    return at_maxima([task], [result])[0] if task.options.criteria_at == "mode" else result
+    result = at_maxima([task], [result])[0] if task.options.criteria_at == "mode" else result
+    return with_exact_posterior(task, result)
 
 
 def check_num_components(num_components: Any) -> int | tuple[int, ...]:

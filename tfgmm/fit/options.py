@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
+from tfgmm.posterior.record import MEAN_FIELD, check_method
 
 if TYPE_CHECKING:
     from tfgmm.mixture.priors import Priors
@@ -48,6 +49,7 @@ class FitOptions:
     polish_steps: int = 0
     start: Any = "auto"
     criteria_at: str = "mean"
+    posterior: str = MEAN_FIELD
 
     def __post_init__(self) -> None:
         for name, least in (("restarts", 1), ("max_sweeps", 1), ("polish_steps", 0)):
@@ -59,6 +61,7 @@ class FitOptions:
         object.__setattr__(self, "covariance", check_covariance(self.covariance))
         check_choice("weights", self.weights, WEIGHT_PRIORS)
         check_choice("criteria_at", self.criteria_at, CRITERIA_AT)
+        check_method(self.posterior)
 
     @property
     def is_choice_of_shapes(self) -> bool:

@@ -6,18 +6,23 @@ import dataclasses
 import functools
 import math
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfgmm.common.checks import check_seed
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import counted
 from tfgmm.data.row_words import sentences_on_rows
 from tfgmm.data.summary import DataSummary
-from tfgmm.families.fitted import FittedMixture
-from tfgmm.families.training_rows import centred_blocks
-from tfgmm.families.variational import VariationalPosterior
+from tfgmm.families import (
+    ExactDraws,
+    FittedMixture,
+    VariationalPosterior,
+    centred_blocks,
+    exact_posterior,
+)
 from tfgmm.fit.keras_model import keras_model_of
 from tfgmm.fit.occupied import log_num_modes, num_occupied, occupied_probabilities
 from tfgmm.fit.options import CRITERIA_AT
@@ -25,6 +30,7 @@ from tfgmm.fit.restarts import Restart
 from tfgmm.mixture.hidden_values import sentences_on_hidden, sentences_on_unseen
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
+from tfgmm.posterior.record import AUTO, MEAN_FIELD, check_method
 
 if TYPE_CHECKING:
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel
@@ -59,6 +65,7 @@ class FitResult(FittedMixture):
             posterior means; or "mode", at the maximum of the likelihood that EM finds from there.
         hidden_by_noise: D shares of what rows say of the means of components that measurement noise hides; () without
             noise.
+        exact: Draws from the exact posterior, from which intervals and bands are then read; None for those of q.
     """
 
     variational: VariationalPosterior = dataclasses.field(repr=False)
@@ -74,6 +81,7 @@ class FitResult(FittedMixture):
     trained_model: Any = dataclasses.field(default=None, repr=False)
     criteria_at: str = "mean"
     hidden_by_noise: tuple[float, ...] = dataclasses.field(default=(), repr=False)
+    exact: ExactDraws | None = dataclasses.field(default=None, repr=False)
 
     @functools.cached_property
     def model(self) -> GaussianMixtureModel:
@@ -110,6 +118,45 @@ class FitResult(FittedMixture):
         from tfgmm.export.saved_model import export_model
 
         return export_model(self, path, overwrite=overwrite, column_units=column_units, saved_model=saved_model)
+
+    def with_posterior(
+        self,
+        data: Any,
+        posterior: str = AUTO,
+        seed: int = 0,
+        sample_weight: Any = None,
+        noise: Any = None,
+        tell: Callable[[str, int, int], None] | None = None,
+    ) -> FitResult:
+        """Makes the same fit with draws from the exact posterior, from which its intervals and bands are then read.
+
+        Summaries, reports, exports and pictures use them too. `fit_mixture(..., posterior=...)` does this at once.
+
+        Args:
+            data: The rows that the mixture was fitted to, of any kind that `fit_mixture` takes.
+            posterior: "auto", "laplace", "importance" or "mcmc", as in `draws`; "mean_field" for q again.
+            seed: Seed of the draws.
+            sample_weight, noise: Weights and measurement noise of these rows, as the fit took them.
+            tell: As in `draws`.
+
+        Raises:
+            ValueError: Other rows than those of the fit; an unknown posterior.
+
+        Warns:
+            UserWarning: No posterior that can be afforded is good enough.
+
+        Example:
+
+        >>> rows = np.random.default_rng(0).normal([[-1.5]] * 50 + [[1.5]] * 50)
+        >>> result = tfgmm.fit_mixture(rows, 2, seed=1)
+        >>> exact = result.with_posterior(rows)
+        >>> exact.exact.record.method, exact.draws(200, seed=0).locs.std() > result.draws(200, seed=0).locs.std()
+        ('importance', True)
+        """
+        if check_method(posterior) == MEAN_FIELD:
+            return dataclasses.replace(self, exact=None)
+        exact = exact_posterior(self, data, posterior, check_seed(seed), sample_weight, noise, tell)
+        return dataclasses.replace(self, exact=exact)
 
     @property
     def num_parameters(self) -> int:
@@ -215,9 +262,10 @@ def summary_of(result: FitResult) -> str:
         *sentences_on_rows(result.data_summary),
         *sentences_on_hidden(result.hidden_by_noise, result.column_names),
         *sentences_on_unseen(result.data_summary, result.covariance),
-        "",
     ]
-    lines = list(_table(interval_draws(result), result.column_names))
+    draws = interval_draws(result)
+    head += [*(draws.posterior.sentences() if draws.posterior else ()), ""]
+    lines = list(_table(draws, result.column_names))
     more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
 

@@ -14,7 +14,7 @@ from tfgmm.common.words import beside, counted
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
-from tfgmm.families import SweepBatches
+from tfgmm.families import SweepBatches, drawn_from_rows, warn_of
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows
@@ -31,6 +31,7 @@ from tfgmm.fit.sweep_batches import Batches, CachedBatch
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
 from tfgmm.mixture.hidden_values import shares_hidden
 from tfgmm.mixture.priors import Priors
+from tfgmm.posterior.record import MEAN_FIELD
 
 # Nats per row: a gain below it counts as none. A looser one once stopped 5.5 nats below the top, on a plateau.
 _TOLERANCE = 1e-7
@@ -192,6 +193,21 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
     has_noise, rows = task.survey.noise is not None, task.survey.rows
     hidden = shares_hidden(occupied_widths(fit.variational), rows) if has_noise else ()
     return FitResult(*mixture, *figures, *ended, swept.converged, fit.model, hidden_by_noise=hidden)
+
+
+def with_exact_posterior(task: FitTask, result: FitResult) -> FitResult:
+    """Adds draws from the exact posterior to a fit, where they were asked for."""
+    options = task.options
+    if options.posterior == MEAN_FIELD:
+        return result
+
+    def tell(what: str, number: int, count: int) -> None:
+        task.tell(f"posterior: {what}", number, count, result.num_components)
+
+    rows = SweepBatches(task.source, result.variational, options.batch_size, task.gap_columns)
+    exact = drawn_from_rows(result, rows, options.posterior, options.seed, tell)
+    warn_of(exact.record, stacklevel=5)
+    return dataclasses.replace(result, exact=exact)
 
 
 def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:

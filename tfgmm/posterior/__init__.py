@@ -7,8 +7,10 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "agreement": ["Agreement", "compare"],
         "alignment": ["AlignedDraws", "align"],
+        "convergence": ["FEWEST_DRAWS", "bulk_sizes", "r_hats", "tail_sizes"],
         "draws": ["Draws", "LOG_RATIO"],
         "predictive": ["DensityBand", "component_densities", "density_band", "replicated_rows", "sample_predictive"],
+        "record": ["AUTO", "MEAN_FIELD", "PosteriorRecord"],
         "smoothing": ["effective_sample_size", "smoothed_log_weights"],
     },
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from tfgmm.common.checks import check_choice
 from tfgmm.common.words import beside
 
 METHODS = {
@@ -119,3 +120,13 @@ class PosteriorRecord:
 
     def __str__(self) -> str:
         return "\n".join(self.sentences())
+
+
+def check_method(method: str) -> str:
+    """Checks the name of a posterior, and hands it on.
+
+    Raises:
+        ValueError: There is no such.
+    """
+    check_choice("posterior", method, (*METHODS, AUTO))
+    return method

@@ -185,10 +185,10 @@ def run_fit(
     result = fit if isinstance(fit, FitResult) else fit.best
     notes += _notes_if_stopped(settings, fit, monitor)
     display.phase("drawing")
-    if selection is None:
-        occupied = _occupied_posterior(result, survey, display, is_stopped)
+    if isinstance(fit, Selection):
+        occupied = fit.occupied_posterior
     else:
-        occupied = selection.occupied_posterior
+        occupied = _occupied_posterior(result, survey, display, is_stopped)
     of_sweeps = monitor.occupied_of[result.covariance, result.num_components]
     return Run(settings, result, of_sweeps, survey, notes, selection, occupied, facts)
 

@@ -9,11 +9,13 @@ from tfgmm.posterior.record import AUTO
 # A stage takes some seconds at most, a check less than one, chains some ten seconds.
 _STAGE_WORK, _CHECK_WORK, _CHAIN_WORK = 4e8, 6e7, 1.2e9
 _FEATURES_PER_JOINT = 8.0  # more features than these cost more than the exponentials
-_MOST_DRAWS, _FEWEST_DRAWS = 2_000, 1_000
-_MOST_CHECKED, _FEWEST_CHECKED = 256, 16
+_MOST_DRAWS, _FEWEST_DRAWS = 4_000, 1_000
+_MOST_CHECKED, _FEWEST_CHECKED = 2_000, 16
 # Free numbers that proposals can be fitted to
 _MOST_ADAPTED = 200
 NUM_CHAINS, _GRADIENTS_OF_A_CHAIN = 64, 300
+# What a gradient costs however few rows there are; and the most steps, which small tables could take by the million
+_LEAST_WORK, _MOST_GRADIENTS = 800.0, 8_000
 # Draws that are kept, and numbers in all of them
 _MOST_KEPT, _FEWEST_KEPT, _MOST_NUMBERS = 4_000, 200, 2**24
 
@@ -66,9 +68,9 @@ class Budget:
 
     @property
     def most_gradients(self) -> int:
-        """Gradients of all chains together after which they stop."""
-        affordable = int(3.0 * _CHAIN_WORK / (self._work * NUM_CHAINS))
-        return max(4 * _GRADIENTS_OF_A_CHAIN, affordable) if self._is_auto else max(20_000, affordable)
+        """Gradients of all chains side by side after which they stop."""
+        affordable = int(3.0 * _CHAIN_WORK / ((self._work + _LEAST_WORK) * NUM_CHAINS))
+        return min(_MOST_GRADIENTS, max(4 * _GRADIENTS_OF_A_CHAIN, affordable))
 
     @property
     def num_checked(self) -> int:

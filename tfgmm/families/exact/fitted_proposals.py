@@ -9,12 +9,12 @@ import numpy as np
 from tfgmm.families.exact.groups import grouped
 from tfgmm.families.exact.proposals import Cloud, CloudMixture
 
-# Draws per number and group that it takes to tell groups apart
-DRAWS_PER_GROUP = 10
+# Draws per coordinate and group that it takes to tell groups apart
+DRAWS_PER_GROUP = 20
 MOST_GROUPS = 4
 # Clouds a little wider than the draws: their tails would be cut otherwise
-INFLATION = 1.1
-BROAD_SHARE = 0.1
+INFLATION = 1.2
+BROAD_SHARE = 0.2
 LEAST_VARIANCE = 1e-6
 
 
@@ -28,14 +28,14 @@ def first_mixture(num_coordinates: int) -> CloudMixture:
 def degrees_of(num_coordinates: int) -> float:
     """Gives the degrees of freedom of the clouds.
 
-    The radius of a cloud with few degrees varies so much that, among many numbers, few draws are where they are needed.
+    Few degrees make the radius vary: among many coordinates, few draws would then be where they are needed.
     """
     return max(5.0, float(num_coordinates))
 
 
 def broad_variance(num_coordinates: int, most: float) -> float:
-    """Gives the variance of the broad cloud, `most` or less: among many numbers a broader cloud has no useful draw."""
-    return min(most, 1.0 + 5.0 / math.sqrt(num_coordinates))
+    """Gives the variance of a broad cloud, at most `most`; among many coordinates a broader one has no useful draw."""
+    return min(most, 1.0 + max(15.0 / num_coordinates, 2.0 / math.sqrt(num_coordinates)))
 
 
 def fitted_mixture(points: np.ndarray, weights: np.ndarray, generator: np.random.Generator) -> CloudMixture:

@@ -1,4 +1,4 @@
-"""One labelling of the components: where the posterior is the same in every order, draws are kept in that of the mode."""
+"""One labelling of the components: where the posterior is the same in every order, draws stay in that of the mode."""
 
 from __future__ import annotations
 

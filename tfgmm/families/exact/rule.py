@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfgmm.common.checks import check_choice
 from tfgmm.families.exact.budget import Budget
 from tfgmm.families.exact.coordinates import Coordinates
 from tfgmm.families.exact.mode import find_mode
@@ -15,21 +14,11 @@ from tfgmm.families.exact.records import ExactDraws
 from tfgmm.families.exact.target import PassedRows, Target
 from tfgmm.families.exact.whitened import Tell, Whitened
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.posterior.record import AUTO, METHODS, PosteriorRecord
+from tfgmm.posterior.record import AUTO, PosteriorRecord
 
 # Free numbers of the mixture: with more, the information takes more than 300 MB, and its factor minutes
 MOST_COORDINATES = 6_000
 STOPPED = "it was stopped before it was done"
-
-
-def check_method(method: str) -> str:
-    """Checks the name of a posterior, and hands it on.
-
-    Raises:
-        ValueError: There is no such.
-    """
-    check_choice("posterior", method, (*METHODS, AUTO))
-    return method
 
 
 def num_coordinates(posterior: VariationalPosterior) -> int:
@@ -69,8 +58,8 @@ def exact_draws(
     best = _laplace(whitened, method)
     if not (method == "laplace" or (method == AUTO and best.record.is_trusted)):
         try:
-            for best in _better(whitened, method):
-                pass
+            for found in _better(whitened, method):
+                best = found
         except KeyboardInterrupt:
             best = best._replace(record=dataclasses.replace(best.record, note=STOPPED))
     return best._replace(record=dataclasses.replace(best.record, asked=method))

@@ -38,9 +38,7 @@ class Whitened:
         tell: Function that is called before each step.
     """
 
-    def __init__(
-        self, target: Target, mode: Mode, budget: Budget, generator: np.random.Generator, tell: Tell
-    ) -> None:
+    def __init__(self, target: Target, mode: Mode, budget: Budget, generator: np.random.Generator, tell: Tell) -> None:
         self.target, self.mode, self.budget = target, mode, budget
         self._generator, self._tell, self._size = generator, tell, len(mode.root)
         self._log_determinant = float(np.log(np.diag(mode.root)).sum())
@@ -178,4 +176,3 @@ class Whitened:
         )
         chosen = self._generator.permutation(len(orders))[: self.budget.num_kept]
         return ExactDraws(picked(folded, chosen), record)
-
