@@ -10,6 +10,7 @@ from tfgmm.posterior.record import AUTO
 _STAGE_WORK, _CHECK_WORK, _CHAIN_WORK = 4e8, 6e7, 1.2e9
 _FEATURES_PER_JOINT = 8.0  # more features than these cost more than the exponentials
 _MOST_DRAWS, _FEWEST_DRAWS = 4_000, 1_000
+_DRAWS_PER_COORDINATE = 120  # below which proposals learn little
 _MOST_CHECKED, _FEWEST_CHECKED = 2_000, 16
 # Free numbers that proposals can be fitted to
 _MOST_ADAPTED = 200
@@ -49,7 +50,9 @@ class Budget:
     @property
     def stage_draws(self) -> int:
         """Draws of a stage of importance sampling."""
-        return min(_MOST_DRAWS, int(_STAGE_WORK / self._work)) if self._is_auto else _MOST_DRAWS
+        useful = max(_MOST_DRAWS, _DRAWS_PER_COORDINATE * min(self._num_coordinates, _MOST_ADAPTED))
+        affordable = int(_STAGE_WORK / self._work)
+        return min(useful, affordable) if self._is_auto else min(useful, max(_MOST_DRAWS, affordable))
 
     @property
     def num_stages(self) -> int:
