@@ -47,7 +47,7 @@ def test_the_information_is_that_of_differences_in_every_crossing(covariance, we
         check_against_differences(problem(covariance, weights, size, num_columns, kind, is_learned, seed=size))
 
 
-# --- The reference numbers of mathematics2.md, section G --------------------------------------------------------------
+# --- The reference numbers of mathematics2.md, section G ----------------------------------------------------------
 
 G_THETA = {"diag": [0.45676112, 0.54323888], "full": [0.45607487, 0.54392513]}
 G_LOCS = {
@@ -105,11 +105,13 @@ def density_at(row, weights, locs, precisions, basis):
     away = [np.linalg.cholesky(precision).T @ (row - loc) for loc, precision in zip(locs, precisions)]
     of_locs = [share * y for share, y in zip(shares, away)]
     of_logarithms = [share * (1.0 - y**2) for share, y in zip(shares, away)]
-    of_products = [] if np.all(precisions[:, 0, 1] == 0.0) else [[-share * y[0] * y[1]] for share, y in zip(shares, away)]
+    of_products = (
+        [] if np.all(precisions[:, 0, 1] == 0.0) else [[-share * y[0] * y[1]] for share, y in zip(shares, away)]
+    )
     return logsumexp(joints), np.concatenate([basis.T @ (shares - weights), *of_locs, *of_logarithms, *of_products])
 
 
-# --- Rows, and chunks of them -------------------------------------------------------------------------------------------
+# --- Rows, and chunks of them -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("covariance", ["spherical", "full"])

@@ -88,10 +88,8 @@ class SinglePriors:
 
     def _about_rows(self, locs: np.ndarray, whiteners: np.ndarray) -> np.ndarray:
         """Computes the log density of delta of each location if it is about one of the rows, (S, K) nats."""
-        total = np.full(locs.shape[:2], -np.inf)
-        for row in self._rows:
-            away = triangular.times(whiteners, locs - row)
-            total = np.logaddexp(total, -0.5 * np.square(away).sum(axis=-1))
+        away = whiteners @ self._rows.T - triangular.times(whiteners, locs)[..., None]  # (S, K, D, n)
+        total = np.logaddexp.reduce(-0.5 * np.square(away).sum(axis=-2), axis=-1)
         constant = 0.5 * len(self._mean) * math.log(2.0 * math.pi)
         return np.asarray(total - math.log(len(self._rows)) - constant)
 
@@ -104,7 +102,7 @@ class _Columns:
         self._family, self._point, self._before = point.family, point, coordinates.num_breaks
         self.num_precisions = self._family.precision_axes[0]
         self._reference = self._own(coordinates.drawn(np.zeros((1, coordinates.num_coordinates))))[0]
-        self._law = None if self._family.learned is None else self._family.learned.of_one()
+        self._law: Any = None if self._family.learned is None else self._family.learned.of_one()
 
     def _own(self, drawn: Drawn) -> np.ndarray:
         return np.asarray(self._family.own_log_precisions(drawn.components))
@@ -147,9 +145,10 @@ class _Matrices:
 
     def __init__(self, coordinates: Coordinates) -> None:
         self._point: Any = coordinates.point
-        self._family, self._before = self._point.family, coordinates.num_breaks
+        self._family: Any = self._point.family
+        self._before = coordinates.num_breaks
         self.num_precisions, self._size = len(self._point.roots), self._point.locs.shape[1]
-        self._law = None if self._family.learned is None else self._family.learned.of_one()
+        self._law: Any = None if self._family.learned is None else self._family.learned.of_one()
 
     def places(self, component: int) -> np.ndarray:
         _, diagonals, above = self._point.places(component)
