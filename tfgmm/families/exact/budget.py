@@ -16,7 +16,7 @@ _MOST_CHECKED, _FEWEST_CHECKED = 2_000, 16
 _MOST_ADAPTED = 200
 NUM_CHAINS, _GRADIENTS_OF_A_CHAIN = 64, 300
 # What a gradient costs however few rows there are; and the most steps, which small tables could take by the million
-_LEAST_WORK, _MOST_GRADIENTS = 800.0, 8_000
+_LEAST_WORK, _MOST_GRADIENTS = 800.0, 6_000
 # Draws that are kept, and numbers in all of them
 _MOST_KEPT, _FEWEST_KEPT, _MOST_NUMBERS = 4_000, 200, 2**24
 
