@@ -1,4 +1,4 @@
-"""Coordinates of the exact posterior: what they stand for, other references, volumes, and a prior that integrates to 1."""
+"""Coordinates of the exact posterior: what they stand for, other references, and a prior that integrates to 1."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def test_another_reference_changes_the_density_by_a_constant(covariance, weights
             between -= sum(column * np.log(factor[column, column]) for column in range(size))
     assert differences[0] == pytest.approx(between, abs=1e-8)
     at_new = moved.log_volume(np.zeros_like(far))
-    assert coordinates.log_volume(far) - at_new == pytest.approx(-volume_between(given, coordinates, moved, far), abs=1e-7)
+    assert coordinates.log_volume(far) - at_new == pytest.approx(
+        -volume_between(given, coordinates, moved, far), abs=1e-7
+    )
 
 
 def volume_between(given, coordinates, moved, far):
@@ -127,7 +129,7 @@ def test_the_information_of_the_prior_is_the_same_in_pieces():
     )
 
 
-# --- The prior integrates to 1 ---------------------------------------------------------------------------------------
+# --- The prior integrates to 1 ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
@@ -164,7 +166,7 @@ def test_the_prior_of_one_component_in_one_column_integrates_to_one(covariance, 
     assert integrate.simpson(of_deltas, x=logarithms) == pytest.approx(1.0, abs=1e-4)
 
 
-# --- What counts as too far --------------------------------------------------------------------------------------------
+# --- What counts as too far ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("covariance", ["diag", "tied_spherical", "full", "tied"])

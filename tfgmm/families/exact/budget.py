@@ -44,7 +44,7 @@ class Budget:
         columns = num_features if posterior.form == "independent" else num_features * (num_features + 1) // 2
         self._numbers = posterior.num_components * columns
         self._work = num_data * posterior.num_components * (1.0 + (num_features + columns) / _FEATURES_PER_JOINT)
-        self._least_kept = least_kept
+        self._least_kept, self.num_data = least_kept, num_data
         self._num_coordinates, self._is_auto = num_coordinates, method == AUTO
 
     @property

@@ -120,7 +120,7 @@ class Coordinates:
         of_components = self.point.prior_gradient(phi[..., self.num_breaks :], drawn.components)
         return np.concatenate([of_weights, of_components], axis=-1)
 
-    def prior_information(self, step: float = 1e-4, at_a_time: int = 256) -> np.ndarray:
+    def prior_information(self, step: float = 2e-5, at_a_time: int = 256) -> np.ndarray:
         """Computes minus the second derivatives of `log_prior` at 0, (P, P), by central differences of the gradient."""
         return differences(lambda phi: self.prior_gradient(phi, self.drawn(phi)), self.num_coordinates, step, at_a_time)
 

@@ -139,7 +139,7 @@ class CorrelatedPoint:
         first, second = (values[0] for values in self._whitened(sums))
         information = np.zeros((self.num_coordinates,) * 2)
         rows, columns = self._above
-        for component, (of_locs, of_diagonals, above) in enumerate(map(self._places, range(len(self.locs)))):
+        for component, (of_locs, of_diagonals, above) in enumerate(map(self.places, range(len(self.locs)))):
             of_first, of_second = first[component], second[component]
             own = np.zeros((self._size + self._size + self._num_above,) * 2)
             locs, diagonals = np.arange(self._size), self._size + np.arange(self._size)
@@ -154,7 +154,7 @@ class CorrelatedPoint:
             information[np.ix_(places, places)] += own
         return information
 
-    def _places(self, component: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def places(self, component: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Lists where delta, t and T_ab of a component stand among the coordinates."""
         matrix = 0 if self._num_precisions == 1 else component
         return (
@@ -175,7 +175,7 @@ class CorrelatedPoint:
         rows, columns = self._above
         of_squares = 1.0 - np.square(away) - triangular.diagonal(row_variance)
         products = -away[:, rows] * away[:, columns] - row_variance[rows, columns]
-        return np.concatenate([away, of_squares, products], axis=1), np.concatenate(self._places(component))
+        return np.concatenate([away, of_squares, products], axis=1), np.concatenate(self.places(component))
 
 
 def _inverse(factors: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from tfgmm.families.exact.budget import NUM_CHAINS, Budget
 from tfgmm.families.exact.chains import chains
 from tfgmm.families.exact.labels import Labels, reordered
 from tfgmm.families.exact.mode import Mode
+from tfgmm.families.exact.prior_proposal import prior_proposal
 from tfgmm.families.exact.records import ExactDraws, picked
 from tfgmm.families.exact.target import Target
 from tfgmm.families.records import Drawn
@@ -93,6 +94,7 @@ class Whitened:
             self._generator,
             num_draws=self.budget.stage_draws,
             max_stages=self.budget.num_stages,
+            extra=prior_proposal(self.mode.coordinates, self.mode.root, self.budget.num_data, self.target.rows),
             tell=lambda number, count: self._tell("importance", number, count),
         )
 
