@@ -104,8 +104,8 @@ class PosteriorRecord:
             return f"standard deviations may be far too small where components overlap{because}"
         if self.method == "laplace":
             return (
-                f'standard deviations may be 30 % or more too small{because}: ask for posterior="importance" or "mcmc", '
-                "or for fewer components"
+                f"standard deviations may be 30 % or more too small{because}: ask for "
+                'posterior="importance" or "mcmc", or for fewer components'
             )
         return f"parts of the posterior may be missing from these draws{because}: ask for fewer components"
 

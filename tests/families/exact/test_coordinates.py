@@ -9,7 +9,7 @@ import pytest
 from exact_posteriors import coordinates_of, log_jacobian, precision_matrices, problem, slopes, whiteners_of
 from scipy import integrate
 
-from tfgmm.families.exact.coordinates import FARTHEST
+from tfgmm.families.exact.coordinates import FARTHEST, differences
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 
@@ -122,11 +122,15 @@ def test_the_gradient_and_the_information_of_the_prior_are_those_of_differences(
         np.testing.assert_allclose(coordinates.prior_information(), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_the_information_of_the_prior_is_the_same_in_pieces():
+def test_differences_are_the_same_in_pieces():
     coordinates = problem("full", num_components=3).coordinates()
-    np.testing.assert_allclose(
-        coordinates.prior_information(at_a_time=4), coordinates.prior_information(), rtol=1e-12, atol=1e-12
-    )
+
+    def gradient(phi):
+        return coordinates.prior_gradient(phi, coordinates.drawn(phi))
+
+    found = [differences(gradient, coordinates.num_coordinates, 2e-5, at_a_time) for at_a_time in (4, 256)]
+    np.testing.assert_allclose(*found, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found[0], coordinates.prior_information(), rtol=1e-6, atol=1e-6)
 
 
 # --- The prior integrates to 1 ------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from tfgmm.families.records import Drawn
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.posterior.assignment import cheapest
 
-
 # Numbers in one table of costs
 _MEMORY = 2**22
 
