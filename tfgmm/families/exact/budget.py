@@ -5,10 +5,10 @@ from __future__ import annotations
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.posterior.record import AUTO
 
-# Work is counted in log joints of a row, a component and a draw, of about 10 ns on two cores where features are few.
-# A stage takes some seconds at most, a check less than one, chains some ten seconds.
-_STAGE_WORK, _CHECK_WORK, _CHAIN_WORK = 4e8, 6e7, 6e8
-_FEATURES_PER_JOINT = 8.0  # more features than these cost more than the exponentials
+# Work is counted in log joints of a row, a component and a draw, of 2 to 5 ns on two cores. A stage takes one or two
+# seconds at most, a check less than one, chains some ten seconds.
+_STAGE_WORK, _CHECK_WORK, _CHAIN_WORK = 4e8, 3e8, 1e9
+_FEATURES_PER_JOINT = 32.0  # more features than these cost more than the exponentials
 _MOST_DRAWS, _FEWEST_DRAWS = 4_000, 1_000
 _DRAWS_PER_COORDINATE = 120  # below which proposals learn little
 _MOST_CHECKED, _FEWEST_CHECKED = 2_000, 16
@@ -72,7 +72,7 @@ class Budget:
     @property
     def most_gradients(self) -> int:
         """Gradients of all chains side by side after which they stop."""
-        affordable = int(3.0 * _CHAIN_WORK / ((self._work + _LEAST_WORK) * NUM_CHAINS))
+        affordable = int(2.0 * _CHAIN_WORK / ((self._work + _LEAST_WORK) * NUM_CHAINS))
         return min(_MOST_GRADIENTS, max(4 * _GRADIENTS_OF_A_CHAIN, affordable))
 
     @property
