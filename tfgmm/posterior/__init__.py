@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "agreement": ["Agreement", "compare"],
+        "assignment": ["cheapest"],
         "alignment": ["AlignedDraws", "align"],
         "convergence": ["FEWEST_DRAWS", "bulk_sizes", "r_hats", "tail_sizes"],
         "draws": ["Draws", "LOG_RATIO"],

@@ -19,8 +19,9 @@ AUTO, MEAN_FIELD = "auto", "mean_field"
 LARGEST_K_HAT, LARGEST_R_HAT, FEWEST_EFFECTIVE = 0.7, 1.05, 400.0
 # Share of draws whose components stood in another order: with more, components cannot be told apart
 _MOST_MOVED = 0.05
-# Variance of the logarithms of importance ratios below which draws are worth e^-1 of as many exact ones
-_LARGEST_VARIANCE = 1.0
+# Effective draws per draw of the normal distribution at the mode. Measured: from 0.8 on standard deviations are within
+# 6 % of NUTS's, at 0.7 up to 15 % too small, at 0.3 up to a third.
+_LEAST_EFFICIENCY = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,8 @@ class PosteriorRecord:
             was not estimated. That of "mcmc" is of the importance sampling before the chains, where its k-hat was below
             0.7.
         evidence_error: Its Monte-Carlo standard error, nats.
-        variance: Variance of the logarithms of importance ratios, where too few were computed for k-hat; else None.
+        efficiency: Effective draws per draw of the normal distribution at the mode, of those that were weighed; else
+            None.
         note: Why less was done than was asked for, as a clause; "" where it was not.
     """
 
@@ -50,7 +52,7 @@ class PosteriorRecord:
     share_moved: float = 0.0
     log_evidence: float | None = None
     evidence_error: float | None = None
-    variance: float | None = None
+    efficiency: float | None = None
     note: str = ""
 
     @property
@@ -66,9 +68,7 @@ class PosteriorRecord:
     def is_trusted(self) -> bool:
         """Whether standard deviations and intervals can be believed."""
         if self.method == "laplace":
-            if self.k_hat is not None:
-                return self.k_hat < LARGEST_K_HAT
-            return self.variance is not None and self.variance < _LARGEST_VARIANCE
+            return (self.efficiency or 0.0) >= _LEAST_EFFICIENCY and not (self.k_hat or 0.0) >= LARGEST_K_HAT
         return self.is_exact
 
     @property
@@ -102,8 +102,8 @@ class PosteriorRecord:
             figures.append(f"r-hat {self.r_hat:.3f}")
         if self.ess is not None:
             figures.append(f"{self.ess:,.0f} effective draws")
-        if self.variance is not None:
-            figures.append(f"variance of log ratios {self.variance:.2f}")
+        if self.efficiency is not None:
+            figures.append(f"{100.0 * self.efficiency:.0f} % of its draws are effective")
         of_draws = f" ({', '.join(figures)})" if figures else ""
         return f"intervals are those of {METHODS[self.method]}{of_draws}"
 
@@ -115,8 +115,8 @@ class PosteriorRecord:
             return f"standard deviations may be far too small where components overlap{because}"
         if self.method == "laplace":
             return (
-                f'standard deviations may be 30 % or more too small{because}: ask for posterior="mcmc", or for fewer '
-                "components"
+                f"standard deviations may be 30 % or more too small{because}: ask for "
+                'posterior="importance" or "mcmc", or for fewer components'
             )
         return f"parts of the posterior may be missing from these draws{because}: ask for fewer components"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.posterior.record import AUTO
 
-# Work is counted in log joints of a row, a component and a draw, of about 10 ns on two cores where features are few.
-# A stage takes some seconds at most, a check less than one, chains some ten seconds.
-_STAGE_WORK, _CHECK_WORK, _CHAIN_WORK = 4e8, 6e7, 1.2e9
-_FEATURES_PER_JOINT = 8.0  # more features than these cost more than the exponentials
+# Work is counted in log joints of a row, a component and a draw, of 2 to 5 ns on two cores. A stage takes one or two
+# seconds at most, a check less than one, chains some ten seconds.
+_STAGE_WORK, _CHECK_WORK, _CHAIN_WORK = 4e8, 3e8, 1e9
+_FEATURES_PER_JOINT = 32.0  # more features than these cost more than the exponentials
 _MOST_DRAWS, _FEWEST_DRAWS = 4_000, 1_000
 _DRAWS_PER_COORDINATE = 120  # below which proposals learn little
 _MOST_CHECKED, _FEWEST_CHECKED = 2_000, 16
@@ -20,7 +20,7 @@ _RANKING_WORK, _MOST_RANKING, _FEWEST_RANKING = 1e8, 2_000, 250
 _PASS_WORK = 1e9
 NUM_CHAINS, _GRADIENTS_OF_A_CHAIN = 64, 300
 # What a gradient costs however few rows there are; and the most steps, which small tables could take by the million
-_LEAST_WORK, _MOST_GRADIENTS = 800.0, 8_000
+_LEAST_WORK, _MOST_GRADIENTS = 800.0, 6_000
 # Draws that are kept, and numbers in all of them
 _MOST_KEPT, _FEWEST_KEPT, _MOST_NUMBERS = 4_000, 200, 2**24
 
@@ -48,8 +48,7 @@ class Budget:
         columns = num_features if posterior.form == "independent" else num_features * (num_features + 1) // 2
         self._numbers = posterior.num_components * columns
         self._work = num_data * posterior.num_components * (1.0 + (num_features + columns) / _FEATURES_PER_JOINT)
-        self._least_kept = least_kept
-        self._pass_work = num_data * float(num_coordinates) ** 2
+        self._least_kept, self.num_data = least_kept, num_data
         self._num_coordinates, self._is_auto = num_coordinates, method == AUTO
 
     @property
@@ -77,7 +76,7 @@ class Budget:
     @property
     def most_gradients(self) -> int:
         """Gradients of all chains side by side after which they stop."""
-        affordable = int(3.0 * _CHAIN_WORK / ((self._work + _LEAST_WORK) * NUM_CHAINS))
+        affordable = int(2.0 * _CHAIN_WORK / ((self._work + _LEAST_WORK) * NUM_CHAINS))
         return min(_MOST_GRADIENTS, max(4 * _GRADIENTS_OF_A_CHAIN, affordable))
 
     @property
@@ -88,7 +87,7 @@ class Budget:
     @property
     def can_rank(self) -> bool:
         """Whether the modes near some optima can be afforded, to rank them by their evidence."""
-        return self._pass_work <= _PASS_WORK
+        return self.num_data * float(self._num_coordinates) ** 2 <= _PASS_WORK
 
     @property
     def num_ranking(self) -> int:
