@@ -57,8 +57,11 @@ def by_evidence(task: FitTask, swept: Swept) -> Swept:
         task: What is fitted to.
         swept: The fit from the restart with the best bound.
     """
-    optima, num_rows = different_optima(task, swept.restarts), len(task.survey.rows.values)
-    if task.options.posterior == MEAN_FIELD or len(optima) < 2 or not can_be_ranked(swept.fit.variational, num_rows):
+    num_rows = len(task.survey.rows.values)
+    if task.options.posterior == MEAN_FIELD or not can_be_ranked(swept.fit.variational, num_rows):
+        return swept
+    optima = different_optima(task, swept.restarts)
+    if len(optima) < 2:
         return swept
     ranking = _ranked(task, swept, optima, num_rows)
     if len(ranking.places) < 2:

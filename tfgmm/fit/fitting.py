@@ -151,7 +151,10 @@ def fit_mixture(
         posterior: What intervals, bands and draws come from. "mean_field", the fit itself: at once, and too narrow
             where components overlap. "auto", the exact posterior, with the memberships summed out, by the cheapest of
             "laplace", "importance" and "mcmc" that is good enough; or one of these by name. See
-            `FitResult.with_posterior`. Progress is told to a `tfgmm.callbacks.FitWatcher`.
+            `FitResult.with_posterior`. Restarts at different optima within 10 nats of the best bound are then ranked by
+            their evidence. Of several fits each carries its own, and their evidence is compared where all have one that
+            can be trusted; with "auto" only the recommended one goes as far as "mcmc". Progress is told to a
+            `tfgmm.callbacks.FitWatcher`; Ctrl-C keeps the fit, and what there is.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.

@@ -19,7 +19,7 @@ from tfgmm.posterior.record import AUTO, PosteriorRecord
 # Free numbers of the mixture: with more, the information takes more than 300 MB, and its factor minutes
 MOST_COORDINATES = 6_000
 STOPPED = "it was stopped before it was done"
-CHAINS_LEFT_OUT = "Markov chains were left out"
+CHAINS_LEFT_OUT = "Markov chains were left out, which with_posterior(data) adds"
 
 
 def num_coordinates(posterior: VariationalPosterior) -> int:
