@@ -311,6 +311,14 @@ def test_chains_keep_the_evidence_of_the_stages_before_where_it_can_be_trusted()
     assert _with_evidence(walked, sampled(-100.0, k_hat=0.8)) is walked
 
 
+def test_chains_by_name_have_the_evidence_of_importance_sampling(chosen):
+    walked = tfgmm.fit_mixture(OVERLAPPED[:12], 1, restarts=1, posterior="mcmc").exact.record
+    sampled_first = tfgmm.fit_mixture(OVERLAPPED[:12], 1, restarts=1, posterior="importance").exact.record
+    assert walked.method == "mcmc" and walked.has_evidence
+    assert walked.log_evidence == sampled_first.log_evidence
+    assert walked.evidence_error == sampled_first.evidence_error
+
+
 def test_evidence_of_the_table_is_above_the_bound_of_each_fit(chosen):
     for result in chosen.results:
         assert result.exact.record.log_evidence > log_evidence(result)

@@ -50,11 +50,10 @@ def test_the_fit_goes_on_from_the_restart_with_more_evidence_though_its_bound_is
     assert ranked.elbo == pytest.approx(ranked.restarts[ranked.ranking.place].elbo, abs=0.05)
     ends = [restart.elbo for restart in ranked.restarts]
     assert ends == sorted(ends, reverse=True) == [restart.elbo for restart in by_bound.restarts]
-    for seed in (1, 2):  # by other draws, and five stages
-        records = [fit.with_posterior(ROWS, "importance", seed=seed).exact.record for fit in (by_bound, ranked)]
-        lead = records[1].log_evidence - records[0].log_evidence
-        assert lead > 5.0 * np.hypot(records[0].evidence_error, records[1].evidence_error)
-        assert lead > 0.5
+    # By other draws, and five stages
+    records = [fit.with_posterior(ROWS, "importance", seed=1).exact.record for fit in (by_bound, ranked)]
+    lead = records[1].log_evidence - records[0].log_evidence
+    assert lead > 0.5 > 5.0 * np.hypot(records[0].evidence_error, records[1].evidence_error)
 
 
 def test_summary_says_which_restart_was_taken(by_bound, ranked):
