@@ -53,7 +53,7 @@ def exact_draws(
         least_kept: Number of draws to keep at least.
         walks: Whether "auto" may go on to Markov chains, which take the longest by far.
 
-    Source: Section numbers of the methods stand in `information`, `adaptive_importance` and `chains`.
+    Source: Those of the methods stand in `information`, `adaptive_importance` and `chains`.
     """
     mode = find_mode(Target(posterior, rows), Coordinates.at_means(posterior), lambda number: tell("mode", number, 0))
     budget = Budget(posterior, num_data, len(mode.root), method, least_kept)
