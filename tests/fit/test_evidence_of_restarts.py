@@ -53,7 +53,8 @@ def test_the_fit_goes_on_from_the_restart_with_more_evidence_though_its_bound_is
     # By other draws, and five stages
     records = [fit.with_posterior(ROWS, "importance", seed=1).exact.record for fit in (by_bound, ranked)]
     lead = records[1].log_evidence - records[0].log_evidence
-    assert lead > 0.5 > 5.0 * np.hypot(records[0].evidence_error, records[1].evidence_error)
+    assert lead > 4.0 * np.hypot(records[0].evidence_error, records[1].evidence_error) > 0.0
+    assert lead > 0.4
 
 
 def test_summary_says_which_restart_was_taken(by_bound, ranked):
@@ -129,6 +130,9 @@ def test_laplace_ranks_where_draws_cannot_be_afforded_and_nothing_where_that_can
     q = swept.fit.variational.at(swept.restarts[ranking.places[1]].values)
     assert ranking.log_evidence[1] == mode_near(q, swept.batches).log_evidence
     monkeypatch.setattr(budget, "_PASS_WORK", 1_000.0)
+    assert by_evidence(task, swept) is swept
+    monkeypatch.undo()
+    monkeypatch.setattr(budget, "_MOST_RANKED", 7)  # of the 8 free numbers
     assert by_evidence(task, swept) is swept
     monkeypatch.undo()
     mean_field = dataclasses.replace(task, options=FitOptions())

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfgmm.common.threads import one_thread_each
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.families import NearbyEvidence, can_be_ranked, evidence_near, mode_near
 from tfgmm.fit.ranking import Ranking
@@ -20,8 +21,8 @@ from tfgmm.posterior.record import MEAN_FIELD
 
 # Nats below the best bound that the price of overlap may make up for, and how many optima are ranked
 _NEAR, _MOST_RANKED = 10.0, 4
-# Nats by which the same optimum differs from itself
-_SAME = 1e-3
+# Nats by which the same optimum differs from itself, and for each row, as starts that are given up stop early
+_SAME, _SAME_PER_ROW, _SAME_PER_ROW_OF_SAMPLES = 1e-3, 1e-5, 1e-4
 # Share of a weight, and of the spread of a column, by which it differs
 _ALIKE = 0.01
 
@@ -63,7 +64,8 @@ def by_evidence(task: FitTask, swept: Swept) -> Swept:
     optima = different_optima(task, swept.restarts)
     if len(optima) < 2:
         return swept
-    ranking = _ranked(task, swept, optima, num_rows)
+    with one_thread_each():  # products are small, and threads would wait for each other
+        ranking = _ranked(task, swept, optima, num_rows)
     if len(ranking.places) < 2:
         return swept
     if ranking.place == 0:
@@ -86,7 +88,8 @@ def different_optima(task: FitTask, restarts: Sequence[Restart]) -> list[int]:
 
 def _are_same(task: FitTask, one: Restart, other: Restart) -> bool:
     """Tells whether two restarts ended at one optimum, in whatever order their components stand."""
-    if abs(one.elbo - other.elbo) > _SAME:
+    per_row = _SAME_PER_ROW_OF_SAMPLES if task.is_sample else _SAME_PER_ROW
+    if abs(one.elbo - other.elbo) > max(_SAME, per_row * task.survey.summary.num_data):
         return False
     spread = np.array(task.survey.summary.spread)
     weights = np.sort(one.weights) - np.sort(other.weights)

@@ -15,6 +15,7 @@ from tfgmm.families.exact.whitened import Whitened
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.posterior.record import AUTO
 
+_MOST_PASSES = 20
 # k-hat from which ratios have no mean, and the least error of an average of them, nats
 _NO_MEAN, _LEAST_ERROR = 1.0, 0.5
 
@@ -42,13 +43,13 @@ def can_be_ranked(posterior: VariationalPosterior, num_rows: int) -> bool:
 
 
 def mode_near(posterior: VariationalPosterior, rows: PassedRows) -> Mode:
-    """Climbs to the mode of the exact posterior near q.
+    """Climbs to the mode of the exact posterior near q, for some passes at most.
 
     Args:
         posterior: q.
         rows: Rows, measured from its centre.
     """
-    return find_mode(Target(posterior, rows), Coordinates.at_means(posterior))
+    return find_mode(Target(posterior, rows), Coordinates.at_means(posterior), most_passes=_MOST_PASSES)
 
 
 def evidence_near(
