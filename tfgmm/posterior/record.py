@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from tfgmm.common.checks import check_choice
 from tfgmm.common.words import beside
@@ -120,6 +122,58 @@ class PosteriorRecord:
 
     def __str__(self) -> str:
         return "\n".join(self.sentences())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists the fields as plain values that JSON holds; a figure that is not finite becomes None, not known."""
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> PosteriorRecord:
+        """Restores a record from what `to_dict` gave; names that are not ours are left out.
+
+        Raises:
+            ValueError: A field is of another type, out of its range, or an unknown method.
+
+        Example:
+
+        >>> PosteriorRecord.from_dict(PosteriorRecord("importance", k_hat=0.25, ess=900.0).to_dict()).is_exact
+        True
+        """
+        check_choice("method", values.get("method"), METHODS)
+        check_choice("asked", values.get("asked", AUTO), (*METHODS, AUTO))
+        for name, (least, most) in _RANGES.items():
+            _check_figure(name, values.get(name), least, most)
+        if not isinstance(values.get("note", ""), str):
+            raise ValueError(f"`note` must be text. Received: {values['note']!r:.100}. Leave it out.")
+        names = (field.name for field in dataclasses.fields(PosteriorRecord))
+        given = {name: values[name] for name in names if name in values}
+        return PosteriorRecord(**(given | {"share_moved": given.get("share_moved") or 0.0}))
+
+
+# Of the figures, each of which may be None: the smallest and the largest
+_RANGES = {
+    "k_hat": (-math.inf, math.inf),
+    "ess": (0.0, math.inf),
+    "r_hat": (0.0, math.inf),
+    "share_moved": (0.0, 1.0),
+    "log_evidence": (-math.inf, math.inf),
+    "evidence_error": (0.0, math.inf),
+    "variance": (0.0, math.inf),
+}
+
+
+def _check_figure(name: str, value: Any, least: float, most: float) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if value is not None and not (is_number and least <= value <= most):
+        received = f"Received: {value!r:.100}. Leave it out where it is not known."
+        raise ValueError(f"`{name}` must be a finite number from {least:g} to {most:g}, or null. {received}")
+
+
+def _plain(value: Any) -> Any:
+    """Turns numbers of NumPy into those of Python, and those that are not finite into None."""
+    if value is None or isinstance(value, str):
+        return value
+    return float(value) if math.isfinite(value) else None
 
 
 def check_method(method: str) -> str:
