@@ -78,7 +78,7 @@ def test_a_report_with_the_weights_of_the_fit_is_about_its_rows(
 
 def test_a_run_on_gaps_weights_and_noise_says_how_they_were_treated(tmp_path: pathlib.Path) -> None:
     table = write(tmp_path / "rows.csv", TABLE.assign(a_err=0.5))
-    few = ["--components", 2, "--covariance", "full", "--restarts", 1, "--columns", "a,b"]
+    few = ["--components", 2, "--covariance", "full", "--restarts", 1, "--columns", "a,b", "--posterior", "mean_field"]
     done = run("fit", table, *few, "--weights", "count", "--noise", "a=a_err", "--out", tmp_path / "run")
     assert (done.exit_code, done.stderr) == (0, "")
     page = Page((tmp_path / "run" / "report.html").read_text("utf-8"))

@@ -122,7 +122,7 @@ class PosteriorQueries(Queries):
         """Draws from the posterior and writes the draws down as an export stores them; see `stored_draws.stored`.
 
         Args:
-            num_draws: Number of draws, S; default 64 of q, and of the exact posterior, where it is carried, up to 400.
+            num_draws: Number of draws, S; default 64 of q, and of the exact posterior, where it is carried, up to 256.
             seed: Seed of the draws.
         """
         if num_draws is None:

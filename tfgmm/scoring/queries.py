@@ -144,15 +144,15 @@ class Queries:
         """Computes how uncertain the log density and the responsibilities of each row are.
 
         The answer for each row is the equal-tailed band that holds a share `level` of the posterior, from 64 draws, or
-        up to 400 where the fit carries those of the exact posterior (`fit_mixture(..., posterior="auto")`). Its ends
-        have a sampling error themselves: at 0.9 a tenth to a fifth of the posterior's width with 64 draws, a twentieth
-        with 400. Mean-field posteriors are too narrow where components overlap, and so are their bands. This takes
-        about 50 times as long as `log_prob`, or up to 300 times.
+        up to 256 where the fit carries those of the exact posterior (`fit_mixture(..., posterior="auto")`). Its ends
+        have a sampling error themselves: at 0.9 a tenth to a fifth of the posterior's width with 64 draws, half of that
+        with 256. Mean-field posteriors are too narrow where components overlap, and so are their bands. This takes
+        about 50 times as long as `log_prob`, or up to 200 times.
 
         Args:
             x: Rows, (N, D), of any kind that `log_prob` takes; of a row with gaps, the columns that it has count.
             level: Share of the posterior within the band, above 0 and at most what S draws can tell, (S - 1) / (S + 1):
-                0.969 of 64, 0.995 of 400.
+                0.969 of 64, 0.992 of 256.
 
         Returns:
             An `Interval`, the lower and upper ends of the bands of N rows.

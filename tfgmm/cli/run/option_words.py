@@ -18,7 +18,7 @@ _OPTIONS = {
     "max_sweeps, or tolerance": "--max-sweeps",
     **{
         f"`{name}`": f"`--{name}`"
-        for name in ("columns", "config", "covariance", "restarts", "seed", "missing", "noise")
+        for name in ("columns", "config", "covariance", "restarts", "seed", "missing", "noise", "posterior")
     },
     "`sample_weight`": "`--weights`",
     "`weights`": "`--weight-prior`",
@@ -31,8 +31,19 @@ def in_our_words(text: str) -> str:
     """Rewrites what a function says of its arguments in the words of the command line."""
     for name, option in _OPTIONS.items():
         text = text.replace(name, option)
-    text = shared.with_drop_gaps(text)
+    text = shared.with_drop_gaps(posterior_in_our_words(text))
     return re.sub(r"columns=\[(.*?)\]", lambda match: f"--columns {_as_option(match[1])}", text)
+
+
+def posterior_in_our_words(text: str) -> str:
+    """Rewrites the choice of a posterior alone.
+
+    Example:
+
+    >>> posterior_in_our_words('posterior="auto" gives those of the exact posterior')
+    '--posterior auto gives those of the exact posterior'
+    """
+    return re.sub(r'posterior="(\w+)"', r"--posterior \1", text)
 
 
 def _as_option(names: str) -> str:
