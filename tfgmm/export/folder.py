@@ -14,12 +14,14 @@ import os
 import pathlib
 import stat
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfgmm.common.atomic_folder import Kind, files_below
 from tfgmm.common.words import printable, shown
 from tfgmm.mixture.registry import COVARIANCES
-from tfgmm.posterior.record import PosteriorRecord
+
+if TYPE_CHECKING:
+    from tfgmm.posterior.record import PosteriorRecord
 
 CARD = "model_card.json"
 PARAMETERS = "parameters.npz"
@@ -181,9 +183,16 @@ def _check_posterior(place: Place, values: Any) -> None:
     if not isinstance(values, dict):
         raise place.refusal(CARD, f"must have an object in its field {POSTERIOR!r}")
     try:
-        PosteriorRecord.from_dict(values)
+        posterior_of({POSTERIOR: values})
     except ValueError as error:
         raise place.refusal(CARD, f"has in its field {POSTERIOR!r}: {shown(str(error))}") from None
+
+
+def posterior_of(card: Mapping[str, Any]) -> PosteriorRecord:
+    """Reads from a card that was checked how the draws were made; earlier cards, which do not say, are of q."""
+    from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord  # NumPy, which the help of commands does not need
+
+    return PosteriorRecord.from_dict(card.get(POSTERIOR) or {"method": MEAN_FIELD, "asked": MEAN_FIELD})
 
 
 def _is_count(value: Any) -> bool:

@@ -15,9 +15,8 @@ from tfgmm.export import folder, parameters
 from tfgmm.export.numbers import Numbers
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
-from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord
+from tfgmm.posterior.record import PosteriorRecord
 
-OF_EARLIER_EXPORTS = {"method": MEAN_FIELD, "asked": MEAN_FIELD}  # whose cards do not say it
 _ATTEMPTS = 100  # to read a folder that is replaced again and again meanwhile
 
 
@@ -124,6 +123,6 @@ def _mixture(card: dict[str, Any], arrays: dict[str, np.ndarray]) -> ExportedMix
     drawn = {name: arrays.pop(name) for name in sorted(arrays) if name.startswith("drawn_")} or None
     centre, log_weights = arrays.pop("centre"), np.log(arrays.pop("weights"))
     covariance, names = card["model"]["covariance"], card["model"]["column_names"]
-    posterior = PosteriorRecord.from_dict(card.get(folder.POSTERIOR) or OF_EARLIER_EXPORTS)
+    posterior = folder.posterior_of(card)
     names = tuple(names) if names else None
     return ExportedMixture(covariance, centre, log_weights, arrays, names, table, drawn, posterior, card)

@@ -85,7 +85,14 @@ class PosteriorRecord:
             return ""
         return 'they are too narrow where components overlap: posterior="auto" gives those of the exact posterior'
 
-    def _how(self) -> str:
+    def figures(self) -> tuple[str, ...]:
+        """Writes the figures that say how good the draws are, as far as they are known.
+
+        Example:
+
+        >>> PosteriorRecord("importance", k_hat=0.25, ess=900.0).figures()
+        ('Pareto k-hat 0.25', '900 effective draws')
+        """
         figures = []
         if self.k_hat is not None and math.isfinite(self.k_hat):
             figures.append(f"Pareto k-hat {beside(self.k_hat, LARGEST_K_HAT, digits=2)}")
@@ -95,6 +102,10 @@ class PosteriorRecord:
             figures.append(f"{self.ess:,.0f} effective draws")
         if self.variance is not None:
             figures.append(f"variance of log ratios {self.variance:.2f}")
+        return tuple(figures)
+
+    def _how(self) -> str:
+        figures = self.figures()
         of_draws = f" ({', '.join(figures)})" if figures else ""
         return f"intervals are those of {METHODS[self.method]}{of_draws}"
 

@@ -32,7 +32,7 @@ def about_intervals(posterior: PosteriorRecord, exporting: str | None) -> list[s
     if posterior.method == MEAN_FIELD:
         return [_TOO_NARROW, f"{_EXACT} {_HOW.get(exporting, _HOW[None])}"]
     [how, *_] = posterior.sentences()
-    sentences = [f"{how[:1].upper()}{how[1:]}: memberships and components are not taken for independent."]
+    sentences = [f"{how[:1].upper()}{how[1:]}. They allow for overlapping components, and so do bands in pictures."]
     if posterior.is_trusted:
         return [*sentences, f"The draws passed their check ({_CHECKS[posterior.method]}): the widths can be believed."]
     return [
