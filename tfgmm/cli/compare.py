@@ -142,8 +142,6 @@ def _lines(
 
 def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
     """Says in words what a model card says of a mixture."""
-    from tfgmm.posterior.record import METHODS
-
     model, training, wrote = card["model"], card["training"], card["versions"]
     summary = training.get("data_summary")
     fingerprint = summary.get("fingerprint") if isinstance(summary, Mapping) else None
@@ -157,7 +155,7 @@ def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
         "columns": ", ".join(model.get("column_names") or [f"{model['num_features']} without names"]),
         "fitted to": f"{_rows_of(card)}, fingerprint {fingerprint}{had}",
         "bound, nats": f"{elbo:.2f}" if isinstance(elbo, float) else None,
-        "draws": ", ".join([f"of {METHODS[draws.method]}", *draws.figures()]),
+        "posterior": ", ".join([draws.method, *draws.figures()]),
         "written by": ", ".join(f"{name} {wrote[name]}" for name in ("tfgmm", "tensorflow") if name in wrote) or None,
     }
     return {name: "not recorded" if value is None else str(value) for name, value in facts.items()}

@@ -127,7 +127,7 @@ def _about_intervals(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         record = PosteriorRecord.from_dict(values)
     except (ValueError, TypeError):
         return  # a card of a later version, or no card of ours
-    yield "posterior", printable("; ".join(map(posterior_in_our_words, record.sentences())))
+    yield "intervals", printable("; ".join(map(posterior_in_our_words, record.sentences())))
 
 
 def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
