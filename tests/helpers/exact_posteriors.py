@@ -238,9 +238,7 @@ def _of_learned_matrices(priors: Priors, matrices: np.ndarray) -> float:
         of_each.append(value - stats.wishart(prior_degrees + num_precisions * nu, after).logpdf(expected))
         value = likelihood(np.diag(columns)) + stats.gamma.logpdf(columns, half, scale=columns / half).sum()
         rates = half / columns + nu / 2 * np.diag(total)
-        of_each.append(
-            value - stats.gamma.logpdf(columns, half + num_precisions * nu / 2, scale=1 / rates).sum()
-        )
+        of_each.append(value - stats.gamma.logpdf(columns, half + num_precisions * nu / 2, scale=1 / rates).sum())
     floor = 0.5 * priors.least_scale * np.trace(expected @ total)
     return float(logsumexp(of_each) - np.log(len(of_each)) - floor)
 

@@ -1,81 +1,88 @@
-"""The record of how draws were made: plain values and back, and what is refused in those from elsewhere."""
+"""What a record of draws says of them: when they are trusted, and in which words they are not."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
-
-import numpy as np
 import pytest
 
-from tfgmm.posterior.draws import Draws
-from tfgmm.posterior.record import PosteriorRecord
+from tfgmm.posterior.record import METHODS, PosteriorRecord, check_method
 
-FULL = PosteriorRecord(
-    "importance", "auto", 0.31, 1812.5, 1.004, 0.02, -431.25, 0.03, 0.4, "it was stopped before it was done"
-)
-
-
-@pytest.mark.parametrize("record", [FULL, PosteriorRecord("laplace"), PosteriorRecord("mean_field", "mean_field")])
-def test_json_keeps_every_field(record):
-    assert PosteriorRecord.from_dict(json.loads(json.dumps(record.to_dict(), allow_nan=False))) == record
-
-
-def test_figures_of_numpy_and_without_end_are_plain():
-    record = PosteriorRecord("laplace", k_hat=np.float64(math.nan), ess=np.float32(2.0), variance=math.inf)
-    assert json.loads(json.dumps(record.to_dict(), allow_nan=False)) | {"ess": 2.0} == record.to_dict()
-    restored = PosteriorRecord.from_dict(record.to_dict())
-    assert (restored.k_hat, restored.variance, restored.ess) == (None, None, 2.0)
-    assert not restored.is_trusted and not record.is_trusted
-
-
-def test_fields_of_later_versions_are_left_out_and_missing_ones_are_not_known():
-    assert PosteriorRecord.from_dict({"method": "mcmc", "colour": "red"}) == PosteriorRecord("mcmc")
+GOOD_IMPORTANCE = PosteriorRecord("importance", k_hat=0.31, ess=1_234.0)
+GOOD_CHAINS = PosteriorRecord("mcmc", r_hat=1.012, ess=2_000.0)
+GOOD_NORMAL = PosteriorRecord("laplace", efficiency=0.93)
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "words"),
+    ("record", "is_exact", "is_trusted"),
     [
-        ("method", "exact", "`method` must be one of 'mean_field', 'laplace', 'importance', 'mcmc'"),
-        ("method", None, "`method` must be one of"),
-        ("asked", 3, "`asked` must be one of"),
-        ("k_hat", "0.3", "`k_hat` must be a finite number from -inf to inf, or null. Received: '0.3'"),
-        ("ess", -1.0, "`ess` must be a finite number from 0 to inf"),
-        ("r_hat", math.nan, "`r_hat` must be a finite number"),
-        ("share_moved", 1.5, "`share_moved` must be a finite number from 0 to 1"),
-        ("evidence_error", True, "`evidence_error` must be a finite number"),
-        ("note", ["<b>"], "`note` must be text"),
+        (GOOD_IMPORTANCE, True, True),
+        (PosteriorRecord("importance", k_hat=0.7, ess=1_234.0), False, False),
+        (PosteriorRecord("importance", k_hat=0.31, ess=399.0), False, False),
+        (PosteriorRecord("importance", ess=1_234.0), False, False),
+        (GOOD_CHAINS, True, True),
+        (PosteriorRecord("mcmc", r_hat=1.05, ess=2_000.0), False, False),
+        (PosteriorRecord("mcmc", r_hat=1.012, ess=399.0), False, False),
+        (PosteriorRecord("mcmc", ess=2_000.0), False, False),
+        (GOOD_NORMAL, False, True),
+        (PosteriorRecord("laplace", efficiency=0.93, k_hat=0.3), False, True),
+        (PosteriorRecord("laplace", efficiency=0.93, k_hat=0.8), False, False),
+        (PosteriorRecord("laplace", efficiency=0.79), False, False),
+        (PosteriorRecord("laplace"), False, False),
+        (PosteriorRecord("mean_field"), False, False),
     ],
 )
-def test_odd_fields_are_named(field, value, words):
-    with pytest.raises(ValueError) as caught:
-        PosteriorRecord.from_dict(FULL.to_dict() | {field: value})
-    assert words in str(caught.value)
+def test_draws_are_trusted_by_the_figures_of_their_method(record, is_exact, is_trusted):
+    assert (record.is_exact, record.is_trusted) == (is_exact, is_trusted)
 
 
-# --- ArviZ
+def test_a_record_of_good_draws_has_one_sentence_with_its_figures():
+    assert GOOD_IMPORTANCE.sentences() == (
+        "intervals are those of the exact posterior, by importance sampling (Pareto k-hat 0.31, 1,234 effective draws)",
+    )
+    assert GOOD_CHAINS.sentences() == (
+        "intervals are those of the exact posterior, by Markov chains (r-hat 1.012, 2,000 effective draws)",
+    )
+    assert GOOD_NORMAL.sentences() == (
+        "intervals are those of the normal distribution at the mode of the exact posterior "
+        "(93 % of its draws are effective)",
+    )
+    assert str(GOOD_NORMAL) == GOOD_NORMAL.sentences()[0]
+    assert not any(record.warnings() for record in (GOOD_IMPORTANCE, GOOD_CHAINS, GOOD_NORMAL))
 
 
-def draws_with(record, **stats):
-    weights, locs = np.full((1, 6, 2), 0.5), np.arange(12.0).reshape(1, 6, 2, 1)
-    return Draws(weights, locs, np.ones((1, 6, 2, 1)), sample_stats=stats, posterior=record)
+def test_the_mean_field_posterior_says_what_gives_a_better_one_and_warns_of_nothing():
+    record = PosteriorRecord("mean_field", "mean_field")
+    assert record.sentences() == (
+        "intervals are those of the mean-field posterior",
+        'they are too narrow where components overlap: posterior="auto" gives those of the exact posterior',
+    )
+    assert record.warnings() == ()
 
 
-@pytest.mark.parametrize("record", [FULL, PosteriorRecord("mcmc"), None])
-def test_arviz_and_its_files_keep_the_record_and_the_figures_of_draws(record, tmp_path):
-    draws = draws_with(record, log_importance_ratio=np.arange(6.0)[None])
-    data = draws.to_arviz()
-    data.to_netcdf(str(tmp_path / "draws.nc"))
-    for source in (data, tmp_path / "draws.nc"):
-        restored = Draws.from_arviz(source)
-        assert restored.posterior == record
-        np.testing.assert_array_equal(restored.sample_stats["log_importance_ratio"], np.arange(6.0)[None])
+def test_warnings_say_what_to_do():
+    narrow = PosteriorRecord("laplace", efficiency=0.2, note="the posterior is flat at its mode")
+    assert narrow.warnings() == (
+        "standard deviations may be 30 % or more too small (the posterior is flat at its mode): ask for "
+        'posterior="importance" or "mcmc", or for fewer components',
+    )
+    missing = "parts of the posterior may be missing from these draws: ask for fewer components"
+    assert PosteriorRecord("mcmc", r_hat=1.3, ess=90.0).warnings() == (missing,)
+    assert PosteriorRecord("importance", k_hat=0.9, ess=90.0).warnings() == (missing,)
+    too_many = PosteriorRecord("mean_field", "auto", note="7,000 free numbers are more than 6,000")
+    assert too_many.warnings() == (
+        "standard deviations may be far too small where components overlap (7,000 free numbers are more than 6,000)",
+    )
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"method": "exact"}', 3])
-def test_an_odd_record_in_arviz_is_named(text):
-    data = draws_with(dataclasses.replace(FULL, note="")).to_arviz()
-    data.posterior.attrs["posterior_record"] = text
-    with pytest.raises(ValueError, match=r"`data.posterior.attrs\['posterior_record'\]` must be what Draws.to_arviz"):
-        Draws.from_arviz(data)
+def test_components_that_swap_are_told_of_above_five_percent():
+    alike = PosteriorRecord("importance", k_hat=0.31, ess=1_234.0, share_moved=0.2)
+    assert alike.warnings() == (
+        "in 20 % of the posterior the components stand in another order, so that they cannot be told apart: numbers of "
+        "single components mean little, the density means what it says",
+    )
+    assert PosteriorRecord("importance", k_hat=0.31, ess=1_234.0, share_moved=0.05).warnings() == ()
+
+
+def test_names_of_posteriors_are_checked():
+    assert [check_method(name) for name in (*METHODS, "auto")] == [*METHODS, "auto"]
+    with pytest.raises(ValueError, match=r"`posterior` must be one of 'mean_field', .*'auto'. Received: 'laplac'"):
+        check_method("laplac")

@@ -101,7 +101,10 @@ def test_how_to_get_the_exact_posterior_suits_what_there_is(exporting, words):
 
 def test_every_method_has_its_check():
     for record, words in (
-        (PosteriorRecord("laplace", variance=0.1), "passed their check (k-hat below 0.7, or a variance below 1)"),
+        (
+            PosteriorRecord("laplace", k_hat=0.1, efficiency=0.9),
+            "passed their check (80 % of the draws effective or more, k-hat below 0.7)",
+        ),
         (PosteriorRecord("laplace", k_hat=1.1), "did not pass their check"),
         (PosteriorRecord("mcmc", r_hat=1.01, ess=500.0), "passed their check (r-hat below 1.05 and 400"),
     ):

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = front_door(
         "extras": ["check_tensorflow", "imported"],
         "forks": ["check_not_forked", "survived"],
         "lazy": ["front_door"],
+        "progress": ["status_line"],
         "quiet": ["stderr_kept_back"],
         "remembered": ["Remembered"],
         "shapes": ["Tensor", "check_shape"],

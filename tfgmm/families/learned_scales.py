@@ -73,10 +73,15 @@ class MatrixScales:
     ) -> None:
         self.num_features, self.num_precisions, self.structures = len(expected), num_precisions, structures
         self.expected, self.floor = expected, _floor_of(expected, least_scale)
-        self.degrees = degree_grid + self.num_features - 1.0
+        self._grid, self.degrees = degree_grid, degree_grid + self.num_features - 1.0
         self._root = np.linalg.cholesky(expected)
-        self._prior_degrees, self._half = hyper_degrees + self.num_features - 1.0, 0.5 * hyper_degrees
+        self.hyper_degrees, self._half = hyper_degrees, 0.5 * hyper_degrees
+        self._prior_degrees = hyper_degrees + self.num_features - 1.0
         self._constants = np.stack([self._constant_of(structure) for structure in structures])
+
+    def of_one(self) -> MatrixScales:
+        """Makes the prior of one matrix by itself, without the floor, so that it integrates to 1."""
+        return MatrixScales(self.expected, 1, self.structures, self._grid, self.hyper_degrees, np.zeros(1))
 
     def _constant_of(self, structure: str) -> np.ndarray:
         """Computes what does not depend on q, for each value of e, (E,)."""
@@ -181,12 +186,17 @@ class ColumnScales:
         least_scale: np.ndarray,
     ) -> None:
         self.expected, self.floor, self.degrees = expected, least_scale * expected, degree_grid
+        self.hyper_degrees = hyper_degrees
         shape, half = 0.5 * degree_grid, 0.5 * hyper_degrees
         self._shape, self._after, self._rates = shape, half + num_precisions * shape, half / expected
         own = num_precisions * len(expected) * (shape * np.log(shape) - gammaln(shape))
         self._constants = (
             own + len(expected) * (gammaln(self._after) - math.lgamma(half)) + half * np.log(self._rates).sum()
         )
+
+    def of_one(self) -> ColumnScales:
+        """Makes the prior of the precisions of one component by itself, without the floor."""
+        return ColumnScales(self.expected, 1, self.degrees, self.hyper_degrees, np.zeros(len(self.expected)))
 
     def given(self, total: np.ndarray, logarithms: np.ndarray) -> LearnedScale:
         """Computes what the prior says of precisions with these sums.

@@ -16,13 +16,11 @@ from tfgmm.common.columns import column_labels
 from tfgmm.common.words import counted
 from tfgmm.data.row_words import sentences_on_rows
 from tfgmm.data.summary import DataSummary
-from tfgmm.families import (
-    ExactDraws,
-    FittedMixture,
-    VariationalPosterior,
-    centred_blocks,
-    exact_posterior,
-)
+from tfgmm.families.exact.of_fit import exact_posterior
+from tfgmm.families.exact.records import ExactDraws
+from tfgmm.families.fitted import FittedMixture
+from tfgmm.families.training_rows import centred_blocks
+from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.keras_model import keras_model_of
 from tfgmm.fit.occupied import log_num_modes, num_occupied, occupied_probabilities
 from tfgmm.fit.options import CRITERIA_AT

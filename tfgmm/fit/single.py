@@ -14,7 +14,8 @@ from tfgmm.common.words import beside, counted
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
-from tfgmm.families import SweepBatches, drawn_from_rows, warn_of
+from tfgmm.families.exact.of_fit import drawn_from_rows, warn_of
+from tfgmm.families.row_batches import SweepBatches
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows

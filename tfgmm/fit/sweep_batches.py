@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfgmm.families import SweepBatches
+from tfgmm.families.row_batches import SweepBatches
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.statistics import RowSums, Statistics

@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = front_door(
         "hidden_values": ["sentences_on_hidden", "sentences_on_unseen", "shares_hidden"],
         "imputation": ["Imputer"],
         "integrands": ["Coefficients", "with_integrals", "with_masks", "without_masks"],
-        "log_joints": ["write_features"],
+        "log_joints": ["exponentials", "write_features"],
         "occupied": ["is_occupied"],
         "odd_data": ["doubts_of_columns", "oddities", "spreads_that_differ", "warn_of_odd_data", "warn_of_pulls"],
         "outliers": ["NUM_SAMPLES", "check_table"],

@@ -6,11 +6,12 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "agreement": ["Agreement", "compare"],
+        "assignment": ["cheapest"],
         "alignment": ["AlignedDraws", "align"],
         "convergence": ["FEWEST_DRAWS", "bulk_sizes", "r_hats", "tail_sizes"],
         "draws": ["Draws", "LOG_RATIO"],
         "predictive": ["DensityBand", "component_densities", "density_band", "replicated_rows", "sample_predictive"],
-        "record": ["AUTO", "MEAN_FIELD", "PosteriorRecord"],
-        "smoothing": ["effective_sample_size", "smoothed_log_weights"],
+        "record": ["AUTO", "MEAN_FIELD", "PosteriorRecord", "check_method"],
+        "smoothing": ["FEWEST_RATIOS", "effective_sample_size", "smoothed_log_weights"],
     },
 )

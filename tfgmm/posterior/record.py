@@ -21,8 +21,9 @@ AUTO, MEAN_FIELD = "auto", "mean_field"
 LARGEST_K_HAT, LARGEST_R_HAT, FEWEST_EFFECTIVE = 0.7, 1.05, 400.0
 # Share of draws whose components stood in another order: with more, components cannot be told apart
 _MOST_MOVED = 0.05
-# Variance of the logarithms of importance ratios below which draws are worth e^-1 of as many exact ones
-_LARGEST_VARIANCE = 1.0
+# Effective draws per draw of the normal distribution at the mode. Measured: from 0.8 on standard deviations are within
+# 6 % of NUTS's, at 0.7 up to 15 % too small, at 0.3 up to a third.
+LEAST_EFFICIENCY = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,8 @@ class PosteriorRecord:
         log_evidence: Logarithm of the probability of the rows, nats, over all orders of the components; None where it
             was not estimated.
         evidence_error: Its Monte-Carlo standard error, nats.
-        variance: Variance of the logarithms of importance ratios, where too few were computed for k-hat; else None.
+        efficiency: Effective draws per draw of the normal distribution at the mode, of those that were weighed; else
+            None.
         note: Why less was done than was asked for, as a clause; "" where it was not.
     """
 
@@ -51,7 +53,7 @@ class PosteriorRecord:
     share_moved: float = 0.0
     log_evidence: float | None = None
     evidence_error: float | None = None
-    variance: float | None = None
+    efficiency: float | None = None
     note: str = ""
 
     @property
@@ -67,9 +69,7 @@ class PosteriorRecord:
     def is_trusted(self) -> bool:
         """Whether standard deviations and intervals can be believed."""
         if self.method == "laplace":
-            if self.k_hat is not None:
-                return self.k_hat < LARGEST_K_HAT
-            return self.variance is not None and self.variance < _LARGEST_VARIANCE
+            return (self.efficiency or 0.0) >= LEAST_EFFICIENCY and not (self.k_hat or 0.0) >= LARGEST_K_HAT
         return self.is_exact
 
     def sentences(self) -> tuple[str, ...]:
@@ -100,8 +100,8 @@ class PosteriorRecord:
             figures.append(f"r-hat {self.r_hat:.3f}")
         if self.ess is not None:
             figures.append(f"{self.ess:,.0f} effective draws")
-        if self.variance is not None:
-            figures.append(f"variance of log ratios {self.variance:.2f}")
+        if self.efficiency is not None:
+            figures.append(f"{100.0 * self.efficiency:.0f} % of its draws are effective")
         return tuple(figures)
 
     def _how(self) -> str:
@@ -117,8 +117,8 @@ class PosteriorRecord:
             return f"standard deviations may be far too small where components overlap{because}"
         if self.method == "laplace":
             return (
-                f'standard deviations may be 30 % or more too small{because}: ask for posterior="mcmc", or for fewer '
-                "components"
+                f"standard deviations may be 30 % or more too small{because}: ask for "
+                'posterior="importance" or "mcmc", or for fewer components'
             )
         return f"parts of the posterior may be missing from these draws{because}: ask for fewer components"
 
@@ -169,7 +169,7 @@ _RANGES = {
     "share_moved": (0.0, 1.0),
     "log_evidence": (-math.inf, math.inf),
     "evidence_error": (0.0, math.inf),
-    "variance": (0.0, math.inf),
+    "efficiency": (0.0, 1.0 + 1e-6),
 }
 
 

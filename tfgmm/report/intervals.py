@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tfgmm.posterior.record import FEWEST_EFFECTIVE, LARGEST_K_HAT, LARGEST_R_HAT, MEAN_FIELD, PosteriorRecord
+from tfgmm.posterior.record import (
+    FEWEST_EFFECTIVE,
+    LARGEST_K_HAT,
+    LARGEST_R_HAT,
+    LEAST_EFFICIENCY,
+    MEAN_FIELD,
+    PosteriorRecord,
+)
 
 _TOO_NARROW = (
     "The intervals are those of the fit itself, the mean-field posterior. It takes the memberships of rows and the "
@@ -18,7 +25,7 @@ _HOW = {
 _CHECKS = {
     "importance": f"k-hat below {LARGEST_K_HAT:g} and {FEWEST_EFFECTIVE:g} effective draws or more",
     "mcmc": f"r-hat below {LARGEST_R_HAT:g} and {FEWEST_EFFECTIVE:g} effective draws or more",
-    "laplace": f"k-hat below {LARGEST_K_HAT:g}, or a variance below 1",
+    "laplace": f"{100.0 * LEAST_EFFICIENCY:.0f} % of the draws effective or more, k-hat below {LARGEST_K_HAT:g}",
 }
 
 

@@ -219,7 +219,7 @@ def test_one_coordinate_is_enough():
     assert moments(drawn)[1][0] == pytest.approx(np.pi / math.sqrt(6.0), rel=0.05)
 
 
-def test_the_callers_proposal_gives_a_tenth_and_finds_what_it_knows():
+def test_the_callers_proposal_gives_three_tenths_and_finds_what_it_knows():
     far = 40.0 * np.eye(3)[0]
 
     def log_density(xi: np.ndarray) -> np.ndarray:
@@ -229,7 +229,7 @@ def test_the_callers_proposal_gives_a_tenth_and_finds_what_it_knows():
     assert without.log_evidence == pytest.approx(np.log(0.5), abs=0.1)
     extra = Cloud(far, 1.5, 5.0)
     every = list(stages(log_density, 3, np.random.default_rng(8), extra=extra, max_stages=2))
-    assert (every[0].xi[:, 0] > 20.0).sum() == pytest.approx(200, abs=3)
+    assert (every[0].xi[:, 0] > 20.0).sum() == pytest.approx(600, abs=3)
     for drawn in every:
         assert abs(drawn.log_evidence) < 4 * drawn.evidence_error < 0.25
 

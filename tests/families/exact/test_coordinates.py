@@ -1,4 +1,4 @@
-"""Coordinates of the exact posterior: what they stand for, other references, volumes, and a prior that integrates to 1."""
+"""Coordinates of the exact posterior: what they stand for, other references, and a prior that integrates to 1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from exact_posteriors import coordinates_of, log_jacobian, precision_matrices, problem, slopes, whiteners_of
 from scipy import integrate
 
-from tfgmm.families.exact.coordinates import FARTHEST
+from tfgmm.families.exact.coordinates import FARTHEST, differences
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 
@@ -95,7 +95,9 @@ def test_another_reference_changes_the_density_by_a_constant(covariance, weights
             between -= sum(column * np.log(factor[column, column]) for column in range(size))
     assert differences[0] == pytest.approx(between, abs=1e-8)
     at_new = moved.log_volume(np.zeros_like(far))
-    assert coordinates.log_volume(far) - at_new == pytest.approx(-volume_between(given, coordinates, moved, far), abs=1e-7)
+    assert coordinates.log_volume(far) - at_new == pytest.approx(
+        -volume_between(given, coordinates, moved, far), abs=1e-7
+    )
 
 
 def volume_between(given, coordinates, moved, far):
@@ -120,14 +122,18 @@ def test_the_gradient_and_the_information_of_the_prior_are_those_of_differences(
         np.testing.assert_allclose(coordinates.prior_information(), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_the_information_of_the_prior_is_the_same_in_pieces():
+def test_differences_are_the_same_in_pieces():
     coordinates = problem("full", num_components=3).coordinates()
-    np.testing.assert_allclose(
-        coordinates.prior_information(at_a_time=4), coordinates.prior_information(), rtol=1e-12, atol=1e-12
-    )
+
+    def gradient(phi):
+        return coordinates.prior_gradient(phi, coordinates.drawn(phi))
+
+    found = [differences(gradient, coordinates.num_coordinates, 2e-5, at_a_time) for at_a_time in (4, 256)]
+    np.testing.assert_allclose(*found, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found[0], coordinates.prior_information(), rtol=1e-6, atol=1e-6)
 
 
-# --- The prior integrates to 1 ---------------------------------------------------------------------------------------
+# --- The prior integrates to 1 ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
@@ -164,7 +170,7 @@ def test_the_prior_of_one_component_in_one_column_integrates_to_one(covariance, 
     assert integrate.simpson(of_deltas, x=logarithms) == pytest.approx(1.0, abs=1e-4)
 
 
-# --- What counts as too far --------------------------------------------------------------------------------------------
+# --- What counts as too far ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("covariance", ["diag", "tied_spherical", "full", "tied"])

@@ -47,12 +47,11 @@ def costs_of(coordinates, near, drawn):
     features, spread = features_of(coordinates, drawn), features_of(coordinates, near).std(axis=0)
     pivot = features_of(coordinates, coordinates.drawn(np.zeros((1, coordinates.num_coordinates))))[0]
     num_components = len(pivot)
+    distances = ((features[:, :, None] - pivot) / spread) ** 2
     return {
-        order: np.array([
-            sum((((row[order[k]] - pivot[k]) / spread[k]) ** 2).sum() for k in range(num_components)) for row in features
-        ])
+        order: np.sum([distances[:, order[k], k].sum(axis=-1) for k in range(num_components)], axis=0)
         for order in itertools.permutations(range(num_components))
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("num_components", [2, 3, 4])

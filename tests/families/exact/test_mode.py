@@ -123,7 +123,7 @@ def test_it_is_where_a_general_optimizer_ends(covariance):
     np.testing.assert_allclose(seen_from(given, start, mode), climbed.x, rtol=0, atol=1e-4)
 
 
-# --- Starts that are no maximum in any direction ------------------------------------------------------------------------
+# --- Starts that are no maximum in any direction ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
@@ -193,7 +193,7 @@ def test_one_component_has_a_mode(covariance):
     np.testing.assert_allclose(np.diag(mode.root @ mode.root.T)[:2], 400.0, rtol=2e-3)
 
 
-# --- What its parts do ----------------------------------------------------------------------------------------------------
+# --- What its parts do --------------------------------------------------------------------------------------------
 
 
 def test_as_little_of_the_missing_information_is_left_in_as_makes_it_positive():

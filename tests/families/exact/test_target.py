@@ -56,7 +56,7 @@ def test_the_gradient_is_that_of_differences(covariance, weights, kind):
     np.testing.assert_allclose(gradients[0], expected, rtol=1e-7, atol=1e-7)
 
 
-# --- Rows of any kind ---------------------------------------------------------------------------------------------------
+# --- Rows of any kind ---------------------------------------------------------------------------------------------
 
 
 def value_and_gradient(given, gap_columns=(), batch_size=None, **data):

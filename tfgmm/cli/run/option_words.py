@@ -40,9 +40,10 @@ def posterior_in_our_words(text: str) -> str:
 
     Example:
 
-    >>> posterior_in_our_words('posterior="auto" gives those of the exact posterior')
-    '--posterior auto gives those of the exact posterior'
+    >>> posterior_in_our_words('ask for posterior="importance" or "mcmc"')
+    'ask for --posterior importance or mcmc'
     """
+    text = re.sub(r'posterior="(\w+)" or "(\w+)"', r"--posterior \1 or \2", text)
     return re.sub(r'posterior="(\w+)"', r"--posterior \1", text)
 
 

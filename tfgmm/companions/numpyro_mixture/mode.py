@@ -192,10 +192,10 @@ def _start(target: Target, sample: _Sample, locs: np.ndarray) -> _Start:
     values = model.values(weights, locs, scales)
     vector = target.joined(target.unconstrained(values))
     of_all_rows = (counts + 1) * (sample.total_weight / counts.sum())
-    return _Start(vector, target.joined(_widths(model, scales, of_all_rows)))
+    return _Start(vector, target.joined(posterior_widths(model, scales, of_all_rows)))
 
 
-def _widths(model: MarginalModel, scales: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+def posterior_widths(model: MarginalModel, scales: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
     """Estimates the posterior deviation of each coordinate, as if the components were well apart.
 
     In such units the posterior looks alike in all directions, so that the first step does not lead to another mode.

@@ -181,8 +181,8 @@ class MarginalModel:
         weights = sites["weights"] if self.num_components > 1 else jnp.ones(1, locs.dtype)
         return Parameters(weights, locs, scales, scale_tril)
 
-    def values(self, weights: np.ndarray, locs: np.ndarray, scales: np.ndarray) -> dict[str, np.ndarray]:
-        """Computes values of the sites from parameters, with no correlations."""
+    def values(self, weights: Array, locs: Array, scales: Array, correlations: Array | None = None) -> dict[str, Array]:
+        """Computes values of the sites from parameters; correlations as Cholesky factors (K, D, D), None for none."""
         identity = np.broadcast_to(np.eye(self.num_features), (self.num_components, *[self.num_features] * 2))
         values = {
             "weights": weights,
@@ -190,7 +190,7 @@ class MarginalModel:
             "first_locs": locs[:, 0],
             "other_locs": locs[:, 1:],
             "scales": scales,
-            "correlations": identity,
+            "correlations": identity if correlations is None else correlations,
         }
         return {name: values[name].reshape(prior.shape()) for name, prior in self.sites().items()}
 
@@ -200,8 +200,11 @@ class MarginalModel:
 
     def unconstrained(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Maps values of the sites to their unconstrained coordinates; 0 where these are not finite."""
-        coordinates = {name: biject_to(prior.support).inv(values[name]) for name, prior in self.sites().items()}
-        return {name: jnp.where(jnp.isfinite(value), value, 0.0) for name, value in coordinates.items()}
+        return {name: jnp.where(jnp.isfinite(value), value, 0.0) for name, value in self.inverse(values).items()}
+
+    def inverse(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """Maps values of the sites to their unconstrained coordinates, finite or not."""
+        return {name: biject_to(prior.support).inv(values[name]) for name, prior in self.sites().items()}
 
     def coordinate_shapes(self) -> dict[str, tuple[int, ...]]:
         """Lists the shapes of the sites' unconstrained coordinates, by name."""

@@ -1,4 +1,4 @@
-"""NUTS from the posterior mode, in one compiled program."""
+"""NUTS from the posterior mode, or from draws that are there already, in one compiled program."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tfgmm.common.checks import check_count, check_seed
 from tfgmm.common.shapes import check_shape
 from tfgmm.companions.diagnostics import warn_if_bad
 from tfgmm.companions.numpyro_mixture.chains import Program, Record, SharedStep, Windows
+from tfgmm.companions.numpyro_mixture.drawn_starts import check_draws, starts_at_draws
 from tfgmm.companions.numpyro_mixture.mode import (
     Gaussian,
     Target,
@@ -60,6 +61,11 @@ def sample_nuts(
     each chain starts at random, and may stay in another mode. Swapped components are modes too, so use
     `tfgmm.align(draws)` before you look at single components.
 
+    With draws as the start, no mode is looked for. Each chain starts at a draw of its own, which the seed chooses, and
+    the mean and the covariance of all of them, weighed by their importance ratios if they have any, set the steps.
+    Draws that are too narrow, as those of a fit in closed form, cost steps, not correctness. Chains number the
+    components as their draws do, so align these first if they came from chains that may have swapped them.
+
     The default priors have no lower limit for scales. Where rows repeat, as rounded ones do, a component can shrink
     onto them without end, and the posterior is improper. With start="mode" chains start near a regular mode instead,
     but nothing keeps them there; `priors`, or a scale_prior that leaves nothing near 0, such as LogNormal, do.
@@ -71,12 +77,13 @@ def sample_nuts(
         data: N rows: array or list, (N,) or (N, D), frame, Series, or the path of a file; data units.
         num_components: Number of components, K, at most N, which is the sum of the weights where rows have some.
         num_warmup: Number of draws of each chain that are discarded while steps adapt; where a chain starts at a mode
-            this is an upper bound, and 150 are taken.
+            or at a draw this is an upper bound, and 150 are taken.
         num_samples: Number of draws kept of each chain, S.
         num_chains: Number of chains, C, which run side by side in one program.
         seed: Seed of everything that is random.
         start: "mode", "prior", or locations of components to find a mode from, (K, D), or (C, K, D) with one set for
-            each chain; data units.
+            each chain; data units. Or `tfgmm.Draws` of the same posterior, such as `result.draws(1000, data=rows,
+            posterior="auto")`, with covariances where covariance="full".
         ordered: Whether the locations in the first column increase from component to component.
         covariance: "diag" for columns that are independent within a component, "full" for any covariance.
         weight_prior, loc_prior, scale_prior, correlation_concentration: Priors as in `mixture_model`. Default
@@ -101,8 +108,9 @@ def sample_nuts(
 
     Raises:
         ValueError: fewer rows than components, K < 1, NaN, a wrong start or covariance, a prior of the wrong shape;
-            weights or noise of the wrong shape, negative or NaN.
-        TypeError: rows that are not numbers; a prior that is no NumPyro distribution.
+            draws to start at of other mixtures, too few, not finite or without covariances that are needed; weights
+            or noise of the wrong shape, negative or NaN.
+        TypeError: rows or start locations that are not numbers; a prior that is no NumPyro distribution.
         FloatingPointError: no start has a finite density.
 
     Warns:
@@ -135,7 +143,7 @@ def sample_nuts(
     )
     if loc_prior is None and priors is None:
         warn_of_odd_priors(*rows.moments(), rows.column_names, stacklevel=3)
-    start = _checked_start(start, num_chains, model)
+    start = _checked_start(start, num_chains, model, rows.column_names)
     from_modes = not (isinstance(start, str) and start == "prior")
     target_accept_prob = _checked_rate(target_accept_prob)
     with jax.enable_x64(True):
@@ -161,25 +169,33 @@ def _sample(
 ) -> Draws:
     observed = rows.block.values if rows.is_plain else sorted_rows(rows.block, model.is_correlated)
     target = Target(model, jax.device_put(observed))
-    generator = np.random.default_rng(seed)
-    gaussians = _gaussians(target, rows, start, num_chains, seed, progress)
-    if isinstance(start, str) and start == "prior":
-        standard = np.stack([anywhere(target, generator) for _ in gaussians])
-    else:
-        standard = np.stack([dispersed(target, gaussian, generator) for gaussian in gaussians])
+    gaussians, standard = _starts(target, rows, start, num_chains, seed, progress)
     record = Program(target, tuning, num_chains, seed).run(gaussians, standard, num_samples, progress)
     return _draws(target, record, rows.column_names)
 
 
-def _gaussians(
+def _starts(
+    target: Target, rows: TableOfRows, start: Any, num_chains: int, seed: int, progress: bool
+) -> tuple[list[Gaussian], np.ndarray]:
+    """Makes one Gaussian for each chain, which runs in its standard coordinates, and where it starts there, (C, P)."""
+    generator = np.random.default_rng(seed)
+    if isinstance(start, Draws):
+        gaussian, standard = starts_at_draws(target, start, rows.total_weight, num_chains, generator)
+        return [gaussian] * num_chains, standard
+    if isinstance(start, str) and start == "prior":
+        size = target.num_coordinates
+        plain = Gaussian(np.zeros(size), np.eye(size))
+        return [plain] * num_chains, np.stack([anywhere(target, generator) for _ in range(num_chains)])
+    gaussians = _at_modes(target, rows, start, num_chains, seed, progress)
+    return gaussians, np.stack([dispersed(target, gaussian, generator) for gaussian in gaussians])
+
+
+def _at_modes(
     target: Target, rows: TableOfRows, start: Any, num_chains: int, seed: int, progress: bool
 ) -> list[Gaussian]:
-    """Makes one Gaussian for each chain, which runs in its standard coordinates."""
-    size = target.num_coordinates
+    """Makes one Gaussian for each chain at the mode that its start leads to."""
     if isinstance(start, str):
-        if start == "mode":
-            return [gaussian_at_best_mode(target, rows, seed, progress)] * num_chains
-        return [Gaussian(np.zeros(size), np.eye(size))] * num_chains
+        return [gaussian_at_best_mode(target, rows, seed, progress)] * num_chains
     if start.ndim == 2:
         return [gaussian_near(target, rows, start, seed)] * num_chains
     return [gaussian_near(target, rows, locs, seed) for locs in start]
@@ -202,15 +218,23 @@ def _draws(target: Target, record: Record, column_names: tuple[str, ...] | None)
     return Draws(weights, locs, scales, column_names, covariances, stats)
 
 
-def _checked_start(start: Any, num_chains: int, model: MarginalModel) -> Any:
-    """Checks a start: Returns "mode", "prior", or locations (K, D) or (C, K, D) float64."""
+def _checked_start(start: Any, num_chains: int, model: MarginalModel, column_names: tuple[str, ...] | None) -> Any:
+    """Checks a start: Returns "mode", "prior", draws, or locations (K, D) or (C, K, D) float64."""
+    if isinstance(start, Draws):
+        check_draws(start, num_chains, model, column_names)
+        return start
     shape = model.num_components, model.num_features
     if isinstance(start, str):
         if start in ("mode", "prior"):
             return start
         raise ValueError(
-            f'`start` must be "mode", "prior" or an array of locations of shape {shape} or {(num_chains, *shape)}. '
-            f"Received: {start!r}. Choose one of them."
+            f'`start` must be "mode", "prior" or an array of locations of shape {shape} or {(num_chains, *shape)}, '
+            f"or tfgmm.Draws. Received: {start!r}. Choose one of them."
+        )
+    if hasattr(start, "draws"):  # the result of a fit, or a Keras model
+        raise TypeError(
+            f'`start` must be "mode", "prior", locations or tfgmm.Draws. Received: {type(start).__name__}. '
+            "Pass draws of it, such as start=result.draws(1000)."
         )
     locs = np.asarray(start)
     if locs.dtype.kind not in "fiub":

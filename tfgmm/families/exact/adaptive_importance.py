@@ -26,7 +26,7 @@ Tell = Callable[[int, int], None]
 # Points per call of the log density, so that its memory is bounded
 CHUNK = 2_000
 # Shares of every stage: of the caller's proposal, and of the first proposal, which bounds the ratios
-EXTRA_SHARE = 0.1
+EXTRA_SHARE = 0.3
 FIRST_SHARE = 0.1
 # Weights are flattened until this many effective draws per coordinate fit the next proposal
 DRAWS_PER_COORDINATE = 10.0
@@ -81,7 +81,7 @@ def adaptive_importance(
         generator: Source of the random numbers.
         num_draws: Number of draws of each stage.
         max_stages: Highest number of stages.
-        extra: A proposal of the caller's that gives a tenth of the draws of each stage.
+        extra: A proposal of the caller's that gives three tenths of the draws of each stage.
         tell: Called as tell(stage, max_stages) before each stage; stages count from 1.
 
     Returns:

@@ -7,15 +7,16 @@ from tfgmm.posterior.record import AUTO
 
 # Work is counted in log joints of a row, a component and a draw, of about 10 ns on two cores where features are few.
 # A stage takes some seconds at most, a check less than one, chains some ten seconds.
-_STAGE_WORK, _CHECK_WORK, _CHAIN_WORK = 4e8, 6e7, 1.2e9
+_STAGE_WORK, _CHECK_WORK, _CHAIN_WORK = 4e8, 6e7, 6e8
 _FEATURES_PER_JOINT = 8.0  # more features than these cost more than the exponentials
 _MOST_DRAWS, _FEWEST_DRAWS = 4_000, 1_000
+_DRAWS_PER_COORDINATE = 120  # below which proposals learn little
 _MOST_CHECKED, _FEWEST_CHECKED = 2_000, 16
 # Free numbers that proposals can be fitted to
 _MOST_ADAPTED = 200
 NUM_CHAINS, _GRADIENTS_OF_A_CHAIN = 64, 300
 # What a gradient costs however few rows there are; and the most steps, which small tables could take by the million
-_LEAST_WORK, _MOST_GRADIENTS = 800.0, 8_000
+_LEAST_WORK, _MOST_GRADIENTS = 800.0, 6_000
 # Draws that are kept, and numbers in all of them
 _MOST_KEPT, _FEWEST_KEPT, _MOST_NUMBERS = 4_000, 200, 2**24
 
@@ -43,13 +44,15 @@ class Budget:
         columns = num_features if posterior.form == "independent" else num_features * (num_features + 1) // 2
         self._numbers = posterior.num_components * columns
         self._work = num_data * posterior.num_components * (1.0 + (num_features + columns) / _FEATURES_PER_JOINT)
-        self._least_kept = least_kept
+        self._least_kept, self.num_data = least_kept, num_data
         self._num_coordinates, self._is_auto = num_coordinates, method == AUTO
 
     @property
     def stage_draws(self) -> int:
         """Draws of a stage of importance sampling."""
-        return min(_MOST_DRAWS, int(_STAGE_WORK / self._work)) if self._is_auto else _MOST_DRAWS
+        useful = max(_MOST_DRAWS, _DRAWS_PER_COORDINATE * min(self._num_coordinates, _MOST_ADAPTED))
+        affordable = int(_STAGE_WORK / self._work)
+        return min(useful, affordable) if self._is_auto else min(useful, max(_MOST_DRAWS, affordable))
 
     @property
     def num_stages(self) -> int:

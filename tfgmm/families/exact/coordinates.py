@@ -120,9 +120,15 @@ class Coordinates:
         of_components = self.point.prior_gradient(phi[..., self.num_breaks :], drawn.components)
         return np.concatenate([of_weights, of_components], axis=-1)
 
-    def prior_information(self, step: float = 1e-4, at_a_time: int = 256) -> np.ndarray:
-        """Computes minus the second derivatives of `log_prior` at 0, (P, P), by central differences of the gradient."""
-        return differences(lambda phi: self.prior_gradient(phi, self.drawn(phi)), self.num_coordinates, step, at_a_time)
+    def prior_information(self) -> np.ndarray:
+        """Computes minus the second derivatives of `log_prior` at 0, (P, P); those of the weights by differences."""
+        information = np.zeros((self.num_coordinates,) * 2)
+        information[: self.num_breaks, : self.num_breaks] = differences(self._weights_gradient, self.num_breaks, 2e-5)
+        information[self.num_breaks :, self.num_breaks :] = self.point.prior_information()
+        return information
+
+    def _weights_gradient(self, breaks: np.ndarray) -> np.ndarray:
+        return np.asarray(self.posterior.weights.log_prior_gradient(self.log_weights_at(breaks)) @ self.basis)
 
     # --- What rows say -------------------------------------------------------------------------------------------
 
@@ -151,7 +157,7 @@ class Coordinates:
 
 
 def differences(
-    gradient: Callable[[np.ndarray], np.ndarray], num_coordinates: int, step: float, at_a_time: int
+    gradient: Callable[[np.ndarray], np.ndarray], num_coordinates: int, step: float, at_a_time: int = 256
 ) -> np.ndarray:
     """Computes minus the symmetric matrix of derivatives of a gradient at 0, (P, P), by central differences.
 

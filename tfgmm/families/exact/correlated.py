@@ -13,6 +13,7 @@ import numpy as np
 
 from tfgmm.families import triangular
 from tfgmm.families.correlated import CorrelatedComponents, CorrelatedDraws
+from tfgmm.families.exact import coupling
 from tfgmm.mixture.features import matrices_of_products
 from tfgmm.mixture.parameters import Parameters
 
@@ -112,6 +113,73 @@ class CorrelatedPoint:
         lead = (np.asarray(degrees)[..., None] - np.arange(self._size)) / shares - 1.0
         return self._joined(of_locs, diagonals + lead, of_factors)
 
+    def prior_information(self) -> np.ndarray:
+        """Computes minus the second derivatives at 0 of the log prior with this volume, (P, P)."""
+        drawn = self.drawn(np.zeros((1, self.num_coordinates)))
+        loc_precision, _, inverse_scale = self.family.expected_priors_at(drawn, self.centre)
+        shape = self.locs.shape[0], self._size, self._size
+        transposed = triangular.transposed(self._inverses)
+        away = self.locs - (self.family.loc_mean - self.centre)
+        precisions = np.broadcast_to(loc_precision, (1, *shape))[0]
+        of_locs = np.broadcast_to(transposed @ precisions @ self._inverses, shape)
+        pulls = np.broadcast_to(triangular.times(transposed, -triangular.times(precisions, away)), away.shape)
+        scales = np.reshape(inverse_scale, (-1, self._size, self._size))
+        matrices = self.roots @ scales @ triangular.transposed(self.roots)
+        information = np.zeros((self.num_coordinates,) * 2)
+        for component in range(len(self.locs)):
+            own = np.zeros((2 * self._size + self._num_above,) * 2)
+            own[: self._size, : self._size] = of_locs[component]
+            self._cross(own, pulls[component])
+            places = np.concatenate(self.places(component))
+            information[np.ix_(places, places)] += own
+        for number in range(self._num_precisions):
+            places = np.concatenate(self.places(number)[1:])
+            information[np.ix_(places, places)] += self._of_factors(matrices[number])
+        self._couple(information, away)
+        return information
+
+    def _cross(self, own: np.ndarray, pull: np.ndarray) -> None:
+        """Writes what delta and T share through the location: delta_a with t_a: h_a; delta_b with T_ab: h_a."""
+        rows, columns = self._above
+        locs, others = np.arange(self._size), 2 * self._size + np.arange(self._num_above)
+        own[locs, self._size + locs] = own[self._size + locs, locs] = pull
+        own[columns, others] = own[others, columns] = pull[rows]
+
+    def _of_factors(self, matrix: np.ndarray) -> np.ndarray:
+        """Lays out C: t_a with itself 2 C_aa, t_a with T_ab C_ab, T_ab with T_ac C_bc."""
+        rows, columns = self._above
+        own = np.zeros((self._size + self._num_above,) * 2)
+        diagonals, others = np.arange(self._size), self._size + np.arange(self._num_above)
+        own[diagonals, diagonals] = 2.0 * np.diag(matrix)
+        own[rows, others] = own[others, rows] = matrix[rows, columns]
+        own[np.ix_(others, others)] = (rows[:, None] == rows) * matrix[np.ix_(columns, columns)]
+        return own
+
+    def _couple(self, information: np.ndarray, away: np.ndarray) -> None:
+        """Takes what components have in common through what the prior learns from them."""
+        family, number = self.family, self._num_locs
+        if family.learned_locs is not None:
+            pulled = triangular.times(family.prior_loc_precision, away)
+            slope = 2.0 * triangular.times(triangular.transposed(self._inverses), pulled).ravel()
+            second = coupling.of_locations(family.learned_locs, float((away * pulled).sum()))
+            information[:number, :number] -= second * np.outer(slope, slope)
+        if family.learned is not None:
+            total = (triangular.transposed(self.roots) @ self.roots).sum(axis=0)
+            seconds = coupling.of_matrices(family.learned, total, 2.0 * float(self._log_determinants.sum()))
+            slopes = self._slopes()
+            information[number:, number:] -= slopes.T @ seconds @ slopes
+
+    def _slopes(self) -> np.ndarray:
+        """Computes derivatives of T and of the entries of S in t and T_ab, (1 + D (D + 1) / 2, M D (D + 1) / 2)."""
+        above, every = self._above, np.triu_indices(self._size)
+        roots = self.roots  # d S / d t_a = 2 u_a u_a', d S / d T_ab = u_a u_b' + u_b u_a', with rows u of U
+        of_diagonals = 2.0 * roots[:, :, every[0]] * roots[:, :, every[1]]
+        first, second = roots[:, above[0]], roots[:, above[1]]
+        of_factors = first[..., every[0]] * second[..., every[1]] + second[..., every[0]] * first[..., every[1]]
+        parts = [part.reshape(-1, len(every[0])).T for part in (of_diagonals, of_factors)]
+        twos = np.repeat([[2.0, 0.0]], [parts[0].shape[1], parts[1].shape[1]], axis=1)
+        return np.concatenate([twos, np.concatenate(parts, axis=1)])
+
     def _whitened(self, sums: Any) -> tuple[np.ndarray, np.ndarray]:
         """Computes the sums of y, (S, K, D), and of y y', (S, K, D, D)."""
         first = triangular.times(self.roots, sums.first - sums.observed * self.locs)
@@ -137,24 +205,20 @@ class CorrelatedPoint:
         sum y_a y_b. T_ab with T_ac: sum y_b y_c.
         """
         first, second = (values[0] for values in self._whitened(sums))
-        information = np.zeros((self.num_coordinates,) * 2)
+        information, locs = np.zeros((self.num_coordinates,) * 2), np.arange(self._size)
         rows, columns = self._above
-        for component, (of_locs, of_diagonals, above) in enumerate(map(self._places, range(len(self.locs)))):
-            of_first, of_second = first[component], second[component]
-            own = np.zeros((self._size + self._size + self._num_above,) * 2)
-            locs, diagonals = np.arange(self._size), self._size + np.arange(self._size)
+        for component in range(len(self.locs)):
+            own = np.zeros((2 * self._size + self._num_above,) * 2)
+            own[locs, locs] = sums.counts[0, component]
+            own[locs, self._size + locs] = own[self._size + locs, locs] = -first[component]
             others = 2 * self._size + np.arange(self._num_above)
-            own[locs, locs], own[locs, diagonals] = sums.counts[0, component], -of_first
-            own[rows, others], own[self._size + rows, others] = -of_first[columns], of_second[rows, columns]
-            own += own.T
-            own[locs, locs] /= 2.0
-            own[diagonals, diagonals] = 2.0 * triangular.diagonal(of_second)
-            own[np.ix_(others, others)] = (rows[:, None] == rows) * of_second[np.ix_(columns, columns)]
-            places = np.concatenate([of_locs, of_diagonals, above])
+            own[rows, others] = own[others, rows] = -first[component, columns]
+            own[self._size :, self._size :] = self._of_factors(second[component])
+            places = np.concatenate(self.places(component))
             information[np.ix_(places, places)] += own
         return information
 
-    def _places(self, component: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def places(self, component: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Lists where delta, t and T_ab of a component stand among the coordinates."""
         matrix = 0 if self._num_precisions == 1 else component
         return (
@@ -175,7 +239,7 @@ class CorrelatedPoint:
         rows, columns = self._above
         of_squares = 1.0 - np.square(away) - triangular.diagonal(row_variance)
         products = -away[:, rows] * away[:, columns] - row_variance[rows, columns]
-        return np.concatenate([away, of_squares, products], axis=1), np.concatenate(self._places(component))
+        return np.concatenate([away, of_squares, products], axis=1), np.concatenate(self.places(component))
 
 
 def _inverse(factors: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tfgmm.families.exact import coupling
 from tfgmm.families.independent import IndependentComponents, IndependentDraws
 from tfgmm.mixture.parameters import Parameters
 
@@ -82,6 +83,35 @@ class IndependentPoint:
         own = np.exp(self.family.own_log_precisions(drawn))
         joined[:, self._num_locs :] += (2.0 * (shape - rate * own)).reshape(len(joined), -1)
         return joined
+
+    def prior_information(self) -> np.ndarray:
+        """Computes minus the second derivatives at 0 of the log prior with this volume, (P, P)."""
+        drawn = self.drawn(np.zeros((1, self.num_coordinates)))
+        loc_precision, _, rate = self.family.expected_priors_at(drawn, self.centre)
+        precisions = np.broadcast_to(loc_precision, (1, *self.locs.shape))[0]
+        away, own = self.locs - (self.family.loc_mean - self.centre), np.exp(self.family.own_log_precisions(drawn)[0])
+        information = np.zeros((self.num_coordinates,) * 2)
+        locs, places = np.arange(self._num_locs), self.places().ravel()
+        information[locs, locs] = (precisions / np.square(self.roots)).ravel()
+        information[locs, places] = information[places, locs] = (-precisions * away / self.roots).ravel()
+        owners = np.arange(self._num_locs, self.num_coordinates)
+        information[owners, owners] = (4.0 * rate * own).ravel()
+        self._couple(information, away, own)
+        return information
+
+    def _couple(self, information: np.ndarray, away: np.ndarray, own: np.ndarray) -> None:
+        """Takes what components have in common through what the prior learns from them."""
+        family, number = self.family, self._num_locs
+        if family.learned_locs is not None:
+            scales = family.loc_scale**-2.0
+            slope = (2.0 * scales * away / self.roots).ravel()
+            second = coupling.of_locations(family.learned_locs, float((scales * np.square(away)).sum()))
+            information[:number, :number] -= second * np.outer(slope, slope)
+        if family.learned is not None:
+            seconds = coupling.of_columns(family.learned, own.sum(axis=0), float(np.log(own).sum()))
+            of_columns = np.eye(own.shape[1])[:, None, :] * (2.0 * own)  # (D, K, D)
+            slopes = np.concatenate([np.full((1, own.size), 2.0), of_columns.reshape(own.shape[1], -1)])
+            information[number:, number:] -= slopes.T @ seconds @ slopes
 
     def _whitened(self, sums: Any) -> tuple[np.ndarray, np.ndarray]:
         """Computes the sums of y and of y^2, (S, K, D)."""

@@ -22,8 +22,8 @@ from tfgmm.mixture.log_joints import exponentials
 from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.statistics import RowSums
 
-# Rows that a component has all but this share of say nothing of how memberships are in doubt
-_CERTAIN = 1e-9
+# Rows that a component has all but this share of say nothing of how memberships are in doubt: of few rows, and of many
+_CERTAIN, _CERTAIN_OF_MANY, _MANY_NUMBERS = 1e-9, 1e-6, 1e10
 # Numbers in a chunk of the gradients of rows
 _CHUNK_NUMBERS = 2**22
 _STEP, _MIXTURES_AT_A_TIME = 1e-4, 32
@@ -88,7 +88,8 @@ def _missing(groups: RowGroups, coefficients: Coefficients, coordinates: Coordin
     """Sums the missing information of rows, (1 + P, 1 + P), with the logarithms of all K weights in front."""
     values, weights = groups.block.values, groups.block.weights
     size, total = coordinates.num_coordinates + 1, np.zeros((coordinates.num_coordinates + 1,) * 2)
-    for rows, memberships in _uncertain(groups, coefficients):
+    certain = _CERTAIN if len(values) * size**2 < _MANY_NUMBERS else _CERTAIN_OF_MANY
+    for rows, memberships in _uncertain(groups, coefficients, certain):
         for first in range(0, len(rows), max(1, _CHUNK_NUMBERS // size)):
             part = slice(first, first + max(1, _CHUNK_NUMBERS // size))
             of_part = None if weights is None else weights[rows[part]]
@@ -96,14 +97,14 @@ def _missing(groups: RowGroups, coefficients: Coefficients, coordinates: Coordin
     return total
 
 
-def _uncertain(groups: RowGroups, coefficients: Coefficients) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Finds the rows whose component is in doubt, and their memberships (B, K), chunk by chunk."""
+def _uncertain(groups: RowGroups, coefficients: Coefficients, certain: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Finds the rows of which no component has all but this share, and their memberships (B, K), chunk by chunk."""
     num_components = coefficients[1].shape[-1]
 
     def of_chunk(rows: slice | np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         by_posterior = joints.reshape(1, num_components, -1)
         norms = exponentials(by_posterior)[1]
-        in_doubt = np.flatnonzero(1.0 < norms[0] * (1.0 - _CERTAIN))
+        in_doubt = np.flatnonzero(1.0 < norms[0] * (1.0 - certain))
         numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
         return numbers[in_doubt], (by_posterior[0][:, in_doubt] / norms[0, in_doubt]).T
 

@@ -11,6 +11,9 @@ from tfgmm.families.records import Drawn
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.posterior.assignment import cheapest
 
+# Numbers in one table of costs
+_MEMORY = 2**22
+
 
 class Labels:
     """The order in which the components of a draw are nearest to those of a reference.
@@ -42,8 +45,19 @@ class Labels:
         own = np.arange(num_components)
         if not self.is_symmetric or num_components == 1:
             return np.broadcast_to(own, drawn.log_weights.shape)
-        away = (self._features(drawn)[:, :, None] - self._pivot) / self._units
-        return cheapest(np.square(away).sum(axis=-1))
+        features, size = self._features(drawn), max(1, _MEMORY // num_components**2)
+        parts = [features[first : first + size] for first in range(0, len(features), size)]
+        return np.concatenate([cheapest(self._costs(part)) for part in parts])
+
+    def _costs(self, features: np.ndarray) -> np.ndarray:
+        """Computes squared distances in units of the spread, (S, j, k), of component j from the k-th of the reference.
+
+        Those from the middle of the reference are products: arrays of (S, K, K, F) would not fit in memory.
+        """
+        middle, scales = self._pivot.mean(axis=0), self._units**-2.0
+        away, pivot = features - middle, self._pivot - middle
+        crossed = away @ (pivot * scales).T
+        return np.square(away) @ scales.T - 2.0 * crossed + (np.square(pivot) * scales).sum(axis=-1)
 
     def are_own(self, drawn: Drawn) -> np.ndarray:
         """Tells which draws have the order of the reference, (S,) bool."""

@@ -14,12 +14,13 @@ from tfgmm.families.exact.budget import NUM_CHAINS, Budget
 from tfgmm.families.exact.chains import chains
 from tfgmm.families.exact.labels import Labels, reordered
 from tfgmm.families.exact.mode import Mode
+from tfgmm.families.exact.prior_proposal import prior_proposal
 from tfgmm.families.exact.records import ExactDraws, picked
 from tfgmm.families.exact.target import Target
 from tfgmm.families.records import Drawn
 from tfgmm.posterior.convergence import bulk_sizes, r_hats
 from tfgmm.posterior.record import PosteriorRecord
-from tfgmm.posterior.smoothing import FEWEST_RATIOS, smoothed_log_weights
+from tfgmm.posterior.smoothing import FEWEST_RATIOS, effective_sample_size, smoothed_log_weights
 
 # Called before each step with what it is, its number, and how many there may be (0: not known)
 Tell = Callable[[str, int, int], None]
@@ -68,7 +69,7 @@ class Whitened:
         return self._generator.standard_normal((self.budget.num_kept, self._size))
 
     def checked(self, record: PosteriorRecord, xi: np.ndarray) -> PosteriorRecord:
-        """Weighs draws of the normal distribution: k-hat where they are many, else how much the ratios vary."""
+        """Weighs draws of the normal distribution: how many of them are effective, and k-hat where they are many."""
         self._tell("check", 1, 1)
         xi = xi[: self.budget.num_checked]
         of_normal = -0.5 * (np.square(xi).sum(axis=1) + self._size * math.log(2.0 * math.pi))
@@ -77,10 +78,10 @@ class Whitened:
             evidence = self.mode.log_evidence + self.labels.log_num_orders
             record = dataclasses.replace(record, log_evidence=evidence)
         if not np.isfinite(log_ratios).any():
-            return dataclasses.replace(record, variance=math.inf)
-        if len(xi) < FEWEST_RATIOS:
-            return dataclasses.replace(record, variance=float(log_ratios.var(ddof=1)))
-        return dataclasses.replace(record, k_hat=smoothed_log_weights(log_ratios)[1])
+            return dataclasses.replace(record, efficiency=0.0)
+        log_weights, k_hat = smoothed_log_weights(log_ratios)
+        efficiency = effective_sample_size(log_weights) / len(xi)
+        return dataclasses.replace(record, k_hat=k_hat if len(xi) >= FEWEST_RATIOS else None, efficiency=efficiency)
 
     # --- Importance sampling ---------------------------------------------------------------------------------------
 
@@ -93,6 +94,7 @@ class Whitened:
             self._generator,
             num_draws=self.budget.stage_draws,
             max_stages=self.budget.num_stages,
+            extra=prior_proposal(self.mode.coordinates, self.mode.root, self.budget.num_data, self.target.rows),
             tell=lambda number, count: self._tell("importance", number, count),
         )
 
