@@ -19,7 +19,7 @@ from tfgmm.mixture.registry import COVARIANCES, FormName
 NUM_DRAWS = 64
 SEED = 0
 # Draws of the exact posterior: the ends of a 95 % interval of 256 are known to 0.17 sd, of 64 to 0.33 sd. As many are
-# stored as 2^16 numbers hold, so that bands never take longer than of 64 draws with D=16, K=32
+# stored as 2^16 numbers hold: files and bands of large mixtures are no larger and no slower for it
 _MOST_DRAWS, _MOST_NUMBERS = 256, 2**16
 
 LOG_WEIGHTS, LOCS, PRECISIONS, WHITENERS = "drawn_log_weights", "drawn_locs", "drawn_precisions", "drawn_whiteners"
