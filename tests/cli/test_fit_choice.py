@@ -79,7 +79,7 @@ def test_the_config_of_an_earlier_version_repeats_the_run(tmp_path: pathlib.Path
     (tmp_path / "config.json").write_text(json.dumps(content))
     settings = run_settings.settings_from(run_settings.read_config(tmp_path / "config.json")["settings"], {})
     since = {"drop_gaps": False, "delimiter": None, "decimal": None, "encoding": None, "skip_rows": None}
-    since |= {"criteria_at": "mean", "sample_weight": None, "noise": None, "missing": "integrate"}
+    since |= {"criteria_at": "mean", "sample_weight": None, "noise": None, "missing": "integrate", "posterior": "auto"}
     assert dataclasses.asdict(settings) == {**earlier, **since}
     assert settings.fit_options() == {**options, "criteria_at": "mean"}
     assert vars(FitOptions(**settings.fit_options())) == {**vars(FitOptions()), **options}
