@@ -116,7 +116,7 @@ def _about_rows(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _about_intervals(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yields a line that says in words how the draws were made that intervals are read from."""
-    from tfgmm.cli.run.option_words import posterior_in_our_words
+    from tfgmm.cli.run.posterior_words import posterior_in_our_words
     from tfgmm.export.folder import POSTERIOR
     from tfgmm.posterior.record import PosteriorRecord
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfgmm.cli import carried, shared
-from tfgmm.cli.run.option_words import posterior_in_our_words
+from tfgmm.cli.run.posterior_words import posterior_in_our_words
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import printable

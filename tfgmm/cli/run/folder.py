@@ -17,7 +17,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from tfgmm.cli.run.option_words import posterior_in_our_words
+from tfgmm.cli.run.posterior_words import posterior_in_our_words
 from tfgmm.cli.run.rows import NOTHING_SAID, RowFacts
 from tfgmm.cli.run.settings import CONFIG, RunSettings, config_text, read_config
 from tfgmm.common import atomic_folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from tfgmm.cli import shared
+from tfgmm.cli.run.posterior_words import posterior_in_our_words
 
 # What functions call their arguments, and what the command line calls them
 _OPTIONS = {
@@ -33,18 +34,6 @@ def in_our_words(text: str) -> str:
         text = text.replace(name, option)
     text = shared.with_drop_gaps(posterior_in_our_words(text))
     return re.sub(r"columns=\[(.*?)\]", lambda match: f"--columns {_as_option(match[1])}", text)
-
-
-def posterior_in_our_words(text: str) -> str:
-    """Rewrites the choice of a posterior alone.
-
-    Example:
-
-    >>> posterior_in_our_words('ask for posterior="importance" or "mcmc"')
-    'ask for --posterior importance or mcmc'
-    """
-    text = re.sub(r'posterior="(\w+)" or "(\w+)"', r"--posterior \1 or \2", text)
-    return re.sub(r'posterior="(\w+)"', r"--posterior \1", text)
 
 
 def _as_option(names: str) -> str:
