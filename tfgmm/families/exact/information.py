@@ -11,6 +11,7 @@ Source: Louis 1982, "Finding the observed information matrix when using the EM a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,10 @@ _CERTAIN, _CERTAIN_OF_MANY, _MANY_NUMBERS = 1e-9, 1e-6, 1e10
 # Numbers in a chunk of the gradients of rows
 _CHUNK_NUMBERS = 2**22
 _STEP, _MIXTURES_AT_A_TIME = 1e-4, 32
+
+
+# Numbers of rows, and their memberships (B, K)
+_InDoubt = tuple[np.ndarray, np.ndarray]
 
 
 class Curvature(NamedTuple):
@@ -89,26 +94,36 @@ def _missing(groups: RowGroups, coefficients: Coefficients, coordinates: Coordin
     values, weights = groups.block.values, groups.block.weights
     size, total = coordinates.num_coordinates + 1, np.zeros((coordinates.num_coordinates + 1,) * 2)
     certain = _CERTAIN if len(values) * size**2 < _MANY_NUMBERS else _CERTAIN_OF_MANY
-    for rows, memberships in _uncertain(groups, coefficients, certain):
-        for first in range(0, len(rows), max(1, _CHUNK_NUMBERS // size)):
-            part = slice(first, first + max(1, _CHUNK_NUMBERS // size))
-            of_part = None if weights is None else weights[rows[part]]
-            total += _of_rows(values[rows[part]].astype(np.float64), memberships[part], of_part, coordinates)
+    for rows, memberships in _gathered(_uncertain(groups, coefficients, certain), max(1, _CHUNK_NUMBERS // size)):
+        of_part = None if weights is None else weights[rows]
+        total += _of_rows(values[rows].astype(np.float64), memberships, of_part, coordinates)
     return total
 
 
-def _uncertain(groups: RowGroups, coefficients: Coefficients, certain: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Finds the rows of which no component has all but this share, and their memberships (B, K), chunk by chunk."""
+def _gathered(parts: Iterable[_InDoubt], num_rows: int) -> Iterator[_InDoubt]:
+    """Puts few rows together, and cuts many, to up to `num_rows`: a product of each part takes as long as of many."""
+    rows, memberships = np.zeros(0, np.intp), np.zeros((0, 0))
+    for more_rows, more in parts:
+        rows, memberships = np.append(rows, more_rows), more if not len(rows) else np.concatenate([memberships, more])
+        while len(rows) >= num_rows:
+            yield rows[:num_rows], memberships[:num_rows]
+            rows, memberships = rows[num_rows:], memberships[num_rows:]
+    if len(rows):
+        yield rows, memberships
+
+
+def _uncertain(groups: RowGroups, coefficients: Coefficients, certain: float) -> Iterator[_InDoubt]:
+    """Yields the rows of which no component has all but this share, and their memberships (B, K), chunk by chunk."""
     num_components = coefficients[1].shape[-1]
 
-    def of_chunk(rows: slice | np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def of_chunk(rows: slice | np.ndarray, joints: np.ndarray) -> _InDoubt:
         by_posterior = joints.reshape(1, num_components, -1)
         norms = exponentials(by_posterior)[1]
         in_doubt = np.flatnonzero(1.0 < norms[0] * (1.0 - certain))
         numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
         return numbers[in_doubt], (by_posterior[0][:, in_doubt] / norms[0, in_doubt]).T
 
-    return list(groups.mapped(coefficients, of_chunk))
+    return groups.mapped(coefficients, of_chunk)
 
 
 def _of_rows(
