@@ -17,6 +17,7 @@ METHODS = {
     "mcmc": "the exact posterior, by Markov chains",
 }
 AUTO, MEAN_FIELD = "auto", "mean_field"
+STOPPED = "it was stopped before it was done"
 # Vehtari et al. 2024; Vehtari et al. 2021: beyond these, draws are not to be trusted
 LARGEST_K_HAT, LARGEST_R_HAT, FEWEST_EFFECTIVE = 0.7, 1.05, 400.0
 # Share of draws whose components stood in another order: with more, components cannot be told apart
@@ -116,11 +117,18 @@ class PosteriorRecord:
         if self.method == MEAN_FIELD:
             return f"standard deviations may be far too small where components overlap{because}"
         if self.method == "laplace":
-            return (
-                f"standard deviations may be 30 % or more too small{because}: ask for "
-                'posterior="importance" or "mcmc", or for fewer components'
-            )
-        return f"parts of the posterior may be missing from these draws{because}: ask for fewer components"
+            return f"standard deviations may be 30 % or more too small{because}: {self._fix()}"
+        return f"parts of the posterior may be missing from these draws{because}: {self._fix()}"
+
+    def _fix(self) -> str:
+        """Says what to do where draws cannot be trusted."""
+        if self.note == STOPPED:
+            return "let it run to its end"
+        if self.method == "laplace":
+            return 'ask for posterior="importance" or "mcmc", or for fewer components'
+        if (self.method, self.asked) == ("importance", "importance"):
+            return 'ask for posterior="mcmc", or for fewer components'
+        return "ask for fewer components"
 
     def _on_labels(self) -> str:
         if self.share_moved <= _MOST_MOVED:
