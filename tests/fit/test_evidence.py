@@ -14,13 +14,13 @@ from reference_problems import P1_NUMBERS, P1_ROWS
 
 import tfgmm
 from tfgmm import plot
-from tfgmm.families import CHAINS_LEFT_OUT, STOPPED, ExactDraws, mean_field_draws
+from tfgmm.families import CHAINS_LEFT_OUT, ExactDraws, mean_field_draws
 from tfgmm.families.exact.rule import _with_evidence
 from tfgmm.fit import exact_posterior
 from tfgmm.fit.callbacks import EndOfChoice, FitWatcher
 from tfgmm.fit.selection import log_evidence, sampled_evidence
 from tfgmm.mixture.priors_from_data import LOC_SCALE_GRID
-from tfgmm.posterior.record import PosteriorRecord
+from tfgmm.posterior.record import STOPPED, PosteriorRecord
 from tfgmm.report import choice as report_choice
 
 FEW = pytest.mark.filterwarnings("ignore:.*distinct rows.*:UserWarning")

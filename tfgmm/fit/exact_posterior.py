@@ -6,7 +6,6 @@ import dataclasses
 
 from tfgmm.families import (
     CHAINS_LEFT_OUT,
-    STOPPED,
     SweepBatches,
     drawn_from_rows,
     mean_field_draws,
@@ -16,7 +15,7 @@ from tfgmm.fit.callbacks import EndOfChoice
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.single import FitTask
-from tfgmm.posterior.record import MEAN_FIELD
+from tfgmm.posterior.record import MEAN_FIELD, STOPPED
 
 # Numbers in the draws of all fits of a choice: 128 MB
 _MOST_NUMBERS, _FEWEST_DRAWS = 2**24, 200

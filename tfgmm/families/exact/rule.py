@@ -16,12 +16,11 @@ from tfgmm.families.exact.records import ExactDraws
 from tfgmm.families.exact.target import PassedRows, Target
 from tfgmm.families.exact.whitened import Tell, Whitened
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.posterior.record import AUTO, PosteriorRecord
+from tfgmm.posterior.record import AUTO, STOPPED, PosteriorRecord
 
 # Free numbers of the mixture: with more, the information takes more than 300 MB, and its factor minutes
 MOST_COORDINATES = 6_000
 _MANY = 1_000  # free numbers whose products gain from several threads
-STOPPED = "it was stopped before it was done"
 CHAINS_LEFT_OUT = "Markov chains were left out, which with_posterior(data) adds"
 
 
