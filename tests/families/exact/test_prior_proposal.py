@@ -11,6 +11,7 @@ from scipy import integrate, stats
 from scipy.special import logsumexp
 
 from tfgmm.data.blocks import RowBlock
+from tfgmm.families.exact import prior_proposal as module
 from tfgmm.families.exact.prior_proposal import PriorProposal, prior_proposal, some_rows
 from tfgmm.families.exact.single_priors import wisharts
 from tfgmm.families.variational import COMPONENTS
@@ -184,3 +185,15 @@ def test_rows_are_complete_and_not_too_many():
     found = some_rows(BlocksOfRows(given.q, RowBlock(values)))
     assert len(found) == 50 and not np.isnan(found).any()
     np.testing.assert_array_equal(found[:2], values[[1, 5]])
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_points_may_come_in_parts(covariance, monkeypatch):
+    """Components that are in no set change nothing: that of one of three is as before, however many points at once."""
+    given = problem(covariance, num_components=3)
+    proposed, _, root, _ = proposal(given, [(1,), (2,)], np.array([[0.3, -0.7], [1.0, 2.0]]))
+    points = np.random.default_rng(2).standard_normal((9, len(root)))
+    whole = proposed.log_density(points)
+    monkeypatch.setattr(module, "_CHUNK_NUMBERS", 16)  # two points at a time
+    np.testing.assert_allclose(proposed.log_density(points), whole, rtol=1e-12)
+    np.testing.assert_allclose([proposed.log_density(point[None])[0] for point in points], whole, rtol=1e-12)

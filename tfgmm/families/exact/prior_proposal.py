@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
+from tfgmm.common.threads import slices
 from tfgmm.families.exact.coordinates import Coordinates
 from tfgmm.families.exact.proposals import Cloud, log_average, shared_out
 from tfgmm.families.exact.single_priors import SinglePriors
@@ -22,6 +23,8 @@ _MOST_ROWS = 15.0
 # With more of them, not all sets are tried: each by itself, and all together
 _MOST_IN_SETS = 3
 _DEGREES = 5.0
+# Numbers in the temporaries of some points: with more they spill out of the cache; and the most points
+_CHUNK_NUMBERS, _MOST_POINTS = 2**20, 500
 
 
 class PriorProposal:
@@ -38,6 +41,7 @@ class PriorProposal:
         self, coordinates: Coordinates, root: np.ndarray, sets: list[tuple[int, ...]], rows: np.ndarray
     ) -> None:
         self._coordinates, self._root, self._sets = coordinates, root, sets
+        self._chosen = sorted(set().union(*sets))  # the components that are in any of the sets
         self._priors, size = SinglePriors(coordinates, rows), len(root)
         covariance = cho_solve((root, True), np.eye(size))
         self._rests = [
@@ -61,14 +65,17 @@ class PriorProposal:
         return np.concatenate(parts) @ self._root
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
-        """Computes the log density of xi, (S, P) to (S,) nats."""
-        if not len(points):
-            return np.zeros(0)
+        """Computes the log density of xi, (S, P) to (S,) nats; some points at a time."""
+        num_points = max(1, _CHUNK_NUMBERS // (len(self._chosen) * self._priors.numbers_per_component))
+        parts = slices(0, len(points), min(num_points, _MOST_POINTS))
+        return np.concatenate([self._log_density(points[part]) for part in parts])
+
+    def _log_density(self, points: np.ndarray) -> np.ndarray:
         phi = np.asarray(solve_triangular(self._root, points.T, lower=True, trans="T").T)
         with np.errstate(all="ignore"):
-            of_each = self._priors.log_densities(phi, self._coordinates.drawn(phi))
+            of_each = self._priors.log_densities(phi, self._coordinates.drawn(phi), self._chosen)
             parts = [
-                cloud.log_density(phi[:, rest]) + of_each[:, list(chosen)].sum(axis=1)
+                cloud.log_density(phi[:, rest]) + of_each[:, np.searchsorted(self._chosen, chosen)].sum(axis=1)
                 for chosen, rest, cloud in zip(self._sets, self._rests, self._clouds)
             ]
         values = np.stack(parts)

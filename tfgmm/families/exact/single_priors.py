@@ -7,6 +7,7 @@ Where priors learn their scale, what the components share is drawn for each of t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,10 +52,10 @@ class SinglePriors:
         if not self.are_shared:
             for component in components:
                 phi[:, self._precisions.places(component)] = self._precisions.draw(component, len(phi), generator)
-        whiteners = self._precisions.whiteners(self._coordinates.drawn(phi))
-        for component in components:
-            away = self._locs(whiteners[:, component], generator) - self._coordinates.point.locs[component]
-            phi[:, self._of_locs(component)] = triangular.times(whiteners[:, component], away)
+        whiteners = self._precisions.whiteners(self._coordinates.drawn(phi), components)
+        for number, component in enumerate(components):
+            away = self._locs(whiteners[:, number], generator) - self._coordinates.point.locs[component]
+            phi[:, self._of_locs(component)] = triangular.times(whiteners[:, number], away)
 
     def _locs(self, whiteners: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Draws locations, (S, D): from the prior, and half of them about rows, where there are rows."""
@@ -67,16 +68,29 @@ class SinglePriors:
             locs = np.where(generator.random((len(whiteners), 1)) < 0.5, near, locs)
         return np.asarray(locs)
 
-    def log_densities(self, phi: np.ndarray, drawn: Drawn) -> np.ndarray:
-        """Computes the log density of the coordinates of each component, (S, K) nats, given those that all share."""
-        locs = np.asarray(drawn.components.locs)
+    def log_densities(self, phi: np.ndarray, drawn: Drawn, components: Sequence[int]) -> np.ndarray:
+        """Computes the log density of the coordinates of k components, (S, k) nats, given those that all share.
+
+        Args:
+            phi: (S, P).
+            drawn: The parameters there.
+            components: Their numbers.
+        """
+        locs = np.asarray(drawn.components.locs)[:, list(components)]
         # d mu / d delta is 1 over the root of the precision
-        of_locs = self._log_priors(locs) - self._precisions.log_determinants(drawn)
+        of_locs = self._log_priors(locs) - self._precisions.log_determinants(drawn, components)
         if len(self._rows):
-            of_locs = np.logaddexp(of_locs, self._about_rows(locs, self._precisions.whiteners(drawn))) - math.log(2.0)
+            away = self._rows - locs[:, :, None]  # (S, k, n, D)
+            of_locs = np.logaddexp(of_locs, self._about_rows(self._precisions.squares(drawn, components, away)))
+            of_locs -= math.log(2.0)
         if self.are_shared:
             return of_locs
-        return of_locs + np.stack([self._precisions.log_density(k, phi, drawn) for k in range(locs.shape[1])], axis=1)
+        return of_locs + np.stack([self._precisions.log_density(k, phi, drawn) for k in components], axis=1)
+
+    @property
+    def numbers_per_component(self) -> int:
+        """Numbers that the density of one component at one point takes."""
+        return max(1, len(self._rows)) * len(self._mean)
 
     def _log_priors(self, locs: np.ndarray) -> np.ndarray:
         """Computes the log prior density of each location, (S, K) nats."""
@@ -86,10 +100,14 @@ class SinglePriors:
         constant = 0.5 * len(self._mean) * math.log(2.0 * math.pi) + float(triangular.log_determinants(self._root))
         return np.asarray(np.logaddexp.reduce(of_each, axis=-1) - math.log(len(self._multiples)) - constant)
 
-    def _about_rows(self, locs: np.ndarray, whiteners: np.ndarray) -> np.ndarray:
-        """Computes the log density of delta of each location if it is about one of the rows, (S, K) nats."""
-        away = whiteners @ self._rows.T - triangular.times(whiteners, locs)[..., None]  # (S, K, D, n)
-        total = np.logaddexp.reduce(-0.5 * np.square(away).sum(axis=-2), axis=-1)
+    def _about_rows(self, squares: np.ndarray) -> np.ndarray:
+        """Computes the log density of delta of each location if it is about one of the rows, (S, k) nats.
+
+        Args:
+            squares: Squared distances of locations from the rows, in units of the precisions, (S, k, n).
+        """
+        nearest = squares.min(axis=-1)
+        total = np.log(np.exp(-0.5 * (squares - nearest[..., None])).sum(axis=-1)) - 0.5 * nearest
         constant = 0.5 * len(self._mean) * math.log(2.0 * math.pi)
         return np.asarray(total - math.log(len(self._rows)) - constant)
 
@@ -108,16 +126,26 @@ class _Columns:
         return np.asarray(self._family.own_log_precisions(drawn.components))
 
     def places(self, component: int) -> np.ndarray:
+        """Lists the coordinates of the precisions of one component, int."""
         return self._before + np.unique(self._point.places()[component])
 
-    def whiteners(self, drawn: Drawn) -> np.ndarray:
-        """Computes roots of the precisions, (S, K, D, D)."""
+    def _log_precisions(self, drawn: Drawn, chosen: Sequence[int]) -> np.ndarray:
         components: Any = drawn.components
-        return np.exp(0.5 * components.log_precisions)[..., None] * np.eye(components.locs.shape[-1])
+        return np.asarray(components.log_precisions[:, list(chosen)])
 
-    def log_determinants(self, drawn: Drawn) -> np.ndarray:
-        components: Any = drawn.components
-        return np.asarray(0.5 * components.log_precisions.sum(axis=-1))
+    def whiteners(self, drawn: Drawn, chosen: Sequence[int]) -> np.ndarray:
+        """Computes roots of the precisions of k components, (S, k, D, D)."""
+        logarithms = self._log_precisions(drawn, chosen)
+        return np.exp(0.5 * logarithms)[..., None] * np.eye(logarithms.shape[-1])
+
+    def log_determinants(self, drawn: Drawn, chosen: Sequence[int]) -> np.ndarray:
+        """Computes log |U| of k components, (S, k)."""
+        return np.asarray(0.5 * self._log_precisions(drawn, chosen).sum(axis=-1))
+
+    def squares(self, drawn: Drawn, chosen: Sequence[int], away: np.ndarray) -> np.ndarray:
+        """Computes |U v|^2, (S, k, n), of vectors v, (S, k, n, D), by the precisions of k components."""
+        precisions = np.exp(self._log_precisions(drawn, chosen))
+        return np.asarray((np.square(away) @ precisions[..., None])[..., 0])
 
     def draw(self, component: int, num_draws: int, generator: np.random.Generator) -> np.ndarray:
         """Draws t, (S, D or 1): half the logarithm of the ratio to the precision of the reference."""
@@ -151,17 +179,24 @@ class _Matrices:
         self._law: Any = None if self._family.learned is None else self._family.learned.of_one()
 
     def places(self, component: int) -> np.ndarray:
+        """Lists the coordinates of the precision matrix of one component, int."""
         _, diagonals, above = self._point.places(component)
         return self._before + np.concatenate([diagonals, above])
 
-    def whiteners(self, drawn: Drawn) -> np.ndarray:
-        """Computes U with Lambda = U' U, (S, K, D, D)."""
+    def whiteners(self, drawn: Drawn, chosen: Sequence[int]) -> np.ndarray:
+        """Takes U with Lambda = U' U of k components, (S, k, D, D)."""
         components: Any = drawn.components
-        return np.broadcast_to(components.whiteners, (*components.locs.shape, self._size))
+        return np.broadcast_to(components.whiteners, (*components.locs.shape, self._size))[:, list(chosen)]
 
-    def log_determinants(self, drawn: Drawn) -> np.ndarray:
+    def log_determinants(self, drawn: Drawn, chosen: Sequence[int]) -> np.ndarray:
+        """Takes log |U| of k components, (S, k)."""
         components: Any = drawn.components
-        return np.asarray(components.log_determinants)
+        return np.broadcast_to(components.log_determinants, components.locs.shape[:2])[:, list(chosen)]
+
+    def squares(self, drawn: Drawn, chosen: Sequence[int], away: np.ndarray) -> np.ndarray:
+        """Computes |U v|^2, (S, k, n), of vectors v, (S, k, n, D), by the precisions of k components."""
+        whitened = away @ triangular.transposed(self.whiteners(drawn, chosen))
+        return np.einsum("...d,...d->...", whitened, whitened)
 
     def draw(self, component: int, num_draws: int, generator: np.random.Generator) -> np.ndarray:
         """Draws t and T_ab, (S, D + D (D - 1) / 2), of T = U U^-1, in which the second is that of the reference."""
