@@ -160,3 +160,30 @@ def test_no_rows_are_an_error():
     given = problem("diag")
     with pytest.raises(ValueError, match="`data` must have rows. Received: none. Pass those"):
         curvature(Target(given.q, BlocksOfRows(given.q)), given.coordinates())
+
+
+@pytest.mark.parametrize("kind", ["gaps", "noise", "all"])
+@pytest.mark.parametrize("covariance", ["diag", "full", "tied"])
+def test_rows_together_miss_what_they_miss_one_by_one(covariance, kind):
+    """Complete rows stand beside rows that do not show all."""
+    given = problem(covariance, num_components=3, kind=kind)
+    if kind == "noise":
+        given.block.noise[::3] = 0.0
+    together = curvature(given.target(), given.coordinates())
+    prior = given.coordinates().prior_information()
+    alone = [
+        curvature(dataclasses.replace(given, block=given.block.part(slice(n, n + 1))).target(), given.coordinates())
+        for n in range(14)
+    ]
+    np.testing.assert_allclose(together.missing, sum(one.missing for one in alone), rtol=1e-6, atol=1e-6)
+    complete = prior + sum(one.complete - prior for one in alone)
+    np.testing.assert_allclose(together.complete, complete, rtol=1e-9, atol=1e-9)
+
+
+def test_only_rows_that_do_not_show_all_are_differenced(monkeypatch):
+    """Of 14 rows with gaps in some, as many as have gaps."""
+    given, seen = problem("full", kind="gaps"), []
+    differenced = module._differenced
+    monkeypatch.setattr(module, "_differenced", lambda *args: seen.append(len(args[2])) or differenced(*args))
+    curvature(given.target(), given.coordinates())
+    assert 0 < sum(seen) == np.isnan(given.block.values).any(axis=1).sum() < 14

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from exact_posteriors import KINDS, plain_log_posterior, problem, slopes
+from exact_posteriors import KINDS, BlocksOfRows, plain_log_posterior, problem, slopes
 
 from tfgmm.data.readers import read_rows
 from tfgmm.families.exact import target as module
@@ -119,3 +119,26 @@ def test_points_whose_density_is_no_number_have_none():
     assert np.isfinite(log_densities[0]) and log_densities[1] == -np.inf
     assert not gradients[1].any()
     assert given.target().log_density(coordinates, phi)[1] == -np.inf
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_small_batches_are_put_together(kind, monkeypatch):
+    """One row at a time, all at once, and some at a time are the same; and rows are counted, not their weights."""
+    given, found = problem("full", kind=kind), []
+    rows = BlocksOfRows(given.q, *(given.block.part(slice(n, n + 1)) for n in range(14)))
+    phi = 0.1 * np.random.default_rng(0).standard_normal((3, given.coordinates().num_coordinates))
+    for fewest, sizes in ((1, [1] * 14), (4, [4, 4, 4, 2]), (8_192, [14])):
+        monkeypatch.setattr(module, "_FEWEST_ROWS", fewest)
+        target = Target(given.q, rows)
+        assert target.num_rows == 0 and [len(groups) for groups in target.groups()] == sizes
+        assert target.num_rows == 14
+        found.append(
+            np.concatenate(
+                [
+                    target.log_density(given.coordinates(), phi)[:, None],
+                    target.log_density_and_gradient(given.coordinates(), phi)[1],
+                ],
+                axis=1,
+            )
+        )
+    np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-9, atol=1e-9)

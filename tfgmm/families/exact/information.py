@@ -22,6 +22,7 @@ from tfgmm.mixture.integrands import Coefficients
 from tfgmm.mixture.log_joints import exponentials
 from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.statistics import RowSums
+from tfgmm.mixture.true_values import has_gaps
 
 # Rows that a component has all but this share of say nothing of how memberships are in doubt: of few rows, and of many
 _CERTAIN, _CERTAIN_OF_MANY, _MANY_NUMBERS = 1e-9, 1e-6, 1e10
@@ -60,44 +61,60 @@ def curvature(target: Target, coordinates: Coordinates) -> Curvature:
     origin = np.zeros((1, size))
     drawn = coordinates.drawn(origin)
     coefficients = target.coefficients(drawn)
-    sums: RowSums | None = None
+    shown: RowSums | None = None
+    hidden: RowSums | None = None
     extended = np.zeros((size + 1, size + 1))  # with a logarithm for each weight
-    hidden = np.zeros((size, size))
-    for groups in target.rows.groups():
-        of_groups = groups.sums(coefficients)
-        sums = added(sums, of_groups)
-        if _shows_all(groups):
-            extended += _missing(groups, coefficients, coordinates)
-        else:
-            hidden += _complete(target, coordinates, of_groups) - _differenced(target, coordinates, groups)
+    differenced = np.zeros((1, 1))
+    for groups in target.groups():
+        showing, hiding = _by_what_they_show(groups)
+        if showing is not None:
+            shown = added(shown, showing.sums(coefficients))
+            _add_missing(extended, showing, coefficients, coordinates)
+        if hiding is not None:
+            hidden = added(hidden, hiding.sums(coefficients))
+            differenced = differenced + _differenced(target, coordinates, hiding)
+    missing = _reduced(extended, coordinates)
+    if hidden is not None:
+        missing += _complete(target, coordinates, hidden)
+        missing -= differenced
+    sums = hidden if shown is None else shown if hidden is None else added(shown, hidden)
     if sums is None:
         raise ValueError("`data` must have rows. Received: none. Pass those that the mixture was fitted to.")
     gradient = coordinates.row_gradient(origin, drawn, target.split(sums.statistics))
     gradient += coordinates.prior_gradient(origin, drawn)
     log_density = sums.log_likelihood[0] + coordinates.log_prior(origin, drawn)[0]
-    complete = coordinates.prior_information() + _complete(target, coordinates, sums)
-    return Curvature(float(log_density), gradient[0], complete, _reduced(extended, coordinates) + hidden)
+    complete = coordinates.prior_information()
+    complete += _complete(target, coordinates, sums)
+    return Curvature(float(log_density), gradient[0], complete, missing)
 
 
 def _complete(target: Target, coordinates: Coordinates, sums: RowSums) -> np.ndarray:
     return coordinates.complete_information(target.split(sums.statistics))
 
 
-def _shows_all(groups: RowGroups) -> bool:
-    """Tells whether rows show what they say: there is no noise, and no gap in correlated columns."""
-    block = groups.block
-    return block.noise is None and (groups.form == "independent" or not np.isnan(block.values).any())
+def _by_what_they_show(groups: RowGroups) -> tuple[RowGroups | None, RowGroups | None]:
+    """Parts rows that show what they say from those with noise, or with gaps in correlated columns; None for none."""
+    block, hides = groups.block, np.zeros(len(groups), bool)
+    if block.noise is not None:
+        hides |= np.any(block.noise, axis=tuple(range(1, block.noise.ndim)))
+    if groups.form == "correlated" and has_gaps(block.values):
+        hides |= np.isnan(block.values).any(axis=1)
+    if not hides.any():
+        return groups, None
+    if hides.all():
+        return None, groups
+    showing, hiding = (RowGroups(groups.form, block.part(part), groups.gap_columns) for part in (~hides, hides))
+    return showing, hiding
 
 
-def _missing(groups: RowGroups, coefficients: Coefficients, coordinates: Coordinates) -> np.ndarray:
-    """Sums the missing information of rows, (1 + P, 1 + P), with the logarithms of all K weights in front."""
+def _add_missing(total: np.ndarray, groups: RowGroups, coefficients: Coefficients, coordinates: Coordinates) -> None:
+    """Adds the missing information of rows to (1 + P, 1 + P), with the logarithms of all K weights in front."""
     values, weights = groups.block.values, groups.block.weights
-    size, total = coordinates.num_coordinates + 1, np.zeros((coordinates.num_coordinates + 1,) * 2)
+    size = len(total)
     certain = _CERTAIN if len(values) * size**2 < _MANY_NUMBERS else _CERTAIN_OF_MANY
     for rows, memberships in _gathered(_uncertain(groups, coefficients, certain), max(1, _CHUNK_NUMBERS // size)):
         of_part = None if weights is None else weights[rows]
-        total += _of_rows(values[rows].astype(np.float64), memberships, of_part, coordinates)
-    return total
+        _add_rows(total, values[rows].astype(np.float64), memberships, of_part, coordinates)
 
 
 def _gathered(parts: Iterable[_InDoubt], num_rows: int) -> Iterator[_InDoubt]:
@@ -126,13 +143,16 @@ def _uncertain(groups: RowGroups, coefficients: Coefficients, certain: float) ->
     return groups.mapped(coefficients, of_chunk)
 
 
-def _of_rows(
-    values: np.ndarray, memberships: np.ndarray, weights: np.ndarray | None, coordinates: Coordinates
-) -> np.ndarray:
-    """Computes sum_i w_i [ sum_k r_ik s_ik s_ik' - g_i g_i' ], (1 + P, 1 + P)."""
+def _add_rows(
+    total: np.ndarray,
+    values: np.ndarray,
+    memberships: np.ndarray,
+    weights: np.ndarray | None,
+    coordinates: Coordinates,
+) -> None:
+    """Adds sum_i w_i [ sum_k r_ik s_ik s_ik' - g_i g_i' ] to (1 + P, 1 + P)."""
     num_components = memberships.shape[1]
-    size = num_components + coordinates.point.num_coordinates
-    total, gradients = np.zeros((size, size)), np.zeros((len(values), size))
+    gradients = np.zeros((len(values), len(total)))
     gradients[:, :num_components] = memberships
     for component in range(num_components):
         scores, places = coordinates.point.scores(values, component)
@@ -143,21 +163,17 @@ def _of_rows(
         total[np.ix_(places, places)] += scores.T @ (weighted if weights is None else weighted * weights[:, None])
     if weights is not None:
         gradients *= np.sqrt(weights)[:, None]
-    return total - gradients.T @ gradients
+    total -= gradients.T @ gradients
 
 
 def _reduced(extended: np.ndarray, coordinates: Coordinates) -> np.ndarray:
-    """Turns logarithms of K weights into the K - 1 coordinates of weights, (P, P)."""
-    num_components, num_breaks = coordinates.basis.shape
-    size = coordinates.num_coordinates
-    reduced = np.zeros((size, size))
-    of_both = coordinates.basis.T @ extended[:num_components, num_components:]
-    reduced[:num_breaks, :num_breaks] = (
-        coordinates.basis.T @ extended[:num_components, :num_components] @ coordinates.basis
-    )
-    reduced[:num_breaks, num_breaks:], reduced[num_breaks:, :num_breaks] = of_both, of_both.T
-    reduced[num_breaks:, num_breaks:] = extended[num_components:, num_components:]
-    return reduced
+    """Turns logarithms of K weights into the K - 1 coordinates of weights, (P, P), in the memory of the first."""
+    num_components, basis = len(coordinates.basis), coordinates.basis
+    of_both = basis.T @ extended[:num_components, num_components:]
+    of_weights = basis.T @ extended[:num_components, :num_components] @ basis
+    extended[1:num_components, num_components:], extended[num_components:, 1:num_components] = of_both, of_both.T
+    extended[1:num_components, 1:num_components] = of_weights
+    return extended[1:, 1:]
 
 
 def _differenced(target: Target, coordinates: Coordinates, groups: RowGroups) -> np.ndarray:

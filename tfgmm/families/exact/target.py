@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tfgmm.data.blocks import together
 from tfgmm.families.exact.coordinates import Coordinates, RowStatistics, row_statistics
 from tfgmm.families.records import Drawn
 from tfgmm.families.variational import VariationalPosterior
@@ -18,6 +19,8 @@ from tfgmm.scoring import devices
 
 # Mixtures whose products are computed together, since they share the features of a row
 _AT_A_TIME = 64
+# Rows of a batch, at least, where there are more
+_FEWEST_ROWS = 8_192
 
 
 class PassedRows(Protocol):
@@ -39,12 +42,24 @@ class Target:
     Args:
         posterior: The family, with its priors and its centre.
         rows: The rows that the posterior was fitted to.
+
+    Attributes:
+        num_rows: Number of rows, however often they count; 0 before the first pass.
     """
 
     def __init__(self, posterior: VariationalPosterior, rows: PassedRows) -> None:
         self.posterior, self.rows = posterior, rows
         self.is_independent = posterior.form == "independent"
         self._masked = tuple(rows.gap_columns) if self.is_independent else ()
+        self.num_rows = 0  # however often each counts; known after the first pass
+
+    def groups(self) -> Iterator[RowGroups]:
+        """Yields the rows, batch by batch; small batches are put together, each of which costs as much as many rows."""
+        num_rows = 0
+        for groups in put_together(self.rows.groups(), _FEWEST_ROWS):
+            num_rows += len(groups)
+            yield groups
+        self.num_rows = num_rows
 
     def log_density(self, coordinates: Coordinates, phi: np.ndarray) -> np.ndarray:
         """Computes log p(rows, phi), (S,) float64 nats, -inf where it is no finite number.
@@ -78,7 +93,7 @@ class Target:
         """Computes the log likelihood of all rows under each of S mixtures, (S,) nats; the rows are read once."""
         parts = [self.coefficients(part) for part in _parts(drawn)]
         totals = [np.zeros(len(part[1])) for part in parts]
-        for groups in self.rows.groups():
+        for groups in self.groups():
             for total, coefficients in zip(totals, parts):
                 total += devices.log_likelihoods_of(groups, coefficients)[0]
         return np.concatenate(totals)
@@ -87,7 +102,7 @@ class Target:
         """Sums what S mixtures say of the rows: log likelihoods (S,), and statistics at the mixtures themselves."""
         parts = [self.coefficients(part) for part in _parts(drawn)]
         found: list[RowSums | None] = [None] * len(parts)
-        for groups in self.rows.groups():
+        for groups in self.groups():
             for number, coefficients in enumerate(parts):
                 found[number] = added(found[number], groups.sums(coefficients))
         each = [sums for sums in found if sums is not None]
@@ -115,6 +130,30 @@ def added(one: RowSums | None, other: RowSums) -> RowSums:
         return other
     statistics = Statistics(*(a + b for a, b in zip(one.statistics, other.statistics)))
     return RowSums(statistics, one.log_likelihood + other.log_likelihood, one.largest + other.largest)
+
+
+def put_together(batches: Iterable[RowGroups], fewest: int) -> Iterator[RowGroups]:
+    """Puts batches behind each other, in their order, until they have some rows.
+
+    Args:
+        batches: Rows of one form.
+        fewest: Number of rows that each but the last has at least.
+    """
+    held: list[RowGroups] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(map(len, held)) >= fewest:
+            yield _joined(held)
+            held = []
+    if held:
+        yield _joined(held)
+
+
+def _joined(held: list[RowGroups]) -> RowGroups:
+    first = held[0]
+    if len(held) == 1:
+        return first
+    return RowGroups(first.form, together([groups.block for groups in held]), first.gap_columns)
 
 
 def _parts(drawn: Drawn) -> Iterator[Drawn]:
