@@ -45,3 +45,15 @@ def test_what_is_asked_for_by_name_is_afforded():
 def test_draws_are_kept_as_memory_and_time_allow_and_as_many_as_are_asked_for():
     assert budget(1e5, 32, 64, "full").num_kept == 200
     assert budget(272, least_kept=9_000).num_kept == 9_000
+
+
+def test_work_is_for_rows_and_not_for_their_weights():
+    """A few rows that count often afford what they do if they count once."""
+    posterior = VariationalPosterior.of("diag", "dirichlet", 3, 2, Priors())
+    weighted, plain, many = (
+        Budget(posterior, total, 14, "auto", num_rows=number)
+        for total, number in ((1e8, 272), (272, None), (1e8, None))
+    )
+    for name in ("stage_draws", "num_checked", "most_gradients", "can_adapt", "can_walk", "can_rank"):
+        assert getattr(weighted, name) == getattr(plain, name)
+    assert not many.can_adapt and weighted.num_data == 1e8

@@ -31,10 +31,11 @@ class Budget:
 
     Args:
         posterior: The family.
-        num_data: N.
+        num_data: N, the sum of the weights of the rows.
         num_coordinates: P, the free numbers.
         method: What was asked for: a method that is asked for by name is always affordable.
         least_kept: Number of draws to keep at least.
+        num_rows: Number of rows, however often they count: work is for each of them; None for N.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Budget:
         num_coordinates: int,
         method: str,
         least_kept: int = 0,
+        num_rows: int | None = None,
     ) -> None:
         num_features = posterior.num_features
         columns = num_features if posterior.form == "independent" else num_features * (num_features + 1) // 2
         self._numbers = posterior.num_components * columns
-        self._work = num_data * posterior.num_components * (1.0 + (num_features + columns) / _FEATURES_PER_JOINT)
+        self._num_rows = num_data if num_rows is None else num_rows
+        self._work = self._num_rows * posterior.num_components * (1.0 + (num_features + columns) / _FEATURES_PER_JOINT)
         of_matrices = 0 if posterior.form == "independent" else (posterior.num_components + 1) * num_features**3
         self._work_of_gradient = self._work + _LEAST_WORK + of_matrices + _WORK_PER_ENTRY * num_coordinates**2
         self._least_kept, self.num_data = least_kept, num_data
@@ -91,7 +94,7 @@ class Budget:
     def can_rank(self) -> bool:
         """Whether the modes near some optima can be afforded, to rank them by their evidence."""
         size = self._num_coordinates
-        return size <= _MOST_RANKED and self.num_data * size**2 <= _PASS_WORK
+        return size <= _MOST_RANKED and self._num_rows * size**2 <= _PASS_WORK
 
     @property
     def num_ranking(self) -> int:

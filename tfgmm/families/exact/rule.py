@@ -61,7 +61,7 @@ def exact_draws(
     # Threads that share small products wait for each other; rows are shared out among all cores in any case
     with one_thread_each() if coordinates.num_coordinates < _MANY else contextlib.nullcontext():
         mode = find_mode(target, coordinates, lambda number: tell("mode", number, 0))
-        budget = Budget(posterior, num_data, len(mode.root), method, least_kept)
+        budget = Budget(posterior, num_data, len(mode.root), method, least_kept, target.num_rows)
         return _climbed(Whitened(target, mode, budget, np.random.default_rng(seed), tell), method, walks)
 
 
