@@ -14,7 +14,7 @@ from tfgmm.data.blocks import RowBlock
 from tfgmm.families.exact import mode as module
 from tfgmm.families.exact.coordinates import Coordinates
 from tfgmm.families.exact.information import Curvature, curvature
-from tfgmm.families.exact.mode import Mode, find_mode, positive_root
+from tfgmm.families.exact.mode import Mode, NoModeError, find_mode, positive_root
 from tfgmm.families.natural_gradient import moved, place_at
 from tfgmm.families.variational import COMPONENTS, VariationalPosterior
 from tfgmm.families.weights import WEIGHTS
@@ -240,3 +240,81 @@ def test_passes_are_bounded(monkeypatch):
     mode = find_mode(given.target(), start)
     assert mode.num_passes == 2
     assert np.isfinite(mode.root).all()
+
+
+@pytest.mark.parametrize("most_passes", [1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 15, 16, 17])
+def test_the_limit_says_whether_the_mode_was_reached(most_passes):
+    """Wherever it falls, the root is that of the information there, and it is exact only at the mode."""
+    given = problem_of(clusters(2, 2, 3.0, 40), "diag", 2)
+    start = given.coordinates().rebased(0.3 * np.ones(given.coordinates().num_coordinates))
+    target, whole = given.target(), find_mode(given.target(), start)
+    assert whole.converged and whole.is_exact and 8 < whole.num_passes <= 17
+    mode = find_mode(target, start, most_passes=most_passes)
+    here = curvature(target, mode.coordinates)
+    if np.linalg.eigvalsh(here.information).min() > 0.0:
+        np.testing.assert_allclose(mode.root @ mode.root.T, here.information, rtol=1e-9, atol=1e-9)
+    length = here.gradient @ np.linalg.solve(mode.root @ mode.root.T, here.gradient)
+    assert mode.num_passes <= most_passes and mode.converged == mode.is_exact == (length < 1e-8)
+
+
+def test_a_limit_within_the_shortening_of_a_step_leaves_nothing_in(monkeypatch):
+    """The information is positive definite there, though no step was found."""
+    given = problem_of(clusters(2, 2, 3.0, 40), "diag", 2)
+    start = find_mode(given.target(), given.coordinates()).coordinates.rebased(0.05 * np.ones(9))
+    monkeypatch.setattr(module._Climb, "_has_risen", lambda self, phi: self._looked(self._coordinates, 0.0) is None)
+    mode = find_mode(given.target(), start, most_passes=4)
+    information = curvature(given.target(), start).information
+    assert (mode.num_passes, mode.converged, mode.is_exact) == (4, False, False)
+    np.testing.assert_allclose(mode.root @ mode.root.T, information, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["plain", "gaps"])
+@pytest.mark.parametrize(("covariance", "weights"), [("diag", "stick_breaking"), ("full", "dirichlet")])
+def test_where_passes_are_costly_few_compute_what_is_missing(covariance, weights, kind, monkeypatch):
+    """And the mode is the same."""
+    given, limits = fitted(problem(covariance, weights, 2, 2, kind, True, apart=4.0)), []
+    expected = find_mode(given.target(), given.coordinates())
+    monkeypatch.setattr(module, "_CHEAP_WORK", 1.0)
+    monkeypatch.setattr(module, "curvature", lambda *args: limits.append(args[-1]) or curvature(*args))
+    mode = find_mode(given.target(), given.coordinates())
+    assert mode.converged and mode.is_exact and len(limits) == mode.num_passes
+    assert limits[0] == 1.0 and limits.count(np.inf) <= 4 and 0.0 in limits
+    assert mode.log_evidence == pytest.approx(expected.log_evidence, abs=1e-3)
+    np.testing.assert_allclose(
+        parameters_at(given, mode.coordinates), parameters_at(given, expected.coordinates), rtol=1e-3, atol=1e-4
+    )
+    np.testing.assert_allclose(mode.root, expected.root, rtol=1e-2, atol=1e-2)
+    here = curvature(given.target(), mode.coordinates)
+    np.testing.assert_allclose(mode.root @ mode.root.T, here.information, rtol=1e-9, atol=1e-9)
+
+
+def test_more_work_than_may_be_is_an_error_before_it_is_done():
+    given = problem_of(clusters(2, 2, 3.0, 40), "diag", 2)
+    found = curvature(given.target(), given.coordinates())
+    assert 0.0 < found.work <= 40 * 10**2
+    match = r"`most_work` must be at least what a pass over the rows takes, \d.*Received: 1.0e\+01. Pass a larger one"
+    with pytest.raises(NoModeError, match=match) as raised:
+        find_mode(given.target(), given.coordinates(), most_work=10.0)
+    assert "too long" in raised.value.note
+    assert find_mode(given.target(), given.coordinates(), most_work=found.work).is_exact
+
+
+@pytest.mark.parametrize("field", ["log_density", "gradient", "complete", "missing"])
+def test_a_start_that_is_no_number_is_an_error(field, monkeypatch):
+    given = problem_of(clusters(2, 2, 3.0, 40), "diag", 2)
+    here = curvature(given.target(), given.coordinates())
+    bad = here._replace(**{field: np.nan * getattr(here, field)})
+    monkeypatch.setattr(module, "curvature", lambda *args: bad)
+    with pytest.raises(NoModeError, match="must be finite, with its derivatives.*Received.*Scale the columns"):
+        find_mode(given.target(), given.coordinates())
+
+
+def test_few_factors_are_computed(monkeypatch):
+    tried, with_share = [], module._root_with
+    monkeypatch.setattr(module, "_root_with", lambda here, share: tried.append(share) or with_share(here, share))
+    for least_eigenvalue in (0.9, 1.02, 1.5, 3.0, 15.0, 25.0):
+        share = positive_root(Curvature(0.0, np.zeros(1), np.eye(1), least_eigenvalue * np.eye(1)))[1]
+        needed = max(0.0, 1.0 - 1.0 / least_eigenvalue)
+        assert needed < share <= needed + 0.05 or share == needed == 0.0
+        assert len(tried) <= 7
+        tried.clear()

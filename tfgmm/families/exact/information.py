@@ -11,6 +11,7 @@ Source: Louis 1982, "Finding the observed information matrix when using the EM a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ _CERTAIN, _CERTAIN_OF_MANY, _MANY_NUMBERS = 1e-9, 1e-6, 1e10
 # Numbers in a chunk of the gradients of rows
 _CHUNK_NUMBERS = 2**22
 _STEP, _MIXTURES_AT_A_TIME = 1e-4, 32
+# Products of numbers in the time of a log joint of a row with gaps or noise, and the features that it has room for
+_WORK_OF_JOINT, _FEATURES_PER_JOINT = 40.0, 32.0
 
 
 # Numbers of rows, and their memberships (B, K)
@@ -41,13 +44,15 @@ class Curvature(NamedTuple):
     log_density: log p(rows, reference), nats.
     gradient: (P,).
     complete: Prior information and that of rows with known components, (P, P), positive definite.
-    missing: What the doubt about memberships takes from it, (P, P).
+    missing: What the doubt about memberships takes from it, (P, P); zeros, (1, 1), where it would have cost too much.
+    work: Products of numbers that it takes.
     """
 
     log_density: float
     gradient: np.ndarray
     complete: np.ndarray
     missing: np.ndarray
+    work: float = 0.0
 
     @property
     def information(self) -> np.ndarray:
@@ -55,37 +60,97 @@ class Curvature(NamedTuple):
         return self.complete - self.missing
 
 
-def curvature(target: Target, coordinates: Coordinates) -> Curvature:
-    """Computes value, gradient and curvature at the reference; the rows are read once."""
-    size = coordinates.num_coordinates
-    origin = np.zeros((1, size))
+def curvature(target: Target, coordinates: Coordinates, most_work: float = math.inf) -> Curvature:
+    """Computes value, gradient and curvature at the reference; the rows are read once.
+
+    Args:
+        target: The exact posterior.
+        coordinates: Coordinates around the reference.
+        most_work: Work above which the missing information is not computed, but only its work; with 0 not even that.
+    """
+    origin = np.zeros((1, coordinates.num_coordinates))
     drawn = coordinates.drawn(origin)
-    coefficients = target.coefficients(drawn)
-    shown: RowSums | None = None
-    hidden: RowSums | None = None
-    extended = np.zeros((size + 1, size + 1))  # with a logarithm for each weight
-    differenced = np.zeros((1, 1))
-    for groups in target.groups():
-        showing, hiding = _by_what_they_show(groups)
-        if showing is not None:
-            shown = added(shown, showing.sums(coefficients))
-            _add_missing(extended, showing, coefficients, coordinates)
-        if hiding is not None:
-            hidden = added(hidden, hiding.sums(coefficients))
-            differenced = differenced + _differenced(target, coordinates, hiding)
-    missing = _reduced(extended, coordinates)
-    if hidden is not None:
-        missing += _complete(target, coordinates, hidden)
-        missing -= differenced
-    sums = hidden if shown is None else shown if hidden is None else added(shown, hidden)
-    if sums is None:
-        raise ValueError("`data` must have rows. Received: none. Pass those that the mixture was fitted to.")
+    sums, missing = _passed(target, coordinates, target.coefficients(drawn), most_work)
     gradient = coordinates.row_gradient(origin, drawn, target.split(sums.statistics))
     gradient += coordinates.prior_gradient(origin, drawn)
     log_density = sums.log_likelihood[0] + coordinates.log_prior(origin, drawn)[0]
     complete = coordinates.prior_information()
     complete += _complete(target, coordinates, sums)
-    return Curvature(float(log_density), gradient[0], complete, missing)
+    found = missing.found() if 0.0 < most_work and missing.work <= most_work else np.zeros((1, 1))
+    return Curvature(float(log_density), gradient[0], complete, found, missing.work)
+
+
+def _passed(
+    target: Target, coordinates: Coordinates, coefficients: Coefficients, most_work: float
+) -> tuple[RowSums, _Missing]:
+    """Passes over the rows once."""
+    sums: RowSums | None = None
+    missing = _Missing(target, coordinates, coefficients, most_work)
+    for groups in target.groups():
+        if not most_work:
+            sums = added(sums, groups.sums(coefficients))
+            continue
+        showing, hiding = _by_what_they_show(groups)
+        if showing is not None:
+            sums = added(sums, showing.sums(coefficients))
+            missing.add_shown(showing)
+        if hiding is not None:
+            of_hidden = hiding.sums(coefficients)
+            sums = added(sums, of_hidden)
+            missing.add_hidden(hiding, of_hidden)
+    if sums is None:
+        raise ValueError("`data` must have rows. Received: none. Pass those that the mixture was fitted to.")
+    return sums, missing
+
+
+class _Missing:
+    """The missing information of rows, batch after batch, until it has cost too much; then its work alone.
+
+    Args:
+        target: The exact posterior.
+        coordinates: Coordinates around the reference.
+        coefficients: Those of rows at the reference.
+        most_work: Work above which nothing is computed.
+    """
+
+    def __init__(self, target: Target, coordinates: Coordinates, coefficients: Coefficients, most_work: float) -> None:
+        self.work = 0.0
+        self._target, self._coordinates, self._coefficients = target, coordinates, coefficients
+        self._most_work, self._size = most_work, coordinates.num_coordinates + 1
+        # With a logarithm for each of K weights
+        self._extended = np.zeros((self._size, self._size) if most_work else (1, 1))
+        self._hidden: RowSums | None = None
+        self._differenced = np.zeros((1, 1))
+
+    def add_shown(self, groups: RowGroups) -> None:
+        """Adds rows that show what they say."""
+        values, weights = groups.block.values, groups.block.weights
+        certain = _CERTAIN if len(values) * self._size**2 < _MANY_NUMBERS else _CERTAIN_OF_MANY
+        in_doubt = _uncertain(groups, self._coefficients, certain)
+        for rows, memberships in _gathered(in_doubt, max(1, _CHUNK_NUMBERS // self._size)):
+            if self._affords(len(rows) * float(self._size) ** 2):
+                of_part = None if weights is None else weights[rows]
+                _add_rows(self._extended, values[rows].astype(np.float64), memberships, of_part, self._coordinates)
+
+    def add_hidden(self, groups: RowGroups, sums: RowSums) -> None:
+        """Adds rows that do not show all, with their sums at the reference."""
+        num_features, num_components = self._coefficients[0].shape[1:]
+        joints = 2.0 * self._size * len(groups) * num_components * (1.0 + num_features / _FEATURES_PER_JOINT)
+        if self._affords(_WORK_OF_JOINT * joints):
+            self._hidden = added(self._hidden, sums)
+            self._differenced = self._differenced + _differenced(self._target, self._coordinates, groups)
+
+    def _affords(self, work: float) -> bool:
+        self.work += work
+        return self.work <= self._most_work
+
+    def found(self) -> np.ndarray:
+        """Computes the missing information, (P, P)."""
+        missing = _reduced(self._extended, self._coordinates)
+        if self._hidden is not None:
+            missing += _complete(self._target, self._coordinates, self._hidden)
+            missing -= self._differenced
+        return missing
 
 
 def _complete(target: Target, coordinates: Coordinates, sums: RowSums) -> np.ndarray:
@@ -105,16 +170,6 @@ def _by_what_they_show(groups: RowGroups) -> tuple[RowGroups | None, RowGroups |
         return None, groups
     showing, hiding = (RowGroups(groups.form, block.part(part), groups.gap_columns) for part in (~hides, hides))
     return showing, hiding
-
-
-def _add_missing(total: np.ndarray, groups: RowGroups, coefficients: Coefficients, coordinates: Coordinates) -> None:
-    """Adds the missing information of rows to (1 + P, 1 + P), with the logarithms of all K weights in front."""
-    values, weights = groups.block.values, groups.block.weights
-    size = len(total)
-    certain = _CERTAIN if len(values) * size**2 < _MANY_NUMBERS else _CERTAIN_OF_MANY
-    for rows, memberships in _gathered(_uncertain(groups, coefficients, certain), max(1, _CHUNK_NUMBERS // size)):
-        of_part = None if weights is None else weights[rows]
-        _add_rows(total, values[rows].astype(np.float64), memberships, of_part, coordinates)
 
 
 def _gathered(parts: Iterable[_InDoubt], num_rows: int) -> Iterator[_InDoubt]:

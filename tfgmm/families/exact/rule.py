@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,15 +12,19 @@ import numpy as np
 from tfgmm.common.threads import one_thread_each
 from tfgmm.families.exact.budget import Budget
 from tfgmm.families.exact.coordinates import Coordinates
-from tfgmm.families.exact.mode import find_mode
+from tfgmm.families.exact.mode import NoModeError, find_mode
 from tfgmm.families.exact.records import ExactDraws
 from tfgmm.families.exact.target import PassedRows, Target
 from tfgmm.families.exact.whitened import Tell, Whitened
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.posterior.record import AUTO, STOPPED, PosteriorRecord
+from tfgmm.posterior.record import AUTO, MEAN_FIELD, STOPPED, PosteriorRecord
 
-# Free numbers of the mixture: with more, the information takes more than 300 MB, and its factor minutes
+# Free numbers of the mixture: with more, a matrix of the information takes more than 300 MB, of which up to eight are
+# needed at a time, and a factor takes minutes
 MOST_COORDINATES = 6_000
+# Products of numbers in one of the few passes over the rows to the mode, for which "auto" may take a minute or two
+_MOST_WORK = 2e12
+_FEWEST_OF_MEAN_FIELD = 1_000
 _MANY = 1_000  # free numbers whose products gain from several threads
 CHAINS_LEFT_OUT = "Markov chains were left out, which with_posterior(data) adds"
 
@@ -60,9 +65,21 @@ def exact_draws(
     coordinates, target = Coordinates.at_means(posterior), Target(posterior, rows)
     # Threads that share small products wait for each other; rows are shared out among all cores in any case
     with one_thread_each() if coordinates.num_coordinates < _MANY else contextlib.nullcontext():
-        mode = find_mode(target, coordinates, lambda number: tell("mode", number, 0))
+        most_work = _MOST_WORK if method == AUTO else math.inf
+        try:
+            mode = find_mode(target, coordinates, lambda number: tell("mode", number, 0), most_work=most_work)
+        except NoModeError as why:
+            return _of_mean_field(posterior, method, seed, why.note, least_kept)
+        except KeyboardInterrupt:
+            return _of_mean_field(posterior, method, seed, STOPPED, least_kept)
         budget = Budget(posterior, num_data, len(mode.root), method, least_kept, target.num_rows)
         return _climbed(Whitened(target, mode, budget, np.random.default_rng(seed), tell), method, walks)
+
+
+def _of_mean_field(posterior: VariationalPosterior, method: str, seed: int, note: str, least_kept: int) -> ExactDraws:
+    """Draws from q where there is no mode to draw around."""
+    drawn = posterior.draw(max(least_kept, _FEWEST_OF_MEAN_FIELD), seed)
+    return ExactDraws(drawn, PosteriorRecord(MEAN_FIELD, method, note=note))
 
 
 def _climbed(whitened: Whitened, method: str, walks: bool) -> ExactDraws:
