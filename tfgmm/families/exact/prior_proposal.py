@@ -66,6 +66,8 @@ class PriorProposal:
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """Computes the log density of xi, (S, P) to (S,) nats; some points at a time."""
+        if not len(points):
+            return np.zeros(0)
         num_points = max(1, _CHUNK_NUMBERS // (len(self._chosen) * self._priors.numbers_per_component))
         parts = slices(0, len(points), min(num_points, _MOST_POINTS))
         return np.concatenate([self._log_density(points[part]) for part in parts])
