@@ -197,3 +197,26 @@ def test_points_may_come_in_parts(covariance, monkeypatch):
     monkeypatch.setattr(module, "_CHUNK_NUMBERS", 16)  # two points at a time
     np.testing.assert_allclose(proposed.log_density(points), whole, rtol=1e-12)
     np.testing.assert_allclose([proposed.log_density(point[None])[0] for point in points], whole, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 7, 30, 200])
+def test_rows_are_from_all_batches(size):
+    """Sorted rows have their last cluster last; every fourth of 200 is taken, however they come."""
+    given, values = problem("diag"), np.arange(400.0, dtype=np.float32).reshape(200, 2)
+    blocks = (RowBlock(values[first : first + size]) for first in range(0, 200, size))
+    np.testing.assert_array_equal(some_rows(BlocksOfRows(given.q, *blocks)), values[::4])
+    nothing = some_rows(BlocksOfRows(given.q, RowBlock(np.full((3, 2), np.nan, np.float32))))
+    assert nothing.shape == (0, 2)
+
+
+def test_all_batches_are_read_to_their_end():
+    """A reader that is left half-way would keep a thread."""
+    given, ends = problem("diag"), []
+
+    class Rows(BlocksOfRows):
+        def groups(self):
+            yield from super().groups()
+            ends.append(True)
+
+    some_rows(Rows(given.q, given.block, given.block))
+    assert ends == [True]

@@ -31,7 +31,7 @@ _CERTAIN, _CERTAIN_OF_MANY, _MANY_NUMBERS = 1e-9, 1e-6, 1e10
 _CHUNK_NUMBERS = 2**22
 _STEP, _MIXTURES_AT_A_TIME = 1e-4, 32
 # Products of numbers in the time of a log joint of a row with gaps or noise, and the features that it has room for
-_WORK_OF_JOINT, _FEATURES_PER_JOINT = 40.0, 32.0
+_WORK_OF_JOINT, _FEATURES_PER_JOINT = 300.0, 32.0
 
 
 # Numbers of rows, and their memberships (B, K)

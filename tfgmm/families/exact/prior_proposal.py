@@ -105,8 +105,17 @@ def prior_proposal(
 
 
 def some_rows(rows: PassedRows, most: int = 64) -> np.ndarray:
-    """Takes some of the complete rows, (n, D) float64, evenly from the first batch; n may be 0."""
-    values = next(iter(rows.groups())).block.values
-    complete = np.flatnonzero(~np.isnan(values).any(axis=1))
-    chosen = complete[:: max(1, -(-len(complete) // most))]
-    return np.asarray(values[chosen], np.float64)
+    """Takes some of the complete rows, (n, D) float64, evenly from all batches; n may be 0.
+
+    Every so many-th of them, a power of two: from half of `most` to all of them, where there are as many.
+    """
+    kept: list[np.ndarray] = []
+    stride, num_seen = 1, 0
+    for groups in rows.groups():
+        values = groups.block.values
+        complete = np.flatnonzero(~np.isnan(values).any(axis=1))
+        while len(kept) + len(complete[-num_seen % stride :: stride]) > most:
+            kept, stride = kept[::2], 2 * stride
+        kept += list(values[complete[-num_seen % stride :: stride]].astype(np.float64))
+        num_seen += len(complete)
+    return np.stack(kept) if kept else np.zeros((0, values.shape[1]))

@@ -23,7 +23,7 @@ from tfgmm.posterior.record import AUTO, MEAN_FIELD, STOPPED, PosteriorRecord
 # needed at a time, and a factor takes minutes
 MOST_COORDINATES = 6_000
 # Products of numbers in one of the few passes over the rows to the mode, for which "auto" may take a minute or two
-_MOST_WORK = 2e12
+_MOST_WORK = 1e12
 _FEWEST_OF_MEAN_FIELD = 1_000
 _MANY = 1_000  # free numbers whose products gain from several threads
 CHAINS_LEFT_OUT = "Markov chains were left out, which with_posterior(data) adds"
@@ -46,9 +46,12 @@ def exact_draws(
 ) -> ExactDraws:
     """Draws from the exact posterior near q; the same for the same seed.
 
+    With 1,000 free numbers or more, the same to rounding on another number of cores: these share out large products.
+
     With "auto", the normal distribution at the mode comes first; where they are affordable, importance sampling next,
     and then Markov chains, until one of them is good enough. Where none is, the last that ran is kept, and the record
-    says so. Ctrl-C keeps what there is.
+    says so. Ctrl-C keeps what there is: draws of q, as long as the mode is not reached. These are kept as well where
+    the exact posterior is no finite number at the means of q; and, with "auto", where its mode would take minutes.
 
     Args:
         posterior: q, where it was fitted, with P free numbers, at most `MOST_COORDINATES`.
