@@ -5,7 +5,7 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "blocks": ["BLOCK_ROWS", "RowBlock", "finite", "is_finite"],
+        "blocks": ["BLOCK_ROWS", "RowBlock", "finite", "is_finite", "together"],
         "columns": ["numeric_columns"],
         "counters": ["suspicious_columns"],
         "errors": ["check_no_overflow", "no_value_error", "not_finite_error"],

@@ -43,6 +43,7 @@ __getattr__, __dir__, __all__ = front_door(
         "starts": ["distinct_rows", "start_locs"],
         "statistics": ["RowSums", "Statistics", "added", "scaled", "split_masks", "with_whole_masks"],
         "stored_draws": ["NUM_DRAWS"],
+        "true_values": ["has_gaps"],
         "virtual_copies": ["are_few", "are_whole", "copies"],
     },
 )
