@@ -1,9 +1,10 @@
 """Posteriors with the memberships summed out: their widths beside NUTS, coverage, calibration, seconds, memory.
 
 Parts: known (standard deviations over those of NUTS, same priors, one process per set); hard (sets where no short
-answer is good, and what the draws say); coverage (of 90 % intervals, two groups of about 500 rows); calibration
-(simulation-based, parameters from the prior, 60 rows, with a page of histograms); recalibrated and bootstrap (designs
-of two published rivals); speed (effective draws a second, and NUTS's); seconds (beside the fit alone); memory.
+answer is good, and what the draws say); coverage (of 90 % intervals, two groups of about 500 rows); balanced (the
+same, exactly 500); calibration (simulation-based, parameters from the prior, 60 rows, with a page of histograms);
+recalibrated and bootstrap (designs of two published rivals); speed (effective draws a second, and NUTS's); seconds
+(beside the fit alone); memory.
 
 Run: python benchmarks/bench_posterior.py [--quick] [--only PART ...] [--methods METHOD ...] [--sets N] [--workers N]
     [--figure FILE]
@@ -143,17 +144,18 @@ def tables_of_hard(arguments: argparse.Namespace) -> dict[str, list[Line]]:
     return {"Hard sets: what the draws say": asked(arguments, calls)}
 
 
-def tables_of_coverage(arguments: argparse.Namespace) -> dict[str, list[Line]]:
+def tables_of_coverage(arguments: argparse.Namespace, are_equal: bool = False) -> dict[str, list[Line]]:
     """Returns coverage of 90 % intervals of two groups, per kind of priors, distance and method."""
     options = {"num_rows": sizes(arguments, 200, COVERED_ROWS), "num_draws": sizes(arguments, 200, 2_000)}
-    options |= {"methods": arguments.methods}
+    options |= {"methods": arguments.methods, "are_equal": are_equal}
     lines = []
     for priors, distance in itertools.product(PRIORS, DISTANCES):
         about = {"priors": priors, "distance": distance}
         answers = over_sets(arguments, arguments.sets, runs.covered_groups, **about, **options)
         for method, of_method in of_methods(answers).items():
             lines.append(about | coverage_line(method, of_method) | told_line(of_method))
-    return {f"Coverage of 90 % intervals, {options['num_rows']:,} rows of two groups": lines}
+    groups = "two equally large groups" if are_equal else "two groups"
+    return {f"Coverage of 90 % intervals, {options['num_rows']:,} rows of {groups}": lines}
 
 
 def tables_of_calibration(arguments: argparse.Namespace) -> dict[str, list[Line]]:
@@ -257,6 +259,7 @@ PARTS: Mapping[str, Callable[[argparse.Namespace], dict[str, list[Line]]]] = {
     "known": tables_of_known,
     "hard": tables_of_hard,
     "coverage": tables_of_coverage,
+    "balanced": functools.partial(tables_of_coverage, are_equal=True),
     "calibration": tables_of_calibration,
     "recalibrated": tables_of_recalibrated,
     "bootstrap": tables_of_bootstrap,

@@ -169,13 +169,20 @@ def hard(name: str, method: str, num_draws: int) -> Answer:
 
 
 def covered_groups(
-    distance: float, num_rows: int, priors: str, first: int, last: int, methods: Sequence[str], num_draws: int
+    distance: float,
+    num_rows: int,
+    priors: str,
+    first: int,
+    last: int,
+    methods: Sequence[str],
+    num_draws: int,
+    are_equal: bool = False,
 ) -> list[Answer]:
     """Returns per set and method which of the numbers of two groups lie in their 90 % intervals."""
     truth = {"weight": 0.5, "loc 0": 0.0, "loc 1": distance, "scale 0": 1.0, "scale 1": 1.0}
     answers = []
     for seed in range(first, last):
-        rows = known_posteriors.mixed_groups(distance, num_rows, seed)
+        rows = known_posteriors.simulated_groups(distance, num_rows, seed, are_equal)
         result = fitted(rows, 2, **known_posteriors.given_priors(rows, priors))
         for method in methods:
             found = drawn(result, rows, method, num_draws, seed)

@@ -167,6 +167,15 @@ def test_known_sets_are_the_same_in_every_call(module: Any) -> None:
         known.fixed_priors(first.rows)
 
 
+@pytest.mark.parametrize("are_equal", [True, False])
+def test_groups_of_a_simulated_set_are_equally_large_only_when_asked(module: Any, are_equal: bool) -> None:
+    """Far apart, so that the halves of the line are the groups."""
+    sets = [module("known_posteriors").simulated_groups(100.0, 400, seed, are_equal) for seed in range(10)]
+    counts = {int((rows > 50.0).sum()) for rows in sets}
+    assert all(rows.shape == (400, 1) for rows in sets)
+    assert (counts == {200}) == are_equal
+
+
 # --- Rivals -------------------------------------------------------------------------------------------------------
 
 
