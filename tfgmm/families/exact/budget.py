@@ -15,10 +15,11 @@ _MOST_CHECKED, _FEWEST_CHECKED = 2_000, 16
 # Free numbers that proposals can be fitted to
 _MOST_ADAPTED = 200
 NUM_CHAINS, _GRADIENTS_OF_A_CHAIN = 64, 300
-# What a gradient costs however few rows there are; and the most steps, which small tables could take by the million
-_LEAST_WORK, _MOST_GRADIENTS = 800.0, 6_000
-# Draws that are kept, and numbers in all of them
-_MOST_KEPT, _FEWEST_KEPT, _MOST_NUMBERS = 4_000, 200, 2**24
+# What a gradient costs however few rows there are, and for P^2 numbers of the information; and the most gradients,
+# which small tables could take by the million
+_LEAST_WORK, _WORK_PER_ENTRY, _MOST_GRADIENTS = 800.0, 0.04, 6_000
+# Draws that are kept, numbers in all of them, and products with the information that they take
+_MOST_KEPT, _FEWEST_KEPT, _MOST_NUMBERS, _MOST_PRODUCTS = 4_000, 200, 2**24, 2e10
 
 
 class Budget:
@@ -44,6 +45,7 @@ class Budget:
         columns = num_features if posterior.form == "independent" else num_features * (num_features + 1) // 2
         self._numbers = posterior.num_components * columns
         self._work = num_data * posterior.num_components * (1.0 + (num_features + columns) / _FEATURES_PER_JOINT)
+        self._work_of_gradient = self._work + _LEAST_WORK + _WORK_PER_ENTRY * num_coordinates**2
         self._least_kept, self.num_data = least_kept, num_data
         self._num_coordinates, self._is_auto = num_coordinates, method == AUTO
 
@@ -67,12 +69,12 @@ class Budget:
     @property
     def can_walk(self) -> bool:
         """Whether Markov chains can be afforded."""
-        return self._work * NUM_CHAINS * _GRADIENTS_OF_A_CHAIN <= _CHAIN_WORK
+        return self._work_of_gradient * NUM_CHAINS * _GRADIENTS_OF_A_CHAIN <= _CHAIN_WORK
 
     @property
     def most_gradients(self) -> int:
         """Gradients of all chains side by side after which they stop."""
-        affordable = int(2.0 * _CHAIN_WORK / ((self._work + _LEAST_WORK) * NUM_CHAINS))
+        affordable = int(2.0 * _CHAIN_WORK / (self._work_of_gradient * NUM_CHAINS))
         return min(_MOST_GRADIENTS, max(4 * _GRADIENTS_OF_A_CHAIN, affordable))
 
     @property
@@ -83,4 +85,5 @@ class Budget:
     @property
     def num_kept(self) -> int:
         """Draws that are kept."""
-        return max(self._least_kept, _FEWEST_KEPT, min(_MOST_KEPT, _MOST_NUMBERS // self._numbers))
+        affordable = min(_MOST_NUMBERS // self._numbers, int(_MOST_PRODUCTS / self._num_coordinates**2))
+        return max(self._least_kept, _FEWEST_KEPT, min(_MOST_KEPT, affordable))

@@ -50,7 +50,7 @@ def exact_draws(
         tell: Function that is called before each step, with what it is, its number, and how many there may be.
         least_kept: Number of draws to keep at least.
 
-    Source: Section numbers of the methods stand in `information`, `adaptive_importance` and `chains`.
+    Source: Those of the methods stand in `information`, `adaptive_importance` and `chains`.
     """
     mode = find_mode(Target(posterior, rows), Coordinates.at_means(posterior), lambda number: tell("mode", number, 0))
     budget = Budget(posterior, num_data, len(mode.root), method, least_kept)
