@@ -7,7 +7,7 @@ recalibrated and bootstrap (designs of two published rivals); speed (effective d
 (beside the fit alone); memory.
 
 Run: python benchmarks/bench_posterior.py [--quick] [--only PART ...] [--methods METHOD ...] [--sets N] [--workers N]
-    [--figure FILE]
+    [--references FOLDER] [--figure FILE]
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ def tables_of_known(arguments: argparse.Namespace) -> dict[str, list[Line]]:
     names = sizes(arguments, ["2 x 50 at 4"], list(KNOWN))
     lengths = sizes(arguments, LENGTHS | {"num_samples": 100, "num_chains": 2}, LENGTHS)
     options = {"methods": arguments.methods, "num_draws": sizes(arguments, 400, NUM_DRAWS), "lengths": lengths}
+    options |= {"references": arguments.references and str(arguments.references.resolve())}
     calls = [fresh(runs.compared, name=name, priors=priors, **options) for name in names for priors in PRIORS]
     lines = [line for lines in asked(arguments, calls) for line in lines]
     return {
@@ -276,6 +277,11 @@ def main() -> None:
         "--methods": {"nargs": "+", "choices": runs.METHODS, "default": list(runs.METHODS), "help": "some methods"},
         "--sets": {"type": int, "default": None, "help": f"simulated sets, {SETS}; quick 4"},
         "--workers": {"type": int, "default": 1, "help": "processes at a time, each with one thread if several"},
+        "--references": {
+            "type": pathlib.Path,
+            "metavar": "FOLDER",
+            "help": "where chains of NUTS are kept",
+        },
         "--figure": {"type": pathlib.Path, "metavar": "FILE", "help": "the page of histograms"},
     }
     arguments = common.arguments_of(__doc__, options=options)

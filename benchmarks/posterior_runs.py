@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import calibration
 import common
 import known_posteriors
+import long_chains
 import numpy as np
 import rivals
 from known_fits import fitted as fitted_by_default
@@ -72,27 +73,19 @@ def in_order(draws: Any) -> Any:
 
 
 def compared(
-    name: str, priors: str, methods: Sequence[str], num_draws: int, lengths: Mapping[str, int]
+    name: str,
+    priors: str,
+    methods: Sequence[str],
+    num_draws: int,
+    lengths: Mapping[str, int],
+    references: str | None = None,
 ) -> list[Answer]:
     """Returns a line per method: standard deviations over those of NUTS, means, and what the draws say."""
-    from tfgmm.companions import numpyro_mixture
-
     known = known_posteriors.known(name)
     given = known_posteriors.given_priors(known.rows, priors)
     result = fitted(known.rows, known.num_components, covariance=known.covariance, **given)
-    began = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exact = numpyro_mixture.sample_nuts(
-            known.rows,
-            known.num_components,
-            covariance=known.covariance,
-            priors=result.priors,
-            target_accept_prob=0.95 if known.group is None else None,
-            progress=False,
-            **lengths,
-        )
-    seconds = time.perf_counter() - began
+    path = references and pathlib.Path(references) / f"{name.replace(' ', '_')}_{priors}.npz"
+    exact, seconds = long_chains.long_chains(known, result.priors, lengths, path or None)
     lines = []
     for method in methods:
         found = drawn(result, known.rows, method, num_draws)

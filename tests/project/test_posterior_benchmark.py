@@ -176,6 +176,21 @@ def test_groups_of_a_simulated_set_are_equally_large_only_when_asked(module: Any
     assert (counts == {200}) == are_equal
 
 
+@pytest.mark.parametrize("name", ["five points", "Old Faithful full"])
+def test_long_chains_are_sampled_once(module: Any, name: str, tmp_path: pathlib.Path, monkeypatch: Any) -> None:
+    known, chains = module("known_posteriors").known(name), module("long_chains")
+    result = module("known_fits").fitted(known.rows, known.num_components, covariance=known.covariance)
+    found = chains.LongChains(result.draws(20, seed=0), 1.5)
+    monkeypatch.setattr(chains, "sampled", lambda *_: found)
+    path = tmp_path / "new" / "chains.npz"
+    chains.long_chains(known, result.priors, {}, path)
+    monkeypatch.delattr(chains, "sampled")
+    again = chains.long_chains(known, result.priors, {}, path)
+    assert again.seconds == 1.5 and (again.draws.covariances is None) == (known.covariance == "diag")
+    for part in ("weights", "locs", "scales"):
+        np.testing.assert_array_equal(getattr(again.draws, part), getattr(found.draws, part))
+
+
 # --- Rivals -------------------------------------------------------------------------------------------------------
 
 
