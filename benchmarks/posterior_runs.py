@@ -107,8 +107,9 @@ def agreement(draws: Any, exact: Any) -> Any:
 
 
 def ratios(draws: Any, exact: Any, rows: np.ndarray) -> Answer:
-    """Returns ratios of standard deviations and differences of means, of all numbers and of those without labels."""
+    """Returns ratios of standard deviations and of widths, and differences of means; the last are without labels."""
     found = agreement(draws, exact)
+    wide = widths(found.aligned_a) / widths(found.aligned_b)
     points = np.quantile(rows, [0.1, 0.5, 0.9], axis=0)
     ours, theirs = (calibration.label_free(calibration.mixtures_of(of), points) for of in (draws, exact))
     free = np.array([ours[name].std() / theirs[name].std() for name in ours])
@@ -118,10 +119,19 @@ def ratios(draws: Any, exact: Any, rows: np.ndarray) -> Answer:
         "median": float(np.median(found.sd_ratios)),
         "most": float(found.sd_ratios.max()),
         "means off": float(np.abs(found.mean_differences).max()),
+        "90 %, least": float(wide.min()),
+        "90 %, most": float(wide.max()),
         "no labels: sd, least": float(free.min()),
         "no labels: most": float(free.max()),
         "no labels: means off": float(np.abs(off).max()),
     }
+
+
+def widths(draws: Any) -> np.ndarray:
+    """Returns the width of the 90 % interval of each number, (numbers,): unlike their spread, it feels no tails."""
+    values = draws.numbers()[1]
+    low, high = np.quantile(values.reshape(-1, values.shape[-1]), [0.05, 0.95], axis=0)
+    return np.asarray(high - low)
 
 
 def within(known: known_posteriors.KnownPosterior, draws: Any, exact: Any) -> bool | None:

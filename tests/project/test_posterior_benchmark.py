@@ -263,6 +263,20 @@ def test_sliced_distance_of_rows_that_were_moved(rivals: Any) -> None:
     assert moved == pytest.approx(5 / np.sqrt(2), rel=0.02)
 
 
+def test_widths_are_those_of_normal_intervals_whatever_their_tails(module: Any) -> None:
+    rng = np.random.default_rng(0)
+    locs = rng.normal([0.0, 1.0], [1.0, 3.0], (2, 20_000, 2))[..., None]
+    locs[0, :10] = 1e6
+    ones = np.ones((2, 20_000, 2))
+    draws = tfgmm.Draws(ones / 2, locs, ones[..., None])
+    names, _ = draws.numbers()
+    found = dict(zip(names, module("posterior_runs").widths(draws)))
+    expected = 2 * stats.norm.ppf(0.95)
+    assert found["locs[0, 0]"] == pytest.approx(expected, rel=0.02)
+    assert found["locs[1, 0]"] == pytest.approx(3 * expected, rel=0.02)
+    assert found["weights[0]"] == 0.0
+
+
 # --- Lines of tables ----------------------------------------------------------------------------------------------
 
 
