@@ -252,7 +252,8 @@ def tables_of_memory(arguments: argparse.Namespace) -> dict[str, list[Line]]:
     method = "laplace" if "laplace" in arguments.methods else arguments.methods[0]
     options = {"num_features": num_features, "number": number, "method": method, "num_draws": 1_000}
     counts = sizes(arguments, (2_000, 4_000), MEMORY_SIZES)
-    lines = [fresh(runs.memory_of, num_rows=count, **options)() for count in counts]
+    cases = itertools.product(counts, (False, True))
+    lines = [fresh(runs.memory_of, num_rows=count, from_file=from_file, **options)() for count, from_file in cases]
     return {f"Memory of draws, D={num_features} K={number}": lines}
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 import pathlib
+import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ NUM_KEPT, POINTS = 99, np.array([[-3.0], [0.0], [3.0]])
 Answer = dict[str, Any]
 
 
-def fitted(rows: np.ndarray, number: int, **options: Any) -> Any:
+def fitted(rows: Any, number: int, **options: Any) -> Any:
     """Returns a fit alone, whatever it warns of: no draws from the exact posterior are made in it."""
     return fitted_by_default(rows, number, **{"posterior": "mean_field"} | options)
 
@@ -42,7 +43,7 @@ class Drawn(NamedTuple):
     warnings: list[str]
 
 
-def drawn(result: Any, rows: np.ndarray, method: str, num_draws: int, seed: int = 0) -> Drawn:
+def drawn(result: Any, rows: Any, method: str, num_draws: int, seed: int = 0) -> Drawn:
     """Draws from the posterior of a fit by a method."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
@@ -337,22 +338,32 @@ def seconds_beside(name: str, methods: Sequence[str], num_draws: int, rounds: in
     return {"times": times, "used": {method: fit_and_draw(method) for method in methods}}
 
 
-def memory_of(num_rows: int, num_features: int, number: int, method: str, num_draws: int) -> Answer:
+def memory_of(
+    num_rows: int, num_features: int, number: int, method: str, num_draws: int, from_file: bool = False
+) -> Answer:
     """Returns by how much the memory of a process rises while draws are made, MiB, and the seconds."""
     problem = common.Problem("axis-aligned", num_rows, num_features, number, 1)
     rows, _, truth = problem.rows()
-    result = fitted(rows, number, start=truth.means, max_sweeps=20)
-    pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew
-    before = status_of("VmRSS")
-    found = drawn(result, rows, method, num_draws)
-    rise = status_of("VmHWM") - before
-    line = {
-        "rows": num_rows,
-        "method": method,
-        "used": found.draws.posterior.method,
-        "MiB of rows": rows.nbytes / 2**20,
-    }
-    return line | {"rise, MiB": rise, "seconds": found.seconds}
+    with tempfile.TemporaryDirectory() as folder:
+        data = parquet_of(rows, pathlib.Path(folder) / "rows.parquet") if from_file else rows
+        line = {"rows": num_rows, "from": "Parquet" if from_file else "memory", "MiB of rows": rows.nbytes / 2**20}
+        del rows
+        result = fitted(data, number, start=truth.means, max_sweeps=20)
+        pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew
+        before = status_of("VmRSS")
+        found = drawn(result, data, method, num_draws)
+        rise = status_of("VmHWM") - before
+    return line | {"used": found.draws.posterior.method, "rise, MiB": rise, "seconds": found.seconds}
+
+
+def parquet_of(rows: np.ndarray, path: pathlib.Path) -> str:
+    """Writes rows in groups of 100,000, and returns the name of the file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table({f"x{column}": values for column, values in enumerate(rows.T)})
+    parquet.write_table(table, path, row_group_size=100_000)
+    return str(path)
 
 
 def status_of(field: str) -> float:
