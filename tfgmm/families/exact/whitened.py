@@ -56,7 +56,8 @@ class Whitened:
 
     def drawn(self, xi: np.ndarray) -> Drawn:
         """Turns xi, (S, P), into parameters."""
-        return self.mode.coordinates.drawn(self._phi(xi))
+        with np.errstate(all="ignore"):  # what is too far to be a number has no density either
+            return self.mode.coordinates.drawn(self._phi(xi))
 
     def _phi(self, xi: np.ndarray) -> np.ndarray:
         return np.asarray(xi @ self._inverse)
@@ -80,12 +81,14 @@ class Whitened:
         """
         xi = self._generator.standard_normal((self.budget.num_kept, self._size))
         near = self.mode.coordinates.are_near(self._phi(xi))
-        if near.any():  # where the posterior is flat some are beyond all numbers to reckon with
-            xi = np.resize(xi[near], xi.shape)
+        while not near.any():  # where the posterior is flat they are beyond all numbers to reckon with
+            xi = 0.5 * xi
+            near[:] = self.mode.coordinates.are_near(self._phi(xi))
+        all_near, xi = near.all(), np.resize(xi[near], xi.shape)
         drawn = self.drawn(xi)
         orders = self.labels.orders(drawn)
         share, moved = shares_of_moved(orders)
-        note = "" if self.mode.is_exact and near.all() else "the posterior is flat at its mode"
+        note = "" if self.mode.is_exact and all_near else "the posterior is flat at its mode"
         record = PosteriorRecord("laplace", share_moved=share, moved=moved, note=note)
         return ExactDraws(reordered(drawn, orders), self._checked(record, xi) if is_checked else record)
 
