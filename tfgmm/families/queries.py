@@ -193,7 +193,7 @@ class PosteriorQueries(Queries):
 
         Example:
 
-        >>> rows = np.random.default_rng(0).normal([[-1.5]] * 50 + [[1.5]] * 50)
+        >>> rows = np.random.default_rng(0).normal([[-2.5]] * 50 + [[2.5]] * 50)
         >>> result = tfgmm.fit_mixture(rows, 2, seed=1)
         >>> exact = result.draws(1000, seed=0, data=rows, posterior="auto")
         >>> exact.posterior.method, exact.posterior.is_trusted
