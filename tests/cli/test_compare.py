@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import tfgmm
 from tfgmm.cli import app as cli
 from tfgmm.cli import compare, display
+from tfgmm.cli.compare import facts_of
 from tfgmm.data.files.csv_format import CsvOptions
 from tfgmm.export.reading import read_export
 
@@ -48,6 +49,14 @@ def test_example_of_the_help_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "by 64 draws of A and 64 of B" in done.stdout
     assert "272 rows\n" in done.stdout and "no difference: both" in done.stdout
     assert "100.0 % of the rows are in the same one; adjusted Rand index 1.000" in done.stdout
+
+
+def test_how_the_draws_were_made_is_among_the_facts(light: pathlib.Path) -> None:
+    card = read_export(light).card
+    assert facts_of(card)["posterior"] == "mean_field"
+    assert facts_of({**card, "posterior": None})["posterior"] == "mean_field"  # as written before
+    record = {"method": "importance", "k_hat": 0.25, "ess": 900.0}
+    assert facts_of({**card, "posterior": record})["posterior"] == "importance, Pareto k-hat 0.25, 900 effective draws"
 
 
 def test_mixtures_of_other_sizes_are_compared_by_rows(

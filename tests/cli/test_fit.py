@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from exports import PACKAGE_ROOT
+from quick_fits import quickly
 from typer.testing import CliRunner
 
 import tfgmm
@@ -30,7 +31,7 @@ FILES = ["config.json", "figures/density.png", "figures/restarts.png", "history.
 
 
 def run(*arguments: Any) -> Any:
-    return CliRunner().invoke(cli.app, ["fit", *map(str, arguments)])
+    return CliRunner().invoke(cli.app, ["fit", *quickly(*arguments)])
 
 
 def example_of_the_help(out: pathlib.Path) -> list[str]:

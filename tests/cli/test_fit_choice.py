@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from exports import PACKAGE_ROOT, leave_out_graph
+from quick_fits import quickly
 from report_pages import Page
 from shown_display import Shown
 from typer.testing import CliRunner
@@ -40,7 +41,7 @@ NUM_PARAMETERS = {1: 4, 2: 9, 3: 14, 4: 19}  # of two columns, diag: K - 1 weigh
 
 
 def run(*arguments: Any) -> Any:
-    return CliRunner().invoke(cli.app, ["fit", *map(str, arguments)])
+    return CliRunner().invoke(cli.app, ["fit", *quickly(*arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +79,9 @@ def test_the_config_of_an_earlier_version_repeats_the_run(tmp_path: pathlib.Path
     (tmp_path / "config.json").write_text(json.dumps(content))
     settings = run_settings.settings_from(run_settings.read_config(tmp_path / "config.json")["settings"], {})
     since = {"drop_gaps": False, "delimiter": None, "decimal": None, "encoding": None, "skip_rows": None}
-    since |= {"criteria_at": "mean", "sample_weight": None, "noise": None, "missing": "integrate"}
+    since |= {"criteria_at": "mean", "sample_weight": None, "noise": None, "missing": "integrate", "posterior": "auto"}
     assert dataclasses.asdict(settings) == {**earlier, **since}
-    assert settings.fit_options() == {**options, "criteria_at": "mean"}
+    assert settings.fit_options() == {**options, "criteria_at": "mean", "posterior": "mean_field"}
     assert vars(FitOptions(**settings.fit_options())) == {**vars(FitOptions()), **options}
 
 
@@ -255,7 +256,9 @@ def test_note_of_other_rows_and_of_sweeps_that_were_too_few(
     monkeypatch.setattr(report_pictures, "drawings", lambda *_: ())
     monkeypatch.setattr(run_folder, "_report", lambda *_: "a page")
     pd.DataFrame(ROWS, columns=["a"]).to_csv(tmp_path / "rows.csv", index=False)
-    settings = run_settings.RunSettings(str(tmp_path / "rows.csv"), 2, columns=["a"], restarts=1)
+    settings = run_settings.RunSettings(
+        str(tmp_path / "rows.csv"), 2, columns=["a"], restarts=1, posterior="mean_field"
+    )
     config = tmp_path / "config.json"
     config.write_text(run_settings.config_text(settings, [], {}, "0" * 16))
     done = run("--config", config, "--max-sweeps", 1, "--out", tmp_path / "run")
@@ -276,7 +279,7 @@ def test_note_of_other_rows_and_of_sweeps_that_were_too_few(
 
 
 def followed(shown: Shown, tried: Any, **options: Any) -> run_folder.Run:
-    settings = run_settings.RunSettings("/rows.csv", tried, restarts=2, **options)
+    settings = run_settings.RunSettings("/rows.csv", tried, restarts=2, posterior="mean_field", **options)
     return run_fit.run_fit(settings, Rows(ROWS), None, shown, shown.is_stopped)
 
 

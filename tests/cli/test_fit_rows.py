@@ -23,7 +23,7 @@ NUMBERS = np.random.default_rng(0)
 FRAME = pd.DataFrame(NUMBERS.normal([44.0, 4200.0], [5.0, 800.0], (40, 2)).round(1), columns=["bill", "mass"])
 ODD = FRAME.assign(row=np.arange(1, 41), species="Adelie", island_code=NUMBERS.integers(1, 4, 40), empty=np.nan)
 GAPPED = FRAME.drop(index=3).reindex(FRAME.index)
-FEW = ["--components", 1, "--covariance", "diag", "--restarts", 1]
+FEW = ["--components", 1, "--covariance", "diag", "--restarts", 1, "--posterior", "mean_field"]
 
 
 def run(*arguments: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from quick_fits import quickly
 from report_pages import Page
 from shown_display import Shown
 from typer.testing import CliRunner
@@ -27,7 +28,7 @@ ROWS = np.concatenate([GENERATOR.normal((0.0, 0.0), 1.0, (20, 2)), GENERATOR.nor
 
 
 def run(*arguments: Any) -> Any:
-    return CliRunner().invoke(cli.app, ["fit", *map(str, arguments)], env={"COLUMNS": "80"})
+    return CliRunner().invoke(cli.app, ["fit", *quickly(*arguments)], env={"COLUMNS": "80"})
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,7 @@ def test_of_few_rows_fewer_numbers_are_tried_and_that_is_said(tmp_path: pathlib.
 
 
 def followed(shown: Shown, numbers: Any, covariance: Any) -> Any:
-    settings = run_settings.RunSettings("/rows.csv", numbers, covariance=covariance, restarts=1)
+    settings = run_settings.RunSettings("/rows.csv", numbers, covariance=covariance, restarts=1, posterior="mean_field")
     return run_fit.run_fit(settings, Rows(ROWS), None, shown, shown.is_stopped)
 
 

@@ -30,7 +30,7 @@ FRAME = pd.DataFrame(
 )
 FRAME.loc[[3, 40, 90], "flux"] = np.nan
 FRAME.loc[[7, 90], "size"] = np.nan  # of row 90 nothing is left
-FEW = ["--components", 2, "--covariance", "full", "--restarts", 2]
+FEW = ["--components", 2, "--covariance", "full", "--restarts", 2, "--posterior", "mean_field"]
 CARRIED = ["--weights", "count", "--noise", "flux=flux_err"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -28,6 +29,22 @@ def test_info_prints_the_card(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     for text in ("num components", "eruptions, [red]waiting", "-1132.25", "2.21.0", "[1, 2], [3, 4]", "none", "yes"):
         assert text in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("posterior", "words"),
+    [
+        ({"method": "mcmc", "r_hat": 1.004, "ess": 812.0}, "by Markov chains (r-hat 1.004, 812 effective draws)"),
+        ({"method": "mean_field", "asked": "mean_field"}, "--posterior auto gives those of the exact posterior"),
+        ({"method": "a later one"}, "a later one"),
+        ("something", "something"),
+    ],
+)
+def test_the_intervals_are_told_in_words(tmp_path: Path, posterior: Any, words: str) -> None:
+    (tmp_path / CARD).write_text(json.dumps({"posterior": posterior}))
+    result = CliRunner().invoke(app, ["info", str(tmp_path)], env={"COLUMNS": "250"})
+    assert result.exit_code == 0 and words in result.stdout
+    assert ("intervals are those of" in result.stdout) == (words.startswith(("by", "--")))
 
 
 def test_card_rows_indent_what_is_nested_and_cut_long_lists() -> None:

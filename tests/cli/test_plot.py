@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import re
+import shutil
 from typing import Any
 
 import matplotlib.image
@@ -110,7 +112,8 @@ def test_kind_and_columns_say_what_is_drawn(
     path = tmp_path / name
     done = run("--model", whole, "--data", rows, "--out", path, *options)
     assert (done.exit_code, done.stderr) == (0, "")
-    assert done.stdout == f"{path}: {words}; 20 rows, 1 with gaps\n"
+    band = "; band of the mean-field posterior" if path.suffix == ".pdf" or "check" in options else ""
+    assert done.stdout == f"{path}: {words}; 20 rows, 1 with gaps{band}\n"
     head = {".svg": b"<?xml", ".pdf": b"%PDF-", ".png": b"\x89PNG"}[path.suffix.lower()]
     assert path.read_bytes().startswith(head) and os.listdir(tmp_path) == [name]
 
@@ -131,7 +134,18 @@ def test_of_many_rows_a_sample_is_drawn(whole: pathlib.Path, tmp_path: pathlib.P
     many = pd.DataFrame(np.random.default_rng(0).normal(size=(20_500, 3)), columns=list(NAMES))
     path = write(tmp_path / "many.feather", many)
     done = run("--model", whole, "--data", path, "--columns", "1", "--out", tmp_path / "a.png")
-    assert done.stdout.endswith("; 20,000 of 20,500 rows\n"), done.stderr
+    assert done.stdout.endswith("; 20,000 of 20,500 rows; band of the mean-field posterior\n"), done.stderr
+
+
+def test_a_band_that_cannot_be_trusted_is_noted(light: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    folder = pathlib.Path(shutil.copytree(light, tmp_path / "mixture"))
+    card = json.loads((folder / "model_card.json").read_text())
+    card["posterior"] = {"method": "laplace", "k_hat": 0.9}
+    (folder / "model_card.json").write_text(json.dumps(card))
+    done = run("--model", folder, "--columns", "0", "--out", tmp_path / "a.png")
+    assert done.stdout.endswith("; band of the normal distribution at the mode of the exact posterior\n")
+    assert done.stderr.startswith("Note: standard deviations may be 30 % or more too small")
+    assert "ask for --posterior importance or mcmc" in done.stderr
 
 
 def test_rows_may_be_a_folder_of_files(tmp_path: pathlib.Path) -> None:

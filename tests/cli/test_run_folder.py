@@ -163,7 +163,9 @@ def test_earlier_run_is_replaced_with_overwrite_only(run: run_folder.Run, tmp_pa
 def fit_over(target: pathlib.Path, *options: str) -> Any:
     data = target.parent / "rows.csv"
     data.write_text("a\n1\n2\n")
-    return CliRunner().invoke(cli.app, ["fit", str(data), "--components", "1", "--out", str(target), *options])
+    return CliRunner().invoke(
+        cli.app, ["fit", str(data), "--components", "1", "--posterior", "mean_field", "--out", str(target), *options]
+    )
 
 
 A_RUN = {"format": "tfgmm.run", "format_version": 1, "settings": {}, "files": ["config.json"]}

@@ -25,6 +25,7 @@ from tfgmm.export import graph_check, known_operations, served, verify
 from tfgmm.export.reading import ExportedMixture
 from tfgmm.export.signatures import SIGNATURES, signatures_of
 from tfgmm.families.variational import COMPONENTS
+from tfgmm.posterior.record import PosteriorRecord
 from tfgmm.scoring.graph import sampling
 
 TABLE = np.stack([np.linspace(0.0, 1.0, 5), np.linspace(-9.0, 0.0, 5)])
@@ -120,7 +121,15 @@ def test_points_lie_around_the_components_a_quarter_of_them_far() -> None:
     whiteners = np.array([[[2.0, 0.0], [0.7, 5.0]], [[0.01, 0.0], [3.0, 1.0]]])
     locs = np.array([[-100.0, 3.0], [4000.0, 0.0]])
     mixture = ExportedMixture(
-        "full", np.array([10.0, 20.0]), np.log([0.5, 0.5]), {"locs": locs, "whiteners": whiteners}, None, None, None, {}
+        "full",
+        np.array([10.0, 20.0]),
+        np.log([0.5, 0.5]),
+        {"locs": locs, "whiteners": whiteners},
+        None,
+        None,
+        None,
+        PosteriorRecord("laplace"),
+        {},
     )
     points = verify._points(mixture)
     away = [points[row] - mixture.centre - locs[row % 2] for row in range(64)]

@@ -110,6 +110,24 @@ def test_the_registry_counts_versions_and_further_arguments_pass_through(whole: 
     assert contents(folder) == contents(whole)
 
 
+def test_a_logged_model_says_what_its_intervals_come_from(tmp_path: pathlib.Path) -> None:
+    plain = tfgmm.fit_mixture(FRAME, 2, restarts=1)
+    exact = plain.with_posterior(FRAME, "importance")
+    with mlflow.start_run() as run:
+        tfgmm.mlflow.log_model(plain.export(tmp_path / "plain"))
+        tags = mlflow.get_run(run.info.run_id).data.tags
+        assert (tags["posterior"], tags["posterior_asked"]) == ("mean_field", "mean_field")
+        assert mlflow.get_run(run.info.run_id).data.metrics == {}
+        logged = tfgmm.mlflow.log_model(exact.export(tmp_path / "mixture"))
+    found, record = mlflow.get_run(run.info.run_id).data, exact.exact.record
+    assert (found.tags["posterior"], found.tags["posterior_asked"]) == ("importance", "importance")
+    names = ("k_hat", "ess", "share_moved", "log_evidence", "evidence_error")
+    assert found.metrics == {name: getattr(record, name) for name in names}
+    folder = pathlib.Path(mlflow.artifacts.download_artifacts(logged.model_uri)) / "data" / "mixture"
+    assert tfgmm.load_scorer(folder).draws().posterior == record
+    assert mlflow.pyfunc.load_model(logged.model_uri).metadata.metadata["tfgmm"]["posterior"] == "importance"
+
+
 def test_fit_logs_to_the_active_run_and_leaves_it_open() -> None:
     logger = tfgmm.mlflow.RunLogger(None, figures=False, run_name="not used")
     model = compiled(covariance="tied")

@@ -79,7 +79,8 @@ def test_run_folder_is_repeated_with_the_priors_of_today(tmp_path: pathlib.Path)
     rows = shutil.copy(BEFORE / "rows.csv", tmp_path)
     config["settings"]["data"] = str(rows)
     (tmp_path / "config.json").write_text(json.dumps(config))
-    call = ["fit", "--config", str(tmp_path / "config.json"), "--out", str(tmp_path / "again")]
+    asked = ["--posterior", "mean_field", "--out", str(tmp_path / "again")]
+    call = ["fit", "--config", str(tmp_path / "config.json"), *asked]
     done = CliRunner().invoke(cli.app, call)
     assert done.exit_code == 0, done.stderr
     before, again = (tfgmm.load_scorer(folder / "model") for folder in (BEFORE / "run", tmp_path / "again"))

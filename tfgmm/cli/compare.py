@@ -13,6 +13,7 @@ from tfgmm.cli import carried, shared
 from tfgmm.cli.carried import NOTHING_ASKED, Carried
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.words import counted, printable, shown_count
+from tfgmm.export.folder import posterior_of
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -146,6 +147,7 @@ def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
     fingerprint = summary.get("fingerprint") if isinstance(summary, Mapping) else None
     elbo = training.get("elbo_nats")
     had = _what_rows_had(card)
+    draws = posterior_of(card)
     facts = {
         "components": model["num_components"],
         "shape": model["covariance"],
@@ -153,6 +155,7 @@ def facts_of(card: Mapping[str, Any]) -> dict[str, str]:
         "columns": ", ".join(model.get("column_names") or [f"{model['num_features']} without names"]),
         "fitted to": f"{_rows_of(card)}, fingerprint {fingerprint}{had}",
         "bound, nats": f"{elbo:.2f}" if isinstance(elbo, float) else None,
+        "posterior": ", ".join([draws.method, *draws.figures()]),
         "written by": ", ".join(f"{name} {wrote[name]}" for name in ("tfgmm", "tensorflow") if name in wrote) or None,
     }
     return {name: "not recorded" if value is None else str(value) for name, value in facts.items()}

@@ -26,6 +26,7 @@ _LONGEST_SUMMARY = 40  # lines that are printed
 _WIDEST = 100  # columns of a paragraph
 _ENDING, _ENDING_CHOICE = "ending after this sweep", "ending, keeping the numbers of components that are complete"
 _ENDING_SHAPES = "ending, keeping the fits that are complete"
+_ENDING_POSTERIOR = "ending, with the draws from the posterior that there are"
 _AGAIN = "Once more to leave at once, with nothing written."
 
 
@@ -75,6 +76,13 @@ def fit(
     criteria_at: Annotated[
         str | None, typer.Option(help="BIC, ICL, AIC: mean, or mode for those of mclust.  [default: mean]")
     ] = None,
+    posterior: Annotated[
+        str | None,
+        typer.Option(
+            help="Of intervals and bands: mean_field, quick and too narrow; laplace, importance, mcmc; auto: the "
+            "quickest of these that is good enough.  [default: auto]"
+        ),
+    ] = None,
     drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
     decimal: Annotated[str | None, shared.DECIMAL] = None,
@@ -101,8 +109,11 @@ def fit(
     the column that says how often each row counts, --noise columns with the standard deviations of others:
     --noise flux=flux_err.
 
+    Intervals and bands are those of the exact posterior where that can be had, and summary.txt says how good they
+    are. --posterior mean_field takes those of the fit itself, which are too narrow where components overlap.
+
     Ctrl-C ends the fit after the sweep at hand and keeps the model as it stands, or of several fits the best of
-    those that are complete; a second one leaves nothing.
+    those that are complete; later, it keeps the draws from the posterior that there are. A second one leaves nothing.
 
     Example: tfgmm fit training/data/old_faithful.csv --components 2 --covariance full --out /tmp/geyser_run
 
@@ -125,6 +136,7 @@ def fit(
             "seed": seed,
             "validation": validation,
             "criteria_at": criteria_at,
+            "posterior": posterior,
             "drop_gaps": drop_gaps or None,
             "delimiter": delimiter,
             "decimal": decimal,
@@ -216,8 +228,14 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, earlier: _Earlier, s
             from tfgmm.cli.run.fit import run_fit
 
             nonlocal words
+
+            def at_posterior() -> None:
+                nonlocal words
+                words = _ENDING_POSTERIOR
+
             with display.interrupts(notify) as asked:
-                run = run_fit(settings, rows, validation, progress, asked.is_set, facts, names_are_ours, load)
+                steps = load, at_posterior
+                run = run_fit(settings, rows, validation, progress, asked.is_set, facts, names_are_ours, *steps)
                 run = run._replace(notes=_notes(run, earlier.fingerprint))
                 words = "the fit is done, and is being written"
                 progress.phase("writing")

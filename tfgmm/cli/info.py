@@ -114,6 +114,22 @@ def _about_rows(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "rows", printable("; ".join(sentences))
 
 
+def _about_intervals(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields a line that says in words how the draws were made that intervals are read from."""
+    from tfgmm.cli.run.posterior_words import posterior_in_our_words
+    from tfgmm.export.folder import POSTERIOR
+    from tfgmm.posterior.record import PosteriorRecord
+
+    values = card.get(POSTERIOR)
+    if not isinstance(values, Mapping):
+        return
+    try:
+        record = PosteriorRecord.from_dict(values)
+    except (ValueError, TypeError):
+        return  # a card of a later version, or no card of ours
+    yield "intervals", printable("; ".join(map(posterior_in_our_words, record.sentences())))
+
+
 def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
     """Prints the card as a two-column table."""
     from rich.console import Console
@@ -124,6 +140,6 @@ def _print_card(directory: Path, card: Mapping[str, Any]) -> None:
     table = Table(title=Text(printable(str(directory))), show_header=False, title_justify="left", pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for label, text in (("holds", _holdings(card)), *_about_rows(card), *card_rows(card)):
+    for label, text in (("holds", _holdings(card)), *_about_rows(card), *_about_intervals(card), *card_rows(card)):
         table.add_row(Text(label), Text(text))
     Console().print(table)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfgmm.cli import carried, shared
+from tfgmm.cli.run.posterior_words import posterior_in_our_words
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import printable
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from tfgmm.data.matching import Sample
     from tfgmm.export.reading import ExportedMixture
     from tfgmm.plot.kinds import Kind
+    from tfgmm.posterior.record import PosteriorRecord
 
 ENDINGS = (".png", ".svg", ".pdf")
 
+_WITH_DRAWS = ("column", "check")  # kinds that show how sure the mixture is
 _DOTS = 150  # of a PNG, per inch
 
 
@@ -108,7 +111,8 @@ def _plot(
         with asked.opened(data, mixture, csv) as rows:
             sample = matching.sample_of(rows)
     shared.with_display(lambda progress: _draw(mixture, sample, KINDS[key], places, out, overwrite, progress))
-    return f"{out}: {KINDS[key].words} {quoted([names[place] for place in places])}{_of_rows(sample)}"
+    drawn = _of_draws(mixture.posterior) if key in _WITH_DRAWS else ""
+    return f"{out}: {KINDS[key].words} {quoted([names[place] for place in places])}{_of_rows(sample)}{drawn}"
 
 
 def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
@@ -186,6 +190,15 @@ def _draw(
         with letters_for(ending, figure), atomic_file.written_whole(out, overwrite, shared.OUT) as temporary:
             # The same mixture and rows give the same bytes
             figure.savefig(temporary, format=ending, dpi=_DOTS, facecolor="white", metadata=undated[ending])
+
+
+def _of_draws(record: PosteriorRecord) -> str:
+    """Writes the end of the line: from which posterior the band is; notes say where it cannot be trusted."""
+    from tfgmm.posterior.record import METHODS
+
+    for sentence in record.warnings():
+        typer.echo(printable(f"Note: {posterior_in_our_words(sentence)}"), err=True)
+    return f"; band of {METHODS[record.method]}"
 
 
 def _of_rows(sample: Sample | None) -> str:

@@ -5,7 +5,17 @@ from tfgmm.common.lazy import front_door
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "folder": ["CARD", "EXPORT", "IntegrityError", "Place", "file_sizes", "holds_graph", "read_card"],
+        "folder": [
+            "CARD",
+            "EXPORT",
+            "POSTERIOR",
+            "IntegrityError",
+            "Place",
+            "file_sizes",
+            "holds_graph",
+            "posterior_of",
+            "read_card",
+        ],
         "portable": ["export_litert", "export_onnx", "write_portable"],
         "reading": ["ExportedMixture", "read_export", "read_numbers"],
         "saved_model": ["export_model", "served_mixture", "write_export"],

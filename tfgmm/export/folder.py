@@ -14,15 +14,19 @@ import os
 import pathlib
 import stat
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfgmm.common.atomic_folder import Kind, files_below
 from tfgmm.common.words import printable, shown
 from tfgmm.mixture.registry import COVARIANCES
 
+if TYPE_CHECKING:
+    from tfgmm.posterior.record import PosteriorRecord
+
 CARD = "model_card.json"
 PARAMETERS = "parameters.npz"
 GRAPH = "saved_model.pb"
+POSTERIOR = "posterior"  # the field of the card that says how the draws were made; earlier cards have none
 # All that an export with a graph has besides its card. A server would read other files too: assets, requests to warm up
 FILES = frozenset(
     (
@@ -167,8 +171,28 @@ def _check_fields(place: Place, card: dict[str, Any]) -> None:
         is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
         if words is not None and not (is_list and len(words) == model["num_features"]):
             raise place.refusal(CARD, f"must have one {what} per column, or none, in its field {field!r}")
+    _check_posterior(place, card.get(POSTERIOR))
     if model.get("column_names") and len(set(model["column_names"])) < model["num_features"]:
         raise place.refusal(CARD, "must have different names in its field 'column_names'")
+
+
+def _check_posterior(place: Place, values: Any) -> None:
+    """Checks what the card says of the draws, if it says anything."""
+    if values is None:
+        return
+    if not isinstance(values, dict):
+        raise place.refusal(CARD, f"must have an object in its field {POSTERIOR!r}")
+    try:
+        posterior_of({POSTERIOR: values})
+    except ValueError as error:
+        raise place.refusal(CARD, f"has in its field {POSTERIOR!r}: {shown(str(error))}") from None
+
+
+def posterior_of(card: Mapping[str, Any]) -> PosteriorRecord:
+    """Reads from a card that was checked how the draws were made; earlier cards, which do not say, are of q."""
+    from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord  # NumPy, which the help of commands does not need
+
+    return PosteriorRecord.from_dict(card.get(POSTERIOR) or {"method": MEAN_FIELD, "asked": MEAN_FIELD})
 
 
 def _is_count(value: Any) -> bool:

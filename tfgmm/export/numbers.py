@@ -15,6 +15,7 @@ from tfgmm.common.version import versions
 from tfgmm.export import folder, parameters
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.posterior.record import PosteriorRecord
 from tfgmm.scoring.scores import outlier_table
 
 
@@ -39,6 +40,9 @@ class Exportable(Protocol):
     def draws_to_store(self) -> dict[str, np.ndarray]:
         """Draws from the posterior and writes the draws down; see `stored_draws.stored`."""
 
+    def stored_record(self) -> PosteriorRecord:
+        """Says how these draws are made."""
+
 
 class Numbers(NamedTuple):
     """What an export holds beside a graph.
@@ -46,7 +50,7 @@ class Numbers(NamedTuple):
     Args:
         mixture: The mixture at the posterior means.
         arrays: All arrays of parameters.npz, by name.
-        facts: Fields of the card that say what they are and where they come from: model, priors, training.
+        facts: Fields of the card that say what they are and where they come from: model, priors, training, posterior.
     """
 
     mixture: MixtureDensity
@@ -87,6 +91,7 @@ def _facts_of(model: Exportable, column_units: list[str] | None) -> dict[str, An
             "seed": model.seed,
             "data_summary": summary.to_dict() if summary else None,
         },
+        "posterior": model.stored_record().to_dict(),
     }
 
 

@@ -15,7 +15,7 @@ from tfgmm.mixture.parameters import FORMS, MixtureDensity, parameter_shapes
 
 _BYTES = {"float32": 4, "float64": 8}
 _MOST_LEVELS = 4096  # in a table of outlier scores; ours have 109
-_MOST_DRAWS = 4096  # from the posterior; ours are 64
+_MOST_DRAWS = 4096  # from the posterior; ours are 64 to 256
 _HEADER_ROOM = 4096  # bytes that an archive may need for each array besides its numbers; NumPy needs about 300
 _LARGEST = np.finfo(np.float32).max
 

@@ -15,6 +15,7 @@ from tfgmm.export import folder, parameters
 from tfgmm.export.numbers import Numbers
 from tfgmm.mixture import outliers
 from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.posterior.record import PosteriorRecord
 
 _ATTEMPTS = 100  # to read a folder that is replaced again and again meanwhile
 
@@ -30,6 +31,7 @@ class ExportedMixture(NamedTuple):
         column_names: Names of the training columns, or None.
         outlier_table: Table of outlier scores, (2, Q) float64, see `outliers`; None in an export of an earlier version.
         drawn: Draws from the posterior, see `stored_draws.stored`; None in an export of an earlier version.
+        posterior: How these draws were made; of the mean-field posterior where the export does not say.
         card: The model card.
     """
 
@@ -40,6 +42,7 @@ class ExportedMixture(NamedTuple):
     column_names: tuple[str, ...] | None
     outlier_table: np.ndarray | None
     drawn: dict[str, np.ndarray] | None
+    posterior: PosteriorRecord
     card: dict[str, Any]
 
 
@@ -70,7 +73,8 @@ def read_numbers(path: str | os.PathLike[str], name: str = "path") -> Numbers:
     card, arrays = _whole(folder.Place(path_of(path, name), name))
     export = _mixture(card, dict(arrays))
     mixture = MixtureDensity(export.covariance, export.centre, export.log_weights, export.components)
-    return Numbers(mixture, arrays, {field: card[field] for field in ("model", "priors", "training")})
+    facts = {field: card[field] for field in ("model", "priors", "training")}
+    return Numbers(mixture, arrays, {**facts, folder.POSTERIOR: export.posterior.to_dict()})
 
 
 def _whole(place: folder.Place) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -119,4 +123,6 @@ def _mixture(card: dict[str, Any], arrays: dict[str, np.ndarray]) -> ExportedMix
     drawn = {name: arrays.pop(name) for name in sorted(arrays) if name.startswith("drawn_")} or None
     centre, log_weights = arrays.pop("centre"), np.log(arrays.pop("weights"))
     covariance, names = card["model"]["covariance"], card["model"]["column_names"]
-    return ExportedMixture(covariance, centre, log_weights, arrays, tuple(names) if names else None, table, drawn, card)
+    posterior = folder.posterior_of(card)
+    names = tuple(names) if names else None
+    return ExportedMixture(covariance, centre, log_weights, arrays, names, table, drawn, posterior, card)

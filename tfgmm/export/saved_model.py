@@ -40,6 +40,10 @@ def export_model(
     which take `x`, float32 (B, D), data units; `interval`, which also takes `level`; `marginal_log_prob` and
     `conditional`, which also take `given`, bool (D,); and `sample`, which takes `num_samples` and `seed`.
 
+    Draws from the posterior are stored too: from the exact one where a result carries it (`fit_mixture(..., posterior=
+    "auto")`, `FitResult.with_posterior`). The card says which it is and how good the draws are; bands and the
+    predictive density come from them.
+
     Args:
         model: Fitted `GaussianMixtureModel`, or what `fit_mixture` returns.
         path: Path of the folder.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import random
@@ -18,6 +19,7 @@ from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.row_scores import RowScorer, RowScores
 from tfgmm.mixture.sampling import sample_rows
 from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.record import PosteriorRecord
 from tfgmm.scoring.devices import BlockScorer, block_scorer
 from tfgmm.scoring.queries import Queries
 from tfgmm.scoring.scores import as_draws
@@ -40,7 +42,7 @@ class Scorer(Queries):
         self._outlier_table = export.outlier_table
         if self._outlier_table is not None:  # it is given to everyone who asks
             self._outlier_table.setflags(write=False)
-        self._drawn = export.drawn
+        self._drawn, self._posterior = export.drawn, export.posterior
         self.card = export.card
         self.column_names = export.column_names
 
@@ -57,12 +59,18 @@ class Scorer(Queries):
         return stored_draws.mixtures(self._mixture, stored_draws.check_stored(self._drawn))
 
     def draws(self) -> Draws:
-        """Returns the draws from the posterior that the export stores, 64 of them, as one chain; data units.
+        """Returns the draws from the posterior that the export stores, 64 to 256 of them, as one chain; data units.
+
+        `.posterior` says how they were made, and how far to trust them.
 
         Raises:
             ValueError: the export was written by an earlier version, which stored none.
         """
-        return as_draws(self.predictive(), self.column_names)
+        return dataclasses.replace(as_draws(self.predictive(), self.column_names), posterior=self._posterior)
+
+    def stored_record(self) -> PosteriorRecord:
+        """Says how the draws that the export stores were made."""
+        return self._posterior
 
     def outlier_table(self) -> np.ndarray:
         """Returns the quantiles that `outlier` is read from, (2, Q) float64; see `outliers.table_of`.

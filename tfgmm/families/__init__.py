@@ -7,8 +7,9 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "base": ["check_priors"],
         "correlated": ["CorrelatedComponents", "CorrelatedPosterior"],
-        "exact.of_fit": ["drawn_from_rows", "exact_posterior", "warn_of"],
+        "exact.of_fit": ["drawn_from_rows", "exact_posterior", "warn_of", "words_of_step"],
         "exact.records": ["ExactDraws"],
+        "exact.rule": ["STOPPED"],
         "fitted": ["FittedMixture"],
         "functions": ["NUMPY", "SCALE_RANGE", "SHAPE_RANGE", "Arithmetic", "Functions"],
         "independent": ["IndependentComponents", "IndependentPosterior"],

@@ -108,26 +108,33 @@ class PosteriorQueries(Queries):
         """Computes the mixture at the posterior means of weights, locations and precisions."""
         return self.variational.plug_in()
 
-    def predictive(self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED) -> MixtureDensity:
+    def predictive(self, num_draws: int | None = None, seed: int = stored_draws.SEED) -> MixtureDensity:
         """Draws S mixtures from the posterior, the same for the same seed; their average density is the predictive.
 
         Args:
-            num_draws: Number of draws, S.
+            num_draws: Number of draws, S; default as many as an export stores.
             seed: Seed of the draws.
         """
-        draws = self.draws_to_store(check_count("num_draws", num_draws), check_seed(seed))
-        return stored_draws.mixtures(self.plug_in(), draws)
+        num_draws = None if num_draws is None else check_count("num_draws", num_draws)
+        return stored_draws.mixtures(self.plug_in(), self.draws_to_store(num_draws, check_seed(seed)))
 
-    def draws_to_store(
-        self, num_draws: int = stored_draws.NUM_DRAWS, seed: int = stored_draws.SEED
-    ) -> dict[str, np.ndarray]:
+    def draws_to_store(self, num_draws: int | None = None, seed: int = stored_draws.SEED) -> dict[str, np.ndarray]:
         """Draws from the posterior and writes the draws down as an export stores them; see `stored_draws.stored`.
 
         Args:
-            num_draws: Number of draws, S.
+            num_draws: Number of draws, S; default 64 of q, and of the exact posterior, where it is carried, up to 256.
             seed: Seed of the draws.
         """
+        if num_draws is None:
+            num_draws = stored_draws.NUM_DRAWS
+            if self.exact is not None:
+                q = self.variational
+                num_draws = stored_draws.num_exact(q.covariance, q.num_components, q.num_features)
         return self.variational.stored(self.plug_in(), self._drawn(num_draws, seed))
+
+    def stored_record(self) -> PosteriorRecord:
+        """Says how the draws that an export stores are made."""
+        return PosteriorRecord(MEAN_FIELD, MEAN_FIELD) if self.exact is None else self.exact.record
 
     def _drawn(self, num_draws: int, seed: int | None) -> Drawn:
         """Draws parameters from the exact posterior where it is carried, and else from q."""

@@ -18,6 +18,7 @@ from tfgmm.common.version import __version__
 from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.export.score_file import feature_names, score_columns
 from tfgmm.mlflow.pyfunc import NULLS, WANTED, default_columns
+from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord
 
 if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 LOADER = "tfgmm.mlflow"  # the module whose _load_pyfunc MLflow calls
 _FOLDER = "mixture"  # the name of the export within the model
 _MOST_EXAMPLES = 5
+_FIGURES = ("k_hat", "ess", "r_hat", "share_moved", "log_evidence", "evidence_error")
 _MLFLOW_MODEL = Kind("an", "MLflow model", files_of=None)  # it does not list its files, so that none is replaced
 
 # What MLflow calls the types of scores
@@ -84,7 +86,8 @@ def save_model(
     mlflow = mlflow_package()
     target = path_of(path)
     atomic_folder.check_target(target, overwrite=False, kind=_MLFLOW_MODEL)
-    with _contents(model, pip_requirements, metadata) as contents:
+    with _exported(model) as (exported, export):
+        contents = _contents(exported, export, pip_requirements, metadata)
         with atomic_folder.written_whole(target, overwrite=False, kind=_MLFLOW_MODEL) as folder:
             mlflow.pyfunc.save_model(path=folder, **contents)
     return pathlib.Path(path)
@@ -100,6 +103,10 @@ def log_model(
     **passed_on: Any,
 ) -> Any:
     """Logs an MLflow model of a mixture to the active run, or to a new one; see `save_model`.
+
+    The tags `posterior` and `posterior_asked` of the run say what its intervals come from, such as "importance" and
+    "auto"; of an exact posterior the metrics k_hat, ess, r_hat, share_moved, log_evidence and evidence_error say how
+    good they are, as far as they are known.
 
     Args:
         model: A `FitResult`, a fitted `GaussianMixtureModel`, or the path of an exported folder.
@@ -118,25 +125,42 @@ def log_model(
     Example: see docs/serving.md.
     """
     mlflow = mlflow_package()
-    with _contents(model, pip_requirements, metadata) as contents:
-        return mlflow.pyfunc.log_model(name=name, registered_model_name=registered_model_name, **contents, **passed_on)
-
-
-@contextlib.contextmanager
-def _contents(
-    model: Any, pip_requirements: Sequence[str] | None, metadata: Mapping[str, Any] | None
-) -> Iterator[dict[str, Any]]:
-    """Yields the arguments of `mlflow.pyfunc.save_model`; the files that they name may be gone after the block."""
     with _exported(model) as (folder, export):
-        yield {
-            "loader_module": LOADER,
-            "data_path": os.fspath(folder),
-            "signature": signature_of(export),
-            "input_example": input_example_of(export),
-            # Without a list MLflow would load the model in another process to see what it imports
-            "pip_requirements": list(pip_requirements or [f"tfgmm[mlflow]=={__version__}"]),
-            "metadata": {"tfgmm": _registry_entries(export.card), **(metadata or {})},
-        }
+        contents = _contents(folder, export, pip_requirements, metadata)
+        options = {"name": name, "registered_model_name": registered_model_name, **passed_on}
+        logged = mlflow.pyfunc.log_model(**contents, **options)
+    if logged.run_id is not None:
+        _log_posterior(logged.run_id, export.posterior)
+    return logged
+
+
+def _log_posterior(run_id: str, record: PosteriorRecord) -> None:
+    """Writes to a run how the draws of its model were made, and how good they are."""
+    client = mlflow_package().MlflowClient()
+    for name, word in (("posterior", record.method), ("posterior_asked", record.asked)):
+        client.set_tag(run_id, name, word)
+    figures = {} if record.method == MEAN_FIELD else record.to_dict()
+    for name in _FIGURES:
+        if figures.get(name) is not None:
+            client.log_metric(run_id, name, figures[name])
+
+
+def _contents(
+    folder: pathlib.Path,
+    export: ExportedMixture,
+    pip_requirements: Sequence[str] | None,
+    metadata: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Lists the arguments of `mlflow.pyfunc.save_model` for the export in a folder."""
+    return {
+        "loader_module": LOADER,
+        "data_path": os.fspath(folder),
+        "signature": signature_of(export),
+        "input_example": input_example_of(export),
+        # Without a list MLflow would load the model in another process to see what it imports
+        "pip_requirements": list(pip_requirements or [f"tfgmm[mlflow]=={__version__}"]),
+        "metadata": {"tfgmm": _registry_entries(export), **(metadata or {})},
+    }
 
 
 @contextlib.contextmanager
@@ -152,11 +176,12 @@ def _exported(model: Any) -> Iterator[tuple[pathlib.Path, ExportedMixture]]:
         yield folder, read_export(folder)
 
 
-def _registry_entries(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Picks the entries of a model card that a registry should show: not the names of a thousand columns."""
+def _registry_entries(export: ExportedMixture) -> dict[str, Any]:
+    """Picks what a registry should show of a model card: not the names of a thousand columns."""
+    card = export.card
     model = {name: value for name, value in card["model"].items() if name != "column_names"}
     training = {name: card["training"].get(name) for name in ("num_data", "elbo_nats", "seed")}
-    return {"format_version": card["format_version"], **model, **training}
+    return {"format_version": card["format_version"], **model, **training, "posterior": export.posterior.method}
 
 
 def signature_of(export: ExportedMixture) -> Any:

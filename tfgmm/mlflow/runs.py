@@ -47,8 +47,9 @@ class RunLogger(keras.callbacks.Callback):
     The parameters logged are num_components, num_features, covariance, weights, seed, num_data, epochs, optimizer, the
     priors and the versions. For each epoch, counted from 0, the metrics are those that Keras logs: loss, elbo,
     log_likelihood, kl and val_..., nats. The artifacts are priors.json and figures/. Epochs are sent to MLflow about
-    once a second. `fit_mixture` logs its sweeps over all rows; with `polish_steps` it logs the model as it was before
-    them: log the polished model with `tfgmm.mlflow.log_model`.
+    once a second. `fit_mixture` logs its sweeps over all rows; with `polish_steps` or `posterior` it logs the model as
+    it was before them: log what it returns with `tfgmm.mlflow.log_model`, which also logs how good the draws from the
+    exact posterior are.
 
     Raises:
         ModuleNotFoundError: MLflow is not installed.

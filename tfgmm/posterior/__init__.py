@@ -11,7 +11,17 @@ __getattr__, __dir__, __all__ = front_door(
         "convergence": ["FEWEST_DRAWS", "bulk_sizes", "r_hats", "tail_sizes"],
         "draws": ["Draws", "LOG_RATIO"],
         "predictive": ["DensityBand", "component_densities", "density_band", "replicated_rows", "sample_predictive"],
-        "record": ["AUTO", "MEAN_FIELD", "PosteriorRecord", "check_method"],
+        "record": [
+            "AUTO",
+            "FEWEST_EFFECTIVE",
+            "LARGEST_K_HAT",
+            "LARGEST_R_HAT",
+            "LEAST_EFFICIENCY",
+            "MEAN_FIELD",
+            "METHODS",
+            "PosteriorRecord",
+            "check_method",
+        ],
         "smoothing": ["FEWEST_RATIOS", "effective_sample_size", "smoothed_log_weights"],
     },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfgmm.common import extras
+from tfgmm.posterior.record import PosteriorRecord
 
 # Parameters and the names of their axes after chain and draw
 PARAMETERS = {
@@ -19,6 +21,8 @@ PARAMETERS = {
     "covariances": ("component", "feature", "feature_2"),
 }
 _REQUIRED = ("weights", "locs", "scales")
+# The attribute of the group "posterior" with the record as JSON: NetCDF holds text, but nothing nested and no None
+RECORD = "posterior_record"
 
 
 def arviz() -> Any:
@@ -34,7 +38,10 @@ def arviz() -> Any:
 
 
 def to_arviz(
-    values: Mapping[str, np.ndarray], column_names: Sequence[str] | None, sample_stats: Mapping[str, np.ndarray]
+    values: Mapping[str, np.ndarray],
+    column_names: Sequence[str] | None,
+    sample_stats: Mapping[str, np.ndarray],
+    record: PosteriorRecord | None = None,
 ) -> Any:
     """Makes the `arviz.InferenceData` of draws; see `Draws.to_arviz`.
 
@@ -42,6 +49,7 @@ def to_arviz(
         values: Some of `PARAMETERS`, locs among them, (C, S, K, ...) by name.
         column_names: D names, or None.
         sample_stats: Figures of each draw, (C, S, ...) by name.
+        record: How the draws were made, kept as an attribute of the group "posterior"; None for nothing.
     """
     num_components, num_features = values["locs"].shape[2:]
     features = list(column_names or range(num_features))
@@ -50,6 +58,7 @@ def to_arviz(
         sample_stats=dict(sample_stats) or None,
         coords={"component": list(range(num_components)), "feature": features, "feature_2": features},
         dims={name: list(PARAMETERS[name]) for name in values},
+        posterior_attrs={} if record is None else {RECORD: json.dumps(record.to_dict(), allow_nan=False)},
     )
 
 
@@ -57,7 +66,7 @@ def from_arviz(data: Any) -> dict[str, Any]:
     """Reads the fields of `Draws` from ArviZ's `data`, or from the NetCDF file of that path.
 
     Raises:
-        ValueError: It holds no draws of a mixture.
+        ValueError: It holds no draws of a mixture, or an odd record of how they were made.
     """
     if isinstance(data, (str, os.PathLike)):
         data = arviz().from_netcdf(os.fspath(data))
@@ -73,7 +82,22 @@ def from_arviz(data: Any) -> dict[str, Any]:
     names = tuple(features) if features and all(isinstance(name, str) for name in features) else None
     stats = getattr(data, "sample_stats", None)
     sample_stats = {} if stats is None else {name: np.asarray(stats[name]) for name in stats.data_vars}
-    return {**fields, "column_names": names, "sample_stats": sample_stats}
+    record = _record_in(posterior.attrs)
+    return {**fields, "column_names": names, "sample_stats": sample_stats, "posterior": record}
+
+
+def _record_in(attributes: Mapping[str, Any]) -> PosteriorRecord | None:
+    """Reads how the draws were made; None where their engine does not say."""
+    if RECORD not in attributes:
+        return None
+    try:
+        values = json.loads(attributes[RECORD])
+        return PosteriorRecord.from_dict(values if isinstance(values, dict) else {})
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"`data.posterior.attrs[{RECORD!r}]` must be what Draws.to_arviz wrote. Received: "
+            f"{attributes[RECORD]!r:.100} ({error}). Delete the attribute, or pass what Draws.to_arviz returned."
+        ) from error
 
 
 def _array(values: Any, name: str) -> np.ndarray:

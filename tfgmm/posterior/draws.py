@@ -142,7 +142,8 @@ class Draws:
     def to_arviz(self) -> Any:
         """Converts the draws to ArviZ, with named coordinates: chain, draw, component, feature.
 
-        Features have the names of the columns, or numbers if they have none.
+        Features have the names of the columns, or numbers if they have none. `sample_stats` and `posterior` are kept,
+        the latter as an attribute of the group "posterior".
 
         Returns:
             An `arviz.InferenceData`, whose `.to_netcdf(path)` saves the draws.
@@ -157,7 +158,7 @@ class Draws:
         {'chain': 1, 'draw': 4, 'component': 2, 'feature': 3}
         """
         values = {name: getattr(self, name) for name in PARAMETERS if getattr(self, name) is not None}
-        return to_arviz(values, self.column_names, self.sample_stats)
+        return to_arviz(values, self.column_names, self.sample_stats, self.posterior)
 
     @staticmethod
     def from_arviz(data: Any) -> Draws:

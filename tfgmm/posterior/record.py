@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from tfgmm.common.checks import check_choice
 from tfgmm.common.words import beside
@@ -21,7 +23,7 @@ LARGEST_K_HAT, LARGEST_R_HAT, FEWEST_EFFECTIVE = 0.7, 1.05, 400.0
 _MOST_MOVED = 0.05
 # Effective draws per draw of the normal distribution at the mode. Measured: from 0.8 on standard deviations are within
 # 6 % of NUTS's, at 0.7 up to 15 % too small, at 0.3 up to a third.
-_LEAST_EFFICIENCY = 0.8
+LEAST_EFFICIENCY = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,7 @@ class PosteriorRecord:
     def is_trusted(self) -> bool:
         """Whether standard deviations and intervals can be believed."""
         if self.method == "laplace":
-            return (self.efficiency or 0.0) >= _LEAST_EFFICIENCY and not (self.k_hat or 0.0) >= LARGEST_K_HAT
+            return (self.efficiency or 0.0) >= LEAST_EFFICIENCY and not (self.k_hat or 0.0) >= LARGEST_K_HAT
         return self.is_exact
 
     def sentences(self) -> tuple[str, ...]:
@@ -83,7 +85,14 @@ class PosteriorRecord:
             return ""
         return 'they are too narrow where components overlap: posterior="auto" gives those of the exact posterior'
 
-    def _how(self) -> str:
+    def figures(self) -> tuple[str, ...]:
+        """Writes the figures that say how good the draws are, as far as they are known.
+
+        Example:
+
+        >>> PosteriorRecord("importance", k_hat=0.25, ess=900.0).figures()
+        ('Pareto k-hat 0.25', '900 effective draws')
+        """
         figures = []
         if self.k_hat is not None and math.isfinite(self.k_hat):
             figures.append(f"Pareto k-hat {beside(self.k_hat, LARGEST_K_HAT, digits=2)}")
@@ -93,6 +102,10 @@ class PosteriorRecord:
             figures.append(f"{self.ess:,.0f} effective draws")
         if self.efficiency is not None:
             figures.append(f"{100.0 * self.efficiency:.0f} % of its draws are effective")
+        return tuple(figures)
+
+    def _how(self) -> str:
+        figures = self.figures()
         of_draws = f" ({', '.join(figures)})" if figures else ""
         return f"intervals are those of {METHODS[self.method]}{of_draws}"
 
@@ -120,6 +133,58 @@ class PosteriorRecord:
 
     def __str__(self) -> str:
         return "\n".join(self.sentences())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists the fields as plain values that JSON holds; a figure that is not finite becomes None, not known."""
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> PosteriorRecord:
+        """Restores a record from what `to_dict` gave; names that are not ours are left out.
+
+        Raises:
+            ValueError: A field is of another type, out of its range, or an unknown method.
+
+        Example:
+
+        >>> PosteriorRecord.from_dict(PosteriorRecord("importance", k_hat=0.25, ess=900.0).to_dict()).is_exact
+        True
+        """
+        check_choice("method", values.get("method"), METHODS)
+        check_choice("asked", values.get("asked", AUTO), (*METHODS, AUTO))
+        for name, (least, most) in _RANGES.items():
+            _check_figure(name, values.get(name), least, most)
+        if not isinstance(values.get("note", ""), str):
+            raise ValueError(f"`note` must be text. Received: {values['note']!r:.100}. Leave it out.")
+        names = (field.name for field in dataclasses.fields(PosteriorRecord))
+        given = {name: values[name] for name in names if name in values}
+        return PosteriorRecord(**(given | {"share_moved": given.get("share_moved") or 0.0}))
+
+
+# Of the figures, each of which may be None: the smallest and the largest
+_RANGES = {
+    "k_hat": (-math.inf, math.inf),
+    "ess": (0.0, math.inf),
+    "r_hat": (0.0, math.inf),
+    "share_moved": (0.0, 1.0),
+    "log_evidence": (-math.inf, math.inf),
+    "evidence_error": (0.0, math.inf),
+    "efficiency": (0.0, 1.0 + 1e-6),
+}
+
+
+def _check_figure(name: str, value: Any, least: float, most: float) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if value is not None and not (is_number and least <= value <= most):
+        received = f"Received: {value!r:.100}. Leave it out where it is not known."
+        raise ValueError(f"`{name}` must be a finite number from {least:g} to {most:g}, or null. {received}")
+
+
+def _plain(value: Any) -> Any:
+    """Turns numbers of NumPy into those of Python, and those that are not finite into None."""
+    if value is None or isinstance(value, str):
+        return value
+    return float(value) if math.isfinite(value) else None
 
 
 def check_method(method: str) -> str:

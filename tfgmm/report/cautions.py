@@ -14,6 +14,7 @@ from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.outliers import NUM_SAMPLES
 from tfgmm.plot.ascents import num_optima
+from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord
 from tfgmm.report.row_facts import row_weights, rows_and_sum
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tfgmm.data.survey import Survey
     from tfgmm.report.subject import FitRecord, Fitted
 
+OF_FIT = PosteriorRecord(MEAN_FIELD, MEAN_FIELD)
 _DOUBT = 0.05  # a component that shares more of its rows than this with others overlaps them
 _HANDFUL = 5  # rows
 _MOST_NAMED = 5  # components named in a warning
@@ -43,7 +45,8 @@ def cautions(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> li
         *([] if fitted.record is None else [_not_converged(fitted.record), _optima(fitted.record)]),
         _empty(fitted),
         _handfuls(fitted),
-        _overlaps(responsibilities, row_weights(survey)),
+        _overlaps(responsibilities, row_weights(survey), fitted.posterior),
+        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in fitted.posterior.warnings()),
         _far_rows(fitted, survey),
         _many_gaps(survey.summary),
         *_hidden_values(fitted, survey),
@@ -140,7 +143,7 @@ def _rival(gap: float) -> str:
     return f" The best one was kept; with {gap:.1f} nats less the data can be read nearly as well in another way."
 
 
-def _overlaps(responsibilities: np.ndarray, weights: np.ndarray) -> str:
+def _overlaps(responsibilities: np.ndarray, weights: np.ndarray, posterior: PosteriorRecord = OF_FIT) -> str:
     total = weights.sum()
     weighted = (responsibilities * weights[:, None]).astype(np.float64)
     shared = weighted.T @ responsibilities / total
@@ -154,11 +157,18 @@ def _overlaps(responsibilities: np.ndarray, weights: np.ndarray) -> str:
     most = 100.0 * (1.0 - own_shares[overlapping]).max()
     percent = beside(most, 100.0 * _DOUBT)
     up_to = f"{percent} %" if len(overlapping) == 1 else f"more than {100.0 * _DOUBT:.0f} %, and up to {percent} %,"
-    return (
-        f"{_named(overlapping)} {verb}: {up_to} of {whose} rows' memberships lie elsewhere. There the intervals tend "
-        "to be too narrow: the fit takes memberships and components for independent of each other. tfgmm.compare tells "
-        "by how much."
-    )
+    return f"{_named(overlapping)} {verb}: {up_to} of {whose} rows' memberships lie elsewhere. {_on_width(posterior)}"
+
+
+def _on_width(posterior: PosteriorRecord) -> str:
+    """Says what overlap does to the intervals."""
+    if posterior.method == MEAN_FIELD:
+        return (
+            "There the intervals are too narrow: the fit takes memberships and components for independent of each "
+            "other. Those of the exact posterior are not; below the table of components stands how to get them."
+        )
+    unsure = "Which component such a row belongs to stays unsure"
+    return f"{unsure}; the intervals allow for that." if posterior.is_trusted else f"{unsure}."
 
 
 def _far_rows(fitted: Fitted, survey: Survey) -> str:

@@ -14,6 +14,7 @@ from tfgmm.common.words import printable, shown_number
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 from tfgmm.plot.colours import component_colours
 from tfgmm.report import row_facts
+from tfgmm.report.intervals import about_intervals
 
 if TYPE_CHECKING:
     from tfgmm.data.survey import Survey
@@ -227,6 +228,7 @@ def context(fitted: Fitted, survey: Survey, responsibilities: np.ndarray) -> dic
         "num_occupied": fitted.num_occupied,
         "num_draws": draws.num_draws,
         "few_draws": draws.num_draws < FEW_DRAWS,
+        "about_intervals": about_intervals(fitted.posterior, fitted.exporting),
         "memberships": memberships(responsibilities, weights),
         "levels": LEVELS,
         "sure": percent(_share(best > LEVELS[1], weights)),

@@ -51,10 +51,10 @@ def write_report(
 ) -> pathlib.Path:
     """Writes a page about a fit, one HTML file with its pictures inside, and returns its path.
 
-    What was fitted on what, what to be careful about, the density, the components with 95 % intervals in data units,
-    how sure the memberships are, restarts and sweeps, and how to load and score; of rows with gaps, weights and noise
-    how these were treated. It holds no scripts, asks for nothing
-    outside itself, and suits a phone, a dark screen and paper. Memberships and pictures are those of at most 20,000
+    What was fitted on what, what to be careful about, the density, the components with 95 % intervals in data units
+    and how good these are, how sure the memberships are, restarts and sweeps, and how to load and score; of rows with
+    gaps, weights and noise how these were treated. It holds no scripts, asks for nothing outside itself, and suits a
+    phone, a dark screen and paper. Memberships and pictures are those of at most 20,000
     rows; tables end after 1,000 lines and say so. The page is written beside `path`, then renamed.
 
     Args:

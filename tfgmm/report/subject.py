@@ -19,6 +19,7 @@ from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.record import PosteriorRecord
 
 if TYPE_CHECKING:
     from tfgmm.export.scorer import Scorer
@@ -55,6 +56,7 @@ class Fitted:
         mixture: Fit, model or scorer: what densities, memberships and outlier scores are asked of.
         interval_draws: Gives the draws that intervals are read from.
         picture_draws: Gives the draws that pictures are made from.
+        posterior: How both are made, and how far to trust them.
         covariance, weights: Shape of the components, and prior of the weights.
         num_data: Number of rows of the fit, N; the sum of their weights.
         expected_counts: Rows expected in each component, (K,) float64.
@@ -70,6 +72,7 @@ class Fitted:
     mixture: Any
     interval_draws: Callable[[], Draws]
     picture_draws: Callable[[], Draws]
+    posterior: PosteriorRecord
     covariance: str
     weights: str
     num_data: float
@@ -156,6 +159,7 @@ def _of_mixture(mixture: FitResult | GaussianMixtureModel) -> Fitted:
         mixture=mixture,
         interval_draws=lambda: interval_draws(mixture),
         picture_draws=lambda: mixture.draws(_NUM_DRAWS, seed=0),
+        posterior=mixture.stored_record(),
         covariance=mixture.covariance,
         weights=mixture.weight_prior,
         num_data=num_data,
@@ -176,15 +180,16 @@ def _of_scorer(scorer: Scorer) -> Fitted:
     num_data = _check_fitted(training.get("num_data"))
     weights = check_choice("weights", model.get("weights"), WEIGHT_PRIORS)
     priors = Priors.from_dict(card["priors"])
-    scorer.draws()  # an earlier export, which has none, is refused before anything is drawn
+    draws = scorer.draws()  # an earlier export, which has none, is refused before anything is drawn
     summary = training.get("data_summary")
     sizes = model["num_components"], model["num_features"]
     means = np.exp(scorer.plug_in().log_weights)
     elbo = training.get("elbo_nats")
     return Fitted(
         mixture=scorer,
-        interval_draws=scorer.draws,
-        picture_draws=scorer.draws,
+        interval_draws=lambda: draws,
+        picture_draws=lambda: draws,
+        posterior=scorer.stored_record(),
         covariance=model["covariance"],
         weights=weights,
         num_data=num_data,

@@ -12,7 +12,6 @@ from tfgmm.common.checks import check_choice
 from tfgmm.data.blocks import RowBlock
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.row_scores import Score
-from tfgmm.mixture.stored_draws import NUM_DRAWS
 from tfgmm.posterior.draws import Draws
 from tfgmm.scoring.asked import ask_of_data
 from tfgmm.scoring.chosen_columns import column_mask, with_columns
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from tfgmm.scoring.graph.chunks import Answers
 
 KINDS = ("plug_in", "predictive")
-MOST_LEVEL = (NUM_DRAWS - 1) / (NUM_DRAWS + 1)
 
 
 class Queries:
@@ -145,14 +143,16 @@ class Queries:
     def interval(self, x: Any, level: float = 0.9) -> Interval:
         """Computes how uncertain the log density and the responsibilities of each row are.
 
-        The answer for each row is the equal-tailed band that holds a share `level` of the posterior, from 64 draws. Its
-        ends have a sampling error themselves, a tenth to a fifth of the posterior's width at 0.9. Mean-field posteriors
-        are too narrow where components overlap, and so are their bands. This takes about 50 times as long as
-        `log_prob`.
+        The answer for each row is the equal-tailed band that holds a share `level` of the posterior, from 64 draws, or
+        up to 256 where the fit carries those of the exact posterior (`fit_mixture(..., posterior="auto")`). Its ends
+        have a sampling error themselves: at 0.9 a tenth to a fifth of the posterior's width with 64 draws, half of that
+        with 256. Mean-field posteriors are too narrow where components overlap, and so are their bands. This takes
+        about 50 times as long as `log_prob`, or up to 200 times.
 
         Args:
             x: Rows, (N, D), of any kind that `log_prob` takes; of a row with gaps, the columns that it has count.
-            level: Share of the posterior within the band, above 0 and at most 0.969, the most that 64 draws can tell.
+            level: Share of the posterior within the band, above 0 and at most what S draws can tell, (S - 1) / (S + 1):
+                0.969 of 64, 0.992 of 256.
 
         Returns:
             An `Interval`, the lower and upper ends of the bands of N rows.
@@ -168,11 +168,14 @@ class Queries:
         >>> bool(band.log_prob_low < model.log_prob([[0.1]]) < band.log_prob_high)
         True
         """
-        if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0.0 < level <= MOST_LEVEL:
+        mixtures = self.predictive()
+        num_draws = len(mixtures.log_weights)
+        most = (num_draws - 1) / (num_draws + 1)
+        if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0.0 < level <= most:
             raise ValueError(
-                f"`level` must be above 0 and at most {MOST_LEVEL:.3f}. Received: {level!r}. Choose one, e.g. 0.9."
+                f"`level` must be above 0 and at most {most:.3f}. Received: {level!r}. Choose one, e.g. 0.9."
             )
-        return Interval(**self._ask(x, self.predictive(), "interval", np.float64(level), True).per_row)
+        return Interval(**self._ask(x, mixtures, "interval", np.float64(level), True).per_row)
 
     def marginal_log_prob(self, x: Any, columns: Iterable[int | str]) -> np.ndarray:
         """Computes the log density of some columns of each row, whatever the others are.

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfgmm.cli.display import Display
 from tfgmm.cli.run.folder import Run
+from tfgmm.cli.run.posterior import with_posterior
 from tfgmm.cli.run.rows import NOTHING_SAID, RowFacts
 from tfgmm.cli.run.settings import RunSettings
 from tfgmm.common.words import with_and
@@ -150,6 +151,7 @@ def run_fit(
     facts: RowFacts = NOTHING_SAID,
     names_are_ours: bool = False,
     before_fit: Callable[[], None] = lambda: None,
+    before_posterior: Callable[[], None] = lambda: None,
 ) -> Run:
     """Fits what the settings ask for, with what the fit warned of as notes; it ends early when asked to.
 
@@ -164,6 +166,7 @@ def run_fit(
         facts: What is known of the rows before they are read.
         names_are_ours: Whether the columns were chosen for the user, so that odd ones are pointed out.
         before_fit: Called when the rows are known to be good: it loads what takes long.
+        before_posterior: Called when the fit is done, and draws from its exact posterior come next.
 
     Raises:
         ValueError, FloatingPointError: As `tfgmm.fit_mixture`.
@@ -184,6 +187,9 @@ def run_fit(
     selection = fit if isinstance(fit, Selection) else None
     result = fit if isinstance(fit, FitResult) else fit.best
     notes += _notes_if_stopped(settings, fit, monitor)
+    before_posterior()
+    result, of_posterior = with_posterior(result, settings, rows, display, is_stopped)
+    notes += of_posterior
     display.phase("drawing")
     if isinstance(fit, Selection):
         occupied = fit.occupied_posterior

@@ -17,6 +17,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from tfgmm.cli.run.posterior_words import posterior_in_our_words
 from tfgmm.cli.run.rows import NOTHING_SAID, RowFacts
 from tfgmm.cli.run.settings import CONFIG, RunSettings, config_text, read_config
 from tfgmm.common import atomic_folder
@@ -116,7 +117,7 @@ def write_run(
 
 def fit_text(run: Run) -> str:
     """Writes the fit as text; the number of components that have rows, where it was counted and no choice says it."""
-    words = run.result.summary()
+    words = posterior_in_our_words(run.result.summary())
     if run.selection is None and run.occupied_posterior is not None:
         words += f"\n\n{occupied_words(run.occupied_posterior)}"
     return words

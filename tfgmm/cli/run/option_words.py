@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from tfgmm.cli import shared
+from tfgmm.cli.run.posterior_words import posterior_in_our_words
 
 # What functions call their arguments, and what the command line calls them
 _OPTIONS = {
@@ -18,7 +19,7 @@ _OPTIONS = {
     "max_sweeps, or tolerance": "--max-sweeps",
     **{
         f"`{name}`": f"`--{name}`"
-        for name in ("columns", "config", "covariance", "restarts", "seed", "missing", "noise")
+        for name in ("columns", "config", "covariance", "restarts", "seed", "missing", "noise", "posterior")
     },
     "`sample_weight`": "`--weights`",
     "`weights`": "`--weight-prior`",
@@ -31,7 +32,7 @@ def in_our_words(text: str) -> str:
     """Rewrites what a function says of its arguments in the words of the command line."""
     for name, option in _OPTIONS.items():
         text = text.replace(name, option)
-    text = shared.with_drop_gaps(text)
+    text = shared.with_drop_gaps(posterior_in_our_words(text))
     return re.sub(r"columns=\[(.*?)\]", lambda match: f"--columns {_as_option(match[1])}", text)
 
 

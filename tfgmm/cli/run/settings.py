@@ -13,6 +13,8 @@ from tfgmm.common.checks import check_choice, check_count
 from tfgmm.data.carried import MISSING
 from tfgmm.data.files.csv_format import CsvOptions
 from tfgmm.fit.options import AUTO, FitOptions
+from tfgmm.posterior.record import AUTO as AUTO_POSTERIOR
+from tfgmm.posterior.record import MEAN_FIELD, check_method
 
 CONFIG = "config.json"
 FORMAT = "tfgmm.run"
@@ -38,6 +40,7 @@ class RunSettings:
         sample_weight: Name of the column that says how often each row counts, or None.
         noise: For columns with measurement noise, the names of those with its standard deviations, or None.
         missing: What a gap is: "integrate" or "refuse".
+        posterior: What intervals and bands of the fit that is written come from, as in `tfgmm.fit_mixture`.
         delimiter, decimal, encoding, skip_rows: How CSV files are written, see `tfgmm.data.CsvOptions`.
 
     Raises:
@@ -63,6 +66,7 @@ class RunSettings:
     sample_weight: str | None = None
     noise: Mapping[str, str] | None = None
     missing: str = "integrate"
+    posterior: str = AUTO_POSTERIOR
     delimiter: str | None = None
     decimal: str | None = None
     encoding: str | None = None
@@ -80,6 +84,7 @@ class RunSettings:
         if not isinstance(self.drop_gaps, bool):
             raise ValueError(f"`drop_gaps` must be true or false. Received: {self.drop_gaps!r}. Write one of them.")
         check_choice("missing", self.missing, MISSING)
+        check_method(self.posterior)
         if self.sample_weight is not None and not isinstance(self.sample_weight, str):
             raise ValueError(f"`sample_weight` must be a column. Received: {self.sample_weight!r}. Write its name.")
         _check_noise(self.noise)
@@ -129,9 +134,13 @@ class RunSettings:
         return [f"{tried} tried, not {_MOST_BY_ITSELF}: there are no more rows"]
 
     def fit_options(self) -> dict[str, Any]:
-        """Lists the options of the fit by name, as `FitOptions` and `tfgmm.fit_mixture` take them."""
-        names = {field.name for field in dataclasses.fields(FitOptions)}
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in names}
+        """Lists the options of the fit by name, as `FitOptions` and `tfgmm.fit_mixture` take them.
+
+        The exact posterior is left out: it comes after the choice, of the recommended fit alone.
+        """
+        names = {field.name for field in dataclasses.fields(FitOptions)} - {"posterior"}
+        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in names}
+        return {**options, "posterior": MEAN_FIELD}
 
 
 def _check_noise(noise: Any) -> None:

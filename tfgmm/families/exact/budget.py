@@ -17,7 +17,7 @@ _MOST_ADAPTED = 200
 NUM_CHAINS, _GRADIENTS_OF_A_CHAIN = 64, 300
 # What a gradient costs however few rows there are, and for P^2 numbers of the information; and the most gradients,
 # which small tables could take by the million
-_LEAST_WORK, _WORK_PER_ENTRY, _MOST_GRADIENTS = 800.0, 0.04, 6_000
+_LEAST_WORK, _WORK_PER_ENTRY, _MOST_GRADIENTS = 800.0, 0.04, 4_000
 # Draws that are kept, numbers in all of them, and products with the information that they take
 _MOST_KEPT, _FEWEST_KEPT, _MOST_NUMBERS, _MOST_PRODUCTS = 4_000, 200, 2**24, 2e10
 
@@ -45,7 +45,8 @@ class Budget:
         columns = num_features if posterior.form == "independent" else num_features * (num_features + 1) // 2
         self._numbers = posterior.num_components * columns
         self._work = num_data * posterior.num_components * (1.0 + (num_features + columns) / _FEATURES_PER_JOINT)
-        self._work_of_gradient = self._work + _LEAST_WORK + _WORK_PER_ENTRY * num_coordinates**2
+        of_matrices = 0 if posterior.form == "independent" else (posterior.num_components + 1) * num_features**3
+        self._work_of_gradient = self._work + _LEAST_WORK + of_matrices + _WORK_PER_ENTRY * num_coordinates**2
         self._least_kept, self.num_data = least_kept, num_data
         self._num_coordinates, self._is_auto = num_coordinates, method == AUTO
 

@@ -7,6 +7,7 @@ Sountsov 2022, "Tuning-free generalized Hamiltonian Monte Carlo".
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -39,8 +40,6 @@ class Chains:
 
     Args:
         xi: Draws of C chains, (C, S, P) float64, whitened coordinates.
-        r_hat: Largest r-hat of the P coordinates; NaN where a chain of no coordinate has moved.
-        ess: Effective draws, of all chains together, of the coordinate that has fewest; NaN as r_hat.
         acceptance: Mean probability with which the end of a path was accepted, between 0 and 1.
         step: Step of the paths, in coordinates that the warm-up has whitened again.
         num_gradients: Calls of the density so far, the warm-up included; each is for C points.
@@ -48,12 +47,20 @@ class Chains:
     """
 
     xi: np.ndarray
-    r_hat: float
-    ess: float
     acceptance: float
     step: float
     num_gradients: int
     most_steps: int
+
+    @functools.cached_property
+    def r_hat(self) -> float:
+        """Largest r-hat of the P coordinates; NaN where a chain of no coordinate has moved."""
+        return float(r_hats(self.xi).max())
+
+    @functools.cached_property
+    def ess(self) -> float:
+        """Effective draws, of all chains together, of the coordinate that has fewest; NaN as r_hat."""
+        return float(bulk_sizes(self.xi).min())
 
     @property
     def ess_per_gradient(self) -> float:
@@ -225,8 +232,7 @@ def _results(paths: _Paths, num_warmup: int, num_kept: int, most_steps: int) -> 
                 acceptances.append(paths.go(motion).mean())
                 kept.append(paths.places.xi)
         xi = np.stack(kept, axis=1)
-        figures = float(r_hats(xi).max()), float(bulk_sizes(xi).min()), float(np.mean(acceptances))
-        yield Chains(xi, *figures, motion.step, paths.density.num_calls, most_steps)
+        yield Chains(xi, float(np.mean(acceptances)), motion.step, paths.density.num_calls, most_steps)
 
 
 def _num_steps(step: float, length: float, most_steps: int) -> int:

@@ -62,10 +62,21 @@ def drawn_from_rows(
     with status_line() as show:
 
         def shown(what: str, number: int, count: int) -> None:
-            show(_STEPS[what].format(number=number, count=count))
+            show(words_of_step(what, number, count))
 
         of_fit = fitted.variational, rows, float(fitted.num_data)
         return exact_draws(*of_fit, method, seed, tell or shown, least_kept)
+
+
+def words_of_step(what: str, number: int, count: int) -> str:
+    """Says what `Tell` is told.
+
+    Example:
+
+    >>> words_of_step("importance", 2, 5)
+    'importance sampling: stage 2 of at most 5'
+    """
+    return _STEPS[what].format(number=number, count=count)
 
 
 def warn_of(record: PosteriorRecord, stacklevel: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 
+from tfgmm.common.threads import one_thread_each
 from tfgmm.families.exact.budget import Budget
 from tfgmm.families.exact.coordinates import Coordinates
 from tfgmm.families.exact.mode import find_mode
@@ -18,6 +20,7 @@ from tfgmm.posterior.record import AUTO, PosteriorRecord
 
 # Free numbers of the mixture: with more, the information takes more than 300 MB, and its factor minutes
 MOST_COORDINATES = 6_000
+_MANY = 1_000  # free numbers whose products gain from several threads
 STOPPED = "it was stopped before it was done"
 
 
@@ -52,9 +55,16 @@ def exact_draws(
 
     Source: Those of the methods stand in `information`, `adaptive_importance` and `chains`.
     """
-    mode = find_mode(Target(posterior, rows), Coordinates.at_means(posterior), lambda number: tell("mode", number, 0))
-    budget = Budget(posterior, num_data, len(mode.root), method, least_kept)
-    whitened = Whitened(Target(posterior, rows), mode, budget, np.random.default_rng(seed), tell)
+    coordinates, target = Coordinates.at_means(posterior), Target(posterior, rows)
+    # Threads that share small products wait for each other; rows are shared out among all cores in any case
+    with one_thread_each() if coordinates.num_coordinates < _MANY else contextlib.nullcontext():
+        mode = find_mode(target, coordinates, lambda number: tell("mode", number, 0))
+        budget = Budget(posterior, num_data, len(mode.root), method, least_kept)
+        return _climbed(Whitened(target, mode, budget, np.random.default_rng(seed), tell), method)
+
+
+def _climbed(whitened: Whitened, method: str) -> ExactDraws:
+    """Goes from the cheapest method up to the first that is good enough, or to the one that was asked for."""
     best = _laplace(whitened, method)
     if not (method == "laplace" or (method == AUTO and best.record.is_trusted)):
         try:

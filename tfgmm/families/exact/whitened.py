@@ -12,13 +12,13 @@ from scipy.linalg import solve_triangular
 from tfgmm.families.exact.adaptive_importance import Weighted, stages
 from tfgmm.families.exact.budget import NUM_CHAINS, Budget
 from tfgmm.families.exact.chains import chains
-from tfgmm.families.exact.labels import Labels, reordered
+from tfgmm.families.exact.folded_chains import FoldedChains
+from tfgmm.families.exact.labels import Labels
 from tfgmm.families.exact.mode import Mode
 from tfgmm.families.exact.prior_proposal import prior_proposal
-from tfgmm.families.exact.records import ExactDraws, picked
+from tfgmm.families.exact.records import ExactDraws
 from tfgmm.families.exact.target import Target
 from tfgmm.families.records import Drawn
-from tfgmm.posterior.convergence import bulk_sizes, r_hats
 from tfgmm.posterior.record import PosteriorRecord
 from tfgmm.posterior.smoothing import FEWEST_RATIOS, effective_sample_size, smoothed_log_weights
 
@@ -43,6 +43,8 @@ class Whitened:
         self.target, self.mode, self.budget = target, mode, budget
         self._generator, self._tell, self._size = generator, tell, len(mode.root)
         self._log_determinant = float(np.log(np.diag(mode.root)).sum())
+        # Products with the inverse are NumPy's, whose threads we hold; SciPy's library has threads of its own
+        self._inverse = solve_triangular(mode.root, np.eye(self._size), lower=True)
         self.labels = Labels(mode.coordinates, self.drawn(generator.standard_normal((_NEAR, self._size))))
         self._outside = np.zeros(0)  # log densities of all draws of the stages, in any order of their components
 
@@ -51,7 +53,7 @@ class Whitened:
         return self.mode.coordinates.drawn(self._phi(xi))
 
     def _phi(self, xi: np.ndarray) -> np.ndarray:
-        return np.asarray(solve_triangular(self.mode.root, xi.T, lower=True, trans="T").T)
+        return np.asarray(xi @ self._inverse)
 
     def log_density(self, xi: np.ndarray) -> np.ndarray:
         """Computes the exact log posterior density of xi, (S,) nats, rows included."""
@@ -60,7 +62,7 @@ class Whitened:
     def log_density_and_gradient(self, xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Computes the same with its gradient, (S,) and (S, P)."""
         found, gradients = self.target.log_density_and_gradient(self.mode.coordinates, self._phi(xi))
-        return found - self._log_determinant, solve_triangular(self.mode.root, gradients.T, lower=True).T
+        return found - self._log_determinant, gradients @ self._inverse.T
 
     # --- The normal distribution at the mode -----------------------------------------------------------------------
 
@@ -140,9 +142,11 @@ class Whitened:
             found, gradients = self.log_density_and_gradient(centre + values @ root.T)
             return found, gradients @ root
 
+        folded = FoldedChains(self.labels, self.budget.num_kept, self._generator)
         for walked in chains(of_standard, starts, self._generator):
             self._tell("mcmc", walked.num_gradients, self.budget.most_gradients)
-            found = self._folded(centre + walked.xi @ root.T)
+            folded.add(self.drawn, centre + walked.xi[:, folded.length :] @ root.T)
+            found = folded.draws()
             yield found
             if found.record.is_trusted or walked.num_gradients >= self.budget.most_gradients:
                 return
@@ -163,18 +167,3 @@ class Whitened:
         away = (weighted.xi - centre) * np.sqrt(weights)[:, None]
         share = self._size / (self._size + weighted.size)
         return centre, np.linalg.cholesky((1.0 - share) * (away.T @ away) + share * np.eye(self._size))
-
-    def _folded(self, xi: np.ndarray) -> ExactDraws:
-        """Puts all draws of chains, (C, S, P), into the labelling of the mode, and measures how well chains agree."""
-        drawn = self.drawn(xi.reshape(-1, self._size))
-        orders = self.labels.orders(drawn)
-        folded = reordered(drawn, orders)
-        numbers = self.labels.numbers(folded).reshape(*xi.shape[:2], -1)
-        record = PosteriorRecord(
-            "mcmc",
-            r_hat=float(np.max(r_hats(numbers))),
-            ess=float(np.min(bulk_sizes(numbers))),
-            share_moved=float((orders != np.arange(orders.shape[1])).any(axis=1).mean()),
-        )
-        chosen = self._generator.permutation(len(orders))[: self.budget.num_kept]
-        return ExactDraws(picked(folded, chosen), record)

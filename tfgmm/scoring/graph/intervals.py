@@ -58,7 +58,7 @@ def quantiles(values: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
     num_draws = values.shape[-1]
     ordered = tf.sort(values, axis=-1)
     level = tf.cast(level, tf.float32)
-    # Limited to what 64 draws can tell, below too: a server cannot refuse it
+    # Limited to what S draws can tell, below too: a server cannot refuse it
     share = 0.5 - 0.5 * tf.maximum(tf.where(tf.math.is_nan(level), tf.zeros_like(level), level), 0.0)
     return _at(ordered, share * (num_draws + 1.0) - 1.0), _at(ordered, (1.0 - share) * (num_draws + 1.0) - 1.0)
 
