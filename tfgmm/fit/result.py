@@ -259,14 +259,21 @@ def summary_of(result: FitResult) -> str:
         f"restarts, bound of each: {bounds}",
         f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
         *sentences_on_rows(result.data_summary),
-        *sentences_on_hidden(result.hidden_by_noise, result.column_names),
-        *sentences_on_unseen(result.data_summary, result.covariance),
+        *_on_hidden_values(result),
     ]
     draws = interval_draws(result)
     head += [*(draws.posterior.sentences() if draws.posterior else ()), ""]
     lines = list(_table(draws, result.column_names))
     more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
+
+
+def _on_hidden_values(result: FitResult) -> list[str]:
+    """Says where noise or gaps make intervals of q too narrow; those of the exact posterior count what is seen."""
+    if result.stored_record().method != MEAN_FIELD:
+        return []
+    on_noise = sentences_on_hidden(result.hidden_by_noise, result.column_names)
+    return [*on_noise, *sentences_on_unseen(result.data_summary, result.covariance)]
 
 
 def interval_draws(model: FittedMixture) -> Draws:
