@@ -208,7 +208,7 @@ def made_up(
             icl=icl[number - 1] if icl else -number, converged=True, weight_prior=weight_prior,
             log_num_modes=math.lgamma(number + 1), covariance="diag", num_features=1,
             priors=tfgmm.Priors(), data_summary=summarise(Rows(ROWS), name="data"),
-            criteria_at="mean", restarts=(),
+            criteria_at="mean", restarts=(), exact=None, ranking=None,
         )
         for number, elbo in enumerate(elbos, 1)
     )  # fmt: skip

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import tfgmm
-from tfgmm.families.exact import of_fit, rule
+from tfgmm.families.exact import of_fit
 from tfgmm.families.exact.budget import Budget
 from tfgmm.mixture.registry import COVARIANCES
+from tfgmm.posterior.record import STOPPED
 
 ROWS = np.random.default_rng(0).normal([[-1.5]] * 300 + [[1.5]] * 300)
 NOT_TRUSTED = "ignore:standard deviations may be 30 % or more too small"
@@ -147,7 +148,7 @@ def test_a_keyboard_interrupt_keeps_what_there_is():
 
     with pytest.warns(UserWarning, match="it was stopped before it was done"):
         draws = RESULT.draws(100, 0, data=ROWS, posterior="mcmc", tell=stop_at_the_second_stage)
-    assert draws.posterior.note == rule.STOPPED
+    assert draws.posterior.note == STOPPED
 
     def stop_at_once(what, number, count):
         raise KeyboardInterrupt

@@ -236,7 +236,7 @@ class Fit:
         self.log_num_modes = math.log(math.perm(num_components, self.num_occupied))
         self.weight_prior, self.covariance, self.num_features = "dirichlet", "diag", 1
         self.priors, self.data_summary = tfgmm.Priors(), summarise(Rows(ROWS[:, :1]), name="data")
-        self.criteria_at, self.restarts = "mean", ()
+        self.criteria_at, self.restarts, self.exact, self.ranking = "mean", (), None, None
 
 
 def made_up(*fits, held=None):

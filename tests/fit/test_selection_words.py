@@ -29,7 +29,7 @@ def fit(
         "log_likelihood": elbo, "num_data": 100, "num_features": 1, "num_occupied": number, "converged": True,
         "weight_prior": "dirichlet", "covariance": "diag", "log_num_modes": math.lgamma(number + 1),
         "priors": tfgmm.Priors(), "data_summary": summary, "criteria_at": "mean",
-        "restarts": tuple(SimpleNamespace(elbo=start) for start in starts),
+        "restarts": tuple(SimpleNamespace(elbo=start) for start in starts), "exact": None, "ranking": None,
     }  # fmt: skip
     return SimpleNamespace(**fields | more)
 

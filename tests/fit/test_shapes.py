@@ -202,7 +202,7 @@ class Fit:
         self.log_likelihood, self.num_data, self.weight_prior = -bic / 2, 50, "stick_breaking"
         self.num_occupied, self.converged = num_components, converged
         self.priors, self.data_summary = tfgmm.Priors(), summarise(Rows(ROWS), name="data")
-        self.criteria_at, self.restarts = "mean", ()
+        self.criteria_at, self.restarts, self.exact, self.ranking = "mean", (), None, None
 
 
 def made_up(*fits, held=None):

@@ -30,6 +30,7 @@ def selection_of(elbos, criteria, held, num_data=40):
             covariance="diag",
             num_features=1,
             converged=True,
+            exact=None,
         )
         for k, (elbo, bic) in enumerate(zip(elbos, criteria, strict=True), start=1)
     ]
@@ -111,6 +112,7 @@ def shapes_of(evidence, icl_best=0):
             num_features=2,
             weight_prior="stick_breaking",
             converged=True,
+            exact=None,
         )
         for shape, values in evidence.items()
         for k, value in enumerate(values, start=1)

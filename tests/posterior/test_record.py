@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tfgmm.posterior.record import METHODS, PosteriorRecord, check_method
+from tfgmm.posterior.record import METHODS, STOPPED, PosteriorRecord, check_method
 
 GOOD_IMPORTANCE = PosteriorRecord("importance", k_hat=0.31, ess=1_234.0)
 GOOD_CHAINS = PosteriorRecord("mcmc", r_hat=1.012, ess=2_000.0)
@@ -67,6 +67,12 @@ def test_warnings_say_what_to_do():
     missing = "parts of the posterior may be missing from these draws: ask for fewer components"
     assert PosteriorRecord("mcmc", r_hat=1.3, ess=90.0).warnings() == (missing,)
     assert PosteriorRecord("importance", k_hat=0.9, ess=90.0).warnings() == (missing,)
+    by_name = PosteriorRecord("importance", "importance", k_hat=0.9, ess=90.0)
+    assert by_name.warnings()[0].endswith('ask for posterior="mcmc", or for fewer components')
+    assert PosteriorRecord("mcmc", note=STOPPED).warnings() == (
+        "parts of the posterior may be missing from these draws (it was stopped before it was done): let it run to its "
+        "end",
+    )
     too_many = PosteriorRecord("mean_field", "auto", note="7,000 free numbers are more than 6,000")
     assert too_many.warnings() == (
         "standard deviations may be far too small where components overlap (7,000 free numbers are more than 6,000)",

@@ -7,9 +7,10 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "base": ["check_priors"],
         "correlated": ["CorrelatedComponents", "CorrelatedPosterior"],
-        "exact.of_fit": ["drawn_from_rows", "exact_posterior", "warn_of", "words_of_step"],
+        "exact.evidence": ["NearbyEvidence", "can_be_ranked", "evidence_near", "mode_near"],
+        "exact.of_fit": ["drawn_from_rows", "exact_posterior", "mean_field_draws", "warn_of", "words_of_step"],
         "exact.records": ["ExactDraws"],
-        "exact.rule": ["STOPPED"],
+        "exact.rule": ["CHAINS_LEFT_OUT"],
         "fitted": ["FittedMixture"],
         "functions": ["NUMPY", "SCALE_RANGE", "SHAPE_RANGE", "Arithmetic", "Functions"],
         "independent": ["IndependentComponents", "IndependentPosterior"],

@@ -15,9 +15,10 @@ class FitStep:
 
     Args:
         kind: "held out", a fit without some of the rows; "start", a restart; "occupied", counting the occupied
-            components of draws.
+            components of draws; where an exact posterior was asked for, "posterior: restarts", weighing where restarts
+            ended, and "posterior: mode", "posterior: check", "posterior: importance" and "posterior: mcmc".
         number, count: It is the `number`-th of `count` of its kind, counted from 1. Restarts go on side by side:
-            `number` is one more than are done.
+            `number` is one more than are done. A count of 0 is not known.
         num_components: K.
         place: (m, M): This is the m-th of M fits that are compared, counted from 1; (1, 1) where one was asked for.
         covariance: Covariance shape of the fit.

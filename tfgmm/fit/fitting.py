@@ -15,6 +15,8 @@ from tfgmm.data.sources import open_source
 from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.families.base import check_priors
 from tfgmm.fit.callbacks import checked_callbacks
+from tfgmm.fit.evidence_of_restarts import by_evidence
+from tfgmm.fit.exact_posterior import with_exact_posterior
 from tfgmm.fit.keras_model import check_can_train
 from tfgmm.fit.maxima import at_maxima
 from tfgmm.fit.opened import check_length, check_rows, opened_validation
@@ -29,7 +31,6 @@ from tfgmm.fit.single import (
     finished,
     prepared_fit,
     swept_fit,
-    with_exact_posterior,
 )
 from tfgmm.mixture.odd_data import oddities, spreads_that_differ, warn_of_pulls
 from tfgmm.mixture.priors import Priors
@@ -150,7 +151,10 @@ def fit_mixture(
         posterior: What intervals, bands and draws come from. "mean_field", the fit itself: at once, and too narrow
             where components overlap. "auto", the exact posterior, with the memberships summed out, by the cheapest of
             "laplace", "importance" and "mcmc" that is good enough; or one of these by name. See
-            `FitResult.with_posterior`. Progress is told to a `tfgmm.callbacks.FitWatcher`.
+            `FitResult.with_posterior`. Restarts at different optima within 10 nats of the best bound are then ranked by
+            their evidence. Of several fits each carries its own, and their evidence is compared where all have one that
+            can be trusted; with "auto" only the recommended one goes as far as "mcmc". Progress is told to a
+            `tfgmm.callbacks.FitWatcher`; Ctrl-C keeps the fit, and what there is.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.
@@ -272,7 +276,7 @@ def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
 
 def _fit_one(task: FitTask, num_components: int) -> FitResult:
     fit = prepared_fit(task, num_components)
-    result = finished(task, swept_fit(task, fit, ascend_from_starts(task, fit)))
+    result = finished(task, by_evidence(task, swept_fit(task, fit, ascend_from_starts(task, fit))))
     result = at_maxima([task], [result])[0] if task.options.criteria_at == "mode" else result
     return with_exact_posterior(task, result)
 

@@ -24,6 +24,7 @@ from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.keras_model import keras_model_of
 from tfgmm.fit.occupied import log_num_modes, num_occupied, occupied_probabilities
 from tfgmm.fit.options import CRITERIA_AT
+from tfgmm.fit.ranking import Ranking
 from tfgmm.fit.restarts import Restart
 from tfgmm.mixture.hidden_values import sentences_on_hidden, sentences_on_unseen
 from tfgmm.mixture.parameters import num_parameters
@@ -55,7 +56,7 @@ class FitResult(FittedMixture):
         complete_log_likelihood: Log likelihood of all rows together with the most probable component of each, nats,
             there too.
         history: Logs of each sweep over all rows, as Keras gives them: loss, elbo, log_likelihood, kl, val_...
-        restarts: All restarts, best first: the local optima that the data has.
+        restarts: All restarts, best bound first: the local optima that the data has.
         converged: Whether the bound had stopped rising.
         trained_model: Keras model that callbacks of Keras's watched, or that was polished, which `model` then is; None
             where there was none.
@@ -64,6 +65,8 @@ class FitResult(FittedMixture):
         hidden_by_noise: D shares of what rows say of the means of components that measurement noise hides; () without
             noise.
         exact: Draws from the exact posterior, from which intervals and bands are then read; None for those of q.
+        ranking: How restarts at different optima rank by their evidence, and which of them the fit goes on from; None
+            where the best bound decided.
     """
 
     variational: VariationalPosterior = dataclasses.field(repr=False)
@@ -80,6 +83,7 @@ class FitResult(FittedMixture):
     criteria_at: str = "mean"
     hidden_by_noise: tuple[float, ...] = dataclasses.field(default=(), repr=False)
     exact: ExactDraws | None = dataclasses.field(default=None, repr=False)
+    ranking: Ranking | None = dataclasses.field(default=None, repr=False)
 
     @functools.cached_property
     def model(self) -> GaussianMixtureModel:
@@ -257,6 +261,7 @@ def summary_of(result: FitResult) -> str:
         f"{'converged' if result.converged else 'NOT converged'} after {counted(len(result.history['elbo']), 'sweep')} "
         f"over all rows; {result.num_occupied} of {counted(result.num_components, 'component')} occupied",
         f"restarts, bound of each: {bounds}",
+        *([result.ranking.sentence([restart.elbo for restart in result.restarts])] if result.ranking else []),
         f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
         *sentences_on_rows(result.data_summary),
         *_on_hidden_values(result),

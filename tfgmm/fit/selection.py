@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
 
 _PLAUSIBLE = 0.9
+# Nats: a lead of less than a factor of 3 is "not worth more than a bare mention" (Kass and Raftery 1995)
+LEAST_LEAD = float(np.log(3.0))
 
 _FIELDS: tuple[tuple[str, Any], ...] = (
     ("num_components", np.int64),
     ("covariance", f"U{max(map(len, COVARIANCES))}"),
     ("elbo", np.float64),
     ("log_evidence", np.float64),
+    ("evidence", np.float64),
+    ("evidence_error", np.float64),
     ("share", np.float64),
     ("held_out", np.float64),
     ("held_out_error", np.float64),
@@ -41,11 +45,14 @@ class Selection:
     """Fits of several covariance shapes or numbers of components, what speaks for each, and which is recommended.
 
     `print(selection)` shows it; `tfgmm.plot.num_components(selection)` draws it. The rule: of the fits tried, the
-    one with the largest estimate of the log evidence, `log_evidence` in the table. That is the bound plus, for
-    Dirichlet weights, log(K! / E!), with K components of which E are empty (or alike): the posterior has that many
-    equal modes, and q is at one of them (Bishop 2006, section 10.2.4). Stick-breaking weights are not symmetric, so
-    that theirs is the bound alone. Where a smaller fit with empty components shows the evidence to be larger than the
-    fit itself does, `log_evidence` is that.
+    one with the largest `log_evidence` in the table; or, if every fit has an `evidence` by importance sampling that can
+    be trusted (`decided_by` says so), the one with the fewest parameters of those whose evidence is within a factor of
+    3, or twice the Monte-Carlo error, of the largest.
+
+    `log_evidence` is the bound plus, for Dirichlet weights, log(K! / E!), with K components of which E are empty (or
+    alike): the posterior has that many equal modes, and q is at one of them (Bishop 2006, section 10.2.4).
+    Stick-breaking weights are not symmetric, so that theirs is the bound alone. Where a smaller fit with empty
+    components shows the evidence to be larger than the fit itself does, `log_evidence` is that.
 
     Args:
         results: A `FitResult` per shape and number of components: shape by shape, fewest components first.
@@ -87,25 +94,30 @@ class Selection:
     def table(self) -> np.ndarray:
         """A line per fit, (M,), a structured array: `selection.table["bic"]` is a column of it.
 
-        num_components K; covariance, its shape; elbo, log_evidence (nats); share: exp(log_evidence), to sum 1, an
-        approximate posterior of shape and K if all tried are equally probable before; held_out: mean log density of
-        held-out rows, nats per row, and held_out_error, its standard error; behind: how much lower than the best, and
-        behind_error, the standard error of that difference, paired row by row; log_likelihood, bic, icl, aic as in
-        `FitResult`; occupied components; below_nested, nats, as in the fields.
+        num_components K; covariance, its shape; elbo, log_evidence (nats); evidence: log p(rows) by importance
+        sampling, over all orders of the components, and evidence_error, its Monte-Carlo standard error, nats: NaN
+        where no exact posterior was asked for, where its k-hat is not below 0.7, and with stick-breaking weights;
+        share: exp(evidence), or exp(log_evidence), as `decided_by` says, to sum 1, an approximate posterior of shape
+        and K if all tried are equally probable before; held_out: mean log density of held-out rows, nats per row, and
+        held_out_error, its standard error; behind: how much lower than the best, and behind_error, the standard error
+        of that difference, paired row by row; log_likelihood, bic, icl, aic as in `FitResult`; occupied components;
+        below_nested, nats, as in the fields.
         """
-        evidence = np.array([log_evidence(result) for result in self.results])
+        from_bound = np.array([log_evidence(result) for result in self.results])
         if self.known_evidence:  # a fit that is stuck, or pays for empty components, shows less of it
-            evidence = np.maximum(evidence, self.known_evidence)
-        kinds = [mixtures_of(fit.covariance, fit.num_components, fit.num_features) for fit in self.results]
-        of_kind = [(fit.num_components, kind) for fit, kind in zip(self.results, kinds)]
+            from_bound = np.maximum(from_bound, self.known_evidence)
+        sampled, errors_of_sampled = np.array([sampled_evidence(result) for result in self.results]).T
+        evidence = from_bound if np.isnan(sampled).any() else sampled
         # Mixtures that have several names are equally probable before as those that have one
-        shares = np.exp(evidence - evidence.max()) / [of_kind.count(one) for one in of_kind]
+        shares = np.exp(evidence - evidence.max()) / [self._kinds.count(kind) for kind in self._kinds]
         means, errors = means_and_errors(self.held_out, self.held_out_weights)
         behind, behind_errors = means_and_errors(
             self.held_out[_first_best(means)] - self.held_out, self.held_out_weights
         )
         columns = {
-            "log_evidence": evidence,
+            "log_evidence": from_bound,
+            "evidence": sampled,
+            "evidence_error": errors_of_sampled,
             "share": shares / shares.sum(),
             "held_out": means,
             "held_out_error": errors,
@@ -133,7 +145,26 @@ class Selection:
     @property
     def best_place(self) -> int:
         """The place of the recommended fit in `results`, and of its line in `table`."""
-        return _first_best(self.table["log_evidence"])
+        place = _first_best(self.table[self.decided_by])
+        if self.decided_by == "log_evidence":
+            return place
+        evidence = self.table["evidence"]
+        is_near = (evidence >= evidence[place] - LEAST_LEAD) | self.within_error(place)
+        return int(np.argmin(np.where(is_near, self._sizes, np.inf)))
+
+    @property
+    def decided_by(self) -> str:
+        """The column of `table` that the recommendation goes by: "evidence", or "log_evidence" where a fit lacks it."""
+        return "log_evidence" if np.isnan(self.table["evidence"]).any() else "evidence"
+
+    def within_error(self, place: int) -> np.ndarray:
+        """Tells which fits differ from that at a place by no more than twice the Monte-Carlo error of `evidence`, (M,).
+
+        Itself is among them, and nothing else where evidence is not sampled.
+        """
+        evidence, errors = self.table["evidence"], self.table["evidence_error"]
+        is_near = np.abs(evidence - evidence[place]) <= 2.0 * np.hypot(errors, errors[place])
+        return is_near | (np.arange(len(evidence)) == place)
 
     @property
     def num_components(self) -> int:
@@ -202,6 +233,14 @@ class Selection:
         return "\n".join([*selection_words.lines(self), "", self.reason])
 
     @property
+    def _kinds(self) -> list[Any]:
+        """The set of mixtures of each fit, whatever its shape is called."""
+        return [
+            (fit.num_components, mixtures_of(fit.covariance, fit.num_components, fit.num_features))
+            for fit in self.results
+        ]
+
+    @property
     def _sizes(self) -> list[int]:
         """Free numbers of each mixture."""
         return [num_parameters(one.covariance, one.num_components, one.num_features) for one in self.results]
@@ -217,6 +256,14 @@ def log_evidence(result: FitResult) -> float:
     if not WEIGHT_PRIORS[result.weight_prior].is_exchangeable:
         return result.elbo
     return result.elbo + result.log_num_modes
+
+
+def sampled_evidence(result: FitResult) -> tuple[float, float]:
+    """Reads the log evidence that importance sampling gave, and its error, nats; NaN where it cannot be trusted."""
+    record = None if result.exact is None else result.exact.record
+    if record is None or not record.has_evidence:
+        return np.nan, np.nan
+    return float(record.log_evidence or 0.0), float(record.evidence_error or 0.0)
 
 
 def means_and_errors(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

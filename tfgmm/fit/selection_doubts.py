@@ -29,7 +29,13 @@ def doubts(selection: Selection, *, of_number: bool = True) -> list[str]:
         of_number: Whether its number of components is called certain too, and not its shape alone.
     """
     at_an_end = _at_an_end(selection) if of_number else []
-    of_fits = [*_stuck(selection), *_unfinished(selection), *_behind(selection), *lucky_start(selection)]
+    of_fits = [
+        *_by_chance(selection),
+        *_stuck(selection),
+        *_unfinished(selection),
+        *_behind(selection),
+        *lucky_start(selection),
+    ]
     return [*at_an_end, *selection.column_doubts, *of_fits]
 
 
@@ -39,6 +45,19 @@ def _at_an_end(selection: Selection) -> list[str]:
     if len(tried) > 1 and chosen == tried[-1]:
         return [f"{chosen} is the largest number tried"]
     return [f"{chosen} is the smallest number tried"] if len(tried) > 1 and chosen == tried[0] > 1 else []
+
+
+def within_error(selection: Selection) -> list[FitResult]:
+    """Lists the other mixtures whose evidence differs from that of the recommended fit by no more than chance."""
+    if selection.decided_by != "evidence":
+        return []
+    others = (selection.results[int(place)] for place in np.flatnonzero(selection.within_error(selection.best_place)))
+    return [other for other in others if not are_same(other, selection.best)]
+
+
+def _by_chance(selection: Selection) -> list[str]:
+    near = within_error(selection)
+    return [f"the evidence of {listed(selection, near)} is the same within its Monte-Carlo error"] if near else []
 
 
 def stuck_fits(selection: Selection) -> list[tuple[FitResult, float]]:
@@ -84,8 +103,12 @@ def _behind(selection: Selection) -> list[str]:
 
 def lucky_start(selection: Selection) -> list[str]:
     """Says that a single start led to the recommended fit, as a part of a sentence; nothing where several did."""
-    ends = np.array([restart.elbo for restart in selection.best.restarts])
-    if len(ends) < _FEWEST_STARTS or (ends > ends.max() - _SAME).sum() > 1:
+    best = selection.best
+    ends = np.array([restart.elbo for restart in best.restarts])
+    if len(ends) < _FEWEST_STARTS:
+        return []
+    of_best = ends.max() if best.ranking is None else ends[best.ranking.place]
+    if (np.abs(ends - of_best) < _SAME).sum() > 1:
         return []
     return [f"only 1 of {len(ends)} starts led to it"]
 

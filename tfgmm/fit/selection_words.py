@@ -12,7 +12,7 @@ import numpy as np
 
 from tfgmm.common.words import counted
 from tfgmm.fit.options import CRITERIA_AT
-from tfgmm.fit.selection_doubts import FEW_ROWS, doubts, lucky_start, on_groups, stuck_fits
+from tfgmm.fit.selection_doubts import FEW_ROWS, doubts, lucky_start, on_groups, stuck_fits, within_error
 from tfgmm.fit.selection_names import (
     are_same,
     full_name,
@@ -31,13 +31,17 @@ if TYPE_CHECKING:
 
 _HEAD = f"{'K':>5} {'bound':>12} {'evidence':>12} {'share':>6}  {'held out (se)':<18} {'behind (paired se)':<18}"
 _HEAD += f" {'log lik':>12} {'BIC':>12} {'ICL':>12} {'AIC':>12} {'occupied':>8}"
+# Beside the other estimate, where exact posteriors were asked for
+_SAMPLED_HEAD = _HEAD.replace(
+    f"{'evidence':>12} {'share':>6}", f"{'from bound':>12} {'evidence (se)':>19} {'share':>6}"
+)
 
 
 def best_places(selection: Selection) -> list[int]:
     """Finds the place of the best fit of each shape by evidence, in the order of the shapes."""
     table = selection.table
     of_shapes = (np.flatnonzero(table["covariance"] == shape) for shape in selection.shapes)
-    return [int(places[np.argmax(table["log_evidence"][places])]) for places in of_shapes]
+    return [int(places[np.argmax(table[selection.decided_by][places])]) for places in of_shapes]
 
 
 def places_of_best_shape(selection: Selection) -> list[int]:
@@ -65,18 +69,19 @@ def lines(selection: Selection) -> list[str]:
         f"{first.num_features} columns; held out: {selection.held_out_rows}; "
         f"likelihood, BIC, ICL and AIC at {CRITERIA_AT[first.criteria_at]}"
     )
+    columns = _SAMPLED_HEAD if has_posteriors(selection) else _HEAD
     if len(shapes) == 1:
-        return [head, _HEAD, *(_line(selection, place) for place in range(len(selection.results)))]
+        return [head, columns, *(_line(selection, place) for place in range(len(selection.results)))]
     of_each, of_best = titles(selection)
     width = max(map(len, shapes)) + 1
     found = [head, "", f"{of_each} (all {len(selection.results)} fits: selection.table):"]
-    found += [f" {'shape':<{width}}{_HEAD[1:]}"]
+    found += [f" {'shape':<{width}}{columns[1:]}"]
     found += [
         _line(selection, place, f"{selection.results[place].covariance:<{width}}") for place in best_places(selection)
     ]
     of_number = places_of_best_shape(selection)
     if len(of_number) > 1:
-        found += ["", f"{of_best}:", _HEAD, *(_line(selection, place) for place in of_number)]
+        found += ["", f"{of_best}:", columns, *(_line(selection, place) for place in of_number)]
     return found
 
 
@@ -85,12 +90,29 @@ def _line(selection: Selection, place: int, label: str = "") -> str:
     mark = "*" if place == selection.best_place else " "
     held_out = f"{row['held_out']:.4f} ({row['held_out_error']:.4f})"
     stuck = f"  stuck, {row['below_nested']:.1f} nats below a smaller one" if row["below_nested"] > 0.0 else ""
+    sampled = f" {sampled_words(row):>19}" if has_posteriors(selection) else ""
     behind = f"{row['behind']:.4f} ({row['behind_error']:.4f})" if row["behind"] else "best"
     return (
         f"{mark}{label}{row['num_components']:>4} {row['elbo']:>12.2f} {row['log_evidence']:>12.2f}"
-        f" {row['share']:>6.2f}  {held_out:<18} {behind:<18} {row['log_likelihood']:>12.2f} {row['bic']:>12.1f}"
-        f" {row['icl']:>12.1f} {row['aic']:>12.1f} {row['occupied']:>8}{stuck}"
+        f"{sampled} {row['share']:>6.2f}  {held_out:<18} {behind:<18} {row['log_likelihood']:>12.2f}"
+        f" {row['bic']:>12.1f} {row['icl']:>12.1f} {row['aic']:>12.1f} {row['occupied']:>8}{stuck}"
     )
+
+
+def has_posteriors(selection: Selection) -> bool:
+    """Tells whether exact posteriors were asked for."""
+    return any(result.exact is not None for result in selection.results)
+
+
+def sampled_words(row: np.void) -> str:
+    """Writes the evidence by importance sampling of a line of the table with its error; "-" where there is none.
+
+    Example:
+
+    >>> sampled_words(np.array([(-12.3, 0.012)], [("evidence", float), ("evidence_error", float)])[0])
+    '-12.30 (0.01)'
+    """
+    return "-" if np.isnan(row["evidence"]) else f"{row['evidence']:.2f} ({max(row['evidence_error'], 0.01):.2f})"
 
 
 # --- The reason ----------------------------------------------------------------------------------------------------
@@ -98,18 +120,56 @@ def _line(selection: Selection, place: int, label: str = "") -> str:
 
 def sentences(selection: Selection) -> list[str]:
     """Says why that fit is recommended, what else is plausible, and which criteria disagree."""
-    best = selection.best
-    symmetric = WEIGHT_PRIORS[best.weight_prior].is_exchangeable
     words = [
-        f"{full_name(selection, best)}: the estimate of the evidence, the bound"
-        f"{' with all equal modes counted' if symmetric else ''}, is the largest of those tried, with a share of "
-        f"{_share_of_best(selection):.2f}."
+        f"{full_name(selection, selection.best)}: {_rule(selection)}, with a share of {_share_of_best(selection):.2f}.",
+        *_on_sampling(selection),
+        *_uncertainty(selection),
+        _agreement(selection),
+        *_on_held_out(selection),
+        *on_groups(selection),
+        *_cautions(selection),
     ]
-    words += [*_uncertainty(selection), _agreement(selection), *_on_held_out(selection), *on_groups(selection)]
-    words += _cautions(selection)
     if selection.occupied_posterior is not None:
         words.append(occupied_words(selection.occupied_posterior))
     return words
+
+
+def _rule(selection: Selection) -> str:
+    """Says what makes a fit the recommended one."""
+    symmetric = WEIGHT_PRIORS[selection.best.weight_prior].is_exchangeable
+    if selection.decided_by == "log_evidence":
+        counted_modes = " with all equal modes counted" if symmetric else ""
+        return f"the estimate of the evidence, the bound{counted_modes}, is the largest of those tried"
+    evidence = selection.table["evidence"]
+    largest = int(np.argmax(evidence))
+    if are_same(selection.results[largest], selection.best):
+        return "the evidence, by importance sampling, is the largest of those tried"
+    behind = evidence[largest] - evidence[selection.best_place]
+    return (
+        f"the evidence, by importance sampling, is {behind:.2f} nats below that of "
+        f"{name(selection, selection.results[largest])}, which is no more than a factor of 3 or chance, and it has the "
+        "fewest parameters of those so near"
+    )
+
+
+def _on_sampling(selection: Selection) -> list[str]:
+    """Says why the bound decides where exact posteriors were asked for, or which difference is no more than chance."""
+    if selection.decided_by == "evidence":
+        near = within_error(selection)
+        if not near:
+            return []
+        have = "has" if len(near) == 1 else "have"
+        return [f"Within twice its Monte-Carlo error {listed(selection, near)} {have} the same: which leads is chance."]
+    if not has_posteriors(selection):
+        return []
+    if not WEIGHT_PRIORS[selection.best.weight_prior].is_exchangeable:
+        return ["Stick-breaking weights have no evidence by importance sampling, so that the bound decides."]
+    places = np.flatnonzero(np.isnan(selection.table["evidence"]))
+    without = listed(selection, [selection.results[place] for place in places])
+    return [
+        f"For {without} there is no evidence by importance sampling that can be trusted, so that the bound decides for "
+        "all."
+    ]
 
 
 def occupied_words(occupied: np.ndarray) -> str:

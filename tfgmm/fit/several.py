@@ -13,6 +13,8 @@ from tfgmm.data.row_source import RowSource
 from tfgmm.data.survey import Survey
 from tfgmm.fit import cross_validation
 from tfgmm.fit.callbacks import EndOfChoice
+from tfgmm.fit.evidence_of_restarts import by_evidence
+from tfgmm.fit.exact_posterior import carrying, was_stopped, with_chains
 from tfgmm.fit.maxima import at_maxima
 from tfgmm.fit.occupied import occupied_widths
 from tfgmm.fit.restarts import Restart
@@ -45,6 +47,7 @@ def fit_several(tasks: Sequence[FitTask], numbers: Sequence[int]) -> Selection:
     survey, has_rows = tasks[0].survey, tasks[0].validation is not None
     folds = cross_validation.folds_of(survey, tasks[0].options.seed)
     fits: list[_Fitted] = []
+    is_ended = False
     asked = list(itertools.product(tasks, numbers))
     try:
         for place, (of_shape, num_components) in enumerate(asked, 1):
@@ -54,12 +57,14 @@ def fit_several(tasks: Sequence[FitTask], numbers: Sequence[int]) -> Selection:
             smaller = [one for one in fits if one.result.covariance == task.covariance]
             again = retried(task, swept_fit(task, fit, ascended), [one.result for one in smaller])
             without_folds = _without_folds(task, again, folds, ascended, smaller)
-            result = finished(task, again.swept)
+            result = finished(task, by_evidence(task, again.swept))
             held_out = _held_out_log_densities(task, result, folds, without_folds)
+            result = carrying(task, result, walks=False)
             fits.append(_Fitted(result, again, without_folds, held_out))
-            if again.is_ended:
+            if is_ended := again.is_ended or was_stopped(result):
                 break
     except EndOfChoice:
+        is_ended = True
         if not fits:
             raise
     results = [one.result for one in fits]
@@ -69,7 +74,8 @@ def fit_several(tasks: Sequence[FitTask], numbers: Sequence[int]) -> Selection:
     weights = _weights_of(tasks[0]) if has_rows else folds.held_out_weights
     selection = _with_column_doubts(_selection_of(fits, results, rows, weights), survey)
     [of_best] = (task for task in tasks if task.covariance == selection.covariance)
-    return _with_occupied(dataclasses.replace(of_best, place=(len(asked), len(asked))), selection)
+    task = dataclasses.replace(of_best, place=(len(asked), len(asked)))
+    return _with_occupied(task, with_chains(task, selection, is_ended))
 
 
 def _selection_of(

@@ -14,7 +14,6 @@ from tfgmm.common.words import beside, counted
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
-from tfgmm.families.exact.of_fit import drawn_from_rows, warn_of
 from tfgmm.families.row_batches import SweepBatches
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit import keras_model
@@ -25,6 +24,7 @@ from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
 from tfgmm.fit.occupied import occupied_widths
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
+from tfgmm.fit.ranking import Ranking
 from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, candidates, screened
@@ -32,7 +32,6 @@ from tfgmm.fit.sweep_batches import Batches, CachedBatch
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
 from tfgmm.mixture.hidden_values import shares_hidden
 from tfgmm.mixture.priors import Priors
-from tfgmm.posterior.record import MEAN_FIELD
 
 # Nats per row: a gain below it counts as none. A looser one once stopped 5.5 nats below the top, on a plateau.
 _TOLERANCE = 1e-7
@@ -145,6 +144,7 @@ class Swept(NamedTuple):
     history: Logs of the sweeps by name.
     restarts: All restarts, best first.
     converged: Whether the bound had stopped rising.
+    ranking: How restarts rank by their evidence; None where the best bound decided.
     """
 
     fit: RunningFit
@@ -153,6 +153,7 @@ class Swept(NamedTuple):
     history: dict[str, list[float]]
     restarts: tuple[Restart, ...]
     converged: bool
+    ranking: Ranking | None = None
 
     @property
     def elbo(self) -> float:
@@ -193,22 +194,8 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
     mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (swept.history, swept.restarts)
     has_noise, rows = task.survey.noise is not None, task.survey.rows
     hidden = shares_hidden(occupied_widths(fit.variational), rows) if has_noise else ()
-    return FitResult(*mixture, *figures, *ended, swept.converged, fit.model, hidden_by_noise=hidden)
-
-
-def with_exact_posterior(task: FitTask, result: FitResult) -> FitResult:
-    """Adds draws from the exact posterior to a fit, where they were asked for."""
-    options = task.options
-    if options.posterior == MEAN_FIELD:
-        return result
-
-    def tell(what: str, number: int, count: int) -> None:
-        task.tell(f"posterior: {what}", number, count, result.num_components)
-
-    rows = SweepBatches(task.source, result.variational, options.batch_size, task.gap_columns)
-    exact = drawn_from_rows(result, rows, options.posterior, options.seed, tell)
-    warn_of(exact.record, stacklevel=5)
-    return dataclasses.replace(result, exact=exact)
+    beside: Any = {"hidden_by_noise": hidden, "ranking": swept.ranking}
+    return FitResult(*mixture, *figures, *ended, swept.converged, fit.model, **beside)
 
 
 def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:

@@ -15,7 +15,7 @@ from tfgmm.plot.shape_lines import draw_shapes
 
 _FIGURE_SIZE = (6.4, 4.6)
 _STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
-_HELD_OUT = "held-out density"
+_EVIDENCE, _HELD_OUT = "evidence", "held-out density"
 _SIDE_STEP = 0.09  # so that marks of one height do not hide each other
 _LEAST_DEPTH = 6.0  # nats: e^-6 of the evidence
 
@@ -26,9 +26,10 @@ def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
 
     All are drawn as nats away from the best number of that criterion, for all rows together, so that they can be
     compared and larger is better: BIC and ICL are halved and turned for that. Bars are one standard error of the
-    difference from the best, row by row; only held-out densities have them. The recommended number stands in a grey
-    band. The frame reaches down to the evidence and the held-out density of every number above the fewest plausible;
-    numbers of which nothing is in it are named above.
+    difference from the best, row by row for held-out densities. The recommended number stands in a grey band. The
+    evidence is the one that decides, see `Selection.decided_by`; that of importance sampling has bars too. The frame
+    reaches down to the evidence and the held-out density of every number above the fewest plausible; numbers of which
+    nothing is in it are named above.
 
     Of several covariance shapes the evidence is drawn, a line per shape; rings and letters show the fits that are
     recommended, that predict held-out rows best, and that BIC and ICL choose.
@@ -56,24 +57,24 @@ def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
         draw_shapes(selection, ax)
         return ax
     tried = table["num_components"]
-    lines, errors = _deficits(table, selection.best.num_data)
+    lines, errors = _deficits(table, selection.best.num_data, selection.decided_by)
     ax = axes_or_new(ax, _FIGURE_SIZE)
     ax.axvspan(chosen - 0.4, chosen + 0.4, color="#e4e4e4", zorder=0, linewidth=0)
     for number, ((name, values), colour) in enumerate(zip(lines.items(), component_colours(len(lines)), strict=True)):
         line, mark = _STYLES[number]
         places = tried + _SIDE_STEP * (number - 0.5 * (len(lines) - 1))
         style: dict[str, Any] = {"color": colour, "linestyle": line, "marker": mark, "markersize": 5, "linewidth": 1.2}
-        bars = errors if name == _HELD_OUT else None
-        ax.errorbar(places, values, yerr=bars, capsize=3, label=name, zorder=3, **style)
+        ax.errorbar(places, values, yerr=errors.get(name), capsize=3, label=name, zorder=3, **style)
     ax.set(
         xlabel="number of components", ylabel="difference from the best (nats, all rows)", title="How many components"
     )
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=len(lines), fontsize="small", frameon=False)
     plausible = ", ".join(str(number) for number in selection.plausible)
     add_caption(ax, f"grey: recommended, {chosen}; 90 % of the evidence: {plausible}")
-    low = _set_limits(ax, lines, errors, tried, selection.plausible)
+    low = _set_limits(ax, lines, errors.get(_HELD_OUT, np.zeros(len(tried))), tried, selection.plausible)
     is_below = np.max(list(lines.values()), axis=0) < low
     notes = ["bars: one standard error, paired"] if _HELD_OUT in lines else []
+    notes += ["evidence by importance sampling"] if _EVIDENCE in errors else []
     if is_below.any():
         notes.append(f"below this frame: {', '.join(str(number) for number in tried[is_below])}")
     if notes:
@@ -91,14 +92,20 @@ def _table_of(selection: Any) -> NDArray[Any]:
     return table
 
 
-def _deficits(table: NDArray[Any], num_data: float) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-    """Computes each criterion in nats behind its best, (M,) each, and the standard errors of the held-out one."""
-    lines = {"evidence": table["log_evidence"] - table["log_evidence"].max()}
+def _deficits(
+    table: NDArray[Any], num_data: float, decided_by: str
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Computes each criterion in nats behind its best, (M,) each, and the standard errors of those that have one."""
+    lines, errors = {_EVIDENCE: table[decided_by] - table[decided_by].max()}, {}
+    if decided_by == "evidence":
+        best, alone = int(np.argmax(table["evidence"])), table["evidence_error"]
+        errors[_EVIDENCE] = np.where(np.arange(len(alone)) == best, 0.0, np.hypot(alone, alone[best]))
     if np.isfinite(table["behind"]).all():
         lines[_HELD_OUT] = -num_data * table["behind"]
+        errors[_HELD_OUT] = num_data * np.nan_to_num(table["behind_error"])
     lines["BIC / 2"] = -0.5 * (table["bic"] - table["bic"].min())
     lines["ICL / 2"] = -0.5 * (table["icl"] - table["icl"].min())
-    return lines, num_data * np.nan_to_num(table["behind_error"])
+    return lines, errors
 
 
 def _set_limits(
@@ -111,7 +118,7 @@ def _set_limits(
     """Sets the frame around what matters, and gives its lowest value."""
     is_above, is_plausible = tried >= plausible[0], np.isin(tried, plausible)
     depths = [_LEAST_DEPTH, *(-values[is_plausible].min() for values in lines.values())]
-    depths += [-lines["evidence"][is_above].min()]
+    depths += [-lines[_EVIDENCE][is_above].min()]
     top = 0.0
     if _HELD_OUT in lines:
         depths += [float((errors - lines[_HELD_OUT])[is_above].max())]

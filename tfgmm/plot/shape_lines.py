@@ -26,7 +26,8 @@ def draw_shapes(selection: Any, ax: Axes) -> None:
         ax: Axes to draw on.
     """
     table = selection.table
-    deficits = table["log_evidence"] - table["log_evidence"].max()
+    evidence = table[selection.decided_by]
+    deficits = evidence - evidence.max()
     chosen = _places_of_criteria(selection)
     low = _lowest(selection, deficits, chosen)
     for number, shape in enumerate(selection.shapes):

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = front_door(
             "MEAN_FIELD",
             "METHODS",
             "PosteriorRecord",
+            "STOPPED",
             "check_method",
         ],
         "smoothing": ["FEWEST_RATIOS", "effective_sample_size", "smoothed_log_weights"],

@@ -17,6 +17,7 @@ METHODS = {
     "mcmc": "the exact posterior, by Markov chains",
 }
 AUTO, MEAN_FIELD = "auto", "mean_field"
+STOPPED = "it was stopped before it was done"
 # Vehtari et al. 2024; Vehtari et al. 2021: beyond these, draws are not to be trusted
 LARGEST_K_HAT, LARGEST_R_HAT, FEWEST_EFFECTIVE = 0.7, 1.05, 400.0
 # Share of draws whose components stood in another order: with more, components cannot be told apart
@@ -38,7 +39,8 @@ class PosteriorRecord:
         r_hat: Largest rank-normalised r-hat of the chains; None without chains.
         share_moved: Share of the posterior in which components stood in another order than at the mode.
         log_evidence: Logarithm of the probability of the rows, nats, over all orders of the components; None where it
-            was not estimated.
+            was not estimated. That of "mcmc" is of the importance sampling before the chains, where its k-hat was below
+            0.7.
         evidence_error: Its Monte-Carlo standard error, nats.
         efficiency: Effective draws per draw of the normal distribution at the mode, of those that were weighed; else
             None.
@@ -71,6 +73,16 @@ class PosteriorRecord:
         if self.method == "laplace":
             return (self.efficiency or 0.0) >= LEAST_EFFICIENCY and not (self.k_hat or 0.0) >= LARGEST_K_HAT
         return self.is_exact
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether `log_evidence` can be believed: importance sampling reached the whole posterior, by k-hat.
+
+        What Laplace's approximation gives instead has no error that is known.
+        """
+        if self.log_evidence is None or self.evidence_error is None or not math.isfinite(self.evidence_error):
+            return False
+        return self.method == "mcmc" or (self.k_hat is not None and self.k_hat < LARGEST_K_HAT)
 
     def sentences(self) -> tuple[str, ...]:
         """Says how the draws were made, how good intervals are, and whether single components mean something."""
@@ -116,11 +128,18 @@ class PosteriorRecord:
         if self.method == MEAN_FIELD:
             return f"standard deviations may be far too small where components overlap{because}"
         if self.method == "laplace":
-            return (
-                f"standard deviations may be 30 % or more too small{because}: ask for "
-                'posterior="importance" or "mcmc", or for fewer components'
-            )
-        return f"parts of the posterior may be missing from these draws{because}: ask for fewer components"
+            return f"standard deviations may be 30 % or more too small{because}: {self._fix()}"
+        return f"parts of the posterior may be missing from these draws{because}: {self._fix()}"
+
+    def _fix(self) -> str:
+        """Says what to do where draws cannot be trusted."""
+        if self.note == STOPPED:
+            return "let it run to its end"
+        if self.method == "laplace":
+            return 'ask for posterior="importance" or "mcmc", or for fewer components'
+        if (self.method, self.asked) == ("importance", "importance"):
+            return 'ask for posterior="mcmc", or for fewer components'
+        return "ask for fewer components"
 
     def _on_labels(self) -> str:
         if self.share_moved <= _MOST_MOVED:

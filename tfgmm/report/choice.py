@@ -22,12 +22,13 @@ SHAPE = "shape"
 _LEAST_SHARE = 0.005  # that two decimals show
 
 _ABOUT_THE_TABLE = (
-    "Evidence: how probable the rows are under all mixtures of {so}, as a logarithm in nats, estimated from below. "
+    "Evidence: how probable the rows are under all mixtures of {so}, as a logarithm in nats, {estimated}. "
     "Share: the probability of each {line}, if all that were tried were equally probable before; it depends on the "
     "priors, so read it as an order of magnitude. Held out behind: how much worse than by the best {line} rows are "
     "predicted that the fit did not see, nats per row, with the standard error of the difference. Smaller is better "
     "for that, BIC and ICL, which are taken at {at}."
 )
+_ESTIMATED = {"log_evidence": "estimated from below", "evidence": "by importance sampling, with its standard error"}
 _ABOUT_OCCUPIED = (
     "From draws of the posterior{}: in each, every row is given to a component, and those with a row are counted. "
     "A component with a single stray row counts."
@@ -87,7 +88,8 @@ def choice_of(selection: Selection | None, occupied: np.ndarray | None) -> Choic
         return None if occupied is None else Choice([occupied_words(occupied)], occupied=counted, about_occupied=about)
     has_shapes = selection_names.has_shapes(selection)
     so, line = ("that shape and so many components", "fit") if has_shapes else ("so many components", "number")
-    about_table = _ABOUT_THE_TABLE.format(so=so, line=line, at=CRITERIA_AT[selection.best.criteria_at])
+    names = {"so": so, "line": line, "at": CRITERIA_AT[selection.best.criteria_at]}
+    about_table = _ABOUT_THE_TABLE.format(**names, estimated=_ESTIMATED[selection.decided_by])
     return Choice(
         paragraphs=[f"{_tried(selection)} {how_sure(selection)}", selection.reason],
         tables=_tables(selection) if has_shapes else [Table(lines(selection), selection.best_place)],
@@ -135,10 +137,12 @@ def _table(cells: Sequence[Sequence[str]], places: Sequence[int], best: int, tit
 
 def lines(selection: Selection) -> list[tuple[str, ...]]:
     """Writes a line per fit as text, in the order of `HEAD`."""
+    is_sampled = selection.decided_by == "evidence"
     return [
         (
             f"{row['num_components']}",
-            f"{row['log_evidence']:.1f}{', stuck' if row['below_nested'] > 0.0 else ''}",
+            f"{selection_words.sampled_words(row) if is_sampled else format(row['log_evidence'], '.1f')}"
+            f"{', stuck' if row['below_nested'] > 0.0 else ''}",
             f"{row['share']:.2f}",
             _behind(row["behind"], row["behind_error"]),
             f"{row['bic']:.1f}",

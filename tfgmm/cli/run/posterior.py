@@ -8,8 +8,9 @@ from collections.abc import Callable
 from tfgmm.cli.display import Display
 from tfgmm.cli.run.settings import RunSettings
 from tfgmm.data.row_source import RowSource
-from tfgmm.families import STOPPED, words_of_step
+from tfgmm.families import words_of_step
 from tfgmm.fit.result import FitResult
+from tfgmm.posterior import STOPPED
 from tfgmm.posterior.record import MEAN_FIELD
 
 _NONE_KEPT = "stopped by Ctrl-C before there were draws from the exact posterior: intervals are the mean-field ones"

@@ -14,6 +14,10 @@ _DRAWS_PER_COORDINATE = 120  # below which proposals learn little
 _MOST_CHECKED, _FEWEST_CHECKED = 2_000, 16
 # Free numbers that proposals can be fitted to
 _MOST_ADAPTED = 200
+# What a stage may cost where the evidence near one of several optima is all that is asked, and its fewest draws
+_RANKING_WORK, _MOST_RANKING, _FEWEST_RANKING = 5e7, 2_000, 500
+# N P^2 of a pass of Newton's steps to the mode of such an optimum, up to a tenth of a second; and P
+_PASS_WORK, _MOST_RANKED = 3e7, 1_000
 NUM_CHAINS, _GRADIENTS_OF_A_CHAIN = 64, 300
 # What a gradient costs however few rows there are, and for P^2 numbers of the information; and the most gradients,
 # which small tables could take by the million
@@ -82,6 +86,18 @@ class Budget:
     def num_checked(self) -> int:
         """Draws of the normal distribution at the mode that are weighed."""
         return int(min(_MOST_CHECKED, max(_FEWEST_CHECKED, _CHECK_WORK / self._work)))
+
+    @property
+    def can_rank(self) -> bool:
+        """Whether the modes near some optima can be afforded, to rank them by their evidence."""
+        size = self._num_coordinates
+        return size <= _MOST_RANKED and self.num_data * size**2 <= _PASS_WORK
+
+    @property
+    def num_ranking(self) -> int:
+        """Draws of a stage of importance sampling near each of these; 0 where Laplace's approximation has to do."""
+        affordable = min(_MOST_RANKING, int(_RANKING_WORK / self._work))
+        return affordable if self.can_adapt and affordable >= _FEWEST_RANKING else 0
 
     @property
     def num_kept(self) -> int:

@@ -47,25 +47,32 @@ class Mode(NamedTuple):
         return float(self.log_density + 0.5 * size * np.log(2.0 * np.pi) - np.log(np.diag(self.root)).sum())
 
 
-def find_mode(target: Target, coordinates: Coordinates, tell: Callable[[int], None] = lambda number: None) -> Mode:
+def find_mode(
+    target: Target,
+    coordinates: Coordinates,
+    tell: Callable[[int], None] = lambda number: None,
+    most_passes: int | None = None,
+) -> Mode:
     """Climbs from a reference to the mode of the exact posterior near it.
 
     Args:
         target: The exact posterior.
         coordinates: Coordinates around the start.
         tell: Function that is called before each pass over the rows, with its number.
+        most_passes: Passes over the rows, at most; None for 60.
     """
+    most_passes = most_passes or _MOST_PASSES
     tell(1)
     here, passes = curvature(target, coordinates), 1
     root, share = positive_root(here)
-    while passes < _MOST_PASSES:
+    while passes < most_passes:
         step = cho_solve((root, True), here.gradient)
         length = float(here.gradient @ step)
         if length < _CLOSE:
             break
         moved = None
         scale = min(1.0, 2.0 * np.sqrt(coordinates.num_coordinates / length))
-        while moved is None and scale > _SHORTEST and passes < _MOST_PASSES:
+        while moved is None and scale > _SHORTEST and passes < most_passes:
             tell(passes + 1)
             moved, passes = _moved(target, coordinates, here, scale * step), passes + 1
             scale *= _SHORTER

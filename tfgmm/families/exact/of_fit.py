@@ -51,21 +51,47 @@ def exact_posterior(
 
 
 def drawn_from_rows(
-    fitted: FittedTo, rows: PassedRows, method: str, seed: int, tell: Tell | None = None, least_kept: int = 0
+    fitted: FittedTo,
+    rows: PassedRows,
+    method: str,
+    seed: int,
+    tell: Tell | None = None,
+    least_kept: int = 0,
+    walks: bool = True,
 ) -> ExactDraws:
-    """Draws from the exact posterior, given rows that were opened; from q where it has too many free numbers."""
+    """Draws from the exact posterior, given rows that were opened; from q where it has too many free numbers.
+
+    Args:
+        fitted: The mixture.
+        rows: The rows that it was fitted to.
+        method, seed, tell, least_kept: As in `exact_posterior`.
+        walks: As in `exact_draws`.
+    """
     size = num_coordinates(fitted.variational)
     if size > MOST_COORDINATES:
         note = f"{size:,} free numbers are more than the {MOST_COORDINATES:,} of which the exact posterior can be had"
-        drawn = fitted.variational.draw(max(least_kept, 1_000), seed)
-        return ExactDraws(drawn, PosteriorRecord(MEAN_FIELD, method, note=note))
+        return mean_field_draws(fitted, method, seed, note, least_kept)
     with status_line() as show:
 
         def shown(what: str, number: int, count: int) -> None:
             show(words_of_step(what, number, count))
 
         of_fit = fitted.variational, rows, float(fitted.num_data)
-        return exact_draws(*of_fit, method, seed, tell or shown, least_kept)
+        return exact_draws(*of_fit, method, seed, tell or shown, least_kept, walks)
+
+
+def mean_field_draws(fitted: FittedTo, method: str, seed: int, note: str, least_kept: int = 0) -> ExactDraws:
+    """Draws from q in place of the exact posterior that was asked for.
+
+    Args:
+        fitted: The mixture.
+        method: What was asked for.
+        seed: Seed of the draws.
+        note: Why there is no exact posterior, as a clause.
+        least_kept: Number of draws to keep at least.
+    """
+    drawn = fitted.variational.draw(max(least_kept, 1_000), seed)
+    return ExactDraws(drawn, PosteriorRecord(MEAN_FIELD, method, note=note))
 
 
 def words_of_step(what: str, number: int, count: int) -> str:

@@ -25,6 +25,15 @@ class ExactDraws(NamedTuple):
         """S."""
         return len(self.drawn.log_weights)
 
+    def limited(self, most: int) -> ExactDraws:
+        """Keeps so many draws at most."""
+        return self if self.num_draws <= most else self._replace(drawn=picked(self.drawn, np.arange(most)))
+
+    @property
+    def num_numbers(self) -> int:
+        """Numbers in one draw."""
+        return sum(values[0].size for values in (self.drawn.log_weights, *self.drawn.components))
+
     def picked(self, num_draws: int, generator: np.random.Generator) -> Drawn:
         """Takes some of the draws by chance, each once; more than there are, each about as often as the others."""
         order = generator.permutation(self.num_draws)

@@ -16,12 +16,12 @@ from tfgmm.families.exact.records import ExactDraws
 from tfgmm.families.exact.target import PassedRows, Target
 from tfgmm.families.exact.whitened import Tell, Whitened
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.posterior.record import AUTO, PosteriorRecord
+from tfgmm.posterior.record import AUTO, STOPPED, PosteriorRecord
 
 # Free numbers of the mixture: with more, the information takes more than 300 MB, and its factor minutes
 MOST_COORDINATES = 6_000
 _MANY = 1_000  # free numbers whose products gain from several threads
-STOPPED = "it was stopped before it was done"
+CHAINS_LEFT_OUT = "Markov chains were left out, which with_posterior(data) adds"
 
 
 def num_coordinates(posterior: VariationalPosterior) -> int:
@@ -37,6 +37,7 @@ def exact_draws(
     seed: int = 0,
     tell: Tell = lambda what, number, count: None,
     least_kept: int = 0,
+    walks: bool = True,
 ) -> ExactDraws:
     """Draws from the exact posterior near q; the same for the same seed.
 
@@ -52,6 +53,7 @@ def exact_draws(
         seed: Seed of the draws.
         tell: Function that is called before each step, with what it is, its number, and how many there may be.
         least_kept: Number of draws to keep at least.
+        walks: Whether "auto" may go on to Markov chains, which take the longest by far.
 
     Source: Those of the methods stand in `information`, `adaptive_importance` and `chains`.
     """
@@ -60,15 +62,15 @@ def exact_draws(
     with one_thread_each() if coordinates.num_coordinates < _MANY else contextlib.nullcontext():
         mode = find_mode(target, coordinates, lambda number: tell("mode", number, 0))
         budget = Budget(posterior, num_data, len(mode.root), method, least_kept)
-        return _climbed(Whitened(target, mode, budget, np.random.default_rng(seed), tell), method)
+        return _climbed(Whitened(target, mode, budget, np.random.default_rng(seed), tell), method, walks)
 
 
-def _climbed(whitened: Whitened, method: str) -> ExactDraws:
+def _climbed(whitened: Whitened, method: str, walks: bool) -> ExactDraws:
     """Goes from the cheapest method up to the first that is good enough, or to the one that was asked for."""
     best = _laplace(whitened, method)
     if not (method == "laplace" or (method == AUTO and best.record.is_trusted)):
         try:
-            for found in _better(whitened, method):
+            for found in _better(whitened, method, walks):
                 best = found
         except KeyboardInterrupt:
             best = best._replace(record=dataclasses.replace(best.record, note=STOPPED))
@@ -87,14 +89,28 @@ def _laplace(whitened: Whitened, method: str) -> ExactDraws:
     return ExactDraws(drawn, record)
 
 
-def _better(whitened: Whitened, method: str) -> Iterator[ExactDraws]:
+def _better(whitened: Whitened, method: str, walks: bool) -> Iterator[ExactDraws]:
     """Yields draws, each better than those before, by the methods that were asked for or can be afforded."""
-    budget, weighted = whitened.budget, None
+    budget, weighted, before = whitened.budget, None, None
     if method == "importance" or budget.can_adapt:
         for weighted in whitened.stages():
-            best = whitened.resampled(weighted)
-            yield best
-        if method == "importance" or (method == AUTO and best.record.is_trusted):
+            before = whitened.resampled(weighted)
+            yield before
+        if method == "importance" or (method == AUTO and before is not None and before.record.is_trusted):
             return
-    if method == "mcmc" or budget.can_walk:
-        yield from whitened.walked(weighted)
+    if method == "mcmc" or (budget.can_walk and walks):
+        for found in whitened.walked(weighted):
+            yield found if before is None else _with_evidence(found, before.record)
+    elif budget.can_walk and before is not None:
+        yield before._replace(record=dataclasses.replace(before.record, note=CHAINS_LEFT_OUT))
+
+
+def _with_evidence(found: ExactDraws, before: PosteriorRecord) -> ExactDraws:
+    """Keeps the evidence of the importance sampling before the chains, which give none, where it can be believed.
+
+    Its draws may be too few for intervals, and yet weigh the posterior well enough.
+    """
+    if not before.has_evidence:
+        return found
+    record = dataclasses.replace(found.record, log_evidence=before.log_evidence, evidence_error=before.evidence_error)
+    return found._replace(record=record)

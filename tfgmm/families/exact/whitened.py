@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from tfgmm.families.exact.adaptive_importance import Weighted, stages
+from tfgmm.families.exact.adaptive_importance import Weighted, adaptive_importance, stages
 from tfgmm.families.exact.budget import NUM_CHAINS, Budget
 from tfgmm.families.exact.chains import chains
 from tfgmm.families.exact.folded_chains import FoldedChains
@@ -25,6 +25,7 @@ from tfgmm.posterior.smoothing import FEWEST_RATIOS, effective_sample_size, smoo
 # Called before each step with what it is, its number, and how many there may be (0: not known)
 Tell = Callable[[str, int, int], None]
 
+_FEW_STAGES = 3
 _NEAR = 200  # draws whose spread is the unit in which components are near or far
 
 
@@ -99,6 +100,11 @@ class Whitened:
             extra=prior_proposal(self.mode.coordinates, self.mode.root, self.budget.num_data, self.target.rows),
             tell=lambda number, count: self._tell("importance", number, count),
         )
+
+    def few_stages(self, num_draws: int) -> Weighted:
+        """Draws in a few stages, within the labelling of the mode: enough for the evidence."""
+        size, generator = self._size, self._generator
+        return adaptive_importance(self._own_log_density, size, generator, num_draws=num_draws, max_stages=_FEW_STAGES)
 
     def _own_log_density(self, xi: np.ndarray) -> np.ndarray:
         log_densities = self.log_density(xi)
