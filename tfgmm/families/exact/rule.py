@@ -26,6 +26,7 @@ _SURE, _MANY_TO_FIT = 0.5, 20
 CHAINS_APART = (
     "Markov chains that start at these draws do not agree yet, so that parts of the posterior may be missing from them"
 )
+NOT_SURE = 'of so many free numbers a k-hat above 0.5 may hide parts of the posterior: posterior="mcmc" tells more'
 _NEARLY_ALL = 0.99  # share of draws in another order
 # Effective draws per free number from which chains start, effective draws of some use, and r-hat of such chains
 _ENOUGH_TO_START, _FEWEST_OF_USE, _ROUGHLY_AGREED = 5.0, 100.0, 1.5
@@ -83,7 +84,10 @@ def _climbed(whitened: Whitened, method: str, walks: bool) -> ExactDraws:
                 best = _better_of(best, found, method)
         except KeyboardInterrupt:
             best = best._replace(record=dataclasses.replace(best.record, note=STOPPED))
-    return best._replace(record=dataclasses.replace(best.record, asked=method))
+    record = dataclasses.replace(best.record, asked=method)
+    if record.method == "importance" and record.is_trusted and not record.note and not _is_enough(whitened, record):
+        record = dataclasses.replace(record, note=NOT_SURE)
+    return best._replace(record=record)
 
 
 def _better(whitened: Whitened, method: str, walks: bool, laplace: PosteriorRecord) -> Iterator[ExactDraws]:
