@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import types
 import warnings
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 import tfgmm
 from tfgmm.families.exact.records import ExactDraws
-from tfgmm.families.exact.rule import _better_of
+from tfgmm.families.exact.rule import CHAINS_APART, _better_of, _is_enough
 from tfgmm.families.exact.whitened import width_error
 from tfgmm.posterior.record import PosteriorRecord
 
@@ -28,12 +30,21 @@ APART = PosteriorRecord("mcmc", r_hat=2.5, ess=70.0)
         (LAPLACE, FEW, FEW),
         (FEW, WIDE, WIDE),
         (FEW, APART, FEW),
-        (TRUSTED, WIDE, TRUSTED),
+        (TRUSTED, WIDE, dataclasses.replace(TRUSTED, note=CHAINS_APART)),
         (LAPLACE, WIDE, WIDE),
     ],
 )
 def test_draws_are_replaced_by_none_that_are_worse(best, found, expected):
     assert _better_of(ExactDraws(None, best), ExactDraws(None, found), "auto").record == expected
+
+
+def test_many_free_numbers_are_looked_at_by_chains_too():
+    doubtful = PosteriorRecord("importance", k_hat=0.6, ess=900.0)
+    few, many = (types.SimpleNamespace(num_coordinates=number) for number in (20, 21))
+    assert _is_enough(few, doubtful) and not _is_enough(many, doubtful)
+    assert _is_enough(many, TRUSTED) and not _is_enough(few, FEW)
+    apart = dataclasses.replace(doubtful, note=CHAINS_APART)
+    assert apart.warnings() == (CHAINS_APART,)
 
 
 def test_the_mode_is_kept_beside_draws_that_hardly_cover_anything_and_says_so():

@@ -21,6 +21,12 @@ from tfgmm.posterior.record import AUTO, STOPPED, PosteriorRecord
 
 # Free numbers of the mixture: with more, the information takes more than 300 MB, and its factor minutes
 MOST_COORDINATES = 6_000
+# k-hat from which chains are run too, where free numbers are more than these
+_SURE, _MANY_TO_FIT = 0.5, 20
+CHAINS_APART = (
+    "Markov chains that start at these draws do not agree yet, so that parts of the posterior may be missing from them"
+)
+NOT_SURE = 'of so many free numbers a k-hat above 0.5 may hide parts of the posterior: posterior="mcmc" tells more'
 _NEARLY_ALL = 0.99  # share of draws in another order
 # Effective draws per free number from which chains start, effective draws of some use, and r-hat of such chains
 _ENOUGH_TO_START, _FEWEST_OF_USE, _ROUGHLY_AGREED = 5.0, 100.0, 1.5
@@ -78,7 +84,10 @@ def _climbed(whitened: Whitened, method: str, walks: bool) -> ExactDraws:
                 best = _better_of(best, found, method)
         except KeyboardInterrupt:
             best = best._replace(record=dataclasses.replace(best.record, note=STOPPED))
-    return best._replace(record=dataclasses.replace(best.record, asked=method))
+    record = dataclasses.replace(best.record, asked=method)
+    if record.method == "importance" and record.is_trusted and not record.note and not _is_enough(whitened, record):
+        record = dataclasses.replace(record, note=NOT_SURE)
+    return best._replace(record=record)
 
 
 def _better(whitened: Whitened, method: str, walks: bool, laplace: PosteriorRecord) -> Iterator[ExactDraws]:
@@ -92,7 +101,7 @@ def _better(whitened: Whitened, method: str, walks: bool, laplace: PosteriorReco
                 yield before
             if method == "mcmc" and weighted.size >= _ENOUGH_TO_START * whitened.num_coordinates:
                 break
-        if method == "importance" or (method == AUTO and before is not None and before.record.is_trusted):
+        if method == "importance" or (method == AUTO and before is not None and _is_enough(whitened, before.record)):
             return
     if method == "mcmc" or (budget.can_walk and walks):
         for found in whitened.walked(weighted):
@@ -101,10 +110,22 @@ def _better(whitened: Whitened, method: str, walks: bool, laplace: PosteriorReco
         yield before._replace(record=dataclasses.replace(before.record, note=CHAINS_LEFT_OUT))
 
 
+def _is_enough(whitened: Whitened, record: PosteriorRecord) -> bool:
+    """Tells whether importance sampling needs no chains beside it.
+
+    Of many numbers, proposals that were fitted to one mode have missed another with a k-hat of 0.6: chains from there
+    tell.
+    """
+    is_sure = record.k_hat is not None and (record.k_hat < _SURE or whitened.num_coordinates <= _MANY_TO_FIT)
+    return record.is_trusted and is_sure
+
+
 def _better_of(best: ExactDraws, found: ExactDraws, method: str) -> ExactDraws:
     """Chooses between draws: a method that was asked for by name is kept, and else what is no worse."""
     if method == found.record.method or _worth(found.record) >= _worth(best.record):
         return found
+    if best.record.is_trusted and found.record.method == "mcmc":
+        return best._replace(record=dataclasses.replace(best.record, note=CHAINS_APART))
     if best.record.method != "laplace" or best.record.note:
         return best
     figures = ", ".join(found.record.figures())
