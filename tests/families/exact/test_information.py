@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 
 from tfgmm.data.blocks import RowBlock
 from tfgmm.families.exact import information as module
+from tfgmm.families.exact import target
 from tfgmm.families.exact.information import curvature
 from tfgmm.families.exact.mode import find_mode
 from tfgmm.families.exact.target import Target
@@ -202,3 +203,16 @@ def test_above_the_work_nothing_but_the_missing_is_left_out(kind):
         np.testing.assert_allclose(found.gradient, whole.gradient, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(found.complete, whole.complete, rtol=1e-9, atol=1e-9)
     assert curvature(given.target(), given.coordinates(), whole.work).missing.any()
+
+
+@pytest.mark.parametrize("kind", ["weights", "all"])
+def test_small_batches_have_the_curvature_of_one(kind, monkeypatch):
+    """Whether they are put together or not."""
+    given = problem("full", num_components=3, kind=kind)
+    rows = BlocksOfRows(given.q, *(given.block.part(slice(n, n + 1)) for n in range(14)))
+    whole = curvature(Target(given.q, BlocksOfRows(given.q, given.block)), given.coordinates())
+    for fewest in (1, 5, 100):
+        monkeypatch.setattr(target, "_FEWEST_ROWS", fewest)
+        found = curvature(Target(given.q, rows), given.coordinates())
+        for one, other in zip(found, whole):
+            np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-7)

@@ -66,8 +66,11 @@ def with_posterior(
             if not watch.has_ended:
                 raise
             return result, [_NONE_KEPT]
-    is_stopped_early = carrying.exact is not None and carrying.exact.record.note == STOPPED
+    record = None if carrying.exact is None else carrying.exact.record
+    is_stopped_early = record is not None and record.note == STOPPED
     if is_stopped_early and not watch.has_ended:  # the draws of a second Ctrl-C are not wanted
         raise KeyboardInterrupt
+    if record is not None and is_stopped_early and record.method == MEAN_FIELD:
+        return result, [_NONE_KEPT]
     notes = [str(warning.message) for warning in warned if issubclass(warning.category, UserWarning)]
     return carrying, [*([_SOME_KEPT] if is_stopped_early else []), *notes]
