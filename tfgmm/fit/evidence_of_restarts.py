@@ -108,7 +108,7 @@ def _ranked(task: FitTask, swept: Swept, optima: Sequence[int], num_rows: int) -
         task.tell("posterior: restarts", number, len(optima), q.num_components)
         posterior = q.at(swept.restarts[place].values)
         mode = mode_near(posterior, rows)
-        if any(abs(mode.log_evidence - other) < _SAME for other in laplace):
+        if mode is None or any(abs(mode.log_evidence - other) < _SAME for other in laplace):
             continue
         places.append(place)
         laplace.append(mode.log_evidence)

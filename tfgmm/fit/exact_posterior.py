@@ -53,7 +53,7 @@ def carrying(task: FitTask, result: FitResult, walks: bool = True) -> FitResult:
     try:
         exact = drawn_from_rows(result, rows, options.posterior, options.seed, tell, walks=walks)
     except KeyboardInterrupt:
-        exact = mean_field_draws(result, options.posterior, options.seed, STOPPED)
+        exact = mean_field_draws(result.variational, options.posterior, options.seed, STOPPED)
     most = max(_FEWEST_DRAWS, _MOST_NUMBERS // (exact.num_numbers * task.place[1]))
     return dataclasses.replace(result, exact=exact.limited(most))
 

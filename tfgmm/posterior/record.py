@@ -146,8 +146,10 @@ class PosteriorRecord:
         """Says what to do where draws cannot be trusted."""
         if self.note == STOPPED:
             return "let it run to its end"
-        if self.method == "laplace":
+        if self.method == "laplace" and self.asked == "laplace":
             return 'ask for posterior="importance" or "mcmc", or for fewer components'
+        if self.method == "laplace":
+            return 'ask for posterior="mcmc", or for fewer components'
         if (self.method, self.asked) == ("importance", "importance"):
             return 'ask for posterior="mcmc", or for fewer components'
         return "ask for fewer components, or read the density alone"

@@ -9,7 +9,7 @@ import numpy as np
 from tfgmm.families.exact.adaptive_importance import Weighted
 from tfgmm.families.exact.budget import Budget
 from tfgmm.families.exact.coordinates import Coordinates
-from tfgmm.families.exact.mode import Mode, find_mode
+from tfgmm.families.exact.mode import Mode, NoModeError, find_mode
 from tfgmm.families.exact.target import PassedRows, Target
 from tfgmm.families.exact.whitened import Whitened
 from tfgmm.families.variational import VariationalPosterior
@@ -42,14 +42,17 @@ def can_be_ranked(posterior: VariationalPosterior, num_rows: int) -> bool:
     return _budget(posterior, num_rows).can_rank
 
 
-def mode_near(posterior: VariationalPosterior, rows: PassedRows) -> Mode:
-    """Climbs to the mode of the exact posterior near q, for some passes at most.
+def mode_near(posterior: VariationalPosterior, rows: PassedRows) -> Mode | None:
+    """Climbs to the mode of the exact posterior near q, for some passes at most; None where it is no finite number.
 
     Args:
         posterior: q.
         rows: Rows, measured from its centre.
     """
-    return find_mode(Target(posterior, rows), Coordinates.at_means(posterior), most_passes=_MOST_PASSES)
+    try:
+        return find_mode(Target(posterior, rows), Coordinates.at_means(posterior), most_passes=_MOST_PASSES)
+    except NoModeError:  # this optimum is then ranked by its bound, as before
+        return None
 
 
 def evidence_near(

@@ -7,11 +7,11 @@ from typing import Any
 
 from tfgmm.common.progress import status_line
 from tfgmm.families.exact.records import ExactDraws
-from tfgmm.families.exact.rule import MOST_COORDINATES, exact_draws, num_coordinates
+from tfgmm.families.exact.rule import MOST_COORDINATES, exact_draws, mean_field_draws, num_coordinates
 from tfgmm.families.exact.target import PassedRows
 from tfgmm.families.exact.whitened import Tell
 from tfgmm.families.training_rows import FittedTo, training_rows
-from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord
+from tfgmm.posterior.record import PosteriorRecord
 
 _STEPS = {
     "mode": "looking for the mode of the exact posterior: pass {number} over the rows",
@@ -70,7 +70,7 @@ def drawn_from_rows(
     size = num_coordinates(fitted.variational)
     if size > MOST_COORDINATES:
         note = f"{size:,} free numbers are more than the {MOST_COORDINATES:,} of which the exact posterior can be had"
-        return mean_field_draws(fitted, method, seed, note, least_kept)
+        return mean_field_draws(fitted.variational, method, seed, note, least_kept)
     with status_line() as show:
 
         def shown(what: str, number: int, count: int) -> None:
@@ -78,20 +78,6 @@ def drawn_from_rows(
 
         of_fit = fitted.variational, rows, float(fitted.num_data)
         return exact_draws(*of_fit, method, seed, tell or shown, least_kept, walks)
-
-
-def mean_field_draws(fitted: FittedTo, method: str, seed: int, note: str, least_kept: int = 0) -> ExactDraws:
-    """Draws from q in place of the exact posterior that was asked for.
-
-    Args:
-        fitted: The mixture.
-        method: What was asked for.
-        seed: Seed of the draws.
-        note: Why there is no exact posterior, as a clause.
-        least_kept: Number of draws to keep at least.
-    """
-    drawn = fitted.variational.draw(max(least_kept, 1_000), seed)
-    return ExactDraws(drawn, PosteriorRecord(MEAN_FIELD, method, note=note))
 
 
 def words_of_step(what: str, number: int, count: int) -> str:

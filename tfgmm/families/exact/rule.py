@@ -81,28 +81,40 @@ def exact_draws(
         try:
             mode = find_mode(target, coordinates, lambda number: tell("mode", number, 0), most_work=most_work)
         except NoModeError as why:
-            return _of_mean_field(posterior, method, seed, why.note, least_kept)
+            return mean_field_draws(posterior, method, seed, why.note, least_kept)
         except KeyboardInterrupt:
-            return _of_mean_field(posterior, method, seed, STOPPED, least_kept)
+            return mean_field_draws(posterior, method, seed, STOPPED, least_kept)
         budget = Budget(posterior, num_data, len(mode.root), method, least_kept, target.num_rows)
         return _climbed(Whitened(target, mode, budget, np.random.default_rng(seed), tell), method, walks)
 
 
-def _of_mean_field(posterior: VariationalPosterior, method: str, seed: int, note: str, least_kept: int) -> ExactDraws:
-    """Draws from q where there is no mode to draw around."""
+def mean_field_draws(
+    posterior: VariationalPosterior, method: str, seed: int, note: str, least_kept: int = 0
+) -> ExactDraws:
+    """Draws from q in place of the exact posterior that was asked for.
+
+    Args:
+        posterior: q.
+        method: What was asked for.
+        seed: Seed of the draws.
+        note: Why there is no exact posterior, as a clause.
+        least_kept: Number of draws to keep at least.
+    """
     drawn = posterior.draw(max(least_kept, _FEWEST_OF_MEAN_FIELD), seed)
     return ExactDraws(drawn, PosteriorRecord(MEAN_FIELD, method, note=note))
 
 
 def _climbed(whitened: Whitened, method: str, walks: bool) -> ExactDraws:
     """Goes from the cheapest method up to the first that is good enough, or to the one that was asked for."""
-    best = whitened.normal(method == "laplace" or (method == AUTO and not whitened.budget.can_adapt))
-    if not (method == "laplace" or (method == AUTO and best.record.is_trusted)):
-        try:
+    best = whitened.normal()
+    try:
+        if method == "laplace" or (method == AUTO and not whitened.budget.can_adapt):
+            best = whitened.checked(best)
+        if not (method == "laplace" or (method == AUTO and best.record.is_trusted)):
             for found in _better(whitened, method, walks, best.record):
                 best = _better_of(best, found, method)
-        except KeyboardInterrupt:
-            best = best._replace(record=dataclasses.replace(best.record, note=STOPPED))
+    except KeyboardInterrupt:
+        best = best._replace(record=dataclasses.replace(best.record, note=STOPPED))
     record = dataclasses.replace(best.record, asked=method)
     if record.method == "importance" and record.is_trusted and not record.note and not _is_enough(whitened, record):
         record = dataclasses.replace(record, note=NOT_SURE)

@@ -26,6 +26,7 @@ from tfgmm.posterior.smoothing import FEWEST_RATIOS, effective_sample_size, smoo
 Tell = Callable[[str, int, int], None]
 
 _FEW_STAGES = 3
+_FLAT, _ON_ITS_WAY = "the posterior is flat at its mode", "the search for the mode stopped on its way"
 _NEAR = 200  # draws whose spread is the unit in which components are near or far
 _SOME = 1_000  # draws by which is told how often components stand in another order
 _MOST_NOISE = 0.1  # of a relative variance that is told by few draws
@@ -52,6 +53,7 @@ class Whitened:
         # Products with the inverse are NumPy's, whose threads we hold; SciPy's library has threads of its own
         self._inverse = solve_triangular(mode.root, np.eye(self._size), lower=True)
         self.labels = Labels(mode.coordinates, self.drawn(generator.standard_normal((_NEAR, self._size))))
+        self._normal_draws = np.zeros((0, self._size))
         self._outside: list[np.ndarray] = []  # log densities of the draws of stages, whatever their labelling
 
     def drawn(self, xi: np.ndarray) -> Drawn:
@@ -73,43 +75,41 @@ class Whitened:
 
     # --- The normal distribution at the mode -----------------------------------------------------------------------
 
-    def normal(self, is_checked: bool) -> ExactDraws:
-        """Draws from the normal distribution at the mode, in one labelling.
-
-        Args:
-            is_checked: Whether to weigh some of the draws by the exact posterior.
-        """
+    def normal(self) -> ExactDraws:
+        """Draws from the normal distribution at the mode, in one labelling."""
         xi = self._generator.standard_normal((self.budget.num_kept, self._size))
         near = self.mode.coordinates.are_near(self._phi(xi))
         while not near.any():  # where the posterior is flat they are beyond all numbers to reckon with
             xi = 0.5 * xi
             near[:] = self.mode.coordinates.are_near(self._phi(xi))
-        all_near, xi = near.all(), np.resize(xi[near], xi.shape)
-        drawn = self.drawn(xi)
+        self._normal_draws = np.resize(xi[near], xi.shape)
+        drawn = self.drawn(self._normal_draws)
         orders = self.labels.orders(drawn)
         share, moved = shares_of_moved(orders)
-        note = "" if self.mode.is_exact and all_near else "the posterior is flat at its mode"
-        record = PosteriorRecord("laplace", share_moved=share, moved=moved, note=note)
-        return ExactDraws(reordered(drawn, orders), self._checked(record, xi) if is_checked else record)
+        note = "" if self.mode.is_exact and near.all() else _FLAT if self.mode.converged else _ON_ITS_WAY
+        return ExactDraws(
+            reordered(drawn, orders), PosteriorRecord("laplace", share_moved=share, moved=moved, note=note)
+        )
 
-    def _checked(self, record: PosteriorRecord, xi: np.ndarray) -> PosteriorRecord:
+    def checked(self, normal: ExactDraws) -> ExactDraws:
         """Weighs draws of the normal distribution: how many are effective, and how wrong its widths are."""
         self._tell("check", 1, 1)
-        xi = xi[: self.budget.num_checked]
+        xi, record = self._normal_draws[: self.budget.num_checked], normal.record
         of_normal = -0.5 * (np.square(xi).sum(axis=1) + self._size * math.log(2.0 * math.pi))
         log_ratios = self.log_density(xi) - of_normal
         if self.labels.is_symmetric:
             evidence = self.mode.log_evidence + self.labels.log_num_orders
             record = dataclasses.replace(record, log_evidence=evidence)
         if not np.isfinite(log_ratios).any():
-            return dataclasses.replace(record, efficiency=0.0)
+            return normal._replace(record=dataclasses.replace(record, efficiency=0.0))
         log_weights, k_hat = smoothed_log_weights(log_ratios)
-        return dataclasses.replace(
+        record = dataclasses.replace(
             record,
             k_hat=k_hat if len(xi) >= FEWEST_RATIOS else None,
             efficiency=effective_sample_size(log_weights) / len(xi),
             width_error=width_error(xi, log_ratios),
         )
+        return normal._replace(record=record)
 
     # --- Importance sampling ---------------------------------------------------------------------------------------
 
@@ -150,7 +150,13 @@ class Whitened:
         drawn = self.drawn(weighted.xi[self._chosen(weighted.log_weights, self.budget.num_kept)])
         orders = self.labels.orders(drawn)  # all are in place where that was asked of them
         share, moved = shares_of_moved(orders) if not self.labels.is_symmetric else self._moved(weighted)
-        record = PosteriorRecord("importance", k_hat=weighted.k_hat, ess=weighted.size, share_moved=share, moved=moved)
+        record = PosteriorRecord(
+            "importance",
+            k_hat=weighted.k_hat,
+            ess=min(weighted.size, float(len(orders))),
+            share_moved=share,
+            moved=moved,
+        )
         if self.labels.is_symmetric and math.isfinite(weighted.log_evidence):
             evidence = weighted.log_evidence + self.labels.log_num_orders
             record = dataclasses.replace(record, log_evidence=evidence, evidence_error=weighted.evidence_error)
