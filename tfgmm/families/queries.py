@@ -202,7 +202,7 @@ class PosteriorQueries(Queries):
 
         Warns:
             UserWarning: No posterior that can be afforded is good enough, or there are too many free numbers for one
-                that is exact; more draws are asked for than the fit carries.
+                that is exact; more draws are asked for than there are.
         """
         n, seed = check_count("n", n), random.randrange(2**31) if seed is None else check_seed(seed)
         exact = self.exact if posterior is None else self._exact(posterior, n, seed, data, sample_weight, noise, tell)
@@ -247,8 +247,8 @@ def _warn_of_repeats(exact: ExactDraws, n: int) -> None:
     """Warns where more draws are asked for than there are; the line is that which calls `draws`."""
     if n > exact.num_draws:
         warnings.warn(
-            f"`n` is {n:,}, and the fit carries {exact.num_draws:,} draws: each comes {n / exact.num_draws:.1f} times "
-            f'on average. For {n:,} that differ, pass data=rows, posterior="{exact.record.asked}" too.',
+            f"`n` is {n:,}, and there are {exact.num_draws:,} draws from the exact posterior: each comes "
+            f"{n / exact.num_draws:.1f} times on average, which makes no interval more exact.",
             UserWarning,
             stacklevel=3,
         )
