@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.posterior.alignment import AlignedDraws as AlignedDraws
     from tfgmm.posterior.alignment import align as align
     from tfgmm.posterior.draws import Draws as Draws
+    from tfgmm.posterior.record import PosteriorRecord as PosteriorRecord
     from tfgmm.report.page import write_report as write_report
 
 _HOMES = {
@@ -54,6 +55,7 @@ _HOMES = {
     "posterior.agreement": ["Agreement", "compare"],
     "posterior.alignment": ["AlignedDraws", "align"],
     "posterior.draws": ["Draws"],
+    "posterior.record": ["PosteriorRecord"],
     "report.page": ["write_report"],
 }
 _MODULES = ["callbacks", "mlflow", "plot"]

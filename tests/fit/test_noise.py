@@ -52,8 +52,9 @@ def test_a_fit_says_where_noise_hides_much(ratio, is_said):
     np.testing.assert_allclose(result.hidden_by_noise, [ratio**2 / (sd**2 + ratio**2)], rtol=1e-6)
     assert ("intervals are too narrow" in result.summary()) == is_said
     assert ("of means in column 0 (" in result.summary()) == is_said
+    assert "too narrow" not in result.with_posterior(rows, "importance", noise=noise).summary()
     without = tfgmm.fit_mixture(rows, 1, restarts=1)
-    assert without.hidden_by_noise == () and "too narrow" not in without.summary()
+    assert without.hidden_by_noise == () and "intervals are too narrow" not in without.summary()
 
 
 def test_noise_that_hides_much_makes_intervals_too_narrow_and_k_hat_says_so():

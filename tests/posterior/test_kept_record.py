@@ -13,7 +13,18 @@ from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.record import PosteriorRecord
 
 FULL = PosteriorRecord(
-    "importance", "auto", 0.31, 1812.5, 1.004, 0.02, -431.25, 0.03, 0.4, "it was stopped before it was done"
+    "importance",
+    "auto",
+    k_hat=0.31,
+    ess=1812.5,
+    r_hat=1.004,
+    share_moved=0.02,
+    moved=(0.02, 0.02, 0.0),
+    log_evidence=-431.25,
+    evidence_error=0.03,
+    efficiency=0.4,
+    width_error=0.01,
+    note="it was stopped before it was done",
 )
 
 
@@ -45,6 +56,9 @@ def test_fields_of_later_versions_are_left_out_and_missing_ones_are_not_known():
         ("r_hat", math.nan, "`r_hat` must be a finite number"),
         ("share_moved", 1.5, "`share_moved` must be a finite number from 0 to 1"),
         ("evidence_error", True, "`evidence_error` must be a finite number"),
+        ("width_error", -0.1, "`width_error` must be a finite number from 0"),
+        ("moved", "all", "`moved` must be a list of shares. Received: 'all'"),
+        ("moved", [0.1, 2.0], "`moved` must be a finite number from 0 to 1"),
         ("note", ["<b>"], "`note` must be text"),
     ],
 )

@@ -26,6 +26,8 @@ GOOD_NORMAL = PosteriorRecord("laplace", efficiency=0.93)
         (PosteriorRecord("laplace", efficiency=0.93, k_hat=0.3), False, True),
         (PosteriorRecord("laplace", efficiency=0.93, k_hat=0.8), False, False),
         (PosteriorRecord("laplace", efficiency=0.79), False, False),
+        (PosteriorRecord("laplace", efficiency=0.3, width_error=0.05), False, True),
+        (PosteriorRecord("laplace", efficiency=0.3, width_error=0.06), False, False),
         (PosteriorRecord("laplace"), False, False),
         (PosteriorRecord("mean_field"), False, False),
     ],
@@ -64,7 +66,9 @@ def test_warnings_say_what_to_do():
         "standard deviations may be 30 % or more too small (the posterior is flat at its mode): ask for "
         'posterior="importance" or "mcmc", or for fewer components',
     )
-    missing = "parts of the posterior may be missing from these draws: ask for fewer components"
+    missing = (
+        "parts of the posterior may be missing from these draws: ask for fewer components, or read the density alone"
+    )
     assert PosteriorRecord("mcmc", r_hat=1.3, ess=90.0).warnings() == (missing,)
     assert PosteriorRecord("importance", k_hat=0.9, ess=90.0).warnings() == (missing,)
     by_name = PosteriorRecord("importance", "importance", k_hat=0.9, ess=90.0)
@@ -86,6 +90,17 @@ def test_components_that_swap_are_told_of_above_five_percent():
         "single components mean little, the density means what it says",
     )
     assert PosteriorRecord("importance", k_hat=0.31, ess=1_234.0, share_moved=0.05).warnings() == ()
+    some = PosteriorRecord("importance", k_hat=0.31, ess=1_234.0, share_moved=0.2, moved=(0.0, 0.2, 0.2))
+    assert some.warnings() == (
+        "in 20 % of the posterior components 1 and 2 stand in another order, so that they cannot be told apart: their "
+        "numbers mean little, those of the others and the density mean what they say",
+    )
+
+
+def test_figures_that_are_not_good_enough_are_not_said_to_be_of_the_exact_posterior():
+    first, *_ = PosteriorRecord("mcmc", r_hat=1.34, ess=150.0).sentences()
+    assert first.startswith("intervals are meant to be those of the exact posterior, by Markov chains (r-hat 1.340")
+    assert "standard deviations right to 3 %" in str(PosteriorRecord("laplace", efficiency=0.3, width_error=0.031))
 
 
 def test_names_of_posteriors_are_checked():

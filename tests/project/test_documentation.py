@@ -61,7 +61,10 @@ def test_readme_example_runs(monkeypatch, tmp_path, capsys):
 
 def test_readme_repeats_only_figures_that_its_pages_hold():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for title, pages in {"How it compares": ["benchmarks"], "Limits": ["limits", "second_opinion"]}.items():
+    for title, pages in {
+        "How it compares": ["benchmarks", "fast_answer"],
+        "Limits": ["limits", "second_opinion"],
+    }.items():
         section = readme.partition(f"## {title}\n")[2].partition("\n## ")[0]
         numbers = set(
             re.findall(r"(?<![\w.])-?\d[\d,.]*\d|(?<![\w.])\d(?![\w.])", re.sub(r"\]\([^)]*\)", "]", section))

@@ -10,6 +10,7 @@ import pytest
 
 from tfgmm.data.summary import DataSummary
 from tfgmm.data.survey import Survey
+from tfgmm.posterior.record import PosteriorRecord
 from tfgmm.report import cautions
 
 
@@ -62,12 +63,18 @@ def gaps(number: int) -> str:
     return cautions._many_gaps(summary(gaps=(number, 0), num_incomplete=number))
 
 
-def hidden(*noise: float, counts: tuple[float, ...] = (90.0, 10.0)) -> str:
+def hidden(*noise: float, counts: tuple[float, ...] = (90.0, 10.0), method: str = "mean_field") -> str:
     """Says it of two components with widths 1 and 5, where the first column alone has noise."""
     survey = survey_of(summary(), noise=np.array(noise)[:, None] * [1.0, 0.0])
     scales = np.array([[1.0, 1.0], [5.0, 5.0]])
     mixture = SimpleNamespace(mean_parameters=lambda: SimpleNamespace(scales=scales[None, None]))
-    one = SimpleNamespace(mixture=mixture, expected_counts=np.array(counts), summary=None, covariance="diag")
+    one = SimpleNamespace(
+        mixture=mixture,
+        expected_counts=np.array(counts),
+        summary=None,
+        covariance="diag",
+        posterior=PosteriorRecord(method),
+    )
     return " ".join(cautions._hidden_values(one, survey))
 
 
@@ -167,6 +174,11 @@ CAUTIONS: dict[str, tuple[str, str, str]] = {
         "Noise hides much",
         hidden(1.0, 1.0, 1.0, 1.0),
         hidden(1.0, 1.0, 1.0, 1.0, counts=(0.0, 100.0)),
+    ),
+    "noise, and intervals of the exact posterior": (
+        "Noise hides much",
+        hidden(1.0, 1.0, 1.0, 0.0),
+        hidden(1.0, 1.0, 1.0, 0.0, method="importance"),
     ),
     "many gaps": ("34 % of all values are missing", gaps(67), gaps(66)),
 }

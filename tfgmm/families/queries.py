@@ -203,6 +203,14 @@ class PosteriorQueries(Queries):
         Warns:
             UserWarning: No posterior that can be afforded is good enough, or there are too many free numbers for one
                 that is exact; more draws are asked for than there are.
+
+        Example:
+
+        >>> rows = np.random.default_rng(0).normal([[-2.5]] * 50 + [[2.5]] * 50)
+        >>> result = tfgmm.fit_mixture(rows, 2, seed=1)
+        >>> exact = result.draws(1000, seed=0, data=rows, posterior="auto")
+        >>> exact.posterior.method, exact.posterior.is_trusted
+        ('importance', True)
         """
         n, seed = check_count("n", n), random.randrange(2**31) if seed is None else check_seed(seed)
         exact = self.exact if posterior is None else self._exact(posterior, n, seed, data, sample_weight, noise, tell)

@@ -69,7 +69,7 @@ def sentences_on_hidden(shares: Sequence[float], column_names: tuple[str, ...] |
     return [
         f"noise hides much of what rows say of means in column{'' if len(much) == 1 else 's'} {listed(much)}: "
         "intervals are too narrow there, since the fit counts true values as if they were seen. "
-        "tfgmm.compare with draws of NUTS tells by how much"
+        'The exact posterior does not: posterior="auto"'
     ]
 
 
@@ -102,5 +102,5 @@ def sentences_on_unseen(summary: DataSummary, covariance: str) -> list[str]:
     are, them = ("is", "it") if len(much) == 1 else ("are", "them")
     return [
         f"{listed(much)} {are} missing: intervals of {them} are too narrow, since components with correlations count "
-        'missing values as if they were seen. covariance="diag" counts those that are there'
+        'missing values as if they were seen. The exact posterior does not: posterior="auto"'
     ]

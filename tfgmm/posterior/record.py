@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfgmm.common.checks import check_choice
-from tfgmm.common.words import beside
+from tfgmm.common.words import beside, listed
 
 METHODS = {
     "mean_field": "the mean-field posterior",
@@ -25,6 +25,8 @@ _MOST_MOVED = 0.05
 # Effective draws per draw of the normal distribution at the mode. Measured: from 0.8 on standard deviations are within
 # 6 % of NUTS's, at 0.7 up to 15 % too small, at 0.3 up to a third.
 LEAST_EFFICIENCY = 0.8
+# Many free numbers leave few effective draws although each of them has the right width
+LARGEST_WIDTH_ERROR = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +40,15 @@ class PosteriorRecord:
         ess: Effective number of draws; None where it is not known.
         r_hat: Largest rank-normalised r-hat of the chains; None without chains.
         share_moved: Share of the posterior in which components stood in another order than at the mode.
+        moved: The same of each component by itself, (K,); () where it is not known.
         log_evidence: Logarithm of the probability of the rows, nats, over all orders of the components; None where it
             was not estimated. That of "mcmc" is of the importance sampling before the chains, where its k-hat was below
             0.7.
         evidence_error: Its Monte-Carlo standard error, nats.
         efficiency: Effective draws per draw of the normal distribution at the mode, of those that were weighed; else
             None.
+        width_error: Relative error of its standard deviations, as the same weights have it; None where they are too few
+            to tell.
         note: Why less was done than was asked for, as a clause; "" where it was not.
     """
 
@@ -53,9 +58,11 @@ class PosteriorRecord:
     ess: float | None = None
     r_hat: float | None = None
     share_moved: float = 0.0
+    moved: tuple[float, ...] = ()
     log_evidence: float | None = None
     evidence_error: float | None = None
     efficiency: float | None = None
+    width_error: float | None = None
     note: str = ""
 
     @property
@@ -71,7 +78,8 @@ class PosteriorRecord:
     def is_trusted(self) -> bool:
         """Whether standard deviations and intervals can be believed."""
         if self.method == "laplace":
-            return (self.efficiency or 0.0) >= LEAST_EFFICIENCY and not (self.k_hat or 0.0) >= LARGEST_K_HAT
+            is_efficient = (self.efficiency or 0.0) >= LEAST_EFFICIENCY and not (self.k_hat or 0.0) >= LARGEST_K_HAT
+            return is_efficient or (self.width_error is not None and self.width_error <= LARGEST_WIDTH_ERROR)
         return self.is_exact
 
     @property
@@ -108,18 +116,21 @@ class PosteriorRecord:
         figures = []
         if self.k_hat is not None and math.isfinite(self.k_hat):
             figures.append(f"Pareto k-hat {beside(self.k_hat, LARGEST_K_HAT, digits=2)}")
-        if self.r_hat is not None:
+        if self.r_hat is not None and math.isfinite(self.r_hat):
             figures.append(f"r-hat {self.r_hat:.3f}")
         if self.ess is not None:
             figures.append(f"{self.ess:,.0f} effective draws")
         if self.efficiency is not None:
             figures.append(f"{100.0 * self.efficiency:.0f} % of its draws are effective")
+        if self.width_error is not None:
+            figures.append(f"standard deviations right to {max(1.0, 100.0 * self.width_error):.0f} %")
         return tuple(figures)
 
     def _how(self) -> str:
         figures = self.figures()
         of_draws = f" ({', '.join(figures)})" if figures else ""
-        return f"intervals are those of {METHODS[self.method]}{of_draws}"
+        are = "are" if self.is_trusted or self.method == MEAN_FIELD else "are meant to be"
+        return f"intervals {are} those of {METHODS[self.method]}{of_draws}"
 
     def _warning(self) -> str:
         because = f" ({self.note})" if self.note else ""
@@ -139,15 +150,21 @@ class PosteriorRecord:
             return 'ask for posterior="importance" or "mcmc", or for fewer components'
         if (self.method, self.asked) == ("importance", "importance"):
             return 'ask for posterior="mcmc", or for fewer components'
-        return "ask for fewer components"
+        return "ask for fewer components, or read the density alone"
 
     def _on_labels(self) -> str:
         if self.share_moved <= _MOST_MOVED:
             return ""
-        percent = f"{100.0 * self.share_moved:.0f} %"
+        share = f"in {100.0 * self.share_moved:.0f} % of the posterior"
+        alike = [number for number, moved in enumerate(self.moved) if moved > _MOST_MOVED]
+        if len(alike) in (0, len(self.moved)):
+            return (
+                f"{share} the components stand in another order, so that they cannot be told apart: numbers of single "
+                "components mean little, the density means what it says"
+            )
         return (
-            f"in {percent} of the posterior the components stand in another order, so that they cannot be told apart: "
-            "numbers of single components mean little, the density means what it says"
+            f"{share} components {listed([*map(str, alike)])} stand in another order, so that they cannot be told "
+            "apart: their numbers mean little, those of the others and the density mean what they say"
         )
 
     def __str__(self) -> str:
@@ -177,7 +194,12 @@ class PosteriorRecord:
             raise ValueError(f"`note` must be text. Received: {values['note']!r:.100}. Leave it out.")
         names = (field.name for field in dataclasses.fields(PosteriorRecord))
         given = {name: values[name] for name in names if name in values}
-        return PosteriorRecord(**(given | {"share_moved": given.get("share_moved") or 0.0}))
+        moved = given.get("moved") or ()
+        if not isinstance(moved, (list, tuple)):
+            raise ValueError(f"`moved` must be a list of shares. Received: {moved!r:.100}. Leave it out.")
+        for share in moved:
+            _check_figure("moved", share, 0.0, 1.0)
+        return PosteriorRecord(**(given | {"share_moved": given.get("share_moved") or 0.0, "moved": tuple(moved)}))
 
 
 # Of the figures, each of which may be None: the smallest and the largest
@@ -189,6 +211,7 @@ _RANGES = {
     "log_evidence": (-math.inf, math.inf),
     "evidence_error": (0.0, math.inf),
     "efficiency": (0.0, 1.0 + 1e-6),
+    "width_error": (0.0, math.inf),
 }
 
 
@@ -203,6 +226,8 @@ def _plain(value: Any) -> Any:
     """Turns numbers of NumPy into those of Python, and those that are not finite into None."""
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
     return float(value) if math.isfinite(value) else None
 
 

@@ -208,7 +208,9 @@ def _many_gaps(summary: DataSummary) -> str:
 
 
 def _hidden_values(fitted: Fitted, survey: Survey) -> list[str]:
-    """Says where noise or gaps hide so much of the components that intervals are too narrow."""
+    """Says where noise or gaps hide so much of the components that intervals of q are too narrow."""
+    if fitted.posterior.method != MEAN_FIELD:
+        return []
     sentences = sentences_on_unseen(fitted.summary or survey.summary, fitted.covariance)
     if survey.noise is not None:
         has_rows = is_occupied(fitted.expected_counts)

@@ -43,3 +43,9 @@ class ExactDraws(NamedTuple):
 def picked(drawn: Drawn, chosen: np.ndarray) -> Drawn:
     """Takes some of the draws."""
     return Drawn(drawn.log_weights[chosen], type(drawn.components)(*(values[chosen] for values in drawn.components)))
+
+
+def shares_of_moved(orders: np.ndarray) -> tuple[float, tuple[float, ...]]:
+    """Computes the share of draws in another order than their own, and the same of each component, from (S, K)."""
+    are_moved = orders != np.arange(orders.shape[1])
+    return float(are_moved.any(axis=1).mean()), tuple(are_moved.mean(axis=0).tolist())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,6 +21,15 @@ from tfgmm.posterior.record import AUTO, STOPPED, PosteriorRecord
 
 # Free numbers of the mixture: with more, the information takes more than 300 MB, and its factor minutes
 MOST_COORDINATES = 6_000
+# k-hat from which chains are run too, where free numbers are more than these
+_SURE, _MANY_TO_FIT = 0.5, 20
+CHAINS_APART = (
+    "Markov chains that start at these draws do not agree yet, so that parts of the posterior may be missing from them"
+)
+NOT_SURE = 'of so many free numbers a k-hat above 0.5 may hide parts of the posterior: posterior="mcmc" tells more'
+_NEARLY_ALL = 0.99  # share of draws in another order
+# Effective draws per free number from which chains start, effective draws of some use, and r-hat of such chains
+_ENOUGH_TO_START, _FEWEST_OF_USE, _ROUGHLY_AGREED = 5.0, 100.0, 1.5
 _MANY = 1_000  # free numbers whose products gain from several threads
 CHAINS_LEFT_OUT = "Markov chains were left out, which with_posterior(data) adds"
 
@@ -67,42 +77,69 @@ def exact_draws(
 
 def _climbed(whitened: Whitened, method: str, walks: bool) -> ExactDraws:
     """Goes from the cheapest method up to the first that is good enough, or to the one that was asked for."""
-    best = _laplace(whitened, method)
+    best = whitened.normal(method == "laplace" or (method == AUTO and not whitened.budget.can_adapt))
     if not (method == "laplace" or (method == AUTO and best.record.is_trusted)):
         try:
-            for found in _better(whitened, method, walks):
-                best = found
+            for found in _better(whitened, method, walks, best.record):
+                best = _better_of(best, found, method)
         except KeyboardInterrupt:
             best = best._replace(record=dataclasses.replace(best.record, note=STOPPED))
-    return best._replace(record=dataclasses.replace(best.record, asked=method))
+    record = dataclasses.replace(best.record, asked=method)
+    if record.method == "importance" and record.is_trusted and not record.note and not _is_enough(whitened, record):
+        record = dataclasses.replace(record, note=NOT_SURE)
+    return best._replace(record=record)
 
 
-def _laplace(whitened: Whitened, method: str) -> ExactDraws:
-    """Draws from the normal distribution at the mode, and weighs some of them where nothing better may follow."""
-    xi = whitened.normal_draws()
-    drawn = whitened.drawn(xi)
-    record = PosteriorRecord("laplace", share_moved=1.0 - float(whitened.labels.are_own(drawn).mean()))
-    if not whitened.mode.is_exact:
-        record = dataclasses.replace(record, note="the posterior is flat at its mode")
-    if method == "laplace" or (method == AUTO and not whitened.budget.can_adapt):
-        record = whitened.checked(record, xi)
-    return ExactDraws(drawn, record)
-
-
-def _better(whitened: Whitened, method: str, walks: bool) -> Iterator[ExactDraws]:
-    """Yields draws, each better than those before, by the methods that were asked for or can be afforded."""
+def _better(whitened: Whitened, method: str, walks: bool, laplace: PosteriorRecord) -> Iterator[ExactDraws]:
+    """Yields the draws of the methods that were asked for or can be afforded, from the cheapest on."""
     budget, weighted, before = whitened.budget, None, None
-    if method == "importance" or budget.can_adapt:
+    # Where nearly all draws stand in another order, none of the mode's labelling would be hit
+    if method == "importance" or (budget.can_adapt and laplace.share_moved < _NEARLY_ALL):
         for weighted in whitened.stages():
-            before = whitened.resampled(weighted)
-            yield before
-        if method == "importance" or (method == AUTO and before is not None and before.record.is_trusted):
+            before = whitened.resampled(weighted) or before
+            if before is not None:
+                yield before
+            if method == "mcmc" and weighted.size >= _ENOUGH_TO_START * whitened.num_coordinates:
+                break
+        if method == "importance" or (method == AUTO and before is not None and _is_enough(whitened, before.record)):
             return
     if method == "mcmc" or (budget.can_walk and walks):
         for found in whitened.walked(weighted):
             yield found if before is None else _with_evidence(found, before.record)
     elif budget.can_walk and before is not None:
         yield before._replace(record=dataclasses.replace(before.record, note=CHAINS_LEFT_OUT))
+
+
+def _is_enough(whitened: Whitened, record: PosteriorRecord) -> bool:
+    """Tells whether importance sampling needs no chains beside it.
+
+    Of many numbers, proposals that were fitted to one mode have missed another with a k-hat of 0.6: chains from there
+    tell.
+    """
+    is_sure = record.k_hat is not None and (record.k_hat < _SURE or whitened.num_coordinates <= _MANY_TO_FIT)
+    return record.is_trusted and is_sure
+
+
+def _better_of(best: ExactDraws, found: ExactDraws, method: str) -> ExactDraws:
+    """Chooses between draws: a method that was asked for by name is kept, and else what is no worse."""
+    if method == found.record.method or _worth(found.record) >= _worth(best.record):
+        return found
+    if best.record.is_trusted and found.record.method == "mcmc":
+        return best._replace(record=dataclasses.replace(best.record, note=CHAINS_APART))
+    if best.record.method != "laplace" or best.record.note:
+        return best
+    figures = ", ".join(found.record.figures())
+    return best._replace(record=dataclasses.replace(best.record, note=f"{found.record.method} sampling: {figures}"))
+
+
+def _worth(record: PosteriorRecord) -> int:
+    """Ranks draws: what can be trusted; what covers most of the posterior; the mode; what hardly covers anything."""
+    if record.is_trusted:
+        return 3
+    ess, is_wide = record.ess or 0.0, record.r_hat is not None and record.r_hat < _ROUGHLY_AGREED
+    if record.method == "laplace":
+        return 1
+    return 2 if ess >= _FEWEST_OF_USE and (is_wide or (record.k_hat or math.inf) < 1.0) else 0
 
 
 def _with_evidence(found: ExactDraws, before: PosteriorRecord) -> ExactDraws:

@@ -13,10 +13,10 @@ from tfgmm.families.exact.adaptive_importance import Weighted, adaptive_importan
 from tfgmm.families.exact.budget import NUM_CHAINS, Budget
 from tfgmm.families.exact.chains import chains
 from tfgmm.families.exact.folded_chains import FoldedChains
-from tfgmm.families.exact.labels import Labels
+from tfgmm.families.exact.labels import Labels, reordered
 from tfgmm.families.exact.mode import Mode
 from tfgmm.families.exact.prior_proposal import prior_proposal
-from tfgmm.families.exact.records import ExactDraws
+from tfgmm.families.exact.records import ExactDraws, shares_of_moved
 from tfgmm.families.exact.target import Target
 from tfgmm.families.records import Drawn
 from tfgmm.posterior.record import PosteriorRecord
@@ -27,6 +27,10 @@ Tell = Callable[[str, int, int], None]
 
 _FEW_STAGES = 3
 _NEAR = 200  # draws whose spread is the unit in which components are near or far
+_SOME = 1_000  # draws by which is told how often components stand in another order
+_MOST_NOISE = 0.1  # of a relative variance that is told by few draws
+# Paths of chains between which the limit of their cost is looked at, and batches of these before chains are judged
+_PATHS_OF_A_BATCH, _FIRST_BATCHES = 10, 4
 
 
 class Whitened:
@@ -42,16 +46,18 @@ class Whitened:
 
     def __init__(self, target: Target, mode: Mode, budget: Budget, generator: np.random.Generator, tell: Tell) -> None:
         self.target, self.mode, self.budget = target, mode, budget
-        self._generator, self._tell, self._size = generator, tell, len(mode.root)
+        self._generator, self._tell = generator, tell
+        self._size = self.num_coordinates = len(mode.root)
         self._log_determinant = float(np.log(np.diag(mode.root)).sum())
         # Products with the inverse are NumPy's, whose threads we hold; SciPy's library has threads of its own
         self._inverse = solve_triangular(mode.root, np.eye(self._size), lower=True)
         self.labels = Labels(mode.coordinates, self.drawn(generator.standard_normal((_NEAR, self._size))))
-        self._outside = np.zeros(0)  # log densities of all draws of the stages, in any order of their components
+        self._outside: list[np.ndarray] = []  # log densities of the draws of stages, whatever their labelling
 
     def drawn(self, xi: np.ndarray) -> Drawn:
         """Turns xi, (S, P), into parameters."""
-        return self.mode.coordinates.drawn(self._phi(xi))
+        with np.errstate(all="ignore"):  # what is too far to be a number has no density either
+            return self.mode.coordinates.drawn(self._phi(xi))
 
     def _phi(self, xi: np.ndarray) -> np.ndarray:
         return np.asarray(xi @ self._inverse)
@@ -67,12 +73,27 @@ class Whitened:
 
     # --- The normal distribution at the mode -----------------------------------------------------------------------
 
-    def normal_draws(self) -> np.ndarray:
-        """Draws xi from the normal distribution at the mode, as many as are kept."""
-        return self._generator.standard_normal((self.budget.num_kept, self._size))
+    def normal(self, is_checked: bool) -> ExactDraws:
+        """Draws from the normal distribution at the mode, in one labelling.
 
-    def checked(self, record: PosteriorRecord, xi: np.ndarray) -> PosteriorRecord:
-        """Weighs draws of the normal distribution: how many of them are effective, and k-hat where they are many."""
+        Args:
+            is_checked: Whether to weigh some of the draws by the exact posterior.
+        """
+        xi = self._generator.standard_normal((self.budget.num_kept, self._size))
+        near = self.mode.coordinates.are_near(self._phi(xi))
+        while not near.any():  # where the posterior is flat they are beyond all numbers to reckon with
+            xi = 0.5 * xi
+            near[:] = self.mode.coordinates.are_near(self._phi(xi))
+        all_near, xi = near.all(), np.resize(xi[near], xi.shape)
+        drawn = self.drawn(xi)
+        orders = self.labels.orders(drawn)
+        share, moved = shares_of_moved(orders)
+        note = "" if self.mode.is_exact and all_near else "the posterior is flat at its mode"
+        record = PosteriorRecord("laplace", share_moved=share, moved=moved, note=note)
+        return ExactDraws(reordered(drawn, orders), self._checked(record, xi) if is_checked else record)
+
+    def _checked(self, record: PosteriorRecord, xi: np.ndarray) -> PosteriorRecord:
+        """Weighs draws of the normal distribution: how many are effective, and how wrong its widths are."""
         self._tell("check", 1, 1)
         xi = xi[: self.budget.num_checked]
         of_normal = -0.5 * (np.square(xi).sum(axis=1) + self._size * math.log(2.0 * math.pi))
@@ -83,14 +104,18 @@ class Whitened:
         if not np.isfinite(log_ratios).any():
             return dataclasses.replace(record, efficiency=0.0)
         log_weights, k_hat = smoothed_log_weights(log_ratios)
-        efficiency = effective_sample_size(log_weights) / len(xi)
-        return dataclasses.replace(record, k_hat=k_hat if len(xi) >= FEWEST_RATIOS else None, efficiency=efficiency)
+        return dataclasses.replace(
+            record,
+            k_hat=k_hat if len(xi) >= FEWEST_RATIOS else None,
+            efficiency=effective_sample_size(log_weights) / len(xi),
+            width_error=width_error(xi, log_ratios),
+        )
 
     # --- Importance sampling ---------------------------------------------------------------------------------------
 
     def stages(self) -> Iterator[Weighted]:
         """Yields weighted draws, stage after stage, within the labelling of the mode."""
-        self._outside = np.zeros(0)
+        self._outside = []
         yield from stages(
             self._own_log_density,
             self._size,
@@ -107,62 +132,90 @@ class Whitened:
         return adaptive_importance(self._own_log_density, size, generator, num_draws=num_draws, max_stages=_FEW_STAGES)
 
     def _own_log_density(self, xi: np.ndarray) -> np.ndarray:
+        """Computes the log density, -inf outside the labelling of the mode where all are equally probable."""
         log_densities = self.log_density(xi)
-        self._outside = np.append(self._outside, log_densities)
+        self._outside.append(log_densities)
         finite = np.flatnonzero(np.isfinite(log_densities))
-        own = self.labels.are_own(self.drawn(xi[finite])) if len(finite) else np.zeros(0, bool)
-        return np.where(np.isin(np.arange(len(xi)), finite[own]), log_densities, -np.inf)
+        if not self.labels.is_symmetric or not len(finite):
+            return log_densities
+        own = np.full(len(xi), -np.inf)
+        inside = finite[self.labels.are_own(self.drawn(xi[finite]))]
+        own[inside] = log_densities[inside]
+        return own
 
-    def resampled(self, weighted: Weighted) -> ExactDraws:
-        """Draws from weighted draws by their weights, each as often as its weight says, give or take one."""
-        record = PosteriorRecord("importance", k_hat=weighted.k_hat, ess=weighted.size)
-        if self.labels.is_symmetric and math.isfinite(weighted.log_evidence):
-            record = dataclasses.replace(
-                record,
-                log_evidence=weighted.log_evidence + self.labels.log_num_orders,
-                evidence_error=weighted.evidence_error,
-                share_moved=self._share_moved(weighted),
-            )
+    def resampled(self, weighted: Weighted) -> ExactDraws | None:
+        """Draws from weighted draws by their weights, in one labelling; None where none has a weight."""
         if weighted.size == 0.0:
-            return ExactDraws(self.drawn(weighted.xi[: self.budget.num_kept]), record)
-        ends, num_kept = np.cumsum(np.exp(weighted.log_weights)), self.budget.num_kept
-        marks = (np.arange(num_kept) + self._generator.random()) / num_kept * ends[-1]
-        chosen = np.minimum(np.searchsorted(ends, marks, "right"), len(ends) - 1)
-        return ExactDraws(self.drawn(weighted.xi[self._generator.permutation(chosen)]), record)
+            return None
+        drawn = self.drawn(weighted.xi[self._chosen(weighted.log_weights, self.budget.num_kept)])
+        orders = self.labels.orders(drawn)  # all are in place where that was asked of them
+        share, moved = shares_of_moved(orders) if not self.labels.is_symmetric else self._moved(weighted)
+        record = PosteriorRecord("importance", k_hat=weighted.k_hat, ess=weighted.size, share_moved=share, moved=moved)
+        if self.labels.is_symmetric and math.isfinite(weighted.log_evidence):
+            evidence = weighted.log_evidence + self.labels.log_num_orders
+            record = dataclasses.replace(record, log_evidence=evidence, evidence_error=weighted.evidence_error)
+        return ExactDraws(reordered(drawn, orders), record)
 
-    def _share_moved(self, weighted: Weighted) -> float:
-        """Computes the share of the posterior, as far as it was drawn from, that is in another labelling."""
-        log_ratios = self._outside - weighted.log_drawn
-        is_own = np.isfinite(weighted.log_ratios)
-        total = np.logaddexp.reduce(log_ratios)
-        return float(np.exp(np.logaddexp.reduce(log_ratios[~is_own]) - total)) if (~is_own).any() else 0.0
+    def _chosen(self, log_weights: np.ndarray, num_chosen: int) -> np.ndarray:
+        """Chooses draws by their weights, each as often as its weight says, give or take one."""
+        ends = np.cumsum(np.exp(log_weights - log_weights.max()))
+        marks = (np.arange(num_chosen) + self._generator.random()) / num_chosen * ends[-1]
+        chosen = np.minimum(np.searchsorted(ends, marks, "right"), len(ends) - 1)
+        return self._generator.permutation(chosen)
+
+    def _moved(self, weighted: Weighted) -> tuple[float, tuple[float, ...]]:
+        """Estimates the share of the posterior, as far as it was drawn from, that is in another labelling."""
+        log_ratios = np.concatenate(self._outside) - weighted.log_drawn
+        some = self._chosen(log_ratios, _SOME)
+        return shares_of_moved(self.labels.orders(self.drawn(weighted.xi[some])))
 
     # --- Markov chains ---------------------------------------------------------------------------------------------
 
     def walked(self, weighted: Weighted | None) -> Iterator[ExactDraws]:
-        """Yields draws of chains after each batch of paths, until they can be trusted or have cost enough."""
+        """Yields draws of chains after ever more paths, until they can be trusted or have cost enough."""
         centre, root = self._shape(weighted)
-        starts = solve_triangular(root, (self._starts(weighted) - centre).T, lower=True).T
+        found_starts = self._starts(weighted)
+        if found_starts is None:
+            return
+        starts = solve_triangular(root, (found_starts - centre).T, lower=True).T
+        most, num_gradients = self.budget.most_gradients, 0
 
         def of_standard(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            nonlocal num_gradients
+            num_gradients += 1
             found, gradients = self.log_density_and_gradient(centre + values @ root.T)
             return found, gradients @ root
 
-        folded = FoldedChains(self.labels, self.budget.num_kept, self._generator)
-        for walked in chains(of_standard, starts, self._generator):
-            self._tell("mcmc", walked.num_gradients, self.budget.most_gradients)
+        folded, due = FoldedChains(self.labels, self.budget.num_kept, self._generator), _FIRST_BATCHES
+        steps = chains(
+            of_standard,
+            starts,
+            self._generator,
+            num_kept=_PATHS_OF_A_BATCH,
+            tell=lambda num_paths: self._tell("mcmc", min(num_gradients, most), most),
+        )
+        for number, walked in enumerate(steps, 1):
             folded.add(self.drawn, centre + walked.xi[:, folded.length :] @ root.T)
+            is_last = num_gradients >= most
+            if number < due and not is_last:
+                continue
+            due *= 2  # what judges them looks at all draws again
             found = folded.draws()
             yield found
-            if found.record.is_trusted or walked.num_gradients >= self.budget.most_gradients:
+            if found.record.is_trusted or is_last:
                 return
 
-    def _starts(self, weighted: Weighted | None) -> np.ndarray:
-        """Chooses different draws to start chains from, the more probable the more often."""
-        if weighted is None or np.isfinite(weighted.log_weights).sum() < NUM_CHAINS:
-            return 0.5 * self._generator.standard_normal((NUM_CHAINS, self._size))
-        noisy = weighted.log_weights + self._generator.gumbel(size=len(weighted.log_weights))
-        return weighted.xi[np.argsort(-noisy)[:NUM_CHAINS]]
+    def _starts(self, weighted: Weighted | None) -> np.ndarray | None:
+        """Chooses different draws to start chains from, the more probable the more often; None where none is found."""
+        if weighted is not None and np.isfinite(weighted.log_weights).sum() >= NUM_CHAINS:
+            noisy = weighted.log_weights + self._generator.gumbel(size=len(weighted.log_weights))
+            return weighted.xi[np.argsort(-noisy)[:NUM_CHAINS]]
+        for radius in 0.5 ** np.arange(1, 8):
+            xi = radius * self._generator.standard_normal((2 * NUM_CHAINS, self._size))
+            finite = np.flatnonzero(np.isfinite(self.log_density(xi)))
+            if len(finite) >= NUM_CHAINS:
+                return xi[finite[:NUM_CHAINS]]
+        return None
 
     def _shape(self, weighted: Weighted | None) -> tuple[np.ndarray, np.ndarray]:
         """Estimates mean and Cholesky factor of the covariance of xi from weighted draws, where they tell."""
@@ -173,3 +226,29 @@ class Whitened:
         away = (weighted.xi - centre) * np.sqrt(weights)[:, None]
         share = self._size / (self._size + weighted.size)
         return centre, np.linalg.cholesky((1.0 - share) * (away.T @ away) + share * np.eye(self._size))
+
+
+def width_error(xi: np.ndarray, log_ratios: np.ndarray) -> float | None:
+    """Estimates how wrong the standard deviations of a normal distribution are, relative to them, to first order.
+
+    exp(log ratio) changes the mean of a coordinate by cov(log ratio, xi), and its variance by cov(log ratio, xi^2).
+    Chance alone makes these differ from 0 by a known amount, and what 5 % of the coordinates exceed counts beyond
+    twice that. A mean that is off by as many standard deviations counts half.
+
+    Args:
+        xi: Draws of the standard normal distribution, (S, P).
+        log_ratios: Log density of the target minus that of the normal distribution, (S,); -inf where there is none.
+
+    Returns:
+        The error; None where the draws are too few to tell it to a tenth.
+    """
+    finite = np.isfinite(log_ratios)
+    centred = np.where(finite, log_ratios, log_ratios[finite].min())
+    centred = centred - centred.mean()
+    noise = float(centred.std()) / math.sqrt(len(xi))
+    if noise * math.sqrt(2.0) > _MOST_NOISE:
+        return None
+    variances, means = centred @ (np.square(xi) - 1.0) / len(xi), centred @ xi / len(xi)
+    of_widths = 0.5 * (np.quantile(np.abs(variances), 0.95) - 2.0 * math.sqrt(2.0) * noise)
+    of_means = 0.5 * (np.quantile(np.abs(means), 0.95) - 2.0 * noise)
+    return max(0.0, float(of_widths), float(of_means))
