@@ -1,12 +1,13 @@
 """Posteriors with the memberships summed out: their widths beside NUTS, coverage, calibration, seconds, memory.
 
 Parts: known (standard deviations over those of NUTS, same priors, one process per set); hard (sets where no short
-answer is good, and what the draws say); coverage (of 90 % intervals, two groups of about 500 rows); calibration
-(simulation-based, parameters from the prior, 60 rows, with a page of histograms); recalibrated and bootstrap (designs
-of two published rivals); speed (effective draws a second, and NUTS's); seconds (beside the fit alone); memory.
+answer is good, and what the draws say); coverage (of 90 % intervals, two groups of about 500 rows); balanced (the
+same, exactly 500); calibration (simulation-based, parameters from the prior, 60 rows, with a page of histograms);
+recalibrated and bootstrap (designs of two published rivals); speed (effective draws a second, and NUTS's); seconds
+(beside the fit alone); memory.
 
 Run: python benchmarks/bench_posterior.py [--quick] [--only PART ...] [--methods METHOD ...] [--sets N] [--workers N]
-    [--figure FILE]
+    [--references FOLDER] [--figure FILE]
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ CHUNK, NUM_DRAWS, NUM_BINS = 25, 4_000, 10
 DISTANCES, COVERED_ROWS, CALIBRATED_ROWS, RECALIBRATED_ROWS = (4.0, 3.0, 2.5), 1_000, 60, 1_000
 LENGTHS = {"num_warmup": 1_000, "num_samples": 1_500, "num_chains": 4}
 CASES = ("Old Faithful full", "three components", "100000 x 16 x 32")
+# Methods that are affordable whatever the size: importance sampling and chains, asked for by name, may take an hour
+QUICK_METHODS = ("mean_field", "laplace", "auto")
 MEMORY_SIZES = (100_000, 300_000, 1_000_000)
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -127,6 +130,7 @@ def tables_of_known(arguments: argparse.Namespace) -> dict[str, list[Line]]:
     names = sizes(arguments, ["2 x 50 at 4"], list(KNOWN))
     lengths = sizes(arguments, LENGTHS | {"num_samples": 100, "num_chains": 2}, LENGTHS)
     options = {"methods": arguments.methods, "num_draws": sizes(arguments, 400, NUM_DRAWS), "lengths": lengths}
+    options |= {"references": arguments.references and str(arguments.references.resolve())}
     calls = [fresh(runs.compared, name=name, priors=priors, **options) for name in names for priors in PRIORS]
     lines = [line for lines in asked(arguments, calls) for line in lines]
     return {
@@ -143,17 +147,18 @@ def tables_of_hard(arguments: argparse.Namespace) -> dict[str, list[Line]]:
     return {"Hard sets: what the draws say": asked(arguments, calls)}
 
 
-def tables_of_coverage(arguments: argparse.Namespace) -> dict[str, list[Line]]:
+def tables_of_coverage(arguments: argparse.Namespace, are_equal: bool = False) -> dict[str, list[Line]]:
     """Returns coverage of 90 % intervals of two groups, per kind of priors, distance and method."""
     options = {"num_rows": sizes(arguments, 200, COVERED_ROWS), "num_draws": sizes(arguments, 200, 2_000)}
-    options |= {"methods": arguments.methods}
+    options |= {"methods": arguments.methods, "are_equal": are_equal}
     lines = []
     for priors, distance in itertools.product(PRIORS, DISTANCES):
         about = {"priors": priors, "distance": distance}
         answers = over_sets(arguments, arguments.sets, runs.covered_groups, **about, **options)
         for method, of_method in of_methods(answers).items():
             lines.append(about | coverage_line(method, of_method) | told_line(of_method))
-    return {f"Coverage of 90 % intervals, {options['num_rows']:,} rows of two groups": lines}
+    groups = "two equally large groups" if are_equal else "two groups"
+    return {f"Coverage of 90 % intervals, {options['num_rows']:,} rows of {groups}": lines}
 
 
 def tables_of_calibration(arguments: argparse.Namespace) -> dict[str, list[Line]]:
@@ -234,7 +239,8 @@ def tables_of_seconds(arguments: argparse.Namespace) -> dict[str, list[Line]]:
     cases = sizes(arguments, ["Old Faithful full", "2000 x 4 x 4"], CASES)
     lines = []
     for case in cases:
-        options = {"methods": arguments.methods, "num_draws": sizes(arguments, 200, 1_000), "rounds": arguments.repeats}
+        methods = [one for one in arguments.methods if one in QUICK_METHODS or case in KNOWN]
+        options = {"methods": methods, "num_draws": sizes(arguments, 200, 1_000), "rounds": arguments.repeats}
         found = fresh(runs.seconds_beside, name=case, **options)()
         alone = found["times"].pop("fit alone")["median"]
         for way, times in found["times"].items():
@@ -249,7 +255,8 @@ def tables_of_memory(arguments: argparse.Namespace) -> dict[str, list[Line]]:
     method = "laplace" if "laplace" in arguments.methods else arguments.methods[0]
     options = {"num_features": num_features, "number": number, "method": method, "num_draws": 1_000}
     counts = sizes(arguments, (2_000, 4_000), MEMORY_SIZES)
-    lines = [fresh(runs.memory_of, num_rows=count, **options)() for count in counts]
+    cases = itertools.product(counts, (False, True))
+    lines = [fresh(runs.memory_of, num_rows=count, from_file=from_file, **options)() for count, from_file in cases]
     return {f"Memory of draws, D={num_features} K={number}": lines}
 
 
@@ -257,6 +264,7 @@ PARTS: Mapping[str, Callable[[argparse.Namespace], dict[str, list[Line]]]] = {
     "known": tables_of_known,
     "hard": tables_of_hard,
     "coverage": tables_of_coverage,
+    "balanced": functools.partial(tables_of_coverage, are_equal=True),
     "calibration": tables_of_calibration,
     "recalibrated": tables_of_recalibrated,
     "bootstrap": tables_of_bootstrap,
@@ -273,6 +281,11 @@ def main() -> None:
         "--methods": {"nargs": "+", "choices": runs.METHODS, "default": list(runs.METHODS), "help": "some methods"},
         "--sets": {"type": int, "default": None, "help": f"simulated sets, {SETS}; quick 4"},
         "--workers": {"type": int, "default": 1, "help": "processes at a time, each with one thread if several"},
+        "--references": {
+            "type": pathlib.Path,
+            "metavar": "FOLDER",
+            "help": "where chains of NUTS are kept",
+        },
         "--figure": {"type": pathlib.Path, "metavar": "FILE", "help": "the page of histograms"},
     }
     arguments = common.arguments_of(__doc__, options=options)

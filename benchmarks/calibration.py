@@ -143,6 +143,15 @@ def coverage_error(share: float, number: int) -> float:
 # --- Picture ----------------------------------------------------------------------------------------------------------
 
 
+_INSIDE, _OUTSIDE = "#8fb3d9", "#d95f4c"
+_HEADING = (
+    "Where does the truth lie among the draws? One histogram per way (rows) and number (columns), over {sets} sets.\n"
+    "Even bars: the intervals are right. High at both ends: they are too narrow. High in the middle: too wide. High at "
+    "one end: off to one side.\nBetween the dashed lines lie 99 % of the bars of a way that is right; bars outside "
+    "them are red."
+)
+
+
 def draw_histograms(
     ranks: Mapping[str, Mapping[str, Sequence[int]]], num_kept: int, num_bins: int, path: pathlib.Path
 ) -> None:
@@ -160,23 +169,32 @@ def draw_histograms(
     from matplotlib import pyplot as plt
 
     methods, numbers = list(ranks), list(next(iter(ranks.values())))
-    size = 1.7 * len(numbers), 1.5 * len(methods) + 0.4
+    size = max(1.7 * len(numbers), 9.0), 1.5 * len(methods) + 1.0
     figure, panels = plt.subplots(
-        len(methods), len(numbers), figsize=size, squeeze=False, sharex=True, sharey="row", layout="constrained"
+        len(methods), len(numbers), figsize=size, squeeze=False, sharex=True, sharey=True, layout="constrained"
     )
-    edges = np.linspace(0, 1, num_bins + 1)
     for method, line in zip(methods, panels):
         line[0].set_ylabel(method.replace("_", " "))
         for number, ax in zip(numbers, line):
-            of_number = ranks[method][number]
-            low, high = stats.binom.interval(0.99, len(of_number), 1 / num_bins)
-            ax.bar(edges[:-1], binned(of_number, num_kept, num_bins), 1 / num_bins, align="edge", color="#8fb3d9")
-            ax.axhspan(low, high, color="0.3", alpha=0.2, linewidth=0)
-            ax.axhline(len(of_number) / num_bins, color="0.3", linewidth=0.8)
-            ax.set_xticks([0, 1])
+            _draw_ranks(ax, binned(ranks[method][number], num_kept, num_bins))
     for number, ax in zip(numbers, panels[0]):
         ax.set_title(number, fontsize=9)
+    sets = len(ranks[methods[0]][numbers[0]])
+    figure.suptitle(_HEADING.format(sets=sets), fontsize=10)
     figure.supxlabel("share of the draws below the truth", fontsize=9)
+    figure.supylabel(f"sets, of {sets}", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _draw_ranks(ax: Any, counts: np.ndarray) -> None:
+    """Draws the bars of one number, those that right draws hardly ever have in another colour."""
+    number, num_bins = int(counts.sum()), len(counts)
+    low, high = stats.binom.interval(0.99, number, 1 / num_bins)
+    colours = np.where((counts < low) | (counts > high), _OUTSIDE, _INSIDE)
+    ax.bar(np.arange(num_bins) / num_bins, counts, 1 / num_bins, align="edge", color=colours, edgecolor="white")
+    ax.axhline(number / num_bins, color="0.3", linewidth=0.8)
+    for edge in (low, high):
+        ax.axhline(edge, color="0.3", linewidth=0.8, linestyle="--")
+    ax.set_xticks([0, 1])

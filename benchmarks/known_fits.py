@@ -13,7 +13,7 @@ import numpy as np
 PACKAGE = {"--package": {"type": pathlib.Path, "metavar": "FOLDER", "help": "checkout to ask too, as before"}}
 
 
-def fitted(rows: np.ndarray, number: Any, **options: Any) -> Any:
+def fitted(rows: Any, number: Any, **options: Any) -> Any:
     """Returns a fit, or a choice, whatever it warns of."""
     import tfgmm
 

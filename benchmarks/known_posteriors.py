@@ -37,6 +37,13 @@ def two_groups(distance: float, rows_each: int, seed: int = 0) -> np.ndarray:
     return np.concatenate(rows)[:, None]
 
 
+def simulated_groups(distance: float, num_rows: int, seed: int, are_equal: bool) -> np.ndarray:
+    """Returns rows of two groups, equally large or of random sizes, (num_rows, 1)."""
+    if are_equal:
+        return two_groups(distance, num_rows // 2, seed)
+    return mixed_groups(distance, num_rows, seed)
+
+
 def mixed_groups(distance: float, num_rows: int, seed: int) -> np.ndarray:
     """Returns rows of an equal mixture of two normals with standard deviation 1, (num_rows, 1).
 

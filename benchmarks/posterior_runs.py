@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 import pathlib
+import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import calibration
 import common
 import known_posteriors
+import long_chains
 import numpy as np
 import rivals
 from known_fits import fitted as fitted_by_default
@@ -28,7 +30,7 @@ NUM_KEPT, POINTS = 99, np.array([[-3.0], [0.0], [3.0]])
 Answer = dict[str, Any]
 
 
-def fitted(rows: np.ndarray, number: int, **options: Any) -> Any:
+def fitted(rows: Any, number: int, **options: Any) -> Any:
     """Returns a fit alone, whatever it warns of: no draws from the exact posterior are made in it."""
     return fitted_by_default(rows, number, **{"posterior": "mean_field"} | options)
 
@@ -41,7 +43,7 @@ class Drawn(NamedTuple):
     warnings: list[str]
 
 
-def drawn(result: Any, rows: np.ndarray, method: str, num_draws: int, seed: int = 0) -> Drawn:
+def drawn(result: Any, rows: Any, method: str, num_draws: int, seed: int = 0) -> Drawn:
     """Draws from the posterior of a fit by a method."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
@@ -72,27 +74,19 @@ def in_order(draws: Any) -> Any:
 
 
 def compared(
-    name: str, priors: str, methods: Sequence[str], num_draws: int, lengths: Mapping[str, int]
+    name: str,
+    priors: str,
+    methods: Sequence[str],
+    num_draws: int,
+    lengths: Mapping[str, int],
+    references: str | None = None,
 ) -> list[Answer]:
     """Returns a line per method: standard deviations over those of NUTS, means, and what the draws say."""
-    from tfgmm.companions import numpyro_mixture
-
     known = known_posteriors.known(name)
     given = known_posteriors.given_priors(known.rows, priors)
     result = fitted(known.rows, known.num_components, covariance=known.covariance, **given)
-    began = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exact = numpyro_mixture.sample_nuts(
-            known.rows,
-            known.num_components,
-            covariance=known.covariance,
-            priors=result.priors,
-            target_accept_prob=0.95 if known.group is None else None,
-            progress=False,
-            **lengths,
-        )
-    seconds = time.perf_counter() - began
+    path = references and pathlib.Path(references) / f"{name.replace(' ', '_')}_{priors}.npz"
+    exact, seconds = long_chains.long_chains(known, result.priors, lengths, path or None)
     lines = []
     for method in methods:
         found = drawn(result, known.rows, method, num_draws)
@@ -114,8 +108,9 @@ def agreement(draws: Any, exact: Any) -> Any:
 
 
 def ratios(draws: Any, exact: Any, rows: np.ndarray) -> Answer:
-    """Returns ratios of standard deviations and differences of means, of all numbers and of those without labels."""
+    """Returns ratios of standard deviations and of widths, and differences of means; the last are without labels."""
     found = agreement(draws, exact)
+    wide = widths(found.aligned_a) / widths(found.aligned_b)
     points = np.quantile(rows, [0.1, 0.5, 0.9], axis=0)
     ours, theirs = (calibration.label_free(calibration.mixtures_of(of), points) for of in (draws, exact))
     free = np.array([ours[name].std() / theirs[name].std() for name in ours])
@@ -125,10 +120,19 @@ def ratios(draws: Any, exact: Any, rows: np.ndarray) -> Answer:
         "median": float(np.median(found.sd_ratios)),
         "most": float(found.sd_ratios.max()),
         "means off": float(np.abs(found.mean_differences).max()),
+        "90 %, least": float(wide.min()),
+        "90 %, most": float(wide.max()),
         "no labels: sd, least": float(free.min()),
         "no labels: most": float(free.max()),
         "no labels: means off": float(np.abs(off).max()),
     }
+
+
+def widths(draws: Any) -> np.ndarray:
+    """Returns the width of the 90 % interval of each number, (numbers,): unlike their spread, it feels no tails."""
+    values = draws.numbers()[1]
+    low, high = np.quantile(values.reshape(-1, values.shape[-1]), [0.05, 0.95], axis=0)
+    return np.asarray(high - low)
 
 
 def within(known: known_posteriors.KnownPosterior, draws: Any, exact: Any) -> bool | None:
@@ -169,13 +173,20 @@ def hard(name: str, method: str, num_draws: int) -> Answer:
 
 
 def covered_groups(
-    distance: float, num_rows: int, priors: str, first: int, last: int, methods: Sequence[str], num_draws: int
+    distance: float,
+    num_rows: int,
+    priors: str,
+    first: int,
+    last: int,
+    methods: Sequence[str],
+    num_draws: int,
+    are_equal: bool = False,
 ) -> list[Answer]:
     """Returns per set and method which of the numbers of two groups lie in their 90 % intervals."""
     truth = {"weight": 0.5, "loc 0": 0.0, "loc 1": distance, "scale 0": 1.0, "scale 1": 1.0}
     answers = []
     for seed in range(first, last):
-        rows = known_posteriors.mixed_groups(distance, num_rows, seed)
+        rows = known_posteriors.simulated_groups(distance, num_rows, seed, are_equal)
         result = fitted(rows, 2, **known_posteriors.given_priors(rows, priors))
         for method in methods:
             found = drawn(result, rows, method, num_draws, seed)
@@ -327,22 +338,32 @@ def seconds_beside(name: str, methods: Sequence[str], num_draws: int, rounds: in
     return {"times": times, "used": {method: fit_and_draw(method) for method in methods}}
 
 
-def memory_of(num_rows: int, num_features: int, number: int, method: str, num_draws: int) -> Answer:
+def memory_of(
+    num_rows: int, num_features: int, number: int, method: str, num_draws: int, from_file: bool = False
+) -> Answer:
     """Returns by how much the memory of a process rises while draws are made, MiB, and the seconds."""
     problem = common.Problem("axis-aligned", num_rows, num_features, number, 1)
     rows, _, truth = problem.rows()
-    result = fitted(rows, number, start=truth.means, max_sweeps=20)
-    pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew
-    before = status_of("VmRSS")
-    found = drawn(result, rows, method, num_draws)
-    rise = status_of("VmHWM") - before
-    line = {
-        "rows": num_rows,
-        "method": method,
-        "used": found.draws.posterior.method,
-        "MiB of rows": rows.nbytes / 2**20,
-    }
-    return line | {"rise, MiB": rise, "seconds": found.seconds}
+    with tempfile.TemporaryDirectory() as folder:
+        data = parquet_of(rows, pathlib.Path(folder) / "rows.parquet") if from_file else rows
+        line = {"rows": num_rows, "from": "Parquet" if from_file else "memory", "MiB of rows": rows.nbytes / 2**20}
+        del rows
+        result = fitted(data, number, start=truth.means, max_sweeps=20)
+        pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew
+        before = status_of("VmRSS")
+        found = drawn(result, data, method, num_draws)
+        rise = status_of("VmHWM") - before
+    return line | {"used": found.draws.posterior.method, "rise, MiB": rise, "seconds": found.seconds}
+
+
+def parquet_of(rows: np.ndarray, path: pathlib.Path) -> str:
+    """Writes rows in groups of 100,000, and returns the name of the file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table({f"x{column}": values for column, values in enumerate(rows.T)})
+    parquet.write_table(table, path, row_group_size=100_000)
+    return str(path)
 
 
 def status_of(field: str) -> float:

@@ -167,6 +167,30 @@ def test_known_sets_are_the_same_in_every_call(module: Any) -> None:
         known.fixed_priors(first.rows)
 
 
+@pytest.mark.parametrize("are_equal", [True, False])
+def test_groups_of_a_simulated_set_are_equally_large_only_when_asked(module: Any, are_equal: bool) -> None:
+    """Far apart, so that the halves of the line are the groups."""
+    sets = [module("known_posteriors").simulated_groups(100.0, 400, seed, are_equal) for seed in range(10)]
+    counts = {int((rows > 50.0).sum()) for rows in sets}
+    assert all(rows.shape == (400, 1) for rows in sets)
+    assert (counts == {200}) == are_equal
+
+
+@pytest.mark.parametrize("name", ["five points", "Old Faithful full"])
+def test_long_chains_are_sampled_once(module: Any, name: str, tmp_path: pathlib.Path, monkeypatch: Any) -> None:
+    known, chains = module("known_posteriors").known(name), module("long_chains")
+    result = module("known_fits").fitted(known.rows, known.num_components, covariance=known.covariance)
+    found = chains.LongChains(result.draws(20, seed=0), 1.5)
+    monkeypatch.setattr(chains, "sampled", lambda *_: found)
+    path = tmp_path / "new" / "chains.npz"
+    chains.long_chains(known, result.priors, {}, path)
+    monkeypatch.delattr(chains, "sampled")
+    again = chains.long_chains(known, result.priors, {}, path)
+    assert again.seconds == 1.5 and (again.draws.covariances is None) == (known.covariance == "diag")
+    for part in ("weights", "locs", "scales"):
+        np.testing.assert_array_equal(getattr(again.draws, part), getattr(found.draws, part))
+
+
 # --- Rivals -------------------------------------------------------------------------------------------------------
 
 
@@ -237,6 +261,20 @@ def test_sliced_distance_of_rows_that_were_moved(rivals: Any) -> None:
     assert rivals.sliced_distance(rows, rows[::-1]) == 0.0
     moved = rivals.sliced_distance(rows, rows + [3.0, 4.0], num_slices=20_000)
     assert moved == pytest.approx(5 / np.sqrt(2), rel=0.02)
+
+
+def test_widths_are_those_of_normal_intervals_whatever_their_tails(module: Any) -> None:
+    rng = np.random.default_rng(0)
+    locs = rng.normal([0.0, 1.0], [1.0, 3.0], (2, 20_000, 2))[..., None]
+    locs[0, :10] = 1e6
+    ones = np.ones((2, 20_000, 2))
+    draws = tfgmm.Draws(ones / 2, locs, ones[..., None])
+    names, _ = draws.numbers()
+    found = dict(zip(names, module("posterior_runs").widths(draws)))
+    expected = 2 * stats.norm.ppf(0.95)
+    assert found["locs[0, 0]"] == pytest.approx(expected, rel=0.02)
+    assert found["locs[1, 0]"] == pytest.approx(3 * expected, rel=0.02)
+    assert found["weights[0]"] == 0.0
 
 
 # --- Lines of tables ----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,6 +109,22 @@ def test_many_points_are_taken_in_parts(covariance, monkeypatch):
     np.testing.assert_allclose(gradients, [slope for _, (slope,) in one_by_one], rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(target.log_density(coordinates, phi), log_densities, rtol=1e-13)
     assert np.flatnonzero(np.isneginf(log_densities)).tolist() == [4] and not gradients[4].any()
+
+
+@pytest.mark.parametrize(("num_rows", "size"), [(10, 64), (2_500, 52), (16_384, 8), (10**6, 8), (10**5, 8)])
+def test_parts_are_the_smaller_the_more_rows_there_are(num_rows, size):
+    """Two components: 2 x size x rows of a chunk are at most 2^18 numbers."""
+    groups = SimpleNamespace(block=SimpleNamespace(values=np.empty((num_rows, 1))))
+    parts = module._parts(SimpleNamespace(log_weights=np.zeros((100, 2))), groups)
+    assert parts[0] == slice(0, size)
+    assert [number for part in parts for number in range(100)[part]] == list(range(100))
+
+
+def test_sums_over_no_rows_are_an_error():
+    given = problem("diag")
+    target = Target(given.q, SimpleNamespace(gap_columns=(), groups=lambda: iter(())))
+    with pytest.raises(ValueError, match="`data` must have rows. Received: none. Pass those"):
+        target.sums(given.coordinates().drawn(points(given.coordinates().num_coordinates)))
 
 
 def test_points_whose_density_is_no_number_have_none():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,8 +16,9 @@ from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.statistics import RowSums, Statistics
 from tfgmm.scoring import devices
 
-# Mixtures whose products are computed together, since they share the features of a row
-_AT_A_TIME = 64
+# Mixtures whose products are computed together, since they share the features of a row; and numbers in their log
+# joints, beyond which memory is given back after each call, and its pages are made anew: four times as slow.
+_AT_A_TIME, _FEWEST_AT_A_TIME, _LOG_JOINTS, _ROWS_OF_CHUNK = 64, 4, 2**18, 16_384
 
 
 class PassedRows(Protocol):
@@ -76,23 +77,22 @@ class Target:
 
     def log_likelihoods(self, drawn: Drawn) -> np.ndarray:
         """Computes the log likelihood of all rows under each of S mixtures, (S,) nats; the rows are read once."""
-        parts = [self.coefficients(part) for part in _parts(drawn)]
-        totals = [np.zeros(len(part[1])) for part in parts]
+        coefficients = self.coefficients(drawn)
+        totals = np.zeros(len(drawn.log_weights))
         for groups in self.rows.groups():
-            for total, coefficients in zip(totals, parts):
-                total += devices.log_likelihoods_of(groups, coefficients)[0]
-        return np.concatenate(totals)
+            for part in _parts(drawn, groups):
+                totals[part] += devices.log_likelihoods_of(groups, [values[part] for values in coefficients])[0]
+        return totals
 
     def sums(self, drawn: Drawn) -> tuple[np.ndarray, RowStatistics]:
         """Sums what S mixtures say of the rows: log likelihoods (S,), and statistics at the mixtures themselves."""
-        parts = [self.coefficients(part) for part in _parts(drawn)]
-        found: list[RowSums | None] = [None] * len(parts)
+        coefficients, total = self.coefficients(drawn), None
         for groups in self.rows.groups():
-            for number, coefficients in enumerate(parts):
-                found[number] = added(found[number], groups.sums(coefficients))
-        each = [sums for sums in found if sums is not None]
-        statistics = Statistics(*(np.concatenate(values) for values in zip(*(sums.statistics for sums in each))))
-        return np.concatenate([sums.log_likelihood for sums in each]), self.split(statistics)
+            parts = [groups.sums([values[part] for values in coefficients]) for part in _parts(drawn, groups)]
+            total = added(total, joined(parts))
+        if total is None:
+            raise ValueError("`data` must have rows. Received: none. Pass those that the mixture was fitted to.")
+        return total.log_likelihood, self.split(total.statistics)
 
     def split(self, statistics: Statistics) -> RowStatistics:
         """Takes apart sums over rows."""
@@ -117,8 +117,16 @@ def added(one: RowSums | None, other: RowSums) -> RowSums:
     return RowSums(statistics, one.log_likelihood + other.log_likelihood, one.largest + other.largest)
 
 
-def _parts(drawn: Drawn) -> Iterator[Drawn]:
-    """Cuts S draws into parts whose products are computed together."""
-    for first in range(0, len(drawn.log_weights), _AT_A_TIME):
-        part = slice(first, first + _AT_A_TIME)
-        yield Drawn(drawn.log_weights[part], type(drawn.components)(*(values[part] for values in drawn.components)))
+def joined(parts: Sequence[RowSums]) -> RowSums:
+    """Puts the sums of a few mixtures each together, which are over the same rows."""
+    statistics = Statistics(*(np.concatenate(values) for values in zip(*(part.statistics for part in parts))))
+    largest = np.concatenate([part.largest for part in parts])
+    return RowSums(statistics, np.concatenate([part.log_likelihood for part in parts]), largest)
+
+
+def _parts(drawn: Drawn, groups: RowGroups) -> list[slice]:
+    """Cuts S draws into parts whose products are computed together: the more rows, the smaller."""
+    num_draws, num_components = drawn.log_weights.shape
+    rows = min(len(groups.block.values), _ROWS_OF_CHUNK)
+    size = min(_AT_A_TIME, max(_FEWEST_AT_A_TIME, _LOG_JOINTS // (num_components * rows)))
+    return [slice(first, first + size) for first in range(0, num_draws, size)]
