@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import tfgmm
 from tfgmm.families.exact import of_fit
 from tfgmm.families.exact.budget import Budget
+from tfgmm.fit.result import interval_draws
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.posterior.record import STOPPED
 
@@ -121,6 +124,49 @@ def test_a_posterior_that_is_not_good_enough_warns():
     with pytest.warns(UserWarning, match=r'may be 30 % or more too small: ask for posterior="importance"'):
         draws = RESULT.draws(100, 0, data=ROWS, posterior="laplace")
     assert not draws.posterior.is_trusted
+
+
+@pytest.mark.parametrize("way", ["draws", "with_posterior", "model", "fit_mixture", "choice"])
+def test_a_warning_names_the_line_that_asked(way):
+    asked = {
+        "draws": lambda: RESULT.draws(100, 0, data=ROWS, posterior="laplace"),
+        "with_posterior": lambda: RESULT.with_posterior(ROWS, "laplace"),
+        "model": lambda: RESULT.model.draws(100, 0, data=ROWS, posterior="laplace"),
+        "fit_mixture": lambda: tfgmm.fit_mixture(ROWS, 2, restarts=1, posterior="laplace"),
+        "choice": lambda: tfgmm.fit_mixture(ROWS, [2], restarts=1, posterior="laplace"),
+    }[way]
+    with pytest.warns(UserWarning, match="may be 30 % or more too small") as warned:
+        asked()
+    assert {Path(one.filename).name for one in warned} == {Path(__file__).name}
+
+
+def test_more_draws_than_are_carried_are_told_of():
+    pool = EXACT.exact.num_draws
+    assert len(np.unique(EXACT.draws(pool, 0).locs[0, :, 0])) <= pool
+    said = (
+        f"`n` is {2 * pool:,}, and there are {pool:,} draws from the exact posterior: each comes 2.0 times on average"
+    )
+    with pytest.warns(UserWarning, match=said) as warned:
+        draws = EXACT.draws(2 * pool, 0)
+    assert Path(warned[0].filename).name == Path(__file__).name
+    values, counts = np.unique(draws.locs[0, :, 0], return_counts=True)
+    np.testing.assert_array_equal(values, np.unique(EXACT.draws(pool, 0).locs[0, :, 0]))
+    assert (counts % 2 == 0).all()
+    more = EXACT.draws(2 * pool, 0, data=ROWS, posterior="importance")
+    assert len(np.unique(more.locs[0, :, 0])) > 1.2 * len(values)
+
+
+def test_intervals_take_no_more_draws_than_are_carried():
+    few = dataclasses.replace(EXACT, exact=EXACT.exact.limited(150))
+    assert interval_draws(few).num_draws == 150 and interval_draws(EXACT).num_draws == 1_000
+    assert "importance sampling" in str(few)
+
+
+def test_a_comparison_says_how_good_exact_draws_are():
+    of_q, slow = RESULT.draws(400, 0), EXACT.draws(400, 1)
+    words = tfgmm.compare(EXACT.draws(400, 0, data=ROWS), slow).sentences()
+    assert words[2] == f"of a, {EXACT.exact.record}"
+    assert len(tfgmm.compare(of_q, slow).sentences()) == 2
 
 
 def test_components_that_swap_are_told_of():

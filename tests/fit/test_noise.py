@@ -8,7 +8,8 @@ import pytest
 from scipy import special
 
 import tfgmm
-from tfgmm.posterior.agreement import LARGEST_PARETO_K, pareto_k_of
+from tfgmm.posterior.agreement import pareto_k_of
+from tfgmm.posterior.record import LARGEST_K_HAT
 
 
 @pytest.mark.parametrize("covariance", ["diag", "full"])
@@ -63,7 +64,7 @@ def test_noise_that_hides_much_makes_intervals_too_narrow_and_k_hat_says_so():
         draws = result.draws(2000, seed=0, data=rows, noise=noise)
         exact = np.sqrt((1.0 + ratio**2) / len(rows))  # of the mean, were the widths known
         assert (draws.locs.std() > 0.8 * exact) == is_wide
-        assert (pareto_k_of(draws) < LARGEST_PARETO_K) == is_wide
+        assert (pareto_k_of(draws) < LARGEST_K_HAT) == is_wide
 
 
 @pytest.mark.slow

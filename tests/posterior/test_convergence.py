@@ -93,6 +93,11 @@ def test_three_draws_tell_nothing():
         assert figure(values).shape == (9,) and np.isnan(figure(values)).all()
 
 
+def test_no_numbers_have_no_figures():
+    for figure in (r_hats, bulk_sizes, tail_sizes):
+        assert figure(np.zeros((4, 20, 0))).shape == (0,)
+
+
 def test_float32_draws_are_measured_in_float64():
     values = autoregressions(4, 100).astype(np.float32)
     assert r_hats(values).dtype == np.float64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import warnings
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,11 @@ class PosteriorQueries(Queries):
     """Names of the training columns; None when they had none, or before training."""
     data_summary: Any
     """Summary of the training rows; None before training."""
-    exact: ExactDraws | None = None
-    """Draws from the exact posterior, which a fit carries where they were asked for; None where it carries none."""
+
+    @property
+    def exact(self) -> ExactDraws | None:
+        """Draws from the exact posterior, which a fit carries where they were asked for; None where it carries none."""
+        return None
 
     # --- The posterior, by the names of its parts ------------------------------------------------------------------
 
@@ -179,12 +183,14 @@ class PosteriorQueries(Queries):
             data: Rows that the model was fitted to, of any kind that `fit` takes: the exact posterior needs them. For
                 draws from q, `sample_stats["log_importance_ratio"]`, (1, S) nats, then holds log p(rows, draw) -
                 log q(draw), from which `tfgmm.compare` tells how far q can be trusted. This takes as long as S sweeps
-                over the rows.
+                over the rows. Draws that the fit carries need no rows, and ignore them unless `posterior` is named:
+                what can be trusted is in `.posterior`.
             sample_weight, noise: Weights and measurement noise of these rows, as the fit took them.
             posterior: "mean_field", q itself, quick and too narrow where components overlap. "laplace", a normal
                 distribution at the mode of the exact posterior; "importance", the exact posterior, by adaptive
                 importance sampling; "mcmc", by Hamiltonian chains; "auto", the first of these three that is good
-                enough. Default: what the fit carries, see `fit_mixture`; else "mean_field".
+                enough. Default: what the fit carries, see `fit_mixture`; else "mean_field". Of the `exact.num_draws`
+                draws that a fit carries, n are picked by chance, each once; where n is more, some come several times.
             tell: Function that is called before each step of an exact posterior, with what it is, its number, and how
                 many there may be; by default a line on stderr shows them, where that is a terminal.
 
@@ -196,7 +202,7 @@ class PosteriorQueries(Queries):
 
         Warns:
             UserWarning: No posterior that can be afforded is good enough, or there are too many free numbers for one
-                that is exact.
+                that is exact; more draws are asked for than there are.
 
         Example:
 
@@ -209,6 +215,7 @@ class PosteriorQueries(Queries):
         n, seed = check_count("n", n), random.randrange(2**31) if seed is None else check_seed(seed)
         exact = self.exact if posterior is None else self._exact(posterior, n, seed, data, sample_weight, noise, tell)
         if exact is not None:
+            _warn_of_repeats(exact, n)
             drawn = exact.picked(n, generator_of(seed))
             draws = scores.as_draws(self.variational.mixtures_of(drawn), self.column_names)
             return dataclasses.replace(draws, posterior=exact.record)
@@ -221,7 +228,7 @@ class PosteriorQueries(Queries):
         if check_method(posterior) == MEAN_FIELD:
             return None
         if data is not None:
-            return exact_posterior(self, data, posterior, seed, sample_weight, noise, tell, n)
+            return exact_posterior(self, data, posterior, seed, sample_weight, noise, tell, n, stacklevel=3)
         if self.exact is None or posterior not in (self.exact.record.asked, self.exact.record.method):
             raise ValueError(
                 f'`data` must be the rows that the model was fitted to, for posterior="{posterior}". Received: none. '
@@ -242,3 +249,14 @@ class PosteriorQueries(Queries):
         k_hat = smoothed_log_weights(ratios)[1] if n >= FEWEST_RATIOS else None
         record = dataclasses.replace(record, k_hat=k_hat)
         return dataclasses.replace(draws, sample_stats={LOG_RATIO: ratios[None]}, posterior=record)
+
+
+def _warn_of_repeats(exact: ExactDraws, n: int) -> None:
+    """Warns where more draws are asked for than there are; the line is that which calls `draws`."""
+    if n > exact.num_draws:
+        warnings.warn(
+            f"`n` is {n:,}, and there are {exact.num_draws:,} draws from the exact posterior: each comes "
+            f"{n / exact.num_draws:.1f} times on average, which makes no interval more exact.",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -21,17 +21,22 @@ if TYPE_CHECKING:
 _POLISH_RATE = 5e-3
 
 
-def keras_model_of(fitted: FittedMixture, elbo: float | None = None) -> GaussianMixtureModel:
-    """Makes the Keras model of a posterior, compiled for closed form.
+def keras_model_of(fitted: FittedMixture, elbo: float | None = None, trained: Any = None) -> GaussianMixtureModel:
+    """Makes the Keras model of a posterior, compiled for closed form, or takes the one that was trained.
 
     Args:
-        fitted: The posterior, as it stands.
+        fitted: The posterior, as it stands, and the draws from the exact one that it carries.
         elbo: Its bound, nats; None where it is not known.
+        trained: The model that is there already; None where there is none.
 
     Raises:
         ImportError: TensorFlow is not installed, or cannot be loaded; nothing of the fit is lost.
     """
-    return _model_package().GaussianMixtureModel.of_fit(fitted, elbo)
+    if trained is None:
+        return _model_package().GaussianMixtureModel.of_fit(fitted, elbo)
+    model: GaussianMixtureModel = trained
+    model.carry_draws_of(fitted)
+    return model
 
 
 def sweep(

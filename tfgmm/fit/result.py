@@ -87,8 +87,17 @@ class FitResult(FittedMixture):
 
     @functools.cached_property
     def model(self) -> GaussianMixtureModel:
-        """The fitted `GaussianMixtureModel`, made when it is first asked for: this loads TensorFlow."""
-        return self.trained_model or keras_model_of(self, self.elbo)
+        """The fitted `GaussianMixtureModel`, made when it is first asked for: this loads TensorFlow.
+
+        It has the draws that the fit carries from the exact posterior, until it is trained further; see its `exact`.
+        """
+        return keras_model_of(self, self.elbo, self.trained_model)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores a pickled fit, and gives its model, where it was made, the draws that Keras's pickles lack."""
+        vars(self).update(state)
+        if "model" in state:
+            self.model.carry_draws_of(self)
 
     def outlier_table(self) -> np.ndarray:
         """Computes the quantiles that `outlier` is read from, (2, Q) float64, once; see `outliers.table_of`."""
@@ -156,10 +165,11 @@ class FitResult(FittedMixture):
         >>> exact.exact.record.method, bool((narrow < right).all())
         ('importance', True)
         """
-        if check_method(posterior) == MEAN_FIELD:
-            return dataclasses.replace(self, exact=None)
-        exact = exact_posterior(self, data, posterior, check_seed(seed), sample_weight, noise, tell)
-        return dataclasses.replace(self, exact=exact)
+        exact = None
+        if check_method(posterior) != MEAN_FIELD:
+            exact = exact_posterior(self, data, posterior, check_seed(seed), sample_weight, noise, tell, stacklevel=2)
+        # Not the trained model: one model cannot have the draws of both
+        return dataclasses.replace(self, exact=exact, trained_model=None)
 
     @property
     def num_parameters(self) -> int:
@@ -282,10 +292,11 @@ def _on_hidden_values(result: FitResult) -> list[str]:
 
 
 def interval_draws(model: FittedMixture) -> Draws:
-    """Draws what intervals are read from: 1,000 draws, fewer for large matrices, always the same."""
+    """Draws what intervals are read from: 1,000 draws, fewer for large matrices and where fewer are carried."""
     # Draws of covariance matrices take D times the memory of their diagonals
     numbers = model.num_components * model.num_features**2
-    return model.draws(max(100, min(_NUM_DRAWS, _MOST_NUMBERS // numbers)), seed=0)
+    num_draws = max(100, min(_NUM_DRAWS, _MOST_NUMBERS // numbers))
+    return model.draws(num_draws if model.exact is None else min(num_draws, model.exact.num_draws), seed=0)
 
 
 def _table(draws: Draws, column_names: tuple[str, ...] | None) -> Iterator[str]:

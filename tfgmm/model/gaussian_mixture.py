@@ -166,7 +166,7 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
         """Makes the model of a fitted posterior, compiled for closed form.
 
         Args:
-            fitted: The posterior, as it stands, with its priors and the summary of its rows.
+            fitted: The posterior, as it stands, with priors, the summary of its rows, and the draws that it carries.
             elbo: Its bound, nats; None where it is not known.
         """
         sizes = fitted.num_components, fitted.num_features
@@ -177,6 +177,7 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
         model.variational.assign(fitted.variational.values())
         if elbo is not None:
             model.stored_elbo.assign(elbo)
+        model.carry_draws_of(fitted)
         return model
 
     def outlier_table(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""An answer that is kept until what it was worked out from has changed."""
+"""What is kept until the numbers that it belongs to have changed: answers that take long, and draws of a fit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from tfgmm.families.exact.records import ExactDraws
+from tfgmm.families.variational import VariationalPosterior
 
 
 class Kept:
@@ -35,3 +38,24 @@ class Kept:
             last = tuple(np.array(value) for value in numbers), ask()
             self._last = last
         return last[1]
+
+
+class CarriedDraws:
+    """Draws from the exact posterior near q, and where q stood.
+
+    Args:
+        exact: The draws.
+        posterior: q, from which they were looked for; its numbers are copied.
+    """
+
+    def __init__(self, exact: ExactDraws, posterior: VariationalPosterior) -> None:
+        self.exact = exact
+        self._numbers = tuple(np.array(value) for value in _numbers_of(posterior))
+
+    def are_of(self, posterior: VariationalPosterior) -> bool:
+        """Tells whether q is where it was; each of its numbers is compared, as whoever moves it need not say so."""
+        return all(map(np.array_equal, self._numbers, _numbers_of(posterior)))
+
+
+def _numbers_of(posterior: VariationalPosterior) -> tuple[np.ndarray, ...]:
+    return posterior.centre, *posterior.values().flat

@@ -16,6 +16,9 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"  # how every such file begins
 def load_model(path: Any) -> GaussianMixtureModel:
     """Reads a model from a .keras file, compiled as it was saved, so that training can continue.
 
+    Such files hold no draws from the exact posterior: `draws` of the model then is from q, and
+    `draws(n, data=rows, posterior="auto")` draws them anew.
+
     Args:
         path: Path of the file that `model.save` wrote. From a file in Keras's older HDF5 (.h5) the model comes back
             fitted, but not compiled.

@@ -8,11 +8,35 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.checks import check_count
+from tfgmm.families.exact.records import ExactDraws
+from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.queries import PosteriorQueries
+from tfgmm.model.kept import CarriedDraws
 
 
 class KerasQueries(PosteriorQueries):
     """What a mixture answers as a Keras model; see `PosteriorQueries` for the attributes that a subclass provides."""
+
+    _carried: CarriedDraws | None = None
+
+    @property
+    def exact(self) -> ExactDraws | None:
+        """Draws from the exact posterior, which the model of a fit has from it; None once the posterior has moved.
+
+        They belong to the posterior as the fit left it. Training, `initialize` and other weights move it. `save` keeps
+        none, so a loaded model has none: `model.draws(n, data=rows, posterior="auto")` draws them anew.
+        """
+        carried = self._carried
+        return carried.exact if carried is not None and carried.are_of(self.variational) else None
+
+    def carry_draws_of(self, fitted: FittedMixture) -> None:
+        """Takes over the draws from the exact posterior that a fit carries, as long as the model stands where it does.
+
+        Args:
+            fitted: The fit; where it carries none, the model has none afterwards.
+        """
+        exact = fitted.exact
+        self._carried = None if exact is None else CarriedDraws(exact, fitted.variational)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None

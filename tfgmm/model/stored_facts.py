@@ -22,6 +22,8 @@ class StoredFacts(KerasTraining):
     def save(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
         """Writes the model with everything that training goes on from; `tfgmm.load_model` reads it.
 
+        Draws from the exact posterior that the model has from its fit are not kept; `export` keeps them.
+
         Args:
             filepath: Path that ends in .keras. Keras's older .h5 keeps the posterior and the data summary, and not how
                 the model was compiled.

@@ -10,11 +10,8 @@ import numpy as np
 from tfgmm.common.words import beside
 from tfgmm.posterior.alignment import AlignedDraws, align, in_order_of
 from tfgmm.posterior.draws import LOG_RATIO, Draws
+from tfgmm.posterior.record import LARGEST_K_HAT, MEAN_FIELD
 from tfgmm.posterior.smoothing import FEWEST_RATIOS, smoothed_log_weights
-
-# Vehtari, Simpson, Gelman, Yao and Gabry 2024, "Pareto smoothed importance sampling", section 3: above it the fast
-# posterior misses so much that even weighting its draws does not help.
-LARGEST_PARETO_K = 0.7
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,7 +81,7 @@ class Agreement:
 
         Returns:
             The number that differs most in its mean, and the one whose standard deviation is smallest beside b's; with
-            `pareto_k`, a third sentence on it.
+            `pareto_k`, a third sentence on it; for draws a from the exact posterior, how good they are.
         """
         narrow = int(np.argmin(self.sd_ratios))
         apart = int(np.argmax(np.abs(self.mean_differences)))
@@ -93,10 +90,13 @@ class Agreement:
             f"a's standard deviation is smallest beside b's for {self.names[narrow]}: {self.sd_ratios[narrow]:.2f}",
         ]
         if self.pareto_k is not None:
-            is_fine = self.pareto_k < LARGEST_PARETO_K
+            is_fine = self.pareto_k < LARGEST_K_HAT
             verdict = "weighting a's draws can mend what differs" if is_fine else "a misses parts of the posterior"
-            figure = beside(self.pareto_k, LARGEST_PARETO_K, digits=2)
-            lines.append(f"Pareto k-hat of a: {figure} ({verdict}; the limit is {LARGEST_PARETO_K})")
+            figure = beside(self.pareto_k, LARGEST_K_HAT, digits=2)
+            lines.append(f"Pareto k-hat of a: {figure} ({verdict}; the limit is {LARGEST_K_HAT})")
+        record = self.aligned_a.posterior
+        if record is not None and record.method != MEAN_FIELD:
+            lines.append(f"of a, {'; '.join(record.sentences())}")
         return tuple(lines)
 
 

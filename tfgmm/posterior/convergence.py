@@ -30,7 +30,7 @@ def r_hats(values: np.ndarray) -> np.ndarray:
     >>> r_hats(values).round(1).tolist()
     [1.0, 1.5]
     """
-    if values.shape[1] < FEWEST_DRAWS:
+    if _tells_nothing(values):
         return np.full(values.shape[2], np.nan)
     halves = _halves(values)
     folded = np.abs(halves - np.median(halves, axis=(1, 2), keepdims=True))
@@ -56,7 +56,7 @@ def bulk_sizes(values: np.ndarray) -> np.ndarray:
     >>> bulk_sizes(values) > 400
     array([ True, False])
     """
-    if values.shape[1] < FEWEST_DRAWS:
+    if _tells_nothing(values):
         return np.full(values.shape[2], np.nan)
     return _sizes(_normal_scores(_halves(values)))
 
@@ -77,11 +77,16 @@ def tail_sizes(values: np.ndarray) -> np.ndarray:
     >>> tail_sizes(np.random.default_rng(0).normal(size=(4, 1_000, 2))) > 3_000
     array([ True,  True])
     """
-    if values.shape[1] < FEWEST_DRAWS:
+    if _tells_nothing(values):
         return np.full(values.shape[2], np.nan)
     halves, quantiles = _halves(values), np.quantile(values, [0.05, 0.95], axis=(0, 1))
     low, high = (_sizes((halves <= quantile[:, None, None]).astype(np.float64)) for quantile in quantiles)
     return np.minimum(low, high)
+
+
+def _tells_nothing(values: np.ndarray) -> bool:
+    """Tells whether there are no numbers, or too few draws of them."""
+    return values.shape[1] < FEWEST_DRAWS or values.shape[2] == 0
 
 
 def _halves(values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ import pytest
 from scipy import special
 from threadpoolctl import threadpool_limits
 
-from tfgmm.families.exact.chains import MOST_STEPS, Chains, chains
+from tfgmm.families.exact.chains import MOST_STEPS, chains
+from tfgmm.posterior import bulk_sizes, r_hats
 
 NUM_CHAINS = 64
 
@@ -53,6 +54,15 @@ def after(density, num_coordinates, *, seed=0, num_batches=1, shift=0.0, **optio
     generator = np.random.default_rng(seed)
     starts = shift + generator.standard_normal((NUM_CHAINS, num_coordinates))
     return next(itertools.islice(chains(density, starts, generator, **options), num_batches - 1, None))
+
+
+def r_hat(found):
+    return r_hats(found.xi).max()
+
+
+def ess(found):
+    """Effective draws, of all chains together, of the coordinate that has fewest."""
+    return bulk_sizes(found.xi).min()
 
 
 def z_scores(values, expected):
@@ -125,13 +135,13 @@ def test_moments_of_a_path_are_exact_in_law():
 def test_coordinates_that_are_badly_whitened_are_whitened_again(num_coordinates):
     """Without it, 64 chains of 40 paths are worth 220 to 260 draws, with r_hat above 1.2."""
     found = after(normal(spread_covariance(num_coordinates)), num_coordinates)
-    assert found.ess > 800 and found.r_hat < 1.1
+    assert ess(found) > 800 and r_hat(found) < 1.1
     assert 0.7 < found.acceptance < 0.9 and found.num_gradients < 400
 
 
 def test_a_warmup_in_three_stages_is_needed_for_that():
     density = normal(spread_covariance(20))
-    assert after(density, 20, num_warmup=11).ess < 0.5 * after(density, 20, num_warmup=12).ess
+    assert ess(after(density, 20, num_warmup=11)) < 0.5 * ess(after(density, 20, num_warmup=12))
 
 
 def test_the_warmup_finds_the_step_from_starts_that_are_too_narrow():
@@ -145,7 +155,7 @@ def test_no_chain_stays_where_the_target_is_narrow():
     found = after(lambda xi: log_gamma(xi, shape=0.2), 5, num_batches=2)
     stays = (np.diff(found.xi, axis=1) == 0).all(axis=2)
     longest = max(len(list(group)) for row in stays for is_stay, group in itertools.groupby(row) if is_stay)
-    assert longest < 15 and found.ess > 1_000 and found.r_hat < 1.05
+    assert longest < 15 and ess(found) > 1_000 and r_hat(found) < 1.05
 
 
 def counting(density):
@@ -164,13 +174,10 @@ def test_every_call_is_counted_and_bounded():
     results = chains(density, generator.standard_normal((NUM_CHAINS, 3)), generator)
     first = next(results)
     assert first.num_gradients == len(calls) <= 1 + 70 * MOST_STEPS and set(calls) == {NUM_CHAINS}
-    assert first.ess_per_gradient == first.ess / len(calls)
     second = next(results)
     used = second.num_gradients - first.num_gradients
     assert second.num_gradients == len(calls)
-    assert used <= first.most_gradients(40) < 40 * MOST_STEPS and first.most_gradients(1) * 40 == first.most_gradients(
-        40
-    )
+    assert used < 40 * MOST_STEPS
     np.testing.assert_array_equal(second.xi[:, :40], first.xi)
     assert second.xi.shape == (NUM_CHAINS, 80, 3)
 
@@ -179,7 +186,6 @@ def test_most_steps_bound_a_path():
     narrow = normal(np.diag([1.0, 1e-4]))
     found = {most: after(narrow, 2, num_warmup=9, most_steps=most) for most in (1, 3, 40)}
     assert found[1].num_gradients == 1 + 49 and found[3].num_gradients <= 1 + 3 * 49 < found[40].num_gradients
-    assert found[3].most_gradients(40) == 120
 
 
 def test_paths_that_are_too_short_are_not_shortened_further():
@@ -193,7 +199,7 @@ def test_paths_that_are_too_short_are_not_shortened_further():
 def test_draws_follow_from_the_generator_alone():
     first, second, other = (after(banana, 2, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first.xi, second.xi)
-    assert (first.r_hat, first.ess, first.step) == (second.r_hat, second.ess, second.step)
+    assert first.step == second.step
     assert (first.xi != other.xi).all()
 
 
@@ -254,15 +260,7 @@ def test_chains_that_cannot_move_are_told():
 
     found = next(chains(nowhere, starts, np.random.default_rng(0), num_warmup=6))
     assert found.acceptance == 0 and (found.xi == starts[:, None]).all()
-    assert not found.r_hat <= 1.05 and not found.ess >= 400
-
-
-def test_figures_are_those_of_the_kept_draws():
-    from tfgmm.posterior import bulk_sizes, r_hats
-
-    found = after(log_gamma, 3)
-    assert isinstance(found, Chains)
-    assert found.r_hat == r_hats(found.xi).max() and found.ess == bulk_sizes(found.xi).min()
+    assert not r_hat(found) <= 1.05 and not ess(found) >= 400
 
 
 def test_every_path_is_told():
@@ -273,7 +271,7 @@ def test_every_path_is_told():
 
 def test_float32_densities_are_enough():
     found = after(lambda xi: tuple(part.astype(np.float32) for part in standard_normal(xi)), 3)
-    assert found.xi.dtype == np.float64 and found.ess > 1_000
+    assert found.xi.dtype == np.float64 and ess(found) > 1_000
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def exact_posterior(
     noise: Any = None,
     tell: Tell | None = None,
     least_kept: int = 0,
+    stacklevel: int = 1,
 ) -> ExactDraws:
     """Draws from the exact posterior of a fitted mixture; warns where they cannot be trusted.
 
@@ -40,13 +41,14 @@ def exact_posterior(
         seed: Seed of the draws.
         tell: As in `exact_draws`; None for a line on stderr.
         least_kept: Number of draws to keep at least.
+        stacklevel: Whose line a warning names: 1 for that of the caller, 2 for that of its caller, and so on.
 
     Raises:
         ValueError: These are other rows than the mixture was fitted to.
     """
     rows = training_rows(data, fitted, sample_weight, noise)
     exact = drawn_from_rows(fitted, rows, method, seed, tell, least_kept)
-    warn_of(exact.record, stacklevel=4)
+    warn_of(exact.record, stacklevel=stacklevel + 1)
     return exact
 
 
@@ -92,6 +94,11 @@ def words_of_step(what: str, number: int, count: int) -> str:
 
 
 def warn_of(record: PosteriorRecord, stacklevel: int) -> None:
-    """Warns where draws cannot be trusted, or single components mean nothing."""
+    """Warns where draws cannot be trusted, or single components mean nothing.
+
+    Args:
+        record: What is known of the draws.
+        stacklevel: As in `exact_posterior`.
+    """
     for sentence in record.warnings():
         warnings.warn(f"{sentence}.", UserWarning, stacklevel=stacklevel + 1)
