@@ -145,7 +145,7 @@ def test_a_band_that_cannot_be_trusted_is_noted(light: pathlib.Path, tmp_path: p
     done = run("--model", folder, "--columns", "0", "--out", tmp_path / "a.png")
     assert done.stdout.endswith("; band of the normal distribution at the mode of the exact posterior\n")
     assert done.stderr.startswith("Note: standard deviations may be 30 % or more too small")
-    assert "ask for --posterior importance or mcmc" in done.stderr
+    assert "ask for --posterior mcmc" in done.stderr
 
 
 def test_rows_may_be_a_folder_of_files(tmp_path: pathlib.Path) -> None:

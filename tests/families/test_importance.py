@@ -10,8 +10,8 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import tfgmm
-from tfgmm.families import importance
 from tfgmm.families.drawing import log_gamma_draws
+from tfgmm.families.exact import target
 from tfgmm.families.variational import COMPONENTS
 from tfgmm.families.weights import WEIGHTS
 
@@ -75,7 +75,8 @@ def test_each_ratio_of_correlated_components_is_scipys():
 
 
 def test_ratios_of_a_fitted_model_are_scipys_joint_density_over_q(monkeypatch):
-    monkeypatch.setattr(importance, "_AT_A_TIME", 2)  # three groups
+    monkeypatch.setattr(target, "_AT_A_TIME", 2)  # three groups
+    monkeypatch.setattr(target, "_FEWEST_AT_A_TIME", 2)
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(0, 1, (60, 1)), rng.normal(6, 2, (90, 1))]) + 1e4
     priors = tfgmm.Priors(1e4 + 3.0, 5.0, 1.3, 0.8, weight_concentration=1.2)  # of priors that learn: learned_scales

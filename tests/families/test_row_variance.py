@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from exact_posteriors import BlocksOfRows
 from scipy import stats
 from sklearn.metrics import adjusted_rand_score
 
@@ -72,7 +73,7 @@ def test_importance_ratios_have_it_too(covariance):
     q = family(covariance, given(covariance))
     drawn = q.draw(4, seed=1)
     rows = ROWS[:5].astype(np.float32)
-    found = log_importance_ratios(q, q.factors(), drawn, [RowBlock(rows)]) + q.log_ratios(drawn)
+    found = log_importance_ratios(q, q.factors(), drawn, BlocksOfRows(q, RowBlock(rows))) + q.log_ratios(drawn)
     mixtures = q.mixtures_of(drawn)
     for number in range(4):
         mixture, total = mixtures.part(number), 0.0

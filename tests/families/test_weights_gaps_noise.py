@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exact_posteriors import BlocksOfRows
 from reference_problems import P2_PRIORS, P2_ROWS, p2_start
 from rows_one_by_one import log_normal, noise_of, plain_sums, random_posterior, rows_with_gaps
 from scipy import integrate, stats
@@ -208,7 +209,8 @@ def test_importance_ratios_count_weights_gaps_and_noise(covariance, kind):
     variance = 0.3
     q, block = random_posterior(covariance, row_variance=variance), mixed_block(kind)
     drawn = q.draw(3, seed=1)
-    found = log_importance_ratios(q, q.factors(), drawn, [block.part(slice(0, 15)), block.part(slice(15, None))])
+    rows = BlocksOfRows(q, block.part(slice(0, 15)), block.part(slice(15, None)))
+    found = log_importance_ratios(q, q.factors(), drawn, rows)
     found += q.log_ratios(drawn)
     mixtures = q.mixtures_of(drawn)
     for number in range(3):

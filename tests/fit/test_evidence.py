@@ -243,7 +243,7 @@ def test_only_the_recommended_fit_is_warned_of(monkeypatch):
     poor = dataclasses.replace(sampled(-100.0), ess=10.0)
 
     def draw(fitted: Any, rows: Any, method: str, seed: int, *others: Any, **named: Any) -> ExactDraws:
-        return mean_field_draws(fitted, method, seed, "")._replace(record=poor)
+        return mean_field_draws(fitted.variational, method, seed, "")._replace(record=poor)
 
     monkeypatch.setattr(exact_posterior, "drawn_from_rows", draw)
     with warnings.catch_warnings(record=True) as caught:
@@ -260,7 +260,7 @@ def test_chains_are_left_to_the_recommended_fit(monkeypatch):
     def draw(fitted: Any, rows: Any, method: str, seed: int, tell: Any, walks: bool = True) -> ExactDraws:
         asked.append((fitted.num_components, walks))
         record = PosteriorRecord("mcmc", r_hat=1.0, ess=900.0) if walks else sampled(-100.0, note=CHAINS_LEFT_OUT)
-        return mean_field_draws(fitted, method, seed, "")._replace(record=record)
+        return mean_field_draws(fitted.variational, method, seed, "")._replace(record=record)
 
     monkeypatch.setattr(exact_posterior, "drawn_from_rows", draw)
     with warnings.catch_warnings():

@@ -44,6 +44,7 @@ def ranked() -> tfgmm.FitResult:
     return tfgmm.fit_mixture(ROWS, 3, posterior="importance")
 
 
+@pytest.mark.filterwarnings("ignore:in .* of the posterior", "ignore:parts of the posterior")
 def test_the_fit_goes_on_from_the_restart_with_more_evidence_though_its_bound_is_lower(by_bound, ranked):
     assert by_bound.ranking is None and ranked.ranking.place > 0
     assert ranked.elbo < by_bound.elbo < ranked.elbo + 1.0

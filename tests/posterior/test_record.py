@@ -61,11 +61,13 @@ def test_the_mean_field_posterior_says_what_gives_a_better_one_and_warns_of_noth
 
 
 def test_warnings_say_what_to_do():
-    narrow = PosteriorRecord("laplace", efficiency=0.2, note="the posterior is flat at its mode")
+    narrow = PosteriorRecord("laplace", "laplace", efficiency=0.2, note="the posterior is flat at its mode")
     assert narrow.warnings() == (
         "standard deviations may be 30 % or more too small (the posterior is flat at its mode): ask for "
         'posterior="importance" or "mcmc", or for fewer components',
     )
+    after_all = PosteriorRecord("laplace", "auto", efficiency=0.2)  # importance sampling was tried
+    assert after_all.warnings()[0].endswith('too small: ask for posterior="mcmc", or for fewer components')
     missing = (
         "parts of the posterior may be missing from these draws: ask for fewer components, or read the density alone"
     )

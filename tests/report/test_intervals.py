@@ -76,7 +76,10 @@ def test_draws_that_cannot_be_trusted_are_among_the_cautions(results, tmp_path):
     exact = results[1].exact._replace(record=dataclasses.replace(BAD, share_moved=0.25))
     said = words_of(page_of(dataclasses.replace(results[0], exact=exact), tmp_path))
     cautions = said.partition("What to be careful about")[2].partition("What was fitted")[0]
-    assert "Parts of the posterior may be missing from these draws: ask for fewer components." in cautions
+    assert (
+        "Parts of the posterior may be missing from these draws: ask for fewer components, or read the density alone."
+        in cautions
+    )
     assert "In 25 % of the posterior the components stand in another order" in cautions
     assert "did not pass their check (r-hat below 1.05 and 400 effective draws or more)" in said
 

@@ -143,7 +143,7 @@ def gaussian_at_best_mode(target: Target, rows: TableOfRows, seed: int, progress
         "no start led to a maximum of the posterior: a component shrinks without end, or the rows do not determine it. "
         "Look for constant columns and repeated rows, ask for fewer components, or pass a scale_prior that leaves "
         "nothing near 0, such as LogNormal.",
-        stacklevel=5,  # the caller of sample_nuts
+        stacklevel=6,  # the caller of sample_nuts
     )
     return _laplace(target, optima[0])[0]
 
