@@ -209,6 +209,7 @@ def test_importance_ratios_count_weights_gaps_and_noise(covariance, kind):
     variance = 0.3
     q, block = random_posterior(covariance, row_variance=variance), mixed_block(kind)
     drawn = q.draw(3, seed=1)
+    q.observe_gaps(np.flatnonzero(np.isnan(block.values).any(axis=0)).tolist())
     rows = BlocksOfRows(q, block.part(slice(0, 15)), block.part(slice(15, None)))
     found = log_importance_ratios(q, q.factors(), drawn, rows)
     found += q.log_ratios(drawn)

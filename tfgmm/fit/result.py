@@ -83,6 +83,7 @@ class FitResult(FittedMixture):
     criteria_at: str = "mean"
     hidden_by_noise: tuple[float, ...] = dataclasses.field(default=(), repr=False)
     exact: ExactDraws | None = dataclasses.field(default=None, repr=False)
+    """Draws from the exact posterior, which the fit carries where they were asked for; else None."""
     ranking: Ranking | None = dataclasses.field(default=None, repr=False)
 
     @functools.cached_property
