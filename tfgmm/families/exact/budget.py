@@ -23,7 +23,7 @@ NUM_CHAINS, _GRADIENTS_OF_A_CHAIN = 64, 300
 # which small tables could take by the million
 _LEAST_WORK, _WORK_PER_ENTRY, _MOST_GRADIENTS = 800.0, 0.04, 4_000
 # Draws that are kept, numbers in all of them, and products with the information that they take
-_MOST_KEPT, _FEWEST_KEPT, _MOST_NUMBERS, _MOST_PRODUCTS = 4_000, 200, 2**24, 2e10
+_MOST_KEPT, _FEWEST_KEPT, _MOST_NUMBERS, _MOST_PRODUCTS = 4_000, 200, 2**24, 2e9
 
 
 class Budget:

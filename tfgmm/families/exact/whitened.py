@@ -78,12 +78,14 @@ class Whitened:
     def normal(self) -> ExactDraws:
         """Draws from the normal distribution at the mode, in one labelling."""
         xi = self._generator.standard_normal((self.budget.num_kept, self._size))
-        near = self.mode.coordinates.are_near(self._phi(xi))
+        phi = self._phi(xi)
+        near = self.mode.coordinates.are_near(phi)
         while not near.any():  # where the posterior is flat they are beyond all numbers to reckon with
-            xi = 0.5 * xi
-            near[:] = self.mode.coordinates.are_near(self._phi(xi))
-        self._normal_draws = np.resize(xi[near], xi.shape)
-        drawn = self.drawn(self._normal_draws)
+            xi, phi = 0.5 * xi, 0.5 * phi
+            near[:] = self.mode.coordinates.are_near(phi)
+        if not near.all():
+            xi, phi = (np.resize(values[near], values.shape) for values in (xi, phi))
+        self._normal_draws, drawn = xi, self.mode.coordinates.drawn(phi)
         orders = self.labels.orders(drawn)
         share, moved = shares_of_moved(orders)
         note = "" if self.mode.is_exact and near.all() else _FLAT if self.mode.converged else _ON_ITS_WAY
