@@ -203,6 +203,7 @@ def within_errors(values, mean, sd, errors=(0.0, 0.0)):
     return abs(values.mean() - mean) < 4 * of_mean and abs(values.std() - sd) < 4 * of_sd
 
 
+@pytest.mark.slow
 def test_eight_rows_have_the_posterior_of_quadrature():
     """So few that the prior matters. Over sigma0, location and scale on a grid, over e and lambda by sums."""
     rows = np.array([0.3, 1.1, -0.6, 0.9, 2.0, 0.1, 1.6, 0.4])

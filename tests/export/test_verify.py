@@ -80,6 +80,7 @@ def check_lists(folders: Iterable[pathlib.Path]) -> None:
         assert not add + remove, f"known_operations.FIELDS[{name!r}]: add {add or 'none'}; take away {remove or 'none'}"
 
 
+@pytest.mark.slow
 def test_lists_are_what_exports_of_every_shape_have(tmp_path: pathlib.Path, whole: pathlib.Path) -> None:
     others = sorted(COMPONENTS.keys() - {card_of(whole)["model"]["covariance"]})
     shapes = [(name, SIZES[1 - index % 2]) for index, name in enumerate(others)]
