@@ -50,6 +50,8 @@ def test_many_free_numbers_are_looked_at_by_chains_too():
 def test_the_mode_is_kept_beside_draws_that_hardly_cover_anything_and_says_so():
     kept = _better_of(ExactDraws(None, LAPLACE), ExactDraws(None, HOPELESS), "auto").record
     assert kept == PosteriorRecord("laplace", note="importance sampling: Pareto k-hat 1.8, 4 effective draws")
+    apart = _better_of(ExactDraws(None, LAPLACE), ExactDraws(None, APART), "auto").record
+    assert apart.note == "Markov chains: r-hat 2.500, 70 effective draws"
     by_name = _better_of(ExactDraws(None, LAPLACE), ExactDraws(None, HOPELESS), "importance").record
     assert by_name == HOPELESS
 

@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -63,26 +64,13 @@ class Weighted:
 
 
 def adaptive_importance(
-    log_density: LogDensity,
-    num_coordinates: int,
-    generator: np.random.Generator,
-    *,
-    num_draws: int = 2_000,
-    max_stages: int = 5,
-    extra: Proposal | None = None,
-    tell: Tell | None = None,
+    log_density: LogDensity, num_coordinates: int, generator: np.random.Generator, **options: Any
 ) -> Weighted:
     """Draws from a distribution by importance sampling, from proposals that learn its shape stage by stage.
 
     Args:
-        log_density: Log density of the target at points (S, P), (S,) in nats; what is not finite counts as no density.
-            It is best measured so that the target is near standard normal.
-        num_coordinates: P, the number of coordinates.
-        generator: Source of the random numbers.
-        num_draws: Number of draws of each stage.
-        max_stages: Highest number of stages.
-        extra: A proposal of the caller's that gives three tenths of the draws of each stage.
-        tell: Called as tell(stage, max_stages) before each stage; stages count from 1.
+        log_density, num_coordinates, generator: As in `stages`.
+        options: The other arguments of `stages`.
 
     Returns:
         The draws of all stages.
@@ -95,16 +83,7 @@ def adaptive_importance(
     >>> drawn.xi.shape, round(float(np.exp(drawn.log_evidence)), 1)  # the integral is 2 pi
     ((2000, 2), 6.3)
     """
-    every = stages(
-        log_density,
-        num_coordinates,
-        generator,
-        num_draws=num_draws,
-        max_stages=max_stages,
-        extra=extra,
-        tell=tell,
-    )
-    return deque(every, maxlen=1).pop()
+    return deque(stages(log_density, num_coordinates, generator, **options), maxlen=1).pop()
 
 
 def stages(
@@ -117,10 +96,22 @@ def stages(
     extra: Proposal | None = None,
     tell: Tell | None = None,
 ) -> Iterator[Weighted]:
-    """Yields the draws of all stages so far after each stage of `adaptive_importance`, which has the arguments.
+    """Yields the draws of all stages so far after each stage, until they are good enough.
 
-    It ends when the draws are good enough: k-hat below 0.3 and 1,000 effective draws, or below 0.5 and 2,000. Where a
-    stage has fewer draws, half a stage's and a whole stage's are enough.
+    That is k-hat below 0.3 and 1,000 effective draws, or below 0.5 and 2,000. Where a stage has fewer draws, half a
+    stage's and a whole stage's are enough.
+
+    Args:
+        log_density: Log density of the target at points (S, P), (S,) in nats; what is not finite counts as no density.
+            It is best measured so that the target is near standard normal.
+        num_coordinates: P, the number of coordinates.
+        generator: Source of the random numbers.
+        num_draws: Number of draws of each stage, at least 2.
+        max_stages: Highest number of stages, at least 1.
+        extra: A proposal of the caller's that gives three tenths of the draws of each stage.
+        tell: Called as tell(stage, max_stages) before each stage; stages count from 1.
+
+    Source: Cornuet, Marin, Mira and Robert 2012, "Adaptive multiple importance sampling".
     """
     halves = [HalfDraws(np.empty((0, num_coordinates))) for _ in range(2)]
     first = [half.add_part(first_mixture(num_coordinates)) for half in halves][0]

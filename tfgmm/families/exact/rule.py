@@ -31,6 +31,7 @@ CHAINS_APART = (
     "Markov chains that start at these draws do not agree yet, so that parts of the posterior may be missing from them"
 )
 NOT_SURE = 'of so many free numbers a k-hat above 0.5 may hide parts of the posterior: posterior="mcmc" tells more'
+_NAMES = {"importance": "importance sampling", "mcmc": "Markov chains"}
 _NEARLY_ALL = 0.99  # share of draws in another order
 # Effective draws per free number from which chains start, effective draws of some use, and r-hat of such chains
 _ENOUGH_TO_START, _FEWEST_OF_USE, _ROUGHLY_AGREED = 5.0, 100.0, 1.5
@@ -160,7 +161,7 @@ def _better_of(best: ExactDraws, found: ExactDraws, method: str) -> ExactDraws:
     if best.record.method != "laplace" or best.record.note:
         return best
     figures = ", ".join(found.record.figures())
-    return best._replace(record=dataclasses.replace(best.record, note=f"{found.record.method} sampling: {figures}"))
+    return best._replace(record=dataclasses.replace(best.record, note=f"{_NAMES[found.record.method]}: {figures}"))
 
 
 def _worth(record: PosteriorRecord) -> int:
