@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tfgmm
-from tfgmm.families.exact.records import ExactDraws
+from tfgmm.families.exact.records import ExactDraws, shares_of_moved
 from tfgmm.families.exact.rule import CHAINS_APART, _better_of, _is_enough
 from tfgmm.families.exact.whitened import width_error
 from tfgmm.posterior.record import PosteriorRecord
@@ -83,13 +83,18 @@ def test_vague_priors_and_empty_components_have_draws_of_all_methods():
     assert np.isfinite(draws.locs).all() and (draws.scales > 0.0).all()
 
 
-def test_only_the_components_that_swap_are_named():
-    """Two clusters far apart, and components that have no rows or share some: the clusters keep their meaning."""
+def test_shares_of_moved_draws_are_counted_by_component():
+    orders = np.array([[0, 1, 2], [1, 0, 2], [1, 0, 2], [0, 2, 1]])
+    share, by_component = shares_of_moved(orders)
+    assert (share, by_component) == (0.75, (0.5, 0.75, 0.25))
+
+
+def test_components_that_are_far_apart_keep_their_meaning():
     generator = np.random.default_rng(0)
     rows = np.concatenate([generator.normal(-8.0, 1.0, (60, 1)), generator.normal(8.0, 1.0, (60, 1))])
     result = tfgmm.fit_mixture(rows, 2, restarts=2)
     draws = result.draws(500, seed=0, data=rows, posterior="auto")
-    assert draws.posterior.share_moved == 0.0 and max(draws.posterior.moved) == 0.0
+    assert (draws.posterior.share_moved, draws.posterior.moved) == (0.0, (0.0, 0.0))
 
 
 def test_stick_breaking_draws_are_put_in_one_order_too():
