@@ -22,6 +22,7 @@ from tfgmm.fit.options import AUTO, FitOptions
 from tfgmm.mixture.starts import distinct_rows
 
 if TYPE_CHECKING:
+    from tfgmm.fit.result import FitResult
     from tfgmm.mixture.priors import Priors
 
 WEIGHT_PRIORS = {"dirichlet_distribution": "dirichlet", "dirichlet_process": "stick_breaking"}
@@ -85,6 +86,12 @@ def options_of(estimator: Any) -> EstimatorOptions:
     )
     numbers = _checked_numbers(estimator.n_components)
     check_options(options, 1 if isinstance(numbers, int) else (1, 2))
+    if estimator.warm_start and (options.is_choice_of_shapes or not isinstance(numbers, int)):
+        raise ValueError(
+            "`warm_start` must be False where several numbers of components or shapes are compared. Received: True "
+            f"with n_components={estimator.n_components!r}, covariance_type={estimator.covariance_type!r}. "
+            "Leave it out, or name one of each."
+        )
     check_count("verbose", int(estimator.verbose) if isinstance(estimator.verbose, bool) else estimator.verbose, 0)
     return options
 
@@ -113,6 +120,16 @@ def with_start(options: EstimatorOptions, rows: Rows, num_components: int | tupl
                 f"`means_init` must have the shape {wanted}: a mean per component. Received: shape "
                 f"{options.start.shape}. Give one mean for each, in the units of the columns."
             )
+    return options
+
+
+def going_on(
+    options: EstimatorOptions, last: FitResult, num_components: int | tuple[int, ...], num_features: int
+) -> EstimatorOptions:
+    """Makes a fit start where the last one ended, if that was a fit of the same kind and size."""
+    wanted = options.covariance, options.weights, num_components, num_features
+    if wanted == (last.covariance, last.weight_prior, last.num_components, last.num_features):
+        return dataclasses.replace(options, start=last.variational)
     return options
 
 
