@@ -26,7 +26,6 @@ from tfgmm.mixture.row_scores import Score
 from tfgmm.mixture.sampling import rows_by_component
 from tfgmm.scoring.scores import scored
 
-
 _KEPT_PLAIN = frozenset({"result_", "selection_"})  # attributes that files hold as plain numbers
 
 
@@ -266,10 +265,16 @@ class BayesianGaussianMixture(
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: plain(value) if name in _KEPT_PLAIN else value for name, value in super().__getstate__().items()}
+        state = super().__getstate__()
+        if state.get("selection_") is not None:
+            state = state | {"result_": None}  # it is one of the choice
+        return {name: plain(value) if name in _KEPT_PLAIN else value for name, value in state.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({name: restored(value) if name in _KEPT_PLAIN else value for name, value in state.items()})
+        state = {name: restored(value) if name in _KEPT_PLAIN else value for name, value in state.items()}
+        if state.get("selection_") is not None:
+            state["result_"] = state["selection_"].best
+        super().__setstate__(state)
 
     def _prepared(
         self, rows: Any, sample_weight: Any, noise: Any

@@ -1,4 +1,4 @@
-"""A fit as plain numbers, for files that an estimator is kept in: who loads one trusts the estimator, and no class more.
+"""A fit as plain numbers, for files that an estimator is kept in: who loads one trusts the estimator, and no more.
 
 Pickle restores any object whatever its class does; `skops` restores only the classes that are named to it. So what an
 estimator holds is written as dictionaries, tuples, arrays and numbers, with the names of a few records of ours.
@@ -42,7 +42,7 @@ _RECORDS: Mapping[str, Any] = {
         Values,
     )
 }
-_RECORD = "record"  # the entry that says which record a dictionary is
+_RECORD = "class"  # the entry that says which record a dictionary is
 
 
 def plain(value: Any) -> Any:
