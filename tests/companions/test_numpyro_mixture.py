@@ -56,7 +56,7 @@ def test_the_worked_example_is_reproduced(worked):
 def test_statistics_of_the_sampler_have_arvizs_names(worked):
     import arviz
 
-    assert worked.sample_stats.keys() == {"diverging", "lp", "n_steps", "acceptance_rate"}
+    assert worked.sample_stats.keys() == {"diverging", "lp", "n_steps", "acceptance_rate", "energy"}
     assert 0.5 < worked.sample_stats["acceptance_rate"].mean() < 1.0
     data = worked.to_arviz()
     assert dict(data.sample_stats.sizes) == {"chain": 1, "draw": 2000}

@@ -117,7 +117,7 @@ def align(
     ([[0.0, 9.0], [0.1, 9.1]], 0.5)
     """
     check_choice("method", method, METHODS)
-    _check_draws(draws)
+    draws.check_finite()
     column = check_count("feature", 0 if feature is None else feature, least=0)
     if column >= draws.num_features:
         raise ValueError(
@@ -170,18 +170,6 @@ def _aligned(draws: Draws, permutations: np.ndarray, by: str, share: float | Non
             stacklevel=3,
         )
     return AlignedDraws(**fields, permutations=permutations, share_doubtful=share)
-
-
-def _check_draws(draws: Draws) -> None:
-    """Checks draws: Raises ValueError unless there are some, and all are finite."""
-    if draws.num_chains * draws.num_draws == 0:
-        raise ValueError("`draws` must hold at least one draw. Received: none. Draw some.")
-    is_fine = np.isfinite(draws.weights).all() and np.isfinite(draws.locs).all() and np.isfinite(draws.scales).all()
-    if not (is_fine and (draws.scales > 0).all()):
-        raise ValueError(
-            "`draws` must be finite, and their scales positive. Received: some that are not. Drop those draws, and "
-            "look at what the sampler says of them."
-        )
 
 
 def _checked_pivot(pivot: Any, draws: Draws) -> np.ndarray:
