@@ -203,8 +203,8 @@ class Draws:
             rows: N rows of D columns, of any kind that `fit_mixture` takes, data units; NaN is a gap. Default: only the
                 draws themselves.
             noise: Measurement noise of the rows, as in `fit_mixture`.
-            predictive: Number of simulated data sets, each of N rows from one draw, spread evenly over the draws. Default
-                100, fewer if these are large; 0 for none.
+            predictive: Number of simulated data sets, each of N rows from one draw, spread evenly over all draws.
+                Default 100, fewer if these are large; 0 for none.
             seed: Seed of the simulated rows.
 
         Returns:
