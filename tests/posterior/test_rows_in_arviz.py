@@ -95,6 +95,16 @@ def test_one_column_and_components_of_weight_0(covariance):
         np.testing.assert_allclose(found, plain_log_likelihoods(draws, rows, noise), rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("kind", [list, np.asarray, pd.Series])
+def test_one_column_needs_no_second_axis(kind):
+    draws, rows = random_draws(num_columns=1), random_rows(num_columns=1)
+    noise = np.linspace(0.0, 1.0, 15)
+    for options, second in (({}, {}), ({"noise": noise[:, None]}, {"noise": kind(noise)})):
+        expected = draws.to_arviz(rows, **options).log_likelihood["rows"]
+        found = draws.to_arviz(kind(rows[:, 0]), **second).log_likelihood["rows"]
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_more_draws_than_are_worked_on_together(monkeypatch):
     draws, rows = random_draws(num_draws=50), random_rows()
     whole = draws.to_arviz(rows).log_likelihood["rows"]
@@ -185,6 +195,29 @@ def test_groups_have_named_coordinates_and_rows_without_a_value_are_left_out():
     simulated = data.posterior_predictive["rows"]
     np.testing.assert_array_equal(np.isnan(simulated), np.broadcast_to(np.isnan(kept), simulated.shape))
     np.testing.assert_allclose(data.log_likelihood["rows"], plain_log_likelihoods(draws, kept), atol=2e-5)
+
+
+def test_rows_of_files_come_with_the_columns_of_their_noise(tmp_path):
+    draws, rows = random_draws(), random_rows(gaps=True)
+    noise = np.zeros_like(rows)
+    noise[:, 1] = 0.7
+    expected = draws.to_arviz(rows, noise=noise)
+    frame = pd.DataFrame(rows, columns=NAMES).assign(error=0.7)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    for source in (frame, tmp_path / "rows.csv"):
+        found = draws.to_arviz(source, noise={"width": "error"})
+        np.testing.assert_allclose(found.log_likelihood["rows"], expected.log_likelihood["rows"], rtol=1e-12)
+        np.testing.assert_allclose(found.observed_data["rows"], rows, rtol=1e-12)
+
+
+def test_infinite_noise_is_a_gap():
+    draws, rows = random_draws(), random_rows()
+    noise = np.zeros_like(rows)
+    noise[2, 1] = np.inf
+    data = draws.to_arviz(rows, noise=noise)
+    rows[2, 1] = np.nan
+    np.testing.assert_array_equal(data.observed_data["rows"], rows)
+    np.testing.assert_array_equal(data.log_likelihood["rows"], draws.to_arviz(rows).log_likelihood["rows"])
 
 
 @pytest.mark.parametrize("covariance", ["diag", "full"])

@@ -14,7 +14,7 @@ from tfgmm.common.shapes import check_shape
 from tfgmm.posterior.alignment_words import Means, by_order, by_own_pivot, by_places, by_rows, doubt_sentences
 from tfgmm.posterior.assignment import cheapest, keeping_most
 from tfgmm.posterior.densities import points_of
-from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.draws import Draws, check_finite
 from tfgmm.posterior.relabelling import matched_by_responsibilities
 
 METHODS = ("pivot", "order", "responsibilities")
@@ -114,7 +114,7 @@ def align(
     ([[0.0, 9.0], [0.1, 9.1]], 0.5)
     """
     check_choice("method", method, METHODS)
-    draws.check_finite()
+    check_finite(draws)
     if method != "order" and feature is not None:
         raise ValueError(f"`feature` must be left out with method={method!r}. Received: both. Leave one of them out.")
     column = check_count("feature", 0 if feature is None else feature, least=0)

@@ -142,21 +142,6 @@ class Draws:
             kept["posterior"] = dataclasses.replace(self.posterior, ess=min(self.posterior.ess, num_kept))
         return dataclasses.replace(self, **kept)
 
-    def check_finite(self) -> None:
-        """Checks that there are draws, and that all of them are finite.
-
-        Raises:
-            ValueError: They are not; the message says what to do.
-        """
-        if self.num_chains * self.num_draws == 0:
-            raise ValueError("`draws` must hold at least one draw. Received: none. Draw some.")
-        parts = (self.weights, self.locs, self.scales, *([] if self.covariances is None else [self.covariances]))
-        if not (all(np.isfinite(part).all() for part in parts) and (self.scales > 0).all()):
-            raise ValueError(
-                "`draws` must be finite, and their scales positive. Received: some that are not. Drop those draws, and "
-                "look at what the sampler says of them."
-            )
-
     def numbers(self) -> tuple[tuple[str, ...], np.ndarray]:
         """Lists all numbers of the mixture that can vary, each by itself.
 
@@ -200,8 +185,8 @@ class Draws:
         The log likelihoods take 8 bytes x draws x rows, and `arviz.loo` several times as much.
 
         Args:
-            rows: N rows of D columns, of any kind that `fit_mixture` takes, data units; NaN is a gap. Default: only the
-                draws themselves.
+            rows: N rows of D columns, of any kind that `fit_mixture` takes, or N numbers for one column, data units; NaN
+                is a gap. Default: only the draws themselves.
             noise: Measurement noise of the rows, as in `fit_mixture`.
             predictive: Number of simulated data sets, each of N rows from one draw, spread evenly over all draws.
                 Default 100, fewer if these are large; 0 for none.
@@ -227,7 +212,7 @@ class Draws:
         values = {name: getattr(self, name) for name in PARAMETERS if getattr(self, name) is not None}
         of_rows = None
         if rows is not None:
-            self.check_finite()
+            check_finite(self)
             of_rows = row_arrays(self, rows, noise, predictive, seed)
         elif noise is not None or predictive is not None:
             name = "noise" if noise is not None else "predictive"
@@ -248,6 +233,18 @@ class Draws:
             ValueError: If there is no group "posterior", or it lacks weights, locs or scales.
         """
         return Draws(**from_arviz(data))
+
+
+def check_finite(draws: Draws) -> None:
+    """Checks draws: Raises ValueError unless there are some, and all are finite."""
+    if draws.num_chains * draws.num_draws == 0:
+        raise ValueError("`draws` must hold at least one draw. Received: none. Draw some.")
+    parts = [draws.weights, draws.locs, draws.scales, *([] if draws.covariances is None else [draws.covariances])]
+    if not (all(np.isfinite(part).all() for part in parts) and (draws.scales > 0).all()):
+        raise ValueError(
+            "`draws` must be finite, and their scales positive. Received: some that are not. Drop those draws, and "
+            "look at what the sampler says of them."
+        )
 
 
 def _taken(values: np.ndarray, permutations: np.ndarray) -> np.ndarray:

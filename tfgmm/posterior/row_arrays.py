@@ -67,6 +67,8 @@ def read_observed(draws: Draws, rows: Any, noise: Any) -> tuple[np.ndarray, RowB
         ValueError: The columns are others, there are no rows, too many for the draws, or infinite values.
         TypeError: The rows are not numbers, or have weights.
     """
+    if draws.num_features == 1:
+        rows, noise = _as_column(rows), _as_column(noise)
     # As rows to be scored: none is left out, so that their numbers are those of the caller's rows
     how: dict[str, Any] = {"noise": noise, "missing": "integrate", "allow_empty": True}
     source = open_source(rows, "rows", draws.num_features, draws.column_names, **how)
@@ -90,6 +92,12 @@ def read_observed(draws: Draws, rows: Any, noise: Any) -> tuple[np.ndarray, RowB
     if not len(numbers):
         raise no_rows_left_error("rows", 0, num_rows)
     return numbers, block.part(numbers)
+
+
+def _as_column(values: Any) -> Any:
+    """Gives numbers (N,) of any kind a second axis; others stay as they are."""
+    is_list = isinstance(values, (list, tuple)) and len(values) > 0 and np.ndim(values[0]) == 0
+    return np.asarray(values)[:, None] if is_list or len(getattr(values, "shape", ())) == 1 else values
 
 
 def _check_few(draws: Draws, num_rows: int) -> None:
