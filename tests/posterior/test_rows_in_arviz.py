@@ -137,19 +137,31 @@ def posterior_of(rows):
     return 2.0 + 0.5 * len(rows), rate, loc
 
 
-def test_leaving_one_out_is_what_the_closed_form_says():
-    """Each row's density is a Student t of the posterior of the others."""
-    rows = stats.norm(1.0, 2.0).ppf((np.arange(40) + 0.5) / 40)
-    expected = []
+def without_each(rows):
+    """Returns the density of a row under the posterior of the others, for each of the rows."""
+    found = []
     for left in range(len(rows)):
         shape, rate, loc = posterior_of(np.delete(rows, left))
-        width = math.sqrt(rate / shape * (1.0 + 1.0 / len(rows)))
-        expected.append(stats.t.logpdf(rows[left], 2.0 * shape, loc, width))
+        found.append(stats.t(2.0 * shape, loc, math.sqrt(rate / shape * (1.0 + 1.0 / len(rows)))))
+    return found
+
+
+def test_leaving_one_out_is_what_the_closed_form_says():
+    rows = stats.norm(1.0, 2.0).ppf((np.arange(40) + 0.5) / 40)
+    expected = [density.logpdf(row) for row, density in zip(rows, without_each(rows))]
     data = conjugate_draws(rows, 4_000).to_arviz(rows[:, None], predictive=0)
     found = arviz.loo(data, pointwise=True)
     np.testing.assert_allclose(found.loo_i, expected, rtol=0, atol=0.03)
     assert found.elpd_loo == pytest.approx(sum(expected), abs=0.05)
     assert arviz.waic(data).elpd_waic == pytest.approx(sum(expected), abs=0.05)
+
+
+def test_places_among_simulated_rows_are_what_the_closed_form_says():
+    rows = stats.norm(1.0, 2.0).ppf((np.arange(40) + 0.5) / 40)
+    data = conjugate_draws(rows, 2_000).to_arviz(rows, predictive=4_000)  # a set from every draw
+    found = arviz.loo_pit(data.isel(feature=0), y="rows")
+    expected = [density.cdf(row) for row, density in zip(rows, without_each(rows))]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.04)
 
 
 @of_others

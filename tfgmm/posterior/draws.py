@@ -185,8 +185,8 @@ class Draws:
         The log likelihoods take 8 bytes x draws x rows, and `arviz.loo` several times as much.
 
         Args:
-            rows: N rows of D columns, of any kind that `fit_mixture` takes, or N numbers for one column, data units; NaN
-                is a gap. Default: only the draws themselves.
+            rows: N rows of D columns, of any kind that `fit_mixture` takes, or N numbers for one column, data units;
+                NaN is a gap. Default: only the draws themselves.
             noise: Measurement noise of the rows, as in `fit_mixture`.
             predictive: Number of simulated data sets, each of N rows from one draw, spread evenly over all draws.
                 Default 100, fewer if these are large; 0 for none.
