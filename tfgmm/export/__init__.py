@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = front_door(
         "saved_model": ["export_model", "served_mixture", "write_export"],
         "score_file": ["COLUMNS", "feature_names", "flat_scores", "score_columns", "write_scores"],
         "scorer": ["Scorer", "load_scorer"],
+        "sql": ["SQL_COLUMNS", "select_of"],
         "verify": ["Verified", "verify_export"],
     },
 )
