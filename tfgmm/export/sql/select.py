@@ -6,24 +6,19 @@ next one has its result, and the work grows with each step.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from tfgmm.common.version import __version__
-from tfgmm.common.words import counted, quoted
+from tfgmm.common.words import counted
 from tfgmm.export.score_file import score_columns
+from tfgmm.export.sql.names import as_name, as_table, check_asked, check_columns
 from tfgmm.mixture.parameters import MixtureDensity, StandardForm, standard_form
-
-SQL_COLUMNS = ("log_prob", "assignment", "responsibilities")
 
 _FARTHEST = float(np.finfo(np.float32).max)  # from the centre; other scorers have no score beyond it either
 _LEAST_EXPONENT = -700  # PostgreSQL stops with an error where exp() gives 0
-_PARTS = re.compile(r'(?:"(?:[^"]|"")+"|[^".]+)(?:\.(?:"(?:[^"]|"")+"|[^".]+))*')  # of the name of a table
-_PART = re.compile(r'"(?:[^"]|"")+"|[^".]+')
-_ORDINARY = "\n\t"  # control characters that names from spreadsheets have
 
 
 class _Step(NamedTuple):
@@ -50,7 +45,7 @@ def select_of(
     mixture: MixtureDensity,
     column_names: Sequence[str] | None,
     table: str,
-    columns: Sequence[str] = ("log_prob", "assignment"),
+    scores: Sequence[str] = ("log_prob", "assignment"),
     key: Sequence[str] = (),
 ) -> str:
     """Writes a SELECT that scores the rows of a table under a mixture.
@@ -62,7 +57,7 @@ def select_of(
         mixture: One mixture (no leading axes), of any shape.
         column_names: Names of its D columns, which the table has too.
         table: Name of the table. Dots part it from its schema; what is in quotation marks is one name, with its dots.
-        columns: Some of `SQL_COLUMNS`, each once, in the order of the result.
+        scores: Some of `SQL_SCORES`, each once, in the order of the result.
         key: Further columns of the result, by which the rows of the table are told apart.
 
     Returns:
@@ -83,10 +78,9 @@ def select_of(
       assignment
     FROM tfgmm_totals;
     """
-    names = _check_names("column_names", column_names, len(mixture.centre))
-    results = score_columns(_check_columns(columns), len(mixture.log_weights), names)
-    keys = _check_key(key, results)
-    *steps, last = _steps(mixture, names, keys, list(results), _table(table))
+    check_asked(table, scores, key)
+    names = check_columns(column_names, len(mixture.centre))
+    *steps, last = _steps(mixture, names, as_table(table), scores, key)
     tables = ",\n".join(f"{step.name} AS MATERIALIZED (\n{step.select('  ')}\n)" for step in steps)
     return f"{_comment(mixture)}\nWITH\n{tables}\n{last.select()};"
 
@@ -103,28 +97,22 @@ def _comment(mixture: MixtureDensity) -> str:
 
 
 def _steps(
-    mixture: MixtureDensity, names: Sequence[str], keys: Sequence[str], results: Sequence[str], table: str
+    mixture: MixtureDensity, names: Sequence[str], table: str, scores: Sequence[str], key: Sequence[str]
 ) -> list[_Step]:
     """Lists the steps from the rows of the table to the scores. Every step hands on the columns of the key."""
-    form, places = standard_form(mixture), range(len(mixture.log_weights))
-    joints, shares = [f"joint_{k}" for k in places], [f"share_{k}" for k in places]
-    handed_on = {f"key_{place}": f"key_{place}" for place in range(len(keys))}
-    of_table = {f"key_{place}": f"t.{_name(key)}" for place, key in enumerate(keys)}
-    of_rows = zip(names, mixture.centre)
-    scores = {"log_prob": "largest + ln(total)", "assignment": "assignment"}
-    scores |= {f"responsibility_{k}": f"share_{k} / total" for k in places}
+    form, num_components = standard_form(mixture), len(mixture.log_weights)
+    joints, shares = _numbered("joint", num_components), _numbered("share", num_components)
+    keys, differences = _numbered("key", len(key)), _numbered("d", len(names))
     expressions = {
-        "rows": of_table | {f"d_{place}": _difference(*column) for place, column in enumerate(of_rows)},
-        "joints": handed_on | {joint: _joint(form, k) for k, joint in enumerate(joints)},
-        "largest": handed_on | {joint: joint for joint in joints} | {"largest": _largest(joints)},
-        "shares": handed_on
-        | {"largest": "largest", "assignment": _assignment(joints)}
+        "rows": dict(zip(keys, (f"t.{as_name(name)}" for name in key)))
+        | dict(zip(differences, map(_difference, names, mixture.centre))),
+        "joints": _same(keys) | {joint: _joint(form, k) for k, joint in enumerate(joints)},
+        "largest": _same([*keys, *joints]) | {"largest": _largest(joints)},
+        "shares": _same([*keys, "largest"])
+        | {"assignment": _assignment(joints)}
         | {share: _share(joint) for joint, share in zip(joints, shares)},
-        "totals": handed_on
-        | {name: name for name in ("largest", "assignment", *shares)}
-        | {"total": _joined(shares, "+")},
-        "scores": {_name(key): f"key_{place}" for place, key in enumerate(keys)}
-        | {result: scores[result] for result in results},
+        "totals": _same([*keys, "largest", "assignment", *shares]) | {"total": _joined(shares, "+")},
+        "scores": dict(zip(map(as_name, key), keys)) | _results(scores, shares),
     }
     prefix = "tfgmm_"
     while prefix in table.lower():  # no step may be called as the table is
@@ -133,13 +121,29 @@ def _steps(
     return [_Step(prefix + name, source, texts) for (name, texts), source in zip(expressions.items(), sources)]
 
 
+def _numbered(name: str, number: int) -> list[str]:
+    return [f"{name}_{place}" for place in range(number)]
+
+
+def _same(names: Iterable[str]) -> dict[str, str]:
+    """Hands on columns as they are."""
+    return {name: name for name in names}
+
+
+def _results(scores: Sequence[str], shares: Sequence[str]) -> dict[str, str]:
+    """Writes the scores, named as in every table of ours."""
+    texts = {"log_prob": "largest + ln(total)", "assignment": "assignment"}
+    texts |= zip(_numbered("responsibility", len(shares)), (f"{share} / total" for share in shares))
+    return {name: texts[name] for name in score_columns(scores, len(shares), [])}
+
+
 def _difference(name: str, centre: float) -> str:
     """Measures a column from the centre, where it has a number.
 
-    A name without its table, and a text among numbers, are 0 to SQLite. It compares a text with a CAST as a number where
-    it is one; any other text is larger than all numbers, as NaN is in DuckDB and PostgreSQL.
+    SQLite takes an unknown name for a text where its table is not said, and CAST makes 0 of a text. Compared with a
+    CAST, a text is a number where it can be one; else it is larger than all of them, as NaN is to other engines.
     """
-    column = f"t.{_name(name)}"
+    column = f"t.{as_name(name)}"
     least, most = (f"CAST({_number(centre + sign * _FARTHEST)} AS DOUBLE PRECISION)" for sign in (-1.0, 1.0))
     difference = f"CAST({column} AS DOUBLE PRECISION) - {_number(centre)}"
     return f"CASE WHEN {column} BETWEEN {least} AND {most} THEN {difference} END"
@@ -208,80 +212,3 @@ def _number(value: float) -> str:
     text = repr(float(value))
     text = text if "e" in text else f"{text}e0"
     return f"({text})" if text.startswith("-") else text
-
-
-# --- Names
-
-
-def _name(name: str) -> str:
-    """Writes a name as SQL has it, whatever stands in it.
-
-    Example:
-
-    >>> print(_name('a "long" name'))
-    "a ""long"" name"
-    """
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
-
-
-def _table(table: str) -> str:
-    """Writes the name of a table, part by part.
-
-    Example:
-
-    >>> _table('main."rows.2024"'), _table("my rows")
-    ('"main"."rows.2024"', '"my rows"')
-    """
-    _check_characters("table", [table])
-    if not _PARTS.fullmatch(table):
-        raise ValueError(
-            "`table` must be the name of a table, with a dot behind its schema where it has one. "
-            f"Received: {table!r}. Put a part with dots or quotation marks into quotation marks, doubled inside."
-        )
-    parts = _PART.findall(table)
-    return ".".join(part if part.startswith('"') else _name(part) for part in parts)
-
-
-def _check_names(argument: str, names: Sequence[str] | None, number: int) -> list[str]:
-    """Checks that the columns have names, each one of its own; SQL looks at no capitals in most engines."""
-    wanted = f"`{argument}` must be the names of the mixture's {counted(number, 'column')}"
-    if not names or len(names) != number:
-        received = f"{len(names)} names" if names else "none"
-        fix = "SQL finds columns by name: fit a table whose columns have names."
-        raise ValueError(f"{wanted}. Received: {received}. {fix}")
-    _check_characters(argument, names)
-    twice = [name for place, name in enumerate(names) if name.lower() in {other.lower() for other in names[:place]}]
-    if twice:
-        fix = "Rename a column, and fit again."
-        raise ValueError(f"{wanted}, which differ by more than capitals. Received: {twice[0]!r} twice. {fix}")
-    return list(names)
-
-
-def _check_characters(argument: str, names: Sequence[str]) -> None:
-    for name in names:
-        if not name or not all(character.isprintable() or character in _ORDINARY for character in name):
-            wanted = f"`{argument}` must be of characters that can be seen"
-            raise ValueError(f"{wanted}. Received: {name!r}. Rename it.")
-
-
-def _check_columns(columns: Sequence[str]) -> list[str]:
-    wanted = f"`columns` must be some of {', '.join(SQL_COLUMNS)}, each once"
-    unknown = [name for name in columns if name not in SQL_COLUMNS]
-    if unknown:
-        fix = "Other scores need `tfgmm score`, or `Scorer` in Python."
-        raise ValueError(f"{wanted}. Received: {unknown[0]!r}. {fix}")
-    if not columns or len(set(columns)) < len(columns):
-        raise ValueError(f"{wanted}. Received: {quoted(columns)}. Name each score that you want once.")
-    return list(columns)
-
-
-def _check_key(key: Sequence[str], results: Iterable[str]) -> list[str]:
-    _check_characters("key", key)
-    seen = {result.lower() for result in results}
-    for name in key:
-        if name.lower() in seen:
-            wanted = "`key` must be columns with other names than the scores, each once"
-            raise ValueError(f"{wanted}. Received: {name!r}. Leave it out, or rename it in the table.")
-        seen.add(name.lower())
-    return list(key)

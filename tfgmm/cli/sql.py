@@ -1,0 +1,61 @@
+"""`tfgmm score --sql`: the SELECT that scores a table. Loads what it needs inside its functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from tfgmm.cli import shared
+from tfgmm.cli.shared import UsageError
+
+_TABLE = "rows"
+
+
+def select_text(model: Path, table: str | None, columns: str, key: str | None, others: Mapping[str, object]) -> str:
+    """Writes the SELECT for the mixture in a folder.
+
+    Args:
+        model: The folder.
+        table: Name of the table; None for "rows".
+        columns: Scores that the result has, with commas between.
+        key: Further columns of the result, with commas between; None for none.
+        others: Options of the command that are about files, by name; each must be as if it had not been given.
+
+    Raises:
+        UsageError: An option is something else.
+        OSError, ValueError: The folder is none of ours, or its columns cannot be asked for in SQL.
+    """
+    from tfgmm.export.sql.names import check_asked
+    from tfgmm.export.sql.select import select_of
+    from tfgmm.mixture.parameters import MixtureDensity
+
+    _check_left_out(others)
+    asked = _TABLE if table is None else table, shared.split_names(columns), shared.split_names(key or "")
+    try:
+        check_asked(*asked)
+    except ValueError as error:
+        raise UsageError(re.sub(r"`(\w+)`", lambda name: f"`{shared.as_option(name[1])}`", str(error))) from None
+    export = shared.read_model(model)
+    mixture = MixtureDensity(export.covariance, export.centre, export.log_weights, export.components)
+    return select_of(mixture, export.column_names, *asked)
+
+
+def _check_left_out(others: Mapping[str, object]) -> None:
+    given = [name for name, value in others.items() if value not in (None, False, [])]
+    if given:
+        fix = "The SELECT reads a table: name it with --table, and pass its result on with >."
+        raise UsageError(f"`{given[0]}` must be left out with --sql. Received: both. {fix}")
+
+
+def check_no_sql(table: str | None, key: str | None) -> None:
+    """Checks that options of --sql are left out where that is.
+
+    Raises:
+        UsageError: One is there.
+    """
+    for name, value in (("--table", table), ("--key", key)):
+        if value is not None:
+            raise UsageError(
+                f"`{name}` must be left out without --sql. Received: {value}. Pass --sql, or leave it out."
+            )
