@@ -40,7 +40,7 @@ def score(
     encoding: Annotated[str | None, shared.ENCODING] = None,
     skip_rows: Annotated[int | None, shared.SKIP_ROWS] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
-    sql: Annotated[bool, typer.Option("--sql", help="Print a SELECT that scores a table; no --in and --out.")] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Print a SELECT that scores a table; no --in, no --out.")] = False,
     table: Annotated[str | None, typer.Option(metavar="NAME", help="Of that table.  [default: rows]")] = None,
     key: Annotated[str | None, typer.Option(metavar="NAMES", help="Columns that the SELECT carries along.")] = None,
 ) -> None:
@@ -55,26 +55,17 @@ def score(
     names columns with the standard deviations of others: --noise flux=flux_err. Scores are then those of what was
     measured; there is no outlier score of such rows.
 
+    --sql prints a SELECT for SQLite, DuckDB or PostgreSQL instead, with log_prob, assignment and responsibilities. It
+    is NULL for a row with a gap. docs/parameters.md says more.
+
     Example: tfgmm score --model saved_models/old_faithful --in training/data/old_faithful.csv --out /tmp/scored.csv
 
-    In a database (SQLite, DuckDB, PostgreSQL): tfgmm score --model saved_models/old_faithful --sql --table geyser
+    In a database: tfgmm score --model saved_models/old_faithful --sql --table geyser --key id
     """
-    of_files: dict[str, object] = {
-        "--in": source,
-        "--out": out,
-        "--noise": noise,
-        "--keep": keep,
-        "--overwrite": overwrite,
-    }
-    of_csv: dict[str, object] = {
-        "--delimiter": delimiter,
-        "--decimal": decimal,
-        "--encoding": encoding,
-        "--skip-rows": skip_rows,
-    }
     with shared.errors_as_one_line(_in_our_words):
         if sql:
-            text = sql_option.select_text(model, table, columns, key, of_files | of_csv)
+            of_files = (source, out, noise, keep, overwrite, delimiter, decimal, encoding, skip_rows)
+            text = sql_option.select_text(model, table, columns, key, of_files)
         else:
             sql_option.check_no_sql(table, key)
             csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
 
 _TABLE = "rows"
+_OF_FILES = ("in", "out", "noise", "keep", "overwrite", "delimiter", "decimal", "encoding", "skip-rows")
 
 
-def select_text(model: Path, table: str | None, columns: str, key: str | None, others: Mapping[str, object]) -> str:
+def select_text(model: Path, table: str | None, columns: str, key: str | None, of_files: Sequence[object]) -> str:
     """Writes the SELECT for the mixture in a folder.
 
     Args:
@@ -20,7 +21,7 @@ def select_text(model: Path, table: str | None, columns: str, key: str | None, o
         table: Name of the table; None for "rows".
         columns: Scores that the result has, with commas between.
         key: Further columns of the result, with commas between; None for none.
-        others: Options of the command that are about files, by name; each must be as if it had not been given.
+        of_files: What the options about files are, in the order of `_OF_FILES`: nothing may have been given.
 
     Raises:
         UsageError: An option is something else.
@@ -30,7 +31,10 @@ def select_text(model: Path, table: str | None, columns: str, key: str | None, o
     from tfgmm.export.sql.select import select_of
     from tfgmm.mixture.parameters import MixtureDensity
 
-    _check_left_out(others)
+    given = [name for name, value in zip(_OF_FILES, of_files, strict=True) if value not in (None, False, [])]
+    if given:
+        fix = "The SELECT reads the table that --table names; > puts it into a file."
+        raise UsageError(f"`--{given[0]}` must be left out with --sql. Received: both. {fix}")
     asked = _TABLE if table is None else table, shared.split_names(columns), shared.split_names(key or "")
     try:
         check_asked(*asked)
@@ -41,21 +45,12 @@ def select_text(model: Path, table: str | None, columns: str, key: str | None, o
     return select_of(mixture, export.column_names, *asked)
 
 
-def _check_left_out(others: Mapping[str, object]) -> None:
-    given = [name for name, value in others.items() if value not in (None, False, [])]
-    if given:
-        fix = "The SELECT reads a table: name it with --table, and pass its result on with >."
-        raise UsageError(f"`{given[0]}` must be left out with --sql. Received: both. {fix}")
-
-
 def check_no_sql(table: str | None, key: str | None) -> None:
-    """Checks that options of --sql are left out where that is.
+    """Checks that the options of --sql are left out where --sql is.
 
     Raises:
         UsageError: One is there.
     """
     for name, value in (("--table", table), ("--key", key)):
         if value is not None:
-            raise UsageError(
-                f"`{name}` must be left out without --sql. Received: {value}. Pass --sql, or leave it out."
-            )
+            raise UsageError(f"`{name}` must be left out without --sql. Received: {value}. Pass --sql with it.")

@@ -41,8 +41,8 @@ def check_asked(table: str, scores: Sequence[str], key: Sequence[str]) -> None:
     """Checks what is asked of a SELECT, as far as that can be told without a mixture.
 
     Raises:
-        ValueError: `table` is not the name of a table; one of `scores` is none of `SQL_SCORES`, or is there twice; or the
-            result would have two columns of one name.
+        ValueError: `table` is not the name of a table; one of `scores` is none of `SQL_SCORES`, or is there twice; or
+            the result would have two columns of one name.
     """
     _check_characters("table", [table])
     if not _TABLE.fullmatch(table):
