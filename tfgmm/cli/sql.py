@@ -31,7 +31,8 @@ def select_text(model: Path, table: str | None, columns: str, key: str | None, o
     from tfgmm.export.sql.select import select_of
     from tfgmm.mixture.parameters import MixtureDensity
 
-    given = [name for name, value in zip(_OF_FILES, of_files, strict=True) if value not in (None, False, [])]
+    # 0 lines to skip are something given
+    given = [name for name, value in zip(_OF_FILES, of_files, strict=True) if value or type(value) is int]
     if given:
         fix = "The SELECT reads the table that --table names; > puts it into a file."
         raise UsageError(f"`--{given[0]}` must be left out with --sql. Received: both. {fix}")
