@@ -15,6 +15,7 @@ import numpy as np
 
 from tfgmm.common.checks import check_choice
 from tfgmm.common.remembered import Remembered
+from tfgmm.data.quantiles import quantile_of
 from tfgmm.mixture.filled import with_gaps_filled
 from tfgmm.mixture.priors_from_data import LOC_SCALE_GRID
 from tfgmm.mixture.starts import STARTS, distinct_rows, start_locs
@@ -232,7 +233,7 @@ def _in_balls(rows: _Rows, seed: int, start: str) -> _Partition:
     """
     values = rows.values
     labels, places, distances = _nearest_of(values, rows.chosen(start, rows.num_groups - 1, seed))
-    is_around = distances > np.quantile(distances, _SHARE_IN_BALLS)
+    is_around = distances > quantile_of(distances, _SHARE_IN_BALLS)
     around = values[is_around] if is_around.any() else values
     return _Partition(
         np.where(is_around, rows.num_groups - 1, labels), np.concatenate([places, around.mean(axis=0)[None]])
