@@ -77,6 +77,7 @@ class MatrixScales:
         self._root = np.linalg.cholesky(expected)
         self.hyper_degrees, self._half = hyper_degrees, 0.5 * hyper_degrees
         self._prior_degrees = hyper_degrees + self.num_features - 1.0
+        self._rates, self._half_degrees = self._half / np.diag(expected), 0.5 * self.degrees[:, None]
         self._constants = np.stack([self._constant_of(structure) for structure in structures])
 
     def of_one(self) -> MatrixScales:
@@ -89,8 +90,8 @@ class MatrixScales:
         own = number * (0.5 * nu * num_features * np.log(0.5 * nu) - multigammaln(0.5 * nu, num_features))
         if structure == "columns":
             after = self._half + 0.5 * number * nu
-            rates = self._half / np.diag(self.expected)
-            return own + num_features * (gammaln(after) - math.lgamma(self._half)) + self._half * np.log(rates).sum()
+            of_rates = self._half * np.log(self._rates).sum()
+            return own + num_features * (gammaln(after) - math.lgamma(self._half)) + of_rates
         before, after = self._prior_degrees, self._prior_degrees + number * nu
         ratio = multigammaln(0.5 * after, num_features) - multigammaln(0.5 * before, num_features)
         log_determinant = 2.0 * float(triangular.log_determinants(self._root))
@@ -139,7 +140,7 @@ class MatrixScales:
         """Computes the part that depends on S where Sigma0 is diagonal."""
         columns = np.arange(self.num_features)
         diagonal = total[..., columns, columns]
-        rates = self._half / np.diag(self.expected) + 0.5 * self.degrees[:, None] * diagonal[..., None, :]
+        rates = self._rates + self._half_degrees * diagonal[..., None, :]
         after = self._half + 0.5 * self.num_precisions * self.degrees
 
         def expected(shares: np.ndarray) -> np.ndarray:
