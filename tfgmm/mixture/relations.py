@@ -141,7 +141,9 @@ def _of_most_rows(near: np.ndarray, stored: np.ndarray, rounding: np.ndarray) ->
     """Finds sums that are constant in most rows, where a few wrong ones hide them."""
     kept = near
     for _ in range(_TRIMS):
-        kept = _nearest_to_a_sum(near, kept, rounding)
+        before, kept = kept, _nearest_to_a_sum(near, kept, rounding)
+        if np.array_equal(kept, before):  # from here on nothing changes
+            break
         found = _relations(kept, stored, rounding, _MOST_TIMES_KEPT)
         if len(found.groups):
             distances = np.abs((near - kept.mean(axis=0)) @ found.directions.T)
