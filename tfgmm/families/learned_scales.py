@@ -284,9 +284,10 @@ def _sum_of_ratios(shares: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """
     if sizes.shape[-1] == 1:
         return (shares[..., None] / sizes).sum(axis=-2)
-    # With E in front NumPy adds long lines to each other
-    ratios = np.divide(np.moveaxis(shares, -1, 0)[..., None], np.moveaxis(sizes, -2, 0), order="C")
-    return ratios.sum(axis=0)
+    # With E in front NumPy adds long lines to each other; `moveaxis` takes as long as all of this
+    before = range(sizes.ndim - 2)
+    in_front = shares.transpose(-1, *before)[..., None], sizes.transpose(-2, *before, -1)
+    return np.divide(*in_front, order="C").sum(axis=0)
 
 
 def _floor_of(expected: np.ndarray, least_scale: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ def inverse(lower: np.ndarray) -> np.ndarray:
 
 def diagonal(matrices: np.ndarray) -> np.ndarray:
     """Views the diagonals, (..., D)."""
-    return np.diagonal(matrices, axis1=-2, axis2=-1)
+    return matrices.diagonal(axis1=-2, axis2=-1)
 
 
 def log_determinants(lower: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -155,9 +156,10 @@ def _repeated(values: np.ndarray, counts: np.ndarray, num_data: float | None = N
     num_data = int(counts.sum()) if num_data is None else num_data
     found = []
     for place in np.flatnonzero(counts >= max(_FEWEST_ROWS, _LEAST_SHARE * num_data)):
-        first = int(np.clip(place - _NEAREST // 2, 0, max(0, len(counts) - _NEAREST - 1)))
-        beside = np.delete(counts[first : first + _NEAREST + 1], place - first)
-        if len(beside) and counts[place] >= _TIMES_OTHERS * np.median(beside):
+        first = min(max(int(place) - _NEAREST // 2, 0), max(0, len(counts) - _NEAREST - 1))
+        beside = counts[first : first + _NEAREST + 1].tolist()
+        del beside[place - first]
+        if beside and counts[place] >= _TIMES_OTHERS * statistics.median(beside):
             found.append((float(values[place]), float(counts[place] / num_data)))
     return found
 
