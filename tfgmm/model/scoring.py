@@ -18,6 +18,7 @@ from tfgmm.model.keras_arguments import refuse_generators
 class KerasQueries(PosteriorQueries):
     """What a mixture answers as a Keras model; see `PosteriorQueries` for the attributes that a subclass provides."""
 
+    num_features: int
     _carried: CarriedDraws | None = None
 
     @property
