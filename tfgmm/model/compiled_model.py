@@ -43,7 +43,7 @@ class CompiledModel(PosteriorModel):
     watched_step: WatchedStep | None = None  # the step compiled with them, kept for the next fit
     feed: Feed | None = None  # the batches of a `fit` that runs
     moving: tuple[str, ...] = ()  # the variables that the training function moves
-    is_of_keras: Callable[[Any], bool] = staticmethod(lambda metric: False)  # among its metrics
+    _is_of_keras: Callable[[Any], bool] = staticmethod(lambda metric: False)  # among its metrics
     # Keras's own attributes, which it leaves untyped
     optimizer: Any
     steps_per_execution: int  # set from `compile` or chosen by `fit`
@@ -111,7 +111,7 @@ class CompiledModel(PosteriorModel):
             jit_compile=False,  # XLA has no kernel for Gamma draws
         )
         of_keras = [one for one in super().metrics if not _is_among(one, before)]  # for a loss that is none of ours
-        self.is_of_keras = lambda metric: _is_among(metric, of_keras)
+        self._is_of_keras = lambda metric: _is_among(metric, of_keras)
         if optimizer is None:
             self.closed_form = ClosedFormTraining(self.variational, self.statistics, step_sizes)
         elif self.trainable_variables:  # with the slots built now, the training step is traced once
@@ -218,13 +218,14 @@ class CompiledModel(PosteriorModel):
     @property
     def metrics(self) -> list[Any]:
         """What Keras resets at each epoch: the running mean behind the logs, and the metrics that a subclass has."""
-        own = [one for one in super().metrics if one is not self.running_bound and not self.is_of_keras(one)]
+        own = [one for one in super().metrics if one is not self.running_bound and not self._is_of_keras(one)]
         return [self.running_bound, *own]
 
     def reset_metrics(self) -> None:
         """Sets all metrics to where an epoch begins."""
         super().reset_metrics()
-        self.running_bound.reset_state()  # also where a subclass names its own metrics alone
+        if not _is_among(self.running_bound, self.metrics):  # where a subclass names its own alone
+            self.running_bound.reset_state()
 
     def get_metrics_result(self) -> dict[str, Tensor]:
         """Computes the logs so far: loss, elbo, log_likelihood and kl, and those of the metrics that a subclass has.
