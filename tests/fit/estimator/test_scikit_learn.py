@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 import skops.io
 from sklearn import config_context
@@ -74,8 +78,8 @@ def test_memberships_come_as_the_frame_that_is_asked_for():
     assert list(frame) == ["bayesiangaussianmixture0", "bayesiangaussianmixture1"]
     np.testing.assert_array_equal(frame, estimator.predict_proba(FRAME))
     assert frame.index.equals(FRAME.index)
-    polars = tfgmm.BayesianGaussianMixture(2).set_output(transform="polars").fit(FRAME).transform(FRAME)
-    np.testing.assert_array_equal(polars.to_numpy(), frame)
+    in_polars = tfgmm.BayesianGaussianMixture(2).set_output(transform="polars").fit(FRAME).transform(FRAME)
+    np.testing.assert_array_equal(in_polars.to_numpy(), frame)
 
 
 def test_searches_find_what_a_loop_over_folds_finds():
@@ -151,3 +155,33 @@ def test_skops_trusts_the_estimator_alone(options, trusted):
     pd.testing.assert_frame_equal(again.intervals(), fitted.intervals())
     assert str(again.result_) == str(fitted.result_) and again.get_params() == fitted.get_params()
     assert again.feature_names_in_.tolist() == ["first", "second"]
+
+
+def test_frames_of_other_kinds_are_rows():
+    plain = tfgmm.BayesianGaussianMixture(2).fit(NAMED)
+    gaps = NAMED.assign(first=NAMED["first"].mask(NAMED["first"] > 2.0)).convert_dtypes(dtype_backend="numpy_nullable")
+    with pytest.warns(UserWarning, match="values are missing"):
+        nullable = tfgmm.BayesianGaussianMixture(2).fit(gaps)
+    with pytest.warns(UserWarning, match="values are missing"):
+        expected = tfgmm.fit_mixture(gaps, 2, covariance="full")
+    assert nullable.lower_bound_ == expected.elbo / 90
+    for rows in (polars.from_pandas(NAMED), NAMED.convert_dtypes(dtype_backend="pyarrow")):
+        other = tfgmm.BayesianGaussianMixture(2).fit(rows)
+        assert other.lower_bound_ == plain.lower_bound_ and other.result_.column_names == ("first", "second")
+    assert tfgmm.BayesianGaussianMixture(2).fit(ROWS.tolist()).lower_bound_ == plain.lower_bound_
+
+
+def test_nothing_of_it_loads_tensorflow():
+    script = """
+import sys, tfgmm, tfgmm.sklearn
+dir(tfgmm.sklearn)
+assert "sklearn" not in sys.modules and "numpy" not in sys.modules
+import numpy as np
+rows = np.random.default_rng(0).normal(np.repeat([[-2.0], [2.0]], 30, axis=0))
+fitted = tfgmm.sklearn.GaussianMixture([1, 2], verbose=1).fit(rows)
+fitted.predict(rows), fitted.score(rows), fitted.sample(3), fitted.intervals(), fitted.outlier(rows), fitted.bic(rows)
+print([name for name in ("tensorflow", "keras") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
