@@ -88,6 +88,7 @@ class CompiledModel(PosteriorModel):
         Raises:
             ValueError: The optimizer is unknown, its learning rate is not positive, or `num_data` is below 1; there is
                 a distribution strategy.
+            TypeError: An argument of Keras's, or a method of a subclass, would do nothing here.
 
         Example:
 

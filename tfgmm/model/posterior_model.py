@@ -52,7 +52,8 @@ class PosteriorModel(keras.Model):
     def __init__(self, variational: KerasPosterior, priors: Priors, seed: int, num_draws: int | None) -> None:
         check_not_forked("a Keras model")
         super().__init__(autocast=False, dtype="float32")
-        self.supports_jit = False  # XLA has no kernel for Gamma draws: another model that holds this one must know
+        # XLA has no kernel for Gamma draws, nor for NumPy's part of a divergence: a model that holds this one must know
+        self.supports_jit = False
         self.variational = variational
         self.num_components, self.num_features = variational.num_components, variational.num_features
         self.priors, self.seed, self.num_draws = priors, seed, num_draws
