@@ -39,7 +39,7 @@ __getattr__, __dir__, __all__ = front_door(
         "row_groups": ["RowGroups"],
         "row_scores": ["RowScorer", "RowScores", "Score"],
         "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],
-        "sampling": ["sample_rows"],
+        "sampling": ["rows_by_component", "sample_rows"],
         "starts": ["distinct_rows", "start_locs"],
         "statistics": ["RowSums", "Statistics", "added", "scaled", "split_masks", "with_whole_masks"],
         "stored_draws": ["NUM_DRAWS"],

@@ -57,8 +57,8 @@ def score_data(
     Args:
         mixture: The mixture, or S of them, whose average is scored.
         data: N rows of any kind that `open_source` takes, data units.
-        score: "log_prob" (N,) float32 nats, "log_density" the same in float64, "responsibilities" (N, K) float32 or
-            "assignment" (N,) int64.
+        score: "log_prob" (N,) float32 nats, "log_density" the same in float64, "responsibilities" (N, K) float32,
+            "memberships" the same in float64, or "assignment" (N,) int64.
         column_names: Names of the training columns: columns with names are put in that order.
         by_graph: Whether TensorFlow scores, with the operations that an export has; by default where there is a GPU.
 

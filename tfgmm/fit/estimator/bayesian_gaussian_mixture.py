@@ -1,0 +1,301 @@
+"""A Bayesian Gaussian mixture as scikit-learn's users know mixtures: a thin face on `fit_mixture`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from tfgmm.common.checks import check_choice, check_count
+from tfgmm.data.carried import MISSING
+from tfgmm.data.readers import Rows
+from tfgmm.data.survey import Survey, survey_rows
+from tfgmm.fit.callbacks import ProgressBar
+from tfgmm.fit.estimator.arguments import EstimatorOptions, numbers_of, options_of, seed_of, with_start
+from tfgmm.fit.estimator.fitted import FittedAttributes
+from tfgmm.fit.estimator.intervals import intervals_of
+from tfgmm.fit.estimator.rows import checked_weights, opened
+from tfgmm.fit.fitting import fit_opened
+from tfgmm.fit.result import FitResult
+from tfgmm.fit.selection import Selection
+from tfgmm.mixture.row_scores import Score
+from tfgmm.mixture.sampling import rows_by_component
+from tfgmm.scoring.scores import scored
+
+
+class BayesianGaussianMixture(
+    FittedAttributes, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+):
+    """Fits a Gaussian mixture with its uncertainty, and answers as the mixtures of scikit-learn do.
+
+    It takes the place of `sklearn.mixture.GaussianMixture` and of its `BayesianGaussianMixture`: in pipelines, searches
+    and pickles. Behind it is `tfgmm.fit_mixture`, whose result `result_` is, for the same seed. It loads no TensorFlow.
+
+    Defaults differ from scikit-learn's where these would give worse fits: eight starts, of several kinds; priors that
+    learn their scale; a bound that has stopped rising, not one that rises slowly. Each fit with the same `random_state`
+    gives the same numbers, and by default that is 0.
+
+    Args:
+        n_components: K; or several numbers to compare, or "auto", 1 to 10: `selection_` then says what speaks for each.
+        covariance_type: "full", "tied", "diag", "spherical", "tied_diag" or "tied_spherical"; or a list of them, or
+            "auto", to be compared as well.
+        tol: Gain of the bound that counts as none, nats per row. Default 1e-7: a larger one stops on plateaus.
+        max_iter: Most sweeps over the rows from each start.
+        n_init: Number of starts that are taken to their optimum. More than these are looked at.
+        init_params: "auto", groups of rows found in several ways; "kmeans", those of one run of k-means; "k-means++" or
+            "random_from_data", rows nearest to K chosen ones.
+        means_init: Means of the components to start from, (K, D), data units.
+        weight_concentration_prior_type: "dirichlet_distribution", K is the number of components; or
+            "dirichlet_process", K is the most there may be.
+        weight_concentration_prior: Concentration of the weights, positive. Default 1, or what `priors` say.
+        priors: `tfgmm.Priors` in data units, or "auto": priors from the rows.
+        random_state: Seed of the fit, as it stands; a `RandomState`, or None, draws one.
+        warm_start: Whether a fit goes on from the last one.
+        verbose: 1 shows a progress bar.
+        missing: "integrate", NaN is a value that nobody saw, and is integrated out; or "refuse".
+        posterior: What intervals come from: "mean_field", the fit itself; "auto", the exact posterior; see
+            `tfgmm.fit_mixture`.
+        criteria_at: Where `result_.aic` and `result_.bic` are taken: "mean", at the attributes; or "mode", at the
+            maximum of the likelihood.
+        forgetting_factor: For `partial_fit`: what the share of a row is multiplied with at each later row; 1 forgets
+            nothing.
+
+    Raises:
+        ValueError, TypeError: When it is fitted, as scikit-learn does.
+
+    Example:
+
+    >>> rows = np.random.default_rng(0).normal([[-3.0, 0.0]] * 50 + [[3.0, 1.0]] * 50, 0.5)
+    >>> mixture = tfgmm.BayesianGaussianMixture(2).fit(rows)
+    >>> mixture.means_.round(0).tolist(), mixture.predict([[-3.0, 0.0], [3.0, 1.0]]).tolist()
+    ([[3.0, 1.0], [-3.0, 0.0]], [1, 0])
+    """
+
+    def __init__(
+        self,
+        n_components: Any = 1,
+        *,
+        covariance_type: Any = "full",
+        tol: float | None = None,
+        max_iter: int = 200,
+        n_init: int = 8,
+        init_params: str = "auto",
+        means_init: Any = None,
+        weight_concentration_prior_type: str = "dirichlet_distribution",
+        weight_concentration_prior: float | None = None,
+        priors: Any = "auto",
+        random_state: Any = 0,
+        warm_start: bool = False,
+        verbose: int = 0,
+        missing: str = "integrate",
+        posterior: str = "mean_field",
+        criteria_at: str = "mean",
+        forgetting_factor: float = 1.0,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.means_init = means_init
+        self.weight_concentration_prior_type = weight_concentration_prior_type
+        self.weight_concentration_prior = weight_concentration_prior
+        self.priors = priors
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.missing = missing
+        self.posterior = posterior
+        self.criteria_at = criteria_at
+        self.forgetting_factor = forgetting_factor
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, noise: Any = None) -> Self:
+        """Fits the mixture to rows.
+
+        Args:
+            X: Rows, (N, D), data units; NaN is a gap.
+            y: Ignored.
+            sample_weight: How often each row counts, (N,) numbers of 0 or more.
+            noise: Measurement noise of the rows, data units: standard deviations (N, D), or covariances (N, D, D).
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError, TypeError: Rows that scikit-learn refuses too; an argument out of its range.
+
+        Warns:
+            sklearn.exceptions.ConvergenceWarning: The bound was still rising after `max_iter` sweeps.
+            UserWarning: What is odd about the rows; see `tfgmm.fit_mixture`.
+        """
+        # Warnings name the line that calls this: nothing stands between it and `fit_opened`
+        return self._keep(fit_opened(*self._prepared(X, sample_weight, noise)))
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None, noise: Any = None) -> np.ndarray:
+        """Fits the mixture to rows, and finds the component of each; arguments as `fit` has them.
+
+        Returns:
+            (N,) int64.
+        """
+        return self._keep(fit_opened(*self._prepared(X, sample_weight, noise))).predict(X, noise=noise)
+
+    def predict(self, X: Any, noise: Any = None) -> np.ndarray:
+        """Finds the most probable component of each row, given the columns that it has.
+
+        Args:
+            X: Rows, (N, D), data units.
+            noise: Measurement noise of the rows, as `fit` takes it.
+
+        Returns:
+            (N,) int64; -1 for a row without any value.
+        """
+        return self._scored(X, "assignment", noise)
+
+    def predict_proba(self, X: Any, noise: Any = None) -> np.ndarray:
+        """Computes the probability of each component given the row: given the columns that it has.
+
+        Args:
+            X: Rows, (N, D), data units.
+            noise: Measurement noise of the rows, as `fit` takes it.
+
+        Returns:
+            (N, K) float64; each row sums to 1.
+        """
+        return self._scored(X, "memberships", noise)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Computes the same as `predict_proba`, as columns for the next step of a pipeline.
+
+        Args:
+            X: Rows, (N, D), data units.
+
+        Returns:
+            (N, K) float64, or a frame where `set_output` asks for one.
+        """
+        return self._scored(X, "memberships", None)
+
+    def score_samples(self, X: Any, noise: Any = None) -> np.ndarray:
+        """Computes the log density of each row at the posterior means: a density, which integrates to 1.
+
+        Args:
+            X: Rows, (N, D), data units. The density of a row with gaps is that of the columns that it has.
+            noise: Measurement noise of the rows, as `fit` takes it; then it is the density of what is measured.
+
+        Returns:
+            (N,) float64, nats; NaN for a row without any value.
+        """
+        return self._scored(X, "log_density", noise)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, noise: Any = None) -> float:
+        """Computes the mean log density of rows, nats per row; rows without any value are left out.
+
+        Args:
+            X: Rows, (N, D), data units.
+            y: Ignored.
+            sample_weight: How often each row counts, (N,).
+            noise: Measurement noise of the rows, as `fit` takes it.
+        """
+        log_likelihood, num_rows = self._log_likelihood(X, sample_weight, noise)
+        return log_likelihood / num_rows
+
+    def aic(self, X: Any, sample_weight: Any = None, noise: Any = None) -> float:
+        """Computes Akaike's criterion of rows; smaller is better. That of the rows of the fit is `result_.aic` too.
+
+        Args:
+            X, sample_weight, noise: Rows, as `score` takes them.
+        """
+        log_likelihood, _ = self._log_likelihood(X, sample_weight, noise)
+        return -2.0 * log_likelihood + 2.0 * self.result_.num_parameters
+
+    def bic(self, X: Any, sample_weight: Any = None, noise: Any = None) -> float:
+        """Computes Schwarz's criterion of rows; smaller is better. That of the rows of the fit is `result_.bic` too.
+
+        Args:
+            X, sample_weight, noise: Rows, as `score` takes them.
+        """
+        log_likelihood, num_rows = self._log_likelihood(X, sample_weight, noise)
+        return -2.0 * log_likelihood + math.log(num_rows) * self.result_.num_parameters
+
+    def outlier(self, X: Any) -> np.ndarray:
+        """Computes the tail probability of each row: the share of rows from the mixture that are less likely.
+
+        Args:
+            X: Rows, (N, D), data units.
+
+        Returns:
+            (N,) float32, 0 for an outlier, 1 for a row at the highest peak; NaN for a row without any value.
+        """
+        return self._result().outlier(opened(self, X, is_fit=False))
+
+    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Draws rows from the mixture at the posterior means, component after component.
+
+        Args:
+            n_samples: Number of rows. `random_state` is their seed: a whole number gives the same rows every time.
+
+        Returns:
+            The rows, (n_samples, D) float64, data units; and the component of each, (n_samples,) int64.
+        """
+        mixture, number = self._result().plug_in(), check_count("n_samples", n_samples)
+        return rows_by_component(mixture, number, np.random.default_rng(seed_of(self.random_state)))
+
+    def intervals(self, level: float = 0.95) -> Any:
+        """Computes how sure the fit is of weights, means and standard deviations, from draws of its posterior.
+
+        Args:
+            level: Share of the posterior between both ends.
+
+        Returns:
+            A pandas DataFrame with a line for each number: component; name, "weight", "mean" or "standard deviation";
+            column, its name, "" for weights; mean, of the posterior; low and high, the ends of the interval.
+        """
+        return intervals_of(self._result(), level)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "integrate"
+        return tags
+
+    def _prepared(
+        self, rows: Any, sample_weight: Any, noise: Any
+    ) -> tuple[Rows, Survey, int | tuple[int, ...], EstimatorOptions, list[Any]]:
+        """Checks all arguments, and writes them as `fit_opened` takes them."""
+        check_choice("missing", self.missing, MISSING)
+        options = options_of(self)
+        source = opened(self, rows, sample_weight, noise, is_fit=True)
+        survey = survey_rows(source, None, options.seed)
+        numbers = numbers_of(self.n_components, survey)
+        callbacks = [ProgressBar(f"fitting {type(self).__name__}")] if self.verbose else []
+        return source, survey, numbers, with_start(options, source, numbers), callbacks
+
+    def _keep(self, found: FitResult | Selection) -> Self:
+        self.selection_ = found if isinstance(found, Selection) else None
+        self.result_ = found.best if isinstance(found, Selection) else found
+        return self
+
+    def _result(self) -> FitResult:
+        check_is_fitted(self)
+        return self.result_
+
+    def _scored(self, rows: Any, score: Score, noise: Any) -> np.ndarray:
+        result = self._result()
+        source = opened(self, rows, None, noise, is_fit=False)
+        return scored(result.plug_in_scorer(), source, score, result.column_names)
+
+    def _log_likelihood(self, rows: Any, sample_weight: Any, noise: Any) -> tuple[float, float]:
+        """Sums log densities of rows, nats, and counts the rows: those that have a value."""
+        densities = self.score_samples(rows, noise)
+        weights = np.ones(len(densities)) if sample_weight is None else checked_weights(sample_weight, densities)
+        has_value = ~np.isnan(densities)
+        num_rows = float(weights[has_value].sum())
+        if not num_rows:
+            raise ValueError("`X` must have a row with a value. Received: none. Pass rows that have values.")
+        return float(weights[has_value] @ densities[has_value]), num_rows
+
+
+GaussianMixture = BayesianGaussianMixture
+"""The name that scikit-learn's mixture without priors has; the same class."""
