@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,11 @@ from tfgmm.data.record import DataSummary
 CONSTANT_RATIO = 1e-13  # below this times the largest value a spread is rounding, not data
 _FAR_ROWS = 3.0  # standard deviations beyond this many robust ones are dominated by a few far rows
 _NORMAL_QUARTILES = 1.349  # between the quartiles of a normal distribution, in standard deviations
+# All that blocks change
+_NUMBERS = (
+    "num_rows", "num_incomplete", "total", "is_weighted", "hashes", "origin", "totals", "gaps", "mean", "squares",
+    "minimum", "maximum",
+)  # fmt: skip
 
 
 class SummaryAccumulator:
@@ -63,6 +69,23 @@ class SummaryAccumulator:
         # Sums of weights of the rows that have a value in a column, and counts of those that have none
         self._totals, self._gaps = np.zeros(0), np.zeros(0, np.int64)
         self._mean = self._squares = self._minimum = self._maximum = np.zeros(0)
+
+    def kept(self) -> dict[str, Any]:
+        """Writes what it holds as arrays and numbers, from which `going_on` goes on."""
+        return {name: getattr(self, f"_{name}") for name in _NUMBERS}
+
+    @classmethod
+    def going_on(cls, kept: Mapping[str, Any], **words: Any) -> SummaryAccumulator:
+        """Goes on from what `kept` wrote.
+
+        Args:
+            kept: What it wrote.
+            words: Arguments of the accumulator.
+        """
+        accumulator = cls(**words)
+        for name in _NUMBERS:
+            setattr(accumulator, f"_{name}", kept[name])
+        return accumulator
 
     @property
     def num_data(self) -> float:

@@ -17,6 +17,7 @@ from tfgmm.fit.callbacks import ProgressBar
 from tfgmm.fit.estimator.arguments import EstimatorOptions, numbers_of, options_of, seed_of, with_start
 from tfgmm.fit.estimator.fitted import FittedAttributes
 from tfgmm.fit.estimator.intervals import intervals_of
+from tfgmm.fit.estimator.partial_fit import FitsInParts
 from tfgmm.fit.estimator.rows import checked_weights, opened
 from tfgmm.fit.fitting import fit_opened
 from tfgmm.fit.result import FitResult
@@ -27,7 +28,7 @@ from tfgmm.scoring.scores import scored
 
 
 class BayesianGaussianMixture(
-    FittedAttributes, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+    FitsInParts, FittedAttributes, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
 ):
     """Fits a Gaussian mixture with its uncertainty, and answers as the mixtures of scikit-learn do.
 
@@ -60,8 +61,8 @@ class BayesianGaussianMixture(
             `tfgmm.fit_mixture`.
         criteria_at: Where `result_.aic` and `result_.bic` are taken: "mean", at the attributes; or "mode", at the
             maximum of the likelihood.
-        forgetting_factor: For `partial_fit`: what the share of a row is multiplied with at each later row; 1 forgets
-            nothing.
+        forgetting_factor: For `partial_fit`: what a row counts for of what the next row counts for. 1 remembers all
+            rows alike, 1 - 1 / n about the last n.
 
     Raises:
         ValueError, TypeError: When it is fitted, as scikit-learn does.
@@ -273,6 +274,7 @@ class BayesianGaussianMixture(
         return source, survey, numbers, with_start(options, source, numbers), callbacks
 
     def _keep(self, found: FitResult | Selection) -> Self:
+        self._forget_stream()
         self.selection_ = found if isinstance(found, Selection) else None
         self.result_ = found.best if isinstance(found, Selection) else found
         return self

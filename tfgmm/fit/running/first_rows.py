@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from tfgmm.data.rows import Rows
 from tfgmm.data.survey import survey_rows
 from tfgmm.families.variational import Values, VariationalPosterior
-from tfgmm.fit.fitting import fit_opened, task_of
-from tfgmm.fit.options import FitOptions
+from tfgmm.fit.fitting import task_of
+from tfgmm.fit.options import AUTO, FitOptions
 from tfgmm.fit.restarts import Restart, StagedStarts, best_first
+from tfgmm.fit.result import FitResult
 from tfgmm.fit.single import (
     FitTask,
     ascend_from_starts,
@@ -62,13 +63,11 @@ class FirstFit(NamedTuple):
     converged: bool
     spread: tuple[float, ...]
 
-
-def first_fit(rows: Rows, num_components: int, options: FitOptions) -> FirstFit:
-    """Fits the rows of the first part as `fit_mixture` does, with its warnings."""
-    survey = survey_rows(rows, None, options.seed)
-    result: Any = fit_opened(rows, survey, num_components, options)
-    ended = result.variational, result.priors, result.restarts, result.converged
-    return FirstFit(*ended, survey.summary.spread)
+    @classmethod
+    def of(cls, result: FitResult) -> FirstFit:
+        """Takes over what `fit_mixture` found."""
+        spread = result.data_summary.spread
+        return cls(result.variational, result.priors, result.restarts, result.converged, spread)
 
 
 def fit_again(rows: Rows, num_components: int, options: FitOptions, before: VariationalPosterior) -> FirstFit:
@@ -83,6 +82,8 @@ def fit_again(rows: Rows, num_components: int, options: FitOptions, before: Vari
         before: Where the fit to the first of them stands.
     """
     survey = survey_rows(rows, None, options.seed)
+    if not isinstance(options.start, str):  # it was for the rows of the first part
+        options = dataclasses.replace(options, start=AUTO)
     task = task_of(before.covariance, rows, survey, options, (), None, survey.summary.gap_columns)
     fit = prepared_fit(task, num_components)
     ascended = ascend_from_starts(task, fit)

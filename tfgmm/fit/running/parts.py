@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from tfgmm.fit.opened import check_length
 
 # Rows that later ones have faded below this share of a row are left out
 _FAINTEST = 1e-9
+_KEPT = ("num_parts", "num_rows", "num_empty", "num_weightless", "_weights_name")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,20 +121,27 @@ class PartsSeen:
     """
 
     def __init__(self, name: str, column_names: tuple[str, ...] | None, missing: str) -> None:
-        self._accumulator = SummaryAccumulator(name=name, column_names=column_names, missing=missing)
-        self._num_empty, self._num_weightless = 0, 0
+        self._words: dict[str, Any] = {"name": name, "column_names": column_names, "missing": missing}
+        self._accumulator = SummaryAccumulator(**self._words)
         self._weights_name: str | None = None
-        self.num_parts, self.num_rows = 0, 0
+        self.num_parts, self.num_rows, self.num_empty, self.num_weightless = 0, 0, 0, 0
+
+    def kept(self) -> dict[str, Any]:
+        """Writes what it holds as arrays and numbers, from which `go_on` goes on."""
+        return {"accumulator": self._accumulator.kept(), **{name: getattr(self, name) for name in _KEPT}}
+
+    def go_on(self, kept: Mapping[str, Any]) -> None:
+        """Takes what `kept` wrote for its own."""
+        self._accumulator = SummaryAccumulator.going_on(kept["accumulator"], **self._words)
+        for name in _KEPT:
+            setattr(self, name, kept[name])
 
     def add(self, part: Part) -> None:
         """Takes one more part into account."""
         self._accumulator.update(part.rows)
-        self._num_empty, self._num_weightless = (
-            self._num_empty + part.num_empty,
-            self._num_weightless + part.num_weightless,
-        )
-        self._weights_name = part.weights_name if self._weights_name is None else self._weights_name
+        self.num_empty, self.num_weightless = self.num_empty + part.num_empty, self.num_weightless + part.num_weightless
         self.num_parts, self.num_rows = self.num_parts + 1, self.num_rows + len(part.rows.values)
+        self._weights_name = part.weights_name if self._weights_name is None else self._weights_name
 
     def summary(self, num_data: float, centre: np.ndarray, spread: Sequence[float]) -> DataSummary:
         """Summarises the rows of all parts, each as it came: range, means and spreads know no forgetting.
@@ -151,7 +159,7 @@ class PartsSeen:
             num_rows=self.num_rows if has_other_weight or self._weights_name is not None else 0,
             centre=tuple(centre.tolist()),
             spread=tuple(spread),
-            num_empty=self._num_empty,
-            num_weightless=self._num_weightless,
+            num_empty=self.num_empty,
+            num_weightless=self.num_weightless,
             weights_name=self._weights_name,
         )

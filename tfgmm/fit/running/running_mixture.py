@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.rows import Rows
+from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.families.natural_gradient import Place, bound_figures, moved, place_at
 from tfgmm.families.variational import VariationalPosterior
+from tfgmm.fit.fitting import fit_opened
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import Restart
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.running.first_rows import MOST_KEPT, FirstFit, first_fit, fit_again, is_time
+from tfgmm.fit.running.first_rows import MOST_KEPT, FirstFit, fit_again, is_time
 from tfgmm.fit.running.parts import Part, PartsSeen, as_one, faded, opened_part
 from tfgmm.fit.running.sums import RunningSums, sums_of
 from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.statistics import Statistics
 
 # Spreads from the centre beyond which rows are measured from another: float32 rows would lose digits
 _FAR = 100.0
 # Parts whose figures stand in the history: the latest
 _LONGEST_HISTORY = 1_000
+# Rows that were kept together; fewer are put behind those before
+_SMALL = 1_000
 
 
 def check_forgetting_factor(factor: Any) -> float:
@@ -91,7 +96,7 @@ class RunningMixture:
         self._seen: PartsSeen | None = None
         self._kept: list[RowBlock] | None = []
         self._num_fitted = 0
-        self._history: list[dict[str, float]] = []
+        self._history: dict[str, list[float]] = {}
 
     # What the first part sets
     _q: VariationalPosterior
@@ -99,18 +104,47 @@ class RunningMixture:
     _sums: RunningSums
     _priors: Priors
     _spread: tuple[float, ...]
+    _column_names: tuple[str, ...] | None
     _restarts: tuple[Restart, ...]
     _is_swept: bool
+
+    @classmethod
+    def going_on(cls, result: FitResult, kept: Mapping[str, Any], *arguments: Any) -> RunningMixture:
+        """Goes on from where another one was.
+
+        Args:
+            result: Its result.
+            kept: What its `kept` wrote.
+            arguments: Options, forgetting factor, name and missing, as the class takes them after K.
+        """
+        running = cls(result.num_components, *arguments)
+        running._column_names, running._spread = result.column_names, result.data_summary.spread
+        running._seen = PartsSeen(running._name, result.column_names, running._missing)
+        running._seen.go_on(kept["seen"])
+        running._q = result.variational
+        running._place = place_at(running._q, running._q.values())
+        running._sums = RunningSums(Statistics(*kept["statistics"]), kept["num_rows"], kept["log_likelihoods"])
+        running._priors, running._restarts, running._is_swept = result.priors, result.restarts, result.converged
+        running._kept = None if kept["rows"] is None else [RowBlock(*rows) for rows in kept["rows"]]
+        running._num_fitted = kept["num_fitted"]
+        running._history = {name: list(figures) for name, figures in result.history.items()}
+        return running
+
+    def kept(self) -> dict[str, Any]:
+        """Writes what `result` does not hold as lists, tuples, arrays and numbers, for `going_on`."""
+        return {
+            "seen": self._begun().kept(),
+            "statistics": tuple(self._sums.statistics),
+            "num_rows": self._sums.num_rows,
+            "log_likelihoods": self._sums.log_likelihoods,
+            "rows": None if self._kept is None else [(rows.values, rows.weights) for rows in self._kept],
+            "num_fitted": self._num_fitted,
+        }
 
     @property
     def num_parts(self) -> int:
         """Parts so far."""
         return 0 if self._seen is None else self._seen.num_parts
-
-    @property
-    def column_names(self) -> tuple[str, ...] | None:
-        """Names of the columns of the first part; None where they had none."""
-        return self._column_names if self._seen is not None else None
 
     def update(self, data: Any, sample_weight: Any = None) -> None:
         """Adds a part, the first with as many rows as components, later ones of any length.
@@ -125,24 +159,43 @@ class RunningMixture:
                 stands as before.
             FloatingPointError: A number is no longer finite; the mixture stands as before.
         """
-        if self._seen is None:
-            return self._begin(opened_part(data, self._name, None, None, sample_weight, self._missing))
-        known = self._q.num_features, self._column_names
-        part = opened_part(data, self._name, *known, sample_weight, self._missing)
-        if self._kept is not None and is_time(self._seen.num_rows + len(part.rows.values), self._num_fitted):
-            self._fit_again(part)
+        part = self.opened(data, sample_weight)
+        if self.is_begun:
+            self.add(part)
         else:
-            self._add(part)
-        self._seen.add(part)
-        self._keep(part.rows)
+            self.begin(part, fit_opened(*self.first_fit(part)))
 
-    def _begin(self, part: Part) -> None:
-        """Fits the first part."""
+    @property
+    def is_begun(self) -> bool:
+        """Whether there was a part."""
+        return self._seen is not None
+
+    def opened(self, data: Any, sample_weight: Any = None) -> Part:
+        """Opens a part; see `update`."""
+        num_features, names = (self._q.num_features, self._column_names) if self.is_begun else (None, None)
+        return opened_part(data, self._name, num_features, names, sample_weight, self._missing)
+
+    def first_fit(self, part: Part) -> tuple[Rows, Survey, int, FitOptions]:
+        """Writes what `fit_opened` is to do with the first part: its warnings name the line two callers up."""
         rows = self._as_rows(part.rows, part.column_names)
-        self._take_fit(first_fit(rows, self.num_components, self.options), part.rows)
+        return rows, survey_rows(rows, None, self.options.seed), self.num_components, self.options
+
+    def begin(self, part: Part, found: Any) -> None:
+        """Begins with the first part, and the fit to it."""
+        self._take_fit(FirstFit.of(found), part.rows)
         self._column_names = part.column_names
         self._seen = PartsSeen(self._name, part.column_names, self._missing)
         self._seen.add(part)
+        self._keep(part.rows)
+
+    def add(self, part: Part) -> None:
+        """Adds a later part."""
+        seen = self._begun()
+        if self._kept is not None and is_time(seen.num_rows + len(part.rows.values), self._num_fitted):
+            self._fit_again(part)
+        else:
+            self._add_sums(part)
+        seen.add(part)
         self._keep(part.rows)
 
     def _fit_again(self, part: Part) -> None:
@@ -169,10 +222,15 @@ class RunningMixture:
         """Keeps rows for the next fit to all of them, while they are few."""
         if self._kept is None or self._num_fitted >= MOST_KEPT:
             self._kept = None
-        else:  # a copy: the caller may write over the rows
-            self._kept.append(RowBlock(np.array(rows.values), None if rows.weights is None else np.array(rows.weights)))
+            return
+        # A copy: the caller may write over the rows
+        copied = RowBlock(np.array(rows.values), None if rows.weights is None else np.array(rows.weights))
+        last = self._kept[-1:]
+        if last and len(last[0].values) < _SMALL:
+            copied, last = as_one([*last, copied]), []
+        self._kept = [*self._kept[:-1], *last, copied]
 
-    def _add(self, part: Part) -> None:
+    def _add_sums(self, part: Part) -> None:
         """Adds the sums of a part, and moves the mixture to the optimum for all sums."""
         rows = faded(part.rows, self.forgetting_factor)
         q, place, sums = self._ready_for(part)
@@ -201,6 +259,11 @@ class RunningMixture:
             sums = sums.measured_from(before - q.centre, q.gap_columns)
         return q, place_at(q, q.values()), sums
 
+    def _begun(self) -> PartsSeen:
+        if self._seen is None:
+            raise RuntimeError("the mixture must have rows. Received: no part yet. Call `update` first.")
+        return self._seen
+
     def _is_near(self, values: np.ndarray) -> bool:
         distances = np.abs(_centre_of(values, self._q.centre) - self._q.centre)
         return bool((distances <= _FAR * np.array(self._spread)).all())
@@ -208,8 +271,8 @@ class RunningMixture:
     def _note(self, kl: float) -> None:
         """Adds the figures of a part to the history."""
         num_rows, log_likelihood = self._sums.num_rows, float(self._sums.log_likelihoods[0])
-        self._history.append(bound_figures(log_likelihood, kl, num_rows))
-        del self._history[:-_LONGEST_HISTORY]
+        for name, figure in sorted(bound_figures(log_likelihood, kl, num_rows).items()):
+            self._history[name] = [*self._history.get(name, ()), figure][-_LONGEST_HISTORY:]
 
     def result(self) -> FitResult:
         """Makes the fit to the rows of all parts so far.
@@ -222,18 +285,14 @@ class RunningMixture:
         Raises:
             RuntimeError: There was no part yet.
         """
-        if self._seen is None:
-            raise RuntimeError("the mixture must have rows. Received: no part yet. Call `update` first.")
+        seen = self._begun()
         q, kl = self._q.at(self._q.values()), float(self._q.kl())
         expected, log_likelihood, complete = self._sums.log_likelihoods.tolist()
-        history: dict[str, Sequence[float]] = {
-            name: [figures[name] for figures in self._history] for name in sorted(self._history[0])
-        }
         num_data = self._sums.num_rows
-        summary = self._seen.summary(num_data, q.centre, self._spread)
+        summary = seen.summary(num_data, q.centre, self._spread)
         mixture = q, self._priors, self.options.seed, summary
         figures = expected - kl, log_likelihood, complete
-        return FitResult(*mixture, *figures, history, self._restarts, self._is_swept)
+        return FitResult(*mixture, *figures, self._history, self._restarts, self._is_swept)
 
 
 def _centre_of(values: np.ndarray, instead: np.ndarray) -> np.ndarray:
