@@ -160,7 +160,7 @@ class SummaryAccumulator:
     def _merge_weighted(self, values: np.ndarray, weights: np.ndarray, origin: np.ndarray) -> None:
         """Takes rows with weights, and perhaps gaps, into account."""
         is_gap = np.isnan(values)
-        self._gaps += is_gap.sum(axis=0)
+        self._gaps = self._gaps + is_gap.sum(axis=0)  # not in place: `kept` may have handed it on
         self._num_incomplete += int(is_gap.any(axis=1).sum())
         start = 0
         with np.errstate(over="ignore", invalid="ignore"):

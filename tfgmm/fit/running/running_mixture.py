@@ -9,6 +9,7 @@ import numpy as np
 
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.rows import Rows
+from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.families.natural_gradient import Place, bound_figures, moved, place_at
 from tfgmm.families.variational import VariationalPosterior
@@ -176,13 +177,18 @@ class RunningMixture:
         return opened_part(data, self._name, num_features, names, sample_weight, self._missing)
 
     def first_fit(self, part: Part) -> tuple[Rows, Survey, int, FitOptions]:
-        """Writes what `fit_opened` is to do with the first part: its warnings name the line two callers up."""
-        rows = self._as_rows(part.rows, part.column_names)
+        """Writes what `fit_opened` is to do with the first part, all rows alike: it warns of them as they are."""
+        values, weights, _ = part.rows
+        rows = Rows(values, part.column_names, self._name, weights=weights, missing=self._missing)
         return rows, survey_rows(rows, None, self.options.seed), self.num_components, self.options
 
     def begin(self, part: Part, found: Any) -> None:
-        """Begins with the first part, and the fit to it."""
-        self._take_fit(FirstFit.of(found), part.rows)
+        """Begins with the first part, and the fit to it; where rows are forgotten, it is fitted again as it fades."""
+        fitted = FirstFit.of(found)
+        if self.forgetting_factor < 1.0:
+            rows = self._as_rows(part.rows, part.column_names)
+            fitted = fit_again(rows, self.num_components, self.options, fitted.q)
+        self._take_fit(fitted, part.rows)
         self._column_names = part.column_names
         self._seen = PartsSeen(self._name, part.column_names, self._missing)
         self._seen.add(part)
@@ -255,6 +261,7 @@ class RunningMixture:
             sums = sums.with_more_gaps(known, q.gap_columns)
         if not is_near:
             before = q.centre
+            centre_rows(part.rows.values, before, name=self._name)  # checks that steps stay in the range of float32
             q.move_centre(_centre_of(part.rows.values, before).tolist())
             sums = sums.measured_from(before - q.centre, q.gap_columns)
         return q, place_at(q, q.values()), sums
@@ -292,7 +299,7 @@ class RunningMixture:
         summary = seen.summary(num_data, q.centre, self._spread)
         mixture = q, self._priors, self.options.seed, summary
         figures = expected - kl, log_likelihood, complete
-        return FitResult(*mixture, *figures, self._history, self._restarts, self._is_swept)
+        return FitResult(*mixture, *figures, dict(self._history), self._restarts, self._is_swept)
 
 
 def _centre_of(values: np.ndarray, instead: np.ndarray) -> np.ndarray:
