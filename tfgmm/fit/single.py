@@ -15,7 +15,7 @@ from tfgmm.data.row_source import RowSource
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
 from tfgmm.families.row_batches import SweepBatches
-from tfgmm.families.variational import VariationalPosterior
+from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
@@ -262,10 +262,19 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
 
 def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:
     options, q, spread = task.options, fit.variational, np.array(task.survey.summary.spread)
+    if isinstance(options.start, VariationalPosterior):
+        return Candidates([_moved(options.start, q.centre)], stage, 1)
     if is_labels(options.start):
         labels = check_labels(options.start, task.survey.summary, q.num_components)
         return Candidates([start_at_labels(q, task.source, labels, spread)], stage, 1)
     return candidates(q, stage, spread, options.start, fit.seed, options.restarts)
+
+
+def _moved(start: VariationalPosterior, centre: np.ndarray) -> Values:
+    """Reads the numbers behind an earlier posterior, with locations that are measured from another centre."""
+    values = start.values()
+    locs = values.components[0] + start.centre - centre
+    return values._replace(components=(locs, *values.components[1:]))
 
 
 def stages_of(

@@ -80,16 +80,21 @@ def scored(
 
     def of_block(block: RowBlock) -> Scores:
         scores, num_bad = scorer.scores(block, [score])
-        check_range(block, num_bad, scorer.centre)
+        check_range(block, num_bad, scorer.centre, name_of(data))
         return scores
 
     return mapped_over_data(scorer.centre, data, of_block, column_names, noise)[score]
 
 
-def check_range(block: RowBlock, num_bad: int, centre: np.ndarray) -> None:
+def check_range(block: RowBlock, num_bad: int, centre: np.ndarray, name: str) -> None:
     """Checks rows some of which have no score: Raises ValueError for a finite value beyond float32, and says where."""
     if num_bad:
-        centre_rows(block.values, centre)
+        centre_rows(block.values, centre, name=name)
+
+
+def name_of(data: Any) -> str:
+    """Says what the caller calls rows that are scored: those opened before have a name."""
+    return data.name if isinstance(data, Rows) else "x"
 
 
 def mapped_over_data(

@@ -12,6 +12,9 @@ from scipy import stats
 
 import tfgmm
 import tfgmm.sklearn
+from tfgmm.data.sources import open_source
+from tfgmm.data.survey import survey_rows
+from tfgmm.fit.estimator.arguments import numbers_of
 
 GENERATOR = np.random.default_rng(5)
 ROWS = GENERATOR.normal(np.repeat([[-2.0, 0.0], [2.0, 1.0]], [50, 40], axis=0), [0.8, 1.2])
@@ -115,11 +118,16 @@ def test_several_numbers_and_shapes_leave_a_selection():
     assert fitted().selection_ is None
 
 
-@pytest.mark.filterwarnings("ignore:.* have few different values")
-@pytest.mark.parametrize(("rows", "most"), [(ROWS, 10), (ROWS[::15], 6), (np.repeat(ROWS[:20:2], 9, axis=0)[:36], 4)])
-def test_auto_tries_up_to_ten_components_but_no_more_than_distinct_rows(rows, most):
-    ours = fitted(rows, "auto", covariance_type="spherical", n_init=1)
-    assert ours.selection_.table["num_components"].tolist() == list(range(1, most + 1))
+@pytest.mark.parametrize(("rows", "most"), [(ROWS, 10), (ROWS[::15], 6), (np.repeat(ROWS[:3], 9, axis=0), 3)])
+def test_auto_is_up_to_ten_components_but_no_more_than_distinct_rows(rows, most):
+    assert numbers_of("auto", survey_rows(open_source(rows, "X", None), None, 0)) == tuple(range(1, most + 1))
+
+
+@pytest.mark.slow
+def test_auto_compares_them():
+    ours = fitted(number="auto", covariance_type="spherical", n_init=1)
+    assert ours.selection_.table["num_components"].tolist() == list(range(1, 11))
+    assert ours.n_components_ == 2
 
 
 def test_weights_are_repeated_rows():

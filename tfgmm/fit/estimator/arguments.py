@@ -14,6 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
+from tfgmm.common.words import counted
 from tfgmm.data.readers import Rows
 from tfgmm.data.survey import Survey
 from tfgmm.fit import single
@@ -22,6 +23,7 @@ from tfgmm.fit.options import AUTO, FitOptions
 from tfgmm.mixture.starts import distinct_rows
 
 if TYPE_CHECKING:
+    from tfgmm.fit.result import FitResult
     from tfgmm.mixture.priors import Priors
 
 WEIGHT_PRIORS = {"dirichlet_distribution": "dirichlet", "dirichlet_process": "stick_breaking"}
@@ -67,7 +69,6 @@ class EstimatorOptions(FitOptions):
 
 def options_of(estimator: Any) -> EstimatorOptions:
     """Checks what an estimator was made with, before the rows are looked at, and writes it as options of a fit."""
-    start = _checked_start(estimator)
     check_choice("weight_concentration_prior_type", estimator.weight_concentration_prior_type, WEIGHT_PRIORS)
     _check_concentration(estimator.weight_concentration_prior)
     options = EstimatorOptions(
@@ -78,12 +79,14 @@ def options_of(estimator: Any) -> EstimatorOptions:
         seed=seed_of(estimator.random_state),
         max_sweeps=estimator.max_iter,
         tolerance=estimator.tol,
-        start=start,
+        start=_checked_start(estimator.init_params, estimator.means_init),
         criteria_at=estimator.criteria_at,
         posterior=estimator.posterior,
         weight_concentration=estimator.weight_concentration_prior,
     )
     numbers = _checked_numbers(estimator.n_components)
+    if options.is_choice_of_shapes or not isinstance(numbers, int):
+        _check_suits_choice(estimator)
     check_options(options, 1 if isinstance(numbers, int) else (1, 2))
     check_count("verbose", int(estimator.verbose) if isinstance(estimator.verbose, bool) else estimator.verbose, 0)
     return options
@@ -116,6 +119,16 @@ def with_start(options: EstimatorOptions, rows: Rows, num_components: int | tupl
     return options
 
 
+def going_on(
+    options: EstimatorOptions, last: FitResult, num_components: int | tuple[int, ...], num_features: int
+) -> EstimatorOptions:
+    """Makes a fit start where the last one ended, if that was a fit of the same kind and size."""
+    wanted = options.covariance, options.weights, num_components, num_features
+    if wanted == (last.covariance, last.weight_prior, last.num_components, last.num_features):
+        return dataclasses.replace(options, start=last.variational)
+    return options
+
+
 def _checked_numbers(n_components: Any) -> int | tuple[int, ...]:
     """Checks the numbers of components; () stands for "auto"."""
     if isinstance(n_components, str):
@@ -128,33 +141,40 @@ def _checked_numbers(n_components: Any) -> int | tuple[int, ...]:
     return check_num_components(n_components, "n_components")
 
 
-def _checked_start(estimator: Any) -> Any:
+def _checked_start(asked: Any, means: Any) -> Any:
     """Checks how the fit begins: a name, or the means of the components."""
-    asked, means = estimator.init_params, estimator.means_init
-    if asked == "random":
+    if isinstance(asked, str) and asked == "random":
         raise ValueError(
             f"`init_params` must be one of {', '.join(map(repr, STARTS))}. Received: 'random', memberships by chance, "
             'which start every component at the centre of the rows. Try init_params="random_from_data".'
         )
     check_choice("init_params", asked, STARTS)
     if means is None:
-        start: Any = STARTS[asked]
-    else:
-        start = np.asarray(means)
-        if start.dtype.kind not in "fiub" or not np.isfinite(start).all():
-            raise ValueError(
-                "`means_init` must be finite numbers (K, D). Received: an array of dtype "
-                f"{start.dtype}{'' if start.dtype.kind != 'f' else ' with NaN or infinite values'}. "
-                "Give one mean per component, in the units of the columns."
-            )
-    if (means is not None or asked == KMEANS) and not isinstance(_checked_numbers(estimator.n_components), int):
-        name = "init_params" if means is None else "means_init"
+        return STARTS[asked]
+    start = np.asarray(means)
+    if start.dtype.kind not in "fiub" or not np.isfinite(start).all():
+        received = "NaN or infinite values" if start.dtype.kind in "fiub" else f"an array of dtype {start.dtype}"
         raise ValueError(
-            f"`{name}` must suit every number of components that is tried. Received: "
-            f"{'one run of k-means' if means is None else 'an array'} with n_components={estimator.n_components!r}. "
-            'Try init_params="auto", which has k-means among its ways, or one number of components.'
+            f"`means_init` must be finite numbers (K, D). Received: {received}. Give one mean per component, in the "
+            "units of the columns."
         )
     return start
+
+
+def _check_suits_choice(estimator: Any) -> None:
+    """Checks that the start suits several numbers of components or shapes."""
+    asked = f"n_components={estimator.n_components!r}, covariance_type={estimator.covariance_type!r}"
+    if estimator.means_init is not None or estimator.init_params == KMEANS:
+        name, received = ("init_params", "'kmeans'") if estimator.means_init is None else ("means_init", "an array")
+        raise ValueError(
+            f"`{name}` must suit all numbers of components and shapes that are compared. Received: {received} with "
+            f'{asked}. Try init_params="auto", which has k-means among its ways, or name one number and one shape.'
+        )
+    if estimator.warm_start:
+        raise ValueError(
+            "`warm_start` must be False where several numbers of components or shapes are compared. Received: True "
+            f"with {asked}. Leave it out, or name one number and one shape."
+        )
 
 
 def _check_concentration(value: Any) -> None:
@@ -167,10 +187,11 @@ def _check_concentration(value: Any) -> None:
 
 def _groups_of_kmeans(options: EstimatorOptions, rows: Rows, num_components: Any) -> np.ndarray:
     """Finds the group of each row by one run of k-means, in the units of the columns, as scikit-learn's mixtures do."""
-    if rows.num_empty or rows.num_weightless or np.isnan(rows.values).any():
+    has_gaps = bool(rows.num_empty or np.isnan(rows.values).any())
+    if has_gaps or rows.num_weightless:
+        received = "NaN" if has_gaps else counted(rows.num_weightless, "row") + " of weight 0"
         raise ValueError(
-            '`init_params` must not be "kmeans" for rows with gaps or of weight 0. Received: '
-            f"{rows.num_empty + rows.num_weightless} rows left out, or rows with NaN. "
+            f'`init_params` must not be "kmeans" for rows with gaps or of weight 0. Received: {received}. '
             'Try init_params="auto", which has k-means among its ways.'
         )
     kmeans = KMeans(num_components, n_init=1, random_state=options.seed % 2**32)

@@ -14,9 +14,10 @@ from tfgmm.data.carried import MISSING
 from tfgmm.data.readers import Rows
 from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.fit.callbacks import ProgressBar
-from tfgmm.fit.estimator.arguments import EstimatorOptions, numbers_of, options_of, seed_of, with_start
+from tfgmm.fit.estimator.arguments import EstimatorOptions, going_on, numbers_of, options_of, seed_of, with_start
 from tfgmm.fit.estimator.fitted import FittedAttributes
 from tfgmm.fit.estimator.intervals import intervals_of
+from tfgmm.fit.estimator.kept import plain, restored
 from tfgmm.fit.estimator.partial_fit import FitsInParts
 from tfgmm.fit.estimator.rows import checked_weights, opened
 from tfgmm.fit.fitting import fit_opened
@@ -25,6 +26,8 @@ from tfgmm.fit.selection import Selection
 from tfgmm.mixture.row_scores import Score
 from tfgmm.mixture.sampling import rows_by_component
 from tfgmm.scoring.scores import scored
+
+_KEPT_PLAIN = frozenset({"result_", "selection_"})  # attributes that files hold as plain numbers
 
 
 class BayesianGaussianMixture(
@@ -54,7 +57,8 @@ class BayesianGaussianMixture(
         weight_concentration_prior: Concentration of the weights, positive. Default 1, or what `priors` say.
         priors: `tfgmm.Priors` in data units, or "auto": priors from the rows.
         random_state: Seed of the fit, as it stands; a `RandomState`, or None, draws one.
-        warm_start: Whether a fit goes on from the last one.
+        warm_start: Whether a fit goes on from the last one, where this had the same K, shape, weights and columns; then
+            there is this one start. For rows that come in parts, see `partial_fit`.
         verbose: 1 shows a progress bar.
         missing: "integrate", NaN is a value that nobody saw, and is integrated out; or "refuse".
         posterior: What intervals come from: "mean_field", the fit itself; "auto", the exact posterior; see
@@ -261,6 +265,18 @@ class BayesianGaussianMixture(
         tags.input_tags.allow_nan = self.missing == "integrate"
         return tags
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if state.get("selection_") is not None:
+            state = state | {"result_": None}  # it is one of the choice
+        return {name: plain(value) if name in _KEPT_PLAIN else value for name, value in state.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = {name: restored(value) if name in _KEPT_PLAIN else value for name, value in state.items()}
+        if state.get("selection_") is not None:
+            state["result_"] = state["selection_"].best
+        super().__setstate__(state)
+
     def _prepared(
         self, rows: Any, sample_weight: Any, noise: Any
     ) -> tuple[Rows, Survey, int | tuple[int, ...], EstimatorOptions, list[Any]]:
@@ -270,8 +286,11 @@ class BayesianGaussianMixture(
         source = opened(self, rows, sample_weight, noise, is_fit=True)
         survey = survey_rows(source, None, options.seed)
         numbers = numbers_of(self.n_components, survey)
+        options = with_start(options, source, numbers)
+        if self.warm_start and hasattr(self, "result_"):
+            options = going_on(options, self.result_, numbers, source.num_features)
         callbacks = [ProgressBar(f"fitting {type(self).__name__}")] if self.verbose else []
-        return source, survey, numbers, with_start(options, source, numbers), callbacks
+        return source, survey, numbers, options, callbacks
 
     def _keep(self, found: FitResult | Selection) -> Self:
         self._forget_stream()
