@@ -87,6 +87,28 @@ class SummaryAccumulator:
             setattr(accumulator, f"_{name}", kept[name])
         return accumulator
 
+    @classmethod
+    def after(cls, summary: DataSummary, **words: Any) -> SummaryAccumulator:
+        """Goes on from a summary, which must be of this version.
+
+        Where rows have both weights and gaps, the weights of those with a value in a column are taken to be average.
+
+        Args:
+            summary: Summary of the rows so far.
+            words: Arguments of the accumulator, but for the names of columns.
+        """
+        accumulator = cls(column_names=summary.column_names, **words)
+        num_rows = summary.num_rows or int(summary.num_data)
+        gaps = np.array(summary.gaps or [0] * summary.num_features, np.int64)
+        accumulator._num_rows, accumulator._num_incomplete, accumulator._gaps = num_rows, summary.num_incomplete, gaps
+        accumulator._total, accumulator._is_weighted = float(summary.num_data), bool(summary.num_rows)
+        accumulator._hashes = int(summary.fingerprint or "0", 16)
+        accumulator._origin, accumulator._mean = np.array(summary.mean), np.zeros(summary.num_features)
+        accumulator._totals = summary.num_data * (1.0 - gaps / num_rows)
+        accumulator._squares = np.where(summary.varies, np.square(summary.scale), 0.0) * accumulator._totals
+        accumulator._minimum, accumulator._maximum = np.array(summary.minimum), np.array(summary.maximum)
+        return accumulator
+
     @property
     def num_data(self) -> float:
         """N so far: the number of rows, or the sum of their weights, an int where it is whole."""

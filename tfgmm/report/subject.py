@@ -152,7 +152,7 @@ def _of_result(result: FitResult) -> Fitted:
 
 
 def _of_mixture(mixture: FitResult | GaussianMixtureModel) -> Fitted:
-    from tfgmm.fit.result import interval_draws
+    from tfgmm.fit.result_words import interval_draws
 
     num_data = _check_fitted(mixture.num_data)
     return Fitted(

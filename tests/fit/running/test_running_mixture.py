@@ -73,7 +73,7 @@ def test_parts_of_one_component_add_up_to_the_fit_of_all_rows(covariance: str) -
     given = {"covariance": covariance, "priors": FIXED}
     fitted = tfgmm.fit_mixture(ROWS, 1, **given)
     mixture = running([ROWS[:40], ROWS[40:60], ROWS[60:61], ROWS[61:]], 1, **given)
-    for sums, plain in zip(mixture.kept()["statistics"], plain_sums(ROWS, mixture)):
+    for sums, plain in zip(mixture.result().sums or (), plain_sums(ROWS, mixture)):
         np.testing.assert_allclose(sums, plain, rtol=1e-6, atol=1e-5)
     result = mixture.result()
     np.testing.assert_allclose(result.locs, fitted.locs, rtol=1e-3)  # they and widths settle in turn, part by part
@@ -93,7 +93,7 @@ def test_gaps_may_begin_in_a_later_part(covariance: str) -> None:
     fitted = tfgmm.fit_mixture(rows, 1, **given)
     mixture = running([ROWS[:40], rows[40:70], rows[70:]], 1, **given)
     result, some = mixture.result(), rows[np.isfinite(rows).any(axis=1)]
-    for sums, plain in zip(mixture.kept()["statistics"], plain_sums(some, mixture)):
+    for sums, plain in zip(mixture.result().sums or (), plain_sums(some, mixture)):
         np.testing.assert_allclose(sums, plain, rtol=1e-6, atol=1e-5)
     np.testing.assert_allclose(result.locs, fitted.locs, rtol=1e-3)
     for name in ("gaps", "num_incomplete", "num_empty", "num_data"):
@@ -172,7 +172,7 @@ def test_rows_fade_by_their_age_however_they_are_cut(cuts: list[int]) -> None:
     mixture = running(np.split(ROWS, cuts), 1, factor, priors=FIXED)
     shares = factor ** np.arange(90)[::-1]
     values = ROWS - mixture.result().variational.centre
-    counts, first, second = mixture.kept()["statistics"]
+    counts, first, second = mixture.result().sums
     assert counts[0] == pytest.approx(shares.sum(), rel=1e-7) and mixture.result().num_data == pytest.approx(counts[0])
     np.testing.assert_allclose(first[0], shares @ values, rtol=1e-6)
     np.testing.assert_allclose(second[0], shares @ values**2, rtol=1e-6)
@@ -211,13 +211,13 @@ def test_rows_are_measured_from_where_they_are() -> None:
     far = [ROWS[:60], ROWS[60:70] + 3e6, ROWS[70:] + 3e6]
     mixture = running(far, 1, covariance="full", priors=FIXED)
     assert np.abs(mixture.result().variational.centre - far[1].mean(axis=0)).max() < 1e-3
-    for sums, plain in zip(mixture.kept()["statistics"], plain_sums(np.concatenate(far), mixture)):
+    for sums, plain in zip(mixture.result().sums or (), plain_sums(np.concatenate(far), mixture)):
         np.testing.assert_allclose(sums, plain, rtol=1e-6, atol=1e-4)
     # The jump is forgotten, and with it what float32 would have lost of rows measured from the old centre
     rows = np.concatenate([*far[:2], *[ROWS + 3e6] * 4])
     following = running(np.split(rows, [60, 70, 200, 300]), 1, 0.9)
     shares, values = 0.9 ** np.arange(len(rows))[::-1], rows - following.result().variational.centre
-    _, first, second = following.kept()["statistics"]
+    _, first, second = following.result().sums
     np.testing.assert_allclose(first[0], shares @ values, rtol=1e-3)
     np.testing.assert_allclose(second[0], shares @ values**2, rtol=1e-3)
 

@@ -126,6 +126,16 @@ class PartsSeen:
         self._weights_name: str | None = None
         self.num_parts, self.num_rows, self.num_empty, self.num_weightless = 0, 0, 0, 0
 
+    @classmethod
+    def after(cls, summary: DataSummary, name: str, missing: str) -> PartsSeen:
+        """Goes on from the summary of rows that came at once; arguments as the class has them."""
+        seen = cls(name, summary.column_names, missing)
+        seen._accumulator = SummaryAccumulator.after(summary, name=name, missing=missing)
+        seen._weights_name = summary.weights_name
+        seen.num_parts, seen.num_rows = 1, summary.num_rows or int(summary.num_data)
+        seen.num_empty, seen.num_weightless = summary.num_empty, summary.num_weightless
+        return seen
+
     def kept(self) -> dict[str, Any]:
         """Writes what it holds as arrays and numbers, from which `go_on` goes on."""
         return {"accumulator": self._accumulator.kept(), **{name: getattr(self, name) for name in _KEPT}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -110,32 +110,36 @@ class RunningMixture:
     _is_swept: bool
 
     @classmethod
-    def going_on(cls, result: FitResult, kept: Mapping[str, Any], *arguments: Any) -> RunningMixture:
-        """Goes on from where another one was.
+    def going_on(cls, result: FitResult, kept: Mapping[str, Any] | None, *arguments: Any) -> RunningMixture:
+        """Goes on from where another one was, or from a fit to rows that came at once, none of which is kept.
 
         Args:
-            result: Its result.
-            kept: What its `kept` wrote.
+            result: Its result, with its `sums`.
+            kept: What its `kept` wrote; None for the fit.
             arguments: Options, forgetting factor, name and missing, as the class takes them after K.
         """
-        running = cls(result.num_components, *arguments)
-        running._column_names, running._spread = result.column_names, result.data_summary.spread
-        running._seen = PartsSeen(running._name, result.column_names, running._missing)
-        running._seen.go_on(kept["seen"])
-        running._q = result.variational
-        running._place = place_at(running._q, running._q.values())
-        running._sums = RunningSums(Statistics(*kept["statistics"]), kept["num_rows"], kept["log_likelihoods"])
+        running, summary = cls(result.num_components, *arguments), result.data_summary
+        q = running._q = result.variational
+        running._place = place_at(q, q.values())
         running._priors, running._restarts, running._is_swept = result.priors, result.restarts, result.converged
-        running._kept = None if kept["rows"] is None else [RowBlock(*rows) for rows in kept["rows"]]
-        running._num_fitted = kept["num_fitted"]
+        running._column_names, running._spread = summary.column_names, summary.spread
         running._history = {name: list(figures) for name, figures in result.history.items()}
+        if kept is None:
+            running._seen, running._kept = PartsSeen.after(summary, running._name, running._missing), None
+            at_means = [result.log_likelihood, result.complete_log_likelihood]
+            figures = float(result.num_data), np.array([result.elbo + float(q.kl()), *at_means])
+        else:
+            running._seen = PartsSeen(running._name, summary.column_names, running._missing)
+            running._seen.go_on(kept["seen"])
+            running._kept = None if kept["rows"] is None else [RowBlock(*rows) for rows in kept["rows"]]
+            running._num_fitted, figures = kept["num_fitted"], (kept["num_rows"], kept["log_likelihoods"])
+        running._sums = RunningSums(cast("Statistics", result.sums), *figures)
         return running
 
     def kept(self) -> dict[str, Any]:
         """Writes what `result` does not hold as lists, tuples, arrays and numbers, for `going_on`."""
         return {
             "seen": self._begun().kept(),
-            "statistics": tuple(self._sums.statistics),
             "num_rows": self._sums.num_rows,
             "log_likelihoods": self._sums.log_likelihoods,
             "rows": None if self._kept is None else [(rows.values, rows.weights) for rows in self._kept],
@@ -164,7 +168,8 @@ class RunningMixture:
         if self.is_begun:
             self.add(part)
         else:
-            self.begin(part, fit_opened(*self.first_fit(part)))
+            rows, survey = self.first_rows(part)
+            self.begin(part, cast("FitResult", fit_opened(rows, survey, self.num_components, self.options)))
 
     @property
     def is_begun(self) -> bool:
@@ -176,15 +181,15 @@ class RunningMixture:
         num_features, names = (self._q.num_features, self._column_names) if self.is_begun else (None, None)
         return opened_part(data, self._name, num_features, names, sample_weight, self._missing)
 
-    def first_fit(self, part: Part) -> tuple[Rows, Survey, int, FitOptions]:
-        """Writes what `fit_opened` is to do with the first part, all rows alike: it warns of them as they are."""
+    def first_rows(self, part: Part) -> tuple[Rows, Survey]:
+        """Makes the rows of the first part, all alike, and their survey, for `fit_opened`."""
         values, weights, _ = part.rows
         rows = Rows(values, part.column_names, self._name, weights=weights, missing=self._missing)
-        return rows, survey_rows(rows, None, self.options.seed), self.num_components, self.options
+        return rows, survey_rows(rows, None, self.options.seed)
 
-    def begin(self, part: Part, found: Any) -> None:
+    def begin(self, part: Part, found: FitResult) -> None:
         """Begins with the first part, and the fit to it; where rows are forgotten, it is fitted again as it fades."""
-        fitted = FirstFit.of(found)
+        fitted, self.num_components = FirstFit.of(found), found.num_components
         if self.forgetting_factor < 1.0:
             rows = self._as_rows(part.rows, part.column_names)
             fitted = fit_again(rows, self.num_components, self.options, fitted.q)
@@ -299,7 +304,8 @@ class RunningMixture:
         summary = seen.summary(num_data, q.centre, self._spread)
         mixture = q, self._priors, self.options.seed, summary
         figures = expected - kl, log_likelihood, complete
-        return FitResult(*mixture, *figures, dict(self._history), self._restarts, self._is_swept)
+        ended = dict(self._history), self._restarts, self._is_swept
+        return FitResult(*mixture, *figures, *ended, sums=self._sums.statistics)
 
 
 def _centre_of(values: np.ndarray, instead: np.ndarray) -> np.ndarray:
