@@ -79,6 +79,7 @@ class FitResult(FittedMixture):
     """Draws from the exact posterior, which the fit carries where they were asked for; else None."""
     ranking: Ranking | None = dataclasses.field(default=None, repr=False)
     sums: Statistics | None = dataclasses.field(default=None, repr=False)
+    num_parts: int = dataclasses.field(default=0, repr=False)
 
     @functools.cached_property
     def model(self) -> GaussianMixtureModel:

@@ -34,8 +34,7 @@ def summary_of(result: Any) -> str:
         f"weights), {counted(result.num_data, 'row')} x {counted(result.num_features, 'column')}",
         f"bound {result.elbo:.2f} nats   log likelihood {result.log_likelihood:.2f}   "
         f"{result.num_parameters} parameters   AIC {result.aic:.1f}   BIC {result.bic:.1f}",
-        f"{'converged' if result.converged else 'NOT converged'} after {counted(len(result.history['elbo']), 'sweep')} "
-        f"over all rows; {result.num_occupied} of {counted(result.num_components, 'component')} occupied",
+        f"{_ending(result)}; {result.num_occupied} of {counted(result.num_components, 'component')} occupied",
         f"restarts, bound of each: {bounds}",
         *([result.ranking.sentence([restart.elbo for restart in result.restarts])] if result.ranking else []),
         f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
@@ -47,6 +46,13 @@ def summary_of(result: Any) -> str:
     lines = list(_table(draws, result.column_names))
     more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
+
+
+def _ending(result: Any) -> str:
+    if result.num_parts > 1:
+        return f"rows came in {counted(result.num_parts, 'part')}, and each added its sums as the fit stood then"
+    sweeps = counted(len(result.history["elbo"]), "sweep")
+    return f"{'converged' if result.converged else 'NOT converged'} after {sweeps} over all rows"
 
 
 def _on_hidden_values(result: Any) -> list[str]:

@@ -146,7 +146,8 @@ def _of_result(result: FitResult) -> Fitted:
     return dataclasses.replace(
         _of_mixture(result),
         criteria=criteria,
-        record=FitRecord(result.history, result.restarts, result.converged),
+        # Rows in parts were not swept: there is no loss that falls, and no end of it
+        record=FitRecord(result.history, result.restarts, result.converged) if result.num_parts <= 1 else None,
         exporting="result",
     )
 

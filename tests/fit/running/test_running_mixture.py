@@ -19,6 +19,7 @@ from tfgmm.mixture.features import columns_of_products, num_products
 from tfgmm.mixture.parameters import FORMS
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.statistics import Statistics
+from tfgmm.report.subject import fitted_of
 
 GENERATOR = np.random.default_rng(3)
 ROWS = GENERATOR.normal(np.repeat([[-2.0, 0.0], [2.0, 1.0]], [50, 40], axis=0), [0.8, 1.2])
@@ -143,6 +144,15 @@ def test_figures_are_those_of_each_part_when_it_came() -> None:
     assert sorted(result.history) == ["elbo", "kl", "log_likelihood", "loss"] and len(result.history["elbo"]) == 3
     assert result.elbo == pytest.approx(result.history["log_likelihood"][-1] - float(result.variational.kl()))
     assert result.complete_log_likelihood < result.log_likelihood
+
+
+def test_fits_in_parts_say_so_in_words_and_have_no_record_of_sweeps() -> None:
+    mixture = running([ROWS[:50]])
+    assert "converged after" in str(mixture.result()) and fitted_of(mixture.result()).record is not None
+    mixture.update(ROWS[50:])
+    result = mixture.result()
+    assert "rows came in 2 parts, and each added its sums as the fit stood then; 2 of 2 components" in str(result)
+    assert "sweep" not in str(result) and result.num_parts == 2 and fitted_of(result).record is None
 
 
 def test_histories_go_back_so_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:

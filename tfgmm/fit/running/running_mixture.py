@@ -305,7 +305,7 @@ class RunningMixture:
         mixture = q, self._priors, self.options.seed, summary
         figures = expected - kl, log_likelihood, complete
         ended = dict(self._history), self._restarts, self._is_swept
-        return FitResult(*mixture, *figures, *ended, sums=self._sums.statistics)
+        return FitResult(*mixture, *figures, *ended, sums=self._sums.statistics, num_parts=seen.num_parts)
 
 
 def _centre_of(values: np.ndarray, instead: np.ndarray) -> np.ndarray:
