@@ -354,3 +354,16 @@ def test_locations_begin_the_first_fit_alone() -> None:
     first = running([ROWS[:20]], start=given).result()
     assert len(first.restarts) == 1 and len(mixture.result().restarts) == 3
     np.testing.assert_allclose(mixture.result().locs, first.locs, atol=1.0)  # in the same order
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("covariance", ["full", "diag"])
+def test_a_hundred_parts_end_where_the_fit_of_all_rows_does(covariance: str) -> None:
+    generator = np.random.default_rng(0)
+    locs = 0.7 * generator.normal(size=(8, 8))  # 2.8 widths from one to another
+    rows = locs[generator.integers(8, size=120_000)] + generator.normal(size=(120_000, 8))
+    rows, held_out = rows[:100_000], rows[100_000:]
+    mixture = running(np.split(rows, 100), 8, covariance=covariance, restarts=8)
+    fitted = tfgmm.fit_mixture(rows, 8, covariance=covariance)
+    below = [result.log_prob(held_out).mean() for result in (fitted, mixture.result())]
+    assert below[0] - below[1] < 0.005
