@@ -9,16 +9,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from tfgmm.plot.colours import INK, component_colours
+from tfgmm.plot.colours import component_colours, ink
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
-from tfgmm.plot.letters import legible
+from tfgmm.plot.pictures import picture
 
 _SIZE = (6.0, 3.6)
 _SAME = 0.1  # nats: bounds closer than this are one optimum
 _LOWEST = 1e-3  # nats
 
 
-@legible
+@picture
 def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
     """Draws for every restart how far its bound lies below the best one, sweep by sweep; returns the Axes.
 
@@ -55,11 +55,11 @@ def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
     for path, end in sorted(zip(paths, ends), key=lambda pair: -pair[1]):
         gaps = _on_axis(best - path)
         is_best = end < _SAME
-        style: dict[str, Any] = {"color": blue, "linewidth": 1.6} if is_best else {"color": INK, "linewidth": 0.9}
+        style: dict[str, Any] = {"color": blue} if is_best else {"color": ink(), "linewidth": 0.9}
         style |= {} if is_best else {"linestyle": "--", "alpha": 0.75}
         ax.plot(1 + np.arange(len(gaps)), gaps, label=_label(is_best, num_best, len(paths)), **style)
         if not is_best:
-            ax.plot(len(gaps), gaps[-1], marker="o", markersize=4, color=INK, linestyle="", label="_end")
+            ax.plot(len(gaps), gaps[-1], marker="o", markersize=4, color=ink(), linestyle="", label="_end")
     ax.set_yscale("log")
     ax.set_ylim(bottom=_LOWEST)
     # Plain numbers: powers of ten would go through the typesetting of formulas, half of the time of this picture

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from numpy.typing import ArrayLike, NDArray
 
+from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import DENSITY_COLORMAP, INK
 from tfgmm.plot.frames import (
     FIGURE_SIZE,
@@ -23,15 +24,15 @@ from tfgmm.plot.frames import (
     unit_of,
 )
 from tfgmm.plot.grids import MASS_CAPTION, cell_edges, density_grid, draw_mass_lines
-from tfgmm.plot.letters import legible
-from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
+from tfgmm.plot.partial_rows import ShownRows, at_most, check_values, has_values
+from tfgmm.plot.pictures import picture
 
 _MAX_ROWS_SHOWN = 5_000
 _MARGIN = 0.08
 _ROWS_FIX = "Pass the training rows, two columns in data units."
 
 
-@legible
+@picture
 def density(
     log_prob: Callable[[NDArray[np.float64]], Any],
     rows: ArrayLike | None = None,
@@ -85,7 +86,7 @@ def density(
     checked_rows = None if rows is None else check_values("rows", rows, "ND", fix=_ROWS_FIX, D=2)
     frame = _frame(limits, checked_rows)
     both = None if checked_rows is None else checked_rows[has_values(checked_rows)]
-    sample = None if both is None else _rows_to_show(both)
+    sample = None if both is None else at_most(_MAX_ROWS_SHOWN, both)
     edges = _edges(frame, num_points, sample)
     grid = density_grid(log_prob, *edges)
     ax = axes_or_new(ax, _figure_size(frame))
@@ -130,25 +131,13 @@ def _figure_size(frame: NDArray[np.float64]) -> tuple[float, float]:
     return (width if ratio is None else float(np.clip(3.0 * ratio + 1.7, 4.4, 6.0)), height)
 
 
-def _rows_to_show(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Takes at most 5,000 of the rows, the same ones every time."""
-    if len(rows) <= _MAX_ROWS_SHOWN:
-        return rows
-    return rows[np.random.default_rng(0).choice(len(rows), _MAX_ROWS_SHOWN, replace=False)]
-
-
 def _edges(
     frame: NDArray[np.float64], num_points: int, rows: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Computes the edges of the cells along x and along y, (num_points + 1,) each."""
-    if not isinstance(num_points, (int, np.integer)) or num_points < 2:
-        raise ValueError(
-            f"`num_points` must be a whole number of at least 2. Received: {num_points!r}. The usual value is 200."
-        )
+    cells = check_count("num_points", num_points, least=2)
     columns = (None, None) if rows is None else rows.T
-    x_edges, y_edges = (
-        cell_edges(low, high, int(num_points), c) for (low, high), c in zip(frame, columns, strict=True)
-    )
+    x_edges, y_edges = (cell_edges(low, high, cells, c) for (low, high), c in zip(frame, columns, strict=True))
     return x_edges, y_edges
 
 

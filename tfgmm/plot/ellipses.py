@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from tfgmm.plot.colours import component_style
 from tfgmm.plot.frames import HALO, add_caption, axes_or_new, padded_limits, set_frame, write_number
-from tfgmm.plot.letters import legible
 from tfgmm.plot.mixtures import (
     Gaussians,
     check_column_names,
@@ -21,10 +20,11 @@ from tfgmm.plot.mixtures import (
     marginal,
     mean_gaussians,
 )
+from tfgmm.plot.pictures import picture
 from tfgmm.posterior.draws import Draws
 
 
-@legible
+@picture
 def components(
     draws: Draws,
     *,
@@ -32,6 +32,7 @@ def components(
     mass: float = 0.95,
     min_weight: float = 0.01,
     column_names: Sequence[str] | None = None,
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the ellipse of every component that holds a share of its rows, numbered at its mean; returns the Axes.
@@ -47,6 +48,7 @@ def components(
         min_weight: Components with less weight are left out, and a line above says how many: those that no row needs
             lie where the prior does.
         column_names: One per column of the draws, with the unit. None: those that `ax` has, else those of the draws.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Where to draw, for example on what `density` returned; its limits stay. None makes a new figure.
 
     Raises:

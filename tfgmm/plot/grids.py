@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tfgmm.common.shapes import check_shape
 
 MASSES = (0.5, 0.9)
-_LINE_STYLES = ("-", "--")
+LINE_STYLES = ("-", "--")
 MASS_CAPTION = "lines hold 50 % and 90 %"
 _CHUNK = 10_000  # points per call of `log_prob`: bounds its (B, K) intermediates
 
@@ -98,6 +98,6 @@ def mass_levels(grid: Grid, masses: Sequence[float]) -> NDArray[np.float64]:
 
 def draw_mass_lines(ax: Axes, grid: Grid, colour: str) -> None:
     """Draws the outlines of the highest-density regions with 50 % and 90 % of the probability."""
-    for level, style in zip(mass_levels(grid, MASSES), _LINE_STYLES, strict=True):
+    for level, style in zip(mass_levels(grid, MASSES), LINE_STYLES, strict=True):
         if grid.values.min() < level < grid.values.max():
             ax.contour(*grid.centres, grid.values, levels=[level], colors=[colour], linestyles=style, linewidths=1.2)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
-from tfgmm.plot.letters import legible
+from tfgmm.plot.pictures import picture
 
 _NAMES = {"loss": "training", "val_loss": "validation"}
 
 
-@legible
+@picture
 def loss(history: Any, *, ax: Axes | None = None, burn_in: int | None = None) -> Axes:
     """Draws the loss of every epoch, and that of the validation rows where there are any; returns the Axes.
 
@@ -56,16 +56,8 @@ def loss(history: Any, *, ax: Axes | None = None, burn_in: int | None = None) ->
     for (name, values), colour in zip(series.items(), component_colours(len(series)), strict=True):
         marker = "o" if num_epochs <= 25 else ""
         style: Any = "-" if name == "loss" else "--"  # told apart in grey as well
-        ax.plot(
-            epochs,
-            values,
-            linestyle=style,
-            color=colour,
-            label=_NAMES[name],
-            marker=marker,
-            markersize=3,
-            linewidth=1.4,
-        )
+        look: dict[str, Any] = {"linestyle": style, "color": colour, "marker": marker, "markersize": 3}
+        ax.plot(epochs, values, label=_NAMES[name], **look)
     _set_height(ax, np.concatenate([values[first_shown:] for values in series.values()]))
     ax.locator_params(axis="x", integer=True)
     ax.set(xlabel="epoch", ylabel="loss (nats per row)", title="Loss by epoch")

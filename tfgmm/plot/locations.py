@@ -23,7 +23,7 @@ from tfgmm.plot.frames import (
     padded_limits,
     set_frame,
 )
-from tfgmm.plot.letters import legible
+from tfgmm.plot.pictures import picture
 
 # The 95 % quantile of chi-square with 2 degrees of freedom is -2 log(1 - 0.95): the squared radius, in sds.
 _RADIUS = float(np.sqrt(-2 * np.log(0.05)))
@@ -31,9 +31,14 @@ _PANEL_HEIGHT = 2.1  # inches
 _PANEL_LETTERS = 20  # of a name, side by side along a panel
 
 
-@legible
+@picture
 def means(
-    locs: ArrayLike, scales: ArrayLike, *, column_names: Sequence[str] | None = None, ax: Axes | None = None
+    locs: ArrayLike,
+    scales: ArrayLike,
+    *,
+    column_names: Sequence[str] | None = None,
+    palette: Any = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draws a cross at each component's mean and the ellipse that holds it with probability 95 %; returns the Axes.
 
@@ -46,6 +51,7 @@ def means(
         locs: (K, 2) posterior means of the locations, data units.
         scales: (K, 2) posterior standard deviations of the locations, data units, above 0.
         column_names: Two names, with the unit if there is one. None: those that `ax` has, else "column 0" and 1.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Where to draw; its limits stay as they are if there is a picture on it already.
 
     Returns:

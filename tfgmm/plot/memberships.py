@@ -12,21 +12,22 @@ from numpy.typing import ArrayLike
 
 from tfgmm.plot.colours import component_colours, component_marker, mix
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, check_names
-from tfgmm.plot.letters import legible
-from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
+from tfgmm.plot.partial_rows import ShownRows, at_most, check_values, has_values
+from tfgmm.plot.pictures import picture
 
 _SIZE = (6.0, 4.0)
 _MAX_ROWS_SHOWN = 5_000
 _MOST_PALE = 0.95
 
 
-@legible
+@picture
 def responsibilities(
     rows: ArrayLike,
     probabilities: ArrayLike,
     *,
     columns: tuple[int, int] = (0, 1),
     column_names: Sequence[str] | None = None,
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws every row in the colour of its most probable component, faded where that is unsure; returns the Axes.
@@ -41,6 +42,7 @@ def responsibilities(
         probabilities: (N, K), lines sum to 1, e.g. `model.responsibilities(rows)`.
         columns: The numbers of the two columns to draw.
         column_names: Their two names, with the unit if there is one.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -68,8 +70,8 @@ def responsibilities(
     points, shares = points[both], shares[both]
     if len(points) > _MAX_ROWS_SHOWN:
         caption = f"{_MAX_ROWS_SHOWN:,} of " + caption
-        chosen = np.random.default_rng(0).choice(len(points), _MAX_ROWS_SHOWN, replace=False)
-        points, shares = points[chosen], shares[chosen]
+    chosen = at_most(_MAX_ROWS_SHOWN, np.arange(len(points)))
+    points, shares = points[chosen], shares[chosen]
     ax = axes_or_new(ax, _SIZE)
     num_components = shares.shape[1]
     assigned, sureness = shares.argmax(axis=1), _sureness(shares.max(axis=1), num_components)

@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.checks import check_count
-from tfgmm.plot.colours import INK, component_colours, component_marker, component_style
+from tfgmm.plot.colours import component_colours, component_marker, component_style, ink
 from tfgmm.plot.frames import axes_or_new, check_finite
-from tfgmm.plot.letters import legible
 from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
+from tfgmm.plot.pictures import picture
 
 _WIDE = (6.0, 3.6)
 _FLAT = (6.0, 2.6)
 _NUM_POINTS = 400
 
 
-@legible
+@picture
 def weighted_components(
     weights: ArrayLike,
     locs: ArrayLike,
@@ -27,6 +27,7 @@ def weighted_components(
     rows: ArrayLike | None = None,
     *,
     column_name: str = "data value",
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the density of a mixture of one column, each weighted component, and the rows below; returns the Axes.
@@ -37,6 +38,7 @@ def weighted_components(
         scales: (K,) standard deviations, or one number for all.
         rows: (N,), data units, drawn as marks on the axis; those without a value, NaN, are counted; None for none.
         column_name: Name of the column, with the unit if there is one.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -65,10 +67,10 @@ def weighted_components(
     ax = axes_or_new(ax, _WIDE)
     parts = shares[:, None] * norm.pdf(grid, middles[:, None], widths[:, None])
     for k, part in enumerate(parts):
-        ax.plot(grid, part, linewidth=1.6, label=f"component {k}", zorder=2.5, **component_style(k))
-    ax.plot(grid, parts.sum(axis=0), color=INK, linewidth=1.0, label="sum")
+        ax.plot(grid, part, label=f"component {k}", zorder=2.5, **component_style(k))
+    ax.plot(grid, parts.sum(axis=0), color=ink(), linewidth=1.0, label="sum")
     if checked is not None and points is not None:
-        marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": INK, "clip_on": False}
+        marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": ink(), "clip_on": False}
         ax.plot(points, np.zeros(len(points)), label=checked.words(), **marks)
     ax.set(xlabel=column_name, ylabel="probability density", title=f"Density of {len(parts)} components")
     ax.set_ylim(bottom=0)
@@ -76,7 +78,7 @@ def weighted_components(
     return ax
 
 
-@legible
+@picture
 def assignments(
     x: ArrayLike,
     components: ArrayLike,
@@ -84,6 +86,7 @@ def assignments(
     num_components: int | None = None,
     title: str = "Assignment",
     column_name: str = "data value",
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the component that each value was assigned to, one line of marks per component; returns the Axes.
@@ -94,6 +97,7 @@ def assignments(
         num_components: K; default as many as appear.
         title: What the assignment is, e.g. "Most probable component".
         column_name: Name of the column, with the unit if there is one.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -129,13 +133,14 @@ def assignments(
     return ax
 
 
-@legible
+@picture
 def assignment_probabilities(
     x: ArrayLike,
     probabilities: ArrayLike,
     *,
     locs: ArrayLike | None = None,
     column_name: str = "data value",
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the probability of every component for each value, a mark per component; returns the Axes.
@@ -145,6 +150,7 @@ def assignment_probabilities(
         probabilities: (N, K), rows sum to 1.
         locs: (K,) means, named in the legend; None for numbers alone.
         column_name: Name of the column, with the unit if there is one.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from tfgmm.plot.colours import component_colours
+from tfgmm.plot.colours import component_colours, ink
 from tfgmm.plot.frames import add_caption, axes_or_new
-from tfgmm.plot.letters import legible
+from tfgmm.plot.pictures import picture
 from tfgmm.plot.shape_lines import draw_shapes
 
 _FIGURE_SIZE = (6.4, 4.6)
@@ -20,7 +20,7 @@ _SIDE_STEP = 0.09  # so that marks of one height do not hide each other
 _LEAST_DEPTH = 6.0  # nats: e^-6 of the evidence
 
 
-@legible
+@picture
 def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
     """Draws evidence, held-out density, BIC and ICL of every number of components tried; returns the Axes.
 
@@ -59,7 +59,7 @@ def num_components(selection: Any, *, ax: Axes | None = None) -> Axes:
     tried = table["num_components"]
     lines, errors = _deficits(table, selection.best.num_data, selection.decided_by)
     ax = axes_or_new(ax, _FIGURE_SIZE)
-    ax.axvspan(chosen - 0.4, chosen + 0.4, color="#e4e4e4", zorder=0, linewidth=0)
+    ax.axvspan(chosen - 0.4, chosen + 0.4, color=ink(), alpha=0.12, zorder=0, linewidth=0)
     for number, ((name, values), colour) in enumerate(zip(lines.items(), component_colours(len(lines)), strict=True)):
         line, mark = _STYLES[number]
         places = tried + _SIDE_STEP * (number - 0.5 * (len(lines) - 1))

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from tfgmm.plot.colours import INK, component_marker, component_style
+from tfgmm.plot.colours import component_marker, component_style, ink
 from tfgmm.plot.frames import HALO, add_caption
 
 _LEAST_DEPTH = 12.0  # nats
@@ -78,7 +78,7 @@ def _lowest(selection: Any, deficits: NDArray[np.float64], chosen: dict[int, lis
 
 def _ring(ax: Axes, point: tuple[int, float], letter: str, beside: tuple[int, int]) -> None:
     """Rings a fit, and writes its letter beside it."""
-    ax.plot(*point, "o", markersize=11, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2, zorder=5)
+    ax.plot(*point, "o", markersize=11, markerfacecolor="none", markeredgecolor=ink(), markeredgewidth=1.2, zorder=5)
     ax.annotate(
         letter,
         point,

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from tfgmm.plot.colours import component_colours
+from tfgmm.plot.colours import component_colours, component_style
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
-from tfgmm.plot.letters import legible
-
-_STYLES = ("-", "--", ":", "-.")
+from tfgmm.plot.pictures import picture
 
 
-@legible
+@picture
 def convergence(losses: ArrayLike, *, ax: Axes | None = None) -> Axes:
     """Draws the loss of every step on a logarithmic axis; returns the Axes.
 
@@ -39,7 +36,7 @@ def convergence(losses: ArrayLike, *, ax: Axes | None = None) -> Axes:
     """
     values = check_finite("losses", losses, "T", fix="Pass the loss of every step, e.g. fit.losses.")
     ax = axes_or_new(ax)
-    ax.plot(1 + np.arange(len(values)), values, color=component_colours(1)[0], linewidth=1.4)
+    ax.plot(1 + np.arange(len(values)), values, color=component_colours(1)[0])
     ax.set(xlabel="step", ylabel="loss (nats)", title="Loss by step")
     if (values > 0).all():
         _set_log_scale(ax)
@@ -48,7 +45,7 @@ def convergence(losses: ArrayLike, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-@legible
+@picture
 def gradient_norms(norms: Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Axes:
     """Draws the norm of every parameter's gradient at every step, on a logarithmic axis; returns the Axes.
 
@@ -77,11 +74,9 @@ def gradient_norms(norms: Mapping[str, ArrayLike], *, ax: Axes | None = None) ->
     if any((values < 0).any() for values in lines.values()):
         raise ValueError(f"`norms` must not be negative. Received: one below 0. {fix}")
     ax = axes_or_new(ax)
-    for number, ((name, values), colour) in enumerate(zip(lines.items(), component_colours(len(lines)), strict=True)):
+    for number, (name, values) in enumerate(lines.items()):
         positive = np.where(values > 0, values, np.nan)  # no logarithm
-        # Parameters are no components: lines of different kinds as well
-        style: dict[str, Any] = {"color": colour, "linestyle": _STYLES[number % len(_STYLES)], "linewidth": 1.4}
-        ax.plot(1 + np.arange(len(values)), positive, label=name, **style)
+        ax.plot(1 + np.arange(len(values)), positive, label=name, **component_style(number))
     ax.set(xlabel="step", ylabel="norm of the gradient", title="Gradient norms by step")
     if any((values > 0).any() for values in lines.values()):
         _set_log_scale(ax)

@@ -1,0 +1,64 @@
+"""What every picture does with its arguments: palettes, the frames of seaborn's grids, letters that a font lacks."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from matplotlib.colors import to_hex
+
+from tfgmm.plot.colours import palette_in_force
+from tfgmm.plot.letters import make_legible
+
+Draw = TypeVar("Draw", bound=Callable[..., Any])
+
+_OF_ROWS = ("rows", "values", "x", "sample_weight")  # arguments that may name columns of `data`
+
+
+def picture(draw: Draw) -> Draw:
+    """Makes a function that draws keep to what seaborn's functions do, and its letters legible.
+
+    `palette`, where the function has it, is that of the components. `data`, a DataFrame as `FacetGrid.map_dataframe`
+    gives it, has the columns that `rows`, `values`, `x` and `sample_weight` name; then the Axes at hand is drawn on.
+
+    Args:
+        draw: Function that takes `ax` and returns the Axes, or an array of them, that it drew on.
+    """
+
+    @functools.wraps(draw)
+    def drawn(*args: Any, **kwargs: Any) -> Any:
+        title = ""
+        if "data" in kwargs:
+            args, kwargs = (), _from_frame(inspect.signature(draw), args, kwargs)
+            title = kwargs["ax"].get_title()
+        with palette_in_force(kwargs.get("palette")):
+            result = draw(*args, **kwargs)
+        if title:
+            kwargs["ax"].title.set_text(title)  # the grid's name of the panel
+        panels = np.ravel(result).tolist()
+        make_legible(panels if kwargs.get("ax") is not None else {panel.figure for panel in panels})
+        return result
+
+    return drawn  # type: ignore[return-value]
+
+
+def _from_frame(signature: inspect.Signature, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Looks up the columns of `data` that arguments name, and the Axes at hand; leaves out what is not asked for."""
+    import matplotlib.pyplot as plt
+
+    data, colour, label = kwargs.pop("data"), kwargs.pop("color", None), kwargs.pop("label", None)
+    extras = {"colour": None if colour is None else to_hex(colour), "label": label}
+    arguments = {name: value for name, value in extras.items() if name in signature.parameters and value is not None}
+    arguments |= signature.bind_partial(*args, **kwargs).arguments
+    for name in _OF_ROWS:
+        columns = arguments.get(name)
+        if isinstance(columns, (str, list)):
+            if not {*([columns] if isinstance(columns, str) else columns)} <= {*data.columns}:
+                raise ValueError(
+                    f"`{name}` must name columns of `data`. Received: {columns!r}. It has {list(data.columns)}."
+                )
+            arguments[name] = data[columns].to_numpy()
+    return {"ax": plt.gca(), **arguments}
