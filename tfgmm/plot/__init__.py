@@ -13,15 +13,14 @@ from tfgmm.plot.colours import component_colours
 from tfgmm.plot.column_densities import column_density
 from tfgmm.plot.densities import density
 from tfgmm.plot.ellipses import components
-from tfgmm.plot.histories import loss
 from tfgmm.plot.locations import means
+from tfgmm.plot.losses import convergence, gradient_norms, loss
 from tfgmm.plot.memberships import responsibilities
 from tfgmm.plot.one_column import assignment_probabilities, assignments, weighted_components
 from tfgmm.plot.pair_grids import pairs
 from tfgmm.plot.posteriors import parameter_posterior, posterior, posterior_joint
 from tfgmm.plot.predictive import predictive_check, predictive_statistic
 from tfgmm.plot.selections import num_components
-from tfgmm.plot.steps import convergence, gradient_norms
 
 __all__ = [
     "agreement",

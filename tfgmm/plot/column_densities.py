@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.columns import column_labels
 from tfgmm.plot.colours import component_style, ink
-from tfgmm.plot.frames import axes_or_new, unit_of, write_number
+from tfgmm.plot.frames import axes_or_new, check_share, unit_of, write_number
 from tfgmm.plot.mixtures import check_column, check_draws, check_rows, marginal, thinned
 from tfgmm.plot.partial_rows import ShownRows, draw_bars, num_bins_of
 from tfgmm.plot.pictures import picture
@@ -66,8 +66,7 @@ def column_density(
     """
     index = check_column("column", column, check_draws(draws))
     checked_rows = check_rows(rows, draws, sample_weight)
-    if not 0 < interval < 1:
-        raise ValueError(f"`interval` must be between 0 and 1. Received: {interval!r}. The usual value is 0.9.")
+    check_share("interval", interval)
     values = None if checked_rows is None else checked_rows.part(index)
     label = column_labels(draws.column_names, draws.num_features)[index] if column_name is None else column_name
     ax = axes_or_new(ax, _SIZE)

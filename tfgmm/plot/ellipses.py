@@ -11,7 +11,7 @@ from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
 from tfgmm.plot.colours import component_style
-from tfgmm.plot.frames import HALO, add_caption, axes_or_new, padded_limits, set_frame, write_number
+from tfgmm.plot.frames import HALO, add_caption, axes_or_new, check_share, padded_limits, set_frame, write_number
 from tfgmm.plot.mixtures import (
     Gaussians,
     check_column_names,
@@ -67,7 +67,7 @@ def components(
     chosen = check_columns_of(check_draws(draws), columns, 2)
     if len(chosen) != 2:
         raise ValueError(f"`columns` must be two columns. Received: {len(chosen)}. Pass for example (0, 1).")
-    _check_share("mass", mass)
+    check_share("mass", mass, usual=0.95)
     if not 0 <= min_weight < 1:
         raise ValueError(f"`min_weight` must be from 0 to below 1. Received: {min_weight!r}. The usual value is 0.01.")
     labels = check_column_names(draws, column_names)
@@ -107,8 +107,3 @@ def draw_ellipses(
     reach = radius * np.sqrt(np.diagonal(mixture.covariances[heavy], axis1=1, axis2=2))
     locs = mixture.locs[heavy]
     return np.stack([(locs - reach).min(axis=0), (locs + reach).max(axis=0)])
-
-
-def _check_share(name: str, share: float) -> None:
-    if not 0 < share < 1:
-        raise ValueError(f"`{name}` must be between 0 and 1. Received: {share!r}. The usual value is 0.95.")

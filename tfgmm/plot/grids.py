@@ -30,11 +30,6 @@ class Grid(NamedTuple):
         masses: NDArray[np.float64] = self.values * np.outer(np.diff(self.y_edges), np.diff(self.x_edges))
         return masses
 
-    @property
-    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The middles of the cells, x (L,) and y (M,)."""
-        return middles(self.x_edges), middles(self.y_edges)
-
 
 def middles(edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """Computes the middles (L,) between edges (L + 1,)."""
@@ -98,6 +93,7 @@ def mass_levels(grid: Grid, masses: Sequence[float]) -> NDArray[np.float64]:
 
 def draw_mass_lines(ax: Axes, grid: Grid, colour: str) -> None:
     """Draws the outlines of the highest-density regions with 50 % and 90 % of the probability."""
+    x, y = middles(grid.x_edges), middles(grid.y_edges)
     for level, style in zip(mass_levels(grid, MASSES), LINE_STYLES, strict=True):
         if grid.values.min() < level < grid.values.max():
-            ax.contour(*grid.centres, grid.values, levels=[level], colors=[colour], linestyles=style, linewidths=1.2)
+            ax.contour(x, y, grid.values, levels=[level], colors=[colour], linestyles=style, linewidths=1.2)

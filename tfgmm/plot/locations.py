@@ -17,6 +17,7 @@ from tfgmm.plot.colours import component_colours
 from tfgmm.plot.frames import (
     FIGURE_SIZE,
     HALO,
+    MARK,
     add_caption,
     check_finite,
     check_names,
@@ -90,8 +91,7 @@ def _draw_map(ax: Axes, locs: NDArray[np.float64], scales: NDArray[np.float64], 
     for k, colour in enumerate(component_colours(len(locs))):
         _draw_mean(ax, locs[k], scales[k], colour)
         corner = locs[k] + _RADIUS * scales[k] / np.sqrt(2)
-        offset: dict[str, Any] = {"textcoords": "offset points", "xytext": (5, 4), "zorder": 6, "path_effects": HALO}
-        ax.annotate(str(k), corner, color=colour, weight="bold", **offset)
+        ax.annotate(str(k), corner, color=colour, xytext=(5, 4), **MARK)
     if is_empty:
         set_frame(ax, padded_limits(np.concatenate([locs - _RADIUS * scales, locs + _RADIUS * scales]), 0.15))
         ax.set_title("Means of the components")

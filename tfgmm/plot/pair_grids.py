@@ -201,15 +201,9 @@ def _write_key(panels: NDArray[Any], draws: Draws, shown: ShownRows | None, num_
     marks += [Line2D([], [], color=ink(), linewidth=1.2)]
     texts += ["all together" if len(heavy) == len(weights) else f"all {len(weights)} together"]
     few = f"{num_shown} of {num_features} columns" if num_shown < num_features else f"{num_features} columns"
-    legend = (panels[0, -1] or panels[0, 0].figure).legend(
-        marks,
-        texts,
-        title=f"{few}{'' if shown is None else _about_rows(shown)}\nellipses: 95 % of a component",
-        loc="upper right",
-        fontsize="x-small",
-        title_fontsize="small",
-        frameon=False,
-    )
+    title = f"{few}{'' if shown is None else _about_rows(shown)}\nellipses: 95 % of a component"
+    look: dict[str, Any] = {"fontsize": "x-small", "title_fontsize": "small", "frameon": False}
+    legend = (panels[0, -1] or panels[0, 0].figure).legend(marks, texts, title=title, loc="upper right", **look)
     legend.set_in_layout(False)  # it is wider than a panel, and nothing else stands there
 
 

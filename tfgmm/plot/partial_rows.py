@@ -110,7 +110,7 @@ def draw_bars(ax: Axes, rows: ShownRows, bins: int | NDArray[np.float64], **look
 
     # One area: as many bars as it has would take ten times as long
     options: dict[str, Any] = {"stat": "density", "element": "step", "linewidth": 0, "alpha": 1.0} | look
-    seaborn.histplot(x=rows.values, weights=rows.weights, bins=bins, **options, ax=ax)
+    seaborn.histplot(x=rows.values, weights=rows.weights, bins=np.asarray(bins).tolist(), **options, ax=ax)
     return float(np.max(ax.collections[-1].get_paths()[0].vertices, axis=0)[1])
 
 

@@ -13,7 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import component_colours, ink, mix, paper
-from tfgmm.plot.frames import HALO, add_caption, axes_or_new, check_finite, check_names, padded_limits, set_frame
+from tfgmm.plot.frames import (
+    HALO,
+    add_caption,
+    axes_or_new,
+    check_finite,
+    check_names,
+    check_share,
+    padded_limits,
+    set_frame,
+)
 from tfgmm.plot.grids import LINE_STYLES, MASS_CAPTION, MASSES
 from tfgmm.plot.mixtures import check_draws
 from tfgmm.plot.partial_rows import ShownRows, at_most, draw_bars
@@ -59,8 +68,7 @@ def posterior(
     """
     draws = check_finite("values", values, "S", fix="Pass the draws of one number.")
     _check_vary(draws[:, None])
-    if not 0 < interval < 1:
-        raise ValueError(f"`interval` must be between 0 and 1. Received: {interval!r}. The usual value is 0.9.")
+    check_share("interval", interval)
     fill = component_colours(1)[0] if colour is None else colour
     low, high = np.quantile(draws, [(1 - interval) / 2, (1 + interval) / 2])
     mean_text, low_text, high_text = (shown_number(v, float(draws.std())) for v in (draws.mean(), low, high))
