@@ -4,6 +4,9 @@
 figure is made when it is left out), returns the Axes it drew on (`pairs` an array of them), and leaves matplotlib's
 settings as they were. What the lines and marks mean is written above the picture, where it hides nothing. To put
 several into one figure, make it with `plt.subplots(1, 2, layout="constrained")`, which keeps room for that.
+
+Colours, letters and backgrounds are those of `seaborn.set_theme` and `set_palette`; `palette=` is for one picture. In
+`FacetGrid.map_dataframe`, `rows`, `values`, `x` and `sample_weight` are names of columns; pass all as keywords.
 """
 
 from tfgmm.plot.agreements import agreement, density_with_band

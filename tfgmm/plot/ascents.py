@@ -51,13 +51,13 @@ def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
     ends = np.array([best - path[-1] for path in paths])
     number, num_best = num_optima(ends)
     ax = axes_or_new(ax, _SIZE)
-    blue = component_colours(1)[0]
+    best_look: dict[str, Any] = {"color": component_colours(1)[0]}
+    look_below: dict[str, Any] = {"color": ink(), "linewidth": 0.9, "linestyle": "--", "alpha": 0.75}
     for path, end in sorted(zip(paths, ends), key=lambda pair: -pair[1]):
-        gaps = _on_axis(best - path)
+        gaps = np.maximum(best - path, _LOWEST)
         is_best = end < _SAME
-        style: dict[str, Any] = {"color": blue} if is_best else {"color": ink(), "linewidth": 0.9}
-        style |= {} if is_best else {"linestyle": "--", "alpha": 0.75}
-        ax.plot(1 + np.arange(len(gaps)), gaps, label=_label(is_best, num_best, len(paths)), **style)
+        look = best_look if is_best else look_below
+        ax.plot(1 + np.arange(len(gaps)), gaps, label=_label(is_best, num_best, len(paths)), **look)
         if not is_best:
             ax.plot(len(gaps), gaps[-1], marker="o", markersize=4, color=ink(), linestyle="", label="_end")
     ax.set_yscale("log")
@@ -70,11 +70,6 @@ def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
     handles = dict(zip(*reversed(ax.get_legend_handles_labels())))
     ax.legend(handles.values(), handles.keys(), loc="best", fontsize="small")
     return ax
-
-
-def _on_axis(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Raises gaps (T,) to the end of the logarithmic axis where they are below it."""
-    return np.maximum(gaps, _LOWEST)
 
 
 def _label(is_best: bool, num_best: int, num_restarts: int) -> str:

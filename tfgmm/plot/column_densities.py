@@ -71,15 +71,10 @@ def column_density(
     label = column_labels(draws.column_names, draws.num_features)[index] if column_name is None else column_name
     ax = axes_or_new(ax, _SIZE)
     draw_column(ax, thinned(marginal(draws, [index])), values, interval)
-    ax.set(xlabel=label, ylabel=_density_label(label), title="Density and its components")
+    unit = unit_of(label)
+    ax.set(xlabel=label, ylabel=f"density, per {unit}" if unit else "density", title="Density and its components")
     ax.legend(loc="best", fontsize="small")
     return ax
-
-
-def _density_label(name: str) -> str:
-    """Writes "density" with the unit that stands in brackets at the end of a column's name, if there is one."""
-    unit = unit_of(name)
-    return "density" if unit is None else f"density, per {unit}"
 
 
 def draw_column(

@@ -55,6 +55,15 @@ def cell_edges(low: float, high: float, num_cells: int, values: NDArray[np.float
     return edges
 
 
+def grid_edges(
+    limits: NDArray[np.float64], num_cells: int, rows: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Computes the edges of cells along x and y within limits (2, 2), by rows (N, 2) where there are any."""
+    (x_low, x_high), (y_low, y_high) = limits
+    x, y = (None, None) if rows is None else rows.T
+    return cell_edges(x_low, x_high, num_cells, x), cell_edges(y_low, y_high, num_cells, y)
+
+
 def density_grid(
     log_prob: Callable[[NDArray[np.float64]], Any], x_edges: NDArray[np.float64], y_edges: NDArray[np.float64]
 ) -> Grid:

@@ -118,11 +118,9 @@ def assignments(
     if num_components is None:
         num_components = int(numbers.max()) + 1 if numbers.max() >= 0 else 1
     num_components = check_count("num_components", num_components)
-    if not np.isin(numbers, np.arange(num_components)).all():
-        raise ValueError(
-            f"`components` must be whole numbers from 0 to {num_components - 1}. Received: "
-            f"{numbers[~np.isin(numbers, np.arange(num_components))][0]:g}. {fix}"
-        )
+    wrong, last = np.setdiff1d(numbers, np.arange(num_components)), num_components - 1
+    if len(wrong):
+        raise ValueError(f"`components` must be whole numbers from 0 to {last}. Received: {wrong[0]:g}. {fix}")
     ax = axes_or_new(ax, _FLAT)
     size = float(np.clip(400 / len(values), 3.0, 7.0))
     for k, colour in enumerate(component_colours(num_components)):

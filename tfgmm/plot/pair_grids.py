@@ -19,7 +19,7 @@ from tfgmm.common.words import counted
 from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_style, ink
 from tfgmm.plot.column_densities import draw_column
 from tfgmm.plot.ellipses import draw_ellipses
-from tfgmm.plot.grids import cell_edges, density_grid
+from tfgmm.plot.grids import density_grid, grid_edges
 from tfgmm.plot.mixtures import (
     check_column_names,
     check_columns_of,
@@ -162,9 +162,8 @@ def _draw_pair(
     num_cells: int,
 ) -> None:
     """Draws density, some rows and the ellipses of draws of two columns."""
-    knots = (None, None) if rows is None else rows.values.T
-    edges = [cell_edges(low, high, num_cells, column) for (low, high), column in zip(limits, knots)]
-    grid = density_grid(mean_log_density(draws), edges[0], edges[1])
+    edges = grid_edges(limits, num_cells, None if rows is None else rows.values)
+    grid = density_grid(mean_log_density(draws), *edges)
     ax.pcolormesh(*edges, grid.values, cmap=DENSITY_COLORMAP, vmin=0.0, rasterized=True)
     if rows is not None:
         sample = at_most(_MOST_ROWS, rows.values)

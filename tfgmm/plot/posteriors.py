@@ -51,9 +51,6 @@ def posterior(
         colour: Colour of the bars; `component_colours(K)[k]` for component k. None: that of component 0.
         ax: Axes to draw on; None makes a new figure.
 
-    Returns:
-        The matplotlib Axes.
-
     Raises:
         ValueError: No draws; a wrong shape; NaN or infinite draws; all draws equal; `interval` not inside (0, 1).
 
@@ -101,9 +98,6 @@ def posterior_joint(
         labels: What the two numbers are, with their units.
         colour: Colour of the bands; `component_colours(K)[k]` for component k. None: that of component 0.
         ax: Axes to draw on; None makes a new figure.
-
-    Returns:
-        The matplotlib Axes.
 
     Raises:
         ValueError: Too few draws; a wrong shape; NaN or infinite draws; draws that all lie on one line.

@@ -162,8 +162,8 @@ def bins_of(rows: ShownRows) -> NDArray[np.float64]:
     """Computes the edges of even bins over rows (N,): the root of N of them, which is finer than for one cluster."""
     values = rows.values
     if np.ptp(values) == 0:
-        fix = "Choose another column."
-        raise ValueError(f"`rows` must vary. Received: {len(values)} rows equal to {values[0]:g}. {fix}")
+        equal = f"{len(values)} rows equal to {values[0]:g}"
+        raise ValueError(f"`rows` must vary. Received: {equal}. Choose another column.")
     return np.linspace(values.min(), values.max(), 1 + num_bins_of(rows))
 
 
