@@ -11,7 +11,7 @@ from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
 from tfgmm.plot.colours import component_style
-from tfgmm.plot.frames import HALO, add_caption, axes_or_new, check_share, padded_limits, set_frame, write_number
+from tfgmm.plot.frames import add_caption, axes_or_new, check_share, halo, padded_limits, set_frame, write_number
 from tfgmm.plot.mixtures import (
     Gaussians,
     check_column_names,
@@ -96,14 +96,12 @@ def draw_ellipses(
         widths, axes = np.linalg.eigh(mixture.covariances[k])
         long, short = 2 * radius * np.sqrt(widths[::-1])
         angle = float(np.degrees(np.arctan2(axes[1, 1], axes[0, 1])))
-        style = component_style(int(k))
         # A white rim would cover what a small panel shows
-        rim: dict[str, Any] = {"zorder": 4, "linewidth": 1.1} if is_small else {"zorder": 4, "linewidth": 1.6}
-        rim |= {} if is_small else {"path_effects": HALO}
+        rim: dict[str, Any] = {"linewidth": 1.1} if is_small else {"linewidth": 1.6, "path_effects": halo()}
+        style = component_style(int(k)) | rim
         place = float(mixture.locs[k, 0]), float(mixture.locs[k, 1])
-        colour = style.pop("color")
-        ax.add_patch(Ellipse(place, long, short, angle=angle, facecolor="none", edgecolor=colour, **style, **rim))
-        write_number(ax, int(k), place, colour, size="x-small" if is_small else "medium")
+        ax.add_patch(Ellipse(place, long, short, angle=angle, fill=False, zorder=4, **style))
+        write_number(ax, int(k), place, style["color"], size="x-small" if is_small else "medium")
     reach = radius * np.sqrt(np.diagonal(mixture.covariances[heavy], axis1=1, axis2=2))
     locs = mixture.locs[heavy]
     return np.stack([(locs - reach).min(axis=0), (locs + reach).max(axis=0)])

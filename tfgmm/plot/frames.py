@@ -6,17 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.shapes import check_shape
+from tfgmm.plot.colours import paper
 
 FIGURE_SIZE = (5.0, 4.0)  # inches: 10-point text is still 10 pixels high on a screen 360 pixels wide
-HALO = [withStroke(linewidth=3, foreground="white")]
-_OFFSET: dict[str, Any] = {"textcoords": "offset points"}
-MARK: dict[str, Any] = {"weight": "bold", "path_effects": HALO, "zorder": 6} | _OFFSET  # of a letter or a number
 _LARGEST_EQUAL_RATIO = 3.0
 _CAPTION = "tfgmm caption"
 
@@ -27,7 +26,22 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = FIGURE_SIZE) -> Axe
         return ax
     import matplotlib.pyplot as plt  # it keeps the figures that it makes: only where none is given
 
-    return plt.subplots(figsize=size, layout="constrained")[1]
+    return plt.subplots(figsize=(scaled(size[0]), scaled(size[1])), layout="constrained")[1]
+
+
+def scaled(inches: float) -> float:
+    """Gives the length that beside the theme's letters looks like `inches` beside those of 10 points."""
+    return inches * float(matplotlib.rcParams["font.size"]) / 10
+
+
+def halo() -> list[Any]:
+    """Makes the rim, in the theme's background, that keeps a mark legible on anything."""
+    return [withStroke(linewidth=3, foreground=paper())]
+
+
+def marked() -> dict[str, Any]:
+    """Makes the look of a letter or number at a place."""
+    return {"weight": "bold", "path_effects": halo(), "zorder": 6, "textcoords": "offset points"}
 
 
 def set_frame(ax: Axes, limits: NDArray[np.float64]) -> None:
@@ -53,7 +67,8 @@ def add_caption(ax: Axes, line: str) -> None:
     for text in earlier:
         text.remove()
     look: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": "small", "linespacing": 1.2, "gid": _CAPTION}
-    caption = ax.annotate("\n".join(lines), (0.5, 1.0), **look, xycoords="axes fraction", **_OFFSET, xytext=(0, 4))
+    look |= {"xycoords": "axes fraction", "xytext": (0, 4), "textcoords": "offset points"}
+    caption = ax.annotate("\n".join(lines), (0.5, 1.0), **look)
     caption.set_in_layout(False)  # its width must not move the picture; the title above it keeps its height
     ax.set_title(ax.get_title(), pad=7 + 1.25 * float(caption.get_fontsize()) * (1 + caption.get_text().count("\n")))
 
@@ -63,7 +78,7 @@ def write_number(
 ) -> None:
     """Writes the number of component k at (or above) a place in data units, legible on anything, inside the picture."""
     look: dict[str, Any] = {"va": "bottom", "xytext": (0, 2)} if above else {"va": "center", "xytext": (0, 0)}
-    ax.annotate(str(k), place, color=colour, ha="center", size=size, annotation_clip=True, **look, **MARK)
+    ax.annotate(str(k), place, color=colour, ha="center", size=size, annotation_clip=True, **look, **marked())
 
 
 def padded_limits(points: NDArray[np.float64], margin: float) -> NDArray[np.float64]:

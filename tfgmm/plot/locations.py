@@ -16,12 +16,13 @@ from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.frames import (
     FIGURE_SIZE,
-    HALO,
-    MARK,
     add_caption,
     check_finite,
     check_names,
+    halo,
+    marked,
     padded_limits,
+    scaled,
     set_frame,
 )
 from tfgmm.plot.pictures import picture
@@ -91,20 +92,19 @@ def _draw_map(ax: Axes, locs: NDArray[np.float64], scales: NDArray[np.float64], 
     for k, colour in enumerate(component_colours(len(locs))):
         _draw_mean(ax, locs[k], scales[k], colour)
         corner = locs[k] + _RADIUS * scales[k] / np.sqrt(2)
-        ax.annotate(str(k), corner, color=colour, xytext=(5, 4), **MARK)
+        ax.annotate(str(k), corner, color=colour, xytext=(5, 4), **marked())
     if is_empty:
         set_frame(ax, padded_limits(np.concatenate([locs - _RADIUS * scales, locs + _RADIUS * scales]), 0.15))
         ax.set_title("Means of the components")
     x_name, y_name = names or (ax.get_xlabel() or "column 0", ax.get_ylabel() or "column 1")
-    ax.set_xlabel(x_name)
-    ax.set_ylabel(y_name)
+    ax.set(xlabel=x_name, ylabel=y_name)
     add_caption(ax, "crosses: means; ellipses: their 95 %, true to scale")
 
 
 def _draw_mean(ax: Axes, loc: NDArray[np.float64], scale: NDArray[np.float64], colour: str) -> None:
     """Draws one cross and its 95 % ellipse, both with a white rim."""
     width, height = 2 * _RADIUS * scale
-    rim: dict[str, Any] = {"path_effects": HALO, "zorder": 5}
+    rim: dict[str, Any] = {"path_effects": halo(), "zorder": 5}
     ax.add_patch(Ellipse(tuple(loc), width, height, facecolor="none", edgecolor=colour, linewidth=1.5, **rim))
     ax.plot(*loc, linestyle="", marker="+", markersize=10, markeredgewidth=1.5, color=colour, **rim)
 
@@ -114,7 +114,7 @@ def _new_map_and_panels(num_components: int) -> tuple[Axes, list[Axes]]:
     num_columns = _num_columns(num_components)
     num_lines = -(-num_components // num_columns)
     width, height = FIGURE_SIZE
-    size = (max(width, 1.7 * num_columns), height + _PANEL_HEIGHT * num_lines)
+    size = scaled(max(width, 1.7 * num_columns)), scaled(height + _PANEL_HEIGHT * num_lines)
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=size, layout="constrained")

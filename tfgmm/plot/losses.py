@@ -53,11 +53,9 @@ def loss(history: Any, *, ax: Axes | None = None, burn_in: int | None = None) ->
     started = np.asarray(getattr(history, "epoch", ()) or range(num_epochs))
     epochs = 1 + (started if started.shape == (num_epochs,) else np.arange(num_epochs))
     ax = axes_or_new(ax)
-    for (name, values), colour in zip(series.items(), component_colours(len(series)), strict=True):
-        marker = "o" if num_epochs <= 25 else ""
-        style: Any = "-" if name == "loss" else "--"  # told apart in grey as well
-        look: dict[str, Any] = {"linestyle": style, "color": colour, "marker": marker, "markersize": 3}
-        ax.plot(epochs, values, label=_NAMES[name], **look)
+    look: dict[str, Any] = {"marker": "o" if num_epochs <= 25 else "", "markersize": 3}
+    for number, (name, values) in enumerate(series.items()):
+        ax.plot(epochs, values, label=_NAMES[name], **look, **component_style(number))
     _set_height(ax, np.concatenate([values[first_shown:] for values in series.values()]))
     ax.locator_params(axis="x", integer=True)
     ax.set(xlabel="epoch", ylabel="loss (nats per row)", title="Loss by epoch")

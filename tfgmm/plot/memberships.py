@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from tfgmm.plot.colours import component_colours, component_marker, mix
+from tfgmm.plot.colours import component_colours, component_marker, mix, paper
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, check_names
 from tfgmm.plot.partial_rows import ShownRows, at_most, check_values, has_values
 from tfgmm.plot.pictures import picture
@@ -81,13 +81,11 @@ def responsibilities(
     for k in np.unique(assigned):
         of_component = np.flatnonzero(assigned == k)
         of_component = of_component[np.argsort(-sureness[of_component])]
-        faces = [mix(colours[k], "white", _MOST_PALE * (1 - sureness[row])) for row in of_component]
+        faces = [mix(colours[k], paper(), _MOST_PALE * (1 - sureness[row])) for row in of_component]
         form: dict[str, Any] = {"marker": component_marker(int(k)), "edgecolors": colours[k], "linewidths": 0.5}
         x, y = points[of_component].T
         ax.scatter(x, y, s=area, c=faces, rasterized=len(points) > 1_000, **form)
-        keys.append(
-            Line2D([], [], linestyle="", marker=component_marker(int(k)), color=colours[k], label=f"component {k}")
-        )
+        keys.append(Line2D([], [], linestyle="", marker=form["marker"], color=colours[k], label=f"component {k}"))
     ax.set(xlabel=names[0], ylabel=names[1], title="Most probable component")
     add_caption(ax, caption)
     ax.legend(handles=keys, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")  # beside: rows are anywhere

@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import component_colours, component_marker, component_style, ink
+from tfgmm.plot.column_densities import grid_of
 from tfgmm.plot.frames import axes_or_new, check_finite
 from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
 from tfgmm.plot.pictures import picture
+from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.predictive import component_densities
 
 _WIDE = (6.0, 3.6)
 _FLAT = (6.0, 2.6)
-_NUM_POINTS = 400
 
 
 @picture
@@ -52,8 +54,6 @@ def weighted_components(
     ['component 0', 'component 1', 'sum', '5 rows']
     >>> plt.close(ax.figure)
     """
-    from scipy.stats import norm  # half a second to import: only when it is used
-
     fix = "Pass one number per component."
     middles = check_finite("locs", locs, "K", fix=fix)
     shares = check_finite("weights", weights, "K", fix=fix, K=len(middles))
@@ -62,14 +62,15 @@ def weighted_components(
     if not (widths > 0).all():
         raise ValueError(f"`scales` must be positive. Received: {widths.min()}. Pass standard deviations.")
     checked = None if rows is None else ShownRows(check_values("rows", rows, "N", fix="Pass one column, data units."))
-    points = None if checked is None else checked.complete().values
-    grid = _grid(middles, widths, points)
+    points = np.empty(0) if checked is None else checked.complete().values
+    mixture = Draws(shares[None, None], middles[None, None, :, None], widths[None, None, :, None])
+    grid = grid_of(mixture, np.concatenate([middles - 4 * widths, middles + 4 * widths, points]))
+    parts = component_densities(mixture, grid)
     ax = axes_or_new(ax, _WIDE)
-    parts = shares[:, None] * norm.pdf(grid, middles[:, None], widths[:, None])
     for k, part in enumerate(parts):
         ax.plot(grid, part, label=f"component {k}", zorder=2.5, **component_style(k))
     ax.plot(grid, parts.sum(axis=0), color=ink(), linewidth=1.0, label="sum")
-    if checked is not None and points is not None:
+    if checked is not None:
         marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": ink(), "clip_on": False}
         ax.plot(points, np.zeros(len(points)), label=checked.words(), **marks)
     ax.set(xlabel=column_name, ylabel="probability density", title=f"Density of {len(parts)} components")
@@ -177,12 +178,3 @@ def assignment_probabilities(
     ax.set(xlabel=column_name, ylabel="probability", title="Probability of each component", ylim=(0, 1))
     ax.legend(loc="center", fontsize="small")
     return ax
-
-
-def _grid(locs: NDArray[np.float64], scales: NDArray[np.float64], rows: NDArray[np.float64] | None) -> Any:
-    """Chooses values at which no component's peak is missed: an even grid, and a finer one about each mean."""
-    low, high = (locs - 4 * scales).min(), (locs + 4 * scales).max()
-    if rows is not None:
-        low, high = min(low, rows.min()), max(high, rows.max())
-    near = locs[:, None] + scales[:, None] * np.linspace(-4, 4, 81)
-    return np.unique(np.concatenate([np.linspace(low, high, _NUM_POINTS), near.ravel()]))

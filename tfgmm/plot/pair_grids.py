@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -19,6 +18,7 @@ from tfgmm.common.words import counted
 from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_style, ink
 from tfgmm.plot.column_densities import draw_column
 from tfgmm.plot.ellipses import draw_ellipses
+from tfgmm.plot.frames import scaled
 from tfgmm.plot.grids import density_grid, grid_edges
 from tfgmm.plot.mixtures import (
     check_column_names,
@@ -129,8 +129,7 @@ def _panels(ax: Any, num_columns: int) -> NDArray[Any]:
         import pandas
         import seaborn  # a second to import: only when it is used
 
-        # Letters are as large beside the panels in any theme
-        height = (_PANEL + _NAMES / num_columns) * float(rcParams["font.size"]) / 10
+        height = scaled(_PANEL + _NAMES / num_columns)
         ax = seaborn.PairGrid(pandas.DataFrame(np.zeros((1, num_columns))), height=height, despine=False)
         ax.figure.set_layout_engine("constrained")
     panels = np.array(getattr(ax, "axes", ax), dtype=object)

@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import component_colours, ink, mix, paper
 from tfgmm.plot.frames import (
-    HALO,
     add_caption,
     axes_or_new,
     check_finite,
     check_names,
     check_share,
+    halo,
     padded_limits,
     set_frame,
 )
@@ -120,7 +120,7 @@ def posterior_joint(
     _draw_kernels(ax, draws, fill)
     centre = draws.mean(axis=0)
     where = ", ".join(shown_number(value, width) for value, width in zip(centre, draws.std(axis=0), strict=True))
-    ax.plot(*centre, linestyle="", marker="+", markersize=10, color=ink(), path_effects=HALO)
+    ax.plot(*centre, linestyle="", marker="+", markersize=10, color=ink(), path_effects=halo())
     ax.locator_params(nbins=5)
     ax.set(xlabel=textwrap.fill(names[0], 42), ylabel=textwrap.fill(names[1], 42), title="Joint posterior")
     add_caption(ax, f"{MASS_CAPTION}; cross: mean ({where})")
@@ -181,7 +181,8 @@ def _draw_kernels(ax: Axes, draws: NDArray[np.float64], fill: str) -> None:
     x, y = at_most(_MAX_KERNELS, draws).T
     shares = np.linspace(0.1, 1.0, 10)  # of the probability, below each level
     options: dict[str, Any] = {"gridsize": _NUM_CELLS, "clip": limits, "fill": True, "levels": shares}
-    seaborn.kdeplot(x=x, y=y, **options, cmap=seaborn.light_palette(fill, as_cmap=True), ax=ax)
+    tints = seaborn.blend_palette([mix(fill, paper(), share) for share in (0.88, 0.25)], as_cmap=True)
+    seaborn.kdeplot(x=x, y=y, **options, cmap=tints, ax=ax)
     bands: Any = ax.collections[-1]
     levels = [bands.levels[round(10 * (1 - mass)) - 1] for mass in reversed(MASSES)]
     ax.contour(bands, levels=levels, colors=ink(), linestyles=LINE_STYLES[::-1], linewidths=1.2)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from tfgmm.plot.colours import component_colours, component_marker, component_style, ink
-from tfgmm.plot.frames import MARK, add_caption, axes_or_new
+from tfgmm.plot.frames import add_caption, axes_or_new, marked
 from tfgmm.plot.pictures import picture
 
 _FIGURE_SIZE = (6.4, 4.6)
@@ -186,4 +186,4 @@ def _lowest(selection: Any, deficits: NDArray[np.float64], chosen: dict[int, lis
 def _ring(ax: Axes, point: tuple[int, float], letter: str, beside: tuple[int, int]) -> None:
     """Rings a fit, and writes its letter beside it."""
     ax.plot(*point, "o", markersize=11, markerfacecolor="none", markeredgecolor=ink(), markeredgewidth=1.2, zorder=5)
-    ax.annotate(letter, point, xytext=beside, ha="center", va="center", **MARK)
+    ax.annotate(letter, point, xytext=beside, ha="center", va="center", **marked())
