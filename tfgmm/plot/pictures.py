@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from tfgmm.plot.colours import palette_in_force
@@ -38,8 +39,8 @@ def picture(draw: Draw) -> Draw:
             result = draw(*args, **kwargs)
         if title:
             kwargs["ax"].title.set_text(title)  # the grid's name of the panel
-        panels = np.ravel(result).tolist()
-        make_legible(panels if kwargs.get("ax") is not None else {panel.figure for panel in panels})
+        is_single = isinstance(kwargs.get("ax"), Axes)
+        make_legible([result] if is_single else {panel.figure for panel in np.ravel(result) if panel is not None})
         return result
 
     return drawn  # type: ignore[return-value]
