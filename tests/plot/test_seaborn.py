@@ -197,6 +197,8 @@ def test_pictures_are_drawn_in_the_panels_of_a_facet_grid():
         np.testing.assert_allclose(heights, expected)
         np.testing.assert_allclose(edges, expected_edges)
     assert [ax.get_title() for ax in grid.axes.flat] == ["kind = a", "kind = b"]
+    low, high = grid.axes[0, 0].get_xlim()
+    assert low < ROWS[:, 1].min() and high > ROWS[:, 1].max()  # the panels share it: neither cuts the other's rows
     assert grid.axes[0, 0].get_ylabel() == "density" and len(plt.get_fignums()) == 1
 
 

@@ -10,14 +10,13 @@ Colours, letters and backgrounds are those of `seaborn.set_theme` and `set_palet
 """
 
 from tfgmm.plot.agreements import agreement, density_with_band
-from tfgmm.plot.ascents import restarts
 from tfgmm.plot.chains import joint_histogram, trace
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.column_densities import column_density
 from tfgmm.plot.densities import density
 from tfgmm.plot.ellipses import components
 from tfgmm.plot.locations import means
-from tfgmm.plot.losses import convergence, gradient_norms, loss
+from tfgmm.plot.losses import convergence, gradient_norms, loss, restarts
 from tfgmm.plot.memberships import responsibilities
 from tfgmm.plot.one_column import assignment_probabilities, assignments, weighted_components
 from tfgmm.plot.pair_grids import pairs

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,19 +32,30 @@ def picture(draw: Draw) -> Draw:
 
     @functools.wraps(draw)
     def drawn(*args: Any, **kwargs: Any) -> Any:
-        title = ""
-        if "data" in kwargs:
+        in_facet = "data" in kwargs
+        if in_facet:
             args, kwargs = (), _from_frame(inspect.signature(draw), args, kwargs)
-            title = kwargs["ax"].get_title()
-        with palette_in_force(kwargs.get("palette")):
+        with palette_in_force(kwargs.get("palette")), _facet_kept(kwargs["ax"]) if in_facet else nullcontext():
             result = draw(*args, **kwargs)
-        if title:
-            kwargs["ax"].title.set_text(title)  # the grid's name of the panel
         is_single = isinstance(kwargs.get("ax"), Axes)
         make_legible([result] if is_single else {panel.figure for panel in np.ravel(result) if panel is not None})
         return result
 
     return drawn  # type: ignore[return-value]
+
+
+@contextmanager
+def _facet_kept(ax: Axes) -> Iterator[None]:
+    """Keeps the panel's title, and in view what is drawn already in panels that share an axis with it."""
+    title, before = ax.get_title(), {}
+    for axis, shared in (("x", ax.get_shared_x_axes()), ("y", ax.get_shared_y_axes())):
+        if any(panel.has_data() for panel in shared.get_siblings(ax)):
+            before[axis] = getattr(ax, f"get_{axis}lim")()
+    yield
+    for axis, (low, high) in before.items():
+        now = getattr(ax, f"get_{axis}lim")()
+        getattr(ax, f"set_{axis}lim")(min(low, now[0]), max(high, now[1]))
+    ax.title.set_text(title or ax.get_title())
 
 
 def _from_frame(signature: inspect.Signature, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
