@@ -31,6 +31,8 @@ __getattr__, __dir__, __all__ = front_door(
             "form_of",
             "num_parameters",
             "parameter_shapes",
+            "standard_form",
+            "StandardForm",
         ],
         "partitions": ["Groups", "far_groups_widened", "pooled_over_groups", "start_groups"],
         "priors": ["Priors"],

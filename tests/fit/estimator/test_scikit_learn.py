@@ -159,7 +159,7 @@ def test_skops_trusts_the_estimator_alone(options, trusted):
 
 def test_frames_of_other_kinds_are_rows():
     plain = tfgmm.BayesianGaussianMixture(2).fit(NAMED)
-    gaps = NAMED.mask(NAMED > 2.0).convert_dtypes(dtype_backend="numpy_nullable")
+    gaps = NAMED.assign(first=NAMED["first"].mask(NAMED["first"] > 2.0)).convert_dtypes(dtype_backend="numpy_nullable")
     with pytest.warns(UserWarning, match="values are missing"):
         nullable = tfgmm.BayesianGaussianMixture(2).fit(gaps)
     with pytest.warns(UserWarning, match="values are missing"):
