@@ -2,8 +2,8 @@
 
 Every way is called in turn in one process, after a call of its own; times are medians, imports left out. All get the
 same arrays, full covariances, K known, `n_init=8` and `random_state=0`; scikit-learn keeps its defaults otherwise.
-Small tables are fitted faster by one thread than by several, by scikit-learn above all: both are measured, and the better of
-each compared. Densities are of rows left out of the fit, five folds, at the fitted weights, means and covariances, by
+Small tables are fitted faster by one thread than by several, by scikit-learn above all: both are measured, and the best
+of each compared. Densities are of rows left out of the fit, five folds, at the fitted weights, means and covariances, by
 SciPy for all. Tables are in units of their spread; penguins are there if palmerpenguins is installed.
 
 Run: python benchmarks/bench_estimator.py [--quick] [--repeats 7]
