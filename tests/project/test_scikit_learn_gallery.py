@@ -8,6 +8,9 @@ import re
 
 import numpy as np
 import pytest
+import sklearn.mixture
+
+import tfgmm
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "gallery_scikit_learn.md").read_text(encoding="utf-8")
@@ -50,3 +53,20 @@ def test_the_page_quotes_what_the_script_finds(gallery, tmp_path, capsys):
     table = re.findall(r"(\d+) components?, (-\d\.\d{3})", PAGE)
     by_program = np.array(table, float).reshape(-1, 2, 2).swapaxes(0, 1).reshape(-1, 2)
     np.testing.assert_allclose(np.array(lines, float), by_program, atol=0.02)
+
+
+# --- The page on changing one import ------------------------------------------------------------------------------
+
+
+def test_the_tables_name_all_that_a_script_may_use():
+    page = (ROOT / "docs" / "from_scikit_learn.md").read_text(encoding="utf-8")
+    section = page.partition("## What differs\n")[2].partition("\n## ")[0]
+    named = {word for line in re.findall(r"^\| (.*?) \|", section, flags=re.M) for word in re.findall(r"`(\w+)", line)}
+    theirs = (sklearn.mixture.GaussianMixture, sklearn.mixture.BayesianGaussianMixture)
+    arguments = {name for mixture in (*theirs, tfgmm.BayesianGaussianMixture) for name in mixture().get_params()}
+    rows = np.random.default_rng(0).normal(np.repeat([[0.0], [9.0]], 10, axis=0))
+    fitted = [mixture(n_components=2).fit(rows) for mixture in (theirs[0], tfgmm.BayesianGaussianMixture)]
+    members = {name for mixture in fitted for name in dir(mixture) if not name.startswith("_")}
+    left_out = {"fit_predict", "fit_transform", "get_metadata_routing", "get_feature_names_out", "lower_bounds_"}
+    asked = {name for name in members if re.match(r"set_\w+_request$", name)}
+    assert sorted((arguments | members) - named - left_out - asked - {"set_params", "set_output"}) == []
