@@ -48,12 +48,6 @@ def simulated(num_rows: int, num_features: int, num_components: int) -> np.ndarr
     return rows
 
 
-def in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
-    """Returns the milliseconds of each call after a first one of each way, (rounds,)."""
-    pairs = [common.timed_in_turn(ways, 1) for _ in range(rounds)]
-    return {name: np.array([pair[name]["median"] for pair in pairs]) * 1e3 for name in ways}
-
-
 # --- What the estimator adds --------------------------------------------------------------------------------------
 
 
@@ -65,7 +59,8 @@ def added(rows: np.ndarray, num_components: int, rounds: int) -> dict[str, Any]:
     plain = functools.partial(tfgmm.fit_mixture, rows, num_components, covariance="full", restarts=STARTS, seed=0)
     estimator = unfitted(tfgmm.BayesianGaussianMixture, num_components)
     ways = {"fit_mixture": plain, "fit": functools.partial(estimator.fit, rows)}
-    times = in_turn(ways, rounds)
+    turns = [common.timed_in_turn(ways, 1) for _ in range(rounds)]
+    times = {name: np.array([turn[name]["median"] for turn in turns]) * 1e3 for name in ways}
     return {
         "rows": f"{len(rows):,} x {rows.shape[1]}, K={num_components}",
         "fit_mixture, ms": float(np.median(times["fit_mixture"])),
@@ -83,12 +78,13 @@ def beside(rows: np.ndarray, num_components: int, held_out: np.ndarray | None, r
     fits = {name: unfitted(way, num_components) for name, way in WAYS.items()}
     calls: dict[str, Callable[[], Any]] = {name: functools.partial(fit.fit, rows) for name, fit in fits.items()}
     calls |= {f"{name}, one thread": functools.partial(in_one_thread, call) for name, call in calls.items()}
-    times = {name: float(np.median(found)) for name, found in in_turn(calls, rounds).items()}
+    times = {name: found["median"] * 1e3 for name, found in common.timed_in_turn(calls, rounds).items()}
     lines = []
     for name, way in WAYS.items():
         best, ours = (min(times[one], times[f"{one}, one thread"]) for one in (name, "tfgmm"))
         if held_out is None:
-            density = density_left_out(way, rows, num_components)
+            with threadpool_limits(1):
+                density = density_left_out(way, rows, num_components)
         else:
             density = common.mean_log_density(parameters(fits[name]), held_out)
         line = {"way": name, "ms": times[name], "one thread, ms": times[f"{name}, one thread"]}
