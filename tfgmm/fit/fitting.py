@@ -232,7 +232,7 @@ def fit_opened(
     if isinstance(source, StoredRows) and not gaps:
         source.take_as_checked()
     shapes = options.shapes(source.num_features)
-    tasks = [_task_of(shape, source, survey, options, callbacks, validation, gaps) for shape in shapes]
+    tasks = [task_of(shape, source, survey, options, callbacks, validation, gaps) for shape in shapes]
     if isinstance(numbers, int) and not options.is_choice_of_shapes:
         fit = prepared_fit(tasks[0], numbers)  # priors that do not suit it are refused before anything is warned of
         _warn_of_odd_data(tasks, most)
@@ -245,7 +245,7 @@ def fit_opened(
     return fit_several(tasks, [numbers] if isinstance(numbers, int) else numbers)
 
 
-def _task_of(
+def task_of(
     shape: str,
     source: RowSource,
     survey: Survey,
@@ -254,7 +254,14 @@ def _task_of(
     validation: RowSource | None,
     gap_columns: tuple[int, ...],
 ) -> FitTask:
-    """Collects what the fits of one covariance shape share, with priors for that shape unless they are given."""
+    """Collects what the fits of one covariance shape share, with priors for that shape unless they are given.
+
+    Args:
+        shape: Covariance shape.
+        source, survey, options, callbacks: As for `fit_opened`.
+        validation: Rows to validate on, opened; or None.
+        gap_columns: Columns in which some rows, also of those to validate on, have no value.
+    """
     priors = options.priors_for(survey, shape)
     options = dataclasses.replace(options, covariance=shape)
     return FitTask(source, survey, priors, options, callbacks, validation, gap_columns=gap_columns)
