@@ -80,6 +80,8 @@ class FitResult(FittedMixture):
     ranking: Ranking | None = dataclasses.field(default=None, repr=False)
     sums: Statistics | None = dataclasses.field(default=None, repr=False)
     num_parts: int = dataclasses.field(default=0, repr=False)
+    is_summed_over_parts: bool = dataclasses.field(default=False, repr=False)
+    """Whether bound and log likelihoods are sums over parts of a stream, each at the mixture of its time."""
 
     @functools.cached_property
     def model(self) -> GaussianMixtureModel:

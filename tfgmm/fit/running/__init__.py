@@ -2,4 +2,6 @@
 
 from tfgmm.common.lazy import front_door
 
-__getattr__, __dir__, __all__ = front_door(__name__, {"running_mixture": ["RunningMixture", "check_forgetting_factor"]})
+__getattr__, __dir__, __all__ = front_door(
+    __name__, {"parts": ["check_forgetting_factor"], "running_mixture": ["RunningMixture"]}
+)

@@ -1,4 +1,4 @@
-"""Fits to the first rows of a stream, which are kept until there are enough of them."""
+"""Fits, from restarts, to the first rows of a stream."""
 
 from __future__ import annotations
 
@@ -23,28 +23,8 @@ from tfgmm.fit.single import (
 )
 from tfgmm.mixture.priors import Priors
 
-# Rows that are kept at first: as many as `fit_mixture` begins with
-MOST_KEPT = 20_000
-# Restarts begin again when there are so many times the rows that they began with before
-_GROWTH = 4
 # Nats: restarts that end this little above the fit so far are the same optimum, and it keeps its order of components
 _SAME = 1e-2
-
-
-def is_time(num_rows: int, num_fitted: int) -> bool:
-    """Tells whether to fit the rows kept so far again, from restarts.
-
-    Args:
-        num_rows: Rows so far.
-        num_fitted: Rows that the fit before was to.
-
-    Example:
-
-    >>> [is_time(number, 1_000) for number in (3_999, 4_000, 16_000, 20_000)]
-    [False, True, False, True]
-    """
-    is_grown = num_rows >= _GROWTH * num_fitted and 2 * num_rows <= MOST_KEPT
-    return is_grown or num_rows >= MOST_KEPT
 
 
 class FirstFit(NamedTuple):

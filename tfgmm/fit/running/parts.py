@@ -21,6 +21,26 @@ _FAINTEST = 1e-9
 _KEPT = ("num_parts", "num_rows", "num_empty", "num_weightless", "_weights_name")
 
 
+def check_forgetting_factor(factor: Any) -> float:
+    """Checks a forgetting factor, and hands it on.
+
+    Raises:
+        ValueError: It is no number above 0 and at most 1.
+
+    Example:
+
+    >>> check_forgetting_factor(0.999)
+    0.999
+    """
+    is_number = isinstance(factor, (int, float, np.integer, np.floating)) and not isinstance(factor, bool)
+    if not (is_number and 0.0 < factor <= 1.0):
+        raise ValueError(
+            f"`forgetting_factor` must be above 0 and at most 1. Received: {factor!r}. Leave it out to remember all "
+            "rows alike, or try 1 - 1 / n to remember about the last n rows."
+        )
+    return float(factor)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
     """Rows that came together.
@@ -41,7 +61,7 @@ class Part:
     @property
     def total_weight(self) -> float:
         """How many rows they are, as often as each counts."""
-        return float(len(self.rows.values) if self.rows.weights is None else self.rows.weights.sum())
+        return total_weight(self.rows)
 
     @property
     def gap_columns(self) -> tuple[int, ...]:
@@ -73,6 +93,11 @@ def opened_part(
     check_length(source)
     rows = as_one(list(finite_blocks(source)))
     return Part(rows, source.column_names, source.num_empty, source.num_weightless, source.weights_name)
+
+
+def total_weight(rows: RowBlock) -> float:
+    """Counts rows as often as each counts."""
+    return float(len(rows.values) if rows.weights is None else rows.weights.sum())
 
 
 def as_one(blocks: Sequence[RowBlock]) -> RowBlock:

@@ -2,53 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.rows import Rows
-from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey, survey_rows
-from tfgmm.families.natural_gradient import Place, bound_figures, moved, place_at
+from tfgmm.families.natural_gradient import Place, bound_figures, place_at
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.fitting import fit_opened
+from tfgmm.fit.occupied import num_occupied
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import Restart
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.running.first_rows import MOST_KEPT, FirstFit, fit_again, is_time
-from tfgmm.fit.running.parts import Part, PartsSeen, as_one, faded, opened_part
-from tfgmm.fit.running.sums import RunningSums, sums_of
+from tfgmm.fit.running.first_rows import FirstFit, fit_again
+from tfgmm.fit.running.kept_rows import KeptRows, is_misfit, swept
+from tfgmm.fit.running.parts import Part, PartsSeen, as_one, check_forgetting_factor, faded, opened_part
+from tfgmm.fit.running.sums import RunningSums, ready_for, settled, sums_of
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.statistics import Statistics
 
-# Spreads from the centre beyond which rows are measured from another: float32 rows would lose digits
-_FAR = 100.0
+# Steps to the optimum for the sums at most
+_MOST_STEPS = 10
 # Parts whose figures stand in the history: the latest
 _LONGEST_HISTORY = 1_000
-# Rows that were kept together; fewer are put behind those before
-_SMALL = 1_000
-
-
-def check_forgetting_factor(factor: Any) -> float:
-    """Checks a forgetting factor, and hands it on.
-
-    Raises:
-        ValueError: It is no number above 0 and at most 1.
-
-    Example:
-
-    >>> check_forgetting_factor(0.999)
-    0.999
-    """
-    is_number = isinstance(factor, (int, float, np.integer, np.floating)) and not isinstance(factor, bool)
-    if not (is_number and 0.0 < factor <= 1.0):
-        raise ValueError(
-            f"`forgetting_factor` must be above 0 and at most 1. Received: {factor!r}. Leave it out to remember all "
-            "rows alike, or try 1 - 1 / n to remember about the last n rows."
-        )
-    return float(factor)
 
 
 class RunningMixture:
@@ -95,8 +74,7 @@ class RunningMixture:
         self.forgetting_factor = check_forgetting_factor(forgetting_factor)
         self._name, self._missing = name, missing
         self._seen: PartsSeen | None = None
-        self._kept: list[RowBlock] | None = []
-        self._num_fitted = 0
+        self._kept: KeptRows | None = KeptRows()
         self._history: dict[str, list[float]] = {}
 
     # What the first part sets
@@ -108,6 +86,7 @@ class RunningMixture:
     _column_names: tuple[str, ...] | None
     _restarts: tuple[Restart, ...]
     _is_swept: bool
+    _is_exact: bool  # whether the sums are those of all rows at q as it stands
 
     @classmethod
     def going_on(cls, result: FitResult, kept: Mapping[str, Any] | None, *arguments: Any) -> RunningMixture:
@@ -119,7 +98,8 @@ class RunningMixture:
             arguments: Options, forgetting factor, name and missing, as the class takes them after K.
         """
         running, summary = cls(result.num_components, *arguments), result.data_summary
-        q = running._q = result.variational
+        q, running._is_exact = result.variational, not result.is_summed_over_parts
+        running._q = q
         running._place = place_at(q, q.values())
         running._priors, running._restarts, running._is_swept = result.priors, result.restarts, result.converged
         running._column_names, running._spread = summary.column_names, summary.spread
@@ -131,8 +111,8 @@ class RunningMixture:
         else:
             running._seen = PartsSeen(running._name, summary.column_names, running._missing)
             running._seen.go_on(kept["seen"])
-            running._kept = None if kept["rows"] is None else [RowBlock(*rows) for rows in kept["rows"]]
-            running._num_fitted, figures = kept["num_fitted"], (kept["num_rows"], kept["log_likelihoods"])
+            running._kept = None if kept["rows"] is None else _kept_rows(kept["rows"], kept["counts"])
+            figures = kept["num_rows"], kept["log_likelihoods"]
         running._sums = RunningSums(cast("Statistics", result.sums), *figures)
         return running
 
@@ -142,8 +122,8 @@ class RunningMixture:
             "seen": self._begun().kept(),
             "num_rows": self._sums.num_rows,
             "log_likelihoods": self._sums.log_likelihoods,
-            "rows": None if self._kept is None else [(rows.values, rows.weights) for rows in self._kept],
-            "num_fitted": self._num_fitted,
+            "rows": None if self._kept is None else [tuple(rows[:2]) for rows in self._kept.blocks],
+            "counts": [] if self._kept is None else list(self._kept[1:]),
         }
 
     @property
@@ -193,92 +173,90 @@ class RunningMixture:
         if self.forgetting_factor < 1.0:
             rows = self._as_rows(part.rows, part.column_names)
             fitted = fit_again(rows, self.num_components, self.options, fitted.q)
-        self._take_fit(fitted, part.rows)
+        self._take_fit(fitted, KeptRows().and_part(_copied(part.rows)))
         self._column_names = part.column_names
         self._seen = PartsSeen(self._name, part.column_names, self._missing)
         self._seen.add(part)
-        self._keep(part.rows)
 
     def add(self, part: Part) -> None:
         """Adds a later part."""
-        seen = self._begun()
-        if self._kept is not None and is_time(seen.num_rows + len(part.rows.values), self._num_fitted):
-            self._fit_again(part)
-        else:
-            self._add_sums(part)
-        seen.add(part)
-        self._keep(part.rows)
+        stood = vars(self) | {"_history": dict(self._history)}
+        try:
+            self._follow(part)
+        except BaseException:
+            vars(self).update(stood)
+            raise
+        self._begun().add(part)
 
-    def _fit_again(self, part: Part) -> None:
-        """Fits all rows so far, with those of the part."""
-        rows = as_one([*(self._kept or ()), part.rows])
-        fitted = fit_again(self._as_rows(rows, self._column_names), self.num_components, self.options, self._q)
-        self._take_fit(fitted, rows)
+    def _follow(self, part: Part) -> None:
+        """Moves the mixture to all rows with those of the part: as far as they are kept, it goes over them again."""
+        if self._kept is None:
+            self._note(self._add_sums(part)[1])
+            return
+        kept = self._kept = self._kept.and_part(_copied(part.rows))
+        if kept.is_time_to_fit():
+            self._fit_again(kept)
+            return
+        fits, kl = self._add_sums(part)
+        fits = fits and num_occupied(self._q) >= kept.num_occupied
+        if not fits and kept.is_time_to_fit(is_misfit=True):
+            self._fit_again(kept)
+        elif kept.is_time_to_sweep():
+            self._sweep(kept)
+        else:
+            self._note(kl)
+
+    def _fit_again(self, kept: KeptRows) -> None:
+        """Fits all rows so far from restarts."""
+        rows = self._as_rows(as_one(kept.blocks), self._column_names)
+        self._take_fit(fit_again(rows, self.num_components, self.options, self._q), kept)
+
+    def _sweep(self, kept: KeptRows) -> None:
+        """Sweeps over all rows so far from where the mixture stands."""
+        rows = faded(as_one(kept.blocks), self.forgetting_factor)
+        self._q, self._place, self._sums, self._is_swept = swept(self._q, rows, kept.num_sweeps, self._name)
+        self._kept, self._is_exact = kept.after_sweep(), True
+        self._note(float(self._q.kl()))
 
     def _as_rows(self, rows: RowBlock, column_names: tuple[str, ...] | None) -> Rows:
         present = faded(rows, self.forgetting_factor)
         return Rows(present.values, column_names, self._name, weights=present.weights, missing=self._missing)
 
-    def _take_fit(self, fitted: FirstFit, rows: RowBlock) -> None:
-        """Goes on from a fit to rows."""
+    def _take_fit(self, fitted: FirstFit, kept: KeptRows) -> None:
+        """Goes on from a fit to the rows that are kept, and lets them go when there are enough."""
         q = fitted.q.at(fitted.q.values())
         place = place_at(q, q.values())
-        sums = sums_of(q, place, faded(rows, self.forgetting_factor), self._name)
+        sums = sums_of(q, place, faded(as_one(kept.blocks), self.forgetting_factor), self._name)
         self._q, self._place, self._sums = q, place, sums
         self._priors, self._restarts, self._is_swept = fitted.priors, fitted.restarts, fitted.converged
-        self._spread, self._num_fitted = fitted.spread, len(rows.values)
+        self._spread, self._is_exact = fitted.spread, True
+        self._kept = None if kept.is_full else kept.after_fit(num_occupied(q))
         self._note(float(q.kl()))
 
-    def _keep(self, rows: RowBlock) -> None:
-        """Keeps rows for the next fit to all of them, while they are few."""
-        if self._kept is None or self._num_fitted >= MOST_KEPT:
-            self._kept = None
-            return
-        # A copy: the caller may write over the rows
-        copied = RowBlock(np.array(rows.values), None if rows.weights is None else np.array(rows.weights))
-        last = self._kept[-1:]
-        if last and len(last[0].values) < _SMALL:
-            copied, last = as_one([*last, copied]), []
-        self._kept = [*self._kept[:-1], *last, copied]
+    def _add_sums(self, part: Part) -> tuple[bool, float]:
+        """Adds the sums of a part, and moves the mixture to the optimum for all sums.
 
-    def _add_sums(self, part: Part) -> None:
-        """Adds the sums of a part, and moves the mixture to the optimum for all sums."""
+        Returns:
+            Whether the mixture fitted the part, and the KL before, nats.
+        """
         rows = faded(part.rows, self.forgetting_factor)
-        q, place, sums = self._ready_for(part)
+        mixture = self._q.at(self._q.values()), self._place, self._sums
+        q, place, before = ready_for(part, *mixture, self._spread, self._name)
         share = self.forgetting_factor**part.total_weight
-        sums = sums.and_then(sums_of(q, place, rows, self._name), share)
-        step = moved(q, place.values, sums.statistics, q.centre)
+        of_part = sums_of(q, place, rows, self._name)
+        sums = before.and_then(of_part, share)
+        most_steps = _MOST_STEPS if self._kept is None else 1  # sweeps follow
+        step, kl = settled(q, place, sums.statistics, most_steps)
         q.assign(step.target.values)
         self._q, self._place = q, step.target
         self._sums = sums._replace(statistics=step.statistics)
-        self._is_swept = False
-        self._note(step.kl)
-
-    def _ready_for(self, part: Part) -> tuple[VariationalPosterior, Place, RunningSums]:
-        """Copies the posterior and the sums, with room for new gaps, and measured from where the rows are."""
-        q, place, sums = self._q.at(self._q.values()), self._place, self._sums
-        known = q.gap_columns
-        q.observe_gaps(sorted({*known, *part.gap_columns}))
-        is_near = self._is_near(part.rows.values)
-        if q.gap_columns == known and is_near:
-            return q, place, sums
-        if q.gap_columns != known:
-            sums = sums.with_more_gaps(known, q.gap_columns)
-        if not is_near:
-            before = q.centre
-            centre_rows(part.rows.values, before, name=self._name)  # checks that steps stay in the range of float32
-            q.move_centre(_centre_of(part.rows.values, before).tolist())
-            sums = sums.measured_from(before - q.centre, q.gap_columns)
-        return q, place_at(q, q.values()), sums
+        self._is_swept = self._is_exact = False
+        return not is_misfit(of_part, before, q.num_features), kl
 
     def _begun(self) -> PartsSeen:
         if self._seen is None:
             raise RuntimeError("the mixture must have rows. Received: no part yet. Call `update` first.")
         return self._seen
-
-    def _is_near(self, values: np.ndarray) -> bool:
-        distances = np.abs(_centre_of(values, self._q.centre) - self._q.centre)
-        return bool((distances <= _FAR * np.array(self._spread)).all())
 
     def _note(self, kl: float) -> None:
         """Adds the figures of a part to the history."""
@@ -305,12 +283,15 @@ class RunningMixture:
         mixture = q, self._priors, self.options.seed, summary
         figures = expected - kl, log_likelihood, complete
         ended = dict(self._history), self._restarts, self._is_swept
-        return FitResult(*mixture, *figures, *ended, sums=self._sums.statistics, num_parts=seen.num_parts)
+        of_parts: dict[str, Any] = {"num_parts": seen.num_parts, "is_summed_over_parts": not self._is_exact}
+        of_parts["sums"] = self._sums.statistics
+        return FitResult(*mixture, *figures, *ended, **of_parts)
 
 
-def _centre_of(values: np.ndarray, instead: np.ndarray) -> np.ndarray:
-    """Computes the mean of each column, (D,) float64; `instead` where no row has a value."""
-    seen = ~np.isnan(values)
-    counts = seen.sum(axis=0)
-    sums = np.where(seen, values, 0.0).sum(axis=0, dtype=np.float64)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), instead)
+def _kept_rows(rows: Sequence[Sequence[Any]], counts: Sequence[Any]) -> KeptRows:
+    return KeptRows(tuple(RowBlock(*block) for block in rows), *counts)
+
+
+def _copied(rows: RowBlock) -> RowBlock:
+    """Copies rows: the caller may write over them."""
+    return RowBlock(np.array(rows.values), None if rows.weights is None else np.array(rows.weights))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,12 +10,18 @@ import numpy as np
 
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.summary import centre as centre_rows
-from tfgmm.families.natural_gradient import Place
+from tfgmm.families.natural_gradient import OneStep, Place, moved, place_at
 from tfgmm.families.variational import VariationalPosterior
+from tfgmm.fit.running.parts import Part
 from tfgmm.mixture.integrands import with_integrals
 from tfgmm.mixture.parameters import coefficients_of
 from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.statistics import Statistics, added, scaled, shifted, split_masks, with_more_masks
+
+# Spreads from the centre beyond which rows are measured from another: float32 rows would lose digits
+_FAR = 100.0
+# Nats: a gain below it counts as none; an error of so much is one of a few hundredths of the width of q
+_STANDING = 1e-3
 
 
 class RunningSums(NamedTuple):
@@ -64,7 +71,11 @@ def sums_of(q: VariationalPosterior, place: Place, rows: RowBlock, name: str) ->
         ValueError: A value is beyond float32 once measured from the centre.
     """
     centred = rows._replace(values=centre_rows(rows.values, q.centre, name=name))
-    groups = RowGroups(q.form, centred, q.gap_columns)
+    return sums_over(q, place, RowGroups(q.form, centred, q.gap_columns))
+
+
+def sums_over(q: VariationalPosterior, place: Place, groups: RowGroups) -> RunningSums:
+    """Sums over rows that are measured from the centre of q; see `sums_of`."""
     statistics, expected, _ = groups.sums([value[None] for value in place.coefficients])
     of_mixture = coefficients_of(q.plug_in())
     if q.gap_columns:
@@ -72,3 +83,79 @@ def sums_of(q: VariationalPosterior, place: Place, rows: RowBlock, name: str) ->
     at_means = groups.log_likelihoods([value[None] for value in of_mixture])[:, 0]
     of_one = Statistics(*(value[0] for value in statistics))
     return RunningSums(of_one, groups.total_weight, np.concatenate([expected, at_means]))
+
+
+def ready_for(
+    part: Part,
+    q: VariationalPosterior,
+    place: Place,
+    sums: RunningSums,
+    spread: Sequence[float],
+    name: str,
+) -> tuple[VariationalPosterior, Place, RunningSums]:
+    """Makes room for gaps that begin in a part, and measures from where its rows are when they are far.
+
+    Args:
+        part: The part.
+        q: The posterior, which is changed: a copy.
+        place: Where it stands.
+        sums: Of the rows before.
+        spread: (D,) widths of the columns, data units.
+        name: What the caller's argument for the rows is called in error messages.
+    """
+    known, before = q.gap_columns, q.centre
+    q.observe_gaps(sorted({*known, *part.gap_columns}))
+    centre = _centre_of(part.rows.values, before)
+    is_near = bool((np.abs(centre - before) <= _FAR * np.array(spread)).all())
+    if q.gap_columns == known and is_near:
+        return q, place, sums
+    if q.gap_columns != known:
+        sums = sums.with_more_gaps(known, q.gap_columns)
+    if not is_near:
+        centre_rows(part.rows.values, before, name=name)  # checks that steps stay in the range of float32
+        q.move_centre(centre.tolist())
+        sums = sums.measured_from(before - q.centre, q.gap_columns)
+    return q, place_at(q, q.values()), sums
+
+
+def _centre_of(values: np.ndarray, instead: np.ndarray) -> np.ndarray:
+    """Computes the mean of each column, (D,) float64; `instead` where no row has a value."""
+    seen = ~np.isnan(values)
+    counts = seen.sum(axis=0)
+    sums = np.where(seen, values, 0.0).sum(axis=0, dtype=np.float64)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), instead)
+
+
+def settled(q: VariationalPosterior, place: Place, statistics: Statistics, most_steps: int) -> tuple[OneStep, float]:
+    """Moves to the optimum for the sums: steps until the bound, the memberships held, stands still.
+
+    A step updates locations, widths and the scales that priors learn in turn, so one alone ends short of the optimum.
+
+    Args:
+        q: The posterior; where it stands does not matter.
+        place: Where to begin.
+        statistics: Sums of all rows.
+        most_steps: Largest number of steps.
+
+    Returns:
+        The last step, and the KL where it began, nats.
+
+    Raises:
+        FloatingPointError: As `moved`.
+    """
+    step = moved(q, place.values, statistics, q.centre)
+    kl, bound = step.kl, -math.inf
+    for _ in range(1, most_steps):
+        start, sums = step.target, step.statistics
+        step = moved(q, start.values, sums, q.centre)
+        before, bound = bound, _expected(start, sums) - step.kl
+        if bound - before < _STANDING:
+            break
+    return step, kl
+
+
+def _expected(place: Place, sums: Statistics) -> float:
+    """Computes what the sums add to the bound at a place, nats, but for what is the same everywhere."""
+    linear, constants = place.coefficients
+    columns = np.concatenate([sums.first, sums.second], axis=-1)
+    return float(np.vdot(columns.T, linear) + np.vdot(sums.counts, constants))
