@@ -121,9 +121,9 @@ def test_parts_with_gaps_add_conditional_moments(covariance: str) -> None:
     rows = ROWS[60:].copy()
     rows[:20, 0] = np.nan
     for seen, value in rows - q.centre:
-        # Joints are exp(c + a x + b y + d xx + e xy + f yy); of x they are a Gaussian with the precision -2 d
-        a, b, d, e, f = linear
-        slopes, variances = a + e * value, -0.5 / d
+        # Joints are exp(c + a x + b y + d xx + e xy + e yx + f yy); of x they are a Gaussian with the precision -2 d
+        a, b, d, e, _, f = linear
+        slopes, variances = a + 2 * e * value, -0.5 / d
         joints = constants + b * value + f * value**2
         if np.isnan(seen):
             joints = joints + 0.5 * np.log(2 * np.pi * variances) + 0.5 * slopes**2 * variances
@@ -134,7 +134,7 @@ def test_parts_with_gaps_add_conditional_moments(covariance: str) -> None:
         for k, share in enumerate(special.softmax(joints)):
             counts[k] += share
             first[k] += share * np.array([means[k], value])
-            second[k] += share * np.array([squares[k], means[k] * value, value**2])
+            second[k] += share * np.array([squares[k], means[k] * value, means[k] * value, value**2])
     mixture.update(rows)
     for found, plain in zip(mixture.result().sums or (), (counts, first, second)):
         np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-5)

@@ -153,9 +153,10 @@ def _check_are_same_priors(options: EstimatorOptions, result: FitResult) -> None
             "`weight_concentration_prior` must be that of the parts before, or of their `priors`: "
             f"{getattr(known, name)}. Received: {concentration}. {_NEW_STREAM}"
         )
-    asked = known if stated is None else dataclasses.replace(stated, **{name: concentration})
-    names = [field.name for field in dataclasses.fields(known)]
-    others = [field for field in names if getattr(asked, field) != getattr(known, field)]
+    if stated is None:
+        return
+    names = [field.name for field in dataclasses.fields(known) if field.name != name]
+    others = [field for field in names if getattr(stated, field) != getattr(known, field)]
     if others:
         raise ValueError(
             "`priors` must be those of the parts before, which `result_.priors` has. Received: priors that differ in "
