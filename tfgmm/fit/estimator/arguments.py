@@ -20,6 +20,7 @@ from tfgmm.data.survey import Survey
 from tfgmm.fit import single
 from tfgmm.fit.fitting import check_num_components, check_options
 from tfgmm.fit.options import AUTO, FitOptions
+from tfgmm.fit.running import check_forgetting_factor
 from tfgmm.mixture.starts import distinct_rows
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ KMEANS = "kmeans"
 # The last is not known before the rows are: its groups
 STARTS = {AUTO: AUTO, "k-means++": "k-means++", "random_from_data": "random", KMEANS: KMEANS}
 _MOST_COMPONENTS = 10  # that "auto" tries
+# Nats per row that float64 does not resolve: what tol=0 stands for
+_NOTHING = 1e-15
 
 
 class ConvergenceWarning(single.ConvergenceWarning, exceptions.ConvergenceWarning):
@@ -78,7 +81,7 @@ def options_of(estimator: Any) -> EstimatorOptions:
         restarts=estimator.n_init,
         seed=seed_of(estimator.random_state),
         max_sweeps=estimator.max_iter,
-        tolerance=estimator.tol,
+        tolerance=_tolerance_of(estimator.tol),
         start=_checked_start(estimator.init_params, estimator.means_init),
         criteria_at=estimator.criteria_at,
         posterior=estimator.posterior,
@@ -88,6 +91,7 @@ def options_of(estimator: Any) -> EstimatorOptions:
     if options.is_choice_of_shapes or not isinstance(numbers, int):
         _check_suits_choice(estimator)
     check_options(options, 1 if isinstance(numbers, int) else (1, 2))
+    check_forgetting_factor(estimator.forgetting_factor)
     check_count("verbose", int(estimator.verbose) if isinstance(estimator.verbose, bool) else estimator.verbose, 0)
     return options
 
@@ -175,6 +179,11 @@ def _check_suits_choice(estimator: Any) -> None:
             "`warm_start` must be False where several numbers of components or shapes are compared. Received: True "
             f"with {asked}. Leave it out, or name one number and one shape."
         )
+
+
+def _tolerance_of(tol: Any) -> Any:
+    """Takes 0, as scikit-learn does, for sweeps until nothing is gained."""
+    return _NOTHING if isinstance(tol, numbers.Real) and not isinstance(tol, bool) and tol == 0 else tol
 
 
 def _check_concentration(value: Any) -> None:
