@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Never, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
@@ -14,7 +14,7 @@ from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.fit.callbacks import ProgressBar
 from tfgmm.fit.estimator.answers import Answers
 from tfgmm.fit.estimator.arguments import EstimatorOptions, going_on, numbers_of, options_of, with_start
-from tfgmm.fit.estimator.foreign_arguments import refuse_others
+from tfgmm.fit.estimator.foreign_arguments import explaining_others
 from tfgmm.fit.estimator.kept import plain, restored
 from tfgmm.fit.estimator.partial_fit import FitsInParts
 from tfgmm.fit.estimator.rows import opened
@@ -77,6 +77,7 @@ class BayesianGaussianMixture(
     ([[3.0, 1.0], [-3.0, 0.0]], [1, 0])
     """
 
+    @explaining_others
     def __init__(
         self,
         n_components: Any = 1,
@@ -97,9 +98,7 @@ class BayesianGaussianMixture(
         posterior: str = "mean_field",
         criteria_at: str = "mean",
         forgetting_factor: float = 1.0,
-        **others: Never,
     ) -> None:
-        refuse_others(type(self).__name__, others)
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.tol = tol

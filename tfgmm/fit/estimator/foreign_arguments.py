@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import ParamSpec
 
 from tfgmm.common.words import listed
+
+Words = ParamSpec("Words")
 
 _START = "means_init= starts from means, and tfgmm.fit_mixture(start=) from the group of each row"
 _PLACES = "places of components are learned, or stated by priors=tfgmm.Priors(loc_mean=, loc_scale=)"
@@ -22,28 +26,38 @@ _INSTEAD = {
 }
 
 
-def refuse_others(kind: str, others: Mapping[str, Any]) -> None:
-    """Refuses arguments that the estimator does not have.
+def explaining_others(init: Callable[Words, None]) -> Callable[Words, None]:
+    """Makes `__init__` say more of arguments that it does not have than Python does.
+
+    scikit-learn reads the signature of `__init__`, which stays as it is.
 
     Args:
-        kind: Name of the estimator's class.
-        others: What it was given beside its own arguments.
-
-    Raises:
-        TypeError: There is one, as Python raises it; for those of scikit-learn's mixtures it says what to do instead.
+        init: `__init__` of the estimator.
 
     Example:
 
-    >>> refuse_others("GaussianMixture", {"reg_covar": 1e-6})
+    >>> tfgmm.BayesianGaussianMixture(2, reg_covar=1e-6)
     Traceback (most recent call last):
         ...
-    TypeError: `GaussianMixture` must be made with arguments that it has. Received: 'reg_covar'. Leave it out: the \
-prior of the precisions keeps scales above 0, in the units of each column.
+    TypeError: `BayesianGaussianMixture` must be made with arguments that it has. Received: 'reg_covar'. Leave it \
+out: the prior of the precisions keeps scales above 0, in the units of each column.
     """
-    if not others:
-        return
+    known = frozenset(inspect.signature(init).parameters)
+
+    @functools.wraps(init)
+    def explained(*arguments: Words.args, **named: Words.kwargs) -> None:
+        others = [name for name in named if name not in known]
+        if others:
+            raise _error_on(type(arguments[0]).__name__, others)
+        init(*arguments, **named)
+
+    return explained
+
+
+def _error_on(kind: str, others: Sequence[str]) -> TypeError:
+    """Makes the error for arguments that a class does not have: what takes their place, or where to look."""
     instead = dict.fromkeys(_INSTEAD.get(name, "help(tfgmm.BayesianGaussianMixture) lists all") for name in others)
-    raise TypeError(
+    return TypeError(
         f"`{kind}` must be made with arguments that it has. Received: {listed([repr(name) for name in others])}. "
         f"Leave {'it' if len(others) == 1 else 'them'} out: {'; '.join(instead)}."
     )
