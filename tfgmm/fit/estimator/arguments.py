@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn import exceptions
-from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
@@ -203,5 +202,7 @@ def _groups_of_kmeans(options: EstimatorOptions, rows: Rows, num_components: Any
             f'`init_params` must not be "kmeans" for rows with gaps or of weight 0. Received: {received}. '
             'Try init_params="auto", which has k-means among its ways.'
         )
+    from sklearn.cluster import KMeans
+
     kmeans = KMeans(num_components, n_init=1, random_state=options.seed % 2**32)
     return np.asarray(kmeans.fit(rows.values, sample_weight=rows.weights).labels_)
