@@ -16,7 +16,7 @@ import tfgmm
 import tfgmm.sklearn
 
 GENERATOR = np.random.default_rng(11)
-ROWS = GENERATOR.normal(np.repeat([[-1.0, 0.0], [1.0, 1.0]], 30, axis=0))
+ROWS = GENERATOR.normal(np.repeat([[-2.0, 0.0], [2.0, 1.0]], 30, axis=0))
 ONES = np.ones(60)
 
 

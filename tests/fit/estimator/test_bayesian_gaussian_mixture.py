@@ -17,7 +17,7 @@ from tfgmm.data.survey import survey_rows
 from tfgmm.fit.estimator.arguments import numbers_of
 
 GENERATOR = np.random.default_rng(5)
-ROWS = GENERATOR.normal(np.repeat([[-2.0, 0.0], [2.0, 1.0]], [50, 40], axis=0), [0.8, 1.2])
+ROWS = GENERATOR.normal(np.repeat([[-3.0, 0.0], [3.0, 1.0]], [50, 40], axis=0), [0.8, 1.2])
 WEIGHTS = GENERATOR.integers(0, 4, 90)
 GAPS = np.where(GENERATOR.random((90, 1)) < [0.2, 0.0], np.nan, ROWS)
 NOISE = GENERATOR.uniform(0.1, 1.0, (90, 2))

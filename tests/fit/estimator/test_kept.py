@@ -15,7 +15,7 @@ from tfgmm.fit.estimator.kept import plain, restored
 from tfgmm.mixture.registry import COVARIANCES
 
 GENERATOR = np.random.default_rng(14)
-ROWS = GENERATOR.normal(np.repeat([[-2.0, 0.0], [2.0, 1.0]], 30, axis=0))
+ROWS = GENERATOR.normal(np.repeat([[-3.0, 0.0], [3.0, 1.0]], 30, axis=0))
 
 
 def leaves(value):

@@ -20,7 +20,7 @@ from tfgmm.fit.options import FitOptions
 from tfgmm.fit.running import RunningMixture
 
 GENERATOR = np.random.default_rng(6)
-ROWS = GENERATOR.normal(np.repeat([[-2.0, 0.0], [2.0, 1.0]], [50, 40], axis=0), [0.8, 1.2])[GENERATOR.permutation(90)]
+ROWS = GENERATOR.normal(np.repeat([[-3.0, 0.0], [3.0, 1.0]], [50, 40], axis=0), [0.8, 1.2])[GENERATOR.permutation(90)]
 PARTS = np.split(ROWS, [50, 70])
 TABLE = pd.DataFrame(ROWS, columns=["one", "two"])
 
@@ -250,7 +250,7 @@ def test_one_seed_is_drawn_for_a_stream():
 
 
 def test_means_begin_the_first_fit():
-    given = np.array([[2.0, 1.0], [-2.0, 0.0]])
+    given = np.array([[3.0, 1.0], [-3.0, 0.0]])
     for means in (given, given[::-1]):
         np.testing.assert_allclose(in_parts(means_init=means).means_, means, atol=0.6)
 

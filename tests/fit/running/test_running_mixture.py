@@ -22,7 +22,7 @@ from tfgmm.mixture.statistics import Statistics
 from tfgmm.report.subject import fitted_of
 
 GENERATOR = np.random.default_rng(3)
-ROWS = GENERATOR.normal(np.repeat([[-2.0, 0.0], [2.0, 1.0]], [50, 40], axis=0), [0.8, 1.2])
+ROWS = GENERATOR.normal(np.repeat([[-3.0, 0.0], [3.0, 1.0]], [50, 40], axis=0), [0.8, 1.2])
 ROWS = ROWS[GENERATOR.permutation(90)]
 FIXED = tfgmm.Priors(loc_scale=10.0)
 
@@ -192,7 +192,7 @@ def test_rows_fade_by_their_age_however_they_are_cut(cuts: list[int]) -> None:
 def test_long_first_parts_have_faded_at_their_end() -> None:
     rows = np.concatenate([ROWS, *[ROWS + 20.0] * 4])
     mixture = running([rows], 2, 0.98)
-    np.testing.assert_allclose(np.sort(mixture.result().locs[:, 0]), [18.0, 22.0], atol=0.5)
+    np.testing.assert_allclose(np.sort(mixture.result().locs[:, 0]), [17.0, 23.0], atol=0.5)
     assert mixture.result().num_data == pytest.approx(50.0, rel=1e-3)
 
 
