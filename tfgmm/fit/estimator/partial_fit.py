@@ -13,7 +13,7 @@ from tfgmm.fit.estimator.arguments import KMEANS, EstimatorOptions, numbers_of, 
 from tfgmm.fit.estimator.rows import opened
 from tfgmm.fit.fitting import fit_opened
 from tfgmm.fit.options import AUTO, FitOptions
-from tfgmm.fit.running import RunningMixture, check_forgetting_factor
+from tfgmm.fit.running import RunningMixture
 from tfgmm.fit.selection import Selection
 from tfgmm.mixture.priors import Priors
 from tfgmm.posterior.record import MEAN_FIELD
@@ -91,7 +91,7 @@ class FitsInParts:
         estimator: Any = self
         check_choice("missing", estimator.missing, MISSING)
         options = _options_in_parts(estimator)
-        others = check_forgetting_factor(estimator.forgetting_factor), "X", estimator.missing
+        others = estimator.forgetting_factor, "X", estimator.missing
         if not hasattr(self, "result_"):
             return RunningMixture(1, options, *others)
         _check_is_same_mixture(estimator, options)

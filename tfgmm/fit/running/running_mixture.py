@@ -157,7 +157,7 @@ class RunningMixture:
 
         Args:
             data: (n, D) rows, of any kind that `fit_mixture` takes and that fit into memory. Order matters where rows
-                are forgotten: the last is the latest.
+                are forgotten: the last is the latest. Rows without any value are left out, with a warning.
             sample_weight: As in `fit_mixture`.
 
         Raises:
@@ -180,7 +180,8 @@ class RunningMixture:
     def opened(self, data: Any, sample_weight: Any = None) -> Part:
         """Opens a part; see `update`."""
         num_features, names = (self._q.num_features, self._column_names) if self.is_begun else (None, None)
-        return opened_part(data, self._name, num_features, names, sample_weight, self._missing)
+        how = sample_weight, self._missing, not self.is_begun
+        return opened_part(data, self._name, num_features, names, *how)
 
     def first_rows(self, part: Part) -> tuple[Rows, Survey]:
         """Makes the rows of the first part, all alike, and their survey, for `fit_opened`."""
@@ -201,12 +202,13 @@ class RunningMixture:
         self._keep(part.rows)
 
     def add(self, part: Part) -> None:
-        """Adds a later part."""
+        """Adds a later part; without any value it changes only how many rows were left out."""
         seen = self._begun()
+        part.warn_of_rows_left_out(stacklevel=4)  # the line that calls `partial_fit` or `update`
         num_rows, most = seen.num_rows + len(part.rows.values), most_kept(self.forgetting_factor)
         if self._kept is not None and is_time(num_rows, self._num_fitted, most):
             self._fit_again(part)
-        else:
+        elif not part.is_without_values:
             self._add_sums(part)
         seen.add(part)
         self._keep(part.rows)
@@ -247,8 +249,7 @@ class RunningMixture:
         """Adds the sums of a part, and moves the mixture to the optimum for all sums."""
         rows = faded(part.rows, self.forgetting_factor)
         q, place, sums = self._ready_for(part)
-        share = self.forgetting_factor**part.total_weight
-        least = least_rows(self.forgetting_factor, self.num_components)
+        share, least = self.forgetting_factor**part.total_weight, least_rows(self.forgetting_factor, q.num_components)
         sums = sums.and_then(sums_of(q, place, rows, self._name), share, least)
         step = moved(q, place.values, sums.statistics, q.centre)
         q.assign(step.target.values)
@@ -293,10 +294,9 @@ class RunningMixture:
         """Makes the fit to the rows of all parts so far.
 
         N is the number of rows as far as they are remembered. Bound and log likelihoods are those of the last fit of
-        all rows, and of each part since under the mixture as it stood when the part came. `history` has an entry
-        for each of the latest 1,000 parts. `converged` says whether the bound had stopped rising in sweeps over all
-        rows: after a part that only added its sums, False. Means and ranges of columns are those of all rows,
-        remembered or not.
+        all rows, and of each part since as the mixture stood when it came. `history` has an entry for each of the
+        latest 1,000 parts. `converged` says whether the bound had stopped rising in sweeps over all rows: False after
+        a part that only added its sums. Means and ranges of columns are those of all rows, remembered or not.
 
         Raises:
             RuntimeError: There was no part yet.
