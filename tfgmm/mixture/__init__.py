@@ -19,7 +19,14 @@ __getattr__, __dir__, __all__ = front_door(
         "integrands": ["Coefficients", "with_integrals", "with_masks", "without_masks"],
         "log_joints": ["exponentials", "write_features"],
         "occupied": ["is_occupied"],
-        "odd_data": ["doubts_of_columns", "oddities", "spreads_that_differ", "warn_of_odd_data", "warn_of_pulls"],
+        "odd_data": [
+            "OddDataWarning",
+            "doubts_of_columns",
+            "oddities",
+            "spreads_that_differ",
+            "warn_of_odd_data",
+            "warn_of_pulls",
+        ],
         "outliers": ["NUM_SAMPLES", "check_table"],
         "parameters": [
             "FORMS",

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfgmm.data.rows import Rows
 from tfgmm.data.survey import survey_rows
-from tfgmm.families.variational import Values, VariationalPosterior
+from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.fitting import task_of
 from tfgmm.fit.options import AUTO, FitOptions
 from tfgmm.fit.restarts import Restart, StagedStarts, best_first
@@ -20,6 +20,7 @@ from tfgmm.fit.single import (
     prepared_fit,
     stages_of,
     swept_fit,
+    values_from,
 )
 from tfgmm.mixture.priors import Priors
 
@@ -74,9 +75,7 @@ def fit_again(rows: Rows, num_components: int, options: FitOptions, before: Vari
 
 def _from_before(task: FitTask, q: VariationalPosterior, before: VariationalPosterior) -> Restart:
     """Goes on from the fit so far, its locations measured from the new centre."""
-    values: Values = before.values()
-    locs = values.components[0] + before.centre - q.centre
-    start = values._replace(components=(locs, *values.components[1:]))
+    start = values_from(before, q.centre)
     stages = [
         dataclasses.replace(stage, num_starts=None)
         for stage in stages_of(q, task.survey, task.options, task.gap_columns)

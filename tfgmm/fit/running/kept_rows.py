@@ -17,7 +17,9 @@ from tfgmm.fit.running.parts import as_one, total_weight
 from tfgmm.fit.running.sums import RunningSums, sums_over
 
 # Rows that are kept at first: as many as `fit_mixture` begins with
-MOST_KEPT = 20_000
+_MOST_KEPT = 20_000
+# Rows, in multiples of those remembered, after which rows before do not matter: e^-3 is left of them
+_ALL_FADED = 3.0
 # Rows below which a fit takes a few hundredths of a second: they are fitted again more often
 _FEW = 1_000
 # Restarts begin again when there are so many times the rows of the fit before: below so few rows, and from there on
@@ -38,6 +40,21 @@ _TOLERANCE = 1e-6
 _SMALL = _FEW
 
 
+def most_kept(forgetting_factor: float) -> int:
+    """Computes how many rows to keep at first: where rows are forgotten, three times as many as are remembered.
+
+    Args:
+        forgetting_factor: Above 0 and at most 1.
+
+    Example:
+
+    >>> most_kept(1.0), most_kept(0.99)
+    (20000, 300)
+    """
+    forgotten = 1.0 - forgetting_factor
+    return _MOST_KEPT if forgotten * _MOST_KEPT < _ALL_FADED else round(_ALL_FADED / forgotten)
+
+
 class KeptRows(NamedTuple):
     """Rows that are kept while they are few.
 
@@ -45,19 +62,21 @@ class KeptRows(NamedTuple):
     num_fitted: N of the latest fit from restarts: its rows, as often as each counted.
     num_swept: N of the latest sweep, or of the latest fit.
     num_occupied: Components that had rows after the latest fit.
+    most: How many rows are kept at most.
     """
 
     blocks: tuple[RowBlock, ...] = ()
     num_fitted: float = 0.0
     num_swept: float = 0.0
     num_occupied: int = 0
+    most: int = _MOST_KEPT
 
-    def and_part(self, part: RowBlock) -> KeptRows:
-        """Keeps a part too."""
+    def and_part(self, part: RowBlock, most: int) -> KeptRows:
+        """Keeps a part too, of so many rows at most."""
         last = self.blocks[-1:]
         if last and len(last[0].values) < _SMALL:
             part, last = as_one([*last, part]), ()
-        return self._replace(blocks=(*self.blocks[:-1], *last, part))
+        return self._replace(blocks=(*self.blocks[:-1], *last, part), most=most)
 
     @property
     def num_rows(self) -> int:
@@ -67,7 +86,7 @@ class KeptRows(NamedTuple):
     @property
     def is_full(self) -> bool:
         """Whether there are enough, so that none is kept any more."""
-        return self.num_rows >= MOST_KEPT
+        return self.num_rows >= self.most
 
     def after_fit(self, num_occupied: int) -> KeptRows:
         """Notes a fit to all of them, and how many components had rows."""
@@ -97,7 +116,7 @@ class KeptRows(NamedTuple):
         >>> two_thousand._replace(num_fitted=1_500.0).is_time_to_fit(is_misfit=True)
         True
         """
-        if self.is_full or not (is_misfit or self.num_rows <= _ALMOST_ALL * MOST_KEPT):
+        if self.is_full or not (is_misfit or self.num_rows <= _ALMOST_ALL * self.most):
             return self.is_full
         growth = _GROWTH_OF_FEW if self._are_few else _GROWTH_OF_MISFITS if is_misfit else _GROWTH
         return self.total_weight >= growth * self.num_fitted

@@ -18,9 +18,9 @@ from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import Restart
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.running.first_rows import FirstFit, fit_again
-from tfgmm.fit.running.kept_rows import KeptRows, is_misfit, swept
+from tfgmm.fit.running.kept_rows import KeptRows, is_misfit, most_kept, swept
 from tfgmm.fit.running.parts import Part, PartsSeen, as_one, check_forgetting_factor, faded, opened_part
-from tfgmm.fit.running.sums import RunningSums, ready_for, settled, sums_of
+from tfgmm.fit.running.sums import RunningSums, least_rows, ready_for, settled, sums_of
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.statistics import Statistics
 
@@ -36,7 +36,8 @@ class RunningMixture:
     The first 20,000 rows are kept: the first part is fitted as by `fit_mixture`, and when there are four times as many
     rows, and at 20,000, all of them are fitted again, from restarts, as the optimum of few rows is not that of many.
     From then on, and in between, a part adds its sums, at the memberships that the mixture gives its rows, to those of
-    the parts before, and the mixture moves to the optimum for all of these. No row after the first 20,000 is kept.
+    the parts before, and the mixture moves to the optimum for all of these. No row after the first 20,000 is kept; with
+    a forgetting factor f, none after 3 / (1 - f) either. A component does not fade below two rows: its own may return.
 
     Args:
         num_components: K.
@@ -132,11 +133,11 @@ class RunningMixture:
         return 0 if self._seen is None else self._seen.num_parts
 
     def update(self, data: Any, sample_weight: Any = None) -> None:
-        """Adds a part, the first with as many rows as components, later ones of any length.
+        """Adds a part, the first with as many rows as components and two at least, later ones of any length.
 
         Args:
             data: (n, D) rows, of any kind that `fit_mixture` takes and that fit into memory. Order matters where rows
-                are forgotten: the last is the latest.
+                are forgotten: the last is the latest. Rows without any value are left out, with a warning.
             sample_weight: As in `fit_mixture`.
 
         Raises:
@@ -159,7 +160,8 @@ class RunningMixture:
     def opened(self, data: Any, sample_weight: Any = None) -> Part:
         """Opens a part; see `update`."""
         num_features, names = (self._q.num_features, self._column_names) if self.is_begun else (None, None)
-        return opened_part(data, self._name, num_features, names, sample_weight, self._missing)
+        how = sample_weight, self._missing, not self.is_begun
+        return opened_part(data, self._name, num_features, names, *how)
 
     def first_rows(self, part: Part) -> tuple[Rows, Survey]:
         """Makes the rows of the first part, all alike, and their survey, for `fit_opened`."""
@@ -173,16 +175,18 @@ class RunningMixture:
         if self.forgetting_factor < 1.0:
             rows = self._as_rows(part.rows, part.column_names)
             fitted = fit_again(rows, self.num_components, self.options, fitted.q)
-        self._take_fit(fitted, KeptRows().and_part(_copied(part.rows)))
+        self._take_fit(fitted, KeptRows().and_part(_copied(part.rows), most_kept(self.forgetting_factor)))
         self._column_names = part.column_names
         self._seen = PartsSeen(self._name, part.column_names, self._missing)
         self._seen.add(part)
 
     def add(self, part: Part) -> None:
-        """Adds a later part."""
+        """Adds a later part; without any value it changes only how many rows were left out."""
+        part.warn_of_rows_left_out(stacklevel=4)  # the line that calls `partial_fit` or `update`
         stood = vars(self) | {"_history": dict(self._history)}
         try:
-            self._follow(part)
+            if not part.is_without_values:
+                self._follow(part)
         except BaseException:
             vars(self).update(stood)
             raise
@@ -193,7 +197,7 @@ class RunningMixture:
         if self._kept is None:
             self._note(self._add_sums(part)[1])
             return
-        kept = self._kept = self._kept.and_part(_copied(part.rows))
+        kept = self._kept = self._kept.and_part(_copied(part.rows), most_kept(self.forgetting_factor))
         if kept.is_time_to_fit():
             self._fit_again(kept)
             return
@@ -242,9 +246,9 @@ class RunningMixture:
         rows = faded(part.rows, self.forgetting_factor)
         mixture = self._q.at(self._q.values()), self._place, self._sums
         q, place, before = ready_for(part, *mixture, self._spread, self._name)
-        share = self.forgetting_factor**part.total_weight
         of_part = sums_of(q, place, rows, self._name)
-        sums = before.and_then(of_part, share)
+        least = least_rows(self.forgetting_factor, q.num_components)
+        sums = before.and_then(of_part, self.forgetting_factor**part.total_weight, least)
         most_steps = _MOST_STEPS if self._kept is None else 1  # sweeps follow
         step, kl = settled(q, place, sums.statistics, most_steps)
         q.assign(step.target.values)
@@ -267,10 +271,10 @@ class RunningMixture:
     def result(self) -> FitResult:
         """Makes the fit to the rows of all parts so far.
 
-        N is the number of rows as far as they are remembered. Bound and log likelihoods are sums over the parts, of
-        each under the mixture as it stood when the part came. `history` has an entry for each of the latest 1,000
-        parts. `converged` says whether the bound had stopped rising in sweeps over all rows: after a part that only
-        added its sums, False. Means and ranges of columns are those of all rows, remembered or not.
+        N is the number of rows as far as they are remembered. Bound and log likelihoods are those of the last fit of
+        all rows, and of each part since as the mixture stood when it came. `history` has an entry for each of the
+        latest 1,000 parts. `converged` says whether the bound had stopped rising in sweeps over all rows: False after
+        a part that only added its sums. Means and ranges of columns are those of all rows, remembered or not.
 
         Raises:
             RuntimeError: There was no part yet.
