@@ -34,6 +34,7 @@ from tfgmm.fit.single import (
 )
 from tfgmm.fit.sweeps import RunningFit
 from tfgmm.mixture.odd_data import OddDataWarning, oddities, spreads_that_differ, warn_of_pulls
+from tfgmm.mixture.prior_reach import sentences_on_sticks
 from tfgmm.mixture.priors import Priors
 from tfgmm.posterior.record import MEAN_FIELD
 
@@ -270,6 +271,10 @@ def task_of(
 def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
     """Warns of what is odd about the data, once for all fits; `num_components` is the largest."""
     sentences = dict.fromkeys(sentences_on_gaps(tasks[0].survey.summary))
+    if tasks[0].options.weights == "stick_breaking":
+        sentences |= dict.fromkeys(
+            sentences_on_sticks(tasks[0].priors, num_components, tasks[0].survey.summary.num_data)
+        )
     for task in tasks:
         survey, summary = task.survey, task.survey.summary
         of_task = task.priors, num_components, task.covariance

@@ -42,6 +42,7 @@ __getattr__, __dir__, __all__ = front_door(
             "StandardForm",
         ],
         "partitions": ["Groups", "far_groups_widened", "pooled_over_groups", "start_groups"],
+        "prior_reach": ["sentences_on_sticks"],
         "priors": ["Priors"],
         "priors_from_data": ["least_variances"],
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS", "mixtures_of"],

@@ -103,15 +103,6 @@ def test_gaps_may_begin_in_a_later_part(covariance: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.* missing")
-def test_gaps_of_correlated_columns_are_filled_by_what_is_known_then() -> None:
-    rows = ROWS.copy()
-    rows[60:, 0] = np.nan
-    mixture = running([ROWS[:60], rows[60:]], 2, covariance="full")
-    np.testing.assert_allclose(mixture.result().locs, tfgmm.fit_mixture(rows, 2, covariance="full").locs, atol=0.3)
-    assert mixture.result().data_summary.gaps == (30, 0)
-
-
-@pytest.mark.filterwarnings("ignore:.* missing")
 @pytest.mark.parametrize("covariance", ["tied", "full"])
 def test_parts_with_gaps_add_conditional_moments(covariance: str) -> None:
     mixture = running([ROWS[:60]], 2, covariance=covariance)
@@ -139,6 +130,7 @@ def test_parts_with_gaps_add_conditional_moments(covariance: str) -> None:
     mixture.update(rows)
     for found, plain in zip(mixture.result().sums or (), (counts, first, second)):
         np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-5)
+    assert mixture.result().data_summary.gaps == (20, 0)
 
 
 def test_parts_add_the_sums_of_their_time() -> None:

@@ -76,7 +76,8 @@ class FitsInParts:
         if running.is_begun:
             running.add(part)
         else:  # warnings name the line that calls this: nothing stands between it and `fit_opened`
-            found = fit_opened(*self._ready(*running.first_rows(part), running.options))
+            rows, survey = running.first_rows(part)
+            found = fit_opened(*self._ready(rows, survey, running.options))
             running.begin(part, found.best if isinstance(found, Selection) else found)
             self.selection_ = found if isinstance(found, Selection) else None
         self.result_, self._stream = running.result(), running.kept()
