@@ -62,6 +62,8 @@ class FitResult(FittedMixture):
             where the best bound decided.
         sums: Sums of the rows at q, which `partial_fit` adds to; None where they are not known.
         num_parts: Parts that the rows came in; 0 for rows that came at once.
+        is_summed_over_parts: Whether bound and log likelihoods count parts of rows that are gone at the mixture as it
+            stood when they came, and not at this one: criteria of such fits cannot be compared with those of others.
     """
 
     variational: VariationalPosterior = dataclasses.field(repr=False)
@@ -83,7 +85,6 @@ class FitResult(FittedMixture):
     sums: Statistics | None = dataclasses.field(default=None, repr=False)
     num_parts: int = dataclasses.field(default=0, repr=False)
     is_summed_over_parts: bool = dataclasses.field(default=False, repr=False)
-    """Whether bound and log likelihoods are sums over parts of a stream, each at the mixture of its time."""
 
     @functools.cached_property
     def model(self) -> GaussianMixtureModel:

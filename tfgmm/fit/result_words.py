@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from tfgmm.posterior.draws import Draws
 
 _NUM_DRAWS, _MOST_NUMBERS = 1_000, 2**24
+_SUMMED_OVER_PARTS = (
+    "bound, log likelihood, AIC and BIC count each of these parts at the mixture of its time: this one may score its "
+    "rows otherwise"
+)
 _LONGEST_TABLE = 200  # lines; more than that nobody reads
 
 
@@ -38,6 +42,7 @@ def summary_of(result: Any) -> str:
         f"restarts, bound of each: {bounds}",
         *([result.ranking.sentence([restart.elbo for restart in result.restarts])] if result.ranking else []),
         f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
+        *([_SUMMED_OVER_PARTS] if result.is_summed_over_parts else []),
         *sentences_on_rows(result.data_summary),
         *_on_hidden_values(result),
     ]
@@ -51,9 +56,9 @@ def summary_of(result: Any) -> str:
 def _ending(result: Any) -> str:
     if result.num_parts > 1:
         parts = f"rows came in {counted(result.num_parts, 'part')}"
-        if result.converged:
-            return f"{parts}; all so far were fitted together with the last, and converged"
-        return f"{parts}; those since the last fit of all rows added their sums as the mixture then stood"
+        if result.is_summed_over_parts:
+            return f"{parts}; those since the last fit of all rows added their sums as the mixture then stood"
+        return f"{parts}; all so far were fitted together{', and converged' if result.converged else ''}"
     sweeps = counted(len(result.history["elbo"]), "sweep")
     return f"{'converged' if result.converged else 'NOT converged'} after {sweeps} over all rows"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from typing import Any
 
@@ -14,7 +15,7 @@ from scipy import special, stats
 import tfgmm
 from tfgmm.families.natural_gradient import moved, place_at
 from tfgmm.fit.options import FitOptions
-from tfgmm.fit.running import RunningMixture, running_mixture, sums
+from tfgmm.fit.running import RunningMixture, kept_rows, running_mixture, sums
 from tfgmm.mixture.features import columns_of_products, num_products
 from tfgmm.mixture.parameters import FORMS
 from tfgmm.mixture.registry import COVARIANCES
@@ -32,6 +33,12 @@ def running(parts: Any, num_components: int = 2, forgetting_factor: float = 1.0,
     for part in parts:
         mixture.update(*part) if isinstance(part, tuple) else mixture.update(part)
     return mixture
+
+
+@pytest.fixture
+def keeps_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the rows of every part go, as from 20,000 rows on."""
+    monkeypatch.setattr(kept_rows, "_MOST_KEPT", 1)
 
 
 def close(one: tfgmm.FitResult, other: tfgmm.FitResult, rtol: float = 1e-9, atol: float = 1e-9) -> None:
@@ -70,6 +77,7 @@ def plain_sums(rows: np.ndarray, mixture: RunningMixture) -> list[np.ndarray]:
     return [np.array([len(rows)]), np.nansum(values, axis=0)[None], np.concatenate([products, masks])[None]]
 
 
+@pytest.mark.usefixtures("keeps_no_row")
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_parts_of_one_component_add_up_to_the_fit_of_all_rows(covariance: str) -> None:
     given = {"covariance": covariance, "priors": FIXED, "restarts": 1}
@@ -78,7 +86,7 @@ def test_parts_of_one_component_add_up_to_the_fit_of_all_rows(covariance: str) -
     for found, plain in zip(mixture.result().sums or (), plain_sums(ROWS, mixture)):
         np.testing.assert_allclose(found, plain, rtol=1e-6, atol=1e-5)
     result = mixture.result()
-    np.testing.assert_allclose(result.locs, fitted.locs, rtol=1e-3)  # they and widths settle in turn, part by part
+    np.testing.assert_allclose(result.locs, fitted.locs, rtol=1e-3)
     assert result.num_data == 90 and not result.converged
     for name in ("mean", "scale"):
         np.testing.assert_allclose(getattr(result.data_summary, name), getattr(fitted.data_summary, name), rtol=1e-12)
@@ -102,6 +110,7 @@ def test_gaps_may_begin_in_a_later_part(covariance: str) -> None:
         assert getattr(result.data_summary, name) == getattr(fitted.data_summary, name)
 
 
+@pytest.mark.usefixtures("keeps_no_row")
 @pytest.mark.filterwarnings("ignore:.* missing")
 @pytest.mark.parametrize("covariance", ["tied", "full"])
 def test_parts_with_gaps_add_conditional_moments(covariance: str) -> None:
@@ -133,6 +142,7 @@ def test_parts_with_gaps_add_conditional_moments(covariance: str) -> None:
     assert mixture.result().data_summary.gaps == (20, 0)
 
 
+@pytest.mark.usefixtures("keeps_no_row")
 def test_parts_add_the_sums_of_their_time() -> None:
     first, second = ROWS[:50], ROWS[50:]
     mixture = running([first])
@@ -146,12 +156,15 @@ def test_parts_add_the_sums_of_their_time() -> None:
                 counts[k], sums[k], squares[k] = counts[k] + share, sums[k] + share * row, squares[k] + share * row**2
         statistics.append(Statistics(counts, sums, squares))
     total = Statistics(*(one + other for one, other in zip(*statistics)))
-    expected = moved(q, q.values(), total, q.centre).target.values
+    expected = q.values()
+    for _ in range(20):  # locations, widths and the scale that priors learn settle in turn
+        expected = moved(q, expected, total, q.centre).target.values
     mixture.update(second)
     for value, wanted in zip(mixture.result().variational.values().flat, expected.flat):
-        np.testing.assert_allclose(value, wanted, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(value, wanted, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.usefixtures("keeps_no_row")
 def test_figures_are_those_of_each_part_when_it_came() -> None:
     mixture, log_likelihood = running([ROWS[:50]]), 0.0
     for part in (ROWS[:50], ROWS[50:70], ROWS[70:]):
@@ -173,13 +186,15 @@ def test_fits_in_parts_say_so_in_words_and_have_no_record_of_sweeps() -> None:
     mixture = running([ROWS[:50]])
     assert "converged after" in str(mixture.result()) and fitted_of(mixture.result()).record is not None
     mixture.update(ROWS[50:])
-    result = mixture.result()
-    since = "those since the last fit of all rows added their sums as the mixture then stood"
-    assert f"rows came in 2 parts; {since}; 2 of 2 components" in str(result)
+    together, result = "all so far were fitted together", mixture.result()
+    assert f"rows came in 2 parts; {together}, and converged; 2 of 2 components" in str(result)
+    assert f"{together}; 2 of" in str(dataclasses.replace(result, converged=False))
     assert "sweep" not in str(result) and result.num_parts == 2 and fitted_of(result).record is None
-    mixture.update(np.tile(ROWS, (2, 1)))  # more than four times as many as the first
-    together = "rows came in 3 parts; all so far were fitted together with the last, and converged; 2 of 2 components"
-    assert together in str(mixture.result())
+    since = "those since the last fit of all rows added their sums as the mixture then stood"
+    words = str(dataclasses.replace(result, is_summed_over_parts=True))
+    assert f"rows came in 2 parts; {since}; 2 of 2 components" in words
+    at_their_time = "count each of these parts at the mixture of its time: this one may score its rows otherwise"
+    assert at_their_time in words and at_their_time not in str(result)
 
 
 def test_histories_go_back_so_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,6 +302,7 @@ def test_no_row_is_kept_that_will_be_forgotten() -> None:
     assert mixture.kept()["rows"] is None and mixture.result().converged
 
 
+@pytest.mark.usefixtures("keeps_no_row")
 @pytest.mark.filterwarnings("ignore:.* are taken as rounded to that", "ignore:.* far from")
 def test_rows_are_measured_from_where_they_are() -> None:
     far = [ROWS[:60], ROWS[60:70] + 3e6, ROWS[70:] + 3e6]
@@ -301,19 +317,6 @@ def test_rows_are_measured_from_where_they_are() -> None:
     _, first, second = following.result().sums
     np.testing.assert_allclose(first[0], shares @ values, rtol=1e-3)
     np.testing.assert_allclose(second[0], shares @ values**2, rtol=1e-3)
-
-
-def test_the_first_rows_are_fitted_again_when_there_are_many_more() -> None:
-    generator = np.random.default_rng(1)
-    first, third = generator.normal([[-4.0], [0.0]] * 20), generator.normal([[-4.0], [0.0], [4.0]] * 50)
-    mixture = running([first], 3)
-    mixture.update(third[:119])
-    assert not mixture.result().converged
-    mixture.update(third[119:])  # four times as many as the first
-    rows = np.concatenate([first, third])
-    assert mixture.result().converged and mixture.kept()["num_fitted"] == 190
-    assert mixture.result().elbo >= tfgmm.fit_mixture(rows, 3, restarts=2).elbo - 0.02
-    assert sorted(mixture.result().locs.round().ravel().tolist()) == [-4.0, 0.0, 4.0]
 
 
 def test_no_row_is_kept_once_there_are_many() -> None:

@@ -33,11 +33,12 @@ _LONGEST_HISTORY = 1_000
 class RunningMixture:
     """A mixture that rows in parts are added to, one part after the other.
 
-    The first 20,000 rows are kept: the first part is fitted as by `fit_mixture`, and when there are four times as many
-    rows, and at 20,000, all of them are fitted again, from restarts, as the optimum of few rows is not that of many.
-    From then on, and in between, a part adds its sums, at the memberships that the mixture gives its rows, to those of
-    the parts before, and the mixture moves to the optimum for all of these. No row after the first 20,000 is kept; with
-    a forgetting factor f, none after 3 / (1 - f) either. A component does not fade below two rows: its own may return.
+    The first 20,000 rows are kept; with a forgetting factor f, 3 / (1 - f) if these are fewer. While they are kept, the
+    mixture is swept over all rows so far after each part. All of them are fitted again, from restarts, when there are
+    half as many more (while there are fewer than 1,000, a tenth), sooner where the mixture does not fit a part, and at
+    20,000: then they are let go. From then on a part adds its sums, at the memberships that the mixture gives its rows,
+    to those of the rows before, and the mixture moves to the optimum for all of these. A component does not fade below
+    two rows: its own may return.
 
     Args:
         num_components: K.
@@ -271,10 +272,12 @@ class RunningMixture:
     def result(self) -> FitResult:
         """Makes the fit to the rows of all parts so far.
 
-        N is the number of rows as far as they are remembered. Bound and log likelihoods are those of the last fit of
-        all rows, and of each part since as the mixture stood when it came. `history` has an entry for each of the
-        latest 1,000 parts. `converged` says whether the bound had stopped rising in sweeps over all rows: False after
-        a part that only added its sums. Means and ranges of columns are those of all rows, remembered or not.
+        N is the number of rows as far as they are remembered. While all rows are kept, bound and log likelihoods are
+        those of all rows, exact. From then on, and after parts of less than a hundredth of 1,000 rows or more, they are
+        those of the last sweep over all rows, and of each part since as the mixture stood when it came:
+        `is_summed_over_parts`. `history` has an entry for each of the latest 1,000 parts. `converged` says whether the
+        bound had stopped rising in sweeps over all rows. Means and ranges of columns are those of all rows, remembered
+        or not.
 
         Raises:
             RuntimeError: There was no part yet.
