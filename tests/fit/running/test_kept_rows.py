@@ -45,7 +45,7 @@ def test_shuffled_tables_end_where_the_fit_of_all_rows_does(size: int) -> None:
 def test_sorted_tables_end_where_the_fit_of_all_rows_does(cuts: Any) -> None:
     result = (mixture := running(np.split(IRIS, cuts))).result()
     assert below(mixture, IRIS) < 0.01
-    assert adjusted_rand_score(SPECIES, result.assignment(IRIS)) > 0.89
+    assert adjusted_rand_score(SPECIES, result.responsibilities(IRIS).argmax(axis=1)) > 0.89
 
 
 def test_a_group_that_comes_last_is_found() -> None:
@@ -64,8 +64,9 @@ def test_figures_are_those_of_the_rows_at_the_mixture(factor: float) -> None:
     assert result.complete_log_likelihood == pytest.approx(weights @ joint, rel=1e-5)
     assert result.bic == pytest.approx(-2.0 * result.log_likelihood + np.log(weights.sum()) * result.num_parameters)
     assert result.history["elbo"][-1] == pytest.approx(result.elbo, rel=1e-9)
-    begun = tfgmm.fit_mixture(IRIS, 3, covariance="full", sample_weight=weights, start=result.variational, max_sweeps=1)
-    assert result.elbo <= begun.elbo < result.elbo + 1.0  # the bound of the same rows, one sweep on
+    given = {"covariance": "full", "sample_weight": weights, "priors": result.priors, "start": result.variational}
+    fitted = tfgmm.fit_mixture(IRIS, 3, **given)
+    assert fitted.elbo - 0.05 < result.elbo < fitted.elbo + 1e-3  # the bound of the same rows, some sweeps on
 
 
 def test_figures_count_parts_that_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:

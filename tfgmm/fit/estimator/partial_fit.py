@@ -38,13 +38,16 @@ class FitsInParts:
         """Adds a part of rows that come in parts to the fit; `fit` afterwards starts anew.
 
         The first part is fitted as by `fit`, where it also chooses among several numbers of components or shapes. The
-        first 20,000 rows are kept, and are all fitted again, from new starts, when there are four times as many as
-        before and at 20,000. With a forgetting factor f, rows are kept up to 3 / (1 - f), if these are fewer. Other
-        parts add their sums to those of the parts before, and the mixture moves to the optimum for all of these. After
-        `fit`, they are added to those of its rows, of which none is kept.
+        first 20,000 rows are kept; with a forgetting factor f, 3 / (1 - f) if these are fewer. While they are kept, the
+        mixture is swept over all of them after each part, and fitted again, from new starts, when there are half as
+        many more (below 1,000 rows, a tenth), or sooner where it does not fit a part. Later parts add their sums to
+        those of the rows before, and the mixture moves to the optimum for all of these. After `fit`, they are added to
+        those of its rows, of which none is kept.
 
         Attributes are those of all parts so far. `n_iter_` counts the latest 1,000 parts, and `converged_` is False
-        after a part that was only added. A group of rows that appears when rows are no longer kept gets no component of
+        after a part that was only added. `lower_bound_`, and the criteria of `result_`, are those of all rows while
+        rows are kept; then they count each part at the mixture of its time, as `print(result_)` says. A group of rows
+        that appears when rows are no longer kept gets no component of
         its own: those near share it. A new stream, or a new `fit`, finds it. Groups that stay away and come back are
         known again, also where rows are forgotten: a component does not fade below two rows.
 
