@@ -24,7 +24,7 @@ def picture(draw: Draw) -> Draw:
     """Makes a function that draws keep to what seaborn's functions do, and its letters legible.
 
     `palette`, where the function has it, is that of the components. `data`, a DataFrame as `FacetGrid.map_dataframe`
-    gives it, has the columns that `rows`, `values`, `x` and `sample_weight` name. Then the Axes at hand is drawn on, and
+    gives it, has the columns that `rows`, `values`, `x` and `sample_weight` name. Then the Axes at hand is drawn on;
     the names of `values` are the label, or labels, where none are given.
 
     Args:
