@@ -15,6 +15,7 @@ from tfgmm.plot.frames import axes_or_new, check_finite, check_names, padded_lim
 from tfgmm.plot.partial_rows import at_most, check_sample_weight, check_values, draw_bars
 from tfgmm.plot.pictures import picture
 from tfgmm.plot.predictive import bins_of
+from tfgmm.plot.views import bring_into_view, on_linear_axes
 
 _SIZE = (6.0, 3.6)
 _MAX_KERNELS = 5_000
@@ -22,6 +23,7 @@ _NUM_POINTS = 400
 
 
 @picture
+@on_linear_axes
 def agreement(
     values_a: ArrayLike,
     values_b: ArrayLike,
@@ -80,6 +82,7 @@ def agreement(
         _draw_density(ax, line, area, color=colour)
         outline: Any = ax.lines[-1].get_xydata()
         write_number(ax, k, tuple(outline[outline[:, 1].argmax()]), colour, above=True)
+        bring_into_view(ax, *outline.T)
     marks: list[Any] = [Line2D([], [], color=ink()), Patch(color=ink(), alpha=0.25)]
     marks += [Patch(color=colour) for colour in colours]
     ax.legend(marks, [*texts, *(f"component {k}" for k in range(len(colours)))], loc="best", fontsize="small")
@@ -90,6 +93,7 @@ def agreement(
 
 
 @picture
+@on_linear_axes
 def density_with_band(
     rows: ArrayLike,
     grid: ArrayLike,
@@ -133,9 +137,11 @@ def density_with_band(
     )
     ax = axes_or_new(ax, _SIZE)
     colour = component_colours(1)[0]
-    draw_bars(ax, real, bins_of(real), color=ink(), alpha=0.15, label=all_rows.words())
+    top = draw_bars(ax, real, bins_of(real), color=ink(), alpha=0.15, label=all_rows.words())
+    bring_into_view(ax, real.values, [top])
     ax.fill_between(x, low, high, color=colour, alpha=0.35, linewidth=0, label="credible band")
     ax.plot(x, middle, color=colour, label="posterior mean")
+    bring_into_view(ax, x, high)
     ax.set(xlabel=column_name, ylabel="density", title="Density and how sure it is")
     ax.legend(loc="best", fontsize="small")
     return ax

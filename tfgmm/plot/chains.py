@@ -12,6 +12,7 @@ from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_colours, ink
 from tfgmm.plot.frames import axes_or_new, check_finite, check_names, write_number
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 
 _SIZE = (6.5, 3.0)
 
@@ -65,6 +66,7 @@ def trace(values: ArrayLike, *, label: str, title: str = "Trace", palette: Any =
 
 
 @picture
+@on_linear_axes
 def joint_histogram(
     values: ArrayLike,
     *,

@@ -14,6 +14,7 @@ from tfgmm.plot.frames import axes_or_new, check_share, unit_of, write_number
 from tfgmm.plot.mixtures import check_column, check_draws, check_rows, marginal, thinned
 from tfgmm.plot.partial_rows import ShownRows, draw_bars, num_bins_of
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import component_densities, density_band
 
@@ -22,6 +23,7 @@ _NUM_EVEN, _NUM_NEAR, _MOST_NEAR = 200, 41, 20
 
 
 @picture
+@on_linear_axes
 def column_density(
     draws: Draws,
     rows: ArrayLike | None = None,

@@ -26,6 +26,7 @@ from tfgmm.plot.frames import (
 from tfgmm.plot.grids import MASS_CAPTION, density_grid, draw_mass_lines, grid_edges
 from tfgmm.plot.partial_rows import ShownRows, at_most, check_values, has_values
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 
 _MAX_ROWS_SHOWN = 5_000
 _MARGIN = 0.08
@@ -33,6 +34,7 @@ _ROWS_FIX = "Pass the training rows, two columns in data units."
 
 
 @picture
+@on_linear_axes
 def density(
     log_prob: Callable[[NDArray[np.float64]], Any],
     rows: ArrayLike | None = None,

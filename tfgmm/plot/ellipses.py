@@ -21,10 +21,12 @@ from tfgmm.plot.mixtures import (
     mean_gaussians,
 )
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 from tfgmm.posterior.draws import Draws
 
 
 @picture
+@on_linear_axes
 def components(
     draws: Draws,
     *,

@@ -26,6 +26,7 @@ from tfgmm.plot.frames import (
     set_frame,
 )
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 
 # The 95 % quantile of chi-square with 2 degrees of freedom is -2 log(1 - 0.95): the squared radius, in sds.
 _RADIUS = float(np.sqrt(-2 * np.log(0.05)))
@@ -34,6 +35,7 @@ _PANEL_LETTERS = 20  # of a name, side by side along a panel
 
 
 @picture
+@on_linear_axes
 def means(
     locs: ArrayLike,
     scales: ArrayLike,

@@ -14,6 +14,7 @@ from tfgmm.plot.colours import component_colours, component_marker, mix, paper
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, check_names
 from tfgmm.plot.partial_rows import ShownRows, at_most, check_values, has_values
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import bring_into_view
 
 _SIZE = (6.0, 4.0)
 _MAX_ROWS_SHOWN = 5_000
@@ -86,6 +87,7 @@ def responsibilities(
         x, y = points[of_component].T
         ax.scatter(x, y, s=area, c=faces, rasterized=len(points) > 1_000, **form)
         keys.append(Line2D([], [], linestyle="", marker=form["marker"], color=colours[k], label=f"component {k}"))
+    bring_into_view(ax, *points.T)
     ax.set(xlabel=names[0], ylabel=names[1], title="Most probable component")
     add_caption(ax, caption)
     ax.legend(handles=keys, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")  # beside: rows are anywhere

@@ -14,6 +14,7 @@ from tfgmm.plot.column_densities import grid_of
 from tfgmm.plot.frames import axes_or_new, check_finite
 from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import bring_into_view, on_linear_axes
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import component_densities
 
@@ -22,6 +23,7 @@ _FLAT = (6.0, 2.6)
 
 
 @picture
+@on_linear_axes
 def weighted_components(
     weights: ArrayLike,
     locs: ArrayLike,
@@ -69,7 +71,9 @@ def weighted_components(
     ax = axes_or_new(ax, _WIDE)
     for k, part in enumerate(parts):
         ax.plot(grid, part, label=f"component {k}", zorder=2.5, **component_style(k))
-    ax.plot(grid, parts.sum(axis=0), color=ink(), linewidth=1.0, label="sum")
+    total = parts.sum(axis=0)
+    ax.plot(grid, total, color=ink(), linewidth=1.0, label="sum")
+    bring_into_view(ax, grid, total)
     if checked is not None:
         marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": ink(), "clip_on": False}
         ax.plot(points, np.zeros(len(points)), label=checked.words(), **marks)
@@ -127,6 +131,7 @@ def assignments(
     for k, colour in enumerate(component_colours(num_components)):
         of_component = values[numbers == k]
         ax.plot(of_component, np.full(len(of_component), k), "x", color=colour, markersize=size)
+    bring_into_view(ax, values)
     ax.set(xlabel=column_name, ylabel="component", title=title, ylim=(-0.5, num_components - 0.5))
     ax.set_yticks(range(num_components))
     return ax
@@ -175,6 +180,7 @@ def assignment_probabilities(
         # Hollow and of different forms, so that marks upon each other stay visible, in grey as well
         style: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.4, "clip_on": False}
         ax.plot(values, shares[:, k], component_marker(k), color=colour, label=label, **style)
+    bring_into_view(ax, values)
     ax.set(xlabel=column_name, ylabel="probability", title="Probability of each component", ylim=(0, 1))
     ax.legend(loc="center", fontsize="small")
     return ax

@@ -33,6 +33,7 @@ from tfgmm.plot.mixtures import (
 )
 from tfgmm.plot.partial_rows import ShownRows, at_most
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 from tfgmm.posterior.draws import Draws
 
 _MOST_COLUMNS = 5
@@ -44,6 +45,7 @@ _LETTERS = 18  # of a name, side by side along a panel
 
 
 @picture
+@on_linear_axes
 def pairs(
     draws: Draws,
     rows: ArrayLike | None = None,
