@@ -217,3 +217,27 @@ def test_facets_give_their_colour_and_name_to_pictures_that_have_one():
 def test_columns_that_the_frame_of_a_facet_lacks_are_named():
     with pytest.raises(ValueError, match=r"`values` must name columns of `data`. Received: 'depth'. It has \['width'"):
         sns.FacetGrid(FRAME).map_dataframe(plot.posterior, values="depth", label="x")
+
+
+# --- Palettes without an end
+
+
+@pytest.mark.parametrize("palette", ["viridis", "rocket", "husl", "ch:s=-.2,r=.6", "coolwarm"])
+@pytest.mark.parametrize("number", [1, 2, 9])
+def test_a_palette_without_an_end_is_spread_over_the_components(palette, number):
+    assert plot.component_colours(number, palette) == sns.color_palette(palette, number).as_hex()
+
+
+def test_pictures_spread_a_palette_without_an_end_over_their_components():
+    for name, drawn in COLOURED.items():
+        assert drawn(palette="viridis") == sns.color_palette("viridis", 3).as_hex(), name
+    ax = plot.parameter_posterior(SOME, "locs[1, width]", palette="viridis")
+    pale = 0.65 * np.array(sns.color_palette("viridis", 3)[1]) + 0.35
+    np.testing.assert_allclose(ax.collections[0].get_facecolor()[0, :3], pale, atol=1 / 255)
+    plt.close("all")
+
+
+def test_a_palette_with_an_end_and_one_that_is_set_are_taken_in_their_order():
+    assert plot.component_colours(2, "Set2") == sns.color_palette("Set2").as_hex()[:2]
+    sns.set_palette("viridis", 5)
+    assert plot.component_colours(2) == sns.color_palette("viridis", 5).as_hex()[:2]

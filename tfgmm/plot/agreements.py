@@ -82,7 +82,7 @@ def agreement(
         _draw_density(ax, line, area, color=colour)
         outline: Any = ax.lines[-1].get_xydata()
         write_number(ax, k, tuple(outline[outline[:, 1].argmax()]), colour, above=True)
-        bring_into_view(ax, *outline.T)
+        bring_into_view(ax, *(outline * [1.0, 1.13]).T)
     marks: list[Any] = [Line2D([], [], color=ink()), Patch(color=ink(), alpha=0.25)]
     marks += [Patch(color=colour) for colour in colours]
     ax.legend(marks, [*texts, *(f"component {k}" for k in range(len(colours)))], loc="best", fontsize="small")

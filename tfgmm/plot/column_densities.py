@@ -97,7 +97,7 @@ def draw_column(
         ax.fill_between(x, band.lower, band.upper, color=ink(), alpha=0.3, linewidth=0, label=name)
     ax.plot(x, band.mean, color=ink(), linewidth=1.2, label="density")
     for k, part in enumerate(component_densities(draws, x)):
-        style = component_style(k)
+        style = component_style(k, draws.num_components)
         ax.plot(x, part, label=f"component {k}", **style)
         peak = int(np.argmax(part))
         if part[peak] > 0.02 * band.mean.max():

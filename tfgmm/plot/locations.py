@@ -128,7 +128,7 @@ def _new_map_and_panels(num_components: int) -> tuple[Axes, list[Axes]]:
 
 def _draw_panel(ax: Axes, k: int, locs: NDArray[np.float64], scales: NDArray[np.float64]) -> None:
     """Draws component k alone; the panel is a little larger than the largest ellipse of all."""
-    colour = component_colours(k + 1)[k]
+    colour = component_colours(len(locs))[k]
     _draw_mean(ax, locs[k], scales[k], colour)
     half = 1.25 * _RADIUS * scales.max(axis=0)
     set_frame(ax, np.stack([locs[k] - half, locs[k] + half], axis=1))

@@ -70,7 +70,7 @@ def weighted_components(
     parts = component_densities(mixture, grid)
     ax = axes_or_new(ax, _WIDE)
     for k, part in enumerate(parts):
-        ax.plot(grid, part, label=f"component {k}", zorder=2.5, **component_style(k))
+        ax.plot(grid, part, label=f"component {k}", zorder=2.5, **component_style(k, len(parts)))
     total = parts.sum(axis=0)
     ax.plot(grid, total, color=ink(), linewidth=1.0, label="sum")
     bring_into_view(ax, grid, total)

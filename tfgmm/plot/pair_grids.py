@@ -196,7 +196,7 @@ def _write_key(panels: NDArray[Any], draws: Draws, shown: ShownRows | None, num_
     """Writes what is drawn into the empty panel at the upper right."""
     weights = draws.weights.mean(axis=(0, 1))
     heavy = sorted(np.argsort(-weights)[:_MOST_KEYS].tolist())
-    marks = [Line2D([], [], **component_style(k)) for k in heavy]
+    marks = [Line2D([], [], **component_style(k, len(weights))) for k in heavy]
     texts = [f"component {k}, weight {100 * weights[k]:.0f} %" for k in heavy]
     marks += [Line2D([], [], color=ink(), linewidth=1.2)]
     texts += ["all together" if len(heavy) == len(weights) else f"all {len(weights)} together"]

@@ -172,7 +172,7 @@ def parameter_posterior(
         few = ", ".join(names[:6]) + (f" and {len(names) - 6} more (draws.numbers()[0])" if len(names) > 6 else "")
         raise ValueError(f"`name` must be a number of the mixture: {few}. Received: {name!r}. Choose one of them.")
     k, words = _in_words(name, has_names=draws.column_names is not None)
-    colour = component_colours(k + 1)[k]
+    colour = component_colours(draws.num_components)[k]
     number: Any = values[..., names.index(name)].ravel()
     return posterior(number, label=words if label is None else label, interval=interval, colour=colour, ax=ax)
 
