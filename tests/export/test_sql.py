@@ -109,6 +109,24 @@ def test_many_components_and_columns_are_within_the_limits_of_engines(
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("covariance", ["full", "diag"])
+def test_a_component_of_weight_0_has_no_share_in_any_row(engine: str, covariance: str) -> None:
+    mixture = any_mixture(covariance, 3, 2)
+    weights = np.array([0.4, 0.0, 0.6])
+    with np.errstate(divide="ignore"):
+        mixture = mixture._replace(log_weights=np.log(weights))
+    rows = np.concatenate([some_rows(mixture), mixture.centre + np.array([[1e8, 1e8]])])
+    found = run_all(engine, mixture, rows)
+    of_others = {name: values[[0, 2]] for name, values in mixture.components.items()}
+    others = mixture._replace(log_weights=np.log(weights[[0, 2]]), components=of_others)
+    densities, shares = scipy_scores(others, rows)
+    np.testing.assert_allclose(found["log_prob"].astype(float), densities, rtol=1e-9)
+    np.testing.assert_allclose(shares_in(found)[:, [0, 2]], shares, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(found["responsibility_1"], 0.0)
+    np.testing.assert_array_equal(found["assignment"], 2 * shares.argmax(axis=1))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("covariance", ["full", "diag"])
 def test_rows_far_away_and_large_offsets_keep_their_digits(engine: str, covariance: str) -> None:
     mixture = any_mixture(covariance, 3, 2)
     far = mixture.centre + np.array([[1e3, 0.0], [0.0, -1e5], [1e8, 1e8], [-1e30, 1e30]])

@@ -214,8 +214,31 @@ def test_facets_give_their_colour_and_name_to_pictures_that_have_one():
     assert bars_of(plain.axes[0, 0])[0][0] == pytest.approx(FRAME["width"].min())
 
 
+def test_what_is_drawn_of_a_facet_has_the_names_of_its_columns_where_no_other_are_given():
+    def drawn(draw, **names):
+        ax = sns.FacetGrid(FRAME).map_dataframe(draw, **names).axes[0, 0]
+        return ax.get_xlabel(), ax.get_ylabel()
+
+    assert drawn(plot.posterior, values="width") == ("width", "density")
+    assert drawn(plot.posterior, values="width", label="width (m)") == ("width (m)", "density")
+    both = ["height", "width"]
+    assert drawn(plot.posterior_joint, values=both) == ("height", "width")
+    assert drawn(plot.posterior_joint, values=both, labels=["a", "b"]) == ("a", "b")
+    by_place = sns.FacetGrid(FRAME).map_dataframe(plot.posterior, "width").axes[0, 0]
+    assert by_place.get_xlabel() == "width"
+
+
+def test_columns_of_a_facet_are_found_by_name():
+    grid = sns.FacetGrid(FRAME).map_dataframe(plot.column_density, ONE, rows=["height", "width"], column="height")
+    expected = plot.column_density(ONE, ROWS, column="height")
+    for found, wanted in zip(bars_of(grid.axes[0, 0]), bars_of(expected), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_columns_that_the_frame_of_a_facet_lacks_are_named():
-    with pytest.raises(ValueError, match=r"`values` must name columns of `data`. Received: 'depth'. It has \['width'"):
+    with pytest.raises(
+        ValueError, match=r"`values` must name columns of `data`. Received: 'depth'. Pass some of \['width'"
+    ):
         sns.FacetGrid(FRAME).map_dataframe(plot.posterior, values="depth", label="x")
 
 

@@ -25,7 +25,8 @@ def picture(draw: Draw) -> Draw:
     """Makes a function that draws keep to what seaborn's functions do, and its letters legible.
 
     `palette`, where the function has it, is that of the components. `data`, a DataFrame as `FacetGrid.map_dataframe`
-    gives it, has the columns that `rows`, `values`, `x` and `sample_weight` name; then the Axes at hand is drawn on.
+    gives it, has the columns that `rows`, `values`, `x` and `sample_weight` name. Then the Axes at hand is drawn on;
+    the names of `values` are the label, or labels, where none are given.
 
     Args:
         draw: Function that takes `ax` and returns the Axes, or an array of them, that it drew on.
@@ -67,7 +68,10 @@ def _from_frame(signature: inspect.Signature, args: Any, kwargs: dict[str, Any])
         if isinstance(columns, (str, list)):
             if not {*([columns] if isinstance(columns, str) else columns)} <= {*data.columns}:
                 raise ValueError(
-                    f"`{name}` must name columns of `data`. Received: {columns!r}. It has {list(data.columns)}."
+                    f"`{name}` must name columns of `data`. Received: {columns!r}. Pass some of {list(data.columns)}."
                 )
-            arguments[name] = data[columns].to_numpy()
+            arguments[name] = data[columns]
+            if name == "values":
+                named = "label" if isinstance(columns, str) else "labels"
+                arguments |= {named: columns} if named in signature.parameters and named not in arguments else {}
     return {"ax": plt.gca(), **arguments}

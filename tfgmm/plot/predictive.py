@@ -200,10 +200,9 @@ def _both(
 
 def _real_rows(rows: ArrayLike, draws: Draws, index: int, sample_weight: ArrayLike | None) -> ShownRows:
     """Extracts one column of the data from rows with that column alone, or with all columns of the draws."""
-    array = np.asarray(rows)
-    fix = "Pass one column of the data, or all columns of the draws."
+    array, fix = np.asarray(rows), "Pass one column of the data, or all columns of the draws."
     if array.ndim != 1:
-        checked = check_rows(array, draws, sample_weight)
+        checked = check_rows(rows, draws, sample_weight)
         if checked is not None:
             array, sample_weight = checked.values[:, index], checked.weights
     return check_sample_weight(check_values("rows", array, "N", fix=fix), sample_weight)

@@ -18,6 +18,7 @@ from tfgmm.export.sql.names import as_name, as_table, check_asked, check_columns
 from tfgmm.mixture.parameters import MixtureDensity, StandardForm, standard_form
 
 _FARTHEST = float(np.finfo(np.float32).max)  # from the centre; other scorers have no score beyond it either
+_LEAST_CONSTANT = -1e300  # of a component without weight: no engine reads an infinite number
 _LEAST_EXPONENT = -700  # PostgreSQL stops with an error where exp() gives 0
 
 
@@ -155,7 +156,8 @@ def _joint(form: StandardForm, k: int) -> str:
     factors = form.factors[min(k, len(form.factors) - 1)]
     whitened = _scaled(form.locs[k], factors[0]) if len(factors) == 1 else _whitened(form.locs[k], factors)
     squares = _joined([f"power({whitened[place]}, 2)" for place in range(num_features)], "+")
-    return f"{_number(form.constants[k])} - 0.5e0 * {squares}"
+    constant = max(float(form.constants[k]), _LEAST_CONSTANT)
+    return f"{_number(constant)} - 0.5e0 * {squares}"
 
 
 def _scaled(locs: np.ndarray, factors: np.ndarray) -> list[str]:
