@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.plot.colours import component_colours, ink
 from tfgmm.plot.frames import axes_or_new, check_finite, check_names, padded_limits, write_number
+from tfgmm.plot.keys import key_labels, label_of_rest
 from tfgmm.plot.partial_rows import at_most, check_sample_weight, check_values, draw_bars
 from tfgmm.plot.pictures import picture
 from tfgmm.plot.predictive import bins_of
@@ -84,8 +85,10 @@ def agreement(
         write_number(ax, k, tuple(outline[outline[:, 1].argmax()]), colour, above=True)
         bring_into_view(ax, *(outline * [1.0, 1.13]).T)
     marks: list[Any] = [Line2D([], [], color=ink()), Patch(color=ink(), alpha=0.25)]
-    marks += [Patch(color=colour) for colour in colours]
-    ax.legend(marks, [*texts, *(f"component {k}" for k in range(len(colours)))], loc="best", fontsize="small")
+    labels = key_labels(np.ones(len(colours)))
+    marks += [Patch(color=colour) for colour, label in zip(colours, labels, strict=True) if label]
+    marks += [Line2D([], [], linestyle="")] * ("" in labels)
+    ax.legend(marks, list(filter(None, [*texts, *labels, label_of_rest(labels)])), loc="best", fontsize="small")
     ax.set(xlabel=label, ylabel="posterior density", title=f"{texts[0]} beside {texts[1]}")
     ax.margins(y=0.13)  # room for the numbers above the peaks
     ax.set_ylim(bottom=0)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_colours, ink
 from tfgmm.plot.frames import axes_or_new, check_finite, check_names, write_number
+from tfgmm.plot.keys import add_rest, key_labels
 from tfgmm.plot.pictures import picture
 from tfgmm.plot.views import on_linear_axes
 
@@ -45,14 +46,15 @@ def trace(values: ArrayLike, *, label: str, title: str = "Trace", palette: Any =
     draws = check_finite("values", values, "CSK", fix="Pass draws of one number, e.g. draws.locs[..., 0].")
     num_chains, num_draws, num_components = draws.shape
     ax = axes_or_new(ax, _SIZE)
-    colours = component_colours(num_components)
+    colours, labels = component_colours(num_components), key_labels(np.ones(num_components))
     for chain in range(num_chains):
         steps = chain * num_draws + np.arange(num_draws)
         for k, colour in enumerate(colours):
-            label_once = f"component {k}" if chain == 0 else None
+            label_once = labels[k] if chain == 0 else None
             ax.plot(steps, draws[chain, :, k], color=colour, linewidth=0.8, label=label_once)
         if chain:
             ax.axvline(chain * num_draws - 0.5, color=ink(), linewidth=0.8, linestyle=":")
+    add_rest(ax, labels)
     for k, colour in enumerate(colours):  # told apart in grey as well
         write_number(ax, k, (num_chains * num_draws - 1, float(draws[-1, :, k].mean())), colour)
     counted = "draw" if num_chains == 1 else f"draw ({num_chains} chains of {num_draws:,}, one after the other)"

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from tfgmm.plot.colours import component_colours, component_marker, mix, paper
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, check_names
+from tfgmm.plot.keys import key_labels, label_of_rest
 from tfgmm.plot.partial_rows import ShownRows, at_most, check_values, has_values
 from tfgmm.plot.pictures import picture
 from tfgmm.plot.views import bring_into_view
@@ -19,6 +20,7 @@ from tfgmm.plot.views import bring_into_view
 _SIZE = (6.0, 4.0)
 _MAX_ROWS_SHOWN = 5_000
 _MOST_PALE = 0.95
+_MOST_KEYS = 16  # beside the picture, whose marks have no numbers
 
 
 @picture
@@ -78,15 +80,18 @@ def responsibilities(
     assigned, sureness = shares.argmax(axis=1), _sureness(shares.max(axis=1), num_components)
     area = float(np.clip(12_000 / max(1, len(points)), 14.0, 30.0))
     colours = component_colours(num_components)
-    keys = []
-    for k in np.unique(assigned):
+    labels, keys = key_labels(np.bincount(assigned, minlength=num_components), _MOST_KEYS), []
+    there = np.unique(assigned)
+    for k in there:
         of_component = np.flatnonzero(assigned == k)
         of_component = of_component[np.argsort(-sureness[of_component])]
         faces = [mix(colours[k], paper(), _MOST_PALE * (1 - sureness[row])) for row in of_component]
         form: dict[str, Any] = {"marker": component_marker(int(k)), "edgecolors": colours[k], "linewidths": 0.5}
         x, y = points[of_component].T
         ax.scatter(x, y, s=area, c=faces, rasterized=len(points) > 1_000, **form)
-        keys.append(Line2D([], [], linestyle="", marker=form["marker"], color=colours[k], label=f"component {k}"))
+        keys.append(Line2D([], [], linestyle="", marker=form["marker"], color=colours[k], label=labels[k]))
+    keys = [key for key in keys if key.get_label()]
+    keys += [Line2D([], [], linestyle="", label=rest) for rest in [label_of_rest([labels[k] for k in there])] if rest]
     bring_into_view(ax, *points.T)
     ax.set(xlabel=names[0], ylabel=names[1], title="Most probable component")
     add_caption(ax, caption)

@@ -12,6 +12,7 @@ from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import component_colours, component_marker, component_style, ink
 from tfgmm.plot.column_densities import grid_of
 from tfgmm.plot.frames import axes_or_new, check_finite
+from tfgmm.plot.keys import add_rest, key_labels
 from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
 from tfgmm.plot.pictures import picture
 from tfgmm.plot.views import bring_into_view, on_linear_axes
@@ -69,8 +70,10 @@ def weighted_components(
     grid = grid_of(mixture, np.concatenate([middles - 4 * widths, middles + 4 * widths, points]))
     parts = component_densities(mixture, grid)
     ax = axes_or_new(ax, _WIDE)
+    labels = key_labels(shares)
     for k, part in enumerate(parts):
-        ax.plot(grid, part, label=f"component {k}", zorder=2.5, **component_style(k, len(parts)))
+        ax.plot(grid, part, label=labels[k], zorder=2.5, **component_style(k, len(parts)))
+    add_rest(ax, labels)
     total = parts.sum(axis=0)
     ax.plot(grid, total, color=ink(), linewidth=1.0, label="sum")
     bring_into_view(ax, grid, total)
@@ -175,11 +178,13 @@ def assignment_probabilities(
     num_components = shares.shape[1]
     middles = None if locs is None else check_finite("locs", locs, "K", fix="One per component.", K=num_components)
     ax = axes_or_new(ax, _WIDE)
+    labels = key_labels(shares.sum(axis=0))
     for k, colour in enumerate(component_colours(num_components)):
-        label = f"component {k}" + ("" if middles is None else f", mean {middles[k]:.3g}")
+        label = labels[k] + (f", mean {middles[k]:.3g}" if labels[k] and middles is not None else "")
         # Hollow and of different forms, so that marks upon each other stay visible, in grey as well
         style: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.4, "clip_on": False}
         ax.plot(values, shares[:, k], component_marker(k), color=colour, label=label, **style)
+    add_rest(ax, labels)
     bring_into_view(ax, values)
     ax.set(xlabel=column_name, ylabel="probability", title="Probability of each component", ylim=(0, 1))
     ax.legend(loc="center", fontsize="small")
