@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfgmm.plot.colours import component_colours, ink
 from tfgmm.plot.frames import axes_or_new, check_finite, check_names, padded_limits, write_number
 from tfgmm.plot.keys import key_labels, label_of_rest
+from tfgmm.plot.names import name_of_values
 from tfgmm.plot.partial_rows import at_most, check_sample_weight, check_values, draw_bars
 from tfgmm.plot.pictures import picture
 from tfgmm.plot.predictive import bins_of
@@ -104,7 +105,7 @@ def density_with_band(
     lower: ArrayLike,
     upper: ArrayLike,
     *,
-    column_name: str = "data value",
+    column_name: str | None = None,
     sample_weight: ArrayLike | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -113,7 +114,7 @@ def density_with_band(
     Args:
         rows: (N,) one column of the data; those without a value, NaN, are counted in the key.
         grid: (G,) values, increasing. mean, lower, upper: (G,) densities there, as `density_band` returns them.
-        column_name: Name of the column, with the unit if there is one.
+        column_name: Name of the column, with the unit if there is one; default that of a Series, or "data value".
         sample_weight: (N,) how often each row counts; default once.
         ax: Axes to draw on; None makes a new figure.
 
@@ -145,7 +146,7 @@ def density_with_band(
     ax.fill_between(x, low, high, color=colour, alpha=0.35, linewidth=0, label="credible band")
     ax.plot(x, middle, color=colour, label="posterior mean")
     bring_into_view(ax, x, high)
-    ax.set(xlabel=column_name, ylabel="density", title="Density and how sure it is")
+    ax.set(xlabel=name_of_values(column_name, rows), ylabel="density", title="Density and how sure it is")
     ax.legend(loc="best", fontsize="small")
     return ax
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
 
 from tfgmm.common.checks import check_count
 
-INK = "#1a1a1a"  # on the colours of a density, whatever the theme
+INK = "#1a1a1a"
 OWN = "tfgmm"  # the palette of this file, by name
 
 # Okabe and Ito's colour-blind safe set, with two changes for a white page: grey for black, which has no darker shade
@@ -92,6 +92,17 @@ def component_style(k: int, num_components: int) -> dict[str, Any]:
 def component_marker(k: int) -> str:
     """Chooses the form of component k's markers."""
     return MARKERS[k % len(MARKERS)]
+
+
+def density_colours() -> tuple[Colormap, str]:
+    """Chooses the colormap of densities, which begins at the theme's background, and the colour of marks on it."""
+    background = paper()
+    if background == "#ffffff":
+        return DENSITY_COLORMAP, INK
+    # The lightness of the background decides which way it changes; marks go the other way
+    is_dark = float(np.dot(to_rgb(background), (0.2126, 0.7152, 0.0722))) < 0.5
+    stops = (background, "#1B4A59", "#2F8597") if is_dark else (background, "#7ECAC5", "#36819F")
+    return LinearSegmentedColormap.from_list("tfgmm_density", stops), "#ffffff" if is_dark else INK
 
 
 def mix(colour: str, other: str, share: float) -> str:

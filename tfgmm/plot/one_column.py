@@ -13,6 +13,7 @@ from tfgmm.plot.colours import component_colours, component_marker, component_st
 from tfgmm.plot.column_densities import grid_of
 from tfgmm.plot.frames import axes_or_new, check_finite
 from tfgmm.plot.keys import add_rest, key_labels
+from tfgmm.plot.names import name_of_values
 from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
 from tfgmm.plot.pictures import picture
 from tfgmm.plot.views import bring_into_view, on_linear_axes
@@ -31,7 +32,7 @@ def weighted_components(
     scales: ArrayLike,
     rows: ArrayLike | None = None,
     *,
-    column_name: str = "data value",
+    column_name: str | None = None,
     palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -42,7 +43,7 @@ def weighted_components(
         locs: (K,) means, data units.
         scales: (K,) standard deviations, or one number for all.
         rows: (N,), data units, drawn as marks on the axis; those without a value, NaN, are counted; None for none.
-        column_name: Name of the column, with the unit if there is one.
+        column_name: Name of the column, with the unit if there is one; default that of a Series, or "data value".
         palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
@@ -80,7 +81,11 @@ def weighted_components(
     if checked is not None:
         marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": ink(), "clip_on": False}
         ax.plot(points, np.zeros(len(points)), label=checked.words(), **marks)
-    ax.set(xlabel=column_name, ylabel="probability density", title=f"Density of {len(parts)} components")
+    ax.set(
+        xlabel=name_of_values(column_name, rows),
+        ylabel="probability density",
+        title=f"Density of {len(parts)} components",
+    )
     ax.set_ylim(bottom=0)
     ax.legend(loc="best", fontsize="small")
     return ax
@@ -93,7 +98,7 @@ def assignments(
     *,
     num_components: int | None = None,
     title: str = "Assignment",
-    column_name: str = "data value",
+    column_name: str | None = None,
     palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -104,7 +109,7 @@ def assignments(
         components: (N,) whole numbers, as `classify` or `assign` returns them.
         num_components: K; default as many as appear.
         title: What the assignment is, e.g. "Most probable component".
-        column_name: Name of the column, with the unit if there is one.
+        column_name: Name of the column, with the unit if there is one; default that of a Series, or "data value".
         palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
@@ -135,7 +140,7 @@ def assignments(
         of_component = values[numbers == k]
         ax.plot(of_component, np.full(len(of_component), k), "x", color=colour, markersize=size)
     bring_into_view(ax, values)
-    ax.set(xlabel=column_name, ylabel="component", title=title, ylim=(-0.5, num_components - 0.5))
+    ax.set(xlabel=name_of_values(column_name, x), ylabel="component", title=title, ylim=(-0.5, num_components - 0.5))
     ax.set_yticks(range(num_components))
     return ax
 
@@ -146,7 +151,7 @@ def assignment_probabilities(
     probabilities: ArrayLike,
     *,
     locs: ArrayLike | None = None,
-    column_name: str = "data value",
+    column_name: str | None = None,
     palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -156,7 +161,7 @@ def assignment_probabilities(
         x: (N,) values, data units. Those that are missing, NaN, are left out.
         probabilities: (N, K), rows sum to 1.
         locs: (K,) means, named in the legend; None for numbers alone.
-        column_name: Name of the column, with the unit if there is one.
+        column_name: Name of the column, with the unit if there is one; default that of a Series, or "data value".
         palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
@@ -186,6 +191,8 @@ def assignment_probabilities(
         ax.plot(values, shares[:, k], component_marker(k), color=colour, label=label, **style)
     add_rest(ax, labels)
     bring_into_view(ax, values)
-    ax.set(xlabel=column_name, ylabel="probability", title="Probability of each component", ylim=(0, 1))
+    ax.set(
+        xlabel=name_of_values(column_name, x), ylabel="probability", title="Probability of each component", ylim=(0, 1)
+    )
     ax.legend(loc="center", fontsize="small")
     return ax

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.checks import check_count
 from tfgmm.common.words import counted
-from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_style, ink
+from tfgmm.plot.colours import component_style, density_colours, ink
 from tfgmm.plot.column_densities import draw_column
 from tfgmm.plot.ellipses import draw_ellipses
 from tfgmm.plot.frames import scaled
@@ -165,11 +165,12 @@ def _draw_pair(
     """Draws density, some rows and the ellipses of draws of two columns."""
     edges = grid_edges(limits, num_cells, None if rows is None else rows.values)
     grid = density_grid(mean_log_density(draws), *edges)
-    ax.pcolormesh(*edges, grid.values, cmap=DENSITY_COLORMAP, vmin=0.0, rasterized=True)
+    colours, ink_on_them = density_colours()
+    ax.pcolormesh(*edges, grid.values, cmap=colours, vmin=0.0, rasterized=True)
     if rows is not None:
         sample = at_most(_MOST_ROWS, rows.values)
         alpha = float(np.clip(150 / max(1, len(sample)), 0.25, 0.5))
-        ax.scatter(sample[:, 0], sample[:, 1], s=2.0, color=INK, alpha=alpha, linewidths=0)
+        ax.scatter(sample[:, 0], sample[:, 1], s=2.0, color=ink_on_them, alpha=alpha, linewidths=0)
     draw_ellipses(ax, mean_gaussians(draws), _MASS, min_weight, is_small=True)
 
 

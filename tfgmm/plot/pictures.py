@@ -18,14 +18,15 @@ from tfgmm.plot.views import axes_of, view_kept
 
 Draw = TypeVar("Draw", bound=Callable[..., Any])
 
-_OF_ROWS = ("rows", "values", "x", "sample_weight")  # arguments that may name columns of `data`
+# Arguments that may name columns of `data`
+_OF_ROWS = ("rows", "values", "x", "sample_weight", "components", "probabilities")
 
 
 def picture(draw: Draw) -> Draw:
     """Makes a function that draws keep to what seaborn's functions do, and its letters legible.
 
     `palette`, where the function has it, is that of the components. `data`, a DataFrame as `FacetGrid.map_dataframe`
-    gives it, has the columns that `rows`, `values`, `x` and `sample_weight` name. Then the Axes at hand is drawn on;
+    gives it, has the columns that arguments with one or more values per row name. Then the Axes at hand is drawn on;
     the names of `values` are the label, or labels, where none are given.
 
     Args:
@@ -65,7 +66,7 @@ def _from_frame(signature: inspect.Signature, args: Any, kwargs: dict[str, Any])
     arguments |= signature.bind_partial(*args, **kwargs).arguments
     for name in _OF_ROWS:
         columns = arguments.get(name)
-        if isinstance(columns, (str, list)):
+        if isinstance(columns, str) or (isinstance(columns, list) and all(isinstance(name, str) for name in columns)):
             if not {*([columns] if isinstance(columns, str) else columns)} <= {*data.columns}:
                 raise ValueError(
                     f"`{name}` must name columns of `data`. Received: {columns!r}. Pass some of {list(data.columns)}."

@@ -15,6 +15,7 @@ from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import component_colours, ink, mix, paper
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
 from tfgmm.plot.mixtures import check_column, check_rows, marginal
+from tfgmm.plot.names import name_of_values
 from tfgmm.plot.partial_rows import ShownRows, check_sample_weight, check_values, draw_bars, num_bins_of
 from tfgmm.plot.pictures import picture
 from tfgmm.plot.views import bring_into_view, on_linear_axes
@@ -194,8 +195,7 @@ def _both(
     values = check_values("rows", rows, "N", fix="Pass one column of the data.")
     fix = "Pass the same column of predicted rows, (M,) or (R, M), or posterior draws."
     new = check_finite("predicted", predicted, "M" if np.ndim(predicted) < 2 else "RM", fix=fix)
-    label = "data value" if column_name is None else column_name
-    return check_sample_weight(values, sample_weight), np.atleast_2d(new), label
+    return check_sample_weight(values, sample_weight), np.atleast_2d(new), name_of_values(column_name, rows)
 
 
 def _real_rows(rows: ArrayLike, draws: Draws, index: int, sample_weight: ArrayLike | None) -> ShownRows:
