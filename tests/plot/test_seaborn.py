@@ -342,6 +342,8 @@ def test_memberships_of_a_facet_are_those_of_its_rows():
     np.testing.assert_array_equal(grid.axes[0, 1].lines[2].get_ydata(), shares[45:, 2])
     grid = sns.FacetGrid(frame, col="kind")
     grid.map_dataframe(plot.responsibilities, rows=["height", "width"], probabilities=names)
+    grid.add_legend()
+    assert sorted(text.get_text() for text in grid.legend.get_texts()) == [f"component {k}" for k in range(3)]
     ax = grid.axes[0, 1]
     assert (ax.get_xlabel(), grid.axes[0, 0].get_ylabel()) == ("height", "width")
     shown = np.concatenate([marks.get_offsets() for marks in ax.collections])

@@ -68,8 +68,7 @@ def responsibilities(
         raise ValueError(f"`probabilities` must be at least 0 and sum to 1 in each line. Received: others. {fix}")
     table_names = names_of_columns(rows)
     places = _check_columns(columns, values.shape[1], table_names)
-    labels = column_labels(table_names, values.shape[1])
-    default = tuple(labels[place] for place in places)
+    default = [column_labels(table_names, values.shape[1])[place] for place in places]
     names = check_names("column_names", default if column_names is None else column_names)
     points = values[:, places]
     caption = f"{ShownRows(points).words()}; filled: sure, hollow: could as well be another"
@@ -92,7 +91,7 @@ def responsibilities(
         faces = [mix(colours[k], paper(), _MOST_PALE * (1 - sureness[row])) for row in of_component]
         form: dict[str, Any] = {"marker": component_marker(int(k)), "edgecolors": colours[k], "linewidths": 0.5}
         x, y = points[of_component].T
-        ax.scatter(x, y, s=area, c=faces, rasterized=len(points) > 1_000, **form)
+        ax.scatter(x, y, s=area, c=faces, rasterized=len(points) > 1_000, label=labels[k], **form)
         keys.append(Line2D([], [], linestyle="", marker=form["marker"], color=colours[k], label=labels[k]))
     keys = [key for key in keys if key.get_label()]
     keys += [Line2D([], [], linestyle="", label=rest) for rest in [label_of_rest([labels[k] for k in there])] if rest]
