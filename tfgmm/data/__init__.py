@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = front_door(
         "files.kinds": ["KINDS"],
         "files.opening": ["words_of_format"],
         "files.stored": ["StoredRows"],
+        "frames": ["open_table"],
         "matching": ["Sample"],
         "pass_through": ["InputNames", "ScoredInput"],
         "quantiles": ["column_quantiles", "quantile_of"],

@@ -85,11 +85,7 @@ def agreement(
         outline: Any = ax.lines[-1].get_xydata()
         write_number(ax, k, tuple(outline[outline[:, 1].argmax()]), colour, above=True)
         bring_into_view(ax, *(outline * [1.0, 1.13]).T)
-    marks: list[Any] = [Line2D([], [], color=ink()), Patch(color=ink(), alpha=0.25)]
-    labels = key_labels(np.ones(len(colours)))
-    marks += [Patch(color=colour) for colour, label in zip(colours, labels, strict=True) if label]
-    marks += [Line2D([], [], linestyle="")] * ("" in labels)
-    ax.legend(marks, list(filter(None, [*texts, *labels, label_of_rest(labels)])), loc="best", fontsize="small")
+    _write_key(ax, texts, colours)
     ax.set(xlabel=label, ylabel="posterior density", title=f"{texts[0]} beside {texts[1]}")
     ax.margins(y=0.13)  # room for the numbers above the peaks
     ax.set_ylim(bottom=0)
@@ -149,6 +145,15 @@ def density_with_band(
     ax.set(xlabel=name_of_values(column_name, rows), ylabel="density", title="Density and how sure it is")
     ax.legend(loc="best", fontsize="small")
     return ax
+
+
+def _write_key(ax: Axes, names: tuple[str, str], colours: list[str]) -> None:
+    """Writes the key: the names of both engines, and the components in their colours."""
+    labels = key_labels(np.ones(len(colours)))
+    marks: list[Any] = [Line2D([], [], color=ink()), Patch(color=ink(), alpha=0.25)]
+    marks += [Patch(color=colour) for colour, label in zip(colours, labels, strict=True) if label]
+    marks += [Line2D([], [], linestyle="")] * ("" in labels)
+    ax.legend(marks, list(filter(None, [*names, *labels, label_of_rest(labels)])), loc="best", fontsize="small")
 
 
 def _draw_density(ax: Axes, draws: NDArray[np.float64], others: NDArray[np.float64], **look: Any) -> None:

@@ -81,11 +81,8 @@ def weighted_components(
     if checked is not None:
         marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": ink(), "clip_on": False}
         ax.plot(points, np.zeros(len(points)), label=checked.words(), **marks)
-    ax.set(
-        xlabel=name_of_values(column_name, rows),
-        ylabel="probability density",
-        title=f"Density of {len(parts)} components",
-    )
+    ax.set(xlabel=name_of_values(column_name, rows), ylabel="probability density")
+    ax.set_title(f"Density of {len(parts)} components")
     ax.set_ylim(bottom=0)
     ax.legend(loc="best", fontsize="small")
     return ax
