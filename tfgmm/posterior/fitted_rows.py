@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tfgmm.data.record import DataSummary
 
 _OF_NEW_ROWS = (
-    "`arviz.loo`, `arviz.waic` and `arviz.compare` need all rows of the fit, or some of them chosen at random. The score "
-    "of new rows is the log of their mean density over the draws: scipy.special.logsumexp(log_likelihood, axis=(0, 1)) "
-    "less the log of the number of draws"
+    "`arviz.loo`, `arviz.waic` and `arviz.compare` need all rows of the fit, or some of them chosen at random. The "
+    "score of new rows is the log of their mean density over the draws: scipy.special.logsumexp(log_likelihood, "
+    "axis=(0, 1)) less the log of the number of draws"
 )
 _REPEAT = "Repeat them where the weights are whole, as np.repeat(rows, weights, axis=0) does"
 
