@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.fit.result import FitResult as FitResult
     from tfgmm.fit.selection import Selection as Selection
     from tfgmm.fit.single import ConvergenceWarning as ConvergenceWarning
+    from tfgmm.mixture.odd_data import OddDataWarning as OddDataWarning
     from tfgmm.mixture.priors import Priors as Priors
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel as GaussianMixtureModel
     from tfgmm.model.saving import load_model as load_model
@@ -51,6 +52,7 @@ _HOMES = {
     "fit.result": ["FitResult"],
     "fit.selection": ["Selection"],
     "fit.single": ["ConvergenceWarning"],
+    "mixture.odd_data": ["OddDataWarning"],
     "mixture.priors": ["Priors"],
     "model.gaussian_mixture": ["GaussianMixtureModel"],
     "model.saving": ["load_model"],

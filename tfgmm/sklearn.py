@@ -1,6 +1,6 @@
 """Mixtures as scikit-learn estimators, under the names that scikit-learn's own have: change the import, keep the code.
 
-`GaussianMixture` is another name of `BayesianGaussianMixture`.
+`GaussianMixture` does the same as `BayesianGaussianMixture`, and has its own name in pipelines and columns.
 """
 
 from typing import TYPE_CHECKING

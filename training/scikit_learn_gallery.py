@@ -197,6 +197,8 @@ def draw(name: str) -> Figure:
         axes = part.subplots(lines, columns)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            # Of the strongest priors of the process: the page shows what it is about
+            warnings.filterwarnings("ignore", "a concentration of", tfgmm.OddDataWarning)
             told = example(mixture, np.atleast_1d(axes))
         print(f"{name}, {program}\n  {told}")
     for axis in figure.axes:

@@ -11,7 +11,7 @@ import pytest
 
 from tfgmm.data.summary import summarise
 from tfgmm.mixture.odd_columns import odd_columns
-from tfgmm.mixture.odd_data import oddities, spreads_that_differ, warn_of_odd_data
+from tfgmm.mixture.odd_data import OddDataWarning, oddities, spreads_that_differ, warn_of_odd_data
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.registry import COVARIANCES
 
@@ -201,7 +201,7 @@ def test_a_constant_column_has_no_units(unit: float) -> None:
 def test_every_oddity_is_one_warning_at_the_callers_line() -> None:
     rows = np.column_stack([np.repeat([1.0, -1.0], 50), np.full(100, 7.0)])
     summary = summarise(rows)
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(OddDataWarning) as caught:
         warn_of_odd_data(rows, summary, PRIORS, 3, stacklevel=2)
     expected = list(oddities(rows, summary, PRIORS, 3, "diag"))
     assert [str(warning.message) for warning in caught] == [f"{sentence}." for sentence in expected]

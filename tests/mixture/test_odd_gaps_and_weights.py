@@ -11,7 +11,7 @@ from plain_summaries import plain_summary
 
 from tfgmm.mixture.column_values import values_of
 from tfgmm.mixture.odd_columns import column_doubts, odd_columns
-from tfgmm.mixture.odd_data import doubts_of_columns, oddities, warn_of_odd_data, warn_of_pulls
+from tfgmm.mixture.odd_data import OddDataWarning, doubts_of_columns, oddities, warn_of_odd_data, warn_of_pulls
 from tfgmm.mixture.odd_gaps_and_weights import odd_weights
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.priors import Priors
@@ -245,7 +245,9 @@ def test_pulls_are_told_with_the_rows_that_have_a_value():
     components = {"locs": np.array([[0.0, 4.0], [0.0, 4.0]]), "precisions": np.ones((2, 2))}
     mixture = MixtureDensity("diag", np.zeros(2), np.log([0.5, 0.5]), components)
     summary = dataclasses.replace(summary, maximum=(4.0, 9.0))
-    with pytest.warns(UserWarning, match="about 5 rows of it do not outweigh them. In column 1 it is held about 0.8 "):
+    with pytest.warns(
+        OddDataWarning, match="about 5 rows of it do not outweigh them. In column 1 it is held about 0.8 "
+    ):
         warn_of_pulls(mixture, summary, PRIORS, 100.0, stacklevel=2)
     whole = dataclasses.replace(summary, gaps=())
     with warnings.catch_warnings():

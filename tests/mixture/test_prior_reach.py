@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 
@@ -120,3 +121,18 @@ def test_priors_that_give_way_and_those_named_before_the_fit_are_not_named_after
     elsewhere = dataclasses.replace(Priors(), loc_mean=100.0)
     assert decided_by_priors(summarise(rows), elsewhere, 2, "diag").all()
     warn_of_pulls(density, summarise(rows), elsewhere, len(rows), stacklevel=1)
+
+
+@pytest.mark.parametrize(
+    ("concentration", "num_components", "is_said"), [(5.0, 3, False), (90.0, 3, True), (90.0, 1, False)]
+)
+def test_sticks_that_leave_all_rows_to_the_last_component_are_named(
+    concentration: float, num_components: int, is_said: bool
+) -> None:
+    rows = np.random.default_rng(0).normal(np.repeat([-6.0, 0.0, 6.0], 30)[:, None])
+    priors = dataclasses.replace(Priors.from_data(rows), stick_concentration=concentration)
+    # What is left of the stick after two breaks of 1 / 91 each: (90 / 91)^2
+    said = pytest.warns(UserWarning, match="leaves 98 % of the weight to the last of 3 components.*and 90 rows cannot")
+    with said if is_said else contextlib.nullcontext():
+        fit = tfgmm.fit_mixture(rows, num_components, weights="stick_breaking", priors=priors, restarts=2)
+    assert (fit.num_occupied == num_components) == (not is_said)

@@ -111,6 +111,7 @@ def open_rows(
     missing: str = "refuse",
     are_scored: bool = False,
     weights_part: str = "",
+    may_be_gaps: bool = False,
 ) -> Rows | StoredRows:
     """Opens data of any kind: rows in memory, or `StoredRows` for a folder and for a large file.
 
@@ -125,6 +126,7 @@ def open_rows(
         sample_weight, noise, missing: As in `read_rows`; for files only by name.
         are_scored: Whether the rows are to be scored: none is left out then, and no value is refused.
         weights_part: What the weights were taken from where they are part of the rows' argument: "x[1]"; else "".
+        may_be_gaps: Whether there may be no row with a value, of rows in memory: then none is left.
 
     Raises:
         TypeError, ValueError, FileNotFoundError: As in `read_rows`; errors that only reading can show come later, from
@@ -140,7 +142,7 @@ def open_rows(
         check_no_columns(name, data, num_features if column_names is None else len(column_names))
     check_choice("missing", missing, MISSING)
     noise = None if isinstance(noise, Mapping) and not noise else noise
-    asked = Asked(sample_weight, noise, missing, are_scored, weights_part)
+    asked = Asked(sample_weight, noise, missing, are_scored, weights_part, may_be_gaps)
     if isinstance(columns, str):
         raise TypeError(f"`columns` must be a list of names. Received: {columns!r}. Pass columns=[{columns!r}].")
     if isinstance(data, (str, os.PathLike)):

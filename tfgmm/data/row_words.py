@@ -33,7 +33,18 @@ def sentences_on_gaps(summary: DataSummary) -> Iterator[str]:
             f"{counted(num_rows, 'row')} and in {where}: integrated out, as missing at random"
         )
     if summary.num_empty:
-        yield f"{counted(summary.num_empty, 'row')} without any value {_are(summary.num_empty)} left out"
+        yield sentence_on_empty(summary.num_empty)
+
+
+def sentence_on_empty(num_empty: int) -> str:
+    """Writes a sentence without its full stop on rows that are left out because they have no value.
+
+    Example:
+
+    >>> sentence_on_empty(2)
+    '2 rows without any value are left out'
+    """
+    return f"{counted(num_empty, 'row')} without any value {_are(num_empty)} left out"
 
 
 def sentences_on_weights(summary: DataSummary) -> Iterator[str]:

@@ -24,6 +24,7 @@ def open_source(
     sample_weight: Any = None,
     noise: Any = None,
     missing: str = "refuse",
+    may_be_gaps: bool = False,
 ) -> Rows | StoredRows | StreamedRows:
     """Opens data of any kind that has D columns.
 
@@ -41,6 +42,7 @@ def open_source(
         noise: Standard deviations (N, D), covariances (N, D, D), or for tables and files {column: column of its
             standard deviation}.
         missing: "refuse" where a NaN is an error; "integrate" where it is a gap.
+        may_be_gaps: Whether there may be no row with a value, of rows in memory: then none is left. Otherwise an error.
 
     Raises:
         ValueError, TypeError: As in `read_rows`; a dataset is not in batches, or yields labels or dicts; weights or
@@ -65,7 +67,7 @@ def open_source(
         _check_none_asked(sample_weight, noise, "a tf.data dataset", pairs)
         return open_dataset(data, name, num_features, missing, allow_empty)
     asked: dict[str, Any] = {"sample_weight": sample_weight, "noise": noise, "missing": missing}
-    asked |= {"are_scored": allow_empty, "weights_part": weights_part}
+    asked |= {"are_scored": allow_empty, "weights_part": weights_part, "may_be_gaps": may_be_gaps}
     return open_rows(
         data, name=name, column_names=column_names, num_features=num_features, allow_empty=allow_empty, **asked
     )

@@ -33,7 +33,8 @@ from tfgmm.fit.single import (
     swept_fit,
 )
 from tfgmm.fit.sweeps import RunningFit
-from tfgmm.mixture.odd_data import oddities, spreads_that_differ, warn_of_pulls
+from tfgmm.mixture.odd_data import OddDataWarning, oddities, spreads_that_differ, warn_of_pulls
+from tfgmm.mixture.prior_reach import sentences_on_sticks
 from tfgmm.mixture.priors import Priors
 from tfgmm.posterior.record import MEAN_FIELD
 
@@ -162,7 +163,7 @@ def fit_mixture(
         FloatingPointError: The bound became NaN or infinite.
 
     Warns:
-        UserWarning: Missing values, constant columns, fewer distinct rows than components, a few rows far from all
+        OddDataWarning: Missing values, constant columns, fewer distinct rows than components, a few rows far from all
             others, and, for "full" and "tied", no more rows than columns.
         ConvergenceWarning: The bound was still rising after `max_sweeps` sweeps.
 
@@ -270,6 +271,10 @@ def task_of(
 def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
     """Warns of what is odd about the data, once for all fits; `num_components` is the largest."""
     sentences = dict.fromkeys(sentences_on_gaps(tasks[0].survey.summary))
+    if tasks[0].options.weights == "stick_breaking":
+        sentences |= dict.fromkeys(
+            sentences_on_sticks(tasks[0].priors, num_components, tasks[0].survey.summary.num_data)
+        )
     for task in tasks:
         survey, summary = task.survey, task.survey.summary
         of_task = task.priors, num_components, task.covariance
@@ -278,7 +283,7 @@ def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
         if len(tasks) == 1:  # of several shapes the evidence leaves out the spherical ones by itself
             sentences |= dict.fromkeys(spreads_that_differ(summary, task.priors, task.covariance))
     for sentence in sentences:
-        warnings.warn(f"{sentence}.", UserWarning, stacklevel=4)  # the line that calls `fit_mixture`
+        warnings.warn(f"{sentence}.", OddDataWarning, stacklevel=4)  # the line that calls `fit_mixture`
 
 
 def _fit_one(task: FitTask, fit: RunningFit) -> FitResult:

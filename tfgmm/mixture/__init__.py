@@ -19,7 +19,14 @@ __getattr__, __dir__, __all__ = front_door(
         "integrands": ["Coefficients", "with_integrals", "with_masks", "without_masks"],
         "log_joints": ["exponentials", "write_features"],
         "occupied": ["is_occupied"],
-        "odd_data": ["doubts_of_columns", "oddities", "spreads_that_differ", "warn_of_odd_data", "warn_of_pulls"],
+        "odd_data": [
+            "OddDataWarning",
+            "doubts_of_columns",
+            "oddities",
+            "spreads_that_differ",
+            "warn_of_odd_data",
+            "warn_of_pulls",
+        ],
         "outliers": ["NUM_SAMPLES", "check_table"],
         "parameters": [
             "FORMS",
@@ -35,6 +42,7 @@ __getattr__, __dir__, __all__ = front_door(
             "StandardForm",
         ],
         "partitions": ["Groups", "far_groups_widened", "pooled_over_groups", "start_groups"],
+        "prior_reach": ["sentences_on_sticks"],
         "priors": ["Priors"],
         "priors_from_data": ["least_variances"],
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS", "mixtures_of"],

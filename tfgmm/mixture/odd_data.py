@@ -33,6 +33,18 @@ _OTHER_UNITS = 10.0
 _FEW_FAR = 0.01
 
 
+class OddDataWarning(UserWarning):
+    """Something is odd about the rows, or the priors for them: a mixture, or these priors, can say little about it.
+
+    Example:
+
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", tfgmm.OddDataWarning)
+    ...     result = tfgmm.fit_mixture([[0.0], [0.0], [1.0], [1.0]] * 10, 1)
+    """
+
+
 class _Data(NamedTuple):
     """A sample (n, D) of rows, data units, the summary of them all, and how often rows of the sample count, (n,)."""
 
@@ -71,7 +83,7 @@ def warn_of_odd_data(
     """
     sentences = [*oddities(sample, summary, priors, num_components, covariance, weights, noise)]
     for sentence in [*sentences, *spreads_that_differ(summary, priors, covariance)]:
-        warnings.warn(f"{sentence}.", UserWarning, stacklevel=stacklevel)
+        warnings.warn(f"{sentence}.", OddDataWarning, stacklevel=stacklevel)
 
 
 def oddities(
@@ -129,7 +141,7 @@ def warn_of_pulls(
             f"{pulls[component, column]:.2g} of its widths away from its rows, towards {belief.loc_mean[column]:.3g}, "
             f"from which the priors expect it within {belief.loc_scale[column]:.3g}. Take them from the data, "
             f"priors=tfgmm.Priors.from_data(x{shape}), or state them in the units of the columns.",
-            UserWarning,
+            OddDataWarning,
             stacklevel=stacklevel,
         )
 

@@ -46,7 +46,17 @@ def refuse_compile_arguments(arguments: Mapping[str, Any]) -> None:
 
 def is_loss(num_data: Any) -> bool:
     """Tells whether a loss stands where `compile` has `num_data`: Keras's own has the loss in that place."""
-    return isinstance(num_data, str | keras.losses.Loss) or inspect.isroutine(num_data)
+    if isinstance(num_data, str):
+        return _is_name_of_loss(num_data)
+    return isinstance(num_data, keras.losses.Loss) or inspect.isroutine(num_data)
+
+
+def _is_name_of_loss(name: str) -> bool:
+    try:
+        keras.losses.get(name)
+    except ValueError:  # how Keras says that it knows no such loss
+        return False
+    return True
 
 
 def refuse_export_arguments(format: str, input_signature: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 
@@ -9,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from sklearn import exceptions
+from sklearn import exceptions, mixture
 
 import tfgmm
+import tfgmm.sklearn
 
 GENERATOR = np.random.default_rng(11)
-ROWS = GENERATOR.normal(np.repeat([[-1.0, 0.0], [1.0, 1.0]], 30, axis=0))
+ROWS = GENERATOR.normal(np.repeat([[-2.0, 0.0], [2.0, 1.0]], 30, axis=0))
 ONES = np.ones(60)
 
 
@@ -32,7 +34,9 @@ ONES = np.ones(60)
         ),
         ({"covariance_type": "round"}, "`covariance_type` must be one of 'spherical', .*. Received: 'round'. Choose"),
         ({"covariance_type": []}, '`covariance_type` must name at least one shape. Received: none. Try "auto".'),
-        ({"tol": 0.0}, "`tol` must be positive and finite. Received: 0.0. Leave it out"),
+        ({"tol": -1.0}, "`tol` must be positive and finite. Received: -1.0. Leave it out"),
+        ({"tol": False}, "`tol` must be positive and finite. Received: False. Leave it out"),
+        ({"forgetting_factor": 0}, "`forgetting_factor` must be above 0 and at most 1. Received: 0. Leave it out to"),
         ({"max_iter": 0}, "`max_iter` must be a whole number of at least 1. Received: 0. "),
         ({"n_init": 0}, "`n_init` must be a whole number of at least 1. Received: 0. "),
         (
@@ -130,11 +134,11 @@ def test_arguments_are_refused_by_their_names(options, message):
 def test_rows_and_what_they_carry_are_refused(rows, beside, message):
     pattern = re.escape(message).replace(r"\.\*", ".*")
     with pytest.raises((ValueError, TypeError), match=pattern):
-        tfgmm.BayesianGaussianMixture(2).fit(rows, **beside)
+        tfgmm.BayesianGaussianMixture(2, n_init=1).fit(rows, **beside)
 
 
 def test_gaps_are_refused_where_they_are_to_be():
-    strict = tfgmm.BayesianGaussianMixture(2, missing="refuse").fit(ROWS)
+    strict = tfgmm.BayesianGaussianMixture(2, n_init=1, missing="refuse").fit(ROWS)
     for method in (strict.fit, strict.predict, strict.score):
         with pytest.raises(ValueError, match="Input X contains NaN"):
             method(np.where(ROWS > 2.0, np.nan, ROWS))
@@ -144,15 +148,43 @@ def test_gaps_are_refused_where_they_are_to_be():
         tfgmm.BayesianGaussianMixture(2, init_params="kmeans").fit(ROWS, sample_weight=np.repeat([0, 1], 30))
 
 
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        (["reg_covar"], "Received: 'reg_covar'. Leave it out: the prior of the precisions keeps scales above 0, "),
+        (
+            ["weights_init", "precisions_init"],
+            "Received: .*. Leave them out: means_init= starts from means, and .*row.",
+        ),
+        (["mean_prior", "mean_precision_prior"], "Leave them out: places of .* priors=tfgmm.Priors(loc_mean=, loc_"),
+        (["covariance_prior", "degrees_of_freedom_prior"], "widths are learned, or stated by priors=tfgmm.Priors(deg"),
+        (["verbose_interval", "n_clusters"], "out: verbose=1 shows a progress bar; help(tfgmm.BayesianGaussianMixtu"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["BayesianGaussianMixture", "GaussianMixture"])
+def test_arguments_that_it_lacks_are_refused_with_what_to_do_instead(kind, others, message):
+    pattern = f"`{kind}` must be made with arguments that it has. .*{message}"
+    with pytest.raises(TypeError, match=re.escape(pattern).replace(r"\.\*", ".*")):
+        getattr(tfgmm.sklearn, kind)(2, **dict.fromkeys(others))
+
+
+def test_all_arguments_of_scikit_learns_mixtures_are_known_or_explained():
+    known = {*inspect.signature(tfgmm.BayesianGaussianMixture).parameters}
+    for theirs in (mixture.GaussianMixture, mixture.BayesianGaussianMixture):
+        for name in theirs().get_params().keys() - known:
+            with pytest.raises(TypeError, match=f"'{name}'. Leave it out: (?!help)"):
+                tfgmm.BayesianGaussianMixture(**{name: None})
+
+
 def test_rows_to_score_are_checked_as_rows_to_fit():
     frame = pd.DataFrame(ROWS, columns=["first", "second"])
-    fitted = tfgmm.BayesianGaussianMixture(2).fit(frame)
+    fitted = tfgmm.BayesianGaussianMixture(2, n_init=1).fit(frame)
     for method in (fitted.predict, fitted.predict_proba, fitted.transform, fitted.score, fitted.outlier, fitted.aic):
         with pytest.raises(ValueError, match="Feature names must be in the same order as they were in fit"):
             method(frame[["second", "first"]])
         with pytest.raises(ValueError, match="`X` must hold numbers within 3.4e38"):
             method(frame * 1e300)
-    nameless = tfgmm.BayesianGaussianMixture(2).fit(ROWS)
+    nameless = tfgmm.BayesianGaussianMixture(2, n_init=1).fit(ROWS)
     for method in (nameless.predict, nameless.score_samples):
         with pytest.raises(ValueError, match="X has 1 features, but BayesianGaussianMixture is expecting 2 features"):
             method(ROWS[:, :1])
@@ -175,7 +207,7 @@ def test_questions_before_a_fit(method):
 def test_warnings_are_of_both_kinds_in_our_words_and_at_the_callers_line(method):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        getattr(tfgmm.BayesianGaussianMixture(3, max_iter=2), method)(ROWS)
+        getattr(tfgmm.BayesianGaussianMixture(3, max_iter=2, n_init=2), method)(ROWS)
     [warning] = caught
     assert issubclass(warning.category, exceptions.ConvergenceWarning)
     assert issubclass(warning.category, tfgmm.ConvergenceWarning) and warning.filename == __file__
@@ -186,13 +218,14 @@ def test_odd_rows_are_warned_of_in_words_that_name_no_argument_of_fit_mixture():
     with pytest.warns(UserWarning) as caught:
         tfgmm.BayesianGaussianMixture(4, n_init=1).fit(np.repeat(ROWS[:3] @ np.ones((2, 9)), 2, axis=0))
     said = " ".join(str(warning.message) for warning in caught)
+    assert {warning.category for warning in caught} == {tfgmm.OddDataWarning}
     assert "3 distinct rows for 4 components" in said and 'the shape "diag" needs fewer rows' in said
     assert not re.search("num_components|covariance=|restarts|max_sweeps", said)
     assert {warning.filename for warning in caught} == {__file__}
 
 
 def test_a_progress_bar_is_shown_when_asked_for(capsys):
-    tfgmm.BayesianGaussianMixture(2).fit(ROWS)
+    tfgmm.BayesianGaussianMixture(2, n_init=1).fit(ROWS)
     assert capsys.readouterr().out == ""
-    tfgmm.BayesianGaussianMixture(2, verbose=True).fit(ROWS)
+    tfgmm.BayesianGaussianMixture(2, n_init=1, verbose=True).fit(ROWS)
     assert "fitting BayesianGaussianMixture" in capsys.readouterr().out

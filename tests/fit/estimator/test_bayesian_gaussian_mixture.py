@@ -17,7 +17,7 @@ from tfgmm.data.survey import survey_rows
 from tfgmm.fit.estimator.arguments import numbers_of
 
 GENERATOR = np.random.default_rng(5)
-ROWS = GENERATOR.normal(np.repeat([[-2.0, 0.0], [2.0, 1.0]], [50, 40], axis=0), [0.8, 1.2])
+ROWS = GENERATOR.normal(np.repeat([[-3.0, 0.0], [3.0, 1.0]], [50, 40], axis=0), [0.8, 1.2])
 WEIGHTS = GENERATOR.integers(0, 4, 90)
 GAPS = np.where(GENERATOR.random((90, 1)) < [0.2, 0.0], np.nan, ROWS)
 NOISE = GENERATOR.uniform(0.1, 1.0, (90, 2))
@@ -25,7 +25,13 @@ NOISE = GENERATOR.uniform(0.1, 1.0, (90, 2))
 
 def fitted(rows=ROWS, number=2, **options):
     beside = {name: options.pop(name) for name in ("sample_weight", "noise") if name in options}
-    return tfgmm.BayesianGaussianMixture(number, **options).fit(rows, **beside)
+    return tfgmm.BayesianGaussianMixture(number, **{"n_init": 2} | options).fit(rows, **beside)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A fit to the rows, to read only."""
+    return fitted()
 
 
 def same(one, other):
@@ -36,29 +42,37 @@ def same(one, other):
         np.testing.assert_array_equal(values, parts[name])
 
 
-def test_names_are_one_class():
-    assert tfgmm.sklearn.GaussianMixture is tfgmm.sklearn.BayesianGaussianMixture is tfgmm.BayesianGaussianMixture
+def test_both_names_make_the_same_fit(plain):
     assert dir(tfgmm.sklearn) == ["BayesianGaussianMixture", "GaussianMixture"]
+    assert tfgmm.sklearn.BayesianGaussianMixture is tfgmm.BayesianGaussianMixture
+    other = tfgmm.sklearn.GaussianMixture(2, n_init=2).fit(ROWS)
+    same(other.result_, plain.result_)
+    assert other.get_params() == plain.get_params() and isinstance(other, tfgmm.BayesianGaussianMixture)
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        ({}, {}),
-        ({"covariance_type": "tied_diag"}, {"covariance": "tied_diag"}),
-        ({"random_state": np.int64(4), "n_init": 2}, {"seed": 4, "restarts": 2}),
-        ({"tol": 1e-3, "max_iter": 30}, {"tolerance": 1e-3, "max_sweeps": 30}),
-        ({"weight_concentration_prior_type": "dirichlet_process"}, {"weights": "stick_breaking"}),
-        ({"init_params": "k-means++"}, {"start": "k-means++"}),
-        ({"init_params": "random_from_data"}, {"start": "random"}),
+        ({"random_state": np.int64(4), "n_init": 3}, {"seed": 4, "restarts": 3}),
+        (
+            {"covariance_type": "tied_diag", "tol": 1e-3, "max_iter": 30},
+            {"covariance": "tied_diag", "tolerance": 1e-3, "max_sweeps": 30},
+        ),
+        ({"tol": 0}, {"tolerance": 1e-15}),
+        (
+            {"weight_concentration_prior_type": "dirichlet_process", "init_params": "k-means++"},
+            {"weights": "stick_breaking", "start": "k-means++"},
+        ),
+        (
+            {"init_params": "random_from_data", "priors": tfgmm.Priors(loc_scale=9.0)},
+            {"start": "random", "priors": tfgmm.Priors(loc_scale=9.0)},
+        ),
         ({"means_init": [[-1.0, 0.0], [1.0, 0.0]]}, {"start": [[-1.0, 0.0], [1.0, 0.0]]}),
-        ({"priors": tfgmm.Priors(loc_scale=9.0)}, {"priors": tfgmm.Priors(loc_scale=9.0)}),
-        ({"sample_weight": WEIGHTS}, {"sample_weight": WEIGHTS}),
-        ({"noise": NOISE}, {"noise": NOISE}),
+        ({"sample_weight": WEIGHTS, "noise": NOISE}, {"sample_weight": WEIGHTS, "noise": NOISE}),
     ],
 )
 def test_results_are_those_of_fit_mixture(ours, theirs):
-    same(fitted(**ours).result_, tfgmm.fit_mixture(ROWS, 2, **{"covariance": "full"} | theirs))
+    same(fitted(**ours).result_, tfgmm.fit_mixture(ROWS, 2, **{"covariance": "full", "restarts": 2} | theirs))
 
 
 @pytest.mark.filterwarnings("ignore:.* values are missing", "ignore:.* have few different values")
@@ -67,17 +81,17 @@ def test_results_are_those_of_fit_mixture(ours, theirs):
 )
 def test_rows_of_other_kinds_are_taken_as_fit_mixture_takes_them(rows):
     ours = fitted(rows, covariance_type="diag")
-    same(ours.result_, tfgmm.fit_mixture(rows, 2))
+    same(ours.result_, tfgmm.fit_mixture(rows, 2, restarts=2))
     np.testing.assert_array_equal(ours.predict(rows), ours.result_.assign(rows))
     np.testing.assert_allclose(ours.score_samples(rows), ours.result_.log_prob(rows), rtol=1e-6)
     np.testing.assert_allclose(ours.predict_proba(rows), ours.result_.responsibilities(rows), atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:standard deviations may be 30 % or more too small")
-def test_criteria_and_posterior_are_handed_on():
-    ours = fitted(criteria_at="mode", posterior="laplace", n_init=1)
+def test_criteria_and_posterior_are_handed_on(plain):
+    ours = fitted(criteria_at="mode", posterior="laplace")
     assert (ours.result_.criteria_at, ours.result_.exact.record.method) == ("mode", "laplace")
-    assert ours.result_.log_likelihood > fitted(n_init=1).result_.log_likelihood
+    assert ours.result_.log_likelihood > plain.result_.log_likelihood
 
 
 @pytest.mark.parametrize(
@@ -88,6 +102,9 @@ def test_concentration_takes_the_place_of_that_in_the_priors(kind, name):
     assert getattr(fitted(**options).result_.priors, name) == 30.0
     given = fitted(**options, priors=tfgmm.Priors(loc_scale=9.0)).result_.priors
     assert getattr(given, name) == 30.0 and given.loc_scale == 9.0
+
+
+def test_a_larger_concentration_makes_weights_more_alike():
     shares = [fitted(ROWS[:60], weight_concentration_prior=value).weights_.max() for value in (1e-3, 1e3)]
     assert shares[0] > shares[1] + 0.1 and shares[1] == pytest.approx(0.5, abs=0.05)
 
@@ -108,14 +125,14 @@ def test_random_states_are_scikit_learns():
     assert seeds[:2] == [7, int(np.random.RandomState(7).randint(2**31 - 1))] and seeds[2] != seeds[3]
 
 
-def test_several_numbers_and_shapes_leave_a_selection():
-    ours = fitted(number=range(1, 4), covariance_type=["diag", "tied_diag"], n_init=2)
-    chosen = tfgmm.fit_mixture(ROWS, range(1, 4), covariance=["diag", "tied_diag"], restarts=2)
+def test_several_numbers_and_shapes_leave_a_selection(plain):
+    ours = fitted(number=range(1, 3), covariance_type=["diag", "tied_diag"], n_init=1)
+    chosen = tfgmm.fit_mixture(ROWS, range(1, 3), covariance=["diag", "tied_diag"], restarts=1)
     for name in chosen.table.dtype.names:
         np.testing.assert_array_equal(ours.selection_.table[name], chosen.table[name])
     same(ours.result_, chosen.best)
     assert (ours.n_components_, ours.covariance_type_) == (chosen.num_components, chosen.covariance)
-    assert fitted().selection_ is None
+    assert plain.selection_ is None
 
 
 @pytest.mark.parametrize(("rows", "most"), [(ROWS, 10), (ROWS[::15], 6), (np.repeat(ROWS[:3], 9, axis=0), 3)])
@@ -150,7 +167,7 @@ def test_scores_count_the_noise_of_the_rows():
     np.testing.assert_array_equal(ours.predict(ROWS, noise=NOISE), joints.argmax(axis=0))
     assert ours.score(ROWS, noise=NOISE) == pytest.approx(densities.mean(), abs=1e-6)
     assert ours.aic(ROWS, noise=NOISE) == pytest.approx(ours.result_.aic, abs=1e-3)
-    predicted = tfgmm.BayesianGaussianMixture(2, covariance_type="diag").fit_predict(ROWS, noise=NOISE)
+    predicted = tfgmm.BayesianGaussianMixture(2, covariance_type="diag", n_init=2).fit_predict(ROWS, noise=NOISE)
     np.testing.assert_array_equal(predicted, joints.argmax(axis=0))
 
 
@@ -165,13 +182,13 @@ def test_rows_without_any_value_are_scored_and_left_out_of_means():
         ours.score(rows[-1:])
 
 
-def test_memberships_have_all_digits_and_are_columns_of_the_next_step():
-    ours = fitted()
+def test_memberships_have_all_digits_and_are_columns_of_the_next_step(plain):
+    ours = plain
     memberships = ours.predict_proba(ROWS)
     assert memberships.dtype == np.float64 and memberships.min() < 1e-12
     np.testing.assert_allclose(memberships.sum(axis=1), 1.0, rtol=1e-14)
     np.testing.assert_array_equal(ours.transform(ROWS), memberships)
-    np.testing.assert_array_equal(tfgmm.BayesianGaussianMixture(2).fit_transform(ROWS), memberships)
+    np.testing.assert_array_equal(tfgmm.BayesianGaussianMixture(2, n_init=2).fit_transform(ROWS), memberships)
     assert ours.get_feature_names_out().tolist() == ["bayesiangaussianmixture0", "bayesiangaussianmixture1"]
 
 
@@ -188,9 +205,14 @@ def test_samples_come_component_by_component():
     assert not np.array_equal(ours.sample()[0], ours.sample()[0])
 
 
-def test_outliers_are_those_of_the_fit():
-    ours = fitted()
-    np.testing.assert_array_equal(ours.outlier(GAPS), ours.result_.outlier(GAPS))
+def test_outliers_are_those_of_the_fit(plain):
+    np.testing.assert_array_equal(plain.outlier(GAPS), plain.result_.outlier(GAPS))
+
+
+def test_without_tolerance_sweeps_go_on_until_nothing_is_gained(plain):
+    thorough, cut_short = fitted(tol=0.0), fitted(tol=1e-3)
+    assert thorough.converged_ and thorough.n_iter_ > plain.n_iter_
+    assert thorough.lower_bound_ >= plain.lower_bound_ > cut_short.lower_bound_
 
 
 def test_pickles_answer_the_same():

@@ -24,6 +24,12 @@ LAYOUTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def fits():
+    """A fit of each shape, to read only."""
+    return {shape: tfgmm.BayesianGaussianMixture(2, covariance_type=shape, n_init=2).fit(ROWS) for shape in COVARIANCES}
+
+
 def peer_of(ours, shape):
     """Returns scikit-learn's mixture with our weights, means and roots of precisions; nothing else goes into scores."""
     peer = mixture.GaussianMixture(2, covariance_type=shape)
@@ -33,8 +39,8 @@ def peer_of(ours, shape):
 
 
 @pytest.mark.parametrize("shape", ["full", "tied", "diag", "spherical"])
-def test_scikit_learn_scores_the_same_with_our_attributes(shape):
-    ours = tfgmm.BayesianGaussianMixture(2, covariance_type=shape).fit(ROWS)
+def test_scikit_learn_scores_the_same_with_our_attributes(fits, shape):
+    ours = fits[shape]
     peer = peer_of(ours, shape)
     for rows in (ROWS, OTHERS):
         np.testing.assert_allclose(ours.score_samples(rows), peer.score_samples(rows), rtol=0, atol=1e-5)
@@ -46,16 +52,16 @@ def test_scikit_learn_scores_the_same_with_our_attributes(shape):
 
 
 @pytest.mark.parametrize("shape", ["tied_diag", "tied_spherical"])
-def test_shapes_that_scikit_learn_lacks_score_as_the_diagonal_one(shape):
-    ours = tfgmm.BayesianGaussianMixture(2, covariance_type=shape).fit(ROWS)
+def test_shapes_that_scikit_learn_lacks_score_as_the_diagonal_one(fits, shape):
+    ours = fits[shape]
     peer = peer_of(ours, "diag")
     peer.precisions_cholesky_ = np.broadcast_to(ours.precisions_cholesky_, (2, 3))
     np.testing.assert_allclose(ours.score_samples(OTHERS), peer.score_samples(OTHERS), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", COVARIANCES)
-def test_layouts_are_those_of_scikit_learn_and_hang_together(shape):
-    ours = tfgmm.BayesianGaussianMixture(2, covariance_type=shape, n_init=1).fit(ROWS)
+def test_layouts_are_those_of_scikit_learn_and_hang_together(fits, shape):
+    ours = fits[shape]
     for name in ("covariances_", "precisions_", "precisions_cholesky_"):
         assert getattr(ours, name).shape == LAYOUTS[shape] and getattr(ours, name).dtype == np.float64, name
     roots, precisions = ours.precisions_cholesky_, ours.precisions_
@@ -68,8 +74,8 @@ def test_layouts_are_those_of_scikit_learn_and_hang_together(shape):
         np.testing.assert_allclose(np.square(roots), precisions, rtol=1e-9)
 
 
-def test_arrays_are_posterior_means_of_the_fit():
-    ours = tfgmm.BayesianGaussianMixture(2).fit(ROWS)
+def test_arrays_are_posterior_means_of_the_fit(fits):
+    ours = fits["full"]
     draws = ours.result_.draws(4_000, seed=0)
     np.testing.assert_allclose(ours.weights_, draws.weights[0].mean(axis=0), atol=0.01)
     np.testing.assert_allclose(ours.means_, draws.locs[0].mean(axis=0), atol=0.05)
@@ -77,8 +83,8 @@ def test_arrays_are_posterior_means_of_the_fit():
     np.testing.assert_allclose(ours.precisions_, precisions, rtol=0.1, atol=0.02)
 
 
-def test_figures_are_those_of_the_fit():
-    ours = tfgmm.BayesianGaussianMixture(2).fit(ROWS)
+def test_figures_are_those_of_the_fit(fits):
+    ours = fits["full"]
     result = ours.result_
     assert ours.lower_bound_ == pytest.approx(result.elbo / 100) and ours.lower_bounds_[0] < ours.lower_bound_ + 1e-9
     assert ours.n_iter_ == len(ours.lower_bounds_) == len(result.history["loss"])
@@ -96,10 +102,30 @@ def test_columns_of_different_width_keep_their_axis():
     np.testing.assert_allclose(ours.covariances_ / ours.covariances_[:, :1], [[1.0, 4.0, 16.0]] * 2)
 
 
-def test_attributes_cannot_be_set_and_are_not_there_before_a_fit():
+@pytest.mark.parametrize("name", ["weights_", "means_", "covariances_", "n_iter_", "result_", "selection_"])
+def test_before_a_fit_attributes_are_not_there_under_their_own_names(name):
     ours = tfgmm.BayesianGaussianMixture(2)
-    assert not any(hasattr(ours, name) for name in ("weights_", "means_", "covariances_", "n_iter_", "result_"))
-    ours.fit(ROWS)
+    assert not hasattr(ours, name)
+    with pytest.raises(
+        AttributeError, match=f"`{name}` must be asked of a mixture that was fitted. .* Call `fit` first"
+    ):
+        getattr(ours, name)
+    with pytest.raises(AttributeError, match="'BayesianGaussianMixture' object has no attribute 'classes_'"):
+        ours.classes_  # noqa: B018  density estimators have none
+
+
+def test_errors_inside_attributes_are_not_taken_for_a_missing_fit(fits):
+    class Wrong(tfgmm.BayesianGaussianMixture):
+        @property
+        def means_(self):
+            return self.not_there
+
+    with pytest.raises(AttributeError, match="'Wrong' object has no attribute 'not_there'"):
+        Wrong(2, n_init=1).fit(ROWS).means_  # noqa: B018
+
+
+def test_attributes_cannot_be_set():
+    ours = tfgmm.BayesianGaussianMixture(2, n_init=1).fit(ROWS)
     with pytest.raises(AttributeError):
         ours.means_ = np.zeros((2, 3))
     ours.weights_[:] = 7.0  # a copy

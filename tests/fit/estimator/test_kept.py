@@ -15,7 +15,7 @@ from tfgmm.fit.estimator.kept import plain, restored
 from tfgmm.mixture.registry import COVARIANCES
 
 GENERATOR = np.random.default_rng(14)
-ROWS = GENERATOR.normal(np.repeat([[-2.0, 0.0], [2.0, 1.0]], 30, axis=0))
+ROWS = GENERATOR.normal(np.repeat([[-3.0, 0.0], [3.0, 1.0]], 30, axis=0))
 
 
 def leaves(value):
@@ -43,12 +43,13 @@ def assert_same(one, other):
         assert one == other or (one != one and other != other)
 
 
-@pytest.mark.parametrize("shape", COVARIANCES)
-@pytest.mark.parametrize("weights", ["dirichlet", "stick_breaking"])
+@pytest.mark.parametrize(
+    ("shape", "weights"), [*((shape, "dirichlet") for shape in COVARIANCES), ("full", "stick_breaking")]
+)
 def test_a_fit_comes_back_whole(shape, weights):
     rows = np.where(GENERATOR.random(ROWS.shape) < [0.1, 0.0], np.nan, ROWS)
     with pytest.warns(UserWarning, match="values are missing"):
-        result = tfgmm.fit_mixture(rows, 2, covariance=shape, weights=weights, restarts=2)
+        result = tfgmm.fit_mixture(rows, 2, covariance=shape, weights=weights, restarts=1)
     again = restored(plain(result))
     assert_same(again, result)
     for name, values in result.variational.public().items():

@@ -22,6 +22,7 @@ class Asked(NamedTuple):
         missing: "refuse" or "integrate".
         are_scored: Whether the rows are to be scored: none is left out then, and no value is refused.
         weights_part: What the weights were taken from where they are part of the rows' argument: "x[1]"; else "".
+        may_be_gaps: Whether there may be no row with a value: then none is left.
     """
 
     sample_weight: Any = None
@@ -29,6 +30,7 @@ class Asked(NamedTuple):
     missing: str = "refuse"
     are_scored: bool = False
     weights_part: str = ""
+    may_be_gaps: bool = False
 
     @property
     def is_plain(self) -> bool:

@@ -63,7 +63,7 @@ def cleaned(rows: Rows, asked: Asked) -> Rows:
     left_out, block = LeftOut(), RowBlock(rows.values, rows.weights, rows.noise)
     clean = Cleaning(rows.name, rows.column_names, asked.missing, asked.are_scored, asked.columns, asked.weights_part)
     values, weights, noise = clean(block, str, left_out, is_all=True)
-    if len(rows.values) and not len(values):
+    if len(rows.values) and not len(values) and not (asked.may_be_gaps and left_out.num_empty):
         raise no_rows_left_error(rows.name, left_out.num_weightless, left_out.num_empty)
     return dataclasses.replace(rows, values=values, weights=weights, noise=noise, **dataclasses.asdict(left_out))
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn import exceptions
-from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
@@ -20,6 +19,7 @@ from tfgmm.data.survey import Survey
 from tfgmm.fit import single
 from tfgmm.fit.fitting import check_num_components, check_options
 from tfgmm.fit.options import AUTO, FitOptions
+from tfgmm.fit.running import check_forgetting_factor
 from tfgmm.mixture.starts import distinct_rows
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ KMEANS = "kmeans"
 # The last is not known before the rows are: its groups
 STARTS = {AUTO: AUTO, "k-means++": "k-means++", "random_from_data": "random", KMEANS: KMEANS}
 _MOST_COMPONENTS = 10  # that "auto" tries
+# Nats per row that float64 does not resolve: what tol=0 stands for
+_NOTHING = 1e-15
 
 
 class ConvergenceWarning(single.ConvergenceWarning, exceptions.ConvergenceWarning):
@@ -78,7 +80,7 @@ def options_of(estimator: Any) -> EstimatorOptions:
         restarts=estimator.n_init,
         seed=seed_of(estimator.random_state),
         max_sweeps=estimator.max_iter,
-        tolerance=estimator.tol,
+        tolerance=_tolerance_of(estimator.tol),
         start=_checked_start(estimator.init_params, estimator.means_init),
         criteria_at=estimator.criteria_at,
         posterior=estimator.posterior,
@@ -88,6 +90,7 @@ def options_of(estimator: Any) -> EstimatorOptions:
     if options.is_choice_of_shapes or not isinstance(numbers, int):
         _check_suits_choice(estimator)
     check_options(options, 1 if isinstance(numbers, int) else (1, 2))
+    check_forgetting_factor(estimator.forgetting_factor)
     check_count("verbose", int(estimator.verbose) if isinstance(estimator.verbose, bool) else estimator.verbose, 0)
     return options
 
@@ -177,6 +180,11 @@ def _check_suits_choice(estimator: Any) -> None:
         )
 
 
+def _tolerance_of(tol: Any) -> Any:
+    """Takes 0, as scikit-learn does, for sweeps until nothing is gained."""
+    return _NOTHING if isinstance(tol, numbers.Real) and not isinstance(tol, bool) and tol == 0 else tol
+
+
 def _check_concentration(value: Any) -> None:
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if value is not None and not (is_number and math.isfinite(value) and value > 0):
@@ -194,5 +202,7 @@ def _groups_of_kmeans(options: EstimatorOptions, rows: Rows, num_components: Any
             f'`init_params` must not be "kmeans" for rows with gaps or of weight 0. Received: {received}. '
             'Try init_params="auto", which has k-means among its ways.'
         )
+    from sklearn.cluster import KMeans
+
     kmeans = KMeans(num_components, n_init=1, random_state=options.seed % 2**32)
     return np.asarray(kmeans.fit(rows.values, sample_weight=rows.weights).labels_)

@@ -14,6 +14,7 @@ from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.fit.callbacks import ProgressBar
 from tfgmm.fit.estimator.answers import Answers
 from tfgmm.fit.estimator.arguments import EstimatorOptions, going_on, numbers_of, options_of, with_start
+from tfgmm.fit.estimator.foreign_arguments import explaining_others
 from tfgmm.fit.estimator.kept import plain, restored
 from tfgmm.fit.estimator.partial_fit import FitsInParts
 from tfgmm.fit.estimator.rows import opened
@@ -40,7 +41,8 @@ class BayesianGaussianMixture(
         n_components: K; or several numbers to compare, or "auto", 1 to 10: `selection_` then says what speaks for each.
         covariance_type: "full", "tied", "diag", "spherical", "tied_diag" or "tied_spherical"; or a list of them, or
             "auto", to be compared as well.
-        tol: Gain of the bound that counts as none, nats per row. Default 1e-7: a larger one stops on plateaus.
+        tol: Gain of the bound that counts as none, nats per row. Default 1e-7: a larger one stops on plateaus. 0 goes
+            on until nothing at all is gained.
         max_iter: Most sweeps over the rows from each start.
         n_init: Number of starts that are taken to their optimum. More than these are looked at.
         init_params: "auto", groups of rows found in several ways; "kmeans", those of one run of k-means; "k-means++" or
@@ -48,7 +50,9 @@ class BayesianGaussianMixture(
         means_init: Means of the components to start from, (K, D), data units.
         weight_concentration_prior_type: "dirichlet_distribution", K is the number of components; or
             "dirichlet_process", K is the most there may be.
-        weight_concentration_prior: Concentration of the weights, positive. Default 1, or what `priors` say.
+        weight_concentration_prior: Concentration of the weights, positive. Default 1, or what `priors` say. For
+            "dirichlet_process" keep it below K: the last component has what is left of the weight, so that with many
+            times K it has nearly all.
         priors: `tfgmm.Priors` in data units, or "auto": priors from the rows.
         random_state: Seed of the fit, as it stands; a `RandomState`, or None, draws one.
         warm_start: Whether a fit goes on from the last one, where this had the same K, shape, weights and columns; then
@@ -63,16 +67,17 @@ class BayesianGaussianMixture(
             rows alike, 1 - 1 / n about the last n.
 
     Raises:
-        ValueError, TypeError: When it is fitted, as scikit-learn does.
+        ValueError, TypeError: When it is fitted, as scikit-learn does. Arguments that it does not have, at once.
 
     Example:
 
     >>> rows = np.random.default_rng(0).normal([[-3.0, 0.0]] * 50 + [[3.0, 1.0]] * 50, 0.5)
     >>> mixture = tfgmm.BayesianGaussianMixture(2).fit(rows)
-    >>> mixture.means_.round(0).tolist(), mixture.predict([[-3.0, 0.0], [3.0, 1.0]]).tolist()
-    ([[3.0, 1.0], [-3.0, 0.0]], [1, 0])
+    >>> sorted(mixture.means_.round(0).tolist()), np.bincount(mixture.predict(rows)).tolist()
+    ([[-3.0, 0.0], [3.0, 1.0]], [50, 50])
     """
 
+    @explaining_others
     def __init__(
         self,
         n_components: Any = 1,
@@ -129,7 +134,7 @@ class BayesianGaussianMixture(
 
         Warns:
             sklearn.exceptions.ConvergenceWarning: The bound was still rising after `max_iter` sweeps.
-            UserWarning: What is odd about the rows; see `tfgmm.fit_mixture`.
+            tfgmm.OddDataWarning: What is odd about the rows; see `tfgmm.fit_mixture`.
         """
         # Warnings name the line that calls this: nothing stands between it and `fit_opened`
         return self._keep(fit_opened(*self._prepared(X, sample_weight, noise)))
@@ -193,5 +198,14 @@ class BayesianGaussianMixture(
         return self
 
 
-GaussianMixture = BayesianGaussianMixture
-"""The name that scikit-learn's mixture without priors has; the same class."""
+class GaussianMixture(BayesianGaussianMixture):
+    """Does the same as `BayesianGaussianMixture`, under the name that scikit-learn's mixture without priors has.
+
+    Steps of pipelines and columns that `transform` makes are named after it: "gaussianmixture", "gaussianmixture0".
+
+    Example:
+
+    >>> rows = np.random.default_rng(0).normal([[-3.0], [3.0]] * 50)
+    >>> tfgmm.sklearn.GaussianMixture(2).fit(rows).get_feature_names_out().tolist()
+    ['gaussianmixture0', 'gaussianmixture1']
+    """

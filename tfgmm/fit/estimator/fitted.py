@@ -27,6 +27,19 @@ class FittedAttributes:
     selection_: Selection | None
     """The choice, where several numbers of components or shapes were tried; `result_` is the one recommended."""
 
+    if not TYPE_CHECKING:  # type checkers would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Says of an attribute of a fit that there is no fit yet, under the name that was asked for."""
+            if "result_" not in vars(self) and name in _OF_FIT:
+                raise AttributeError(
+                    f"`{name}` must be asked of a mixture that was fitted. Received: {type(self).__name__!r} object, "
+                    "not fitted. Call `fit` first",  # Python may go on with ". Did you mean ...?"
+                    name=name,
+                    obj=self,
+                )
+            return object.__getattribute__(self, name)  # raises again what was raised
+
     @property
     def weights_(self) -> np.ndarray:
         """Weights of the components, (K,) float64: posterior means."""
@@ -93,6 +106,9 @@ class FittedAttributes:
     def _n_features_out(self) -> int:
         """Number of columns that `transform` gives, which scikit-learn names."""
         return self.n_components_
+
+
+_OF_FIT = frozenset(FittedAttributes.__annotations__) | {name for name in vars(FittedAttributes) if name[-2:] != "__"}
 
 
 def _is_correlated(mixture: MixtureDensity) -> bool:

@@ -33,7 +33,8 @@ def opened(
         sample_weight: One weight for each row, or one for all.
         noise: Standard deviations (N, D) or covariances (N, D, D), data units.
         is_fit: Whether the rows are to be fitted: rows that say nothing are then left out.
-        is_first: Whether they are the first of those: later ones must have the columns of the first.
+        is_first: Whether they are the first of those: later ones must have the columns of the first, and may all be
+            without any value.
 
     Raises:
         ValueError, TypeError: As scikit-learn raises them, and as `open_source` does.
@@ -53,6 +54,7 @@ def opened(
         sample_weight=None if sample_weight is None else checked_weights(sample_weight, checked),
         noise=None if noise is None else _checked_noise(noise, checked),
         missing=estimator.missing,
+        may_be_gaps=is_fit and not is_first,
     )
     return cast("Rows", source)  # what an array is opened as
 

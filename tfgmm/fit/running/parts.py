@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfgmm.data.blocks import RowBlock, together
-from tfgmm.data.row_source import RowSource
+from tfgmm.data.row_words import sentence_on_empty
+from tfgmm.data.rows import Rows
 from tfgmm.data.sources import open_source
 from tfgmm.data.summary import DataSummary, SummaryAccumulator
 from tfgmm.data.survey import finite_blocks
 from tfgmm.fit.opened import check_length
+from tfgmm.mixture.odd_data import OddDataWarning
 
 # Rows that later ones have faded below this share of a row are left out
 _FAINTEST = 1e-9
@@ -44,6 +47,16 @@ class Part:
         return float(len(self.rows.values) if self.rows.weights is None else self.rows.weights.sum())
 
     @property
+    def is_without_values(self) -> bool:
+        """Whether no row is left."""
+        return not len(self.rows.values)
+
+    def warn_of_rows_left_out(self, stacklevel: int) -> None:
+        """Warns of rows without any value; `stacklevel` as `warnings.warn` here takes it."""
+        if self.num_empty:
+            warnings.warn(f"{sentence_on_empty(self.num_empty)}.", OddDataWarning, stacklevel=stacklevel)
+
+    @property
     def gap_columns(self) -> tuple[int, ...]:
         """Numbers of the columns in which some of the rows have no value."""
         return tuple(np.flatnonzero(np.isnan(self.rows.values).any(axis=0)).tolist())
@@ -56,6 +69,7 @@ def opened_part(
     column_names: tuple[str, ...] | None,
     sample_weight: Any,
     missing: str,
+    is_first: bool,
 ) -> Part:
     """Opens a part, of any kind of rows that `fit_mixture` takes and that fit into memory, and reads it whole.
 
@@ -64,14 +78,18 @@ def opened_part(
         name: What the caller's argument for the rows is called in error messages.
         num_features: D of the parts before; None for the first.
         column_names: Names of their columns, or None: named columns are put in that order.
+        is_first: Whether it is the first: later ones may be gaps alone, and have no row then.
 
     Raises:
-        ValueError, TypeError: As in `open_source`; values are not finite; no row says anything.
+        ValueError, TypeError: As in `open_source`; values are not finite; no row of the first says anything.
     """
-    opened = {"sample_weight": sample_weight, "missing": missing}
-    source: RowSource = open_source(data, name, num_features, column_names, **opened)
+    opened: dict[str, Any] = {"sample_weight": sample_weight, "missing": missing, "may_be_gaps": not is_first}
+    source = open_source(data, name, num_features, column_names, **opened)
     check_length(source)
-    rows = as_one(list(finite_blocks(source)))
+    if isinstance(source, Rows) and not source.num_data:
+        rows = RowBlock(source.values)
+    else:
+        rows = as_one(list(finite_blocks(source)))
     return Part(rows, source.column_names, source.num_empty, source.num_weightless, source.weights_name)
 
 
@@ -147,9 +165,11 @@ class PartsSeen:
             setattr(self, name, kept[name])
 
     def add(self, part: Part) -> None:
-        """Takes one more part into account."""
-        self._accumulator.update(part.rows)
+        """Takes one more part into account; one without rows is none."""
         self.num_empty, self.num_weightless = self.num_empty + part.num_empty, self.num_weightless + part.num_weightless
+        if part.is_without_values:
+            return
+        self._accumulator.update(part.rows)
         self.num_parts, self.num_rows = self.num_parts + 1, self.num_rows + len(part.rows.values)
         self._weights_name = part.weights_name if self._weights_name is None else self._weights_name
 

@@ -156,7 +156,7 @@ class RunningMixture:
 
         Args:
             data: (n, D) rows, of any kind that `fit_mixture` takes and that fit into memory. Order matters where rows
-                are forgotten: the last is the latest.
+                are forgotten: the last is the latest. Rows without any value are left out, with a warning.
             sample_weight: As in `fit_mixture`.
 
         Raises:
@@ -179,7 +179,8 @@ class RunningMixture:
     def opened(self, data: Any, sample_weight: Any = None) -> Part:
         """Opens a part; see `update`."""
         num_features, names = (self._q.num_features, self._column_names) if self.is_begun else (None, None)
-        return opened_part(data, self._name, num_features, names, sample_weight, self._missing)
+        how = sample_weight, self._missing, not self.is_begun
+        return opened_part(data, self._name, num_features, names, *how)
 
     def first_rows(self, part: Part) -> tuple[Rows, Survey]:
         """Makes the rows of the first part, all alike, and their survey, for `fit_opened`."""
@@ -200,11 +201,12 @@ class RunningMixture:
         self._keep(part.rows)
 
     def add(self, part: Part) -> None:
-        """Adds a later part."""
+        """Adds a later part; without any value it changes only how many rows were left out."""
         seen = self._begun()
+        part.warn_of_rows_left_out(stacklevel=4)  # the line that calls `partial_fit` or `update`
         if self._kept is not None and is_time(seen.num_rows + len(part.rows.values), self._num_fitted):
             self._fit_again(part)
-        else:
+        elif not part.is_without_values:
             self._add_sums(part)
         seen.add(part)
         self._keep(part.rows)
