@@ -1,6 +1,6 @@
 """Rows that come in parts: how far `partial_fit` ends from the fit of all rows, drift, and groups that stay away.
 
-Run: python benchmarks/bench_running.py [--quick] [--only parts | drift | away]
+Run: python benchmarks/bench_running.py [--quick] [--only parts | drift | away | back]
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ NUM_COMPONENTS = 8
 
 def main() -> None:
     """Prints the tables and writes results/bench_running.json."""
-    options = {"--only": {"choices": ["parts", "drift", "away"], "help": "one table alone"}}
+    options = {"--only": {"choices": ["parts", "drift", "away", "back"], "help": "one table alone"}}
     arguments = common.arguments_of(__doc__, options=options)
     report = common.Report("bench_running", arguments)
     warnings.simplefilter("ignore")  # photographs have few different values, and heavy tails far rows
-    ways = {"parts": parts, "drift": drift, "away": away}
+    ways = {"parts": parts, "drift": drift, "away": away, "back": back}
     for name, way in ways.items():
         if arguments.only in (None, name):
             way(report, arguments.quick)
@@ -175,6 +175,37 @@ def away(report: common.Report, quick: bool) -> None:
             }
         )
     report.add("weight of a group that the last of 20 parts lacks", lines, ["weight of the component nearest to it"])
+
+
+# --- Groups that stay away and come back ---------------------------------------------------------------------------
+
+
+def back(report: common.Report, quick: bool) -> None:
+    """Adds the table of two of three groups that stay away for 50 parts, and come back."""
+    lines = []
+    for factor in (0.99, 0.999):
+        scores = [scores_of_return(factor, seed, 100 if quick else SIZE) for seed in range(1 if quick else 3)]
+        when = ("before", "one part after", "two parts after", "30 parts after")
+        lines.append({"forgetting factor": factor, **dict(zip(when, np.mean(scores, axis=0)))})
+    notes = [
+        "score of 10,000 rows of all groups below the mixture that they come from, nats a row; means of three seeds"
+    ]
+    report.add("two of three groups stay away for 50 parts and come back", lines, notes)
+
+
+def scores_of_return(factor: float, seed: int, size: int) -> list[float]:
+    """Follows a stream; returns how far scores are from the best before groups leave, and 1, 2 and 30 parts after."""
+    rng, locs = np.random.default_rng(seed), np.array([[-4.0, 0.0], [4.0, 0.0], [0.0, 6.0]])
+    others = locs[rng.integers(3, size=10_000)] + rng.normal(size=(10_000, 2))
+    squares = ((others[:, None] - locs) ** 2).sum(axis=2)
+    best = float((np.log(np.exp(-0.5 * squares).mean(axis=1)) - np.log(2 * np.pi)).mean())
+    running, below = tfgmm.BayesianGaussianMixture(3, forgetting_factor=factor), []
+    for number in range(105):
+        groups = np.ones(size, int) if 25 <= number < 75 else rng.integers(3, size=size)
+        running.partial_fit(locs[groups] + rng.normal(size=(size, 2)))
+        if number in (24, 75, 76, 104):
+            below.append(best - running.score(others))
+    return below
 
 
 def weight_near(fitted: Any) -> float:

@@ -60,6 +60,8 @@ class FitResult(FittedMixture):
         exact: Draws from the exact posterior, from which intervals and bands are then read; None for those of q.
         ranking: How restarts at different optima rank by their evidence, and which of them the fit goes on from; None
             where the best bound decided.
+        sums: Sums of the rows at q, which `partial_fit` adds to; None where they are not known.
+        num_parts: Parts that the rows came in; 0 for rows that came at once.
     """
 
     variational: VariationalPosterior = dataclasses.field(repr=False)

@@ -50,7 +50,10 @@ def summary_of(result: Any) -> str:
 
 def _ending(result: Any) -> str:
     if result.num_parts > 1:
-        return f"rows came in {counted(result.num_parts, 'part')}, and each added its sums as the fit stood then"
+        parts = f"rows came in {counted(result.num_parts, 'part')}"
+        if result.converged:
+            return f"{parts}; all so far were fitted together with the last, and converged"
+        return f"{parts}; those since the last fit of all rows added their sums as the mixture then stood"
     sweeps = counted(len(result.history["elbo"]), "sweep")
     return f"{'converged' if result.converged else 'NOT converged'} after {sweeps} over all rows"
 

@@ -198,6 +198,40 @@ def test_the_mixture_must_stay_the_same(changed, received):
     assert str(raised.value).startswith(f"{wanted}: (2, 'full', 'dirichlet'). Received: {received}. Begin a new stream")
 
 
+STATED = tfgmm.Priors(loc_scale=10.0, weight_concentration=3.0)
+
+
+@pytest.mark.parametrize("process", [{}, {"weight_concentration_prior_type": "dirichlet_process"}])
+@pytest.mark.parametrize("options", [{"weight_concentration_prior": 5}, {"priors": STATED}])
+def test_priors_may_be_stated_for_all_parts(options, process):
+    for given in (options, {"priors": STATED, "weight_concentration_prior": 0.5}):
+        mixture = in_parts(PARTS[:2], **given, **process)
+        assert pickle.loads(pickle.dumps(mixture)).partial_fit(PARTS[2]).result_.num_data == 90
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "error"),
+    [
+        ({}, {"weight_concentration_prior": 1000.0}, "`weight_concentration_prior` must be that of the parts before"),
+        ({"weight_concentration_prior": 2}, {"weight_concentration_prior": None}, ".* `priors`: 2.0. Received: 1.0."),
+        ({}, {"priors": STATED}, ".* or of their `priors`: 1.0. Received: 3.0. Begin a new stream"),
+        (
+            {"priors": STATED},
+            {"priors": tfgmm.Priors(loc_scale=9.0, weight_concentration=3.0)},
+            "`priors` must be those of the parts before, .* Received: priors that differ in loc_scale. Begin a new",
+        ),
+    ],
+)
+def test_priors_must_stay_the_same(first, then, error):
+    mixture = in_parts(PARTS[:1], **first)
+    with pytest.raises(ValueError, match=error):
+        mixture.set_params(**then).partial_fit(PARTS[1])
+    same(
+        mixture.set_params(**{"priors": "auto", "weight_concentration_prior": None} | first),
+        in_parts(PARTS[:1], **first),
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [

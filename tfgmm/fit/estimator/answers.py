@@ -77,7 +77,9 @@ class Answers(FittedAttributes):
         return log_likelihood / num_rows
 
     def aic(self, X: Any, sample_weight: Any = None, noise: Any = None) -> float:
-        """Computes Akaike's criterion of rows; smaller is better. That of the rows of the fit is `result_.aic` too.
+        """Computes Akaike's criterion of rows; smaller is better.
+
+        After `fit`, with criteria_at="mean", that of its rows is `result_.aic`.
 
         Args:
             X, sample_weight, noise: Rows, as `score` takes them.
@@ -86,7 +88,9 @@ class Answers(FittedAttributes):
         return -2.0 * log_likelihood + 2.0 * self.result_.num_parameters
 
     def bic(self, X: Any, sample_weight: Any = None, noise: Any = None) -> float:
-        """Computes Schwarz's criterion of rows; smaller is better. That of the rows of the fit is `result_.bic` too.
+        """Computes Schwarz's criterion of rows; smaller is better.
+
+        After `fit`, with criteria_at="mean", that of its rows is `result_.bic`.
 
         Args:
             X, sample_weight, noise: Rows, as `score` takes them.

@@ -11,9 +11,8 @@ from tfgmm.common.checks import check_choice
 from tfgmm.data.carried import MISSING
 from tfgmm.data.readers import Rows
 from tfgmm.data.survey import Survey, survey_rows
-from tfgmm.fit.callbacks import ProgressBar
 from tfgmm.fit.estimator.answers import Answers
-from tfgmm.fit.estimator.arguments import EstimatorOptions, going_on, numbers_of, options_of, with_start
+from tfgmm.fit.estimator.arguments import EstimatorOptions, going_on, options_of
 from tfgmm.fit.estimator.foreign_arguments import explaining_others
 from tfgmm.fit.estimator.kept import plain, restored
 from tfgmm.fit.estimator.partial_fit import FitsInParts
@@ -183,12 +182,11 @@ class BayesianGaussianMixture(
         check_choice("missing", self.missing, MISSING)
         options = options_of(self)
         source = opened(self, rows, sample_weight, noise, is_fit=True)
-        survey = survey_rows(source, None, options.seed)
-        numbers = numbers_of(self.n_components, survey)
-        options = with_start(options, source, numbers)
+        source, survey, numbers, options, callbacks = self._ready(
+            source, survey_rows(source, None, options.seed), options
+        )
         if self.warm_start and hasattr(self, "result_"):
             options = going_on(options, self.result_, numbers, source.num_features)
-        callbacks = [ProgressBar(f"fitting {type(self).__name__}")] if self.verbose else []
         return source, survey, numbers, options, callbacks
 
     def _keep(self, found: FitResult | Selection) -> Self:

@@ -25,7 +25,8 @@ class FittedAttributes:
     result_: FitResult
     """The fit, with its posterior, criteria, restarts, export, and what else a `FitResult` has."""
     selection_: Selection | None
-    """The choice, where several numbers of components or shapes were tried; `result_` is the one recommended."""
+    """The choice, where several numbers of components or shapes were tried, on all rows or on the first part of them;
+    `result_` is the fit recommended, with the parts that came since."""
 
     if not TYPE_CHECKING:  # type checkers would take any name for an attribute
 

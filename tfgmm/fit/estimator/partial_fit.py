@@ -12,13 +12,18 @@ from tfgmm.fit.callbacks import ProgressBar
 from tfgmm.fit.estimator.arguments import KMEANS, EstimatorOptions, numbers_of, options_of, with_start
 from tfgmm.fit.estimator.rows import opened
 from tfgmm.fit.fitting import fit_opened
-from tfgmm.fit.options import AUTO
-from tfgmm.fit.running import RunningMixture, check_forgetting_factor
+from tfgmm.fit.options import AUTO, FitOptions
+from tfgmm.fit.running import RunningMixture
 from tfgmm.fit.selection import Selection
+from tfgmm.mixture.priors import Priors
 from tfgmm.posterior.record import MEAN_FIELD
 
 if TYPE_CHECKING:
+    from tfgmm.data.readers import Rows
+    from tfgmm.data.survey import Survey
     from tfgmm.fit.result import FitResult
+
+_NEW_STREAM = "Begin a new stream with sklearn.base.clone(...), or use `fit`."
 
 
 class FitsInParts:
@@ -34,15 +39,18 @@ class FitsInParts:
 
         The first part is fitted as by `fit`, where it also chooses among several numbers of components or shapes. The
         first 20,000 rows are kept, and are all fitted again, from new starts, when there are four times as many as
-        before and at 20,000. Other parts add their sums to those of the parts before, and the mixture moves to the
-        optimum for all of these. After `fit`, they are added to those of its rows, of which none is kept.
+        before and at 20,000. With a forgetting factor f, rows are kept up to 3 / (1 - f), if these are fewer. Other
+        parts add their sums to those of the parts before, and the mixture moves to the optimum for all of these. After
+        `fit`, they are added to those of its rows, of which none is kept.
 
         Attributes are those of all parts so far. `n_iter_` counts the latest 1,000 parts, and `converged_` is False
-        after a part that was only added. A group of rows that appears after the first 20,000 rows gets no component of
-        its own: those near share it. A new stream, or a new `fit`, finds it.
+        after a part that was only added. A group of rows that appears when rows are no longer kept gets no component of
+        its own: those near share it. A new stream, or a new `fit`, finds it. Groups that stay away and come back are
+        known again, also where rows are forgotten: a component does not fade below two rows.
 
         Args:
-            X: Rows, (n, D), data units; NaN is a gap. The first part needs as many rows as components, others one.
+            X: Rows, (n, D), data units; NaN is a gap. The first part needs as many rows as components, two
+                at least; others one.
                 Where `forgetting_factor` is below 1, they are in the order in which they came.
             y: Ignored.
             sample_weight: How often each row counts, (n,) numbers of 0 or more.
@@ -51,8 +59,8 @@ class FitsInParts:
             The estimator.
 
         Raises:
-            ValueError: A posterior or criteria that need all rows at once; other columns, components or shapes than
-                those of the parts before; and as `fit`. The fit stays as it was.
+            ValueError: A posterior or criteria that need all rows at once; other columns, components, shapes or priors
+                than those of the parts before; and as `fit`. The fit stays as it was.
 
         Example:
 
@@ -68,7 +76,8 @@ class FitsInParts:
         if running.is_begun:
             running.add(part)
         else:  # warnings name the line that calls this: nothing stands between it and `fit_opened`
-            found = fit_opened(*self._first_fit(running, *running.first_rows(part)))
+            rows, survey = running.first_rows(part)
+            found = fit_opened(*self._ready(rows, survey, running.options))
             running.begin(part, found.best if isinstance(found, Selection) else found)
             self.selection_ = found if isinstance(found, Selection) else None
         self.result_, self._stream = running.result(), running.kept()
@@ -83,22 +92,25 @@ class FitsInParts:
         estimator: Any = self
         check_choice("missing", estimator.missing, MISSING)
         options = _options_in_parts(estimator)
-        others = check_forgetting_factor(estimator.forgetting_factor), "X", estimator.missing
+        others = estimator.forgetting_factor, "X", estimator.missing
         if not hasattr(self, "result_"):
             return RunningMixture(1, options, *others)
         _check_is_same_mixture(estimator, options)
+        _check_are_same_priors(options, self.result_)
         options = dataclasses.replace(options, seed=self.result_.seed)
         if isinstance(options.start, str) and options.start == KMEANS:  # of the first part
             options = dataclasses.replace(options, start=AUTO)
         return RunningMixture.going_on(self.result_, getattr(self, "_stream", None), options, *others)
 
-    def _first_fit(self, running: RunningMixture, rows: Any, survey: Any) -> tuple[Any, ...]:
-        """Writes the fit to the first part as `fit_opened` takes it."""
+    def _ready(
+        self, rows: Rows, survey: Survey, options: FitOptions
+    ) -> tuple[Rows, Survey, int | tuple[int, ...], EstimatorOptions, list[Any]]:
+        """Writes a fit to rows as `fit_opened` takes it."""
         estimator: Any = self
         number = numbers_of(estimator.n_components, survey)
-        running.options = with_start(cast("EstimatorOptions", running.options), rows, number)
+        started = with_start(cast("EstimatorOptions", options), rows, number)
         callbacks = [ProgressBar(f"fitting {type(self).__name__}")] if estimator.verbose else []
-        return rows, survey, number, running.options, callbacks
+        return rows, survey, number, started, callbacks
 
 
 def _options_in_parts(estimator: Any) -> EstimatorOptions:
@@ -126,5 +138,28 @@ def _check_is_same_mixture(estimator: Any, options: EstimatorOptions) -> None:
     if known != asked:
         raise ValueError(
             "`n_components`, `covariance_type` and `weight_concentration_prior_type` must be those of the parts before"
-            f": {known}. Received: {asked}. Begin a new stream with sklearn.base.clone(...), or use `fit`."
+            f": {known}. Received: {asked}. {_NEW_STREAM}"
+        )
+
+
+def _check_are_same_priors(options: EstimatorOptions, result: FitResult) -> None:
+    """Checks that the priors asked for are those of the fit so far; from the rows, they are those of the first part."""
+    known, stated = result.priors, options.priors if isinstance(options.priors, Priors) else None
+    name = "weight_concentration" if options.weights == "dirichlet" else "stick_concentration"
+    concentration = options.weight_concentration
+    if concentration is None:
+        concentration = 1.0 if stated is None else getattr(stated, name)
+    if getattr(known, name) != concentration:
+        raise ValueError(
+            "`weight_concentration_prior` must be that of the parts before, or of their `priors`: "
+            f"{getattr(known, name)}. Received: {concentration}. {_NEW_STREAM}"
+        )
+    if stated is None:
+        return
+    names = [field.name for field in dataclasses.fields(known) if field.name != name]
+    others = [field for field in names if getattr(stated, field) != getattr(known, field)]
+    if others:
+        raise ValueError(
+            "`priors` must be those of the parts before, which `result_.priors` has. Received: priors that differ in "
+            f"{', '.join(others)}. {_NEW_STREAM}"
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfgmm.data.rows import Rows
 from tfgmm.data.survey import survey_rows
-from tfgmm.families.variational import Values, VariationalPosterior
+from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.fitting import task_of
 from tfgmm.fit.options import AUTO, FitOptions
 from tfgmm.fit.restarts import Restart, StagedStarts, best_first
@@ -20,31 +20,50 @@ from tfgmm.fit.single import (
     prepared_fit,
     stages_of,
     swept_fit,
+    values_from,
 )
 from tfgmm.mixture.priors import Priors
 
 # Rows that are kept at first: as many as `fit_mixture` begins with
-MOST_KEPT = 20_000
+_MOST_KEPT = 20_000
+# Rows, in multiples of those remembered, after which rows before do not matter: e^-3 is left of them
+_ALL_FADED = 3.0
 # Restarts begin again when there are so many times the rows that they began with before
 _GROWTH = 4
 # Nats: restarts that end this little above the fit so far are the same optimum, and it keeps its order of components
 _SAME = 1e-2
 
 
-def is_time(num_rows: int, num_fitted: int) -> bool:
+def most_kept(forgetting_factor: float) -> int:
+    """Computes how many rows to keep at first: where rows are forgotten, three times as many as are remembered.
+
+    Args:
+        forgetting_factor: Above 0 and at most 1.
+
+    Example:
+
+    >>> most_kept(1.0), most_kept(0.99)
+    (20000, 300)
+    """
+    forgotten = 1.0 - forgetting_factor
+    return _MOST_KEPT if forgotten * _MOST_KEPT < _ALL_FADED else round(_ALL_FADED / forgotten)
+
+
+def is_time(num_rows: int, num_fitted: int, most: int) -> bool:
     """Tells whether to fit the rows kept so far again, from restarts.
 
     Args:
         num_rows: Rows so far.
         num_fitted: Rows that the fit before was to.
+        most: Rows that are kept at most.
 
     Example:
 
-    >>> [is_time(number, 1_000) for number in (3_999, 4_000, 16_000, 20_000)]
+    >>> [is_time(number, 1_000, 20_000) for number in (3_999, 4_000, 16_000, 20_000)]
     [False, True, False, True]
     """
-    is_grown = num_rows >= _GROWTH * num_fitted and 2 * num_rows <= MOST_KEPT
-    return is_grown or num_rows >= MOST_KEPT
+    is_grown = num_rows >= _GROWTH * num_fitted and 2 * num_rows <= most
+    return is_grown or num_rows >= most
 
 
 class FirstFit(NamedTuple):
@@ -94,9 +113,7 @@ def fit_again(rows: Rows, num_components: int, options: FitOptions, before: Vari
 
 def _from_before(task: FitTask, q: VariationalPosterior, before: VariationalPosterior) -> Restart:
     """Goes on from the fit so far, its locations measured from the new centre."""
-    values: Values = before.values()
-    locs = values.components[0] + before.centre - q.centre
-    start = values._replace(components=(locs, *values.components[1:]))
+    start = values_from(before, q.centre)
     stages = [
         dataclasses.replace(stage, num_starts=None)
         for stage in stages_of(q, task.survey, task.options, task.gap_columns)

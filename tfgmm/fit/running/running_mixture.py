@@ -17,9 +17,9 @@ from tfgmm.fit.fitting import fit_opened
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import Restart
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.running.first_rows import MOST_KEPT, FirstFit, fit_again, is_time
+from tfgmm.fit.running.first_rows import FirstFit, fit_again, is_time, most_kept
 from tfgmm.fit.running.parts import Part, PartsSeen, as_one, faded, opened_part
-from tfgmm.fit.running.sums import RunningSums, sums_of
+from tfgmm.fit.running.sums import RunningSums, least_rows, sums_of
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.statistics import Statistics
 
@@ -57,7 +57,8 @@ class RunningMixture:
     The first 20,000 rows are kept: the first part is fitted as by `fit_mixture`, and when there are four times as many
     rows, and at 20,000, all of them are fitted again, from restarts, as the optimum of few rows is not that of many.
     From then on, and in between, a part adds its sums, at the memberships that the mixture gives its rows, to those of
-    the parts before, and the mixture moves to the optimum for all of these. No row after the first 20,000 is kept.
+    the parts before, and the mixture moves to the optimum for all of these. No row after the first 20,000 is kept; with
+    a forgetting factor f, none after 3 / (1 - f) either. A component does not fade below two rows: its own may return.
 
     Args:
         num_components: K.
@@ -152,7 +153,7 @@ class RunningMixture:
         return 0 if self._seen is None else self._seen.num_parts
 
     def update(self, data: Any, sample_weight: Any = None) -> None:
-        """Adds a part, the first with as many rows as components, later ones of any length.
+        """Adds a part, the first with as many rows as components and two at least, later ones of any length.
 
         Args:
             data: (n, D) rows, of any kind that `fit_mixture` takes and that fit into memory. Order matters where rows
@@ -204,7 +205,8 @@ class RunningMixture:
         """Adds a later part; without any value it changes only how many rows were left out."""
         seen = self._begun()
         part.warn_of_rows_left_out(stacklevel=4)  # the line that calls `partial_fit` or `update`
-        if self._kept is not None and is_time(seen.num_rows + len(part.rows.values), self._num_fitted):
+        num_rows, most = seen.num_rows + len(part.rows.values), most_kept(self.forgetting_factor)
+        if self._kept is not None and is_time(num_rows, self._num_fitted, most):
             self._fit_again(part)
         elif not part.is_without_values:
             self._add_sums(part)
@@ -233,7 +235,7 @@ class RunningMixture:
 
     def _keep(self, rows: RowBlock) -> None:
         """Keeps rows for the next fit to all of them, while they are few."""
-        if self._kept is None or self._num_fitted >= MOST_KEPT:
+        if self._kept is None or self._num_fitted >= most_kept(self.forgetting_factor):
             self._kept = None
             return
         # A copy: the caller may write over the rows
@@ -247,8 +249,8 @@ class RunningMixture:
         """Adds the sums of a part, and moves the mixture to the optimum for all sums."""
         rows = faded(part.rows, self.forgetting_factor)
         q, place, sums = self._ready_for(part)
-        share = self.forgetting_factor**part.total_weight
-        sums = sums.and_then(sums_of(q, place, rows, self._name), share)
+        share, least = self.forgetting_factor**part.total_weight, least_rows(self.forgetting_factor, q.num_components)
+        sums = sums.and_then(sums_of(q, place, rows, self._name), share, least)
         step = moved(q, place.values, sums.statistics, q.centre)
         q.assign(step.target.values)
         self._q, self._place = q, step.target
@@ -291,10 +293,10 @@ class RunningMixture:
     def result(self) -> FitResult:
         """Makes the fit to the rows of all parts so far.
 
-        N is the number of rows as far as they are remembered. Bound and log likelihoods are sums over the parts, of
-        each under the mixture as it stood when the part came. `history` has an entry for each of the latest 1,000
-        parts. `converged` says whether the bound had stopped rising in sweeps over all rows: after a part that only
-        added its sums, False. Means and ranges of columns are those of all rows, remembered or not.
+        N is the number of rows as far as they are remembered. Bound and log likelihoods are those of the last fit of
+        all rows, and of each part since as the mixture stood when it came. `history` has an entry for each of the
+        latest 1,000 parts. `converged` says whether the bound had stopped rising in sweeps over all rows: False after
+        a part that only added its sums. Means and ranges of columns are those of all rows, remembered or not.
 
         Raises:
             RuntimeError: There was no part yet.

@@ -14,7 +14,28 @@ from tfgmm.families.variational import VariationalPosterior
 from tfgmm.mixture.integrands import with_integrals
 from tfgmm.mixture.parameters import coefficients_of
 from tfgmm.mixture.row_groups import RowGroups
-from tfgmm.mixture.statistics import Statistics, added, scaled, shifted, split_masks, with_more_masks
+from tfgmm.mixture.statistics import Statistics, added, shifted, split_masks, with_more_masks
+
+# Rows that a component keeps however long none of its own come, where memory is long enough for that
+_LEAST_ROWS = 2.0
+# In place of no rows, which nothing can be divided by
+_NO_ROWS = 1e-300
+
+
+def least_rows(forgetting_factor: float, num_components: int) -> float:
+    """Computes how many rows a component keeps: two, or half of an even share of the rows remembered, if that is less.
+
+    Args:
+        forgetting_factor: Above 0 and at most 1.
+        num_components: K.
+
+    Example:
+
+    >>> least_rows(0.99, 3), least_rows(0.5, 2)
+    (2.0, 0.5)
+    """
+    shares_forgotten = (1.0 - forgetting_factor) * num_components
+    return _LEAST_ROWS if _LEAST_ROWS * shares_forgotten < 0.5 else 0.5 / shares_forgotten
 
 
 class RunningSums(NamedTuple):
@@ -30,12 +51,24 @@ class RunningSums(NamedTuple):
     num_rows: float
     log_likelihoods: np.ndarray
 
-    def and_then(self, others: RunningSums, share: float) -> RunningSums:
-        """Adds later rows; of those before, `share` is remembered."""
+    def and_then(self, others: RunningSums, share: float, least: float = 0.0) -> RunningSums:
+        """Adds later rows; of those before, `share` is remembered.
+
+        Args:
+            others: Sums of the later rows.
+            share: What is remembered of a row.
+            least: Rows that a component keeps, with those added, as far as it had them. One without rows is what the
+                prior says, and two of these stay the same, whatever rows come.
+        """
+        counts, first, second = self.statistics
+        missing = np.maximum(least - others.statistics.counts, 0.0)
+        shares = np.maximum(share, np.minimum(missing / np.maximum(counts, _NO_ROWS), 1.0))
+        remembered = Statistics(shares * counts, shares[:, None] * first, shares[:, None] * second)
+        mean_share = float(remembered.counts.sum() / counts.sum())
         return RunningSums(
-            added(scaled(self.statistics, share), others.statistics),
-            share * self.num_rows + others.num_rows,
-            share * self.log_likelihoods + others.log_likelihoods,
+            added(remembered, others.statistics),
+            mean_share * self.num_rows + others.num_rows,
+            mean_share * self.log_likelihoods + others.log_likelihoods,
         )
 
     def with_more_gaps(self, gap_columns: Sequence[int], more_gap_columns: Sequence[int]) -> RunningSums:
