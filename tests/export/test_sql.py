@@ -67,6 +67,18 @@ def some_rows(mixture: MixtureDensity, number: int = 20, spread: float = 3.0) ->
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "frame",
+    ["SELECT avg(log_prob) AS mean FROM ({text}) AS scored", "WITH z AS ({text}) SELECT avg(log_prob) AS mean FROM z"],
+)
+def test_the_text_can_stand_within_a_statement(engine: str, frame: str) -> None:
+    mixture = any_mixture("full", 2, 2)
+    rows, names = some_rows(mixture), names_of(mixture)
+    found = run(engine, frame.format(text=select_of(mixture, names, "rows")), names, rows)
+    np.testing.assert_allclose(found["mean"], scipy_scores(mixture, rows)[0].mean(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("covariance", COVARIANCES)
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 1), (1, 2), (5, 3)])
 def test_every_shape_is_scored_as_by_scipy(engine: str, covariance: str, sizes: tuple[int, int]) -> None:

@@ -62,7 +62,7 @@ def select_of(
         key: Further columns of the result, by which the rows of the table are told apart.
 
     Returns:
-        The text, with a semicolon at its end.
+        The text, without a semicolon, so that it can stand within another statement: SELECT ... FROM (text).
 
     Raises:
         ValueError: The columns of the mixture have no names; a name cannot be one in SQL, or cannot be told from
@@ -77,13 +77,13 @@ def select_of(
       key_0 AS "id",
       largest + ln(total) AS log_prob,
       assignment
-    FROM tfgmm_totals;
+    FROM tfgmm_totals
     """
     check_asked(table, scores, key)
     names = check_columns(column_names, len(mixture.centre))
     *steps, last = _steps(mixture, names, as_table(table), scores, key)
     tables = ",\n".join(f"{step.name} AS MATERIALIZED (\n{step.select('  ')}\n)" for step in steps)
-    return f"{_comment(mixture)}\nWITH\n{tables}\n{last.select()};"
+    return f"{_comment(mixture)}\nWITH\n{tables}\n{last.select()}"
 
 
 def _comment(mixture: MixtureDensity) -> str:
