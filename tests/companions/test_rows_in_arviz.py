@@ -19,6 +19,26 @@ ROWS = np.concatenate([stats.norm(loc, 0.8).ppf((np.arange(n) + 0.5) / n) for lo
 ]
 
 
+NOISE, COUNTS = np.full_like(ROWS, 0.3), np.arange(40) % 3
+CARRIED = {
+    "plain": ({}, ROWS, {}),
+    "noise": ({"noise": NOISE}, ROWS, {"noise": NOISE}),
+    "weights": ({"sample_weight": COUNTS}, np.repeat(ROWS, COUNTS, axis=0), {}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CARRIED)
+def test_chains_know_the_rows_that_they_are_of(name):
+    carried, same, options = CARRIED[name]
+    fit = tfgmm.fit_mixture(ROWS, 2, restarts=1, **carried)
+    draws = numpyro_mixture.sample_nuts(ROWS, 2, num_samples=600, priors=fit.priors, progress=False, **carried)
+    assert draws.fitted_rows == fit.draws(10).fitted_rows
+    draws.to_arviz(same, predictive=0, **options)  # warnings are errors here
+    with pytest.warns(UserWarning, match="the fit"):
+        draws.to_arviz(ROWS[:20], predictive=0)
+
+
 @pytest.mark.slow
 def test_draws_of_one_posterior_have_one_score():
     """The exact posterior by importance sampling, and by NumPyro's chains."""

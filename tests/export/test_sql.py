@@ -67,6 +67,18 @@ def some_rows(mixture: MixtureDensity, number: int = 20, spread: float = 3.0) ->
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "frame",
+    ["SELECT avg(log_prob) AS mean FROM ({text}) AS scored", "WITH z AS ({text}) SELECT avg(log_prob) AS mean FROM z"],
+)
+def test_the_text_can_stand_within_a_statement(engine: str, frame: str) -> None:
+    mixture = any_mixture("full", 2, 2)
+    rows, names = some_rows(mixture), names_of(mixture)
+    found = run(engine, frame.format(text=select_of(mixture, names, "rows")), names, rows)
+    np.testing.assert_allclose(found["mean"], scipy_scores(mixture, rows)[0].mean(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("covariance", COVARIANCES)
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 1), (1, 2), (5, 3)])
 def test_every_shape_is_scored_as_by_scipy(engine: str, covariance: str, sizes: tuple[int, int]) -> None:
@@ -105,6 +117,24 @@ def test_many_components_and_columns_are_within_the_limits_of_engines(
     mixture = any_mixture(covariance, *sizes)
     rows = some_rows(mixture, 4)
     check(run_all(engine, mixture, rows), mixture, rows)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("covariance", ["full", "diag"])
+def test_a_component_of_weight_0_has_no_share_in_any_row(engine: str, covariance: str) -> None:
+    mixture = any_mixture(covariance, 3, 2)
+    weights = np.array([0.4, 0.0, 0.6])
+    with np.errstate(divide="ignore"):
+        mixture = mixture._replace(log_weights=np.log(weights))
+    rows = np.concatenate([some_rows(mixture), mixture.centre + np.array([[1e8, 1e8]])])
+    found = run_all(engine, mixture, rows)
+    of_others = {name: values[[0, 2]] for name, values in mixture.components.items()}
+    others = mixture._replace(log_weights=np.log(weights[[0, 2]]), components=of_others)
+    densities, shares = scipy_scores(others, rows)
+    np.testing.assert_allclose(found["log_prob"].astype(float), densities, rtol=1e-9)
+    np.testing.assert_allclose(shares_in(found)[:, [0, 2]], shares, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(found["responsibility_1"], 0.0)
+    np.testing.assert_array_equal(found["assignment"], 2 * shares.argmax(axis=1))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

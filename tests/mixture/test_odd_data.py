@@ -85,7 +85,7 @@ def test_no_more_rows_than_columns_for_a_matrix(covariance: str) -> None:
     rows = np.random.default_rng(1).normal(size=(4, 4))
     expected = (
         "4 rows tell little of a covariance matrix of 4 columns: the prior decides most of it. "
-        'the shape "diag" needs fewer rows'
+        'The shape "diag" needs fewer rows'
     )
     assert sentences(rows, 2, covariance) == ([expected] if covariance in ("full", "tied") else [])
     assert sentences(np.concatenate([rows, -rows[:1]]), 2, covariance) == []

@@ -61,7 +61,7 @@ def test_many_patterns_of_gaps_are_told_to_matrices(covariance):
     expected = [
         f"the gaps of 1,200 rows form {number} different patterns: components with correlations work out matrices for "
         "each of them, and a fit can take many times as long as without gaps. "
-        'the shape "diag" needs no matrices'
+        'The shape "diag" needs no matrices'
     ]
     assert sentences(rows, None, 2, covariance) == (expected if COVARIANCES[covariance].is_correlated else [])
 

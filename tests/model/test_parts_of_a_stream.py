@@ -7,6 +7,7 @@ import pytest
 
 import tfgmm
 
+EQUAL = tfgmm.StepSizes(delay=0.0, exponent=1.0)
 CENTRES, SHARES = np.array([[-5.0, 0.0], [5.0, 0.0], [0.0, 6.0]]), (0.5, 0.35, 0.15)
 
 
@@ -21,7 +22,7 @@ def part_of(number):
     ("covariance", "sizes", "num_data"),
     [
         ("diag", tfgmm.StepSizes(), None),
-        ("diag", tfgmm.StepSizes(delay=0.0, exponent=1.0), 4_000),
+        ("diag", EQUAL, 4_000),
         ("full", tfgmm.StepSizes(), 4_000),
     ],
 )
@@ -38,3 +39,28 @@ def test_twenty_calls_keep_a_group_that_the_last_part_lacks(covariance, sizes, n
     assert sorted(order) == [0, 1, 2]
     np.testing.assert_allclose(np.exp(found.log_weights)[order], np.bincount(owners) / 4_000, atol=0.03)
     np.testing.assert_allclose(model.locs.numpy()[order], CENTRES + 100.0, atol=0.3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch_size", "expected"),
+    [
+        (EQUAL, None, 0.285),
+        (tfgmm.StepSizes(), None, 0.252),
+        pytest.param(EQUAL, 100, 0.285, marks=pytest.mark.slow),
+        pytest.param(tfgmm.StepSizes(), 100, 0.196, marks=pytest.mark.slow),
+    ],
+)
+def test_a_large_group_that_the_last_part_lacks_has_the_share_that_the_steps_give_it(sizes, batch_size, expected):
+    """30 % of the rows of 19 parts; expected are plain sums of the shares of batches, and the figures of the docs."""
+    generator, weights, num_steps = np.random.default_rng(0), 0.0, 0
+    model = tfgmm.GaussianMixtureModel(2, 1, priors=tfgmm.Priors(loc_scale=10.0), seed=0)
+    model.compile(step_sizes=sizes)
+    for number in range(20):
+        num_first = 300 if number < 19 else 0
+        rows = generator.normal(np.repeat([-5.0, 5.0], [num_first, 1_000 - num_first])[:, None])
+        model.fit(rows, verbose=0, batch_size=batch_size)
+        for _ in range(1_000 // (batch_size or 1_000)):  # one batch has nearly the share of its part
+            size = sizes.step_size(num_steps)
+            weights, num_steps = (1.0 - size) * weights + size * num_first / 1_000, num_steps + 1
+    found = float(np.exp(model.plug_in().log_weights).min())
+    assert found == pytest.approx(weights, abs=0.003) and found == pytest.approx(expected, abs=0.003)

@@ -52,6 +52,16 @@ def test_a_run_in_two_parts_ends_where_one_run_ends():
 # --- Validation ----------------------------------------------------------------------------------------------
 
 
+def test_weights_of_validation_rows_come_in_a_list_as_in_a_tuple():
+    model = compiled(learning_rate=1e-30, run_eagerly=True)
+    weights = np.arange(len(OTHER), dtype=float)
+    kinds = [OTHER, None, weights], (OTHER, None, weights), [OTHER, None]
+    of_list, of_tuple, plain = (
+        model.fit(ROWS, validation_data=kind, verbose=0).history["val_loss"][0] for kind in kinds
+    )
+    assert of_list == of_tuple != pytest.approx(plain, rel=1e-3)
+
+
 def test_validation_rows_of_every_kind_give_what_evaluate_gives():
     model = compiled(learning_rate=1e-30, run_eagerly=True)
     model.fit(ROWS, verbose=0)
@@ -59,6 +69,8 @@ def test_validation_rows_of_every_kind_give_what_evaluate_gives():
     kinds = {
         "array": OTHER,
         "1-tuple": (OTHER,),
+        "list": [OTHER, None],
+        "list of lists": [OTHER.tolist(), None],
         "dataset": tf.data.Dataset.from_tensor_slices(OTHER).batch(10),
         "DataFrame": pd.DataFrame(OTHER, columns=["a", "b"]),
     }

@@ -214,6 +214,139 @@ def test_facets_give_their_colour_and_name_to_pictures_that_have_one():
     assert bars_of(plain.axes[0, 0])[0][0] == pytest.approx(FRAME["width"].min())
 
 
+def test_what_is_drawn_of_a_facet_has_the_names_of_its_columns_where_no_other_are_given():
+    def drawn(draw, **names):
+        ax = sns.FacetGrid(FRAME).map_dataframe(draw, **names).axes[0, 0]
+        return ax.get_xlabel(), ax.get_ylabel()
+
+    assert drawn(plot.posterior, values="width") == ("width", "density")
+    assert drawn(plot.posterior, values="width", label="width (m)") == ("width (m)", "density")
+    both = ["height", "width"]
+    assert drawn(plot.posterior_joint, values=both) == ("height", "width")
+    assert drawn(plot.posterior_joint, values=both, labels=["a", "b"]) == ("a", "b")
+    by_place = sns.FacetGrid(FRAME).map_dataframe(plot.posterior, "width").axes[0, 0]
+    assert by_place.get_xlabel() == "width"
+
+
+def test_columns_of_a_facet_are_found_by_name():
+    grid = sns.FacetGrid(FRAME).map_dataframe(plot.column_density, ONE, rows=["height", "width"], column="height")
+    expected = plot.column_density(ONE, ROWS, column="height")
+    for found, wanted in zip(bars_of(grid.axes[0, 0]), bars_of(expected), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_columns_that_the_frame_of_a_facet_lacks_are_named():
-    with pytest.raises(ValueError, match=r"`values` must name columns of `data`. Received: 'depth'. It has \['width'"):
+    with pytest.raises(
+        ValueError, match=r"`values` must name columns of `data`. Received: 'depth'. Pass some of \['width'"
+    ):
         sns.FacetGrid(FRAME).map_dataframe(plot.posterior, values="depth", label="x")
+
+
+# --- Palettes without an end
+
+
+@pytest.mark.parametrize("palette", ["viridis", "rocket", "husl", "ch:s=-.2,r=.6", "coolwarm"])
+@pytest.mark.parametrize("number", [1, 2, 9])
+def test_a_palette_without_an_end_is_spread_over_the_components(palette, number):
+    assert plot.component_colours(number, palette) == sns.color_palette(palette, number).as_hex()
+
+
+def test_pictures_spread_a_palette_without_an_end_over_their_components():
+    for name, drawn in COLOURED.items():
+        assert drawn(palette="viridis") == sns.color_palette("viridis", 3).as_hex(), name
+    ax = plot.parameter_posterior(SOME, "locs[1, width]", palette="viridis")
+    pale = 0.65 * np.array(sns.color_palette("viridis", 3)[1]) + 0.35
+    np.testing.assert_allclose(ax.collections[0].get_facecolor()[0, :3], pale, atol=1 / 255)
+    plt.close("all")
+
+
+def test_a_palette_with_an_end_and_one_that_is_set_are_taken_in_their_order():
+    assert plot.component_colours(2, "Set2") == sns.color_palette("Set2").as_hex()[:2]
+    sns.set_palette("viridis", 5)
+    assert plot.component_colours(2) == sns.color_palette("viridis", 5).as_hex()[:2]
+
+
+# --- Backgrounds, names of tables, memberships in facets
+
+
+@pytest.mark.parametrize(
+    ("background", "marks"), [("#000000", "#ffffff"), ("#eaeaf2", INK), ("#fdf6e3", INK), ("#ffffff", INK)]
+)
+def test_densities_begin_at_the_background_and_marks_on_them_stand_out(background, marks):
+    with mpl.rc_context({"axes.facecolor": background}):
+        drawn = [plot.density(lambda points: -np.square(points).sum(axis=1), ROWS, num_points=5)]
+        drawn.append(plot.pairs(ONE, ROWS, num_points=5)[1, 0])
+        drawn.append(plot.joint_histogram(ROWS, labels=("a", "b")))
+    for ax in drawn:
+        mesh = ax.collections[0]
+        ground, peak = (np.array(to_rgb(mesh.cmap(level))) for level in (0.0, 1.0))
+        np.testing.assert_allclose(ground, to_rgb(background), atol=0.03)
+        assert (
+            to_hex(ax.collections[-1].get_edgecolor()[0]) == marks
+            or to_hex(ax.collections[-1].get_facecolor()[0]) == marks
+        )
+        brightness = [np.dot(mesh.cmap(level)[:3], [0.2126, 0.7152, 0.0722]) for level in np.linspace(0, 1, 9)]
+        steps = np.diff(brightness) * (1 if background == "#000000" else -1)
+        assert (steps > 0).all() and np.abs(np.array(to_rgb(marks)) - peak).max() > 0.4
+
+
+def test_the_names_of_a_table_are_those_of_the_axes_where_no_others_are_given():
+    frame = FRAME[["width", "height"]]
+    shares = np.eye(3)[np.arange(90) % 3]
+    drawn = [
+        plot.density(lambda points: -np.square(points).sum(axis=1), frame, num_points=3),
+        plot.responsibilities(frame, shares),
+        plot.responsibilities(frame.assign(other=0.0), shares, columns=("width", 1)),
+    ]
+    assert {(ax.get_xlabel(), ax.get_ylabel()) for ax in drawn} == {("width", "height")}
+    assert plot.responsibilities(frame, shares, columns=("height", "width")).get_xlabel() == "height"
+    assert plot.responsibilities(frame, shares, column_names=("a", "b")).get_xlabel() == "a"
+    unnamed = pd.DataFrame(ROWS)
+    assert plot.responsibilities(unnamed, shares).get_xlabel() == "column 0"
+    ax = plot.density(lambda points: -np.square(points).sum(axis=1), unnamed, num_points=3)
+    assert plot.components(ONE, ax=ax).get_xlabel() == "column 0"
+    with pytest.raises(
+        ValueError, match="`columns` must be .* from 0 to 1, or two of 'width', 'height'. Received: .'a'"
+    ):
+        plot.responsibilities(frame, shares, columns=("a", 1))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda values, **o: plot.assignments(values, np.zeros(90), **o),
+        lambda values, **o: plot.assignment_probabilities(values, np.ones((90, 1)), **o),
+        lambda values, **o: plot.weighted_components([1.0], [0.0], [1.0], values, **o),
+        lambda values, **o: plot.density_with_band(values, [0.0, 1.0], [1.0, 1.0], [0.9, 0.9], [1.1, 1.1], **o),
+        lambda values, **o: plot.predictive_check(values, ROWS[:, 0], **o),
+    ],
+)
+def test_a_series_has_its_name_where_no_other_is_given(draw):
+    found = [draw(FRAME["width"]), draw(ROWS[:, 0]), draw(FRAME["width"], column_name="width (m)")]
+    assert [ax.get_xlabel() for ax in found] == ["width", "data value", "width (m)"]
+    assert draw(FRAME["width"].rename(3)).get_xlabel() == "data value"
+
+
+def test_memberships_of_a_facet_are_those_of_its_rows():
+    shares = RNG.dirichlet(np.ones(3), 90)
+    names = ["p0", "p1", "p2"]
+    frame = pd.concat([FRAME, pd.DataFrame(shares, columns=names)], axis=1).assign(most=shares.argmax(axis=1))
+    grid = sns.FacetGrid(frame, col="kind")
+    grid.map_dataframe(plot.assignments, x="width", components="most", num_components=3)
+    for ax, half in zip(grid.axes.flat, (slice(0, 45), slice(45, 90)), strict=True):
+        for k in range(3):
+            np.testing.assert_array_equal(ax.lines[k].get_xdata(), ROWS[half, 0][shares[half].argmax(axis=1) == k])
+    assert grid.axes[0, 0].get_xlabel() == "width"
+    grid = sns.FacetGrid(frame, col="kind")
+    grid.map_dataframe(plot.assignment_probabilities, x="width", probabilities=names)
+    np.testing.assert_array_equal(grid.axes[0, 1].lines[2].get_ydata(), shares[45:, 2])
+    grid = sns.FacetGrid(frame, col="kind")
+    grid.map_dataframe(plot.responsibilities, rows=["height", "width"], probabilities=names)
+    grid.add_legend()
+    assert sorted(text.get_text() for text in grid.legend.get_texts()) == [f"component {k}" for k in range(3)]
+    ax = grid.axes[0, 1]
+    assert (ax.get_xlabel(), grid.axes[0, 0].get_ylabel()) == ("height", "width")
+    shown = np.concatenate([marks.get_offsets() for marks in ax.collections])
+    np.testing.assert_allclose(np.sort(shown, axis=0), np.sort(ROWS[45:, ::-1], axis=0))
+    with pytest.raises(ValueError, match="`probabilities` must name columns of `data`. Received: .*'p9'"):
+        grid.map_dataframe(plot.responsibilities, rows=["height", "width"], probabilities=["p0", "p9"])

@@ -29,7 +29,6 @@ def select_text(model: Path, table: str | None, columns: str, key: str | None, o
     """
     from tfgmm.export.sql.names import check_asked
     from tfgmm.export.sql.select import select_of
-    from tfgmm.mixture.parameters import MixtureDensity
 
     # 0 lines to skip are something given
     given = [name for name, value in zip(_OF_FILES, of_files, strict=True) if value or type(value) is int]
@@ -42,8 +41,7 @@ def select_text(model: Path, table: str | None, columns: str, key: str | None, o
     except ValueError as error:
         raise UsageError(re.sub(r"`(\w+)`", lambda name: f"`{shared.as_option(name[1])}`", str(error))) from None
     export = shared.read_model(model)
-    mixture = MixtureDensity(export.covariance, export.centre, export.log_weights, export.components)
-    return select_of(mixture, export.column_names, *asked)
+    return select_of(export.density, export.column_names, *asked)
 
 
 def check_no_sql(table: str | None, key: str | None) -> None:

@@ -18,7 +18,7 @@ def open_validation(data: Any, training: RowSource, column_names: tuple[str, ...
     In tables and files the columns that hold the weights and the noise of the rows to train on are read for them too.
 
     Args:
-        data: Rows of any kind, or a tuple of up to four parts.
+        data: Rows of any kind, or a tuple of up to four parts, or a list of these with None as the second.
         training: The rows to train on.
         column_names: Names of the columns, where the rows to train on have none.
 
@@ -40,8 +40,9 @@ def open_validation(data: Any, training: RowSource, column_names: tuple[str, ...
 
 
 def _taken_apart(data: Any) -> tuple[Any, dict[str, Any]]:
-    """Takes rows, and the weights and the noise that are stated, out of a tuple."""
-    if not (isinstance(data, tuple) and 2 <= len(data) <= 4 and _is_whole_table(data[0])):
+    """Takes rows, and the weights and the noise that are stated, out of a tuple, or of a list that says None."""
+    is_list = isinstance(data, list) and len(data) > 1 and data[1] is None  # two paths are a set of files
+    if not ((isinstance(data, tuple) or is_list) and 2 <= len(data) <= 4 and _is_whole_table(data[0])):
         return data, {}
     rows, labels, *others = data
     if labels is not None:

@@ -23,7 +23,6 @@ def plain_numbers(export: ExportedMixture) -> dict[str, Any]:
     Args:
         export: What `read_export` gives.
     """
-    mixture = MixtureDensity(export.covariance, export.centre, export.log_weights, export.components)
     model = export.card["model"]
     return {
         "format": FORMAT,
@@ -34,7 +33,7 @@ def plain_numbers(export: ExportedMixture) -> dict[str, Any]:
         "column_names": model["column_names"],
         "column_units": model["column_units"],
         "weights": np.exp(export.log_weights).tolist(),
-        **_components(mixture),
+        **_components(export.density),
         **_outlier_table(export.outlier_table),
         "card": export.card,
     }

@@ -45,6 +45,11 @@ class ExportedMixture(NamedTuple):
     posterior: PosteriorRecord
     card: dict[str, Any]
 
+    @property
+    def density(self) -> MixtureDensity:
+        """The mixture at the posterior means."""
+        return MixtureDensity(self.covariance, self.centre, self.log_weights, self.components)
+
 
 def read_export(path: str | os.PathLike[str], name: str = "path") -> ExportedMixture:
     """Reads the mixture in an exported folder, after a check that every file is the one that was written.
@@ -72,9 +77,8 @@ def read_numbers(path: str | os.PathLike[str], name: str = "path") -> Numbers:
     """
     card, arrays = _whole(folder.Place(path_of(path, name), name))
     export = _mixture(card, dict(arrays))
-    mixture = MixtureDensity(export.covariance, export.centre, export.log_weights, export.components)
     facts = {field: card[field] for field in ("model", "priors", "training")}
-    return Numbers(mixture, arrays, {**facts, folder.POSTERIOR: export.posterior.to_dict()})
+    return Numbers(export.density, arrays, {**facts, folder.POSTERIOR: export.posterior.to_dict()})
 
 
 def _whole(place: folder.Place) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

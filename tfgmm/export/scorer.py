@@ -38,7 +38,7 @@ class Scorer(Queries):
     """
 
     def __init__(self, export: ExportedMixture) -> None:
-        self._mixture = MixtureDensity(export.covariance, export.centre, export.log_weights, export.components)
+        self._mixture = export.density
         self._outlier_table = export.outlier_table
         if self._outlier_table is not None:  # it is given to everyone who asks
             self._outlier_table.setflags(write=False)

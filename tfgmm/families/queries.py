@@ -23,6 +23,7 @@ from tfgmm.mixture import stored_draws
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.sampling import sample_rows
 from tfgmm.posterior.draws import LOG_RATIO, Draws
+from tfgmm.posterior.fitted_rows import FittedRows
 from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord, check_method
 from tfgmm.posterior.smoothing import FEWEST_RATIOS, smoothed_log_weights
 from tfgmm.scoring import scores
@@ -217,9 +218,14 @@ class PosteriorQueries(Queries):
         if exact is not None:
             _warn_of_repeats(exact, n)
             drawn = exact.picked(n, generator_of(seed))
-            draws = scores.as_draws(self.variational.mixtures_of(drawn), self.column_names)
-            return dataclasses.replace(draws, posterior=exact.record)
-        return self._mean_field(n, seed, data, sample_weight, noise)
+            draws, record = scores.as_draws(self.variational.mixtures_of(drawn), self.column_names), exact.record
+        else:
+            draws, record = self._mean_field(n, seed, data, sample_weight, noise)
+        return dataclasses.replace(draws, posterior=record, fitted_rows=self._fitted_rows())
+
+    def _fitted_rows(self) -> FittedRows | None:
+        """Says what identifies the rows of the fit; None where it is not known."""
+        return FittedRows.of_summary(self.data_summary)
 
     def _exact(
         self, posterior: str, n: int, seed: int, data: Any, sample_weight: Any, noise: Any, tell: Tell | None
@@ -236,19 +242,21 @@ class PosteriorQueries(Queries):
             )
         return self.exact
 
-    def _mean_field(self, n: int, seed: int, data: Any, sample_weight: Any, noise: Any) -> Draws:
-        """Draws from q, with the importance ratio of each draw where rows are given."""
+    def _mean_field(
+        self, n: int, seed: int, data: Any, sample_weight: Any, noise: Any
+    ) -> tuple[Draws, PosteriorRecord]:
+        """Draws from q, with the importance ratio of each draw where rows are given; says how, too."""
         factors = self.variational.factors()
         drawn = self.variational.draw(n, seed, factors)
         record = PosteriorRecord(MEAN_FIELD, MEAN_FIELD)
         draws = scores.as_draws(self.variational.mixtures_of(drawn), self.column_names)
         if data is None:
-            return dataclasses.replace(draws, posterior=record)
+            return draws, record
         rows = training_rows(data, self, sample_weight, noise)
         ratios = log_importance_ratios(self.variational, factors, drawn, rows)
         k_hat = smoothed_log_weights(ratios)[1] if n >= FEWEST_RATIOS else None
-        record = dataclasses.replace(record, k_hat=k_hat)
-        return dataclasses.replace(draws, sample_stats={LOG_RATIO: ratios[None]}, posterior=record)
+        draws = dataclasses.replace(draws, sample_stats={LOG_RATIO: ratios[None]})
+        return draws, dataclasses.replace(record, k_hat=k_hat)
 
 
 def _warn_of_repeats(exact: ExactDraws, n: int) -> None:

@@ -205,7 +205,7 @@ def _few_rows_per_column(data: _Data, covariance: str) -> Iterator[str]:
     if COVARIANCES[covariance].is_correlated and num_data <= num_features:
         yield (
             f"{_rows(num_data)} {'tells' if num_data == 1 else 'tell'} little of a covariance matrix of "
-            f'{num_features} columns: the prior decides most of it. the shape "diag" needs fewer rows'
+            f'{num_features} columns: the prior decides most of it. The shape "diag" needs fewer rows'
         )
 
 

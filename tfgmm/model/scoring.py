@@ -13,12 +13,15 @@ from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.queries import PosteriorQueries
 from tfgmm.model.kept import CarriedDraws
 from tfgmm.model.keras_arguments import refuse_generators
+from tfgmm.posterior.fitted_rows import FittedRows
 
 
 class KerasQueries(PosteriorQueries):
     """What a mixture answers as a Keras model; see `PosteriorQueries` for the attributes that a subclass provides."""
 
     num_features: int
+    statistics: Any
+    compile_settings: Any = None  # before `compile`
     _carried: CarriedDraws | None = None
 
     @property
@@ -39,6 +42,15 @@ class KerasQueries(PosteriorQueries):
         """
         exact = fitted.exact
         self._carried = None if exact is None else CarriedDraws(exact, fitted.variational)
+
+    def _fitted_rows(self) -> FittedRows | None:
+        """Says what identifies the rows of training; None where they came in parts, or may have been a stream.
+
+        One pass has not seen all of those: the summary is of the last part, or of the first rows.
+        """
+        settings = self.compile_settings
+        is_stated = settings is not None and settings.num_data is not None
+        return None if is_stated or int(self.statistics.num_steps) else super()._fitted_rows()
 
     def predict(
         self,

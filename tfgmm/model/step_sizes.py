@@ -13,7 +13,10 @@ class StepSizes:
     """Running updates: q moves after every batch, by steps that shrink; then exact sweeps finish.
 
     The statistics are kept from one call of `fit` to the next, and with the model: the parts of a stream may come one
-    by one, with `compile(num_data=...)` for all rows that there will be.
+    by one, with `compile(num_data=...)` for all rows that there will be. `StepSizes(delay=0.0, exponent=1.0)` counts
+    all batches alike, which is what a stream that stays the same wants. The defaults favour recent batches: a group
+    with .285 of the rows of 20 parts, 1,000 rows each, that the last part lacks ends with a weight of .252, and of .196
+    with batch_size=100.
 
     After batch t the statistics of the whole data are taken to be S <- (1 - rho_t) S + rho_t N / B S_batch with
     rho_t = (t + delay)^-exponent, and rho = 1 for the first.

@@ -58,8 +58,8 @@ class KerasTraining(BatchedTraining):
                 in memory, without `steps_per_epoch`, the default is larger, and the size only decides how often
                 callbacks are called.
             validation_data: Further rows, of any kind that `x` may be, or (rows, None, sample_weight) as in Keras,
-                or (rows, None, sample_weight, noise); logged as `val_loss` and so on, scaled by the training N so
-                that they compare.
+                or (rows, None, sample_weight, noise), as a tuple or a list; logged as `val_loss` and so on, scaled by
+                the training N so that they compare.
             validation_split: Share of the rows, from the end, held out for validation (not for datasets).
             shuffle: Whether the rows have a new order every epoch, a pure function of (seed, epoch).
             y, class_weight: Refused, since a mixture has none.

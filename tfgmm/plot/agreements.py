@@ -12,9 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.plot.colours import component_colours, ink
 from tfgmm.plot.frames import axes_or_new, check_finite, check_names, padded_limits, write_number
+from tfgmm.plot.keys import key_labels, label_of_rest
+from tfgmm.plot.names import name_of_values
 from tfgmm.plot.partial_rows import at_most, check_sample_weight, check_values, draw_bars
 from tfgmm.plot.pictures import picture
 from tfgmm.plot.predictive import bins_of
+from tfgmm.plot.views import bring_into_view, on_linear_axes
 
 _SIZE = (6.0, 3.6)
 _MAX_KERNELS = 5_000
@@ -22,6 +25,7 @@ _NUM_POINTS = 400
 
 
 @picture
+@on_linear_axes
 def agreement(
     values_a: ArrayLike,
     values_b: ArrayLike,
@@ -80,9 +84,8 @@ def agreement(
         _draw_density(ax, line, area, color=colour)
         outline: Any = ax.lines[-1].get_xydata()
         write_number(ax, k, tuple(outline[outline[:, 1].argmax()]), colour, above=True)
-    marks: list[Any] = [Line2D([], [], color=ink()), Patch(color=ink(), alpha=0.25)]
-    marks += [Patch(color=colour) for colour in colours]
-    ax.legend(marks, [*texts, *(f"component {k}" for k in range(len(colours)))], loc="best", fontsize="small")
+        bring_into_view(ax, *(outline * [1.0, 1.13]).T)
+    _write_key(ax, texts, colours)
     ax.set(xlabel=label, ylabel="posterior density", title=f"{texts[0]} beside {texts[1]}")
     ax.margins(y=0.13)  # room for the numbers above the peaks
     ax.set_ylim(bottom=0)
@@ -90,6 +93,7 @@ def agreement(
 
 
 @picture
+@on_linear_axes
 def density_with_band(
     rows: ArrayLike,
     grid: ArrayLike,
@@ -97,7 +101,7 @@ def density_with_band(
     lower: ArrayLike,
     upper: ArrayLike,
     *,
-    column_name: str = "data value",
+    column_name: str | None = None,
     sample_weight: ArrayLike | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -106,7 +110,7 @@ def density_with_band(
     Args:
         rows: (N,) one column of the data; those without a value, NaN, are counted in the key.
         grid: (G,) values, increasing. mean, lower, upper: (G,) densities there, as `density_band` returns them.
-        column_name: Name of the column, with the unit if there is one.
+        column_name: Name of the column, with the unit if there is one; default that of a Series, or "data value".
         sample_weight: (N,) how often each row counts; default once.
         ax: Axes to draw on; None makes a new figure.
 
@@ -133,12 +137,23 @@ def density_with_band(
     )
     ax = axes_or_new(ax, _SIZE)
     colour = component_colours(1)[0]
-    draw_bars(ax, real, bins_of(real), color=ink(), alpha=0.15, label=all_rows.words())
+    top = draw_bars(ax, real, bins_of(real), color=ink(), alpha=0.15, label=all_rows.words())
+    bring_into_view(ax, real.values, [top])
     ax.fill_between(x, low, high, color=colour, alpha=0.35, linewidth=0, label="credible band")
     ax.plot(x, middle, color=colour, label="posterior mean")
-    ax.set(xlabel=column_name, ylabel="density", title="Density and how sure it is")
+    bring_into_view(ax, x, high)
+    ax.set(xlabel=name_of_values(column_name, rows), ylabel="density", title="Density and how sure it is")
     ax.legend(loc="best", fontsize="small")
     return ax
+
+
+def _write_key(ax: Axes, names: tuple[str, str], colours: list[str]) -> None:
+    """Writes the key: the names of both engines, and the components in their colours."""
+    labels = key_labels(np.ones(len(colours)))
+    marks: list[Any] = [Line2D([], [], color=ink()), Patch(color=ink(), alpha=0.25)]
+    marks += [Patch(color=colour) for colour, label in zip(colours, labels, strict=True) if label]
+    marks += [Line2D([], [], linestyle="")] * ("" in labels)
+    ax.legend(marks, list(filter(None, [*names, *labels, label_of_rest(labels)])), loc="best", fontsize="small")
 
 
 def _draw_density(ax: Axes, draws: NDArray[np.float64], others: NDArray[np.float64], **look: Any) -> None:

@@ -9,9 +9,11 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from tfgmm.common.checks import check_count
-from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_colours, ink
+from tfgmm.plot.colours import component_colours, density_colours, ink
 from tfgmm.plot.frames import axes_or_new, check_finite, check_names, write_number
+from tfgmm.plot.keys import add_rest, key_labels
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 
 _SIZE = (6.5, 3.0)
 
@@ -44,14 +46,15 @@ def trace(values: ArrayLike, *, label: str, title: str = "Trace", palette: Any =
     draws = check_finite("values", values, "CSK", fix="Pass draws of one number, e.g. draws.locs[..., 0].")
     num_chains, num_draws, num_components = draws.shape
     ax = axes_or_new(ax, _SIZE)
-    colours = component_colours(num_components)
+    colours, labels = component_colours(num_components), key_labels(np.ones(num_components))
     for chain in range(num_chains):
         steps = chain * num_draws + np.arange(num_draws)
         for k, colour in enumerate(colours):
-            label_once = f"component {k}" if chain == 0 else None
+            label_once = labels[k] if chain == 0 else None
             ax.plot(steps, draws[chain, :, k], color=colour, linewidth=0.8, label=label_once)
         if chain:
             ax.axvline(chain * num_draws - 0.5, color=ink(), linewidth=0.8, linestyle=":")
+    add_rest(ax, labels)
     for k, colour in enumerate(colours):  # told apart in grey as well
         write_number(ax, k, (num_chains * num_draws - 1, float(draws[-1, :, k].mean())), colour)
     counted = "draw" if num_chains == 1 else f"draw ({num_chains} chains of {num_draws:,}, one after the other)"
@@ -65,6 +68,7 @@ def trace(values: ArrayLike, *, label: str, title: str = "Trace", palette: Any =
 
 
 @picture
+@on_linear_axes
 def joint_histogram(
     values: ArrayLike,
     *,
@@ -103,12 +107,13 @@ def joint_histogram(
     x, y = draws.T
     counts, x_edges, y_edges = np.histogram2d(x, y, bins=check_count("num_bins", num_bins, least=2))
     ax = axes_or_new(ax)
-    cells: dict[str, Any] = {"bins": [x_edges, y_edges], "cmap": DENSITY_COLORMAP, "vmin": 0, "rasterized": True}
+    colours, ink_on_them = density_colours()
+    cells: dict[str, Any] = {"bins": [x_edges, y_edges], "cmap": colours, "vmin": 0, "rasterized": True}
     seaborn.histplot(x=x, y=y, **cells, thresh=None, cbar=True, cbar_kws={"label": "draws per cell"}, ax=ax)
     # log(h + 3): three levels and more even where a cell holds few draws. An empty ring of cells closes all lines
     ring = [np.concatenate([2 * e[:1] - e[1:2], e, 2 * e[-1:] - e[-2:-1]]) for e in (x_edges, y_edges)]
     middles = [(edges[1:] + edges[:-1]) / 2 for edges in ring]
-    ax.contour(*middles, np.log(np.pad(counts.T, 1) + 3.0), colors=INK, linewidths=0.7, alpha=0.7)
+    ax.contour(*middles, np.log(np.pad(counts.T, 1) + 3.0), colors=ink_on_them, linewidths=0.7, alpha=0.7)
     ax.set(xlabel=names[0], ylabel=names[1], title=title)
     ax.locator_params(nbins=5)
     return ax

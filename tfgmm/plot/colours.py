@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import matplotlib
 import numpy as np
-from cycler import cycler
-from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
 
 from tfgmm.common.checks import check_count
 
-INK = "#1a1a1a"  # on the colours of a density, whatever the theme
+INK = "#1a1a1a"
 OWN = "tfgmm"  # the palette of this file, by name
 
 # Okabe and Ito's colour-blind safe set, with two changes for a white page: grey for black, which has no darker shade
@@ -30,13 +31,17 @@ _LONG_DASHES: tuple[Any, ...] = ((0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 3)), (0,
 LINE_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", *_LONG_DASHES)
 MARKERS = "osD^v<>P"
 
+# From the number of components to the colours of the palette of the picture at hand; None where it has none
+_IN_FORCE: ContextVar[Callable[[int], Sequence[str]] | None] = ContextVar("palette_in_force", default=None)
+
 
 def component_colours(num_components: int, palette: Any = None) -> list[str]:
-    """Chooses one colour per component; component k has the same colour in every picture, whatever K is.
+    """Chooses one colour per component; component k has the same colour in every picture of K components.
 
     Without a palette they are the colours that `seaborn.set_palette`, `seaborn.set_theme` or a style of matplotlib has
     set, else eight that are told apart with any common colour blindness. More components get the same hues
-    darker, then lighter; then they repeat, so print the number beside the mark.
+    darker, then lighter; then they repeat, so print the number beside the mark. A palette without an end, such as
+    "viridis" or "husl", is spread over K; all others give component k the same colour whatever K is.
 
     Args:
         num_components: K, at least 1.
@@ -53,16 +58,19 @@ def component_colours(num_components: int, palette: Any = None) -> list[str]:
     >>> component_colours(2)
     ['#0072b2', '#d55e00']
     """
+    number = check_count("num_components", num_components)
     with palette_in_force(palette):
-        return [_component_colour(k) for k in range(check_count("num_components", num_components))]
+        return [_component_colour(k, number) for k in range(number)]
 
 
-def palette_in_force(palette: Any) -> contextlib.AbstractContextManager[Any]:
+@contextlib.contextmanager
+def palette_in_force(palette: Any) -> Iterator[None]:
     """Makes `palette` that of the pictures drawn in a block; None leaves the one that is set."""
-    if palette is None:
-        return contextlib.nullcontext()
-    colours = _BASE_COLOURS if isinstance(palette, str) and palette == OWN else _colours_of(palette)
-    return matplotlib.rc_context({"axes.prop_cycle": cycler(color=colours)})
+    token = _IN_FORCE.set(_IN_FORCE.get() if palette is None else _colours_by_number(palette))
+    try:
+        yield
+    finally:
+        _IN_FORCE.reset(token)
 
 
 def ink() -> str:
@@ -76,14 +84,25 @@ def paper() -> str:
     return to_hex(matplotlib.rcParams["axes.facecolor"])
 
 
-def component_style(k: int) -> dict[str, Any]:
-    """Chooses colour and line style of component k's lines, as keywords for `ax.plot`."""
-    return {"color": _component_colour(k), "linestyle": LINE_STYLES[k % len(LINE_STYLES)]}
+def component_style(k: int, num_components: int) -> dict[str, Any]:
+    """Chooses colour and line style of the lines of component k of K, as keywords for `ax.plot`."""
+    return {"color": _component_colour(k, num_components), "linestyle": LINE_STYLES[k % len(LINE_STYLES)]}
 
 
 def component_marker(k: int) -> str:
     """Chooses the form of component k's markers."""
     return MARKERS[k % len(MARKERS)]
+
+
+def density_colours() -> tuple[Colormap, str]:
+    """Chooses the colormap of densities, which begins at the theme's background, and the colour of marks on it."""
+    background = paper()
+    if background == "#ffffff":
+        return DENSITY_COLORMAP, INK
+    # The lightness of the background decides which way it changes; marks go the other way
+    is_dark = float(np.dot(to_rgb(background), (0.2126, 0.7152, 0.0722))) < 0.5
+    stops = (background, "#1B4A59", "#2F8597") if is_dark else (background, "#7ECAC5", "#36819F")
+    return LinearSegmentedColormap.from_list("tfgmm_density", stops), "#ffffff" if is_dark else INK
 
 
 def mix(colour: str, other: str, share: float) -> str:
@@ -92,8 +111,9 @@ def mix(colour: str, other: str, share: float) -> str:
     return to_hex((red, green, blue))
 
 
-def _component_colour(k: int) -> str:
-    base = _base_colours()
+def _component_colour(k: int, num_components: int) -> str:
+    in_force = _IN_FORCE.get()
+    base = _base_colours() if in_force is None else in_force(num_components)
     cycle = (k // len(base)) % 3
     return mix(base[k % len(base)], ("black", "black", "white")[cycle], (0.0, 0.45, 0.5)[cycle])
 
@@ -104,11 +124,21 @@ def _base_colours() -> Sequence[str]:
     return chosen.by_key().get("color", _BASE_COLOURS) if is_chosen else _BASE_COLOURS
 
 
-def _colours_of(palette: Any) -> Sequence[Any]:
+def _colours_by_number(palette: Any) -> Callable[[int], Sequence[str]]:
+    """Makes the function from K to the colours of a palette: all that it has, or K of one without an end."""
+    if isinstance(palette, str) and palette == OWN:
+        return lambda num_components: _BASE_COLOURS
+    colours = _colours_of(palette)
+    if _colours_of(palette, len(colours) + 1)[:-1] == colours:
+        return lambda num_components: colours  # one more is the first again
+    return functools.cache(functools.partial(_colours_of, palette))
+
+
+def _colours_of(palette: Any, number: int | None = None) -> Sequence[str]:
     import seaborn  # a second to import: only when it is used
 
     try:
-        return [to_hex(colour) for colour in seaborn.color_palette(palette)]
+        return [to_hex(colour) for colour in seaborn.color_palette(palette, number)]
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"`palette` must be a palette that seaborn knows. Received: {palette!r}. Pass for example "

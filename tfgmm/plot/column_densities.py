@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from tfgmm.common.columns import column_labels
 from tfgmm.plot.colours import component_style, ink
 from tfgmm.plot.frames import axes_or_new, check_share, unit_of, write_number
+from tfgmm.plot.keys import add_rest, key_labels
 from tfgmm.plot.mixtures import check_column, check_draws, check_rows, marginal, thinned
 from tfgmm.plot.partial_rows import ShownRows, draw_bars, num_bins_of
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import component_densities, density_band
 
@@ -22,6 +24,7 @@ _NUM_EVEN, _NUM_NEAR, _MOST_NEAR = 200, 41, 20
 
 
 @picture
+@on_linear_axes
 def column_density(
     draws: Draws,
     rows: ArrayLike | None = None,
@@ -94,12 +97,14 @@ def draw_column(
         highest.append(band.upper.max())
         ax.fill_between(x, band.lower, band.upper, color=ink(), alpha=0.3, linewidth=0, label=name)
     ax.plot(x, band.mean, color=ink(), linewidth=1.2, label="density")
+    labels = key_labels(draws.weights.mean(axis=(0, 1)))
     for k, part in enumerate(component_densities(draws, x)):
-        style = component_style(k)
-        ax.plot(x, part, label=f"component {k}", **style)
+        style = component_style(k, draws.num_components)
+        ax.plot(x, part, label=labels[k], **style)
         peak = int(np.argmax(part))
         if part[peak] > 0.02 * band.mean.max():
             write_number(ax, k, (float(x[peak]), float(part[peak])), style["color"], above=True, size=size)
+    add_rest(ax, labels)
     ax.set_ylim(0, 1.13 * max(highest))  # room for the numbers above the peaks
     ax.set_xlim(x[0], x[-1])
 

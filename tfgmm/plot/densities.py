@@ -11,7 +11,7 @@ from matplotlib.collections import QuadMesh
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.checks import check_count
-from tfgmm.plot.colours import DENSITY_COLORMAP, INK
+from tfgmm.plot.colours import density_colours
 from tfgmm.plot.frames import (
     FIGURE_SIZE,
     add_caption,
@@ -24,8 +24,10 @@ from tfgmm.plot.frames import (
     unit_of,
 )
 from tfgmm.plot.grids import MASS_CAPTION, density_grid, draw_mass_lines, grid_edges
+from tfgmm.plot.names import names_of_columns
 from tfgmm.plot.partial_rows import ShownRows, at_most, check_values, has_values
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 
 _MAX_ROWS_SHOWN = 5_000
 _MARGIN = 0.08
@@ -33,6 +35,7 @@ _ROWS_FIX = "Pass the training rows, two columns in data units."
 
 
 @picture
+@on_linear_axes
 def density(
     log_prob: Callable[[NDArray[np.float64]], Any],
     rows: ArrayLike | None = None,
@@ -55,7 +58,8 @@ def density(
             `log_prob` will do.
         rows: (N, 2), data units, NaN for a gap. None: no rows are drawn, and the cells are all equal.
         limits: ((x0, x1), (y0, y1)), data units. None: the range of the rows and 8 % more on each side.
-        column_names: Two names, with the unit if there is one, e.g. "waiting (minutes)".
+        column_names: Two names, with the unit if there is one, e.g. "waiting (minutes)". None: those of the rows, where
+            they are a table, else "column 0" and 1.
         num_points: Number of cells along each axis.
         ax: Axes to draw on; None makes a new figure.
 
@@ -82,20 +86,22 @@ def density(
             f"`log_prob` must be a function from points (B, 2) to log densities (B,). Received: "
             f"{type(log_prob).__name__}. Pass the method itself, e.g. `model.log_prob`, without calling it."
         )
-    names = check_names("column_names", ("column 0", "column 1") if column_names is None else column_names)
     checked_rows = None if rows is None else check_values("rows", rows, "ND", fix=_ROWS_FIX, D=2)
+    default = names_of_columns(rows) or ("column 0", "column 1")
+    names = check_names("column_names", default if column_names is None else column_names)
     frame = _frame(limits, checked_rows)
     both = None if checked_rows is None else checked_rows[has_values(checked_rows)]
     sample = None if both is None else at_most(_MAX_ROWS_SHOWN, both)
     edges = grid_edges(frame, check_count("num_points", num_points, least=2), sample)
     grid = density_grid(log_prob, *edges)
     ax = axes_or_new(ax, _figure_size(frame))
-    mesh = ax.pcolormesh(*edges, grid.values, cmap=DENSITY_COLORMAP, vmin=0.0, rasterized=True)
+    colours, ink_on_them = density_colours()
+    mesh = ax.pcolormesh(*edges, grid.values, cmap=colours, vmin=0.0, rasterized=True)
     _write_names(ax, mesh, names)
-    draw_mass_lines(ax, grid, INK)
+    draw_mass_lines(ax, grid, ink_on_them)
     caption = MASS_CAPTION
     if checked_rows is not None and both is not None and sample is not None:
-        _draw_rows(ax, sample)
+        _draw_rows(ax, sample, ink_on_them)
         caption += f"; {len(sample):,} of " if len(sample) < len(both) else "; "
         caption += ShownRows(checked_rows).words()
     add_caption(ax, caption)
@@ -131,12 +137,12 @@ def _figure_size(frame: NDArray[np.float64]) -> tuple[float, float]:
     return (width if ratio is None else float(np.clip(3.0 * ratio + 1.7, 4.4, 6.0)), height)
 
 
-def _draw_rows(ax: Axes, rows: NDArray[np.float64]) -> None:
+def _draw_rows(ax: Axes, rows: NDArray[np.float64], colour: str) -> None:
     """Draws rows (N, 2) as dots, smaller and fainter the more there are."""
     num_rows = max(1, len(rows))
     area = float(np.clip(3_000 / num_rows, 2.0, 10.0))
     alpha = float(np.clip(150 / num_rows, 0.25, 0.5))
-    ax.scatter(rows[:, 0], rows[:, 1], s=area, color=INK, alpha=alpha, linewidths=0, rasterized=True)
+    ax.scatter(rows[:, 0], rows[:, 1], s=area, color=colour, alpha=alpha, linewidths=0, rasterized=True)
 
 
 def _write_names(ax: Axes, mesh: QuadMesh, names: tuple[str, str]) -> None:

@@ -21,10 +21,12 @@ from tfgmm.plot.mixtures import (
     mean_gaussians,
 )
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 from tfgmm.posterior.draws import Draws
 
 
 @picture
+@on_linear_axes
 def components(
     draws: Draws,
     *,
@@ -98,7 +100,7 @@ def draw_ellipses(
         angle = float(np.degrees(np.arctan2(axes[1, 1], axes[0, 1])))
         # A white rim would cover what a small panel shows
         rim: dict[str, Any] = {"linewidth": 1.1} if is_small else {"linewidth": 1.6, "path_effects": halo()}
-        style = component_style(int(k)) | rim
+        style = component_style(int(k), len(mixture.weights)) | rim
         place = float(mixture.locs[k, 0]), float(mixture.locs[k, 1])
         ax.add_patch(Ellipse(place, long, short, angle=angle, fill=False, zorder=4, **style))
         write_number(ax, int(k), place, style["color"], size="x-small" if is_small else "medium")

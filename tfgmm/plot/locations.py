@@ -26,6 +26,7 @@ from tfgmm.plot.frames import (
     set_frame,
 )
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 
 # The 95 % quantile of chi-square with 2 degrees of freedom is -2 log(1 - 0.95): the squared radius, in sds.
 _RADIUS = float(np.sqrt(-2 * np.log(0.05)))
@@ -34,6 +35,7 @@ _PANEL_LETTERS = 20  # of a name, side by side along a panel
 
 
 @picture
+@on_linear_axes
 def means(
     locs: ArrayLike,
     scales: ArrayLike,
@@ -126,7 +128,7 @@ def _new_map_and_panels(num_components: int) -> tuple[Axes, list[Axes]]:
 
 def _draw_panel(ax: Axes, k: int, locs: NDArray[np.float64], scales: NDArray[np.float64]) -> None:
     """Draws component k alone; the panel is a little larger than the largest ellipse of all."""
-    colour = component_colours(k + 1)[k]
+    colour = component_colours(len(locs))[k]
     _draw_mean(ax, locs[k], scales[k], colour)
     half = 1.25 * _RADIUS * scales.max(axis=0)
     set_frame(ax, np.stack([locs[k] - half, locs[k] + half], axis=1))

@@ -58,7 +58,7 @@ def loss(history: Any, *, ax: Axes | None = None, burn_in: int | None = None) ->
     ax = axes_or_new(ax)
     look: dict[str, Any] = {"marker": "o" if num_epochs <= 25 else "", "markersize": 3}
     for number, (name, values) in enumerate(series.items()):
-        ax.plot(epochs, values, label=_NAMES[name], **look, **component_style(number))
+        ax.plot(epochs, values, label=_NAMES[name], **look, **component_style(number, len(series)))
     _set_height(ax, np.concatenate([values[first_shown:] for values in series.values()]))
     ax.locator_params(axis="x", integer=True)
     ax.set(xlabel="epoch", ylabel="loss (nats per row)", title="Loss by epoch")
@@ -131,7 +131,7 @@ def gradient_norms(norms: Mapping[str, ArrayLike], *, ax: Axes | None = None) ->
     ax = axes_or_new(ax)
     for number, (name, values) in enumerate(lines.items()):
         positive = np.where(values > 0, values, np.nan)  # no logarithm
-        ax.plot(1 + np.arange(len(values)), positive, label=name, **component_style(number))
+        ax.plot(1 + np.arange(len(values)), positive, label=name, **component_style(number, len(lines)))
     ax.set(xlabel="step", ylabel="norm of the gradient", title="Gradient norms by step")
     if any((values > 0).any() for values in lines.values()):
         _set_log_scale(ax)

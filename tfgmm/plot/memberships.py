@@ -10,14 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
+from tfgmm.common.columns import column_labels
 from tfgmm.plot.colours import component_colours, component_marker, mix, paper
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, check_names
+from tfgmm.plot.keys import key_labels, label_of_rest
+from tfgmm.plot.names import names_of_columns
 from tfgmm.plot.partial_rows import ShownRows, at_most, check_values, has_values
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import bring_into_view
 
 _SIZE = (6.0, 4.0)
 _MAX_ROWS_SHOWN = 5_000
 _MOST_PALE = 0.95
+_MOST_KEYS = 16  # beside the picture, whose marks have no numbers
 
 
 @picture
@@ -25,7 +30,7 @@ def responsibilities(
     rows: ArrayLike,
     probabilities: ArrayLike,
     *,
-    columns: tuple[int, int] = (0, 1),
+    columns: Sequence[int | str] = (0, 1),
     column_names: Sequence[str] | None = None,
     palette: Any = None,
     ax: Axes | None = None,
@@ -40,8 +45,8 @@ def responsibilities(
     Args:
         rows: (N, D), data units, NaN for gaps.
         probabilities: (N, K), lines sum to 1, e.g. `model.responsibilities(rows)`.
-        columns: The numbers of the two columns to draw.
-        column_names: Their two names, with the unit if there is one.
+        columns: The two columns to draw, by number, or by name where the rows are a table.
+        column_names: Their two names, with the unit if there is one; default those of the table, or "column 0" etc.
         palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
@@ -61,8 +66,9 @@ def responsibilities(
     shares = check_finite("probabilities", probabilities, "NK", fix=fix, N=len(values))
     if (shares < 0).any() or np.abs(shares.sum(axis=1) - 1).max() > 1e-3:
         raise ValueError(f"`probabilities` must be at least 0 and sum to 1 in each line. Received: others. {fix}")
-    places = _check_columns(columns, values.shape[1])
-    default = tuple(f"column {place}" for place in places)
+    table_names = names_of_columns(rows)
+    places = _check_columns(columns, values.shape[1], table_names)
+    default = [column_labels(table_names, values.shape[1])[place] for place in places]
     names = check_names("column_names", default if column_names is None else column_names)
     points = values[:, places]
     caption = f"{ShownRows(points).words()}; filled: sure, hollow: could as well be another"
@@ -77,15 +83,19 @@ def responsibilities(
     assigned, sureness = shares.argmax(axis=1), _sureness(shares.max(axis=1), num_components)
     area = float(np.clip(12_000 / max(1, len(points)), 14.0, 30.0))
     colours = component_colours(num_components)
-    keys = []
-    for k in np.unique(assigned):
+    labels, keys = key_labels(np.bincount(assigned, minlength=num_components), _MOST_KEYS), []
+    there = np.unique(assigned)
+    for k in there:
         of_component = np.flatnonzero(assigned == k)
         of_component = of_component[np.argsort(-sureness[of_component])]
         faces = [mix(colours[k], paper(), _MOST_PALE * (1 - sureness[row])) for row in of_component]
         form: dict[str, Any] = {"marker": component_marker(int(k)), "edgecolors": colours[k], "linewidths": 0.5}
         x, y = points[of_component].T
-        ax.scatter(x, y, s=area, c=faces, rasterized=len(points) > 1_000, **form)
-        keys.append(Line2D([], [], linestyle="", marker=form["marker"], color=colours[k], label=f"component {k}"))
+        ax.scatter(x, y, s=area, c=faces, rasterized=len(points) > 1_000, label=labels[k], **form)
+        keys.append(Line2D([], [], linestyle="", marker=form["marker"], color=colours[k], label=labels[k]))
+    keys = [key for key in keys if key.get_label()]
+    keys += [Line2D([], [], linestyle="", label=rest) for rest in [label_of_rest([labels[k] for k in there])] if rest]
+    bring_into_view(ax, *points.T)
     ax.set(xlabel=names[0], ylabel=names[1], title="Most probable component")
     add_caption(ax, caption)
     ax.legend(handles=keys, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")  # beside: rows are anywhere
@@ -99,11 +109,13 @@ def _sureness(largest: np.ndarray, num_components: int) -> np.ndarray:
     return np.clip((largest - 1 / num_components) / (1 - 1 / num_components), 0.0, 1.0)
 
 
-def _check_columns(columns: tuple[int, int], num_features: int) -> list[int]:
-    numbers = [int(c) for c in columns if isinstance(c, (int, np.integer)) and 0 <= c < num_features]
+def _check_columns(columns: Sequence[int | str], num_features: int, names: Sequence[str]) -> list[int]:
+    places = [names.index(column) if column in names else column for column in columns]
+    numbers = [int(c) for c in places if isinstance(c, (int, np.integer)) and 0 <= c < num_features]
     if len(numbers) != 2 or len(columns) != 2 or numbers[0] == numbers[1]:
+        known = f", or two of {', '.join(map(repr, names))}" if names else ""
         raise ValueError(
-            f"`columns` must be two different whole numbers from 0 to {num_features - 1}. Received: {columns!r}. "
-            "Pass for example (0, 1)."
+            f"`columns` must be two different whole numbers from 0 to {num_features - 1}{known}. Received: "
+            f"{columns!r}. Pass for example (0, 1)."
         )
     return numbers

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.columns import column_labels
+from tfgmm.data.frames import open_table
+from tfgmm.data.readers import read_rows
 from tfgmm.plot.frames import padded_limits
 from tfgmm.plot.partial_rows import ShownRows, check_sample_weight, check_values
 from tfgmm.posterior.draws import Draws
@@ -77,7 +79,10 @@ def check_column_names(draws: Draws, column_names: Sequence[str] | None) -> list
 
 
 def check_rows(rows: ArrayLike | None, draws: Draws, sample_weight: ArrayLike | None = None) -> ShownRows | None:
-    """Checks rows (N, D), all columns of the draws, and their weights; for one column (N,) will do. None stays None."""
+    """Checks rows (N, D), all columns of the draws, and their weights; for one column (N,) will do. None stays None.
+
+    A table's columns are found by name where the draws have names; what else the table has is not looked at.
+    """
     if rows is None:
         if sample_weight is not None:
             raise ValueError("`sample_weight` must be left out where there are no rows. Received: weights. Pass rows.")
@@ -87,8 +92,18 @@ def check_rows(rows: ArrayLike | None, draws: Draws, sample_weight: ArrayLike | 
     if num_features == 1 and np.ndim(rows) == 1:
         values = check_values("rows", rows, "N", fix=fix)[:, None]
     else:
-        values = check_values("rows", rows, "ND", fix=fix, D=num_features)
+        values = check_values("rows", _in_order(rows, draws), "ND", fix=fix, D=num_features)
     return check_sample_weight(values, sample_weight)
+
+
+def _in_order(rows: Any, draws: Draws) -> Any:
+    """Takes the columns of the draws from a table, where both have names; gives other rows as they are."""
+    names = draws.column_names or ()
+    table = open_table("rows", rows) if names and np.ndim(rows) != 1 else None
+    if table is None or not table.named:
+        return rows
+    there = [name for name in names if name in table.names]
+    return read_rows(rows, name="rows", column_names=names, columns=there or None, allow_empty=True).values
 
 
 def marginal(draws: Draws, columns: Sequence[int]) -> Draws:

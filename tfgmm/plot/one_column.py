@@ -12,8 +12,11 @@ from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import component_colours, component_marker, component_style, ink
 from tfgmm.plot.column_densities import grid_of
 from tfgmm.plot.frames import axes_or_new, check_finite
+from tfgmm.plot.keys import add_rest, key_labels
+from tfgmm.plot.names import name_of_values
 from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import bring_into_view, on_linear_axes
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import component_densities
 
@@ -22,13 +25,14 @@ _FLAT = (6.0, 2.6)
 
 
 @picture
+@on_linear_axes
 def weighted_components(
     weights: ArrayLike,
     locs: ArrayLike,
     scales: ArrayLike,
     rows: ArrayLike | None = None,
     *,
-    column_name: str = "data value",
+    column_name: str | None = None,
     palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -39,7 +43,7 @@ def weighted_components(
         locs: (K,) means, data units.
         scales: (K,) standard deviations, or one number for all.
         rows: (N,), data units, drawn as marks on the axis; those without a value, NaN, are counted; None for none.
-        column_name: Name of the column, with the unit if there is one.
+        column_name: Name of the column, with the unit if there is one; default that of a Series, or "data value".
         palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
@@ -67,13 +71,18 @@ def weighted_components(
     grid = grid_of(mixture, np.concatenate([middles - 4 * widths, middles + 4 * widths, points]))
     parts = component_densities(mixture, grid)
     ax = axes_or_new(ax, _WIDE)
+    labels = key_labels(shares)
     for k, part in enumerate(parts):
-        ax.plot(grid, part, label=f"component {k}", zorder=2.5, **component_style(k))
-    ax.plot(grid, parts.sum(axis=0), color=ink(), linewidth=1.0, label="sum")
+        ax.plot(grid, part, label=labels[k], zorder=2.5, **component_style(k, len(parts)))
+    add_rest(ax, labels)
+    total = parts.sum(axis=0)
+    ax.plot(grid, total, color=ink(), linewidth=1.0, label="sum")
+    bring_into_view(ax, grid, total)
     if checked is not None:
         marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": ink(), "clip_on": False}
         ax.plot(points, np.zeros(len(points)), label=checked.words(), **marks)
-    ax.set(xlabel=column_name, ylabel="probability density", title=f"Density of {len(parts)} components")
+    ax.set(xlabel=name_of_values(column_name, rows), ylabel="probability density")
+    ax.set_title(f"Density of {len(parts)} components")
     ax.set_ylim(bottom=0)
     ax.legend(loc="best", fontsize="small")
     return ax
@@ -86,7 +95,7 @@ def assignments(
     *,
     num_components: int | None = None,
     title: str = "Assignment",
-    column_name: str = "data value",
+    column_name: str | None = None,
     palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -97,7 +106,7 @@ def assignments(
         components: (N,) whole numbers, as `classify` or `assign` returns them.
         num_components: K; default as many as appear.
         title: What the assignment is, e.g. "Most probable component".
-        column_name: Name of the column, with the unit if there is one.
+        column_name: Name of the column, with the unit if there is one; default that of a Series, or "data value".
         palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
@@ -127,7 +136,8 @@ def assignments(
     for k, colour in enumerate(component_colours(num_components)):
         of_component = values[numbers == k]
         ax.plot(of_component, np.full(len(of_component), k), "x", color=colour, markersize=size)
-    ax.set(xlabel=column_name, ylabel="component", title=title, ylim=(-0.5, num_components - 0.5))
+    bring_into_view(ax, values)
+    ax.set(xlabel=name_of_values(column_name, x), ylabel="component", title=title, ylim=(-0.5, num_components - 0.5))
     ax.set_yticks(range(num_components))
     return ax
 
@@ -138,7 +148,7 @@ def assignment_probabilities(
     probabilities: ArrayLike,
     *,
     locs: ArrayLike | None = None,
-    column_name: str = "data value",
+    column_name: str | None = None,
     palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -148,7 +158,7 @@ def assignment_probabilities(
         x: (N,) values, data units. Those that are missing, NaN, are left out.
         probabilities: (N, K), rows sum to 1.
         locs: (K,) means, named in the legend; None for numbers alone.
-        column_name: Name of the column, with the unit if there is one.
+        column_name: Name of the column, with the unit if there is one; default that of a Series, or "data value".
         palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
@@ -170,11 +180,16 @@ def assignment_probabilities(
     num_components = shares.shape[1]
     middles = None if locs is None else check_finite("locs", locs, "K", fix="One per component.", K=num_components)
     ax = axes_or_new(ax, _WIDE)
+    labels = key_labels(shares.sum(axis=0))
     for k, colour in enumerate(component_colours(num_components)):
-        label = f"component {k}" + ("" if middles is None else f", mean {middles[k]:.3g}")
+        label = labels[k] + (f", mean {middles[k]:.3g}" if labels[k] and middles is not None else "")
         # Hollow and of different forms, so that marks upon each other stay visible, in grey as well
         style: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.4, "clip_on": False}
         ax.plot(values, shares[:, k], component_marker(k), color=colour, label=label, **style)
-    ax.set(xlabel=column_name, ylabel="probability", title="Probability of each component", ylim=(0, 1))
+    add_rest(ax, labels)
+    bring_into_view(ax, values)
+    ax.set(
+        xlabel=name_of_values(column_name, x), ylabel="probability", title="Probability of each component", ylim=(0, 1)
+    )
     ax.legend(loc="center", fontsize="small")
     return ax

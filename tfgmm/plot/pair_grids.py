@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.checks import check_count
 from tfgmm.common.words import counted
-from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_style, ink
+from tfgmm.plot.colours import component_style, density_colours, ink
 from tfgmm.plot.column_densities import draw_column
 from tfgmm.plot.ellipses import draw_ellipses
 from tfgmm.plot.frames import scaled
@@ -33,6 +33,7 @@ from tfgmm.plot.mixtures import (
 )
 from tfgmm.plot.partial_rows import ShownRows, at_most
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import on_linear_axes
 from tfgmm.posterior.draws import Draws
 
 _MOST_COLUMNS = 5
@@ -44,6 +45,7 @@ _LETTERS = 18  # of a name, side by side along a panel
 
 
 @picture
+@on_linear_axes
 def pairs(
     draws: Draws,
     rows: ArrayLike | None = None,
@@ -163,11 +165,12 @@ def _draw_pair(
     """Draws density, some rows and the ellipses of draws of two columns."""
     edges = grid_edges(limits, num_cells, None if rows is None else rows.values)
     grid = density_grid(mean_log_density(draws), *edges)
-    ax.pcolormesh(*edges, grid.values, cmap=DENSITY_COLORMAP, vmin=0.0, rasterized=True)
+    colours, ink_on_them = density_colours()
+    ax.pcolormesh(*edges, grid.values, cmap=colours, vmin=0.0, rasterized=True)
     if rows is not None:
         sample = at_most(_MOST_ROWS, rows.values)
         alpha = float(np.clip(150 / max(1, len(sample)), 0.25, 0.5))
-        ax.scatter(sample[:, 0], sample[:, 1], s=2.0, color=INK, alpha=alpha, linewidths=0)
+        ax.scatter(sample[:, 0], sample[:, 1], s=2.0, color=ink_on_them, alpha=alpha, linewidths=0)
     draw_ellipses(ax, mean_gaussians(draws), _MASS, min_weight, is_small=True)
 
 
@@ -194,7 +197,7 @@ def _write_key(panels: NDArray[Any], draws: Draws, shown: ShownRows | None, num_
     """Writes what is drawn into the empty panel at the upper right."""
     weights = draws.weights.mean(axis=(0, 1))
     heavy = sorted(np.argsort(-weights)[:_MOST_KEYS].tolist())
-    marks = [Line2D([], [], **component_style(k)) for k in heavy]
+    marks = [Line2D([], [], **component_style(k, len(weights))) for k in heavy]
     texts = [f"component {k}, weight {100 * weights[k]:.0f} %" for k in heavy]
     marks += [Line2D([], [], color=ink(), linewidth=1.2)]
     texts += ["all together" if len(heavy) == len(weights) else f"all {len(weights)} together"]

@@ -14,17 +14,20 @@ from matplotlib.colors import to_hex
 
 from tfgmm.plot.colours import palette_in_force
 from tfgmm.plot.letters import make_legible
+from tfgmm.plot.views import axes_of, view_kept
 
 Draw = TypeVar("Draw", bound=Callable[..., Any])
 
-_OF_ROWS = ("rows", "values", "x", "sample_weight")  # arguments that may name columns of `data`
+# Arguments that may name columns of `data`
+_OF_ROWS = ("rows", "values", "x", "sample_weight", "components", "probabilities")
 
 
 def picture(draw: Draw) -> Draw:
     """Makes a function that draws keep to what seaborn's functions do, and its letters legible.
 
     `palette`, where the function has it, is that of the components. `data`, a DataFrame as `FacetGrid.map_dataframe`
-    gives it, has the columns that `rows`, `values`, `x` and `sample_weight` name; then the Axes at hand is drawn on.
+    gives it, has the columns that arguments with one or more values per row name. Then the Axes at hand is drawn on;
+    the names of `values` are the label, or labels, where none are given.
 
     Args:
         draw: Function that takes `ax` and returns the Axes, or an array of them, that it drew on.
@@ -35,7 +38,8 @@ def picture(draw: Draw) -> Draw:
         in_facet = "data" in kwargs
         if in_facet:
             args, kwargs = (), _from_frame(inspect.signature(draw), args, kwargs)
-        with palette_in_force(kwargs.get("palette")), _facet_kept(kwargs["ax"]) if in_facet else nullcontext():
+        kept = _title_kept(kwargs["ax"]) if in_facet else nullcontext()
+        with palette_in_force(kwargs.get("palette")), view_kept(axes_of(kwargs.get("ax"))), kept:
             result = draw(*args, **kwargs)
         is_single = isinstance(kwargs.get("ax"), Axes)
         make_legible([result] if is_single else {panel.figure for panel in np.ravel(result) if panel is not None})
@@ -45,16 +49,10 @@ def picture(draw: Draw) -> Draw:
 
 
 @contextmanager
-def _facet_kept(ax: Axes) -> Iterator[None]:
-    """Keeps the panel's title, and in view what is drawn already in panels that share an axis with it."""
-    title, before = ax.get_title(), {}
-    for axis, shared in (("x", ax.get_shared_x_axes()), ("y", ax.get_shared_y_axes())):
-        if any(panel.has_data() for panel in shared.get_siblings(ax)):
-            before[axis] = getattr(ax, f"get_{axis}lim")()
+def _title_kept(ax: Axes) -> Iterator[None]:
+    """Keeps the title of a facet's panel."""
+    title = ax.get_title()
     yield
-    for axis, (low, high) in before.items():
-        now = getattr(ax, f"get_{axis}lim")()
-        getattr(ax, f"set_{axis}lim")(min(low, now[0]), max(high, now[1]))
     ax.title.set_text(title or ax.get_title())
 
 
@@ -68,10 +66,13 @@ def _from_frame(signature: inspect.Signature, args: Any, kwargs: dict[str, Any])
     arguments |= signature.bind_partial(*args, **kwargs).arguments
     for name in _OF_ROWS:
         columns = arguments.get(name)
-        if isinstance(columns, (str, list)):
+        if isinstance(columns, str) or (isinstance(columns, list) and all(isinstance(name, str) for name in columns)):
             if not {*([columns] if isinstance(columns, str) else columns)} <= {*data.columns}:
                 raise ValueError(
-                    f"`{name}` must name columns of `data`. Received: {columns!r}. It has {list(data.columns)}."
+                    f"`{name}` must name columns of `data`. Received: {columns!r}. Pass some of {list(data.columns)}."
                 )
-            arguments[name] = data[columns].to_numpy()
+            arguments[name] = data[columns]
+            if name == "values":
+                named = "label" if isinstance(columns, str) else "labels"
+                arguments |= {named: columns} if named in signature.parameters and named not in arguments else {}
     return {"ax": plt.gca(), **arguments}

@@ -27,6 +27,7 @@ from tfgmm.plot.grids import LINE_STYLES, MASS_CAPTION, MASSES
 from tfgmm.plot.mixtures import check_draws
 from tfgmm.plot.partial_rows import ShownRows, at_most, draw_bars
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import bring_into_view, on_linear_axes
 from tfgmm.posterior.draws import Draws
 
 _MAX_KERNELS = 4_000
@@ -36,6 +37,7 @@ _WORDS = {"weights": "weight", "locs": "mean", "scales": "standard deviation", "
 
 
 @picture
+@on_linear_axes
 def posterior(
     values: ArrayLike, *, label: str, interval: float = 0.9, colour: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -76,6 +78,7 @@ def posterior(
     ends = f"{100 * interval:g} % interval: {low_text} to {high_text}"
     for end, name in ((low, ends), (high, None)):
         ax.axvline(end, color=ink(), linewidth=1.1, linestyle="--", label=name)
+    bring_into_view(ax, draws)
     ax.set_ylim(0, 1.35 * top)  # room for the legend above the bars
     ax.set(xlabel=textwrap.fill(label, 56), ylabel="density", title="Posterior draws")
     ax.legend(loc="upper right", fontsize="small", framealpha=1.0)
@@ -83,6 +86,7 @@ def posterior(
 
 
 @picture
+@on_linear_axes
 def posterior_joint(
     values: ArrayLike, *, labels: Sequence[str], colour: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -168,7 +172,7 @@ def parameter_posterior(
         few = ", ".join(names[:6]) + (f" and {len(names) - 6} more (draws.numbers()[0])" if len(names) > 6 else "")
         raise ValueError(f"`name` must be a number of the mixture: {few}. Received: {name!r}. Choose one of them.")
     k, words = _in_words(name, has_names=draws.column_names is not None)
-    colour = component_colours(k + 1)[k]
+    colour = component_colours(draws.num_components)[k]
     number: Any = values[..., names.index(name)].ravel()
     return posterior(number, label=words if label is None else label, interval=interval, colour=colour, ax=ax)
 

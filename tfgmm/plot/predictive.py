@@ -15,8 +15,10 @@ from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import component_colours, ink, mix, paper
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
 from tfgmm.plot.mixtures import check_column, check_rows, marginal
+from tfgmm.plot.names import name_of_values
 from tfgmm.plot.partial_rows import ShownRows, check_sample_weight, check_values, draw_bars, num_bins_of
 from tfgmm.plot.pictures import picture
+from tfgmm.plot.views import bring_into_view, on_linear_axes
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import replicated_rows
 
@@ -27,6 +29,7 @@ _MOST_ROWS = 20_000  # of a predicted set, where the weights of the real rows sa
 
 
 @picture
+@on_linear_axes
 def predictive_check(
     rows: ArrayLike,
     predicted: ArrayLike | Draws,
@@ -78,18 +81,20 @@ def predictive_check(
     colours = component_colours(2)
     # What lies beyond the rows counts in the area
     heights = np.stack([np.histogram(one, edges)[0] for one in new]) / (new.shape[1] * np.diff(edges))
+    of_rows = np.histogram(real.values, edges, weights=real.weights, density=True)[0]
     name_of_rows = all_rows.words()
     if len(new) == 1:
         draw_bars(ax, real, edges, color=mix(colours[0], paper(), 0.45), label=name_of_rows)
         ax.stairs(heights[0], edges, color=colours[1], linewidth=1.6, label=f"{new.shape[1]:,} predicted")
+        high = heights[0]
     else:
         low, middle, high = np.quantile(heights, [(1 - _BAND) / 2, 0.5, (1 + _BAND) / 2], axis=0)
         pale = mix(colours[1], paper(), 0.65)
         name = f"{100 * _BAND:g} % of {len(new):,} predicted sets"
         ax.stairs(high, edges, baseline=low, fill=True, color=pale, linewidth=0, label=name)
         ax.stairs(middle, edges, baseline=None, color=colours[1], linewidth=1.2, linestyle="--", label="their median")
-        of_rows = np.histogram(real.values, edges, weights=real.weights, density=True)[0]
         ax.stairs(of_rows, edges, color=ink(), linewidth=1.6, label=name_of_rows)
+    bring_into_view(ax, edges, [*high, *of_rows])
     ax.set_ylim(bottom=0)
     ax.set(xlabel=label, ylabel="density", title="Posterior predictive beside the data")
     ax.legend(loc="best", fontsize="small")
@@ -150,8 +155,9 @@ def predictive_statistic(
     ax.axvline(observed, color=ink(), label=f"the data: {shown_number(observed, spread)}")
     bars: dict[str, Any] = {"color": mix(component_colours(2)[1], paper(), 0.4), "stat": "count"}
     sets = ShownRows(replicated)
-    draw_bars(ax, sets, num_bins_of(sets, 8, 40), label=f"{len(replicated):,} predicted sets", **bars)
+    top = draw_bars(ax, sets, num_bins_of(sets, 8, 40), label=f"{len(replicated):,} predicted sets", **bars)
     ax.margins(x=0.05)
+    bring_into_view(ax, [observed, *replicated], [top])
     ax.set(xlabel=f"{called} of {label}", ylabel="predicted sets", title=f"Predicted {called}")
     add_caption(ax, f"larger in {_percent(share, len(replicated))} of predicted sets")
     ax.legend(loc="best", fontsize="small")
@@ -189,16 +195,14 @@ def _both(
     values = check_values("rows", rows, "N", fix="Pass one column of the data.")
     fix = "Pass the same column of predicted rows, (M,) or (R, M), or posterior draws."
     new = check_finite("predicted", predicted, "M" if np.ndim(predicted) < 2 else "RM", fix=fix)
-    label = "data value" if column_name is None else column_name
-    return check_sample_weight(values, sample_weight), np.atleast_2d(new), label
+    return check_sample_weight(values, sample_weight), np.atleast_2d(new), name_of_values(column_name, rows)
 
 
 def _real_rows(rows: ArrayLike, draws: Draws, index: int, sample_weight: ArrayLike | None) -> ShownRows:
     """Extracts one column of the data from rows with that column alone, or with all columns of the draws."""
-    array = np.asarray(rows)
-    fix = "Pass one column of the data, or all columns of the draws."
+    array, fix = np.asarray(rows), "Pass one column of the data, or all columns of the draws."
     if array.ndim != 1:
-        checked = check_rows(array, draws, sample_weight)
+        checked = check_rows(rows, draws, sample_weight)
         if checked is not None:
             array, sample_weight = checked.values[:, index], checked.weights
     return check_sample_weight(check_values("rows", array, "N", fix=fix), sample_weight)

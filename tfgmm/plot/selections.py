@@ -145,7 +145,11 @@ def _draw_shapes(selection: Any, ax: Axes) -> None:
     low = _lowest(selection, deficits, chosen)
     for number, shape in enumerate(selection.shapes):
         is_shape = table["covariance"] == shape
-        style = component_style(number) | {"marker": component_marker(number), "markersize": 4, "linewidth": 1.3}
+        style = component_style(number, len(selection.shapes)) | {
+            "marker": component_marker(number),
+            "markersize": 4,
+            "linewidth": 1.3,
+        }
         ax.plot(table["num_components"][is_shape], deficits[is_shape], label=shape, zorder=3, **style)
     title = "Which shape, and how many components"
     ax.set(xlabel="number of components", ylabel="evidence, behind the best (nats)", title=title)

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = front_door(
         "alignment": ["AlignedDraws", "align"],
         "convergence": ["FEWEST_DRAWS", "bulk_sizes", "r_hats", "tail_sizes"],
         "draws": ["Draws", "LOG_RATIO"],
+        "fitted_rows": ["FittedRows"],
         "predictive": ["DensityBand", "component_densities", "density_band", "replicated_rows", "sample_predictive"],
         "record": [
             "AUTO",

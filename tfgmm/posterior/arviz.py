@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfgmm.common import extras
+from tfgmm.posterior.fitted_rows import FittedRows
 from tfgmm.posterior.record import PosteriorRecord
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ ROWS = "rows"
 _REQUIRED = ("weights", "locs", "scales")
 # The attribute of the group "posterior" with the record as JSON: NetCDF holds text, but nothing nested and no None
 RECORD = "posterior_record"
+# Likewise that with what identifies the rows
+FITTED_ROWS = "fitted_rows"
 
 
 def arviz() -> Any:
@@ -47,6 +50,7 @@ def to_arviz(
     column_names: Sequence[str] | None,
     sample_stats: Mapping[str, np.ndarray],
     record: PosteriorRecord | None = None,
+    fitted_rows: FittedRows | None = None,
     of_rows: RowArrays | None = None,
 ) -> Any:
     """Makes the `arviz.InferenceData` of draws; see `Draws.to_arviz`.
@@ -56,16 +60,19 @@ def to_arviz(
         column_names: D names, or None.
         sample_stats: Figures of each draw, (C, S, ...) by name.
         record: How the draws were made, kept as an attribute of the group "posterior"; None for nothing.
+        fitted_rows: What identifies the rows of the fit, kept likewise; None for nothing.
         of_rows: What the draws say of rows, for the groups that hold such; None for nothing.
     """
     num_components, num_features = values["locs"].shape[2:]
     features = list(column_names or range(num_features))
+    attributes = {} if record is None else {RECORD: json.dumps(record.to_dict(), allow_nan=False)}
+    attributes |= {} if fitted_rows is None else {FITTED_ROWS: fitted_rows.to_json()}
     data = arviz().from_dict(
         posterior=dict(values),
         sample_stats=dict(sample_stats) or None,
         coords={"component": list(range(num_components)), "feature": features, "feature_2": features},
         dims={name: list(PARAMETERS[name]) for name in values},
-        posterior_attrs={} if record is None else {RECORD: json.dumps(record.to_dict(), allow_nan=False)},
+        posterior_attrs=attributes,
     )
     if of_rows is not None:
         for group in _groups_of_rows(of_rows, features):
@@ -108,22 +115,28 @@ def from_arviz(data: Any) -> dict[str, Any]:
     names = tuple(features) if features and all(isinstance(name, str) for name in features) else None
     stats = getattr(data, "sample_stats", None)
     sample_stats = {} if stats is None else {name: np.asarray(stats[name]) for name in stats.data_vars}
-    record = _record_in(posterior.attrs)
-    return {**fields, "column_names": names, "sample_stats": sample_stats, "posterior": record}
+    record = _attribute_in(posterior.attrs, RECORD, _record_from)
+    fitted_rows = _attribute_in(posterior.attrs, FITTED_ROWS, FittedRows.from_json)
+    others = {"column_names": names, "sample_stats": sample_stats, "posterior": record, "fitted_rows": fitted_rows}
+    return {**fields, **others}
 
 
-def _record_in(attributes: Mapping[str, Any]) -> PosteriorRecord | None:
-    """Reads how the draws were made; None where their engine does not say."""
-    if RECORD not in attributes:
+def _attribute_in(attributes: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
+    """Reads how the draws were made, or the rows that they are of; None where their engine does not say."""
+    if name not in attributes:
         return None
     try:
-        values = json.loads(attributes[RECORD])
-        return PosteriorRecord.from_dict(values if isinstance(values, dict) else {})
+        return read(attributes[name])
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"`data.posterior.attrs[{RECORD!r}]` must be what Draws.to_arviz wrote. Received: "
-            f"{attributes[RECORD]!r:.100} ({error}). Delete the attribute, or pass what Draws.to_arviz returned."
+            f"`data.posterior.attrs[{name!r}]` must be what Draws.to_arviz wrote. Received: "
+            f"{attributes[name]!r:.100} ({error}). Delete the attribute, or pass what Draws.to_arviz returned."
         ) from error
+
+
+def _record_from(text: Any) -> PosteriorRecord:
+    values = json.loads(text)
+    return PosteriorRecord.from_dict(values if isinstance(values, dict) else {})
 
 
 def _array(values: Any, name: str) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from tfgmm.common.checks import check_count
 from tfgmm.common.shapes import check_shape
 from tfgmm.posterior.arviz import PARAMETERS, from_arviz, to_arviz
+from tfgmm.posterior.fitted_rows import FittedRows, weights_error
 from tfgmm.posterior.record import PosteriorRecord
 from tfgmm.posterior.row_arrays import row_arrays
 
@@ -31,6 +32,8 @@ class Draws:
             the columns of a component are independent.
         sample_stats: What the sampler says of each draw, such as "diverging": arrays (C, S) by name.
         posterior: How the draws were made, and how far to trust them; None where their engine does not say.
+        fitted_rows: What identifies the rows that the posterior is of, by which `to_arviz` knows others; None where the
+            engine does not say.
 
     Raises:
         ValueError: If the shapes do not fit together.
@@ -50,6 +53,7 @@ class Draws:
     covariances: np.ndarray | None = None
     sample_stats: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     posterior: PosteriorRecord | None = None
+    fitted_rows: FittedRows | None = None
 
     def __post_init__(self) -> None:
         for name in PARAMETERS:
@@ -170,11 +174,19 @@ class Draws:
                 values.append(part[(slice(None), slice(None), component, *features)])
         return tuple(names), np.stack(values, axis=-1)
 
-    def to_arviz(self, rows: Any = None, *, noise: Any = None, predictive: int | None = None, seed: int = 0) -> Any:
+    def to_arviz(
+        self,
+        rows: Any = None,
+        *,
+        sample_weight: Any = None,
+        noise: Any = None,
+        predictive: int | None = None,
+        seed: int = 0,
+    ) -> Any:
         """Converts the draws to ArviZ, with named coordinates: chain, draw, component, feature; with rows, row too.
 
-        Features have the names of the columns, or numbers if they have none. `sample_stats` and `posterior` are kept,
-        the latter as an attribute of the group "posterior".
+        Features have the names of the columns, or numbers if they have none. `sample_stats`, `posterior` and
+        `fitted_rows` are kept, the latter two as attributes of the group "posterior".
 
         With the rows of the fit there are three groups more, each with one variable, "rows": "log_likelihood" for
         `arviz.loo`, `arviz.compare` and `arviz.waic`; "observed_data" and "posterior_predictive" for `arviz.plot_ppc`.
@@ -187,6 +199,7 @@ class Draws:
         Args:
             rows: N rows of D columns, of any kind that `fit_mixture` takes, or N numbers for one column, data units;
                 NaN is a gap. Default: only the draws themselves.
+            sample_weight: Refused: a row that counts twice is two rows to be left out, so repeat it.
             noise: Measurement noise of the rows, as in `fit_mixture`.
             predictive: Number of simulated data sets, each of N rows from one draw, spread evenly over all draws.
                 Default 100, fewer if these are large; 0 for none.
@@ -201,6 +214,10 @@ class Draws:
                 number of draws (1 GiB); if draws are not finite; if there are options but no rows.
             TypeError: If the rows are not numbers, or have weights: these say nothing of what it is to leave a row out.
 
+        Warns:
+            UserWarning: If the rows are others than those that the posterior is of, or come without their noise. New
+                rows have log likelihoods as well, but no row among them can be left out.
+
         Example:
 
         >>> draws = Draws(np.full((1, 4, 2), 0.5), np.zeros((1, 4, 2, 3)), np.ones((1, 4, 2, 3)))
@@ -211,13 +228,15 @@ class Draws:
         """
         values = {name: getattr(self, name) for name in PARAMETERS if getattr(self, name) is not None}
         of_rows = None
+        if sample_weight is not None:
+            raise weights_error("`sample_weight` must be left out", f"weights, {type(sample_weight).__name__}")
         if rows is not None:
             check_finite(self)
-            of_rows = row_arrays(self, rows, noise, predictive, seed)
+            of_rows = row_arrays(self, rows, noise, predictive, seed, stacklevel=2)
         elif noise is not None or predictive is not None:
             name = "noise" if noise is not None else "predictive"
             raise ValueError(f"`{name}` must be left out without rows. Received: no rows. Pass rows, or leave it out.")
-        return to_arviz(values, self.column_names, self.sample_stats, self.posterior, of_rows)
+        return to_arviz(values, self.column_names, self.sample_stats, self.posterior, self.fitted_rows, of_rows)
 
     @staticmethod
     def from_arviz(data: Any) -> Draws:

@@ -12,6 +12,7 @@ from tfgmm.data.blocks import RowBlock, together
 from tfgmm.data.errors import check_gaps, no_rows_left_error
 from tfgmm.data.sources import check_ends, open_source
 from tfgmm.posterior.drawn_rows import replicates
+from tfgmm.posterior.fitted_rows import warn_of_other_rows, weights_error
 from tfgmm.posterior.row_likelihoods import log_likelihoods
 
 if TYPE_CHECKING:
@@ -40,12 +41,18 @@ class RowArrays(NamedTuple):
     simulated: np.ndarray
 
 
-def row_arrays(draws: Draws, rows: Any, noise: Any, predictive: int | None, seed: int) -> RowArrays:
-    """Computes what draws say of rows; see `Draws.to_arviz` for the arguments and the errors."""
+def row_arrays(
+    draws: Draws, rows: Any, noise: Any, predictive: int | None, seed: int, stacklevel: int = 1
+) -> RowArrays:
+    """Computes what draws say of rows; see `Draws.to_arviz` for the arguments, the errors and the warning.
+
+    A warning names the line of the caller with stacklevel 1, that of its caller with 2.
+    """
     seed = check_seed(seed)
     if predictive is not None:
         predictive = check_count("predictive", predictive, least=0)
     numbers, block = read_observed(draws, rows, noise)
+    warn_of_other_rows(draws.fitted_rows, block, stacklevel + 1)
     chosen, simulated = np.zeros(0, np.int64), np.zeros((draws.num_chains, 0, *block.values.shape))
     if predictive != 0:
         chosen, simulated = replicates(draws, _num_sets(draws, predictive, block.values.size), block, seed)
@@ -73,10 +80,7 @@ def read_observed(draws: Draws, rows: Any, noise: Any) -> tuple[np.ndarray, RowB
     how: dict[str, Any] = {"noise": noise, "missing": "integrate", "allow_empty": True}
     source = open_source(rows, "rows", draws.num_features, draws.column_names, **how)
     if source.has_weights:
-        raise TypeError(
-            "`rows` must be rows alone: a row that counts twice is two rows to be left out. Received: rows with "
-            "weights. Repeat them where the weights are whole, as np.repeat(rows, weights, axis=0) does."
-        )
+        raise weights_error("`rows` must be rows alone", "rows with weights")
     check_ends(source, None, "Take some of its batches, as rows.take(100) does.")
     _check_few(draws, source.num_data or 0)
     blocks, num_rows = [], 0

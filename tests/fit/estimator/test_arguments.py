@@ -219,7 +219,7 @@ def test_odd_rows_are_warned_of_in_words_that_name_no_argument_of_fit_mixture():
         tfgmm.BayesianGaussianMixture(4, n_init=1).fit(np.repeat(ROWS[:3] @ np.ones((2, 9)), 2, axis=0))
     said = " ".join(str(warning.message) for warning in caught)
     assert {warning.category for warning in caught} == {tfgmm.OddDataWarning}
-    assert "3 distinct rows for 4 components" in said and 'the shape "diag" needs fewer rows' in said
+    assert "3 distinct rows for 4 components" in said and 'The shape "diag" needs fewer rows' in said
     assert not re.search("num_components|covariance=|restarts|max_sweeps", said)
     assert {warning.filename for warning in caught} == {__file__}
 

@@ -98,10 +98,10 @@ def test_criteria_and_posterior_are_handed_on(plain):
     ("kind", "name"), [("distribution", "weight_concentration"), ("process", "stick_concentration")]
 )
 def test_concentration_takes_the_place_of_that_in_the_priors(kind, name):
-    options = {"weight_concentration_prior_type": f"dirichlet_{kind}", "weight_concentration_prior": 30.0}
-    assert getattr(fitted(**options).result_.priors, name) == 30.0
+    options = {"weight_concentration_prior_type": f"dirichlet_{kind}", "weight_concentration_prior": 5.0}
+    assert getattr(fitted(**options).result_.priors, name) == 5.0
     given = fitted(**options, priors=tfgmm.Priors(loc_scale=9.0)).result_.priors
-    assert getattr(given, name) == 30.0 and given.loc_scale == 9.0
+    assert getattr(given, name) == 5.0 and given.loc_scale == 9.0
 
 
 def test_a_larger_concentration_makes_weights_more_alike():

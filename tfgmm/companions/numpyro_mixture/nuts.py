@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -171,7 +172,7 @@ def _sample(
     target = Target(model, jax.device_put(observed))
     gaussians, standard = _starts(target, rows, start, num_chains, seed, progress)
     record = Program(target, tuning, num_chains, seed).run(gaussians, standard, num_samples, progress)
-    return _draws(target, record, rows.column_names)
+    return dataclasses.replace(_draws(target, record, rows.column_names), fitted_rows=rows.fitted())
 
 
 def _starts(

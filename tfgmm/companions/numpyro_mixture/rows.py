@@ -11,6 +11,7 @@ from tfgmm.companions.one_column import check_enough_rows, one_column
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.errors import no_value_error, not_finite_error
 from tfgmm.data.sources import open_source
+from tfgmm.posterior.fitted_rows import FittedRows
 
 from tfgmm.companions.numpyro_mixture.densities import (  # isort: skip  after `model`
     MaskedRows,
@@ -39,6 +40,10 @@ class TableOfRows(NamedTuple):
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Computes the weighted mean and standard deviation of the values of each column, (D,) each."""
         return moments_of(self.block.values, self.block.weights)
+
+    def fitted(self) -> FittedRows:
+        """Says what identifies the rows, those without any value left out, as in a fit."""
+        return FittedRows.of_block(self.block.part(~np.isnan(self.block.values).all(axis=1)))
 
     def filled(self) -> np.ndarray:
         """Computes rows, (N, D), with the mean of the column in place of each gap: for starts, not for densities."""

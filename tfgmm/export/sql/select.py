@@ -18,6 +18,7 @@ from tfgmm.export.sql.names import as_name, as_table, check_asked, check_columns
 from tfgmm.mixture.parameters import MixtureDensity, StandardForm, standard_form
 
 _FARTHEST = float(np.finfo(np.float32).max)  # from the centre; other scorers have no score beyond it either
+_LEAST_CONSTANT = -1e300  # of a component without weight: no engine reads an infinite number
 _LEAST_EXPONENT = -700  # PostgreSQL stops with an error where exp() gives 0
 
 
@@ -61,7 +62,7 @@ def select_of(
         key: Further columns of the result, by which the rows of the table are told apart.
 
     Returns:
-        The text, with a semicolon at its end.
+        The text, without a semicolon, so that it can stand within another statement: SELECT ... FROM (text).
 
     Raises:
         ValueError: The columns of the mixture have no names; a name cannot be one in SQL, or cannot be told from
@@ -76,13 +77,13 @@ def select_of(
       key_0 AS "id",
       largest + ln(total) AS log_prob,
       assignment
-    FROM tfgmm_totals;
+    FROM tfgmm_totals
     """
     check_asked(table, scores, key)
     names = check_columns(column_names, len(mixture.centre))
     *steps, last = _steps(mixture, names, as_table(table), scores, key)
     tables = ",\n".join(f"{step.name} AS MATERIALIZED (\n{step.select('  ')}\n)" for step in steps)
-    return f"{_comment(mixture)}\nWITH\n{tables}\n{last.select()};"
+    return f"{_comment(mixture)}\nWITH\n{tables}\n{last.select()}"
 
 
 def _comment(mixture: MixtureDensity) -> str:
@@ -155,7 +156,8 @@ def _joint(form: StandardForm, k: int) -> str:
     factors = form.factors[min(k, len(form.factors) - 1)]
     whitened = _scaled(form.locs[k], factors[0]) if len(factors) == 1 else _whitened(form.locs[k], factors)
     squares = _joined([f"power({whitened[place]}, 2)" for place in range(num_features)], "+")
-    return f"{_number(form.constants[k])} - 0.5e0 * {squares}"
+    constant = max(float(form.constants[k]), _LEAST_CONSTANT)
+    return f"{_number(constant)} - 0.5e0 * {squares}"
 
 
 def _scaled(locs: np.ndarray, factors: np.ndarray) -> list[str]:
