@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = front_door(
         "learned_scales": ["LocationScales"],
         "natural_gradient": [
             "GlobalStep",
+            "OneStep",
             "Place",
             "Spot",
             "bound_figures",
