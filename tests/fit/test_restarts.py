@@ -20,8 +20,9 @@ from tfgmm.families.variational import COMPONENTS, Factors, VariationalPosterior
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.options import FitOptions
-from tfgmm.fit.restarts import StagedStarts, ascend, best_first
+from tfgmm.fit.restarts import ascend
 from tfgmm.fit.single import stages_of
+from tfgmm.fit.staged import StagedStarts, best_first
 from tfgmm.mixture import exact_rows
 from tfgmm.mixture.statistics import Statistics
 from tfgmm.scoring.graph import chunks

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tfgmm.mixture.priors import Priors
 
 AUTO = "auto"  # in place of covariance shapes: all of them
+# Components from which a start alone is too seldom the best
+FEWEST_THAT_MOVE = 8
 CRITERIA_AT = {"mean": "the posterior means", "mode": "the maximum of the likelihood"}
 
 
@@ -50,6 +52,7 @@ class FitOptions:
     start: Any = "auto"
     criteria_at: str = "mean"
     posterior: str = MEAN_FIELD
+    moves: bool | Literal["auto"] = AUTO
 
     def __post_init__(self) -> None:
         for name, least in (("restarts", 1), ("max_sweeps", 1), ("polish_steps", 0)):
@@ -58,10 +61,26 @@ class FitOptions:
             object.__setattr__(self, "batch_size", check_count("batch_size", self.batch_size))
         object.__setattr__(self, "seed", check_seed(self.seed))
         _check_tolerance(self.tolerance)
+        _check_moves(self.moves)
         object.__setattr__(self, "covariance", check_covariance(self.covariance))
         check_choice("weights", self.weights, WEIGHT_PRIORS)
         check_choice("criteria_at", self.criteria_at, CRITERIA_AT)
         check_method(self.posterior)
+
+    def has_moves(self, num_components: int) -> bool:
+        """Whether components move between restarts and sweeps: those of one cluster to another.
+
+        Args:
+            num_components: K.
+
+        Example:
+
+        >>> FitOptions().has_moves(2), FitOptions().has_moves(8), FitOptions(moves=False).has_moves(8)
+        (False, True, False)
+        """
+        if self.moves != AUTO:
+            return bool(self.moves)
+        return isinstance(self.start, str) and num_components >= FEWEST_THAT_MOVE
 
     @property
     def is_choice_of_shapes(self) -> bool:
@@ -152,3 +171,11 @@ def _check_tolerance(tolerance: float | None) -> None:
     is_number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
     if tolerance is not None and not (is_number and math.isfinite(tolerance) and tolerance > 0):
         raise ValueError(f"`tolerance` must be positive and finite. Received: {tolerance!r}. Leave it out for 1e-7.")
+
+
+def _check_moves(moves: Any) -> None:
+    if not isinstance(moves, bool) and moves != AUTO:
+        raise ValueError(
+            f'`moves` must be True, False or "auto". Received: {moves!r}. Leave it out for moves where there are '
+            f"{FEWEST_THAT_MOVE} components or more."
+        )

@@ -30,8 +30,32 @@ _GROWTH, _LONGEST = 1.3, 8.0
 _FLOAT32_ERROR, _FLOAT32_GAIN = 10.0, 1e-4
 # Features of all rows below which float32 saves less time than telling starts apart by type costs
 _FEW_FEATURES = 2**16
-# Multiplications in a sweep of all starts at a time: with more, what a step costs beside them is not felt.
-_PRODUCTS_AT_A_TIME = 2**31
+
+
+class Move(NamedTuple):
+    """Components that went, and as many that were divided in two, one half in the place of each; see `fit.moves`.
+
+    Numbers of components are those before the move.
+
+    deleted: Components that went.
+    divided: Components that were divided instead.
+    gain: What the bound gained until the sweeps after the move were done, nats.
+    """
+
+    deleted: tuple[int, ...]
+    divided: tuple[int, ...]
+    gain: float
+
+
+class MoveRule(NamedTuple):
+    """Which starts try moves before a stage.
+
+    num_starts: How many of the best.
+    seed: Seed of the rows that components are divided with.
+    """
+
+    num_starts: int
+    seed: int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,11 +64,12 @@ class Restart:
 
     Args:
         elbo: Augmented bound at the end, nats, for N rows, estimated from the rows that all restarts share.
-        elbos: Bound of every sweep, float64.
+        elbos: Bound of every sweep, float64; after a move from where it is above that before.
         converged: Whether the bound had stopped rising; False also for a start that was given up below the best.
         weights: Mean weights at the end, (K,) float64.
         locs: Mean locations at the end, (K, D) float64, data units.
         values: Numbers behind q at the end; see `families.base.Family`.
+        moves: Moves between components on the way.
     """
 
     elbo: float
@@ -53,6 +78,7 @@ class Restart:
     weights: np.ndarray
     locs: np.ndarray
     values: Values = dataclasses.field(repr=False)
+    moves: tuple[Move, ...] = ()
 
     @property
     def num_sweeps(self) -> int:
@@ -72,6 +98,7 @@ class Stage:
         tolerance: A gain below it counts as none, nats per row.
         patience: Gains below the tolerance that must follow each other: one alone can be a step that was cut short.
         num_starts: How many of the best starts of the stage before take part; the others are given up. None for all.
+        moves: Which of them try moves between components first; None for none.
     """
 
     rows: CachedRows
@@ -81,84 +108,13 @@ class Stage:
     tolerance: float
     patience: int = PATIENCE
     num_starts: int | None = None
+    moves: MoveRule | None = None
 
     @functools.cached_property
     def is_for_float32(self) -> bool:
         """Whether products in float32 are worth while, and squares of the rows stay in its range."""
         is_large = len(self.rows) * self.rows.num_columns >= _FEW_FEATURES
         return is_large and is_in_range_of_float32(self.largest)
-
-
-class StagedStarts(NamedTuple):
-    """Starts, and the stages that they go through, one after the other."""
-
-    starts: Sequence[Values]
-    stages: Sequence[Stage]
-
-
-def best_first(
-    q: VariationalPosterior,
-    groups: Sequence[StagedStarts],
-    tell: Callable[[int, int], None] = lambda number, count: None,
-) -> list[list[Restart]]:
-    """Takes the starts of each group through its stages; lists per group where they ended, best bound first.
-
-    A start that is far below the best when its gains have become small does not overtake it: so the first stages may
-    be coarse, and only the best starts need take part in the last one.
-
-    Args:
-        q: Family of the posteriors.
-        groups: Groups of starts, each with stages of its own; each stage goes on side by side with those of the others.
-        tell: Called before the first stage and when a start has finished it, with the number of those that have, plus
-            one, up to their count, and with their count.
-    """
-    results = [
-        in_order_of_bounds(restarts)
-        for restarts in _ascended_by_group(q, [(group.starts, group.stages[0]) for group in groups], tell)
-    ]
-    for number in range(1, max(len(group.stages) for group in groups)):
-        going = [index for index, group in enumerate(groups) if number < len(group.stages)]
-        stages = [groups[index].stages[number] for index in going]
-        best = [results[index][: stage.num_starts] for index, stage in zip(going, stages)]
-        starts = [[restart.values for restart in restarts] for restarts in best]
-        for index, later in zip(going, _ascended_by_group(q, list(zip(starts, stages)))):
-            results[index] = _after(results[index], later)
-    return results
-
-
-def _after(restarts: list[Restart], later: list[Restart]) -> list[Restart]:
-    """Joins restarts, best first, with what the best of them did in a later stage; the others are given up."""
-    went_on = [
-        dataclasses.replace(after, elbos=np.concatenate([before.elbos, after.elbos]))
-        for before, after in zip(restarts, later)
-    ]
-    given_up = [dataclasses.replace(restart, converged=False) for restart in restarts[len(later) :]]
-    return in_order_of_bounds([*went_on, *given_up])
-
-
-def _ascended_by_group(
-    q: VariationalPosterior,
-    groups: Sequence[tuple[Sequence[Values], Stage]],
-    tell: Callable[[int, int], None] = lambda number, count: None,
-) -> list[list[Restart]]:
-    """Takes each start of each group through its stage, up to a number of them that fill a sweep, at a time."""
-    starts = [(start, stage) for starts, stage in groups for start in starts]
-    restarts: list[Restart] = []
-    num_told = 0
-
-    def tell_done(num_done: int) -> None:
-        nonlocal num_told
-        while num_told < min(len(restarts) + num_done + 1, len(starts)):
-            num_told += 1
-            tell(num_told, len(starts))
-
-    num_rows = max(len(stage.rows) for _, stage in groups)
-    products = num_rows * groups[0][1].rows.num_columns * q.num_components
-    size = max(1, _PRODUCTS_AT_A_TIME // products)
-    for first in range(0, len(starts), size):
-        restarts += ascend(q, starts[first : first + size], tell_done)
-    in_order = iter(restarts)
-    return [[next(in_order) for _ in of_group] for of_group, _ in groups]
 
 
 def in_order_of_bounds(restarts: Sequence[Restart]) -> list[Restart]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit.cached_rows import CachedRows
-from tfgmm.fit.restarts import Stage, StagedStarts, best_first
+from tfgmm.fit.restarts import Stage
+from tfgmm.fit.staged import StagedStarts, best_first
 
 # Sweeps that candidates are told apart by
 _MAX_SWEEPS = 8

@@ -31,10 +31,10 @@ class Members(NamedTuple):
     memberships: np.ndarray
     weights: np.ndarray
 
-    def of(self, component: int) -> slice:
-        """Finds the entries of a component."""
+    def of(self, component: int) -> Members:
+        """Takes the entries of one component."""
         first, last = np.searchsorted(self.components, [component, component + 1])
-        return slice(int(first), int(last))
+        return Members(*(value[first:last] for value in self))
 
 
 class _OfChunk(NamedTuple):

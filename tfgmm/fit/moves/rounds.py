@@ -1,4 +1,4 @@
-"""Rounds of swaps: several at a time, kept where the bound rises, taken back where it does not."""
+"""Rounds of moves: several swaps at a time, kept where the bound rises, taken back where it does not."""
 
 from __future__ import annotations
 
@@ -7,70 +7,97 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfgmm.families.variational import VariationalPosterior
+from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit.moves.swaps import Prospect, Swap, chosen_swaps, prospect_at, swapped
-from tfgmm.fit.restarts import Restart, Stage, ascend
+from tfgmm.fit.restarts import Move, Restart, Stage, ascend
 from tfgmm.mixture.filled import with_gaps_filled
 
-SHARES = (0.7, 0.15)
-_SWEEPS = 20
-_LEAST_GAIN = 1e-6
+# Shares of the loss that a gain must be above: first where neighbours hardly overlap, then where they adapt
+_SHARES = (0.7, 0.15)
+# Share of the components that may go at a time, and what is left of it after a failure
+_SHARE_AT_A_TIME, _SHARE_AFTER_FAILURE = 0.25, 0.25
+# Sweeps after a move, and the gain that it must bring, nats per row
+_NUM_SWEEPS, _LEAST_GAIN = 20, 1e-6
+# Moves in turn that are taken back before a start has no more
 _MOST_FAILURES = 8
 
 
-class Moving:
-    def __init__(self, q: VariationalPosterior, restart: Restart, stage: Stage, seed: int) -> None:
-        self.q, self.stage, self.seed = q, dataclasses.replace(stage, max_sweeps=min(_SWEEPS, stage.max_sweeps)), seed
-        self.restart = restart
-        values = stage.rows.values
-        self.filled = values
-        if np.isnan(values).any():
-            spread = np.nanstd(values.astype(np.float64), axis=0)
-            self.filled = with_gaps_filled(values.astype(np.float64), np.where(spread > 0, spread, 1.0)).astype(np.float32)
-        self.share, self.most, self.failures = 0, max(1, q.num_components // 4), 0
-        self.barred: set[Swap] = set()
-        self.swaps: list[Swap] = []
-        self.tried: list[Swap] = []
-        self.elbos = [restart.elbos]
-        self.log = []
-        self.prospect = self._look(restart)
+def moved(q: VariationalPosterior, several: Sequence[tuple[Restart, Stage]]) -> list[Restart]:
+    """Moves components of each restart as long as its bound rises, side by side; bounds never fall.
 
-    def _look(self, restart: Restart) -> Prospect:
-        return prospect_at(self.q, restart.values, self.stage.rows, self.filled, self.stage.centre, self.seed)
+    k-means++ seldom finds all of many clusters: some cluster holds two components, and some component two clusters.
 
-    def trial(self):
-        """Numbers behind q after the next swaps; None where there are none left."""
-        if self.failures == _MOST_FAILURES:
-            return None
-        while self.share < len(SHARES):
-            self.tried = chosen_swaps(self.prospect, SHARES[self.share], self.most, self.barred, len(self.filled))
-            if self.tried:
-                return swapped(self.q, self.prospect, self.tried, self.stage.centre)
-            self.share, self.most = self.share + 1, max(1, self.q.num_components // 4)
+    Args:
+        q: Family of the posteriors.
+        several: Where starts ended, with the stage that has their rows and the rule of their moves.
+    """
+    moving = [_Moving(q, restart, stage) for restart, stage in several]
+    while trials := [(one, values) for one in moving if (values := one.next_trial()) is not None]:
+        ends = ascend(q, [(values, one.stage) for one, values in trials])
+        for (one, _), end in zip(trials, ends):
+            one.take(end)
+    return [one.end() for one in moving]
+
+
+class _Moving:
+    """A restart that tries moves.
+
+    Args:
+        q: Family of the posteriors.
+        restart: Where it is.
+        stage: Its rows, and the rule of its moves.
+    """
+
+    def __init__(self, q: VariationalPosterior, restart: Restart, stage: Stage) -> None:
+        self.stage = dataclasses.replace(stage, max_sweeps=min(_NUM_SWEEPS, stage.max_sweeps))
+        self._q, self._restart = q, restart
+        self._rows = _without_gaps(stage.rows.values)
+        self._elbos, self._moves = [restart.elbos], list(restart.moves)
+        self._most = self._most_at_a_time = max(1, int(_SHARE_AT_A_TIME * q.num_components))
+        self._round, self._num_failures = 0, 0
+        self._barred: set[Swap] = set()
+        self._tried: list[Swap] = []
+        self._prospect = self._look(restart.values)
+
+    def _look(self, values: Values) -> Prospect:
+        seed = 0 if self.stage.moves is None else self.stage.moves.seed
+        return prospect_at(self._q, values, self.stage.rows, self._rows, self.stage.centre, seed)
+
+    def next_trial(self) -> Values | None:
+        """Makes the next swaps and says where q stands then; None where there are none left to try."""
+        while self._num_failures < _MOST_FAILURES and self._round < len(_SHARES):
+            self._tried = chosen_swaps(self._prospect, _SHARES[self._round], self._most, self._barred)
+            if self._tried:
+                return swapped(self._q, self._prospect, self._tried, self.stage.centre)
+            self._round, self._most = self._round + 1, self._most_at_a_time
         return None
 
-    def judge(self, trial: Restart) -> None:
-        least = _LEAST_GAIN * self.stage.rows.num_data
-        self.log.append((SHARES[self.share], len(self.tried), trial.num_sweeps, round((trial.elbo - self.prospect.elbo)/self.stage.rows.num_data,5)))
-        if trial.elbo > self.prospect.elbo + least:
-            self.elbos.append(trial.elbos[trial.elbos > self.prospect.elbo])
-            self.swaps += self.tried
-            self.restart = trial
-            self.barred, self.failures, self.most = set(), 0, max(1, self.q.num_components // 4)
-            self.prospect = self._look(trial)
+    def take(self, end: Restart) -> None:
+        """Goes on from where sweeps after a move ended, if the bound is higher there; else takes the move back."""
+        gain = end.elbo - self._prospect.elbo
+        if gain > _LEAST_GAIN * self.stage.rows.num_data:
+            deleted, divided = zip(*self._tried)
+            self._moves.append(Move(deleted, divided, gain))
+            self._elbos.append(end.elbos[end.elbos > self._prospect.elbo])
+            self._restart, self._prospect = end, self._look(end.values)
+            self._barred, self._num_failures, self._most = set(), 0, self._most_at_a_time
             return
-        self.failures += 1
-        if len(self.tried) == 1:
-            self.barred.add(self.tried[0])
-        self.most = max(1, len(self.tried) // 4)
+        self._num_failures += 1
+        if len(self._tried) == 1:
+            self._barred.add(self._tried[0])
+        self._most = max(1, int(_SHARE_AFTER_FAILURE * len(self._tried)))
 
-    def ended(self) -> Restart:
-        return dataclasses.replace(self.restart, elbos=np.concatenate(self.elbos), elbo=self.prospect.elbo)
+    def end(self) -> Restart:
+        """Returns where the restart is, with all its moves."""
+        elbos = np.concatenate(self._elbos)
+        return dataclasses.replace(self._restart, elbo=self._prospect.elbo, elbos=elbos, moves=tuple(self._moves))
 
 
-def moved(q: VariationalPosterior, several: Sequence[tuple[Restart, Stage]], seed: int = 0) -> list[Restart]:
-    moving = [Moving(q, restart, stage, seed) for restart, stage in several]
-    while trials := [(one, trial) for one in moving if (trial := one.trial()) is not None]:
-        for (one, _), restart in zip(trials, ascend(q, [(trial, one.stage) for one, trial in trials])):
-            one.judge(restart)
-    return [one.ended() for one in moving], moving
+def _without_gaps(values: np.ndarray) -> np.ndarray:
+    """Fills the gaps of rows (n, D), for halves alone."""
+    if not np.isnan(values).any():
+        return values
+    rows = values.astype(np.float64)
+    known = np.ma.masked_invalid(rows)
+    spread = np.asarray(known.std(axis=0).filled(0.0))
+    return with_gaps_filled(rows, np.where(spread > 0.0, spread, 1.0)).astype(np.float32)
