@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +31,8 @@ _GROWTH, _LONGEST = 1.3, 8.0
 _FLOAT32_ERROR, _FLOAT32_GAIN = 10.0, 1e-4
 # Features of all rows below which float32 saves less time than telling starts apart by type costs
 _FEW_FEATURES = 2**16
+# Sweeps after which a start may be given up, and how much faster than its last gain it is thought to rise at most
+_FEW_SWEEPS, _FASTER = 4, 2.0
 
 
 class Move(NamedTuple):
@@ -99,6 +102,7 @@ class Stage:
         patience: Gains below the tolerance that must follow each other: one alone can be a step that was cut short.
         num_starts: How many of the best starts of the stage before take part; the others are given up. None for all.
         moves: Which of them try moves between components first; None for none.
+        goal: Bound, nats: a start whose gains have become too small to reach it is given up.
     """
 
     rows: CachedRows
@@ -109,6 +113,7 @@ class Stage:
     patience: int = PATIENCE
     num_starts: int | None = None
     moves: MoveRule | None = None
+    goal: float = -math.inf
 
     @functools.cached_property
     def is_for_float32(self) -> bool:
@@ -170,7 +175,7 @@ class _Ascent:
     def __init__(self, place: Spot, stage: Stage) -> None:
         self.place = self.plain = place  # of the sweep to come, and after the last step of length 1
         self.dtype: type[np.floating] = np.float64  # of the products of the sweep to come
-        self.length, self.num_sweeps, self.is_converged = 1.0, 0, False
+        self.length, self.num_sweeps, self.is_converged, self.is_hopeless = 1.0, 0, False, False
         self.elbos: list[float] = []
         self.last = _Bound(place, np.nan, self.dtype)
         self.stage = stage
@@ -178,9 +183,13 @@ class _Ascent:
 
     @property
     def is_done(self) -> bool:
-        """Whether it has converged, or taken all sweeps allowed, or its bound is no longer finite."""
-        is_lost = bool(self.elbos) and not np.isfinite(self.elbos[-1])
+        """Whether it has converged, or taken all sweeps allowed, or its bound is not finite or stays below its goal."""
+        is_lost = self.is_hopeless or (bool(self.elbos) and not np.isfinite(self.elbos[-1]))
         return self.is_converged or is_lost or self.num_sweeps == self.stage.max_sweeps
+
+    @property
+    def _num_left(self) -> int:
+        return self.stage.max_sweeps - self.num_sweeps
 
     @property
     def next_length(self) -> float:
@@ -202,6 +211,7 @@ class _Ascent:
         self.elbos.append(elbo)
         self.last = _Bound(self.place, float(step.kl[number]), self.dtype)
         self.is_converged = self._plateau.is_reached(elbo)
+        self.is_hopeless = self.num_sweeps > _FEW_SWEEPS and elbo + _FASTER * gain * self._num_left < stage.goal
         self.length = self.next_length
         self.place, self.plain = Spot(step.longer, number), Spot(step.target, number)
         self.dtype = _type_of_products(float32_error, gain, stage)

@@ -16,8 +16,8 @@ from tfgmm.mixture.filled import with_gaps_filled
 _SHARES = (0.7, 0.15)
 # Share of the components that may go at a time, and what is left of it after a failure
 _SHARE_AT_A_TIME, _SHARE_AFTER_FAILURE = 0.25, 0.25
-# Sweeps after a move, and the gain that it must bring, nats per row
-_NUM_SWEEPS, _LEAST_GAIN = 20, 1e-6
+# Sweeps after a move, and the gain that it must bring: nats per row, and nats
+_NUM_SWEEPS, _LEAST_GAINS = 20, (1e-6, 0.1)
 # Moves in turn that are taken back before a start has no more
 _MOST_FAILURES = 8
 
@@ -55,6 +55,7 @@ class _Moving:
         self._elbos, self._moves = [restart.elbos], list(restart.moves)
         self._most = self._most_at_a_time = max(1, int(_SHARE_AT_A_TIME * q.num_components))
         self._round, self._num_failures = 0, 0
+        self._least_gain = max(_LEAST_GAINS[0] * stage.rows.num_data, _LEAST_GAINS[1])
         self._barred: set[Swap] = set()
         self._tried: list[Swap] = []
         self._prospect = self._look(restart.values)
@@ -68,6 +69,7 @@ class _Moving:
         while self._num_failures < _MOST_FAILURES and self._round < len(_SHARES):
             self._tried = chosen_swaps(self._prospect, _SHARES[self._round], self._most, self._barred)
             if self._tried:
+                self.stage = dataclasses.replace(self.stage, goal=self._prospect.elbo + self._least_gain)
                 return swapped(self._q, self._prospect, self._tried, self.stage.centre)
             self._round, self._most = self._round + 1, self._most_at_a_time
         return None
@@ -75,7 +77,7 @@ class _Moving:
     def take(self, end: Restart) -> None:
         """Goes on from where sweeps after a move ended, if the bound is higher there; else takes the move back."""
         gain = end.elbo - self._prospect.elbo
-        if gain > _LEAST_GAIN * self.stage.rows.num_data:
+        if gain > self._least_gain:
             deleted, divided = zip(*self._tried)
             self._moves.append(Move(deleted, divided, gain))
             self._elbos.append(end.elbos[end.elbos > self._prospect.elbo])
