@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"  # in place of covariance shapes: all of them
 # Components from which a start alone is too seldom the best
-FEWEST_THAT_MOVE = 8
+FEWEST_THAT_MOVE = 5
 CRITERIA_AT = {"mean": "the posterior means", "mode": "the maximum of the likelihood"}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfgmm.common.threads import one_thread_each
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit.moves.swaps import Prospect, Swap, chosen_swaps, prospect_at, swapped
 from tfgmm.fit.restarts import Move, Restart, Stage, ascend
@@ -31,11 +32,12 @@ def moved(q: VariationalPosterior, several: Sequence[tuple[Restart, Stage]]) -> 
         q: Family of the posteriors.
         several: Where starts ended, with the stage that has their rows and the rule of their moves.
     """
-    moving = [_Moving(q, restart, stage) for restart, stage in several]
-    while trials := [(one, values) for one in moving if (values := one.next_trial()) is not None]:
-        ends = ascend(q, [(values, one.stage) for one, values in trials])
-        for (one, _), end in zip(trials, ends):
-            one.take(end)
+    with one_thread_each():  # products of components are rounded alike on any number of cores
+        moving = [_Moving(q, restart, stage) for restart, stage in several]
+        while trials := [(one, values) for one in moving if (values := one.next_trial()) is not None]:
+            ends = ascend(q, [(values, one.stage) for one, values in trials])
+            for (one, _), end in zip(trials, ends):
+                one.take(end)
     return [one.end() for one in moving]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.moves.divisions import divisions_at
 from tfgmm.fit.moves.looks import Members, losses_and_members
+from tfgmm.mixture.occupied import is_occupied
+from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.row_sums import statistics_of
 from tfgmm.mixture.statistics import Statistics, with_whole_masks
 
@@ -36,6 +39,8 @@ class Prospect(NamedTuple):
     gains: (K,) what they gain from two in place of one, nats.
     halves: (K, 2, F + 1) sums of features over the rows of both halves, for N rows.
     members: Rows of each component.
+    price: What a component of average size costs that had no rows before, nats, as BIC has it. Any other that goes
+        pays for the new one.
     """
 
     values: Values
@@ -45,6 +50,7 @@ class Prospect(NamedTuple):
     gains: np.ndarray
     halves: np.ndarray
     members: Members
+    price: float
 
 
 def prospect_at(
@@ -67,7 +73,14 @@ def prospect_at(
     share = rows.num_data / rows.groups.total_weight
     statistics = Statistics(*(value[0] for value in sums.statistics))
     gains, halves = divisions_at(q, values, filled, members, seed)
-    return Prospect(values, elbo, statistics, share * losses, share * gains, share * halves, members)
+    price = 0.5 * _numbers_each(q) * math.log(max(rows.num_data / q.num_components, 1.0))
+    return Prospect(values, elbo, statistics, share * losses, share * gains, share * halves, members, price)
+
+
+def _numbers_each(q: VariationalPosterior) -> int:
+    """Counts the parameters of one more component."""
+    one, two = (num_parameters(q.covariance, number, q.num_features) for number in (1, 2))
+    return two - one
 
 
 def chosen_swaps(prospect: Prospect, share: float, most: int, barred: Collection[Swap]) -> list[Swap]:
@@ -85,12 +98,13 @@ def chosen_swaps(prospect: Prospect, share: float, most: int, barred: Collection
     found: list[Swap] = []
     is_used, given = np.zeros(len(losses), bool), _Given(prospect.members)
     by_gain = np.argsort(-gains, kind="stable").tolist()
+    prices = np.where(is_occupied(prospect.statistics.counts), 0.0, prospect.price)
     for deleted in np.argsort(losses, kind="stable").tolist():
         if is_used[deleted] or given.is_shared(deleted):
             continue
         free = (one for one in by_gain if not is_used[one] and one != deleted and (deleted, one) not in barred)
         divided = next(free, None)
-        if divided is None or not gains[divided] > share * losses[deleted] or len(found) == most:
+        if divided is None or not gains[divided] > share * losses[deleted] + prices[deleted] or len(found) == most:
             break
         found.append(Swap(deleted, divided))
         is_used[[deleted, divided]] = True
