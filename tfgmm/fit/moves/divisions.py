@@ -10,37 +10,62 @@ import numpy as np
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit.moves.halves import Crowds, Widths, halves_of
 from tfgmm.fit.moves.looks import Members
+from tfgmm.mixture.filled import with_gaps_filled
 from tfgmm.mixture.features import num_products
 from tfgmm.mixture.log_joints import write_features
 from tfgmm.mixture.parameters import FORMS, LOCS
 from tfgmm.mixture.registry import COVARIANCES
 
-# Rows that the halves of a component are found with; numbers in the work on some components at a time
-_MOST_ROWS, _MOST_NUMBERS = 400, 2**22
+# Rows that the halves of a component are found with; filled ones are among them only where fewer are complete
+_MOST_ROWS, _ENOUGH_ROWS = 400, 50
+# Numbers in the work on some components at a time
+_MOST_NUMBERS = 2**22
+
+
+class FilledRows(NamedTuple):
+    """Rows whose gaps are filled.
+
+    values: (n, D) float32, measured from the centre.
+    is_filled: (n,) bool; None where no row has a gap.
+    """
+
+    values: np.ndarray
+    is_filled: np.ndarray | None
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> FilledRows:
+        """Fills the gaps of rows (n, D)."""
+        is_gap = np.isnan(values)
+        if not is_gap.any():
+            return cls(values, None)
+        rows = values.astype(np.float64)
+        spread = np.asarray(np.ma.array(rows, mask=is_gap).std(axis=0).filled(0.0))
+        filled = with_gaps_filled(rows, np.where(spread > 0.0, spread, 1.0))
+        return cls(filled.astype(np.float32), is_gap.any(axis=1))
 
 
 def divisions_at(
-    q: VariationalPosterior, values: Values, rows: np.ndarray, members: Members, seed: int
+    q: VariationalPosterior, values: Values, rows: FilledRows, members: Members, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds two components in place of each: gains (K,) nats, and sums of features over both halves, (K, 2, F + 1).
 
     Args:
         q: Family of the posteriors.
         values: Where q stands.
-        rows: (n, D) float32, measured from the centre, without gaps.
+        rows: The rows.
         members: Rows of each component.
         seed: Seed of the choice of rows.
     """
     generator, shape = np.random.default_rng(seed), COVARIANCES[q.covariance]
     widths = Widths(shape.is_tied, shape.is_spherical, shape.is_correlated and not shape.is_tied)
     means = q.components.means(q.factors_of(values).components)
-    some = _some(members, q.num_components, generator)
-    numbers_each = some.rows.shape[1] * rows.shape[1] * (rows.shape[1] if widths.is_matrix else 2)
+    some = _some(members, rows.is_filled, q.num_components, generator)
+    numbers_each = some.rows.shape[1] * q.num_features * (q.num_features if widths.is_matrix else 2)
     size, found = max(1, _MOST_NUMBERS // numbers_each), []
     for first in range(0, q.num_components, size):
         part = _Some(*(value[first : first + size] for value in some))
         of_part = {name: value if len(value) == 1 else value[first : first + size] for name, value in means.items()}
-        of_rows = rows[part.rows].astype(np.float64)
+        of_rows = rows.values[part.rows].astype(np.float64)
         halves = halves_of(_crowds(of_part, of_rows, part, widths), widths, generator)
         weights = halves.memberships * (part.weights * part.times[:, None])[:, None]
         found.append((part.times * halves.gains, weights @ _features(q, of_rows)))
@@ -63,12 +88,19 @@ class _Some(NamedTuple):
     times: np.ndarray
 
 
-def _some(members: Members, num_components: int, generator: np.random.Generator) -> _Some:
-    """Chooses up to 400 rows of each component at random."""
+def _some(
+    members: Members, is_filled: np.ndarray | None, num_components: int, generator: np.random.Generator
+) -> _Some:
+    """Chooses up to 400 rows of each component at random, complete ones where there are enough."""
     ends = np.searchsorted(members.components, np.arange(num_components + 1))
     counts = np.diff(ends)
-    shuffled = np.lexsort((generator.random(len(members.components)), members.components))
-    order = np.append(shuffled, -1)  # the last stands for no row
+    keys = generator.random(len(members.components))
+    if is_filled is not None:
+        is_late = is_filled[members.rows]
+        keys += is_late
+        num_complete = np.bincount(members.components[~is_late], minlength=num_components)
+        counts = np.minimum(counts, np.maximum(num_complete, _ENOUGH_ROWS))
+    order = np.append(np.lexsort((keys, members.components)), -1)  # the last stands for no row
     places = np.arange(min(max(counts.max(), 1), _MOST_ROWS))
     entries = order[np.where(places < counts[:, None], ends[:-1, None] + places, -1)]
     _, rows, memberships, weights = (

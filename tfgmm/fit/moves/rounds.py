@@ -9,9 +9,9 @@ import numpy as np
 
 from tfgmm.common.threads import one_thread_each
 from tfgmm.families.variational import Values, VariationalPosterior
+from tfgmm.fit.moves.divisions import FilledRows
 from tfgmm.fit.moves.swaps import Prospect, Swap, chosen_swaps, prospect_at, swapped
 from tfgmm.fit.restarts import Move, Restart, Stage, ascend
-from tfgmm.mixture.filled import with_gaps_filled
 
 # Shares of the loss that a gain must be above: first where neighbours hardly overlap, then where they adapt
 _SHARES = (0.7, 0.15)
@@ -53,7 +53,7 @@ class _Moving:
     def __init__(self, q: VariationalPosterior, restart: Restart, stage: Stage) -> None:
         self.stage = dataclasses.replace(stage, max_sweeps=min(_NUM_SWEEPS, stage.max_sweeps))
         self._q, self._restart = q, restart
-        self._rows = _without_gaps(stage.rows.values)
+        self._rows = FilledRows.of(stage.rows.values)
         self._elbos, self._moves = [restart.elbos], list(restart.moves)
         self._most = self._most_at_a_time = max(1, int(_SHARE_AT_A_TIME * q.num_components))
         self._round, self._num_failures = 0, 0
@@ -95,13 +95,3 @@ class _Moving:
         """Returns where the restart is, with all its moves."""
         elbos = np.concatenate(self._elbos)
         return dataclasses.replace(self._restart, elbo=self._prospect.elbo, elbos=elbos, moves=tuple(self._moves))
-
-
-def _without_gaps(values: np.ndarray) -> np.ndarray:
-    """Fills the gaps of rows (n, D), for halves alone."""
-    if not np.isnan(values).any():
-        return values
-    rows = values.astype(np.float64)
-    known = np.ma.masked_invalid(rows)
-    spread = np.asarray(known.std(axis=0).filled(0.0))
-    return with_gaps_filled(rows, np.where(spread > 0.0, spread, 1.0)).astype(np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from tfgmm.families.natural_gradient import global_step, place_at
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit.cached_rows import CachedRows
-from tfgmm.fit.moves.divisions import divisions_at
+from tfgmm.fit.moves.divisions import FilledRows, divisions_at
 from tfgmm.fit.moves.looks import Members, losses_and_members
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.parameters import num_parameters
@@ -54,7 +54,7 @@ class Prospect(NamedTuple):
 
 
 def prospect_at(
-    q: VariationalPosterior, values: Values, rows: CachedRows, filled: np.ndarray, centre: np.ndarray, seed: int
+    q: VariationalPosterior, values: Values, rows: CachedRows, filled: FilledRows, centre: np.ndarray, seed: int
 ) -> Prospect:
     """Looks at all components where q stands.
 
@@ -62,7 +62,7 @@ def prospect_at(
         q: Family of the posteriors.
         values: Numbers behind q.
         rows: n rows.
-        filled: (n, D) float32, the same, their gaps filled.
+        filled: The same, their gaps filled.
         centre: (D,) float64, data units.
         seed: Seed of the rows that halves are found with.
     """
