@@ -261,7 +261,7 @@ def compare_small(report: common.Report, num_seeds: int) -> None:
 
 
 def choice(most: int, repeats: int) -> dict[str, Any]:
-    """Returns the seconds of choosing K from 1 to `most` on Old Faithful, cross-validated: first call and later ones."""
+    """Returns the seconds of choosing K from 1 to `most` on Old Faithful: of the first call and of later ones."""
     import tfgmm
 
     rows = np.loadtxt(known_rows.DATA / "old_faithful.csv", delimiter=",", skiprows=1)

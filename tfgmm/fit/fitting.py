@@ -158,7 +158,7 @@ def fit_mixture(
             can be trusted; with "auto" only the recommended one goes as far as "mcmc". Progress is told to a
             `tfgmm.callbacks.FitWatcher`; Ctrl-C keeps the fit, and what there is.
         moves: Whether the best restarts try moves: components that the rows need least go, and those that fit worst are
-            divided in two instead; a move is kept where the bound rises. "auto", where K is 8 or more and no start is
+            divided in two instead; a move is kept where the bound rises. "auto", where K is 5 or more and no start is
             given.
 
     Raises:

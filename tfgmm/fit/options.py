@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
@@ -17,7 +17,7 @@ from tfgmm.posterior.record import MEAN_FIELD, check_method
 if TYPE_CHECKING:
     from tfgmm.mixture.priors import Priors
 
-AUTO = "auto"  # in place of covariance shapes: all of them
+AUTO: Final = "auto"  # in place of covariance shapes: all of them
 # Components from which a start alone is too seldom the best
 FEWEST_THAT_MOVE = 5
 CRITERIA_AT = {"mean": "the posterior means", "mode": "the maximum of the likelihood"}

@@ -6,13 +6,12 @@ import dataclasses
 import functools
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfgmm.common.checks import check_seed
-from tfgmm.common.columns import column_labels
 from tfgmm.common.words import counted
 from tfgmm.data.row_words import sentences_on_rows
 from tfgmm.data.summary import DataSummary
@@ -21,11 +20,13 @@ from tfgmm.families.exact.records import ExactDraws
 from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.training_rows import centred_blocks
 from tfgmm.families.variational import VariationalPosterior
+from tfgmm.fit.component_table import component_lines
 from tfgmm.fit.keras_model import keras_model_of
+from tfgmm.fit.moves.words import sentences_on_moves
 from tfgmm.fit.occupied import log_num_modes, num_occupied, occupied_probabilities
 from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.fit.ranking import Ranking
-from tfgmm.fit.restarts import Restart
+from tfgmm.fit.restarts import Move, Restart
 from tfgmm.mixture.hidden_values import sentences_on_hidden, sentences_on_unseen
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
@@ -200,6 +201,12 @@ class FitResult(FittedMixture):
         """
         return -2.0 * self.complete_log_likelihood + math.log(self.num_data) * self.num_parameters
 
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """Moves between components on the way to this fit: which went, and which were divided in two instead."""
+        taken = 0 if self.ranking is None else self.ranking.place
+        return self.restarts[taken].moves
+
     @functools.cached_property
     def learned_priors(self) -> Priors:
         """Fixed priors that stand in for those that learn their scale, at what was learned; fixed ones as they are.
@@ -273,13 +280,14 @@ def summary_of(result: FitResult) -> str:
         f"over all rows; {result.num_occupied} of {counted(result.num_components, 'component')} occupied",
         f"restarts, bound of each: {bounds}",
         *([result.ranking.sentence([restart.elbo for restart in result.restarts])] if result.ranking else []),
+        *sentences_on_moves(result.moves),
         f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
         *sentences_on_rows(result.data_summary),
         *_on_hidden_values(result),
     ]
     draws = interval_draws(result)
     head += [*(draws.posterior.sentences() if draws.posterior else ()), ""]
-    lines = list(_table(draws, result.column_names))
+    lines = list(component_lines(draws, result.column_names))
     more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
 
@@ -298,22 +306,3 @@ def interval_draws(model: FittedMixture) -> Draws:
     numbers = model.num_components * model.num_features**2
     num_draws = max(100, min(_NUM_DRAWS, _MOST_NUMBERS // numbers))
     return model.draws(num_draws if model.exact is None else min(num_draws, model.exact.num_draws), seed=0)
-
-
-def _table(draws: Draws, column_names: tuple[str, ...] | None) -> Iterator[str]:
-    """Yields a line per component and column: median and interval of weight, location and standard deviation."""
-    names = column_labels(column_names, draws.num_features)
-    width = max(len("column"), *(len(name) for name in names))
-    yield f"{'component':>9}  {'weight':<22}  {'column':<{width}}  {'mean':<30}  standard deviation"
-    for k in np.argsort(-draws.weights[0].mean(axis=0)):
-        weight = _with_interval(draws.weights[0, :, k], ".3f")
-        for index, name in enumerate(names):
-            first = f"{k:>9}  {weight:<22}" if index == 0 else " " * 33
-            loc = _with_interval(draws.locs[0, :, k, index], ".5g")
-            scale = _with_interval(draws.scales[0, :, k, index], ".4g")
-            yield f"{first}  {name:<{width}}  {loc:<30}  {scale}"
-
-
-def _with_interval(values: np.ndarray, form: str) -> str:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return f"{np.median(values):{form}} [{low:{form}}, {high:{form}}]"

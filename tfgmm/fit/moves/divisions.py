@@ -10,8 +10,8 @@ import numpy as np
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit.moves.halves import Crowds, Widths, halves_of
 from tfgmm.fit.moves.looks import Members
-from tfgmm.mixture.filled import with_gaps_filled
 from tfgmm.mixture.features import num_products
+from tfgmm.mixture.filled import with_gaps_filled
 from tfgmm.mixture.log_joints import write_features
 from tfgmm.mixture.parameters import FORMS, LOCS
 from tfgmm.mixture.registry import COVARIANCES
@@ -88,9 +88,7 @@ class _Some(NamedTuple):
     times: np.ndarray
 
 
-def _some(
-    members: Members, is_filled: np.ndarray | None, num_components: int, generator: np.random.Generator
-) -> _Some:
+def _some(members: Members, is_filled: np.ndarray | None, num_components: int, generator: np.random.Generator) -> _Some:
     """Chooses up to 400 rows of each component at random, complete ones where there are enough."""
     ends = np.searchsorted(members.components, np.arange(num_components + 1))
     counts = np.diff(ends)

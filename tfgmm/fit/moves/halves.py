@@ -109,7 +109,7 @@ def _divided(values: np.ndarray, weights: np.ndarray, generator: np.random.Gener
 
 
 def _near_a_pair(values: np.ndarray, weights: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Divides rows by which of two they are nearer to: one at random, one that is likelier the farther it is, (M, n)."""
+    """Divides rows by which of two is nearer: one at random, and one that is likelier the farther it is, (M, n)."""
     numbers = np.arange(len(values))
     one = values[numbers, _drawn(weights, generator)][:, None]
     of_one = np.square(values - one).sum(axis=-1)
