@@ -227,9 +227,9 @@ def test_how_many_ascend_at_a_time_changes_nothing(monkeypatch):
     at_once = best_first(q, [StagedStarts(starts, [stage])])[0]
     sizes = []
     monkeypatch.setattr(
-        "tfgmm.fit.restarts.ascend", lambda s, starts, *rest: sizes.append(len(starts)) or ascend(s, starts, *rest)
+        "tfgmm.fit.staged.ascend", lambda s, starts, *rest: sizes.append(len(starts)) or ascend(s, starts, *rest)
     )
-    monkeypatch.setattr("tfgmm.fit.restarts._PRODUCTS_AT_A_TIME", 3 * 600 * 4 * 5)
+    monkeypatch.setattr("tfgmm.fit.staged._PRODUCTS_AT_A_TIME", 3 * 600 * 4 * 5)
     assert_same(best_first(q, [StagedStarts(starts, [stage])])[0], at_once)
     assert sizes == [3, 1]
 
