@@ -38,7 +38,7 @@ __getattr__, __dir__, __all__ = front_door(
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS", "mixtures_of"],
         "row_groups": ["RowGroups"],
         "row_scores": ["RowScorer", "RowScores", "Score"],
-        "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],
+        "row_sums": ["log_likelihoods_over_rows", "statistics_of", "sums_over_rows"],
         "sampling": ["sample_rows"],
         "starts": ["distinct_rows", "start_locs"],
         "statistics": ["RowSums", "Statistics", "added", "scaled", "split_masks", "with_whole_masks"],

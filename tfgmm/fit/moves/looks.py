@@ -9,7 +9,6 @@ import numpy as np
 from tfgmm.families.natural_gradient import Place
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.mixture.log_joints import exponentials
-from tfgmm.mixture.row_groups import Rows
 
 # A row belongs to the rows of a component from this membership on
 _LEAST_MEMBERSHIP = 0.05
@@ -59,7 +58,7 @@ def losses_and_members(rows: CachedRows, place: Place) -> tuple[np.ndarray, Memb
     weights = np.ones(len(rows)) if rows.block.weights is None else rows.block.weights
     numbers = np.arange(len(rows))
 
-    def of_chunk(part: Rows, joints: np.ndarray) -> _OfChunk:
+    def of_chunk(part: slice | np.ndarray, joints: np.ndarray) -> _OfChunk:
         _, norms = exponentials(joints[None])
         joints /= norms
         components, places = np.nonzero(joints > _LEAST_MEMBERSHIP)
