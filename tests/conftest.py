@@ -11,6 +11,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import importlib.util
 import pathlib
 import shutil
+import sqlite3  # noqa: F401  before TensorFlow, which else puts its own SQLite, without mathematics, in its place
 from collections.abc import Iterator
 from typing import Any
 

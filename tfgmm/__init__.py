@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm import callbacks as callbacks
     from tfgmm import mlflow as mlflow
     from tfgmm import plot as plot
+    from tfgmm import sklearn as sklearn
     from tfgmm.common.version import __version__ as __version__
     from tfgmm.export.folder import IntegrityError as IntegrityError
     from tfgmm.export.portable import export_litert as export_litert
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.export.saved_model import export_model as export_model
     from tfgmm.export.scorer import Scorer as Scorer
     from tfgmm.export.scorer import load_scorer as load_scorer
+    from tfgmm.fit.estimator.bayesian_gaussian_mixture import BayesianGaussianMixture as BayesianGaussianMixture
     from tfgmm.fit.fitting import fit_mixture as fit_mixture
     from tfgmm.fit.result import FitResult as FitResult
     from tfgmm.fit.selection import Selection as Selection
@@ -44,6 +46,7 @@ _HOMES = {
     "export.folder": ["IntegrityError"],
     "export.saved_model": ["export_model"],
     "export.scorer": ["Scorer", "load_scorer"],
+    "fit.estimator.bayesian_gaussian_mixture": ["BayesianGaussianMixture"],
     "fit.fitting": ["fit_mixture"],
     "fit.result": ["FitResult"],
     "fit.selection": ["Selection"],
@@ -58,6 +61,6 @@ _HOMES = {
     "posterior.record": ["PosteriorRecord"],
     "report.page": ["write_report"],
 }
-_MODULES = ["callbacks", "mlflow", "plot"]
+_MODULES = ["callbacks", "mlflow", "plot", "sklearn"]
 
 __getattr__, __dir__, __all__ = front_door(__name__, _HOMES, _MODULES)

@@ -56,11 +56,24 @@ def test_the_worked_example_is_reproduced(worked):
 def test_statistics_of_the_sampler_have_arvizs_names(worked):
     import arviz
 
-    assert worked.sample_stats.keys() == {"diverging", "lp", "n_steps", "acceptance_rate"}
+    assert worked.sample_stats.keys() == {"diverging", "lp", "n_steps", "acceptance_rate", "energy"}
     assert 0.5 < worked.sample_stats["acceptance_rate"].mean() < 1.0
     data = worked.to_arviz()
     assert dict(data.sample_stats.sizes) == {"chain": 1, "draw": 2000}
     assert float(arviz.ess(data).to_array().min()) > 1000
+
+
+def test_energy_is_that_of_the_draw_and_of_its_momentum(worked):
+    """lp is minus the potential; twice the kinetic energy of eight coordinates is chi-squared with eight degrees."""
+    import arviz
+
+    energies = worked.sample_stats["energy"]
+    kinetic = energies + worked.sample_stats["lp"]
+    assert kinetic.mean() == pytest.approx(4.0, abs=5 * 2.0 / np.sqrt(2000))
+    assert kinetic.var() == pytest.approx(4.0, rel=0.2) and kinetic.min() > 0.0
+    expected = np.square(np.diff(energies)).mean() / energies.var()
+    assert arviz.bfmi(worked.to_arviz(worked_rows()[:, None])) == pytest.approx([expected], rel=1e-3)
+    assert expected > 0.3  # below, ArviZ says, draws are not to be trusted
 
 
 def test_lp_is_the_log_posterior_density_up_to_the_jacobian(worked):

@@ -105,6 +105,15 @@ def test_nuts_with_a_scale_per_component_and_other_warmup():
     assert (short.locs != longer.locs).any()
 
 
+def test_rows_go_to_arviz_with_the_draws(draws):
+    data = draws.to_arviz(ROWS[:, None])
+    found = data.log_likelihood["rows"]
+    assert found.dims == ("chain", "draw", "row") and found.shape == (2, 250, 5)
+    c, s, n = 1, 17, 3
+    density = draws.weights[c, s] @ stats.norm.pdf(ROWS[n], draws.locs[c, s, :, 0], draws.scales[c, s, :, 0])
+    assert found.values[c, s, n] == pytest.approx(np.log(density), abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

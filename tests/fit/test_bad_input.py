@@ -208,14 +208,14 @@ def test_one_row_at_1e8_does_not_split_200_normal_rows(covariance):
 
 @some_quick(0)
 def test_identical_rows_give_a_positive_width_and_are_counted(shape):
-    result = fitted(np.full((50, 2), 3.7), 3, shape, "0, 1 have one value only", "1 distinct row for num_components=3")
+    result = fitted(np.full((50, 2), 3.7), 3, shape, "0, 1 have one value only", "1 distinct row for 3 components")
     np.testing.assert_allclose(result.model.locs.numpy()[0], 3.7, rtol=1e-3)
 
 
 @some_quick(0)
 def test_copies_of_two_points_are_told_apart(shape):
     rows = np.repeat([[0.0, 1.0], [4.0, 5.0]], [990, 10], axis=0)
-    result = fitted(rows, 3, shape, "columns 0 (2 values) and 1 (2 values)", "2 distinct rows for num_components=3")
+    result = fitted(rows, 3, shape, "columns 0 (2 values) and 1 (2 values)", "2 distinct rows for 3 components")
     responsibilities = result.model.responsibilities([[0.0, 1.0], [4.0, 5.0]])
     assert responsibilities[0] @ responsibilities[1] < 0.01
     # The values are 4 apart: whoever rounds to fours errs by 4^2 / 12

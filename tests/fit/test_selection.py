@@ -285,7 +285,7 @@ def test_columns_of_few_values_and_columns_that_repeat_others_are_known_to_the_c
         "columns 0 and 3 follow from each other, as far as the rounding of their values tells",
     ]
     values, twice = found.column_doubts
-    assert "column 2 has 2 values" in values and 'covariance="diag" counts the same twice' in twice
+    assert "column 2 has 2 values" in values and 'the shape "diag" counts the same twice' in twice
     assert values in found.reason and twice in found.reason
 
 

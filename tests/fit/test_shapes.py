@@ -152,7 +152,7 @@ def test_an_oddity_of_the_rows_is_one_warning_for_all_fits():
     told = [str(warning.message) for warning in caught if warning.category is UserWarning]
     assert told == [
         "column 1 has one value only: it tells no components apart.",
-        "3 distinct rows for num_components=5: they tell no more than 3 apart.",
+        "3 distinct rows for 5 components: they tell no more than 3 apart.",
     ]
     assert {warning.filename for warning in caught} == {__file__}
 

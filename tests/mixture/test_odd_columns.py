@@ -105,7 +105,7 @@ def test_columns_that_follow_from_each_other(covariance):
         "columns 'a', 'b' and 'c' follow from each other, as far as the rounding of their values tells: 1 of them can "
         "be left out"
     ]
-    twice = f"columns 'a', 'b' and 'c' follow from each other, and covariance=\"{covariance}\" counts the same twice"
+    twice = f"columns 'a', 'b' and 'c' follow from each other, and the shape \"{covariance}\" counts the same twice"
     is_correlated = covariance in ("full", "tied")
     assert doubts(ROWS, TOTAL, covariance=covariance) == (() if is_correlated else (twice,))
     [two] = sentences(ROWS[:, 0], 2.54 * ROWS[:, 0], 1.0 - ROWS[:, 0])

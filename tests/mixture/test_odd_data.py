@@ -69,7 +69,7 @@ def test_column_whose_rare_value_the_sample_missed_is_not_constant() -> None:
 
 def test_copies_of_fewer_rows_than_components() -> None:
     rows = np.repeat([[-1.0, 0.9], [1.0, -0.9]], 50, axis=0)
-    assert sentences(rows, 3) == ["2 distinct rows for num_components=3: they tell no more than 2 apart"]
+    assert sentences(rows, 3) == ["2 distinct rows for 3 components: they tell no more than 2 apart"]
     assert sentences(rows, 2) == []
 
 
@@ -77,7 +77,7 @@ def test_copies_in_the_first_rows_alone_are_no_oddity() -> None:
     """As where data is sorted: other rows follow."""
     rows = np.concatenate([np.repeat(ROWS[:1], 5_000, axis=0), np.repeat(ROWS[1:4], 2_000, axis=0)])
     assert sentences(rows, 4) == []
-    assert sentences(rows, 5) == ["4 distinct rows for num_components=5: they tell no more than 4 apart"]
+    assert sentences(rows, 5) == ["4 distinct rows for 5 components: they tell no more than 4 apart"]
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
@@ -85,7 +85,7 @@ def test_no_more_rows_than_columns_for_a_matrix(covariance: str) -> None:
     rows = np.random.default_rng(1).normal(size=(4, 4))
     expected = (
         "4 rows tell little of a covariance matrix of 4 columns: the prior decides most of it. "
-        'covariance="diag" needs fewer rows'
+        'the shape "diag" needs fewer rows'
     )
     assert sentences(rows, 2, covariance) == ([expected] if covariance in ("full", "tied") else [])
     assert sentences(np.concatenate([rows, -rows[:1]]), 2, covariance) == []
@@ -107,7 +107,7 @@ def test_distinct_rows_of_a_sample_are_said_to_be_those_of_a_sample() -> None:
     rows = np.repeat(ROWS[:2], 50, axis=0)
     summary = dataclasses.replace(summarise(rows), num_data=100_000)
     [sentence] = [one for one in oddities(rows, summary, PRIORS, 3, "diag") if "distinct rows" in one]
-    assert sentence == "2 distinct rows in a sample of 100 for num_components=3: they tell no more than 2 apart"
+    assert sentence == "2 distinct rows in a sample of 100 for 3 components: they tell no more than 2 apart"
     assert not [one for one in sentences(rows, 2) if "distinct rows" in one]
 
 

@@ -61,7 +61,7 @@ def test_many_patterns_of_gaps_are_told_to_matrices(covariance):
     expected = [
         f"the gaps of 1,200 rows form {number} different patterns: components with correlations work out matrices for "
         "each of them, and a fit can take many times as long as without gaps. "
-        'covariance="diag" needs no matrices'
+        'the shape "diag" needs no matrices'
     ]
     assert sentences(rows, None, 2, covariance) == (expected if COVARIANCES[covariance].is_correlated else [])
 
@@ -221,7 +221,7 @@ def test_few_distinct_rows_with_gaps_and_weights():
     rows = np.array([[0.0, np.nan], [0.0, 1.0], [2.0, -1.0]])
     summary = plain_summary(rows, np.array([3.0, 1.0, 2.0]))
     said = list(oddities(rows, summary, PRIORS, 4, "diag", np.array([3.0, 1.0, 2.0])))
-    assert said[-1] == "3 distinct rows for num_components=4: they tell no more than 3 apart"
+    assert said[-1] == "3 distinct rows for 4 components: they tell no more than 3 apart"
 
 
 def test_few_rows_for_a_matrix_are_a_sum_of_weights():

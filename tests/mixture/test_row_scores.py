@@ -119,11 +119,12 @@ def expected_scores(mixture: Mixture, rows: np.ndarray, noise: np.ndarray | None
         "log_prob": log_density,
         "log_density": log_density,
         "responsibilities": responsibilities,
+        "memberships": responsibilities,
         "assignment": joints.argmax(axis=1),
     }
 
 
-SCORES = ("log_prob", "log_density", "responsibilities", "assignment")
+SCORES = ("log_prob", "log_density", "responsibilities", "memberships", "assignment")
 
 
 def rows_about_the_centre(num_rows: int = 60) -> np.ndarray:
@@ -153,7 +154,8 @@ def test_scores_are_those_of_the_columns_that_rows_have(covariance: str, kind: s
     assert num_bad == 0
     for name in SCORES:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
-    np.testing.assert_allclose(found["log_density"], expected["log_density"], rtol=1e-7)
+    for name in ("log_density", "memberships"):  # in float64, also where they are small
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-7, atol=1e-250)
 
 
 @pytest.mark.parametrize("covariance", ["diag", "full"])
@@ -177,8 +179,9 @@ def test_rows_without_any_value_and_infinite_ones() -> None:
         for name in ("log_prob", "log_density"):
             assert np.isnan(found[name][[2, 3, 4]]).all()
         assert found["assignment"][[2, 3, 4]].tolist() == [-1, -1, -1]
-        np.testing.assert_allclose(found["responsibilities"][2], WEIGHTS, rtol=1e-6)
-        assert np.isnan(found["responsibilities"][[3, 4]]).all()
+        for name in ("responsibilities", "memberships"):
+            np.testing.assert_allclose(found[name][2], WEIGHTS, rtol=1e-6)
+            assert np.isnan(found[name][[3, 4]]).all()
         others = [0, 1, *range(5, 16)]
         for name in SCORES:
             np.testing.assert_allclose(found[name][others], complete[name][others], rtol=1e-6)

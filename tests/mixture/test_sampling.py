@@ -14,7 +14,7 @@ from scipy import stats
 
 from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.registry import COVARIANCES
-from tfgmm.mixture.sampling import sample_rows
+from tfgmm.mixture.sampling import rows_by_component, sample_rows
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
@@ -41,6 +41,20 @@ def test_rows_are_a_pure_function_of_seed_and_part() -> None:
     others = (sample_rows(mixture, 50, 3, 1), sample_rows(mixture, 50, 4), sample_rows(mixture, 50, 3 + 2**40))
     assert all((rows != other).all() for other in others)
     assert sample_rows(mixture, 0, seed=3).shape == (0, D)
+
+
+def test_rows_by_component_are_the_same_rows_in_order_and_with_their_components() -> None:
+    mixture = known_mixtures.Mixture("full").plug_in()
+    rows, owners = rows_by_component(mixture, 50, np.random.default_rng(np.random.SeedSequence(3, spawn_key=(0,))))
+    assert (np.diff(owners) >= 0).all() and owners.dtype == np.int64
+    for one, other in zip(np.sort(rows, axis=0), np.sort(sample_rows(mixture, 50, seed=3), axis=0)):
+        np.testing.assert_array_equal(one, other)
+    moments = rows_by_component(mixture, 30_000, np.random.default_rng(0))
+    for k, matrix in enumerate(known_mixtures.Mixture("full").covariances()):
+        of_component = moments[0][moments[1] == k]
+        assert abs(len(of_component) / 30_000 - known_mixtures.WEIGHTS[k]) < 0.02
+        np.testing.assert_allclose(of_component.mean(axis=0), mixture.components["locs"][k] + CENTRE, atol=0.1)
+        np.testing.assert_allclose(np.cov(of_component.T), matrix, atol=0.1 * matrix.max())
 
 
 def test_memory_is_that_of_the_rows_also_for_matrices() -> None:

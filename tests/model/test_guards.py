@@ -137,8 +137,8 @@ def test_a_loss_beyond_float32_counts_as_diverged():
 
 ODD = {
     "constant": (np.column_stack([ROWS[:, 0], np.full(100, 7.0)]), 2, "column 1 has one value only"),
-    "few rows": (ROWS[:3], 5, "3 distinct rows for num_components=5"),
-    "copies": (np.repeat([[-3.0, -2.0], [3.0, 2.0]], 50, axis=0), 3, "2 distinct rows for num_components=3|few"),
+    "few rows": (ROWS[:3], 5, "3 distinct rows for 5 components"),
+    "copies": (np.repeat([[-3.0, -2.0], [3.0, 2.0]], 50, axis=0), 3, "2 distinct rows for 3 components|few"),
     "far": (ROWS + 1e8, 2, "priors do not suit the data: column 0 has mean 1e"),
     "wide": (ROWS * 1e6, 2, "priors do not suit the data"),
     "narrow": (ROWS * 1e-6, 2, "priors do not suit the data"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import re
 import warnings
 
 import numpy as np
@@ -95,7 +97,7 @@ def test_assignments_are_the_cheapest_of_all():
     rng = np.random.default_rng(3)
     draws = Draws(np.full((1, 50, 4), 0.25), 2.0 * rng.standard_normal((1, 50, 4, 2)), np.ones((1, 50, 4, 2)))
     pivot = rng.standard_normal((4, 2))
-    with pytest.warns(UserWarning, match="too alike"):
+    with pytest.warns(UserWarning, match="cannot be told apart by `pivot`"):
         found = tfgmm.align(draws, pivot).permutations[0]
     for locs, order in zip(draws.locs[0], found):
         costs = {
@@ -144,6 +146,68 @@ def test_doubt_is_about_what_the_draws_were_aligned_by():
         tfgmm.align(alike, method="responsibilities", rows=rows[:2])
 
 
+def apart_in_the_second_column(covariances=False):
+    """Two components of one place in column "width", far apart in "height", now and then swapped."""
+    true = draws_about([[0.0, 5.0], [0.0, -5.0]], 0.3)
+    found = Draws(true.weights, true.locs, true.scales, ("width", "height"))
+    if covariances:
+        found = dataclasses.replace(found, covariances=np.einsum("cskd,de->cskde", true.scales**2, np.eye(2)))
+    return shuffled(found)[0]
+
+
+def told_of(draws, **options):
+    """Returns the one warning of an alignment, as text; "" for none."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tfgmm.align(draws, **options)
+    assert len(caught) <= 1 and all(one.filename == __file__ for one in caught)
+    return str(caught[0].message) if caught else ""
+
+
+def test_a_column_that_orders_nothing_is_named_as_the_reason():
+    draws = apart_in_the_second_column()
+    told = told_of(draws, method="order", feature=0)
+    assert re.fullmatch(
+        r"in [\d.]+ % of the draws two components cannot be told apart by method=\"order\" in column 'width': .* "
+        r"They can be told apart by their places and widths: use method=\"pivot\", or order by another column\.",
+        told,
+    )
+    assert told_of(draws, method="order", feature=1) == told_of(draws) == ""
+    nameless = Draws(draws.weights, draws.locs, draws.scales)
+    assert 'by method="order" in column 0: ' in told_of(nameless, method="order")
+    correlated = told_of(apart_in_the_second_column(covariances=True), method="order")
+    assert "They can be told apart by their places, widths and correlations: use" in correlated
+
+
+def test_a_pivot_that_tells_nothing_apart_is_named_as_the_reason():
+    draws = apart_in_the_second_column()
+    told = told_of(draws, pivot=[[0.0, 0.0], [0.1, 0.0]])
+    assert "two components cannot be told apart by `pivot`: " in told
+    assert told.endswith("widths: leave `pivot` out, or pass locations that lie near one component each.")
+    assert told_of(draws, pivot=[[0.0, -3.0], [0.0, 3.0]]) == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"method": "order"}, 'cannot be told apart by method="order" in column 0: '),
+        ({"pivot": [[0.0], [0.3]]}, "cannot be told apart by `pivot`: "),
+        ({}, "are too alike to be told apart by their places and widths: "),
+    ],
+)
+def test_components_that_nothing_tells_apart_are_not_the_fault_of_the_method_alone(options, reason):
+    told = told_of(shuffled(draws_about([[0.0], [0.3]], 0.4))[0], **options)
+    assert reason in told
+    assert ("Nor can they by their places and widths, in " in told) == bool(options)
+    assert told.endswith('ry method="responsibilities" with rows, look at the density, or ask for fewer components.')
+
+
+def test_few_rows_are_told_to_be_few():
+    draws = draws_about([[0.0], [0.3]], 0.4)
+    told = told_of(draws, method="responsibilities", rows=[[0.0], [0.1], [0.2]])
+    assert 'Try method="pivot", more rows than these 3, look at' in told
+
+
 def test_an_offset_of_the_data_changes_no_order():
     true = draws_about([[0.0], [4.0], [9.0]], 0.3)
     far = Draws(true.weights, true.locs + 1e8, true.scales)
@@ -169,10 +233,11 @@ def test_covariances_move_with_their_components():
         ({"method": "responsibilities", "rows": np.zeros((3, 2))}, r"`rows` must have shape \(G, 1\)"),
         ({"method": "responsibilities", "rows": np.full((3, 1), np.nan)}, "`rows` must hold finite numbers"),
         ({"pivot": np.zeros((3, 1))}, r"`pivot` must have shape \(2, 1\)"),
-        ({"pivot": np.full((2, 1), np.nan)}, "`pivot` must be finite"),
+        ({"pivot": np.full((2, 1), np.nan)}, "`pivot` must be finite. Received: NaN or infinite locations. Pass"),
         ({"method": "order", "pivot": np.zeros((2, 1))}, "`pivot` must be left out"),
         ({"method": "order", "feature": 1}, "`feature` must be below 1"),
         ({"feature": 0}, "`feature` must be left out with method='pivot'"),
+        ({"feature": 7}, "`feature` must be left out with method='pivot'"),
     ],
 )
 def test_arguments_that_cannot_be_are_named(arguments, words):

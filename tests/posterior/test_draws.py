@@ -7,7 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+import tfgmm
 from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.record import PosteriorRecord
 
 
 def draws_of(weights=(2, 5, 3), locs=(2, 5, 3, 4), scales=(2, 5, 3, 4), **kwargs):
@@ -127,3 +129,26 @@ def test_arviz_data_of_something_else_is_refused(full_draws):
 def test_lists_become_arrays():
     draws = Draws([[[1.0]]], [[[[2.0]]]], [[[[3.0]]]])
     assert draws.locs.shape == (1, 1, 1, 1) and draws.numbers()[0] == ("locs[0, 0]", "scales[0, 0]")
+
+
+def test_thinned_draws_are_every_third_with_all_that_belongs_to_them(full_draws):
+    record = PosteriorRecord("importance", k_hat=0.2, ess=500.0)
+    draws = dataclasses.replace(full_draws, posterior=record)
+    kept = draws.thinned(3)
+    for name in ("weights", "locs", "scales", "covariances"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(draws, name)[:, [0, 3]])
+    np.testing.assert_array_equal(kept.sample_stats["diverging"], draws.sample_stats["diverging"][:, [0, 3]])
+    assert kept.column_names == draws.column_names
+    assert kept.posterior == dataclasses.replace(record, ess=4.0)  # worth no more than there are
+    assert_same(draws.thinned(1), draws)
+    with pytest.raises(ValueError, match="`every` must be a whole number of at least 1. Received: 0"):
+        draws.thinned(0)
+
+
+def test_thinned_draws_stay_aligned(full_draws):
+    apart = dataclasses.replace(full_draws, locs=full_draws.locs + 100.0 * np.array([[1.0], [0.0], [2.0]]))
+    aligned = tfgmm.align(apart, method="order")
+    kept = aligned.thinned(2)
+    assert isinstance(kept, tfgmm.AlignedDraws) and kept.share_doubtful == aligned.share_doubtful
+    np.testing.assert_array_equal(kept.permutations, aligned.permutations[:, ::2])
+    np.testing.assert_array_equal(apart.thinned(2).permuted(kept.permutations).locs, kept.locs)

@@ -19,15 +19,33 @@ _MOST_ENTRIES = 8  # of a list that are written out
 
 def info(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help=shared.MODEL_HELP)],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the numbers of the mixture, and the card, as JSON.")
+    ] = False,
 ) -> None:
     """Print the model card of an exported folder, and whether it holds numbers alone or a SavedModel too.
 
+    With --json it prints what a program in any language scores rows with: weights, means, covariances, and constants
+    of the density, once every file of the folder has been checked.
+
     Example: tfgmm info saved_models/old_faithful
+
+    For other programs: tfgmm info saved_models/old_faithful --json > geyser.json
     """
     with shared.errors_as_one_line():
+        if as_json:
+            typer.echo(_plain(directory))
+            return
         path = shared.model_folder(directory, "DIR")
         card = read_card(path)
     _print_card(path, card)
+
+
+def _plain(directory: Path) -> str:
+    """Writes the numbers and the card of an exported folder as JSON."""
+    from tfgmm.export.plain import as_json, plain_numbers
+
+    return as_json(plain_numbers(shared.read_model(directory, "DIR")))
 
 
 def read_card(directory: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfgmm.cli import shared
+from tfgmm.cli import sql as sql_option
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.words import printable
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 def score(
     model: Annotated[Path, typer.Option(metavar="DIR", help=shared.MODEL_HELP)],
-    source: Annotated[Path, typer.Option("--in", metavar="FILE", help="Rows: .csv, .parquet, .pq, .arrow, .feather.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="What to write; the kind by its ending.")],
+    source: Annotated[
+        Path | None, typer.Option("--in", metavar="FILE", help="Rows: .csv, .parquet, .pq, .arrow, .feather.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="What to write; the kind by its ending.")] = None,
     columns: Annotated[
         str, typer.Option(help="Of log_prob, assignment, responsibilities, outlier and imputed, with commas between.")
     ] = "log_prob,assignment",
@@ -37,8 +40,11 @@ def score(
     encoding: Annotated[str | None, shared.ENCODING] = None,
     skip_rows: Annotated[int | None, shared.SKIP_ROWS] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Print a SELECT that scores a table; no --in, no --out.")] = False,
+    table: Annotated[str | None, typer.Option(metavar="NAME", help="Of that table.  [default: rows]")] = None,
+    key: Annotated[str | None, typer.Option(metavar="NAMES", help="Columns that the SELECT carries along.")] = None,
 ) -> None:
-    """Score the rows of a file, of any size, into another.
+    """Score the rows of a file, of any size, into another, or print the SQL that scores a table.
 
     log_prob: log density, nats. assignment: the most probable component. responsibilities: the probability of each
     component. outlier: the share of the mixture that is less likely than the row; 0 for an outlier. imputed: the row
@@ -49,16 +55,24 @@ def score(
     names columns with the standard deviations of others: --noise flux=flux_err. Scores are then those of what was
     measured; there is no outlier score of such rows.
 
+    --sql prints a SELECT for SQLite, DuckDB or PostgreSQL instead, with log_prob, assignment and responsibilities. It
+    is NULL for a row with a gap. docs/parameters.md says more.
+
     Example: tfgmm score --model saved_models/old_faithful --in training/data/old_faithful.csv --out /tmp/scored.csv
+
+    In a database: tfgmm score --model saved_models/old_faithful --sql --table geyser --key id
     """
     with shared.errors_as_one_line(_in_our_words):
-        csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
-        names, noises = _column_names(columns), _noises(noise, columns)
-        _check_paths(source, out)
-        shared.check_outside_exports(out)
-        lines = _scored(model, source, out, names, keep, overwrite, csv, noises)
-    for line in lines:
-        typer.echo(printable(line))
+        if sql:
+            of_files = (source, out, noise, keep, overwrite, delimiter, decimal, encoding, skip_rows)
+            text = sql_option.select_text(model, table, columns, key, of_files)
+        else:
+            sql_option.check_no_sql(table, key)
+            csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
+            names, noises = _column_names(columns), _noises(noise, columns)
+            paths = _check_paths(source, out)
+            text = "\n".join(map(printable, _scored(model, *paths, names, keep, overwrite, csv, noises)))
+    typer.echo(text)
 
 
 def _in_our_words(text: str) -> str:
@@ -93,16 +107,22 @@ def _column_names(text: str) -> list[str]:
     return names
 
 
-def _check_paths(source: Path, out: Path) -> None:
-    """Checks the paths: raises UsageError unless they are two files and the ending of `out` is known."""
+def _check_paths(source: Path | None, out: Path | None) -> tuple[Path, Path]:
+    """Checks the paths: raises UsageError unless they are two files, `out` outside exports and with a known ending."""
     from tfgmm.data.files.kinds import KINDS
 
+    if source is None or out is None:
+        received = "`--out` alone" if out else "`--in` alone" if source else "neither"
+        fix = "Name the file with rows and the file to be, or pass --sql for a SELECT."
+        raise UsageError(f"`--in` and `--out` must be given without --sql. Received: {received}. {fix}")
     shared.check_ending(out, KINDS)
     same = source.resolve() == out.resolve()
     with contextlib.suppress(OSError):
         same = same or source.samefile(out)
     if same:
         raise UsageError(f"`--out` must be another file than `--in`. Received: {out} for both. Choose another name.")
+    shared.check_outside_exports(out)
+    return source, out
 
 
 def _scored(

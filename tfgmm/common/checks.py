@@ -49,10 +49,10 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
     return value
 
 
-def check_seed(seed: Any) -> int:
+def check_seed(seed: Any, name: str = "seed") -> int:
     """Checks a seed: Raises ValueError unless it is a whole number from 0 to 2**63 - 1; returns it as an int."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
-        raise ValueError(f"`seed` must be a whole number from 0 to 2**63 - 1. Received: {seed!r}. Try seed=0.")
+        raise ValueError(f"`{name}` must be a whole number from 0 to 2**63 - 1. Received: {seed!r}. Try {name}=0.")
     return int(seed)
 
 

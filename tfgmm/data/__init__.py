@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = front_door(
         "blocks": ["BLOCK_ROWS", "RowBlock", "finite", "is_finite", "together"],
         "columns": ["numeric_columns"],
         "counters": ["suspicious_columns"],
-        "errors": ["check_no_overflow", "no_value_error", "not_finite_error"],
+        "errors": ["check_gaps", "check_no_overflow", "no_rows_left_error", "no_value_error", "not_finite_error"],
         "files.csv_format": ["GUESSED", "CsvOptions"],
         "files.kinds": ["KINDS"],
         "files.opening": ["words_of_format"],

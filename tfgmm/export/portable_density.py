@@ -6,7 +6,6 @@ are taken before they are squared, and rows far away are scaled before a square 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgmm.common.shapes import Tensor
-from tfgmm.mixture.parameters import MixtureDensity
+from tfgmm.mixture.parameters import MixtureDensity, standard_form
 from tfgmm.model.keras3 import keras
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -50,9 +49,7 @@ class Constants(NamedTuple):
 
 def constants_of(mixture: MixtureDensity) -> Constants:
     """Computes the float32 numbers of one mixture (no leading axes); sums and logarithms are taken in float64."""
-    locs = np.asarray(mixture.components["locs"], np.float64)
-    factors, log_determinants = mixture.form.roots(mixture.components)
-    offsets = mixture.log_weights + log_determinants - 0.5 * locs.shape[1] * math.log(2.0 * math.pi)
+    locs, factors, offsets = standard_form(mixture)
     columns = np.abs(factors).max(axis=0 if factors.shape[1] == 1 else (0, 2)).reshape(-1)
     return Constants(
         _pair(np.asarray(mixture.centre, np.float64)),

@@ -6,14 +6,14 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "base": ["check_priors"],
-        "correlated": ["CorrelatedComponents", "CorrelatedPosterior"],
+        "correlated": ["CorrelatedComponents", "CorrelatedDraws", "CorrelatedPosterior"],
         "exact.evidence": ["NearbyEvidence", "can_be_ranked", "evidence_near", "mode_near"],
         "exact.of_fit": ["drawn_from_rows", "exact_posterior", "warn_of", "words_of_step"],
         "exact.records": ["ExactDraws"],
         "exact.rule": ["CHAINS_LEFT_OUT", "mean_field_draws"],
         "fitted": ["FittedMixture"],
         "functions": ["NUMPY", "SCALE_RANGE", "SHAPE_RANGE", "Arithmetic", "Functions"],
-        "independent": ["IndependentComponents", "IndependentPosterior"],
+        "independent": ["IndependentComponents", "IndependentDraws", "IndependentPosterior"],
         "learned_scales": ["LocationScales"],
         "natural_gradient": [
             "GlobalStep",

@@ -196,13 +196,13 @@ def fit_mixture(
         posterior=posterior,
         moves=moves,
     )
-    _check_options(options, numbers)
+    check_options(options, numbers)
     source = open_source(data, "data", None, sample_weight=sample_weight, noise=noise, missing=missing)
     check_length(source)
     return fit_opened(source, survey_rows(source, None, options.seed), numbers, options, callbacks)
 
 
-def _check_options(options: FitOptions, numbers: int | Sequence[int]) -> None:
+def check_options(options: FitOptions, numbers: int | Sequence[int]) -> None:
     """Checks that options suit each other, before the rows are looked at."""
     if not isinstance(numbers, int):
         options.check_suits_any_number()
@@ -229,7 +229,7 @@ def fit_opened(
         callbacks: As in `fit_mixture`.
     """
     most = numbers if isinstance(numbers, int) else max(numbers)
-    check_rows(survey.summary, most)
+    check_rows(survey.summary, most, options.name_of("num_components"))
     callbacks = checked_callbacks(callbacks)
     check_can_train(options.polish_steps, callbacks)
     validation, gaps_there = opened_validation(source, options.validation_data)
@@ -258,10 +258,7 @@ def _task_of(
     gap_columns: tuple[int, ...],
 ) -> FitTask:
     """Collects what the fits of one covariance shape share, with priors for that shape unless they are given."""
-    if isinstance(options.priors, Priors):
-        priors = options.priors
-    else:
-        priors = Priors.from_data(survey.summary, shape, sample=survey.sample, weights=survey.weights)
+    priors = options.priors_for(survey, shape)
     options = dataclasses.replace(options, covariance=shape)
     return FitTask(source, survey, priors, options, callbacks, validation, gap_columns=gap_columns)
 
@@ -287,11 +284,11 @@ def _fit_one(task: FitTask, num_components: int) -> FitResult:
     return with_exact_posterior(task, result)
 
 
-def check_num_components(num_components: Any) -> int | tuple[int, ...]:
+def check_num_components(num_components: Any, name: str = "num_components") -> int | tuple[int, ...]:
     """Checks K, or several, which it puts in ascending order."""
     if isinstance(num_components, (str, bytes)) or not isinstance(num_components, Iterable):
-        return check_count("num_components", num_components)
-    numbers = tuple(sorted({check_count("num_components", number) for number in num_components}))
+        return check_count(name, num_components)
+    numbers = tuple(sorted({check_count(name, number) for number in num_components}))
     if not numbers:
-        raise ValueError("`num_components` must name at least one number. Received: none. Try range(1, 11).")
+        raise ValueError(f"`{name}` must name at least one number. Received: none. Try range(1, 11).")
     return numbers

@@ -52,13 +52,13 @@ def opened_validation(source: RowSource, data: Any) -> tuple[RowSource | None, t
     return validation, tuple(sorted(columns))
 
 
-def check_rows(summary: DataSummary, num_components: int) -> None:
-    """Checks that there are as many rows as components: Raises ValueError otherwise."""
+def check_rows(summary: DataSummary, num_components: int, name: str = "num_components") -> None:
+    """Checks that there are as many rows as components: Raises ValueError otherwise, which calls K by its name."""
     num_rows = max(summary.num_rows, summary.num_data)  # a row of weight 2 is two rows
     if num_rows < num_components:
         words = {"of weight 0": summary.num_weightless, "without any value": summary.num_empty}
         left_out = [f"beside {counted(number, 'row')} {which}" for which, number in words.items() if number]
-        received = ", ".join([f"num_components={num_components} for {counted(num_rows, 'row')}", *left_out])
+        received = ", ".join([f"{name}={num_components} for {counted(num_rows, 'row')}", *left_out])
         raise ValueError(
-            f"`num_components` must be at most the number of rows. Received: {received}. Ask for fewer components."
+            f"`{name}` must be at most the number of rows. Received: {received}. Ask for fewer components."
         )

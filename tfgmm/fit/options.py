@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 from tfgmm.posterior.record import MEAN_FIELD, check_method
 
 if TYPE_CHECKING:
+    from tfgmm.data.survey import Survey
     from tfgmm.mixture.priors import Priors
 
 AUTO: Final = "auto"  # in place of covariance shapes: all of them
@@ -54,18 +55,36 @@ class FitOptions:
     posterior: str = MEAN_FIELD
     moves: bool | Literal["auto"] = AUTO
 
+    caller_names: ClassVar[Mapping[str, str]] = {}
+    """What the caller calls some of them, for errors and warnings; the others are called as here."""
+    convergence_warning: ClassVar[type[UserWarning] | None] = None
+    """What to warn of a bound that was still rising with; None: `ConvergenceWarning`."""
+
     def __post_init__(self) -> None:
         for name, least in (("restarts", 1), ("max_sweeps", 1), ("polish_steps", 0)):
-            object.__setattr__(self, name, check_count(name, getattr(self, name), least))
+            object.__setattr__(self, name, check_count(self.name_of(name), getattr(self, name), least))
         if self.batch_size is not None:
             object.__setattr__(self, "batch_size", check_count("batch_size", self.batch_size))
         object.__setattr__(self, "seed", check_seed(self.seed))
-        _check_tolerance(self.tolerance)
+        _check_tolerance(self.tolerance, self.name_of("tolerance"))
         _check_moves(self.moves)
-        object.__setattr__(self, "covariance", check_covariance(self.covariance))
-        check_choice("weights", self.weights, WEIGHT_PRIORS)
+        object.__setattr__(self, "covariance", check_covariance(self.covariance, self.name_of("covariance")))
+        check_choice(self.name_of("weights"), self.weights, WEIGHT_PRIORS)
         check_choice("criteria_at", self.criteria_at, CRITERIA_AT)
         check_method(self.posterior)
+
+    @classmethod
+    def name_of(cls, option: str) -> str:
+        """Says what the caller calls an option, or another argument of `fit_mixture`."""
+        return cls.caller_names.get(option, option)
+
+    def priors_for(self, survey: Survey, shape: str) -> Priors:
+        """Makes the priors of a fit of one covariance shape: those given, or priors from the data."""
+        from tfgmm.mixture.priors import Priors
+
+        if isinstance(self.priors, Priors):
+            return self.priors
+        return Priors.from_data(survey.summary, shape, sample=survey.sample, weights=survey.weights)
 
     def has_moves(self, num_components: int) -> bool:
         """Whether components move between restarts and sweeps: those of one cluster to another.
@@ -135,7 +154,7 @@ class FitOptions:
             )
 
 
-def check_covariance(covariance: Any) -> str | tuple[str, ...]:
+def check_covariance(covariance: Any, argument: str = "covariance") -> str | tuple[str, ...]:
     """Checks a covariance shape, or several, which it puts in the order of the registry, each once; or "auto".
 
     Raises:
@@ -148,29 +167,29 @@ def check_covariance(covariance: Any) -> str | tuple[str, ...]:
     """
     if isinstance(covariance, (str, bytes)) or not isinstance(covariance, Iterable):
         if covariance != AUTO:
-            _check_shape(covariance, f"{covariance!r}")
+            _check_shape(covariance, f"{covariance!r}", argument)
         return str(covariance)
     asked = list(covariance)
     if not asked:
-        raise ValueError('`covariance` must name at least one shape. Received: none. Try "auto".')
+        raise ValueError(f'`{argument}` must name at least one shape. Received: none. Try "auto".')
     for name in asked:
-        _check_shape(name, f"{name!r} in {asked!r:.200}")
+        _check_shape(name, f"{name!r} in {asked!r:.200}", argument)
     return tuple(name for name in COVARIANCES if name in asked)
 
 
-def _check_shape(name: Any, received: str) -> None:
+def _check_shape(name: Any, received: str, argument: str) -> None:
     if not isinstance(name, str) or name not in COVARIANCES:
         names = ", ".join(repr(shape) for shape in COVARIANCES)
         raise ValueError(
-            f"`covariance` must be one of {names}; or a list of them; or {AUTO!r} for all. Received: {received}. "
+            f"`{argument}` must be one of {names}; or a list of them; or {AUTO!r} for all. Received: {received}. "
             "Choose among them."
         )
 
 
-def _check_tolerance(tolerance: float | None) -> None:
+def _check_tolerance(tolerance: float | None, name: str) -> None:
     is_number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
     if tolerance is not None and not (is_number and math.isfinite(tolerance) and tolerance > 0):
-        raise ValueError(f"`tolerance` must be positive and finite. Received: {tolerance!r}. Leave it out for 1e-7.")
+        raise ValueError(f"`{name}` must be positive and finite. Received: {tolerance!r}. Leave it out for 1e-7.")
 
 
 def _check_moves(moves: Any) -> None:

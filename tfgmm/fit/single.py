@@ -15,7 +15,7 @@ from tfgmm.data.row_source import RowSource
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
 from tfgmm.families.row_batches import SweepBatches
-from tfgmm.families.variational import VariationalPosterior
+from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
@@ -191,7 +191,8 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
         keras_model.polish(fit, task.source, task.options.polish_steps)
         figures = _figures(fit, swept.batches)
     if not swept.converged and not fit.stop_training:
-        warnings.warn(_not_converged(task, swept.history["elbo"], figures[0]), ConvergenceWarning, stacklevel=5)
+        category = task.options.convergence_warning or ConvergenceWarning
+        warnings.warn(_not_converged(task, swept.history["elbo"], figures[0]), category, stacklevel=5)
     mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (swept.history, swept.restarts)
     has_noise, rows = task.survey.noise is not None, task.survey.rows
     hidden = shares_hidden(occupied_widths(fit.variational), rows) if has_noise else ()
@@ -204,7 +205,8 @@ def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:
     if task.options.polish_steps and len(bounds) > 1:  # which moved the last bound too
         last, bounds = bounds[-1], bounds[:-1]
     gain = (last - bounds[-1]) / task.survey.summary.num_data
-    sweeps, fix = counted(task.options.max_sweeps, "sweep"), "Raise max_sweeps, or tolerance."
+    sweeps, names = counted(task.options.max_sweeps, "sweep"), map(task.options.name_of, ("max_sweeps", "tolerance"))
+    fix = "Raise {}, or {}.".format(*names)
     if gain < task.tolerance:
         so_little = f"it gained less than {task.tolerance:.1g} nats per row, and {PATIENCE} in a row must"
         return f"after {sweeps} the bound has stopped rising by the last sweep alone: {so_little}. {fix}"
@@ -261,10 +263,19 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
 
 def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:
     options, q, spread = task.options, fit.variational, np.array(task.survey.summary.spread)
+    if isinstance(options.start, VariationalPosterior):
+        return Candidates([_moved(options.start, q.centre)], stage, 1)
     if is_labels(options.start):
         labels = check_labels(options.start, task.survey.summary, q.num_components)
         return Candidates([start_at_labels(q, task.source, labels, spread)], stage, 1)
     return candidates(q, stage, spread, options.start, fit.seed, options.restarts)
+
+
+def _moved(start: VariationalPosterior, centre: np.ndarray) -> Values:
+    """Reads the numbers behind an earlier posterior, with locations that are measured from another centre."""
+    values = start.values()
+    locs = values.components[0] + start.centre - centre
+    return values._replace(components=(locs, *values.components[1:]))
 
 
 def stages_of(

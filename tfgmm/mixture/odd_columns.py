@@ -75,7 +75,7 @@ def column_doubts(
         if relations.num_others:
             doubts.append(f"{names}{_but_for(relations)}, which may take components of their own")
         elif not COVARIANCES[covariance].is_correlated:
-            doubts.append(f'{names}, and covariance="{covariance}" counts the same twice')
+            doubts.append(f'{names}, and the shape "{covariance}" counts the same twice')
     return tuple(doubts)
 
 

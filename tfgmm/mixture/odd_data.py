@@ -183,7 +183,7 @@ def _few_distinct_rows(data: _Data, num_components: int) -> Iterator[str]:
         where = f"in a sample of {num_rows:,} " if num_rows < num_all else ""
         rows, tell = ("row", "it tells") if num_distinct == 1 else ("rows", "they tell")
         yield (
-            f"{num_distinct} distinct {rows} {where}for num_components={num_components}: {tell} no more than "
+            f"{num_distinct} distinct {rows} {where}for {counted(num_components, 'component')}: {tell} no more than "
             f"{num_distinct} apart"
         )
 
@@ -193,7 +193,7 @@ def _few_rows_per_column(data: _Data, covariance: str) -> Iterator[str]:
     if COVARIANCES[covariance].is_correlated and num_data <= num_features:
         yield (
             f"{_rows(num_data)} {'tells' if num_data == 1 else 'tell'} little of a covariance matrix of "
-            f'{num_features} columns: the prior decides most of it. covariance="diag" needs fewer rows'
+            f'{num_features} columns: the prior decides most of it. the shape "diag" needs fewer rows'
         )
 
 

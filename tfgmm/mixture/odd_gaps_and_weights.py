@@ -87,7 +87,7 @@ def _many_patterns(is_gap: np.ndarray, summary: DataSummary) -> Iterator[str]:
         yield (
             f"the gaps of {num_rows:,} rows{of_sample} form {len(patterns):,} different patterns: components with "
             "correlations work out matrices for each of them, and a fit can take many times as long as without gaps. "
-            'covariance="diag" needs no matrices'
+            'the shape "diag" needs no matrices'
         )
 
 

@@ -176,6 +176,29 @@ class MixtureDensity(NamedTuple):
         return self._replace(log_weights=self.log_weights[index], components=components)
 
 
+class StandardForm(NamedTuple):
+    """What scorers outside this package compute log joints from: constants_k - 1/2 |(row - locs_k) factors_k|^2.
+
+    Args:
+        locs: (K, D) float64, from the centre.
+        factors: (K, 1, D), which multiply the differences element by element, or (K or 1, D, D), upper triangular,
+            which multiply them from the right; float64.
+        constants: Log weights + log determinants of the factors - D/2 log 2 pi, (K,), nats.
+    """
+
+    locs: np.ndarray
+    factors: np.ndarray
+    constants: np.ndarray
+
+
+def standard_form(mixture: MixtureDensity) -> StandardForm:
+    """Computes what log joints of one mixture (no leading axes) are computed from outside this package."""
+    locs = np.asarray(mixture.components[LOCS], np.float64)
+    factors, log_determinants = mixture.form.roots(mixture.components)
+    constants = mixture.log_weights + log_determinants - 0.5 * locs.shape[1] * math.log(2.0 * math.pi)
+    return StandardForm(locs, factors, constants)
+
+
 def parameter_shapes(covariance: str, num_components: int, num_features: int) -> dict[str, tuple[int, ...]]:
     """Lists the shape of every array that describes the components, by name.
 

@@ -33,7 +33,7 @@ class ScoredChunk(NamedTuple):
     norms: np.ndarray
 
 
-Score = Literal["log_prob", "log_density", "responsibilities", "assignment"]
+Score = Literal["log_prob", "log_density", "responsibilities", "memberships", "assignment"]
 
 
 class _Score(NamedTuple):
@@ -48,8 +48,12 @@ SCORES = {
     "log_prob": _Score(lambda chunk: np.maximum(chunk.log_densities, np.finfo(np.float32).min), np.float32, np.nan),
     "log_density": _Score(lambda chunk: chunk.log_densities, np.float64, np.nan),
     "responsibilities": _Score(lambda chunk: (chunk.shares / chunk.norms).T, np.float32, np.nan),
+    "memberships": _Score(lambda chunk: (chunk.shares / chunk.norms).T, np.float64, np.nan),
     "assignment": _Score(lambda chunk: chunk.shares.argmax(axis=0), np.int64, -1),
 }
+
+
+_OF_COMPONENTS = frozenset({"responsibilities", "memberships"})  # the scores with a number per component
 
 
 class RowScores(NamedTuple):
@@ -97,12 +101,12 @@ class RowScorer:
                 centre in float64, and then rounded to float32. A row with an infinite value gets NaN, or -1 as its
                 assignment; so does one without any value, but its responsibilities are the weights.
             names: Keys of `SCORES`: "log_prob" (B,) float32 and "log_density" (B,) float64, nats,
-                "responsibilities" (B, K) float32, "assignment" (B,) int64.
+                "responsibilities" (B, K) float32, "memberships" the same in float64, "assignment" (B,) int64.
 
         Returns:
             The scores by name, and how many rows have an infinite value, or none.
         """
-        num_rows, widths = len(block.values), {"responsibilities": (self._num_components,)}
+        num_rows, widths = len(block.values), dict.fromkeys(_OF_COMPONENTS, (self._num_components,))
         by_name = {name: np.empty((num_rows, *widths.get(name, ())), SCORES[name].dtype) for name in names}
         left = np.arange(num_rows) if block.noise is not None else self._score_complete(block.values, by_name)
         return RowScores(by_name, self._score_one_by_one(block, left, by_name) if len(left) else 0)
@@ -131,8 +135,8 @@ class RowScorer:
         is_good = ~is_empty & ~is_infinite
         for name, scores in by_name.items():
             scores[left[~is_good]] = SCORES[name].missing
-        if "responsibilities" in by_name:
-            by_name["responsibilities"][left[is_empty]] = self._weights
+        for name in by_name.keys() & _OF_COMPONENTS:
+            by_name[name][left[is_empty]] = self._weights
         if is_good.any():
             some = block.part(left[is_good])._replace(values=centred[is_good], weights=None)
             self._score_groups(some, left[is_good], by_name)

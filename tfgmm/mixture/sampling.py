@@ -28,10 +28,26 @@ def sample_rows(mixture: MixtureDensity, num_rows: int, seed: int, part: int = 0
     (0.7, 0.1)
     """
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(part,)))
+    # They are drawn component by component, which is quicker
+    return generator.permutation(rows_by_component(mixture, num_rows, generator)[0])
+
+
+def rows_by_component(
+    mixture: MixtureDensity, num_rows: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws rows from the mixture, (num_rows, D) float64, data units, and the component of each, (num_rows,) int64.
+
+    Those of the first component come first, and so on.
+
+    Args:
+        mixture: One mixture (no leading axes).
+        num_rows: Number of rows.
+        generator: Generator of the draws.
+    """
     weights = np.exp(mixture.log_weights)
     owners = np.repeat(np.arange(len(weights)), generator.multinomial(num_rows, weights / weights.sum()))
     noise = generator.standard_normal((num_rows, len(mixture.centre)))
     rows = mixture.form.standard_normal_rows(mixture.components, owners, noise)
     rows += mixture.components[LOCS][owners]
     rows += mixture.centre
-    return generator.permutation(rows)  # they were drawn component by component, which is quicker
+    return rows, owners

@@ -11,10 +11,10 @@ import numpy as np
 
 from tfgmm.common.checks import check_choice, check_count
 from tfgmm.common.shapes import check_shape
-from tfgmm.common.words import beside
+from tfgmm.posterior.alignment_words import Means, by_order, by_own_pivot, by_places, by_rows, doubt_sentences
 from tfgmm.posterior.assignment import cheapest, keeping_most
 from tfgmm.posterior.densities import points_of
-from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.draws import Draws, check_finite
 from tfgmm.posterior.relabelling import matched_by_responsibilities
 
 METHODS = ("pivot", "order", "responsibilities")
@@ -27,9 +27,6 @@ _DOUBT = 0.05
 _LEAST_SPREAD = 1e-9  # share of a mean below which a spread is rounding
 _LEAST_LOG_ODDS = math.log(1.0 / _DOUBT - 1.0)  # against a swap
 _MEMORY = 2**24  # numbers in one table of costs
-# By what components were told apart, and what to try instead
-_PLACES, _RESPONSIBILITIES = "by their places and widths", "by the rows that belong to them"
-_OTHERS = {_PLACES: 'method="responsibilities" with rows', _RESPONSIBILITIES: 'method="pivot"'}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,9 +102,9 @@ def align(
         TypeError: If the pivot or the rows are not numbers.
 
     Warns:
-        UserWarning: If in more than 5 % of the draws two components are too alike to be told apart, so that the
-            numbers of single components mean little. What does not depend on their order, such as the density, stays
-            meaningful.
+        UserWarning: If in more than 5 % of the draws two components cannot be told apart, so that the numbers of single
+            components mean little. What does not depend on their order, such as the density, stays meaningful. Where
+            the column to order by, or the pivot, is the reason, the warning says so.
 
     Example:
 
@@ -117,14 +114,14 @@ def align(
     ([[0.0, 9.0], [0.1, 9.1]], 0.5)
     """
     check_choice("method", method, METHODS)
-    _check_draws(draws)
+    check_finite(draws)
+    if method != "order" and feature is not None:
+        raise ValueError(f"`feature` must be left out with method={method!r}. Received: both. Leave one of them out.")
     column = check_count("feature", 0 if feature is None else feature, least=0)
     if column >= draws.num_features:
         raise ValueError(
             f"`feature` must be below {draws.num_features}, the number of columns. Received: {feature}. Choose another."
         )
-    if method != "order" and feature is not None:
-        raise ValueError(f"`feature` must be left out with method={method!r}. Received: both. Leave one of them out.")
     if (rows is None) == (method == "responsibilities"):
         raise ValueError(
             f'`rows` must be given with method="responsibilities", and only with it. Received: method={method!r} '
@@ -133,13 +130,15 @@ def align(
     if method != "pivot" and pivot is not None:
         raise ValueError(f"`pivot` must be left out with method={method!r}. Received: both. Leave one of them out.")
     if method == "responsibilities":
-        permutations, log_odds = matched_by_responsibilities(draws, points_of("rows", rows, draws.num_features))
-        return _aligned(draws, permutations, _RESPONSIBILITIES, float((log_odds < _LEAST_LOG_ODDS).mean()))
+        points = points_of("rows", rows, draws.num_features)
+        permutations, log_odds = matched_by_responsibilities(draws, points)
+        return _aligned(draws, permutations, by_rows(len(points)), float((log_odds < _LEAST_LOG_ODDS).mean()))
     if method == "order":
         permutations = np.argsort(draws.locs[..., column], axis=-1, kind="stable")
-    else:
-        permutations = _matched(draws, None if pivot is None else _checked_pivot(pivot, draws))
-    return _aligned(draws, permutations, _PLACES)
+        return _aligned(draws, permutations, by_order(column, draws.column_names))
+    if pivot is not None:
+        return _aligned(draws, _matched(draws, _checked_pivot(pivot, draws)), by_own_pivot())
+    return _aligned(draws, _matched(draws, None), _places_of(draws))
 
 
 def in_order_of(aligned: Draws, others: Draws) -> Draws:
@@ -156,32 +155,15 @@ def in_order_of(aligned: Draws, others: Draws) -> Draws:
     return others.permuted(np.broadcast_to(order, others.weights.shape))
 
 
-def _aligned(draws: Draws, permutations: np.ndarray, by: str, share: float | None = None) -> AlignedDraws:
+def _aligned(draws: Draws, permutations: np.ndarray, means: Means, share: float | None = None) -> AlignedDraws:
     """Reorders draws, and warns where a swap of two components is nearly as probable by what they were aligned by."""
     moved = draws.permuted(permutations)
     share = _share_doubtful(_features(moved)) if share is None else share
     fields = {field.name: getattr(moved, field.name) for field in dataclasses.fields(Draws)}
     if share > _DOUBT:
-        percent = beside(100.0 * share, 100.0 * _DOUBT)
-        warnings.warn(
-            f"in {percent} % of the draws two components are too alike to be told apart {by}: "
-            f"swapping them has a probability above {100.0 * _DOUBT:.0f} % there, so that numbers of single components "
-            f"mean little. Try {_OTHERS[by]}, look at the density, or ask for fewer components.",
-            stacklevel=3,
-        )
+        places = (_share_by_places(draws), _places_of(draws).by) if means.instead else None
+        warnings.warn(doubt_sentences(means, share, _DOUBT, places), stacklevel=3)
     return AlignedDraws(**fields, permutations=permutations, share_doubtful=share)
-
-
-def _check_draws(draws: Draws) -> None:
-    """Checks draws: Raises ValueError unless there are some, and all are finite."""
-    if draws.num_chains * draws.num_draws == 0:
-        raise ValueError("`draws` must hold at least one draw. Received: none. Draw some.")
-    is_fine = np.isfinite(draws.weights).all() and np.isfinite(draws.locs).all() and np.isfinite(draws.scales).all()
-    if not (is_fine and (draws.scales > 0).all()):
-        raise ValueError(
-            "`draws` must be finite, and their scales positive. Received: some that are not. Drop those draws, and "
-            "look at what the sampler says of them."
-        )
 
 
 def _checked_pivot(pivot: Any, draws: Draws) -> np.ndarray:
@@ -191,7 +173,7 @@ def _checked_pivot(pivot: Any, draws: Draws) -> np.ndarray:
         raise TypeError(f"`pivot` must be numbers. Received: dtype {locs.dtype}. {fix}")
     check_shape("pivot", locs, "KD", K=draws.num_components, D=draws.num_features, fix=fix)
     if not np.isfinite(locs).all():
-        raise ValueError(f"`pivot` must be finite. Received: {locs.tolist()}. {fix}")
+        raise ValueError(f"`pivot` must be finite. Received: NaN or infinite locations. {fix}")
     return locs.astype(np.float64)
 
 
@@ -276,6 +258,15 @@ def _nearest(features: np.ndarray, pivot: np.ndarray, spread: np.ndarray) -> np.
     size = max(1, _MEMORY // num_components**2)
     parts = [cheapest(_costs(features[s : s + size], pivot, spread)) for s in range(0, len(features), size)]
     return np.concatenate(parts)
+
+
+def _places_of(draws: Draws) -> Means:
+    return by_places(draws.covariances is not None and draws.num_features > 1)
+
+
+def _share_by_places(draws: Draws) -> float:
+    """Computes the share of draws in which components could as well be swapped when places and widths match them."""
+    return _share_doubtful(_features(draws.permuted(_matched(draws, None))))
 
 
 def _share_doubtful(aligned: np.ndarray) -> float:

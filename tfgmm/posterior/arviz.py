@@ -1,17 +1,20 @@
-"""Posterior draws to ArviZ's InferenceData and back, with named coordinates."""
+"""Posterior draws to ArviZ's InferenceData and back, with named coordinates: the one file that knows ArviZ."""
 
 from __future__ import annotations
 
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfgmm.common import extras
 from tfgmm.posterior.record import PosteriorRecord
+
+if TYPE_CHECKING:
+    from tfgmm.posterior.row_arrays import RowArrays
 
 # Parameters and the names of their axes after chain and draw
 PARAMETERS = {
@@ -20,6 +23,8 @@ PARAMETERS = {
     "scales": ("component", "feature"),
     "covariances": ("component", "feature", "feature_2"),
 }
+# The name of the rows, and of their log likelihoods, in every group that has them
+ROWS = "rows"
 _REQUIRED = ("weights", "locs", "scales")
 # The attribute of the group "posterior" with the record as JSON: NetCDF holds text, but nothing nested and no None
 RECORD = "posterior_record"
@@ -42,6 +47,7 @@ def to_arviz(
     column_names: Sequence[str] | None,
     sample_stats: Mapping[str, np.ndarray],
     record: PosteriorRecord | None = None,
+    of_rows: RowArrays | None = None,
 ) -> Any:
     """Makes the `arviz.InferenceData` of draws; see `Draws.to_arviz`.
 
@@ -50,16 +56,36 @@ def to_arviz(
         column_names: D names, or None.
         sample_stats: Figures of each draw, (C, S, ...) by name.
         record: How the draws were made, kept as an attribute of the group "posterior"; None for nothing.
+        of_rows: What the draws say of rows, for the groups that hold such; None for nothing.
     """
     num_components, num_features = values["locs"].shape[2:]
     features = list(column_names or range(num_features))
-    return arviz().from_dict(
+    data = arviz().from_dict(
         posterior=dict(values),
         sample_stats=dict(sample_stats) or None,
         coords={"component": list(range(num_components)), "feature": features, "feature_2": features},
         dims={name: list(PARAMETERS[name]) for name in values},
         posterior_attrs={} if record is None else {RECORD: json.dumps(record.to_dict(), allow_nan=False)},
     )
+    if of_rows is not None:
+        for group in _groups_of_rows(of_rows, features):
+            data.extend(group)
+    return data
+
+
+def _groups_of_rows(of_rows: RowArrays, features: Sequence[Any]) -> Iterator[Any]:
+    """Yields one `arviz.InferenceData` for each group that holds rows: its variable has the same name in all."""
+    coords = {"row": of_rows.numbers, "feature": list(features)}
+    yield _group("log_likelihood", of_rows.log_likelihoods, ["row"], coords)
+    yield _group("observed_data", of_rows.observed, ["row", "feature"], coords)
+    if len(of_rows.simulated_draws):
+        coords = {**coords, "draw": of_rows.simulated_draws}
+        yield _group("posterior_predictive", of_rows.simulated, ["row", "feature"], coords)
+
+
+def _group(name: str, values: np.ndarray, dims: list[str], coords: Mapping[str, Any]) -> Any:
+    """Makes the `arviz.InferenceData` of one group: the dimensions of a variable may differ from group to group."""
+    return arviz().from_dict(**{name: {ROWS: values}}, dims={ROWS: dims}, coords=coords)
 
 
 def from_arviz(data: Any) -> dict[str, Any]:

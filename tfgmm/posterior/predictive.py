@@ -10,6 +10,7 @@ import numpy as np
 
 from tfgmm.common.checks import check_count, check_seed
 from tfgmm.posterior.densities import log_joints, points_of, standardisers_of
+from tfgmm.posterior.drawn_rows import rows_of
 from tfgmm.posterior.draws import Draws
 
 # Numbers in memory at a time: draws x components x points x columns.
@@ -58,7 +59,7 @@ def sample_predictive(draws: Draws, num_rows: int, seed: int = 0) -> np.ndarray:
     num_rows = check_count("num_rows", num_rows, least=0)
     generator = np.random.default_rng(check_seed(seed))
     drawn = generator.integers(draws.num_chains * draws.num_draws, size=num_rows)
-    return _rows_of(draws, drawn, generator)
+    return rows_of(draws, drawn, generator)
 
 
 def replicated_rows(draws: Draws, num_sets: int, num_rows: int, seed: int = 0) -> np.ndarray:
@@ -89,28 +90,8 @@ def replicated_rows(draws: Draws, num_sets: int, num_rows: int, seed: int = 0) -
     num_rows = check_count("num_rows", num_rows, least=0)
     generator = np.random.default_rng(check_seed(seed))
     drawn = generator.integers(draws.num_chains * draws.num_draws, size=num_sets)
-    rows = _rows_of(draws, np.repeat(drawn, num_rows), generator)
+    rows = rows_of(draws, np.repeat(drawn, num_rows), generator)
     return rows.reshape(num_sets, num_rows, draws.num_features)
-
-
-def _rows_of(draws: Draws, drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draws a row, (n, D), from each of the draws with the numbers `drawn` (n,), counted chain after chain."""
-    num_rows, num_features = len(drawn), draws.num_features
-    weights = draws.weights.reshape(-1, draws.num_components)
-    ends = np.cumsum(weights, axis=1)
-    picked = generator.uniform(size=(num_rows, 1)) * ends[drawn, -1:]  # weights may sum to 1 - 1e-16
-    component = np.minimum((picked >= ends[drawn]).sum(axis=1), draws.num_components - 1)
-    noise = generator.standard_normal((num_rows, num_features))
-    locs = draws.locs.reshape(len(weights), -1, num_features)[drawn, component]
-    if draws.covariances is None:
-        return locs + draws.scales.reshape(len(weights), -1, num_features)[drawn, component] * noise
-    covariances = draws.covariances.reshape(len(weights), -1, num_features, num_features)
-    size = max(1, _MEMORY // num_features**2)
-    for first in range(0, num_rows, size):
-        part = slice(first, first + size)
-        factors = np.linalg.cholesky(covariances[drawn[part], component[part]])
-        noise[part] = np.einsum("nde,ne->nd", factors, noise[part])
-    return locs + noise
 
 
 def density_band(draws: Draws, grid: Any, interval: float = 0.9) -> DensityBand:

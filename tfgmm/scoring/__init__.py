@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = front_door(
         "graph.triangular": ["log_determinants"],
         "queries": ["Queries"],
         "results": ["Conditional", "Interval"],
-        "scores": ["as_draws", "outlier_table", "score_data"],
+        "scores": ["as_draws", "outlier_table", "score_data", "scored"],
         "tails": ["check_no_noise", "tail_scores"],
     },
 )

@@ -18,7 +18,7 @@ from tfgmm.scoring.chosen_columns import column_mask, with_columns
 from tfgmm.scoring.devices import BlockScorer, block_scorer
 from tfgmm.scoring.filled import Filling, filled_data
 from tfgmm.scoring.results import Conditional, Interval
-from tfgmm.scoring.scores import as_draws, check_range, mapped_over_data, scored
+from tfgmm.scoring.scores import as_draws, check_range, mapped_over_data, name_of, scored
 from tfgmm.scoring.tails import tail_scores
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Queries:
 
         def of_block(block: RowBlock) -> dict[str, np.ndarray]:
             by_name, num_bad = scorer.scores(block, ["log_density"])
-            check_range(block, num_bad, scorer.centre)
+            check_range(block, num_bad, scorer.centre, name_of(x))
             return {"outlier": tail_scores(mixture, table, block.values, by_name["log_density"])}
 
         return mapped_over_data(scorer.centre, x, of_block, self.column_names)["outlier"]

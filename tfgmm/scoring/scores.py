@@ -57,8 +57,8 @@ def score_data(
     Args:
         mixture: The mixture, or S of them, whose average is scored.
         data: N rows of any kind that `open_source` takes, data units.
-        score: "log_prob" (N,) float32 nats, "log_density" the same in float64, "responsibilities" (N, K) float32 or
-            "assignment" (N,) int64.
+        score: "log_prob" (N,) float32 nats, "log_density" the same in float64, "responsibilities" (N, K) float32,
+            "memberships" the same in float64, or "assignment" (N,) int64.
         column_names: Names of the training columns: columns with names are put in that order.
         by_graph: Whether TensorFlow scores, with the operations that an export has; by default where there is a GPU.
 
@@ -80,16 +80,21 @@ def scored(
 
     def of_block(block: RowBlock) -> Scores:
         scores, num_bad = scorer.scores(block, [score])
-        check_range(block, num_bad, scorer.centre)
+        check_range(block, num_bad, scorer.centre, name_of(data))
         return scores
 
     return mapped_over_data(scorer.centre, data, of_block, column_names, noise)[score]
 
 
-def check_range(block: RowBlock, num_bad: int, centre: np.ndarray) -> None:
+def check_range(block: RowBlock, num_bad: int, centre: np.ndarray, name: str) -> None:
     """Checks rows some of which have no score: Raises ValueError for a finite value beyond float32, and says where."""
     if num_bad:
-        centre_rows(block.values, centre)
+        centre_rows(block.values, centre, name=name)
+
+
+def name_of(data: Any) -> str:
+    """Says what the caller calls rows that are scored: those opened before have a name."""
+    return data.name if isinstance(data, Rows) else "x"
 
 
 def mapped_over_data(

@@ -247,7 +247,10 @@ def test_an_empty_component_is_born_only_where_the_gain_pays_for_it():
     one = np.arange(6) == 2
     assert chosen_swaps(of_empty._replace(gains=np.where(one, prospect.price + 1.0, 0.0)), 0.7, 3, set())
     assert not chosen_swaps(of_empty._replace(gains=np.where(one, prospect.price - 1.0, 0.0)), 0.7, 3, set())
-    assert prospect.price == pytest.approx(0.5 * 5 * np.log(100.0))
+    assert prospect.price == pytest.approx(0.5 * 0.5 * 5 * np.log(100.0))
+    births = of_empty._replace(gains=np.where(one, 1e9, 0.0)), 0.7, 3, set()
+    assert [swap.deleted for swap in chosen_swaps(*births)][:1] == [3]
+    assert 3 not in [swap.deleted for swap in chosen_swaps(*births, has_births=False)]
 
 
 # --- Rounds ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tfgmm.mixture.row_scores import RowScorer
 from tfgmm.scoring.graph import gaps
 from tfgmm.scoring.graph import scores as graph_scores
 
-NAMES = ("log_prob", "log_density", "responsibilities", "assignment")
+NAMES = ("log_prob", "log_density", "responsibilities", "assignment", "memberships")
 EMPTY, INFINITE, BOTH, COMPLETE = range(4)  # rows that are special
 
 
@@ -67,7 +67,8 @@ def test_scores_are_those_of_the_columns_that_a_row_has(mixture, monkeypatch):
     log_densities = np.where(is_bad, np.nan, special.logsumexp(joints, axis=1))
     np.testing.assert_allclose(by_name["log_density"], log_densities, rtol=1e-5)
     np.testing.assert_allclose(by_name["log_prob"], log_densities, rtol=1e-5)
-    np.testing.assert_allclose(by_name["responsibilities"], special.softmax(joints, axis=1), atol=2e-6)
+    for name in ("responsibilities", "memberships"):
+        np.testing.assert_allclose(by_name[name], special.softmax(joints, axis=1), atol=2e-6)
     expected = np.where(is_bad, -1, np.nan_to_num(joints).argmax(axis=1))
     np.testing.assert_array_equal(by_name["assignment"], expected)
     assert num_bad == is_bad.sum()

@@ -46,13 +46,17 @@ class Chains(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What is recorded of each draw: positions (C, S, P), and the other arrays (C, S) each."""
+    """What is recorded of each draw: positions (C, S, P), and the other arrays (C, S) each.
+
+    lp and energy are in nats, up to constants: energy is that of the draw and of its momentum, as NumPyro records it.
+    """
 
     positions: np.ndarray
     lp: np.ndarray
     diverging: np.ndarray
     n_steps: np.ndarray
     acceptance_rate: np.ndarray
+    energy: np.ndarray
 
 
 class SharedStep:
@@ -206,7 +210,7 @@ def _block(
         return chains, tuned, jax.tree.map(lambda all_draws, new: all_draws.at[:, index].set(new), record, drawn)
 
     one = jnp.zeros((shape[0], BLOCK))
-    record = Record(jnp.zeros((shape[0], BLOCK, shape[1])), one, one.astype(bool), one.astype(int), one)
+    record = Record(jnp.zeros((shape[0], BLOCK, shape[1])), one, one.astype(bool), one.astype(int), one, one)
     return jax.lax.fori_loop(0, num_draws, body, (chains, tuned, record))
 
 
@@ -237,4 +241,5 @@ def _draw(
     tree = build_tree(integrate, euclidean_kinetic_energy, here, inverse_mass, step_size, tree_key)
     rate = tree.sum_accept_probs / tree.num_proposals
     moved = Chains(tree.z_proposal, tree.z_proposal_pe, tree.z_proposal_grad, key)
-    return moved, Record(tree.z_proposal, -tree.z_proposal_pe, tree.diverging, tree.num_proposals, rate)
+    figures = -tree.z_proposal_pe, tree.diverging, tree.num_proposals, rate, tree.z_proposal_energy
+    return moved, Record(tree.z_proposal, *figures)

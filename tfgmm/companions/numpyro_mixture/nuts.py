@@ -104,7 +104,7 @@ def sample_nuts(
     Returns:
         `tfgmm.Draws`, float64, with covariances where covariance="full". `sample_stats`, (C, S) each: "diverging",
         "lp" (log posterior density in unconstrained coordinates, nats, up to a constant), "n_steps",
-        "acceptance_rate".
+        "acceptance_rate", and "energy" (of the draw and of its momentum, nats), which `arviz.bfmi` takes.
 
     Raises:
         ValueError: fewer rows than components, K < 1, NaN, a wrong start or covariance, a prior of the wrong shape;

@@ -58,7 +58,7 @@ class _Moving:
         self._most = self._most_at_a_time = max(1, int(_SHARE_AT_A_TIME * q.num_components))
         self._round, self._num_failures = 0, 0
         self._least_gain = max(_LEAST_GAINS[0] * stage.rows.num_data, _LEAST_GAINS[1])
-        self._barred: set[Swap] = set()
+        self._barred, self._has_births = set[Swap](), True
         self._tried: list[Swap] = []
         self._prospect = self._look(restart.values)
 
@@ -69,7 +69,7 @@ class _Moving:
     def next_trial(self) -> Values | None:
         """Makes the next swaps and says where q stands then; None where there are none left to try."""
         while self._num_failures < _MOST_FAILURES and self._round < len(_SHARES):
-            self._tried = chosen_swaps(self._prospect, _SHARES[self._round], self._most, self._barred)
+            self._tried = chosen_swaps(self._prospect, _SHARES[self._round], self._most, self._barred, self._has_births)
             if self._tried:
                 self.stage = dataclasses.replace(self.stage, goal=self._prospect.elbo + self._least_gain)
                 return swapped(self._q, self._prospect, self._tried, self.stage.centre)
@@ -85,10 +85,13 @@ class _Moving:
             self._elbos.append(end.elbos[end.elbos > self._prospect.elbo])
             self._restart, self._prospect = end, self._look(end.values)
             self._barred, self._num_failures, self._most = set(), 0, self._most_at_a_time
+            self._has_births = True
             return
         self._num_failures += 1
         if len(self._tried) == 1:
-            self._barred.add(self._tried[0])
+            [only] = self._tried
+            self._barred.add(only)
+            self._has_births &= not self._prospect.is_empty[only.deleted]  # that gained most of all
         self._most = max(1, int(_SHARE_AFTER_FAILURE * len(self._tried)))
 
     def end(self) -> Restart:

@@ -20,6 +20,8 @@ from tfgmm.mixture.statistics import Statistics, with_whole_masks
 
 # Share of its rows that a component which goes may have in common with others that go
 _MOST_SHARED = 0.1
+# Share of the price that BIC has for a component: with priors that learn their scale most cost less
+_SHARE_OF_PRICE = 0.5
 
 
 class Swap(NamedTuple):
@@ -39,8 +41,8 @@ class Prospect(NamedTuple):
     gains: (K,) what they gain from two in place of one, nats.
     halves: (K, 2, F + 1) sums of features over the rows of both halves, for N rows.
     members: Rows of each component.
-    price: What a component of average size costs that had no rows before, nats, as BIC has it. Any other that goes
-        pays for the new one.
+    price: What a gain must be above where a component has no rows yet, nats: half of what BIC asks for one of average
+        size. Any other that goes pays for the new one.
     """
 
     values: Values
@@ -51,6 +53,11 @@ class Prospect(NamedTuple):
     halves: np.ndarray
     members: Members
     price: float
+
+    @property
+    def is_empty(self) -> np.ndarray:
+        """Which components have no rows, (K,) bool."""
+        return ~is_occupied(self.statistics.counts)
 
 
 def prospect_at(
@@ -73,7 +80,7 @@ def prospect_at(
     share = rows.num_data / rows.groups.total_weight
     statistics = Statistics(*(value[0] for value in sums.statistics))
     gains, halves = divisions_at(q, values, filled, members, seed)
-    price = 0.5 * _numbers_each(q) * math.log(max(rows.num_data / q.num_components, 1.0))
+    price = _SHARE_OF_PRICE * 0.5 * _numbers_each(q) * math.log(max(rows.num_data / q.num_components, 1.0))
     return Prospect(values, elbo, statistics, share * losses, share * gains, share * halves, members, price)
 
 
@@ -83,7 +90,9 @@ def _numbers_each(q: VariationalPosterior) -> int:
     return two - one
 
 
-def chosen_swaps(prospect: Prospect, share: float, most: int, barred: Collection[Swap]) -> list[Swap]:
+def chosen_swaps(
+    prospect: Prospect, share: float, most: int, barred: Collection[Swap], has_births: bool = True
+) -> list[Swap]:
     """Pairs what is needed least with what gains most from two, as long as the gain is above a share of the loss.
 
     Components that go must not have given their rows to each other: the loss of each counts on the others to stay.
@@ -93,18 +102,23 @@ def chosen_swaps(prospect: Prospect, share: float, most: int, barred: Collection
         share: Share of the loss.
         most: Largest number of pairs.
         barred: Pairs that were tried.
+        has_births: Whether components without rows may get some.
     """
     losses, gains = prospect.losses, prospect.gains
     found: list[Swap] = []
     is_used, given = np.zeros(len(losses), bool), _Given(prospect.members)
     by_gain = np.argsort(-gains, kind="stable").tolist()
-    prices = np.where(is_occupied(prospect.statistics.counts), 0.0, prospect.price)
+    prices = np.where(prospect.is_empty, prospect.price if has_births else np.inf, 0.0)
     for deleted in np.argsort(losses, kind="stable").tolist():
         if is_used[deleted] or given.is_shared(deleted):
             continue
         free = (one for one in by_gain if not is_used[one] and one != deleted and (deleted, one) not in barred)
         divided = next(free, None)
-        if divided is None or not gains[divided] > share * losses[deleted] + prices[deleted] or len(found) == most:
+        if divided is None or len(found) == most:
+            break
+        if not gains[divided] > share * losses[deleted] + prices[deleted]:
+            if prospect.is_empty[deleted]:  # others need not pay as much
+                continue
             break
         found.append(Swap(deleted, divided))
         is_used[[deleted, divided]] = True

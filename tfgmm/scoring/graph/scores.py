@@ -32,6 +32,7 @@ SCORE_SPECS: Mapping[Score, tuple[tuple[str, ...], tf.DType]] = {
     "log_prob": ((), tf.float32),
     "log_density": ((), tf.float64),
     "responsibilities": (("K",), tf.float32),
+    "memberships": (("K",), tf.float64),
     "assignment": ((), tf.int64),
 }
 
@@ -206,6 +207,12 @@ def responsibilities(joints: Tensor, has_values: Tensor) -> Tensor:
     return normalised(joints)[1]  # NaN where log joints are not finite
 
 
+def memberships(joints: Tensor, has_values: Tensor) -> Tensor:
+    """Computes the same as `responsibilities` in float64, (B, K), with all digits however small."""
+    del has_values
+    return tf.nn.softmax(joints, axis=-1)
+
+
 def assignment(joints: Tensor, has_values: Tensor) -> Tensor:
     """Finds the most probable component, (B,) int64 from log joints (B, K); -1 where there is no log density."""
     is_finite = tf.math.is_finite(tf.reduce_max(joints, axis=-1))
@@ -216,6 +223,7 @@ SCORES = {
     "log_prob": log_prob,
     "log_density": log_density,
     "responsibilities": responsibilities,
+    "memberships": memberships,
     "assignment": assignment,
 }
 

@@ -1,0 +1,1 @@
+"""A mixture as a scikit-learn estimator."""
