@@ -61,6 +61,26 @@ RECIPES = (
 QUICK = (Recipe(12, 2, 6.0, num_rows=4_000),)
 
 
+def spent(way: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Returns the seconds of a call, those of all processors together, and what it returned."""
+    began, worked = time.perf_counter(), time.process_time()
+    answer = way()
+    return time.perf_counter() - began, time.process_time() - worked, answer
+
+
+def medians_in_turn(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Returns medians of the seconds, and of those of all processors together, of calls in turn after a first one."""
+    found: dict[str, list[tuple[float, float, Any]]] = {name: [] for name in ways}
+    for _ in range(repeats + 1):
+        for name, way in ways.items():
+            found[name].append(spent(way))
+    return {
+        f"{name}{what}": statistics.median(one[number] for one in answers[1:])
+        for name, answers in found.items()
+        for number, what in enumerate((", s", ", cpu"))
+    }
+
+
 # --- Optima -----------------------------------------------------------------------------------------------------
 
 
@@ -74,9 +94,7 @@ def optimum(recipe: list[Any], seed: int, options: dict[str, Any]) -> dict[str, 
     rows, groups, _ = of.rows(seed)
     fit = functools.partial(tfgmm.fit_mixture, rows, of.num_components, covariance=of.covariance)
     known = fit(start=groups, moves=False)
-    began, worked = time.perf_counter(), time.process_time()
-    found = fit(**options)
-    seconds, cpu = time.perf_counter() - began, time.process_time() - worked
+    seconds, cpu, found = spent(functools.partial(fit, **options))
     swaps = sum(len(move.deleted) for move in getattr(found.restarts[0], "moves", ()))
     return {"above": (found.elbo - known.elbo) / len(rows), "seconds": seconds, "cpu": cpu, "swaps": swaps}
 
@@ -116,10 +134,9 @@ def ours(recipe: list[Any], seed: int, options: dict[str, Any]) -> dict[str, Any
 
     of = Recipe(*recipe)
     rows, _, held_out = of.rows(seed, 20_000)
-    began = time.perf_counter()
-    found = tfgmm.fit_mixture(rows, of.num_components, covariance=of.covariance, **options)
-    seconds = time.perf_counter() - began
-    return {"seconds": seconds, "held_out": common.mean_log_density(common.plug_in(found), held_out), "iterations": 0}
+    fit = functools.partial(tfgmm.fit_mixture, rows, of.num_components, covariance=of.covariance, **options)
+    seconds, cpu, found = spent(fit)
+    return {"seconds": seconds, "cpu": cpu, "held_out": common.mean_log_density(common.plug_in(found), held_out)}
 
 
 def peers(recipe: list[Any], seed: int) -> dict[str, Any]:
@@ -129,12 +146,11 @@ def peers(recipe: list[Any], seed: int) -> dict[str, Any]:
     of = Recipe(*recipe)
     rows, _, held_out = of.rows(seed, 20_000)
     peer = GaussianMixture(of.num_components, covariance_type=of.covariance, random_state=seed)
-    began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        peer.fit(rows)
-    seconds = time.perf_counter() - began
-    return {"seconds": seconds, "held_out": float(peer.score(held_out)), "iterations": int(peer.n_iter_)}
+        seconds, cpu, _ = spent(functools.partial(peer.fit, rows))
+    answer = {"seconds": seconds, "cpu": cpu, "held_out": float(peer.score(held_out))}
+    return {**answer, "iterations": int(peer.n_iter_)}
 
 
 def compare_rival(report: common.Report, recipe: Recipe, num_seeds: int) -> None:
@@ -150,6 +166,8 @@ def compare_rival(report: common.Report, recipe: Recipe, num_seeds: int) -> None
                 "seconds": one["seconds"],
                 "peer's": other["seconds"],
                 "share of its time": one["seconds"] / other["seconds"],
+                "cpu": one["cpu"],
+                "peer's cpu": other["cpu"],
                 "held out, nats per row": one["held_out"],
                 "peer's nats per row": other["held_out"],
                 "peer's iterations": other["iterations"],
@@ -171,7 +189,7 @@ def fixed_rows(name: str) -> tuple[np.ndarray, int]:
 
 
 def fixed(name: str, repeats: int) -> dict[str, Any]:
-    """Returns the seconds of the first and of later fits, ours and scikit-learn's, in turn in one process."""
+    """Returns the seconds of fits, ours and scikit-learn's, in turn in one process."""
     import sklearn.cluster  # noqa: F401
     from sklearn.mixture import GaussianMixture
 
@@ -184,8 +202,7 @@ def fixed(name: str, repeats: int) -> dict[str, Any]:
         "restarts=1": functools.partial(tfgmm.fit_mixture, rows, number, restarts=1),
         "scikit-learn": lambda: GaussianMixture(number, covariance_type="diag", random_state=0).fit(rows),
     }
-    times = common.timed_in_turn(ways, repeats)
-    return {f"{way}, {which}": times[way][which] for way in ways for which in ("first", "median")}
+    return medians_in_turn(ways, repeats)
 
 
 def compare_fixed(report: common.Report, repeats: int) -> None:
@@ -194,7 +211,7 @@ def compare_fixed(report: common.Report, repeats: int) -> None:
         {"rows, diag": name, **common.in_fresh_process(fixed, name=name, repeats=repeats)}
         for name in ("90,000 x 32", "300,000 x 16", "20,000 x 8")
     ]
-    report.add("Seconds of one fit, of the first call and of later ones", lines)
+    report.add("Seconds of one fit, and of all processors together", lines)
 
 
 # --- Small tables -------------------------------------------------------------------------------------------------
@@ -261,7 +278,7 @@ def compare_small(report: common.Report, num_seeds: int) -> None:
 
 
 def choice(most: int, repeats: int) -> dict[str, Any]:
-    """Returns the seconds of choosing K from 1 to `most` on Old Faithful: of the first call and of later ones."""
+    """Returns the seconds of choosing K from 1 to `most` on Old Faithful, cross-validated."""
     import tfgmm
 
     rows = np.loadtxt(known_rows.DATA / "old_faithful.csv", delimiter=",", skiprows=1)
@@ -270,8 +287,7 @@ def choice(most: int, repeats: int) -> dict[str, Any]:
         "default": functools.partial(tfgmm.fit_mixture, rows, numbers),
         "moves=False": functools.partial(tfgmm.fit_mixture, rows, numbers, moves=False),
     }
-    times = common.timed_in_turn(ways, repeats)
-    return {f"{way}, {which}": times[way][which] for way in ways for which in ("first", "median")}
+    return medians_in_turn(ways, repeats)
 
 
 def main() -> None:
