@@ -19,6 +19,8 @@ _SHARES = (0.7, 0.15)
 _SHARE_AT_A_TIME, _SHARE_AFTER_FAILURE = 0.25, 0.25
 # Sweeps after a move, and the gain that it must bring: nats per row, and nats
 _NUM_SWEEPS, _LEAST_GAINS = 20, (1e-6, 0.1)
+# Restarts are at one optimum if their bounds differ by less than so many nats per row, and losses by less than a share
+_ALIKE, _ALIKE_LOSSES = 1e-4, 0.05
 # Moves in turn that are taken back before a start has no more
 _MOST_FAILURES = 8
 
@@ -34,11 +36,20 @@ def moved(q: VariationalPosterior, several: Sequence[tuple[Restart, Stage]]) -> 
     """
     with one_thread_each():  # products of components are rounded alike on any number of cores
         moving = [_Moving(q, restart, stage) for restart, stage in several]
-        while trials := [(one, values) for one in moving if (values := one.next_trial()) is not None]:
+        while trials := [(one, values) for one in _different(moving) if (values := one.next_trial()) is not None]:
             ends = ascend(q, [(values, one.stage) for one, values in trials])
             for (one, _), end in zip(trials, ends):
                 one.take(end)
     return [one.end() for one in moving]
+
+
+def _different(moving: Sequence[_Moving]) -> list[_Moving]:
+    """Leaves out those that are where one before them is: they would try the same."""
+    found: list[_Moving] = []
+    for one in moving:
+        if not any(one.is_where(other) for other in found):
+            found.append(one)
+    return found
 
 
 class _Moving:
@@ -65,6 +76,14 @@ class _Moving:
     def _look(self, values: Values) -> Prospect:
         seed = 0 if self.stage.moves is None else self.stage.moves.seed
         return prospect_at(self._q, values, self.stage.rows, self._rows, self.stage.centre, seed)
+
+    def is_where(self, other: _Moving) -> bool:
+        """Tells whether another restart over the same rows has come to the same optimum, as far as both have come."""
+        one, two = self._prospect, other._prospect
+        if self.stage.rows is not other.stage.rows or abs(one.elbo - two.elbo) > _ALIKE * self.stage.rows.num_data:
+            return False
+        losses = np.sort(one.losses), np.sort(two.losses)
+        return bool(np.allclose(*losses, rtol=_ALIKE_LOSSES, atol=0.1))
 
     def next_trial(self) -> Values | None:
         """Makes the next swaps and says where q stands then; None where there are none left to try."""
