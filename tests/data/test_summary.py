@@ -6,13 +6,14 @@ import dataclasses
 import fractions
 import json
 import math
+import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
 from tables_of_rows import NAMES, VALUES, message_of, text_file
 
-from tfgmm.data.blocks import row_blocks
+from tfgmm.data.blocks import RowBlock, row_blocks
 from tfgmm.data.readers import Rows, read_rows
 from tfgmm.data.summary import DataSummary, SummaryAccumulator, centre, summarise
 from tfgmm.data.survey import check_finite
@@ -254,3 +255,19 @@ def test_fingerprint_tells_other_rows(change):
     else:
         other = np.concatenate([other, other[:1]]) if change == "row twice" else other[1:]
     assert summarise(other).fingerprint != summarise(rows).fingerprint
+
+
+def test_a_summary_goes_on_from_the_numbers_that_were_kept():
+    rows = np.random.default_rng(0).normal(1e6, 1.0, (50, 2))
+    rows[5, 0] = np.nan
+    words = {"name": "x", "missing": "integrate"}
+    begun, whole = SummaryAccumulator(**words), SummaryAccumulator(**words)
+    begun.update(RowBlock(rows[:20], np.arange(1.0, 21.0)))
+    kept = begun.kept()
+    again = SummaryAccumulator.going_on(pickle.loads(pickle.dumps(kept)), **words)
+    for accumulator in (begun, again):  # the first also changes nothing of what was kept
+        accumulator.update(rows[20:])
+    assert SummaryAccumulator.going_on(kept, **words).result().num_rows == 20
+    whole.update(RowBlock(rows[:20], np.arange(1.0, 21.0)))
+    whole.update(rows[20:])
+    assert again.result() == begun.result() == whole.result()

@@ -12,7 +12,7 @@ import pytest
 import tfgmm
 from tfgmm.families.exact import of_fit
 from tfgmm.families.exact.budget import Budget
-from tfgmm.fit.result import interval_draws
+from tfgmm.fit.result_words import interval_draws
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.posterior.record import STOPPED
 

@@ -155,3 +155,13 @@ def test_the_door_of_callbacks_shows_all_of_them():
 def test_callbacks_of_ours_have_all_calls_of_keras():
     calls = {name for name in dir(keras.callbacks.Callback) if name.startswith("on_") or name.startswith("set_")}
     assert sorted(calls - set(dir(SweepCallback))) == []
+
+
+@pytest.mark.parametrize("batch_size", [None, 30])
+def test_fits_carry_the_sums_that_moved_them(batch_size):
+    rows = np.random.default_rng(0).normal([[-3.0], [3.0]] * 50)
+    result = tfgmm.fit_mixture(rows, 2, batch_size=batch_size)
+    counts, first, _ = result.sums
+    np.testing.assert_allclose(counts + result.priors.weight_concentration, result.variational.public()["counts"])
+    np.testing.assert_allclose(first[:, 0].sum(), (rows - result.variational.centre).sum(), atol=1e-4)
+    assert counts.sum() == pytest.approx(100.0)

@@ -28,12 +28,30 @@ def mass_of(ax):
     return float((mesh.get_array() * areas).sum())
 
 
+def bars_of(ax):
+    """The left end and the height of every bar of a histogram that is one area."""
+    [area] = [found for found in ax.collections if is_of_bars(found)]
+    vertices = area.get_paths()[0].vertices
+    edges = np.unique(vertices[:, 0])
+    level = [(min(a[0], b[0]), max(a[0], b[0]), a[1]) for a, b in zip(vertices, vertices[1:]) if a[1] == b[1]]
+    heights = [max(y for x0, x1, y in level if x0 < x < x1) for x in (edges[:-1] + edges[1:]) / 2]
+    return edges, np.array(heights)
+
+
+def is_of_bars(area):
+    """Whether an area's outline has level and upright lines only."""
+    steps = np.diff(area.get_paths()[0].vertices, axis=0) if area.get_paths() else np.empty((0, 2))
+    return len(steps) > 6 and bool((steps == 0).any(axis=1).all())
+
+
 def small_print(ax):
     return "\n".join(text.get_text() for text in ax.texts)
 
 
 def contour_levels(ax):
-    return [float(c.levels[0]) for c in ax.collections if hasattr(c, "levels") and len(c.levels) == 1]
+    """The levels of lines, the highest first."""
+    lines = [found for found in ax.collections if hasattr(found, "levels") and not found.filled]
+    return sorted((float(level) for found in lines for level in found.levels), reverse=True)
 
 
 def assert_nothing_is_cut_off(figure):

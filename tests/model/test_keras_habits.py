@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 
 import keras
@@ -48,6 +49,12 @@ def test_arguments_of_compile_that_a_mixture_has_no_use_for_are_refused(name, va
         model_of(**{name: value})
 
 
+@pytest.mark.parametrize("loss", ["mse", keras.losses.MeanSquaredError(), keras.losses.mean_squared_error])
+def test_a_loss_in_the_second_place_is_refused_as_a_loss(loss):
+    with pytest.raises(TypeError, match=r"`loss` must be left out"):
+        tfgmm.GaussianMixtureModel(2, 2, seed=0).compile("adam", loss)
+
+
 def test_what_keras_has_where_nothing_is_asked_for_is_taken():
     nothing = {"loss": None, "loss_weights": None, "metrics": [], "weighted_metrics": None, "auto_scale_loss": True}
     for jit_compile in (None, False, "auto"):
@@ -90,19 +97,82 @@ def test_rows_that_can_be_read_once_are_refused_with_the_line_that_mends_it(make
             call()
 
 
-def test_keras_datasets_of_inputs_and_labels_are_refused_too(fitted):
-    with pytest.raises(TypeError, match="`x` must be rows.*Received: a Labelled"):
-        fitted.fit(Labelled(), verbose=0)
+def of_torch(kind):
+    data = importlib.import_module("torch.utils.data")
+    return data.DataLoader(ROWS, 20) if kind == "DataLoader" else type("Rows", (data.Dataset,), {})()
+
+
+@pytest.mark.parametrize(
+    "make", [Labelled, lambda: of_torch("DataLoader"), lambda: of_torch("Dataset"), lambda: (Labelled(), None)]
+)
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "predict_on_batch", "initialize", "validation"])
+def test_datasets_of_keras_and_of_torch_are_refused_too(make, method, fitted):
+    call = getattr(fitted, method, lambda data: fitted.fit(ROWS, validation_data=data, verbose=0))
+    with pytest.raises(
+        TypeError, match=r"`\w+` must be rows.*Received: a (Labelled|DataLoader|Rows).*from_generator\("
+    ):
+        call(make())
+
+
+def test_scores_of_them_are_refused_with_what_to_do(fitted):
+    for data in (Labelled(), of_torch("DataLoader")):
+        for ask in (fitted.log_prob, lambda data: tfgmm.fit_mixture(data, 2)):
+            with pytest.raises(
+                TypeError, match=r"Received: \w+\.\w+\. Pass its rows as one array, or .*from_generator"
+            ):
+                ask(data)
+
+
+def test_what_the_messages_say_works(fitted):
+    spec = tf.TensorSpec((None, 2), tf.float64)
+    loader = of_torch("DataLoader")
+    batches = tf.data.Dataset.from_generator(lambda: map(np.asarray, loader), output_signature=spec)
+    model = model_of(num_data=100)
+    with pytest.warns(UserWarning, match="ran out of data"):  # Keras learns how long it is
+        model.fit(batches, epochs=5, verbose=0)
+    np.testing.assert_allclose(model.locs, fitted.locs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "validation"])
+def test_weights_of_another_shape_are_named(method, fitted):
+    call = getattr(fitted, method, lambda data: fitted.fit(ROWS, validation_data=data, verbose=0))
+    column = np.ones((100, 1))
+    with pytest.raises(ValueError, match=r"weights.*Received: .*\(100, 1\).* Pass .*\[:, 0\]"):
+        call((ROWS, None, column))
+    batches = tf.data.Dataset.from_tensor_slices((ROWS, column)).batch(20).map(lambda rows, one: (rows, None, one))
+    with pytest.raises(TypeError, match=r"must be a dataset of .*\(rows, None, weights\).*Received: weights .* Apply"):
+        call(batches)
+    with pytest.raises(TypeError, match=r"`sample_weight` must be left out for a tf\.data dataset\. .*Zip the rows"):
+        call((tf.data.Dataset.from_tensor_slices(ROWS).batch(20), None, column[:, 0]))
+
+
+def test_arguments_of_predict_and_of_steps_on_a_batch_are_those_of_keras(fitted):
+    np.testing.assert_array_equal(fitted.predict(ROWS, 10, 0, None, []), fitted.log_prob(ROWS))
+    with pytest.raises(TypeError, match=r"`callbacks` must be left out of predict.*Received: .*\. Leave"):
+        fitted.predict(ROWS, callbacks=[keras.callbacks.Callback()])
+    model = model_of(keras.optimizers.SGD(1e-3), num_data=100, run_eagerly=True)
+    logs = model.train_on_batch(ROWS, None, None, None, True)
+    assert sorted(logs) == sorted(model.metrics_names)
+    with pytest.raises(TypeError, match="`class_weight` must be left out"):
+        model.train_on_batch(ROWS, class_weight={0: 1.0})
+    assert model.test_on_batch(ROWS, None, None, True)["kl"] == pytest.approx(float(model.kl()), rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["OneDeviceStrategy", "MirroredStrategy"])
-def test_distribution_strategies_are_refused_by_their_name(kind):
+def test_distribution_strategies_are_refused_by_their_name(kind, tmp_path):
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     strategy = strategy if kind == "OneDeviceStrategy" else tf.distribute.MirroredStrategy(["CPU:0"])
-    plain = model_of()
+    plain = model_of(num_data=100)
+    plain.save(tmp_path / "model.keras")
     with strategy.scope():
         inside = tfgmm.GaussianMixtureModel(2, 2, seed=0)
-        for method, call in (("compile", inside.compile), ("fit", lambda: plain.fit(ROWS, verbose=0))):
+        assert "not fitted" in repr(inside)
+        for method, call in (
+            ("compile", inside.compile),
+            ("fit", lambda: plain.fit(ROWS, verbose=0)),
+            ("evaluate", lambda: plain.evaluate(ROWS, verbose=0)),
+            ("load_model", lambda: tfgmm.load_model(tmp_path / "model.keras")),
+        ):
             with pytest.raises(ValueError, match=rf"`{method}` must be called without .*Received: a .*{kind}\. Leave"):
                 call()
     with pytest.raises(ValueError, match=kind):

@@ -180,3 +180,42 @@ def test_a_tensorflow_checkpoint_brings_back_every_variable(tmp_path):
     tf.train.Checkpoint(model=model).restore(path).assert_existing_objects_matched()
     for value, expected in zip((*model.variables, *model.optimizer.variables), before):
         np.testing.assert_array_equal(value, expected)
+
+
+# --- Tuples ----------------------------------------------------------------------------------------------------
+
+WEIGHTS = np.arange(len(ROWS)) % 3 + 1.0
+BATCHES = tf.data.Dataset.from_tensor_slices((ROWS, WEIGHTS)).batch(20)
+FORMS = {
+    "(x,)": ((ROWS,), False),
+    "(x, None)": ((ROWS, None), False),
+    "(x, None, None)": ((ROWS, None, None), False),
+    "(x, None, w)": ((ROWS, None, WEIGHTS), True),
+    "dataset of (x,)": (BATCHES.map(lambda rows, _: (rows,)), False),
+    "dataset of (x, None)": (BATCHES.map(lambda rows, _: (rows, None)), False),
+    "dataset of (x, None, w)": (BATCHES.map(lambda rows, weights: (rows, None, weights)), True),
+    "dataset of whole weights": (BATCHES.map(lambda rows, weights: (rows, None, tf.cast(weights, tf.int32))), True),
+    "stream of (x, None, w)": (BATCHES.map(lambda rows, weights: (rows, None, weights)).filter(lambda *_: True), True),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*ran out of data")
+@pytest.mark.parametrize("form", FORMS)
+def test_what_keras_takes_in_tuples_is_taken_as_rows_and_weights(form):
+    data, is_weighted = FORMS[form]
+    weights = WEIGHTS if is_weighted else None
+    num_data = float(np.sum(WEIGHTS)) if is_weighted else len(ROWS)
+    model, expected = (tfgmm.GaussianMixtureModel(2, 2, priors=tfgmm.Priors.from_data(ROWS), seed=0) for _ in range(2))
+    for one in (model, expected):
+        one.compile(num_data=num_data)
+        one.initialize(ROWS)
+    found = model.fit(data, epochs=3, validation_data=data, verbose=0).history
+    swept = expected.fit(
+        ROWS, sample_weight=weights, epochs=3, validation_data=(ROWS, None, weights), verbose=0
+    ).history
+    for name, values in swept.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-6, err_msg=name)
+    figures = expected.evaluate(ROWS, sample_weight=weights, verbose=0)
+    assert found["val_loss"][-1] == pytest.approx(figures[0], rel=1e-6)
+    assert model.evaluate(data, verbose=0) == pytest.approx(figures, rel=1e-6)
+    np.testing.assert_allclose(model.predict(data), expected.log_prob(ROWS), rtol=1e-5)

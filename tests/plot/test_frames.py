@@ -146,7 +146,7 @@ def test_bad_input_is_named_shown_and_explained_before_a_figure_opens(case):
 def test_the_examples_in_the_docstrings_run(name):
     outcome = doctest.testmod(importlib.import_module(f"tfgmm.plot.{name}"))
     assert outcome.failed == 0
-    assert outcome.attempted > 0 or name in ("frames", "grids", "mixtures", "shape_lines")  # parts of pictures
+    assert outcome.attempted > 0 or name in ("frames", "grids", "mixtures", "pictures")  # parts of pictures
 
 
 def test_every_public_picture_takes_axes_and_says_that_it_returns_them():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Ellipse
-from pictures import assert_nothing_is_cut_off, mass_of, mesh_of, small_print
+from pictures import assert_nothing_is_cut_off, bars_of, mass_of, mesh_of, small_print
 from scipy.stats import chi2, multivariate_normal, norm
 
 import tfgmm
@@ -140,9 +140,9 @@ def test_a_column_of_many_is_the_marginal_of_the_mixture():
     x, y = ax.lines[0].get_data()
     expected = sum(WEIGHTS[k] * norm.pdf(x, LOCS[k, 1], np.sqrt(COVARIANCES[k, 1, 1])) for k in range(3))
     np.testing.assert_allclose(y, expected, rtol=1e-9)
-    assert not ax.collections  # of one draw there is no band
-    assert sum(bar.get_height() * bar.get_width() for bar in ax.patches) == pytest.approx(1.0)
-    assert ax.patches[0].get_x() == pytest.approx(ROWS[:, 1].min())
+    assert len(ax.collections) == 1  # the bars: of one draw there is no band
+    edges, heights = bars_of(ax)
+    assert heights @ np.diff(edges) == pytest.approx(1.0) and edges[0] == pytest.approx(ROWS[:, 1].min())
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("height", "density")
     without_rows = plot.column_density(ONE, column=2).lines[0].get_xdata()[-1]
     assert without_rows == pytest.approx((LOCS[:, 2] + 4 * np.sqrt(COVARIANCES[:, 2, 2])).max())
@@ -175,7 +175,8 @@ def test_pairs_are_marginals_in_closed_form():
             assert mass_of(ax) == pytest.approx(1.0, abs=0.05)
             np.testing.assert_array_equal(ax.collections[-1].get_offsets(), ROWS[:, pair])
             assert len(ellipses_of(ax)) == 3
-    assert [ax.get_xlabel() for ax in panels[2]] == list(NAMES)
+    named = [ax for ax in panels[0, 0].figure.axes if ax.get_xlabel() and ax.xaxis.label.get_visible()]
+    assert [ax.get_xlabel() for ax in named] == list(NAMES)
     assert [ax.get_ylabel() for ax in panels[:, 0]] == ["", "height", "depth"]
     assert not panels[0, 2].axison and panels[2, 0].axison
     key = panels[0, 2].get_legend()
@@ -195,7 +196,7 @@ def test_pairs_of_many_columns_show_the_first_five_or_those_chosen_and_say_so():
     assert len(panels[1, 0].collections[-1].get_offsets()) == 1_000
     plt.close("all")
     first = plot.pairs(wide, num_points=2, column_names=[f"{name} (m)" for name in "abcdefghijkl"])
-    assert first.shape == (5, 5) and first[4, 4].get_xlabel() == "e (m)"
+    assert first.shape == (5, 5) and first[4, 3].get_xlabel() == "d (m)"
 
 
 def test_pairs_leave_light_components_without_an_ellipse_and_draw_on_axes_of_ones_own():
@@ -253,7 +254,7 @@ def test_any_number_of_the_mixture_has_a_posterior_in_the_colour_of_its_componen
     assert ax.get_xlabel() == "standard deviation of length, component 1"
     np.testing.assert_allclose(ax.lines[1].get_xdata()[0], np.quantile(draws.scales[..., 1, 0], 0.25))
     same = plot.posterior(draws.scales[..., 1, 0].ravel(), label="x", colour=plot.component_colours(2)[1])
-    assert ax.patches[1].get_facecolor() == same.patches[1].get_facecolor()
+    np.testing.assert_array_equal(ax.collections[0].get_facecolor(), same.collections[0].get_facecolor())
     assert plot.parameter_posterior(draws, "weights[0]", label="share").get_xlabel() == "share"
     assert plot.parameter_posterior(draws, "weights[0]").get_xlabel() == "weight, component 0"
 
@@ -314,7 +315,7 @@ BAD = {
     "gaps alone": (lambda: plot.pairs(ONE, np.nan * ROWS), ValueError, "`rows` must have some values. Received: 900"),
     "infinite": (lambda: plot.pairs(ONE, np.inf * ROWS), ValueError, "`rows` must hold no infinite number"),
     "one column": (lambda: plot.pairs(ONE, columns=[1]), ValueError, "`columns` must be at least two"),
-    "axes": (lambda: plot.pairs(ONE, ax=3), ValueError, r"`ax` must be an array of Axes, \(3, 3\)"),
+    "axes": (lambda: plot.pairs(ONE, ax=3), ValueError, r"`ax` must be a seaborn.PairGrid or .* Axes, \(3, 3\)"),
     "points": (lambda: plot.pairs(ONE, num_points=1), ValueError, "`num_points` must be a whole number of at least 2"),
     "lengths": (lambda: plot.responsibilities(POINTS, SHARES[:2]), ValueError, r"must have shape \(4, K\)"),
     "sums": (lambda: plot.responsibilities(POINTS, 2 * SHARES), ValueError, "`probabilities` .*sum to 1"),

@@ -7,7 +7,7 @@ import types
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from pictures import assert_nothing_is_cut_off, small_print
+from pictures import assert_nothing_is_cut_off, bars_of, small_print
 from scipy.stats import binom, norm
 
 from tfgmm import Draws, plot
@@ -90,8 +90,8 @@ def test_a_statistic_of_the_data_stands_among_those_of_the_predicted_sets(statis
     value_of = function or (lambda rows: np.quantile(rows, 0.05))
     observed, replicated = value_of(ROWS), [value_of(one) for one in SETS]
     assert ax.lines[0].get_xdata()[0] == pytest.approx(observed)
-    assert sum(bar.get_height() for bar in ax.patches) == 300
-    assert ax.patches[0].get_x() == pytest.approx(min(replicated))
+    edges, heights = bars_of(ax)
+    assert heights.sum() == 300 and edges[0] == pytest.approx(min(replicated))
     share = sum(value > observed for value in replicated) / 300
     said = small_print(ax)
     expected = "more than 99.67 %" if share == 1 else "less than 0.33 %" if share == 0 else f"{100 * share:.0f} %"
@@ -108,10 +108,8 @@ def test_equal_statistics_count_by_half_and_have_a_name():
 def test_a_statistic_of_draws_takes_their_column():
     ax = plot.predictive_statistic(np.stack([ROWS, 9 * ROWS], axis=1), STANDARD, np.std, column="b", num_sets=50)
     assert ax.lines[0].get_xdata()[0] == pytest.approx(np.std(9 * ROWS))
-    assert (
-        small_print(ax) == "larger in less than 2 % of predicted sets" and sum(p.get_height() for p in ax.patches) == 50
-    )
-    seeds = [plot.predictive_statistic(ROWS, STANDARD, column=0, num_sets=9, seed=s).patches[0].get_x() for s in (1, 2)]
+    assert small_print(ax) == "larger in less than 2 % of predicted sets" and bars_of(ax)[1].sum() == 50
+    seeds = [bars_of(plot.predictive_statistic(ROWS, STANDARD, column=0, num_sets=9, seed=s))[0][0] for s in (1, 2)]
     assert seeds[0] != seeds[1]
 
 

@@ -78,7 +78,7 @@ def test_readme_gives_the_order_of_the_packages():
 
 
 # Pages that wait for NUTS, or for Adam
-SLOW_GUIDES = {"engine_keras.md", "engine_numpyro.md", "engine_pyro.md", "fast_answer.md"}
+SLOW_GUIDES = {"engine_keras.md", "engine_numpyro.md", "engine_pyro.md", "fast_answer.md", "mixture_prior.md"}
 SLOW_PAGES = {*SLOW_GUIDES, "second_opinion.md", "tensorboard.md"}
 # No Python: what command_line.md shows is run by tests/cli/test_command_line_page.py
 WITHOUT_PYTHON = {"command_line.md", "architecture.md", "benchmarks.md", "limits.md"}

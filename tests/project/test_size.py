@@ -16,8 +16,7 @@ LONG_FUNCTIONS = {
     "cli/fit.py: fit": "typer reads the options of the command from its signature: thirty lines are that",
     "fit/fitting.py: fit_mixture": "half of it is its signature, and the rest hands it on",
     "companions/numpyro_mixture/nuts.py: sample_nuts": "twenty lines are its signature; the rest checks every argument",
-    "plot/agreements.py: agreement": "one picture, drawn from top to bottom: its pieces would take six arguments each",
-    "plot/memberships.py: responsibilities": "as plot/agreements.py",
+    "plot/memberships.py: responsibilities": "one picture, drawn from top to bottom: pieces would take six arguments",
 }
 # file -> why it is not cut
 LONG_FILES: dict[str, str] = {

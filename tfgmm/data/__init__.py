@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = front_door(
         "sampling": ["SAMPLE_ROWS"],
         "sources": ["check_ends", "open_source"],
         "streamed": ["StreamedRows"],
-        "summary": ["DataSummary", "centre", "summarise"],
+        "summary": ["DataSummary", "SummaryAccumulator", "centre", "summarise"],
         "survey": ["Survey", "check_finite", "finite_blocks", "no_rows_error", "survey_rows"],
         "table_writer": ["written_table"],
         "validation": ["open_validation"],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,11 @@ from tfgmm.data.record import DataSummary
 CONSTANT_RATIO = 1e-13  # below this times the largest value a spread is rounding, not data
 _FAR_ROWS = 3.0  # standard deviations beyond this many robust ones are dominated by a few far rows
 _NORMAL_QUARTILES = 1.349  # between the quartiles of a normal distribution, in standard deviations
+# All that blocks change
+_NUMBERS = (
+    "num_rows", "num_incomplete", "total", "is_weighted", "hashes", "origin", "totals", "gaps", "mean", "squares",
+    "minimum", "maximum",
+)  # fmt: skip
 
 
 class SummaryAccumulator:
@@ -63,6 +69,45 @@ class SummaryAccumulator:
         # Sums of weights of the rows that have a value in a column, and counts of those that have none
         self._totals, self._gaps = np.zeros(0), np.zeros(0, np.int64)
         self._mean = self._squares = self._minimum = self._maximum = np.zeros(0)
+
+    def kept(self) -> dict[str, Any]:
+        """Writes what it holds as arrays and numbers, from which `going_on` goes on."""
+        return {name: getattr(self, f"_{name}") for name in _NUMBERS}
+
+    @classmethod
+    def going_on(cls, kept: Mapping[str, Any], **words: Any) -> SummaryAccumulator:
+        """Goes on from what `kept` wrote.
+
+        Args:
+            kept: What it wrote.
+            words: Arguments of the accumulator.
+        """
+        accumulator = cls(**words)
+        for name in _NUMBERS:
+            setattr(accumulator, f"_{name}", kept[name])
+        return accumulator
+
+    @classmethod
+    def after(cls, summary: DataSummary, **words: Any) -> SummaryAccumulator:
+        """Goes on from a summary, which must be of this version.
+
+        Where rows have both weights and gaps, the weights of those with a value in a column are taken to be average.
+
+        Args:
+            summary: Summary of the rows so far.
+            words: Arguments of the accumulator, but for the names of columns.
+        """
+        accumulator = cls(column_names=summary.column_names, **words)
+        num_rows = summary.num_rows or int(summary.num_data)
+        gaps = np.array(summary.gaps or [0] * summary.num_features, np.int64)
+        accumulator._num_rows, accumulator._num_incomplete, accumulator._gaps = num_rows, summary.num_incomplete, gaps
+        accumulator._total, accumulator._is_weighted = float(summary.num_data), bool(summary.num_rows)
+        accumulator._hashes = int(summary.fingerprint or "0", 16)
+        accumulator._origin, accumulator._mean = np.array(summary.mean), np.zeros(summary.num_features)
+        accumulator._totals = summary.num_data * (1.0 - gaps / num_rows)
+        accumulator._squares = np.where(summary.varies, np.square(summary.scale), 0.0) * accumulator._totals
+        accumulator._minimum, accumulator._maximum = np.array(summary.minimum), np.array(summary.maximum)
+        return accumulator
 
     @property
     def num_data(self) -> float:
@@ -137,7 +182,7 @@ class SummaryAccumulator:
     def _merge_weighted(self, values: np.ndarray, weights: np.ndarray, origin: np.ndarray) -> None:
         """Takes rows with weights, and perhaps gaps, into account."""
         is_gap = np.isnan(values)
-        self._gaps += is_gap.sum(axis=0)
+        self._gaps = self._gaps + is_gap.sum(axis=0)  # not in place: `kept` may have handed it on
         self._num_incomplete += int(is_gap.any(axis=1).sum())
         start = 0
         with np.errstate(over="ignore", invalid="ignore"):

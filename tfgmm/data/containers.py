@@ -94,6 +94,12 @@ _SERIES = (
     ("pyarrow", "Array", "Pass pyarrow.table({0}, names=[...])."),
     ("pyarrow", "ChunkedArray", "Pass pyarrow.table({0}, names=[...])."),
 )
+# Batches that Python makes: package, name inside it
+_LOADERS = (("torch", "utils.data.DataLoader"), ("torch", "utils.data.Dataset"), ("keras", "utils.PyDataset"))
+_OF_BATCHES = (
+    "Pass its rows as one array, or put a function that yields (B, D) batches of them into "
+    "tf.data.Dataset.from_generator."
+)
 # Classes: package, name inside it, what to do
 _CLASSES = (
     ("pandas", "Series", "Pass {0}.to_frame() if it is one column."),
@@ -105,6 +111,7 @@ _CLASSES = (
     ("pyarrow", "Tensor", "Pass {0}.to_numpy()."),
     ("tensorflow", "RaggedTensor", "Pass {0}.to_tensor() if its rows have one length."),
     ("tensorflow", "SparseTensor", "Sparse data is not supported: pass tf.sparse.to_dense({0})."),
+    *[(package, name, _OF_BATCHES) for package, name in _LOADERS],
 )
 
 

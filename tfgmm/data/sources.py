@@ -88,6 +88,8 @@ def _rows_and_weights(data: Any, name: str, sample_weight: Any) -> tuple[Any, An
             )
         part = f"{name}[{len(axes) - 1}]"
         data, sample_weight = data[0], data[-1]
+    elif axes[:2] == [2, None]:
+        raise _weights_error(name, data)
     elif axes == [2, 1] or (axes and axes[0] != 1 and any(hasattr(part, "shape") or part is None for part in data)):
         raise _labels_error(name, data)
     if is_instance_of(sample_weight, "tensorflow", "Tensor"):
@@ -99,7 +101,7 @@ def _num_axes(part: Any) -> int | None:
     """Counts the axes of a part of a tuple: 2 for rows of any kind; None for None."""
     if part is None:
         return None
-    if isinstance(part, (Rows, StoredRows, StreamedRows)):
+    if isinstance(part, (Rows, StoredRows, StreamedRows)) or is_instance_of(part, "tensorflow", "data.Dataset"):
         return 2
     if hasattr(part, "shape"):
         return len(part.shape)
@@ -113,6 +115,16 @@ def _labels_error(name: str, data: tuple[Any, ...]) -> TypeError:
     return TypeError(
         f"`{name}` must be rows alone, or rows and their weights. Received: a tuple of {len(data)} arrays ({shapes}). "
         "A mixture has no labels: pass the rows only, or (rows, None, weights) with one weight per row."
+    )
+
+
+def _weights_error(name: str, data: tuple[Any, ...]) -> ValueError:
+    """Makes the error for a tuple of rows and None whose further parts are not the weights of the rows."""
+    shapes = ", ".join(_words_of(part) for part in data)
+    fix = f"Pass {name}[2][:, 0] for one column of an array" if _num_axes(data[2]) == 2 else "Pass one weight per row"
+    return ValueError(
+        f"`{name}` must be rows alone, or (rows, None, weights) with weights of shape (N,). "
+        f"Received: a tuple of {len(data)} parts ({shapes}). {fix}; noise is an argument of its own, noise=..."
     )
 
 

@@ -162,11 +162,11 @@ def _rows_and_weights(dataset: Any) -> tuple[Any, bool]:
     if not isinstance(spec, tuple):
         return dataset, False
     is_none, is_pair = [isinstance(part, tf.NoneTensorSpec) for part in spec], len(spec) == 2
-    if is_none == [False, True, False]:
-        dataset, spec = mapped(lambda rows, _, weights: (rows, weights)), (spec[0], spec[2])
-    elif is_none == [False, *[True] * (len(spec) - 1)]:
+    if is_none == [False, True, False] and _are_weights(spec[2], False):
+        return mapped(lambda rows, _, weights: (rows, weights)), True
+    if is_none == [False, *[True] * (len(spec) - 1)]:
         return mapped(lambda rows, *_: rows), False
-    return dataset, len(spec) == 2 and _are_weights(spec[1], is_pair)
+    return dataset, is_pair and _are_weights(spec[1], True)
 
 
 def _are_weights(spec: Any, is_pair: bool) -> bool:
@@ -181,6 +181,12 @@ def _are_weights(spec: Any, is_pair: bool) -> bool:
 def _check_elements(spec: Any, name: str, num_features: int | None) -> None:
     import tensorflow as tf
 
+    if isinstance(spec, tuple) and len(spec) == 3 and isinstance(spec[1], tf.NoneTensorSpec):
+        raise TypeError(
+            f"`{name}` must be a dataset of batches of rows, or of (rows, None, weights) with weights of shape (B,), "
+            f"numbers. Received: weights {spec[2]}. "
+            "Apply dataset.map(lambda rows, _, weights: (rows, None, tf.reshape(weights, [-1])))."
+        )
     if not isinstance(spec, tf.TensorSpec):
         raise TypeError(
             f"`{name}` must be a dataset of row batches, each one tensor of shape (B, {num_features}). "

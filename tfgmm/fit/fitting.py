@@ -237,7 +237,7 @@ def fit_opened(
     if isinstance(source, StoredRows) and not gaps:
         source.take_as_checked()
     shapes = options.shapes(source.num_features)
-    tasks = [_task_of(shape, source, survey, options, callbacks, validation, gaps) for shape in shapes]
+    tasks = [task_of(shape, source, survey, options, callbacks, validation, gaps) for shape in shapes]
     for task in tasks:  # before the first of many fits
         check_suits(task, most)
     _warn_of_odd_data(tasks, most)
@@ -248,7 +248,7 @@ def fit_opened(
     return fit_several(tasks, [numbers] if isinstance(numbers, int) else numbers)
 
 
-def _task_of(
+def task_of(
     shape: str,
     source: RowSource,
     survey: Survey,
@@ -257,7 +257,14 @@ def _task_of(
     validation: RowSource | None,
     gap_columns: tuple[int, ...],
 ) -> FitTask:
-    """Collects what the fits of one covariance shape share, with priors for that shape unless they are given."""
+    """Collects what the fits of one covariance shape share, with priors for that shape unless they are given.
+
+    Args:
+        shape: Covariance shape.
+        source, survey, options, callbacks: As for `fit_opened`.
+        validation: Rows to validate on, opened; or None.
+        gap_columns: Columns in which some rows, also of those to validate on, have no value.
+    """
     priors = options.priors_for(survey, shape)
     options = dataclasses.replace(options, covariance=shape)
     return FitTask(source, survey, priors, options, callbacks, validation, gap_columns=gap_columns)

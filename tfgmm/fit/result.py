@@ -12,32 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfgmm.common.checks import check_seed
-from tfgmm.common.words import counted
-from tfgmm.data.row_words import sentences_on_rows
 from tfgmm.data.summary import DataSummary
 from tfgmm.families.exact.of_fit import exact_posterior
 from tfgmm.families.exact.records import ExactDraws
 from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.training_rows import centred_blocks
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.fit.component_table import component_lines
 from tfgmm.fit.keras_model import keras_model_of
-from tfgmm.fit.moves.words import sentences_on_moves
 from tfgmm.fit.occupied import log_num_modes, num_occupied, occupied_probabilities
-from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.fit.ranking import Ranking
 from tfgmm.fit.restarts import Move, Restart
-from tfgmm.mixture.hidden_values import sentences_on_hidden, sentences_on_unseen
+from tfgmm.fit.result_words import summary_of
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.statistics import Statistics
 from tfgmm.posterior.record import AUTO, MEAN_FIELD, check_method
 
 if TYPE_CHECKING:
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel
-    from tfgmm.posterior.draws import Draws
-
-_NUM_DRAWS, _MOST_NUMBERS = 1_000, 2**24
-_LONGEST_TABLE = 200  # lines; more than that nobody reads
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,6 +78,8 @@ class FitResult(FittedMixture):
     exact: ExactDraws | None = dataclasses.field(default=None, repr=False)
     """Draws from the exact posterior, which the fit carries where they were asked for; else None."""
     ranking: Ranking | None = dataclasses.field(default=None, repr=False)
+    sums: Statistics | None = dataclasses.field(default=None, repr=False)
+    num_parts: int = dataclasses.field(default=0, repr=False)
 
     @functools.cached_property
     def model(self) -> GaussianMixtureModel:
@@ -204,8 +198,9 @@ class FitResult(FittedMixture):
     @property
     def moves(self) -> tuple[Move, ...]:
         """Moves between components on the way to this fit: which went, and which were divided in two instead."""
-        taken = 0 if self.ranking is None else self.ranking.place
-        return self.restarts[taken].moves
+        if not self.restarts:
+            return ()
+        return self.restarts[0 if self.ranking is None else self.ranking.place].moves
 
     @functools.cached_property
     def learned_priors(self) -> Priors:
@@ -262,47 +257,3 @@ class FitResult(FittedMixture):
 
     def __str__(self) -> str:
         return self.summary()
-
-
-def summary_of(result: FitResult) -> str:
-    """Writes sizes, bound and criteria, restarts, and a table of the components, as lines of text.
-
-    Intervals hold 95 % of draws from the posterior, 1,000 of them (fewer for large matrices), seed 0. Components stand
-    by weight, largest first, with their numbers in the model.
-    """
-    bounds = ", ".join(f"{restart.elbo:.1f}" for restart in result.restarts)
-    head = [
-        f"Mixture of {counted(result.num_components, 'Gaussian')} ({result.covariance}, {result.weight_prior} "
-        f"weights), {counted(result.num_data, 'row')} x {counted(result.num_features, 'column')}",
-        f"bound {result.elbo:.2f} nats   log likelihood {result.log_likelihood:.2f}   "
-        f"{result.num_parameters} parameters   AIC {result.aic:.1f}   BIC {result.bic:.1f}",
-        f"{'converged' if result.converged else 'NOT converged'} after {counted(len(result.history['elbo']), 'sweep')} "
-        f"over all rows; {result.num_occupied} of {counted(result.num_components, 'component')} occupied",
-        f"restarts, bound of each: {bounds}",
-        *([result.ranking.sentence([restart.elbo for restart in result.restarts])] if result.ranking else []),
-        *sentences_on_moves(result.moves),
-        f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
-        *sentences_on_rows(result.data_summary),
-        *_on_hidden_values(result),
-    ]
-    draws = interval_draws(result)
-    head += [*(draws.posterior.sentences() if draws.posterior else ()), ""]
-    lines = list(component_lines(draws, result.column_names))
-    more = [f"... and {len(lines) - _LONGEST_TABLE} more lines"] if len(lines) > _LONGEST_TABLE else []
-    return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
-
-
-def _on_hidden_values(result: FitResult) -> list[str]:
-    """Says where noise or gaps make intervals of q too narrow; those of the exact posterior count what is seen."""
-    if result.stored_record().method != MEAN_FIELD:
-        return []
-    on_noise = sentences_on_hidden(result.hidden_by_noise, result.column_names)
-    return [*on_noise, *sentences_on_unseen(result.data_summary, result.covariance)]
-
-
-def interval_draws(model: FittedMixture) -> Draws:
-    """Draws what intervals are read from: 1,000 draws, fewer for large matrices and where fewer are carried."""
-    # Draws of covariance matrices take D times the memory of their diagonals
-    numbers = model.num_components * model.num_features**2
-    num_draws = max(100, min(_NUM_DRAWS, _MOST_NUMBERS // numbers))
-    return model.draws(num_draws if model.exact is None else min(num_draws, model.exact.num_draws), seed=0)

@@ -196,7 +196,8 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
     mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (swept.history, swept.restarts)
     has_noise, rows = task.survey.noise is not None, task.survey.rows
     hidden = shares_hidden(occupied_widths(fit.variational), rows) if has_noise else ()
-    beside: Any = {"hidden_by_noise": hidden, "ranking": swept.ranking}
+    sums = fit.sums if fit.model is None else None
+    beside: Any = {"hidden_by_noise": hidden, "ranking": swept.ranking, "sums": sums}
     return FitResult(*mixture, *figures, *ended, swept.converged, fit.model, **beside)
 
 

@@ -19,7 +19,7 @@ from tfgmm.fit.sweep_batches import Batches, Logs
 from tfgmm.mixture.integrands import with_integrals
 from tfgmm.mixture.parameters import coefficients_of
 from tfgmm.mixture.priors import Priors
-from tfgmm.mixture.statistics import added, scaled
+from tfgmm.mixture.statistics import Statistics, added, scaled
 
 
 class RunningFit(FittedMixture):
@@ -34,6 +34,7 @@ class RunningFit(FittedMixture):
     Attributes:
         elbo: Bound of the last sweep, nats; None before the first.
         stop_training: Set by a callback to make this sweep the last.
+        sums: Statistics of all rows that the last sweep moved q by; None before the first, and where Keras swept.
         model: The Keras model that callbacks of Keras's watched, or that was polished; None where there was none.
     """
 
@@ -41,6 +42,7 @@ class RunningFit(FittedMixture):
         self.variational = variational
         self.priors, self.seed, self.data_summary = priors, seed, data_summary
         self.elbo: float | None = None
+        self.sums: Statistics | None = None
         self.stop_training = False
         self.model: Any = None
 
@@ -124,7 +126,7 @@ def _one_sweep(
         log_likelihood, weight = log_likelihood + float(sums.log_likelihood), weight + more
         if number + 1 == batches.num_batches:
             step = moved(q, place.values, scaled(statistics, num_data / weight), q.centre)
-            place, kl = step.target, step.kl
+            place, kl, fit.sums = step.target, step.kl, step.statistics
             q.assign(place.values)
         if weight:  # the first batch may have lost all its rows, of weight 0 or without any value
             logs = bound_figures(num_data * log_likelihood / weight, kl, num_data)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfgmm.common.shapes import Tensor
+from tfgmm.mixture.features import columns_of_products
 
 
 class Statistics(NamedTuple):
@@ -75,3 +76,34 @@ def split_masks(statistics: Statistics, gap_columns: Sequence[int]) -> tuple[np.
     if gap_columns:
         observed[..., list(gap_columns)] = second[..., num_products:]
     return observed, second[..., :num_products]
+
+
+def with_more_masks(statistics: Statistics, gap_columns: Sequence[int], more_gap_columns: Sequence[int]) -> Statistics:
+    """Makes room for columns in which later rows have gaps: the rows so far have a value there, all of them.
+
+    Args:
+        statistics: Statistics of independent columns.
+        gap_columns: The columns whose rows with a value they count by themselves.
+        more_gap_columns: These columns and others, whose rows they are to count.
+    """
+    observed, products = split_masks(statistics, gap_columns)
+    return Statistics(*statistics[:2], np.concatenate([products, observed[..., list(more_gap_columns)]], axis=-1))
+
+
+def shifted(first: np.ndarray, products: np.ndarray, observed: np.ndarray, step: np.ndarray) -> list[np.ndarray]:
+    """Measures rows from a centre that is `step` lower than before: their sums as if they had been so measured.
+
+    Args:
+        first: (K, D) sums of the rows, from the centre before.
+        products: (K, P) sums of their products.
+        observed: (K, D) or (K, 1) rows with a value in each column.
+        step: (D,) data units.
+
+    Returns:
+        `first` and `products`, from the new centre.
+    """
+    one, other = columns_of_products(products.shape[-1], len(step))
+    observed = np.broadcast_to(observed, first.shape)
+    squares = observed[:, one] * (step[one] * step[other])  # with gaps, products are squares: one for each column
+    moved = products + first[:, one] * step[other] + first[:, other] * step[one] + squares
+    return [first + observed * step, moved]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,7 +16,8 @@ from tfgmm.model.feed import Feed
 from tfgmm.model.gradient_norms import GradientNorms, WatchedStep
 from tfgmm.model.gradients.row_tensors import RowTensors, row_tensors
 from tfgmm.model.keras3 import keras
-from tfgmm.model.keras_arguments import refuse_compile_arguments, refuse_strategy
+from tfgmm.model.keras_arguments import is_loss, refuse_compile_arguments, refuse_strategy
+from tfgmm.model.own_methods import STEPS, check_own_methods, guarded
 from tfgmm.model.posterior_model import PosteriorModel
 from tfgmm.model.running_bound import LOGS
 from tfgmm.model.step_sizes import StepSizes
@@ -43,11 +43,18 @@ class CompiledModel(PosteriorModel):
     watched_step: WatchedStep | None = None  # the step compiled with them, kept for the next fit
     feed: Feed | None = None  # the batches of a `fit` that runs
     moving: tuple[str, ...] = ()  # the variables that the training function moves
+    _is_of_keras: Callable[[Any], bool] = staticmethod(lambda metric: False)  # among its metrics
     # Keras's own attributes, which it leaves untyped
     optimizer: Any
     steps_per_execution: int  # set from `compile` or chosen by `fit`
     train_function: Any
     test_function: Any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in STEPS:
+            if name in cls.__dict__:
+                setattr(cls, name, guarded(cls.__dict__[name]))
 
     # --- How it is trained ---------------------------------------------------------------------------------------
 
@@ -81,33 +88,32 @@ class CompiledModel(PosteriorModel):
         Raises:
             ValueError: The optimizer is unknown, its learning rate is not positive, or `num_data` is below 1; there is
                 a distribution strategy.
+            TypeError: An argument of Keras's, or a method of a subclass, would do nothing here.
 
         Example:
 
         >>> model = tfgmm.GaussianMixtureModel(3, 2)
         >>> model.compile(keras.optimizers.Adam(1e-3))
         """
-        refuse_compile_arguments(others)
-        refuse_strategy(self, "compile")
+        refuse_compile_arguments({"loss": num_data} if is_loss(num_data) else others)
+        refuse_strategy("compile", self)
+        check_own_methods(self, CompiledModel, is_closed_form=optimizer is None)
         optimizer = None if optimizer is None else check_optimizer(optimizer)
         check_step_sizes(step_sizes, optimizer)
         if steps_per_execution != "auto":
             steps_per_execution = check_count("steps_per_execution", steps_per_execution)
         if num_data is not None:
             num_data = check_num_data(num_data)
+        before = super().metrics
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
             steps_per_execution=1 if steps_per_execution == "auto" else steps_per_execution,
             jit_compile=False,  # XLA has no kernel for Gamma draws
         )
+        of_keras = [one for one in super().metrics if not _is_among(one, before)]  # for a loss that is none of ours
+        self._is_of_keras = lambda metric: _is_among(metric, of_keras)
         if optimizer is None:
-            if type(self).train_step is not CompiledModel.train_step:
-                warnings.warn(
-                    f"{type(self).__name__}.train_step is not called in closed form, which follows no gradients. "
-                    "To have it called, compile with an optimizer.",
-                    stacklevel=2,
-                )
             self.closed_form = ClosedFormTraining(self.variational, self.statistics, step_sizes)
         elif self.trainable_variables:  # with the slots built now, the training step is traced once
             optimizer.build(self.trainable_variables)
@@ -173,7 +179,11 @@ class CompiledModel(PosteriorModel):
         return self.test_function
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
-        """Takes one step of the optimizer on centred rows (B, D), and returns the running logs."""
+        """Takes one step of the optimizer on rows measured from the centre, (B, D), and returns the running logs.
+
+        A subclass may do more in a step of its own, before or after `super().train_step(data)`. One that follows other
+        gradients gets the parts of the bound from `bound_terms(rows, next_seed())`, and logs what it returns.
+        """
         rows = row_tensors(keras.utils.unpack_x_y_sample_weight(data)[0])
         variables = self.trainable_variables
         if not variables:
@@ -188,7 +198,9 @@ class CompiledModel(PosteriorModel):
         if self.gradient_norms is not None:
             self.gradient_norms.update(gradients)
         with tf.control_dependencies([gradient for gradient in gradients if gradient is not None]):
-            self.optimizer.apply_gradients(zip(gradients, variables))
+            # An optimizer that scales losses up divides what it is given by that scale
+            scaled = [None if gradient is None else self.optimizer.scale_loss(gradient) for gradient in gradients]
+            self.optimizer.apply_gradients(zip(scaled, variables))
         return self._track(log_likelihoods, kl, rows)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
@@ -202,16 +214,39 @@ class CompiledModel(PosteriorModel):
     @property
     def metrics_names(self) -> list[str]:
         """Names of the figures that `evaluate` returns, in their order."""
-        return [*LOGS, *(metric.name for metric in self.metrics if metric is not self.running_bound)]
+        return list(dict.fromkeys([*LOGS, *(one.name for one in self.metrics if one is not self.running_bound)]))
 
     @property
     def metrics(self) -> list[Any]:
-        """The running mean behind the logs, reset by Keras at each epoch."""
-        return [self.running_bound]
+        """What Keras resets at each epoch: the running mean behind the logs, and the metrics that a subclass has."""
+        own = [one for one in super().metrics if one is not self.running_bound and not self._is_of_keras(one)]
+        return [self.running_bound, *own]
+
+    def reset_metrics(self) -> None:
+        """Sets all metrics to where an epoch begins."""
+        super().reset_metrics()
+        if not _is_among(self.running_bound, self.metrics):  # where a subclass names its own alone
+            self.running_bound.reset_state()
+
+    def get_metrics_result(self) -> dict[str, Tensor]:
+        """Computes the logs so far: loss, elbo, log_likelihood and kl, and those of the metrics that a subclass has.
+
+        In closed form the four alone: no step of a subclass is called there, which could update its metrics.
+        """
+        logs = dict(self.running_bound.result())
+        for metric in () if self.is_closed_form else self.metrics:
+            if metric is not self.running_bound:
+                result = metric.result()
+                logs |= result if isinstance(result, dict) else {metric.name: result}
+        return logs
 
     def _track(self, log_likelihoods: Tensor, kl: Tensor, rows: RowTensors) -> dict[str, Tensor]:
         self.running_bound.update_state(rows.weighted_sum(log_likelihoods), kl, rows.total_weight())
         return self.get_metrics_result()
+
+
+def _is_among(one: Any, others: list[Any]) -> bool:
+    return any(one is other for other in others)
 
 
 def _mean(log_likelihoods: Tensor, rows: RowTensors) -> Tensor:

@@ -13,7 +13,6 @@ import tensorflow as tf
 from tfgmm.common.checks import check_choice, check_count, check_seed
 from tfgmm.common.forks import check_not_forked
 from tfgmm.common.shapes import Tensor
-from tfgmm.data.sources import open_source
 from tfgmm.data.summary import DataSummary
 from tfgmm.data.survey import survey_rows
 from tfgmm.families.base import check_priors
@@ -24,6 +23,7 @@ from tfgmm.mixture.priors import Priors
 from tfgmm.model.kept import Kept
 from tfgmm.model.keras3 import keras
 from tfgmm.model.keras_arguments import refuse_export_arguments
+from tfgmm.model.opened_rows import Carried, Columns, open_carried
 from tfgmm.model.scoring import KerasQueries
 from tfgmm.model.stored_facts import StoredFacts
 from tfgmm.model.variables import KerasPosterior
@@ -217,7 +217,7 @@ class GaussianMixtureModel(KerasQueries, StoredFacts):
         >>> model.locs.numpy().ravel().round(6).tolist()
         [0.0, 9.0]
         """
-        source = open_source(x, "x", self.num_features, sample_weight=sample_weight, noise=noise, missing=missing)
+        source = open_carried(x, "x", Columns(self.num_features, None), Carried(sample_weight, noise, missing))
         if num_data is None and self.compiled:
             num_data = self.compile_settings.num_data
         survey = survey_rows(source, num_data, self.seed)

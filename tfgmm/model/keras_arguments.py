@@ -44,6 +44,11 @@ def refuse_compile_arguments(arguments: Mapping[str, Any]) -> None:
         raise TypeError(f"`{name}` must be {wanted}: {reason}. Received: {value!r}. {fix}.")
 
 
+def is_loss(num_data: Any) -> bool:
+    """Tells whether a loss stands where `compile` has `num_data`: Keras's own has the loss in that place."""
+    return isinstance(num_data, str | keras.losses.Loss) or inspect.isroutine(num_data)
+
+
 def refuse_export_arguments(format: str, input_signature: Any) -> None:
     """Checks arguments of `keras.Model.export`: Raises ValueError for what the folder of an export does not have."""
     if format != "tf_saved_model":
@@ -60,16 +65,18 @@ def refuse_export_arguments(format: str, input_signature: Any) -> None:
 
 
 def refuse_generators(name: str, data: Any, num_features: int) -> None:
-    """Checks rows: Raises TypeError for a generator, or what makes one, and for a dataset of inputs and labels.
+    """Checks rows: Raises TypeError for a generator, or what makes one, and for Keras's and PyTorch's own datasets.
 
     Args:
         name: What the argument is called in errors.
-        data: Rows of any kind.
+        data: Rows of any kind, or a tuple that begins with them.
         num_features: D.
     """
+    if isinstance(data, tuple) and data:
+        data = data[0]
     is_once = isinstance(data, Iterator) and not (hasattr(data, "__arrow_c_stream__") or hasattr(data, "read"))
-    is_dataset = isinstance(data, keras.utils.PyDataset) or is_instance_of(data, "torch", "utils.data.DataLoader")
-    if not (is_once or is_dataset or inspect.isroutine(data)):
+    of_torch = any(is_instance_of(data, "torch", f"utils.data.{kind}") for kind in ("DataLoader", "Dataset"))
+    if not (is_once or of_torch or isinstance(data, keras.utils.PyDataset) or inspect.isroutine(data)):
         return
     raise TypeError(
         f"`{name}` must be rows, a file or a tf.data.Dataset, which can be read several times. "
@@ -79,17 +86,19 @@ def refuse_generators(name: str, data: Any, num_features: int) -> None:
     )
 
 
-def refuse_strategy(model: keras.Model, method: str) -> None:
+def refuse_strategy(method: str, model: keras.Model | None = None) -> None:
     """Checks that neither the model nor this call is under a distribution strategy: Raises ValueError otherwise.
 
     Batches of a strategy come in other shapes than a step here takes, and each would be counted as all rows.
 
     Args:
-        model: The model.
         method: Method that is called, for the message.
+        model: The model; None where it is still to be made.
     """
     if tf.distribute.has_strategy():
         strategy = tf.distribute.get_strategy()
+    elif model is None:
+        return
     else:
         strategy = model.distribute_strategy
         with strategy.scope():

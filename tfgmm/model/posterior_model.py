@@ -21,14 +21,12 @@ from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.virtual_copies import copies
 from tfgmm.model.gradients.row_tensors import RowTensors, row_tensors
 from tfgmm.model.keras3 import keras
-from tfgmm.model.running_bound import RunningBound
+from tfgmm.model.own_methods import refuse_inside_step
+from tfgmm.model.running_bound import NO_BOUND, RunningBound
 from tfgmm.model.statistics_store import StatisticsStore
 from tfgmm.model.variables import KerasPosterior
 from tfgmm.scoring.graph.chunks import log_joints
 from tfgmm.scoring.graph.densities import GRAPH_FORMS
-
-# Stored for a bound that is not known: none is as low, and tf.debugging.enable_check_numerics stops at NaN
-NO_BOUND = -(2.0**120)
 
 
 class _Variables(list[Any]):
@@ -49,11 +47,13 @@ class PosteriorModel(keras.Model):
     """
 
     variational: KerasPosterior
+    is_inside_step: bool = False  # of a subclass
 
     def __init__(self, variational: KerasPosterior, priors: Priors, seed: int, num_draws: int | None) -> None:
         check_not_forked("a Keras model")
         super().__init__(autocast=False, dtype="float32")
-        self.supports_jit = False  # XLA has no kernel for Gamma draws: another model that holds this one must know
+        # XLA has no kernel for Gamma draws, nor for NumPy's part of a divergence: a model that holds this one must know
+        self.supports_jit = False
         self.variational = variational
         self.num_components, self.num_features = variational.num_components, variational.num_features
         self.priors, self.seed, self.num_draws = priors, seed, num_draws
@@ -97,7 +97,7 @@ class PosteriorModel(keras.Model):
     @property
     def num_data(self) -> float:
         """N of training, 0 before; saved with the model. With weights their sum, an int where it is whole."""
-        num_data = float(self.stored_num_data)
+        num_data = float(self.stored_num_data.numpy())
         return int(num_data) if num_data.is_integer() else num_data
 
     @property
@@ -168,6 +168,7 @@ class PosteriorModel(keras.Model):
             ValueError: `x` does not have D columns.
         """
         check_not_forked("a call of the model")
+        refuse_inside_step(self)
         check_columns("x", x, self.num_features)
         rows = tf.cast(tf.cast(x, tf.float64) - self.stored_centre, tf.float32)
         log_likelihoods, kl = self.bound_terms(rows, self.next_seed()) if sampling else self._terms_at_means(rows)
@@ -186,7 +187,8 @@ class PosteriorModel(keras.Model):
         trained = self.variational.trained
         factors = trained.factors()  # once for both terms: a short step spends its time on small operations
         drawn = trained.draw(sample_shape, seed, tf.float32 if per_row else tf.float64, factors)
-        return trained.log_likelihoods(rows, drawn), trained.kl(factors)
+        kl = tf.ensure_shape(trained.kl(factors), ())  # not known where a step is traced, and asked for by metrics
+        return trained.log_likelihoods(rows, drawn), kl
 
     def _terms_at_means(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         trained = self.variational.trained

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from tfgmm.families.natural_gradient import bound_figures
 from tfgmm.model.keras3 import keras
 
 LOGS = ("loss", "elbo", "log_likelihood", "kl")
+# Stored for a bound that is not known: none is as low, and tf.debugging.enable_check_numerics stops at NaN
+NO_BOUND = -(2.0**120)
 
 
 class RunningBound(keras.metrics.Metric):
@@ -69,4 +72,5 @@ class StoreBound(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Stores the bound of a model that is trained."""
         if self._is_trained:
-            self.model.stored_elbo.assign(logs["elbo"])
+            elbo = float(logs.get("elbo", NO_BOUND))  # a step of a subclass may log other figures
+            self.model.stored_elbo.assign(elbo if math.isfinite(elbo) else NO_BOUND)

@@ -9,6 +9,7 @@ from typing import Any
 from tfgmm.common.forks import check_not_forked
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.model.keras3 import keras
+from tfgmm.model.keras_arguments import refuse_strategy
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # how every such file begins
 
@@ -27,12 +28,13 @@ def load_model(path: Any) -> GaussianMixtureModel:
         The `GaussianMixtureModel`.
 
     Raises:
-        ValueError: The file is not a whole .keras file of a tfgmm model.
+        ValueError: The file is not a whole .keras file of a tfgmm model, or there is a distribution strategy.
         FileNotFoundError: The file does not exist.
         TypeError: `path` is not a string or a Path.
         RuntimeError: The process was forked after TensorFlow had been used.
     """
     check_not_forked("load_model")
+    refuse_strategy("load_model")
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"`path` must be the path of a .keras file. Received: {path!r}. Pass a string or a Path.")
     path = os.fspath(path)

@@ -12,11 +12,13 @@ from tfgmm.families.exact.records import ExactDraws
 from tfgmm.families.fitted import FittedMixture
 from tfgmm.families.queries import PosteriorQueries
 from tfgmm.model.kept import CarriedDraws
+from tfgmm.model.keras_arguments import refuse_generators
 
 
 class KerasQueries(PosteriorQueries):
     """What a mixture answers as a Keras model; see `PosteriorQueries` for the attributes that a subclass provides."""
 
+    num_features: int
     _carried: CarriedDraws | None = None
 
     @property
@@ -39,7 +41,12 @@ class KerasQueries(PosteriorQueries):
         self._carried = None if exact is None else CarriedDraws(exact, fitted.variational)
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: None = None,
     ) -> np.ndarray:
         """Computes `log_prob(x)`.
 
@@ -48,14 +55,21 @@ class KerasQueries(PosteriorQueries):
             batch_size, verbose: Accepted so that code for Keras runs, and ignored: rows are scored in chunks of our
                 own, silently.
             steps: Number of batches to score, when `x` is a dataset.
+            callbacks: Refused, since none would be called.
 
         Returns:
             (N,) float32, nats.
 
         Raises:
             ValueError: There are `steps` with rows in memory, which have no batches.
+            TypeError: There are callbacks.
         """
         del batch_size, verbose
+        refuse_generators("x", x, self.num_features)
+        if callbacks:
+            raise TypeError(
+                f"`callbacks` must be left out of predict, which calls none. Received: {callbacks!r}. Leave it out."
+            )
         if steps is not None and not isinstance(x, tf.data.Dataset):
             raise ValueError(
                 f"`steps` must be left out unless `x` is a dataset. Received: {steps}. Pass x[:n] instead."
@@ -71,6 +85,7 @@ class KerasQueries(PosteriorQueries):
         Returns:
             (B,) float32, nats.
         """
+        refuse_generators("x", x, self.num_features)
         return self.log_prob(x)
 
     def summary(self, print_fn: Any = print, **kwargs: Any) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tfgmm.families.variational import VariationalPosterior
-from tfgmm.mixture.features import columns_of_products, num_products
+from tfgmm.mixture.features import num_products
 from tfgmm.mixture.parameters import FORMS
-from tfgmm.mixture.statistics import Statistics, scaled
+from tfgmm.mixture.statistics import Statistics, scaled, shifted
 
 
 class StatisticsStore:
@@ -74,11 +74,8 @@ class StatisticsStore:
         if not float(self.num_rows):
             return
         counts, first, second = (variable.numpy() for variable in self.sums)
-        by_column = counts[:, None] if self.seen is None else self.seen.numpy()
-        one, other = columns_of_products(self._num_products, len(step))
-        squares = by_column * (step[one] * step[other])  # with gaps, products are squares: one for each column
-        moved = second + first[:, one] * step[other] + first[:, other] * step[one] + squares
-        for variable, value in zip(self.sums[1:], (first + by_column * step, moved)):
+        observed = counts[:, None] if self.seen is None else self.seen.numpy()
+        for variable, value in zip(self.sums[1:], shifted(first, second, observed, step)):
             variable.assign(value)
 
     def write(self, statistics: Statistics, num_rows: float) -> None:

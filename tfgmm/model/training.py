@@ -160,15 +160,17 @@ class KerasTraining(BatchedTraining):
         x: Any,
         y: None = None,
         sample_weight: Any = None,
+        class_weight: None = None,
+        return_dict: bool = False,
         *,
         noise: Any = None,
         missing: str = "refuse",
-        return_dict: bool = False,
     ) -> Any:
         """Takes one gradient step on the rows `x`, (B, D), and returns its logs; arguments as in `fit`.
 
         N is that of an earlier `fit`, or of `compile(..., num_data=...)`.
         """
+        refuse_labels(class_weight=class_weight)
         if self.compiled and self.is_closed_form:
             raise ValueError(
                 "`train_on_batch` needs an optimizer: closed-form training moves after a sweep over all rows. "
@@ -183,10 +185,10 @@ class KerasTraining(BatchedTraining):
         x: Any,
         y: None = None,
         sample_weight: Any = None,
+        return_dict: bool = False,
         *,
         noise: Any = None,
         missing: str = "refuse",
-        return_dict: bool = False,
     ) -> Any:
         """Computes the logs of the rows `x`, (B, D), without training; arguments as in `fit`, see `evaluate`."""
         carried = Carried(sample_weight, noise, missing)
@@ -243,7 +245,8 @@ class KerasTraining(BatchedTraining):
             )
 
     def _in_order(self, logs: dict[str, Any]) -> list[Any]:
-        return [logs[name] for name in self.metrics_names if name in logs]
+        names = dict.fromkeys([*self.metrics_names, *logs])  # a subclass's step may log more than its metrics
+        return [logs[name] for name in names if name in logs]
 
     def _check_compiled(self, method: str) -> None:
         check_not_forked(f"`{method}`")
@@ -252,7 +255,7 @@ class KerasTraining(BatchedTraining):
                 f"The model must be compiled before `{method}`. Received: a model that was not. "
                 "Call model.compile(keras.optimizers.Adam(1e-2)) first."
             )
-        refuse_strategy(self, method)
+        refuse_strategy(method, self)
 
     def _on_batch(self, method: Any, name: str, x: Any, y: None, carried: Carried, return_dict: bool) -> Any:
         refuse_labels(y=y)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.model.gradients.trained import TrainedPosterior
@@ -45,7 +46,17 @@ class KerasPosterior(VariationalPosterior):
         return self.centre_variable.numpy()
 
     def values(self) -> Values:
-        """Reads the numbers behind q as the variables have them."""
+        """Reads the numbers behind q as the variables have them.
+
+        Raises:
+            RuntimeError: The call is being traced, and variables have no numbers there.
+        """
+        if not tf.executing_eagerly():
+            raise RuntimeError(
+                "What a model answers must be asked for outside of tf.function and dataset.map. "
+                "Received: a call that is being traced. Inside, use model.distribution().log_prob(rows), "
+                "or model(rows, sampling=False), which follows the model when it is trained."
+            )
         return self.trained.variables.map(lambda variable: variable.numpy())
 
     def assign(self, values: Values) -> None:

@@ -4,24 +4,25 @@
 figure is made when it is left out), returns the Axes it drew on (`pairs` an array of them), and leaves matplotlib's
 settings as they were. What the lines and marks mean is written above the picture, where it hides nothing. To put
 several into one figure, make it with `plt.subplots(1, 2, layout="constrained")`, which keeps room for that.
+
+Colours, letters and backgrounds are those of `seaborn.set_theme` and `set_palette`; `palette=` is for one picture. In
+`FacetGrid.map_dataframe`, `rows`, `values`, `x` and `sample_weight` are names of columns; pass all as keywords.
 """
 
 from tfgmm.plot.agreements import agreement, density_with_band
-from tfgmm.plot.ascents import restarts
 from tfgmm.plot.chains import joint_histogram, trace
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.column_densities import column_density
 from tfgmm.plot.densities import density
 from tfgmm.plot.ellipses import components
-from tfgmm.plot.histories import loss
 from tfgmm.plot.locations import means
+from tfgmm.plot.losses import convergence, gradient_norms, loss, restarts
 from tfgmm.plot.memberships import responsibilities
 from tfgmm.plot.one_column import assignment_probabilities, assignments, weighted_components
 from tfgmm.plot.pair_grids import pairs
 from tfgmm.plot.posteriors import parameter_posterior, posterior, posterior_joint
 from tfgmm.plot.predictive import predictive_check, predictive_statistic
 from tfgmm.plot.selections import num_components
-from tfgmm.plot.steps import convergence, gradient_norms
 
 __all__ = [
     "agreement",

@@ -10,10 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
-from tfgmm.plot.colours import INK, component_colours
-from tfgmm.plot.frames import axes_or_new, check_finite, check_names, write_number
-from tfgmm.plot.letters import legible
-from tfgmm.plot.partial_rows import check_sample_weight, check_values
+from tfgmm.plot.colours import component_colours, ink
+from tfgmm.plot.frames import axes_or_new, check_finite, check_names, padded_limits, write_number
+from tfgmm.plot.partial_rows import at_most, check_sample_weight, check_values, draw_bars
+from tfgmm.plot.pictures import picture
 from tfgmm.plot.predictive import bins_of
 
 _SIZE = (6.0, 3.6)
@@ -21,7 +21,7 @@ _MAX_KERNELS = 5_000
 _NUM_POINTS = 400
 
 
-@legible
+@picture
 def agreement(
     values_a: ArrayLike,
     values_b: ArrayLike,
@@ -29,6 +29,7 @@ def agreement(
     label: str,
     names: tuple[str, str] = ("a", "b"),
     centred: bool = False,
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the posterior of one number per component, as two sets of draws have it; returns the Axes.
@@ -41,6 +42,7 @@ def agreement(
         label: What the number is, with its unit.
         names: Names of the two engines.
         centred: Measure each component from its mean by b: for components that are far apart beside their widths.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -72,25 +74,22 @@ def agreement(
         label = f"{label}, from its mean by {texts[1]}"
     ax = axes_or_new(ax, _SIZE)
     colours = component_colours(first.shape[2])
-    highest = 0.0
     for k, colour in enumerate(colours):
         line, area = (values[:, k] for values in flat)
-        x = _grid(line, area)
-        filled = _kernel_density(area, x)
-        ax.fill_between(x, filled, color=colour, alpha=0.25, linewidth=0)
-        heights = _kernel_density(line, x)
-        ax.plot(x, heights, color=colour, linewidth=1.6)
-        peak, highest = int(np.argmax(heights)), max(highest, heights.max(), filled.max())
-        write_number(ax, k, (float(x[peak]), float(heights[peak])), colour, above=True)
-    marks: list[Any] = [Line2D([], [], color=INK, linewidth=1.6), Patch(color=INK, alpha=0.25)]
+        _draw_density(ax, area, line, color=colour, fill=True, alpha=0.25, linewidth=0)
+        _draw_density(ax, line, area, color=colour)
+        outline: Any = ax.lines[-1].get_xydata()
+        write_number(ax, k, tuple(outline[outline[:, 1].argmax()]), colour, above=True)
+    marks: list[Any] = [Line2D([], [], color=ink()), Patch(color=ink(), alpha=0.25)]
     marks += [Patch(color=colour) for colour in colours]
     ax.legend(marks, [*texts, *(f"component {k}" for k in range(len(colours)))], loc="best", fontsize="small")
     ax.set(xlabel=label, ylabel="posterior density", title=f"{texts[0]} beside {texts[1]}")
-    ax.set_ylim(0, 1.13 * highest)  # room for the numbers above the peaks
+    ax.margins(y=0.13)  # room for the numbers above the peaks
+    ax.set_ylim(bottom=0)
     return ax
 
 
-@legible
+@picture
 def density_with_band(
     rows: ArrayLike,
     grid: ArrayLike,
@@ -134,25 +133,18 @@ def density_with_band(
     )
     ax = axes_or_new(ax, _SIZE)
     colour = component_colours(1)[0]
-    bars: dict[str, Any] = {"density": True, "color": INK, "alpha": 0.15, "label": all_rows.words()}
-    ax.hist(real.values, bins_of(real).tolist(), weights=real.weights, **bars)
+    draw_bars(ax, real, bins_of(real), color=ink(), alpha=0.15, label=all_rows.words())
     ax.fill_between(x, low, high, color=colour, alpha=0.35, linewidth=0, label="credible band")
-    ax.plot(x, middle, color=colour, linewidth=1.6, label="posterior mean")
+    ax.plot(x, middle, color=colour, label="posterior mean")
     ax.set(xlabel=column_name, ylabel="density", title="Density and how sure it is")
     ax.legend(loc="best", fontsize="small")
     return ax
 
 
-def _grid(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lays an even grid over the draws of both, and a little beyond; far single draws do not widen it."""
-    both = [np.quantile(values, [0.001, 0.999]) for values in (one, other)]
-    low, high = np.min(both), np.max(both)
-    return np.linspace(low - 0.15 * (high - low), high + 0.15 * (high - low), _NUM_POINTS)
+def _draw_density(ax: Axes, draws: NDArray[np.float64], others: NDArray[np.float64], **look: Any) -> None:
+    """Draws the kernel density of draws over a range that holds most of both; far single draws do not widen it."""
+    import seaborn  # a second to import: only when it is used
 
-
-def _kernel_density(draws: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.stats import gaussian_kde  # half a second to import: only when it is used
-
-    if len(draws) > _MAX_KERNELS:
-        draws = draws[np.random.default_rng(0).choice(len(draws), _MAX_KERNELS, replace=False)]
-    return np.asarray(gaussian_kde(draws)(x))
+    ends = [np.quantile(values, [0.001, 0.999]) for values in (draws, others)]
+    [limits] = padded_limits(np.reshape(ends, (-1, 1)), 0.15)
+    seaborn.kdeplot(x=at_most(_MAX_KERNELS, draws), gridsize=_NUM_POINTS, clip=limits, ax=ax, **look)

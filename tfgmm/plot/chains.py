@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_colours
+from tfgmm.common.checks import check_count
+from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_colours, ink
 from tfgmm.plot.frames import axes_or_new, check_finite, check_names, write_number
-from tfgmm.plot.letters import legible
+from tfgmm.plot.pictures import picture
 
 _SIZE = (6.5, 3.0)
 
 
-@legible
-def trace(values: ArrayLike, *, label: str, title: str = "Trace", ax: Axes | None = None) -> Axes:
+@picture
+def trace(values: ArrayLike, *, label: str, title: str = "Trace", palette: Any = None, ax: Axes | None = None) -> Axes:
     """Draws the draws of each component in the order in which they came, chain after chain; returns the Axes.
 
     A component has its colour. Chains follow each other from left to right, with a line between them: where
@@ -24,6 +27,7 @@ def trace(values: ArrayLike, *, label: str, title: str = "Trace", ax: Axes | Non
         values: (C, S, K) draws of one number per component, e.g. draws.locs[..., 0].
         label: What the number is, with its unit.
         title: Title above the picture.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -47,7 +51,7 @@ def trace(values: ArrayLike, *, label: str, title: str = "Trace", ax: Axes | Non
             label_once = f"component {k}" if chain == 0 else None
             ax.plot(steps, draws[chain, :, k], color=colour, linewidth=0.8, label=label_once)
         if chain:
-            ax.axvline(chain * num_draws - 0.5, color=INK, linewidth=0.8, linestyle=":")
+            ax.axvline(chain * num_draws - 0.5, color=ink(), linewidth=0.8, linestyle=":")
     for k, colour in enumerate(colours):  # told apart in grey as well
         write_number(ax, k, (num_chains * num_draws - 1, float(draws[-1, :, k].mean())), colour)
     counted = "draw" if num_chains == 1 else f"draw ({num_chains} chains of {num_draws:,}, one after the other)"
@@ -60,7 +64,7 @@ def trace(values: ArrayLike, *, label: str, title: str = "Trace", ax: Axes | Non
     return ax
 
 
-@legible
+@picture
 def joint_histogram(
     values: ArrayLike,
     *,
@@ -94,16 +98,17 @@ def joint_histogram(
     """
     draws = check_finite("values", values, "SE", fix="Pass two columns of draws.", E=2)
     names = check_names("labels", labels)
-    if not isinstance(num_bins, (int, np.integer)) or num_bins < 2:
-        raise ValueError(f"`num_bins` must be a whole number of at least 2. Received: {num_bins!r}. Try 20.")
-    counts, x_edges, y_edges = np.histogram2d(draws[:, 0], draws[:, 1], bins=int(num_bins))
+    import seaborn  # a second to import: only when it is used
+
+    x, y = draws.T
+    counts, x_edges, y_edges = np.histogram2d(x, y, bins=check_count("num_bins", num_bins, least=2))
     ax = axes_or_new(ax)
-    mesh = ax.pcolormesh(x_edges, y_edges, counts.T, cmap=DENSITY_COLORMAP, vmin=0, rasterized=True)
+    cells: dict[str, Any] = {"bins": [x_edges, y_edges], "cmap": DENSITY_COLORMAP, "vmin": 0, "rasterized": True}
+    seaborn.histplot(x=x, y=y, **cells, thresh=None, cbar=True, cbar_kws={"label": "draws per cell"}, ax=ax)
     # log(h + 3): three levels and more even where a cell holds few draws. An empty ring of cells closes all lines
     ring = [np.concatenate([2 * e[:1] - e[1:2], e, 2 * e[-1:] - e[-2:-1]]) for e in (x_edges, y_edges)]
     middles = [(edges[1:] + edges[:-1]) / 2 for edges in ring]
     ax.contour(*middles, np.log(np.pad(counts.T, 1) + 3.0), colors=INK, linewidths=0.7, alpha=0.7)
-    ax.figure.colorbar(mesh, ax=ax, label="draws per cell")
     ax.set(xlabel=names[0], ylabel=names[1], title=title)
     ax.locator_params(nbins=5)
     return ax

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 
-INK = "#1a1a1a"
+from tfgmm.common.checks import check_count
+
+INK = "#1a1a1a"  # on the colours of a density, whatever the theme
+OWN = "tfgmm"  # the palette of this file, by name
 
 # Okabe and Ito's colour-blind safe set, with two changes for a white page: grey for black, which has no darker shade
 # to cycle to, and wine red (from Paul Tol's set) for yellow, which is too pale for thin lines.
@@ -24,32 +31,49 @@ LINE_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", *_LONG_DASHES)
 MARKERS = "osD^v<>P"
 
 
-def component_colours(num_components: int) -> list[str]:
+def component_colours(num_components: int, palette: Any = None) -> list[str]:
     """Chooses one colour per component; component k has the same colour in every picture, whatever K is.
 
-    The first eight are told apart with any common colour blindness. The next eight are the same hues darker, then
-    eight lighter; from the 25th on they repeat, so print the number beside the mark.
+    Without a palette they are the colours that `seaborn.set_palette`, `seaborn.set_theme` or a style of matplotlib has
+    set, else eight that are told apart with any common colour blindness. More components get the same hues
+    darker, then lighter; then they repeat, so print the number beside the mark.
 
     Args:
         num_components: K, at least 1.
+        palette: What `seaborn.color_palette` takes, a name or a list of colours; "tfgmm" is the eight, whatever is set.
 
     Returns:
         K strings such as "#0072b2".
 
     Raises:
-        ValueError: `num_components` is not a whole number above 0.
+        ValueError: `num_components` is not a whole number above 0; a palette that seaborn does not know.
 
     Example:
 
     >>> component_colours(2)
     ['#0072b2', '#d55e00']
     """
-    if not isinstance(num_components, (int, np.integer)) or num_components < 1:
-        raise ValueError(
-            f"`num_components` must be a whole number of at least 1. Received: {num_components!r}. "
-            "Pass the number of components of the model."
-        )
-    return [_component_colour(k) for k in range(num_components)]
+    with palette_in_force(palette):
+        return [_component_colour(k) for k in range(check_count("num_components", num_components))]
+
+
+def palette_in_force(palette: Any) -> contextlib.AbstractContextManager[Any]:
+    """Makes `palette` that of the pictures drawn in a block; None leaves the one that is set."""
+    if palette is None:
+        return contextlib.nullcontext()
+    colours = _BASE_COLOURS if isinstance(palette, str) and palette == OWN else _colours_of(palette)
+    return matplotlib.rc_context({"axes.prop_cycle": cycler(color=colours)})
+
+
+def ink() -> str:
+    """Gives the colour of lines and marks of no component: that of the theme's text."""
+    text = matplotlib.rcParams["text.color"]
+    return INK if text == "black" else to_hex(text)
+
+
+def paper() -> str:
+    """Gives the colour of the theme's background."""
+    return to_hex(matplotlib.rcParams["axes.facecolor"])
 
 
 def component_style(k: int) -> dict[str, Any]:
@@ -69,6 +93,24 @@ def mix(colour: str, other: str, share: float) -> str:
 
 
 def _component_colour(k: int) -> str:
-    base = _BASE_COLOURS[k % len(_BASE_COLOURS)]
-    cycle = (k // len(_BASE_COLOURS)) % 3
-    return mix(base, ("black", "black", "white")[cycle], (0.0, 0.45, 0.5)[cycle])
+    base = _base_colours()
+    cycle = (k // len(base)) % 3
+    return mix(base[k % len(base)], ("black", "black", "white")[cycle], (0.0, 0.45, 0.5)[cycle])
+
+
+def _base_colours() -> Sequence[str]:
+    chosen = matplotlib.rcParams["axes.prop_cycle"]
+    is_chosen = chosen != matplotlib.rcParamsDefault["axes.prop_cycle"]
+    return chosen.by_key().get("color", _BASE_COLOURS) if is_chosen else _BASE_COLOURS
+
+
+def _colours_of(palette: Any) -> Sequence[Any]:
+    import seaborn  # a second to import: only when it is used
+
+    try:
+        return [to_hex(colour) for colour in seaborn.color_palette(palette)]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`palette` must be a palette that seaborn knows. Received: {palette!r}. Pass for example "
+            '"colorblind", a list of colours, or "tfgmm".'
+        ) from error

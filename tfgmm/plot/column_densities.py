@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.columns import column_labels
-from tfgmm.plot.colours import INK, component_style
-from tfgmm.plot.frames import axes_or_new, unit_of, write_number
-from tfgmm.plot.letters import legible
+from tfgmm.plot.colours import component_style, ink
+from tfgmm.plot.frames import axes_or_new, check_share, unit_of, write_number
 from tfgmm.plot.mixtures import check_column, check_draws, check_rows, marginal, thinned
-from tfgmm.plot.partial_rows import ShownRows
+from tfgmm.plot.partial_rows import ShownRows, draw_bars, num_bins_of
+from tfgmm.plot.pictures import picture
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import component_densities, density_band
 
@@ -22,7 +21,7 @@ _SIZE = (6.0, 3.6)
 _NUM_EVEN, _NUM_NEAR, _MOST_NEAR = 200, 41, 20
 
 
-@legible
+@picture
 def column_density(
     draws: Draws,
     rows: ArrayLike | None = None,
@@ -31,6 +30,7 @@ def column_density(
     interval: float = 0.9,
     column_name: str | None = None,
     sample_weight: ArrayLike | None = None,
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the density of one column, its credible band, its weighted components and the rows; returns the Axes.
@@ -47,6 +47,7 @@ def column_density(
         interval: The probability of the band, between 0 and 1.
         column_name: Name of the column, with the unit if there is one; default that of the draws.
         sample_weight: (N,) how often each row counts in the bars; default once.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -65,21 +66,15 @@ def column_density(
     """
     index = check_column("column", column, check_draws(draws))
     checked_rows = check_rows(rows, draws, sample_weight)
-    if not 0 < interval < 1:
-        raise ValueError(f"`interval` must be between 0 and 1. Received: {interval!r}. The usual value is 0.9.")
+    check_share("interval", interval)
     values = None if checked_rows is None else checked_rows.part(index)
     label = column_labels(draws.column_names, draws.num_features)[index] if column_name is None else column_name
     ax = axes_or_new(ax, _SIZE)
     draw_column(ax, thinned(marginal(draws, [index])), values, interval)
-    ax.set(xlabel=label, ylabel=_density_label(label), title="Density and its components")
+    unit = unit_of(label)
+    ax.set(xlabel=label, ylabel=f"density, per {unit}" if unit else "density", title="Density and its components")
     ax.legend(loc="best", fontsize="small")
     return ax
-
-
-def _density_label(name: str) -> str:
-    """Writes "density" with the unit that stands in brackets at the end of a column's name, if there is one."""
-    unit = unit_of(name)
-    return "density" if unit is None else f"density, per {unit}"
 
 
 def draw_column(
@@ -89,31 +84,24 @@ def draw_column(
     shown = None if rows is None else rows.complete()
     values = None if shown is None or len(shown.values) == 0 else shown.values
     x = grid_of(draws, values)
-    if rows is not None and shown is not None and values is not None and np.ptp(values) > 0:
-        _draw_bars(ax, shown, rows.words())
     band = density_band(draws, x, 0.9 if interval is None else interval)
     highest = [band.mean.max()]
+    if rows is not None and shown is not None and values is not None and np.ptp(values) > 0:
+        bars: dict[str, Any] = {"color": ink(), "alpha": 0.15, "label": rows.words()}
+        highest.append(draw_bars(ax, shown, num_bins_of(shown, fewest=10), **bars))
     if interval is not None and draws.num_draws > 1:
         name = f"{100 * interval:g} % band"
         highest.append(band.upper.max())
-        ax.fill_between(x, band.lower, band.upper, color=INK, alpha=0.3, linewidth=0, label=name)
-    ax.plot(x, band.mean, color=INK, linewidth=1.2, label="density")
+        ax.fill_between(x, band.lower, band.upper, color=ink(), alpha=0.3, linewidth=0, label=name)
+    ax.plot(x, band.mean, color=ink(), linewidth=1.2, label="density")
     for k, part in enumerate(component_densities(draws, x)):
         style = component_style(k)
-        ax.plot(x, part, linewidth=1.6, label=f"component {k}", **style)
+        ax.plot(x, part, label=f"component {k}", **style)
         peak = int(np.argmax(part))
         if part[peak] > 0.02 * band.mean.max():
             write_number(ax, k, (float(x[peak]), float(part[peak])), style["color"], above=True, size=size)
-    bars_top = max((bar.get_height() for bar in ax.patches if isinstance(bar, Rectangle)), default=0.0)
-    ax.set_ylim(0, 1.13 * max(*highest, bars_top, 0.0))  # room for the numbers above the peaks
+    ax.set_ylim(0, 1.13 * max(highest))  # room for the numbers above the peaks
     ax.set_xlim(x[0], x[-1])
-
-
-def _draw_bars(ax: Axes, rows: ShownRows, label: str) -> None:
-    """Draws the rows of one column as bars of area 1; as many of them for weights as for repeated rows."""
-    num_bins = int(np.clip(np.sqrt(rows.total), 10, 80))
-    bars: dict[str, Any] = {"density": True, "color": INK, "alpha": 0.15, "label": label}
-    ax.hist(rows.values, num_bins, weights=rows.weights, **bars)
 
 
 def grid_of(draws: Draws, values: NDArray[np.float64] | None) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from numpy.typing import ArrayLike, NDArray
 
+from tfgmm.common.checks import check_count
 from tfgmm.plot.colours import DENSITY_COLORMAP, INK
 from tfgmm.plot.frames import (
     FIGURE_SIZE,
@@ -22,16 +23,16 @@ from tfgmm.plot.frames import (
     set_frame,
     unit_of,
 )
-from tfgmm.plot.grids import MASS_CAPTION, cell_edges, density_grid, draw_mass_lines
-from tfgmm.plot.letters import legible
-from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
+from tfgmm.plot.grids import MASS_CAPTION, density_grid, draw_mass_lines, grid_edges
+from tfgmm.plot.partial_rows import ShownRows, at_most, check_values, has_values
+from tfgmm.plot.pictures import picture
 
 _MAX_ROWS_SHOWN = 5_000
 _MARGIN = 0.08
 _ROWS_FIX = "Pass the training rows, two columns in data units."
 
 
-@legible
+@picture
 def density(
     log_prob: Callable[[NDArray[np.float64]], Any],
     rows: ArrayLike | None = None,
@@ -85,8 +86,8 @@ def density(
     checked_rows = None if rows is None else check_values("rows", rows, "ND", fix=_ROWS_FIX, D=2)
     frame = _frame(limits, checked_rows)
     both = None if checked_rows is None else checked_rows[has_values(checked_rows)]
-    sample = None if both is None else _rows_to_show(both)
-    edges = _edges(frame, num_points, sample)
+    sample = None if both is None else at_most(_MAX_ROWS_SHOWN, both)
+    edges = grid_edges(frame, check_count("num_points", num_points, least=2), sample)
     grid = density_grid(log_prob, *edges)
     ax = axes_or_new(ax, _figure_size(frame))
     mesh = ax.pcolormesh(*edges, grid.values, cmap=DENSITY_COLORMAP, vmin=0.0, rasterized=True)
@@ -130,28 +131,6 @@ def _figure_size(frame: NDArray[np.float64]) -> tuple[float, float]:
     return (width if ratio is None else float(np.clip(3.0 * ratio + 1.7, 4.4, 6.0)), height)
 
 
-def _rows_to_show(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Takes at most 5,000 of the rows, the same ones every time."""
-    if len(rows) <= _MAX_ROWS_SHOWN:
-        return rows
-    return rows[np.random.default_rng(0).choice(len(rows), _MAX_ROWS_SHOWN, replace=False)]
-
-
-def _edges(
-    frame: NDArray[np.float64], num_points: int, rows: NDArray[np.float64] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Computes the edges of the cells along x and along y, (num_points + 1,) each."""
-    if not isinstance(num_points, (int, np.integer)) or num_points < 2:
-        raise ValueError(
-            f"`num_points` must be a whole number of at least 2. Received: {num_points!r}. The usual value is 200."
-        )
-    columns = (None, None) if rows is None else rows.T
-    x_edges, y_edges = (
-        cell_edges(low, high, int(num_points), c) for (low, high), c in zip(frame, columns, strict=True)
-    )
-    return x_edges, y_edges
-
-
 def _draw_rows(ax: Axes, rows: NDArray[np.float64]) -> None:
     """Draws rows (N, 2) as dots, smaller and fainter the more there are."""
     num_rows = max(1, len(rows))
@@ -162,10 +141,8 @@ def _draw_rows(ax: Axes, rows: NDArray[np.float64]) -> None:
 
 def _write_names(ax: Axes, mesh: QuadMesh, names: tuple[str, str]) -> None:
     """Writes title, axis names, and the colour bar with its unit."""
-    ax.set_title("Mixture density")
-    ax.set_xlabel(names[0])
-    ax.set_ylabel(names[1])
-    label = f"density, per {_area_unit(*map(_unit, names))}"
+    ax.set(title="Mixture density", xlabel=names[0], ylabel=names[1])
+    label = f"density, per {_area_unit(*(unit_of(name) or f'unit of {name}' for name in names))}"
     ax.figure.colorbar(mesh, ax=ax, label=label if len(label) <= 40 else label.replace(" × ", "\n× "))
 
 
@@ -175,8 +152,3 @@ def _area_unit(x_unit: str, y_unit: str) -> str:
         return f"{x_unit} × {y_unit}"
     # "per m/s²" would say something else: only a single word goes without brackets.
     return f"{x_unit}²" if x_unit.replace("°", "").isalpha() else f"({x_unit})²"
-
-
-def _unit(name: str) -> str:
-    """Extracts what stands in brackets at the end of a column's name, or "unit of " and the name."""
-    return unit_of(name) or f"unit of {name}"

@@ -11,8 +11,7 @@ from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
 from tfgmm.plot.colours import component_style
-from tfgmm.plot.frames import HALO, add_caption, axes_or_new, padded_limits, set_frame, write_number
-from tfgmm.plot.letters import legible
+from tfgmm.plot.frames import add_caption, axes_or_new, check_share, halo, padded_limits, set_frame, write_number
 from tfgmm.plot.mixtures import (
     Gaussians,
     check_column_names,
@@ -21,10 +20,11 @@ from tfgmm.plot.mixtures import (
     marginal,
     mean_gaussians,
 )
+from tfgmm.plot.pictures import picture
 from tfgmm.posterior.draws import Draws
 
 
-@legible
+@picture
 def components(
     draws: Draws,
     *,
@@ -32,6 +32,7 @@ def components(
     mass: float = 0.95,
     min_weight: float = 0.01,
     column_names: Sequence[str] | None = None,
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the ellipse of every component that holds a share of its rows, numbered at its mean; returns the Axes.
@@ -47,6 +48,7 @@ def components(
         min_weight: Components with less weight are left out, and a line above says how many: those that no row needs
             lie where the prior does.
         column_names: One per column of the draws, with the unit. None: those that `ax` has, else those of the draws.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Where to draw, for example on what `density` returned; its limits stay. None makes a new figure.
 
     Raises:
@@ -65,7 +67,7 @@ def components(
     chosen = check_columns_of(check_draws(draws), columns, 2)
     if len(chosen) != 2:
         raise ValueError(f"`columns` must be two columns. Received: {len(chosen)}. Pass for example (0, 1).")
-    _check_share("mass", mass)
+    check_share("mass", mass, usual=0.95)
     if not 0 <= min_weight < 1:
         raise ValueError(f"`min_weight` must be from 0 to below 1. Received: {min_weight!r}. The usual value is 0.01.")
     labels = check_column_names(draws, column_names)
@@ -94,19 +96,12 @@ def draw_ellipses(
         widths, axes = np.linalg.eigh(mixture.covariances[k])
         long, short = 2 * radius * np.sqrt(widths[::-1])
         angle = float(np.degrees(np.arctan2(axes[1, 1], axes[0, 1])))
-        style = component_style(int(k))
         # A white rim would cover what a small panel shows
-        rim: dict[str, Any] = {"zorder": 4, "linewidth": 1.1} if is_small else {"zorder": 4, "linewidth": 1.6}
-        rim |= {} if is_small else {"path_effects": HALO}
+        rim: dict[str, Any] = {"linewidth": 1.1} if is_small else {"linewidth": 1.6, "path_effects": halo()}
+        style = component_style(int(k)) | rim
         place = float(mixture.locs[k, 0]), float(mixture.locs[k, 1])
-        colour = style.pop("color")
-        ax.add_patch(Ellipse(place, long, short, angle=angle, facecolor="none", edgecolor=colour, **style, **rim))
-        write_number(ax, int(k), place, colour, size="x-small" if is_small else "medium")
+        ax.add_patch(Ellipse(place, long, short, angle=angle, fill=False, zorder=4, **style))
+        write_number(ax, int(k), place, style["color"], size="x-small" if is_small else "medium")
     reach = radius * np.sqrt(np.diagonal(mixture.covariances[heavy], axis1=1, axis2=2))
     locs = mixture.locs[heavy]
     return np.stack([(locs - reach).min(axis=0), (locs + reach).max(axis=0)])
-
-
-def _check_share(name: str, share: float) -> None:
-    if not 0 < share < 1:
-        raise ValueError(f"`{name}` must be between 0 and 1. Received: {share!r}. The usual value is 0.95.")

@@ -6,15 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.shapes import check_shape
+from tfgmm.plot.colours import paper
 
 FIGURE_SIZE = (5.0, 4.0)  # inches: 10-point text is still 10 pixels high on a screen 360 pixels wide
-HALO = [withStroke(linewidth=3, foreground="white")]
 _LARGEST_EQUAL_RATIO = 3.0
 _CAPTION = "tfgmm caption"
 
@@ -25,7 +26,22 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = FIGURE_SIZE) -> Axe
         return ax
     import matplotlib.pyplot as plt  # it keeps the figures that it makes: only where none is given
 
-    return plt.subplots(figsize=size, layout="constrained")[1]
+    return plt.subplots(figsize=(scaled(size[0]), scaled(size[1])), layout="constrained")[1]
+
+
+def scaled(inches: float) -> float:
+    """Gives the length that beside the theme's letters looks like `inches` beside those of 10 points."""
+    return inches * float(matplotlib.rcParams["font.size"]) / 10
+
+
+def halo() -> list[Any]:
+    """Makes the rim, in the theme's background, that keeps a mark legible on anything."""
+    return [withStroke(linewidth=3, foreground=paper())]
+
+
+def marked() -> dict[str, Any]:
+    """Makes the look of a letter or number at a place."""
+    return {"weight": "bold", "path_effects": halo(), "zorder": 6, "textcoords": "offset points"}
 
 
 def set_frame(ax: Axes, limits: NDArray[np.float64]) -> None:
@@ -50,15 +66,9 @@ def add_caption(ax: Axes, line: str) -> None:
     lines = [text.get_text() for text in earlier if text.get_text() != line] + [line]
     for text in earlier:
         text.remove()
-    above: dict[str, Any] = {
-        "xy": (0.5, 1.0),
-        "xycoords": "axes fraction",
-        "xytext": (0, 4),
-        "textcoords": "offset points",
-    }
-    caption = ax.annotate(
-        "\n".join(lines), **above, ha="center", va="bottom", fontsize="small", linespacing=1.2, gid=_CAPTION
-    )
+    look: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": "small", "linespacing": 1.2, "gid": _CAPTION}
+    look |= {"xycoords": "axes fraction", "xytext": (0, 4), "textcoords": "offset points"}
+    caption = ax.annotate("\n".join(lines), (0.5, 1.0), **look)
     caption.set_in_layout(False)  # its width must not move the picture; the title above it keeps its height
     ax.set_title(ax.get_title(), pad=7 + 1.25 * float(caption.get_fontsize()) * (1 + caption.get_text().count("\n")))
 
@@ -67,16 +77,8 @@ def write_number(
     ax: Axes, k: int, place: tuple[float, float], colour: str, *, above: bool = False, size: str = "medium"
 ) -> None:
     """Writes the number of component k at (or above) a place in data units, legible on anything, inside the picture."""
-    style: dict[str, Any] = {
-        "color": colour,
-        "weight": "bold",
-        "path_effects": HALO,
-        "zorder": 6,
-        "ha": "center",
-        "size": size,
-    }
-    offset: dict[str, Any] = {"xytext": (0, 2 if above else 0), "textcoords": "offset points"}
-    ax.annotate(str(k), place, va="bottom" if above else "center", annotation_clip=True, **offset, **style)
+    look: dict[str, Any] = {"va": "bottom", "xytext": (0, 2)} if above else {"va": "center", "xytext": (0, 0)}
+    ax.annotate(str(k), place, color=colour, ha="center", size=size, annotation_clip=True, **look, **marked())
 
 
 def padded_limits(points: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
@@ -105,6 +107,12 @@ def unit_of(name: str) -> str | None:
     """Extracts what stands in brackets at the end of a column's name; None where nothing does."""
     match = re.fullmatch(r".*\((.+)\)\s*", name)
     return match[1] if match else None
+
+
+def check_share(name: str, share: float, usual: float = 0.9) -> None:
+    """Checks that a share is between 0 and 1."""
+    if not 0 < share < 1:
+        raise ValueError(f"`{name}` must be between 0 and 1. Received: {share!r}. The usual value is {usual:g}.")
 
 
 def check_array(name: str, values: ArrayLike, letters: str, *, fix: str, **sizes: int) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tfgmm.common.shapes import check_shape
 
 MASSES = (0.5, 0.9)
-_LINE_STYLES = ("-", "--")
+LINE_STYLES = ("-", "--")
 MASS_CAPTION = "lines hold 50 % and 90 %"
 _CHUNK = 10_000  # points per call of `log_prob`: bounds its (B, K) intermediates
 
@@ -29,11 +29,6 @@ class Grid(NamedTuple):
         """The probability in each cell, (M, L)."""
         masses: NDArray[np.float64] = self.values * np.outer(np.diff(self.y_edges), np.diff(self.x_edges))
         return masses
-
-    @property
-    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The middles of the cells, x (L,) and y (M,)."""
-        return middles(self.x_edges), middles(self.y_edges)
 
 
 def middles(edges: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -58,6 +53,15 @@ def cell_edges(low: float, high: float, num_cells: int, values: NDArray[np.float
     edges = np.interp(np.linspace(0, 1, num_cells + 1), (uniform + empirical) / 2, places)
     edges[[0, -1]] = low, high
     return edges
+
+
+def grid_edges(
+    limits: NDArray[np.float64], num_cells: int, rows: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Computes the edges of cells along x and y within limits (2, 2), by rows (N, 2) where there are any."""
+    (x_low, x_high), (y_low, y_high) = limits
+    x, y = (None, None) if rows is None else rows.T
+    return cell_edges(x_low, x_high, num_cells, x), cell_edges(y_low, y_high, num_cells, y)
 
 
 def density_grid(
@@ -98,6 +102,7 @@ def mass_levels(grid: Grid, masses: Sequence[float]) -> NDArray[np.float64]:
 
 def draw_mass_lines(ax: Axes, grid: Grid, colour: str) -> None:
     """Draws the outlines of the highest-density regions with 50 % and 90 % of the probability."""
-    for level, style in zip(mass_levels(grid, MASSES), _LINE_STYLES, strict=True):
+    x, y = middles(grid.x_edges), middles(grid.y_edges)
+    for level, style in zip(mass_levels(grid, MASSES), LINE_STYLES, strict=True):
         if grid.values.min() < level < grid.values.max():
-            ax.contour(*grid.centres, grid.values, levels=[level], colors=[colour], linestyles=style, linewidths=1.2)
+            ax.contour(x, y, grid.values, levels=[level], colors=[colour], linestyles=style, linewidths=1.2)

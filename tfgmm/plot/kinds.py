@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfgmm import plot
-from tfgmm.plot.frames import add_caption, equal_ratio, padded_limits
+from tfgmm.plot.frames import add_caption, equal_ratio
 from tfgmm.plot.letters import text_that_stays_text
-from tfgmm.plot.mixtures import marginal, mean_log_density
+from tfgmm.plot.mixtures import frame_about, marginal, mean_log_density
 from tfgmm.posterior.draws import Draws
 
 MOST_COLUMNS = 5  # of a square of panels
@@ -26,10 +26,7 @@ PREDICTED_NOTE = "predicted values have no measurement noise, those of the rows 
 _HEIGHT, _LOWEST, _HIGHEST = 0.73, 0.4, 1.0  # of a figure of a single panel, over its width
 _KEYS, _TITLES = 1.8, 1.2  # inches beside the panel of a density, and above and below it
 _NOTE = 0.2  # inches, of one more line of small print
-_MARGIN = 0.08  # about the rows
 _PANEL, _BESIDE = 1.9, 0.6  # inches
-_REACH = 3.5  # standard deviations beyond means that are shown where there are no rows
-_LEAST_WEIGHT = 0.01  # of components that such a frame must hold
 _LONGEST = 40  # characters of a column's name
 
 
@@ -102,7 +99,7 @@ def density(pictured: Pictured, columns: Sequence[int]) -> Figure:
     """Draws the density of two columns, whatever the others are, with its components and the rows."""
     index, mean = list(columns), pictured.mixture.mean_parameters()
     rows = pictured.values_of(index)
-    limits = _limits(mean, index, rows)
+    limits = frame_about(marginal(mean, index), rows)
     labels = [pictured.labels[column] for column in index]
     figure, ax = pictured.panel(_height_of(limits, pictured.width, _TITLES + _NOTE * pictured.has_noise))
     # Two of several columns are left to NumPy, where `marginal_log_prob` would load TensorFlow
@@ -114,28 +111,12 @@ def density(pictured: Pictured, columns: Sequence[int]) -> Figure:
     return figure
 
 
-def _limits(mean: Draws, columns: list[int], rows: np.ndarray | None) -> np.ndarray:
-    """Chooses ((x0, x1), (y0, y1)): about the values of the rows, or the components where a column has none."""
-    around = None if rows is None else padded_limits(rows, _MARGIN)
-    if around is not None and np.isfinite(around).all():
-        return around
-    about = _frame(mean, columns)
-    return about if around is None else np.where(np.isfinite(around), around, about)
-
-
 def _height_of(limits: np.ndarray, width: float, titles: float = _TITLES) -> float:
     """Computes the height over the width of a figure in which a panel of equal units leaves no gap above and below."""
     ratio = equal_ratio(limits)
     if ratio is None:
         return _HEIGHT
     return float(np.clip(((width - _KEYS) / ratio + titles) / width, _LOWEST, _HIGHEST))
-
-
-def _frame(mean: Draws, columns: list[int]) -> np.ndarray:
-    """Chooses ((x0, x1), (y0, y1)) about all components that rows are in."""
-    is_used = mean.weights[0, 0] >= min(_LEAST_WEIGHT, mean.weights.max())
-    locs, scales = (values[0, 0, is_used][:, columns] for values in (mean.locs, mean.scales))
-    return np.stack([(locs - _REACH * scales).min(axis=0), (locs + _REACH * scales).max(axis=0)], axis=1)
 
 
 def column(pictured: Pictured, columns: Sequence[int]) -> Figure:

@@ -10,42 +10,17 @@ import contextvars
 import functools
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-import numpy as np
 from matplotlib import cbook, font_manager
 from matplotlib.text import Text
-
-Arguments = ParamSpec("Arguments")
-Drawn = TypeVar("Drawn")
 
 # Boxes with a letter's number, fonts of formulas, and coloured pictures, which matplotlib cannot draw
 _NOT_FOR_WORDS = ("Last Resort", "LastResort", "STIXSize", "STIXNonUnicode", "cmb", "cmex", "cmmi", "cmsy", "Emoji")
 _MOST_SHOWN = 4  # letters in a warning
 
 _text_stays_text = contextvars.ContextVar("text_stays_text", default=False)
-
-
-def legible(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
-    """Makes a function that draws give letters that its font lacks a font that has them.
-
-    Where no font of the system has them, they are written in others, with one warning.
-
-    Args:
-        draw: Function that takes `ax` and returns the Axes, or an array of them, that it drew on.
-    """
-
-    @functools.wraps(draw)
-    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Drawn:
-        result = draw(*args, **kwargs)
-        drawn_on: Any = result
-        axes = np.ravel(drawn_on).tolist()
-        places = axes if kwargs.get("ax") is not None else {panel.figure for panel in axes}
-        _make_legible(places)
-        return result
-
-    return drawn
 
 
 @contextlib.contextmanager
@@ -92,7 +67,11 @@ def missing_letters(text: Text) -> frozenset[str]:
     return frozenset(letter for letter in {*words} - {"\n"} if not any(ord(letter) in font for font in fonts))
 
 
-def _make_legible(places: Iterable[Any]) -> None:
+def make_legible(places: Iterable[Any]) -> None:
+    """Gives letters in Axes or figures that their font lacks a font that has them.
+
+    Where no font of the system has them, they are written in others, with one warning.
+    """
     lacking = {text: missing for text in _texts(places) if (missing := missing_letters(text))}
     if not lacking:
         return

@@ -16,14 +16,16 @@ from tfgmm.common.words import shown_number
 from tfgmm.plot.colours import component_colours
 from tfgmm.plot.frames import (
     FIGURE_SIZE,
-    HALO,
     add_caption,
     check_finite,
     check_names,
+    halo,
+    marked,
     padded_limits,
+    scaled,
     set_frame,
 )
-from tfgmm.plot.letters import legible
+from tfgmm.plot.pictures import picture
 
 # The 95 % quantile of chi-square with 2 degrees of freedom is -2 log(1 - 0.95): the squared radius, in sds.
 _RADIUS = float(np.sqrt(-2 * np.log(0.05)))
@@ -31,9 +33,14 @@ _PANEL_HEIGHT = 2.1  # inches
 _PANEL_LETTERS = 20  # of a name, side by side along a panel
 
 
-@legible
+@picture
 def means(
-    locs: ArrayLike, scales: ArrayLike, *, column_names: Sequence[str] | None = None, ax: Axes | None = None
+    locs: ArrayLike,
+    scales: ArrayLike,
+    *,
+    column_names: Sequence[str] | None = None,
+    palette: Any = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draws a cross at each component's mean and the ellipse that holds it with probability 95 %; returns the Axes.
 
@@ -46,6 +53,7 @@ def means(
         locs: (K, 2) posterior means of the locations, data units.
         scales: (K, 2) posterior standard deviations of the locations, data units, above 0.
         column_names: Two names, with the unit if there is one. None: those that `ax` has, else "column 0" and 1.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Where to draw; its limits stay as they are if there is a picture on it already.
 
     Returns:
@@ -84,21 +92,19 @@ def _draw_map(ax: Axes, locs: NDArray[np.float64], scales: NDArray[np.float64], 
     for k, colour in enumerate(component_colours(len(locs))):
         _draw_mean(ax, locs[k], scales[k], colour)
         corner = locs[k] + _RADIUS * scales[k] / np.sqrt(2)
-        offset: dict[str, Any] = {"textcoords": "offset points", "xytext": (5, 4), "zorder": 6, "path_effects": HALO}
-        ax.annotate(str(k), corner, color=colour, weight="bold", **offset)
+        ax.annotate(str(k), corner, color=colour, xytext=(5, 4), **marked())
     if is_empty:
         set_frame(ax, padded_limits(np.concatenate([locs - _RADIUS * scales, locs + _RADIUS * scales]), 0.15))
         ax.set_title("Means of the components")
     x_name, y_name = names or (ax.get_xlabel() or "column 0", ax.get_ylabel() or "column 1")
-    ax.set_xlabel(x_name)
-    ax.set_ylabel(y_name)
+    ax.set(xlabel=x_name, ylabel=y_name)
     add_caption(ax, "crosses: means; ellipses: their 95 %, true to scale")
 
 
 def _draw_mean(ax: Axes, loc: NDArray[np.float64], scale: NDArray[np.float64], colour: str) -> None:
     """Draws one cross and its 95 % ellipse, both with a white rim."""
     width, height = 2 * _RADIUS * scale
-    rim: dict[str, Any] = {"path_effects": HALO, "zorder": 5}
+    rim: dict[str, Any] = {"path_effects": halo(), "zorder": 5}
     ax.add_patch(Ellipse(tuple(loc), width, height, facecolor="none", edgecolor=colour, linewidth=1.5, **rim))
     ax.plot(*loc, linestyle="", marker="+", markersize=10, markeredgewidth=1.5, color=colour, **rim)
 
@@ -108,7 +114,7 @@ def _new_map_and_panels(num_components: int) -> tuple[Axes, list[Axes]]:
     num_columns = _num_columns(num_components)
     num_lines = -(-num_components // num_columns)
     width, height = FIGURE_SIZE
-    size = (max(width, 1.7 * num_columns), height + _PANEL_HEIGHT * num_lines)
+    size = scaled(max(width, 1.7 * num_columns)), scaled(height + _PANEL_HEIGHT * num_lines)
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=size, layout="constrained")

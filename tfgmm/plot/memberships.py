@@ -10,23 +10,24 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from tfgmm.plot.colours import component_colours, component_marker, mix
+from tfgmm.plot.colours import component_colours, component_marker, mix, paper
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite, check_names
-from tfgmm.plot.letters import legible
-from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
+from tfgmm.plot.partial_rows import ShownRows, at_most, check_values, has_values
+from tfgmm.plot.pictures import picture
 
 _SIZE = (6.0, 4.0)
 _MAX_ROWS_SHOWN = 5_000
 _MOST_PALE = 0.95
 
 
-@legible
+@picture
 def responsibilities(
     rows: ArrayLike,
     probabilities: ArrayLike,
     *,
     columns: tuple[int, int] = (0, 1),
     column_names: Sequence[str] | None = None,
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws every row in the colour of its most probable component, faded where that is unsure; returns the Axes.
@@ -41,6 +42,7 @@ def responsibilities(
         probabilities: (N, K), lines sum to 1, e.g. `model.responsibilities(rows)`.
         columns: The numbers of the two columns to draw.
         column_names: Their two names, with the unit if there is one.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -68,8 +70,8 @@ def responsibilities(
     points, shares = points[both], shares[both]
     if len(points) > _MAX_ROWS_SHOWN:
         caption = f"{_MAX_ROWS_SHOWN:,} of " + caption
-        chosen = np.random.default_rng(0).choice(len(points), _MAX_ROWS_SHOWN, replace=False)
-        points, shares = points[chosen], shares[chosen]
+    chosen = at_most(_MAX_ROWS_SHOWN, np.arange(len(points)))
+    points, shares = points[chosen], shares[chosen]
     ax = axes_or_new(ax, _SIZE)
     num_components = shares.shape[1]
     assigned, sureness = shares.argmax(axis=1), _sureness(shares.max(axis=1), num_components)
@@ -79,13 +81,11 @@ def responsibilities(
     for k in np.unique(assigned):
         of_component = np.flatnonzero(assigned == k)
         of_component = of_component[np.argsort(-sureness[of_component])]
-        faces = [mix(colours[k], "white", _MOST_PALE * (1 - sureness[row])) for row in of_component]
+        faces = [mix(colours[k], paper(), _MOST_PALE * (1 - sureness[row])) for row in of_component]
         form: dict[str, Any] = {"marker": component_marker(int(k)), "edgecolors": colours[k], "linewidths": 0.5}
         x, y = points[of_component].T
         ax.scatter(x, y, s=area, c=faces, rasterized=len(points) > 1_000, **form)
-        keys.append(
-            Line2D([], [], linestyle="", marker=component_marker(int(k)), color=colours[k], label=f"component {k}")
-        )
+        keys.append(Line2D([], [], linestyle="", marker=form["marker"], color=colours[k], label=f"component {k}"))
     ax.set(xlabel=names[0], ylabel=names[1], title="Most probable component")
     add_caption(ax, caption)
     ax.legend(handles=keys, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")  # beside: rows are anywhere

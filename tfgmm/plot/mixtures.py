@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.columns import column_labels
+from tfgmm.plot.frames import padded_limits
 from tfgmm.plot.partial_rows import ShownRows, check_sample_weight, check_values
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import density_band
@@ -16,6 +17,7 @@ from tfgmm.posterior.predictive import density_band
 # More draws change no line of a picture that an eye could see.
 _MAX_DRAWS = 2_000
 _MAX_DRAWS_OF_GRIDS = 50
+_REACH = 3.5  # standard deviations beyond means that are shown where there are no rows
 _DRAWS_FIX = "Pass `model.mean_parameters()`, `model.draws(200)`, or the draws of NUTS."
 
 
@@ -130,3 +132,17 @@ def mean_gaussians(draws: Draws) -> Gaussians:
         covariances = draws.covariances
     parts = (values.mean(axis=(0, 1), dtype=np.float64) for values in (draws.weights, draws.locs, covariances))
     return Gaussians(*parts)
+
+
+def frame_about(
+    draws: Draws, values: NDArray[np.float64] | None, min_weight: float = 0.01, margin: float = 0.08
+) -> NDArray[np.float64]:
+    """Chooses the limits of columns, (D, 2): about their values, or the components that weigh enough without any."""
+    around = np.full((draws.num_features, 2), np.nan) if values is None else padded_limits(values, margin)
+    if np.isfinite(around).all():
+        return around
+    mixture = mean_gaussians(draws)
+    heavy = mixture.weights >= min(min_weight, mixture.weights.max())
+    reach = _REACH * np.sqrt(np.diagonal(mixture.covariances[heavy], axis1=1, axis2=2))
+    ends = [(mixture.locs[heavy] - reach).min(axis=0), (mixture.locs[heavy] + reach).max(axis=0)]
+    return np.where(np.isfinite(around), around, np.stack(ends, axis=1))

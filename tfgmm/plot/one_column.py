@@ -6,20 +6,22 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tfgmm.common.checks import check_count
-from tfgmm.plot.colours import INK, component_colours, component_marker, component_style
+from tfgmm.plot.colours import component_colours, component_marker, component_style, ink
+from tfgmm.plot.column_densities import grid_of
 from tfgmm.plot.frames import axes_or_new, check_finite
-from tfgmm.plot.letters import legible
 from tfgmm.plot.partial_rows import ShownRows, check_values, has_values
+from tfgmm.plot.pictures import picture
+from tfgmm.posterior.draws import Draws
+from tfgmm.posterior.predictive import component_densities
 
 _WIDE = (6.0, 3.6)
 _FLAT = (6.0, 2.6)
-_NUM_POINTS = 400
 
 
-@legible
+@picture
 def weighted_components(
     weights: ArrayLike,
     locs: ArrayLike,
@@ -27,6 +29,7 @@ def weighted_components(
     rows: ArrayLike | None = None,
     *,
     column_name: str = "data value",
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the density of a mixture of one column, each weighted component, and the rows below; returns the Axes.
@@ -37,6 +40,7 @@ def weighted_components(
         scales: (K,) standard deviations, or one number for all.
         rows: (N,), data units, drawn as marks on the axis; those without a value, NaN, are counted; None for none.
         column_name: Name of the column, with the unit if there is one.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -50,8 +54,6 @@ def weighted_components(
     ['component 0', 'component 1', 'sum', '5 rows']
     >>> plt.close(ax.figure)
     """
-    from scipy.stats import norm  # half a second to import: only when it is used
-
     fix = "Pass one number per component."
     middles = check_finite("locs", locs, "K", fix=fix)
     shares = check_finite("weights", weights, "K", fix=fix, K=len(middles))
@@ -60,15 +62,16 @@ def weighted_components(
     if not (widths > 0).all():
         raise ValueError(f"`scales` must be positive. Received: {widths.min()}. Pass standard deviations.")
     checked = None if rows is None else ShownRows(check_values("rows", rows, "N", fix="Pass one column, data units."))
-    points = None if checked is None else checked.complete().values
-    grid = _grid(middles, widths, points)
+    points = np.empty(0) if checked is None else checked.complete().values
+    mixture = Draws(shares[None, None], middles[None, None, :, None], widths[None, None, :, None])
+    grid = grid_of(mixture, np.concatenate([middles - 4 * widths, middles + 4 * widths, points]))
+    parts = component_densities(mixture, grid)
     ax = axes_or_new(ax, _WIDE)
-    parts = shares[:, None] * norm.pdf(grid, middles[:, None], widths[:, None])
     for k, part in enumerate(parts):
-        ax.plot(grid, part, linewidth=1.6, label=f"component {k}", zorder=2.5, **component_style(k))
-    ax.plot(grid, parts.sum(axis=0), color=INK, linewidth=1.0, label="sum")
-    if checked is not None and points is not None:
-        marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": INK, "clip_on": False}
+        ax.plot(grid, part, label=f"component {k}", zorder=2.5, **component_style(k))
+    ax.plot(grid, parts.sum(axis=0), color=ink(), linewidth=1.0, label="sum")
+    if checked is not None:
+        marks: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 12, "color": ink(), "clip_on": False}
         ax.plot(points, np.zeros(len(points)), label=checked.words(), **marks)
     ax.set(xlabel=column_name, ylabel="probability density", title=f"Density of {len(parts)} components")
     ax.set_ylim(bottom=0)
@@ -76,7 +79,7 @@ def weighted_components(
     return ax
 
 
-@legible
+@picture
 def assignments(
     x: ArrayLike,
     components: ArrayLike,
@@ -84,6 +87,7 @@ def assignments(
     num_components: int | None = None,
     title: str = "Assignment",
     column_name: str = "data value",
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the component that each value was assigned to, one line of marks per component; returns the Axes.
@@ -94,6 +98,7 @@ def assignments(
         num_components: K; default as many as appear.
         title: What the assignment is, e.g. "Most probable component".
         column_name: Name of the column, with the unit if there is one.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -114,11 +119,9 @@ def assignments(
     if num_components is None:
         num_components = int(numbers.max()) + 1 if numbers.max() >= 0 else 1
     num_components = check_count("num_components", num_components)
-    if not np.isin(numbers, np.arange(num_components)).all():
-        raise ValueError(
-            f"`components` must be whole numbers from 0 to {num_components - 1}. Received: "
-            f"{numbers[~np.isin(numbers, np.arange(num_components))][0]:g}. {fix}"
-        )
+    wrong, last = np.setdiff1d(numbers, np.arange(num_components)), num_components - 1
+    if len(wrong):
+        raise ValueError(f"`components` must be whole numbers from 0 to {last}. Received: {wrong[0]:g}. {fix}")
     ax = axes_or_new(ax, _FLAT)
     size = float(np.clip(400 / len(values), 3.0, 7.0))
     for k, colour in enumerate(component_colours(num_components)):
@@ -129,13 +132,14 @@ def assignments(
     return ax
 
 
-@legible
+@picture
 def assignment_probabilities(
     x: ArrayLike,
     probabilities: ArrayLike,
     *,
     locs: ArrayLike | None = None,
     column_name: str = "data value",
+    palette: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the probability of every component for each value, a mark per component; returns the Axes.
@@ -145,6 +149,7 @@ def assignment_probabilities(
         probabilities: (N, K), rows sum to 1.
         locs: (K,) means, named in the legend; None for numbers alone.
         column_name: Name of the column, with the unit if there is one.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -173,12 +178,3 @@ def assignment_probabilities(
     ax.set(xlabel=column_name, ylabel="probability", title="Probability of each component", ylim=(0, 1))
     ax.legend(loc="center", fontsize="small")
     return ax
-
-
-def _grid(locs: NDArray[np.float64], scales: NDArray[np.float64], rows: NDArray[np.float64] | None) -> Any:
-    """Chooses values at which no component's peak is missed: an even grid, and a finer one about each mean."""
-    low, high = (locs - 4 * scales).min(), (locs + 4 * scales).max()
-    if rows is not None:
-        low, high = min(low, rows.min()), max(high, rows.max())
-    near = locs[:, None] + scales[:, None] * np.linspace(-4, 4, 81)
-    return np.unique(np.concatenate([np.linspace(low, high, _NUM_POINTS), near.ravel()]))

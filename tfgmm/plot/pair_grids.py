@@ -15,34 +15,35 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.checks import check_count
 from tfgmm.common.words import counted
-from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_style
+from tfgmm.plot.colours import DENSITY_COLORMAP, INK, component_style, ink
 from tfgmm.plot.column_densities import draw_column
 from tfgmm.plot.ellipses import draw_ellipses
-from tfgmm.plot.frames import padded_limits
-from tfgmm.plot.grids import cell_edges, density_grid
-from tfgmm.plot.letters import legible
+from tfgmm.plot.frames import scaled
+from tfgmm.plot.grids import density_grid, grid_edges
 from tfgmm.plot.mixtures import (
     check_column_names,
     check_columns_of,
     check_draws,
     check_rows,
+    frame_about,
     marginal,
     mean_gaussians,
     mean_log_density,
     thinned,
 )
-from tfgmm.plot.partial_rows import ShownRows
+from tfgmm.plot.partial_rows import ShownRows, at_most
+from tfgmm.plot.pictures import picture
 from tfgmm.posterior.draws import Draws
 
 _MOST_COLUMNS = 5
 _MOST_ROWS = 1_000
 _MASS = 0.95
 _MOST_KEYS = 12  # components in the key, the heaviest
-_PANEL = 1.9  # inches
+_PANEL, _NAMES = 1.9, 0.6  # inches
 _LETTERS = 18  # of a name, side by side along a panel
 
 
-@legible
+@picture
 def pairs(
     draws: Draws,
     rows: ArrayLike | None = None,
@@ -52,6 +53,7 @@ def pairs(
     min_weight: float = 0.01,
     num_points: int = 60,
     sample_weight: ArrayLike | None = None,
+    palette: Any = None,
     ax: Any = None,
 ) -> NDArray[Any]:
     """Draws the density of each column in a square of Axes, on its diagonal, and of each pair below it; returns it.
@@ -71,10 +73,13 @@ def pairs(
         min_weight: Components with less weight get no ellipse.
         num_points: Number of cells along each axis of a panel.
         sample_weight: (N,) how often each row counts in the bars; default once. Below the diagonal a row is one dot.
-        ax: An array of Axes (P, P) for P columns, as `plt.subplots(P, P)` makes them; None makes a new figure.
+        palette: Colours of the components, as `component_colours` takes them.
+        ax: A `seaborn.PairGrid` of P columns, or an array of Axes (P, P), as `plt.subplots(P, P)` makes them; None
+            makes a grid.
 
     Returns:
-        A (P, P) array of Axes; those above the diagonal are empty.
+        A (P, P) array of Axes; those above the diagonal are empty. On the diagonal of a grid they are twins of the
+        grid's own, as densities do not share the y axis of the line.
 
     Raises:
         TypeError: `draws` are no `tfgmm.Draws`.
@@ -100,51 +105,51 @@ def pairs(
     cells = check_count("num_points", num_points, least=2)
     panels = _panels(ax, len(chosen))
     part = thinned(marginal(draws, chosen))
-    frame = _frame(part, shown, min_weight)
+    frame = frame_about(part, None if shown is None else shown.values, min_weight)
     for line, column in itertools.product(range(len(chosen)), repeat=2):
-        if column > line:
-            panels[line, column].set_axis_off()
-        elif column == line:
-            some = None if shown is None else shown.part(line)
-            draw_column(panels[line, line], marginal(part, [line]), some, None, size="x-small")
-        else:
+        if column < line:
             pair = [column, line]
             some = None if shown is None else shown.part(pair).complete()
             _draw_pair(panels[line, column], marginal(part, pair), some, frame[pair], min_weight, cells)
+        elif column > line and panels[line, column] is not None:
+            panels[line, column].set_axis_off()
     _dress(panels, [labels[index] for index in chosen], frame)
     _write_key(panels, part, shown, len(chosen), draws.num_features)
+    for line in range(len(chosen)):
+        panels[line, line] = _of_densities(panels[line, line])
+        some = None if shown is None else shown.part(line)
+        draw_column(panels[line, line], marginal(part, [line]), some, None, size="x-small")
+        panels[line, line].set(xlim=frame[line], yticks=[], ylabel="")  # densities of columns with different units
     return panels
 
 
 def _panels(ax: Any, num_columns: int) -> NDArray[Any]:
-    """Gives the caller's (P, P) Axes, or those of one new figure."""
+    """Gives the (P, P) Axes of the caller, or those of a new grid."""
     if ax is None:
-        import matplotlib.pyplot as plt
+        import pandas
+        import seaborn  # a second to import: only when it is used
 
-        size = _PANEL * num_columns + 0.6
-        return np.asarray(
-            plt.subplots(num_columns, num_columns, figsize=(size, size), layout="constrained", squeeze=False)[1]
-        )
-    panels = np.asarray(ax, dtype=object)
-    if panels.shape != (num_columns, num_columns) or not all(isinstance(panel, Axes) for panel in panels.flat):
+        height = scaled(_PANEL + _NAMES / num_columns)
+        ax = seaborn.PairGrid(pandas.DataFrame(np.zeros((1, num_columns))), height=height, despine=False)
+        ax.figure.set_layout_engine("constrained")
+    panels = np.array(getattr(ax, "axes", ax), dtype=object)
+    if panels.shape != (num_columns, num_columns) or not all(isinstance(panel, Axes) for panel in np.diag(panels)):
         raise ValueError(
-            f"`ax` must be an array of Axes, ({num_columns}, {num_columns}): one per pair of columns. Received: shape "
-            f"{panels.shape}. Pass plt.subplots({num_columns}, {num_columns})[1]."
+            f"`ax` must be a seaborn.PairGrid or an array of Axes, ({num_columns}, {num_columns}): one per pair of "
+            f"columns. Received: {type(ax).__name__}, shape {panels.shape}. Pass for example "
+            f"plt.subplots({num_columns}, {num_columns})[1]."
         )
     return panels
 
 
-def _frame(draws: Draws, rows: ShownRows | None, min_weight: float) -> NDArray[np.float64]:
-    """Chooses the limits of each column, (P, 2): around its values, or around the components that weigh enough."""
-    around = None if rows is None else padded_limits(rows.values, 0.08)
-    if around is not None and np.isfinite(around).all():
-        return around
-    mixture = mean_gaussians(draws)
-    heavy = mixture.weights >= min(min_weight, mixture.weights.max())
-    reach = 3 * np.sqrt(np.diagonal(mixture.covariances[heavy], axis1=1, axis2=2))
-    ends = [(mixture.locs[heavy] - reach).min(axis=0), (mixture.locs[heavy] + reach).max(axis=0)]
-    about = np.stack(ends, axis=1)
-    return about if around is None else np.where(np.isfinite(around), around, about)
+def _of_densities(ax: Axes) -> Axes:
+    """Gives the Axes of the densities of a column: a twin of `ax` where that shares its y axis with others."""
+    if len(ax.get_shared_y_axes().get_siblings(ax)) == 1:
+        return ax
+    twin = ax.twinx()
+    ax.set_ylabel("")
+    ax.tick_params(left=False, labelleft=False)
+    return twin
 
 
 def _draw_pair(
@@ -156,14 +161,11 @@ def _draw_pair(
     num_cells: int,
 ) -> None:
     """Draws density, some rows and the ellipses of draws of two columns."""
-    knots = (None, None) if rows is None else rows.values.T
-    edges = [cell_edges(low, high, num_cells, column) for (low, high), column in zip(limits, knots)]
-    grid = density_grid(mean_log_density(draws), edges[0], edges[1])
+    edges = grid_edges(limits, num_cells, None if rows is None else rows.values)
+    grid = density_grid(mean_log_density(draws), *edges)
     ax.pcolormesh(*edges, grid.values, cmap=DENSITY_COLORMAP, vmin=0.0, rasterized=True)
     if rows is not None:
-        sample, number = rows.values, len(rows.values)
-        if number > _MOST_ROWS:
-            sample = sample[np.random.default_rng(0).choice(number, _MOST_ROWS, replace=False)]
+        sample = at_most(_MOST_ROWS, rows.values)
         alpha = float(np.clip(150 / max(1, len(sample)), 0.25, 0.5))
         ax.scatter(sample[:, 0], sample[:, 1], s=2.0, color=INK, alpha=alpha, linewidths=0)
     draw_ellipses(ax, mean_gaussians(draws), _MASS, min_weight, is_small=True)
@@ -183,7 +185,6 @@ def _dress(panels: NDArray[Any], labels: Sequence[str], frame: NDArray[np.float6
         if line == last:
             panel.set_xlabel(textwrap.fill(labels[column], _LETTERS), fontsize="small")
         if column == line:
-            panel.set_yticks([])  # densities of columns with different units
             panel.set_title("density" if line == 0 else "", fontsize="small")
         elif column == 0:
             panel.set_ylabel(textwrap.fill(labels[line], _LETTERS), fontsize="small")
@@ -193,20 +194,14 @@ def _write_key(panels: NDArray[Any], draws: Draws, shown: ShownRows | None, num_
     """Writes what is drawn into the empty panel at the upper right."""
     weights = draws.weights.mean(axis=(0, 1))
     heavy = sorted(np.argsort(-weights)[:_MOST_KEYS].tolist())
-    marks = [Line2D([], [], linewidth=1.6, **component_style(k)) for k in heavy]
+    marks = [Line2D([], [], **component_style(k)) for k in heavy]
     texts = [f"component {k}, weight {100 * weights[k]:.0f} %" for k in heavy]
-    marks += [Line2D([], [], color=INK, linewidth=1.2)]
+    marks += [Line2D([], [], color=ink(), linewidth=1.2)]
     texts += ["all together" if len(heavy) == len(weights) else f"all {len(weights)} together"]
     few = f"{num_shown} of {num_features} columns" if num_shown < num_features else f"{num_features} columns"
-    legend = panels[0, -1].legend(
-        marks,
-        texts,
-        title=f"{few}{'' if shown is None else _about_rows(shown)}\nellipses: 95 % of a component",
-        loc="upper right",
-        fontsize="x-small",
-        title_fontsize="small",
-        frameon=False,
-    )
+    title = f"{few}{'' if shown is None else _about_rows(shown)}\nellipses: 95 % of a component"
+    look: dict[str, Any] = {"fontsize": "x-small", "title_fontsize": "small", "frameon": False}
+    legend = (panels[0, -1] or panels[0, 0].figure).legend(marks, texts, title=title, loc="upper right", **look)
     legend.set_in_layout(False)  # it is wider than a panel, and nothing else stands there
 
 

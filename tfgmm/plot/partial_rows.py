@@ -1,10 +1,11 @@
-"""Rows with gaps and weights as pictures take them: checked, cut to those with a value, and counted in words."""
+"""Rows with gaps and weights in pictures: checked, cut to those with a value, counted in words, drawn as bars."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.shapes import check_shape
@@ -52,6 +53,13 @@ class ShownRows(NamedTuple):
         return f"{counted(num_complete, 'row')}{'' if self.weights is None else ', weighted'}{without}"
 
 
+def at_most(most: int, rows: NDArray[Any]) -> NDArray[Any]:
+    """Takes at most that many rows, always the same ones."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.random.default_rng(0).choice(len(rows), most, replace=False)]
+
+
 def has_values(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tells which rows, of (N, D) or (N,), have all values, (N,) bool."""
     is_gap: NDArray[np.bool_] = np.isnan(values)
@@ -87,3 +95,25 @@ def check_sample_weight(values: NDArray[np.float64], sample_weight: ArrayLike | 
         raise ValueError(f"`sample_weight` must be above 0 for some rows. Received: 0 for all of them. {fix}")
     counts = weights > 0
     return ShownRows(values[counts], weights[counts])
+
+
+def draw_bars(ax: Axes, rows: ShownRows, bins: int | NDArray[np.float64], **look: Any) -> float:
+    """Draws complete rows of one column, by weight, as bars of area 1, and gives the height of the highest.
+
+    Args:
+        ax: Axes to draw on.
+        rows: (N,), without gaps.
+        bins: Number of bars, or their edges.
+        look: Goes to `seaborn.histplot`.
+    """
+    import seaborn  # a second to import: only when it is used
+
+    # One area: as many bars as it has would take ten times as long
+    options: dict[str, Any] = {"stat": "density", "element": "step", "linewidth": 0, "alpha": 1.0} | look
+    seaborn.histplot(x=rows.values, weights=rows.weights, bins=np.asarray(bins).tolist(), **options, ax=ax)
+    return float(np.max(ax.collections[-1].get_paths()[0].vertices, axis=0)[1])
+
+
+def num_bins_of(rows: ShownRows, fewest: int = 5, most: int = 80) -> int:
+    """Chooses how many bars rows (N,) get: the root of N, which is finer than for one cluster, within bounds."""
+    return int(np.clip(np.sqrt(rows.total), fewest, most))

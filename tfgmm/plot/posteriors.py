@@ -12,28 +12,30 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from tfgmm.common.words import shown_number
-from tfgmm.plot.colours import INK, component_colours, mix
+from tfgmm.plot.colours import component_colours, ink, mix, paper
 from tfgmm.plot.frames import (
-    HALO,
     add_caption,
     axes_or_new,
     check_finite,
     check_names,
+    check_share,
+    halo,
     padded_limits,
     set_frame,
 )
-from tfgmm.plot.grids import MASS_CAPTION, Grid, cell_edges, draw_mass_lines, mass_levels, middles
-from tfgmm.plot.letters import legible
+from tfgmm.plot.grids import LINE_STYLES, MASS_CAPTION, MASSES
 from tfgmm.plot.mixtures import check_draws
+from tfgmm.plot.partial_rows import ShownRows, at_most, draw_bars
+from tfgmm.plot.pictures import picture
 from tfgmm.posterior.draws import Draws
 
-_MAX_KERNELS = 10_000
-_NUM_CELLS = 80
-_BANDS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+_MAX_KERNELS = 4_000
+_NUM_CELLS = 100
+_TAILS = 0.002  # of the draws, on either side, lie beyond the cells: few far ones do not make these large
 _WORDS = {"weights": "weight", "locs": "mean", "scales": "standard deviation", "covariances": "covariance"}
 
 
-@legible
+@picture
 def posterior(
     values: ArrayLike, *, label: str, interval: float = 0.9, colour: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -49,9 +51,6 @@ def posterior(
         colour: Colour of the bars; `component_colours(K)[k]` for component k. None: that of component 0.
         ax: Axes to draw on; None makes a new figure.
 
-    Returns:
-        The matplotlib Axes.
-
     Raises:
         ValueError: No draws; a wrong shape; NaN or infinite draws; all draws equal; `interval` not inside (0, 1).
 
@@ -66,34 +65,32 @@ def posterior(
     """
     draws = check_finite("values", values, "S", fix="Pass the draws of one number.")
     _check_vary(draws[:, None])
-    if not 0 < interval < 1:
-        raise ValueError(f"`interval` must be between 0 and 1. Received: {interval!r}. The usual value is 0.9.")
+    check_share("interval", interval)
     fill = component_colours(1)[0] if colour is None else colour
     low, high = np.quantile(draws, [(1 - interval) / 2, (1 + interval) / 2])
     mean_text, low_text, high_text = (shown_number(v, float(draws.std())) for v in (draws.mean(), low, high))
     ax = axes_or_new(ax)
-    pale, medium = mix(fill, "white", 0.85), mix(fill, "white", 0.35)
-    ax.axvspan(low, high, color=pale, linewidth=0)
-    heights = ax.hist(draws, bins=_num_bins(draws), density=True, color=medium, histtype="stepfilled")[0]
-    ax.axvline(draws.mean(), color=INK, linewidth=1.4, label=f"mean: {mean_text}")
+    top = draw_bars(ax, ShownRows(draws), _num_bins(draws), color=mix(fill, paper(), 0.35))
+    ax.axvspan(low, high, color=mix(fill, paper(), 0.85), linewidth=0, zorder=0)
+    ax.axvline(draws.mean(), color=ink(), label=f"mean: {mean_text}")
     ends = f"{100 * interval:g} % interval: {low_text} to {high_text}"
     for end, name in ((low, ends), (high, None)):
-        ax.axvline(end, color=INK, linewidth=1.1, linestyle="--", label=name)
-    ax.set_ylim(0, 1.35 * np.max(heights))  # room for the legend above the bars
+        ax.axvline(end, color=ink(), linewidth=1.1, linestyle="--", label=name)
+    ax.set_ylim(0, 1.35 * top)  # room for the legend above the bars
     ax.set(xlabel=textwrap.fill(label, 56), ylabel="density", title="Posterior draws")
     ax.legend(loc="upper right", fontsize="small", framealpha=1.0)
     return ax
 
 
-@legible
+@picture
 def posterior_joint(
     values: ArrayLike, *, labels: Sequence[str], colour: str | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draws the joint density of two numbers, from their posterior draws; returns the Axes.
 
-    The density is a Gaussian kernel estimate (bandwidth by Scott's rule). Each band holds a tenth of the probability,
+    The density is that of `seaborn.kdeplot` (bandwidth by Scott's rule). Each band holds a tenth of the probability,
     the darkest where the density is highest; the outermost tenth stays white. Two lines enclose 50 % and 90 %.
-    At most 10,000 draws are used, always the same ones. One unit is as long up as across where the
+    At most 4,000 draws are used, always the same ones. One unit is as long up as across where the
     two ranges differ less than threefold.
 
     Args:
@@ -101,9 +98,6 @@ def posterior_joint(
         labels: What the two numbers are, with their units.
         colour: Colour of the bands; `component_colours(K)[k]` for component k. None: that of component 0.
         ax: Axes to draw on; None makes a new figure.
-
-    Returns:
-        The matplotlib Axes.
 
     Raises:
         ValueError: Too few draws; a wrong shape; NaN or infinite draws; draws that all lie on one line.
@@ -121,26 +115,27 @@ def posterior_joint(
     draws = check_finite("values", values, "SD", fix="Pass the draws of two numbers, one row per draw.", D=2)
     names = check_names("labels", labels)
     _check_vary(draws)
-    grid = _kernel_grid(draws)
     fill = component_colours(1)[0] if colour is None else colour
     ax = axes_or_new(ax)
-    bands = [*mass_levels(grid, _BANDS), grid.values.max()]
-    tints = [mix(fill, "white", share) for share in np.linspace(0.88, 0.25, len(_BANDS))]
-    ax.contourf(*grid.centres, grid.values, levels=bands, colors=tints)
-    draw_mass_lines(ax, grid, INK)
+    _draw_kernels(ax, draws, fill)
     centre = draws.mean(axis=0)
     where = ", ".join(shown_number(value, width) for value, width in zip(centre, draws.std(axis=0), strict=True))
-    ax.plot(*centre, linestyle="", marker="+", markersize=10, color=INK, path_effects=HALO)
-    set_frame(ax, _frame_of(grid))
+    ax.plot(*centre, linestyle="", marker="+", markersize=10, color=ink(), path_effects=halo())
     ax.locator_params(nbins=5)
     ax.set(xlabel=textwrap.fill(names[0], 42), ylabel=textwrap.fill(names[1], 42), title="Joint posterior")
     add_caption(ax, f"{MASS_CAPTION}; cross: mean ({where})")
     return ax
 
 
-@legible
+@picture
 def parameter_posterior(
-    draws: Draws, name: str, *, label: str | None = None, interval: float = 0.9, ax: Axes | None = None
+    draws: Draws,
+    name: str,
+    *,
+    label: str | None = None,
+    interval: float = 0.9,
+    palette: Any = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draws the posterior of one number of the mixture, in the colour of its component; returns the Axes.
 
@@ -151,6 +146,7 @@ def parameter_posterior(
         name: As `draws.numbers()` names it, such as "weights[0]", "locs[1, waiting]" or "scales[0, 1]".
         label: What the number is, with its unit; default the name in words, "mean of waiting, component 1".
         interval: The share of the draws inside the interval, between 0 and 1.
+        palette: Colours of the components, as `component_colours` takes them.
         ax: Axes to draw on; None makes a new figure.
 
     Raises:
@@ -177,15 +173,21 @@ def parameter_posterior(
     return posterior(number, label=words if label is None else label, interval=interval, colour=colour, ax=ax)
 
 
-def _frame_of(grid: Grid) -> NDArray[np.float64]:
-    """Chooses ((x0, x1), (y0, y1)): the region with 95 % of the probability and a margin, so that few far draws
-    do not make the picture small."""
-    inside = grid.values >= mass_levels(grid, [0.95])[0]
-    x, y = grid.centres
-    corners = [
-        [edge[used].min(), edge[used].max()] for edge, used in ((x, inside.any(axis=0)), (y, inside.any(axis=1)))
-    ]
-    return padded_limits(np.transpose(corners), 0.15)
+def _draw_kernels(ax: Axes, draws: NDArray[np.float64], fill: str) -> None:
+    """Draws bands and outlines of the kernel density of draws (S, 2), and sets the frame about the widest outline."""
+    import seaborn  # a second to import: only when it is used
+
+    limits = padded_limits(np.quantile(draws, [_TAILS, 1 - _TAILS], axis=0), 0.12)
+    x, y = at_most(_MAX_KERNELS, draws).T
+    shares = np.linspace(0.1, 1.0, 10)  # of the probability, below each level
+    options: dict[str, Any] = {"gridsize": _NUM_CELLS, "clip": limits, "fill": True, "levels": shares}
+    tints = seaborn.blend_palette([mix(fill, paper(), share) for share in (0.88, 0.25)], as_cmap=True)
+    seaborn.kdeplot(x=x, y=y, **options, cmap=tints, ax=ax)
+    bands: Any = ax.collections[-1]
+    levels = [bands.levels[round(10 * (1 - mass)) - 1] for mass in reversed(MASSES)]
+    ax.contour(bands, levels=levels, colors=ink(), linestyles=LINE_STYLES[::-1], linewidths=1.2)
+    widest: Any = ax.collections[-1].get_paths()[0].vertices
+    set_frame(ax, padded_limits(widest, 0.2))
 
 
 def _check_vary(draws: NDArray[np.float64]) -> None:
@@ -205,23 +207,6 @@ def _num_bins(draws: NDArray[np.float64]) -> int:
     quartiles = np.quantile(draws, [0.25, 0.75])
     width = 2 * (quartiles[1] - quartiles[0]) / len(draws) ** (1 / 3)
     return 8 if width <= 0 else int(np.clip(np.ptp(draws) / width, 8, 200))
-
-
-def _kernel_grid(draws: NDArray[np.float64]) -> Grid:
-    """Computes the kernel density of draws (S, 2) on 80 by 80 cells that reach beyond them, narrower amid them."""
-    from scipy.stats import gaussian_kde  # half a second to import: only when it is used
-
-    if len(draws) > _MAX_KERNELS:
-        draws = draws[np.random.default_rng(0).choice(len(draws), _MAX_KERNELS, replace=False)]
-    (x_low, x_high), (y_low, y_high) = padded_limits(draws, 0.12)
-    x_edges = cell_edges(x_low, x_high, _NUM_CELLS, draws[:, 0])
-    y_edges = cell_edges(y_low, y_high, _NUM_CELLS, draws[:, 1])
-    columns, lines = np.meshgrid(middles(x_edges), middles(y_edges))
-    # The sum over kernels is the same in any unit; scaled columns keep its covariance well conditioned.
-    centre, spread = draws.mean(axis=0), draws.std(axis=0)
-    kernels = gaussian_kde(((draws - centre) / spread).T)
-    points = (np.stack([columns.ravel(), lines.ravel()], axis=1) - centre) / spread
-    return Grid(x_edges, y_edges, kernels(points.T).reshape(columns.shape) / spread.prod())
 
 
 def _in_words(name: str, *, has_names: bool) -> tuple[int, str]:

@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from tfgmm.common.checks import check_count, check_seed
 from tfgmm.common.columns import column_labels
 from tfgmm.common.words import shown_number
-from tfgmm.plot.colours import INK, component_colours, mix
+from tfgmm.plot.colours import component_colours, ink, mix, paper
 from tfgmm.plot.frames import add_caption, axes_or_new, check_finite
-from tfgmm.plot.letters import legible
 from tfgmm.plot.mixtures import check_column, check_rows, marginal
-from tfgmm.plot.partial_rows import ShownRows, check_sample_weight, check_values
+from tfgmm.plot.partial_rows import ShownRows, check_sample_weight, check_values, draw_bars, num_bins_of
+from tfgmm.plot.pictures import picture
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.predictive import replicated_rows
 
@@ -26,7 +26,7 @@ _BAND = 0.9
 _MOST_ROWS = 20_000  # of a predicted set, where the weights of the real rows say more
 
 
-@legible
+@picture
 def predictive_check(
     rows: ArrayLike,
     predicted: ArrayLike | Draws,
@@ -80,24 +80,23 @@ def predictive_check(
     heights = np.stack([np.histogram(one, edges)[0] for one in new]) / (new.shape[1] * np.diff(edges))
     name_of_rows = all_rows.words()
     if len(new) == 1:
-        bars: dict[str, Any] = {"color": mix(colours[0], "white", 0.45), "label": name_of_rows}
-        ax.hist(real.values, edges.tolist(), weights=real.weights, density=True, **bars)
+        draw_bars(ax, real, edges, color=mix(colours[0], paper(), 0.45), label=name_of_rows)
         ax.stairs(heights[0], edges, color=colours[1], linewidth=1.6, label=f"{new.shape[1]:,} predicted")
     else:
         low, middle, high = np.quantile(heights, [(1 - _BAND) / 2, 0.5, (1 + _BAND) / 2], axis=0)
-        pale = mix(colours[1], "white", 0.65)
+        pale = mix(colours[1], paper(), 0.65)
         name = f"{100 * _BAND:g} % of {len(new):,} predicted sets"
         ax.stairs(high, edges, baseline=low, fill=True, color=pale, linewidth=0, label=name)
         ax.stairs(middle, edges, baseline=None, color=colours[1], linewidth=1.2, linestyle="--", label="their median")
         of_rows = np.histogram(real.values, edges, weights=real.weights, density=True)[0]
-        ax.stairs(of_rows, edges, color=INK, linewidth=1.6, label=name_of_rows)
+        ax.stairs(of_rows, edges, color=ink(), linewidth=1.6, label=name_of_rows)
     ax.set_ylim(bottom=0)
     ax.set(xlabel=label, ylabel="density", title="Posterior predictive beside the data")
     ax.legend(loc="best", fontsize="small")
     return ax
 
 
-@legible
+@picture
 def predictive_statistic(
     rows: ArrayLike,
     predicted: ArrayLike | Draws,
@@ -146,20 +145,16 @@ def predictive_statistic(
     observed = _value(value_of, real)
     replicated = np.array([_value(value_of, one) for one in new])
     share = float((replicated > observed).mean() + 0.5 * (replicated == observed).mean())
+    spread = float(np.std(replicated)) or float(abs(observed - replicated[0])) or 1.0
     ax = axes_or_new(ax, _SIZE)
-    ends = min(observed, replicated.min()), max(observed, replicated.max())
-    num_bins = int(np.clip(np.sqrt(len(replicated)), 8, 40))
-    name_of_bars = f"{len(replicated):,} predicted sets"
-    ax.hist(replicated, num_bins, color=mix(component_colours(2)[1], "white", 0.4), label=name_of_bars)
-    spread = float(np.std(replicated)) or float(np.ptp(ends)) or 1.0
-    text = f"the data: {shown_number(observed, spread)}"
-    ax.axvline(observed, color=INK, linewidth=1.6, label=text)
+    ax.axvline(observed, color=ink(), label=f"the data: {shown_number(observed, spread)}")
+    bars: dict[str, Any] = {"color": mix(component_colours(2)[1], paper(), 0.4), "stat": "count"}
+    sets = ShownRows(replicated)
+    draw_bars(ax, sets, num_bins_of(sets, 8, 40), label=f"{len(replicated):,} predicted sets", **bars)
     ax.margins(x=0.05)
     ax.set(xlabel=f"{called} of {label}", ylabel="predicted sets", title=f"Predicted {called}")
     add_caption(ax, f"larger in {_percent(share, len(replicated))} of predicted sets")
-    handles, texts = ax.get_legend_handles_labels()
-    order = np.argsort([not entry.startswith("the data") for entry in texts], kind="stable")
-    ax.legend([handles[i] for i in order], [texts[i] for i in order], loc="best", fontsize="small")
+    ax.legend(loc="best", fontsize="small")
     return ax
 
 
@@ -167,9 +162,9 @@ def bins_of(rows: ShownRows) -> NDArray[np.float64]:
     """Computes the edges of even bins over rows (N,): the root of N of them, which is finer than for one cluster."""
     values = rows.values
     if np.ptp(values) == 0:
-        fix = "Choose another column."
-        raise ValueError(f"`rows` must vary. Received: {len(values)} rows equal to {values[0]:g}. {fix}")
-    return np.linspace(values.min(), values.max(), 1 + int(np.clip(np.sqrt(rows.total), 5, 80)))
+        equal = f"{len(values)} rows equal to {values[0]:g}"
+        raise ValueError(f"`rows` must vary. Received: {equal}. Choose another column.")
+    return np.linspace(values.min(), values.max(), 1 + num_bins_of(rows))
 
 
 def _both(

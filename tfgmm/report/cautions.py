@@ -13,7 +13,7 @@ from tfgmm.mixture.hidden_values import sentences_on_hidden, sentences_on_unseen
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.odd_data import oddities
 from tfgmm.mixture.outliers import NUM_SAMPLES
-from tfgmm.plot.ascents import num_optima
+from tfgmm.plot.losses import num_optima
 from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord
 from tfgmm.report.row_facts import row_weights, rows_and_sum
 

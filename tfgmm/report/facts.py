@@ -12,7 +12,7 @@ import numpy as np
 
 from tfgmm.common.words import printable, shown_number
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
-from tfgmm.plot.colours import component_colours
+from tfgmm.plot.colours import OWN, component_colours
 from tfgmm.report import row_facts
 from tfgmm.report.intervals import about_intervals
 
@@ -104,7 +104,7 @@ def components(fitted: Fitted, draws: Draws) -> tuple[list[Component], int]:
     order = np.argsort(-draws.weights[0].mean(axis=0))
     chosen = order[: max(1, MOST_LINES // len(names))]
     counts = fitted.expected_counts
-    colours = component_colours(len(order))
+    colours = component_colours(len(order), OWN)
     listed = [
         Component(
             int(k), colours[k], estimate(draws.weights[0, :, k]), f"{_count(counts[k])}", _lines(draws, int(k), names)
@@ -155,7 +155,7 @@ def memberships(responsibilities: np.ndarray, weights: np.ndarray | None = None)
     counted_as = np.ones(len(best)) if weights is None else weights
     num_components = responsibilities.shape[1]
     counts = np.bincount(owner, counted_as, minlength=num_components)
-    colours = component_colours(num_components)
+    colours = component_colours(num_components, OWN)
     return [
         Membership(int(k), colours[k], row_facts.amount(counts[k]), _shares(best[owner == k], counted_as[owner == k]))
         for k in np.argsort(-counts, kind="stable")[:MOST_LINES]

@@ -146,13 +146,14 @@ def _of_result(result: FitResult) -> Fitted:
     return dataclasses.replace(
         _of_mixture(result),
         criteria=criteria,
-        record=FitRecord(result.history, result.restarts, result.converged),
+        # Rows in parts were not swept: there is no loss that falls, and no end of it
+        record=FitRecord(result.history, result.restarts, result.converged) if result.num_parts <= 1 else None,
         exporting="result",
     )
 
 
 def _of_mixture(mixture: FitResult | GaussianMixtureModel) -> Fitted:
-    from tfgmm.fit.result import interval_draws
+    from tfgmm.fit.result_words import interval_draws
 
     num_data = _check_fitted(mixture.num_data)
     return Fitted(

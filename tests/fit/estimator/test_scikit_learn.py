@@ -179,6 +179,7 @@ assert "sklearn" not in sys.modules and "numpy" not in sys.modules
 import numpy as np
 rows = np.random.default_rng(0).normal(np.repeat([[-2.0], [2.0]], 30, axis=0))
 fitted = tfgmm.sklearn.GaussianMixture([1, 2], verbose=1).fit(rows)
+fitted.__class__(2).partial_fit(rows).partial_fit(rows[:1])
 fitted.predict(rows), fitted.score(rows), fitted.sample(3), fitted.intervals(), fitted.outlier(rows), fitted.bic(rows)
 print([name for name in ("tensorflow", "keras") if name in sys.modules])
 """

@@ -15,6 +15,7 @@ from tfgmm.fit.callbacks import ProgressBar
 from tfgmm.fit.estimator.answers import Answers
 from tfgmm.fit.estimator.arguments import EstimatorOptions, going_on, numbers_of, options_of, with_start
 from tfgmm.fit.estimator.kept import plain, restored
+from tfgmm.fit.estimator.partial_fit import FitsInParts
 from tfgmm.fit.estimator.rows import opened
 from tfgmm.fit.fitting import fit_opened
 from tfgmm.fit.result import FitResult
@@ -23,7 +24,9 @@ from tfgmm.fit.selection import Selection
 _KEPT_PLAIN = frozenset({"result_", "selection_"})  # attributes that files hold as plain numbers
 
 
-class BayesianGaussianMixture(Answers, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator):
+class BayesianGaussianMixture(
+    FitsInParts, Answers, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+):
     """Fits a Gaussian mixture with its uncertainty, and answers as the mixtures of scikit-learn do.
 
     It takes the place of `sklearn.mixture.GaussianMixture` and of its `BayesianGaussianMixture`: in pipelines, searches
@@ -56,8 +59,8 @@ class BayesianGaussianMixture(Answers, ClassNamePrefixFeaturesOutMixin, Transfor
             `tfgmm.fit_mixture`.
         criteria_at: Where `result_.aic` and `result_.bic` are taken: "mean", at the attributes; or "mode", at the
             maximum of the likelihood.
-        forgetting_factor: For `partial_fit`: what the share of a row is multiplied with at each later row; 1 forgets
-            nothing.
+        forgetting_factor: For `partial_fit`: what a row counts for of what the next row counts for. 1 remembers all
+            rows alike, 1 - 1 / n about the last n.
 
     Raises:
         ValueError, TypeError: When it is fitted, as scikit-learn does.
@@ -157,13 +160,14 @@ class BayesianGaussianMixture(Answers, ClassNamePrefixFeaturesOutMixin, Transfor
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        if state.get("selection_") is not None:
+        selection = state.get("selection_")
+        if selection is not None and state["result_"] is selection.best:
             state = state | {"result_": None}  # it is one of the choice
         return {name: plain(value) if name in _KEPT_PLAIN else value for name, value in state.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = {name: restored(value) if name in _KEPT_PLAIN else value for name, value in state.items()}
-        if state.get("selection_") is not None:
+        if state.get("selection_") is not None and state["result_"] is None:
             state["result_"] = state["selection_"].best
         super().__setstate__(state)
 
@@ -183,6 +187,7 @@ class BayesianGaussianMixture(Answers, ClassNamePrefixFeaturesOutMixin, Transfor
         return source, survey, numbers, options, callbacks
 
     def _keep(self, found: FitResult | Selection) -> Self:
+        self._forget_stream()
         self.selection_ = found if isinstance(found, Selection) else None
         self.result_ = found.best if isinstance(found, Selection) else found
         return self

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tfgmm.common.columns import column_labels
-from tfgmm.fit.result import FitResult, interval_draws
+from tfgmm.fit.result import FitResult
+from tfgmm.fit.result_words import interval_draws
 
 
 def intervals_of(result: FitResult, level: float) -> Any:

@@ -23,6 +23,7 @@ from tfgmm.fit.restarts import Restart
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.mixture.priors import Priors
+from tfgmm.mixture.statistics import Statistics
 from tfgmm.posterior.record import PosteriorRecord
 
 _RECORDS: Mapping[str, Any] = {
@@ -39,6 +40,7 @@ _RECORDS: Mapping[str, Any] = {
         Ranking,
         Restart,
         Selection,
+        Statistics,
         Values,
     )
 }

@@ -16,7 +16,15 @@ _FLOATS = [np.float64, np.float32]
 _NAME = "X"
 
 
-def opened(estimator: Any, rows: Any, sample_weight: Any = None, noise: Any = None, *, is_fit: bool) -> Rows:
+def opened(
+    estimator: Any,
+    rows: Any,
+    sample_weight: Any = None,
+    noise: Any = None,
+    *,
+    is_fit: bool,
+    is_first: bool = True,
+) -> Rows:
     """Opens rows to fit or to score, with the names that their columns have for scikit-learn.
 
     Args:
@@ -25,14 +33,15 @@ def opened(estimator: Any, rows: Any, sample_weight: Any = None, noise: Any = No
         sample_weight: One weight for each row, or one for all.
         noise: Standard deviations (N, D) or covariances (N, D, D), data units.
         is_fit: Whether the rows are to be fitted: rows that say nothing are then left out.
+        is_first: Whether they are the first of those: later ones must have the columns of the first.
 
     Raises:
         ValueError, TypeError: As scikit-learn raises them, and as `open_source` does.
     """
     finite: Any = "allow-nan" if estimator.missing == "integrate" else True
-    least = 2 if is_fit else 1
+    reset = is_fit and is_first
     checked = validate_data(
-        estimator, rows, reset=is_fit, dtype=_FLOATS, ensure_all_finite=finite, ensure_min_samples=least
+        estimator, rows, reset=reset, dtype=_FLOATS, ensure_all_finite=finite, ensure_min_samples=2 if reset else 1
     )
     names = getattr(estimator, "feature_names_in_", None)
     source = open_source(

@@ -1,0 +1,111 @@
+"""Fits to the first rows of a stream, which are kept until there are enough of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from tfgmm.data.rows import Rows
+from tfgmm.data.survey import survey_rows
+from tfgmm.families.variational import Values, VariationalPosterior
+from tfgmm.fit.fitting import task_of
+from tfgmm.fit.options import AUTO, FitOptions
+from tfgmm.fit.restarts import Restart, StagedStarts, best_first
+from tfgmm.fit.result import FitResult
+from tfgmm.fit.single import (
+    FitTask,
+    ascend_from_starts,
+    prepared_fit,
+    stages_of,
+    swept_fit,
+)
+from tfgmm.mixture.priors import Priors
+
+# Rows that are kept at first: as many as `fit_mixture` begins with
+MOST_KEPT = 20_000
+# Restarts begin again when there are so many times the rows that they began with before
+_GROWTH = 4
+# Nats: restarts that end this little above the fit so far are the same optimum, and it keeps its order of components
+_SAME = 1e-2
+
+
+def is_time(num_rows: int, num_fitted: int) -> bool:
+    """Tells whether to fit the rows kept so far again, from restarts.
+
+    Args:
+        num_rows: Rows so far.
+        num_fitted: Rows that the fit before was to.
+
+    Example:
+
+    >>> [is_time(number, 1_000) for number in (3_999, 4_000, 16_000, 20_000)]
+    [False, True, False, True]
+    """
+    is_grown = num_rows >= _GROWTH * num_fitted and 2 * num_rows <= MOST_KEPT
+    return is_grown or num_rows >= MOST_KEPT
+
+
+class FirstFit(NamedTuple):
+    """A fit to the rows that were kept.
+
+    q: Where it ended.
+    priors: Its priors, data units.
+    restarts: All restarts, the one that it went on from first.
+    converged: Whether the bound had stopped rising.
+    spread: (D,) widths of the columns that a few far rows cannot widen, data units.
+    """
+
+    q: VariationalPosterior
+    priors: Priors
+    restarts: tuple[Restart, ...]
+    converged: bool
+    spread: tuple[float, ...]
+
+    @classmethod
+    def of(cls, result: FitResult) -> FirstFit:
+        """Takes over what `fit_mixture` found."""
+        spread = result.data_summary.spread
+        return cls(result.variational, result.priors, result.restarts, result.converged, spread)
+
+
+def fit_again(rows: Rows, num_components: int, options: FitOptions, before: VariationalPosterior) -> FirstFit:
+    """Fits all rows so far, from restarts and from where the fit before stands, whichever ends higher.
+
+    It warns of nothing: more rows follow.
+
+    Args:
+        rows: All rows so far.
+        num_components: K.
+        options: Options of the fit.
+        before: Where the fit to the first of them stands.
+    """
+    survey = survey_rows(rows, None, options.seed)
+    if not isinstance(options.start, str):  # it was for the rows of the first part
+        options = dataclasses.replace(options, start=AUTO)
+    task = task_of(before.covariance, rows, survey, options, (), None, survey.summary.gap_columns)
+    fit = prepared_fit(task, num_components)
+    ascended = ascend_from_starts(task, fit)
+    restarts = _together(_from_before(task, fit.variational, before), list(ascended.restarts))
+    swept = swept_fit(task, fit, ascended._replace(restarts=restarts))
+    return FirstFit(fit.variational, task.priors, swept.restarts, swept.converged, survey.summary.spread)
+
+
+def _from_before(task: FitTask, q: VariationalPosterior, before: VariationalPosterior) -> Restart:
+    """Goes on from the fit so far, its locations measured from the new centre."""
+    values: Values = before.values()
+    locs = values.components[0] + before.centre - q.centre
+    start = values._replace(components=(locs, *values.components[1:]))
+    stages = [
+        dataclasses.replace(stage, num_starts=None)
+        for stage in stages_of(q, task.survey, task.options, task.gap_columns)
+    ]
+    [[restart]] = best_first(q, [StagedStarts([start], stages)])
+    return restart
+
+
+def _together(going_on: Restart, restarts: list[Restart]) -> list[Restart]:
+    """Lists restarts, best bound first; the one that goes on from the fit so far also where another is as good."""
+    is_best = np.isfinite(going_on.elbo) and not going_on.elbo < restarts[0].elbo - _SAME
+    return [going_on, *restarts] if is_best else [restarts[0], going_on, *restarts[1:]]
