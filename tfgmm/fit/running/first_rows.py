@@ -12,7 +12,7 @@ from tfgmm.data.survey import survey_rows
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit.fitting import task_of
 from tfgmm.fit.options import AUTO, FitOptions
-from tfgmm.fit.restarts import Restart, StagedStarts, best_first
+from tfgmm.fit.restarts import Restart
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.single import (
     FitTask,
@@ -21,6 +21,7 @@ from tfgmm.fit.single import (
     stages_of,
     swept_fit,
 )
+from tfgmm.fit.staged import StagedStarts, best_first
 from tfgmm.mixture.priors import Priors
 
 # Rows that are kept at first: as many as `fit_mixture` begins with
