@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfgmm.data.quantiles import column_quantiles
+from tfgmm.data.quantiles import column_quantiles, quantile_of
 
 LEVELS = np.linspace(0.0, 1.0, 31)
 
@@ -52,3 +52,10 @@ def test_weights_that_are_nearly_whole_give_nearly_the_same() -> None:
 def test_rows_without_weights_and_gaps_are_numpys() -> None:
     values = np.random.default_rng(0).normal(size=(50, 3))
     np.testing.assert_array_equal(column_quantiles(values, None, LEVELS), np.quantile(values, LEVELS, axis=0))
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 3, 8, 101, 272])
+def test_a_quantile_of_one_column_is_that_of_numpy_to_the_last_bit(num_rows: int) -> None:
+    values = np.random.default_rng(num_rows).normal(size=num_rows)
+    for level in (0.0, 0.05, 0.25, 0.3, 0.5, 0.75, 0.95, 1.0):
+        assert quantile_of(values, level) == np.quantile(values, level)

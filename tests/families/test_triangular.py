@@ -124,3 +124,14 @@ def test_any_numbers_give_a_diagonal_within_the_limits():
     values[0, 0] = -1e4
     lower = triangular.from_values(values, (1e-3, 1e3), NUMPY)
     np.testing.assert_allclose(lower, [[1e-3, 0.0], [1e4, 1e3]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("num_features", [1, 2, 5])
+def test_matrices_behind_numbers_are_below_the_diagonal_and_positive_on_it(num_features):
+    values = np.random.default_rng(0).normal(size=(3, 4, num_features, num_features))
+    found = triangular.from_values(values, SCALE_RANGE, NUMPY)
+    below = np.tri(num_features, k=-1, dtype=bool)
+    np.testing.assert_array_equal(found[..., below], values[..., below])
+    np.testing.assert_array_equal(triangular.diagonal(found), np.exp(triangular.diagonal(values)))
+    assert not np.triu(found, 1).any()
+    assert not np.signbit(np.triu(found, 1)).any()

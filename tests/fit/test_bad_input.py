@@ -285,3 +285,10 @@ def test_empty_components_return_to_the_prior(shape):
     # Sticks: 151 / 302 and then 1 / 152 are left, of which the third takes half, and the last the other half
     expected = 0.5 / (4 * 0.5 + 300) if weights == "dirichlet" else 151 / 302 / 152 / 2
     np.testing.assert_allclose(means, expected, rtol=0.01)
+
+
+def test_priors_of_another_size_are_refused_before_anything_is_warned_of():
+    """Warnings are errors here: a constant column would be told of first."""
+    rows = np.column_stack([ROWS, np.ones(len(ROWS))])
+    with pytest.raises(ValueError, match="loc_mean"):
+        tfgmm.fit_mixture(rows, 2, priors=tfgmm.Priors(loc_mean=(0.0, 1.0), loc_scale=10.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -127,3 +129,17 @@ def test_many_wrong_rows_are_a_group():
     total = PARTS.sum(axis=1)
     total[:40] += 9.0
     assert groups(PARTS, total) == []
+
+
+def test_what_was_found_is_remembered_for_these_rows_and_this_summary():
+    rows = np.column_stack([PARTS, PARTS.sum(axis=1)])
+    summary = summarise(rows)
+    found = relations_of(rows, summary)
+    assert relations_of(rows.copy(), summary) is found
+    assert not found.directions.flags.writeable
+    assert not found.variances.flags.writeable
+    others = rows.copy()
+    others[:, 3] = OTHER
+    assert relations_of(others, summarise(others)).groups == []
+    wider = dataclasses.replace(summary, spread=tuple(10.0 * np.array(summary.spread)))
+    assert not np.array_equal(relations_of(rows, wider).variances, found.variances)

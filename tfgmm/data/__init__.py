@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = front_door(
         "files.stored": ["StoredRows"],
         "matching": ["Sample"],
         "pass_through": ["InputNames", "ScoredInput"],
-        "quantiles": ["column_quantiles"],
+        "quantiles": ["column_quantiles", "quantile_of"],
         "readers": ["Rows", "open_rows", "read_rows"],
         "row_source": ["RowSource"],
         "row_words": ["sentences_on_gaps", "sentences_on_noise", "sentences_on_rows", "sentences_on_weights"],

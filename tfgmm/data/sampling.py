@@ -77,7 +77,7 @@ class RowSample:
         self._seen = 0
         self._limit = np.inf  # no row of a higher priority can be in the sample any more
         self._candidates: list[tuple[np.ndarray, RowBlock]] = []
-        self._chunk, self._chunk_priorities = -1, np.zeros(0)
+        self._chunk, self._generator = 0, random_numbers(seed, SAMPLE)
 
     def update(self, block: np.ndarray | RowBlock) -> None:
         """Takes one more block, (B, D) real numbers, or these with what they carry, into account."""
@@ -127,14 +127,14 @@ class RowSample:
         self._candidates = [(priorities, block)]
 
     def _priorities(self, num_rows: int) -> np.ndarray:
-        """Draws the priorities of the next rows: for 65,536 rows at a time, so that blocks of any size get the same."""
+        """Draws the priorities of the next rows, with numbers of their own for each 65,536 rows."""
         parts, start, end = [], self._seen, self._seen + num_rows
         while start < end:
             chunk, offset = divmod(start, BLOCK_ROWS)
             if chunk != self._chunk:
-                generator = random_numbers(self._seed, SAMPLE, index=chunk)
-                self._chunk, self._chunk_priorities = chunk, generator.random(BLOCK_ROWS)
-            parts.append(self._chunk_priorities[offset : offset + end - start])
+                self._chunk, self._generator = chunk, random_numbers(self._seed, SAMPLE, index=chunk)
+            # It goes on from where the block before ended, so that blocks of any size get the same
+            parts.append(self._generator.random(min(end - start, BLOCK_ROWS - offset)))
             start += len(parts[-1])
         return np.concatenate(parts) if parts else np.zeros(0)
 

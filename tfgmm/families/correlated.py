@@ -176,7 +176,8 @@ class CorrelatedComponents(Family):
         if self.learned is not None:
             (total, log_determinants), found = self._learned_at(posterior)
             floor = 0.5 * (self.learned.floor * total).sum(axis=(-2, -1))
-            of_q = wishart.negative_entropies(posterior.degrees, posterior.scale_cholesky).sum(axis=-1)
+            distributions = posterior.degrees, posterior.scale_cholesky
+            of_q = wishart.negative_entropies(*distributions, NUMPY, self._log_determinants(posterior)).sum(axis=-1)
             shapes = 0.5 * (self.shape[1] + 1.0) * log_determinants
             return of_q - found.log_density + shapes + floor
         prior = self.prior_degrees, self.prior_scale_cholesky
@@ -186,7 +187,12 @@ class CorrelatedComponents(Family):
         """Computes sum_k E[Lambda_k], (..., D, D), and sum_k E[log det Lambda_k], (...)."""
         whiteners = self._mean_whiteners(posterior, NUMPY)
         total = (triangular.transposed(whiteners) @ whiteners).sum(axis=-3)
-        return total, wishart.expected_log_determinants(posterior.degrees, posterior.scale_cholesky).sum(axis=-1)
+        return total, self._log_determinants(posterior).sum(axis=-1)
+
+    @once_per_posterior
+    def _log_determinants(self, posterior: CorrelatedPosterior) -> np.ndarray:
+        """Computes E[log det Lambda], (K or 1,)."""
+        return wishart.expected_log_determinants(posterior.degrees, posterior.scale_cholesky)
 
     @once_per_posterior
     def _learned_at(self, posterior: CorrelatedPosterior) -> tuple[tuple[np.ndarray, np.ndarray], LearnedScale]:

@@ -29,6 +29,7 @@ from scipy.special import gammaln, multigammaln
 from tfgmm.common.shapes import Tensor
 from tfgmm.families import triangular
 from tfgmm.families.functions import NUMPY_ARITHMETIC, Arithmetic, logsumexp
+from tfgmm.families.short_sums import sum_of_columns, sum_of_ratios
 from tfgmm.mixture.priors import Priors
 
 # Probabilities of the values of e, (..., E) -> E[Psi], (..., D, D), of one structure
@@ -77,6 +78,7 @@ class MatrixScales:
         self._root = np.linalg.cholesky(expected)
         self.hyper_degrees, self._half = hyper_degrees, 0.5 * hyper_degrees
         self._prior_degrees = hyper_degrees + self.num_features - 1.0
+        self._rates, self._half_degrees = self._half / np.diag(expected), 0.5 * self.degrees[:, None]
         self._constants = np.stack([self._constant_of(structure) for structure in structures])
 
     def of_one(self) -> MatrixScales:
@@ -89,8 +91,8 @@ class MatrixScales:
         own = number * (0.5 * nu * num_features * np.log(0.5 * nu) - multigammaln(0.5 * nu, num_features))
         if structure == "columns":
             after = self._half + 0.5 * number * nu
-            rates = self._half / np.diag(self.expected)
-            return own + num_features * (gammaln(after) - math.lgamma(self._half)) + self._half * np.log(rates).sum()
+            of_rates = self._half * np.log(self._rates).sum()
+            return own + num_features * (gammaln(after) - math.lgamma(self._half)) + of_rates
         before, after = self._prior_degrees, self._prior_degrees + number * nu
         ratio = multigammaln(0.5 * after, num_features) - multigammaln(0.5 * before, num_features)
         log_determinant = 2.0 * float(triangular.log_determinants(self._root))
@@ -129,24 +131,24 @@ class MatrixScales:
         after = before + self.num_precisions * self.degrees
 
         def expected(shares: np.ndarray) -> np.ndarray:
-            sizes = ((shares * self.degrees * after)[..., None] / spread).sum(axis=-2)
+            sizes = sum_of_ratios(shares * self.degrees * after, spread)
             turned = root @ vectors
             return (turned * sizes[..., None, :]) @ triangular.transposed(turned)
 
-        return -0.5 * after * functions.log(spread).sum(axis=-1), expected
+        return -0.5 * after * sum_of_columns(functions.log(spread)), expected
 
     def _of_columns(self, total: Tensor, functions: Arithmetic) -> tuple[Tensor, Expected]:
         """Computes the part that depends on S where Sigma0 is diagonal."""
         columns = np.arange(self.num_features)
         diagonal = total[..., columns, columns]
-        rates = self._half / np.diag(self.expected) + 0.5 * self.degrees[:, None] * diagonal[..., None, :]
+        rates = self._rates + self._half_degrees * diagonal[..., None, :]
         after = self._half + 0.5 * self.num_precisions * self.degrees
 
         def expected(shares: np.ndarray) -> np.ndarray:
-            sizes = ((shares * self.degrees * after)[..., None] / rates).sum(axis=-2)
+            sizes = sum_of_ratios(shares * self.degrees * after, rates)
             return sizes[..., None] * np.eye(self.num_features)
 
-        return -after * functions.log(rates).sum(axis=-1), expected
+        return -after * sum_of_columns(functions.log(rates)), expected
 
     def log_density_of(
         self, whiteners: Tensor, log_determinants: Tensor, functions: Arithmetic = NUMPY_ARITHMETIC
@@ -208,14 +210,14 @@ class ColumnScales:
         values, rates = self._log_densities(total, logarithms, NUMPY_ARITHMETIC)
         log_sum = logsumexp(values, -1)
         shares = np.exp(values - log_sum[..., None])
-        sizes = ((shares * 2.0 * self._shape * self._after)[..., None] / rates).sum(axis=-2)
+        sizes = sum_of_ratios(shares * 2.0 * self._shape * self._after, rates)
         log_density = log_sum - math.log(len(self.degrees))
         return LearnedScale(log_density, (shares * self.degrees).sum(axis=-1), sizes + self.floor, shares[..., None, :])
 
     def _log_densities(self, total: Tensor, logarithms: Tensor, functions: Arithmetic) -> tuple[Tensor, Tensor]:
         """Computes U for each value of e by itself, (..., E), and rates of Sigma0 given the precisions, (..., E, P)."""
         rates = self._rates + self._shape[:, None] * total[..., None, :]
-        values = self._constants - self._after * functions.log(rates).sum(axis=-1)
+        values = self._constants - self._after * sum_of_columns(functions.log(rates))
         return values + self._shape * logarithms[..., None], rates
 
     def log_density_of(

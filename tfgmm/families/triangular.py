@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def inverse(lower: np.ndarray) -> np.ndarray:
 
 def diagonal(matrices: np.ndarray) -> np.ndarray:
     """Views the diagonals, (..., D)."""
-    return np.diagonal(matrices, axis1=-2, axis2=-1)
+    return matrices.diagonal(axis1=-2, axis2=-1)
 
 
 def log_determinants(lower: np.ndarray) -> np.ndarray:
@@ -51,6 +52,14 @@ def with_log_diagonal(lower: np.ndarray) -> np.ndarray:
     return values
 
 
+@functools.lru_cache(maxsize=8)
+def _below(num_rows: int) -> np.ndarray:
+    """Makes the matrix of ones below the diagonal, which nothing may change."""
+    ones = np.tri(num_rows, k=-1)
+    ones.setflags(write=False)
+    return ones
+
+
 def from_values(values: Tensor, limits: tuple[float, float], functions: Any) -> Tensor:
     """Makes the lower triangular matrices whose numbers, with the logarithm of the diagonal, are `values`.
 
@@ -60,5 +69,11 @@ def from_values(values: Tensor, limits: tuple[float, float], functions: Any) -> 
         functions: `Functions` of the library that the values belong to.
     """
     num_rows = values.shape[-1]
-    identity, below = np.eye(num_rows), np.tri(num_rows, k=-1)
+    below = _below(num_rows)
+    if isinstance(values, np.ndarray):  # the same in a third of the time: a sweep of a small table does it four times
+        lower = values * below + 0.0  # no zero is -0.0
+        rows = np.arange(num_rows)
+        lower[..., rows, rows] = functions.positive(diagonal(values), limits)
+        return lower
+    identity = np.eye(num_rows)
     return values * below + functions.positive(functions.sum(values * identity, -1), limits)[..., None] * identity

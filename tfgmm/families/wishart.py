@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from tfgmm.common.shapes import Tensor
+from tfgmm.families import triangular
 from tfgmm.families.functions import NUMPY, Functions
 
 
@@ -65,13 +66,24 @@ def log_normalisers(degrees: Tensor, inverse_root: Tensor, functions: Functions 
 
 
 def _log_determinants(lower: Tensor, functions: Functions) -> Tensor:
+    if isinstance(lower, np.ndarray):
+        return triangular.log_determinants(lower)
     diagonal = functions.sum(lower * np.eye(lower.shape[-1]), -1)
     return functions.sum(functions.log(diagonal), -1)
 
 
-def negative_entropies(degrees: Tensor, inverse_root: Tensor, functions: Functions = NUMPY) -> Tensor:
-    """Computes E[log Wishart(Lambda)], (M,) nats: (nu - D - 1) / 2 E[log det Lambda] - nu D / 2 - log Z."""
+def negative_entropies(
+    degrees: Tensor, inverse_root: Tensor, functions: Functions = NUMPY, log_determinants: Tensor | None = None
+) -> Tensor:
+    """Computes E[log Wishart(Lambda)], (M,) nats: (nu - D - 1) / 2 E[log det Lambda] - nu D / 2 - log Z.
+
+    Args:
+        degrees, inverse_root: nu and C of the M distributions.
+        functions: Functions of the library that the distributions belong to.
+        log_determinants: E[log det Lambda], (M,), where the caller has them.
+    """
     num_features = float(inverse_root.shape[-1])
-    log_determinants = expected_log_determinants(degrees, inverse_root, functions)
+    if log_determinants is None:
+        log_determinants = expected_log_determinants(degrees, inverse_root, functions)
     varying = 0.5 * (degrees - num_features - 1.0) * log_determinants - 0.5 * num_features * degrees
     return varying - log_normalisers(degrees, inverse_root, functions)

@@ -32,6 +32,7 @@ from tfgmm.fit.single import (
     prepared_fit,
     swept_fit,
 )
+from tfgmm.fit.sweeps import RunningFit
 from tfgmm.mixture.odd_data import oddities, spreads_that_differ, warn_of_pulls
 from tfgmm.mixture.priors import Priors
 from tfgmm.posterior.record import MEAN_FIELD
@@ -238,13 +239,15 @@ def fit_opened(
         source.take_as_checked()
     shapes = options.shapes(source.num_features)
     tasks = [task_of(shape, source, survey, options, callbacks, validation, gaps) for shape in shapes]
+    if isinstance(numbers, int) and not options.is_choice_of_shapes:
+        fit = prepared_fit(tasks[0], numbers)  # priors that do not suit it are refused before anything is warned of
+        _warn_of_odd_data(tasks, most)
+        result = _fit_one(tasks[0], fit)
+        warn_of_pulls(result.plug_in(), survey.summary, result.priors, survey.summary.num_data, stacklevel=4)
+        return result
     for task in tasks:  # before the first of many fits
         check_suits(task, most)
     _warn_of_odd_data(tasks, most)
-    if isinstance(numbers, int) and not options.is_choice_of_shapes:
-        result = _fit_one(tasks[0], numbers)
-        warn_of_pulls(result.plug_in(), survey.summary, result.priors, survey.summary.num_data, stacklevel=4)
-        return result
     return fit_several(tasks, [numbers] if isinstance(numbers, int) else numbers)
 
 
@@ -284,8 +287,7 @@ def _warn_of_odd_data(tasks: Sequence[FitTask], num_components: int) -> None:
         warnings.warn(f"{sentence}.", UserWarning, stacklevel=4)  # the line that calls `fit_mixture`
 
 
-def _fit_one(task: FitTask, num_components: int) -> FitResult:
-    fit = prepared_fit(task, num_components)
+def _fit_one(task: FitTask, fit: RunningFit) -> FitResult:
     result = finished(task, by_evidence(task, swept_fit(task, fit, ascend_from_starts(task, fit))))
     result = at_maxima([task], [result])[0] if task.options.criteria_at == "mode" else result
     return with_exact_posterior(task, result)

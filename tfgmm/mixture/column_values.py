@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+import statistics
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgmm.common.remembered import Remembered
+from tfgmm.data.quantiles import quantile_of
 from tfgmm.mixture.rounding import is_float32, step_of
 from tfgmm.mixture.virtual_copies import every_nth
 
@@ -154,9 +156,10 @@ def _repeated(values: np.ndarray, counts: np.ndarray, num_data: float | None = N
     num_data = int(counts.sum()) if num_data is None else num_data
     found = []
     for place in np.flatnonzero(counts >= max(_FEWEST_ROWS, _LEAST_SHARE * num_data)):
-        first = int(np.clip(place - _NEAREST // 2, 0, max(0, len(counts) - _NEAREST - 1)))
-        beside = np.delete(counts[first : first + _NEAREST + 1], place - first)
-        if len(beside) and counts[place] >= _TIMES_OTHERS * np.median(beside):
+        first = min(max(int(place) - _NEAREST // 2, 0), max(0, len(counts) - _NEAREST - 1))
+        beside = counts[first : first + _NEAREST + 1].tolist()
+        del beside[place - first]
+        if beside and counts[place] >= _TIMES_OTHERS * statistics.median(beside):
             found.append((float(values[place]), float(counts[place] / num_data)))
     return found
 
@@ -188,7 +191,8 @@ def _heaped(column: np.ndarray, counts: np.ndarray | None, found: ColumnValues) 
 
 
 def _shares_at(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    return np.array([is_multiple(values, step).mean() for step in steps])
+    shares: np.ndarray = is_multiple(values, steps[:, None]).mean(axis=1)
+    return shares
 
 
 def _are_clusters(values: np.ndarray, step: float, unit: float) -> bool:
@@ -221,13 +225,12 @@ def _possible_steps(step: float, spread: float) -> np.ndarray:
     return np.unique(steps[steps <= spread])
 
 
-def is_multiple(values: np.ndarray, step: float) -> np.ndarray:
-    """Tells which values are multiples of the step, (n,) bool."""
+def is_multiple(values: np.ndarray, step: Any) -> np.ndarray:
+    """Tells which values are multiples of the step, (n,) bool; or of each of S steps (S, 1), (S, n)."""
     multiples = values / step
     is_one: np.ndarray = np.abs(multiples - np.rint(multiples)) <= 1e-6 + 1e-15 * np.abs(multiples)
     return is_one
 
 
 def _quartile_range(values: np.ndarray) -> float:
-    low, high = np.percentile(values, [25, 75])
-    return float(high - low)
+    return quantile_of(values, 0.75) - quantile_of(values, 0.25)

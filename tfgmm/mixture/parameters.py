@@ -235,5 +235,7 @@ def coefficients_from(form: FormName, log_weights: np.ndarray, components: Param
     linear, quadratic, log_determinants, squares = FORMS[form].terms(components)
     normaliser = linear.shape[-1] * math.log(2.0 * math.pi)
     constants = log_weights + 0.5 * (log_determinants - normaliser - squares)
-    quadratic = np.broadcast_to(-0.5 * quadratic, (*linear.shape[:-1], quadratic.shape[-1]))  # tied ones stand once
+    quadratic, of_each = -0.5 * quadratic, (*linear.shape[:-1], quadratic.shape[-1])
+    if quadratic.shape != of_each:  # tied ones stand once
+        quadratic = np.broadcast_to(quadratic, of_each)
     return np.concatenate([linear, quadratic], axis=-1).swapaxes(-1, -2), constants

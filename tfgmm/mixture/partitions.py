@@ -15,6 +15,7 @@ import numpy as np
 
 from tfgmm.common.checks import check_choice
 from tfgmm.common.remembered import Remembered
+from tfgmm.data.quantiles import quantile_of
 from tfgmm.mixture.filled import with_gaps_filled
 from tfgmm.mixture.priors_from_data import LOC_SCALE_GRID
 from tfgmm.mixture.starts import STARTS, distinct_rows, start_locs
@@ -231,8 +232,10 @@ def _in_balls(rows: _Rows, seed: int, start: str) -> _Partition:
     Other ways cannot see a dense group inside a wide one, or a ring.
     """
     values = rows.values
-    labels, places, distances = _nearest_of(values, rows.chosen(start, rows.num_groups - 1, seed))
-    is_around = distances > np.quantile(distances, _SHARE_IN_BALLS)
+    places = rows.chosen(start, rows.num_groups - 1, seed)
+    labels, of_all = _nearest_of(values, places)
+    distances = of_all[np.arange(len(values)), labels]
+    is_around = distances > quantile_of(distances, _SHARE_IN_BALLS)
     around = values[is_around] if is_around.any() else values
     return _Partition(
         np.where(is_around, rows.num_groups - 1, labels), np.concatenate([places, around.mean(axis=0)[None]])
@@ -248,16 +251,15 @@ _WAYS: tuple[_Way, ...] = (
 
 
 def _nearest(values: np.ndarray, places: np.ndarray) -> _Partition:
-    return _Partition(*_nearest_of(values, places)[:2])
+    return _Partition(_nearest_of(values, places)[0], places)
 
 
-def _nearest_of(values: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Finds the nearest place of each row and its squared distance, (n,) each; hands on the places."""
+def _nearest_of(values: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the nearest place of each row, (n,), and the squared distances of all places, (n, K)."""
     from scipy.spatial.distance import cdist
 
     distances = cdist(values, places, "sqeuclidean")
-    labels = distances.argmin(axis=1)
-    return labels, places, np.take_along_axis(distances, labels[:, None], 1)[:, 0]
+    return distances.argmin(axis=1), distances
 
 
 def _groups_of(scaled: np.ndarray, partitions: Sequence[_Partition], spread: np.ndarray) -> Groups:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfgmm.common.remembered import Remembered
+from tfgmm.data.quantiles import quantile_of
 from tfgmm.data.summary import DataSummary
 from tfgmm.mixture.column_values import values_of_columns
 from tfgmm.mixture.starts import distinct_rows
@@ -67,9 +69,34 @@ def relations_of(sample: np.ndarray, summary: DataSummary, counts: np.ndarray | 
     >>> relations_of(rows, summary).groups
     [([0, 1, 2], 1)]
     """
+    return _relations_of(sample, np.array(summary.centre), np.array(summary.spread), np.array(summary.varies), counts)
+
+
+def _computed(
+    sample: np.ndarray, centre: np.ndarray, spread: np.ndarray, varies: np.ndarray, counts: np.ndarray | None
+) -> Relations:
+    """Finds what columns follow from others; see `relations_of`.
+
+    Args:
+        sample, counts: As there.
+        centre, spread: Of the columns, (D,) each, data units.
+        varies: Which columns have several values, (D,) bool.
+    """
     if np.isnan(sample).any():
-        return _of_complete_rows(sample, summary, counts)
-    near, stored, rounding = _near_rows(sample, summary, counts)
+        found = _of_complete_rows(sample, centre, spread, varies, counts)
+    else:
+        found = _of_rows(*_near_rows(sample, centre, spread, varies, counts))
+    for array in (found.directions, found.variances):
+        array.setflags(write=False)  # others are given the same
+    return found
+
+
+# Priors of the shapes with correlations ask for them, and warnings
+_relations_of = Remembered(_computed, most=8)
+
+
+def _of_rows(near: np.ndarray, stored: np.ndarray, rounding: np.ndarray) -> Relations:
+    """Finds what columns follow from others in rows that have all values; see `_near_rows`."""
     if len(distinct_rows(near)) <= near.shape[1] + 1:  # few points lie in a plane by themselves
         return _none(near.shape[1])
     found = _relations(near, stored, rounding, _MOST_TIMES)
@@ -78,13 +105,16 @@ def relations_of(sample: np.ndarray, summary: DataSummary, counts: np.ndarray | 
     return _of_most_rows(near, stored, rounding)
 
 
-def _of_complete_rows(sample: np.ndarray, summary: DataSummary, counts: np.ndarray | None) -> Relations:
+def _of_complete_rows(
+    sample: np.ndarray, centre: np.ndarray, spread: np.ndarray, varies: np.ndarray, counts: np.ndarray | None
+) -> Relations:
     """Finds what follows from others in the rows that have all values, of the columns with few gaps."""
     is_complete, columns = _complete_part(np.isnan(sample), np.ones(len(sample)) if counts is None else counts)
     if not is_complete.any():
         return _none(sample.shape[1])
     counts = None if counts is None else counts[is_complete]
-    found = relations_of(sample[np.ix_(is_complete, columns)], _part_of(summary, columns), counts)
+    part = sample[np.ix_(is_complete, columns)], centre[columns], spread[columns], varies[columns]
+    found = _computed(*part, counts)
     directions = np.zeros((len(found.directions), sample.shape[1]))
     directions[:, columns] = found.directions
     groups = [([int(columns[column]) for column in group], number) for group, number in found.groups]
@@ -107,29 +137,13 @@ def _complete_part(is_gap: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, 
     return is_complete, np.sort(order[:number])
 
 
-def _part_of(summary: DataSummary, columns: np.ndarray) -> DataSummary:
-    """Summarises some of the columns, as far as it is asked for here."""
-
-    def part(entries: Sequence[float] | None) -> tuple[float, ...]:
-        return () if entries is None else tuple(entries[column] for column in columns)
-
-    return DataSummary(
-        summary.num_data,
-        len(columns),
-        mean=part(summary.mean),
-        scale=part(summary.scale),
-        minimum=part(summary.minimum) or None,
-        maximum=part(summary.maximum) or None,
-        centre=part(summary.centre),
-        spread=part(summary.spread),
-    )
-
-
 def _of_most_rows(near: np.ndarray, stored: np.ndarray, rounding: np.ndarray) -> Relations:
     """Finds sums that are constant in most rows, where a few wrong ones hide them."""
     kept = near
     for _ in range(_TRIMS):
-        kept = _nearest_to_a_sum(near, kept, rounding)
+        before, kept = kept, _nearest_to_a_sum(near, kept, rounding)
+        if np.array_equal(kept, before):  # from here on nothing changes
+            break
         found = _relations(kept, stored, rounding, _MOST_TIMES_KEPT)
         if len(found.groups):
             distances = np.abs((near - kept.mean(axis=0)) @ found.directions.T)
@@ -151,7 +165,7 @@ def _nearest_to_a_sum(near: np.ndarray, kept: np.ndarray, errors: np.ndarray) ->
     units = np.sqrt(errors[columns])
     vectors = np.linalg.eigh(np.cov(kept[:, columns].T, bias=True) / np.outer(units, units))[1]
     distances = np.abs((near - kept.mean(axis=0))[:, columns] @ (vectors[:, 0] / units))
-    return near[distances <= np.quantile(distances, 1.0 - _FEW_ROWS)]
+    return near[distances <= quantile_of(distances, 1.0 - _FEW_ROWS)]
 
 
 def _relations(near: np.ndarray, stored: np.ndarray, rounding: np.ndarray, most_times: float) -> Relations:
@@ -170,7 +184,7 @@ def _relations(near: np.ndarray, stored: np.ndarray, rounding: np.ndarray, most_
 
 
 def _near_rows(
-    sample: np.ndarray, summary: DataSummary, counts: np.ndarray | None
+    sample: np.ndarray, centre: np.ndarray, spread: np.ndarray, varies: np.ndarray, counts: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Standardises the rows that are not far away.
 
@@ -178,12 +192,11 @@ def _near_rows(
         Rows (n', D), and the variances of their columns' errors, (D,), squared spreads: as numbers of the computer, and
         rounded. Columns of one value have errors as large as themselves.
     """
-    spread = np.array(summary.spread)
-    standardised = (every_nth(sample, counts, _MOST_ROWS) - np.array(summary.centre)) / spread
+    standardised = (every_nth(sample, counts, _MOST_ROWS) - centre) / spread
     near = standardised[(np.abs(standardised) <= _FARTHEST).all(axis=1)]
     each = values_of_columns(sample, counts)
     stored = _TIMES_STORED * np.array([column.storage_variance for column in each]) / np.square(spread)
-    stored = np.where(summary.varies, np.maximum(stored, _LEAST_VARIANCE), 1.0)
+    stored = np.where(varies, np.maximum(stored, _LEAST_VARIANCE), 1.0)
     return near, stored, stored + np.array([column.rounding_variance for column in each]) / np.square(spread)
 
 
