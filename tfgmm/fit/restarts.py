@@ -43,11 +43,13 @@ class Move(NamedTuple):
     deleted: Components that went.
     divided: Components that were divided instead.
     gain: What the bound gained until the sweeps after the move were done, nats.
+    sweep: How many of the sweeps of its restart came before.
     """
 
     deleted: tuple[int, ...]
     divided: tuple[int, ...]
     gain: float
+    sweep: int = 0
 
 
 class MoveRule(NamedTuple):

@@ -100,7 +100,7 @@ class _Moving:
         gain = end.elbo - self._prospect.elbo
         if gain > self._least_gain:
             deleted, divided = zip(*self._tried)
-            self._moves.append(Move(deleted, divided, gain))
+            self._moves.append(Move(deleted, divided, gain, sum(map(len, self._elbos))))
             self._elbos.append(end.elbos[end.elbos > self._prospect.elbo])
             self._restart, self._prospect = end, self._look(end.values)
             self._barred, self._num_failures, self._most = set(), 0, self._most_at_a_time
