@@ -7,6 +7,7 @@ import pytest
 
 import tfgmm
 from tfgmm.fit import single
+from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import Plateau
 
 
@@ -66,7 +67,7 @@ def test_the_callback_stops_where_the_rule_says(tolerance, patience):
     ],
 )
 def test_a_fit_that_ran_out_of_sweeps_says_what_the_last_one_gained(bounds, last, polish_steps, words):
-    options = types.SimpleNamespace(polish_steps=polish_steps, max_sweeps=2)
+    options = FitOptions(polish_steps=polish_steps, max_sweeps=2)
     summary = types.SimpleNamespace(num_data=100)
     task = types.SimpleNamespace(options=options, tolerance=1e-3, survey=types.SimpleNamespace(summary=summary))
     said = single._not_converged(task, bounds, last)

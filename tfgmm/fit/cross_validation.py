@@ -17,7 +17,7 @@ from tfgmm.mixture.virtual_copies import are_few, are_whole
 from tfgmm.scoring.devices import block_scorer
 
 _NUM_FOLDS = 5
-NUM_STARTS, _NUM_CONTENDERS = 4, 1
+NUM_STARTS, _NUM_CONTENDERS, _MOST_FAILURES = 4, 1, 1
 # Nats per row: all starts go on until gains fall below the first, the best one until below the second
 _TOLERANCES = (1e-3, 1e-5)
 
@@ -133,7 +133,7 @@ def stages_of_fold(stage: Stage, folds: Folds, fold: int) -> list[Stage]:
     coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)
     rows = stage.rows.subset(*folds.entries(folds.numbers != fold))
     first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None, moves=None)
-    moves = None if stage.moves is None else stage.moves._replace(num_starts=_NUM_CONTENDERS)
+    moves = None if stage.moves is None else stage.moves._replace(num_starts=_NUM_CONTENDERS, most_failures=_MOST_FAILURES)
     return [first, dataclasses.replace(first, tolerance=fine, num_starts=_NUM_CONTENDERS, moves=moves)]
 
 

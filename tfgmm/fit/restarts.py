@@ -57,10 +57,12 @@ class MoveRule(NamedTuple):
 
     num_starts: How many of the best.
     seed: Seed of the rows that components are divided with.
+    most_failures: Moves in turn that are taken back before a start has no more.
     """
 
     num_starts: int
     seed: int
+    most_failures: int = 8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from tfgmm.common.threads import one_thread_each
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit.moves.divisions import FilledRows
 from tfgmm.fit.moves.swaps import Prospect, Swap, chosen_swaps, prospect_at, swapped
-from tfgmm.fit.restarts import Move, Restart, Stage, ascend
+from tfgmm.fit.restarts import Move, MoveRule, Restart, Stage, ascend
 
 # Shares of the loss that a gain must be above: first where neighbours hardly overlap, then where they adapt
 _SHARES = (0.7, 0.15)
@@ -21,8 +21,6 @@ _SHARE_AT_A_TIME, _SHARE_AFTER_FAILURE = 0.25, 0.25
 _NUM_SWEEPS, _LEAST_GAINS = 20, (1e-6, 0.1)
 # Restarts are at one optimum if their bounds differ by less than so many nats per row, and losses by less than a share
 _ALIKE, _ALIKE_LOSSES = 1e-4, 0.05
-# Moves in turn that are taken back before a start has no more
-_MOST_FAILURES = 8
 
 
 def moved(q: VariationalPosterior, several: Sequence[tuple[Restart, Stage]]) -> list[Restart]:
@@ -63,6 +61,7 @@ class _Moving:
 
     def __init__(self, q: VariationalPosterior, restart: Restart, stage: Stage) -> None:
         self.stage = dataclasses.replace(stage, max_sweeps=min(_NUM_SWEEPS, stage.max_sweeps))
+        self._rule = stage.moves or MoveRule(1, 0)
         self._q, self._restart = q, restart
         self._rows = FilledRows.of(stage.rows.values)
         self._elbos, self._moves = [restart.elbos], list(restart.moves)
@@ -74,8 +73,7 @@ class _Moving:
         self._prospect = self._look(restart.values)
 
     def _look(self, values: Values) -> Prospect:
-        seed = 0 if self.stage.moves is None else self.stage.moves.seed
-        return prospect_at(self._q, values, self.stage.rows, self._rows, self.stage.centre, seed)
+        return prospect_at(self._q, values, self.stage.rows, self._rows, self.stage.centre, self._rule.seed)
 
     def is_where(self, other: _Moving) -> bool:
         """Tells whether another restart over the same rows has come to the same optimum, as far as both have come."""
@@ -87,7 +85,7 @@ class _Moving:
 
     def next_trial(self) -> Values | None:
         """Makes the next swaps and says where q stands then; None where there are none left to try."""
-        while self._num_failures < _MOST_FAILURES and self._round < len(_SHARES):
+        while self._num_failures < self._rule.most_failures and self._round < len(_SHARES):
             self._tried = chosen_swaps(self._prospect, _SHARES[self._round], self._most, self._barred, self._has_births)
             if self._tried:
                 self.stage = dataclasses.replace(self.stage, goal=self._prospect.elbo + self._least_gain)
