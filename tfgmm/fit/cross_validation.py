@@ -124,7 +124,7 @@ def candidates_of_folds(
     found = []
     for fold in range(folds.num_folds):
         stages = stages_of_fold(stage, folds, fold)
-        found.append(OfFold(candidates(q, stages[0], spread, start, seed, NUM_STARTS), stages))
+        found.append(OfFold(candidates(q, stages[0], spread, start, seed, NUM_STARTS, is_thorough=False), stages))
     return found
 
 
@@ -133,7 +133,9 @@ def stages_of_fold(stage: Stage, folds: Folds, fold: int) -> list[Stage]:
     coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)
     rows = stage.rows.subset(*folds.entries(folds.numbers != fold))
     first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None, moves=None)
-    moves = None if stage.moves is None else stage.moves._replace(num_starts=_NUM_CONTENDERS, most_failures=_MOST_FAILURES)
+    moves = (
+        None if stage.moves is None else stage.moves._replace(num_starts=_NUM_CONTENDERS, most_failures=_MOST_FAILURES)
+    )
     return [first, dataclasses.replace(first, tolerance=fine, num_starts=_NUM_CONTENDERS, moves=moves)]
 
 
