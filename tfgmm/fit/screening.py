@@ -17,7 +17,7 @@ from tfgmm.fit.staged import StagedStarts, best_first
 _MAX_SWEEPS = 8
 # Columns from which matrices take so long that no more starts are drawn than go on
 _MANY_FEATURES = 40
-# Starts drawn for each that goes on where components have more sums than there are rows, which makes many optima; and up
+# Starts drawn for each that goes on where components have more sums than there are rows: many optima; and up
 # to how many features of all rows: wine, K = 3, is at its best then with 20 seeds of 20, not with 9
 _MANY_LOOKS, _FEW_FEATURES_OF_ROWS = 12, 2**15
 # Nats per row: a candidate that gains less is at its optimum already
