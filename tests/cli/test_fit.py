@@ -188,6 +188,8 @@ OPTIONS: dict[str, tuple[list[str], str, Any]] = {
     "max_sweeps": (["--max-sweeps", "7"], "max_sweeps", 7),
     "seed": (["--seed", "11"], "seed", 11),
     "criteria_at": (["--criteria-at", "mode"], "criteria_at", "mode"),
+    "moves": (["--moves"], "moves", True),
+    "no moves": (["--no-moves"], "moves", False),
 }
 
 
@@ -204,6 +206,7 @@ def test_every_option_arrives_and_goes_before_the_config(
         "max_sweeps": 200,
         "seed": 0,
         "criteria_at": "mean",
+        "moves": "auto",
     }
     for words, name, value in OPTIONS.values():
         done = run(*base, *words, "--out", tmp_path / "run")

@@ -80,8 +80,9 @@ def test_the_config_of_an_earlier_version_repeats_the_run(tmp_path: pathlib.Path
     settings = run_settings.settings_from(run_settings.read_config(tmp_path / "config.json")["settings"], {})
     since = {"drop_gaps": False, "delimiter": None, "decimal": None, "encoding": None, "skip_rows": None}
     since |= {"criteria_at": "mean", "sample_weight": None, "noise": None, "missing": "integrate", "posterior": "auto"}
+    since |= {"moves": "auto"}
     assert dataclasses.asdict(settings) == {**earlier, **since}
-    assert settings.fit_options() == {**options, "criteria_at": "mean", "posterior": "mean_field"}
+    assert settings.fit_options() == {**options, "criteria_at": "mean", "posterior": "mean_field", "moves": "auto"}
     assert vars(FitOptions(**settings.fit_options())) == {**vars(FitOptions()), **options}
 
 

@@ -81,6 +81,9 @@ def test_components_are_divided_into_as_many_as_asked_for():
     )  # nothing to divide
 
 
+ALONE = {"covariance": "full", "restarts": 1, "start": "random", "seed": 2, "moves": False}
+
+
 def columns_of_cancer():
     """Without the columns of which one value in forty is 0, which is warned of."""
     rows = load_breast_cancer().data
@@ -89,19 +92,24 @@ def columns_of_cancer():
 
 @pytest.fixture(scope="module")
 def of_cancer():
-    """One start at random rows each: without a second look the fit of 5 lies below that of 4."""
-    return tfgmm.fit_mixture(columns_of_cancer(), [4, 5], covariance="full", restarts=1, start="random", seed=2)
+    """One start at random rows each, no moves: without a second look the fit of 5 lies below that of 4."""
+    return tfgmm.fit_mixture(columns_of_cancer(), [4, 5], **ALONE)
 
 
 def test_a_stuck_fit_is_tried_again_from_the_smaller_one(of_cancer):
     four, five = of_cancer.results
-    alone = tfgmm.fit_mixture(columns_of_cancer(), 5, covariance="full", restarts=1, start="random", seed=2)
+    alone = tfgmm.fit_mixture(columns_of_cancer(), 5, **ALONE)
     price = np.log((569.0 + 4.0) / 4.0)
     assert alone.elbo < four.elbo - price - 10.0  # stuck
     assert five.elbo > four.elbo - price
     assert len(five.restarts) > 1 and five.restarts[0].elbo == pytest.approx(five.elbo, abs=0.1)
     assert alone.elbo in [pytest.approx(restart.elbo, abs=0.1) for restart in five.restarts]
     assert of_cancer.below_nested == (0.0, 0.0)
+
+
+def test_moves_free_the_stuck_fit_at_once(of_cancer):
+    moving = tfgmm.fit_mixture(columns_of_cancer(), 5, **ALONE | {"moves": "auto"})
+    assert moving.moves and moving.elbo > of_cancer.results[0].elbo + 50.0
 
 
 def test_nothing_is_tried_again_where_nothing_is_below(monkeypatch):
@@ -118,7 +126,7 @@ def test_rows_on_a_sample_reach_the_bound_of_the_smaller_fit_at_least(monkeypatc
     monkeypatch.setattr(
         retries, "ascend_from_smaller", lambda task, _, number: from_starts(task, retries.prepared_fit(task, number))
     )
-    found = tfgmm.fit_mixture(columns_of_cancer(), [4, 5], covariance="full", restarts=1, start="random", seed=2)
+    found = tfgmm.fit_mixture(columns_of_cancer(), [4, 5], **ALONE)
     nested = nesting.with_empty(nesting.Smaller.of(found.results[0]), found.results[1].variational)
     assert found.results[1].elbo >= nested.elbo and found.below_nested == (0.0, 0.0)
 

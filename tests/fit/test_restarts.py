@@ -20,8 +20,9 @@ from tfgmm.families.variational import COMPONENTS, Factors, VariationalPosterior
 from tfgmm.families.weights import WEIGHTS
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.options import FitOptions
-from tfgmm.fit.restarts import StagedStarts, ascend, best_first
+from tfgmm.fit.restarts import ascend
 from tfgmm.fit.single import stages_of
+from tfgmm.fit.staged import StagedStarts, best_first
 from tfgmm.mixture import exact_rows
 from tfgmm.mixture.statistics import Statistics
 from tfgmm.scoring.graph import chunks
@@ -226,9 +227,9 @@ def test_how_many_ascend_at_a_time_changes_nothing(monkeypatch):
     at_once = best_first(q, [StagedStarts(starts, [stage])])[0]
     sizes = []
     monkeypatch.setattr(
-        "tfgmm.fit.restarts.ascend", lambda s, starts, *rest: sizes.append(len(starts)) or ascend(s, starts, *rest)
+        "tfgmm.fit.staged.ascend", lambda s, starts, *rest: sizes.append(len(starts)) or ascend(s, starts, *rest)
     )
-    monkeypatch.setattr("tfgmm.fit.restarts._PRODUCTS_AT_A_TIME", 3 * 600 * 4 * 5)
+    monkeypatch.setattr("tfgmm.fit.staged._PRODUCTS_AT_A_TIME", 3 * 600 * 4 * 5)
     assert_same(best_first(q, [StagedStarts(starts, [stage])])[0], at_once)
     assert sizes == [3, 1]
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_wine
 
 import tfgmm
 from tfgmm.data.readers import Rows
@@ -36,6 +37,38 @@ def drawn(start="auto", num_components=5, num_kept=4, seed=0):
 def test_several_candidates_are_drawn_for_each_start_that_goes_on(num_components, times):
     _, _, found = drawn(num_components=num_components)
     assert len(found.starts) == 4 * times and found.num_kept == 4
+
+
+@pytest.mark.parametrize(
+    ("covariance", "num_components", "rows", "is_thorough", "times"),
+    [
+        ("full", 3, ROWS[:17], True, 12),  # 3 components of 6 sums for each row
+        ("full", 3, ROWS[:18], True, 3),
+        ("full", 3, ROWS[:14], False, 3),
+        ("diag", 3, ROWS[:11], True, 3),
+        ("full", 2, ROWS[:9], True, 2),
+        ("full", 9, np.tile(ROWS[:200], (1, 10)), True, 3),  # many features
+    ],
+)
+def test_many_candidates_are_drawn_where_components_have_more_numbers_than_rows(
+    covariance, num_components, rows, is_thorough, times
+):
+    survey = survey_rows(Rows(rows), None, 0)
+    priors = tfgmm.Priors.from_data(survey.summary, covariance, sample=survey.sample)
+    q = VariationalPosterior.of(covariance, "dirichlet", num_components, rows.shape[1], priors)
+    q.assign(q.values_of(q.random_start(0)))
+    q.move_centre(survey.summary.centre)
+    *_, stage = stages_of(q, survey, FitOptions())
+    spread = np.array(survey.summary.spread)
+    found = candidates(q, stage, spread, "k-means++", 0, 2, is_thorough=is_thorough)
+    assert len(found.starts) == 2 * times and found.num_kept == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:some values are repeated")
+def test_wine_is_at_its_best_from_any_seed():
+    bounds = [tfgmm.fit_mixture(load_wine().data, 3, covariance="full", seed=seed).elbo for seed in range(20)]
+    assert max(bounds) - min(bounds) < 0.1
 
 
 def test_the_best_candidates_after_their_few_sweeps_go_on():

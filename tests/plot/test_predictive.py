@@ -45,6 +45,15 @@ def test_restarts_of_a_fit_are_taken_as_they_are():
     assert ax.get_title() == "2 restarts" and "1 optimum" in small_print(ax)
 
 
+def test_a_triangle_stands_where_components_moved():
+    path, moves = np.array([-9.0, -8.0, -4.0, -3.0]), [types.SimpleNamespace(sweep=2)]
+    ax = plot.restarts([types.SimpleNamespace(elbos=path, moves=moves), types.SimpleNamespace(elbos=path - 1.0)])
+    [mark] = [line for line in ax.lines if line.get_marker() == "^"]
+    assert (list(mark.get_xdata()), list(mark.get_ydata())) == ([2], [5.0])
+    assert sorted(texts_of(ax)) == ["1 ended below it", "1 reached the best", "components moved"]
+    assert "components moved" not in texts_of(plot.restarts([path]))
+
+
 def test_the_band_is_the_quantiles_of_the_bars_of_each_set():
     ax = plot.predictive_check(ROWS, SETS, column_name="length (m)")
     band, middle, real = (patch.get_data() for patch in ax.patches)

@@ -328,6 +328,20 @@ def test_wrong_arguments_are_named_and_nothing_is_written(one_column, tmp_path):
     assert os.listdir(tmp_path) == ["folder"]
 
 
+def test_moves_between_components_are_told(tmp_path):
+    places = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+    rows = places[np.arange(200) % 4] + 0.3 * np.random.default_rng(0).standard_normal((200, 2))
+    groups = np.arange(200) % 4
+    stuck = np.where(groups == 1, 0, np.where((groups == 3) & (rows[:, 0] > 10.0), 1, groups))
+    for moves, words in (
+        (True, "Moves: 1 component went and others were divided instead, in 1 round, bound +"),
+        (False, ""),
+    ):
+        fit = tfgmm.fit_mixture(rows, 4, start=stuck, moves=moves)
+        text = tfgmm.write_report(fit, rows, tmp_path / f"{moves}.html").read_text(encoding="utf-8")
+        assert words in Page(text).words and ("Moves:" in Page(text).words) == moves
+
+
 def test_a_choice_is_told_with_the_recommended_fit(tmp_path):
     rows = np.random.default_rng(0).normal([[-3.0]] * 50 + [[3.0]] * 50, 0.5)
     selection = tfgmm.fit_mixture(rows, [1, 2], restarts=1)

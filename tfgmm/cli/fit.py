@@ -83,6 +83,10 @@ def fit(
             "quickest of these that is good enough.  [default: auto]"
         ),
     ] = None,
+    moves: Annotated[
+        bool | None,
+        typer.Option(help="Try to move components from where they are needed least.  [default: from 5 components on]"),
+    ] = None,
     drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
     decimal: Annotated[str | None, shared.DECIMAL] = None,
@@ -137,6 +141,7 @@ def fit(
             "validation": validation,
             "criteria_at": criteria_at,
             "posterior": posterior,
+            "moves": moves,
             "drop_gaps": drop_gaps or None,
             "delimiter": delimiter,
             "decimal": decimal,

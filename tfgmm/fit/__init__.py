@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = front_door(
         "cached_rows": ["CachedRows"],
         "callbacks": ["EndOfChoice", "FitStep", "FitWatcher", "ProgressBar", "StopOnPlateau", "SweepCallback"],
         "fitting": ["check_num_components", "fit_mixture", "fit_opened"],
+        "moves.words": ["sentences_on_moves"],
         "occupied": ["num_occupied"],
         "options": ["AUTO", "CRITERIA_AT", "FitOptions"],
         "restarts": ["Restart"],

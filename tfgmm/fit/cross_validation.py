@@ -17,7 +17,7 @@ from tfgmm.mixture.virtual_copies import are_few, are_whole
 from tfgmm.scoring.devices import block_scorer
 
 _NUM_FOLDS = 5
-NUM_STARTS, _NUM_CONTENDERS = 4, 1
+NUM_STARTS, _NUM_CONTENDERS, _MOST_FAILURES = 4, 1, 1
 # Nats per row: all starts go on until gains fall below the first, the best one until below the second
 _TOLERANCES = (1e-3, 1e-5)
 
@@ -124,7 +124,7 @@ def candidates_of_folds(
     found = []
     for fold in range(folds.num_folds):
         stages = stages_of_fold(stage, folds, fold)
-        found.append(OfFold(candidates(q, stages[0], spread, start, seed, NUM_STARTS), stages))
+        found.append(OfFold(candidates(q, stages[0], spread, start, seed, NUM_STARTS, is_thorough=False), stages))
     return found
 
 
@@ -132,8 +132,11 @@ def stages_of_fold(stage: Stage, folds: Folds, fold: int) -> list[Stage]:
     """Lists the stages of a fit without one fold: coarsely, then the best start more finely."""
     coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)
     rows = stage.rows.subset(*folds.entries(folds.numbers != fold))
-    first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None)
-    return [first, dataclasses.replace(first, tolerance=fine, num_starts=_NUM_CONTENDERS)]
+    first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None, moves=None)
+    moves = (
+        None if stage.moves is None else stage.moves._replace(num_starts=_NUM_CONTENDERS, most_failures=_MOST_FAILURES)
+    )
+    return [first, dataclasses.replace(first, tolerance=fine, num_starts=_NUM_CONTENDERS, moves=moves)]
 
 
 def held_out_log_densities(

@@ -58,6 +58,7 @@ class _Others(TypedDict, total=False):
     noise: Any
     missing: Literal["integrate", "refuse"]
     posterior: str
+    moves: bool | Literal["auto"]
 
 
 # "auto" is a str, and a str is an Iterable[str]: type checkers take the first of these that fits
@@ -104,6 +105,7 @@ def fit_mixture(
     noise: Any = None,
     missing: str = "integrate",
     posterior: str = MEAN_FIELD,
+    moves: bool | Literal["auto"] = "auto",
 ) -> FitResult | Selection:
     """Fits a Bayesian Gaussian mixture in closed form, from several starts, and returns the best fit.
 
@@ -157,6 +159,9 @@ def fit_mixture(
             their evidence. Of several fits each carries its own, and their evidence is compared where all have one that
             can be trusted; with "auto" only the recommended one goes as far as "mcmc". Progress is told to a
             `tfgmm.callbacks.FitWatcher`; Ctrl-C keeps the fit, and what there is.
+        moves: Whether the best restarts try moves: components that the rows need least go, and those that fit worst are
+            divided in two instead; a move is kept where the bound rises. "auto", where K is 5 or more and no start is
+            given.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.
@@ -191,6 +196,7 @@ def fit_mixture(
         start=start,
         criteria_at=criteria_at,
         posterior=posterior,
+        moves=moves,
     )
     check_options(options, numbers)
     source = open_source(data, "data", None, sample_weight=sample_weight, noise=noise, missing=missing)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from tfgmm.data.survey import Survey
     from tfgmm.mixture.priors import Priors
 
-AUTO = "auto"  # in place of covariance shapes: all of them
+AUTO: Final = "auto"  # in place of covariance shapes: all of them
+# Components from which a start alone is too seldom the best
+FEWEST_THAT_MOVE = 5
 CRITERIA_AT = {"mean": "the posterior means", "mode": "the maximum of the likelihood"}
 
 
@@ -51,6 +53,7 @@ class FitOptions:
     start: Any = "auto"
     criteria_at: str = "mean"
     posterior: str = MEAN_FIELD
+    moves: bool | Literal["auto"] = AUTO
 
     caller_names: ClassVar[Mapping[str, str]] = {}
     """What the caller calls some of them, for errors and warnings; the others are called as here."""
@@ -64,6 +67,7 @@ class FitOptions:
             object.__setattr__(self, "batch_size", check_count("batch_size", self.batch_size))
         object.__setattr__(self, "seed", check_seed(self.seed))
         _check_tolerance(self.tolerance, self.name_of("tolerance"))
+        _check_moves(self.moves)
         object.__setattr__(self, "covariance", check_covariance(self.covariance, self.name_of("covariance")))
         check_choice(self.name_of("weights"), self.weights, WEIGHT_PRIORS)
         check_choice("criteria_at", self.criteria_at, CRITERIA_AT)
@@ -81,6 +85,21 @@ class FitOptions:
         if isinstance(self.priors, Priors):
             return self.priors
         return Priors.from_data(survey.summary, shape, sample=survey.sample, weights=survey.weights)
+
+    def has_moves(self, num_components: int) -> bool:
+        """Whether components move between restarts and sweeps: those of one cluster to another.
+
+        Args:
+            num_components: K.
+
+        Example:
+
+        >>> FitOptions().has_moves(2), FitOptions().has_moves(8), FitOptions(moves=False).has_moves(8)
+        (False, True, False)
+        """
+        if self.moves != AUTO:
+            return bool(self.moves)
+        return isinstance(self.start, str) and num_components >= FEWEST_THAT_MOVE
 
     @property
     def is_choice_of_shapes(self) -> bool:
@@ -171,3 +190,11 @@ def _check_tolerance(tolerance: float | None, name: str) -> None:
     is_number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
     if tolerance is not None and not (is_number and math.isfinite(tolerance) and tolerance > 0):
         raise ValueError(f"`{name}` must be positive and finite. Received: {tolerance!r}. Leave it out for 1e-7.")
+
+
+def _check_moves(moves: Any) -> None:
+    if not isinstance(moves, bool) and moves != AUTO:
+        raise ValueError(
+            f'`moves` must be True, False or "auto". Received: {moves!r}. Leave it out for moves where there are '
+            f"{FEWEST_THAT_MOVE} components or more."
+        )

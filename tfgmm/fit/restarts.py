@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -30,8 +31,38 @@ _GROWTH, _LONGEST = 1.3, 8.0
 _FLOAT32_ERROR, _FLOAT32_GAIN = 10.0, 1e-4
 # Features of all rows below which float32 saves less time than telling starts apart by type costs
 _FEW_FEATURES = 2**16
-# Multiplications in a sweep of all starts at a time: with more, what a step costs beside them is not felt.
-_PRODUCTS_AT_A_TIME = 2**31
+# Sweeps after which a start may be given up, and how much faster than its last gain it is thought to rise at most
+_FEW_SWEEPS, _FASTER = 4, 2.0
+
+
+class Move(NamedTuple):
+    """Components that went, and as many that were divided in two, one half in the place of each; see `fit.moves`.
+
+    Numbers of components are those before the move.
+
+    deleted: Components that went.
+    divided: Components that were divided instead.
+    gain: What the bound gained until the sweeps after the move were done, nats.
+    sweep: How many of the sweeps of its restart came before.
+    """
+
+    deleted: tuple[int, ...]
+    divided: tuple[int, ...]
+    gain: float
+    sweep: int = 0
+
+
+class MoveRule(NamedTuple):
+    """Which starts try moves before a stage.
+
+    num_starts: How many of the best.
+    seed: Seed of the rows that components are divided with.
+    most_failures: Moves in turn that are taken back before a start has no more.
+    """
+
+    num_starts: int
+    seed: int
+    most_failures: int = 8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,11 +71,12 @@ class Restart:
 
     Args:
         elbo: Augmented bound at the end, nats, for N rows, estimated from the rows that all restarts share.
-        elbos: Bound of every sweep, float64.
+        elbos: Bound of every sweep, float64; after a move from where it is above that before.
         converged: Whether the bound had stopped rising; False also for a start that was given up below the best.
         weights: Mean weights at the end, (K,) float64.
         locs: Mean locations at the end, (K, D) float64, data units.
         values: Numbers behind q at the end; see `families.base.Family`.
+        moves: Moves between components on the way.
     """
 
     elbo: float
@@ -53,6 +85,7 @@ class Restart:
     weights: np.ndarray
     locs: np.ndarray
     values: Values = dataclasses.field(repr=False)
+    moves: tuple[Move, ...] = ()
 
     @property
     def num_sweeps(self) -> int:
@@ -72,6 +105,8 @@ class Stage:
         tolerance: A gain below it counts as none, nats per row.
         patience: Gains below the tolerance that must follow each other: one alone can be a step that was cut short.
         num_starts: How many of the best starts of the stage before take part; the others are given up. None for all.
+        moves: Which of them try moves between components first; None for none.
+        goal: Bound, nats: a start whose gains have become too small to reach it is given up.
     """
 
     rows: CachedRows
@@ -81,84 +116,14 @@ class Stage:
     tolerance: float
     patience: int = PATIENCE
     num_starts: int | None = None
+    moves: MoveRule | None = None
+    goal: float = -math.inf
 
     @functools.cached_property
     def is_for_float32(self) -> bool:
         """Whether products in float32 are worth while, and squares of the rows stay in its range."""
         is_large = len(self.rows) * self.rows.num_columns >= _FEW_FEATURES
         return is_large and is_in_range_of_float32(self.largest)
-
-
-class StagedStarts(NamedTuple):
-    """Starts, and the stages that they go through, one after the other."""
-
-    starts: Sequence[Values]
-    stages: Sequence[Stage]
-
-
-def best_first(
-    q: VariationalPosterior,
-    groups: Sequence[StagedStarts],
-    tell: Callable[[int, int], None] = lambda number, count: None,
-) -> list[list[Restart]]:
-    """Takes the starts of each group through its stages; lists per group where they ended, best bound first.
-
-    A start that is far below the best when its gains have become small does not overtake it: so the first stages may
-    be coarse, and only the best starts need take part in the last one.
-
-    Args:
-        q: Family of the posteriors.
-        groups: Groups of starts, each with stages of its own; each stage goes on side by side with those of the others.
-        tell: Called before the first stage and when a start has finished it, with the number of those that have, plus
-            one, up to their count, and with their count.
-    """
-    results = [
-        in_order_of_bounds(restarts)
-        for restarts in _ascended_by_group(q, [(group.starts, group.stages[0]) for group in groups], tell)
-    ]
-    for number in range(1, max(len(group.stages) for group in groups)):
-        going = [index for index, group in enumerate(groups) if number < len(group.stages)]
-        stages = [groups[index].stages[number] for index in going]
-        best = [results[index][: stage.num_starts] for index, stage in zip(going, stages)]
-        starts = [[restart.values for restart in restarts] for restarts in best]
-        for index, later in zip(going, _ascended_by_group(q, list(zip(starts, stages)))):
-            results[index] = _after(results[index], later)
-    return results
-
-
-def _after(restarts: list[Restart], later: list[Restart]) -> list[Restart]:
-    """Joins restarts, best first, with what the best of them did in a later stage; the others are given up."""
-    went_on = [
-        dataclasses.replace(after, elbos=np.concatenate([before.elbos, after.elbos]))
-        for before, after in zip(restarts, later)
-    ]
-    given_up = [dataclasses.replace(restart, converged=False) for restart in restarts[len(later) :]]
-    return in_order_of_bounds([*went_on, *given_up])
-
-
-def _ascended_by_group(
-    q: VariationalPosterior,
-    groups: Sequence[tuple[Sequence[Values], Stage]],
-    tell: Callable[[int, int], None] = lambda number, count: None,
-) -> list[list[Restart]]:
-    """Takes each start of each group through its stage, up to a number of them that fill a sweep, at a time."""
-    starts = [(start, stage) for starts, stage in groups for start in starts]
-    restarts: list[Restart] = []
-    num_told = 0
-
-    def tell_done(num_done: int) -> None:
-        nonlocal num_told
-        while num_told < min(len(restarts) + num_done + 1, len(starts)):
-            num_told += 1
-            tell(num_told, len(starts))
-
-    num_rows = max(len(stage.rows) for _, stage in groups)
-    products = num_rows * groups[0][1].rows.num_columns * q.num_components
-    size = max(1, _PRODUCTS_AT_A_TIME // products)
-    for first in range(0, len(starts), size):
-        restarts += ascend(q, starts[first : first + size], tell_done)
-    in_order = iter(restarts)
-    return [[next(in_order) for _ in of_group] for of_group, _ in groups]
 
 
 def in_order_of_bounds(restarts: Sequence[Restart]) -> list[Restart]:
@@ -214,7 +179,7 @@ class _Ascent:
     def __init__(self, place: Spot, stage: Stage) -> None:
         self.place = self.plain = place  # of the sweep to come, and after the last step of length 1
         self.dtype: type[np.floating] = np.float64  # of the products of the sweep to come
-        self.length, self.num_sweeps, self.is_converged = 1.0, 0, False
+        self.length, self.num_sweeps, self.is_converged, self.is_hopeless = 1.0, 0, False, False
         self.elbos: list[float] = []
         self.last = _Bound(place, np.nan, self.dtype)
         self.stage = stage
@@ -222,9 +187,13 @@ class _Ascent:
 
     @property
     def is_done(self) -> bool:
-        """Whether it has converged, or taken all sweeps allowed, or its bound is no longer finite."""
-        is_lost = bool(self.elbos) and not np.isfinite(self.elbos[-1])
+        """Whether it has converged, or taken all sweeps allowed, or its bound is not finite or stays below its goal."""
+        is_lost = self.is_hopeless or (bool(self.elbos) and not np.isfinite(self.elbos[-1]))
         return self.is_converged or is_lost or self.num_sweeps == self.stage.max_sweeps
+
+    @property
+    def _num_left(self) -> int:
+        return self.stage.max_sweeps - self.num_sweeps
 
     @property
     def next_length(self) -> float:
@@ -246,6 +215,7 @@ class _Ascent:
         self.elbos.append(elbo)
         self.last = _Bound(self.place, float(step.kl[number]), self.dtype)
         self.is_converged = self._plateau.is_reached(elbo)
+        self.is_hopeless = self.num_sweeps > _FEW_SWEEPS and elbo + _FASTER * gain * self._num_left < stage.goal
         self.length = self.next_length
         self.place, self.plain = Spot(step.longer, number), Spot(step.target, number)
         self.dtype = _type_of_products(float32_error, gain, stage)

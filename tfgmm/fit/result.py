@@ -21,7 +21,7 @@ from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.keras_model import keras_model_of
 from tfgmm.fit.occupied import log_num_modes, num_occupied, occupied_probabilities
 from tfgmm.fit.ranking import Ranking
-from tfgmm.fit.restarts import Restart
+from tfgmm.fit.restarts import Move, Restart
 from tfgmm.fit.result_words import summary_of
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
@@ -199,6 +199,13 @@ class FitResult(FittedMixture):
         completed likelihood", IEEE Transactions on Pattern Analysis and Machine Intelligence 22, 719-725.
         """
         return -2.0 * self.complete_log_likelihood + math.log(self.num_data) * self.num_parameters
+
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """Moves between components on the way to this fit: which went, and which were divided in two instead."""
+        if not self.restarts:
+            return ()
+        return self.restarts[0 if self.ranking is None else self.ranking.place].moves
 
     @functools.cached_property
     def learned_priors(self) -> Priors:

@@ -11,6 +11,7 @@ from tfgmm.common.columns import column_labels
 from tfgmm.common.words import counted
 from tfgmm.data.row_words import sentences_on_rows
 from tfgmm.families.fitted import FittedMixture
+from tfgmm.fit.moves.words import sentences_on_moves
 from tfgmm.fit.options import CRITERIA_AT
 from tfgmm.mixture.hidden_values import sentences_on_hidden, sentences_on_unseen
 from tfgmm.posterior.record import MEAN_FIELD
@@ -41,6 +42,7 @@ def summary_of(result: Any) -> str:
         f"{_ending(result)}; {result.num_occupied} of {counted(result.num_components, 'component')} occupied",
         f"restarts, bound of each: {bounds}",
         *([result.ranking.sentence([restart.elbo for restart in result.restarts])] if result.ranking else []),
+        *sentences_on_moves(result.moves),
         f"log likelihood, AIC and BIC at {CRITERIA_AT[result.criteria_at]}",
         *([_SUMMED_OVER_PARTS] if result.is_summed_over_parts else []),
         *sentences_on_rows(result.data_summary),

@@ -10,12 +10,16 @@ import numpy as np
 
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit.cached_rows import CachedRows
-from tfgmm.fit.restarts import Stage, StagedStarts, best_first
+from tfgmm.fit.restarts import Stage
+from tfgmm.fit.staged import StagedStarts, best_first
 
 # Sweeps that candidates are told apart by
 _MAX_SWEEPS = 8
 # Columns from which matrices take so long that no more starts are drawn than go on
 _MANY_FEATURES = 40
+# Starts drawn for each that goes on where components have more sums than there are rows: many optima; and up
+# to how many features of all rows: wine, K = 3, is at its best then with 20 seeds of 20, not with 9
+_MANY_LOOKS, _FEW_FEATURES_OF_ROWS = 12, 2**15
 # Nats per row: a candidate that gains less is at its optimum already
 _TOLERANCE = 1e-3
 # Rows that candidates are made and told apart with
@@ -36,7 +40,14 @@ class Candidates(NamedTuple):
 
 
 def candidates(
-    q: VariationalPosterior, stage: Stage, spread: np.ndarray, start: Any, seed: int, num_kept: int
+    q: VariationalPosterior,
+    stage: Stage,
+    spread: np.ndarray,
+    start: Any,
+    seed: int,
+    num_kept: int,
+    *,
+    is_thorough: bool = True,
 ) -> Candidates:
     """Draws starts among the rows of a stage.
 
@@ -47,10 +58,11 @@ def candidates(
         start: As in `fit_mixture`, one K.
         seed: Seed of the choices.
         num_kept: How many starts go on; of locations there is one.
+        is_thorough: Whether many are drawn where that takes little time.
     """
     is_drawn = isinstance(start, str)
     num_kept = num_kept if is_drawn else 1  # equal locations lead to equal optima
-    per_start = _candidates_per_start(q) if is_drawn else 1
+    per_start = _candidates_per_start(q, stage.rows, is_thorough) if is_drawn else 1
     seeds = [(seed + number) % 2**63 for number in range(per_start * num_kept)]
     first = few_sweeps(q, stage, seed)
     starts = q.start_values(first.rows.as_copies(_most(q.num_components), seed), spread, start, seeds)
@@ -76,12 +88,16 @@ def screened(q: VariationalPosterior, several: Sequence[Candidates]) -> list[lis
     return chosen
 
 
-def _candidates_per_start(q: VariationalPosterior) -> int:
+def _candidates_per_start(q: VariationalPosterior, rows: CachedRows, is_thorough: bool) -> int:
     """Says how many starts are drawn for each that goes on: three where they find more than two do, as measured."""
     is_costly = q.form == "correlated" and q.num_features > _MANY_FEATURES
     if q.num_components == 1 or is_costly:  # all starts are the same; or a sweep of them takes long
         return 1
-    return 3 if 3 <= q.num_components < 10 else 2
+    if not 3 <= q.num_components < 10:
+        return 2
+    is_crowded = q.covariance == "full" and q.num_components * rows.num_columns > rows.num_data
+    is_small = len(rows) * rows.num_columns <= _FEW_FEATURES_OF_ROWS
+    return _MANY_LOOKS if is_thorough and is_crowded and is_small else 3
 
 
 def _few(rows: CachedRows, num_components: int, seed: int) -> CachedRows:

@@ -25,9 +25,10 @@ from tfgmm.fit.occupied import occupied_widths
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.ranking import Ranking
-from tfgmm.fit.restarts import Restart, Stage, StagedStarts, best_first
+from tfgmm.fit.restarts import MoveRule, Restart, Stage
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, candidates, screened
+from tfgmm.fit.staged import StagedStarts, best_first
 from tfgmm.fit.sweep_batches import Batches, CachedBatch
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
 from tfgmm.mixture.hidden_values import shares_hidden
@@ -290,15 +291,16 @@ def stages_of(
         max_sweeps=options.max_sweeps,
         tolerance=options.tolerance or _TOLERANCE,
     )
-    if not survey.is_sample and q.num_components <= _FEW_COMPONENTS:
+    moves = MoveRule(_NUM_CONTENDERS, options.seed) if options.has_moves(q.num_components) else None
+    if not survey.is_sample and q.num_components <= _FEW_COMPONENTS and moves is None:
         return [last]
     if not survey.is_sample:
         first = dataclasses.replace(last, tolerance=max(_COARSE_TOLERANCE, options.tolerance or 0.0))
-        return [first, dataclasses.replace(last, num_starts=_NUM_CONTENDERS)]
+        return [first, dataclasses.replace(last, num_starts=_NUM_CONTENDERS, moves=moves)]
     # The sweeps over all rows go on from here, so the last gains on the sample are left to them
     coarse, fine = (max(least, options.tolerance or 0.0) for least in _TOLERANCES_ON_SAMPLE)
     stage = dataclasses.replace(last, tolerance=coarse, patience=1)
-    return [stage, dataclasses.replace(stage, tolerance=fine, num_starts=_NUM_CONTENDERS)]
+    return [stage, dataclasses.replace(stage, tolerance=fine, num_starts=_NUM_CONTENDERS, moves=moves)]
 
 
 def _check_finite(elbo: float, when: str) -> None:

@@ -48,7 +48,7 @@ __getattr__, __dir__, __all__ = front_door(
         "registry": ["COVARIANCES", "FormName", "WEIGHT_PRIORS", "mixtures_of"],
         "row_groups": ["RowGroups"],
         "row_scores": ["RowScorer", "RowScores", "Score"],
-        "row_sums": ["log_likelihoods_over_rows", "sums_over_rows"],
+        "row_sums": ["log_likelihoods_over_rows", "statistics_of", "sums_over_rows"],
         "sampling": ["rows_by_component", "sample_rows"],
         "starts": ["distinct_rows", "start_locs"],
         "statistics": [

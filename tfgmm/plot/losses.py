@@ -17,6 +17,7 @@ from tfgmm.plot.pictures import picture
 _SIZE = (6.0, 3.6)
 _SAME = 0.1  # nats: bounds closer than this are one optimum
 _LOWEST = 1e-3  # nats
+_MOVES = "components moved"
 _NAMES = {"loss": "training", "val_loss": "validation"}
 
 
@@ -208,7 +209,7 @@ def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
 
     The axis is logarithmic and ends at 0.001 nats. A line that runs down to it reached the best optimum; one that
     stays level, with a dot at its end, sits in a worse one. Restarts whose ends differ by less than 0.1 nats count as
-    one optimum.
+    one optimum. A triangle stands where components moved: after the sweep before a move that was kept.
 
     Args:
         restarts: Restarts of a fit, `result.restarts`; or the bounds of each, (T,), nats, higher is better.
@@ -237,11 +238,14 @@ def restarts(restarts: Sequence[Any], *, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax, _SIZE)
     best_look: dict[str, Any] = {"color": component_colours(1)[0]}
     look_below: dict[str, Any] = {"color": ink(), "linewidth": 0.9, "linestyle": "--", "alpha": 0.75}
-    for path, end in sorted(zip(paths, ends), key=lambda pair: -pair[1]):
+    marks = [[move.sweep - 1 for move in getattr(restart, "moves", ())] for restart in restarts]
+    for path, end, moves in sorted(zip(paths, ends, marks), key=lambda of_one: -of_one[1]):
         gaps = np.maximum(best - path, _LOWEST)
         is_best = end < _SAME
         look = best_look if is_best else look_below
         ax.plot(1 + np.arange(len(gaps)), gaps, label=_label(is_best, num_best, len(paths)), **look)
+        if moves:
+            ax.plot(1 + np.array(moves), gaps[moves], marker="^", color=look["color"], linestyle="", label=_MOVES)
         if not is_best:
             ax.plot(len(gaps), gaps[-1], marker="o", markersize=4, color=ink(), linestyle="", label="_end")
     ax.set_yscale("log")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tfgmm.common.words import printable, shown_number
+from tfgmm.fit import sentences_on_moves
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 from tfgmm.plot.colours import OWN, component_colours
 from tfgmm.report import row_facts
@@ -250,6 +251,7 @@ def record(fit: FitRecord) -> dict[str, Any]:
         "last_loss": f"{fit.history['loss'][-1]:.4f}",
         "num_sweeps": len(fit.history["elbo"]),
         "num_restarts": len(fit.restarts),
+        "moves": [f"{sentence.capitalize()}." for sentence in sentences_on_moves(fit.moves)],
     }
 
 

@@ -23,7 +23,7 @@ from tfgmm.posterior.record import PosteriorRecord
 
 if TYPE_CHECKING:
     from tfgmm.export.scorer import Scorer
-    from tfgmm.fit.restarts import Restart
+    from tfgmm.fit.restarts import Move, Restart
     from tfgmm.fit.result import FitResult
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 
@@ -38,6 +38,7 @@ class FitRecord:
     history: Mapping[str, Sequence[float]]
     restarts: tuple[Restart, ...]
     converged: bool
+    moves: tuple[Move, ...] = ()
 
     @property
     def is_level(self) -> bool:
@@ -147,9 +148,13 @@ def _of_result(result: FitResult) -> Fitted:
         _of_mixture(result),
         criteria=criteria,
         # Rows in parts were not swept: there is no loss that falls, and no end of it
-        record=FitRecord(result.history, result.restarts, result.converged) if result.num_parts <= 1 else None,
+        record=_record_of(result) if result.num_parts <= 1 else None,
         exporting="result",
     )
+
+
+def _record_of(result: FitResult) -> FitRecord:
+    return FitRecord(result.history, result.restarts, result.converged, result.moves)
 
 
 def _of_mixture(mixture: FitResult | GaussianMixtureModel) -> Fitted:

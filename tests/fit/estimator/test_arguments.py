@@ -87,6 +87,7 @@ ONES = np.ones(60)
         ({"missing": "drop"}, "`missing` must be one of 'refuse', 'integrate'. Received: 'drop'. Choose"),
         ({"posterior": "exact"}, "`posterior` must be one of .*. Received: 'exact'. Choose"),
         ({"criteria_at": "top"}, "`criteria_at` must be one of 'mean', 'mode'. Received: 'top'. Choose"),
+        ({"moves": "yes"}, "`moves` must be True, False or \"auto\". Received: 'yes'. Leave it out"),
         (
             {"warm_start": True, "n_components": [1, 2]},
             "`warm_start` must be False where several .*. Received: True with n_components=[1, 2], .*. Leave it out",

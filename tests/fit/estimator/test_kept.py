@@ -43,6 +43,17 @@ def assert_same(one, other):
         assert one == other or (one != one and other != other)
 
 
+def test_moves_of_a_fit_come_back():
+    places = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+    rows = places[np.arange(200) % 4] + 0.3 * np.random.default_rng(0).standard_normal((200, 2))
+    groups = np.arange(200) % 4
+    stuck = np.where(groups == 1, 0, np.where((groups == 3) & (rows[:, 0] > 10.0), 1, groups))
+    result = tfgmm.fit_mixture(rows, 4, start=stuck, moves=True)
+    assert len(result.moves) == 1
+    assert_same(restored(plain(result)), result)
+    assert restored(plain(result)).moves == result.moves
+
+
 @pytest.mark.parametrize(
     ("shape", "weights"), [*((shape, "dirichlet") for shape in COVARIANCES), ("full", "stick_breaking")]
 )

@@ -34,7 +34,7 @@ class RunSettings:
         num_components: K; or several to choose from; None for 1 to 10, or to the number of rows.
         columns: Names of the columns that are used; None for all that are numbers.
         covariance: A shape, several to choose from, or "auto".
-        weights, restarts, seed, max_sweeps, criteria_at: As in `tfgmm.fit_mixture`.
+        weights, restarts, seed, max_sweeps, criteria_at, moves: As in `tfgmm.fit_mixture`.
         validation: Absolute path of further rows, or None.
         drop_gaps: Whether rows with a gap in a column that is used are left out.
         sample_weight: Name of the column that says how often each row counts, or None.
@@ -67,6 +67,7 @@ class RunSettings:
     noise: Mapping[str, str] | None = None
     missing: str = "integrate"
     posterior: str = AUTO_POSTERIOR
+    moves: bool | str = AUTO
     delimiter: str | None = None
     decimal: str | None = None
     encoding: str | None = None

@@ -84,6 +84,7 @@ def options_of(estimator: Any) -> EstimatorOptions:
         start=_checked_start(estimator.init_params, estimator.means_init),
         criteria_at=estimator.criteria_at,
         posterior=estimator.posterior,
+        moves=estimator.moves,
         weight_concentration=estimator.weight_concentration_prior,
     )
     numbers = _checked_numbers(estimator.n_components)

@@ -62,6 +62,8 @@ class BayesianGaussianMixture(
             `tfgmm.fit_mixture`.
         criteria_at: Where `result_.aic` and `result_.bic` are taken: "mean", at the attributes; or "mode", at the
             maximum of the likelihood.
+        moves: Whether components are moved from where they are needed least to where two fit better than one; "auto":
+            from 5 components on, where no start is given.
         forgetting_factor: For `partial_fit`: what a row counts for of what the next row counts for. 1 remembers all
             rows alike, 1 - 1 / n about the last n.
 
@@ -96,6 +98,7 @@ class BayesianGaussianMixture(
         missing: str = "integrate",
         posterior: str = "mean_field",
         criteria_at: str = "mean",
+        moves: Any = "auto",
         forgetting_factor: float = 1.0,
     ) -> None:
         self.n_components = n_components
@@ -114,6 +117,7 @@ class BayesianGaussianMixture(
         self.missing = missing
         self.posterior = posterior
         self.criteria_at = criteria_at
+        self.moves = moves
         self.forgetting_factor = forgetting_factor
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, noise: Any = None) -> Self:

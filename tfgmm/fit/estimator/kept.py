@@ -19,7 +19,7 @@ from tfgmm.families.independent import IndependentDraws
 from tfgmm.families.records import Drawn, Values
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.ranking import Ranking
-from tfgmm.fit.restarts import Restart
+from tfgmm.fit.restarts import Move, Restart
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.mixture.priors import Priors
@@ -35,6 +35,7 @@ _RECORDS: Mapping[str, Any] = {
         ExactDraws,
         FitResult,
         IndependentDraws,
+        Move,
         PosteriorRecord,
         Priors,
         Ranking,

@@ -12,7 +12,7 @@ from tfgmm.data.survey import survey_rows
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.fitting import task_of
 from tfgmm.fit.options import AUTO, FitOptions
-from tfgmm.fit.restarts import Restart, StagedStarts, best_first
+from tfgmm.fit.restarts import Restart
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.single import (
     FitTask,
@@ -22,6 +22,7 @@ from tfgmm.fit.single import (
     swept_fit,
     values_from,
 )
+from tfgmm.fit.staged import StagedStarts, best_first
 from tfgmm.mixture.priors import Priors
 
 # Nats: restarts that end this little above the fit so far are the same optimum, and it keeps its order of components
