@@ -34,7 +34,7 @@ def run() -> run_folder.Run:
     q = VariationalPosterior.of("diag", "dirichlet", 2, 3, tfgmm.Priors())
     q.assign(q.values_of(q.random_start(0)))
     history = {"loss": [2.0, 1.5], "elbo": [-600.0, -450.0]}
-    start: Any = SimpleNamespace(elbo=-450.0, elbos=history["elbo"])
+    start: Any = SimpleNamespace(elbo=-450.0, elbos=history["elbo"], moves=())
     result = tfgmm.FitResult(q, tfgmm.Priors(), 0, summary, -450.0, -440.0, -445.0, history, (start,), True)
     settings = run_settings.RunSettings("/rows.csv", 2, columns=["a", "b", "c"])
     return run_folder.Run(settings, result, [2, 1], Survey(summary, np.zeros((4, 3))), ["mind the gap"])

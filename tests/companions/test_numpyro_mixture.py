@@ -190,6 +190,7 @@ def test_ordered_locations_from_numpyros_own_starts(swapped):
         np.testing.assert_allclose(ours.std((0, 1)), spread, rtol=0.3)
 
 
+@pytest.mark.slow
 def test_full_covariances():
     rng = np.random.default_rng(1)
     factors = np.array([[[1.0, 0.0], [0.8, 0.6]], [[0.5, 0.0], [-0.9, 1.0]]])
@@ -213,6 +214,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.slow
 def test_seeds_decide_all_settings_stay_and_progress_is_shown_on_terminals(monkeypatch):
     state, before = np.random.get_state()[1].copy(), jax.config.jax_enable_x64  # noqa: NPY002
     found = []
@@ -345,6 +347,7 @@ def test_priors_of_a_model_are_scipys_densities(num_features):
     np.testing.assert_allclose(found["weights"].log_prob(weights), stats.dirichlet.logpdf(weights, [1.5, 2.5]), 1e-5)
 
 
+@pytest.mark.slow
 def test_priors_of_a_model_change_the_answer():
     tight = tfgmm.Priors(0.0, 0.2, precision_shape=1.0, precision_rate=1.0, weight_concentration=1.0)
     wide = tfgmm.Priors(0.0, 10.0, precision_shape=1.0, precision_rate=1.0, weight_concentration=1.0)

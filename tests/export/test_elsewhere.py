@@ -143,6 +143,7 @@ def test_command_line_tool_shows_the_signatures(jobs: dict[str, Job]) -> None:
 
 
 @pytest.mark.parametrize("way", [pytest.param("run on literals", marks=pytest.mark.slow), "run on a file"])
+@pytest.mark.slow
 def test_command_line_tool_scores_without_tfgmm(exported: Exported, jobs: dict[str, Job], way: str) -> None:
     job = jobs[way]
     assert "Result for output key log_prob" in job.finish()

@@ -171,6 +171,7 @@ def test_export_of_version_2_passes_and_of_version_1_is_refused(
     refused(folder, "model_card.json", "format version 1", "export the model again")
 
 
+@pytest.mark.slow
 def test_export_of_version_3_passes_without_the_signature_for_gaps(
     folder: pathlib.Path, model: Any, tmp_path: pathlib.Path
 ) -> None:

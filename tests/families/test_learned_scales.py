@@ -332,6 +332,7 @@ def test_sweeps_with_what_was_learned_end_where_the_fit_did(covariance):
         np.testing.assert_allclose(part, result.variational.public()[name], rtol=2e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_model_learns_by_gradients_and_is_saved_with_its_priors(tmp_path):
     import keras
 

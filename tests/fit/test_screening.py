@@ -83,6 +83,7 @@ def test_the_best_candidates_after_their_few_sweeps_go_on():
         np.testing.assert_allclose(values.components[0], restart.values.components[0], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_screening_finds_better_optima_than_the_first_starts():
     """In a mean over eighty seeds of one start that goes on: the screened one ends higher."""
     gains = []

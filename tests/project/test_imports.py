@@ -6,6 +6,7 @@ Imports for type checkers alone do not count. Imports inside functions count as 
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,7 @@ def sources() -> list[Path]:
     return [path for path in sorted(PACKAGE.rglob("*.py")) if len(path.relative_to(PACKAGE).parts) > 1]
 
 
+@functools.cache
 def file_of(name: str) -> Path | None:
     """Returns the file of this package that a dotted name, of a module or of something in it, belongs to."""
     parts = name.split(".")
@@ -72,9 +74,10 @@ def file_of(name: str) -> Path | None:
     return None
 
 
-def imports_of(path: Path) -> Iterator[Import]:
+@functools.cache
+def imports_of(path: Path) -> tuple[Import, ...]:
     """Returns every import of a file, `from a import b` as `a.b`, those for type checkers left out."""
-    yield from _imports_in(ast.parse(path.read_text(encoding="utf-8")), at_top=True, package=_package_of(path))
+    return tuple(_imports_in(ast.parse(path.read_text(encoding="utf-8")), at_top=True, package=_package_of(path)))
 
 
 def _package_of(path: Path) -> list[str]:

@@ -48,6 +48,7 @@ def test_export(name: str, version: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["export_2_diag", "export_3_full"])
+@pytest.mark.slow
 def test_graph_of_an_export_is_the_one_that_verify_expects(name: str) -> None:
     done = CliRunner().invoke(cli.app, ["verify", str(BEFORE / name)])
     assert done.exit_code == 0, done.stderr

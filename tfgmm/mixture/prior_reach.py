@@ -35,6 +35,7 @@ PULL, NEAR = 0.6, 5.0
 MERGES, WIDENS = 0.7, 0.85
 # Of the number of rows: a concentration of stick-breaking weights that decides, and not the rows
 STICKS = 0.2
+MOST_LEFT = 0.8  # below this share of the stick, the last component is one among others
 # Of the expected width: a spread above it is what the prior was made for, however few the rows are
 NARROW = 0.75
 
@@ -117,9 +118,9 @@ def sentences_on_sticks(priors: Priors, num_components: int, num_data: float) ->
         num_data: N.
     """
     gamma = float(priors.stick_concentration)
-    if num_components == 1 or gamma <= max(1.0, STICKS * num_data):
-        return []
     left = (gamma / (1.0 + gamma)) ** (num_components - 1)
+    if num_components == 1 or left < MOST_LEFT or gamma <= STICKS * num_data:
+        return []
     return [
         f"a concentration of {gamma:g} leaves {100.0 * left:.0f} % of the weight to the last of {num_components} "
         f"components, which stands for all beyond it, and {counted(num_data, 'row')} cannot outweigh that: take one "
