@@ -158,7 +158,7 @@ def compare_rival(report: common.Report, recipe: Recipe, num_seeds: int) -> None
     lines = []
     for seed in range(num_seeds):
         shared = {"recipe": list(recipe), "seed": seed}
-        one = common.in_fresh_process(ours, **shared, options={})
+        one = common.in_fresh_process(ours, **shared, options={"moves": True})
         other = common.in_fresh_process(peers, **shared)
         lines.append(
             {
@@ -197,9 +197,9 @@ def fixed(name: str, repeats: int) -> dict[str, Any]:
 
     rows, number = fixed_rows(name)
     ways: dict[str, Callable[[], Any]] = {
+        "moves=True": functools.partial(tfgmm.fit_mixture, rows, number, moves=True),
         "default": functools.partial(tfgmm.fit_mixture, rows, number),
-        "moves=False": functools.partial(tfgmm.fit_mixture, rows, number, moves=False),
-        "restarts=1": functools.partial(tfgmm.fit_mixture, rows, number, restarts=1),
+        "restarts=1": functools.partial(tfgmm.fit_mixture, rows, number, moves=True, restarts=1),
         "scikit-learn": lambda: GaussianMixture(number, covariance_type="diag", random_state=0).fit(rows),
     }
     return medians_in_turn(ways, repeats)
@@ -304,7 +304,7 @@ def main() -> None:
     if arguments.recipe is not None:
         recipes = recipes[arguments.recipe : arguments.recipe + 1]
     seeds = 2 if arguments.quick else arguments.seeds
-    ways: dict[str, dict[str, Any]] = {"default": {}, "moves=False": {"moves": False}}
+    ways: dict[str, dict[str, Any]] = {"moves=True": {"moves": True}, "moves=False": {"moves": False}}
     ways |= {f"restarts={number}": {"restarts": number} for number in arguments.restarts}
     parts: dict[str, Callable[[], Any]] = {
         "optima": lambda: [compare_optima(report, recipe, seeds, ways) for recipe in recipes],

@@ -21,11 +21,12 @@ from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
+from tfgmm.fit.moves.when import move_rule
 from tfgmm.fit.occupied import occupied_widths
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.ranking import Ranking
-from tfgmm.fit.restarts import MoveRule, Restart, Stage
+from tfgmm.fit.restarts import Restart, Stage
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, candidates, screened
 from tfgmm.fit.staged import StagedStarts, best_first
@@ -291,7 +292,7 @@ def stages_of(
         max_sweeps=options.max_sweeps,
         tolerance=options.tolerance or _TOLERANCE,
     )
-    moves = MoveRule(_NUM_CONTENDERS, options.seed) if options.has_moves(q.num_components) else None
+    moves = move_rule(q, survey, options, _NUM_CONTENDERS)
     if not survey.is_sample and q.num_components <= _FEW_COMPONENTS and moves is None:
         return [last]
     if not survey.is_sample:

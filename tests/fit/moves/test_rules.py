@@ -9,7 +9,12 @@ import pytest
 from stuck_starts import ROWS, STUCK, posterior_and_stage, somewhere, stuck_prospect
 
 import tfgmm
+from tfgmm.data.readers import Rows
+from tfgmm.data.sources import open_source
+from tfgmm.data.survey import survey_rows
+from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.moves.rounds import moved
+from tfgmm.fit.moves.when import move_rule
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import MoveRule, ascend
 
@@ -121,3 +126,20 @@ def test_each_move_says_after_which_sweep_it_was():
         > 1e-3
         > restart.elbos[move.sweep - 1] - restart.elbos[move.sweep - 2]
     )
+
+
+def test_moves_wait_to_be_asked_where_gains_are_doubtful_or_costly():
+    """On a sample, with noise, and with many correlated columns; what the rule costs and loses there is measured."""
+    generator = np.random.default_rng(0)
+
+    def rule(rows, covariance="diag", moves="auto", noise=None):
+        source = Rows(rows) if noise is None else open_source(rows, "data", None, noise=noise)
+        survey, (_, num_features) = survey_rows(source, None, 0), rows.shape
+        q = VariationalPosterior.of(covariance, "dirichlet", 6, num_features, tfgmm.Priors())
+        return move_rule(q, survey, FitOptions(covariance=covariance, moves=moves), 3)
+
+    few, wide, many = (generator.normal(size=size) for size in ((100, 2), (100, 31), (20_001, 1)))
+    assert rule(few) == rule(wide) == MoveRule(3, 0)
+    for rows, options in ((many, {}), (few, {"noise": np.full(few.shape, 0.1)}), (wide, {"covariance": "full"})):
+        assert rule(rows, **options) is None
+        assert rule(rows, moves=True, **options) == MoveRule(3, 0)

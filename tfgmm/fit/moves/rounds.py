@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -96,7 +97,7 @@ class _Moving:
     def take(self, end: Restart) -> None:
         """Goes on from where sweeps after a move ended, if the bound is higher there; else takes the move back."""
         gain = end.elbo - self._prospect.elbo
-        if gain > self._least_gain:
+        if gain > self._least_gain and math.isfinite(end.elbo):
             deleted, divided = zip(*self._tried)
             self._moves.append(Move(deleted, divided, gain, sum(map(len, self._elbos))))
             self._elbos.append(end.elbos[end.elbos > self._prospect.elbo])
