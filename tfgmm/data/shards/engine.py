@@ -33,7 +33,8 @@ class Engine(Protocol):
     def sums(self, function: Callable[[int, Iterator[RowBlock]], np.ndarray]) -> np.ndarray:
         """Adds an array, (F,) float64, of the held blocks of each part.
 
-        By eights in the order of parts, and these by eights again. The order does not depend on the number of workers, nor on which of them fail: same bytes.
+        By eights in the order of parts, and these by eights again. The order does not depend on the number of workers,
+        nor on which of them fail: same bytes.
         """
 
     def release(self) -> None:
