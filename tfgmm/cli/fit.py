@@ -85,7 +85,7 @@ def fit(
     ] = None,
     moves: Annotated[
         bool | None,
-        typer.Option(help="Move components from where they are needed least.  [default: from 5 on, up to 20,000 rows]"),
+        typer.Option(help="Move components from where they are needed least.  [default: from 5 on]"),
     ] = None,
     drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,

@@ -160,9 +160,8 @@ def fit_mixture(
             can be trusted; with "auto" only the recommended one goes as far as "mcmc". Progress is told to a
             `tfgmm.callbacks.FitWatcher`; Ctrl-C keeps the fit, and what there is.
         moves: Whether the best restarts try moves: components that the rows need least go, and those that fit worst are
-            divided in two instead; a move is kept where the bound of the restart rises. "auto", where K is 5 or more,
-            no start is given, and gains can be trusted and are cheap: for up to 20,000 rows without noise, and in
-            "full" and "tied" up to 30 columns.
+            divided in two instead; a move is kept where the bound of the restart rises. "auto", where K is 5 or more
+            and no start is given.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.
