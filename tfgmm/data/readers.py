@@ -215,7 +215,7 @@ def _open_path(
     check_only_names(files.path, asked)
     wanted = value_names(name, files.column_names, files.origin, columns, column_names, carried)
     to_read = (*wanted, *carried.names)
-    if not files.is_folder and (whole or not is_large(name, files.path, to_read)):
+    if not files.is_folder and (whole or not is_large(name, files.place, to_read)):
         # Not through `StoredRows`: for a CSV file of 5 to 10 MB, whole columns take 0.55 of the time (two cores)
         values = table_values(name, files, to_read, allow_empty)
         return rows_with(name, wanted, carried.split(values, wanted), asked)

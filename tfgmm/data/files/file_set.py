@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,15 +13,20 @@ from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_blocks import csv_file
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
 from tfgmm.data.files.csv_text import csv_batches, csv_names
+from tfgmm.data.files.filesystems import Place
 from tfgmm.data.files.kinds import (
     check_file,
     decoded_type,
     file_error,
     kind_of,
     not_numbers_error,
+    readable,
     words_if_not_numbers,
 )
 from tfgmm.data.files.streams import RowStream
+
+
+_SECONDS_BETWEEN_LOOKS = 1.0  # at a file elsewhere: each look goes there and back
 
 
 class Block(NamedTuple):
@@ -63,7 +68,7 @@ class FileSet:
 
     Args:
         name: What the caller's argument is called in error messages.
-        paths: Paths of the files.
+        places: The files.
         column_names: D names, in the order wanted.
         same_names: Whether the files must have the same columns, including those that are not wanted.
         csv: How CSV files are written.
@@ -76,41 +81,42 @@ class FileSet:
     def __init__(
         self,
         name: str,
-        paths: Sequence[str],
+        places: Sequence[Place],
         column_names: Sequence[str],
         *,
         same_names: bool,
         csv: CsvOptions = GUESSED,
     ) -> None:
-        self.paths = tuple(paths)
+        self.places = tuple(places)
         self.column_names = tuple(column_names)
         self.name = name
         self._csv = csv
-        for path in paths:
-            check_file(name, path)
-        self._stamps = [_stamp(path) for path in paths]
-        self.is_sequential = any(columnar.is_sequential(path) for path in paths)
+        for place in places:
+            check_file(name, place)
+        self._stamps = [_stamp(name, place) for place in places]
+        self._looked = [0.0] * len(places)
+        self.is_sequential = any(columnar.is_sequential(name, place) for place in places)
         self.dtype = self._compare(same_names)
 
     def _compare(self, same_names: bool) -> np.dtype:
         """Checks that every file has the columns wanted, and numbers in them; returns the dtype of the rows."""
         all_float32 = True
         first: tuple[str, ...] = ()
-        for path in self.paths:
-            types = columns_of(self.name, path, self._csv)
+        for place in self.places:
+            types = columns_of(self.name, place, self._csv)
             names = tuple(label for label, _ in types)
             first = first or names
-            self._check_names(path, names, first if same_names else self.column_names)
+            self._check_names(place, names, first if same_names else self.column_names)
             type_of = dict(types)
             words = {label: words_if_not_numbers(type_of[label]) for label in self.column_names}
             if any(words.values()):
-                raise not_numbers_error(self.name, words, f" in '{path}'")
+                raise not_numbers_error(self.name, words, f" in '{place}'")
             all_float32 = all_float32 and all(
                 str(decoded_type(type_of[label])) == "float" for label in self.column_names
             )
         return np.dtype(np.float32 if all_float32 else np.float64)
 
-    def _check_names(self, path: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    def _check_names(self, place: Place, names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
         missing = [label for label in wanted if label not in names]
         repeated = [label for label in self.column_names if names.count(label) > 1]
         more = [label for label in names if label not in wanted] if wanted is not self.column_names else []
@@ -118,45 +124,64 @@ class FileSet:
             faults = {"without": missing, "more than once with": repeated, "unlike the first file with": more}
             received = "; ".join(f"{words} column {quoted(labels)}" for words, labels in faults.items() if labels)
             raise ValueError(
-                f"`{self.name}` must be files with the same columns. Received: '{path}', {received}. "
+                f"`{self.name}` must be files with the same columns. Received: '{place}', {received}. "
                 "Write the files with the same columns, or choose those that all of them have: columns=[...]."
             )
 
     def groups(self, file: int) -> tuple[list[int], bool]:
         """Counts the rows of each group of a file that is not sequential, and whether any row can be read alone."""
-        path = self.paths[file]
-        num_rows = columnar.group_rows(self.name, path, self.column_names[0])
-        return num_rows, columnar.is_in_place(self.name, path)
+        place = self.places[file]
+        num_rows = columnar.group_rows(self.name, place, self.column_names[0])
+        return num_rows, columnar.is_in_place(self.name, place)
 
     def stream(self, file: int, groups: range | None = None) -> RowStream:
         """Opens the rows of a file, or of some of its groups, at their start."""
-        path, names = self.paths[file], self.column_names
-        if kind_of(path) == "CSV":
-            return RowStream(csv_batches(csv_file(self.name, path, self._csv), names), names, self.dtype)
-        return RowStream(columnar.batches(self.name, path, names, groups), names, self.dtype)
+        place, names = self.places[file], self.column_names
+        if kind_of(place.label) == "CSV":
+            return RowStream(csv_batches(csv_file(self.name, place, self._csv), names), names, self.dtype)
+        return RowStream(columnar.batches(self.name, place, names, groups), names, self.dtype)
 
     def all_rows(self, file: int, size: int) -> Generator[np.ndarray]:
         """Yields all rows of a file, (n, D) with n <= `size`; the file must not change meanwhile."""
+        self.look_again()
         self.check_unchanged(file)
         stream = self.stream(file)
-        while len(rows := stream.read(size)):
+        while len(rows := self.read(file, stream, size)):
             yield rows
+        self.look_again()
         self.check_unchanged(file)
 
+    def read(self, file: int, stream: RowStream, num_rows: int) -> np.ndarray:
+        """Reads the next rows of a file; of one elsewhere that fails, its having changed is said first."""
+        try:
+            return stream.read(num_rows)
+        except (OSError, ValueError):
+            if not self.places[file].is_here:
+                self.look_again()
+                self.check_unchanged(file)
+            raise
+
     def check_unchanged(self, file: int) -> None:
-        """Checks that a file is still the one that was opened.
+        """Checks that a file is still the one that was opened; one elsewhere is looked at once a second at most.
 
         Raises:
             ValueError: Its size or its time of change differs, or it is gone.
         """
-        path = self.paths[file]
-        if not os.path.exists(path) or _stamp(path) != self._stamps[file]:
+        place = self.places[file]
+        if not place.is_here and time.monotonic() - self._looked[file] < _SECONDS_BETWEEN_LOOKS:
+            return
+        if _stamp(self.name, place) != self._stamps[file]:
             cause = "which was replaced or changed while its rows were being used"
-            raise file_error(self.name, path, cause, "Leave the file as it is until the end, or start again.")
+            raise file_error(self.name, place, cause, "Leave the file as it is until the end, or start again.")
+        self._looked[file] = time.monotonic()
+
+    def look_again(self) -> None:
+        """Lets the next check of each file look at it, however short ago it was looked at."""
+        self._looked = [0.0] * len(self.places)
 
     def shortened(self, file: int) -> ValueError:
         """Makes the error that a file has fewer rows than it says."""
-        return file_error(self.name, self.paths[file], "which is damaged (rows are missing)", "Write the file again.")
+        return file_error(self.name, self.places[file], "which is damaged (rows are missing)", "Write the file again.")
 
 
 class BlockReader:
@@ -180,7 +205,7 @@ class BlockReader:
         self._files.check_unchanged(block.file)
         stream = self._stream_before(block)
         self._place = None  # until the rows are there
-        rows = stream.read(block.num_rows)
+        rows = self._files.read(block.file, stream, block.num_rows)
         if len(rows) < block.num_rows:
             raise self._files.shortened(block.file)
         self._place = (block.file, block.first, block.start + block.num_rows)
@@ -204,20 +229,20 @@ class BlockReader:
         return self._stream
 
 
-def columns_of(name: str, path: str, csv: CsvOptions = GUESSED) -> list[tuple[str, Any]]:
+def columns_of(name: str, place: Place, csv: CsvOptions = GUESSED) -> list[tuple[str, Any]]:
     """Reads the names and Arrow types of a file's columns; CSV states no types: float64.
 
     Raises:
         ValueError: The file is damaged.
     """
-    if kind_of(path) == "CSV":
+    if kind_of(place.label) == "CSV":
         import pyarrow as pa
 
-        return [(label, pa.float64()) for label in csv_names(csv_file(name, path, csv))]
-    schema = columnar.schema_of(name, path)
+        return [(label, pa.float64()) for label in csv_names(csv_file(name, place, csv))]
+    schema = columnar.schema_of(name, place)
     return [(field.name, field.type) for field in schema]
 
 
-def _stamp(path: str) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
+def _stamp(name: str, place: Place) -> tuple[Any, ...] | None:
+    with readable(name, place):
+        return place.stamp()

@@ -131,9 +131,9 @@ class StoredRows:
 
     def place(self, row: int) -> str:
         """Names a row, counted from 0 over all files, for an error message: by its number in its file, and the file."""
-        starts = np.cumsum([0, *self._file_rows])[: len(self._files.paths)]
+        starts = np.cumsum([0, *self._file_rows])[: len(self._files.places)]
         file = int(np.searchsorted(starts, row, side="right")) - 1
-        return f"{row - int(starts[file])} of '{self._files.paths[file]}'"
+        return f"{row - int(starts[file])} of '{self._files.places[file]}'"
 
     def blocks(self) -> Iterator[RowBlock]:
         """Yields the blocks in the order of the files, each (n, D) of `dtype`, in the data's units.
@@ -176,6 +176,7 @@ class StoredRows:
             yield from self._first_pass()
             return
         self._make_first_pass()
+        self._files.look_again()
         with contextlib.closing(BlockReader(self._files)) as reader:
             for index in range(len(self._blocks)) if order is None else order:
                 block = self._blocks[index]
@@ -237,7 +238,7 @@ class StoredRows:
             surplus = 0
 
     def _plan(self) -> None:
-        for file in range(len(self._files.paths)):
+        for file in range(len(self._files.places)):
             num_rows, in_place = self._files.groups(file)
             self._file_rows.append(sum(num_rows))
             for run in blocks_of(file, num_rows, self._size):
@@ -266,7 +267,7 @@ class StoredRows:
         self._file_rows = file_rows = []
         self.num_dropped, gaps = 0, np.zeros(self.num_features, np.int64)
         try:
-            for file in range(len(self._files.paths)):
+            for file in range(len(self._files.places)):
                 start = cache.num_rows
                 for rows in self._files.all_rows(file, self._size):
                     kept = self._without_gaps(rows) if self._drop_gaps else rows
