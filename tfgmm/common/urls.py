@@ -36,6 +36,18 @@ def has_lost_a_slash(path: str) -> bool:
     return _LOST_SLASH.match(path) is not None
 
 
+def check_here(name: str, path: str) -> None:
+    """Checks that a place to write is on this machine: a URL would become a folder that is named like one.
+
+    Raises:
+        ValueError: It is a URL.
+    """
+    if is_url(path) or has_lost_a_slash(path):
+        url = path if is_url(path) else path.replace(":/", "://", 1)
+        fix = "Write it here, and copy it there when it is whole."
+        raise ValueError(f"`{name}` must be on this machine. Received: '{without_secrets(url)}'. {fix}")
+
+
 def without_secrets(path: str) -> str:
     """Writes a URL as messages show it: without a user, a password and options. A path stays as it is.
 

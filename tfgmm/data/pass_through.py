@@ -115,7 +115,7 @@ class ScoredInput:
         self._text = [label for label in self._carried if self._is_csv and label not in self._wanted]
         kinds = {label: decoded_type(kind) for label, kind in types.items()} | dict.fromkeys(self._text, pa.string())
         self.carried_fields = [pa.field(label, kinds[label]) for label in self._carried]
-        sequential = columnar.is_sequential(name, place)
+        sequential = columnar.is_sequential(place)
         self.num_rows = None if sequential else sum(columnar.group_rows(name, place, self._wanted[0]))
 
     def blocks(self) -> Iterator[ScoredBlock]:

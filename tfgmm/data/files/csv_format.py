@@ -240,8 +240,6 @@ def csv_format(name: str, path: str | Place, options: CsvOptions = GUESSED) -> C
     if names is not None and top.comment is not None and not comment.startswith("# "):
         above, names = top.comment, None  # a header whose first name begins with such a mark
     decimal = DecimalMark(options.decimal) if options.decimal else _clear_mark(name, place, body, delimiter)
-    grouped = grouped_number(body, delimiter, decimal.mark)
-    longest = max((len(line) for line in below[:2]), default=0)
     marks = comment_marks(lines[options.skip_rows or 0 : above])
     return CsvFormat(
         delimiter,
@@ -250,8 +248,8 @@ def csv_format(name: str, path: str | Place, options: CsvOptions = GUESSED) -> C
         skip_rows=above,
         names=names,
         compression=compression,
-        longest=longest,
-        grouped=grouped,
+        longest=max((len(line) for line in below[:2]), default=0),
+        grouped=grouped_number(body, delimiter, decimal.mark),
         unclear=decimal.unclear,
         comments=marks,
         has_comments=has_comments(below, delimiter, marks),

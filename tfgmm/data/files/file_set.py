@@ -13,6 +13,7 @@ from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_blocks import csv_file
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
 from tfgmm.data.files.csv_text import csv_batches, csv_names
+from tfgmm.data.files.elsewhere import ParquetElsewhere
 from tfgmm.data.files.filesystems import Place
 from tfgmm.data.files.kinds import (
     check_file,
@@ -24,7 +25,6 @@ from tfgmm.data.files.kinds import (
     words_if_not_numbers,
 )
 from tfgmm.data.files.streams import RowStream
-
 
 _SECONDS_BETWEEN_LOOKS = 1.0  # at a file elsewhere: each look goes there and back
 
@@ -95,7 +95,7 @@ class FileSet:
             check_file(name, place)
         self._stamps = [_stamp(name, place) for place in places]
         self._looked = [0.0] * len(places)
-        self.is_sequential = any(columnar.is_sequential(name, place) for place in places)
+        self.is_sequential = any(columnar.is_sequential(place) for place in places)
         self.dtype = self._compare(same_names)
 
     def _compare(self, same_names: bool) -> np.dtype:
@@ -134,12 +134,16 @@ class FileSet:
         num_rows = columnar.group_rows(self.name, place, self.column_names[0])
         return num_rows, columnar.is_in_place(self.name, place)
 
-    def stream(self, file: int, groups: range | None = None) -> RowStream:
-        """Opens the rows of a file, or of some of its groups, at their start."""
+    def opened_elsewhere(self, file: int) -> ParquetElsewhere | None:
+        """Opens a file of another filesystem for several goes; None for other files, and other kinds."""
+        return columnar.opened_elsewhere(self.name, self.places[file])
+
+    def stream(self, file: int, groups: range | None = None, opened: ParquetElsewhere | None = None) -> RowStream:
+        """Opens the rows of a file, or of some of its groups, at their start; `opened` is as `opened_elsewhere`."""
         place, names = self.places[file], self.column_names
         if kind_of(place.label) == "CSV":
             return RowStream(csv_batches(csv_file(self.name, place, self._csv), names), names, self.dtype)
-        return RowStream(columnar.batches(self.name, place, names, groups), names, self.dtype)
+        return RowStream(columnar.batches(self.name, place, names, groups, opened), names, self.dtype)
 
     def all_rows(self, file: int, size: int) -> Generator[np.ndarray]:
         """Yields all rows of a file, (n, D) with n <= `size`; the file must not change meanwhile."""
@@ -195,6 +199,7 @@ class BlockReader:
         self._files = files
         self._place: tuple[int, int, int] | None = None  # file, first group, row within the groups
         self._stream: RowStream | None = None
+        self._opened: tuple[int, ParquetElsewhere | None] | None = None  # number of a file elsewhere
 
     def read(self, block: Block) -> np.ndarray:
         """Reads a block, (n, D) of the files' dtype.
@@ -213,7 +218,13 @@ class BlockReader:
         return rows
 
     def close(self) -> None:
-        """Closes the file that is open."""
+        """Closes the files that are open."""
+        self._close_stream()
+        if self._opened is not None and self._opened[1] is not None:
+            self._opened[1].close()
+        self._opened = None
+
+    def _close_stream(self) -> None:
         if self._stream is not None:
             self._stream.close()
         self._stream = self._place = None
@@ -222,8 +233,11 @@ class BlockReader:
     def _stream_before(self, block: Block) -> RowStream:
         at = self._place
         if self._stream is None or at is None or at[:2] != (block.file, block.first) or at[2] > block.start:
-            self.close()
-            self._stream = self._files.stream(block.file, range(block.first, block.last))
+            self._close_stream()
+            if self._opened is None or self._opened[0] != block.file:
+                self.close()
+                self._opened = block.file, self._files.opened_elsewhere(block.file)
+            self._stream = self._files.stream(block.file, range(block.first, block.last), self._opened[1])
             at = (block.file, block.first, 0)
         self._stream.skip(block.start - at[2])
         return self._stream

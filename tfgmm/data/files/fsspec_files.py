@@ -46,7 +46,7 @@ def _handler(filesystem: Any) -> Any:
     import pyarrow as pa
     from pyarrow.fs import FileSelector, FSSpecHandler
 
-    class Handler(FSSpecHandler):  # type: ignore[misc]
+    class Handler(FSSpecHandler):
         def get_file_info_selector(self, selector: FileSelector) -> list[Any]:
             found = self.fs.ls(selector.base_dir, detail=True)
             return [self._create_file_info(info["name"], info) for info in found]

@@ -147,7 +147,7 @@ def is_large(name: str, path: str | Place, column_names: Sequence[str]) -> bool:
         ValueError: The file is damaged.
     """
     place = place_of(name, path)
-    if kind_of(place.label) == "CSV" or columnar.is_sequential(name, place) or not column_names:
+    if kind_of(place.label) == "CSV" or columnar.is_sequential(place) or not column_names:
         factor = 1 if place.label.lower().endswith(tuple(KINDS)) else _UNPACKED
         with readable(name, place):
             size = place.look().size

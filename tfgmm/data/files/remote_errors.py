@@ -21,7 +21,8 @@ _DENIED = re.compile(
     r"|INVALID_CLIENT|MISSING_AUTHENTICATION|[Cc]redential|HTTP status 40[13]|[Ff]orbidden|[Uu]nauthorized"
 )
 _CUT_OFF = re.compile(
-    r"NETWORK|TIMEOUT|[Tt]imed? ?out|curlCode|UNAVAILABLE|DEADLINE|SLOW_DOWN|SERVICE|INTERNAL_FAILURE|[Cc]onnect|HTTP status 50"
+    r"NETWORK|TIMEOUT|[Tt]imed? ?out|curlCode|UNAVAILABLE|DEADLINE|SLOW_DOWN|SERVICE"
+    r"|INTERNAL_FAILURE|[Cc]onnect|HTTP status 50"
 )
 _WORDY = 300  # characters of a library's that a message shows
 
