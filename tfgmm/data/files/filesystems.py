@@ -80,8 +80,8 @@ class Place:
         """Tells whether a path elsewhere begins with a bucket that is not there."""
         from pyarrow.fs import FileType
 
-        bucket, slash, _ = self.path.partition("/")
-        if self.filesystem is None or not (bucket and slash) or self.filesystem.type_name not in _WITH_BUCKETS:
+        bucket = self.path.partition("/")[0]
+        if self.filesystem is None or not bucket or self.filesystem.type_name not in _WITH_BUCKETS:
             return False
         return bool(self.filesystem.get_file_info(bucket).type == FileType.NotFound)
 
@@ -162,7 +162,8 @@ def place_of(name: str, path: str | Place) -> Place:
             return Place(here, here)
         raise filesystem_error(name, path, "which names no file of this machine", "Write three slashes: file:///path.")
     filesystem, inside = _filesystem_of(name, path)
-    return Place(inside.rstrip("/") or inside, without_secrets(path), filesystem, path)
+    shown = without_secrets(path)
+    return Place(inside.rstrip("/") or inside, shown.rstrip("/") if inside.strip("/") else shown, filesystem, path)
 
 
 def _filesystem_of(name: str, url: str) -> tuple[Any, str]:
@@ -179,7 +180,7 @@ def _filesystem_of(name: str, url: str) -> tuple[Any, str]:
                 name, url, str(error), "Write spaces as %20, and a slash in a password as %2F."
             ) from None
     except OSError as error:
-        raise remote_error(name, Place("", without_secrets(url), url=url), error) from None
+        raise remote_error(name, without_secrets(url), url, error) from None
     from tfgmm.data.files.fsspec_files import fsspec_filesystem
 
     return fsspec_filesystem(name, url)

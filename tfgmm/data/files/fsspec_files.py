@@ -6,8 +6,8 @@ import io
 from typing import Any
 
 from tfgmm.common.extras import imported
-from tfgmm.common.urls import scrubbed
-from tfgmm.data.files.remote_errors import filesystem_error
+from tfgmm.common.urls import scrubbed, without_secrets
+from tfgmm.data.files.remote_errors import filesystem_error, remote_error
 
 
 def fsspec_filesystem(name: str, url: str) -> tuple[Any, str]:
@@ -22,6 +22,7 @@ def fsspec_filesystem(name: str, url: str) -> tuple[Any, str]:
     Raises:
         ModuleNotFoundError: fsspec, or the package that it needs for this filesystem, is not installed.
         ValueError: fsspec does not know the filesystem.
+        OSError: The filesystem cannot be reached.
     """
     from pyarrow.fs import PyFileSystem
 
@@ -38,6 +39,8 @@ def fsspec_filesystem(name: str, url: str) -> tuple[Any, str]:
     except ValueError as error:
         fix = "Choose a path, or a URL of s3://, gs://, abfs://, hdfs://, file:// or of a filesystem of fsspec's."
         raise filesystem_error(name, url, str(error), fix) from None
+    except Exception as error:  # some go there at once, and packages have errors of their own
+        raise remote_error(name, without_secrets(url), url, error) from None
     return PyFileSystem(_handler(filesystem)), path
 
 

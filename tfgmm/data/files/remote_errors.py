@@ -14,16 +14,22 @@ if TYPE_CHECKING:
     from tfgmm.data.files.filesystems import Place
 
 # What libraries call what has happened
-_REMOTE = re.compile(r"AWS Error|curlCode|google::cloud|GoogleError|Retry policy|Permanent error|Azure Error|HDFS|HTTP")
+_REMOTE = re.compile(r"AWS Error|curlCode|google::cloud|GoogleError|Retry policy|Permanent error|Azure|HDFS|HTTP")
 _NOT_THERE = re.compile(r"NO_SUCH|does not exist|[Nn]ot found|NOT_FOUND|HTTP status 404")
 _DENIED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|EXPIRED|TOKEN|UNAUTHENTICATED|PERMISSION_DENIED"
-    r"|INVALID_CLIENT|MISSING_AUTHENTICATION|[Cc]redential|HTTP status 40[13]|[Ff]orbidden|[Uu]nauthorized"
+    r"|INVALID_CLIENT|MISSING_AUTHENTICATION|[Cc]redential|[Aa]uthenticat|HTTP status 40[13]|[Ff]orbidden"
+    r"|[Uu]nauthorized"
 )
 _CUT_OFF = re.compile(
     r"NETWORK|TIMEOUT|[Tt]imed? ?out|curlCode|UNAVAILABLE|DEADLINE|SLOW_DOWN|SERVICE"
     r"|INTERNAL_FAILURE|[Cc]onnect|HTTP status 50"
 )
+_IN_ENVIRONMENT = {
+    "s3": " in the environment, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": " in the environment, as GOOGLE_APPLICATION_CREDENTIALS",
+    "abfs": " in the environment, as AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+}
 _WORDY = 300  # characters of a library's that a message shows
 
 
@@ -44,9 +50,12 @@ def filesystem_error(name: str, url: str, cause: str, fix: str) -> ValueError:
 
 def is_remote(error: Exception) -> bool:
     """Tells whether an error is of the way to a file, and not of what the file holds."""
-    if isinstance(error, OSError) and error.errno is not None:
+    import pyarrow as pa
+
+    if isinstance(error, OSError) and (error.errno is not None or type(error) is not OSError):
         return True
-    return isinstance(error, OSError) and _REMOTE.search(str(error)) is not None
+    # Others of Arrow's quote what a file holds, which may be any words
+    return (isinstance(error, OSError) or type(error) is pa.ArrowException) and _REMOTE.search(str(error)) is not None
 
 
 def is_told(place: Place, error: Exception) -> bool:
@@ -65,37 +74,38 @@ def reached(name: str, place: Place) -> Iterator[None]:
 
     try:
         yield
-    except OSError as error:
+    except (OSError, pa.ArrowException) as error:
         if is_told(place, error) or not is_remote(error):
             raise
-        raise remote_error(name, place, error) from None
-    except (pa.ArrowException, ValueError, TypeError, LookupError, ArithmeticError, ImportError, MemoryError):
+        raise remote_error(name, str(place), place.url, error) from None
+    except (ValueError, TypeError, LookupError, ArithmeticError, ImportError, MemoryError):
         raise
     except Exception as error:  # packages that fsspec uses have errors of their own, of any class
-        raise remote_error(name, place, error) from None
+        raise remote_error(name, str(place), place.url, error) from None
 
 
-def remote_error(name: str, place: Place, error: Exception) -> OSError:
+def remote_error(name: str, shown: str, url: str, error: Exception) -> OSError:
     """Makes the error that a file elsewhere cannot be reached: of the class that the cause has.
 
     Args:
         name: What the caller's argument is called.
-        place: The file or folder.
+        shown: The file or folder, as messages show it.
+        url: The URL that it is from, whole.
         error: What a library has raised.
     """
-    said = _said(str(error) or type(error).__name__, place.url)
-    kind, number, cause, fix = _cause_of(error, re.sub("'[^']*'", "", said))  # without names of files
-    told = kind(f"`{name}` must be rows that can be reached. Received: '{place}', {cause} ({said}). {fix}")
+    said = _said(str(error) or type(error).__name__, url)
+    kind, number, cause, fix = _cause_of(error, re.sub("'[^']*'", "", said), shown)  # without names of files
+    told = kind(f"`{name}` must be rows that can be reached. Received: '{shown}', {cause} ({said}). {fix}")
     told.errno = number
     return told
 
 
-def _cause_of(error: Exception, said: str) -> tuple[type[OSError], int, str, str]:
+def _cause_of(error: Exception, said: str, shown: str) -> tuple[type[OSError], int, str, str]:
     if isinstance(error, FileNotFoundError) or _NOT_THERE.search(said):
-        fix = "Check the bucket and the path; a bucket of a region of its own needs ?region=... in the URL."
+        fix = "Check the path in the URL, and the bucket."
         return FileNotFoundError, errno.ENOENT, "which is not there", fix
     if isinstance(error, PermissionError) or _DENIED.search(said):
-        fix = "Check the path, and the credentials in the environment, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        fix = f"Check the path, and the credentials{_IN_ENVIRONMENT.get(shown.partition('://')[0], '')}."
         return PermissionError, errno.EACCES, "which may not be read with these credentials, or without any", fix
     if isinstance(error, (ConnectionError, TimeoutError)) or _CUT_OFF.search(said):
         fix = "Check the network and the address, and start again."
