@@ -16,7 +16,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractBufferedFile
 
 NAMES = ("a", "b", "c")
-VALUES = np.random.default_rng(3).normal(size=(400, 3)) * [1.0, 10.0, 0.1]
+_KIND = np.arange(400)[:, None] % 2  # two groups, far from each other
+VALUES = (np.random.default_rng(3).normal(size=(400, 3)) + 9.0 * _KIND) * [1.0, 10.0, 0.1]
 TABLE = pa.table(dict(zip(NAMES, VALUES.T, strict=True)))
 
 
