@@ -74,7 +74,7 @@ class Faulty(MemoryFileSystem):  # type: ignore[misc]
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         opened = super()._open(path, mode, **options)
-        return _Failing(self, path, size=self.store[path].size) if mode == "rb" else opened
+        return _Failing(self, path, size=self.store[path].size, cache_type="none") if mode == "rb" else opened
 
 
 class _Failing(AbstractBufferedFile):  # type: ignore[misc]

@@ -44,7 +44,7 @@ class S3:
 
     def put(self, path: str, content: bytes) -> str:
         """Puts a file there, and returns its URL."""
-        with self.filesystem.open_output_stream(f"{BUCKET}/{path}") as stream:
+        with self.filesystem.open_output_stream(f"{BUCKET}/{path}", compression=None) as stream:
             stream.write(content)
         return self.url(path)
 

@@ -116,6 +116,22 @@ def test_large_row_groups_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
             assert all_of(rows).tobytes() == VALUES.tobytes() and used == expected
 
 
+@pytest.mark.parametrize("compression", [None, "lz4"])
+def test_few_of_many_columns_are_fetched_alone(compression: str | None, faulty: type[Faulty]) -> None:
+    wide = pa.table({f"c{index}": np.arange(400.0) + index for index in range(30)})
+    content = arrow(wide, compression=compression)
+    url = memory_file("/rows/wide.arrow", content, "faulty")
+    np.testing.assert_array_equal(
+        read_rows(memory_file("/tests/wide.arrow", content), columns=["c7"]).values[:, 0], wide["c7"]
+    )
+    faulty.left = 10**9
+    for names, share in ((["c29", "c3"], (0.0, 0.5)), ([f"c{index}" for index in range(20)], (1.0, 1.5))):
+        with blocks_of(url, tuple(names)) as rows:
+            left = faulty.left
+            np.testing.assert_array_equal(all_of(rows), np.column_stack([wide[name].to_numpy() for name in names]))
+        assert share[0] * len(content) < left - faulty.left < share[1] * len(content)
+
+
 def test_rows_to_score_carry_columns_along() -> None:
     table = TABLE.append_column("label", pa.array([f"row {row}" for row in range(400)]))
     for label, content in (("x.csv", csv(table)), ("x.parquet", parquet(table)), ("x.arrow", arrow(table))):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tfgmm.data.files.filesystems import STREAM_BYTES, Place
 
 _MOST_AT_ONCE = 2**25  # bytes of row groups that are fetched as wholes
+_MANY = 8  # times the columns that are wanted: so many are not fetched along
 _LEAST_AT_ONCE = 2**18  # of a column, where a row group is larger
 
 
@@ -54,7 +56,8 @@ class ParquetElsewhere:
 class ArrowElsewhere:
     """An Arrow file on another filesystem, or a stream, to be read once, from its start.
 
-    What stands at the end of a file does not tell how many rows a record batch has: asking each costs two requests.
+    What stands at the end of a file does not tell how many rows a record batch has: asking each costs two requests. A
+    file is a stream between two marks, and is read as one.
 
     Args:
         place: The file.
@@ -63,7 +66,7 @@ class ArrowElsewhere:
     def __init__(self, place: Place) -> None:
         import pyarrow as pa
 
-        self._is_file = place.first_bytes(6) == b"ARROW1"
+        self._place, self._is_file = place, place.first_bytes(6) == b"ARROW1"
         self._source = place.opened() if self._is_file else place.stream()
         self._reader = pa.ipc.open_file(self._source) if self._is_file else pa.ipc.open_stream(self._source)
         self.schema = self._reader.schema
@@ -90,18 +93,26 @@ class ArrowElsewhere:
 
     def _whole(self, wanted: list[str]) -> Iterator[Any]:
         if not self._is_file:
-            return iter(self._reader)
-        reader = self._narrow(wanted)
-        return map(reader.get_batch, range(reader.num_record_batches))
+            yield from self._reader
+        elif len(self.schema.names) < _MANY * len(wanted):
+            yield from self._as_stream()
+        else:
+            yield from self._narrow(wanted)
 
-    def _narrow(self, wanted: list[str]) -> Any:
-        """Opens only some columns, each by two requests a record batch; all of them where that is quicker: by one."""
+    def _as_stream(self) -> Iterator[Any]:
         import pyarrow as pa
 
-        if 2 * len(wanted) >= len(self.schema.names) > 1:
-            return self._reader
+        with self._place.stream() as stream:
+            stream.read(8)  # the mark, filled up to 8 bytes
+            yield from itertools.islice(pa.ipc.open_stream(stream), self._reader.num_record_batches)
+
+    def _narrow(self, wanted: list[str]) -> Iterator[Any]:
+        """Fetches only some columns, each by two requests a record batch."""
+        import pyarrow as pa
+
         places = [self.schema.names.index(label) for label in wanted]
-        return pa.ipc.open_file(self._source, options=pa.ipc.IpcReadOptions(included_fields=places))
+        reader = pa.ipc.open_file(self._source, options=pa.ipc.IpcReadOptions(included_fields=places))
+        yield from map(reader.get_batch, range(reader.num_record_batches))
 
 
 def _runs_of(metadata: Any, wanted: Collection[str], groups: range) -> Iterator[tuple[bool, list[int]]]:
