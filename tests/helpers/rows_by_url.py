@@ -79,10 +79,11 @@ class Faulty(MemoryFileSystem):  # type: ignore[misc]
 
 class _Failing(AbstractBufferedFile):  # type: ignore[misc]
     def _fetch_range(self, start: int, end: int) -> bytes:
-        Faulty.left -= end - start
+        content = bytes(Faulty.store[self.path].getbuffer()[start:end])
+        Faulty.left -= len(content)
         if Faulty.left < 0:
             raise Faulty.error
-        return bytes(Faulty.store[self.path].getbuffer()[start:end])
+        return content
 
 
 def memory_file(path: str, content: bytes, scheme: str = "memory") -> str:
