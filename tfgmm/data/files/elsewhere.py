@@ -27,6 +27,11 @@ class ParquetElsewhere:
         whole = pq.ParquetFile(self._source, pre_buffer=False)
         self.metadata, self.schema = whole.metadata, whole.schema_arrow
 
+    @property
+    def num_groups(self) -> int:
+        """How many row groups it has."""
+        return int(self.metadata.num_row_groups)
+
     def group_rows(self) -> list[int]:
         """Counts the rows of each row group."""
         return [self.metadata.row_group(group).num_rows for group in range(self.metadata.num_row_groups)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
+import math
 import time
-from collections.abc import Generator, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -26,7 +29,11 @@ from tfgmm.data.files.kinds import (
 )
 from tfgmm.data.files.streams import RowStream
 
+_QUESTIONS_AT_ONCE = 8  # of files elsewhere
 _SECONDS_BETWEEN_LOOKS = 1.0  # at a file elsewhere: each look goes there and back
+
+
+Answer = TypeVar("Answer")
 
 
 class Block(NamedTuple):
@@ -91,10 +98,9 @@ class FileSet:
         self.column_names = tuple(column_names)
         self.name = name
         self._csv = csv
-        for place in places:
-            check_file(name, place)
-        self._stamps = [_stamp(name, place) for place in places]
-        self._looked = [0.0] * len(places)
+        _of_all(functools.partial(check_file, name), places)
+        self._stamps = _of_all(functools.partial(_stamp, name), places)
+        self._looked = [-math.inf] * len(places)
         self.is_sequential = any(columnar.is_sequential(place) for place in places)
         self.dtype = self._compare(same_names)
 
@@ -102,8 +108,8 @@ class FileSet:
         """Checks that every file has the columns wanted, and numbers in them; returns the dtype of the rows."""
         all_float32 = True
         first: tuple[str, ...] = ()
-        for place in self.places:
-            types = columns_of(self.name, place, self._csv)
+        columns = _of_all(lambda place: columns_of(self.name, place, self._csv), self.places)
+        for place, types in zip(self.places, columns, strict=True):
             names = tuple(label for label, _ in types)
             first = first or names
             self._check_names(place, names, first if same_names else self.column_names)
@@ -128,9 +134,11 @@ class FileSet:
                 "Write the files with the same columns, or choose those that all of them have: columns=[...]."
             )
 
-    def groups(self, file: int) -> tuple[list[int], bool]:
-        """Counts the rows of each group of a file that is not sequential, and whether any row can be read alone."""
-        place = self.places[file]
+    def groups(self) -> list[tuple[list[int], bool]]:
+        """Counts, for files that are not sequential, the rows of each group, and says if any row can be read alone."""
+        return _of_all(self._groups, self.places)
+
+    def _groups(self, place: Place) -> tuple[list[int], bool]:
         num_rows = columnar.group_rows(self.name, place, self.column_names[0])
         return num_rows, columnar.is_in_place(self.name, place)
 
@@ -181,7 +189,7 @@ class FileSet:
 
     def look_again(self) -> None:
         """Lets the next check of each file look at it, however short ago it was looked at."""
-        self._looked = [0.0] * len(self.places)
+        self._looked = [-math.inf] * len(self.places)
 
     def shortened(self, file: int) -> ValueError:
         """Makes the error that a file has fewer rows than it says."""
@@ -193,12 +201,14 @@ class BlockReader:
 
     Args:
         files: Files to read from.
+        in_order: Whether all blocks are read in their order: of a file elsewhere, several groups then come at once.
     """
 
-    def __init__(self, files: FileSet) -> None:
-        self._files = files
+    def __init__(self, files: FileSet, in_order: bool = False) -> None:
+        self._files, self._in_order = files, in_order
         self._place: tuple[int, int, int] | None = None  # file, first group, row within the groups
         self._stream: RowStream | None = None
+        self._goes_on, self._last = False, 0  # whether the stream has all later groups; the group behind the block read
         self._opened: tuple[int, ParquetElsewhere | None] | None = None  # number of a file elsewhere
 
     def read(self, block: Block) -> np.ndarray:
@@ -214,6 +224,7 @@ class BlockReader:
         if len(rows) < block.num_rows:
             raise self._files.shortened(block.file)
         self._place = (block.file, block.first, block.start + block.num_rows)
+        self._last = block.last
         columnar.release_memory()
         return rows
 
@@ -230,14 +241,23 @@ class BlockReader:
         self._stream = self._place = None
         columnar.release_memory()
 
-    def _stream_before(self, block: Block) -> RowStream:
+    def _position(self, block: Block) -> tuple[int, int, int] | None:
+        """Says where the stream is, counted from the first group of a block where it goes on to that one by itself."""
         at = self._place
+        goes_on = self._goes_on and at is not None and (at[0], self._last, 0) == (block.file, block.first, block.start)
+        return (block.file, block.first, 0) if goes_on else at
+
+    def _stream_before(self, block: Block) -> RowStream:
+        at = self._position(block)
         if self._stream is None or at is None or at[:2] != (block.file, block.first) or at[2] > block.start:
             self._close_stream()
             if self._opened is None or self._opened[0] != block.file:
                 self.close()
                 self._opened = block.file, self._files.opened_elsewhere(block.file)
-            self._stream = self._files.stream(block.file, range(block.first, block.last), self._opened[1])
+            table = self._opened[1]
+            self._goes_on = self._in_order and table is not None
+            last = table.num_groups if self._goes_on and table is not None else block.last
+            self._stream = self._files.stream(block.file, range(block.first, last), table)
             at = (block.file, block.first, 0)
         self._stream.skip(block.start - at[2])
         return self._stream
@@ -255,6 +275,20 @@ def columns_of(name: str, place: Place, csv: CsvOptions = GUESSED) -> list[tuple
         return [(label, pa.float64()) for label in csv_names(csv_file(name, place, csv))]
     schema = columnar.schema_of(name, place)
     return [(field.name, field.type) for field in schema]
+
+
+def _of_all(function: Callable[[Place], Answer], places: Sequence[Place]) -> list[Answer]:
+    """Asks something of each file: of many elsewhere several at once, since each question goes there and back.
+
+    Filesystems of fsspec are not asked so: not all of them bear it.
+    """
+    if len(places) < 2 or places[0].is_here or places[0].is_of_fsspec:
+        return [function(place) for place in places]
+    pool = concurrent.futures.ThreadPoolExecutor(_QUESTIONS_AT_ONCE)
+    try:
+        return list(pool.map(function, places))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _stamp(name: str, place: Place) -> tuple[Any, ...] | None:

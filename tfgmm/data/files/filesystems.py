@@ -47,7 +47,7 @@ class Place:
         url: The URL, with secrets; "" for this machine.
     """
 
-    path: str
+    path: str = field(repr=False)
     shown: str
     filesystem: Any = field(default=None, compare=False)
     url: str = field(default="", compare=False, repr=False)
@@ -59,6 +59,11 @@ class Place:
     def is_here(self) -> bool:
         """Whether it is on this machine."""
         return self.filesystem is None
+
+    @property
+    def is_of_fsspec(self) -> bool:
+        """Whether fsspec has the filesystem, and not pyarrow itself."""
+        return hasattr(self.filesystem, "handler")
 
     @property
     def label(self) -> str:
@@ -201,17 +206,15 @@ def _info(place: Place) -> Any:
 
 def _forget_listings(place: Place) -> None:
     """Makes fsspec look again: some of its filesystems keep what they have listed."""
-    handler = getattr(place.filesystem, "handler", None)
-    if handler is not None:
-        handler.fs.invalidate_cache()
+    if place.is_of_fsspec:
+        place.filesystem.handler.fs.invalidate_cache()
 
 
 def _remote_stamp(place: Place) -> tuple[Any, ...] | None:
-    handler = getattr(place.filesystem, "handler", None)
     try:
-        if handler is not None:
+        if place.is_of_fsspec:
             _forget_listings(place)
-            return (handler.fs.ukey(place.path),)
+            return (place.filesystem.handler.fs.ukey(place.path),)
         with place.opened() as file:
             tags = file.metadata()
             if tags:

@@ -21,10 +21,10 @@ from tfgmm.data.sampling import BLOCK_ORDER, random_numbers, row_order
 class StoredRows:
     """Rows in one file or a folder of files, in the data's units, read on demand; memory is that of a few blocks.
 
-    CSV files, and Arrow files in the streaming format, can only be read from their start. Their first pass writes the
-    rows to a temporary file, which later passes read: it needs 8 bytes a number on the disk of the system's folder
-    for temporary files (TMPDIR says where), has no name there, and is gone when this object is closed or collected,
-    or the process ends. `num_data` makes that pass if it has not been made.
+    CSV files, and Arrow files in the streaming format or on another filesystem, are only read from their start. Their
+    first pass writes the rows to a temporary file, which later passes read: it needs 8 bytes a number on the disk of
+    the system's folder for temporary files (TMPDIR says where), has no name there, and is gone when this object is
+    closed or collected, or the process ends. `num_data` makes that pass if it has not been made.
 
     A file that changes after it was opened here is refused by the next read. Damage within the numbers of a Parquet
     file that has no checksums is not noticed: it reads as other numbers.
@@ -177,7 +177,7 @@ class StoredRows:
             return
         self._make_first_pass()
         self._files.look_again()
-        with contextlib.closing(BlockReader(self._files)) as reader:
+        with contextlib.closing(BlockReader(self._files, in_order=order is None)) as reader:
             for index in range(len(self._blocks)) if order is None else order:
                 block = self._blocks[index]
                 yield self._cached(block) if self.is_sequential else reader.read(block)
@@ -238,8 +238,7 @@ class StoredRows:
             surplus = 0
 
     def _plan(self) -> None:
-        for file in range(len(self._files.places)):
-            num_rows, in_place = self._files.groups(file)
+        for file, (num_rows, in_place) in enumerate(self._files.groups()):
             self._file_rows.append(sum(num_rows))
             for run in blocks_of(file, num_rows, self._size):
                 indices = range(len(self._blocks), len(self._blocks) + len(run))
