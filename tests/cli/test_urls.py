@@ -11,6 +11,7 @@ import fsspec
 import pytest
 from quick_fits import quickly
 from rows_by_url import memory_file
+from s3_servers import ENVIRONMENT, s3_server
 from typer.testing import CliRunner
 
 from tfgmm.cli import app as cli
@@ -44,6 +45,7 @@ def refusal(*arguments: Any) -> str:
     return str(result.output)
 
 
+@pytest.mark.slow
 def test_a_fit_to_a_url_is_the_fit_to_the_file(url: str, tmp_path: pathlib.Path) -> None:
     options = "--components", 2, "--restarts", 2, "--max-sweeps", 20
     place = tmp_path / "here", tmp_path / "there", tmp_path / "again"
@@ -67,6 +69,29 @@ def test_scores_pictures_reports_and_comparisons_of_a_url(url: str, tmp_path: pa
     )
     assert f"the rows of {url}" in outcome("report", "--model", MODEL, "--data", url, "--out", tmp_path / "x.html")
     assert f"{url}: 272 rows" in outcome("compare", MODEL, MODEL, "--data", url)
+
+
+@pytest.mark.slow
+def test_nothing_that_is_written_or_said_of_a_url_holds_its_secrets(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    place = tmp_path / "run"
+    with s3_server() as s3:
+        s3.put("rows.csv", ROWS.read_bytes())
+        url = s3.url("rows.csv", user="THEKEY:THESECRET@")
+        options = "--components", 2, "--restarts", 1, "--validation", url
+        told = [outcome(*quickly("fit", url, "--out", place, *options))]
+        told.append(outcome("report", "--model", place, "--data", url, "--out", tmp_path / "x.html"))
+        told.append(outcome("compare", place, place, "--data", url))
+        told.append(outcome("score", "--model", place, "--in", url, "--out", tmp_path / "x.parquet"))
+        told.append(outcome("fit", "--config", place / "config.json", "--out", tmp_path / "again"))
+    assert "s3://rows/rows.csv: columns" in told[0] and "other rows" not in told[-1]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    for text in (*(words.encode() for words in told), *(path.read_bytes() for path in files)):
+        assert b"THESECRET" not in text and b"THEKEY" not in text
 
 
 @pytest.mark.parametrize("command", ["fit", "score", "plot", "report", "compare"])
