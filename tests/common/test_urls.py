@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
+from typing import Any
+
 import pytest
 
+from tfgmm.common.atomic_file import check_free
+from tfgmm.common.atomic_folder import path_of
 from tfgmm.common.urls import check_here, has_lost_a_slash, is_url, scrubbed, to_repeat, without_secrets
 
 PLACE = "region=eu-west-1&scheme=http&endpoint_override=127.0.0.1:9000"
@@ -42,6 +47,13 @@ def test_urls_and_paths_are_told_apart() -> None:
     assert not any(map(is_url, ["a.csv", "/a://b", "c:/rows.csv", "C:\\rows.csv", "a:b", 3, None]))
     assert has_lost_a_slash("s3:/b/a.csv") and has_lost_a_slash("simplecache::gs:/b")
     assert not any(map(has_lost_a_slash, ["s3://b", "c:/rows", "/s3:/b", "a.csv"]))
+
+
+def test_nothing_is_written_to_a_folder_that_is_named_like_a_url(tmp_path: pathlib.Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    for write in (lambda: path_of("s3://bucket/model"), lambda: check_free(pathlib.Path("s3:/bucket/x.csv"), True)):
+        with pytest.raises(ValueError, match="must be on this machine. Received: 's3://bucket/"):
+            write()
 
 
 @pytest.mark.parametrize("path", ["s3://KEY:SECRET@bucket/model", "s3:/KEY:SECRET@bucket/model"])

@@ -6,6 +6,7 @@ import builtins
 import io
 import pathlib
 import sys
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -297,6 +298,21 @@ def test_pyarrows_filesystems_go_first_and_fsspec_has_the_rest(monkeypatch: pyte
     place = place_of("data", "box://tests/rows.csv")
     assert place.filesystem.type_name == "py::fsspec+box" and place.path == "/tests/rows.csv"
     np.testing.assert_allclose(read_rows("box://tests/rows.csv").values, VALUES)
+
+
+def test_chains_of_fsspec_are_followed(tmp_path: pathlib.Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as packed:
+        packed.writestr("rows.csv", csv(TABLE))
+        packed.writestr("folder/1.parquet", parquet(TABLE))
+    for inside in ("rows.csv", "folder/1.parquet", "folder"):
+        for outside in (f"{tmp_path}/all.zip", f"file://{tmp_path}/all.zip"):
+            np.testing.assert_allclose(read_rows(f"zip://{inside}::{outside}").values, VALUES)
+    with open_rows(f"zip://folder::{tmp_path}/all.zip") as rows:
+        assert rows.place(3) == f"3 of 'zip://folder/1.parquet::{tmp_path}/all.zip'"
+    message = message_of(FileNotFoundError, read_rows, f"zip://rows.csv::{tmp_path}/none.zip")
+    assert "none.zip" in message and "which is not there" in message
+    put("rows.csv", csv(TABLE))
+    np.testing.assert_allclose(read_rows("MEMORY://tests/rows.csv").values, VALUES)
 
 
 def test_google_and_azure_are_pyarrows_own() -> None:

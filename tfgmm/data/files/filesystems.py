@@ -18,6 +18,8 @@ from tfgmm.data.files.remote_errors import filesystem_error, remote_error
 # A read from another machine costs its way there and back: long ones
 STREAM_BYTES = 2**22
 _GOOGLE_SECONDS = 60  # that Google's library tries again for; 15 minutes by itself
+# What pyarrow knows; it understands no URL of a chain of fsspec's
+_OWN = ("s3://", "gs://", "gcs://", "abfs://", "abfss://", "hdfs://", "viewfs://")
 _WITH_BUCKETS = ("s3", "gcs", "abfs")
 _IN_URLS = "".join(set(string.punctuation) - set('"#<>\\^`{|}')) + "%"
 
@@ -116,7 +118,8 @@ class Place:
             path = os.path.join(self.path, label)
             return Place(path, path)
         path = f"{self.path.rstrip('/')}/{label}"
-        return Place(path, f"{self.shown.rstrip('/')}/{label}", self.filesystem, self.url)
+        inside, chain, outside = self.shown.partition("::")  # of fsspec: a path in a file that is somewhere
+        return Place(path, f"{inside.rstrip('/')}/{label}{chain}{outside}", self.filesystem, self.url)
 
     def first_bytes(self, number: int) -> bytes:
         """Reads the first bytes of a file."""
@@ -166,6 +169,8 @@ def place_of(name: str, path: str | Place) -> Place:
         if host in ("", "localhost") and rest:
             return Place(here, here)
         raise filesystem_error(name, path, "which names no file of this machine", "Write three slashes: file:///path.")
+    scheme, mark, behind = path.partition("://")
+    path = scheme.lower() + mark + behind
     filesystem, inside = _filesystem_of(name, path)
     shown = without_secrets(path)
     return Place(inside.rstrip("/") or inside, shown.rstrip("/") if inside.strip("/") else shown, filesystem, path)
@@ -180,10 +185,10 @@ def _filesystem_of(name: str, url: str) -> tuple[Any, str]:
         filesystem, path = FileSystem.from_uri(_written_out(url))
         return filesystem, path
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        if "Unrecognized filesystem type" not in str(error) and "without support for" not in str(error):
-            raise filesystem_error(
-                name, url, str(error), "Write spaces as %20, and a slash in a password as %2F."
-            ) from None
+        is_unknown = "Unrecognized filesystem type" in str(error) or "without support for" in str(error)
+        if url.startswith(_OWN) and not is_unknown:
+            fix = "Check its options, and write a slash in a password as %2F."
+            raise filesystem_error(name, url, str(error), fix) from None
     except OSError as error:
         raise remote_error(name, without_secrets(url), url, error) from None
     from tfgmm.data.files.fsspec_files import fsspec_filesystem
