@@ -108,8 +108,7 @@ class FileSet:
         """Checks that every file has the columns wanted, and numbers in them; returns the dtype of the rows."""
         all_float32 = True
         first: tuple[str, ...] = ()
-        columns = _of_all(lambda place: columns_of(self.name, place, self._csv), self.places)
-        for place, types in zip(self.places, columns, strict=True):
+        for place, types in zip(self.places, self._columns(), strict=True):
             names = tuple(label for label, _ in types)
             first = first or names
             self._check_names(place, names, first if same_names else self.column_names)
@@ -121,6 +120,15 @@ class FileSet:
                 str(decoded_type(type_of[label])) == "float" for label in self.column_names
             )
         return np.dtype(np.float32 if all_float32 else np.float64)
+
+    def _columns(self) -> list[list[tuple[str, Any]]]:
+        """Reads the columns of each file; CSV one by one: Python's reader has one longest cell for all threads."""
+
+        def of_one(place: Place) -> list[tuple[str, Any]]:
+            return columns_of(self.name, place, self._csv)
+
+        is_csv = any(kind_of(place.label) == "CSV" for place in self.places)
+        return list(map(of_one, self.places)) if is_csv else _of_all(of_one, self.places)
 
     def _check_names(self, place: Place, names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
         missing = [label for label in wanted if label not in names]
