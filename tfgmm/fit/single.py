@@ -12,7 +12,6 @@ import numpy as np
 
 from tfgmm.common.words import beside, counted
 from tfgmm.data.row_source import RowSource
-from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
 from tfgmm.families.row_batches import SweepBatches
 from tfgmm.families.variational import Values, VariationalPosterior
@@ -22,7 +21,6 @@ from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallbac
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
 from tfgmm.fit.moves.over_all_rows import better_over_all_rows
-from tfgmm.fit.moves.when import move_rule
 from tfgmm.fit.occupied import occupied_widths
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
@@ -31,21 +29,14 @@ from tfgmm.fit.restarts import Restart, Stage
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, candidates, screened
 from tfgmm.fit.staged import StagedStarts, best_first
+from tfgmm.fit.stages import TOLERANCE, stages_of
 from tfgmm.fit.sweep_batches import Batches, CachedBatch
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
 from tfgmm.mixture.hidden_values import shares_hidden
 from tfgmm.mixture.priors import Priors
 
-# Nats per row: a gain below it counts as none. A looser one once stopped 5.5 nats below the top, on a plateau.
-_TOLERANCE = 1e-7
-# All restarts go on until gains fall below this; the best few then until below the one above.
-_COARSE_TOLERANCE = 1e-5
-# So few are at their optimum before a second stage is worth while.
-_FEW_COMPONENTS = 2
 # After restarts that converged on a sample, what the other rows may still bring.
 _TOLERANCE_AFTER_SAMPLE = 1e-5
-# On a sample all restarts go on until gains fall below the first, and the best few until below the second.
-_TOLERANCES_ON_SAMPLE, _NUM_CONTENDERS = (1e-3, 1e-4), 3
 
 
 class ConvergenceWarning(UserWarning):
@@ -90,7 +81,7 @@ class FitTask:
     @property
     def tolerance(self) -> float:
         """Nats per row: a gain of a sweep over all rows below it counts as none."""
-        return self.options.tolerance or (_TOLERANCE_AFTER_SAMPLE if self.is_sample else _TOLERANCE)
+        return self.options.tolerance or (_TOLERANCE_AFTER_SAMPLE if self.is_sample else TOLERANCE)
 
     def num_restarts(self, num_components: int) -> int:
         """Says how many starts are tried with K components."""
@@ -288,30 +279,6 @@ def values_from(start: VariationalPosterior, centre: np.ndarray) -> Values:
     values = start.values()
     locs = values.components[0] + start.centre - centre
     return values._replace(components=(locs, *values.components[1:]))
-
-
-def stages_of(
-    q: VariationalPosterior, survey: Survey, options: FitOptions, gap_columns: Sequence[int] = ()
-) -> list[Stage]:
-    """Lists the stages of restarts, on all rows where they are few, else on a sample: coarsely, then more finely."""
-    rows = survey.rows._replace(values=centre_rows(survey.sample, q.centre, name="data"))
-    last = Stage(
-        rows=CachedRows(q.form, rows, survey.summary.num_data, gap_columns),
-        centre=q.centre,
-        largest=np.fmax.reduce(np.abs(rows.values), axis=0, initial=0.0).astype(np.float64),
-        max_sweeps=options.max_sweeps,
-        tolerance=options.tolerance or _TOLERANCE,
-    )
-    moves = move_rule(q, survey, options)
-    if not survey.is_sample and q.num_components <= _FEW_COMPONENTS and moves is None:
-        return [last]
-    if not survey.is_sample:
-        first = dataclasses.replace(last, tolerance=max(_COARSE_TOLERANCE, options.tolerance or 0.0))
-        return [first, dataclasses.replace(last, num_starts=_NUM_CONTENDERS, moves=moves)]
-    # The sweeps over all rows go on from here, so the last gains on the sample are left to them
-    coarse, fine = (max(least, options.tolerance or 0.0) for least in _TOLERANCES_ON_SAMPLE)
-    stage = dataclasses.replace(last, tolerance=coarse, patience=1)
-    return [stage, dataclasses.replace(stage, tolerance=fine, num_starts=_NUM_CONTENDERS, moves=moves)]
 
 
 def _check_finite(elbo: float, when: str) -> None:
