@@ -95,7 +95,7 @@ def _noises(pairs: list[str] | None, columns: str) -> dict[str, str]:
 
 
 def _column_names(text: str) -> list[str]:
-    from tfgmm.export.score_file import COLUMNS
+    from tfgmm.scoring.table_columns import COLUMNS
 
     names = [name.strip() for name in text.split(",")]
     wanted = f"`--columns` must be some of {','.join(COLUMNS)}"

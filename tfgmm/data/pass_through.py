@@ -9,10 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfgmm.data.blocks import BLOCK_ROWS, rows_per_block
-from tfgmm.data.carried.asked import CarriedColumns
-from tfgmm.data.carried.cleaning import Cleaning
-from tfgmm.data.carried.values import value_names
-from tfgmm.data.columns import check_once, wanted_columns
 from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_blocks import csv_file
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
@@ -20,6 +16,7 @@ from tfgmm.data.files.csv_text import csv_batches, text_batches
 from tfgmm.data.files.file_set import FileSet, columns_of
 from tfgmm.data.files.kinds import check_file, decoded_type, kind_of
 from tfgmm.data.files.streams import BatchSlices, rows_of
+from tfgmm.data.scored_columns import scored_columns
 
 
 class InputNames(NamedTuple):
@@ -90,21 +87,13 @@ class ScoredInput:
         import pyarrow as pa
 
         self.names, name = names, names.path
-        if noise and column_names is None:
-            raise ValueError(
-                "`noise` must be left out for a model whose columns have no names. "
-                f"Received: {dict(noise)!r}. Score rows with their noise in Python, from arrays."
-            )
         if os.path.isdir(path):
             raise ValueError(f"`{name}` must be a file. Received: '{path}', a folder. Score its files one by one.")
         check_file(name, path)
         columns = columns_of(name, path, csv)
         types, labels = dict(columns), [label for label, _ in columns]
-        self._values = wanted_columns(name, path, labels, column_names, num_features)
-        self._beside = CarriedColumns(None, dict(noise or {}))
-        value_names(name, labels, f" in '{path}'", self._values, None, self._beside)
-        self._wanted = [*self._values, *self._beside.names]
-        check_once(name, sorted(labels if keep else self._wanted), labels, f" in '{path}'")
+        self._columns = scored_columns(name, path, labels, column_names, num_features, noise, keep)
+        self._wanted = self._columns.wanted
         self._path, self._is_csv, self._csv = path, kind_of(path) == "CSV", csv
         self._files = FileSet(name, [path], self._wanted, same_names=False, csv=csv)
         self.num_columns = len(labels)
@@ -141,8 +130,7 @@ class ScoredInput:
 
     def _scored_block(self, read: np.ndarray, carried: list[Any], num_before: int) -> ScoredBlock:
         """Takes apart rows (B, D + E): values, and the columns of their noise, which are checked."""
-        clean = Cleaning(self.names.path, tuple(self._values), are_scored=True, carried=self._beside)
-        rows = clean(self._beside.split(read, self._values), lambda row: str(num_before + row))
+        rows = self._columns.block(self.names.path, read, lambda row: str(num_before + row))
         return ScoredBlock(rows.values, carried, rows.noise)
 
     def _batches(self, labels: Sequence[str]) -> Iterator[Any]:

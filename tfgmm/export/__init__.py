@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = front_door(
         "portable": ["export_litert", "export_onnx", "write_portable"],
         "reading": ["ExportedMixture", "read_export", "read_numbers"],
         "saved_model": ["export_model", "served_mixture", "write_export"],
-        "score_file": ["COLUMNS", "feature_names", "flat_scores", "score_columns", "write_scores"],
+        "score_file": ["write_scores"],
         "scorer": ["Scorer", "load_scorer"],
         "sql.names": ["check_asked"],
         "sql.select": ["select_of"],

@@ -12,9 +12,11 @@ __getattr__, __dir__, __all__ = front_door(
         "graph.sampling": ["sample_rows"],
         "graph.scores": ["factors_of", "imputed"],
         "graph.triangular": ["log_determinants"],
+        "numpy_scorer": ["NumpyScorer"],
         "queries": ["Queries"],
         "results": ["Conditional", "Interval"],
         "scores": ["as_draws", "outlier_table", "score_data", "scored"],
+        "table_columns": ["COLUMNS", "feature_names", "flat_scores", "score_columns"],
         "tails": ["check_no_noise", "tail_scores"],
     },
 )
