@@ -16,7 +16,7 @@ from tfgmm.data.files.csv_text import csv_batches, text_batches
 from tfgmm.data.files.file_set import FileSet, columns_of
 from tfgmm.data.files.kinds import check_file, decoded_type, kind_of
 from tfgmm.data.files.streams import BatchSlices, rows_of
-from tfgmm.data.scored_columns import scored_columns
+from tfgmm.data.scored_table import scored_columns
 
 
 class InputNames(NamedTuple):

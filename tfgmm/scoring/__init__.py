@@ -7,6 +7,9 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "comparison": ["RowsCompared", "compare_over_rows", "verdict"],
         "devices": ["BlockScorer", "block_scorer"],
+        "frames.in_memory": ["arrow_array"],
+        "frames.kinds": ["scored_frame"],
+        "frames.request": ["request_of"],
         "graph.chunks": ["log_joints"],
         "graph.densities": ["GRAPH_FORMS", "of_draws"],
         "graph.sampling": ["sample_rows"],

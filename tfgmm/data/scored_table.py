@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from tfgmm.data.carried.asked import CarriedColumns
 from tfgmm.data.carried.cleaning import Cleaning
 from tfgmm.data.carried.values import value_names
 from tfgmm.data.columns import check_once, wanted_columns
+from tfgmm.data.frames import MemoryTable
+from tfgmm.data.table_values import table_values
 
 
 class ScoredColumns(NamedTuple):
@@ -29,6 +32,16 @@ class ScoredColumns(NamedTuple):
     def wanted(self) -> list[str]:
         """Lists the D + E columns that are read: those of values, and then those of noise."""
         return [*self.values, *self.beside.names]
+
+    def rows_of(self, name: str, table: MemoryTable, place: Callable[[int], str] = str) -> RowBlock:
+        """Reads the rows of a table in memory; arguments and errors as `block`.
+
+        Raises:
+            TypeError: A column does not hold numbers.
+        """
+        # No advice to choose columns: all of the model's are needed
+        unnamed = dataclasses.replace(table, named=False)
+        return self.block(name, table_values(name, unnamed, self.wanted, allow_empty=True), place)
 
     def block(self, name: str, read: np.ndarray, place: Callable[[int], str] = str) -> RowBlock:
         """Takes apart rows (B, D + E) in the order of `wanted`: values, and their noise, which is checked.

@@ -1,0 +1,72 @@
+"""Scores beside the columns of Spark's frames, batch by batch, in the Python processes of the executors."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from tfgmm.common.threads import alone
+from tfgmm.scoring.frames.in_memory import arrow_array
+from tfgmm.scoring.frames.part import PartScorer
+from tfgmm.scoring.frames.request import Request, check_numbers
+
+
+def scored(frame: Any, request: Request) -> Any:
+    """Adds the columns of scores to a Spark DataFrame; nothing is computed.
+
+    Args:
+        frame: `pyspark.sql.DataFrame`, of a session here or through Spark Connect.
+        request: What is asked.
+
+    Returns:
+        A DataFrame with the same columns, as they are, and the scores behind them, which are never null.
+    """
+    from pyspark.sql import types
+
+    fields = frame.schema.fields
+    any_case = frame.sparkSession.conf.get("spark.sql.caseSensitive") != "true"
+    columns = request.columns_of([field.name for field in fields], any_case=any_case)
+    check_numbers({field.name: _words(field.dataType) for field in fields}, columns)
+    scorer = request.part_scorer(columns)
+    kinds = {"float32": types.FloatType(), "float64": types.DoubleType(), "int64": types.LongType()}
+    new = [types.StructField(name, kinds[dtype], nullable=False) for name, dtype in scorer.dtypes().items()]
+    return frame.mapInArrow(functools.partial(scored_batches, scorer), types.StructType([*fields, *new]))
+
+
+def scored_batches(scorer: PartScorer, batches: Iterator[Any]) -> Iterator[Any]:
+    """Yields the batches of a partition with the columns of scores; Spark calls it in a process of an executor.
+
+    Args:
+        scorer: What scores them.
+        batches: `pyarrow.RecordBatch`es.
+    """
+    import pyarrow as pa
+
+    number, num_before = _partition(), 0
+    for batch in batches:
+        with alone():
+            scores = scorer.scores(pa.Table.from_batches([batch]), functools.partial(_place, number, num_before))
+        arrays = [*batch.columns, *map(arrow_array, scores.values())]
+        yield pa.RecordBatch.from_arrays(arrays, [*batch.schema.names, *scores])
+        num_before += batch.num_rows
+
+
+def _place(number: int, num_before: int, row: int) -> str:
+    return f"{num_before + row} of partition {number}"
+
+
+def _partition() -> int:
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    return 0 if context is None else context.partitionId()
+
+
+def _words(kind: Any) -> str:
+    """Says what a column of a Spark type holds; "" for numbers."""
+    from pyspark.sql import types
+
+    if isinstance(kind, (types.NumericType, types.BooleanType, types.NullType)):
+        return ""
+    return "text" if isinstance(kind, (types.StringType, types.CharType, types.VarcharType)) else kind.simpleString()
