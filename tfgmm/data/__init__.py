@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = front_door(
         "errors": ["check_gaps", "check_no_overflow", "no_rows_left_error", "no_value_error", "not_finite_error"],
         "fingerprint": ["sum_of_hashes"],
         "files.csv_format": ["GUESSED", "CsvOptions"],
-        "files.kinds": ["KINDS", "not_numbers_error", "words_if_not_numbers"],
+        "files.kinds": ["KINDS", "files_in", "not_numbers_error", "words_if_not_numbers"],
         "files.opening": ["words_of_format"],
         "files.stored": ["StoredRows"],
         "frames": ["MemoryTable", "open_table"],
@@ -33,7 +33,7 @@ __getattr__, __dir__, __all__ = front_door(
         "streamed": ["StreamedRows"],
         "summary": ["DataSummary", "SummaryAccumulator", "centre", "summarise"],
         "survey": ["Survey", "check_finite", "finite_blocks", "no_rows_error", "survey_rows"],
-        "table_writer": ["written_table"],
+        "table_writer": ["table_at", "written_table"],
         "validation": ["open_validation"],
     },
 )

@@ -61,6 +61,7 @@ class ScoredInput:
         names: What error messages call `path` and `keep`.
         csv: How a CSV file is written.
         noise: For columns of the model, the names of those with the standard deviations of their measurement noise.
+        is_of_many: Whether it is one of several files, so that messages about a row must name it.
 
     Attributes:
         carried_fields: `pyarrow.Field` of each column carried along.
@@ -83,6 +84,7 @@ class ScoredInput:
         names: InputNames = IN_PYTHON,
         csv: CsvOptions = GUESSED,
         noise: Mapping[str, str] | None = None,
+        is_of_many: bool = False,
     ) -> None:
         import pyarrow as pa
 
@@ -94,6 +96,7 @@ class ScoredInput:
         types, labels = dict(columns), [label for label, _ in columns]
         self._columns = scored_columns(name, path, labels, column_names, num_features, noise, keep)
         self._wanted = self._columns.wanted
+        self._is_of_many = is_of_many
         self._path, self._is_csv, self._csv = path, kind_of(path) == "CSV", csv
         self._files = FileSet(name, [path], self._wanted, same_names=False, csv=csv)
         self.num_columns = len(labels)
@@ -128,9 +131,13 @@ class ScoredInput:
             num_before += num_rows
         self._files.check_unchanged(0)
 
+    def place(self, row: int) -> str:
+        """Names a row in words for an error message: by its number, and by its file where there are others."""
+        return f"{row} of '{self._path}'" if self._is_of_many else str(row)
+
     def _scored_block(self, read: np.ndarray, carried: list[Any], num_before: int) -> ScoredBlock:
         """Takes apart rows (B, D + E): values, and the columns of their noise, which are checked."""
-        rows = self._columns.block(self.names.path, read, lambda row: str(num_before + row))
+        rows = self._columns.block(self.names.path, read, lambda row: self.place(num_before + row))
         return ScoredBlock(rows.values, carried, rows.noise)
 
     def _batches(self, labels: Sequence[str]) -> Iterator[Any]:

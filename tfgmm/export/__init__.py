@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = front_door(
         "reading": ["ExportedMixture", "read_export", "read_numbers"],
         "saved_model": ["export_model", "served_mixture", "write_export"],
         "score_file": ["write_scores"],
+        "score_folder": ["SCORED", "FolderTask", "open_folder", "write_folder_scores"],
         "scored_frames": ["score_frame"],
         "scorer": ["Scorer", "load_scorer"],
         "sql.names": ["check_asked"],

@@ -7,7 +7,6 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "comparison": ["RowsCompared", "compare_over_rows", "verdict"],
         "devices": ["BlockScorer", "block_scorer"],
-        "frames.in_memory": ["arrow_array"],
         "frames.kinds": ["scored_frame"],
         "frames.request": ["request_of"],
         "graph.chunks": ["log_joints"],
@@ -19,7 +18,7 @@ __getattr__, __dir__, __all__ = front_door(
         "queries": ["Queries"],
         "results": ["Conditional", "Interval"],
         "scores": ["as_draws", "outlier_table", "score_data", "scored"],
-        "table_columns": ["COLUMNS", "feature_names", "flat_scores", "score_columns"],
+        "table_columns": ["COLUMNS", "arrow_array", "feature_names", "flat_scores", "score_columns"],
         "tails": ["check_no_noise", "tail_scores"],
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,14 @@ def flat_scores(
         lines = scores[name].T if scores[name].ndim == 2 else scores[name][None]
         columns |= zip(_columns_of(name, len(lines), features), lines)
     return columns
+
+
+def arrow_array(values: np.ndarray) -> Any:
+    """Makes a `pyarrow.Array` of numbers; `pyarrow.array` would import pandas."""
+    import pyarrow as pa
+
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
 def _columns_of(name: str, num_components: int, features: Sequence[str]) -> list[str]:

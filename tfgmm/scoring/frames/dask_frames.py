@@ -30,7 +30,7 @@ def scored(frame: Any, request: Request) -> Any:
     check_numbers({label: _words(empty.iloc[:, place]) for place, label in enumerate(table.names)}, columns)
     scorer = request.part_scorer(columns)
     # One object for all tasks, and not a copy in each
-    return frame.map_partitions(scored_partition, delayed(scorer), meta=scored_partition(empty, scorer))
+    return frame.map_partitions(scored_partition, delayed(scorer, traverse=False), meta=scored_partition(empty, scorer))
 
 
 def scored_array(array: Any, request: Request) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from tfgmm.common.checks import is_instance_of
 from tfgmm.scoring.frames.part import table_of
 from tfgmm.scoring.frames.request import Request
+from tfgmm.scoring.table_columns import arrow_array
 
 
 def scored(frame: Any, request: Request) -> Any:
@@ -37,11 +38,3 @@ def with_columns(frame: Any, scores: dict[str, np.ndarray]) -> Any:
     for name, values in scores.items():
         frame = frame.append_column(name, [arrow_array(values)])
     return frame
-
-
-def arrow_array(values: np.ndarray) -> Any:
-    """Makes a `pyarrow.Array` of numbers; `pyarrow.array` would import pandas."""
-    import pyarrow as pa
-
-    values = np.ascontiguousarray(values)
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from tfgmm.common.threads import alone
-from tfgmm.scoring.frames.in_memory import arrow_array
 from tfgmm.scoring.frames.part import PartScorer
 from tfgmm.scoring.frames.request import Request, check_numbers
+from tfgmm.scoring.table_columns import arrow_array
 
 
 def scored(frame: Any, request: Request) -> Any:
@@ -31,14 +31,18 @@ def scored(frame: Any, request: Request) -> Any:
     scorer = request.part_scorer(columns)
     kinds = {"float32": types.FloatType(), "float64": types.DoubleType(), "int64": types.LongType()}
     new = [types.StructField(name, kinds[dtype], nullable=False) for name, dtype in scorer.dtypes().items()]
-    return frame.mapInArrow(functools.partial(scored_batches, scorer), types.StructType([*fields, *new]))
+    # By their places: `mapInArrow` does not find columns with dots in their names
+    numbered = frame.toDF(*(f"column_{place}" for place in range(len(fields))))
+    function = functools.partial(scored_batches, scorer, frame.columns)
+    return numbered.mapInArrow(function, types.StructType([*fields, *new]))
 
 
-def scored_batches(scorer: PartScorer, batches: Iterator[Any]) -> Iterator[Any]:
+def scored_batches(scorer: PartScorer, labels: list[str], batches: Iterator[Any]) -> Iterator[Any]:
     """Yields the batches of a partition with the columns of scores; Spark calls it in a process of an executor.
 
     Args:
         scorer: What scores them.
+        labels: Names of their columns.
         batches: `pyarrow.RecordBatch`es.
     """
     import pyarrow as pa
@@ -46,9 +50,10 @@ def scored_batches(scorer: PartScorer, batches: Iterator[Any]) -> Iterator[Any]:
     number, num_before = _partition(), 0
     for batch in batches:
         with alone():
-            scores = scorer.scores(pa.Table.from_batches([batch]), functools.partial(_place, number, num_before))
+            table = pa.Table.from_batches([batch]).rename_columns(labels)
+            scores = scorer.scores(table, functools.partial(_place, number, num_before))
         arrays = [*batch.columns, *map(arrow_array, scores.values())]
-        yield pa.RecordBatch.from_arrays(arrays, [*batch.schema.names, *scores])
+        yield pa.RecordBatch.from_arrays(arrays, [*labels, *scores])
         num_before += batch.num_rows
 
 
