@@ -165,9 +165,8 @@ def _check_folders(source: Path, out: Path) -> None:
         raise UsageError(f"`--out` must be a folder where `--in` is one. Received: {out}. {fix}")
     here, there = source.resolve(), out.resolve()
     if here in there.parents or there in here.parents:
-        raise UsageError(
-            f"`--out` must be outside `--in`, and around it neither. Received: {out}. Choose another place."
-        )
+        fix = "Choose a place beside it."
+        raise UsageError(f"`--out` must be neither inside `--in` nor around it. Received: {out}. {fix}")
 
 
 def _scored(model: Path, source: Path, out: Path, asked: _Asked) -> list[str]:

@@ -131,6 +131,11 @@ class ScoredInput:
             num_before += num_rows
         self._files.check_unchanged(0)
 
+    @property
+    def origin(self) -> str:
+        """Words for the file in an error message that does not name it; "" where there is one file."""
+        return f" in '{self._path}'" if self._is_of_many else ""
+
     def place(self, row: int) -> str:
         """Names a row in words for an error message: by its number, and by its file where there are others."""
         return f"{row} of '{self._path}'" if self._is_of_many else str(row)

@@ -119,7 +119,7 @@ def schema_of(export: ExportedMixture, source: ScoredInput, columns: Sequence[st
     twice = sorted({field.name for field in source.carried_fields} & dtypes.keys())
     if twice:
         raise ValueError(
-            f"`{source.names.path}` must have other columns than the scores. Received: {quoted(twice)}. "
+            f"`{source.names.path}` must have other columns than the scores. Received: {quoted(twice)}{source.origin}. "
             f"Rename them, or leave out {source.names.keep}."
         )
     return pa.schema([*source.carried_fields, *fields])

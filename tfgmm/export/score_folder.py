@@ -136,6 +136,8 @@ def write_folder_scores(
             refuses. ChildProcessError: a worker was killed.
         ValueError, TypeError: Rows of a file cannot be read or scored; the message names the file.
     """
+    for file in files:
+        schema_of(task.export, file.source, task.columns)  # before any row is scored
     try:
         with atomic_folder.written_whole(task.out, overwrite, SCORED, task.names) as folder:
             counts = NONE

@@ -161,7 +161,7 @@ def _end_with_parent() -> None:
 
 
 def _work_on(file: Any) -> Any:
-    """Works on a file in a worker."""
+    """Works on a file in a worker; a file may be handed over before the work is stopped, and begun after."""
     shared = _Process.shared
 
     def progress(num_rows: int) -> None:
@@ -170,4 +170,5 @@ def _work_on(file: Any) -> Any:
         with shared.num_rows.get_lock():
             shared.num_rows.value += num_rows
 
+    progress(0)
     return _Process.work(file, progress)
