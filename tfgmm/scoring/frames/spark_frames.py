@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tfgmm.common.threads import alone
-from tfgmm.scoring.frames.part import PartScorer
+from tfgmm.scoring.frames.part import NAME, PartScorer
 from tfgmm.scoring.frames.request import Request, check_numbers
 from tfgmm.scoring.table_columns import arrow_array
 
@@ -28,6 +28,7 @@ def scored(frame: Any, request: Request) -> Any:
     any_case = frame.sparkSession.conf.get("spark.sql.caseSensitive") != "true"
     columns = request.columns_of([field.name for field in fields], any_case=any_case)
     check_numbers({field.name: _words(field.dataType) for field in fields}, columns)
+    _check_carried(fields)
     scorer = request.part_scorer(columns)
     kinds = {"float32": types.FloatType(), "float64": types.DoubleType(), "int64": types.LongType()}
     new = [types.StructField(name, kinds[dtype], nullable=False) for name, dtype in scorer.dtypes().items()]
@@ -66,6 +67,21 @@ def _partition() -> int:
 
     context = TaskContext.get()
     return 0 if context is None else context.partitionId()
+
+
+def _check_carried(fields: list[Any]) -> None:
+    """Checks that Arrow has the types of all columns: Raises TypeError for intervals of months, which it has not."""
+    kinds = {field.name: field.dataType.simpleString() for field in fields}
+    bad = [f"{name!r} ({kind})" for name, kind in kinds.items() if kind in _NOT_IN_ARROW]
+    if bad:
+        raise TypeError(
+            f"`{NAME}` must have columns that Spark can hand to Python. Received: {', '.join(bad)}. "
+            "Leave them out, or cast them to text."
+        )
+
+
+# Types of Spark, as it writes them, that it refuses to hand over
+_NOT_IN_ARROW = ("interval year", "interval month", "interval year to month", "interval")
 
 
 def _words(kind: Any) -> str:
