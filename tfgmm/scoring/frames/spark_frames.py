@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,7 +73,7 @@ def _partition() -> int:
 def _check_carried(fields: list[Any]) -> None:
     """Checks that Arrow has the types of all columns: Raises TypeError for intervals of months, which it has not."""
     kinds = {field.name: field.dataType.simpleString() for field in fields}
-    bad = [f"{name!r} ({kind})" for name, kind in kinds.items() if kind in _NOT_IN_ARROW]
+    bad = [f"{name!r} ({kind})" for name, kind in kinds.items() if _NOT_IN_ARROW.search(kind)]
     if bad:
         raise TypeError(
             f"`{NAME}` must have columns that Spark can hand to Python. Received: {', '.join(bad)}. "
@@ -80,8 +81,8 @@ def _check_carried(fields: list[Any]) -> None:
         )
 
 
-# Types of Spark, as it writes them, that it refuses to hand over
-_NOT_IN_ARROW = ("interval year", "interval month", "interval year to month", "interval")
+# Intervals with months, by themselves or inside other types, as Spark writes them
+_NOT_IN_ARROW = re.compile(r"(^|[:<,])interval($|[>,]| year| month)")
 
 
 def _words(kind: Any) -> str:
