@@ -13,6 +13,7 @@ import typer
 from tfgmm.cli import shared
 from tfgmm.cli import sql as sql_option
 from tfgmm.cli.shared import UsageError
+from tfgmm.common.urls import without_secrets
 from tfgmm.common.words import counted, printable
 
 if TYPE_CHECKING:
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
 def score(
     model: Annotated[Path, typer.Option(metavar="DIR", help=shared.MODEL_HELP)],
     source: Annotated[
-        Path | None,
-        typer.Option("--in", metavar="PATH", help="Rows: .csv, .parquet, .pq, .arrow, .feather, or a folder of these."),
+        str | None,
+        typer.Option(
+            "--in",
+            metavar="PATH",
+            parser=shared.path,
+            help="Rows: .csv, .parquet, .pq, .arrow, .feather, or a folder of these; or a URL.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="PATH", help="File to write, its kind by its ending; a folder for a folder.")
@@ -129,7 +135,7 @@ def _column_names(text: str) -> list[str]:
     return names
 
 
-def _check_paths(source: Path | None, out: Path | None, workers: int) -> tuple[Path, Path]:
+def _check_paths(source: str | None, out: Path | None, workers: int) -> tuple[str, Path]:
     """Checks the paths: raises UsageError unless they are two files, or two folders, and `out` is outside exports."""
     from tfgmm.data.files.kinds import KINDS
 
@@ -137,56 +143,75 @@ def _check_paths(source: Path | None, out: Path | None, workers: int) -> tuple[P
         received = "`--out` alone" if out else "`--in` alone" if source else "neither"
         fix = "Name the file with rows and the file to be, or pass --sql for a SELECT."
         raise UsageError(f"`--in` and `--out` must be given without --sql. Received: {received}. {fix}")
-    if source.is_dir():
-        _check_folders(source, out)
+    here, is_folder = _local_path(source), _is_folder(source)
+    if is_folder:
+        _check_folders(here, out)
     else:
         shared.check_ending(out, KINDS)
         if workers > 1:
+            wanted = "`--workers` must be 1 unless `--in` is a folder"
             fix = "Leave it out: one process scores a file on all cores."
-            raise UsageError(
-                f"`--workers` must be 1 unless `--in` is a folder. Received: {workers}, with {source}. {fix}"
-            )
-    same = source.resolve() == out.resolve()
+            raise UsageError(f"{wanted}. Received: {workers}, with {without_secrets(source)}. {fix}")
+    same = here is not None and here.resolve() == out.resolve()
     with contextlib.suppress(OSError):
-        same = same or source.samefile(out)
+        same = same or (here is not None and here.samefile(out))
     if same:
-        noun = "folder" if source.is_dir() else "file"
+        noun = "folder" if is_folder else "file"
         raise UsageError(f"`--out` must be another {noun} than `--in`. Received: {out} for both. Choose another name.")
     shared.check_outside_exports(out)
     return source, out
 
 
-def _check_folders(source: Path, out: Path) -> None:
+def _local_path(source: str) -> Path | None:
+    """Finds the path of rows on this machine; None where they are elsewhere."""
+    from tfgmm.data.files.filesystems import place_of
+
+    place = place_of("--in", source)
+    return Path(place.path) if place.is_here else None
+
+
+def _is_folder(source: str) -> bool:
+    from tfgmm.data.files.filesystems import place_of
+    from tfgmm.data.files.kinds import readable
+
+    place = place_of("--in", source)
+    with readable("--in", place):
+        return place.look().is_folder
+
+
+def _check_folders(source: Path | None, out: Path) -> None:
     """Checks a folder to be: raises UsageError where it has the name of a file, or one is inside the other."""
     from tfgmm.data.files.kinds import KINDS
 
     if out.suffix.lower() in KINDS:
         fix = f"Choose a name without {out.suffix}; each file is written under its own name there."
         raise UsageError(f"`--out` must be a folder where `--in` is one. Received: {out}. {fix}")
+    if source is None:
+        return
     here, there = source.resolve(), out.resolve()
     if here in there.parents or there in here.parents:
         fix = "Choose a place beside it."
         raise UsageError(f"`--out` must be neither inside `--in` nor around it. Received: {out}. {fix}")
 
 
-def _scored(model: Path, source: Path, out: Path, asked: _Asked) -> list[str]:
+def _scored(model: Path, source: str, out: Path, asked: _Asked) -> list[str]:
     """Scores the rows and says so in lines."""
     from tfgmm.mixture.outliers import check_table
 
     mixture = shared.read_model(model)
     if "outlier" in asked.columns:
         check_table(mixture.outlier_table)
-    words = (_folder_scored if source.is_dir() else _file_scored)(mixture, source, out, asked)
+    words = (_folder_scored if _is_folder(source) else _file_scored)(mixture, source, out, asked)
     return [f"{out}: {words}", *_on_noise(mixture, asked.noise)]
 
 
-def _file_scored(mixture: ExportedMixture, source: Path, out: Path, asked: _Asked) -> str:
+def _file_scored(mixture: ExportedMixture, source: str, out: Path, asked: _Asked) -> str:
     from tfgmm.common.atomic_file import check_free
     from tfgmm.data.pass_through import InputNames, ScoredInput
     from tfgmm.export.score_file import write_scores
 
     names, numbers = InputNames("--in", "--keep"), (mixture.column_names, len(mixture.centre))
-    rows = ScoredInput(str(source), *numbers, asked.keep, names, asked.csv, asked.noise)
+    rows = ScoredInput(source, *numbers, asked.keep, names, asked.csv, asked.noise)
     check_free(out, asked.overwrite, shared.OUT)
     shared.say_format("--in", source, asked.csv)
     overwrite = asked.overwrite
@@ -197,14 +222,14 @@ def _file_scored(mixture: ExportedMixture, source: Path, out: Path, asked: _Aske
     return _in_words(counts)
 
 
-def _folder_scored(mixture: ExportedMixture, source: Path, out: Path, asked: _Asked) -> str:
+def _folder_scored(mixture: ExportedMixture, source: str, out: Path, asked: _Asked) -> str:
     from tfgmm.common.atomic_folder import check_target, path_of
     from tfgmm.data.pass_through import InputNames
     from tfgmm.export.score_folder import SCORED, FolderTask, open_folder, write_folder_scores
 
     names, target = InputNames("--in", "--keep"), path_of(out, shared.OUT.path)
     numbers = (mixture.column_names, len(mixture.centre))
-    files = open_folder(str(source), *numbers, asked.keep, names, asked.csv, asked.noise)
+    files = open_folder(source, *numbers, asked.keep, names, asked.csv, asked.noise)
     check_target(target, asked.overwrite, SCORED, shared.OUT)
     shared.say_format("--in", source, asked.csv)
     lengths = [file.source.num_rows for file in files]

@@ -129,4 +129,4 @@ def _check_range(scorer: Scorer, source: ScoredInput, rows: np.ndarray, start: i
     """Checks finite numbers: Raises ValueError for one too far from the centre for float32, and says where it is."""
     with np.errstate(over="ignore", invalid="ignore"):
         centred = (rows - scorer.plug_in().centre).astype(np.float32)
-    check_no_overflow(source.names.path, scorer.column_names, rows, centred, start, source.place)
+    check_no_overflow(source.names.path, scorer.column_names, rows, centred, start, source.row_place)

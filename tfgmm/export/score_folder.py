@@ -12,6 +12,7 @@ from tfgmm.common import atomic_folder
 from tfgmm.common.atomic_folder import Kind
 from tfgmm.common.unfinished import ArgumentNames
 from tfgmm.data.files.csv_format import CsvOptions
+from tfgmm.data.files.filesystems import place_of
 from tfgmm.data.files.kinds import KINDS, files_in
 from tfgmm.data.pass_through import InputNames, ScoredInput
 from tfgmm.data.table_writer import table_at
@@ -81,7 +82,7 @@ def open_folder(
     """Opens the tables of a folder, and checks the columns of all of them, before any row is scored.
 
     Args:
-        path: Path of the folder.
+        path: Path or URL of the folder.
         column_names, num_features, keep, names, csv, noise: As in `ScoredInput`.
 
     Raises:
@@ -89,11 +90,12 @@ def open_folder(
         FileNotFoundError, ValueError, TypeError: As `ScoredInput`.
     """
     files: dict[str, ScoredFile] = {}
-    for place in files_in(names.path, path):
-        name = _name_of(os.path.basename(place))
+    folder = place_of(names.path, path)
+    for place in files_in(names.path, folder):
+        name = _name_of(os.path.basename(place.label))
         if name in files:
             raise ValueError(
-                f"`{names.path}` must be a folder of files with different names. Received: '{path}', with '{name}' and "
+                f"`{names.path}` must be a folder of different names. Received: '{folder}', with '{name}' and "
                 "the same compressed. Move one of them away."
             )
         source = ScoredInput(place, column_names, num_features, keep, names, csv, noise, is_of_many=True)
