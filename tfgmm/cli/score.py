@@ -22,20 +22,19 @@ if TYPE_CHECKING:
     from tfgmm.export.score_file import Counts
 
 
+_IN = typer.Option(
+    "--in",
+    metavar="PATH",
+    parser=shared.path,
+    help="Rows: .csv, .parquet, .pq, .arrow, .feather, or a folder of these; or a URL.",
+)
+_OUT = typer.Option(metavar="PATH", help="File to write, its kind by its ending; a folder for a folder.")
+
+
 def score(
     model: Annotated[Path, typer.Option(metavar="DIR", help=shared.MODEL_HELP)],
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--in",
-            metavar="PATH",
-            parser=shared.path,
-            help="Rows: .csv, .parquet, .pq, .arrow, .feather, or a folder of these; or a URL.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="File to write, its kind by its ending; a folder for a folder.")
-    ] = None,
+    source: Annotated[str | None, _IN] = None,
+    out: Annotated[Path | None, _OUT] = None,
     columns: Annotated[
         str, typer.Option(help="Of log_prob, assignment, responsibilities, outlier and imputed, with commas between.")
     ] = "log_prob,assignment",
