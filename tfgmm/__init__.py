@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.export.portable import export_litert as export_litert
     from tfgmm.export.portable import export_onnx as export_onnx
     from tfgmm.export.saved_model import export_model as export_model
+    from tfgmm.export.scored_frames import score_frame as score_frame
     from tfgmm.export.scorer import Scorer as Scorer
     from tfgmm.export.scorer import load_scorer as load_scorer
     from tfgmm.fit.estimator.bayesian_gaussian_mixture import BayesianGaussianMixture as BayesianGaussianMixture
@@ -46,6 +47,7 @@ _HOMES = {
     "export.portable": ["export_litert", "export_onnx"],
     "export.folder": ["IntegrityError"],
     "export.saved_model": ["export_model"],
+    "export.scored_frames": ["score_frame"],
     "export.scorer": ["Scorer", "load_scorer"],
     "fit.estimator.bayesian_gaussian_mixture": ["BayesianGaussianMixture"],
     "fit.fitting": ["fit_mixture"],

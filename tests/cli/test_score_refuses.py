@@ -189,7 +189,7 @@ CASES: dict[str, tuple[Callable[[pathlib.Path, dict[str, Any]], Any], int, str]]
     "a tampered model": (tampered, 1, "whose parameters.npz has changed"),
     "no table of outliers": (version_1, 1, "Export the model again"),
     "no input": (another("--in", "nowhere.csv"), 1, "not found"),
-    "a folder for an input": (another("--in", "."), 1, "a folder"),
+    "a folder for an input": (another("--in", "."), 2, "must be a folder where `--in` is one"),
     "an input of unknown kind": (bytes_at("rows.txt", b"1"), 1, "whose name ends in"),
     "an empty input": (bytes_at("none.csv", b""), 1, "empty (0 bytes)"),
     "an empty Parquet file": (bytes_at("none.parquet", b""), 1, "empty (0 bytes)"),

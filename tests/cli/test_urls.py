@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,3 +139,19 @@ def test_a_run_notes_a_url_without_secrets_and_knows_its_rows_again() -> None:
         fingerprint_of(config, settings) == fingerprint_of(config, RunSettings(data=noted, num_components=2)) == "0123"
     )
     assert fingerprint_of(config, RunSettings(data="s3://bucket/rows.csv", num_components=2)) is None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_folder_by_url_is_scored_as_the_folder_is(tmp_path: pathlib.Path, workers: int) -> None:
+    """By a filesystem of fsspec, which other processes open for themselves."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for part in "ab":
+        shutil.copy(ROWS, folder / f"{part}.csv")
+    for out, source in (("here", folder), ("there", f"local://{folder}")):
+        options = ("--model", MODEL, "--in", source, "--out", tmp_path / out, "--keep", "--workers", workers)
+        text = outcome("score", *options)
+        assert "2 files, 544 rows scored, all of them finite" in text, text
+    for name in os.listdir(tmp_path / "here"):
+        assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+    assert len(os.listdir(tmp_path / "there")) == 3

@@ -264,3 +264,23 @@ def test_chunks_of_a_share_cover_its_rows_and_are_no_larger_than_the_memory(four
     shares = list(cores.shared_out(lambda _, chunks: chunks, 80, 1, sizes.append))
     assert [row for chunks in shares for part in chunks for row in range(part.start, part.stop)] == list(range(80))
     assert {part.stop - part.start for chunks in shares for part in chunks} == {3, 2} and set(sizes) == {3}
+
+
+# --- Alone
+
+
+def test_thread_that_works_alone_does_all_shares_itself_while_others_share_theirs(four_cores):
+    def owners():
+        return shares_of(lambda start, stop: (threading.get_ident(), start, stop), 40_000, 200)
+
+    shared = owners()
+    of_other = []
+    with cores.alone():
+        alone = owners()
+        other = threading.Thread(target=lambda: of_other.extend(owners()))
+        other.start()
+        other.join()
+    assert {thread for thread, *_ in alone} == {threading.get_ident()}
+    assert threading.get_ident() not in {thread for thread, *_ in [*shared, *of_other, *owners()]}
+    assert other.ident not in {thread for thread, *_ in of_other}
+    assert [share for _, *share in alone] == [share for _, *share in shared] and len(shared) > 1

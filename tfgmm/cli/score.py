@@ -1,4 +1,4 @@
-"""`tfgmm score`: a file of rows scored with an exported mixture. Loads what it needs inside its functions."""
+"""`tfgmm score`: files of rows scored with an exported mixture. Loads what it needs inside its functions."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from tfgmm.cli import shared
 from tfgmm.cli import sql as sql_option
 from tfgmm.cli.shared import UsageError
-from tfgmm.common.urls import is_url
-from tfgmm.common.words import printable
+from tfgmm.common.urls import without_secrets
+from tfgmm.common.words import counted, printable
 
 if TYPE_CHECKING:
     from tfgmm.data.files.csv_format import CsvOptions
@@ -22,15 +22,19 @@ if TYPE_CHECKING:
     from tfgmm.export.score_file import Counts
 
 
+_IN = typer.Option(
+    "--in",
+    metavar="PATH",
+    parser=shared.path,
+    help="Rows: .csv, .parquet, .pq, .arrow, .feather, or a folder of these; or a URL.",
+)
+_OUT = typer.Option(metavar="PATH", help="File to write, its kind by its ending; a folder for a folder.")
+
+
 def score(
     model: Annotated[Path, typer.Option(metavar="DIR", help=shared.MODEL_HELP)],
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--in", metavar="FILE", parser=shared.path, help="Rows: .csv, .parquet, .pq, .arrow, .feather; or a URL."
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="What to write; the kind by its ending.")] = None,
+    source: Annotated[str | None, _IN] = None,
+    out: Annotated[Path | None, _OUT] = None,
     columns: Annotated[
         str, typer.Option(help="Of log_prob, assignment, responsibilities, outlier and imputed, with commas between.")
     ] = "log_prob,assignment",
@@ -38,17 +42,20 @@ def score(
         list[str] | None,
         typer.Option(metavar="COLUMN=ERROR", help="Standard deviations of a column's noise; repeat."),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Processes for the files of a folder, a file each at a time.")
+    ] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Carry the columns of the input along.")] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
     decimal: Annotated[str | None, shared.DECIMAL] = None,
     encoding: Annotated[str | None, shared.ENCODING] = None,
     skip_rows: Annotated[int | None, shared.SKIP_ROWS] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Print a SELECT that scores a table; no --in, no --out.")] = False,
     table: Annotated[str | None, typer.Option(metavar="NAME", help="Of that table.  [default: rows]")] = None,
     key: Annotated[str | None, typer.Option(metavar="NAMES", help="Columns that the SELECT carries along.")] = None,
 ) -> None:
-    """Score the rows of a file, of any size, into another, or print the SQL that scores a table.
+    """Score the rows of a file, or of a folder of files, of any size, or print the SQL that scores a table.
 
     log_prob: log density, nats. assignment: the most probable component. responsibilities: the probability of each
     component. outlier: the share of the mixture that is less likely than the row; 0 for an outlier. imputed: the row
@@ -59,10 +66,15 @@ def score(
     names columns with the standard deviations of others: --noise flux=flux_err. Scores are then those of what was
     measured; there is no outlier score of such rows.
 
+    Of a folder, each file is scored into one of the same name in the folder --out, which is there when all are done.
+    --workers takes several processes, which share the cores out; the files are the same for any number of them.
+
     --sql prints a SELECT for SQLite, DuckDB or PostgreSQL instead, with log_prob, assignment and responsibilities. It
     is NULL for a row with a gap. docs/parameters.md says more.
 
     Example: tfgmm score --model saved_models/old_faithful --in training/data/old_faithful.csv --out /tmp/scored.csv
+
+    A folder: tfgmm score --model saved_models/old_faithful --in parts --out scored_parts --workers 4
 
     In a database: tfgmm score --model saved_models/old_faithful --sql --table geyser --key id
     """
@@ -74,9 +86,20 @@ def score(
             sql_option.check_no_sql(table, key)
             csv = shared.csv_options(delimiter, decimal, encoding, skip_rows)
             names, noises = _column_names(columns), _noises(noise, columns)
-            paths = _check_paths(source, out)
-            text = "\n".join(map(printable, _scored(model, *paths, names, keep, overwrite, csv, noises)))
+            asked = _Asked(names, keep, overwrite, csv, noises, workers)
+            text = "\n".join(map(printable, _scored(model, *_check_paths(source, out, workers), asked)))
     typer.echo(text)
+
+
+class _Asked(NamedTuple):
+    """What is asked of the rows, in the words of the options."""
+
+    columns: list[str]
+    keep: bool
+    overwrite: bool
+    csv: CsvOptions
+    noise: Mapping[str, str]
+    workers: int
 
 
 def _in_our_words(text: str) -> str:
@@ -99,7 +122,7 @@ def _noises(pairs: list[str] | None, columns: str) -> dict[str, str]:
 
 
 def _column_names(text: str) -> list[str]:
-    from tfgmm.export.score_file import COLUMNS
+    from tfgmm.scoring.table_columns import COLUMNS
 
     names = [name.strip() for name in text.split(",")]
     wanted = f"`--columns` must be some of {','.join(COLUMNS)}"
@@ -111,52 +134,109 @@ def _column_names(text: str) -> list[str]:
     return names
 
 
-def _check_paths(source: str | None, out: Path | None) -> tuple[str, Path]:
-    """Checks the paths: raises UsageError unless they are two files, `out` outside exports and with a known ending."""
+def _check_paths(source: str | None, out: Path | None, workers: int) -> tuple[str, Path]:
+    """Checks the paths: raises UsageError unless they are two files, or two folders, and `out` is outside exports."""
     from tfgmm.data.files.kinds import KINDS
 
     if source is None or out is None:
         received = "`--out` alone" if out else "`--in` alone" if source else "neither"
         fix = "Name the file with rows and the file to be, or pass --sql for a SELECT."
         raise UsageError(f"`--in` and `--out` must be given without --sql. Received: {received}. {fix}")
-    shared.check_ending(out, KINDS)
-    same = not is_url(source) and Path(source).resolve() == out.resolve()
+    here, is_folder = _local_path(source), _is_folder(source)
+    if is_folder:
+        _check_folders(here, out)
+    else:
+        shared.check_ending(out, KINDS)
+        if workers > 1:
+            wanted = "`--workers` must be 1 unless `--in` is a folder"
+            fix = "Leave it out: one process scores a file on all cores."
+            raise UsageError(f"{wanted}. Received: {workers}, with {without_secrets(source)}. {fix}")
+    same = here is not None and here.resolve() == out.resolve()
     with contextlib.suppress(OSError):
-        same = same or Path(source).samefile(out)
+        same = same or (here is not None and here.samefile(out))
     if same:
-        raise UsageError(f"`--out` must be another file than `--in`. Received: {out} for both. Choose another name.")
+        noun = "folder" if is_folder else "file"
+        raise UsageError(f"`--out` must be another {noun} than `--in`. Received: {out} for both. Choose another name.")
     shared.check_outside_exports(out)
     return source, out
 
 
-def _scored(
-    model: Path,
-    source: str,
-    out: Path,
-    names: list[str],
-    keep: bool,
-    overwrite: bool,
-    csv: CsvOptions,
-    noise: Mapping[str, str],
-) -> list[str]:
+def _local_path(source: str) -> Path | None:
+    """Finds the path of rows on this machine; None where they are elsewhere."""
+    from tfgmm.data.files.filesystems import place_of
+
+    place = place_of("--in", source)
+    return Path(place.path) if place.is_here else None
+
+
+def _is_folder(source: str) -> bool:
+    from tfgmm.data.files.filesystems import place_of
+    from tfgmm.data.files.kinds import readable
+
+    place = place_of("--in", source)
+    with readable("--in", place):
+        return place.look().is_folder
+
+
+def _check_folders(source: Path | None, out: Path) -> None:
+    """Checks a folder to be: raises UsageError where it has the name of a file, or one is inside the other."""
+    from tfgmm.data.files.kinds import KINDS
+
+    if out.suffix.lower() in KINDS:
+        fix = f"Choose a name without {out.suffix}; each file is written under its own name there."
+        raise UsageError(f"`--out` must be a folder where `--in` is one. Received: {out}. {fix}")
+    if source is None:
+        return
+    here, there = source.resolve(), out.resolve()
+    if here in there.parents or there in here.parents:
+        fix = "Choose a place beside it."
+        raise UsageError(f"`--out` must be neither inside `--in` nor around it. Received: {out}. {fix}")
+
+
+def _scored(model: Path, source: str, out: Path, asked: _Asked) -> list[str]:
     """Scores the rows and says so in lines."""
-    from tfgmm.common.atomic_file import check_free
-    from tfgmm.data.pass_through import InputNames, ScoredInput
-    from tfgmm.export.score_file import write_scores
     from tfgmm.mixture.outliers import check_table
 
     mixture = shared.read_model(model)
-    if "outlier" in names:
+    if "outlier" in asked.columns:
         check_table(mixture.outlier_table)
-    names_here = InputNames("--in", "--keep")
-    rows = ScoredInput(source, mixture.column_names, len(mixture.centre), keep, names_here, csv, noise)
-    check_free(out, overwrite, shared.OUT)
-    shared.say_format("--in", source, csv)
+    words = (_folder_scored if _is_folder(source) else _file_scored)(mixture, source, out, asked)
+    return [f"{out}: {words}", *_on_noise(mixture, asked.noise)]
+
+
+def _file_scored(mixture: ExportedMixture, source: str, out: Path, asked: _Asked) -> str:
+    from tfgmm.common.atomic_file import check_free
+    from tfgmm.data.pass_through import InputNames, ScoredInput
+    from tfgmm.export.score_file import write_scores
+
+    names, numbers = InputNames("--in", "--keep"), (mixture.column_names, len(mixture.centre))
+    rows = ScoredInput(source, *numbers, asked.keep, names, asked.csv, asked.noise)
+    check_free(out, asked.overwrite, shared.OUT)
+    shared.say_format("--in", source, asked.csv)
+    overwrite = asked.overwrite
     with _progress(rows.num_rows) as progress:
         counts = write_scores(
-            mixture, rows, out, names, overwrite=overwrite, argument_names=shared.OUT, progress=progress
+            mixture, rows, out, asked.columns, overwrite=overwrite, argument_names=shared.OUT, progress=progress
         )
-    return [f"{out}: {_in_words(counts)}", *_on_noise(mixture, noise)]
+    return _in_words(counts)
+
+
+def _folder_scored(mixture: ExportedMixture, source: str, out: Path, asked: _Asked) -> str:
+    from tfgmm.common.atomic_folder import check_target, path_of
+    from tfgmm.data.pass_through import InputNames
+    from tfgmm.export.score_folder import SCORED, FolderTask, open_folder, write_folder_scores
+
+    names, target = InputNames("--in", "--keep"), path_of(out, shared.OUT.path)
+    numbers = (mixture.column_names, len(mixture.centre))
+    files = open_folder(source, *numbers, asked.keep, names, asked.csv, asked.noise)
+    check_target(target, asked.overwrite, SCORED, shared.OUT)
+    shared.say_format("--in", source, asked.csv)
+    lengths = [file.source.num_rows for file in files]
+    total = None if None in lengths else sum(length or 0 for length in lengths)
+    task = FolderTask(mixture, tuple(asked.columns), target, shared.OUT)
+    with _progress(total) as progress:
+        counts = write_folder_scores(task, files, asked.workers, asked.overwrite, progress)
+    return f"{counted(len(files), 'file')}, {_in_words(counts)}"
 
 
 def _on_noise(mixture: ExportedMixture, noise: Mapping[str, str]) -> list[str]:

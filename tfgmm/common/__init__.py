@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
         "atomic_file": ["beside", "check_free", "written_whole"],
-        "atomic_folder": ["Kind", "files_below", "path_of"],
+        "atomic_folder": ["Kind", "check_target", "files_below", "path_of"],
         "checks": ["check_choice", "check_columns", "check_count", "check_seed", "is_instance_of"],
         "columns": ["column_labels"],
         "extras": ["check_tensorflow", "imported"],
@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = front_door(
         "quiet": ["stderr_kept_back"],
         "remembered": ["Remembered"],
         "shapes": ["Tensor", "check_shape"],
-        "threads": ["one_thread_each", "read_ahead", "shared_out", "slices"],
+        "threads": ["alone", "num_cores", "one_thread_each", "read_ahead", "shared_out", "slices"],
         "unfinished": ["ArgumentNames", "IN_PYTHON", "disk_errors_named"],
         "urls": ["check_here", "has_lost_a_slash", "is_url", "scrubbed", "to_repeat", "without_secrets"],
         "version": ["versions"],

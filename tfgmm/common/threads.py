@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import contextvars
 import functools
 import os
 import threading
@@ -23,6 +24,7 @@ Item = TypeVar("Item")
 _LEAST_NUMBERS = 2**19
 # A power of two, as all numbers of shares are: they divide evenly among 2, 4, 8 and 16 cores. More cores stay idle.
 _MOST_SHARES = 16
+_ALONE = contextvars.ContextVar("alone", default=False)
 # Numbers in the temporaries of one chunk of rows: more spill out of the processor's cache.
 _CHUNK_NUMBERS = 2**20
 
@@ -62,7 +64,7 @@ def shared_out(
         spare.append(mine)
         return result
 
-    yield from _in_threads(of_share, list(zip(ends, ends[1:])), min(num_shares, num_cores()))
+    yield from _in_threads(of_share, list(zip(ends, ends[1:])), 1 if _ALONE.get() else min(num_shares, num_cores()))
 
 
 def _in_threads(
@@ -137,6 +139,19 @@ def chunk_size(numbers_per_row: int) -> int:
 def num_cores() -> int:
     """Counts the threads that the matrix library would take, or the processors where it does not say."""
     return _THREADS.number()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Makes this thread do by itself, within a `with` block, what it would share out: others do the same beside it.
+
+    It is for tasks of an engine that runs as many of them as there are cores. Results are the same.
+    """
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
 
 
 def one_thread_each() -> contextlib.AbstractContextManager[None]:

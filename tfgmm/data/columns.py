@@ -142,7 +142,7 @@ def wanted_columns(
 
     Args:
         name: What the file is called in error messages.
-        path: Path of the file.
+        path: Path of the file; "" for a table in memory.
         names: Names of its columns.
         fitted: Names of the columns that the model was fitted on; None for D columns without names.
         num_features: D.
@@ -150,17 +150,18 @@ def wanted_columns(
     Raises:
         ValueError: The file lacks one of these columns; for a model without names, it does not have D columns.
     """
+    received = f"'{path}'" if path else "a table"
     if fitted is None:
         if len(names) == num_features:
             return list(names)
         raise ValueError(
             f"`{name}` must have {num_features} columns: the model was fitted on rows without column names. "
-            f"Received: '{path}', with {len(names)}: {quoted(names)}. Leave the others out."
+            f"Received: {received}, with {len(names)}: {quoted(names)}. Leave the others out."
         )
     missing = [label for label in fitted if label not in names]
     if missing:
         raise ValueError(
-            f"`{name}` must have the columns that the model was fitted on. Received: '{path}', without "
+            f"`{name}` must have the columns that the model was fitted on. Received: {received}, without "
             f"{quoted(missing)}; its columns are {quoted(names)}. Rename them; their order does not matter."
         )
     return list(fitted)

@@ -101,9 +101,16 @@ def gap_in_every_row_error(name: str, num_rows: int) -> ValueError:
 
 
 def check_no_overflow(
-    name: str, column_names: tuple[str, ...] | None, block: np.ndarray, part: np.ndarray, start: int
+    name: str,
+    column_names: tuple[str, ...] | None,
+    block: np.ndarray,
+    part: np.ndarray,
+    start: int,
+    place: Callable[[int], str] = str,
 ) -> None:
     """Checks that every finite value of a block, (B, D) from row `start` on, is finite in `part` too.
+
+    `place` is a function from a row, counted from 0 over all blocks, to the words for it.
 
     Raises:
         ValueError: A value is beyond the range of float32; the message says which.
@@ -111,7 +118,7 @@ def check_no_overflow(
     overflow = np.argwhere(np.isfinite(block) & ~np.isfinite(part))
     if len(overflow):
         row, column = (int(index) for index in overflow[0])
-        raise too_large_error(name, f"{block[row, column]:.3g} in row {start + row}", column_names, column)
+        raise too_large_error(name, f"{block[row, column]:.3g} in row {place(start + row)}", column_names, column)
 
 
 def too_large_error(name: str, received: str, column_names: tuple[str, ...] | None, column: int) -> ValueError:

@@ -8,18 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfgmm.data.blocks import BLOCK_ROWS, rows_per_block
-from tfgmm.data.carried.asked import CarriedColumns
-from tfgmm.data.carried.cleaning import Cleaning
-from tfgmm.data.carried.values import value_names
-from tfgmm.data.columns import check_once, wanted_columns
 from tfgmm.data.files import columnar
 from tfgmm.data.files.csv_blocks import csv_file
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
 from tfgmm.data.files.csv_text import csv_batches, text_batches
 from tfgmm.data.files.file_set import FileSet, columns_of
-from tfgmm.data.files.filesystems import place_of
+from tfgmm.data.files.filesystems import Place, place_of
 from tfgmm.data.files.kinds import check_file, decoded_type, kind_of, readable
 from tfgmm.data.files.streams import BatchSlices, rows_of
+from tfgmm.data.scored_table import scored_columns
 
 
 class InputNames(NamedTuple):
@@ -55,7 +52,7 @@ class ScoredInput:
     """A CSV, Parquet or Arrow file with the columns of a model, in any order, and perhaps others.
 
     Args:
-        path: Path or URL of the file.
+        path: Path or URL of the file, or its place.
         column_names: D names of the model's columns; None when it was fitted on rows without names: the file then
             has the D columns, in their order, and no others.
         num_features: D.
@@ -64,6 +61,7 @@ class ScoredInput:
         names: What error messages call `path` and `keep`.
         csv: How a CSV file is written.
         noise: For columns of the model, the names of those with the standard deviations of their measurement noise.
+        is_of_many: Whether it is one of several files, so that messages about a row must name it.
 
     Attributes:
         carried_fields: `pyarrow.Field` of each column carried along.
@@ -79,22 +77,18 @@ class ScoredInput:
 
     def __init__(
         self,
-        path: str,
+        path: str | Place,
         column_names: Sequence[str] | None,
         num_features: int,
         keep: bool,
         names: InputNames = IN_PYTHON,
         csv: CsvOptions = GUESSED,
         noise: Mapping[str, str] | None = None,
+        is_of_many: bool = False,
     ) -> None:
         import pyarrow as pa
 
         self.names, name = names, names.path
-        if noise and column_names is None:
-            raise ValueError(
-                "`noise` must be left out for a model whose columns have no names. "
-                f"Received: {dict(noise)!r}. Score rows with their noise in Python, from arrays."
-            )
         place = place_of(name, path)
         with readable(name, place):
             is_folder = place.look().is_folder
@@ -103,11 +97,9 @@ class ScoredInput:
         check_file(name, place)
         columns = columns_of(name, place, csv)
         types, labels = dict(columns), [label for label, _ in columns]
-        self._values = wanted_columns(name, str(place), labels, column_names, num_features)
-        self._beside = CarriedColumns(None, dict(noise or {}))
-        value_names(name, labels, f" in '{place}'", self._values, None, self._beside)
-        self._wanted = [*self._values, *self._beside.names]
-        check_once(name, sorted(labels if keep else self._wanted), labels, f" in '{place}'")
+        self._columns = scored_columns(name, str(place), labels, column_names, num_features, noise, keep)
+        self._wanted = self._columns.wanted
+        self._is_of_many = is_of_many
         self._place, self._is_csv, self._csv = place, kind_of(place.label) == "CSV", csv
         self._files = FileSet(name, [place], self._wanted, same_names=False, csv=csv)
         self.num_columns = len(labels)
@@ -144,10 +136,18 @@ class ScoredInput:
         self._files.look_again()
         self._files.check_unchanged(0)
 
+    @property
+    def origin(self) -> str:
+        """Words for the file in an error message that does not name it; "" where there is one file."""
+        return f" in '{self._place}'" if self._is_of_many else ""
+
+    def row_place(self, row: int) -> str:
+        """Names a row in words for an error message: by its number, and by its file where there are others."""
+        return f"{row} of '{self._place}'" if self._is_of_many else str(row)
+
     def _scored_block(self, read: np.ndarray, carried: list[Any], num_before: int) -> ScoredBlock:
         """Takes apart rows (B, D + E): values, and the columns of their noise, which are checked."""
-        clean = Cleaning(self.names.path, tuple(self._values), are_scored=True, carried=self._beside)
-        rows = clean(self._beside.split(read, self._values), lambda row: str(num_before + row))
+        rows = self._columns.block(self.names.path, read, lambda row: self.row_place(num_before + row))
         return ScoredBlock(rows.values, carried, rows.noise)
 
     def _batches(self, labels: Sequence[str]) -> Iterator[Any]:

@@ -37,24 +37,44 @@ def written_table(
         ValueError: The kind of file cannot hold a column.
         OSError: The disk refuses.
     """
+    with (
+        beside(
+            path, lambda: check_free(path, overwrite, names), lambda: _refusals_named(path, names, keep_name)
+        ) as temporary,
+        table_at(temporary, path, schema, names, keep_name) as write,
+    ):
+        yield write
+
+
+@contextlib.contextmanager
+def table_at(
+    place: pathlib.Path, target: pathlib.Path, schema: Any, names: ArgumentNames, keep_name: str | None
+) -> Iterator[Callable[[list[Any]], None]]:
+    """Yields a function that adds rows, as the arrays of all columns, to a new file, which is whole after the block.
+
+    Args:
+        place: Path of the file.
+        target: Path that it will have; the name says the kind, and messages show it.
+        schema, names, keep_name: As in `written_table`.
+
+    Raises:
+        ValueError: The kind of file cannot hold a column.
+        OSError: The disk refuses.
+    """
     import pyarrow as pa
 
-    def named() -> contextlib.AbstractContextManager[None]:
-        return _refusals_named(path, names, keep_name)
+    with _refusals_named(target, names, keep_name):
+        writer = _open_writer(target, str(place), schema)
 
-    with beside(path, lambda: check_free(path, overwrite, names), named) as temporary:
-        with named():
-            writer = _open_writer(path, str(temporary), schema)
+    def write(columns: list[Any]) -> None:
+        with _refusals_named(target, names, keep_name):
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
-        def write(columns: list[Any]) -> None:
-            with named():
-                writer.write_table(pa.Table.from_arrays(columns, schema=schema))
-
-        try:
-            yield write
-        finally:
-            with named():
-                writer.close()
+    try:
+        yield write
+    finally:
+        with _refusals_named(target, names, keep_name):
+            writer.close()
 
 
 def _open_writer(target: pathlib.Path, path: str, schema: Any) -> Any:

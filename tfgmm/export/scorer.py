@@ -14,16 +14,15 @@ import numpy as np
 from tfgmm.data.blocks import RowBlock
 from tfgmm.export.reading import ExportedMixture, read_export
 from tfgmm.mixture import outliers, stored_draws
-from tfgmm.mixture.imputation import Imputer
 from tfgmm.mixture.parameters import MixtureDensity
-from tfgmm.mixture.row_scores import RowScorer, RowScores
+from tfgmm.mixture.row_scores import RowScores
 from tfgmm.mixture.sampling import sample_rows
 from tfgmm.posterior.draws import Draws
 from tfgmm.posterior.record import PosteriorRecord
 from tfgmm.scoring.devices import BlockScorer, block_scorer
+from tfgmm.scoring.numpy_scorer import NumpyScorer
 from tfgmm.scoring.queries import Queries
 from tfgmm.scoring.scores import as_draws
-from tfgmm.scoring.tails import check_no_noise, tail_scores
 
 
 class Scorer(Queries):
@@ -93,24 +92,11 @@ class Scorer(Queries):
         Raises:
             ValueError: outlier of an export that has no table for it, or of rows with noise.
         """
-        if "outlier" in names:
-            table = self.outlier_table()
-            check_no_noise(block)
-        of_rows = ["log_density" if name == "outlier" else name for name in names if name != "imputed"]
-        by_name, num_bad = self._row_scorer.scores(block, of_rows)
-        if "outlier" in names:
-            by_name["outlier"] = tail_scores(self._mixture, table, block.values, by_name.pop("log_density"))
-        if "imputed" in names:
-            by_name["imputed"] = self._imputer.means(block)
-        return RowScores(by_name, num_bad)
+        return self._numpy_scorer.scores(block, names)
 
     @functools.cached_property
-    def _imputer(self) -> Imputer:
-        return Imputer(self._mixture)
-
-    @functools.cached_property
-    def _row_scorer(self) -> RowScorer:
-        return RowScorer(self._mixture)
+    def _numpy_scorer(self) -> NumpyScorer:
+        return NumpyScorer(self._mixture, self._outlier_table)
 
     def plug_in_scorer(self) -> BlockScorer:
         """Hands on what scores blocks of rows, made once: the mixture never changes."""

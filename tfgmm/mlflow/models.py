@@ -16,9 +16,9 @@ from tfgmm.common import atomic_folder, extras
 from tfgmm.common.atomic_folder import Kind, path_of
 from tfgmm.common.version import __version__
 from tfgmm.export.reading import ExportedMixture, read_export
-from tfgmm.export.score_file import feature_names, score_columns
 from tfgmm.mlflow.pyfunc import NULLS, WANTED, default_columns
 from tfgmm.posterior.record import MEAN_FIELD, PosteriorRecord
+from tfgmm.scoring.table_columns import feature_names, score_columns
 
 if TYPE_CHECKING:
     from tfgmm.fit.result import FitResult
@@ -195,7 +195,7 @@ def signature_of(export: ExportedMixture) -> Any:
         inputs = [ColSpec("double", name) for name in names]
     else:
         inputs = [TensorSpec(np.dtype(np.float64), (-1, len(export.centre)))]
-    dtypes = score_columns(default, len(export.log_weights), feature_names(export))
+    dtypes = score_columns(default, len(export.log_weights), feature_names(export.column_names, len(export.centre)))
     outputs = [ColSpec(_TYPES[dtype], name) for name, dtype in dtypes.items()]
     params = [ParamSpec(WANTED, "string", default, (-1,)), ParamSpec(NULLS, "boolean", False)]
     return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(params))

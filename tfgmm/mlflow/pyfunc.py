@@ -11,8 +11,8 @@ import numpy as np
 from tfgmm.common.words import quoted
 from tfgmm.data.blocks import RowBlock
 from tfgmm.export.reading import ExportedMixture, read_export
-from tfgmm.export.score_file import COLUMNS, feature_names, flat_scores
 from tfgmm.export.scorer import Scorer
+from tfgmm.scoring.table_columns import COLUMNS, feature_names, flat_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ class ScoredFrames:
     def __init__(self, export: ExportedMixture) -> None:
         self._scorer = Scorer(export)
         self._columns, self._default_columns = available_columns(export), default_columns(export)
-        self._features = feature_names(export)
+        self._features = feature_names(export.column_names, len(export.centre))
         self._names = export.column_names
         self._num_features = len(export.centre)
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from tfgmm.common.version import __version__
 from tfgmm.common.words import counted
-from tfgmm.export.score_file import score_columns
 from tfgmm.export.sql.names import as_name, as_table, check_asked, check_columns
 from tfgmm.mixture.parameters import MixtureDensity, StandardForm, standard_form
+from tfgmm.scoring.table_columns import score_columns
 
 _FARTHEST = float(np.finfo(np.float32).max)  # from the centre; other scorers have no score beyond it either
 _LEAST_CONSTANT = -1e300  # of a component without weight: no engine reads an infinite number

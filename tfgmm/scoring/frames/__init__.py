@@ -1,0 +1,1 @@
+"""Scores beside the columns of data frames: in memory at once, in Dask and Spark lazily, where the rows are."""
