@@ -27,9 +27,7 @@ def small_parts() -> Iterator[None]:
 
 def skewed(num_rows: int, seed: int = 0) -> tuple[np.ndarray, list[np.ndarray]]:
     """Makes rows, and cuts them into parts of which one is empty and one has most of the rows."""
-    rows = np.random.default_rng(seed).normal(
-        [1e4, -3.0, 0.5][:num_columns], [1.0, 2.0, 1e-3][:num_columns], (num_rows, num_columns)
-    )
+    rows = np.random.default_rng(seed).normal([1e4, -3.0, 0.5], [1.0, 2.0, 1e-3], (num_rows, 3))
     return rows, np.split(rows, [10, 10, 500, 900])
 
 
