@@ -180,8 +180,8 @@ def _schema_of_array(array: Any, name: str) -> Schema:
         raise ValueError(
             f"`{name}` must have shape (N, D). Received: a Dask Array with {array.ndim} axes. Reshape it before."
         )
-    if array.dtype.kind not in NUMBER_KINDS or not isinstance(array._meta, np.ndarray):
-        kind = f"dtype {array.dtype}" if isinstance(array._meta, np.ndarray) else type(array._meta).__name__
+    if array.dtype.kind not in NUMBER_KINDS or type(array._meta) is not np.ndarray:
+        kind = f"dtype {array.dtype}" if type(array._meta) is np.ndarray else type(array._meta).__name__
         raise TypeError(
             f"`{name}` must hold real numbers in NumPy arrays. Received: {kind}. {dtype_fix(name, array.dtype)}"
         )
