@@ -28,7 +28,7 @@ def shares_of(function, num_rows, numbers_per_row=1):
 
 @pytest.fixture
 def four_cores(monkeypatch):
-    monkeypatch.setattr(cores, "num_cores", lambda: 4)
+    monkeypatch.setattr(cores._THREADS, "number", lambda: 4)
     monkeypatch.setattr(cores, "_LEAST_NUMBERS", 1)
 
 
@@ -266,16 +266,16 @@ def test_chunks_of_a_share_cover_its_rows_and_are_no_larger_than_the_memory(four
     assert {part.stop - part.start for chunks in shares for part in chunks} == {3, 2} and set(sizes) == {3}
 
 
-# --- Alone
+# --- One core
 
 
-def test_thread_that_works_alone_does_all_shares_itself_while_others_share_theirs(four_cores):
+def test_thread_that_has_one_core_does_all_shares_itself_while_others_share_theirs(four_cores):
     def owners():
         return shares_of(lambda start, stop: (threading.get_ident(), start, stop), 40_000, 200)
 
     shared = owners()
     of_other = []
-    with cores.alone():
+    with cores.one_core():
         alone = owners()
         other = threading.Thread(target=lambda: of_other.extend(owners()))
         other.start()

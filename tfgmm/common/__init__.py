@@ -16,7 +16,15 @@ __getattr__, __dir__, __all__ = front_door(
         "quiet": ["stderr_kept_back"],
         "remembered": ["Remembered"],
         "shapes": ["Tensor", "check_shape"],
-        "threads": ["alone", "num_cores", "one_thread_each", "read_ahead", "shared_out", "slices"],
+        "threads": [
+            "num_cores",
+            "one_core",
+            "one_thread_each",
+            "read_ahead",
+            "shared_out",
+            "slices",
+            "work_array",
+        ],  # fmt: skip
         "unfinished": ["ArgumentNames", "IN_PYTHON", "disk_errors_named"],
         "urls": ["check_here", "has_lost_a_slash", "is_url", "scrubbed", "to_repeat", "without_secrets"],
         "version": ["versions"],

@@ -13,7 +13,6 @@ import numpy as np
 from tfgmm.common.words import beside, counted
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.survey import Survey
-from tfgmm.families.row_batches import SweepBatches
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows
@@ -30,7 +29,7 @@ from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, candidates, screened
 from tfgmm.fit.staged import StagedStarts, best_first
 from tfgmm.fit.stages import TOLERANCE, stages_of
-from tfgmm.fit.sweep_batches import Batches, CachedBatch
+from tfgmm.fit.sweep_batches import Batches, CachedBatch, batches_over
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
 from tfgmm.mixture.hidden_values import shares_hidden
 from tfgmm.mixture.priors import Priors
@@ -220,9 +219,8 @@ def _swept(task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlat
     """Sweeps over all rows; by Keras where a callback is one of Keras's, which wants a Keras model to look at."""
     callbacks, options = [plateau, *(task.callbacks or ())], task.options
     if all(isinstance(callback, SweepCallback) for callback in callbacks):
-        held_out = None
-        if task.validation is not None:
-            held_out = SweepBatches(task.validation, fit.variational, gap_columns=task.gap_columns)
+        validation, q = task.validation, fit.variational
+        held_out = None if validation is None else batches_over(validation, q, task.gap_columns)
         return sweep(fit, batches, callbacks, options.max_sweeps, held_out)
     return keras_model.sweep(fit, task.source, options, callbacks, task.validation)
 
@@ -232,7 +230,7 @@ def batches_of(task: FitTask, q: VariationalPosterior, sample: CachedRows) -> Ba
     batch_size = task.options.batch_size
     if task.source.is_in_memory and not task.is_sample and (batch_size is None or batch_size >= len(sample)):
         return CachedBatch(sample)
-    return SweepBatches(task.source, q, batch_size, task.gap_columns)
+    return batches_over(task.source, q, task.gap_columns, batch_size)
 
 
 def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = None) -> Ascended:

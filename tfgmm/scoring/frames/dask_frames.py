@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfgmm.common.checks import is_instance_of
-from tfgmm.common.threads import alone
+from tfgmm.common.threads import one_core
 from tfgmm.data.files.kinds import words_if_not_numbers
 from tfgmm.scoring.frames.part import NAME, PartScorer, table_of
 from tfgmm.scoring.frames.request import Request, check_numbers
@@ -65,7 +65,7 @@ def scored_partition(part: Any, scorer: PartScorer, partition_info: Mapping[str,
         partition_info: What Dask says of the partition.
     """
     where = "" if partition_info is None else f" of partition {partition_info['number']}"
-    with alone():
+    with one_core():
         return part.assign(**scorer.scores(part, lambda row: f"{row}{where}"))
 
 

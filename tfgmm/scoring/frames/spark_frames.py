@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tfgmm.common.threads import alone
+from tfgmm.common.threads import one_core
 from tfgmm.scoring.frames.part import NAME, PartScorer
 from tfgmm.scoring.frames.request import Request, check_numbers
 from tfgmm.scoring.table_columns import arrow_array
@@ -51,7 +51,7 @@ def scored_batches(scorer: PartScorer, labels: list[str], batches: Iterator[Any]
 
     number, num_before = _partition(), 0
     for batch in batches:
-        with alone():
+        with one_core():
             table = pa.Table.from_batches([batch]).rename_columns(labels)
             scores = scorer.scores(table, functools.partial(_place, number, num_before))
         arrays = [*batch.columns, *map(arrow_array, scores.values())]
