@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
+from tfgmm.fit.checkpoint.place import checked_place
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 from tfgmm.posterior.record import MEAN_FIELD, check_method
 
@@ -54,6 +55,7 @@ class FitOptions:
     criteria_at: str = "mean"
     posterior: str = MEAN_FIELD
     moves: bool | Literal["auto"] = AUTO
+    checkpoint: Any = None
 
     caller_names: ClassVar[Mapping[str, str]] = {}
     """What the caller calls some of them, for errors and warnings; the others are called as here."""
@@ -72,6 +74,7 @@ class FitOptions:
         check_choice(self.name_of("weights"), self.weights, WEIGHT_PRIORS)
         check_choice("criteria_at", self.criteria_at, CRITERIA_AT)
         check_method(self.posterior)
+        object.__setattr__(self, "checkpoint", checked_place(self.checkpoint))
 
     @classmethod
     def name_of(cls, option: str) -> str:

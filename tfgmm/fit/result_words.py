@@ -55,6 +55,16 @@ def summary_of(result: Any) -> str:
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
 
 
+def sentences_on_checkpoint(result: Any) -> list[str]:
+    """Says from which sweep a fit went on; nothing where it began anew. The fit itself is the same either way."""
+    earlier, sweeps = result.num_earlier_sweeps, len(result.history["elbo"])
+    if not earlier:
+        return []
+    if earlier == sweeps:
+        return [f"from its checkpoint, which had {'the sweep' if sweeps == 1 else f'all {sweeps} sweeps'} over all rows"]
+    return [f"went on from its checkpoint: {counted(earlier, 'sweep')} of {sweeps} over all rows were taken before"]
+
+
 def _ending(result: Any) -> str:
     if result.num_parts > 1:
         parts = f"rows came in {counted(result.num_parts, 'part')}"

@@ -19,6 +19,9 @@ from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
+from tfgmm.fit.checkpoint.identity import step_name
+from tfgmm.fit.checkpoint.journal import NO_JOURNAL, Journal
+from tfgmm.fit.checkpoint.kept_sweeps import KeptSweeps
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
 from tfgmm.fit.moves.when import move_rule
@@ -64,6 +67,7 @@ class FitTask:
         validation: Rows to validate on, opened; or None.
         place: (m, M): This is the m-th of M fits that are compared, counted from 1.
         gap_columns: Columns in which some rows, also of those to validate on, have no value.
+        journal: What earlier runs of the fits have done, and where this one writes it.
     """
 
     source: RowSource
@@ -74,6 +78,7 @@ class FitTask:
     validation: RowSource | None
     place: tuple[int, int] = (1, 1)
     gap_columns: tuple[int, ...] = ()
+    journal: Journal = NO_JOURNAL
 
     @property
     def covariance(self) -> str:
@@ -147,6 +152,7 @@ class Swept(NamedTuple):
     restarts: All restarts, best first.
     converged: Whether the bound had stopped rising.
     ranking: How restarts rank by their evidence; None where the best bound decided.
+    num_earlier: How many of the sweeps were taken from a checkpoint.
     """
 
     fit: RunningFit
@@ -156,6 +162,7 @@ class Swept(NamedTuple):
     restarts: tuple[Restart, ...]
     converged: bool
     ranking: Ranking | None = None
+    num_earlier: int = 0
 
     @property
     def elbo(self) -> float:
@@ -174,12 +181,22 @@ def swept_fit(task: FitTask, fit: RunningFit, ascended: Ascended) -> Swept:
     fit.variational.assign(restarts[0].values)
     plateau = StopOnPlateau(task.tolerance, patience=1 if task.is_sample else PATIENCE)
     batches = batches_of(task, fit.variational, ascended.rows)
-    history = _swept(task, fit, batches, plateau)
-    return Swept(fit, batches, _figures(fit, batches), history, tuple(restarts), plateau.converged)
+    kept = KeptSweeps(task.journal, _name_of_step("sweeps", fit.variational))
+    history = _swept(task, fit, batches, plateau, kept)
+    figures = _figures(task, fit, batches)
+    return Swept(
+        fit, batches, figures, history, tuple(restarts), plateau.converged, num_earlier=kept.num_earlier
+    )
 
 
-def _figures(fit: RunningFit, batches: Batches) -> tuple[float, float, float]:
-    figures = bound_and_log_likelihoods(fit.variational, batches)
+def _name_of_step(kind: str, q: VariationalPosterior) -> str:
+    """Names a step that begins where q stands."""
+    return step_name(kind, q.covariance, q.num_components, *q.values().flat)
+
+
+def _figures(task: FitTask, fit: RunningFit, batches: Batches) -> tuple[float, float, float]:
+    name = _name_of_step("figures", fit.variational)
+    figures = task.journal.remembered(name, lambda: bound_and_log_likelihoods(fit.variational, batches))
     fit.note_bound(figures[0])
     _check_finite(figures[0], "after the sweeps over all rows")
     return figures
@@ -190,7 +207,7 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
     fit, figures = swept.fit, swept.figures
     if task.options.polish_steps:
         keras_model.polish(fit, task.source, task.options.polish_steps)
-        figures = _figures(fit, swept.batches)
+        figures = _figures(task, fit, swept.batches)
     if not swept.converged and not fit.stop_training:
         category = task.options.convergence_warning or ConvergenceWarning
         warnings.warn(_not_converged(task, swept.history["elbo"], figures[0]), category, stacklevel=5)
@@ -199,6 +216,7 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
     hidden = shares_hidden(occupied_widths(fit.variational), rows) if has_noise else ()
     sums = fit.sums if fit.model is None else None
     beside: Any = {"hidden_by_noise": hidden, "ranking": swept.ranking, "sums": sums}
+    beside["num_earlier_sweeps"] = swept.num_earlier
     return FitResult(*mixture, *figures, *ended, swept.converged, fit.model, **beside)
 
 
@@ -215,14 +233,16 @@ def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:
     return f"the bound was still rising by {beside(gain, task.tolerance, 2)} nats per row after {sweeps}. {fix}"
 
 
-def _swept(task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlateau) -> dict[str, list[float]]:
+def _swept(
+    task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlateau, kept: KeptSweeps
+) -> dict[str, list[float]]:
     """Sweeps over all rows; by Keras where a callback is one of Keras's, which wants a Keras model to look at."""
     callbacks, options = [plateau, *(task.callbacks or ())], task.options
     if all(isinstance(callback, SweepCallback) for callback in callbacks):
         held_out = None
         if task.validation is not None:
             held_out = SweepBatches(task.validation, fit.variational, gap_columns=task.gap_columns)
-        return sweep(fit, batches, callbacks, options.max_sweeps, held_out)
+        return sweep(fit, batches, callbacks, options.max_sweeps, held_out, kept)
     return keras_model.sweep(fit, task.source, options, callbacks, task.validation)
 
 
@@ -244,8 +264,20 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
         fit: Prepared fit.
         folds: Folds of the sample to hold out; None for none.
     """
-    options, q, survey = task.options, fit.variational, task.survey
-    stages, spread = stages_of(q, survey, options, task.gap_columns), np.array(survey.summary.spread)
+    options, q = task.options, fit.variational
+    stages = stages_of(q, task.survey, options, task.gap_columns)
+    which = str((options.seed, options.restarts, folds is not None))
+    *without_folds, restarts = task.journal.remembered(
+        step_name("restarts", q.covariance, q.num_components, which),
+        lambda: _ascended(task, fit, folds, stages),
+        lambda: task.tell("start", options.restarts, options.restarts, q.num_components),
+    )
+    return Ascended(restarts, without_folds, stages[-1].rows)
+
+
+def _ascended(task: FitTask, fit: RunningFit, folds: Folds | None, stages: Sequence[Stage]) -> list[list[Restart]]:
+    """Lists where the starts of the fit without each fold ended, and then those of the fit, best first."""
+    options, q, spread = task.options, fit.variational, np.array(task.survey.summary.spread)
     own = _candidates(task, fit, stages[-1])
     of_folds = [] if folds is None else candidates_of_folds(q, fit.seed, spread, folds, stages[-1], options.start)
     *of_folds_kept, starts = screened(q, [*(fold.candidates for fold in of_folds), own])
@@ -259,8 +291,7 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
         elif (number - 1) % NUM_STARTS == 0:
             task.tell("held out", (number - 1) // NUM_STARTS + 1, num_folds, q.num_components)
 
-    *without_folds, restarts = best_first(q, [*groups, StagedStarts(starts, stages)], tell)
-    return Ascended(restarts, without_folds, stages[-1].rows)
+    return best_first(q, [*groups, StagedStarts(starts, stages)], tell)
 
 
 def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:

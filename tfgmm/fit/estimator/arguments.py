@@ -56,6 +56,8 @@ class EstimatorOptions(FitOptions):
         "max_sweeps": "max_iter",
         "tolerance": "tol",
         "weights": "weight_concentration_prior_type",
+        "data": "X",
+        "seed": "random_state",
     }
     convergence_warning: ClassVar[type[UserWarning] | None] = ConvergenceWarning
 
@@ -85,6 +87,7 @@ def options_of(estimator: Any) -> EstimatorOptions:
         criteria_at=estimator.criteria_at,
         posterior=estimator.posterior,
         moves=estimator.moves,
+        checkpoint=estimator.checkpoint,
         weight_concentration=estimator.weight_concentration_prior,
     )
     numbers = _checked_numbers(estimator.n_components)
