@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "cached_rows": ["CachedRows"],
         "callbacks": ["EndOfChoice", "FitStep", "FitWatcher", "ProgressBar", "StopOnPlateau", "SweepCallback"],
+        "convergence": ["ConvergenceWarning"],
         "fitting": ["check_num_components", "fit_mixture", "fit_opened"],
         "moves.words": ["sentences_on_moves"],
         "occupied": ["num_occupied"],
@@ -16,6 +17,5 @@ __getattr__, __dir__, __all__ = front_door(
         "result_words": ["interval_draws"],
         "selection": ["Selection"],
         "selection_words": ["occupied_words"],
-        "single": ["ConvergenceWarning"],
     },
 )

@@ -14,9 +14,8 @@ from tfgmm.data.row_words import sentences_on_gaps
 from tfgmm.data.sources import open_source
 from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.families.base import check_priors
-from tfgmm.fit.callbacks import SweepCallback, checked_callbacks
-from tfgmm.fit.checkpoint.identity import of_fit
-from tfgmm.fit.checkpoint.journal import NO_JOURNAL, Journal, check_before_work
+from tfgmm.fit.callbacks import checked_callbacks
+from tfgmm.fit.checkpoint.journal import check_before_work, journal_of
 from tfgmm.fit.evidence_of_restarts import by_evidence
 from tfgmm.fit.exact_posterior import with_exact_posterior
 from tfgmm.fit.keras_model import check_can_train
@@ -167,9 +166,8 @@ def fit_mixture(
             divided in two instead; a move is kept where the bound of the restart rises. "auto", where K is 5 or more,
             no start is given, and gains can be trusted and are cheap: for up to 20,000 rows without noise, and in
             "full" and "tied" up to 30 columns.
-        checkpoint: Path of a file that keeps what is done: after the restarts of each fit and each sweep over all
-            rows, at most twice a second. Where it is there, the same call goes on from it, to the same bytes. Other
-            rows or options are refused. See docs/checkpoints.md.
+        checkpoint: Path of a file that keeps what is done, restarts and sweeps. Where it is there, the same call goes
+            on from it, to the same bytes; other rows or options are refused. See docs/checkpoints.md.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.
@@ -244,8 +242,7 @@ def fit_opened(
     check_rows(survey.summary, most, options.name_of("num_components"))
     callbacks = checked_callbacks(callbacks)
     check_can_train(options.polish_steps, callbacks)
-    if options.checkpoint is not None:
-        _check_suit_checkpoint(callbacks)
+    check_before_work(options, callbacks=callbacks)
     validation, gaps_there = opened_validation(source, options.validation_data)
     gaps = tuple(sorted({*survey.summary.gap_columns, *gaps_there}))
     if isinstance(source, StoredRows) and not gaps:
@@ -255,34 +252,16 @@ def fit_opened(
     if isinstance(numbers, int) and not options.is_choice_of_shapes:
         fit = prepared_fit(tasks[0], numbers)  # priors that do not suit it are refused before anything is warned of
         _warn_of_odd_data(tasks, most)
-        with _journal(tasks[0], numbers, options) as journal:
+        with journal_of(options, numbers, source, survey, validation) as journal:
             result = _fit_one(dataclasses.replace(tasks[0], journal=journal), fit)
         warn_of_pulls(result.plug_in(), survey.summary, result.priors, survey.summary.num_data, stacklevel=4)
         return result
     for task in tasks:  # before the first of many fits
         check_suits(task, most)
     _warn_of_odd_data(tasks, most)
-    with _journal(tasks[0], numbers, options) as journal:
+    with journal_of(options, numbers, source, survey, validation) as journal:
         tasks = [dataclasses.replace(task, journal=journal) for task in tasks]
         return fit_several(tasks, [numbers] if isinstance(numbers, int) else numbers)
-
-
-def _journal(task: FitTask, numbers: int | Sequence[int], options: FitOptions) -> Journal:
-    """Opens the journal of a fit to the rows of a task."""
-    if options.checkpoint is None:
-        return NO_JOURNAL
-    fit = of_fit(options, numbers, task.source, task.survey, task.validation)
-    return Journal.opened(options.checkpoint, fit, options)
-
-
-def _check_suit_checkpoint(callbacks: Sequence[Any]) -> None:
-    """Checks that sweeps are ours and not Keras's, whose loop a checkpoint cannot go on with."""
-    foreign = [type(callback).__name__ for callback in callbacks if not isinstance(callback, SweepCallback)]
-    if foreign:
-        raise ValueError(
-            f"`callbacks` must be tfgmm.callbacks.SweepCallback with `checkpoint`. Received: {foreign[0]}, a callback "
-            "of Keras's. Leave one of both out; keras.callbacks.BackupAndRestore keeps what model.fit does."
-        )
 
 
 def task_of(

@@ -60,9 +60,8 @@ def sentences_on_checkpoint(result: Any) -> list[str]:
     earlier, sweeps = result.num_earlier_sweeps, len(result.history["elbo"])
     if not earlier:
         return []
-    if earlier == sweeps:
-        return [f"from its checkpoint, which had {'the sweep' if sweeps == 1 else f'all {sweeps} sweeps'} over all rows"]
-    return [f"went on from its checkpoint: {counted(earlier, 'sweep')} of {sweeps} over all rows were taken before"]
+    rest = "nothing was left" if earlier == sweeps else f"went on from sweep {earlier + 1} of {sweeps}"
+    return [f"its checkpoint had {counted(earlier, 'sweep')} over all rows: {rest}"]
 
 
 def _ending(result: Any) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.common.words import beside, counted
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
@@ -22,6 +20,7 @@ from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallbac
 from tfgmm.fit.checkpoint.identity import step_name
 from tfgmm.fit.checkpoint.journal import NO_JOURNAL, Journal
 from tfgmm.fit.checkpoint.kept_sweeps import KeptSweeps
+from tfgmm.fit.convergence import ConvergenceWarning, check_finite_bound, not_converged
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
 from tfgmm.fit.moves.when import move_rule
@@ -48,10 +47,6 @@ _FEW_COMPONENTS = 2
 _TOLERANCE_AFTER_SAMPLE = 1e-5
 # On a sample all restarts go on until gains fall below the first, and the best few until below the second.
 _TOLERANCES_ON_SAMPLE, _NUM_CONTENDERS = (1e-3, 1e-4), 3
-
-
-class ConvergenceWarning(UserWarning):
-    """The bound was still rising when the last sweep allowed was done."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,16 +172,14 @@ def swept_fit(task: FitTask, fit: RunningFit, ascended: Ascended) -> Swept:
         FloatingPointError: The bound became NaN or infinite.
     """
     restarts = ascended.restarts
-    _check_finite(restarts[0].elbo, "after the restarts")
+    check_finite_bound(restarts[0].elbo, "after the restarts")
     fit.variational.assign(restarts[0].values)
     plateau = StopOnPlateau(task.tolerance, patience=1 if task.is_sample else PATIENCE)
     batches = batches_of(task, fit.variational, ascended.rows)
     kept = KeptSweeps(task.journal, _name_of_step("sweeps", fit.variational))
     history = _swept(task, fit, batches, plateau, kept)
     figures = _figures(task, fit, batches)
-    return Swept(
-        fit, batches, figures, history, tuple(restarts), plateau.converged, num_earlier=kept.num_earlier
-    )
+    return Swept(fit, batches, figures, history, tuple(restarts), plateau.converged, num_earlier=kept.num_earlier)
 
 
 def _name_of_step(kind: str, q: VariationalPosterior) -> str:
@@ -198,7 +191,7 @@ def _figures(task: FitTask, fit: RunningFit, batches: Batches) -> tuple[float, f
     name = _name_of_step("figures", fit.variational)
     figures = task.journal.remembered(name, lambda: bound_and_log_likelihoods(fit.variational, batches))
     fit.note_bound(figures[0])
-    _check_finite(figures[0], "after the sweeps over all rows")
+    check_finite_bound(figures[0], "after the sweeps over all rows")
     return figures
 
 
@@ -210,7 +203,10 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
         figures = _figures(task, fit, swept.batches)
     if not swept.converged and not fit.stop_training:
         category = task.options.convergence_warning or ConvergenceWarning
-        warnings.warn(_not_converged(task, swept.history["elbo"], figures[0]), category, stacklevel=5)
+        words = not_converged(
+            task.options, task.tolerance, task.survey.summary.num_data, [*swept.history["elbo"], figures[0]]
+        )
+        warnings.warn(words, category, stacklevel=5)
     mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (swept.history, swept.restarts)
     has_noise, rows = task.survey.noise is not None, task.survey.rows
     hidden = shares_hidden(occupied_widths(fit.variational), rows) if has_noise else ()
@@ -218,19 +214,6 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
     beside: Any = {"hidden_by_noise": hidden, "ranking": swept.ranking, "sums": sums}
     beside["num_earlier_sweeps"] = swept.num_earlier
     return FitResult(*mixture, *figures, *ended, swept.converged, fit.model, **beside)
-
-
-def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:
-    """Says how much the bound gained in the last sweep that was allowed."""
-    if task.options.polish_steps and len(bounds) > 1:  # which moved the last bound too
-        last, bounds = bounds[-1], bounds[:-1]
-    gain = (last - bounds[-1]) / task.survey.summary.num_data
-    sweeps, names = counted(task.options.max_sweeps, "sweep"), map(task.options.name_of, ("max_sweeps", "tolerance"))
-    fix = "Raise {}, or {}.".format(*names)
-    if gain < task.tolerance:
-        so_little = f"it gained less than {task.tolerance:.1g} nats per row, and {PATIENCE} in a row must"
-        return f"after {sweeps} the bound has stopped rising by the last sweep alone: {so_little}. {fix}"
-    return f"the bound was still rising by {beside(gain, task.tolerance, 2)} nats per row after {sweeps}. {fix}"
 
 
 def _swept(
@@ -333,11 +316,3 @@ def stages_of(
     coarse, fine = (max(least, options.tolerance or 0.0) for least in _TOLERANCES_ON_SAMPLE)
     stage = dataclasses.replace(last, tolerance=coarse, patience=1)
     return [stage, dataclasses.replace(stage, tolerance=fine, num_starts=_NUM_CONTENDERS, moves=moves)]
-
-
-def _check_finite(elbo: float, when: str) -> None:
-    if not math.isfinite(elbo):
-        raise FloatingPointError(
-            f"The bound must stay finite. Received: {elbo} {when}. Drop rows that are far from all others, or state "
-            "priors=tfgmm.Priors(...) that are less vague."
-        )

@@ -10,10 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfgmm.families.records import Values
+from tfgmm.fit.maximum import Maximum
 from tfgmm.fit.restarts import Move, Restart
+from tfgmm.mixture.parameters import MixtureDensity
 from tfgmm.mixture.statistics import Statistics
 
-_RECORDS: Mapping[str, Any] = {record.__name__: record for record in (Move, Restart, Statistics, Values)}
+_RECORDS: Mapping[str, Any] = {
+    record.__name__: record for record in (Maximum, MixtureDensity, Move, Restart, Statistics, Values)
+}
 _ARRAY, _RECORD, _TUPLE, _DICTIONARY = "array", "record", "tuple", "dictionary"
 _LARGEST_WHOLE = 2**53  # that float64 holds exactly
 
@@ -80,7 +84,8 @@ def value_of(entry: Entry) -> Any:
         return content
     [(kind, inside)] = content.items()
     if kind == _ARRAY:
-        return _array_of(*inside, entry.numbers)
+        dtype, start, shape = inside
+        return _array_of(dtype, start, shape, entry.numbers)
     if kind == _TUPLE:
         return tuple(value_of(Entry(one, entry.numbers)) for one in inside)
     if kind not in (_DICTIONARY, _RECORD):

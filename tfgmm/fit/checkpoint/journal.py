@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
+from tfgmm.data.row_source import RowSource
+from tfgmm.data.survey import Survey
+from tfgmm.fit.callbacks import SweepCallback
 from tfgmm.fit.checkpoint import stored
 from tfgmm.fit.checkpoint.entries import Entry, entry_of, value_of
-from tfgmm.fit.checkpoint.identity import check_same, of_options
+from tfgmm.fit.checkpoint.identity import check_same, of_fit, of_options
 from tfgmm.fit.checkpoint.place import check_writable
 from tfgmm.fit.options import FitOptions
 
@@ -122,22 +125,51 @@ class Journal:
 NO_JOURNAL = Journal()
 
 
-def check_before_work(options: FitOptions, numbers: int | Sequence[int] | None = None) -> None:
+def journal_of(
+    options: FitOptions,
+    numbers: int | Sequence[int],
+    source: RowSource,
+    survey: Survey,
+    validation: RowSource | None,
+) -> Journal:
+    """Opens the journal of a fit; one that remembers nothing where no checkpoint was asked for. See `Journal.opened`.
+
+    Args:
+        options: Options of the fit.
+        numbers: K, or several.
+        source, survey: The rows, and their survey.
+        validation: Rows to validate on, opened; or None.
+    """
+    if options.checkpoint is None:
+        return NO_JOURNAL
+    return Journal.opened(options.checkpoint, of_fit(options, numbers, source, survey, validation), options)
+
+
+def check_before_work(
+    options: FitOptions, numbers: int | Sequence[int] | None = None, callbacks: Sequence[Any] = ()
+) -> None:
     """Checks the checkpoint that options name, where they name one, before the rows are looked at.
 
     Args:
         options: Options of the fit.
         numbers: K, or several; None where options or these are not final yet: only the file is checked.
+        callbacks: Callbacks of the fit.
 
     Raises:
-        ValueError: The file is no checkpoint, or of other options.
+        ValueError: The file is no checkpoint, or of other options; a callback is one of Keras's.
         OSError: Nothing can be written there.
     """
     path = options.checkpoint
     if path is None:
         return
+    for callback in callbacks:
+        if not isinstance(callback, SweepCallback):
+            raise ValueError(
+                "`callbacks` must be tfgmm.callbacks.SweepCallback with `checkpoint`. Received: "
+                f"{type(callback).__name__}, a callback of Keras's, whose loop cannot go on in mid-fit. Leave one of "
+                "both out; or train a GaussianMixtureModel with keras.callbacks.BackupAndRestore."
+            )
     check_writable(path)
-    if path.is_file():
-        before = stored.read(path)
-        if before.steps and numbers is not None:
-            check_same(path, before.fit, of_options(options, numbers), options)
+    before = stored.read(path) if path.is_file() else None
+    if before and before.steps and numbers is not None:
+        check_same(path, before.fit, of_options(options, numbers), options)

@@ -27,8 +27,8 @@ class SoFar(NamedTuple):
     """
 
     values: Values
-    sums: Statistics
-    history: Mapping[str, Sequence[float]]
+    sums: Statistics | None
+    history: Mapping[str, list[float]]
     states: str
     is_ended: bool
 
@@ -58,10 +58,9 @@ class KeptSweeps:
         kept = self._journal.earlier(self._name)
         if kept is None:
             return None
-        so_far = SoFar(*kept)
-        history = {name: values.tolist() for name, values in so_far.history.items()}
+        values, sums, history, *rest = kept
         self.num_earlier = len(history["elbo"])
-        return so_far._replace(history=history)
+        return SoFar(values, sums, {name: of_name.tolist() for name, of_name in history.items()}, *rest)
 
     def keep(self, so_far: SoFar) -> None:
         """Keeps where the sweeps stand after one more."""
@@ -71,8 +70,8 @@ class KeptSweeps:
 
 
 def _entry(so_far: SoFar) -> Entry:
-    arrays = {name: np.array(of_name, np.float64) for name, of_name in so_far.history.items()}
-    return entry_of(tuple(so_far._replace(history=arrays)))
+    values, sums, history, *rest = so_far
+    return entry_of((values, sums, {name: np.array(of_name) for name, of_name in history.items()}, *rest))
 
 
 NOT_KEPT = KeptSweeps(Journal(), "")

@@ -18,7 +18,7 @@ from tfgmm.fit.checkpoint.place import NAMES
 
 FORMAT, FORMAT_VERSION = "tfgmm.checkpoint", 1
 _CONTENT, _NUMBERS = "content.npy", "numbers.npy"
-_DTYPES = {_CONTENT: np.dtype(np.uint8), _NUMBERS: np.dtype(np.float64)}
+_DTYPES: dict[str, np.dtype] = {_CONTENT: np.dtype(np.uint8), _NUMBERS: np.dtype(np.float64)}
 _DAMAGED = "which is damaged"
 _FIX = "Remove it to begin anew, or name another file."
 

@@ -16,7 +16,7 @@ from tfgmm.common.checks import check_choice, check_count, check_seed
 from tfgmm.common.words import counted
 from tfgmm.data.readers import Rows
 from tfgmm.data.survey import Survey
-from tfgmm.fit import single
+from tfgmm.fit import convergence
 from tfgmm.fit.fitting import check_num_components, check_options
 from tfgmm.fit.options import AUTO, FitOptions
 from tfgmm.fit.running import check_forgetting_factor
@@ -35,7 +35,7 @@ _MOST_COMPONENTS = 10  # that "auto" tries
 _NOTHING = 1e-15
 
 
-class ConvergenceWarning(single.ConvergenceWarning, exceptions.ConvergenceWarning):
+class ConvergenceWarning(convergence.ConvergenceWarning, exceptions.ConvergenceWarning):
     """The bound was still rising when the last iteration allowed was done: scikit-learn's warning and tfgmm's."""
 
 
