@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tfgmm
+from tfgmm.fit.convergence import not_converged
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import Plateau
 

@@ -95,6 +95,10 @@ def fit(
     saved_model: Annotated[
         bool, typer.Option("--saved-model", help="Put a SavedModel into model/ too, for TensorFlow Serving and others.")
     ] = False,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep what is done there, so that a killed run can go on.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from --checkpoint, to the same result.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The config.json of an earlier run, to repeat it.")
@@ -119,13 +123,18 @@ def fit(
     Ctrl-C ends the fit after the sweep at hand and keeps the model as it stands, or of several fits the best of
     those that are complete; later, it keeps the draws from the posterior that there are. A second one leaves nothing.
 
+    With --checkpoint FILE a run that was killed goes on when the same command is given again with --resume, and leaves
+    the same files. Ctrl-C too can be taken back so, into another --out.
+
     Example: tfgmm fit training/data/old_faithful.csv --components 2 --covariance full --out /tmp/geyser_run
 
     To have shape and number chosen: tfgmm fit training/data/old_faithful.csv --out /tmp/geyser_shapes
 
     To have the number chosen: tfgmm fit training/data/old_faithful.csv --components 1:4 --out /tmp/geyser_choice
     """
-    with shared.errors_as_one_line(in_our_words):
+    with shared.errors_as_one_line(in_our_words, None if checkpoint is None else checkpoint.is_file):
+        from tfgmm.cli.run.checkpoint import checked_checkpoint
+
         arguments = {
             "data": data,
             "num_components": components,
@@ -150,7 +159,7 @@ def fit(
         }
         settings, earlier = _settings(config, arguments)
         shared.check_outside_exports(out)
-        _fit(settings, out, overwrite, earlier, saved_model)
+        _fit(settings, out, overwrite, earlier, saved_model, checked_checkpoint(checkpoint, resume, settings, out))
 
 
 class _Earlier(NamedTuple):
@@ -162,7 +171,7 @@ class _Earlier(NamedTuple):
 
 def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSettings, _Earlier]:
     """Collects what is asked for, and what an earlier run says of the same rows."""
-    from tfgmm.cli.run.parsed import covariance_of, noise_of, num_components_of
+    from tfgmm.cli.run.parsed import covariance_of, names_of, noise_of, num_components_of
     from tfgmm.cli.run.settings import fingerprint_of, read_config, rows_of, settings_from
 
     content = {"settings": {}} if config is None else read_config(config)
@@ -174,7 +183,7 @@ def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSet
             **_weights_and_prior(arguments),
             "covariance": None if covariance is None else covariance_of(covariance),
             "num_components": None if components is None else num_components_of(components),
-            "columns": None if columns is None else _names(columns),
+            "columns": None if columns is None else names_of(columns),
         }
         settings = settings_from(content["settings"], {**arguments, **parsed})
         return settings, _Earlier(fingerprint_of(content, settings), rows_of(content, settings))
@@ -192,25 +201,20 @@ def _weights_and_prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"sample_weight": column, "weights": prior}
 
 
-def _names(text: str) -> list[str]:
-    """Splits names with commas between; one that has a comma itself stands in quotation marks.
-
-    Raises:
-        ValueError: One is there twice.
-    """
-    names = shared.split_names(text)
-    if len(set(names)) < len(names):
-        fix = "Leave out what is there twice."
-        raise ValueError(f"`columns` must be names of columns, each once. Received: {text}. {fix}")
-    return names
-
-
-def _fit(settings: RunSettings, out: Path, overwrite: bool, earlier: _Earlier, saved_model: bool) -> None:
+def _fit(
+    settings: RunSettings,
+    out: Path,
+    overwrite: bool,
+    earlier: _Earlier,
+    saved_model: bool,
+    checkpoint: Path | None,
+) -> None:
     """Fits and writes the run; all that can be wrong is checked first. TensorFlow is loaded for a SavedModel alone."""
     from tfgmm.cli import display
     from tfgmm.cli.run.folder import check_out, write_run
     from tfgmm.cli.run.rows import opened
     from tfgmm.common import quiet
+    from tfgmm.fit.result_words import sentences_on_checkpoint
 
     check_out(out, overwrite, shared.OUT)
     settings, facts, names_are_ours = _with_columns(settings, earlier.rows)
@@ -240,7 +244,9 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, earlier: _Earlier, s
 
             with display.interrupts(notify) as asked:
                 steps = load, at_posterior
-                run = run_fit(settings, rows, validation, progress, asked.is_set, facts, names_are_ours, *steps)
+                run = run_fit(
+                    settings, rows, validation, progress, asked.is_set, facts, names_are_ours, *steps, checkpoint
+                )
                 run = run._replace(notes=_notes(run, earlier.fingerprint))
                 words = "the fit is done, and is being written"
                 progress.phase("writing")
@@ -248,7 +254,8 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, earlier: _Earlier, s
 
         with _after_all_is_written(done, out):
             shared.quietly(work)
-            for note in done[0][0].notes:
+            run = done[0][0]
+            for note in (*sentences_on_checkpoint(run.result), *run.notes):  # the folder is the same either way
                 progress.note(printable(f"Note: {note}"))
     _print_fit(*done[0], out)
 

@@ -19,7 +19,17 @@ _OPTIONS = {
     "max_sweeps, or tolerance": "--max-sweeps",
     **{
         f"`{name}`": f"`--{name}`"
-        for name in ("columns", "config", "covariance", "restarts", "seed", "missing", "noise", "posterior")
+        for name in (
+            "checkpoint",
+            "columns",
+            "config",
+            "covariance",
+            "restarts",
+            "seed",
+            "missing",
+            "noise",
+            "posterior",
+        )
     },
     "`sample_weight`": "`--weights`",
     "`weights`": "`--weight-prior`",

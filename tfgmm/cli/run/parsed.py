@@ -47,6 +47,19 @@ def covariance_of(text: str) -> str | list[str]:
     return names[0] if len(names) == 1 else names
 
 
+def names_of(text: str) -> list[str]:
+    """Splits names with commas between; one that has a comma itself stands in quotation marks.
+
+    Raises:
+        ValueError: One is there twice.
+    """
+    names = split_names(text)
+    if len(set(names)) < len(names):
+        fix = "Leave out what is there twice."
+        raise ValueError(f"`columns` must be names of columns, each once. Received: {text}. {fix}")
+    return names
+
+
 def noise_of(pairs: Sequence[str]) -> dict[str, str]:
     """Reads the columns with standard deviations that `--noise` names, by the columns that they belong to.
 
