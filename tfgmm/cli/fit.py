@@ -18,6 +18,7 @@ from tfgmm.common.words import printable
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 
 if TYPE_CHECKING:
+    from tfgmm.cli.display import Display
     from tfgmm.cli.run.folder import Run
     from tfgmm.cli.run.rows import RowFacts
     from tfgmm.cli.run.settings import RunSettings
@@ -214,14 +215,11 @@ def _fit(
     from tfgmm.cli.run.folder import check_out, write_run
     from tfgmm.cli.run.rows import opened
     from tfgmm.common import quiet
-    from tfgmm.fit.result_words import sentences_on_checkpoint
 
     check_out(out, overwrite, shared.OUT)
     settings, facts, names_are_ours = _with_columns(settings, earlier.rows)
     with display.display() as progress, opened(settings) as (rows, validation):
-        words = _ENDING_CHOICE if settings.is_choice else _ENDING
-        if settings.is_choice_of_shapes:
-            words = _ENDING_SHAPES
+        words = _ENDING_SHAPES if settings.is_choice_of_shapes else _ENDING_CHOICE if settings.is_choice else _ENDING
 
         def notify() -> None:
             progress.note(f"Ctrl-C: {words}. {_AGAIN}")
@@ -243,10 +241,8 @@ def _fit(
                 words = _ENDING_POSTERIOR
 
             with display.interrupts(notify) as asked:
-                steps = load, at_posterior
-                run = run_fit(
-                    settings, rows, validation, progress, asked.is_set, facts, names_are_ours, *steps, checkpoint
-                )
+                more = load, at_posterior, checkpoint
+                run = run_fit(settings, rows, validation, progress, asked.is_set, facts, names_are_ours, *more)
                 run = run._replace(notes=_notes(run, earlier.fingerprint))
                 words = "the fit is done, and is being written"
                 progress.phase("writing")
@@ -254,10 +250,16 @@ def _fit(
 
         with _after_all_is_written(done, out):
             shared.quietly(work)
-            run = done[0][0]
-            for note in (*sentences_on_checkpoint(run.result), *run.notes):  # the folder is the same either way
-                progress.note(printable(f"Note: {note}"))
+            _say_notes(done[0][0], progress)
     _print_fit(*done[0], out)
+
+
+def _say_notes(run: Run, progress: Display) -> None:
+    """Says what the user should read, and what only this run knows: the folder is the same with a checkpoint."""
+    from tfgmm.fit.result_words import sentences_on_checkpoint
+
+    for note in (*sentences_on_checkpoint(run.result), *run.notes):
+        progress.note(printable(f"Note: {note}"))
 
 
 @contextlib.contextmanager
