@@ -218,7 +218,7 @@ def test_another_version_is_refused_with_both(name: str, value: Any, words: str,
         tfgmm.fit_mixture(ROWS, **FIT, checkpoint=written)
 
 
-@pytest.mark.parametrize("value", ["", "a\0b", "s3://bucket/fit", "..", 3, b"\xff/x\0"])
+@pytest.mark.parametrize("value", ["", "a\0b", "s3://bucket/fit", "s3:/bucket/fit", "..", 3, b"\xff/x\0"])
 def test_what_is_no_path_of_a_file_is_refused(value: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="`checkpoint` must be the path of a file"):
         tfgmm.fit_mixture(ROWS, **FIT, checkpoint=value)

@@ -31,6 +31,7 @@ def checked_checkpoint(checkpoint: Path | None, resume: bool, settings: RunSetti
                 "run wrote."
             )
         return None
+    options = FitOptions(**settings.fit_options(), checkpoint=checkpoint)
     if out.absolute() in checkpoint.absolute().parents:
         raise UsageError(
             f"`--checkpoint` must be a file outside the folder that is made. Received: {checkpoint}, in {out}. Put it "
@@ -46,6 +47,5 @@ def checked_checkpoint(checkpoint: Path | None, resume: bool, settings: RunSetti
             f"`--checkpoint` must be there to resume from. Received: {checkpoint} (nothing of that name). Leave out "
             "--resume to begin, or name the file that the run wrote."
         )
-    options = FitOptions(**settings.fit_options(), checkpoint=checkpoint)
     check_before_work(options)
     return Path(options.checkpoint)
