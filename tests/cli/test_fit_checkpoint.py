@@ -160,25 +160,6 @@ def killed_after(seconds: float, *arguments: Any) -> bool:
             return True
 
 
-def test_a_fit_that_is_killed_in_its_sweeps_goes_on(tmp_path: pathlib.Path) -> None:
-    rows = np.random.default_rng(1).normal(np.arange(3.0)[:, None, None], 1.0, (3, 150_000, 3)).reshape(-1, 3)
-    pd.DataFrame(rows, columns=["a", "b", "c"]).to_parquet(tmp_path / "rows.parquet")
-    options = ["fit", tmp_path / "rows.parquet", "--components", 16, "--restarts", 1, "--max-sweeps", 25]
-    options += ["--posterior", "mean_field", "--checkpoint", tmp_path / "c", "--out"]
-    with subprocess.Popen([*COMMAND, *map(str, options), str(tmp_path / "killed")], stdout=-3, stderr=-3) as process:
-        while process.poll() is None:
-            time.sleep(0.01)
-            if (tmp_path / "c").is_file() and any(name[:6] == "sweeps" for name in stored.read(tmp_path / "c").steps):
-                process.kill()
-    assert process.returncode == -signal.SIGKILL and not (tmp_path / "killed").exists()
-    resumed = CliRunner().invoke(cli.app, [*map(str, options), str(tmp_path / "resumed"), "--resume"])
-    assert "went on from sweep" in resumed.output
-    del options[options.index("--checkpoint") : options.index("--out")]
-    assert CliRunner().invoke(cli.app, [*map(str, options), str(tmp_path / "plain")]).exit_code == 0
-    assert contents(tmp_path / "resumed") == contents(tmp_path / "plain")
-    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
-
-
 @pytest.mark.slow
 def test_a_fit_that_is_killed_at_50_moments_ends_with_the_same_bytes(tmp_path: pathlib.Path) -> None:
     rows = np.random.default_rng(1).normal(np.arange(3.0)[:, None, None], 1.0, (3, 10_000, 2)).reshape(-1, 2)
