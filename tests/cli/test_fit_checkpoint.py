@@ -170,7 +170,7 @@ def test_a_fit_that_is_killed_at_50_moments_ends_with_the_same_bytes(tmp_path: p
     assert not killed_after(600.0, *options, tmp_path / "plain")
     seconds, plain = time.perf_counter() - began, contents(tmp_path / "plain")
     choose, num_killed, num_done = random.Random(0), 0, 0
-    checkpoint, out = tmp_path / "c", tmp_path / "run"
+    checkpoint, out = tmp_path / "c", tmp_path / "killed"
     options += [out, "--checkpoint", checkpoint]
     while num_killed < 50:
         resume = ["--resume"] if checkpoint.is_file() else []

@@ -125,7 +125,7 @@ def fit(
     those that are complete; later, it keeps the draws from the posterior that there are. A second one leaves nothing.
 
     With --checkpoint FILE a run that was killed goes on when the same command is given again with --resume, and leaves
-    the same files. Ctrl-C too can be taken back so, into another --out.
+    the same files. So does one that Ctrl-C ended early: give it another --out, or --overwrite.
 
     Example: tfgmm fit training/data/old_faithful.csv --components 2 --covariance full --out /tmp/geyser_run
 
