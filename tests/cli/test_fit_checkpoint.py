@@ -43,7 +43,7 @@ def contents(folder: pathlib.Path) -> dict[str, bytes]:
     found = {}
     for path in folder.rglob("*"):
         if path.is_file():
-            content = path.read_bytes().replace(folder.name.encode(), b"FOLDER")
+            content = path.read_bytes().replace(str(folder).encode(), b"FOLDER")
             found[str(path.relative_to(folder))] = re.sub(rb"\d{4}-\d\d-\d\dT[\d:+]+", b"", content)
     return found
 

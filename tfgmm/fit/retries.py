@@ -129,7 +129,7 @@ def _from_smaller(task: FitTask, known: Known, num_components: int) -> tuple[Fit
 
 def _from_more_starts(task: FitTask, known: Known, num_components: int) -> tuple[FitTask, Ascended]:
     del known
-    options, restarts = task.options, _MORE_RESTARTS * task.options.restarts
+    options, restarts = task.options, _MORE_RESTARTS * task.num_restarts(num_components)
     seed = (options.seed + restarts) % 2**63  # whose starts were not drawn before
     more = dataclasses.replace(task, options=dataclasses.replace(options, restarts=restarts, seed=seed))
     return more, ascend_from_starts(more, prepared_fit(more, num_components))
@@ -143,14 +143,14 @@ def _from_empty(task: FitTask, known: Known, num_components: int) -> tuple[FitTa
 
 def ascend_from_smaller(task: FitTask, known: Known, num_components: int) -> Ascended:
     """Takes a smaller fit to an optimum with more components: with empty ones, and with some of its own divided."""
-    options, fit = task.options, prepared_fit(task, num_components)
+    num_restarts, fit = task.num_restarts(num_components), prepared_fit(task, num_components)
     q, spread = fit.variational, np.array(task.survey.summary.spread)
     stages = stages_of(q, task.survey, task.options, task.gap_columns)
 
     def ascended() -> list[list[Restart]]:
         sample = plain_rows(task.survey.rows, q.centre, spread)
-        divided = split_starts(known.smaller.variational, q, sample, spread, max(_MOST_DIVIDED, options.restarts))
-        [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), options.restarts)])
+        divided = split_starts(known.smaller.variational, q, sample, spread, max(_MOST_DIVIDED, num_restarts))
+        [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), num_restarts)])
         starts = StagedStarts([known.nested.values, *kept], stages)
         return best_first(q, [starts], lambda number, count: task.tell("start", number, count, num_components))
 
@@ -158,7 +158,7 @@ def ascend_from_smaller(task: FitTask, known: Known, num_components: int) -> Asc
     [restarts] = task.journal.remembered(
         step_name("from smaller", q.covariance, num_components, *begins),
         ascended,
-        lambda: task.tell("start", options.restarts, options.restarts, num_components),
+        lambda: task.tell("start", num_restarts, num_restarts, num_components),
     )
     return Ascended(restarts, [], stages[-1].rows)
 

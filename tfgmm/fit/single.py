@@ -9,20 +9,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.data.row_source import RowSource
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
 from tfgmm.families.row_batches import SweepBatches
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows
-from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
+from tfgmm.fit.callbacks import StopOnPlateau, SweepCallback
 from tfgmm.fit.checkpoint.identity import step_name
-from tfgmm.fit.checkpoint.journal import NO_JOURNAL, Journal
 from tfgmm.fit.checkpoint.kept_sweeps import KeptSweeps
 from tfgmm.fit.convergence import ConvergenceWarning, check_finite_bound, not_converged
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
+from tfgmm.fit.moves.over_all_rows import better_over_all_rows
 from tfgmm.fit.moves.when import move_rule
 from tfgmm.fit.occupied import occupied_widths
 from tfgmm.fit.options import FitOptions
@@ -34,69 +33,16 @@ from tfgmm.fit.screening import Candidates, candidates, screened
 from tfgmm.fit.staged import StagedStarts, best_first
 from tfgmm.fit.sweep_batches import Batches, CachedBatch
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
+from tfgmm.fit.task import TOLERANCE
+from tfgmm.fit.task import FitTask as FitTask
 from tfgmm.mixture.hidden_values import shares_hidden
-from tfgmm.mixture.priors import Priors
 
-# Nats per row: a gain below it counts as none. A looser one once stopped 5.5 nats below the top, on a plateau.
-_TOLERANCE = 1e-7
 # All restarts go on until gains fall below this; the best few then until below the one above.
 _COARSE_TOLERANCE = 1e-5
 # So few are at their optimum before a second stage is worth while.
 _FEW_COMPONENTS = 2
-# After restarts that converged on a sample, what the other rows may still bring.
-_TOLERANCE_AFTER_SAMPLE = 1e-5
 # On a sample all restarts go on until gains fall below the first, and the best few until below the second.
 _TOLERANCES_ON_SAMPLE, _NUM_CONTENDERS = (1e-3, 1e-4), 3
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FitTask:
-    """What fits of one covariance shape share, whatever their number of components.
-
-    Args:
-        source: The opened data.
-        survey: Summary and sample of them.
-        priors: Priors in data units, also where the options ask for "auto".
-        options: The options of `fit_mixture`, with one covariance shape.
-        callbacks: Callbacks of ours, and of Keras's.
-        validation: Rows to validate on, opened; or None.
-        place: (m, M): This is the m-th of M fits that are compared, counted from 1.
-        gap_columns: Columns in which some rows, also of those to validate on, have no value.
-        journal: What earlier runs of the fits have done, and where this one writes it.
-    """
-
-    source: RowSource
-    survey: Survey
-    priors: Priors
-    options: FitOptions
-    callbacks: Sequence[Any]
-    validation: RowSource | None
-    place: tuple[int, int] = (1, 1)
-    gap_columns: tuple[int, ...] = ()
-    journal: Journal = NO_JOURNAL
-
-    @property
-    def covariance(self) -> str:
-        """The covariance shape."""
-        [shape] = self.options.shapes(self.source.num_features)
-        return shape
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether the survey's sample has fewer rows than the data."""
-        return self.survey.is_sample
-
-    @property
-    def tolerance(self) -> float:
-        """Nats per row: a gain of a sweep over all rows below it counts as none."""
-        return self.options.tolerance or (_TOLERANCE_AFTER_SAMPLE if self.is_sample else _TOLERANCE)
-
-    def tell(self, kind: str, number: int, count: int, num_components: int) -> None:
-        """Calls `on_step` of the callbacks that watch the fit, before a step."""
-        step = FitStep(kind, number, count, num_components, self.place, self.covariance)
-        for callback in self.callbacks or ():
-            if isinstance(callback, FitWatcher):
-                callback.on_step(step)
 
 
 def check_suits(task: FitTask, num_components: int) -> None:
@@ -146,6 +92,7 @@ class Swept(NamedTuple):
     history: Logs of the sweeps by name.
     restarts: All restarts, best first.
     converged: Whether the bound had stopped rising.
+    taken: The restart that the fit goes on from.
     ranking: How restarts rank by their evidence; None where the best bound decided.
     num_earlier: How many of the sweeps were taken from a checkpoint.
     """
@@ -156,6 +103,7 @@ class Swept(NamedTuple):
     history: dict[str, list[float]]
     restarts: tuple[Restart, ...]
     converged: bool
+    taken: Restart
     ranking: Ranking | None = None
     num_earlier: int = 0
 
@@ -173,13 +121,17 @@ def swept_fit(task: FitTask, fit: RunningFit, ascended: Ascended) -> Swept:
     """
     restarts = ascended.restarts
     check_finite_bound(restarts[0].elbo, "after the restarts")
+    batches = batches_of(task, fit.variational, ascended.rows)
+    if task.is_sample:
+        ends = [value for restart in restarts for value in restart.values.flat]
+        name = step_name("better over all rows", fit.covariance, fit.num_components, *ends)
+        restarts = task.journal.remembered(name, lambda: better_over_all_rows(fit.variational, batches, restarts))
     fit.variational.assign(restarts[0].values)
     plateau = StopOnPlateau(task.tolerance, patience=1 if task.is_sample else PATIENCE)
-    batches = batches_of(task, fit.variational, ascended.rows)
     kept = KeptSweeps(task.journal, _name_of_step("sweeps", fit.variational))
     history = _swept(task, fit, batches, plateau, kept)
-    figures = _figures(task, fit, batches)
-    return Swept(fit, batches, figures, history, tuple(restarts), plateau.converged, num_earlier=kept.num_earlier)
+    after = _figures(task, fit, batches), history, tuple(restarts), plateau.converged, restarts[0]
+    return Swept(fit, batches, *after, num_earlier=kept.num_earlier)
 
 
 def _name_of_step(kind: str, q: VariationalPosterior) -> str:
@@ -212,7 +164,7 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
     hidden = shares_hidden(occupied_widths(fit.variational), rows) if has_noise else ()
     sums = fit.sums if fit.model is None else None
     beside: Any = {"hidden_by_noise": hidden, "ranking": swept.ranking, "sums": sums}
-    beside["num_earlier_sweeps"] = swept.num_earlier
+    beside |= {"moves": swept.taken.moves, "num_earlier_sweeps": swept.num_earlier}
     return FitResult(*mixture, *figures, *ended, swept.converged, fit.model, **beside)
 
 
@@ -249,11 +201,12 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
     """
     options, q = task.options, fit.variational
     stages = stages_of(q, task.survey, options, task.gap_columns)
-    which = str((options.seed, options.restarts, folds is not None))
+    num_restarts = task.num_restarts(q.num_components)
+    which = str((options.seed, num_restarts, folds is not None))
     *without_folds, restarts = task.journal.remembered(
         step_name("restarts", q.covariance, q.num_components, which),
         lambda: _ascended(task, fit, folds, stages),
-        lambda: task.tell("start", options.restarts, options.restarts, q.num_components),
+        lambda: task.tell("start", num_restarts, num_restarts, q.num_components),
     )
     return Ascended(restarts, without_folds, stages[-1].rows)
 
@@ -284,7 +237,7 @@ def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:
     if is_labels(options.start):
         labels = check_labels(options.start, task.survey.summary, q.num_components)
         return Candidates([start_at_labels(q, task.source, labels, spread)], stage, 1)
-    return candidates(q, stage, spread, options.start, fit.seed, options.restarts)
+    return candidates(q, stage, spread, options.start, fit.seed, task.num_restarts(q.num_components))
 
 
 def values_from(start: VariationalPosterior, centre: np.ndarray) -> Values:
@@ -304,9 +257,9 @@ def stages_of(
         centre=q.centre,
         largest=np.fmax.reduce(np.abs(rows.values), axis=0, initial=0.0).astype(np.float64),
         max_sweeps=options.max_sweeps,
-        tolerance=options.tolerance or _TOLERANCE,
+        tolerance=options.tolerance or TOLERANCE,
     )
-    moves = move_rule(q, survey, options, _NUM_CONTENDERS)
+    moves = move_rule(q, survey, options)
     if not survey.is_sample and q.num_components <= _FEW_COMPONENTS and moves is None:
         return [last]
     if not survey.is_sample:
