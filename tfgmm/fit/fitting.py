@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypedDict, Unpack, overload
 
-from tfgmm.common.checks import check_count
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.row_words import sentences_on_gaps
@@ -21,7 +20,7 @@ from tfgmm.fit.exact_posterior import with_exact_posterior
 from tfgmm.fit.keras_model import check_can_train
 from tfgmm.fit.maxima import at_maxima
 from tfgmm.fit.opened import check_length, check_rows, opened_validation
-from tfgmm.fit.options import FitOptions, check_covariance
+from tfgmm.fit.options import FitOptions, check_covariance, check_num_components
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.several import fit_several
@@ -308,13 +307,3 @@ def _fit_one(task: FitTask, fit: RunningFit) -> FitResult:
     result = finished(task, by_evidence(task, swept_fit(task, fit, ascend_from_starts(task, fit))))
     result = at_maxima([task], [result])[0] if task.options.criteria_at == "mode" else result
     return with_exact_posterior(task, result)
-
-
-def check_num_components(num_components: Any, name: str = "num_components") -> int | tuple[int, ...]:
-    """Checks K, or several, which it puts in ascending order."""
-    if isinstance(num_components, (str, bytes)) or not isinstance(num_components, Iterable):
-        return check_count(name, num_components)
-    numbers = tuple(sorted({check_count(name, number) for number in num_components}))
-    if not numbers:
-        raise ValueError(f"`{name}` must name at least one number. Received: none. Try range(1, 11).")
-    return numbers

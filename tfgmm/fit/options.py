@@ -176,6 +176,16 @@ class FitOptions:
             )
 
 
+def check_num_components(num_components: Any, name: str = "num_components") -> int | tuple[int, ...]:
+    """Checks K, or several, which it puts in ascending order."""
+    if isinstance(num_components, (str, bytes)) or not isinstance(num_components, Iterable):
+        return check_count(name, num_components)
+    numbers = tuple(sorted({check_count(name, number) for number in num_components}))
+    if not numbers:
+        raise ValueError(f"`{name}` must name at least one number. Received: none. Try range(1, 11).")
+    return numbers
+
+
 def check_covariance(covariance: Any, argument: str = "covariance") -> str | tuple[str, ...]:
     """Checks a covariance shape, or several, which it puts in the order of the registry, each once; or "auto".
 

@@ -20,9 +20,9 @@ from tfgmm.data.row_source import RowSource
 from tfgmm.data.row_words import sentences_on_rows
 from tfgmm.data.survey import Survey, check_finite, survey_rows
 from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher
-from tfgmm.fit.fitting import check_num_components, fit_opened
+from tfgmm.fit.fitting import fit_opened
 from tfgmm.fit.occupied import num_occupied
-from tfgmm.fit.options import FitOptions
+from tfgmm.fit.options import FitOptions, check_num_components
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.mixture.registry import WEIGHT_PRIORS

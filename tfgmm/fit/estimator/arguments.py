@@ -17,8 +17,8 @@ from tfgmm.common.words import counted
 from tfgmm.data.readers import Rows
 from tfgmm.data.survey import Survey
 from tfgmm.fit import convergence
-from tfgmm.fit.fitting import check_num_components, check_options
-from tfgmm.fit.options import AUTO, FitOptions
+from tfgmm.fit.fitting import check_options
+from tfgmm.fit.options import AUTO, FitOptions, check_num_components
 from tfgmm.fit.running import check_forgetting_factor
 from tfgmm.mixture.starts import distinct_rows
 
