@@ -150,14 +150,15 @@ def test_a_second_ctrl_c_says_that_what_was_done_is_kept(
 def killed_after(seconds: float, *arguments: Any) -> bool:
     """Runs a command and kills it after some seconds; tells whether it was running still."""
     with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        [*COMMAND, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
         try:
-            assert process.wait(seconds) == 0
-            return False
+            _, errors = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             return True
+    assert process.returncode == 0, errors
+    return False
 
 
 @pytest.mark.slow

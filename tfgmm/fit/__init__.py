@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "cached_rows": ["CachedRows"],
         "callbacks": ["EndOfChoice", "FitStep", "FitWatcher", "ProgressBar", "StopOnPlateau", "SweepCallback"],
+        "checkpoint.journal": ["check_before_work"],
         "convergence": ["ConvergenceWarning"],
         "fitting": ["fit_mixture", "fit_opened"],
         "moves.words": ["sentences_on_moves"],
@@ -14,7 +15,7 @@ __getattr__, __dir__, __all__ = front_door(
         "options": ["AUTO", "CRITERIA_AT", "FitOptions", "check_num_components"],
         "restarts": ["Restart"],
         "result": ["FitResult"],
-        "result_words": ["interval_draws"],
+        "result_words": ["interval_draws", "sentences_on_checkpoint"],
         "selection": ["Selection"],
         "selection_words": ["occupied_words"],
     },
