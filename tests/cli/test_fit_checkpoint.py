@@ -72,7 +72,7 @@ def refusals(folder: pathlib.Path) -> list[tuple[list[Any], int, str]]:
         (["--checkpoint", folder / "folder"], 1, "`--checkpoint` must be a file.*a folder"),
         (["--checkpoint", folder / "out" / "c"], 2, "`--checkpoint` must be a file outside the folder that is made"),
         (["--checkpoint", folder / "there" / "c"], 1, "`--checkpoint` must be a file that can be written"),
-        (["--checkpoint", "s3://a/b"], 1, "`--checkpoint` must be the path of a file on this machine"),
+        (["--checkpoint", "s3://a/b"], 1, "`--checkpoint` must be on this machine. Received: 's3://a/b'"),
     ]
 
 

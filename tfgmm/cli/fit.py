@@ -14,8 +14,8 @@ import typer
 from tfgmm.cli import shared
 from tfgmm.cli.run.option_words import in_our_words
 from tfgmm.cli.shared import UsageError
+from tfgmm.common.urls import without_secrets
 from tfgmm.common.words import printable
-from tfgmm.mixture.registry import WEIGHT_PRIORS
 
 if TYPE_CHECKING:
     from tfgmm.cli.display import Display
@@ -34,7 +34,12 @@ _AGAIN = "Once more to leave at once, with nothing written."
 def fit(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to make.")],
     data: Annotated[
-        Path | None, typer.Argument(metavar="DATA", help="Rows: .csv, .parquet, .pq, .arrow, .feather, or a folder.")
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            parser=shared.path,
+            help="Rows: .csv, .parquet, .pq, .arrow, .feather, a folder or a URL.",
+        ),
     ] = None,
     components: Annotated[
         str | None,
@@ -71,8 +76,12 @@ def fit(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.  [default: 0]")] = None,
     validation: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Further rows, whose bound is followed too; of a choice, the held-out rows."),
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            parser=shared.path,
+            help="Further rows, whose bound is followed too; of a choice, the held-out rows.",
+        ),
     ] = None,
     criteria_at: Annotated[
         str | None, typer.Option(help="BIC, ICL, AIC: mean, or mode for those of mclust.  [default: mean]")
@@ -86,7 +95,7 @@ def fit(
     ] = None,
     moves: Annotated[
         bool | None,
-        typer.Option(help="Move components from where they are needed least.  [default: from 5 on, up to 20,000 rows]"),
+        typer.Option(help="Move components from where they are needed least.  [default: from 5 on]"),
     ] = None,
     drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
@@ -172,7 +181,7 @@ class _Earlier(NamedTuple):
 
 def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSettings, _Earlier]:
     """Collects what is asked for, and what an earlier run says of the same rows."""
-    from tfgmm.cli.run.parsed import covariance_of, names_of, noise_of, num_components_of
+    from tfgmm.cli.run.parsed import covariance_of, names_of, noise_of, num_components_of, weights_and_prior
     from tfgmm.cli.run.settings import fingerprint_of, read_config, rows_of, settings_from
 
     content = {"settings": {}} if config is None else read_config(config)
@@ -181,7 +190,7 @@ def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSet
         noise = arguments["noise"]
         parsed = {
             "noise": noise_of(noise) if noise else None,
-            **_weights_and_prior(arguments),
+            **weights_and_prior(arguments),
             "covariance": None if covariance is None else covariance_of(covariance),
             "num_components": None if components is None else num_components_of(components),
             "columns": None if columns is None else names_of(columns),
@@ -190,16 +199,6 @@ def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSet
         return settings, _Earlier(fingerprint_of(content, settings), rows_of(content, settings))
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from None
-
-
-def _weights_and_prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Tells a column of weights from the prior of the mixture's, which --weights meant in earlier versions."""
-    column, prior = arguments["sample_weight"], arguments["weights"]
-    if column in WEIGHT_PRIORS and prior is None:
-        words = f"--weights {column} is taken for the prior: write --weight-prior {column}. --weights names a column."
-        typer.echo(f"Note: {words}", err=True)
-        return {"sample_weight": None, "weights": column}
-    return {"sample_weight": column, "weights": prior}
 
 
 def _fit(
@@ -280,8 +279,9 @@ def _notes(run: Run, fingerprint: str | None) -> list[str]:
     notes = [in_our_words(note) for note in run.notes]
     now = fingerprint_of_rows(run.result)
     if fingerprint not in (None, now):
+        place = without_secrets(run.settings.data)
         notes.append(
-            f"{run.settings.data} holds other rows than in the earlier run (fingerprint {fingerprint}, now {now}): "
+            f"{place} holds other rows than in the earlier run (fingerprint {fingerprint}, now {now}): "
             "this run is of those that it holds now"
         )
     return notes
@@ -294,7 +294,7 @@ def _with_columns(settings: RunSettings, earlier: Mapping[str, Any]) -> tuple[Ru
     settings, facts, names_are_ours = with_columns(settings, earlier)
     for name, path in (("data", settings.data), ("validation_data", settings.validation)):
         if path is not None:
-            shared.say_format(name, Path(path), csv_options(settings))
+            shared.say_format(name, path, csv_options(settings))
     if names_are_ours:
         typer.echo(printable(columns_line(settings, facts.left_out)))
     return settings, facts, names_are_ours

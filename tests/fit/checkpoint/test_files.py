@@ -220,7 +220,7 @@ def test_another_version_is_refused_with_both(name: str, value: Any, words: str,
 
 @pytest.mark.parametrize("value", ["", "a\0b", "s3://bucket/fit", "s3:/bucket/fit", "..", 3, b"\xff/x\0"])
 def test_what_is_no_path_of_a_file_is_refused(value: Any) -> None:
-    with pytest.raises((ValueError, TypeError), match="`checkpoint` must be the path of a file"):
+    with pytest.raises((ValueError, TypeError), match="`checkpoint` must be (the path of a file|on this machine)"):
         tfgmm.fit_mixture(ROWS, **FIT, checkpoint=value)
 
 

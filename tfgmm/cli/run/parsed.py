@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
 
 from tfgmm.cli.run.settings import MOST_NUMBERS
 from tfgmm.cli.shared import split_names
+from tfgmm.mixture.registry import WEIGHT_PRIORS
 
 _NUMBERS = re.compile(r"\s*([0-9]{1,18})\s*(?::\s*([0-9]{1,18})\s*)?")
 
@@ -81,3 +85,13 @@ def noise_of(pairs: Sequence[str]) -> dict[str, str]:
             )
         found[column] = error
     return found
+
+
+def weights_and_prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Tells a column of weights from the prior of the mixture's, which --weights meant in earlier versions."""
+    column, prior = arguments["sample_weight"], arguments["weights"]
+    if column in WEIGHT_PRIORS and prior is None:
+        words = f"--weights {column} is taken for the prior: write --weight-prior {column}. --weights names a column."
+        typer.echo(f"Note: {words}", err=True)
+        return {"sample_weight": None, "weights": column}
+    return {"sample_weight": column, "weights": prior}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
-import re
 from typing import Any
 
 from tfgmm.common.unfinished import ArgumentNames, disk_errors_named, try_folder_beside
+from tfgmm.common.urls import check_here
 
-_URL = re.compile(r"[A-Za-z][\w+.-]+:/")  # pathlib leaves one of two slashes
 NAMES = ArgumentNames("checkpoint", "another name")
 
 
@@ -33,7 +32,8 @@ def checked_place(value: Any) -> pathlib.Path | None:
             'such as "fit.checkpoint".'
         )
     text = os.fsdecode(value)
-    if not text or "\0" in text or _URL.match(text) or pathlib.Path(text).name in ("", ".."):
+    check_here("checkpoint", text)
+    if not text or "\0" in text or pathlib.Path(text).name in ("", ".."):
         raise ValueError(
             f"`checkpoint` must be the path of a file on this machine. Received: {text!r:.200}. Pass a name such as "
             '"fit.checkpoint".'
