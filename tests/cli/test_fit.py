@@ -202,7 +202,7 @@ def test_every_option_arrives_and_goes_before_the_config(
         "num_components": 2,
         "covariance": "full" if with_config else "diag",
         "weights": "dirichlet",
-        "restarts": 8,
+        "restarts": "auto",
         "max_sweeps": 200,
         "seed": 0,
         "criteria_at": "mean",

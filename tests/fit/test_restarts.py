@@ -21,8 +21,8 @@ from tfgmm.families.weights import WEIGHTS
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import ascend
-from tfgmm.fit.single import stages_of
 from tfgmm.fit.staged import StagedStarts, best_first
+from tfgmm.fit.stages import stages_of
 from tfgmm.mixture import exact_rows
 from tfgmm.mixture.statistics import Statistics
 from tfgmm.scoring.graph import chunks
@@ -319,7 +319,7 @@ def test_groups_on_rows_of_their_own_go_on_side_by_side_as_they_would_alone():
     parts = [CachedRows(q.form, RowBlock(values), 1000) for values in parts_of_rows]
     groups = []
     for rows in parts:
-        coarse = dataclasses.replace(stage, rows=rows, tolerance=1e-3, patience=1)
+        coarse = dataclasses.replace(stage, rows=rows, tolerance=1e-3, patience=1, moves=None)
         groups.append(StagedStarts(starts, [coarse, dataclasses.replace(coarse, tolerance=1e-6, num_starts=2)]))
     told = []
     found = best_first(q, groups, lambda number, count: told.append((number, count)))

@@ -16,7 +16,7 @@ from tfgmm.fit import screening
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import ascend
 from tfgmm.fit.screening import candidates, screened
-from tfgmm.fit.single import stages_of
+from tfgmm.fit.stages import stages_of
 
 GENERATOR = np.random.default_rng(5)
 ROWS = GENERATOR.normal(0.0, 2.0, (5, 2))[GENERATOR.integers(0, 5, 600)] + GENERATOR.normal(0.0, 0.7, (600, 2))

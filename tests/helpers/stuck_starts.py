@@ -17,7 +17,7 @@ from tfgmm.fit.moves.divisions import FilledRows
 from tfgmm.fit.moves.swaps import prospect_at
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import ascend
-from tfgmm.fit.single import stages_of
+from tfgmm.fit.stages import stages_of
 
 PLACES = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 10.0], [10.0, 0.0], [10.0, 10.0], [20.0, 5.0]])
 GROUPS = np.arange(600) % 6

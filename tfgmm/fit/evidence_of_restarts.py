@@ -15,7 +15,8 @@ from tfgmm.data.summary import centre as centre_rows
 from tfgmm.families import NearbyEvidence, can_be_ranked, evidence_near, mode_near
 from tfgmm.fit.ranking import Ranking
 from tfgmm.fit.restarts import Restart
-from tfgmm.fit.single import Ascended, FitTask, Swept, prepared_fit, stages_of, swept_fit
+from tfgmm.fit.single import Ascended, FitTask, Swept, prepared_fit, swept_fit
+from tfgmm.fit.stages import stages_of
 from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.posterior.record import MEAN_FIELD
 

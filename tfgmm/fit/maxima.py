@@ -18,7 +18,8 @@ from tfgmm.fit.checkpoint.identity import step_name
 from tfgmm.fit.checkpoint.journal import Journal
 from tfgmm.fit.maximum import MOST_SWEEPS, Maximum, maximum_near
 from tfgmm.fit.result import FitResult
-from tfgmm.fit.single import FitTask, batches_of, stages_of
+from tfgmm.fit.single import FitTask, batches_of
+from tfgmm.fit.stages import stages_of
 from tfgmm.fit.sweep_batches import Batches
 from tfgmm.mixture.parameters import LOCS, MixtureDensity, form_of, num_parameters
 from tfgmm.mixture.priors_from_data import least_variances

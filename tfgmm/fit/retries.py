@@ -26,8 +26,9 @@ from tfgmm.fit.occupied import num_occupied
 from tfgmm.fit.restarts import Restart, in_order_of_bounds
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, few_sweeps, screened
-from tfgmm.fit.single import Ascended, FitTask, Swept, ascend_from_starts, prepared_fit, stages_of, swept_fit
+from tfgmm.fit.single import Ascended, FitTask, Swept, ascend_from_starts, prepared_fit, swept_fit
 from tfgmm.fit.staged import StagedStarts, best_first
+from tfgmm.fit.stages import stages_of
 
 # So many times the starts that were asked for; and nats below what is known that are worth a search in any case
 _MORE_RESTARTS, _FAR_BELOW = 3, 5.0

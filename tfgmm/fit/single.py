@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.data.summary import centre as centre_rows
-from tfgmm.data.survey import Survey
 from tfgmm.families.row_batches import SweepBatches
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit import keras_model
@@ -22,27 +19,18 @@ from tfgmm.fit.convergence import ConvergenceWarning, check_finite_bound, not_co
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
 from tfgmm.fit.moves.over_all_rows import better_over_all_rows
-from tfgmm.fit.moves.when import move_rule
 from tfgmm.fit.occupied import occupied_widths
-from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.ranking import Ranking
 from tfgmm.fit.restarts import Restart, Stage
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, candidates, screened
 from tfgmm.fit.staged import StagedStarts, best_first
+from tfgmm.fit.stages import stages_of
 from tfgmm.fit.sweep_batches import Batches, CachedBatch
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
-from tfgmm.fit.task import TOLERANCE
 from tfgmm.fit.task import FitTask as FitTask
 from tfgmm.mixture.hidden_values import shares_hidden
-
-# All restarts go on until gains fall below this; the best few then until below the one above.
-_COARSE_TOLERANCE = 1e-5
-# So few are at their optimum before a second stage is worth while.
-_FEW_COMPONENTS = 2
-# On a sample all restarts go on until gains fall below the first, and the best few until below the second.
-_TOLERANCES_ON_SAMPLE, _NUM_CONTENDERS = (1e-3, 1e-4), 3
 
 
 def check_suits(task: FitTask, num_components: int) -> None:
@@ -245,27 +233,3 @@ def values_from(start: VariationalPosterior, centre: np.ndarray) -> Values:
     values = start.values()
     locs = values.components[0] + start.centre - centre
     return values._replace(components=(locs, *values.components[1:]))
-
-
-def stages_of(
-    q: VariationalPosterior, survey: Survey, options: FitOptions, gap_columns: Sequence[int] = ()
-) -> list[Stage]:
-    """Lists the stages of restarts, on all rows where they are few, else on a sample: coarsely, then more finely."""
-    rows = survey.rows._replace(values=centre_rows(survey.sample, q.centre, name="data"))
-    last = Stage(
-        rows=CachedRows(q.form, rows, survey.summary.num_data, gap_columns),
-        centre=q.centre,
-        largest=np.fmax.reduce(np.abs(rows.values), axis=0, initial=0.0).astype(np.float64),
-        max_sweeps=options.max_sweeps,
-        tolerance=options.tolerance or TOLERANCE,
-    )
-    moves = move_rule(q, survey, options)
-    if not survey.is_sample and q.num_components <= _FEW_COMPONENTS and moves is None:
-        return [last]
-    if not survey.is_sample:
-        first = dataclasses.replace(last, tolerance=max(_COARSE_TOLERANCE, options.tolerance or 0.0))
-        return [first, dataclasses.replace(last, num_starts=_NUM_CONTENDERS, moves=moves)]
-    # The sweeps over all rows go on from here, so the last gains on the sample are left to them
-    coarse, fine = (max(least, options.tolerance or 0.0) for least in _TOLERANCES_ON_SAMPLE)
-    stage = dataclasses.replace(last, tolerance=coarse, patience=1)
-    return [stage, dataclasses.replace(stage, tolerance=fine, num_starts=_NUM_CONTENDERS, moves=moves)]

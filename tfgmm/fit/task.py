@@ -11,10 +11,9 @@ from tfgmm.data.survey import Survey
 from tfgmm.fit.callbacks import FitStep, FitWatcher
 from tfgmm.fit.checkpoint.journal import NO_JOURNAL, Journal
 from tfgmm.fit.options import FitOptions
+from tfgmm.fit.stages import TOLERANCE
 from tfgmm.mixture.priors import Priors
 
-# Nats per row: a gain below it counts as none. A looser one once stopped 5.5 nats below the top, on a plateau.
-TOLERANCE = 1e-7
 # After restarts that converged on a sample, what the other rows may still bring.
 _TOLERANCE_AFTER_SAMPLE = 1e-5
 

@@ -18,11 +18,11 @@ from tfgmm.fit.single import (
     FitTask,
     ascend_from_starts,
     prepared_fit,
-    stages_of,
     swept_fit,
     values_from,
 )
 from tfgmm.fit.staged import StagedStarts, best_first
+from tfgmm.fit.stages import stages_of
 from tfgmm.mixture.priors import Priors
 
 # Nats: restarts that end this little above the fit so far are the same optimum, and it keeps its order of components
