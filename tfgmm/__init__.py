@@ -24,11 +24,11 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as _HOME
     from tfgmm.export.scored_frames import score_frame as score_frame
     from tfgmm.export.scorer import Scorer as Scorer
     from tfgmm.export.scorer import load_scorer as load_scorer
+    from tfgmm.fit.convergence import ConvergenceWarning as ConvergenceWarning
     from tfgmm.fit.estimator.bayesian_gaussian_mixture import BayesianGaussianMixture as BayesianGaussianMixture
     from tfgmm.fit.fitting import fit_mixture as fit_mixture
     from tfgmm.fit.result import FitResult as FitResult
     from tfgmm.fit.selection import Selection as Selection
-    from tfgmm.fit.single import ConvergenceWarning as ConvergenceWarning
     from tfgmm.mixture.odd_data import OddDataWarning as OddDataWarning
     from tfgmm.mixture.priors import Priors as Priors
     from tfgmm.model.gaussian_mixture import GaussianMixtureModel as GaussianMixtureModel
@@ -49,11 +49,11 @@ _HOMES = {
     "export.saved_model": ["export_model"],
     "export.scored_frames": ["score_frame"],
     "export.scorer": ["Scorer", "load_scorer"],
+    "fit.convergence": ["ConvergenceWarning"],
     "fit.estimator.bayesian_gaussian_mixture": ["BayesianGaussianMixture"],
     "fit.fitting": ["fit_mixture"],
     "fit.result": ["FitResult"],
     "fit.selection": ["Selection"],
-    "fit.single": ["ConvergenceWarning"],
     "mixture.odd_data": ["OddDataWarning"],
     "mixture.priors": ["Priors"],
     "model.gaussian_mixture": ["GaussianMixtureModel"],

@@ -1,12 +1,10 @@
 """The one rule by which fits stop, against a plain reading of it: the last `patience` gains are all too small."""
 
-import types
-
 import numpy as np
 import pytest
 
 import tfgmm
-from tfgmm.fit import single
+from tfgmm.fit.convergence import not_converged
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import Plateau
 
@@ -68,7 +66,5 @@ def test_the_callback_stops_where_the_rule_says(tolerance, patience):
 )
 def test_a_fit_that_ran_out_of_sweeps_says_what_the_last_one_gained(bounds, last, polish_steps, words):
     options = FitOptions(polish_steps=polish_steps, max_sweeps=2)
-    summary = types.SimpleNamespace(num_data=100)
-    task = types.SimpleNamespace(options=options, tolerance=1e-3, survey=types.SimpleNamespace(summary=summary))
-    said = single._not_converged(task, bounds, last)
+    said = not_converged(options, 1e-3, 100, [*bounds, last])
     assert words in said and said.endswith("Raise max_sweeps, or tolerance.")

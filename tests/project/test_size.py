@@ -14,6 +14,8 @@ MOST_FILE_LINES = 320
 # file: function -> why it is not cut
 LONG_FUNCTIONS = {
     "cli/fit.py: fit": "typer reads the options of the command from its signature: thirty lines are that",
+    "fit/estimator/bayesian_gaussian_mixture.py: BayesianGaussianMixture.__init__": "scikit-learn wants every argument "
+    "in the signature, and stored under its name",
     "fit/fitting.py: fit_mixture": "half of it is its signature, and the rest hands it on",
     "companions/numpyro_mixture/nuts.py: sample_nuts": "twenty lines are its signature; the rest checks every argument",
     "plot/memberships.py: responsibilities": "one picture, drawn from top to bottom: pieces would take six arguments",

@@ -16,9 +16,9 @@ from tfgmm.cli.run.option_words import in_our_words
 from tfgmm.cli.shared import UsageError
 from tfgmm.common.urls import without_secrets
 from tfgmm.common.words import printable
-from tfgmm.mixture.registry import WEIGHT_PRIORS
 
 if TYPE_CHECKING:
+    from tfgmm.cli.display import Display
     from tfgmm.cli.run.folder import Run
     from tfgmm.cli.run.rows import RowFacts
     from tfgmm.cli.run.settings import RunSettings
@@ -105,6 +105,10 @@ def fit(
     saved_model: Annotated[
         bool, typer.Option("--saved-model", help="Put a SavedModel into model/ too, for TensorFlow Serving and others.")
     ] = False,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep what is done there, so that a killed run can go on.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from --checkpoint, to the same result.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The config.json of an earlier run, to repeat it.")
@@ -129,13 +133,18 @@ def fit(
     Ctrl-C ends the fit after the sweep at hand and keeps the model as it stands, or of several fits the best of
     those that are complete; later, it keeps the draws from the posterior that there are. A second one leaves nothing.
 
+    With --checkpoint FILE a run that was killed goes on when the same command is given again with --resume, and leaves
+    the same files. So does one that Ctrl-C ended early: give it another --out, or --overwrite.
+
     Example: tfgmm fit training/data/old_faithful.csv --components 2 --covariance full --out /tmp/geyser_run
 
     To have shape and number chosen: tfgmm fit training/data/old_faithful.csv --out /tmp/geyser_shapes
 
     To have the number chosen: tfgmm fit training/data/old_faithful.csv --components 1:4 --out /tmp/geyser_choice
     """
-    with shared.errors_as_one_line(in_our_words):
+    with shared.errors_as_one_line(in_our_words, None if checkpoint is None else checkpoint.is_file):
+        from tfgmm.cli.run.checkpoint import checked_checkpoint
+
         arguments = {
             "data": data,
             "num_components": components,
@@ -160,7 +169,7 @@ def fit(
         }
         settings, earlier = _settings(config, arguments)
         shared.check_outside_exports(out)
-        _fit(settings, out, overwrite, earlier, saved_model)
+        _fit(settings, out, overwrite, earlier, saved_model, checked_checkpoint(checkpoint, resume, settings, out))
 
 
 class _Earlier(NamedTuple):
@@ -172,7 +181,7 @@ class _Earlier(NamedTuple):
 
 def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSettings, _Earlier]:
     """Collects what is asked for, and what an earlier run says of the same rows."""
-    from tfgmm.cli.run.parsed import covariance_of, noise_of, num_components_of
+    from tfgmm.cli.run.parsed import covariance_of, names_of, noise_of, num_components_of, weights_and_prior
     from tfgmm.cli.run.settings import fingerprint_of, read_config, rows_of, settings_from
 
     content = {"settings": {}} if config is None else read_config(config)
@@ -181,10 +190,10 @@ def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSet
         noise = arguments["noise"]
         parsed = {
             "noise": noise_of(noise) if noise else None,
-            **_weights_and_prior(arguments),
+            **weights_and_prior(arguments),
             "covariance": None if covariance is None else covariance_of(covariance),
             "num_components": None if components is None else num_components_of(components),
-            "columns": None if columns is None else _names(columns),
+            "columns": None if columns is None else names_of(columns),
         }
         settings = settings_from(content["settings"], {**arguments, **parsed})
         return settings, _Earlier(fingerprint_of(content, settings), rows_of(content, settings))
@@ -192,30 +201,14 @@ def _settings(config: Path | None, arguments: Mapping[str, Any]) -> tuple[RunSet
         raise UsageError(str(error)) from None
 
 
-def _weights_and_prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Tells a column of weights from the prior of the mixture's, which --weights meant in earlier versions."""
-    column, prior = arguments["sample_weight"], arguments["weights"]
-    if column in WEIGHT_PRIORS and prior is None:
-        words = f"--weights {column} is taken for the prior: write --weight-prior {column}. --weights names a column."
-        typer.echo(f"Note: {words}", err=True)
-        return {"sample_weight": None, "weights": column}
-    return {"sample_weight": column, "weights": prior}
-
-
-def _names(text: str) -> list[str]:
-    """Splits names with commas between; one that has a comma itself stands in quotation marks.
-
-    Raises:
-        ValueError: One is there twice.
-    """
-    names = shared.split_names(text)
-    if len(set(names)) < len(names):
-        fix = "Leave out what is there twice."
-        raise ValueError(f"`columns` must be names of columns, each once. Received: {text}. {fix}")
-    return names
-
-
-def _fit(settings: RunSettings, out: Path, overwrite: bool, earlier: _Earlier, saved_model: bool) -> None:
+def _fit(
+    settings: RunSettings,
+    out: Path,
+    overwrite: bool,
+    earlier: _Earlier,
+    saved_model: bool,
+    checkpoint: Path | None,
+) -> None:
     """Fits and writes the run; all that can be wrong is checked first. TensorFlow is loaded for a SavedModel alone."""
     from tfgmm.cli import display
     from tfgmm.cli.run.folder import check_out, write_run
@@ -225,9 +218,7 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, earlier: _Earlier, s
     check_out(out, overwrite, shared.OUT)
     settings, facts, names_are_ours = _with_columns(settings, earlier.rows)
     with display.display() as progress, opened(settings) as (rows, validation):
-        words = _ENDING_CHOICE if settings.is_choice else _ENDING
-        if settings.is_choice_of_shapes:
-            words = _ENDING_SHAPES
+        words = _ENDING_SHAPES if settings.is_choice_of_shapes else _ENDING_CHOICE if settings.is_choice else _ENDING
 
         def notify() -> None:
             progress.note(f"Ctrl-C: {words}. {_AGAIN}")
@@ -249,8 +240,8 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, earlier: _Earlier, s
                 words = _ENDING_POSTERIOR
 
             with display.interrupts(notify) as asked:
-                steps = load, at_posterior
-                run = run_fit(settings, rows, validation, progress, asked.is_set, facts, names_are_ours, *steps)
+                more = load, at_posterior, checkpoint
+                run = run_fit(settings, rows, validation, progress, asked.is_set, facts, names_are_ours, *more)
                 run = run._replace(notes=_notes(run, earlier.fingerprint))
                 words = "the fit is done, and is being written"
                 progress.phase("writing")
@@ -258,9 +249,16 @@ def _fit(settings: RunSettings, out: Path, overwrite: bool, earlier: _Earlier, s
 
         with _after_all_is_written(done, out):
             shared.quietly(work)
-            for note in done[0][0].notes:
-                progress.note(printable(f"Note: {note}"))
+            _say_notes(done[0][0], progress)
     _print_fit(*done[0], out)
+
+
+def _say_notes(run: Run, progress: Display) -> None:
+    """Says what the user should read, and what only this run knows: the folder is the same with a checkpoint."""
+    from tfgmm.fit.result_words import sentences_on_checkpoint
+
+    for note in (*sentences_on_checkpoint(run.result), *run.notes):
+        progress.note(printable(f"Note: {note}"))
 
 
 @contextlib.contextmanager

@@ -58,11 +58,14 @@ class UsageError(Exception):
 
 
 @contextlib.contextmanager
-def errors_as_one_line(words: Callable[[str], str] = str) -> Iterator[None]:
+def errors_as_one_line(
+    words: Callable[[str], str] = str, has_checkpoint: Callable[[], bool] | None = None
+) -> Iterator[None]:
     """Turns what a command foresees into one line on standard error: exit code 2 for usage, 1 for all else.
 
     Args:
         words: Gives the text of an error the names that the command line has for things.
+        has_checkpoint: Tells after Ctrl-C whether what was done was kept; None where it never is.
     """
     try:
         yield
@@ -73,6 +76,8 @@ def errors_as_one_line(words: Callable[[str], str] = str) -> Iterator[None]:
     except FORESEEN as error:
         _leave(words(str(error)), 1)
     except KeyboardInterrupt:
+        if has_checkpoint is not None and has_checkpoint():
+            _leave("Stopped by Ctrl-C; the checkpoint has what was done: add --resume to go on.", 1)
         _leave("Stopped by Ctrl-C; nothing was written.", 1)
 
 

@@ -25,7 +25,7 @@ __getattr__, __dir__, __all__ = front_door(
             "slices",
             "work_array",
         ],  # fmt: skip
-        "unfinished": ["ArgumentNames", "IN_PYTHON", "disk_errors_named"],
+        "unfinished": ["ArgumentNames", "IN_PYTHON", "disk_errors_named", "try_folder_beside"],
         "urls": ["check_here", "has_lost_a_slash", "is_url", "scrubbed", "to_repeat", "without_secrets"],
         "version": ["versions"],
         "words": ["counted", "listed", "printable", "quoted", "shown", "shown_count", "shown_number", "with_and"],

@@ -72,3 +72,4 @@ def beside(
             flush(path)
             check()
             os.replace(path, target)
+            flush(target.parent)  # the new name too

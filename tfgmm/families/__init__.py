@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = front_door(
             "global_step",
             "is_in_range_of_float32",
             "moved",
+            "place_again",
             "place_at",
             "place_of",
         ],

@@ -68,6 +68,11 @@ def place_at(q: VariationalPosterior, values: Values) -> Place:
         return Place(values, q.expected_coefficients(q.factors_of(values)))
 
 
+def place_again(q: VariationalPosterior, values: Values) -> Place:
+    """Makes the place that a step of length 1 led to, to the last bit, from the numbers behind q there."""
+    return place_of(place_at(q, values.map(_with_axis)), 0)
+
+
 class GlobalStep(NamedTuple):
     """Where a global step leads, for R posteriors at a time: arrays with a leading axis (R,), float64.
 

@@ -45,7 +45,10 @@ class SweepCallback:
         model: The fit as it stands, with its posterior and all questions that a fit answers, and `stop_training`; the
             Keras model in Keras's `fit`, and in `fit_mixture` beside a callback of Keras's.
         params: "epochs", the most sweeps there will be, and "steps", the batches of a sweep.
+        ends_for_now: Set beside `stop_training` where the fit is to go on from its checkpoint another time.
     """
+
+    ends_for_now = False
 
     def __init__(self) -> None:
         self.model: Any = None
@@ -76,6 +79,13 @@ class SweepCallback:
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Called after each batch of rows, with the logs of the sweep so far."""
+
+    def kept_state(self) -> Any:
+        """Returns what it needs to go on after this sweep, for a checkpoint: numbers, text, lists and dictionaries."""
+        return None
+
+    def restore_state(self, state: Any) -> None:
+        """Takes back what it kept, after `on_train_begin`; the next sweep is the one that follows."""
 
     def _ignore(self, *arguments: Any, **named: Any) -> None:
         """Takes Keras's other calls."""
@@ -206,4 +216,14 @@ class StopOnPlateau(SweepCallback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Stops training after gains that are too small."""
         if self._plateau.is_reached(float(logs["elbo"])):
+            self.converged = self.model.stop_training = True
+
+    def kept_state(self) -> Any:
+        """Returns the last bound, and how many gains in a row were too small."""
+        return self._plateau.state
+
+    def restore_state(self, state: Any) -> None:
+        """Goes on from there; it may be where training had stopped."""
+        self._plateau.state = state
+        if self._plateau.is_flat:
             self.converged = self.model.stop_training = True

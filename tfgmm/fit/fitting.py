@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypedDict, Unpack, overload
 
-from tfgmm.common.checks import check_count
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.row_words import sentences_on_gaps
@@ -15,12 +14,13 @@ from tfgmm.data.sources import open_source
 from tfgmm.data.survey import Survey, survey_rows
 from tfgmm.families.base import check_priors
 from tfgmm.fit.callbacks import checked_callbacks
+from tfgmm.fit.checkpoint.journal import check_before_work, journal_of
 from tfgmm.fit.evidence_of_restarts import by_evidence
 from tfgmm.fit.exact_posterior import with_exact_posterior
 from tfgmm.fit.keras_model import check_can_train
 from tfgmm.fit.maxima import at_maxima
 from tfgmm.fit.opened import check_length, check_rows, opened_validation
-from tfgmm.fit.options import FitOptions, check_covariance
+from tfgmm.fit.options import FitOptions, check_covariance, check_num_components
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.several import fit_several
@@ -61,6 +61,7 @@ class _Others(TypedDict, total=False):
     missing: Literal["integrate", "refuse"]
     posterior: str
     moves: bool | Literal["auto"]
+    checkpoint: Any
 
 
 # "auto" is a str, and a str is an Iterable[str]: type checkers take the first of these that fits
@@ -108,6 +109,7 @@ def fit_mixture(
     missing: str = "integrate",
     posterior: str = MEAN_FIELD,
     moves: bool | Literal["auto"] = "auto",
+    checkpoint: Any = None,
 ) -> FitResult | Selection:
     """Fits a Bayesian Gaussian mixture in closed form, from several starts, and returns the best fit.
 
@@ -164,6 +166,8 @@ def fit_mixture(
         moves: Whether the best restarts try moves: components that the rows need least go, and those that fit worst are
             divided in two instead; a move is kept where the bound of the restart rises. "auto", where K is 5 or more
             and no start is given.
+        checkpoint: Path of a file that keeps what is done, restarts and sweeps. Where it is there, the same call goes
+            on from it, to the same bytes; other rows or options are refused. See docs/checkpoints.md.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.
@@ -199,8 +203,10 @@ def fit_mixture(
         criteria_at=criteria_at,
         posterior=posterior,
         moves=moves,
+        checkpoint=checkpoint,
     )
     check_options(options, numbers)
+    check_before_work(options, numbers)
     carried: Any = {"sample_weight": sample_weight, "noise": noise, "missing": missing}
     source = open_source(data, "data", None, may_be_shards=True, **carried)
     check_length(source)
@@ -240,6 +246,7 @@ def fit_opened(
     check_rows(survey.summary, most, options.name_of("num_components"))
     callbacks = checked_callbacks(callbacks)
     check_can_train(options.polish_steps, callbacks)
+    check_before_work(options, callbacks=callbacks)
     validation, gaps_there = opened_validation(source, options.validation_data)
     gaps = tuple(sorted({*survey.summary.gap_columns, *gaps_there}))
     if isinstance(source, StoredRows) and not gaps:
@@ -250,13 +257,16 @@ def fit_opened(
         if isinstance(numbers, int) and not options.is_choice_of_shapes:
             fit = prepared_fit(tasks[0], numbers)  # priors that do not suit it are refused before anything is warned of
             _warn_of_odd_data(tasks, most)
-            result = _fit_one(tasks[0], fit)
+            with journal_of(options, numbers, source, survey, validation) as journal:
+                result = _fit_one(dataclasses.replace(tasks[0], journal=journal), fit)
             warn_of_pulls(result.plug_in(), survey.summary, result.priors, survey.summary.num_data, stacklevel=4)
             return result
         for task in tasks:  # before the first of many fits
             check_suits(task, most)
         _warn_of_odd_data(tasks, most)
-        return fit_several(tasks, [numbers] if isinstance(numbers, int) else numbers)
+        with journal_of(options, numbers, source, survey, validation) as journal:
+            tasks = [dataclasses.replace(task, journal=journal) for task in tasks]
+            return fit_several(tasks, [numbers] if isinstance(numbers, int) else numbers)
 
 
 def task_of(
@@ -303,13 +313,3 @@ def _fit_one(task: FitTask, fit: RunningFit) -> FitResult:
     result = finished(task, by_evidence(task, swept_fit(task, fit, ascend_from_starts(task, fit))))
     result = at_maxima([task], [result])[0] if task.options.criteria_at == "mode" else result
     return with_exact_posterior(task, result)
-
-
-def check_num_components(num_components: Any, name: str = "num_components") -> int | tuple[int, ...]:
-    """Checks K, or several, which it puts in ascending order."""
-    if isinstance(num_components, (str, bytes)) or not isinstance(num_components, Iterable):
-        return check_count(name, num_components)
-    numbers = tuple(sorted({check_count(name, number) for number in num_components}))
-    if not numbers:
-        raise ValueError(f"`{name}` must name at least one number. Received: none. Try range(1, 11).")
-    return numbers

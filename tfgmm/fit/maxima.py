@@ -14,7 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tfgmm.common.words import counted, with_and
-from tfgmm.fit.maximum import Maximum, maximum_near
+from tfgmm.fit.checkpoint.identity import step_name
+from tfgmm.fit.checkpoint.journal import Journal
+from tfgmm.fit.maximum import MOST_SWEEPS, Maximum, maximum_near
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.single import FitTask, batches_of
 from tfgmm.fit.stages import stages_of
@@ -58,11 +60,21 @@ class _Problem(NamedTuple):
     batches: The rows.
     floor: (D,) least variances, squared data units.
     units: (D,) widths that count as equal for spherical shapes, data units.
+    journal: What earlier runs have found.
     """
 
     batches: Batches
     floor: np.ndarray
     units: np.ndarray
+    journal: Journal
+
+    def maximum_near(self, mixture: MixtureDensity, most_sweeps: int = MOST_SWEEPS) -> Maximum:
+        """Follows EM from a mixture, unless an earlier run has; see `maximum.maximum_near`."""
+        begins = *mixture.components.values(), mixture.log_weights, str(most_sweeps)
+        return self.journal.remembered(
+            step_name("maximum", mixture.covariance, len(mixture.log_weights), *begins),
+            lambda: maximum_near(mixture, self.batches, self.floor, self.units, most_sweeps),
+        )
 
 
 def at_maxima(tasks: Sequence[FitTask], results: Sequence[FitResult]) -> list[FitResult]:
@@ -108,19 +120,20 @@ def _problem_of(task: FitTask, fit: FitResult) -> _Problem:
     if options.priors == "auto":  # which have a floor of their own for spheres and for matrices
         floor = least_variances(summary, task.survey.sample, task.survey.weights)
     rows = stages_of(q, task.survey, options, task.gap_columns)[-1].rows
-    return _Problem(batches_of(task, q, rows), floor, np.broadcast_to(fit.priors.column_scale, squares.shape))
+    units = np.broadcast_to(fit.priors.column_scale, squares.shape)
+    return _Problem(batches_of(task, q, rows), floor, units, task.journal)
 
 
 def _largest(problem: _Problem, fits: Sequence[FitResult], within: Sequence[Maximum]) -> Maximum:
     """Finds the largest maximum that EM reaches from fits of one kind, and from its special cases."""
     shape, num_components = fits[0].covariance, fits[0].num_components
-    best = _likeliest([maximum_near(as_shape(fit.plug_in(), shape), *problem) for fit in fits])
+    best = _likeliest([problem.maximum_near(as_shape(fit.plug_in(), shape)) for fit in fits])
     if not within:
         return best
     # The special case itself, where nothing is likelier
     best = _likeliest([best, _with_nobody(_likeliest(within), shape, num_components)])
     starts = _starts(within, shape, num_components, np.array(fits[0].data_summary.spread))
-    return _from_other_starts(problem, best, [maximum_near(start, *problem, _FEW_SWEEPS) for start in starts])
+    return _from_other_starts(problem, best, [problem.maximum_near(start, _FEW_SWEEPS) for start in starts])
 
 
 def _from_other_starts(problem: _Problem, best: Maximum, begun: Sequence[Maximum]) -> Maximum:
@@ -130,7 +143,7 @@ def _from_other_starts(problem: _Problem, best: Maximum, begun: Sequence[Maximum
     """
     likelier = [one for one in begun if one.log_likelihood > best.log_likelihood and _is_as_wide(one, best)]
     for one in sorted(likelier, key=lambda one: -one.log_likelihood)[:_MOST_GOING_ON]:
-        other = maximum_near(one.mixture, *problem)
+        other = problem.maximum_near(one.mixture)
         if _is_as_wide(other, best):
             return other
     return best

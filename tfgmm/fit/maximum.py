@@ -20,7 +20,7 @@ from tfgmm.mixture.parameters import LOCS, MixtureDensity, coefficients_of
 from tfgmm.mixture.registry import COVARIANCES
 from tfgmm.mixture.statistics import RowSums, Statistics, added, split_masks
 
-_TOLERANCE, _MOST_SWEEPS = 1e-9, 1_000  # nats per row
+_TOLERANCE, MOST_SWEEPS = 1e-9, 1_000  # nats per row
 _LEAST_ROWS = 1e-8  # a component with fewer stays where it is
 
 
@@ -40,7 +40,7 @@ class Maximum(NamedTuple):
 
 
 def maximum_near(
-    mixture: MixtureDensity, batches: Batches, floor: np.ndarray, units: np.ndarray, most_sweeps: int = _MOST_SWEEPS
+    mixture: MixtureDensity, batches: Batches, floor: np.ndarray, units: np.ndarray, most_sweeps: int = MOST_SWEEPS
 ) -> Maximum:
     """Follows EM from a mixture until the likelihood has stopped rising (Dempster, Laird and Rubin 1977).
 

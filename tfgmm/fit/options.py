@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
+from tfgmm.fit.checkpoint.place import checked_place
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 from tfgmm.posterior.record import MEAN_FIELD, check_method
 
@@ -56,6 +57,7 @@ class FitOptions:
     criteria_at: str = "mean"
     posterior: str = MEAN_FIELD
     moves: bool | Literal["auto"] = AUTO
+    checkpoint: Any = None
 
     caller_names: ClassVar[Mapping[str, str]] = {}
     """What the caller calls some of them, for errors and warnings; the others are called as here."""
@@ -75,6 +77,7 @@ class FitOptions:
         check_choice(self.name_of("weights"), self.weights, WEIGHT_PRIORS)
         check_choice("criteria_at", self.criteria_at, CRITERIA_AT)
         check_method(self.posterior)
+        object.__setattr__(self, "checkpoint", checked_place(self.checkpoint))
 
     @classmethod
     def name_of(cls, option: str) -> str:
@@ -171,6 +174,16 @@ class FitOptions:
                 "`priors.weight_concentration` must be one number with several numbers of components. "
                 f"Received: {len(concentration)} numbers. Give one for all components."
             )
+
+
+def check_num_components(num_components: Any, name: str = "num_components") -> int | tuple[int, ...]:
+    """Checks K, or several, which it puts in ascending order."""
+    if isinstance(num_components, (str, bytes)) or not isinstance(num_components, Iterable):
+        return check_count(name, num_components)
+    numbers = tuple(sorted({check_count(name, number) for number in num_components}))
+    if not numbers:
+        raise ValueError(f"`{name}` must name at least one number. Received: none. Try range(1, 11).")
+    return numbers
 
 
 def check_covariance(covariance: Any, argument: str = "covariance") -> str | tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 PATIENCE = 2  # gains too small that must follow each other
 
@@ -31,4 +32,18 @@ class Plateau:
         """Takes in the bound of one more sweep, nats, and tells whether it has stopped rising."""
         is_flat = elbo - self._last_elbo < self._least_gain  # never where it is not a number
         self._last_elbo, self._num_flat = elbo, self._num_flat + 1 if is_flat else 0
+        return self.is_flat
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the bound has stopped rising."""
         return self._num_flat >= self._patience
+
+    @property
+    def state(self) -> list[float]:
+        """The last bound, nats, and the number of gains, up to it, that were too small."""
+        return [self._last_elbo, self._num_flat]
+
+    @state.setter
+    def state(self, state: Sequence[float]) -> None:
+        self._last_elbo, self._num_flat = float(state[0]), int(state[1])

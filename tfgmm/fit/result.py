@@ -22,7 +22,7 @@ from tfgmm.fit.keras_model import keras_model_of
 from tfgmm.fit.occupied import log_num_modes, num_occupied, occupied_probabilities
 from tfgmm.fit.ranking import Ranking
 from tfgmm.fit.restarts import Move, Restart
-from tfgmm.fit.result_words import summary_of
+from tfgmm.fit.result_words import sentences_on_checkpoint, summary_of
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.priors import Priors
 from tfgmm.mixture.statistics import Statistics
@@ -64,6 +64,7 @@ class FitResult(FittedMixture):
         num_parts: Parts that the rows came in; 0 for rows that came at once.
         is_summed_over_parts: Whether bound and log likelihoods count parts of rows that are gone at the mixture as it
             stood when they came, and not at this one: criteria of such fits cannot be compared with those of others.
+        num_earlier_sweeps: How many of the sweeps over all rows an earlier run had taken, as its checkpoint says.
         moves: Moves between components on the way to this fit: which went, and which were divided in two instead.
     """
 
@@ -86,6 +87,7 @@ class FitResult(FittedMixture):
     sums: Statistics | None = dataclasses.field(default=None, repr=False)
     num_parts: int = dataclasses.field(default=0, repr=False)
     is_summed_over_parts: bool = dataclasses.field(default=False, repr=False)
+    num_earlier_sweeps: int = dataclasses.field(default=0, repr=False)
     moves: tuple[Move, ...] = dataclasses.field(default=(), repr=False)
 
     @functools.cached_property
@@ -256,4 +258,4 @@ class FitResult(FittedMixture):
         return summary_of(self)
 
     def __str__(self) -> str:
-        return self.summary()
+        return "\n".join([*sentences_on_checkpoint(self), self.summary()])

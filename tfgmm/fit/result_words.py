@@ -55,6 +55,15 @@ def summary_of(result: Any) -> str:
     return "\n".join([*head, *lines[:_LONGEST_TABLE], *more])
 
 
+def sentences_on_checkpoint(result: Any) -> list[str]:
+    """Says from which sweep a fit went on; nothing where it began anew. The fit itself is the same either way."""
+    earlier, sweeps = result.num_earlier_sweeps, len(result.history["elbo"])
+    if not earlier:
+        return []
+    rest = "nothing was left" if earlier == sweeps else f"went on from sweep {earlier + 1} of {sweeps}"
+    return [f"its checkpoint had {counted(earlier, 'sweep')} over all rows: {rest}"]
+
+
 def _ending(result: Any) -> str:
     if result.num_parts > 1:
         parts = f"rows came in {counted(result.num_parts, 'part')}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.callbacks import EndOfChoice
+from tfgmm.fit.checkpoint.identity import step_name
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, stages_of_fold
 from tfgmm.fit.nesting import (
     Known,
@@ -146,11 +147,20 @@ def ascend_from_smaller(task: FitTask, known: Known, num_components: int) -> Asc
     num_restarts, fit = task.num_restarts(num_components), prepared_fit(task, num_components)
     q, spread = fit.variational, np.array(task.survey.summary.spread)
     stages = stages_of(q, task.survey, task.options, task.gap_columns)
-    sample = plain_rows(task.survey.rows, q.centre, spread)
-    divided = split_starts(known.smaller.variational, q, sample, spread, max(_MOST_DIVIDED, num_restarts))
-    [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), num_restarts)])
-    starts = StagedStarts([known.nested.values, *kept], stages)
-    [restarts] = best_first(q, [starts], lambda number, count: task.tell("start", number, count, num_components))
+
+    def ascended() -> list[list[Restart]]:
+        sample = plain_rows(task.survey.rows, q.centre, spread)
+        divided = split_starts(known.smaller.variational, q, sample, spread, max(_MOST_DIVIDED, num_restarts))
+        [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), num_restarts)])
+        starts = StagedStarts([known.nested.values, *kept], stages)
+        return best_first(q, [starts], lambda number, count: task.tell("start", number, count, num_components))
+
+    begins = *known.nested.values.flat, *known.smaller.variational.values().flat
+    [restarts] = task.journal.remembered(
+        step_name("from smaller", q.covariance, num_components, *begins),
+        ascended,
+        lambda: task.tell("start", num_restarts, num_restarts, num_components),
+    )
     return Ascended(restarts, [], stages[-1].rows)
 
 
@@ -172,6 +182,24 @@ def folds_retried(
         folds: The folds of the sample.
         of_smaller, of_larger: Where the starts of each fold ended, best first.
     """
+    if not of_smaller:
+        return []
+    begins = *larger.values().flat, *smaller.values().flat
+    again = task.journal.remembered(
+        step_name("folds again", larger.covariance, larger.num_components, *begins),
+        lambda: best_first(larger, _starts_of_folds(task, larger, smaller, folds, of_smaller)),
+    )
+    return [in_order_of_bounds([*one, *other]) for one, other in zip(of_larger, again)]
+
+
+def _starts_of_folds(
+    task: FitTask,
+    larger: VariationalPosterior,
+    smaller: VariationalPosterior,
+    folds: Folds,
+    of_smaller: Sequence[Sequence[Restart]],
+) -> list[StagedStarts]:
+    """Makes of a smaller fit without each fold, and of its divisions, starts of one with more components."""
     survey, groups = task.survey, []
     stage, spread = stages_of(larger, survey, task.options, task.gap_columns)[-1], np.array(survey.summary.spread)
     for fold, (best, *_) in enumerate(of_smaller):
@@ -183,5 +211,4 @@ def folds_retried(
         without = Smaller(smaller.at(best.values), best.elbo, float(num_rows))
         starts = [with_empty(without, larger).values, *split_starts(without.q, larger, sample, spread, NUM_STARTS)]
         groups.append(StagedStarts(starts, stages_of_fold(stage, folds, fold)))
-    again = best_first(larger, groups) if groups else []
-    return [in_order_of_bounds([*one, *other]) for one, other in zip(of_larger, again)]
+    return groups

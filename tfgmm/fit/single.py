@@ -2,96 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgmm.common.words import beside, counted
-from tfgmm.data.row_source import RowSource
-from tfgmm.data.survey import Survey
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows
-from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
+from tfgmm.fit.callbacks import StopOnPlateau, SweepCallback
+from tfgmm.fit.checkpoint.identity import step_name
+from tfgmm.fit.checkpoint.kept_sweeps import KeptSweeps
+from tfgmm.fit.convergence import ConvergenceWarning, check_finite_bound, not_converged
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
 from tfgmm.fit.moves.over_all_rows import better_over_all_rows
 from tfgmm.fit.occupied import occupied_widths
-from tfgmm.fit.options import FitOptions
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.ranking import Ranking
 from tfgmm.fit.restarts import Restart, Stage
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, candidates, screened
 from tfgmm.fit.staged import StagedStarts, best_first
-from tfgmm.fit.stages import TOLERANCE, stages_of
+from tfgmm.fit.stages import stages_of
 from tfgmm.fit.sweep_batches import Batches, CachedBatch, batches_over
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
+from tfgmm.fit.task import FitTask as FitTask
 from tfgmm.mixture.hidden_values import shares_hidden
-from tfgmm.mixture.priors import Priors
-
-# After restarts that converged on a sample, what the other rows may still bring.
-_TOLERANCE_AFTER_SAMPLE = 1e-5
-
-
-class ConvergenceWarning(UserWarning):
-    """The bound was still rising when the last sweep allowed was done."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FitTask:
-    """What fits of one covariance shape share, whatever their number of components.
-
-    Args:
-        source: The opened data.
-        survey: Summary and sample of them.
-        priors: Priors in data units, also where the options ask for "auto".
-        options: The options of `fit_mixture`, with one covariance shape.
-        callbacks: Callbacks of ours, and of Keras's.
-        validation: Rows to validate on, opened; or None.
-        place: (m, M): This is the m-th of M fits that are compared, counted from 1.
-        gap_columns: Columns in which some rows, also of those to validate on, have no value.
-    """
-
-    source: RowSource
-    survey: Survey
-    priors: Priors
-    options: FitOptions
-    callbacks: Sequence[Any]
-    validation: RowSource | None
-    place: tuple[int, int] = (1, 1)
-    gap_columns: tuple[int, ...] = ()
-
-    @property
-    def covariance(self) -> str:
-        """The covariance shape."""
-        [shape] = self.options.shapes(self.source.num_features)
-        return shape
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether the survey's sample has fewer rows than the data."""
-        return self.survey.is_sample
-
-    @property
-    def tolerance(self) -> float:
-        """Nats per row: a gain of a sweep over all rows below it counts as none."""
-        return self.options.tolerance or (_TOLERANCE_AFTER_SAMPLE if self.is_sample else TOLERANCE)
-
-    def num_restarts(self, num_components: int) -> int:
-        """Says how many starts are tried with K components."""
-        return self.options.num_restarts(num_components, self.is_sample)
-
-    def tell(self, kind: str, number: int, count: int, num_components: int) -> None:
-        """Calls `on_step` of the callbacks that watch the fit, before a step."""
-        step = FitStep(kind, number, count, num_components, self.place, self.covariance)
-        for callback in self.callbacks or ():
-            if isinstance(callback, FitWatcher):
-                callback.on_step(step)
 
 
 def check_suits(task: FitTask, num_components: int) -> None:
@@ -143,6 +81,7 @@ class Swept(NamedTuple):
     converged: Whether the bound had stopped rising.
     taken: The restart that the fit goes on from.
     ranking: How restarts rank by their evidence; None where the best bound decided.
+    num_earlier: How many of the sweeps were taken from a checkpoint.
     """
 
     fit: RunningFit
@@ -153,6 +92,7 @@ class Swept(NamedTuple):
     converged: bool
     taken: Restart
     ranking: Ranking | None = None
+    num_earlier: int = 0
 
     @property
     def elbo(self) -> float:
@@ -167,20 +107,30 @@ def swept_fit(task: FitTask, fit: RunningFit, ascended: Ascended) -> Swept:
         FloatingPointError: The bound became NaN or infinite.
     """
     restarts = ascended.restarts
-    _check_finite(restarts[0].elbo, "after the restarts")
+    check_finite_bound(restarts[0].elbo, "after the restarts")
     batches = batches_of(task, fit.variational, ascended.rows)
     if task.is_sample:
-        restarts = better_over_all_rows(fit.variational, batches, restarts)
+        ends = [value for restart in restarts for value in restart.values.flat]
+        name = step_name("better over all rows", fit.covariance, fit.num_components, *ends)
+        restarts = task.journal.remembered(name, lambda: better_over_all_rows(fit.variational, batches, restarts))
     fit.variational.assign(restarts[0].values)
     plateau = StopOnPlateau(task.tolerance, patience=1 if task.is_sample else PATIENCE)
-    history = _swept(task, fit, batches, plateau)
-    return Swept(fit, batches, _figures(fit, batches), history, tuple(restarts), plateau.converged, restarts[0])
+    kept = KeptSweeps(task.journal, _name_of_step("sweeps", fit.variational))
+    history = _swept(task, fit, batches, plateau, kept)
+    after = _figures(task, fit, batches), history, tuple(restarts), plateau.converged, restarts[0]
+    return Swept(fit, batches, *after, num_earlier=kept.num_earlier)
 
 
-def _figures(fit: RunningFit, batches: Batches) -> tuple[float, float, float]:
-    figures = bound_and_log_likelihoods(fit.variational, batches)
+def _name_of_step(kind: str, q: VariationalPosterior) -> str:
+    """Names a step that begins where q stands."""
+    return step_name(kind, q.covariance, q.num_components, *q.values().flat)
+
+
+def _figures(task: FitTask, fit: RunningFit, batches: Batches) -> tuple[float, float, float]:
+    name = _name_of_step("figures", fit.variational)
+    figures = task.journal.remembered(name, lambda: bound_and_log_likelihoods(fit.variational, batches))
     fit.note_bound(figures[0])
-    _check_finite(figures[0], "after the sweeps over all rows")
+    check_finite_bound(figures[0], "after the sweeps over all rows")
     return figures
 
 
@@ -189,39 +139,31 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
     fit, figures = swept.fit, swept.figures
     if task.options.polish_steps:
         keras_model.polish(fit, task.source, task.options.polish_steps)
-        figures = _figures(fit, swept.batches)
+        figures = _figures(task, fit, swept.batches)
     if not swept.converged and not fit.stop_training:
         category = task.options.convergence_warning or ConvergenceWarning
-        warnings.warn(_not_converged(task, swept.history["elbo"], figures[0]), category, stacklevel=5)
+        words = not_converged(
+            task.options, task.tolerance, task.survey.summary.num_data, [*swept.history["elbo"], figures[0]]
+        )
+        warnings.warn(words, category, stacklevel=5)
     mixture, ended = (fit.variational, fit.priors, fit.seed, fit.data_summary), (swept.history, swept.restarts)
     has_noise, rows = task.survey.noise is not None, task.survey.rows
     hidden = shares_hidden(occupied_widths(fit.variational), rows) if has_noise else ()
     sums = fit.sums if fit.model is None else None
     beside: Any = {"hidden_by_noise": hidden, "ranking": swept.ranking, "sums": sums}
-    beside["moves"] = swept.taken.moves
+    beside |= {"moves": swept.taken.moves, "num_earlier_sweeps": swept.num_earlier}
     return FitResult(*mixture, *figures, *ended, swept.converged, fit.model, **beside)
 
 
-def _not_converged(task: FitTask, bounds: Sequence[float], last: float) -> str:
-    """Says how much the bound gained in the last sweep that was allowed."""
-    if task.options.polish_steps and len(bounds) > 1:  # which moved the last bound too
-        last, bounds = bounds[-1], bounds[:-1]
-    gain = (last - bounds[-1]) / task.survey.summary.num_data
-    sweeps, names = counted(task.options.max_sweeps, "sweep"), map(task.options.name_of, ("max_sweeps", "tolerance"))
-    fix = "Raise {}, or {}.".format(*names)
-    if gain < task.tolerance:
-        so_little = f"it gained less than {task.tolerance:.1g} nats per row, and {PATIENCE} in a row must"
-        return f"after {sweeps} the bound has stopped rising by the last sweep alone: {so_little}. {fix}"
-    return f"the bound was still rising by {beside(gain, task.tolerance, 2)} nats per row after {sweeps}. {fix}"
-
-
-def _swept(task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlateau) -> dict[str, list[float]]:
+def _swept(
+    task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlateau, kept: KeptSweeps
+) -> dict[str, list[float]]:
     """Sweeps over all rows; by Keras where a callback is one of Keras's, which wants a Keras model to look at."""
     callbacks, options = [plateau, *(task.callbacks or ())], task.options
     if all(isinstance(callback, SweepCallback) for callback in callbacks):
         validation, q = task.validation, fit.variational
         held_out = None if validation is None else batches_over(validation, q, task.gap_columns)
-        return sweep(fit, batches, callbacks, options.max_sweeps, held_out)
+        return sweep(fit, batches, callbacks, options.max_sweeps, held_out, kept)
     return keras_model.sweep(fit, task.source, options, callbacks, task.validation)
 
 
@@ -243,8 +185,21 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
         fit: Prepared fit.
         folds: Folds of the sample to hold out; None for none.
     """
-    options, q, survey = task.options, fit.variational, task.survey
-    stages, spread = stages_of(q, survey, options, task.gap_columns), np.array(survey.summary.spread)
+    options, q = task.options, fit.variational
+    stages = stages_of(q, task.survey, options, task.gap_columns)
+    num_restarts = task.num_restarts(q.num_components)
+    which = str((options.seed, num_restarts, folds is not None))
+    *without_folds, restarts = task.journal.remembered(
+        step_name("restarts", q.covariance, q.num_components, which),
+        lambda: _ascended(task, fit, folds, stages),
+        lambda: task.tell("start", num_restarts, num_restarts, q.num_components),
+    )
+    return Ascended(restarts, without_folds, stages[-1].rows)
+
+
+def _ascended(task: FitTask, fit: RunningFit, folds: Folds | None, stages: Sequence[Stage]) -> list[list[Restart]]:
+    """Lists where the starts of the fit without each fold ended, and then those of the fit, best first."""
+    options, q, spread = task.options, fit.variational, np.array(task.survey.summary.spread)
     own = _candidates(task, fit, stages[-1])
     of_folds = [] if folds is None else candidates_of_folds(q, fit.seed, spread, folds, stages[-1], options.start)
     *of_folds_kept, starts = screened(q, [*(fold.candidates for fold in of_folds), own])
@@ -258,8 +213,7 @@ def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = Non
         elif (number - 1) % NUM_STARTS == 0:
             task.tell("held out", (number - 1) // NUM_STARTS + 1, num_folds, q.num_components)
 
-    *without_folds, restarts = best_first(q, [*groups, StagedStarts(starts, stages)], tell)
-    return Ascended(restarts, without_folds, stages[-1].rows)
+    return best_first(q, [*groups, StagedStarts(starts, stages)], tell)
 
 
 def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:
@@ -277,11 +231,3 @@ def values_from(start: VariationalPosterior, centre: np.ndarray) -> Values:
     values = start.values()
     locs = values.components[0] + start.centre - centre
     return values._replace(components=(locs, *values.components[1:]))
-
-
-def _check_finite(elbo: float, when: str) -> None:
-    if not math.isfinite(elbo):
-        raise FloatingPointError(
-            f"The bound must stay finite. Received: {elbo} {when}. Drop rows that are far from all others, or state "
-            "priors=tfgmm.Priors(...) that are less vague."
-        )

@@ -12,9 +12,10 @@ import numpy as np
 from tfgmm.common.threads import one_thread_each
 from tfgmm.data.summary import DataSummary
 from tfgmm.families.fitted import FittedMixture
-from tfgmm.families.natural_gradient import Place, bound_figures, moved, place_at
+from tfgmm.families.natural_gradient import Place, bound_figures, moved, place_again, place_at
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.callbacks import SweepCallback
+from tfgmm.fit.checkpoint.kept_sweeps import NOT_KEPT, KeptSweeps, SoFar, restore_states, states_of
 from tfgmm.fit.sweep_batches import Batches, Logs
 from tfgmm.mixture.integrands import with_integrals
 from tfgmm.mixture.parameters import coefficients_of
@@ -59,8 +60,11 @@ def sweep(
     callbacks: Sequence[SweepCallback],
     max_sweeps: int,
     validation: Batches | None = None,
+    kept: KeptSweeps = NOT_KEPT,
 ) -> dict[str, list[float]]:
     """Sweeps over all rows from where q stands until a callback stops it; returns the logs by name, a number per sweep.
+
+    Sweeps that an earlier run has taken are not taken again; callbacks hear of the others only.
 
     Args:
         fit: The fit; its q moves.
@@ -68,26 +72,51 @@ def sweep(
         callbacks: Called as Keras would call them.
         max_sweeps: Largest number of sweeps.
         validation: Rows to validate on.
+        kept: The sweeps as a checkpoint has them; it gets each further one.
 
     Raises:
         FloatingPointError: The bound became NaN or infinite; q stands as after the last good sweep.
     """
-    history: dict[str, list[float]] = {}
     params = {"epochs": max_sweeps, "steps": batches.num_batches, "verbose": 0}
     with one_thread_each(), _told(callbacks, fit, params):  # K-sized steps too are the same on any number of cores
-        place = place_at(fit.variational, fit.variational.values())
-        for number in range(max_sweeps):
+        place, history, is_ended = _begun(fit, callbacks, kept)
+        for number in range(kept.num_earlier, kept.num_earlier if is_ended else max_sweeps):
             for callback in callbacks:
                 callback.on_epoch_begin(number)
             place, logs = _one_sweep(fit, place, batches, callbacks)
             logs |= _validation_logs(fit, place, validation, callbacks)
             for name in sorted(logs):  # as Keras orders them
-                history.setdefault(name, []).append(logs[name])
+                history.setdefault(name, []).append(float(logs[name]))
             for callback in callbacks:
                 callback.on_epoch_end(number, logs)
+            _keep(fit, history, callbacks, kept)
             if fit.stop_training:
                 break
     return history
+
+
+def _begun(
+    fit: RunningFit, callbacks: Sequence[SweepCallback], kept: KeptSweeps
+) -> tuple[Place, dict[str, list[float]], bool]:
+    """Goes to where the sweeps of an earlier run ended, or begins; returns the place, the logs, and if that is all."""
+    q, so_far = fit.variational, kept.so_far()
+    if so_far is None:
+        return place_at(q, q.values()), {}, False
+    q.assign(so_far.values)
+    fit.sums = so_far.sums
+    fit.note_bound(so_far.history["elbo"][-1])
+    restore_states(callbacks, so_far.states)
+    fit.stop_training = fit.stop_training or so_far.is_ended
+    return place_again(q, so_far.values), dict(so_far.history), fit.stop_training
+
+
+def _keep(
+    fit: RunningFit, history: dict[str, list[float]], callbacks: Sequence[SweepCallback], kept: KeptSweeps
+) -> None:
+    """Keeps where the fit stands after a sweep; one that ends for now is not ended."""
+    if kept.is_kept:
+        is_ended = fit.stop_training and not any(callback.ends_for_now for callback in callbacks)
+        kept.keep(SoFar(fit.variational.values(), fit.sums, history, states_of(callbacks), is_ended))
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ class BatchedTraining(CompiledModel):
     ) -> Batches:
         """Makes the batches that training takes from opened data, for a model that has adopted its survey."""
         # The order of rows changes nothing within an exact sweep, and reading in order is faster
-        shuffle = shuffle and not (self.is_closed_form and not self.closed_form.runs_in(initial_epoch))
+        shuffle = shuffle and not (self.is_closed_form and not self.closed_form.runs_in(0))
         order: dict[str, Any] = {"seed": self.seed, "shuffle": shuffle, "initial_epoch": initial_epoch}
         summary: Any = self.data_summary  # of the survey
         batch_size = self.checked_batch_size(batch_size, source, num_rows_of(summary), steps_per_epoch)
@@ -79,12 +79,13 @@ class BatchedTraining(CompiledModel):
         if self.is_closed_form:
             refuse_learning_rates(callbacks)
             self._begin_closed_form(batches)
-        self.feed = Feed(batches.dataset)
+        initial_epoch = passed_on.get("initial_epoch", 0)
+        self.feed = Feed(batches.dataset, initial_epoch, batches.from_epoch)
         optimizer, self.optimizer = self.optimizer, self.closed_form if self.is_closed_form else self.optimizer
         try:
             with errors_reported(callbacks), plain_errors():
                 return super().fit(
-                    shown_to_keras(*batches, epochs - passed_on.get("initial_epoch", 0)),
+                    shown_to_keras(*batches[:3], epochs - initial_epoch),
                     epochs=epochs,
                     callbacks=with_first(StoreBound(), callbacks),
                     shuffle=False,

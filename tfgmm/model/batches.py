@@ -33,12 +33,14 @@ _AHEAD_IN_MEMORY, _AHEAD_IN_FILES = 2, 1
 class Batches(NamedTuple):
     """`dataset` of batches of centred rows; endless, where their number is known, and then cut into epochs.
 
-    An element is (B, D) float32, or a dict where rows have weights, noise or gaps; see `row_elements`.
+    An element is (B, D) float32, or a dict where rows have weights, noise or gaps; see `row_elements`. `from_epoch`
+    makes the dataset that begins with another epoch; None where the rows come in an order that is not ours.
     """
 
     dataset: tf.data.Dataset
     steps_per_epoch: int | None
     batch_size: int | None
+    from_epoch: Callable[[int], tf.data.Dataset] | None = None
 
     @property
     def num_batches(self) -> int | None:
@@ -110,9 +112,13 @@ def training_batches(
             return Batches(dataset, steps_per_epoch, None)
         return Batches(dataset.repeat(), min(steps_per_epoch or length, length), None)
     num_batches = math.ceil(source.num_data / batch_size)
-    first_pass, skip = divmod(initial_epoch * (steps_per_epoch or num_batches), num_batches)
-    order = _Order(batch_size, num_batches, seed, shuffle, first_pass, skip)
-    return Batches(_endless(source, centre, order), steps_per_epoch or num_batches, batch_size)
+    steps = steps_per_epoch or num_batches
+
+    def from_epoch(epoch: int) -> tf.data.Dataset:
+        first_pass, skip = divmod(epoch * steps, num_batches)
+        return _endless(source, centre, _Order(batch_size, num_batches, seed, shuffle, first_pass, skip))
+
+    return Batches(from_epoch(initial_epoch), steps, batch_size, from_epoch)
 
 
 def num_batches_of(source: RowSource, batch_size: int | None = None) -> int | None:

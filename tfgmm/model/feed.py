@@ -20,16 +20,27 @@ class Feed:
 
     Args:
         dataset: (B, D) batches: endless, or of a length that nobody knows; then a pass begins anew where one has ended.
+        first_epoch: The epoch that they begin with.
+        from_epoch: Makes those that begin with another epoch: a callback may restore a model on the way to it. None
+            where all epochs are alike.
     """
 
-    def __init__(self, dataset: tf.data.Dataset) -> None:
+    def __init__(
+        self,
+        dataset: tf.data.Dataset,
+        first_epoch: int = 0,
+        from_epoch: Callable[[int], tf.data.Dataset] | None = None,
+    ) -> None:
         self._dataset = dataset
+        self._first_epoch, self._from_epoch = first_epoch, from_epoch
         self._batches: Any = None
         self._has_begun = False
 
-    def begin_epoch(self) -> None:
-        """Says that the next batch is the first of an epoch."""
+    def begin_epoch(self, epoch: int = 0) -> None:
+        """Says that the next batch is the first of this epoch."""
         self._has_begun = False
+        if self._batches is None and self._from_epoch is not None and epoch != self._first_epoch:
+            self._dataset, self._first_epoch = self._from_epoch(epoch), epoch
 
     def into(self, steps: Callable[[Any], Any]) -> Any:
         """Gives the batches to `steps`, which takes some of them, and returns what it returns.

@@ -63,9 +63,9 @@ class StoreBound(keras.callbacks.Callback):
         self._is_swept = self._is_trained and self.model.is_closed_form
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Tells closed-form training which epoch begins."""
+        """Tells the feed, and closed-form training, which epoch begins."""
         if self.model.feed is not None:
-            self.model.feed.begin_epoch()
+            self.model.feed.begin_epoch(epoch)
         if self._is_swept:
             self.model.closed_form.begin_epoch(epoch)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +20,9 @@ from tfgmm.data.row_source import RowSource
 from tfgmm.data.row_words import sentences_on_rows
 from tfgmm.data.survey import Survey, check_finite, survey_rows
 from tfgmm.fit.callbacks import EndOfChoice, FitStep, FitWatcher
-from tfgmm.fit.fitting import check_num_components, fit_opened
+from tfgmm.fit.fitting import fit_opened
 from tfgmm.fit.occupied import num_occupied
-from tfgmm.fit.options import FitOptions
+from tfgmm.fit.options import FitOptions, check_num_components
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.mixture.registry import WEIGHT_PRIORS
@@ -87,7 +88,7 @@ class RunMonitor(FitWatcher):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Forgets earlier training."""
-        self.occupied, self.was_stopped, self._bound = [], False, ""
+        self.occupied, self.was_stopped, self.ends_for_now, self._bound = [], False, False, ""
         self.occupied_of[self.model.covariance, self.model.num_components] = self.occupied
         self._rows_per_second = ""
 
@@ -111,7 +112,15 @@ class RunMonitor(FitWatcher):
         if not self.model.stop_training:  # or it is complete
             self._end_choice_if_stopped()
         if self._is_stopped():
-            self.was_stopped = self.model.stop_training = True
+            self.was_stopped = self.ends_for_now = self.model.stop_training = True
+
+    def kept_state(self) -> list[int]:
+        """Returns the numbers of occupied components so far."""
+        return self.occupied
+
+    def restore_state(self, state: Any) -> None:
+        """Goes on counting from there."""
+        self.occupied[:] = state
 
     def _end_choice_if_stopped(self) -> None:
         if self._num_tried > 1 and self._is_stopped():
@@ -152,6 +161,7 @@ def run_fit(
     names_are_ours: bool = False,
     before_fit: Callable[[], None] = lambda: None,
     before_posterior: Callable[[], None] = lambda: None,
+    checkpoint: Path | None = None,
 ) -> Run:
     """Fits what the settings ask for, with what the fit warned of as notes; it ends early when asked to.
 
@@ -167,6 +177,7 @@ def run_fit(
         names_are_ours: Whether the columns were chosen for the user, so that odd ones are pointed out.
         before_fit: Called when the rows are known to be good: it loads what takes long.
         before_posterior: Called when the fit is done, and draws from its exact posterior come next.
+        checkpoint: File that keeps what is done.
 
     Raises:
         ValueError, FloatingPointError: As `tfgmm.fit_mixture`.
@@ -182,7 +193,7 @@ def run_fit(
     num_data = survey.summary.num_data
     num_rows = survey.summary.num_rows or num_data
     cut, settings = settings.note_of_rows(num_rows), settings.for_rows(num_rows, rows.num_features)
-    fit, notes = _fit_and_warnings(settings, rows, survey, validation, monitor)
+    fit, notes = _fit_and_warnings(settings, rows, survey, validation, monitor, checkpoint)
     notes += [*cut, *facts.dropped(), *facts.cautions()]
     selection = fit if isinstance(fit, Selection) else None
     result = fit if isinstance(fit, FitResult) else fit.best
@@ -200,13 +211,18 @@ def run_fit(
 
 
 def _fit_and_warnings(
-    settings: RunSettings, rows: RowSource, survey: Survey, validation: RowSource | None, monitor: RunMonitor
+    settings: RunSettings,
+    rows: RowSource,
+    survey: Survey,
+    validation: RowSource | None,
+    monitor: RunMonitor,
+    checkpoint: Path | None,
 ) -> tuple[FitResult | Selection, list[str]]:
     """Fits, and collects what the fit warned of, each warning once."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
         asked: Any = settings.fit_options()
-        options = FitOptions(**asked, validation_data=validation)
+        options = FitOptions(**asked, validation_data=validation, checkpoint=checkpoint)
         numbers = check_num_components(settings.num_components)
         try:
             fit = fit_opened(rows, survey, numbers, options, [monitor])

@@ -17,10 +17,8 @@ _OPTIONS = {
     "`criteria_at`": "`--criteria-at`",
     'Leave out criteria_at="mode"': "Leave out --criteria-at",
     "max_sweeps, or tolerance": "--max-sweeps",
-    **{
-        f"`{name}`": f"`--{name}`"
-        for name in ("columns", "config", "covariance", "restarts", "seed", "missing", "noise", "posterior")
-    },
+    **{f"`{name}`": f"`--{name}`" for name in ("checkpoint", "columns", "config", "covariance", "missing", "moves")},
+    **{f"`{name}`": f"`--{name}`" for name in ("noise", "posterior", "restarts", "seed")},
     "`sample_weight`": "`--weights`",
     "`weights`": "`--weight-prior`",
     **{f"`{name}`": f"`--{name}`" for name in ("delimiter", "decimal", "encoding")},

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
 
 from tfgmm.cli.run.settings import MOST_NUMBERS
 from tfgmm.cli.shared import split_names
+from tfgmm.mixture.registry import WEIGHT_PRIORS
 
 _NUMBERS = re.compile(r"\s*([0-9]{1,18})\s*(?::\s*([0-9]{1,18})\s*)?")
 
@@ -47,6 +51,19 @@ def covariance_of(text: str) -> str | list[str]:
     return names[0] if len(names) == 1 else names
 
 
+def names_of(text: str) -> list[str]:
+    """Splits names with commas between; one that has a comma itself stands in quotation marks.
+
+    Raises:
+        ValueError: One is there twice.
+    """
+    names = split_names(text)
+    if len(set(names)) < len(names):
+        fix = "Leave out what is there twice."
+        raise ValueError(f"`columns` must be names of columns, each once. Received: {text}. {fix}")
+    return names
+
+
 def noise_of(pairs: Sequence[str]) -> dict[str, str]:
     """Reads the columns with standard deviations that `--noise` names, by the columns that they belong to.
 
@@ -68,3 +85,13 @@ def noise_of(pairs: Sequence[str]) -> dict[str, str]:
             )
         found[column] = error
     return found
+
+
+def weights_and_prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Tells a column of weights from the prior of the mixture's, which --weights meant in earlier versions."""
+    column, prior = arguments["sample_weight"], arguments["weights"]
+    if column in WEIGHT_PRIORS and prior is None:
+        words = f"--weights {column} is taken for the prior: write --weight-prior {column}. --weights names a column."
+        typer.echo(f"Note: {words}", err=True)
+        return {"sample_weight": None, "weights": column}
+    return {"sample_weight": column, "weights": prior}

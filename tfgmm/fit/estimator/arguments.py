@@ -16,9 +16,9 @@ from tfgmm.common.checks import check_choice, check_count, check_seed
 from tfgmm.common.words import counted
 from tfgmm.data.readers import Rows
 from tfgmm.data.survey import Survey
-from tfgmm.fit import single
-from tfgmm.fit.fitting import check_num_components, check_options
-from tfgmm.fit.options import AUTO, FitOptions
+from tfgmm.fit import convergence
+from tfgmm.fit.fitting import check_options
+from tfgmm.fit.options import AUTO, FitOptions, check_num_components
 from tfgmm.fit.running import check_forgetting_factor
 from tfgmm.mixture.starts import distinct_rows
 
@@ -35,7 +35,7 @@ _MOST_COMPONENTS = 10  # that "auto" tries
 _NOTHING = 1e-15
 
 
-class ConvergenceWarning(single.ConvergenceWarning, exceptions.ConvergenceWarning):
+class ConvergenceWarning(convergence.ConvergenceWarning, exceptions.ConvergenceWarning):
     """The bound was still rising when the last iteration allowed was done: scikit-learn's warning and tfgmm's."""
 
 
@@ -56,6 +56,8 @@ class EstimatorOptions(FitOptions):
         "max_sweeps": "max_iter",
         "tolerance": "tol",
         "weights": "weight_concentration_prior_type",
+        "data": "X",
+        "seed": "random_state",
     }
     convergence_warning: ClassVar[type[UserWarning] | None] = ConvergenceWarning
 
@@ -85,6 +87,7 @@ def options_of(estimator: Any) -> EstimatorOptions:
         criteria_at=estimator.criteria_at,
         posterior=estimator.posterior,
         moves=estimator.moves,
+        checkpoint=estimator.checkpoint,
         weight_concentration=estimator.weight_concentration_prior,
     )
     numbers = _checked_numbers(estimator.n_components)

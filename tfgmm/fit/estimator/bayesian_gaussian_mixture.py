@@ -11,6 +11,7 @@ from tfgmm.common.checks import check_choice
 from tfgmm.data.carried import MISSING
 from tfgmm.data.readers import Rows
 from tfgmm.data.survey import Survey, survey_rows
+from tfgmm.fit.checkpoint.journal import check_before_work
 from tfgmm.fit.estimator.answers import Answers
 from tfgmm.fit.estimator.arguments import EstimatorOptions, going_on, options_of
 from tfgmm.fit.estimator.foreign_arguments import explaining_others
@@ -67,6 +68,8 @@ class BayesianGaussianMixture(
             from 5 components on; see `tfgmm.fit_mixture`.
         forgetting_factor: For `partial_fit`: what a row counts for of what the next row counts for. 1 remembers all
             rows alike, 1 - 1 / n about the last n.
+        checkpoint: For `fit`: path of a file that keeps what is done, from which the same fit goes on after it was
+            killed; see `tfgmm.fit_mixture`. One file is for one fit.
 
     Raises:
         ValueError, TypeError: When it is fitted, as scikit-learn does. Arguments that it does not have, at once.
@@ -101,6 +104,7 @@ class BayesianGaussianMixture(
         criteria_at: str = "mean",
         moves: Any = "auto",
         forgetting_factor: float = 1.0,
+        checkpoint: Any = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -120,6 +124,7 @@ class BayesianGaussianMixture(
         self.criteria_at = criteria_at
         self.moves = moves
         self.forgetting_factor = forgetting_factor
+        self.checkpoint = checkpoint
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, noise: Any = None) -> Self:
         """Fits the mixture to rows.
@@ -186,6 +191,7 @@ class BayesianGaussianMixture(
         """Checks all arguments, and writes them as `fit_opened` takes them."""
         check_choice("missing", self.missing, MISSING)
         options = options_of(self)
+        check_before_work(options)
         source = opened(self, rows, sample_weight, noise, is_fit=True)
         source, survey, numbers, options, callbacks = self._ready(
             source, survey_rows(source, None, options.seed), options

@@ -119,7 +119,7 @@ class FitsInParts:
 def _options_in_parts(estimator: Any) -> EstimatorOptions:
     """Checks the arguments, and that none of them needs all rows at once."""
     options = options_of(estimator)
-    for name, wanted in (("posterior", MEAN_FIELD), ("criteria_at", "mean")):
+    for name, wanted in (("posterior", MEAN_FIELD), ("criteria_at", "mean"), ("checkpoint", None)):
         if getattr(options, name) != wanted:
             raise ValueError(
                 f"`{name}` must be {wanted!r} where rows come in parts. Received: {getattr(options, name)!r} in "
