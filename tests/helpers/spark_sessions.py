@@ -1,0 +1,121 @@
+"""Spark for tests: a session, what its workers run, and runs of it in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from tfgmm.data.blocks import RowBlock
+
+HELPERS = pathlib.Path(__file__).resolve().parent
+ROOT = HELPERS.parents[1]
+
+
+def why_not() -> str:
+    """Says why there is no Spark; "" where there is."""
+    if importlib.util.find_spec("pyspark") is None:
+        return 'pyspark is not installed: pip install "tfgmm[spark]"'
+    return "" if shutil.which("java") else "this machine has no Java"
+
+
+def environment() -> dict[str, str]:
+    """Makes the environment in which workers find this Python, tfgmm and these helpers."""
+    paths = [str(ROOT), str(HELPERS), os.environ.get("PYTHONPATH", "")]
+    return {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+@contextlib.contextmanager
+def session(master: str, folder: pathlib.Path, **settings: str) -> Iterator[Any]:
+    """Opens the session of this process, which has one at a time; all that it writes is in the folder."""
+    from pyspark.sql import SparkSession
+
+    with mock.patch.dict(os.environ, environment()):
+        builder = SparkSession.builder.master(master).appName("tests of tfgmm")
+        for key, value in (_settings(folder) | {name.replace("__", "."): settings[name] for name in settings}).items():
+            builder = builder.config(key, value)
+        opened = builder.getOrCreate()
+        try:
+            yield opened
+        finally:
+            opened.stop()
+
+
+def _settings(folder: pathlib.Path) -> dict[str, str]:
+    java = f"-Dderby.system.home={folder} -Djava.io.tmpdir={folder}"
+    return {
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "3",
+        "spark.local.dir": str(folder / "local"),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.driver.extraJavaOptions": java,
+        "spark.log.level": "OFF",
+    }
+
+
+def output_of(script: str, *arguments: str) -> str:
+    """Runs a script of these helpers in a process of its own; returns what it printed."""
+    command = [sys.executable, str(HELPERS / script), *arguments]
+    done = subprocess.run(command, env=os.environ | environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+# --- What workers run: plain, and without tfgmm's own sums -----------------------------------------------------------
+
+
+def facts(number: int, blocks: Iterator[RowBlock]) -> tuple[int, int, list[RowBlock], bool]:
+    """Returns the number of the part, the process, its blocks, and whether TensorFlow is loaded there."""
+    return number, os.getpid(), list(blocks), "tensorflow" in sys.modules
+
+
+def doubled(number: int, blocks: Iterator[RowBlock]) -> Iterator[RowBlock]:
+    """Yields one block of each, and the number of the part last."""
+    for block in blocks:
+        yield block._replace(values=np.float32(2.0) * block.values.astype(np.float32))
+    yield RowBlock(np.full((1, 1), number, np.float32))
+
+
+def inverse_cubes(number: int, blocks: Iterator[RowBlock]) -> np.ndarray:
+    """Returns two sums over all values that depend on the order in which they are added."""
+    values = np.concatenate([block.values.ravel() for block in blocks]).astype(np.float64)
+    return np.array([np.sum(1.0 / (1.0 + np.nan_to_num(values) ** 3)), float(len(values))])
+
+
+class Killing:
+    """As `inverse_cubes`; the worker that has a part kills itself, the first time in a folder.
+
+    Args:
+        folder: Where the kill is noted.
+        part: Number of the part.
+    """
+
+    def __init__(self, folder: pathlib.Path, part: int) -> None:
+        self.folder, self.part = folder, part
+
+    def __call__(self, number: int, blocks: Iterator[RowBlock]) -> np.ndarray:
+        noted = self.folder / "killed"
+        if number == self.part and not noted.exists():
+            noted.touch()
+            os.kill(os.getpid(), 9)
+        return inverse_cubes(number, blocks)
+
+
+def always_killed(number: int, blocks: Iterator[RowBlock]) -> np.ndarray:
+    os.kill(os.getpid(), 9)
+    return np.zeros(1)
+
+
+def without_memory(number: int, blocks: Iterator[RowBlock]) -> np.ndarray:
+    raise MemoryError("Unable to allocate 3.00 GiB")
