@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import contextvars
 import functools
 import os
 import threading
@@ -25,6 +26,7 @@ _LEAST_NUMBERS = 2**19
 _MOST_SHARES = 16
 # Numbers in the temporaries of one chunk of rows: more spill out of the processor's cache.
 _CHUNK_NUMBERS = 2**20
+_HAS_ONE_CORE = contextvars.ContextVar("has_one_core", default=False)
 
 
 def shared_out(
@@ -136,7 +138,18 @@ def chunk_size(numbers_per_row: int) -> int:
 
 def num_cores() -> int:
     """Counts the threads that the matrix library would take, or the processors where it does not say."""
-    return _THREADS.number()
+    return 1 if _HAS_ONE_CORE.get() else _THREADS.number()
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Keeps the work of this thread on one core within a `with` block, where others share the cores out."""
+    before = _HAS_ONE_CORE.set(True)
+    try:
+        with one_thread_each():
+            yield
+    finally:
+        _HAS_ONE_CORE.reset(before)
 
 
 def one_thread_each() -> contextlib.AbstractContextManager[None]:

@@ -140,10 +140,7 @@ class SummaryAccumulator:
             self._merge_weighted(values, np.ones(len(values)) if weights is None else weights, origin)
         else:
             self._merge_plain(values, origin)
-        if not np.isfinite(self._squares).all():
-            column = int(np.argmin(np.isfinite(self._squares)))
-            received = f"values up to {self._largest()[column]:.3g}"
-            raise too_large_error(self._name, received, self._column_names, column)
+        self._check_squares()
         self._num_rows += len(values)
         self._total += len(values) if weights is None else float(weights.sum())
         self._is_weighted |= weights is not None
@@ -199,6 +196,40 @@ class SummaryAccumulator:
         self._mean = self._mean + share * step
         self._squares = self._squares + squares + step**2 * (self._totals * share)
         self._totals = together
+
+    def merge(self, kept: Mapping[str, Any]) -> None:
+        """Takes the rows of another accumulator into account, which wrote `kept`, as if they came after these.
+
+        Raises:
+            ValueError: A spread is beyond float64.
+        """
+        other = SummaryAccumulator.going_on(kept)
+        if other._origin is None:
+            return
+        if self._origin is None:
+            for name in _NUMBERS:
+                setattr(self, f"_{name}", kept[name])
+            return
+        # In a column without a value so far means are measured from the other's origin
+        self._origin = np.where(np.isnan(self._origin), other._origin, self._origin)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = (other._origin - self._origin) + other._mean
+            self._merge(other._totals, np.where(other._totals > 0.0, mean, self._mean), other._squares)
+        self._minimum = np.fmin(self._minimum, other._minimum)
+        self._maximum = np.fmax(self._maximum, other._maximum)
+        self._check_squares()
+        self._gaps = self._gaps + other._gaps
+        self._num_rows += other._num_rows
+        self._num_incomplete += other._num_incomplete
+        self._total += other._total
+        self._is_weighted |= other._is_weighted
+        self._hashes = (self._hashes + other._hashes) % 2**64
+
+    def _check_squares(self) -> None:
+        if not np.isfinite(self._squares).all():
+            column = int(np.argmin(np.isfinite(self._squares)))
+            received = f"values up to {self._largest()[column]:.3g}"
+            raise too_large_error(self._name, received, self._column_names, column)
 
     def _largest(self) -> np.ndarray:
         return np.maximum(np.abs(self._minimum), np.abs(self._maximum))

@@ -13,12 +13,14 @@ import numpy as np
 
 from tfgmm.common.checks import is_instance_of
 from tfgmm.common.words import counted
+from tfgmm.data.shards.recognised import check_no_shards
 
 
 def check_kind(name: str, data: Any) -> None:
     """Checks the kind of data: Raises TypeError, with the conversion, for what is no array, table or path."""
     if data is None:
         raise kind_error(name, data, "Pass the data.")
+    check_no_shards(name, data)
     if isinstance(data, Mapping):
         raise kind_error(name, data, _fix_for_mapping(name, data))
     for package, class_name, fix in _CLASSES:

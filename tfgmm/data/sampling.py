@@ -59,6 +59,7 @@ class RowSample:
     Args:
         num_rows: Largest number of rows of the sample.
         seed: Seed of the choice.
+        part: Number of the part that the rows are in, where they come in parts.
 
     Source: Priority sampling (Duffield, Lund and Thorup 2007, section 2).
 
@@ -70,27 +71,30 @@ class RowSample:
     (2, 1)
     """
 
-    def __init__(self, num_rows: int, seed: int) -> None:
+    def __init__(self, num_rows: int, seed: int, part: int = 0) -> None:
         self._num_rows = num_rows
         self._wanted = num_rows  # with weights one more, whose priority says what the others stand for
-        self._seed = seed
+        self._seed, self._part = seed, part
         self._seen = 0
         self._limit = np.inf  # no row of a higher priority can be in the sample any more
         self._candidates: list[tuple[np.ndarray, RowBlock]] = []
-        self._chunk, self._generator = 0, random_numbers(seed, SAMPLE)
+        self._chunk, self._generator = 0, random_numbers(seed, SAMPLE, part)
 
     def update(self, block: np.ndarray | RowBlock) -> None:
         """Takes one more block, (B, D) real numbers, or these with what they carry, into account."""
         block = block if isinstance(block, RowBlock) else RowBlock(block)
+        priorities = self._priorities(len(block.values))
+        self.add(priorities if block.weights is None else priorities / block.weights, block)
+
+    def add(self, priorities: np.ndarray, block: RowBlock) -> None:
+        """Takes rows into account whose priorities are known: those of another part, as `candidates` gave them."""
         num_rows = len(block.values)
-        priorities = self._priorities(num_rows)
         if block.weights is not None:
-            priorities, self._wanted = priorities / block.weights, self._num_rows + 1
+            self._wanted = self._num_rows + 1
         if num_rows > self._wanted:
             known = np.concatenate([priorities, *(some for some, _ in self._candidates)])
             self._limit = np.partition(known, self._wanted - 1)[self._wanted - 1]
         chosen = np.flatnonzero(priorities <= self._limit)
-        self._seen += num_rows
         self._candidates.append((priorities[chosen], _taken(block, chosen)))
         if sum(len(some) for some, _ in self._candidates) > 2 * self._wanted:
             self._prune()
@@ -117,6 +121,19 @@ class RowSample:
         weights = np.delete(weights, last)
         return kept._replace(weights=weights if total is None else weights * (total / weights.sum()))
 
+    def candidates(self) -> tuple[np.ndarray, RowBlock]:
+        """Returns the smallest priorities so far, and their rows: one more than asked for where rows have weights."""
+        if not self._candidates:
+            return np.zeros(0), RowBlock(np.zeros((0, 0)))
+        self._prune()
+        return self._candidates[0]
+
+    @property
+    def limit(self) -> float:
+        """Largest priority of the rows that `candidates` returns, where these are as many as are wanted; else inf."""
+        priorities, _ = self.candidates()
+        return float(priorities.max()) if len(priorities) >= self._wanted else float(np.inf)
+
     def _prune(self) -> None:
         priorities = np.concatenate([some for some, _ in self._candidates])
         block = together([some for _, some in self._candidates])
@@ -132,10 +149,11 @@ class RowSample:
         while start < end:
             chunk, offset = divmod(start, BLOCK_ROWS)
             if chunk != self._chunk:
-                self._chunk, self._generator = chunk, random_numbers(self._seed, SAMPLE, index=chunk)
+                self._chunk, self._generator = chunk, random_numbers(self._seed, SAMPLE, self._part, chunk)
             # It goes on from where the block before ended, so that blocks of any size get the same
             parts.append(self._generator.random(min(end - start, BLOCK_ROWS - offset)))
             start += len(parts[-1])
+        self._seen = end
         return np.concatenate(parts) if parts else np.zeros(0)
 
 

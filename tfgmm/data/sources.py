@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from tfgmm.common.checks import check_choice, is_instance_of
-from tfgmm.data.carried.asked import MISSING
+from tfgmm.data.carried.asked import MISSING, Asked
 from tfgmm.data.files.stored import StoredRows
 from tfgmm.data.readers import Rows, check_num_features, open_rows
 from tfgmm.data.row_source import RowSource
+from tfgmm.data.shards.recognised import kind_of_shards, stays_error
+from tfgmm.data.shards.rows import ShardRows, open_shards
 from tfgmm.data.streamed import StreamedRows, open_dataset
 
 
@@ -25,7 +27,8 @@ def open_source(
     noise: Any = None,
     missing: str = "refuse",
     may_be_gaps: bool = False,
-) -> Rows | StoredRows | StreamedRows:
+    may_be_shards: bool = False,
+) -> Rows | StoredRows | StreamedRows | ShardRows:
     """Opens data of any kind that has D columns.
 
     A folder, and a file whose numbers take more than 32 MiB in float64, stay where they are: `StoredRows`.
@@ -43,6 +46,7 @@ def open_source(
             standard deviation}.
         missing: "refuse" where a NaN is an error; "integrate" where it is a gap.
         may_be_gaps: Whether there may be no row with a value, of rows in memory: then none is left. Otherwise an error.
+        may_be_shards: Whether the caller takes Dask and Spark frames, whose rows stay where they are: `ShardRows`.
 
     Raises:
         ValueError, TypeError: As in `read_rows`; a dataset is not in batches, or yields labels or dicts; weights or
@@ -58,7 +62,9 @@ def open_source(
     weights_part = ""
     if not isinstance(data, np.ndarray):
         data, sample_weight, weights_part = _rows_and_weights(data, name, sample_weight)
-    if isinstance(data, (Rows, StoredRows, StreamedRows)):  # opened by the caller, who chose its columns
+    if isinstance(data, ShardRows) and not may_be_shards:
+        raise stays_error(name, f"rows of {data.engine_name}")
+    if isinstance(data, (Rows, StoredRows, StreamedRows, ShardRows)):  # opened by the caller, who chose its columns
         _check_none_asked(sample_weight, noise, "rows that were opened before", "Pass it where they are opened.")
         check_num_features(data, name, num_features)
         return data
@@ -66,6 +72,8 @@ def open_source(
         pairs = "Zip the rows with their weights: a dataset of pairs. Noise needs rows in arrays, tables or files."
         _check_none_asked(sample_weight, noise, "a tf.data dataset", pairs)
         return open_dataset(data, name, num_features, missing, allow_empty)
+    if may_be_shards and (kind := kind_of_shards(data)):
+        return open_shards(kind, data, name, Asked(sample_weight, noise, missing), column_names, num_features)
     asked: dict[str, Any] = {"sample_weight": sample_weight, "noise": noise, "missing": missing}
     asked |= {"are_scored": allow_empty, "weights_part": weights_part, "may_be_gaps": may_be_gaps}
     return open_rows(
@@ -103,7 +111,9 @@ def _num_axes(part: Any) -> int | None:
     """Counts the axes of a part of a tuple: 2 for rows of any kind; None for None."""
     if part is None:
         return None
-    if isinstance(part, (Rows, StoredRows, StreamedRows)) or is_instance_of(part, "tensorflow", "data.Dataset"):
+    if isinstance(part, (Rows, StoredRows, StreamedRows, ShardRows)) or is_instance_of(
+        part, "tensorflow", "data.Dataset"
+    ):
         return 2
     if hasattr(part, "shape"):
         return len(part.shape)

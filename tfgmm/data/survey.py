@@ -5,47 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
-
-import numpy as np
 
 from tfgmm.data.blocks import RowBlock, is_finite
 from tfgmm.data.errors import check_gaps, no_rows_left_error
 from tfgmm.data.row_source import RowSource
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
-from tfgmm.data.summary import DataSummary, SummaryAccumulator, with_facts_of
-
-
-class Survey(NamedTuple):
-    """What one pass over the data tells.
-
-    summary: Summary of all rows.
-    sample: (n, D) float64 rows, data units, n <= 20,000; NaN where a row has no value.
-    weights: (n,) float64, what each of them stands for, with the sum N; None: each stands for N / n rows.
-    noise: Their measurement noise, as `RowBlock` has it; None: there is none.
-    """
-
-    summary: DataSummary
-    sample: np.ndarray
-    weights: np.ndarray | None = None
-    noise: np.ndarray | None = None
-
-    @property
-    def rows(self) -> RowBlock:
-        """The sample with all that its rows carry."""
-        return RowBlock(self.sample, self.weights, self.noise)
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether the sample has fewer rows than the data."""
-        return len(self.sample) < (self.summary.num_rows or self.summary.num_data)
+from tfgmm.data.shards.rows import ShardRows
+from tfgmm.data.summary import SummaryAccumulator, with_facts_of
+from tfgmm.data.survey_record import Survey as Survey
 
 
 def survey_rows(source: RowSource, num_data: float | None, seed: int) -> Survey:
     """Summarises the whole data and draws a sample of its rows, in the order of the rows, in one pass; see `RowSample`.
 
-    The same rows in the same order give the same sample, from whatever kind of source they come. For a stream
-    of unknown length, only the first 20,000 rows are looked at: they are the sample, and N = `num_data`.
+    The same rows in the same order give the same sample, from whatever kind of source they come, but for rows in parts:
+    their sample depends on the parts too. For a stream of unknown length, only the first 20,000 rows are looked at:
+    they are the sample, and N = `num_data`.
 
     Args:
         source: Rows of any kind.
@@ -61,6 +36,8 @@ def survey_rows(source: RowSource, num_data: float | None, seed: int) -> Survey:
     >>> survey_rows(Rows(np.array([[1.0], [3.0]])), None, seed=0).summary.mean
     (2.0,)
     """
+    if isinstance(source, ShardRows):
+        return source.survey(seed)
     if num_data is None and not source.has_known_length:
         raise ValueError(
             f"`num_data`, the number of rows in the whole data set, must be known: it scales the KL term. "

@@ -12,7 +12,9 @@ from tfgmm.data.sources import open_source
 NAME = "validation_data"
 
 
-def open_validation(data: Any, training: RowSource, column_names: tuple[str, ...] | None = None) -> RowSource:
+def open_validation(
+    data: Any, training: RowSource, column_names: tuple[str, ...] | None = None, may_be_shards: bool = False
+) -> RowSource:
     """Opens rows to validate on: alone, or as Keras has them, (rows, None, weights), and their noise behind if any.
 
     In tables and files the columns that hold the weights and the noise of the rows to train on are read for them too.
@@ -21,6 +23,7 @@ def open_validation(data: Any, training: RowSource, column_names: tuple[str, ...
         data: Rows of any kind, or a tuple of up to four parts, or a list of these with None as the second.
         training: The rows to train on.
         column_names: Names of the columns, where the rows to train on have none.
+        may_be_shards: As in `open_source`.
 
     Raises:
         ValueError, TypeError: There are labels; the rows to train on have noise, and these have none; as `open_source`.
@@ -30,7 +33,9 @@ def open_validation(data: Any, training: RowSource, column_names: tuple[str, ...
         noise = {label: error for label, error in zip(training.column_names or (), training.noise_columns) if error}
         carried = {"sample_weight": training.weights_name or None, "noise": noise or None} | carried
     names = training.column_names or column_names
-    source = open_source(rows, NAME, training.num_features, names, missing=training.missing, **carried)
+    source = open_source(
+        rows, NAME, training.num_features, names, missing=training.missing, may_be_shards=may_be_shards, **carried
+    )
     if training.noise_axes and not source.noise_axes:
         raise ValueError(
             f"`{NAME}` must have measurement noise, as the rows to train on have: rows with noise are spread more "

@@ -24,6 +24,8 @@ from tfgmm.fit.options import FitOptions, check_covariance
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.selection import Selection
 from tfgmm.fit.several import fit_several
+from tfgmm.fit.shard_batches import released
+from tfgmm.fit.shard_options import check_choice_suits_shards, check_suits_shards
 from tfgmm.fit.single import (
     FitTask,
     ascend_from_starts,
@@ -200,8 +202,10 @@ def fit_mixture(
         moves=moves,
     )
     check_options(options, numbers)
-    source = open_source(data, "data", None, sample_weight=sample_weight, noise=noise, missing=missing)
+    carried: Any = {"sample_weight": sample_weight, "noise": noise, "missing": missing}
+    source = open_source(data, "data", None, may_be_shards=True, **carried)
     check_length(source)
+    check_suits_shards(source, options, callbacks)
     return fit_opened(source, survey_rows(source, None, options.seed), numbers, options, callbacks)
 
 
@@ -211,6 +215,8 @@ def check_options(options: FitOptions, numbers: int | Sequence[int]) -> None:
         options.check_suits_any_number()
     if options.is_choice_of_shapes:
         options.check_suits_any_shape()
+    if options.is_choice_of_shapes or not isinstance(numbers, int):
+        check_choice_suits_shards(options)
     if options.priors != "auto":
         check_priors(options.priors)
 
@@ -240,17 +246,18 @@ def fit_opened(
     if isinstance(source, StoredRows) and not gaps:
         source.take_as_checked()
     shapes = options.shapes(source.num_features)
-    tasks = [task_of(shape, source, survey, options, callbacks, validation, gaps) for shape in shapes]
-    if isinstance(numbers, int) and not options.is_choice_of_shapes:
-        fit = prepared_fit(tasks[0], numbers)  # priors that do not suit it are refused before anything is warned of
+    with released(source, validation):
+        tasks = [task_of(shape, source, survey, options, callbacks, validation, gaps) for shape in shapes]
+        if isinstance(numbers, int) and not options.is_choice_of_shapes:
+            fit = prepared_fit(tasks[0], numbers)  # priors that do not suit it are refused before anything is warned of
+            _warn_of_odd_data(tasks, most)
+            result = _fit_one(tasks[0], fit)
+            warn_of_pulls(result.plug_in(), survey.summary, result.priors, survey.summary.num_data, stacklevel=4)
+            return result
+        for task in tasks:  # before the first of many fits
+            check_suits(task, most)
         _warn_of_odd_data(tasks, most)
-        result = _fit_one(tasks[0], fit)
-        warn_of_pulls(result.plug_in(), survey.summary, result.priors, survey.summary.num_data, stacklevel=4)
-        return result
-    for task in tasks:  # before the first of many fits
-        check_suits(task, most)
-    _warn_of_odd_data(tasks, most)
-    return fit_several(tasks, [numbers] if isinstance(numbers, int) else numbers)
+        return fit_several(tasks, [numbers] if isinstance(numbers, int) else numbers)
 
 
 def task_of(

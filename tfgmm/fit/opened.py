@@ -9,6 +9,7 @@ import numpy as np
 from tfgmm.common.words import counted
 from tfgmm.data.blocks import is_finite
 from tfgmm.data.row_source import RowSource
+from tfgmm.data.shards.rows import ShardRows
 from tfgmm.data.sources import check_ends
 from tfgmm.data.summary import DataSummary
 from tfgmm.data.survey import finite_blocks, no_rows_error
@@ -38,7 +39,9 @@ def opened_validation(source: RowSource, data: Any) -> tuple[RowSource | None, t
     """
     if data is None:
         return None, ()
-    validation = open_validation(data, source)
+    validation = open_validation(data, source, may_be_shards=True)
+    if isinstance(validation, ShardRows):
+        return validation, validation.survey(0).summary.gap_columns
     check_ends(validation, None, "Use .take(n), or remove .repeat().")
     may_have_gaps = validation.missing == "integrate"
     if validation.has_own_batches:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfgmm.families.row_batches import SweepBatches
 from tfgmm.fit.cached_rows import CachedRows
+from tfgmm.fit.shard_batches import ShardBatches
 from tfgmm.mixture.row_groups import RowGroups
 from tfgmm.mixture.statistics import RowSums, Statistics
 
@@ -41,5 +42,5 @@ class CachedBatch:
         return self._rows.groups.log_likelihoods(coefficients), self._rows.groups.total_weight
 
 
-Batches = SweepBatches | CachedBatch
+Batches = SweepBatches | CachedBatch | ShardBatches
 Logs = dict[str, Any]

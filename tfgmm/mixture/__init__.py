@@ -50,6 +50,7 @@ __getattr__, __dir__, __all__ = front_door(
         "row_scores": ["RowScorer", "RowScores", "Score"],
         "row_sums": ["log_likelihoods_over_rows", "statistics_of", "sums_over_rows"],
         "sampling": ["rows_by_component", "sample_rows"],
+        "shard_sums": ["PartLogLikelihoods", "PartSums"],
         "starts": ["distinct_rows", "start_locs"],
         "statistics": [
             "RowSums",
