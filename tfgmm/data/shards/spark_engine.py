@@ -13,7 +13,7 @@ from tfgmm.data.blocks import RowBlock
 from tfgmm.data.shards import spark_part
 from tfgmm.data.shards.chosen_columns import Schema, ShardColumns
 from tfgmm.data.shards.eights import EIGHT, added_by_eights
-from tfgmm.data.shards.spark_faults import told_in_words
+from tfgmm.data.shards.spark_faults import check_versions, told_in_words
 
 Answer = TypeVar("Answer")
 
@@ -25,6 +25,9 @@ _TEXT = ("string", "char", "varchar")
 
 class SparkEngine:
     """Rows of a Spark DataFrame, which stay where they are; see `Engine`.
+
+    Spark works the frame out once and keeps its numbers until blocks are made of them. Worked out again, the same
+    frame may have other partitions, in another order: after a join, a sort or a sample it does.
 
     Args:
         frame: `pyspark.sql.DataFrame`, of a classic session or of Spark Connect.
@@ -38,10 +41,11 @@ class SparkEngine:
         kinds = dict(frame.dtypes)
         is_short = all(kinds[label] == "float" for label in columns.to_read)
         self._layout = spark_part.RowLayout(columns, "float32" if is_short else "float64")
-        self._rows = _as_floats(frame, columns.to_read, self._layout.labels, "float" if is_short else "double")
+        self._frame = _as_floats(frame, columns.to_read, self._layout.labels, "float" if is_short else "double")
         self._argument = name
         self._num_parts: int | None = None
-        self._blocks: Any = None  # a frame of those that are held
+        self._rows: Any = None  # frames that Spark keeps: of the rows, and of the blocks that are held
+        self._blocks: Any = None
 
     @staticmethod
     def schema(frame: Any, name: str) -> Schema:
@@ -59,10 +63,10 @@ class SparkEngine:
 
     @property
     def num_parts(self) -> int:
-        """The number of partitions up to the last that has rows. Spark counts them, without reading columns."""
+        """The number of partitions up to the last that has rows; the first time, Spark reads the rows for it."""
         if self._num_parts is None:
             with self._words():
-                numbers = self._rows.selectExpr("spark_partition_id() AS number")
+                numbers = self._read().selectExpr("spark_partition_id() AS number")
                 ((last,),) = numbers.agg({"number": "max"}).collect()
             self._num_parts = 0 if last is None else last + 1
         return self._num_parts
@@ -70,18 +74,21 @@ class SparkEngine:
     def survey(self, function: Callable[[int, Iterator[RowBlock]], Answer]) -> list[Answer]:
         """Makes one pass over all parts; lists the answers in the order of the parts."""
         with self._words():
-            work = functools.partial(spark_part.of_rows, function, self._layout)
-            answers = _collected(self._rows.mapInArrow(work, spark_part.ANSWERS))
-        self._num_parts = len(answers)
-        return answers
+            work = functools.partial(spark_part.of_rows, function, self._layout.columns)
+            answers = _collected(self._read().mapInArrow(work, spark_part.ANSWERS))
+        for number, (versions, _) in enumerate(answers):
+            check_versions(number, versions, spark_part.versions())
+        self._num_parts = max(1, len(answers))
+        return [answer for _, answer in answers] or [function(0, iter(()))]  # of no partition at all
 
     def hold(self, function: Callable[[int, Iterator[RowBlock]], Iterator[RowBlock]]) -> None:
         """Keeps the blocks that the function makes of each part, in memory, and on Spark's disks where it is full."""
-        self.release()
+        self._give_back("_blocks")
         with self._words():
-            work = functools.partial(spark_part.made_blocks, function, self._layout)
-            self._blocks = self._rows.mapInArrow(work, spark_part.BLOCKS).persist()
+            work = functools.partial(spark_part.made_of_rows, function, self._layout.columns)
+            self._blocks = self._read().mapInArrow(work, spark_part.BLOCKS).persist()
             self._blocks.count()  # makes all of them
+        self._give_back("_rows")
 
     def sums(self, function: Callable[[int, Iterator[RowBlock]], np.ndarray]) -> np.ndarray:
         """Adds an array, (F,) float64, of the held blocks of each part, by eights in the order of the parts."""
@@ -98,10 +105,22 @@ class SparkEngine:
 
     def release(self) -> None:
         """Gives back what is held. Once is enough; twice does no harm."""
-        blocks, self._blocks = self._blocks, None
-        if blocks is not None:
+        self._give_back("_rows")
+        self._give_back("_blocks")
+
+    def _read(self) -> Any:
+        """Makes the frame of the rows as blocks, which Spark keeps."""
+        if self._rows is None:
+            self._rows = self._frame.mapInArrow(functools.partial(spark_part.read, self._layout), spark_part.BLOCKS)
+            self._rows.persist()
+        return self._rows
+
+    def _give_back(self, which: str) -> None:
+        kept = getattr(self, which)
+        setattr(self, which, None)
+        if kept is not None:
             with self._words():
-                blocks.unpersist()
+                kept.unpersist()
 
     def _words(self) -> Any:
         return told_in_words(self._argument)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 # What Spark's message holds, then what it means and what to do. The first that is found counts.
 _KNOWN = (
@@ -72,3 +72,16 @@ def _cause(message: str) -> str:
     while (shorter := _NOISE.sub("", line)) != line:
         line = shorter
     return line.split(". Consider ")[0].rstrip(". ")
+
+
+def check_versions(number: int, there: Mapping[str, str], here: Mapping[str, str]) -> None:
+    """Checks the versions of packages where a partition was: Raises RuntimeError unless they are those here.
+
+    Other versions may add in another order, and others of tfgmm may not know what they are sent.
+    """
+    for package, version in here.items():
+        if there[package] != version:
+            raise RuntimeError(
+                f"{package} {version} must be installed on every worker, as here. Received: {there[package]} where "
+                f"partition {number} is. See docs/clusters.md for what workers need."
+            )

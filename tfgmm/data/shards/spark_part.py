@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tfgmm.common.version import __version__
 from tfgmm.data.blocks import RowBlock, rows_per_block
 from tfgmm.data.files.streams import RowStream
 from tfgmm.data.shards.chosen_columns import ShardColumns
@@ -16,7 +17,7 @@ from tfgmm.data.shards.eights import added
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Columns of what workers give: one row for each partition, or one for each block that is held
+# Columns of what workers give: one row for each partition, or one for each block
 ANSWERS = "number int, answer binary"
 BLOCKS = "block binary"
 
@@ -37,41 +38,53 @@ class RowLayout(NamedTuple):
         """Names that the columns have in record batches: the user's may hold letters that mean something to Spark."""
         return tuple(f"column{index}" for index in range(len(self.columns.to_read)))
 
-    def blocks(self, batches: Iterator[pa.RecordBatch]) -> Iterator[RowBlock]:
-        """Cuts the rows into blocks, whose ends do not depend on where those of the batches are."""
-        stream = RowStream(batches, self.labels, np.dtype(self.dtype))
-        size = rows_per_block(len(self.labels))
-        while len(rows := stream.read(size)):
-            yield self.columns.block(rows)
+
+def read(layout: RowLayout, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a partition as blocks, whose ends do not depend on where those of the batches are."""
+    stream = RowStream(batches, layout.labels, np.dtype(layout.dtype))
+    size = rows_per_block(len(layout.labels))
+    while len(rows := stream.read(size)):
+        yield _written(rows)
 
 
 def of_rows(
-    function: Callable[[int, Iterator[RowBlock]], Any], layout: RowLayout, batches: Iterator[pa.RecordBatch]
+    function: Callable[[int, Iterator[RowBlock]], Any], columns: ShardColumns, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Yields what the function says of the rows of a partition."""
+    """Yields what the function says of the rows of a partition that `read` has read, beside the versions here."""
     number = _number_of_partition()
-    yield _answer(number, function(number, layout.blocks(batches)))
+    yield _answer(number, (versions(), function(number, map(columns.block, _blocks(batches)))))
 
 
-def made_blocks(
+def made_of_rows(
     function: Callable[[int, Iterator[RowBlock]], Iterator[RowBlock]],
-    layout: RowLayout,
+    columns: ShardColumns,
     batches: Iterator[pa.RecordBatch],
 ) -> Iterator[pa.RecordBatch]:
-    """Yields the blocks that the function makes of the rows of a partition, one a batch."""
-    import pyarrow as pa
-
-    for block in function(_number_of_partition(), layout.blocks(batches)):
-        yield pa.record_batch([pa.array([pickle.dumps(block, protocol=5)], pa.binary())], names=["block"])
+    """Yields the blocks that the function makes of the rows of a partition that `read` has read."""
+    yield from map(_written, function(_number_of_partition(), map(columns.block, _blocks(batches))))
 
 
 def of_blocks(
     function: Callable[[int, Iterator[RowBlock]], np.ndarray], batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Yields what the function says of the blocks of a partition that `made_blocks` made."""
+    """Yields what the function says of the blocks of a partition that `made_of_rows` made."""
     number = _number_of_partition()
-    blocks = (pickle.loads(block.as_buffer()) for batch in batches for block in batch.column("block"))
-    yield _answer(number, function(number, blocks))
+    yield _answer(number, function(number, _blocks(batches)))
+
+
+def versions() -> dict[str, str]:
+    """Lists the versions of what decides the bytes, which must be the same on all workers."""
+    return {"tfgmm": __version__, "numpy": np.__version__}
+
+
+def _written(block: Any) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.record_batch([pa.array([pickle.dumps(block, protocol=5)], pa.binary())], names=["block"])
+
+
+def _blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[Any]:
+    return (pickle.loads(block.as_buffer()) for batch in batches for block in batch.column("block"))
 
 
 def of_eight(table: pa.Table) -> pa.Table:
