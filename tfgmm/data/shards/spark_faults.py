@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 # What Spark's message holds, then what it means and what to do. The first that is found counts.
 _KNOWN = (
@@ -41,14 +43,15 @@ def told_in_words(name: str) -> Iterator[None]:
     Args:
         name: What the rows are called in error messages.
     """
-    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
+    java: Any = sys.modules.get("py4j.protocol")  # Spark Connect needs none
+    kinds = (PySparkException,) if java is None else (PySparkException, java.Py4JError)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
         try:
             yield
-        except (PySparkException, Py4JError) as error:
+        except kinds as error:
             raise spark_error(name, str(error)) from error
 
 

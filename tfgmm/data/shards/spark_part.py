@@ -41,7 +41,7 @@ class RowLayout(NamedTuple):
 
 def read(layout: RowLayout, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yields the rows of a partition as blocks, whose ends do not depend on where those of the batches are."""
-    stream = RowStream(batches, layout.labels, np.dtype(layout.dtype))
+    stream = RowStream((batch for batch in batches), layout.labels, np.dtype(layout.dtype))
     size = rows_per_block(len(layout.labels))
     while len(rows := stream.read(size)):
         yield _written(rows)
