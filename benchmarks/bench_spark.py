@@ -159,13 +159,15 @@ def sweep(covariance: str, megabytes: float, num_columns: int, num_components: i
     from tfgmm.data.shards.chosen_columns import ShardColumns
     from tfgmm.data.shards.part import ShardRules, held_part
     from tfgmm.data.shards.spark_engine import SparkEngine
+    from tfgmm.mixture import features
     from tfgmm.mixture.shard_sums import PartSums
 
     warnings.simplefilter("ignore")
     names, carried = tuple(f"x{index}" for index in range(num_columns)), CarriedColumns()
     rules, centre = ShardRules("rows", names, "refuse", carried), np.zeros(num_columns)
-    num_products = num_columns if covariance == "diag" else num_columns * (num_columns + 1) // 2
-    linear = np.random.default_rng(0).normal(0, 0.1, (num_columns + num_products, num_components))
+    writer = features.write_squares if covariance == "diag" else features.write_products
+    num_features = num_columns + features.num_products(writer, num_columns)
+    linear = np.random.default_rng(0).normal(0, 0.1, (num_features, num_components))
     sums = PartSums(COVARIANCES[covariance], (linear, np.zeros(num_components)), (), num_columns)
     num_rows, num_partitions = int(megabytes * 2**20 / 4 / num_columns), 4
     with session(master) as spark:
