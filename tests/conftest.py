@@ -77,6 +77,22 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return exports.Exported(fitted, tfgmm.export_model(fitted, tmp_path_factory.mktemp("exported") / "mixture"))
 
 
+@pytest.fixture(scope="session")
+def dask_workers() -> Iterator[Any]:
+    """The client of two Dask workers, which nobody ends."""
+    from dask_clusters import workers
+
+    with workers(2) as client:
+        yield client
+
+
+@pytest.fixture
+def dask_client(dask_workers: Any) -> Iterator[Any]:
+    """The same, as the client that Dask finds itself."""
+    with dask_workers.as_current():
+        yield dask_workers
+
+
 @pytest.fixture
 def no_figures_left() -> Iterator[None]:
     """Closes all figures before and after; no drawing may change matplotlib's settings."""

@@ -241,6 +241,7 @@ def test_architecture_names_every_module():
         ("air_quality.py", ["--most", "2", "--draws", "50"], 1),
         pytest.param("old_faithful.py", ["--epochs", "3", "--exports", "EXPORT"], 8, marks=pytest.mark.slow),
         pytest.param("five_points.py", ["--steps", "20", "--draws", "10"], 12, marks=pytest.mark.slow),
+        pytest.param("dask_clusters.py", ["--rows", "1000000", "--files", "2"], 0, marks=pytest.mark.slow),
         pytest.param("three_components.py", ["--draws", "200", "--chains", "2"], 8, marks=pytest.mark.slow),
     ],
 )

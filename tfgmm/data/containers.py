@@ -106,6 +106,7 @@ _OF_BATCHES = (
 _CLASSES = (
     ("pandas", "Series", "Pass {0}.to_frame() if it is one column."),
     ("polars", "Series", "Pass {0}.to_frame() if it is one column."),
+    ("dask.dataframe", "Series", "Pass {0}.to_frame() if it is one column."),
     ("polars", "LazyFrame", "Pass {0}.collect()."),
     ("pyarrow", "StructArray", "Pass pyarrow.Table.from_struct_array({0})."),
     ("pyarrow", "Array", "Pass a table and not a single column: pyarrow.table({{'name': {0}}})."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from tfgmm.common.checks import is_instance_of
 from tfgmm.data.containers import is_arrow_table
@@ -24,13 +24,13 @@ class MemoryTable:
         names: Names of the columns, in the table's order; duplicates are possible.
         columns: Function from names, each of which appears once in `names`, to those columns.
         named: False when the names only number the columns (a pandas frame made from an array).
+        origin: What stands behind what an error message received: where the table is one of several, which.
     """
 
     names: tuple[str, ...]
     columns: Callable[[Sequence[str]], list[Column]]
     named: bool = True
-
-    origin: ClassVar[str] = ""  # nothing to put behind what an error message received
+    origin: str = ""
 
 
 def open_table(name: str, data: Any) -> MemoryTable | None:
