@@ -158,7 +158,7 @@ def compare_rival(report: common.Report, recipe: Recipe, num_seeds: int) -> None
     lines = []
     for seed in range(num_seeds):
         shared = {"recipe": list(recipe), "seed": seed}
-        one = common.in_fresh_process(ours, **shared, options={"moves": True})
+        one = common.in_fresh_process(ours, **shared, options={})
         other = common.in_fresh_process(peers, **shared)
         lines.append(
             {
@@ -175,6 +175,9 @@ def compare_rival(report: common.Report, recipe: Recipe, num_seeds: int) -> None
         )
     report.add(f"{recipe}, N={recipe.num_rows:,}: against GaussianMixture, one start, its tolerance", lines)
 
+
+# A prototype's single starts ended too low in one of four
+STUCK_CASE = "300,000 x 16"
 
 # --- The fixed cost -----------------------------------------------------------------------------------------------
 
@@ -197,9 +200,9 @@ def fixed(name: str, repeats: int) -> dict[str, Any]:
 
     rows, number = fixed_rows(name)
     ways: dict[str, Callable[[], Any]] = {
-        "moves=True": functools.partial(tfgmm.fit_mixture, rows, number, moves=True),
         "default": functools.partial(tfgmm.fit_mixture, rows, number),
-        "restarts=1": functools.partial(tfgmm.fit_mixture, rows, number, moves=True, restarts=1),
+        "moves=False": functools.partial(tfgmm.fit_mixture, rows, number, moves=False),
+        "restarts=1": functools.partial(tfgmm.fit_mixture, rows, number, restarts=1),
         "scikit-learn": lambda: GaussianMixture(number, covariance_type="diag", random_state=0).fit(rows),
     }
     return medians_in_turn(ways, repeats)
@@ -209,7 +212,7 @@ def compare_fixed(report: common.Report, repeats: int) -> None:
     """Adds a table: seconds of one fit of three sets."""
     lines = [
         {"rows, diag": name, **common.in_fresh_process(fixed, name=name, repeats=repeats)}
-        for name in ("90,000 x 32", "300,000 x 16", "20,000 x 8")
+        for name in ("90,000 x 32", STUCK_CASE, "20,000 x 8")
     ]
     report.add("Seconds of one fit, and of all processors together", lines)
 
@@ -224,11 +227,18 @@ def worked_example() -> np.ndarray:
     return np.asarray(bench_blog.worked_example_rows(), np.float64)
 
 
+def rows_of_table(name: str) -> np.ndarray:
+    """Returns the rows of a table by its name."""
+    if name == STUCK_CASE:
+        return fixed_rows(name)[0]
+    return worked_example() if name == "worked example" else known_rows.real_tables()[name].rows
+
+
 def small(name: str, covariance: str, number: int, num_seeds: int) -> dict[str, Any]:
     """Returns in how many seeds a fit reaches the best bound of 100 restarts, and of restarts of these seeds."""
     import tfgmm
 
-    rows = worked_example() if name == "worked example" else known_rows.real_tables()[name].rows
+    rows = rows_of_table(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit = functools.partial(tfgmm.fit_mixture, rows, number, covariance=covariance)
@@ -245,12 +255,14 @@ def small(name: str, covariance: str, number: int, num_seeds: int) -> dict[str, 
         "moves=False": plain,
         "moves=True": moving,
     }
-    counts = {key: f"{int(np.sum(value > best - 0.1))} of {num_seeds}" for key, value in is_found.items()}
+    near = max(0.1, 1e-5 * len(rows))  # what the sweeps over all rows leave after restarts on a sample
+    counts = {key: f"{int(np.sum(value > best - near))} of {num_seeds}" for key, value in is_found.items()}
     return {**counts, "worst, nats": float(bounds.min() - best), "100 restarts, nats": many - best, "seconds": seconds}
 
 
 SMALL = (
     ("worked example", "diag", 3),
+    (STUCK_CASE, "diag", 32),
     ("Old Faithful", "diag", 2),
     ("Old Faithful", "diag", 4),
     ("Old Faithful", "full", 2),
@@ -304,7 +316,7 @@ def main() -> None:
     if arguments.recipe is not None:
         recipes = recipes[arguments.recipe : arguments.recipe + 1]
     seeds = 2 if arguments.quick else arguments.seeds
-    ways: dict[str, dict[str, Any]] = {"moves=True": {"moves": True}, "moves=False": {"moves": False}}
+    ways: dict[str, dict[str, Any]] = {"default": {}, "moves=False": {"moves": False}}
     ways |= {f"restarts={number}": {"restarts": number} for number in arguments.restarts}
     parts: dict[str, Callable[[], Any]] = {
         "optima": lambda: [compare_optima(report, recipe, seeds, ways) for recipe in recipes],

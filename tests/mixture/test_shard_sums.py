@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfgmm.common.threads import num_cores, one_core
+from tfgmm.common.threads import num_cores, one_core, work_array
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.carried.asked import CarriedColumns
 from tfgmm.data.shards.part import SEAL_ROWS, ShardRules, held_part
@@ -89,3 +89,27 @@ def test_a_task_keeps_to_one_core() -> None:
         thread.start()
         thread.join()
     assert beside == [num_cores()]  # other threads are not held
+
+
+def test_a_task_works_in_memory_that_its_thread_has_had() -> None:
+    def taken() -> list[int]:
+        with one_core():
+            arrays = [work_array((100, 3), np.dtype(np.float64)), work_array((50,), np.dtype(np.float32))]
+            assert not np.shares_memory(*arrays)
+            assert [(array.shape, array.dtype) for array in arrays] == [((100, 3), np.float64), ((50,), np.float32)]
+            with one_core():  # inside another nothing is used again
+                assert not any(np.shares_memory(work_array((100, 3), np.dtype(np.float64)), array) for array in arrays)
+            return [array.__array_interface__["data"][0] for array in arrays]
+
+    first = taken()
+    assert taken() == first
+    with one_core():  # one that is larger than before, and one beyond the limit, which is not kept
+        large = work_array((20_000, 3), np.dtype(np.float64))
+        assert large.shape == (20_000, 3)
+        assert work_array((2**22,), np.dtype(np.float64)).base is None
+    beside: list[list[int]] = []
+    thread = threading.Thread(target=lambda: beside.append(taken()))
+    thread.start()
+    thread.join()
+    assert not set(beside[0]) & set(taken())
+    assert work_array((3,), np.dtype(np.float64)).base is None  # elsewhere each is new

@@ -64,7 +64,7 @@ def fit(
     columns: Annotated[
         str | None, typer.Option(help="Names with commas between.  [default: all columns of numbers]")
     ] = None,
-    restarts: Annotated[int | None, typer.Option(help="Starts to try.  [default: 8]")] = None,
+    restarts: Annotated[int | None, typer.Option(help="Starts to try.  [default: 8, or 3 of many rows]")] = None,
     max_sweeps: Annotated[
         int | None, typer.Option(help="Sweeps at most, per start and over all rows.  [default: 200]")
     ] = None,

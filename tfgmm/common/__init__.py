@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = front_door(
         "quiet": ["stderr_kept_back"],
         "remembered": ["Remembered"],
         "shapes": ["Tensor", "check_shape"],
-        "threads": ["one_core", "one_thread_each", "read_ahead", "shared_out", "slices"],
+        "threads": ["one_core", "one_thread_each", "read_ahead", "shared_out", "slices", "work_array"],
         "unfinished": ["ArgumentNames", "IN_PYTHON", "disk_errors_named"],
         "version": ["versions"],
         "words": ["counted", "listed", "printable", "quoted", "shown", "shown_count", "shown_number", "with_and"],

@@ -43,6 +43,11 @@ class CachedRows:
         return self.block.values
 
     @property
+    def share(self) -> float:
+        """How many rows each of them stands for on average, by weight: above 1 on a sample."""
+        return self.num_data / self._groups.total_weight
+
+    @property
     def groups(self) -> RowGroups:
         """The rows, sorted for passes over them."""
         return self._groups
@@ -82,5 +87,4 @@ class CachedRows:
     def sums(self, coefficients: Sequence[np.ndarray], dtype: type[np.floating]) -> RowSums:
         """Sums over the rows as `RowGroups.sums`, scaled to N rows."""
         statistics, *totals = self._groups.sums(coefficients, dtype)
-        share = self.num_data / self._groups.total_weight
-        return RowSums(scaled(statistics, share), *(share * total for total in totals))
+        return RowSums(scaled(statistics, self.share), *(self.share * total for total in totals))

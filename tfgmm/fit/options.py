@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 AUTO: Final = "auto"  # in place of covariance shapes: all of them
 # Components from which a start alone is too seldom the best
 FEWEST_THAT_MOVE = 5
+# Starts that are tried; and of many rows where components move: more find nothing better there
+_RESTARTS, _RESTARTS_THAT_MOVE = 8, 3
 CRITERIA_AT = {"mean": "the posterior means", "mode": "the maximum of the likelihood"}
 
 
@@ -36,14 +38,14 @@ class FitOptions:
 
     Example:
 
-    >>> FitOptions(covariance="full").restarts
-    8
+    >>> FitOptions(covariance="full").max_sweeps
+    200
     """
 
     covariance: str | Sequence[str] = "diag"
     weights: str = "dirichlet"
     priors: Priors | Literal["auto"] = "auto"
-    restarts: int = 8
+    restarts: int | Literal["auto"] = AUTO
     seed: int = 0
     batch_size: int | None = None
     max_sweeps: int = 200
@@ -62,7 +64,8 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         for name, least in (("restarts", 1), ("max_sweeps", 1), ("polish_steps", 0)):
-            object.__setattr__(self, name, check_count(self.name_of(name), getattr(self, name), least))
+            if (name, getattr(self, name)) != ("restarts", AUTO):
+                object.__setattr__(self, name, check_count(self.name_of(name), getattr(self, name), least))
         if self.batch_size is not None:
             object.__setattr__(self, "batch_size", check_count("batch_size", self.batch_size))
         object.__setattr__(self, "seed", check_seed(self.seed))
@@ -100,6 +103,22 @@ class FitOptions:
         if self.moves != AUTO:
             return bool(self.moves)
         return isinstance(self.start, str) and num_components >= FEWEST_THAT_MOVE
+
+    def num_restarts(self, num_components: int, is_sample: bool) -> int:
+        """Says how many starts are tried: as many as were asked for, or fewer where moves make further ones needless.
+
+        Args:
+            num_components: K.
+            is_sample: Whether they look at a sample of the rows.
+
+        Example:
+
+        >>> FitOptions().num_restarts(8, False), FitOptions().num_restarts(8, True), FitOptions().num_restarts(2, True)
+        (8, 3, 8)
+        """
+        if isinstance(self.restarts, int):
+            return self.restarts
+        return _RESTARTS_THAT_MOVE if is_sample and self.has_moves(num_components) else _RESTARTS
 
     @property
     def is_choice_of_shapes(self) -> bool:

@@ -77,6 +77,7 @@ class Restart:
         locs: Mean locations at the end, (K, D) float64, data units.
         values: Numbers behind q at the end; see `families.base.Family`.
         moves: Moves between components on the way.
+        number: Number of the start that it began at, from 0.
     """
 
     elbo: float
@@ -86,6 +87,7 @@ class Restart:
     locs: np.ndarray
     values: Values = dataclasses.field(repr=False)
     moves: tuple[Move, ...] = ()
+    number: int = 0
 
     @property
     def num_sweeps(self) -> int:

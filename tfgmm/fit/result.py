@@ -64,6 +64,7 @@ class FitResult(FittedMixture):
         num_parts: Parts that the rows came in; 0 for rows that came at once.
         is_summed_over_parts: Whether bound and log likelihoods count parts of rows that are gone at the mixture as it
             stood when they came, and not at this one: criteria of such fits cannot be compared with those of others.
+        moves: Moves between components on the way to this fit: which went, and which were divided in two instead.
     """
 
     variational: VariationalPosterior = dataclasses.field(repr=False)
@@ -85,6 +86,7 @@ class FitResult(FittedMixture):
     sums: Statistics | None = dataclasses.field(default=None, repr=False)
     num_parts: int = dataclasses.field(default=0, repr=False)
     is_summed_over_parts: bool = dataclasses.field(default=False, repr=False)
+    moves: tuple[Move, ...] = dataclasses.field(default=(), repr=False)
 
     @functools.cached_property
     def model(self) -> GaussianMixtureModel:
@@ -199,13 +201,6 @@ class FitResult(FittedMixture):
         completed likelihood", IEEE Transactions on Pattern Analysis and Machine Intelligence 22, 719-725.
         """
         return -2.0 * self.complete_log_likelihood + math.log(self.num_data) * self.num_parameters
-
-    @property
-    def moves(self) -> tuple[Move, ...]:
-        """Moves between components on the way to this fit: which went, and which were divided in two instead."""
-        if not self.restarts:
-            return ()
-        return self.restarts[0 if self.ranking is None else self.ranking.place].moves
 
     @functools.cached_property
     def learned_priors(self) -> Priors:

@@ -128,7 +128,7 @@ def _from_smaller(task: FitTask, known: Known, num_components: int) -> tuple[Fit
 
 def _from_more_starts(task: FitTask, known: Known, num_components: int) -> tuple[FitTask, Ascended]:
     del known
-    options, restarts = task.options, _MORE_RESTARTS * task.options.restarts
+    options, restarts = task.options, _MORE_RESTARTS * task.num_restarts(num_components)
     seed = (options.seed + restarts) % 2**63  # whose starts were not drawn before
     more = dataclasses.replace(task, options=dataclasses.replace(options, restarts=restarts, seed=seed))
     return more, ascend_from_starts(more, prepared_fit(more, num_components))
@@ -142,12 +142,12 @@ def _from_empty(task: FitTask, known: Known, num_components: int) -> tuple[FitTa
 
 def ascend_from_smaller(task: FitTask, known: Known, num_components: int) -> Ascended:
     """Takes a smaller fit to an optimum with more components: with empty ones, and with some of its own divided."""
-    options, fit = task.options, prepared_fit(task, num_components)
+    num_restarts, fit = task.num_restarts(num_components), prepared_fit(task, num_components)
     q, spread = fit.variational, np.array(task.survey.summary.spread)
     stages = stages_of(q, task.survey, task.options, task.gap_columns)
     sample = plain_rows(task.survey.rows, q.centre, spread)
-    divided = split_starts(known.smaller.variational, q, sample, spread, max(_MOST_DIVIDED, options.restarts))
-    [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), options.restarts)])
+    divided = split_starts(known.smaller.variational, q, sample, spread, max(_MOST_DIVIDED, num_restarts))
+    [kept] = screened(q, [Candidates(divided, few_sweeps(q, stages[-1], fit.seed), num_restarts)])
     starts = StagedStarts([known.nested.values, *kept], stages)
     [restarts] = best_first(q, [starts], lambda number, count: task.tell("start", number, count, num_components))
     return Ascended(restarts, [], stages[-1].rows)

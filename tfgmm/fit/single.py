@@ -22,6 +22,7 @@ from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.callbacks import FitStep, FitWatcher, StopOnPlateau, SweepCallback
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
+from tfgmm.fit.moves.over_all_rows import better_over_all_rows
 from tfgmm.fit.moves.when import move_rule
 from tfgmm.fit.occupied import occupied_widths
 from tfgmm.fit.options import FitOptions
@@ -93,6 +94,10 @@ class FitTask:
         """Nats per row: a gain of a sweep over all rows below it counts as none."""
         return self.options.tolerance or (_TOLERANCE_AFTER_SAMPLE if self.is_sample else _TOLERANCE)
 
+    def num_restarts(self, num_components: int) -> int:
+        """Says how many starts are tried with K components."""
+        return self.options.num_restarts(num_components, self.is_sample)
+
     def tell(self, kind: str, number: int, count: int, num_components: int) -> None:
         """Calls `on_step` of the callbacks that watch the fit, before a step."""
         step = FitStep(kind, number, count, num_components, self.place, self.covariance)
@@ -148,6 +153,7 @@ class Swept(NamedTuple):
     history: Logs of the sweeps by name.
     restarts: All restarts, best first.
     converged: Whether the bound had stopped rising.
+    taken: The restart that the fit goes on from.
     ranking: How restarts rank by their evidence; None where the best bound decided.
     """
 
@@ -157,6 +163,7 @@ class Swept(NamedTuple):
     history: dict[str, list[float]]
     restarts: tuple[Restart, ...]
     converged: bool
+    taken: Restart
     ranking: Ranking | None = None
 
     @property
@@ -173,11 +180,13 @@ def swept_fit(task: FitTask, fit: RunningFit, ascended: Ascended) -> Swept:
     """
     restarts = ascended.restarts
     _check_finite(restarts[0].elbo, "after the restarts")
+    batches = batches_of(task, fit.variational, ascended.rows)
+    if task.is_sample:
+        restarts = better_over_all_rows(fit.variational, batches, restarts)
     fit.variational.assign(restarts[0].values)
     plateau = StopOnPlateau(task.tolerance, patience=1 if task.is_sample else PATIENCE)
-    batches = batches_of(task, fit.variational, ascended.rows)
     history = _swept(task, fit, batches, plateau)
-    return Swept(fit, batches, _figures(fit, batches), history, tuple(restarts), plateau.converged)
+    return Swept(fit, batches, _figures(fit, batches), history, tuple(restarts), plateau.converged, restarts[0])
 
 
 def _figures(fit: RunningFit, batches: Batches) -> tuple[float, float, float]:
@@ -201,6 +210,7 @@ def finished(task: FitTask, swept: Swept) -> FitResult:
     hidden = shares_hidden(occupied_widths(fit.variational), rows) if has_noise else ()
     sums = fit.sums if fit.model is None else None
     beside: Any = {"hidden_by_noise": hidden, "ranking": swept.ranking, "sums": sums}
+    beside["moves"] = swept.taken.moves
     return FitResult(*mixture, *figures, *ended, swept.converged, fit.model, **beside)
 
 
@@ -278,7 +288,7 @@ def _candidates(task: FitTask, fit: RunningFit, stage: Stage) -> Candidates:
     if is_labels(options.start):
         labels = check_labels(options.start, task.survey.summary, q.num_components)
         return Candidates([start_at_labels(q, task.source, labels, spread)], stage, 1)
-    return candidates(q, stage, spread, options.start, fit.seed, options.restarts)
+    return candidates(q, stage, spread, options.start, fit.seed, task.num_restarts(q.num_components))
 
 
 def values_from(start: VariationalPosterior, centre: np.ndarray) -> Values:
@@ -300,7 +310,7 @@ def stages_of(
         max_sweeps=options.max_sweeps,
         tolerance=options.tolerance or _TOLERANCE,
     )
-    moves = move_rule(q, survey, options, _NUM_CONTENDERS)
+    moves = move_rule(q, survey, options)
     if not survey.is_sample and q.num_components <= _FEW_COMPONENTS and moves is None:
         return [last]
     if not survey.is_sample:

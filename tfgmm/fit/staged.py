@@ -40,7 +40,7 @@ def best_first(
             one, up to their count, and with their count.
     """
     results = [
-        in_order_of_bounds(restarts)
+        in_order_of_bounds([dataclasses.replace(restart, number=number) for number, restart in enumerate(restarts)])
         for restarts in _ascended_by_group(q, [(group.starts, group.stages[0]) for group in groups], tell)
     ]
     for number in range(1, max(len(group.stages) for group in groups)):
@@ -48,17 +48,26 @@ def best_first(
         stages = [groups[index].stages[number] for index in going]
         for index, restarts in zip(going, _after_moves(q, [results[index] for index in going], stages)):
             results[index] = restarts
-        best = [results[index][: stage.num_starts] for index, stage in zip(going, stages)]
+        best = [_best(results[index], stage.num_starts) for index, stage in zip(going, stages)]
         starts = [[restart.values for restart in restarts] for restarts in best]
-        for index, later in zip(going, _ascended_by_group(q, list(zip(starts, stages)))):
-            results[index] = _after(results[index], later)
+        for index, before, later in zip(going, best, _ascended_by_group(q, list(zip(starts, stages)))):
+            results[index] = _after(results[index], before, later)
     return results
+
+
+def _best(restarts: Sequence[Restart], num_starts: int | None) -> list[Restart]:
+    """Takes the best starts; one that moved, and stays as it was too, is one start."""
+    numbers = list(dict.fromkeys(restart.number for restart in restarts))[:num_starts]
+    return [restart for restart in restarts if restart.number in numbers]
 
 
 def _after_moves(
     q: VariationalPosterior, groups: Sequence[list[Restart]], stages: Sequence[Stage]
 ) -> list[list[Restart]]:
-    """Lets the best of each group try moves where its stage says so; all groups side by side."""
+    """Lets the best of each group try moves where its stage says so; all groups side by side.
+
+    On a sample a restart that moved also stays as it was: which is better is seen over all rows.
+    """
     trying = [
         (restart, stage)
         for restarts, stage in zip(groups, stages)
@@ -69,16 +78,32 @@ def _after_moves(
     if not trying:
         return list(groups)
     after = {id(restart): moved_on for (restart, _), moved_on in zip(trying, moved(q, trying))}
-    return [in_order_of_bounds([after.get(id(restart), restart) for restart in restarts]) for restarts in groups]
-
-
-def _after(restarts: list[Restart], later: list[Restart]) -> list[Restart]:
-    """Joins restarts, best first, with what the best of them did in a later stage; the others are given up."""
-    went_on = [
-        dataclasses.replace(after, elbos=np.concatenate([before.elbos, after.elbos]), moves=before.moves)
-        for before, after in zip(restarts, later)
+    return [
+        in_order_of_bounds(
+            [
+                one
+                for restart in restarts
+                for one in _with_as_it_was(restart, after.get(id(restart), restart), stage.rows.share > 1.0)
+            ]
+        )
+        for restarts, stage in zip(groups, stages)
     ]
-    given_up = [dataclasses.replace(restart, converged=False) for restart in restarts[len(later) :]]
+
+
+def _with_as_it_was(restart: Restart, moved_on: Restart, stays: bool) -> list[Restart]:
+    return [moved_on, restart] if stays and len(moved_on.moves) > len(restart.moves) else [moved_on]
+
+
+def _after(restarts: list[Restart], before_them: list[Restart], later: list[Restart]) -> list[Restart]:
+    """Joins restarts with what some of them did in a later stage; the others are given up."""
+    went_on = [
+        dataclasses.replace(
+            after, elbos=np.concatenate([before.elbos, after.elbos]), moves=before.moves, number=before.number
+        )
+        for before, after in zip(before_them, later)
+    ]
+    gone_on = {id(restart) for restart in before_them}
+    given_up = [dataclasses.replace(restart, converged=False) for restart in restarts if id(restart) not in gone_on]
     return in_order_of_bounds([*went_on, *given_up])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfgmm.common.shapes import Tensor
+from tfgmm.common.threads import work_array
 from tfgmm.mixture.features import ProductWriter
 
 Piece = tuple[int, slice]  # number of a group, and rows of it
@@ -49,8 +50,8 @@ class ChunkProducts:
     def __init__(self, factors: np.ndarray, num_rows: int) -> None:
         num_joints, num_features = factors.shape
         self._factors = factors
-        self._features = np.empty((num_features, num_rows), factors.dtype)
-        self._joints = np.empty((num_joints, num_rows), factors.dtype)
+        self._features = work_array((num_features, num_rows), factors.dtype)
+        self._joints = work_array((num_joints, num_rows), factors.dtype)
 
     def features(self, write_products: ProductWriter, columns: np.ndarray) -> np.ndarray:
         """Computes features (D + P + 1, B) of centred columns (D, B), B <= `num_rows`; the next call overwrites it."""

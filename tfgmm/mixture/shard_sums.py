@@ -38,13 +38,13 @@ class PartSums:
         num_features, num_components = linear.shape
         size = num_components * (1 + num_features) + 3
         totals = np.zeros(size + SEAL_ROWS)
-        with one_core():
-            for block in rows_and_seal(blocks):
-                if not isinstance(block, RowBlock):
-                    totals[size:] += block
-                else:
-                    groups = RowGroups(self.form, block, self.gap_columns)
-                    totals[:size] += _flat(groups.sums([linear[None], constants[None]]), groups.total_weight)
+        for block in rows_and_seal(blocks):
+            if not isinstance(block, RowBlock):
+                totals[size:] += block
+                continue
+            with one_core():
+                groups = RowGroups(self.form, block, self.gap_columns)
+                totals[:size] += _flat(groups.sums([linear[None], constants[None]]), groups.total_weight)
         return totals
 
     def of_flat(self, totals: np.ndarray) -> tuple[RowSums, float]:
@@ -82,14 +82,14 @@ class PartLogLikelihoods:
         del number
         size = 2 * len(self.coefficients[1]) + 1
         totals = np.zeros(size + SEAL_ROWS)
-        with one_core():
-            for block in rows_and_seal(blocks):
-                if not isinstance(block, RowBlock):
-                    totals[size:] += block
-                else:
-                    groups = RowGroups(self.form, block, self.gap_columns)
-                    of_rows = groups.log_likelihoods(self.coefficients).ravel()
-                    totals[:size] += np.append(of_rows, groups.total_weight)
+        for block in rows_and_seal(blocks):
+            if not isinstance(block, RowBlock):
+                totals[size:] += block
+                continue
+            with one_core():
+                groups = RowGroups(self.form, block, self.gap_columns)
+                of_rows = groups.log_likelihoods(self.coefficients).ravel()
+                totals[:size] += np.append(of_rows, groups.total_weight)
         return totals
 
     def of_flat(self, totals: np.ndarray) -> tuple[np.ndarray, float]:

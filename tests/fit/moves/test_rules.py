@@ -10,7 +10,6 @@ from stuck_starts import ROWS, STUCK, posterior_and_stage, somewhere, stuck_pros
 
 import tfgmm
 from tfgmm.data.readers import Rows
-from tfgmm.data.sources import open_source
 from tfgmm.data.survey import survey_rows
 from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.moves.rounds import moved
@@ -108,7 +107,8 @@ def test_restarts_at_one_optimum_try_its_moves_once(monkeypatch):
     )
     moved(q, [(freed, stage)])
     alone, tried[:] = list(tried), []
-    shuffled = dataclasses.replace(freed, values=freed.values.map(lambda value: value))
+    order = np.array([3, 0, 5, 1, 4, 2])
+    shuffled = dataclasses.replace(freed, values=freed.values.map(lambda value: value[order]))
     ends = moved(q, [(freed, stage), (shuffled, stage)])
     assert tried == alone and [one.elbo for one in ends] == [pytest.approx(freed.elbo, abs=1e-6)] * 2
     tried.clear()
@@ -128,18 +128,23 @@ def test_each_move_says_after_which_sweep_it_was():
     )
 
 
-def test_moves_wait_to_be_asked_where_gains_are_doubtful_or_costly():
-    """On a sample, with noise, and with many correlated columns; what the rule costs and loses there is measured."""
+def test_on_a_sample_fewer_restarts_move_and_failures_end_them_sooner():
+    def rule(num_rows, **options):
+        survey = survey_rows(Rows(np.random.default_rng(0).normal(size=(num_rows, 1))), None, 0)
+        q = VariationalPosterior.of("diag", "dirichlet", 6, 1, tfgmm.Priors())
+        return move_rule(q, survey, FitOptions(seed=4, **options))
+
+    assert rule(20_000) == rule(20_000, moves=True) == MoveRule(3, 4, 8)
+    assert rule(20_001) == rule(20_001, moves=True) == MoveRule(2, 4, 5)
+    assert rule(20_000, moves=False) is None is rule(20_001, moves=False)
+
+
+def test_restarts_that_are_not_asked_for_are_fewer_where_moves_make_them_needless():
     generator = np.random.default_rng(0)
-
-    def rule(rows, covariance="diag", moves="auto", noise=None):
-        source = Rows(rows) if noise is None else open_source(rows, "data", None, noise=noise)
-        survey, (_, num_features) = survey_rows(source, None, 0), rows.shape
-        q = VariationalPosterior.of(covariance, "dirichlet", 6, num_features, tfgmm.Priors())
-        return move_rule(q, survey, FitOptions(covariance=covariance, moves=moves), 3)
-
-    few, wide, many = (generator.normal(size=size) for size in ((100, 2), (100, 31), (20_001, 1)))
-    assert rule(few) == rule(wide) == MoveRule(3, 0)
-    for rows, options in ((many, {}), (few, {"noise": np.full(few.shape, 0.1)}), (wide, {"covariance": "full"})):
-        assert rule(rows, **options) is None
-        assert rule(rows, moves=True, **options) == MoveRule(3, 0)
+    few, many = generator.normal(size=(300, 1)), generator.normal(size=(20_001, 1))
+    counts = [len(tfgmm.fit_mixture(rows, 5, tolerance=1.0).restarts) for rows in (few, many)]
+    assert counts == [8, 3]
+    assert len(tfgmm.fit_mixture(many, 5, moves=False, tolerance=1.0).restarts) == 8
+    assert len(tfgmm.fit_mixture(many, 5, restarts=2, tolerance=1.0).restarts) == 2
+    with pytest.raises(ValueError, match="`restarts` must be a whole number of at least 1. Received: 'few'. Pass an"):
+        tfgmm.fit_mixture(few, 2, restarts="few")

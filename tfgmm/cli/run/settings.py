@@ -48,8 +48,8 @@ class RunSettings:
 
     Example:
 
-    >>> RunSettings(data="/rows.csv", num_components=3).restarts
-    8
+    >>> RunSettings(data="/rows.csv", num_components=3).max_sweeps
+    200
     """
 
     data: str
@@ -57,7 +57,7 @@ class RunSettings:
     columns: Sequence[str] | None = None
     covariance: str | Sequence[str] = FitOptions.covariance
     weights: str = FitOptions.weights
-    restarts: int = FitOptions.restarts
+    restarts: int | str = AUTO
     seed: int = FitOptions.seed
     validation: str | None = None
     max_sweeps: int = FitOptions.max_sweeps

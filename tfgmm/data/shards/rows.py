@@ -155,7 +155,7 @@ class ShardRows:
                 f"{self._engine.name} for each takes longer than the sums over its rows. "
                 "Make fewer and larger partitions: 16 to 128 MB each are best.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,  # the line that calls `fit_mixture`
             )
 
     def hold(self, centre: np.ndarray) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfgmm.data.blocks import RowBlock
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit.moves.halves import Crowds, Widths, halves_of
 from tfgmm.fit.moves.looks import Members
@@ -15,11 +16,14 @@ from tfgmm.mixture.filled import with_gaps_filled
 from tfgmm.mixture.log_joints import write_features
 from tfgmm.mixture.parameters import FORMS, LOCS
 from tfgmm.mixture.registry import COVARIANCES
+from tfgmm.mixture.true_values import covariances_of
 
 # Rows that the halves of a component are found with; filled ones are among them only where fewer are complete
 _MOST_ROWS, _ENOUGH_ROWS = 400, 50
 # Numbers in the work on some components at a time
 _MOST_NUMBERS = 2**22
+# Columns up to which halves have correlations of their own: of more they take longer than all sweeps
+_MOST_COLUMNS_OF_MATRICES = 16
 
 
 class FilledRows(NamedTuple):
@@ -27,21 +31,24 @@ class FilledRows(NamedTuple):
 
     values: (n, D) float32, measured from the centre.
     is_filled: (n,) bool; None where no row has a gap.
+    noise: Measurement noise, as `RowBlock` has it.
     """
 
     values: np.ndarray
     is_filled: np.ndarray | None
+    noise: np.ndarray | None
 
     @classmethod
-    def of(cls, values: np.ndarray) -> FilledRows:
-        """Fills the gaps of rows (n, D)."""
+    def of(cls, block: RowBlock) -> FilledRows:
+        """Fills the gaps of rows, measured from the centre."""
+        values = block.values
         is_gap = np.isnan(values)
         if not is_gap.any():
-            return cls(values, None)
+            return cls(values, None, block.noise)
         rows = values.astype(np.float64)
         spread = np.asarray(np.ma.array(rows, mask=is_gap).std(axis=0).filled(0.0))
         filled = with_gaps_filled(rows, np.where(spread > 0.0, spread, 1.0))
-        return cls(filled.astype(np.float32), is_gap.any(axis=1))
+        return cls(filled.astype(np.float32), is_gap.any(axis=1), block.noise)
 
 
 def divisions_at(
@@ -57,16 +64,19 @@ def divisions_at(
         seed: Seed of the choice of rows.
     """
     generator, shape = np.random.default_rng(seed), COVARIANCES[q.covariance]
-    widths = Widths(shape.is_tied, shape.is_spherical, shape.is_correlated and not shape.is_tied)
+    has_matrices = shape.is_correlated and not shape.is_tied and q.num_features <= _MOST_COLUMNS_OF_MATRICES
+    widths = Widths(shape.is_tied, shape.is_spherical, has_matrices)
     means = q.components.means(q.factors_of(values).components)
     some = _some(members, rows.is_filled, q.num_components, generator)
-    numbers_each = some.rows.shape[1] * q.num_features * (q.num_features if widths.is_matrix else 2)
+    numbers_each = some.rows.shape[1] * q.num_features * (q.num_features if shape.is_correlated else 2)
     size, found = max(1, _MOST_NUMBERS // numbers_each), []
     for first in range(0, q.num_components, size):
         part = _Some(*(value[first : first + size] for value in some))
         of_part = {name: value if len(value) == 1 else value[first : first + size] for name, value in means.items()}
+        if rows.noise is not None:
+            of_part = _seen(of_part, rows.noise, part)
         of_rows = rows.values[part.rows].astype(np.float64)
-        halves = halves_of(_crowds(of_part, of_rows, part, widths), widths, generator)
+        halves = halves_of(_crowds(of_part, of_rows, part), widths, generator)
         weights = halves.memberships * (part.weights * part.times[:, None])[:, None]
         found.append((part.times * halves.gains, weights @ _features(q, of_rows)))
     gains, sums = (np.concatenate(parts) for parts in zip(*found))
@@ -110,21 +120,34 @@ def _some(members: Members, is_filled: np.ndarray | None, num_components: int, g
     return _Some(rows, memberships, weights, times)
 
 
-def _crowds(means: Mapping[str, np.ndarray], rows: np.ndarray, some: _Some, widths: Widths) -> Crowds:
+def _seen(means: Mapping[str, np.ndarray], noise: np.ndarray, some: _Some) -> dict[str, np.ndarray]:
+    """Widens M components by the mean noise of their rows: as wide as rows are that are seen with noise."""
+    own = some.weights * some.memberships
+    own = own / np.maximum(own.sum(axis=1, keepdims=True), 1e-12)
+    if "precisions" in means:
+        variances = np.square(noise) if noise.ndim == 2 else np.diagonal(noise, axis1=1, axis2=2)
+        of_noise = (own[:, None] @ variances[some.rows])[:, 0]
+        return {LOCS: means[LOCS], "precisions": 1.0 / (1.0 / means["precisions"] + of_noise)}
+    of_noise = np.einsum("mn,mnde->mde", own, covariances_of(noise)[some.rows])
+    roots = np.linalg.inv(means["whiteners"])
+    seen = np.linalg.cholesky(roots @ roots.swapaxes(1, 2) + of_noise)
+    return {LOCS: means[LOCS], "whiteners": np.linalg.inv(seen)}
+
+
+def _crowds(means: Mapping[str, np.ndarray], rows: np.ndarray, some: _Some) -> Crowds:
     """Measures rows (M, n, D) of M components from their locations, in their widths.
 
     Args:
         means: Locations, and precisions or whiteners, of the M.
         rows: Their rows.
         some: What is known of these.
-        widths: Which widths halves have.
     """
     away = (rows - means[LOCS][:, None]) * (some.weights > 0.0)[..., None]
     if "precisions" in means:
         whitened = scaled = away * np.sqrt(means["precisions"])[:, None]
     else:
         whitened = scaled = away @ means["whiteners"].swapaxes(1, 2)
-    if widths.is_matrix:  # whitened rows are as wide in all directions: the longest axis shows before
+    if "whiteners" in means:  # whitened rows are as wide in all directions: the longest axis shows before
         variances = np.square(np.linalg.inv(means["whiteners"])).sum(axis=2)
         scaled = away / np.sqrt(variances)[:, None]
     return Crowds(whitened, scaled, some.memberships, some.weights)

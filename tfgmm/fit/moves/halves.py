@@ -13,6 +13,8 @@ _MORE_ROWS, _MORE_SQUARES = 2.0, 0.04
 # The first start, and random pairs
 _NUM_STARTS = 3
 _TINY = 1e-12
+# Share of sums of squares that sums in float64 may be wrong by
+_ROUNDING = 1e-11
 
 
 class Crowds(NamedTuple):
@@ -171,8 +173,11 @@ def _of_matrices(counts: np.ndarray, sums: np.ndarray, num_features: int) -> tup
     """Computes coefficients of log densities with a covariance matrix, (M, J, D + D^2) and (M, J)."""
     means = sums[..., :num_features] / np.maximum(counts, _TINY)[..., None]
     squares = sums[..., num_features:].reshape(*means.shape, num_features)
+    # What rows far away leave of the others' squares is rounding: no matrix may be singular by it
+    rounding = _ROUNDING * np.trace(squares, axis1=-2, axis2=-1)
     squares = squares - counts[..., None, None] * means[..., :, None] * means[..., None, :]
-    covariances = (squares + _MORE_SQUARES * np.eye(num_features)) / (counts + _MORE_ROWS)[..., None, None]
+    squares = squares + np.maximum(_MORE_SQUARES, rounding)[..., None, None] * np.eye(num_features)
+    covariances = squares / (counts + _MORE_ROWS)[..., None, None]
     precisions = np.linalg.inv(covariances)
     of_means = (precisions @ means[..., None])[..., 0]
     linear = np.concatenate([of_means, -0.5 * precisions.reshape(*means.shape[:-1], -1)], axis=-1)

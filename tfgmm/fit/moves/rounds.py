@@ -21,7 +21,7 @@ _SHARE_AT_A_TIME, _SHARE_AFTER_FAILURE = 0.25, 0.25
 # Sweeps after a move, and the gain that it must bring: nats per row, and nats
 _NUM_SWEEPS, _LEAST_GAINS = 20, (1e-6, 0.1)
 # Restarts are at one optimum if their bounds differ by less than so many nats per row, and losses by less than a share
-_ALIKE, _ALIKE_LOSSES = 1e-4, 0.05
+_ALIKE, _ALIKE_LOSSES = 1e-3, 0.05
 
 
 def moved(q: VariationalPosterior, several: Sequence[tuple[Restart, Stage]]) -> list[Restart]:
@@ -63,12 +63,13 @@ class _Moving:
     def __init__(self, q: VariationalPosterior, restart: Restart, stage: Stage) -> None:
         self.stage = dataclasses.replace(stage, max_sweeps=min(_NUM_SWEEPS, stage.max_sweeps))
         self._rule = stage.moves or MoveRule(1, 0)
-        self._q, self._restart = q, restart
-        self._rows = FilledRows.of(stage.rows.values)
+        self._q, self._restart, self._number = q, restart, restart.number
+        self._rows = FilledRows.of(stage.rows.block)
         self._elbos, self._moves = [restart.elbos], list(restart.moves)
         self._most = self._most_at_a_time = max(1, int(_SHARE_AT_A_TIME * q.num_components))
         self._round, self._num_failures = 0, 0
-        self._least_gain = max(_LEAST_GAINS[0] * stage.rows.num_data, _LEAST_GAINS[1])
+        per_row = max(_LEAST_GAINS[0], stage.tolerance if stage.rows.share > 1.0 else 0.0)
+        self._least_gain = max(per_row * stage.rows.num_data, _LEAST_GAINS[1])
         self._barred, self._has_births = set[Swap](), True
         self._tried: list[Swap] = []
         self._prospect = self._look(restart.values)
@@ -89,15 +90,20 @@ class _Moving:
         while self._num_failures < self._rule.most_failures and self._round < len(_SHARES):
             self._tried = chosen_swaps(self._prospect, _SHARES[self._round], self._most, self._barred, self._has_births)
             if self._tried:
-                self.stage = dataclasses.replace(self.stage, goal=self._prospect.elbo + self._least_gain)
+                self.stage = dataclasses.replace(self.stage, goal=self._prospect.elbo + self._gain_asked)
                 return swapped(self._q, self._prospect, self._tried, self.stage.centre)
             self._round, self._most = self._round + 1, self._most_at_a_time
         return None
 
+    @property
+    def _gain_asked(self) -> float:
+        """What the swaps that are tried must bring, nats."""
+        return self._least_gain + self._prospect.gain_by_chance(self._tried)
+
     def take(self, end: Restart) -> None:
         """Goes on from where sweeps after a move ended, if the bound is higher there; else takes the move back."""
         gain = end.elbo - self._prospect.elbo
-        if gain > self._least_gain and math.isfinite(end.elbo):
+        if gain > self._gain_asked and math.isfinite(end.elbo):
             deleted, divided = zip(*self._tried)
             self._moves.append(Move(deleted, divided, gain, sum(map(len, self._elbos))))
             self._elbos.append(end.elbos[end.elbos > self._prospect.elbo])
@@ -114,5 +120,6 @@ class _Moving:
 
     def end(self) -> Restart:
         """Returns where the restart is, with all its moves."""
-        elbos = np.concatenate(self._elbos)
-        return dataclasses.replace(self._restart, elbo=self._prospect.elbo, elbos=elbos, moves=tuple(self._moves))
+        elbos, first = np.concatenate(self._elbos), self._number
+        moves = tuple(self._moves)
+        return dataclasses.replace(self._restart, elbo=self._prospect.elbo, elbos=elbos, moves=moves, number=first)

@@ -22,6 +22,8 @@ from tfgmm.mixture.statistics import Statistics, with_whole_masks
 _MOST_SHARED = 0.1
 # Share of the price that BIC has for a component: with priors that learn their scale most cost less
 _SHARE_OF_PRICE = 0.5
+# Nats of the sample that a component which the rows do not need gains there for each of its numbers (Akaike 1973)
+_GAIN_BY_CHANCE = 1.0
 
 
 class Swap(NamedTuple):
@@ -42,7 +44,8 @@ class Prospect(NamedTuple):
     halves: (K, 2, F + 1) sums of features over the rows of both halves, for N rows.
     members: Rows of each component.
     price: What a gain must be above where a component has no rows yet, nats: half of what BIC asks for one of average
-        size. Any other that goes pays for the new one.
+        size, and what chance gains. Any other that goes pays for the new one.
+    chance: What a component that the rows do not need gains on a sample, nats; 0 where the rows are all rows.
     """
 
     values: Values
@@ -53,11 +56,16 @@ class Prospect(NamedTuple):
     halves: np.ndarray
     members: Members
     price: float
+    chance: float
 
     @property
     def is_empty(self) -> np.ndarray:
         """Which components have no rows, (K,) bool."""
         return ~is_occupied(self.statistics.counts)
+
+    def gain_by_chance(self, swaps: Sequence[Swap]) -> float:
+        """Computes what swaps may gain on a sample although the rows need none of them, nats."""
+        return self.chance * sum(bool(self.is_empty[swap.deleted]) for swap in swaps)
 
 
 def prospect_at(
@@ -77,11 +85,13 @@ def prospect_at(
     sums = rows.sums([value[None] for value in place.coefficients], np.float64)
     losses, members = losses_and_members(rows, place)
     elbo = float(sums.log_likelihood[0]) - float(q.kl(q.factors_of(values), centre))
-    share = rows.num_data / rows.groups.total_weight
+    share = rows.share
     statistics = Statistics(*(value[0] for value in sums.statistics))
     gains, halves = divisions_at(q, values, filled, members, seed)
-    price = _SHARE_OF_PRICE * 0.5 * _numbers_each(q) * math.log(max(rows.num_data / q.num_components, 1.0))
-    return Prospect(values, elbo, statistics, share * losses, share * gains, share * halves, members, price)
+    of_bic = _SHARE_OF_PRICE * 0.5 * math.log(max(rows.num_data / q.num_components, 1.0))
+    chance = _GAIN_BY_CHANCE * share * _numbers_each(q) if share > 1.0 else 0.0
+    price = of_bic * _numbers_each(q) + chance
+    return Prospect(values, elbo, statistics, share * losses, share * gains, share * halves, members, price, chance)
 
 
 def _numbers_each(q: VariationalPosterior) -> int:
@@ -117,9 +127,7 @@ def chosen_swaps(
         if divided is None or len(found) == most:
             break
         if not gains[divided] > share * losses[deleted] + prices[deleted]:
-            if prospect.is_empty[deleted]:  # others need not pay as much
-                continue
-            break
+            continue  # another may pay: one without rows has a price, and here the best for this one may be taken
         found.append(Swap(deleted, divided))
         is_used[[deleted, divided]] = True
         given.add(deleted)

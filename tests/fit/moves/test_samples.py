@@ -1,0 +1,129 @@
+"""Moves on a sample: chance gains are priced, all rows decide, and several mistakes are mended at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from stuck_starts import GROUPS, ROWS, STUCK, posterior_and_stage, stuck_prospect
+
+import tfgmm
+from tfgmm.fit.cached_rows import CachedRows
+from tfgmm.fit.moves import rounds
+from tfgmm.fit.moves.divisions import FilledRows
+from tfgmm.fit.moves.over_all_rows import better_over_all_rows
+from tfgmm.fit.moves.rounds import moved
+from tfgmm.fit.moves.swaps import Swap, prospect_at
+from tfgmm.fit.restarts import MoveRule, ascend
+from tfgmm.fit.sweep_batches import CachedBatch
+
+
+def spare_rows(num_rows=30_000):
+    """Returns rows of five round groups."""
+    generator = np.random.default_rng(1)
+    places = generator.normal(0.0, 4.0, (5, 4))
+    return places[generator.integers(0, 5, num_rows)] + generator.standard_normal((num_rows, 4))
+
+
+@pytest.mark.parametrize("weights", ["dirichlet", "stick_breaking"])
+def test_components_to_spare_stay_empty_and_the_bound_is_not_lower_for_it(weights):
+    rows = spare_rows()
+    plain, moving = (tfgmm.fit_mixture(rows, 9, weights=weights, restarts=3, moves=moves) for moves in (False, True))
+    assert moving.num_occupied <= plain.num_occupied
+    assert moving.elbo > plain.elbo - 1e-5 * len(rows)
+
+
+def test_where_groups_are_missing_components_without_rows_get_some():
+    """Births, end to end: one component has two groups, and a component that begins far from all rows has none."""
+    locs = np.array([[1.5, 0.0], [500.0, 500.0], [0.0, 10.0], [10.0, 0.0], [10.0, 10.0], [20.0, 5.0]])
+    options = {"start": locs, "weights": "stick_breaking"}
+    stuck, freed = (tfgmm.fit_mixture(ROWS, 6, moves=moves, **options) for moves in (False, True))
+    known = tfgmm.fit_mixture(ROWS, 6, start=GROUPS, weights="stick_breaking")
+    assert (stuck.num_occupied, freed.num_occupied) == (5, 6)
+    assert freed.elbo == pytest.approx(known.elbo, abs=0.1) and freed.elbo > stuck.elbo + 50.0
+    assert [len(move.deleted) for move in freed.moves] == [1]
+
+
+def test_on_a_sample_a_birth_must_gain_more_than_chance_does():
+    q, stage, end, prospect = stuck_prospect()
+    ten_times = CachedRows(q.form, stage.rows.block, 10.0 * len(ROWS))
+    assert (stage.rows.share, ten_times.share) == (1.0, 10.0)
+    of_sample = prospect_at(q, end.values, ten_times, FilledRows.of(stage.rows.block), stage.centre, 0)
+    np.testing.assert_allclose(of_sample.losses, 10.0 * prospect.losses, rtol=1e-9)
+    numbers = 5  # weight, two locations, two widths
+    assert of_sample.price == pytest.approx(numbers * (0.25 * np.log(1000.0) + 10.0))
+    empty = of_sample._replace(
+        statistics=of_sample.statistics._replace(counts=np.array([9.0, 9.0, 0.0, 9.0, 9.0, 0.0]))
+    )
+    swaps = [Swap(2, 0), Swap(1, 3), Swap(5, 4)]  # the first and the last are births
+    assert empty.gain_by_chance(swaps) == pytest.approx(2 * numbers * 10.0)
+    assert prospect.gain_by_chance(swaps) == 0.0
+
+
+def test_all_rows_decide_between_a_restart_that_moved_and_the_best_that_did_not():
+    q, stage = posterior_and_stage()
+    stuck = ascend(q, [(stuck_prospect()[2].values, stage)])[0]
+    [freed] = moved(q, [(stuck, dataclasses.replace(stage, moves=MoveRule(1, 0)))])
+    batches = CachedBatch(stage.rows)
+    freed, plain, other = (
+        dataclasses.replace(restart, number=number) for restart, number in ((freed, 2), (stuck, 2), (stuck, 0))
+    )
+    # What the sample said does not count: neither for the one that moved nor against it
+    [first, second] = better_over_all_rows(q, batches, [freed, plain, other])
+    assert first is freed and second is other
+    disguised = dataclasses.replace(plain, moves=freed.moves)
+    better = dataclasses.replace(freed, moves=())
+    [first, second] = better_over_all_rows(q, batches, [disguised, better, other])
+    assert first is better and second is other
+    assert better_over_all_rows(q, batches, [plain, other]) == [plain, other]
+
+
+def test_a_restart_that_moved_on_a_sample_counts_once():
+    rows = np.tile(ROWS, (40, 1)) + np.random.default_rng(0).normal(0.0, 0.01, (24_000, 2))
+    freed = tfgmm.fit_mixture(rows, 6, start=np.tile(STUCK, 40), moves=True)
+    known = tfgmm.fit_mixture(rows, 6, start=np.tile(GROUPS, 40), moves=False)
+    assert len(freed.restarts) == 1 and len(freed.moves) == 1
+    assert freed.elbo == pytest.approx(known.elbo, abs=1e-5 * len(rows))
+    several = tfgmm.fit_mixture(rows, 6, restarts=4, start="random", moves=True)
+    assert len(several.restarts) == 4 and sorted(one.number for one in several.restarts) == [0, 1, 2, 3]
+
+
+def test_several_mistakes_are_mended_at_a_time_and_fewer_after_a_failure(monkeypatch):
+    """Twice the six groups, far apart, each with its mistake."""
+    rows = np.concatenate([ROWS, ROWS + [100.0, 0.0]])
+    stuck = np.concatenate([STUCK, STUCK + 6])
+    known = tfgmm.fit_mixture(rows, 12, start=np.concatenate([GROUPS, GROUPS + 6]))
+    at_once = tfgmm.fit_mixture(rows, 12, start=stuck, moves=True)
+    assert [len(move.deleted) for move in at_once.moves] == [2]
+    assert at_once.elbo == pytest.approx(known.elbo, abs=0.1)
+    tried = []
+
+    def worse(q, starts):
+        ends = ascend(q, starts)
+        tried.append(len(tried))
+        return [dataclasses.replace(end, elbo=-np.inf) for end in ends] if len(tried) == 1 else ends
+
+    monkeypatch.setattr(rounds, "ascend", worse)
+    one_by_one = tfgmm.fit_mixture(rows, 12, start=stuck, moves=True)
+    assert [len(move.deleted) for move in one_by_one.moves][0] == 1
+    assert one_by_one.elbo == pytest.approx(known.elbo, abs=0.1)
+
+
+def test_a_fit_that_a_retry_replaced_has_the_moves_of_the_one_that_was_taken(monkeypatch):
+    from tfgmm.fit import retries
+
+    plain = tfgmm.fit_mixture(ROWS, 6, start=STUCK)
+    freed = tfgmm.fit_mixture(ROWS, 6, start=STUCK, moves=True)
+    seen = []
+    better = retries._better
+
+    def taken(one, other):
+        seen.append(better(one, other))
+        return seen[-1]
+
+    monkeypatch.setattr(retries, "_better", taken)
+    monkeypatch.setattr(retries, "_needs_another_look", lambda *_: True)
+    selection = tfgmm.fit_mixture(ROWS, (5, 6), restarts=1, moves=True)
+    assert seen and [fit.moves for fit in selection.results][-1] == seen[-1].taken.moves
+    assert plain.moves == () and freed.moves == freed.restarts[0].moves != ()
