@@ -152,3 +152,11 @@ def always_killed(number: int, blocks: Iterator[RowBlock]) -> np.ndarray:
 
 def without_memory(number: int, blocks: Iterator[RowBlock]) -> np.ndarray:
     raise MemoryError("Unable to allocate 3.00 GiB")
+
+
+def random_rows(batches: Iterator[Any]) -> Iterator[Any]:
+    """Yields as many rows as come, other ones each time."""
+    import pyarrow as pa
+
+    for batch in batches:
+        yield pa.record_batch([pa.array(np.random.default_rng().normal(size=batch.num_rows))], names=["x"])
