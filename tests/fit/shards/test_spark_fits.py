@@ -103,9 +103,7 @@ def test_rows_that_come_out_otherwise_when_they_are_made_again_are_refused(spark
     sums = PartSums("independent", (np.zeros((2, 1)), np.zeros(1)), (), 1)
     assert sums.of_flat(rows.sums(sums))[1] == 300.0
     rows._engine._blocks.unpersist()  # as where the executors are lost
-    with pytest.raises(
-        ValueError, match="`data` must give the same rows in the same order .* Write it to Parquet first"
-    ):
+    with pytest.raises(ValueError, match="`data` must give the same rows in the same order .* Write it to Parq"):
         rows.sums(sums)
     rows.release()
 
