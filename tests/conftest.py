@@ -80,9 +80,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="session")
 def dask_workers() -> Iterator[Any]:
     """The client of two Dask workers, which nobody ends."""
-    from dask_clusters import workers
+    from dask_clusters import started
 
-    with workers(2) as client:
+    with started(2) as client:
         yield client
 
 

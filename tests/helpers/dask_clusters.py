@@ -12,14 +12,24 @@ import numpy as np
 
 
 @contextlib.contextmanager
-def workers(number: int, **options: Any) -> Iterator[Any]:
-    """Starts workers, makes their client the current one, and ends them."""
+def started(number: int, **options: Any) -> Iterator[Any]:
+    """Starts workers and their client, which Dask does not find by itself, and ends them."""
     from distributed import Client, LocalCluster
 
     options = {"threads_per_worker": 1, "dashboard_address": ":0", **options}
-    with LocalCluster(n_workers=number, **options) as cluster, Client(cluster, set_as_default=False) as client:
-        with client.as_current():
+    with LocalCluster(n_workers=number, **options) as cluster:
+        client = Client(cluster, set_as_default=False)
+        try:
             yield client
+        finally:
+            client.close()
+
+
+@contextlib.contextmanager
+def workers(number: int, **options: Any) -> Iterator[Any]:
+    """Starts workers, makes their client the one that Dask finds, and ends them."""
+    with started(number, **options) as client, client.as_current():
+        yield client
 
 
 def loaded(*names: str) -> list[str]:

@@ -15,7 +15,8 @@ from tfgmm.cli import app as cli
 
 PACKAGE = Path(tfgmm.__file__).parent
 TESTS = Path(__file__).parents[1]
-OTHER_TESTS = {"helpers", "project", "written_before"}  # of the reference mixtures, the repository, earlier versions
+# Of the reference mixtures, the repository, earlier versions, and fits to rows in parts by each engine
+OTHER_TESTS = {"helpers", "project", "written_before", "fit/shards"}
 HEAVY = ("tensorflow", "keras", "tensorflow_probability", "torch", "jax")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -50,12 +49,12 @@ class Carried(NamedTuple):
 
     @contextlib.contextmanager
     def opened(
-        self, data: Path, mixture: ExportedMixture, csv: CsvOptions, as_in_a_fit: bool = False
+        self, data: str, mixture: ExportedMixture, csv: CsvOptions, as_in_a_fit: bool = False
     ) -> Iterator[RowSource]:
         """Yields the rows of a file in the columns of a mixture, with what they carry.
 
         Args:
-            data: The file.
+            data: Path or URL of the file.
             mixture: The mixture.
             csv: How CSV files are written.
             as_in_a_fit: Whether infinite values are refused too; they are where gaps are, or where there are weights.
@@ -79,7 +78,7 @@ NOTHING_ASKED = Carried()
 
 
 def carried_of(
-    data: Path | None,
+    data: str | None,
     weights: str | None,
     missing: str | None,
     drop_gaps: bool,

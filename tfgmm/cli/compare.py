@@ -12,6 +12,7 @@ import typer
 from tfgmm.cli import carried, shared
 from tfgmm.cli.carried import NOTHING_ASKED, Carried
 from tfgmm.cli.shared import UsageError
+from tfgmm.common.urls import without_secrets
 from tfgmm.common.words import counted, printable, shown_count
 from tfgmm.export.folder import posterior_of
 
@@ -59,7 +60,10 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help=f"{shared.MODEL_HELP[:-1]}; or a .nc file of ArviZ.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
     data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Rows to judge by: .csv, .parquet, .arrow, or a folder.")
+        str | None,
+        typer.Option(
+            metavar="FILE", parser=shared.path, help="Rows to judge by: .csv, .parquet, .arrow, a folder or a URL."
+        ),
     ] = None,
     weights: Annotated[str | None, carried.WEIGHTS] = None,
     noise: Annotated[list[str] | None, carried.NOISE] = None,
@@ -119,7 +123,7 @@ def _check_for_rows(sides: tuple[Side, Side]) -> None:
 
 def _lines(
     sides: tuple[Side, Side],
-    data: Path | None,
+    data: str | None,
     csv: CsvOptions,
     progress: Display,
     asked: Carried = NOTHING_ASKED,
@@ -237,7 +241,7 @@ def _agreement(sides: tuple[Side, Side]) -> Iterator[str]:
 
 
 def _rows(
-    first: ExportedMixture, second: ExportedMixture, data: Path, csv: CsvOptions, progress: Display, asked: Carried
+    first: ExportedMixture, second: ExportedMixture, data: str, csv: CsvOptions, progress: Display, asked: Carried
 ) -> Iterator[str]:
     """Yields what the rows of a file say of the two."""
     import numpy as np
@@ -265,13 +269,13 @@ def _rows(
         )
 
 
-def lines_about_rows(compared: RowsCompared, data: Path, verdict: str) -> list[str]:
+def lines_about_rows(compared: RowsCompared, data: str, verdict: str) -> list[str]:
     """Writes what the rows say, as lines."""
     weighted = "" if compared.total is None else f" that count as {compared.total:,.6g}"
     gaps = f", {compared.num_incomplete:,} with gaps" if compared.num_incomplete else ""
     bad = f"; {compared.num_bad:,} without values or infinite, left out" if compared.num_bad else ""
     return [
-        f"{data}: {compared.num_rows:,} rows{weighted}{gaps}{bad}",
+        f"{without_secrets(str(data))}: {compared.num_rows:,} rows{weighted}{gaps}{bad}",
         f"mean log density: A {compared.mean_a:.4f}, B {compared.mean_b:.4f} nats per row",
         verdict,
         f"clusters: {100 * compared.share_same:.1f} % of the rows are in the same one; adjusted Rand index "

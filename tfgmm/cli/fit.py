@@ -14,6 +14,7 @@ import typer
 from tfgmm.cli import shared
 from tfgmm.cli.run.option_words import in_our_words
 from tfgmm.cli.shared import UsageError
+from tfgmm.common.urls import without_secrets
 from tfgmm.common.words import printable
 from tfgmm.mixture.registry import WEIGHT_PRIORS
 
@@ -33,7 +34,12 @@ _AGAIN = "Once more to leave at once, with nothing written."
 def fit(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to make.")],
     data: Annotated[
-        Path | None, typer.Argument(metavar="DATA", help="Rows: .csv, .parquet, .pq, .arrow, .feather, or a folder.")
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            parser=shared.path,
+            help="Rows: .csv, .parquet, .pq, .arrow, .feather, a folder or a URL.",
+        ),
     ] = None,
     components: Annotated[
         str | None,
@@ -70,8 +76,12 @@ def fit(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.  [default: 0]")] = None,
     validation: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Further rows, whose bound is followed too; of a choice, the held-out rows."),
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            parser=shared.path,
+            help="Further rows, whose bound is followed too; of a choice, the held-out rows.",
+        ),
     ] = None,
     criteria_at: Annotated[
         str | None, typer.Option(help="BIC, ICL, AIC: mean, or mode for those of mclust.  [default: mean]")
@@ -85,7 +95,7 @@ def fit(
     ] = None,
     moves: Annotated[
         bool | None,
-        typer.Option(help="Move components from where they are needed least.  [default: from 5 on, up to 20,000 rows]"),
+        typer.Option(help="Move components from where they are needed least.  [default: from 5 on]"),
     ] = None,
     drop_gaps: Annotated[bool, shared.DROP_GAPS] = False,
     delimiter: Annotated[str | None, shared.DELIMITER] = None,
@@ -271,8 +281,9 @@ def _notes(run: Run, fingerprint: str | None) -> list[str]:
     notes = [in_our_words(note) for note in run.notes]
     now = fingerprint_of_rows(run.result)
     if fingerprint not in (None, now):
+        place = without_secrets(run.settings.data)
         notes.append(
-            f"{run.settings.data} holds other rows than in the earlier run (fingerprint {fingerprint}, now {now}): "
+            f"{place} holds other rows than in the earlier run (fingerprint {fingerprint}, now {now}): "
             "this run is of those that it holds now"
         )
     return notes
@@ -285,7 +296,7 @@ def _with_columns(settings: RunSettings, earlier: Mapping[str, Any]) -> tuple[Ru
     settings, facts, names_are_ours = with_columns(settings, earlier)
     for name, path in (("data", settings.data), ("validation_data", settings.validation)):
         if path is not None:
-            shared.say_format(name, Path(path), csv_options(settings))
+            shared.say_format(name, path, csv_options(settings))
     if names_are_ours:
         typer.echo(printable(columns_line(settings, facts.left_out)))
     return settings, facts, names_are_ours

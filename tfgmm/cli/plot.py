@@ -45,7 +45,10 @@ def plot(
     model: Annotated[Path, typer.Option(metavar="DIR", help=shared.MODEL_HELP)],
     out: Annotated[Path, typer.Option(metavar="FILE", help="What to write: .png, .svg or .pdf.")],
     data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Rows to show: .csv, .parquet, .arrow, or a folder.")
+        str | None,
+        typer.Option(
+            metavar="FILE", parser=shared.path, help="Rows to show: .csv, .parquet, .arrow, a folder or a URL."
+        ),
     ] = None,
     kind: Annotated[KindName, typer.Option(help="What to draw.")] = KindName.AUTO,
     columns: Annotated[
@@ -84,7 +87,7 @@ def plot(
 
 def _plot(
     model: Path,
-    data: Path | None,
+    data: str | None,
     out: Path,
     name: KindName,
     columns: str | None,
@@ -144,7 +147,7 @@ def chosen_columns(text: str, names: Sequence[str]) -> list[int]:
     return places
 
 
-def _fitting(key: str, kind: Kind, chosen: list[int] | None, num_features: int, data: Path | None) -> list[int]:
+def _fitting(key: str, kind: Kind, chosen: list[int] | None, num_features: int, data: str | None) -> list[int]:
     """Chooses the places of the columns that are drawn.
 
     Raises:

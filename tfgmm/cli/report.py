@@ -9,6 +9,7 @@ import typer
 
 from tfgmm.cli import carried, shared
 from tfgmm.cli.shared import UsageError
+from tfgmm.common.urls import without_secrets
 from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ ENDINGS = (".html", ".htm")
 def report(
     model: Annotated[Path, typer.Option(metavar="DIR", help=shared.MODEL_HELP)],
     data: Annotated[
-        Path, typer.Option(metavar="FILE", help="The rows it was fitted to: .csv, .parquet, .arrow, or a folder.")
+        str,
+        typer.Option(
+            metavar="FILE",
+            parser=shared.path,
+            help="The rows it was fitted to: .csv, .parquet, .arrow, a folder or a URL.",
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write: .html.")],
     title: Annotated[str | None, typer.Option(help='The heading.  [default: "Mixture of K Gaussians"]')] = None,
@@ -62,7 +68,7 @@ def _words(text: str) -> str:
 
 
 def _report(
-    model: Path, data: Path, out: Path, title: str | None, overwrite: bool, csv: CsvOptions, asked: Carried
+    model: Path, data: str, out: Path, title: str | None, overwrite: bool, csv: CsvOptions, asked: Carried
 ) -> str:
     """Writes the page and says so in a line; what can be wrong is checked before anything is drawn."""
     from tfgmm.common import atomic_file
@@ -73,7 +79,7 @@ def _report(
     with asked.opened(data, mixture, csv, as_in_a_fit=True) as rows:
         directory = shared.model_folder(model).absolute()
         shared.with_display(lambda progress: _write(mixture, rows, out, title, directory, overwrite, progress))
-    return f"{out}: a page about {directory} and the rows of {data}"
+    return f"{out}: a page about {directory} and the rows of {without_secrets(data)}"
 
 
 def _write(

@@ -13,6 +13,7 @@ import typer
 from tfgmm.cli import shared
 from tfgmm.cli import sql as sql_option
 from tfgmm.cli.shared import UsageError
+from tfgmm.common.urls import is_url
 from tfgmm.common.words import printable
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 def score(
     model: Annotated[Path, typer.Option(metavar="DIR", help=shared.MODEL_HELP)],
     source: Annotated[
-        Path | None, typer.Option("--in", metavar="FILE", help="Rows: .csv, .parquet, .pq, .arrow, .feather.")
+        str | None,
+        typer.Option(
+            "--in", metavar="FILE", parser=shared.path, help="Rows: .csv, .parquet, .pq, .arrow, .feather; or a URL."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="What to write; the kind by its ending.")] = None,
     columns: Annotated[
@@ -107,7 +111,7 @@ def _column_names(text: str) -> list[str]:
     return names
 
 
-def _check_paths(source: Path | None, out: Path | None) -> tuple[Path, Path]:
+def _check_paths(source: str | None, out: Path | None) -> tuple[str, Path]:
     """Checks the paths: raises UsageError unless they are two files, `out` outside exports and with a known ending."""
     from tfgmm.data.files.kinds import KINDS
 
@@ -116,9 +120,9 @@ def _check_paths(source: Path | None, out: Path | None) -> tuple[Path, Path]:
         fix = "Name the file with rows and the file to be, or pass --sql for a SELECT."
         raise UsageError(f"`--in` and `--out` must be given without --sql. Received: {received}. {fix}")
     shared.check_ending(out, KINDS)
-    same = source.resolve() == out.resolve()
+    same = not is_url(source) and Path(source).resolve() == out.resolve()
     with contextlib.suppress(OSError):
-        same = same or source.samefile(out)
+        same = same or Path(source).samefile(out)
     if same:
         raise UsageError(f"`--out` must be another file than `--in`. Received: {out} for both. Choose another name.")
     shared.check_outside_exports(out)
@@ -127,7 +131,7 @@ def _check_paths(source: Path | None, out: Path | None) -> tuple[Path, Path]:
 
 def _scored(
     model: Path,
-    source: Path,
+    source: str,
     out: Path,
     names: list[str],
     keep: bool,
@@ -145,7 +149,7 @@ def _scored(
     if "outlier" in names:
         check_table(mixture.outlier_table)
     names_here = InputNames("--in", "--keep")
-    rows = ScoredInput(str(source), mixture.column_names, len(mixture.centre), keep, names_here, csv, noise)
+    rows = ScoredInput(source, mixture.column_names, len(mixture.centre), keep, names_here, csv, noise)
     check_free(out, overwrite, shared.OUT)
     shared.say_format("--in", source, csv)
     with _progress(rows.num_rows) as progress:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import typer
 
 from tfgmm.common.unfinished import ArgumentNames
+from tfgmm.common.urls import has_lost_a_slash, is_url, without_secrets
 from tfgmm.common.words import printable
 from tfgmm.export.folder import CARD, IntegrityError, Place, read_card
 
@@ -189,7 +190,18 @@ def as_option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def say_format(name: str, path: Path, csv: CsvOptions) -> None:
+def path(text: str) -> str:
+    """Reads the path of rows from the command line, without ./ and the like; a URL stays as it is.
+
+    Example:
+
+    >>> path("./rows//today.csv"), path("s3://bucket/rows.csv")
+    ('rows/today.csv', 's3://bucket/rows.csv')
+    """
+    return text if is_url(text) else str(Path(text))
+
+
+def say_format(name: str, path: str, csv: CsvOptions) -> None:
     """Prints how a CSV file is read, where that is not plain: what was guessed should be seen.
 
     Raises:
@@ -197,9 +209,9 @@ def say_format(name: str, path: Path, csv: CsvOptions) -> None:
     """
     from tfgmm.data.files.opening import words_of_format
 
-    words = words_of_format(name, str(path), csv)
+    words = words_of_format(name, path, csv)
     if words:
-        typer.echo(printable(f"{path}: read with {words}"))
+        typer.echo(printable(f"{without_secrets(path)}: read with {words}"))
 
 
 def split_names(text: str) -> list[str]:
@@ -214,7 +226,7 @@ def split_names(text: str) -> list[str]:
 
 
 def check_outside_exports(out: Path, name: str = "--out") -> None:
-    """Checks that `out` is outside all exports and runs: one with a file too many counts as damaged.
+    """Checks that `out` is on this machine, outside all exports and runs: one with a file too many counts as damaged.
 
     The model of a run may be replaced.
 
@@ -223,11 +235,15 @@ def check_outside_exports(out: Path, name: str = "--out") -> None:
         name: What the option is called.
 
     Raises:
-        UsageError: It is inside an exported folder, or inside the folder of a run.
+        UsageError: It is a URL, or inside an exported folder, or inside the folder of a run.
     """
     from tfgmm.cli.run.folder import MODEL
     from tfgmm.cli.run.settings import CONFIG, read_config
 
+    if has_lost_a_slash(str(out)):
+        url = str(out).replace(":/", "://", 1)
+        fix = "Write it here, and copy it there when it is whole."
+        raise UsageError(f"`{name}` must be on this machine. Received: {without_secrets(url)}. {fix}")
     place = Path(os.path.realpath(out.parent))
     for folder in (place, *place.parents):
         kind = None

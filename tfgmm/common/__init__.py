@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = front_door(
         "shapes": ["Tensor", "check_shape"],
         "threads": ["one_core", "one_thread_each", "read_ahead", "shared_out", "slices", "work_array"],
         "unfinished": ["ArgumentNames", "IN_PYTHON", "disk_errors_named"],
+        "urls": ["check_here", "has_lost_a_slash", "is_url", "scrubbed", "to_repeat", "without_secrets"],
         "version": ["versions"],
         "words": ["counted", "listed", "printable", "quoted", "shown", "shown_count", "shown_number", "with_and"],
     },

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 from tfgmm.common.unfinished import IN_PYTHON, ArgumentNames, disk_errors_named, flush, folder_beside, remove_stale
+from tfgmm.common.urls import check_here
 
 Naming = Callable[[], contextlib.AbstractContextManager[None]]
 
@@ -17,7 +18,9 @@ def check_free(target: pathlib.Path, overwrite: bool, names: ArgumentNames = IN_
 
     Raises:
         FileExistsError: It is neither.
+        ValueError: It is a URL.
     """
+    check_here(names.path, str(target))
     if target.is_dir():
         raise FileExistsError(f"`{names.path}` must be a file. Received: {target}, a folder. Choose another name.")
     if os.path.lexists(target) and not overwrite:

@@ -24,6 +24,7 @@ from tfgmm.common.unfinished import (
     remove_stale,
     try_folder_beside,
 )
+from tfgmm.common.urls import check_here
 from tfgmm.common.words import shown
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2
@@ -58,6 +59,7 @@ def path_of(path: Any, name: str = "path") -> pathlib.Path:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"`{name}` must be a path. Received: {type(path).__name__}. Pass the name of a folder.")
     text = os.fsdecode(path)
+    check_here(name, text)
     if not text or "\0" in text:
         raise ValueError(f"`{name}` must be the name of a folder. Received: {text!r}. Pass the name of a folder.")
     plain = pathlib.Path(text)

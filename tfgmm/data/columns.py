@@ -39,7 +39,7 @@ def numeric_columns(
 
     Args:
         name: What the caller's argument is called in error messages.
-        path: Path of a CSV, Parquet or Arrow file, or of a folder of them.
+        path: Path or URL of a CSV, Parquet or Arrow file, or of a folder of them.
         csv: How CSV files are written.
         leave_out: Names of columns that are no values, those of weights and noise: nothing is said of them.
 
@@ -85,12 +85,12 @@ def _words_of(files: TableFiles, leave_out: Collection[str]) -> dict[str, str]:
     Raises:
         TypeError: A column holds numbers but for some cells.
     """
-    first = files.paths[0]
+    first = files.places[0]
     types = [(label, kind) for label, kind in columns_of(files.name, first, files.csv) if label not in leave_out]
     here = Counter(label for label, _ in types)
     words = {label: words_if_not_numbers(kind) for label, kind in types}
     once = [label for label in here if here[label] == 1 and label]
-    if kind_of(first) == "CSV" and once:
+    if kind_of(first.label) == "CSV" and once:
         file = csv_file(files.name, first, files.csv)
         contents = csv_contents(file, once)
         _check_no_mistakes(file, contents)
@@ -113,7 +113,7 @@ def _check_no_mistakes(file: CsvFile, contents: Mapping[str, OddCells | str]) ->
         good = [label for label, content in contents.items() if content == ""]
         leave_out = f", or name the columns that are used: columns=[{quoted(good)}]" if good else ""
         raise TypeError(
-            f"`{file.name}` must have columns of numbers. Received: {', '.join(faults)} in '{file.path}'. Mend such "
+            f"`{file.name}` must have columns of numbers. Received: {', '.join(faults)} in '{file.place}'. Mend such "
             f"cells (a gap is an empty cell or NA){leave_out}."
         )
 
@@ -122,9 +122,9 @@ def _no_measurements(files: TableFiles, names: Sequence[str]) -> dict[str, str]:
     """Says which columns of numbers hold only gaps or count the rows, in every file; most are done in one block."""
     left = list(names)
     found: list[dict[str, str]] = []
-    for path in files.paths:
+    for place in files.places:
         for first_block in (True, False):
-            rows = FileSet(files.name, [path], left, same_names=False, csv=files.csv)
+            rows = FileSet(files.name, [place], left, same_names=False, csv=files.csv)
             blocks = rows.all_rows(0, rows_per_block(len(left)))
             with contextlib.closing(blocks):
                 watch = watched(left, itertools.islice(blocks, 1) if first_block else blocks)

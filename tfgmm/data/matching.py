@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfgmm.common.urls import without_secrets
 from tfgmm.data.blocks import num_gaps
 from tfgmm.data.columns import wanted_columns
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
@@ -56,7 +57,7 @@ def opened(
     """Yields the rows of a file, or of a folder of files, in the columns of a mixture; other columns are not looked at.
 
     Args:
-        path: Path of a CSV, Parquet or Arrow file, or of a folder.
+        path: Path or URL of a CSV, Parquet or Arrow file, or of a folder.
         column_names: Names of the columns that the mixture was fitted on; None where they had no names: the file then
             has the D columns, in their order, and no others.
         num_features: D.
@@ -75,7 +76,7 @@ def opened(
     path = os.fspath(path)
     beside = {sample_weight, *(noise or {}).values()} - set(column_names or ())
     names = [label for label in open_files(name, path, csv).column_names if label not in beside]
-    wanted = wanted_columns(name, path, names, column_names, num_features)
+    wanted = wanted_columns(name, without_secrets(path), names, column_names, num_features)
     how: dict[str, Any] = {"csv": csv, "drop_gaps": drop_gaps, "missing": missing, "are_scored": are_scored}
     how |= {"sample_weight": sample_weight, "noise": noise}
     with contextlib.closing(open_rows(path, name=name, columns=wanted, **how)) as rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +17,8 @@ from tfgmm.data.files.csv_blocks import csv_file
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions
 from tfgmm.data.files.csv_text import csv_batches, text_batches
 from tfgmm.data.files.file_set import FileSet, columns_of
-from tfgmm.data.files.kinds import check_file, decoded_type, kind_of
+from tfgmm.data.files.filesystems import place_of
+from tfgmm.data.files.kinds import check_file, decoded_type, kind_of, readable
 from tfgmm.data.files.streams import BatchSlices, rows_of
 
 
@@ -55,7 +55,7 @@ class ScoredInput:
     """A CSV, Parquet or Arrow file with the columns of a model, in any order, and perhaps others.
 
     Args:
-        path: Path of the file.
+        path: Path or URL of the file.
         column_names: D names of the model's columns; None when it was fitted on rows without names: the file then
             has the D columns, in their order, and no others.
         num_features: D.
@@ -95,25 +95,28 @@ class ScoredInput:
                 "`noise` must be left out for a model whose columns have no names. "
                 f"Received: {dict(noise)!r}. Score rows with their noise in Python, from arrays."
             )
-        if os.path.isdir(path):
-            raise ValueError(f"`{name}` must be a file. Received: '{path}', a folder. Score its files one by one.")
-        check_file(name, path)
-        columns = columns_of(name, path, csv)
+        place = place_of(name, path)
+        with readable(name, place):
+            is_folder = place.look().is_folder
+        if is_folder:
+            raise ValueError(f"`{name}` must be a file. Received: '{place}', a folder. Score its files one by one.")
+        check_file(name, place)
+        columns = columns_of(name, place, csv)
         types, labels = dict(columns), [label for label, _ in columns]
-        self._values = wanted_columns(name, path, labels, column_names, num_features)
+        self._values = wanted_columns(name, str(place), labels, column_names, num_features)
         self._beside = CarriedColumns(None, dict(noise or {}))
-        value_names(name, labels, f" in '{path}'", self._values, None, self._beside)
+        value_names(name, labels, f" in '{place}'", self._values, None, self._beside)
         self._wanted = [*self._values, *self._beside.names]
-        check_once(name, sorted(labels if keep else self._wanted), labels, f" in '{path}'")
-        self._path, self._is_csv, self._csv = path, kind_of(path) == "CSV", csv
-        self._files = FileSet(name, [path], self._wanted, same_names=False, csv=csv)
+        check_once(name, sorted(labels if keep else self._wanted), labels, f" in '{place}'")
+        self._place, self._is_csv, self._csv = place, kind_of(place.label) == "CSV", csv
+        self._files = FileSet(name, [place], self._wanted, same_names=False, csv=csv)
         self.num_columns = len(labels)
         self._carried = labels if keep else []
         self._text = [label for label in self._carried if self._is_csv and label not in self._wanted]
         kinds = {label: decoded_type(kind) for label, kind in types.items()} | dict.fromkeys(self._text, pa.string())
         self.carried_fields = [pa.field(label, kinds[label]) for label in self._carried]
-        sequential = columnar.is_sequential(path)
-        self.num_rows = None if sequential else sum(columnar.group_rows(name, path, self._wanted[0]))
+        sequential = columnar.is_sequential(place)
+        self.num_rows = None if sequential else sum(columnar.group_rows(name, place, self._wanted[0]))
 
     def blocks(self) -> Iterator[ScoredBlock]:
         """Yields the rows in the order of the file, about 65,536 at a time, fewer for wide tables.
@@ -127,6 +130,7 @@ class ScoredInput:
         size = min(BLOCK_ROWS, rows_per_block(len(labels)))
         main, beside = BatchSlices(self._batches(labels)), BatchSlices(self._texts())
         num_before = 0
+        self._files.look_again()
         self._files.check_unchanged(0)
         while batches := _next_batches(main, size):
             columns = _columns_of(batches)
@@ -137,6 +141,7 @@ class ScoredInput:
             read = rows_of(batches, num_rows, self._wanted, self._files.dtype)
             yield self._scored_block(read, carried, num_before)
             num_before += num_rows
+        self._files.look_again()
         self._files.check_unchanged(0)
 
     def _scored_block(self, read: np.ndarray, carried: list[Any], num_before: int) -> ScoredBlock:
@@ -147,14 +152,14 @@ class ScoredInput:
 
     def _batches(self, labels: Sequence[str]) -> Iterator[Any]:
         if self._is_csv:
-            return csv_batches(csv_file(self.names.path, self._path, self._csv), self._wanted)
-        return columnar.batches(self.names.path, self._path, labels)
+            return csv_batches(csv_file(self.names.path, self._place, self._csv), self._wanted)
+        return columnar.batches(self.names.path, self._place, labels)
 
     def _texts(self) -> Iterator[Any]:
         """Yields the columns of a CSV file that are carried along as text."""
         if not self._text:
             return iter(())
-        return text_batches(csv_file(self.names.path, self._path, self._csv), self._text)
+        return text_batches(csv_file(self.names.path, self._place, self._csv), self._text)
 
 
 def _next_batches(slices: BatchSlices, num_rows: int) -> list[Any]:

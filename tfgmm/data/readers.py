@@ -55,10 +55,11 @@ def read_rows(
 
     Args:
         data: A 2-D array (anything with `__array__`), a list of lists of numbers, a pandas or polars DataFrame, a
-            pyarrow Table or anything with `__arrow_c_stream__`, or the path of a .csv or .tsv (names of the columns
-            above the rows; also compressed, .csv.gz), .parquet, .pq, .arrow, .feather or .ipc file, or of a folder of
-            such files, all of one kind, read one after the other in the order of their names. Separator, decimal mark
-            and UTF-16 are found out from the first lines of a CSV file.
+            pyarrow Table or anything with `__arrow_c_stream__`, or the path or URL (s3://, gs://, file:// and those of
+            fsspec) of a .csv or .tsv (names of the columns above the rows; also compressed, .csv.gz), .parquet, .pq,
+            .arrow, .feather or .ipc file, or of a folder of such files, all of one kind, read one after the other in
+            the order of their names. Separator, decimal mark and UTF-16 are found out from the first lines of a CSV
+            file.
         name: What the caller's argument is called in error messages.
         column_names: D names that the model was fitted on. Data with names must have exactly these, in any order,
             and comes back in this order; for data without names, only the number of columns is checked.
@@ -215,7 +216,7 @@ def _open_path(
     check_only_names(files.path, asked)
     wanted = value_names(name, files.column_names, files.origin, columns, column_names, carried)
     to_read = (*wanted, *carried.names)
-    if not files.is_folder and (whole or not is_large(name, files.path, to_read)):
+    if not files.is_folder and (whole or not is_large(name, files.place, to_read)):
         # Not through `StoredRows`: for a CSV file of 5 to 10 MB, whole columns take 0.55 of the time (two cores)
         values = table_values(name, files, to_read, allow_empty)
         return rows_with(name, wanted, carried.split(values, wanted), asked)

@@ -116,8 +116,8 @@ def fit_mixture(
     sample; the best by bound goes on with exact sweeps over all rows. The augmented bound never falls in them.
 
     Args:
-        data: (N, D) rows of any kind that `GaussianMixtureModel.fit` takes: arrays, frames, paths of CSV, Parquet or
-            Arrow files or folders, which may be larger than memory, or a tf.data dataset of known length.
+        data: (N, D) rows of any kind that `GaussianMixtureModel.fit` takes: arrays, frames, paths or URLs of CSV,
+            Parquet or Arrow files or folders, which may be larger than memory, or a tf.data dataset of known length.
         num_components: K; or several of them, such as range(1, 11): then all are fitted, with the same priors and held
             out rows, and what comes back is a `Selection`, with a table of criteria and a recommendation.
         covariance: Shape of the components, as in `GaussianMixtureModel`; or a list of shapes, or "auto" for all (for
@@ -162,9 +162,8 @@ def fit_mixture(
             can be trusted; with "auto" only the recommended one goes as far as "mcmc". Progress is told to a
             `tfgmm.callbacks.FitWatcher`; Ctrl-C keeps the fit, and what there is.
         moves: Whether the best restarts try moves: components that the rows need least go, and those that fit worst are
-            divided in two instead; a move is kept where the bound of the restart rises. "auto", where K is 5 or more,
-            no start is given, and gains can be trusted and are cheap: for up to 20,000 rows without noise, and in
-            "full" and "tied" up to 30 columns.
+            divided in two instead; a move is kept where the bound of the restart rises. "auto", where K is 5 or more
+            and no start is given.
 
     Raises:
         ValueError: Fewer rows than components, an argument out of its range, data that cannot be fitted.

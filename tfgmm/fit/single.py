@@ -12,10 +12,8 @@ import numpy as np
 
 from tfgmm.common.words import beside, counted
 from tfgmm.data.row_source import RowSource
-from tfgmm.data.shards.rows import ShardRows
 from tfgmm.data.summary import centre as centre_rows
 from tfgmm.data.survey import Survey
-from tfgmm.families.row_batches import SweepBatches
 from tfgmm.families.variational import Values, VariationalPosterior
 from tfgmm.fit import keras_model
 from tfgmm.fit.cached_rows import CachedRows
@@ -31,9 +29,8 @@ from tfgmm.fit.ranking import Ranking
 from tfgmm.fit.restarts import Restart, Stage
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.screening import Candidates, candidates, screened
-from tfgmm.fit.shard_batches import ShardBatches
 from tfgmm.fit.staged import StagedStarts, best_first
-from tfgmm.fit.sweep_batches import Batches, CachedBatch
+from tfgmm.fit.sweep_batches import Batches, CachedBatch, batches_over
 from tfgmm.fit.sweeps import RunningFit, bound_and_log_likelihoods, sweep
 from tfgmm.mixture.hidden_values import shares_hidden
 from tfgmm.mixture.priors import Priors
@@ -231,25 +228,18 @@ def _swept(task: FitTask, fit: RunningFit, batches: Batches, plateau: StopOnPlat
     """Sweeps over all rows; by Keras where a callback is one of Keras's, which wants a Keras model to look at."""
     callbacks, options = [plateau, *(task.callbacks or ())], task.options
     if all(isinstance(callback, SweepCallback) for callback in callbacks):
-        held_out = None if task.validation is None else _in_sweeps(task, task.validation, fit.variational)
+        validation, q = task.validation, fit.variational
+        held_out = None if validation is None else batches_over(validation, q, task.gap_columns)
         return sweep(fit, batches, callbacks, options.max_sweeps, held_out)
     return keras_model.sweep(fit, task.source, options, callbacks, task.validation)
-
-
-def _in_sweeps(task: FitTask, source: RowSource, q: VariationalPosterior) -> Batches:
-    if isinstance(source, ShardRows):
-        return ShardBatches(source, q, task.gap_columns)
-    return SweepBatches(source, q, gap_columns=task.gap_columns)
 
 
 def batches_of(task: FitTask, q: VariationalPosterior, sample: CachedRows) -> Batches:
     """Makes the batches of all rows; where the restarts have seen them all, their features are at hand."""
     batch_size = task.options.batch_size
-    if isinstance(task.source, ShardRows):
-        return _in_sweeps(task, task.source, q)
     if task.source.is_in_memory and not task.is_sample and (batch_size is None or batch_size >= len(sample)):
         return CachedBatch(sample)
-    return SweepBatches(task.source, q, batch_size, task.gap_columns)
+    return batches_over(task.source, q, task.gap_columns, batch_size)
 
 
 def ascend_from_starts(task: FitTask, fit: RunningFit, folds: Folds | None = None) -> Ascended:

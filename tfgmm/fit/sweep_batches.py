@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tfgmm.data.row_source import RowSource
+from tfgmm.data.shards.rows import ShardRows
 from tfgmm.families.row_batches import SweepBatches
+from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.shard_batches import ShardBatches
 from tfgmm.mixture.row_groups import RowGroups
@@ -44,3 +47,19 @@ class CachedBatch:
 
 Batches = SweepBatches | CachedBatch | ShardBatches
 Logs = dict[str, Any]
+
+
+def batches_over(
+    source: RowSource, q: VariationalPosterior, gap_columns: Sequence[int], batch_size: int | None = None
+) -> SweepBatches | ShardBatches:
+    """Makes the batches of rows of any kind; those in parts are held from here on.
+
+    Args:
+        source: The rows.
+        q: Posterior whose centre they are measured from.
+        gap_columns: Columns in which some rows have no value.
+        batch_size: As `SweepBatches` takes it.
+    """
+    if isinstance(source, ShardRows):
+        return ShardBatches(source, q, gap_columns)
+    return SweepBatches(source, q, batch_size, gap_columns)

@@ -63,7 +63,7 @@ __getattr__, __dir__, __all__ = front_door(
             "with_whole_masks",
         ],
         "stored_draws": ["NUM_DRAWS"],
-        "true_values": ["has_gaps"],
+        "true_values": ["covariances_of", "has_gaps"],
         "virtual_copies": ["are_few", "are_whole", "copies"],
     },
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tfgmm.cli.run.settings import RunSettings
+from tfgmm.common.urls import without_secrets
 from tfgmm.common.words import counted, printable, quoted, with_and
 from tfgmm.data.counters import suspicious_columns
 from tfgmm.data.files.csv_format import CsvOptions
@@ -157,7 +158,7 @@ def _read_as(settings: RunSettings) -> str:
 def columns_line(settings: RunSettings, left_out: Mapping[str, str]) -> str:
     """Writes the line that says which columns are used."""
     others = f"; left out: {named(left_out)}" if left_out else ""
-    return f"{settings.data}: columns {quoted(settings.columns or [])}{others}"
+    return f"{without_secrets(settings.data)}: columns {quoted(settings.columns or [])}{others}"
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfgmm.common.checks import check_choice, check_count
+from tfgmm.common.urls import is_url, to_repeat
 from tfgmm.data.carried import MISSING
 from tfgmm.data.files.csv_format import CsvOptions
 from tfgmm.fit.options import AUTO, FitOptions
@@ -30,12 +31,12 @@ class RunSettings:
     """What is fitted to what: all that the result depends on, beside versions and machine.
 
     Args:
-        data: Absolute path of a file or a folder of rows.
+        data: Absolute path of a file or a folder of rows, or a URL, with what must stay secret in it.
         num_components: K; or several to choose from; None for 1 to 10, or to the number of rows.
         columns: Names of the columns that are used; None for all that are numbers.
         covariance: A shape, several to choose from, or "auto".
         weights, restarts, seed, max_sweeps, criteria_at, moves: As in `tfgmm.fit_mixture`.
-        validation: Absolute path of further rows, or None.
+        validation: Absolute path or URL of further rows, or None.
         drop_gaps: Whether rows with a gap in a column that is used are left out.
         sample_weight: Name of the column that says how often each row counts, or None.
         noise: For columns with measurement noise, the names of those with its standard deviations, or None.
@@ -180,7 +181,7 @@ def settings_from(earlier: Mapping[str, Any], arguments: Mapping[str, Any]) -> R
     if merged.get("num_components") is None and "covariance" not in merged:
         merged["covariance"] = AUTO
     places = {name: merged[name] for name in ("data", "validation") if isinstance(merged.get(name), (str, os.PathLike))}
-    paths = {name: os.path.abspath(place) for name, place in places.items()}
+    paths = {name: place if is_url(place) else os.path.abspath(place) for name, place in places.items()}
     return RunSettings(**{**merged, **paths})
 
 
@@ -193,6 +194,8 @@ def config_text(
 ) -> str:
     """Writes what config.json holds: the settings, the files that were written beside it, versions, and the rows.
 
+    A URL is written without what must stay secret.
+
     Args:
         settings: Settings of the run.
         files: Files by their paths in its folder.
@@ -203,13 +206,18 @@ def config_text(
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "settings": dataclasses.asdict(settings),
+        "settings": {**dataclasses.asdict(settings), **_places_to_repeat(settings)},
         "fingerprint": fingerprint,
         "rows": dict(rows or {}),
         "files": list(files),
         "versions": dict(versions),
     }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _places_to_repeat(settings: RunSettings) -> dict[str, str | None]:
+    places = {"data": settings.data, "validation": settings.validation}
+    return {name: None if place is None else to_repeat(place) for name, place in places.items()}
 
 
 def read_config(path: pathlib.Path) -> dict[str, Any]:
@@ -251,8 +259,9 @@ def rows_of(config: Mapping[str, Any], settings: RunSettings) -> Mapping[str, An
 def _are_same_rows(config: Mapping[str, Any], settings: RunSettings) -> bool:
     earlier = config["settings"]
     csv = [field.name for field in dataclasses.fields(CsvOptions)]
-    names = ("data", "columns", "sample_weight", "noise", *csv)
-    is_read_alike = all(earlier.get(name) == getattr(settings, name) for name in names)
+    names = ("columns", "sample_weight", "noise", *csv)
+    is_same_place = earlier.get("data") == to_repeat(settings.data)
+    is_read_alike = is_same_place and all(earlier.get(name) == getattr(settings, name) for name in names)
     later = {"drop_gaps": False, "missing": settings.missing}  # what an earlier version had no setting for
     return is_read_alike and all(earlier.get(name, before) == getattr(settings, name) for name, before in later.items())
 

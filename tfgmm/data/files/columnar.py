@@ -1,7 +1,7 @@
 """Parquet and Arrow files: which columns and groups of rows they have, and their rows, some at a time.
 
 A group is a row group of Parquet or a record batch of Arrow. Memory stays at a few batches, however large a group is,
-except for one compressed record batch, which Arrow can only unpack whole.
+except for one record batch that is compressed or elsewhere, which Arrow can only take whole.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from tfgmm.data.blocks import rows_per_block
+from tfgmm.data.files.elsewhere import ArrowElsewhere, ParquetElsewhere
+from tfgmm.data.files.filesystems import Place
 from tfgmm.data.files.kinds import kind_of, names_without_index, readable
 
 # Column chunks are read in pieces of this size; without, each column of a row group is held whole.
 _BUFFER_BYTES = 2**18
 
 
-def schema_of(name: str, path: str) -> Any:
+def schema_of(name: str, place: Place) -> Any:
     """Reads the `pyarrow.Schema` of a Parquet or Arrow file, without the column of indices that pandas writes.
 
     Args:
         name: What the caller's argument is called in error messages.
-        path: Path of the file.
+        place: The file.
 
     Raises:
         ValueError: The file is damaged.
@@ -31,30 +33,32 @@ def schema_of(name: str, path: str) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with readable(name, path):
-        if kind_of(path) == "Parquet":
-            schema = pq.read_schema(path)
+    with readable(name, place):
+        if not place.is_here:
+            with contextlib.closing(_elsewhere(place)) as table:
+                schema = table.schema
+        elif kind_of(place.label) == "Parquet":
+            schema = pq.read_schema(place.path)
         else:
-            with _mapped(path) as (buffer, _):
+            with _mapped(place.path) as (buffer, _):
                 schema = _open_ipc(buffer).schema
     names = names_without_index(schema)
     return pa.schema([field for field in schema if field.name in names])
 
 
-def is_sequential(path: str) -> bool:
-    """Tells whether a file can only be read from its start: CSV, and Arrow in the streaming format."""
-    if kind_of(path) != "Arrow":
-        return kind_of(path) == "CSV"
-    with open(path, "rb") as file:
-        return file.read(6) != b"ARROW1"
+def is_sequential(place: Place) -> bool:
+    """Tells whether a file is only read from its start: CSV, and Arrow in the streaming format or elsewhere."""
+    if kind_of(place.label) != "Arrow":
+        return kind_of(place.label) == "CSV"
+    return not place.is_here or place.first_bytes(6) != b"ARROW1"
 
 
-def group_rows(name: str, path: str, column: str) -> list[int]:
+def group_rows(name: str, place: Place, column: str) -> list[int]:
     """Counts the rows of each group of a Parquet file, or of an Arrow file that is not a stream.
 
     Args:
         name: What the caller's argument is called in error messages.
-        path: Path of the file.
+        place: The file.
         column: Name of any of its columns; in an Arrow file only this one is looked at.
 
     Raises:
@@ -62,25 +66,28 @@ def group_rows(name: str, path: str, column: str) -> list[int]:
     """
     import pyarrow.parquet as pq
 
-    with readable(name, path):
-        if kind_of(path) == "Parquet":
-            metadata = pq.read_metadata(path)
+    with readable(name, place):
+        if not place.is_here:
+            with contextlib.closing(ParquetElsewhere(place)) as table:
+                return table.group_rows()
+        if kind_of(place.label) == "Parquet":
+            metadata = pq.read_metadata(place.path)
             return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        with _mapped(path) as (buffer, _):
+        with _mapped(place.path) as (buffer, _):
             reader = _open_ipc(buffer, [column])
             return [reader.get_batch(index).num_rows for index in range(reader.num_record_batches)]
 
 
-def is_in_place(name: str, path: str) -> bool:
-    """Tells whether any row of the file can be read without unpacking others: Arrow without compression.
+def is_in_place(name: str, place: Place) -> bool:
+    """Tells whether any row of the file can be read without others: Arrow without compression, on this machine.
 
     Args:
         name: What the caller's argument is called in error messages.
-        path: Path of the file.
+        place: The file.
     """
-    if kind_of(path) == "Parquet":
+    if kind_of(place.label) == "Parquet" or not place.is_here:
         return False
-    with readable(name, path), _mapped(path) as (buffer, _):
+    with readable(name, place), _mapped(place.path) as (buffer, _):
         reader = _open_ipc(buffer)
         batch = reader.get_batch(0) if reader.num_record_batches else None
         columns = [] if batch is None else batch.columns
@@ -88,24 +95,54 @@ def is_in_place(name: str, path: str) -> bool:
         return all(buffer.address <= part.address < buffer.address + buffer.size for part in parts)
 
 
-def batches(name: str, path: str, wanted: Sequence[str], groups: range | None = None) -> Generator[Any]:
+def opened_elsewhere(name: str, place: Place) -> ParquetElsewhere | None:
+    """Opens a Parquet file of another filesystem, to be read in several goes; None for other files.
+
+    Args:
+        name: What the caller's argument is called in error messages.
+        place: The file.
+
+    Raises:
+        ValueError: The file is damaged.
+        OSError: It cannot be reached.
+    """
+    if place.is_here or kind_of(place.label) != "Parquet":
+        return None
+    with readable(name, place):
+        return ParquetElsewhere(place)
+
+
+def batches(
+    name: str,
+    place: Place,
+    wanted: Sequence[str],
+    groups: range | None = None,
+    opened: ParquetElsewhere | None = None,
+) -> Generator[Any]:
     """Yields rows of a Parquet or Arrow file, one `pyarrow.RecordBatch` at a time, an eighth of a block or less.
 
     Args:
         name: What the caller's argument is called in error messages.
-        path: Path of the file.
+        place: The file.
         wanted: Names of the columns.
         groups: Groups to read; default all.
+        opened: What `opened_elsewhere` gave; the caller closes it. Default: it is opened, if the file is elsewhere.
 
     Raises:
         ValueError: The file is damaged.
+        OSError: It is elsewhere, and cannot be reached.
     """
-    read = _parquet_batches if kind_of(path) == "Parquet" else _ipc_batches
-    with readable(name, path):
-        yield from read(path, list(wanted), max(1, rows_per_block(len(wanted)) // 8), groups)
+    read = _parquet_batches if kind_of(place.label) == "Parquet" else _ipc_batches
+    batch_rows = max(1, rows_per_block(len(wanted)) // 8)
+    with readable(name, place), contextlib.ExitStack() as stack:
+        if place.is_here:
+            yield from read(place.path, list(wanted), batch_rows, groups)
+        else:
+            table = opened or stack.enter_context(contextlib.closing(_elsewhere(place)))
+            yield from table.batches(list(wanted), batch_rows, groups)
 
 
-def whole_columns(name: str, path: str, wanted: Sequence[str]) -> list[Any]:
+def whole_columns(name: str, place: Place, wanted: Sequence[str]) -> list[Any]:
     """Reads whole columns of a Parquet or Arrow file, each a `pyarrow.ChunkedArray`.
 
     Several threads read them, or they stay in place on the disk: up to 1.7 times as fast as `batches` for files of 5 to
@@ -113,7 +150,7 @@ def whole_columns(name: str, path: str, wanted: Sequence[str]) -> list[Any]:
 
     Args:
         name: What the caller's argument is called in error messages.
-        path: Path of the file.
+        place: The file.
         wanted: Names of the columns.
 
     Raises:
@@ -122,16 +159,23 @@ def whole_columns(name: str, path: str, wanted: Sequence[str]) -> list[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with readable(name, path):
-        if kind_of(path) == "Parquet":
+    with readable(name, place):
+        if not place.is_here:
+            with contextlib.closing(_elsewhere(place)) as opened:
+                table = opened.table(wanted)
+        elif kind_of(place.label) == "Parquet":
             # Read-ahead buffers cost many times the memory of the columns and save no time on a local disk.
-            with pq.ParquetFile(path, pre_buffer=False) as file:
+            with pq.ParquetFile(place.path, pre_buffer=False) as file:
                 table = file.read(columns=list(wanted))
         else:
-            with pa.memory_map(path) as file:
+            with pa.memory_map(place.path) as file:
                 table = _open_ipc(file.read_buffer()).read_all()
                 table.validate()
     return [table.column(label) for label in wanted]
+
+
+def _elsewhere(place: Place) -> ParquetElsewhere | ArrowElsewhere:
+    return ParquetElsewhere(place) if kind_of(place.label) == "Parquet" else ArrowElsewhere(place)
 
 
 def release_memory() -> None:

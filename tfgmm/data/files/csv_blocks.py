@@ -10,6 +10,7 @@ from tfgmm.data.files.csv_cells import GAPS
 from tfgmm.data.files.csv_errors import LONGEST_CELL, irregular_error, is_cut_cell
 from tfgmm.data.files.csv_format import GUESSED, CsvFormat, CsvOptions, csv_format
 from tfgmm.data.files.csv_guess import is_comment
+from tfgmm.data.files.filesystems import Place
 from tfgmm.data.files.kinds import readable
 
 if TYPE_CHECKING:
@@ -25,18 +26,18 @@ class CsvFile(NamedTuple):
 
     Args:
         name: What the caller's argument is called in error messages.
-        path: Path of the file.
+        place: The file.
         format: How it is written.
     """
 
     name: str
-    path: str
+    place: Place
     format: CsvFormat
 
 
-def csv_file(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFile:
+def csv_file(name: str, place: Place, options: CsvOptions = GUESSED) -> CsvFile:
     """Looks at the first lines of a CSV file for how it is written; errors as in `csv_format`."""
-    return CsvFile(name, path, csv_format(name, path, options))
+    return CsvFile(name, place, csv_format(name, place, options))
 
 
 def batches(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataType) -> Iterator[Any]:
@@ -78,7 +79,7 @@ def whole_columns(
     options = _options(file, wanted, column_type, is_plain)
     read = _read_options(file, block_size)
     try:
-        table = pyarrow.csv.read_csv(file.format.bytes_of(file.path), read_options=read, **options)
+        table = pyarrow.csv.read_csv(file.format.bytes_of(file.place), read_options=read, **options)
     except pa.ArrowInvalid as error:
         if is_plain or not is_cut_cell(error) or block_size >= LONGEST_CELL:
             raise
@@ -91,19 +92,19 @@ def faults_named(file: CsvFile) -> Iterator[None]:
     """Turns what pyarrow and codecs raise for a file that is no table into a ValueError that names it."""
     import pyarrow as pa
 
-    with readable(file.name, file.path):
+    with readable(file.name, file.place):
         try:
             yield
         except (pa.ArrowInvalid, UnicodeError) as error:
-            raise irregular_error(file.name, file.path, error, file.format.encoding) from error
+            raise irregular_error(file.name, file.place, error, file.format.encoding) from error
 
 
 def may_lack_rows(file: CsvFile, num_rows: int) -> bool:
     """Tells whether cells may hold line breaks: Arrow, told of none, leaves out rows behind them without a word."""
-    with file.format.bytes_of(file.path) as stream:
+    with file.format.bytes_of(file.place) as stream:
         if not any(b'"' in part for part in _parts(stream)):
             return False
-    with file.format.bytes_of(file.path) as stream:
+    with file.format.bytes_of(file.place) as stream:
         num_lines = sum(part.count(b"\n") for part in _parts(stream))
     return num_lines - file.format.skip_rows - (file.format.names is None) > num_rows
 
@@ -154,7 +155,7 @@ def _open_csv(file: CsvFile, wanted: Sequence[str], column_type: pyarrow.DataTyp
     read = _read_options(file, block_size)
     # Line breaks in cells cost nothing here, where one thread cuts the blocks
     options = _options(file, wanted, column_type, is_plain=False)
-    with pyarrow.csv.open_csv(file.format.bytes_of(file.path), read_options=read, **options) as reader:
+    with pyarrow.csv.open_csv(file.format.bytes_of(file.place), read_options=read, **options) as reader:
         yield from reader
 
 

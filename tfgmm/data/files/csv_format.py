@@ -28,6 +28,7 @@ from tfgmm.data.files.csv_guess import (
     titles_above,
     top_of,
 )
+from tfgmm.data.files.filesystems import Place, place_of
 from tfgmm.data.files.kinds import file_error, readable
 
 _HEAD_BYTES, _LONG_HEAD_BYTES = 2**14, 2**18
@@ -159,21 +160,19 @@ class CsvFormat:
             return []
         return [f"decimal {'points' if is_usual else 'commas'}{example}"]
 
-    def bytes_of(self, path: str) -> Any:
+    def bytes_of(self, place: Place) -> Any:
         """Opens the file as a stream of bytes, unpacked, that Arrow reads; close it."""
-        import pyarrow as pa
-
-        return pa.input_stream(path, compression=self.compression)
+        return place.stream(self.compression)
 
     @contextlib.contextmanager
-    def rows_of(self, name: str, path: str) -> Iterator[tuple[Any, Iterator[list[str]]]]:
+    def rows_of(self, name: str, place: Place) -> Iterator[tuple[Any, Iterator[list[str]]]]:
         """Yields a `csv.reader` of the file, with lines above the header left out, and its rows that are not empty.
 
         Raises:
             ValueError: The text has another encoding, or fields without end; the file is damaged.
         """
         try:
-            with readable(name, path), self.bytes_of(path) as stream:
+            with readable(name, place), self.bytes_of(place) as stream:
                 text = io.TextIOWrapper(stream, encoding=self.encoding, newline="")
                 for _ in itertools.islice(text, self.skip_rows):
                     pass
@@ -181,10 +180,10 @@ class CsvFormat:
                 with _long_cells():
                     yield reader, (row for row in reader if row)
         except UnicodeError as error:
-            raise encoding_error(name, path, self.encoding) from error
+            raise encoding_error(name, place, self.encoding) from error
         except csv.Error as error:  # a cell beyond that
             fix = "Look for a quotation mark that is never closed, or for a file that is no table."
-            raise file_error(name, path, f"whose first lines are no comma-separated values ({error})", fix) from error
+            raise file_error(name, place, f"whose first lines are no comma-separated values ({error})", fix) from error
 
 
 @contextlib.contextmanager
@@ -197,12 +196,12 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(limit)
 
 
-def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat:
+def csv_format(name: str, path: str | Place, options: CsvOptions = GUESSED) -> CsvFormat:
     """Finds out how a CSV file is written.
 
     Args:
         name: What the caller's argument is called in error messages.
-        path: Path of the file.
+        path: Path or URL of the file.
         options: What the user says of it.
 
     Raises:
@@ -216,19 +215,22 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
     >>> csv_format("data", str(path)).words
     'semicolons between columns, decimal commas and 1 line above the header'
     """
-    compression = _compression_of(name, path)
+    place = place_of(name, path)
+    compression = _compression_of(name, place)
     size = _HEAD_BYTES
     while True:
-        head, is_whole = _head(name, path, compression, size)
+        head, is_whole = _head(name, place, compression, size)
         encoding = options.encoding or _encoding_of(head)
-        lines = split_lines(_decoded(name, path, head, encoding), is_whole)
+        lines = split_lines(_decoded(name, place, head, encoding), is_whole)
         top = top_of(lines, options.skip_rows or 0)
         above = top.num_lines
         if options.skip_rows is None and top.comment is None:
             above += titles_above(lines[above:], options.delimiter or top.delimiter)
         below = lines[above:]
         if is_whole or size >= _MOST_HEAD_BYTES or len(below) >= 2:
-            delimiter = options.delimiter or top.delimiter or delimiter_of(below, tabs_first=".tsv" in path.lower())
+            delimiter = (
+                options.delimiter or top.delimiter or delimiter_of(below, tabs_first=".tsv" in place.label.lower())
+            )
             if delimiter == "," or is_whole or size >= _LONG_HEAD_BYTES:
                 break
         size *= 16
@@ -237,9 +239,7 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
     body = below if names else below[1:]
     if names is not None and top.comment is not None and not comment.startswith("# "):
         above, names = top.comment, None  # a header whose first name begins with such a mark
-    decimal = DecimalMark(options.decimal) if options.decimal else _clear_mark(name, path, body, delimiter)
-    grouped = grouped_number(body, delimiter, decimal.mark)
-    longest = max((len(line) for line in below[:2]), default=0)
+    decimal = DecimalMark(options.decimal) if options.decimal else _clear_mark(name, place, body, delimiter)
     marks = comment_marks(lines[options.skip_rows or 0 : above])
     return CsvFormat(
         delimiter,
@@ -248,29 +248,29 @@ def csv_format(name: str, path: str, options: CsvOptions = GUESSED) -> CsvFormat
         skip_rows=above,
         names=names,
         compression=compression,
-        longest=longest,
-        grouped=grouped,
+        longest=max((len(line) for line in below[:2]), default=0),
+        grouped=grouped_number(body, delimiter, decimal.mark),
         unclear=decimal.unclear,
         comments=marks,
         has_comments=has_comments(below, delimiter, marks),
     )
 
 
-def _clear_mark(name: str, path: str, body: list[str], delimiter: str) -> DecimalMark:
+def _clear_mark(name: str, place: Place, body: list[str], delimiter: str) -> DecimalMark:
     """Guesses the decimal mark; raises ValueError where numbers of one column may be thousands or decimals."""
     decimal = decimal_of(body, delimiter)
     if decimal.beside is not None:
-        raise unclear_error(name, path, delimiter, decimal)
+        raise unclear_error(name, place, delimiter, decimal)
     return decimal
 
 
-def _compression_of(name: str, path: str) -> str | None:
+def _compression_of(name: str, place: Place) -> str | None:
     """Finds the compression of a file by its first bytes: None for none; raises ValueError for a zip archive."""
-    with open(path, "rb") as file:
-        magic = file.read(4)
+    with readable(name, place):
+        magic = place.first_bytes(4)
     if magic == b"PK\x03\x04":
         fix = "Save the table as CSV, or unpack it."
-        raise file_error(name, path, "which is a spreadsheet or a zip archive", fix)
+        raise file_error(name, place, "which is a spreadsheet or a zip archive", fix)
     return next((codec for mark, codec in _COMPRESSIONS.items() if magic.startswith(mark)), None)
 
 
@@ -289,18 +289,18 @@ def _encoding_of(head: bytes) -> str:
     return marked or "utf-8"
 
 
-def _head(name: str, path: str, compression: str | None, size: int) -> tuple[bytes, bool]:
+def _head(name: str, place: Place, compression: str | None, size: int) -> tuple[bytes, bool]:
     """Reads the first bytes of a file, unpacked, and whether they are all of it."""
-    with readable(name, path), CsvFormat(compression=compression).bytes_of(path) as stream:
+    with readable(name, place), CsvFormat(compression=compression).bytes_of(place) as stream:
         head = stream.read(size + 1)
     return head[:size], len(head) <= size
 
 
-def _decoded(name: str, path: str, head: bytes, encoding: str) -> str:
+def _decoded(name: str, place: Place, head: bytes, encoding: str) -> str:
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)
     except UnicodeError as error:
-        raise encoding_error(name, path, encoding) from error
+        raise encoding_error(name, place, encoding) from error
     if "\0" in text:
-        raise encoding_error(name, path, encoding)
+        raise encoding_error(name, place, encoding)
     return text

@@ -27,8 +27,8 @@ def csv_names(file: CsvFile) -> tuple[str, ...]:
     Raises:
         ValueError: The text has another encoding; there is no header line or nothing below it.
     """
-    name, path, written = file
-    with written.rows_of(name, path) as (_, rows):
+    name, place, written = file
+    with written.rows_of(name, place) as (_, rows):
         header = list(written.names or next(rows, []))
         first_row = next(rows, None)
     if header and written.skip_rows == 0:
@@ -36,9 +36,9 @@ def csv_names(file: CsvFile) -> tuple[str, ...]:
     if not header or all(is_number(label, written.decimal) for label in header):
         content = "nothing but empty lines" if not header else "numbers"
         fix = "Begin the file with the names of its columns."
-        raise file_error(name, path, f"whose first line must name the columns and holds {content}", fix)
+        raise file_error(name, place, f"whose first line must name the columns and holds {content}", fix)
     if first_row is None:
-        raise file_error(name, path, "which has a header line and no rows", "Write the rows below the header line.")
+        raise file_error(name, place, "which has a header line and no rows", "Write the rows below the header line.")
     return tuple(header)
 
 
@@ -148,7 +148,7 @@ def csv_contents(file: CsvFile, wanted: Sequence[str]) -> dict[str, OddCells | s
 
 def line_of(file: CsvFile, row: int) -> int:
     """Finds the line of a CSV file, counted from 1, in which a row ends, counted from 0 below the header."""
-    with file.format.rows_of(file.name, file.path) as (reader, rows):
+    with file.format.rows_of(file.name, file.place) as (reader, rows):
         num_cells = len(file.format.names or next(rows, []))
         marks = file.format.comments
         table = (cells for cells in rows if not (len(cells) != num_cells and is_comment(cells[0], marks)))
@@ -173,6 +173,6 @@ def _parsed_batch(
     words = {label: column if isinstance(column, str) else "" for label, column in zip(batch.schema.names, columns)}
     if any(words.values()):
         lines = {label: content and _with_line(file, content) for label, content in words.items()}
-        raise not_numbers_error(file.name, lines, f" in '{file.path}'")
+        raise not_numbers_error(file.name, lines, f" in '{file.place}'")
     table = pa.table(dict(zip(batch.schema.names, columns)))
     return table.combine_chunks().to_batches()[0]

@@ -10,7 +10,10 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from tfgmm.common.urls import has_lost_a_slash
 from tfgmm.common.words import quoted
+from tfgmm.data.files.filesystems import Place
+from tfgmm.data.files.remote_errors import reached
 
 if TYPE_CHECKING:
     import pyarrow
@@ -38,18 +41,18 @@ def kind_of(path: str) -> str | None:
     return "CSV" if KINDS.get(os.path.splitext(stem)[1]) == "CSV" else None
 
 
-def file_error(name: str, path: str, cause: str, fix: str) -> ValueError:
+def file_error(name: str, place: Place, cause: str, fix: str) -> ValueError:
     """Makes the error that says why a file cannot be read.
 
     Args:
         name: What the caller's argument is called.
-        path: Path of the file.
-        cause: Clause that goes on from the path.
+        place: The file.
+        cause: Clause that goes on from its path.
         fix: Sentence that says what to do.
     """
-    kind = kind_of(path)
+    kind = kind_of(place.label)
     article = "an" if kind == "Arrow" else "a"
-    return ValueError(f"`{name}` must be {article} {kind} file that can be read. Received: '{path}', {cause}. {fix}")
+    return ValueError(f"`{name}` must be {article} {kind} file that can be read. Received: '{place}', {cause}. {fix}")
 
 
 def first_line(error: Exception) -> str:
@@ -58,49 +61,74 @@ def first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def readable(name: str, path: str) -> Iterator[None]:
-    """Turns what pyarrow raises for a damaged file into a ValueError that names the file."""
+def readable(name: str, place: Place) -> Iterator[None]:
+    """Turns what pyarrow raises for a damaged file into a ValueError that names the file, and finds it elsewhere.
+
+    Raises:
+        OSError: The file is on another filesystem, which cannot be reached, or has it no more.
+    """
     import pyarrow as pa
 
     try:
-        yield
+        with contextlib.nullcontext() if place.is_here else reached(name, place):
+            yield
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the operating system's own words (permission, input/output) are clear and name the file
         cause = f"which is damaged, cut short or of another kind ({first_line(error)})"
-        raise file_error(name, path, cause, "Write the file again, or give it the suffix of what it is.") from error
+        raise file_error(name, place, cause, "Write the file again, or give it the suffix of what it is.") from error
 
 
-def check_file(name: str, path: str) -> None:
-    """Checks that `path` is a file that may hold a table.
+def check_file(name: str, place: Place) -> None:
+    """Checks that a place is a file that may hold a table.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: Its suffix is no table's, or it is empty.
+        OSError: Its filesystem cannot be reached.
     """
-    if not os.path.exists(path):
-        fix = "Check the path; a relative one starts at the current folder."
-        raise FileNotFoundError(f"`{name}` must be the path of a file. Received: '{path:.200}', not found. {fix}")
-    if kind_of(path) is None:
+    with readable(name, place):
+        look = place.look()
+    if not (look.is_file or look.is_folder):
+        raise _not_found(name, place)
+    if kind_of(place.label) is None:
         fix = "Save the data as one of these, or pass an array or a DataFrame."
         kinds = ", ".join(KINDS)
-        raise ValueError(f"`{name}` must be a file whose name ends in {kinds} (.csv.gz too). Received: '{path}'. {fix}")
-    if os.path.getsize(path) == 0:
-        raise file_error(name, path, "which is empty (0 bytes)", "Write the file again.")
+        raise ValueError(
+            f"`{name}` must be a file whose name ends in {kinds} (.csv.gz too). Received: '{place}'. {fix}"
+        )
+    if look.size == 0:
+        raise file_error(name, place, "which is empty (0 bytes)", "Write the file again.")
 
 
-def files_in(name: str, folder: str) -> tuple[str, ...]:
-    """Lists the paths of the tables in a folder, sorted by name, without hidden files, _SUCCESS and the like.
+def _not_found(name: str, place: Place) -> FileNotFoundError:
+    """Makes the error that nothing is there, and says how it may have come about."""
+    fix = "Check the path; a relative one starts at the current folder."
+    if place.is_here and has_lost_a_slash(place.path):
+        fix = "Pass a URL as text: pathlib.Path makes one slash of the two in it."
+    elif not place.is_here:
+        fix = "Check the path in the URL."
+    cause = "not found"
+    with readable(name, place):
+        if place.lacks_bucket():
+            cause, fix = "in a bucket that does not exist", "Check the name of the bucket, and the region or endpoint."
+    shown = str(place)[:200]
+    return FileNotFoundError(f"`{name}` must be the path of a file. Received: '{shown}', {cause}. {fix}")
+
+
+def files_in(name: str, folder: Place) -> tuple[Place, ...]:
+    """Lists the tables in a folder, sorted by name, without hidden files, _SUCCESS and the like.
 
     Args:
         name: What the caller's argument is called in error messages.
-        folder: Path of the folder; folders inside it are not searched.
+        folder: The folder; folders inside it are not searched.
 
     Raises:
+        OSError: Its filesystem cannot be reached.
         ValueError: There is no table, there are tables of two kinds, or a compressed file would be left out.
     """
-    with os.scandir(folder) as entries:
-        labels = sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith((".", "_")))
+    with readable(name, folder):
+        labels = sorted(label for label in folder.labels() if not label.startswith((".", "_")))
     first_of = {kind_of(label): label for label in reversed(labels) if kind_of(label)}
     packed = (label for label in labels if label.lower().endswith(_COMPRESSED) and kind_of(label) is None)
     compressed = next(packed, None)
@@ -113,7 +141,7 @@ def files_in(name: str, folder: str) -> tuple[str, ...]:
     if len(first_of) > 1:
         kinds = " and ".join(f"{kind} ('{label}')" for kind, label in sorted(first_of.items(), key=str))
         raise ValueError(f"{wanted}, with {kinds}. Keep the files of one kind there.")
-    return tuple(os.path.join(folder, label) for label in labels if kind_of(label))
+    return tuple(folder.child(label) for label in labels if kind_of(label))
 
 
 def names_without_index(schema: pyarrow.Schema) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +13,8 @@ from tfgmm.data.files.csv_cells import Column
 from tfgmm.data.files.csv_format import GUESSED, CsvOptions, csv_format
 from tfgmm.data.files.csv_text import csv_columns
 from tfgmm.data.files.file_set import FileSet, columns_of
-from tfgmm.data.files.kinds import KINDS, check_file, files_in, kind_of
+from tfgmm.data.files.filesystems import Place, place_of
+from tfgmm.data.files.kinds import KINDS, check_file, files_in, kind_of, readable
 from tfgmm.data.files.stored import StoredRows
 
 _LARGE_BYTES = 2**25
@@ -27,19 +27,29 @@ class TableFiles:
 
     Args:
         name: What the caller's argument is called in error messages.
-        path: Path that the caller passed.
-        paths: Paths of the file, or of all files of the folder.
+        place: The file or folder that the caller named.
+        places: The file, or all files of the folder.
         column_names: Names of the columns of the first file, in its order; duplicates are possible.
         csv: How CSV files are written.
     """
 
     name: str
-    path: str
-    paths: tuple[str, ...]
+    place: Place
+    places: tuple[Place, ...]
     column_names: tuple[str, ...]
     csv: CsvOptions = GUESSED
 
     named: ClassVar[bool] = True
+
+    @property
+    def path(self) -> str:
+        """Path or URL that the caller passed, as messages show it."""
+        return str(self.place)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths or URLs of the files, as messages show them."""
+        return tuple(map(str, self.places))
 
     @property
     def origin(self) -> str:
@@ -49,7 +59,7 @@ class TableFiles:
     @property
     def is_folder(self) -> bool:
         """Whether the path is that of a folder."""
-        return self.paths != (self.path,)
+        return self.places != (self.place,)
 
     def columns(self, wanted: Sequence[str]) -> list[Column]:
         """Reads whole columns of a file by name.
@@ -57,35 +67,39 @@ class TableFiles:
         Raises:
             ValueError: The file is damaged; for CSV, lines have different lengths, or the text is not UTF-8.
         """
-        if kind_of(self.path) == "CSV":
-            return csv_columns(csv_file(self.name, self.path, self.csv), wanted)
-        return columnar.whole_columns(self.name, self.path, wanted)
+        if kind_of(self.place.label) == "CSV":
+            return csv_columns(csv_file(self.name, self.place, self.csv), wanted)
+        return columnar.whole_columns(self.name, self.place, wanted)
 
     def stored(
         self, wanted: Sequence[str], *, same_names: bool, drop_gaps: bool = False, asked: Asked | None = None
     ) -> StoredRows:
         """Opens the rows to be read on demand; arguments and errors as in `open_stored`."""
         names = wanted if asked is None else (*wanted, *asked.columns.names)
-        files = FileSet(self.name, self.paths, names, same_names=same_names, csv=self.csv)
+        files = FileSet(self.name, self.places, names, same_names=same_names, csv=self.csv)
         return StoredRows(files, self.path, drop_gaps, asked)
 
 
-def open_files(name: str, path: str, csv: CsvOptions = GUESSED) -> TableFiles:
+def open_files(name: str, path: str | Place, csv: CsvOptions = GUESSED) -> TableFiles:
     """Opens a file of rows, or a folder of files.
 
     Args:
         name: What the caller's argument is called in error messages.
-        path: Path of a CSV, Parquet or Arrow file, or of a folder of files of one kind.
+        path: Path or URL of a CSV, Parquet or Arrow file, or of a folder of files of one kind.
         csv: How CSV files are written.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is of an unknown kind, empty, or cannot be read; a folder has no tables, or tables of
-            two kinds.
+            two kinds; a URL cannot be opened.
+        OSError: The filesystem of a URL cannot be reached.
     """
-    paths = files_in(name, path) if os.path.isdir(path) else (path,)
-    check_file(name, paths[0])
-    return TableFiles(name, path, paths, tuple(label for label, _ in columns_of(name, paths[0], csv)), csv)
+    place = place_of(name, path)
+    with readable(name, place):
+        is_folder = place.look().is_folder
+    places = files_in(name, place) if is_folder else (place,)
+    check_file(name, places[0])
+    return TableFiles(name, place, places, tuple(label for label, _ in columns_of(name, places[0], csv)), csv)
 
 
 def words_of_format(name: str, path: str, csv: CsvOptions = GUESSED) -> str:
@@ -95,7 +109,8 @@ def words_of_format(name: str, path: str, csv: CsvOptions = GUESSED) -> str:
         As `open_files`.
     """
     files = open_files(name, path, csv)
-    return csv_format(name, files.paths[0], csv).words if kind_of(files.paths[0]) == "CSV" else ""
+    first = files.places[0]
+    return csv_format(name, first, csv).words if kind_of(first.label) == "CSV" else ""
 
 
 def open_stored(
@@ -105,7 +120,7 @@ def open_stored(
 
     Args:
         name: What the caller's argument is called in error messages.
-        paths: Paths of the files.
+        paths: Paths or URLs of the files.
         column_names: Names of the columns wanted, in this order.
         origin: Path that the caller passed, for error messages; default the first file.
         same_names: Whether the files must have the same columns, including those that are not wanted.
@@ -114,11 +129,11 @@ def open_stored(
         ValueError: A file is empty or damaged, or lacks a column.
         TypeError: A column does not hold numbers.
     """
-    files = FileSet(name, paths, column_names, same_names=same_names)
-    return StoredRows(files, paths[0] if origin is None else origin)
+    files = FileSet(name, [place_of(name, path) for path in paths], column_names, same_names=same_names)
+    return StoredRows(files, str(files.places[0]) if origin is None else origin)
 
 
-def is_large(name: str, path: str, column_names: Sequence[str]) -> bool:
+def is_large(name: str, path: str | Place, column_names: Sequence[str]) -> bool:
     """Tells whether the numbers of a file, in float64, take more than 32 MiB.
 
     For CSV: whether the file does, or will when it is unpacked.
@@ -131,8 +146,11 @@ def is_large(name: str, path: str, column_names: Sequence[str]) -> bool:
     Raises:
         ValueError: The file is damaged.
     """
-    if kind_of(path) == "CSV" or columnar.is_sequential(path) or not column_names:
-        factor = _UNPACKED if os.path.splitext(path)[1].lower() not in KINDS else 1
-        return factor * os.path.getsize(path) > _LARGE_BYTES
-    num_rows = sum(columnar.group_rows(name, path, column_names[0]))
+    place = place_of(name, path)
+    if kind_of(place.label) == "CSV" or columnar.is_sequential(place) or not column_names:
+        factor = 1 if place.label.lower().endswith(tuple(KINDS)) else _UNPACKED
+        with readable(name, place):
+            size = place.look().size
+        return size is None or factor * size > _LARGE_BYTES
+    num_rows = sum(columnar.group_rows(name, place, column_names[0]))
     return num_rows * len(column_names) * 8 > _LARGE_BYTES

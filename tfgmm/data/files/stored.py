@@ -21,10 +21,10 @@ from tfgmm.data.sampling import BLOCK_ORDER, random_numbers, row_order
 class StoredRows:
     """Rows in one file or a folder of files, in the data's units, read on demand; memory is that of a few blocks.
 
-    CSV files, and Arrow files in the streaming format, can only be read from their start. Their first pass writes the
-    rows to a temporary file, which later passes read: it needs 8 bytes a number on the disk of the system's folder
-    for temporary files (TMPDIR says where), has no name there, and is gone when this object is closed or collected,
-    or the process ends. `num_data` makes that pass if it has not been made.
+    CSV files, and Arrow files in the streaming format or on another filesystem, are only read from their start. Their
+    first pass writes the rows to a temporary file, which later passes read: it needs 8 bytes a number on the disk of
+    the system's folder for temporary files (TMPDIR says where), has no name there, and is gone when this object is
+    closed or collected, or the process ends. `num_data` makes that pass if it has not been made.
 
     A file that changes after it was opened here is refused by the next read. Damage within the numbers of a Parquet
     file that has no checksums is not noticed: it reads as other numbers.
@@ -131,9 +131,9 @@ class StoredRows:
 
     def place(self, row: int) -> str:
         """Names a row, counted from 0 over all files, for an error message: by its number in its file, and the file."""
-        starts = np.cumsum([0, *self._file_rows])[: len(self._files.paths)]
+        starts = np.cumsum([0, *self._file_rows])[: len(self._files.places)]
         file = int(np.searchsorted(starts, row, side="right")) - 1
-        return f"{row - int(starts[file])} of '{self._files.paths[file]}'"
+        return f"{row - int(starts[file])} of '{self._files.places[file]}'"
 
     def blocks(self) -> Iterator[RowBlock]:
         """Yields the blocks in the order of the files, each (n, D) of `dtype`, in the data's units.
@@ -176,7 +176,8 @@ class StoredRows:
             yield from self._first_pass()
             return
         self._make_first_pass()
-        with contextlib.closing(BlockReader(self._files)) as reader:
+        self._files.look_again()
+        with contextlib.closing(BlockReader(self._files, in_order=order is None)) as reader:
             for index in range(len(self._blocks)) if order is None else order:
                 block = self._blocks[index]
                 yield self._cached(block) if self.is_sequential else reader.read(block)
@@ -237,8 +238,7 @@ class StoredRows:
             surplus = 0
 
     def _plan(self) -> None:
-        for file in range(len(self._files.paths)):
-            num_rows, in_place = self._files.groups(file)
+        for file, (num_rows, in_place) in enumerate(self._files.groups()):
             self._file_rows.append(sum(num_rows))
             for run in blocks_of(file, num_rows, self._size):
                 indices = range(len(self._blocks), len(self._blocks) + len(run))
@@ -266,7 +266,7 @@ class StoredRows:
         self._file_rows = file_rows = []
         self.num_dropped, gaps = 0, np.zeros(self.num_features, np.int64)
         try:
-            for file in range(len(self._files.paths)):
+            for file in range(len(self._files.places)):
                 start = cache.num_rows
                 for rows in self._files.all_rows(file, self._size):
                     kept = self._without_gaps(rows) if self._drop_gaps else rows

@@ -64,7 +64,7 @@ class BayesianGaussianMixture(
         criteria_at: Where `result_.aic` and `result_.bic` are taken: "mean", at the attributes; or "mode", at the
             maximum of the likelihood.
         moves: Whether components are moved from where they are needed least to where two fit better than one; "auto":
-            from 5 components on, for up to 20,000 rows; see `tfgmm.fit_mixture`.
+            from 5 components on; see `tfgmm.fit_mixture`.
         forgetting_factor: For `partial_fit`: what a row counts for of what the next row counts for. 1 remembers all
             rows alike, 1 - 1 / n about the last n.
 
