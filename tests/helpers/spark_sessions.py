@@ -35,13 +35,33 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def session(master: str, folder: pathlib.Path, **settings: str) -> Iterator[Any]:
-    """Opens the session of this process, which has one at a time; all that it writes is in the folder."""
+def session(master: str, folder: pathlib.Path) -> Iterator[Any]:
+    """Opens the session of this process, which has one at a time; all that it writes is in the folder.
+
+    Args:
+        master: As Spark takes it; or "connect" for a server of Spark Connect that is started beside.
+        folder: Folder for what Spark writes.
+    """
     from pyspark.sql import SparkSession
 
-    with mock.patch.dict(os.environ, environment()):
-        builder = SparkSession.builder.master(master).appName("tests of tfgmm")
-        for key, value in (_settings(folder) | {name.replace("__", "."): settings[name] for name in settings}).items():
+    java = f"-Dderby.system.home={folder} -Djava.io.tmpdir={folder}"
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraJavaOptions": java,
+        "spark.local.dir": str(folder / "local"),
+        "spark.log.level": "OFF",
+        "spark.sql.shuffle.partitions": "3",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+    }
+    with mock.patch.dict(os.environ, environment() | {"SPARK_LOCAL_DIRS": str(folder / "local")}):
+        if master == "connect":
+            builder, settings = SparkSession.builder.remote("local[2]"), {}
+        else:
+            builder = SparkSession.builder.master(master).appName("tests of tfgmm")
+        for key, value in settings.items():
             builder = builder.config(key, value)
         opened = builder.getOrCreate()
         try:
@@ -50,18 +70,31 @@ def session(master: str, folder: pathlib.Path, **settings: str) -> Iterator[Any]
             opened.stop()
 
 
-def _settings(folder: pathlib.Path) -> dict[str, str]:
-    java = f"-Dderby.system.home={folder} -Djava.io.tmpdir={folder}"
-    return {
-        "spark.ui.enabled": "false",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.sql.shuffle.partitions": "3",
-        "spark.local.dir": str(folder / "local"),
-        "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        "spark.driver.extraJavaOptions": java,
-        "spark.log.level": "OFF",
-    }
+def python_workers() -> list[int]:
+    """Lists the processes in which the session of this process runs Python."""
+    parents, daemons = {}, set()
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # a process that has ended meanwhile
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if b"pyspark.daemon" in (folder / "cmdline").read_bytes():
+                daemons.add(int(folder.name))
+    return [one for one in daemons if parents[one] in daemons and os.getpid() in _ancestors(one, parents)]
+
+
+def killed(process: int) -> list[int]:
+    """Kills a process; lists it where it was still there."""
+    try:
+        os.kill(process, 9)
+    except ProcessLookupError:
+        return []
+    return [process]
+
+
+def _ancestors(process: int, parents: dict[int, int]) -> set[int]:
+    found = set()
+    while (process := parents.get(process, 0)) > 0:
+        found.add(process)
+    return found
 
 
 def output_of(script: str, *arguments: str) -> str:
@@ -119,3 +152,11 @@ def always_killed(number: int, blocks: Iterator[RowBlock]) -> np.ndarray:
 
 def without_memory(number: int, blocks: Iterator[RowBlock]) -> np.ndarray:
     raise MemoryError("Unable to allocate 3.00 GiB")
+
+
+def random_rows(batches: Iterator[Any]) -> Iterator[Any]:
+    """Yields as many rows as come, other ones each time."""
+    import pyarrow as pa
+
+    for batch in batches:
+        yield pa.record_batch([pa.array(np.random.default_rng().normal(size=batch.num_rows))], names=["x"])

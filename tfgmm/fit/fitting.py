@@ -211,7 +211,8 @@ def fit_mixture(
     source = open_source(data, "data", None, may_be_shards=True, **carried)
     check_length(source)
     check_suits_shards(source, options, callbacks)
-    return fit_opened(source, survey_rows(source, None, options.seed), numbers, options, callbacks)
+    with released(source):  # the survey has an engine keep rows
+        return fit_opened(source, survey_rows(source, None, options.seed), numbers, options, callbacks)
 
 
 def check_options(options: FitOptions, numbers: int | Sequence[int]) -> None:

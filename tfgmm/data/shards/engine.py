@@ -32,7 +32,7 @@ class Engine(Protocol):
         """Makes one pass over all parts; lists the answers in the order of the parts."""
 
     def hold(self, function: Callable[[int, Iterator[RowBlock]], Iterator[RowBlock]]) -> None:
-        """Makes blocks of each part that `sums` works through, and keeps them until `release`."""
+        """Makes blocks of each part for `sums`, and keeps them until `release`, or until others are held."""
 
     def sums(self, function: Callable[[int, Iterator[RowBlock]], np.ndarray]) -> np.ndarray:
         """Adds an array, (F,) float64, of the held blocks of each part.

@@ -162,8 +162,7 @@ class ShardRows:
         """Has the engine keep the rows, measured from a centre, (D,) float64 in data units, for sums over them."""
         if self._held is not None and np.array_equal(self._held, centre):
             return
-        self.release()
-        self._held = np.array(centre)
+        self._held = np.array(centre)  # the engine itself gives back blocks of before, and keeps what it has read
         self._engine.hold(functools.partial(held_part, self._rules, self._held))
 
     def sums(self, function: Callable[[int, Iterator[RowBlock]], np.ndarray]) -> np.ndarray:
