@@ -10,7 +10,7 @@ WORKERS ?= 2
 PYTEST_FLAGS ?=
 
 VENV := .venv
-EXTRAS := pyro,numpyro,onnx,litert,mlflow,tensorboard,dask,spark,docs,bench,test
+EXTRAS := pyro,numpyro,onnx,litert,mlflow,tensorboard,dask,spark,remote,docs,bench,test
 BASE := $(VENV)/.installed-base
 ALL := $(VENV)/.installed-all
 PACKAGING := setup.cfg pyproject.toml constraints.txt
