@@ -6,6 +6,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 # Test processes side by side; each loads TensorFlow by itself. 0 runs all tests in one process.
 WORKERS ?= 2
+# Tests that need Spark or a Dask cluster run in one of them: each starts once.
 # More flags for pytest, e.g. make test PYTEST_FLAGS="-k cli"
 PYTEST_FLAGS ?=
 
@@ -46,10 +47,10 @@ demo: $(BASE)
 	@echo "The pictures are in training/figures/, the exported models in saved_models/."
 
 test: $(ALL)
-	$(RUN) -m pytest -n $(WORKERS) -m "not slow" $(PYTEST_FLAGS)
+	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(PYTEST_FLAGS)
 
 test-all: $(ALL)
-	$(RUN) -m pytest -n $(WORKERS) $(PYTEST_FLAGS)
+	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 
 lint: $(ALL)
 	$(VENV)/bin/python -m ruff check .

@@ -102,6 +102,7 @@ def test_another_run_is_refused_in_the_words_of_the_command(table: pathlib.Path,
 # --- Ctrl-C ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_fit_that_goes_on_another_time(
     table: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

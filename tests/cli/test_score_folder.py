@@ -124,6 +124,7 @@ def test_fault_in_one_file_leaves_nothing_and_names_it(
     assert os.listdir(tmp_path) == ["parts"]
 
 
+@pytest.mark.slow
 def test_fault_found_by_a_worker_is_the_same(
     tmp_path: pathlib.Path, whole: pathlib.Path, parts: Callable[[str], pathlib.Path]
 ) -> None:

@@ -39,7 +39,7 @@ def test_example_of_the_help_runs(
     name: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     example = re.search(
-        rf"Example: tfgmm {name} (.+?) (?:In a database|For other programs)",
+        rf"Example: tfgmm {name} (.+?) (?:A folder|In a database|For other programs)",
         " ".join(run(name, "--help").stdout.split()),
     )
     assert example is not None

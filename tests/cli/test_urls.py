@@ -62,6 +62,7 @@ def test_a_fit_to_a_url_is_the_fit_to_the_file(url: str, tmp_path: pathlib.Path)
     assert (place[2] / "model" / "parameters.npz").read_bytes() == numbers[0]
 
 
+@pytest.mark.slow
 def test_scores_pictures_reports_and_comparisons_of_a_url(url: str, tmp_path: pathlib.Path) -> None:
     for name, source in (("here.csv", ROWS), ("there.csv", url)):
         outcome("score", "--model", MODEL, "--in", source, "--out", tmp_path / name, "--keep")

@@ -27,6 +27,7 @@ def test_means_are_those_of_nuts(comparison):
     np.testing.assert_allclose(comparison.means_a[locs], [-1.0, 0.99, 4.0], atol=0.02)
 
 
+@pytest.mark.slow
 def test_the_overlapped_component_is_a_quarter_to_a_half_too_narrow(comparison):
     """Measured elsewhere: location .034 beside .046, scale .024 beside .05."""
     ratios = dict(zip(comparison.names, comparison.sd_ratios))

@@ -128,6 +128,7 @@ def test_one_component_has_the_posterior_of_quadrature():
     np.testing.assert_array_equal(draws.weights, 1.0)
 
 
+@pytest.mark.slow
 def test_two_components_have_the_posterior_of_quadrature():
     """Priors of the user's own that tell the components apart; all five numbers on a grid of Gauss and Legendre's."""
     rows = np.array([-2.1, -0.4, 0.3, 1.0, 1.9, 2.4])

@@ -128,6 +128,7 @@ def test_parameters_and_draws_are_those_of_the_model(covariance, tmp_path):
 # --- Fits to rows with weights, gaps and noise
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:9 of 120 values are missing", "ignore:weights are not whole numbers")
 def test_export_of_a_fit_to_weighted_noisy_rows_with_gaps_is_read_and_checked(tmp_path: pathlib.Path) -> None:
     generator = np.random.default_rng(0)

@@ -34,6 +34,7 @@ def test_fits_of_urls_are_those_of_arrays(urls: list[str]) -> None:
         assert fitted.elbo == pytest.approx(plain.elbo, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_model_trains_on_urls_and_a_failing_network_leaves_it_as_it_was(urls: list[str]) -> None:
     fsspec.register_implementation("faulty", Faulty, clobber=True)
     model = tfgmm.GaussianMixtureModel(2, 3, priors=tfgmm.Priors.from_data(VALUES), seed=0)

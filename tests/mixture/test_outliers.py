@@ -87,6 +87,7 @@ def test_far_rows_score_0_and_rows_that_are_not_finite_nan(whole: pathlib.Path) 
     assert 0.0 < scores[1] < 1.0, "a row with a gap is compared in the columns that it has"
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_units(tmp_path: pathlib.Path) -> None:
     rows = np.random.default_rng(0).normal(size=(300, 2)) * [1.0, 3.0]
     scores = []

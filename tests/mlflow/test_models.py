@@ -313,6 +313,7 @@ def post(address: str, body: Any, kind: str = "application/json") -> tuple[int, 
             return error.code, error.read().decode()
 
 
+@pytest.mark.slow
 def test_the_server_answers_plain_requests(saved: Saved, tmp_path: pathlib.Path) -> None:
     rows = pd.DataFrame(ROWS, columns=list(NAMES))[["height", "depth", "width"]]
     split = {"columns": list(rows), "data": rows.to_numpy().tolist()}

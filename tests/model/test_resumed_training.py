@@ -39,9 +39,9 @@ def numbers_of(model: tfgmm.GaussianMixtureModel) -> list[bytes]:
 @pytest.mark.parametrize(
     ("kind", "steps_per_epoch", "is_file"),
     [
-        ("gradients", None, False),
+        pytest.param("gradients", None, False, marks=pytest.mark.slow),
         ("running updates", 3, True),  # 10 batches of 32 rows: epoch 3 begins within the first pass
-        ("running updates, then sweeps", 7, False),
+        pytest.param("running updates, then sweeps", 7, False, marks=pytest.mark.slow),
     ],
 )
 def test_backup_and_restore_goes_on_with_the_rows_of_the_epoch(

@@ -79,7 +79,7 @@ def test_readme_gives_the_order_of_the_packages():
 
 # Pages that wait for NUTS, or for Adam
 SLOW_GUIDES = {"engine_keras.md", "engine_numpyro.md", "engine_pyro.md", "fast_answer.md", "mixture_prior.md"}
-SLOW_PAGES = {*SLOW_GUIDES, "portable.md", "second_opinion.md", "tensorboard.md", "tfp.md"}
+SLOW_PAGES = {*SLOW_GUIDES, "pictures.md", "portable.md", "second_opinion.md", "serving.md", "tensorboard.md", "tfp.md"}
 # No Python: what command_line.md shows is run by tests/cli/test_command_line_page.py
 WITHOUT_PYTHON = {"command_line.md", "architecture.md", "benchmarks.md", "limits.md"}
 # What ArviZ 0.23 says when it is imported, and where pandas and matplotlib will take something away
@@ -238,7 +238,7 @@ def test_architecture_names_every_module():
     ("script", "arguments", "figures"),
     [
         pytest.param("three_clusters.py", ["--epochs", "3", "--export", "EXPORT"], 5, marks=pytest.mark.slow),
-        ("air_quality.py", ["--most", "2", "--draws", "50"], 1),
+        pytest.param("air_quality.py", ["--most", "2", "--draws", "50"], 1, marks=pytest.mark.slow),
         pytest.param("old_faithful.py", ["--epochs", "3", "--exports", "EXPORT"], 8, marks=pytest.mark.slow),
         pytest.param("five_points.py", ["--steps", "20", "--draws", "10"], 12, marks=pytest.mark.slow),
         pytest.param("dask_clusters.py", ["--rows", "1000000", "--files", "2"], 0, marks=pytest.mark.slow),

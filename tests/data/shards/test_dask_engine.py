@@ -150,6 +150,7 @@ def sum_of_column(number: int, blocks: Iterator[RowBlock]) -> np.ndarray:
     return np.array([sum((float(block.values[:, 0].sum()) for block in blocks), 0.0)])
 
 
+@pytest.mark.slow
 def test_passes_and_held_blocks(dask_client: Any) -> None:
     values = np.random.default_rng(0).lognormal(0.0, 20.0, (300, 1))  # sums depend on their order
     chunks = (3,) * 100

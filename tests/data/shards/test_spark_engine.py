@@ -30,6 +30,7 @@ def num_kept(spark: Any) -> int:
     return int(spark._jsc.getPersistentRDDs().size())
 
 
+@pytest.mark.slow
 def test_columns_are_judged_by_their_types(spark: Any) -> None:
     kinds = "string, timestamp, date, array<double>, struct<a:int>, binary, decimal(5,1), tinyint, varchar(3), void"
     columns = [f"CAST(NULL AS {kind}) AS c{index}" for index, kind in enumerate(kinds.split(", "))]
@@ -38,12 +39,14 @@ def test_columns_are_judged_by_their_types(spark: Any) -> None:
     assert schema.contents == words and schema.names == tuple(f"c{index}" for index in range(10)) and schema.is_named
 
 
+@pytest.mark.slow
 def test_a_stream_is_refused(spark: Any) -> None:
     frame = spark.readStream.format("rate").load()
     with pytest.raises(TypeError, match="`rows` must have an end. Received: a streaming DataFrame of Spark. Write it"):
         SparkEngine.schema(frame, "rows")
 
 
+@pytest.mark.slow
 def test_sums_need_held_rows(spark: Any) -> None:
     engine = engine_of(spark.range(3))
     engine.release()

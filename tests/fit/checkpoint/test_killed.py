@@ -32,6 +32,7 @@ tfgmm.fit_mixture(rows, **options, checkpoint=sys.argv[1], callbacks=[Kills()])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the bound was still rising")
 def test_a_fit_goes_on_from_the_sweep_that_was_written_last(tmp_path: pathlib.Path) -> None:
     path, known = tmp_path / "c", {"np": np}

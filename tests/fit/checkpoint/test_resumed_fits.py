@@ -134,6 +134,7 @@ def test_a_choice_goes_on_among_its_fits(options: dict[str, Any], path: pathlib.
         assert found.table.tobytes() == whole.table.tobytes()
 
 
+@pytest.mark.slow
 def test_attempts_at_a_stuck_fit_are_remembered(path: pathlib.Path, no_work: Any) -> None:
     rows = np.random.default_rng(5).standard_t(3, (150, 2))
     options: dict[str, Any] = {"num_components": [1, 2, 3, 4, 5], "covariance": "diag", "restarts": 1}
@@ -149,6 +150,7 @@ def test_attempts_at_a_stuck_fit_are_remembered(path: pathlib.Path, no_work: Any
     tfgmm.fit_mixture(rows, **options, checkpoint=path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:standard deviations may", "ignore:in .* the components stand", "ignore:parts of the"
 )

@@ -135,7 +135,7 @@ def test_on_a_sample_fewer_restarts_move_and_failures_end_them_sooner():
         return move_rule(q, survey, FitOptions(seed=4, **options))
 
     assert rule(20_000) == rule(20_000, moves=True) == MoveRule(3, 4, 8)
-    assert rule(20_001) == rule(20_001, moves=True) == MoveRule(2, 4, 5)
+    assert rule(20_001) == rule(20_001, moves=True) == MoveRule(2, 4, 4)
     assert rule(20_000, moves=False) is None is rule(20_001, moves=False)
 
 

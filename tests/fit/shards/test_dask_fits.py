@@ -65,6 +65,7 @@ def test_fit_is_that_in_memory_and_workers_load_no_tensorflow(dask_client: Any, 
     assert of_array.column_names is None
 
 
+@pytest.mark.slow
 def test_weights_gaps_and_noise_by_column(dask_client: Any) -> None:
     rows = three_clusters(3000)
     rng = np.random.default_rng(1)
@@ -169,12 +170,14 @@ def other_rows_each_time(part: pd.DataFrame) -> pd.DataFrame:
     return part + np.random.default_rng().normal(size=part.shape)
 
 
+@pytest.mark.slow
 def test_rows_that_change_are_refused(dask_client: Any) -> None:
     frame = dd.from_pandas(pd.DataFrame(three_clusters(300), columns=NAMES), npartitions=2)
     with pytest.raises(ValueError, match="`data` must give the same rows in the same order each time"):
         tfgmm.fit_mixture(frame.map_partitions(other_rows_each_time, meta=frame._meta), 2, restarts=1)
 
 
+@pytest.mark.slow
 def test_small_partitions_are_warned_of(dask_client: Any) -> None:
     frame = dd.from_pandas(pd.DataFrame(three_clusters(300), columns=NAMES), npartitions=2)
     expected = "`data` has 2 partitions of 0.0018 MB on average: the work of Dask.*16 to 128 MB"
@@ -200,6 +203,7 @@ def test_leaving_in_a_sweep_gives_everything_back(dask_client: Any) -> None:
     raise AssertionError(f"still there: {names}")
 
 
+@pytest.mark.slow
 def test_validation_rows_where_they_are(dask_client: Any) -> None:
     rows, others = three_clusters(2000), three_clusters(500, seed=1)
     frame = dd.from_pandas(pd.DataFrame(rows, columns=NAMES), npartitions=2)

@@ -175,6 +175,7 @@ print([name for name in ("tensorflow", "keras", "scipy", "sklearn", "dask") if n
 """
 
 
+@pytest.mark.slow
 def test_workers_need_neither_tensorflow_nor_dask(frame: Any, tmp_path: pathlib.Path) -> None:
     from tfgmm.scoring.frames.dask_frames import scored_partition
     from tfgmm.scoring.frames.request import request_of

@@ -54,6 +54,7 @@ def expected() -> pd.DataFrame:
     return tfgmm.score_frame(frame.astype(dict.fromkeys(NAMES, float)), result(), columns=ALL).set_index("id")
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_rows_in_memory_and_other_columns_stay(spark: Any, frame: Any) -> None:
     """In batches of five rows, so that partitions have several."""
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "5")

@@ -10,7 +10,7 @@ from tfgmm.fit.restarts import MoveRule
 # Restarts that move, and moves in turn that are taken back before one has no more
 _FEW_ROWS = MoveRule(num_starts=3, seed=0, most_failures=8)
 # On a sample each costs more, and of rows that come from a mixture no move that brought something came after a failure
-_SAMPLE = MoveRule(num_starts=2, seed=0, most_failures=5)
+_SAMPLE = MoveRule(num_starts=2, seed=0, most_failures=4)
 
 
 def move_rule(q: VariationalPosterior, survey: Survey, options: FitOptions) -> MoveRule | None:
