@@ -112,6 +112,23 @@ def test_errors_on_urls_are_one_line_without_secrets(command: str, tmp_path: pat
     assert told.count("\n") == 1 and "Traceback" not in told and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", ["fit", "score", "plot", "report", "sample", "export", "info", "verify", "compare"])
+def test_models_and_settings_must_be_on_this_machine(command: str, tmp_path: pathlib.Path) -> None:
+    place, out = "s3://KEY:SECRET@bucket/x?x=SECRET#SECRET", ("--out", tmp_path / "x.csv")
+    arguments = {
+        "fit": ("--config", place, "--out", tmp_path / "x"),
+        "score": ("--model", place, "--in", ROWS, *out),
+        "plot": ("--model", place, "--out", tmp_path / "x.png"),
+        "report": ("--model", place, "--data", ROWS, "--out", tmp_path / "x.html"),
+        "sample": ("--model", place, "--num-rows", 3, *out),
+        "export": (place, "--onnx", tmp_path / "x.onnx"),
+        "compare": (place, MODEL, "--data", ROWS),
+    }
+    told = refusal(command, *arguments.get(command, (place,)))
+    assert "must be on this machine. Received: 's3://bucket/x" in told and "Copy it here first" in told
+    assert "SECRET" not in told and "Traceback" not in told and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("command", ["fit", "score", "plot", "report", "sample", "export"])
 def test_places_to_write_must_be_on_this_machine(command: str, tmp_path: pathlib.Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 
 from tfgmm.common.atomic_file import check_free
 from tfgmm.common.atomic_folder import path_of
-from tfgmm.common.urls import check_here, has_lost_a_slash, is_url, scrubbed, to_repeat, without_secrets
+from tfgmm.common.urls import COPY_HERE, check_here, has_lost_a_slash, is_url, scrubbed, to_repeat, without_secrets
 
 PLACE = "region=eu-west-1&scheme=http&endpoint_override=127.0.0.1:9000"
 
@@ -28,6 +28,11 @@ PLACE = "region=eu-west-1&scheme=http&endpoint_override=127.0.0.1:9000"
         ("abfs://box:SECRET@name.dfs.core.windows.net/a", *["abfs://box@name.dfs.core.windows.net/a"] * 2),
         ("abfs://:SECRET@name.dfs.core.windows.net/a", *["abfs://name.dfs.core.windows.net/a"] * 2),
         ("gs://anonymous@bucket/a", "gs://anonymous@bucket/a", "gs://anonymous@bucket/a"),
+        ("https://KEY:SECRET@host/a.csv?sig=SECRET#t=SECRET", *["https://host/a.csv"] * 2),
+        ("simplecache::http://host/a.csv#SECRET", *["simplecache::http://host/a.csv"] * 2),
+        ("s3://bucket/a#1.csv", *["s3://bucket/a#1.csv"] * 2),
+        ("s3:/KEY:SECRET@bucket/a.csv?x=SECRET", *["s3:/bucket/a.csv"] * 2),
+        ("filecache::s3:/KEY:SECRET@bucket/a.csv", *["filecache::s3:/bucket/a.csv"] * 2),
         ("/rows@home/KEY:SECRET@b.csv?x=1", *["/rows@home/KEY:SECRET@b.csv?x=1"] * 2),
     ],
 )
@@ -40,6 +45,12 @@ def test_words_of_libraries_lose_secrets() -> None:
     url = "s3://KEY:SEC%2FRET@bucket/rows.csv?sig=abc%3D&region=eu-west-1"
     words = f"cannot open {url} of KEY with SEC/RET or SEC%2FRET and abc= in eu-west-1"
     assert scrubbed(words, url) == "cannot open s3://bucket/rows.csv of *** with *** or *** and *** in eu-west-1"
+    words = (
+        "at https://h/a#t=TOKEN1&n=x with TOKEN1, redirected to 'https://me:SIGNED@other/a?sig=SIGNED', or https://b/c"
+    )
+    shown = "at https://h/a with ***, redirected to 'https://other/a', or https://b/c"
+    assert scrubbed(words, "https://h/a#t=TOKEN1&n=x") == shown
+    assert scrubbed("of se%20cret%25 or se cret%", "s3://b/a?k=se cret%25") == "of *** or ***"
 
 
 def test_urls_and_paths_are_told_apart() -> None:
@@ -60,4 +71,6 @@ def test_nothing_is_written_to_a_folder_that_is_named_like_a_url(tmp_path: pathl
 def test_places_to_write_are_on_this_machine(path: str) -> None:
     with pytest.raises(ValueError, match=r"^`path` must be on this machine. Received: 's3://bucket/model'\. Write"):
         check_here("path", path)
+    with pytest.raises(ValueError, match="'s3://bucket/model'. Copy it here first: only rows"):
+        check_here("path", path, COPY_HERE)
     check_here("path", "models/3")

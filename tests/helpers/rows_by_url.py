@@ -70,7 +70,7 @@ class Faulty(MemoryFileSystem):  # type: ignore[misc]
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
-        return str(super()._strip_protocol(path.replace("faulty://", "memory://")))
+        return str(super()._strip_protocol(path.replace("faulty://", "memory://").replace("USER:KEY1@", "")))
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         opened = super()._open(path, mode, **options)

@@ -297,3 +297,9 @@ def test_a_file_that_is_not_a_whole_model_is_refused(damage, tmp_path):
         path.write_bytes(contents[damage])
     with pytest.raises(ValueError, match=r"`path` must .*Received: "):
         tfgmm.load_model(path)
+
+
+@pytest.mark.parametrize("path", ["s3://KEY:SECRET@bucket/x.keras", pathlib.Path("s3://KEY:SECRET@bucket/x.keras")])
+def test_a_model_by_url_is_refused_without_its_secrets(path: str | pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="`path` must be on .* Received: 's3://bucket/x.keras'. Copy it here"):
+        tfgmm.load_model(path)

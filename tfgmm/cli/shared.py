@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import typer
 
 from tfgmm.common.unfinished import ArgumentNames
-from tfgmm.common.urls import has_lost_a_slash, is_url, without_secrets
+from tfgmm.common.urls import COPY_HERE, check_here, has_lost_a_slash, is_url, without_secrets
 from tfgmm.common.words import printable
 from tfgmm.export.folder import CARD, IntegrityError, Place, read_card
 
@@ -131,9 +131,11 @@ def model_folder(path: Path, name: str = "--model") -> Path:
 
     Raises:
         FileNotFoundError: It is neither; says what is there.
+        ValueError: It is a URL.
     """
     from tfgmm.cli.run.folder import MODEL
 
+    check_here(name, str(path), COPY_HERE)
     for folder in (path, path / MODEL):
         if (folder / CARD).is_file():
             return folder

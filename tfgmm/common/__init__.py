@@ -26,7 +26,7 @@ __getattr__, __dir__, __all__ = front_door(
             "work_array",
         ],  # fmt: skip
         "unfinished": ["ArgumentNames", "IN_PYTHON", "disk_errors_named", "try_folder_beside"],
-        "urls": ["check_here", "has_lost_a_slash", "is_url", "scrubbed", "to_repeat", "without_secrets"],
+        "urls": ["COPY_HERE", "check_here", "has_lost_a_slash", "is_url", "scrubbed", "to_repeat", "without_secrets"],
         "version": ["versions"],
         "words": ["counted", "listed", "printable", "quoted", "shown", "shown_count", "shown_number", "with_and"],
     },

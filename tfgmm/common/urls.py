@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 # fsspec chains filesystems: filecache::s3://bucket/rows.csv
 _URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.\-]+::)*[A-Za-z][A-Za-z0-9+.\-]+://")
@@ -12,6 +12,12 @@ _LOST_SLASH = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.\-]+::)*[A-Za-z][A-Za-z0-9+.\-
 # Options of pyarrow's filesystems that say where something is, and no secret
 _HARMLESS = ("region", "scheme", "endpoint_override", "retry_limit_seconds")
 _SHORTEST_SECRET = 3
+_WEB = ("http", "https")  # whose addresses may end with a fragment; elsewhere # is a letter
+_HERE = "Write it here, and copy it there when it is whole."
+COPY_HERE = "Copy it here first: only rows are read by URL."
+# What libraries show of web addresses, which may be others than the one that was asked for
+_USER_OF_OTHERS = re.compile(r"(https?://)[^/\s'\"@]*@")
+_QUESTION_OF_OTHERS = re.compile(r"(https?://[^\s'\"?#]*)[?#][^\s'\"]*")
 
 
 def is_url(path: Any) -> bool:
@@ -36,20 +42,25 @@ def has_lost_a_slash(path: str) -> bool:
     return _LOST_SLASH.match(path) is not None
 
 
-def check_here(name: str, path: str) -> None:
-    """Checks that a place to write is on this machine: a URL would become a folder that is named like one.
+def check_here(name: str, path: str, fix: str = _HERE) -> None:
+    """Checks that a place is on this machine: a URL would be taken for a folder that is named like one.
+
+    Args:
+        name: What the caller's argument is called.
+        path: The place.
+        fix: Sentence that says what to do.
 
     Raises:
         ValueError: It is a URL.
     """
     if is_url(path) or has_lost_a_slash(path):
-        url = path if is_url(path) else path.replace(":/", "://", 1)
-        fix = "Write it here, and copy it there when it is whole."
-        raise ValueError(f"`{name}` must be on this machine. Received: '{without_secrets(url)}'. {fix}")
+        raise ValueError(f"`{name}` must be on this machine. Received: '{without_secrets(_repaired(path))}'. {fix}")
 
 
 def without_secrets(path: str) -> str:
-    """Writes a URL as messages show it: without a user, a password and options. A path stays as it is.
+    """Writes a URL as messages show it: without a user, a password, options and fragment. A path stays as it is.
+
+    A URL of which `pathlib.Path` has taken a slash is shown without that slash.
 
     Example:
 
@@ -57,8 +68,17 @@ def without_secrets(path: str) -> str:
     's3://bucket/rows.csv'
     """
     if not is_url(path):
-        return path
+        return _torn(without_secrets(_repaired(path))) if has_lost_a_slash(path) else path
     return "::".join(map(_shown_link, path.split("::")))
+
+
+def _repaired(path: str) -> str:
+    """Gives a URL the slashes that it has lost."""
+    return "::".join(re.sub(r"^([A-Za-z][A-Za-z0-9+.\-]+):/(?!/)", r"\1://", link) for link in path.split("::"))
+
+
+def _torn(url: str) -> str:
+    return url.replace("://", ":/")
 
 
 def to_repeat(path: str) -> str:
@@ -70,7 +90,7 @@ def to_repeat(path: str) -> str:
     's3://bucket/rows.csv?region=eu-west-1'
     """
     if not is_url(path):
-        return path
+        return without_secrets(path)
     kept = [pair for pair in _options(path) if pair.partition("=")[0] in _HARMLESS and "@" not in unquote(pair)]
     return without_secrets(path) + ("?" + "&".join(kept) if kept else "")
 
@@ -90,15 +110,22 @@ def scrubbed(text: str, url: str) -> str:
     text = text.replace(url, without_secrets(url))
     for secret in sorted(_secrets(url), key=len, reverse=True):
         text = text.replace(secret, "***")
-    return text
+    return _QUESTION_OF_OTHERS.sub(r"\1", _USER_OF_OTHERS.sub(r"\1", text))
 
 
 def _secrets(url: str) -> set[str]:
     found = [part for link in url.split("::") for part in _user_in(link).secret.split(":")]
     pairs = [pair.partition("=") for pair in _options(url)]
     found += [value for name, _, value in pairs if name not in _HARMLESS or "@" in unquote(value)]
-    both = {*found, *map(unquote, found)}
-    return {secret for secret in both if len(secret) >= _SHORTEST_SECRET}
+    fragments = [link.partition("#")[2] for link in url.split("::") if _is_web(link)]
+    found += [part for fragment in fragments for part in (fragment, *re.split("[&=]", fragment)[1::2])]
+    plain = {*map(unquote, found)}
+    all_spellings = {*found, *plain, *map(quote, plain), *(quote(secret, safe="") for secret in plain)}
+    return {secret for secret in all_spellings if len(secret) >= _SHORTEST_SECRET}
+
+
+def _is_web(link: str) -> bool:
+    return link.partition("://")[0].lower() in _WEB
 
 
 def _options(url: str) -> list[str]:
@@ -129,4 +156,5 @@ def _user_in(link: str) -> _User:
 def _shown_link(link: str) -> str:
     scheme, mark, behind = link.partition("?")[0].partition("://")
     user = _user_in(link)
-    return scheme + mark + (f"{user.kept}@" if user.kept else "") + behind[user.length :]
+    rest = behind[user.length :]
+    return scheme + mark + (f"{user.kept}@" if user.kept else "") + (rest.partition("#")[0] if _is_web(link) else rest)

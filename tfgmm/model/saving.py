@@ -7,6 +7,7 @@ import zipfile
 from typing import Any
 
 from tfgmm.common.forks import check_not_forked
+from tfgmm.common.urls import COPY_HERE, check_here
 from tfgmm.model.gaussian_mixture import GaussianMixtureModel
 from tfgmm.model.keras3 import keras
 from tfgmm.model.keras_arguments import refuse_strategy
@@ -38,6 +39,7 @@ def load_model(path: Any) -> GaussianMixtureModel:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"`path` must be the path of a .keras file. Received: {path!r}. Pass a string or a Path.")
     path = os.fspath(path)
+    check_here("path", os.fsdecode(path), COPY_HERE)
     if not os.path.exists(path):
         raise FileNotFoundError(f"`path` must be a .keras file. Received: {path}, which does not exist. Check it.")
     if os.path.isdir(path):

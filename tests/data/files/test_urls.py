@@ -340,6 +340,13 @@ FAULTS: dict[str, tuple[Exception, type[OSError], str]] = {
     "gone": (FileNotFoundError(2, "no such key"), FileNotFoundError, "which is not there"),
     "of its own": (OwnError("403, Forbidden for KEY"), PermissionError, "which may not be read"),
     "unknown": (OwnError("odd"), OSError, "which its filesystem did not give (odd)"),
+    "bare": (OSError("odd KEY1"), OSError, "which its filesystem did not give (odd ***)"),
+    "a value": (ValueError("KEY1"), OSError, "which its filesystem did not give (***)"),
+    "a key": (KeyError("KEY1"), OSError, "which its filesystem did not give ('***')"),
+    "a type": (TypeError("KEY1"), OSError, "which its filesystem did not give (***)"),
+    "an import": (ImportError("KEY1"), OSError, "which its filesystem did not give (***)"),
+    "of Arrow": (pa.ArrowInvalid("KEY1"), OSError, "which its filesystem did not give (***)"),
+    "an end": (EOFError("KEY1"), OSError, "which its filesystem did not give (***)"),
 }
 
 
@@ -349,7 +356,7 @@ def test_a_network_that_ends_in_mid_read_is_one_clear_error(fault: str, label: s
     error, kind, cause = FAULTS[fault]
     content = KINDS[label](TABLE)
     memory_file("/rows/" + label, content, "faulty")
-    url = f"faulty://rows/{label}"
+    url, shown = f"faulty://USER:KEY1@rows/{label}", f"faulty://rows/{label}"
     faulty.error, faulty.left = error, 10**9
     with blocks_of(url) as rows:
         assert len(all_of(rows)) == 400 and faulty.left < 10**9
@@ -361,7 +368,8 @@ def test_a_network_that_ends_in_mid_read_is_one_clear_error(fault: str, label: s
                 all_of(rows)
 
         message = message_of(kind, read)
-        assert message.startswith(f"`x` must be rows that can be reached. Received: '{url}', {cause}"), message
+        assert message.startswith(f"`x` must be rows that can be reached. Received: '{shown}', {cause}"), message
+        assert "KEY1" not in message
     faulty.left = 10**9
     assert len(read_rows(url).values) == 400
 
@@ -372,6 +380,41 @@ def test_no_error_has_another_behind_it_that_shows_a_secret(faulty: type[Faulty]
     with pytest.raises(OSError, match="did not give") as caught:
         read_rows("faulty://rows/x.csv")
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("method", ["info", "ls", "ukey", "invalidate_cache", "open"])
+def test_whatever_a_filesystem_raises_is_of_the_way_to_it(
+    method: str, memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("1.parquet", parquet(TABLE))
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise ValueError("odd SECRET, see http://USER:PASSWORD@host/x?sig=SIGNED for more")
+
+    monkeypatch.setattr(type(memory), method, refuse)
+    with pytest.raises(OSError, match="must be rows that can be reached. Received: 'memory://tests") as caught:
+        blocks_of(f"{ROOT}")
+    assert "(odd SECRET, see http://host/x for more)" in str(caught.value) and caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("error", [ImportError("Install it, SECRET"), ValueError("odd, SECRET")])
+def test_where_pyarrow_asks_fsspec_in_vain_fsspec_says_what_is_missing(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stub:
+        @staticmethod
+        def from_uri(_: str) -> Any:
+            raise error
+
+    monkeypatch.setattr("pyarrow.fs.FileSystem", Stub)
+    np.testing.assert_allclose(read_rows(put("rows.csv", csv(TABLE))).values, VALUES)
+    message = message_of(ModuleNotFoundError, read_rows, "az://KEY:SECRET@box/rows.csv")
+    assert "must be on a filesystem whose package is installed" in message and "SECRET" not in message
+
+
+def test_a_url_that_lost_a_slash_is_shown_without_secrets() -> None:
+    message = message_of(FileNotFoundError, read_rows, pathlib.Path("s3://KEY:SECRET@bucket/rows.csv?x=SECRET"))
+    assert "Received: 's3:/bucket/rows.csv', not found. Pass a URL as text" in message
 
 
 def test_an_address_that_refuses_is_said_without_the_password() -> None:

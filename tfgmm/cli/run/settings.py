@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfgmm.common.checks import check_choice, check_count
-from tfgmm.common.urls import is_url, to_repeat
+from tfgmm.common.urls import COPY_HERE, check_here, is_url, to_repeat
 from tfgmm.data.carried import MISSING
 from tfgmm.data.files.csv_format import CsvOptions
 from tfgmm.fit.options import AUTO, FitOptions
@@ -225,8 +225,9 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not the config.json of a run.
+        ValueError: It is not the config.json of a run, or a URL.
     """
+    check_here("config", str(path), COPY_HERE)
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "nothing of that name"
         raise FileNotFoundError(

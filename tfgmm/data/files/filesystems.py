@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tfgmm.common.urls import is_url, without_secrets
-from tfgmm.data.files.remote_errors import filesystem_error, remote_error
+from tfgmm.data.files.remote_errors import OnTheWay, filesystem_error, remote_error
 
 # A read from another machine costs its way there and back: long ones
 STREAM_BYTES = 2**22
@@ -69,8 +69,8 @@ class Place:
 
     @property
     def label(self) -> str:
-        """What the kind of a file is told from: its path, without the question that a web address may end with."""
-        return self.path.partition("?")[0] if self.url.startswith("http") else self.path
+        """What the kind of a file is told from: its path, without what a web address may end with (?, #)."""
+        return self.path.partition("?")[0].partition("#")[0] if self.url.startswith("http") else self.path
 
     def look(self) -> Look:
         """Finds out what is there."""
@@ -162,7 +162,7 @@ def place_of(name: str, path: str | Place) -> Place:
     if isinstance(path, Place):
         return path
     if not is_url(path):
-        return Place(path, path)
+        return Place(path, without_secrets(path))
     if path[:7].lower() == "file://":
         host, slash, rest = path[7:].partition("/")
         here = slash + urllib.parse.unquote(rest)
@@ -183,7 +183,8 @@ def _filesystem_of(name: str, url: str) -> tuple[Any, str]:
 
     try:
         filesystem, path = FileSystem.from_uri(_written_out(url))
-        return filesystem, path
+        if not hasattr(filesystem, "handler"):  # some that pyarrow gives are fsspec's
+            return filesystem, path
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         is_unknown = "Unrecognized filesystem type" in str(error) or "without support for" in str(error)
         if url.startswith(_OWN) and not is_unknown:
@@ -191,6 +192,8 @@ def _filesystem_of(name: str, url: str) -> tuple[Any, str]:
             raise filesystem_error(name, url, str(error), fix) from None
     except OSError as error:
         raise remote_error(name, without_secrets(url), url, error) from None
+    except (ImportError, ValueError):
+        pass  # pyarrow has asked fsspec, which says below in three parts what it lacks
     from tfgmm.data.files.fsspec_files import fsspec_filesystem
 
     return fsspec_filesystem(name, url)
@@ -212,19 +215,23 @@ def _info(place: Place) -> Any:
 def _forget_listings(place: Place) -> None:
     """Makes fsspec look again: some of its filesystems keep what they have listed."""
     if place.is_of_fsspec:
-        place.filesystem.handler.fs.invalidate_cache()
+        place.filesystem.handler.forget_listings()
 
 
 def _remote_stamp(place: Place) -> tuple[Any, ...] | None:
     try:
         if place.is_of_fsspec:
-            _forget_listings(place)
-            return (place.filesystem.handler.fs.ukey(place.path),)
+            told: tuple[Any, ...] = place.filesystem.handler.stamp(place.path)
+            return told
         with place.opened() as file:
             tags = file.metadata()
             if tags:
                 return (file.size(), *sorted(tags.items()))
     except FileNotFoundError:
         return None
+    except OnTheWay as error:
+        if error.is_gone:
+            return None
+        raise
     info = _info(place)
     return info.size, info.mtime_ns

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from tfgmm.common.urls import has_lost_a_slash
+from tfgmm.common.urls import has_lost_a_slash, scrubbed
 from tfgmm.common.words import quoted
 from tfgmm.data.files.filesystems import Place
 from tfgmm.data.files.remote_errors import reached
@@ -75,8 +75,14 @@ def readable(name: str, place: Place) -> Iterator[None]:
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the operating system's own words (permission, input/output) are clear and name the file
-        cause = f"which is damaged, cut short or of another kind ({first_line(error)})"
-        raise file_error(name, place, cause, "Write the file again, or give it the suffix of what it is.") from error
+        said = first_line(error) if place.is_here else scrubbed(first_line(error), place.url)
+        told = file_error(
+            name,
+            place,
+            f"which is damaged, cut short or of another kind ({said})",
+            "Write the file again, or give it the suffix of what it is.",
+        )
+        raise told from (error if place.is_here else None)  # which may show a secret
 
 
 def check_file(name: str, place: Place) -> None:

@@ -22,7 +22,7 @@ _DENIED = re.compile(
     r"|[Uu]nauthorized"
 )
 _CUT_OFF = re.compile(
-    r"NETWORK|TIMEOUT|[Tt]imed? ?out|curlCode|UNAVAILABLE|DEADLINE|SLOW_DOWN|SERVICE"
+    r"payload|not completed|NETWORK|TIMEOUT|[Tt]imed? ?out|curlCode|UNAVAILABLE|DEADLINE|SLOW_DOWN|SERVICE"
     r"|INTERNAL_FAILURE|[Cc]onnect|HTTP status 50"
 )
 _IN_ENVIRONMENT = {
@@ -30,7 +30,37 @@ _IN_ENVIRONMENT = {
     "gs": " in the environment, as GOOGLE_APPLICATION_CREDENTIALS",
     "abfs": " in the environment, as AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
 }
+_GONE, _REFUSED, _BUSY, _SERVERS_OWN = (404, 410), (401, 403, 407), (408, 425, 429), 500  # status of HTTP
 _WORDY = 300  # characters of a library's that a message shows
+
+
+class OnTheWay(OSError):
+    """Carries what a filesystem of fsspec's has raised, so that nobody takes it for a fault of what the file holds.
+
+    Args:
+        error: What was raised.
+        url: The URL that the file is from, whole.
+    """
+
+    def __init__(self, error: Exception, url: str) -> None:
+        self.error = error
+        super().__init__(errno.EIO, _said(str(error) or type(error).__name__, url))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the file is not there."""
+        return isinstance(_behind(self.error), FileNotFoundError)
+
+
+@contextlib.contextmanager
+def on_the_way(url: str) -> Iterator[None]:
+    """Turns whatever a filesystem of fsspec's raises into `OnTheWay`: packages have errors of any class."""
+    try:
+        yield
+    except (OnTheWay, MemoryError):
+        raise
+    except Exception as error:
+        raise OnTheWay(error, url) from None
 
 
 def filesystem_error(name: str, url: str, cause: str, fix: str) -> ValueError:
@@ -74,6 +104,8 @@ def reached(name: str, place: Place) -> Iterator[None]:
 
     try:
         yield
+    except OnTheWay as error:
+        raise remote_error(name, str(place), place.url, error.error) from None
     except (OSError, pa.ArrowException) as error:
         if is_told(place, error) or not is_remote(error):
             raise
@@ -93,6 +125,7 @@ def remote_error(name: str, shown: str, url: str, error: Exception) -> OSError:
         url: The URL that it is from, whole.
         error: What a library has raised.
     """
+    error = _behind(error)
     said = _said(str(error) or type(error).__name__, url)
     kind, number, cause, fix = _cause_of(error, re.sub("'[^']*'", "", said), shown)  # without names of files
     told = kind(f"`{name}` must be rows that can be reached. Received: '{shown}', {cause} ({said}). {fix}")
@@ -100,14 +133,33 @@ def remote_error(name: str, shown: str, url: str, error: Exception) -> OSError:
     return told
 
 
+def _behind(error: Exception) -> Exception:
+    """Finds what is behind a file that is said not to be there: fsspec says so of any answer of a web server."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
+        return error
+    status = _status(cause)
+    is_told = status > 0 and status not in _GONE
+    is_way = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+    return cause if is_told or is_way or (not status and _CUT_OFF.search(str(cause))) else error
+
+
+def _status(error: Exception) -> int:
+    """Looks up the status of HTTP that an error has; 0 where it has none."""
+    status = getattr(error, "status", 0)
+    return status if isinstance(status, int) else 0
+
+
 def _cause_of(error: Exception, said: str, shown: str) -> tuple[type[OSError], int, str, str]:
-    if isinstance(error, FileNotFoundError) or _NOT_THERE.search(said):
+    status = _status(error)
+    if isinstance(error, FileNotFoundError) or status in _GONE or _NOT_THERE.search(said):
         fix = "Check the path in the URL, and the bucket."
         return FileNotFoundError, errno.ENOENT, "which is not there", fix
-    if isinstance(error, PermissionError) or _DENIED.search(said):
+    if isinstance(error, PermissionError) or status in _REFUSED or _DENIED.search(said):
         fix = f"Check the path, and the credentials{_IN_ENVIRONMENT.get(shown.partition('://')[0], '')}."
         return PermissionError, errno.EACCES, "which may not be read with these credentials, or without any", fix
-    if isinstance(error, (ConnectionError, TimeoutError)) or _CUT_OFF.search(said):
+    is_busy = status in _BUSY or status >= _SERVERS_OWN
+    if isinstance(error, (ConnectionError, TimeoutError)) or is_busy or _CUT_OFF.search(said):
         fix = "Check the network and the address, and start again."
         return ConnectionError, errno.ECONNABORTED, "where the connection failed", fix
     return OSError, errno.EIO, "which its filesystem did not give", "Check the place, and start again."
