@@ -64,6 +64,7 @@ def test_the_command_begins_goes_on_and_gives_the_same_folder(table: pathlib.Pat
 def refusals(folder: pathlib.Path) -> list[tuple[list[Any], int, str]]:
     (folder / "there").write_text("text")
     (folder / "folder").mkdir()
+    (folder / "link").symlink_to("out")
     return [
         (["--resume"], 2, "`--resume` needs a checkpoint to go on from. Received: none. Add --checkpoint FILE"),
         (["--checkpoint", folder / "c", "--resume"], 2, "`--checkpoint` must be there to resume from.*Leave out --res"),
@@ -71,6 +72,8 @@ def refusals(folder: pathlib.Path) -> list[tuple[list[Any], int, str]]:
         (["--checkpoint", folder / "there", "--resume"], 1, "`--checkpoint` must be a file that a fit wrote"),
         (["--checkpoint", folder / "folder"], 1, "`--checkpoint` must be a file.*a folder"),
         (["--checkpoint", folder / "out" / "c"], 2, "`--checkpoint` must be a file outside the folder that is made"),
+        (["--checkpoint", folder / "out"], 2, "`--checkpoint` must be a file outside the folder that is made"),
+        (["--checkpoint", folder / "link" / "c"], 2, "`--checkpoint` must be a file outside the folder that is made"),
         (["--checkpoint", folder / "there" / "c"], 1, "`--checkpoint` must be a file that can be written"),
         (["--checkpoint", "s3://a/b"], 1, "`--checkpoint` must be on this machine. Received: 's3://a/b'"),
     ]
@@ -81,7 +84,7 @@ def test_what_does_not_go_together_is_refused_before_work(table: pathlib.Path, t
         result = run(table, "--components", "2", "--out", tmp_path / "out", *options)
         line = " ".join(result.stderr.split())
         assert result.exit_code == code and re.search(message, line), (options, line)
-        assert sorted(os.listdir(tmp_path)) == ["folder", "there"]
+        assert sorted(os.listdir(tmp_path)) == ["folder", "link", "there"]
 
 
 def test_another_run_is_refused_in_the_words_of_the_command(table: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -125,6 +125,11 @@ def test_rows_with_gaps_are_scored_and_counted_and_others_marked(
     assert imputed["imputed_width"].notna().all()
 
 
+def test_one_row_is_a_row(tmp_path: pathlib.Path, whole: pathlib.Path) -> None:
+    path = write(tmp_path / "rows.csv", FRAME[:1])
+    assert "1 row scored" in run("--model", whole, "--in", path, "--out", tmp_path / "a.csv").stdout
+
+
 def test_columns_of_rows_without_names_have_numbers_where_gaps_are_filled(tmp_path: pathlib.Path) -> None:
     folder = tfgmm.export_model(tfgmm.GaussianMixtureModel(K, 2, seed=0), tmp_path / "mixture", saved_model=False)
     path = write(tmp_path / "rows.csv", pd.DataFrame({"a": [0.5, np.nan], "b": [1.0, 2.0]}))

@@ -59,6 +59,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     ),
     "an output": (["--out", "scores.sql"], "`--out` must be left out with --sql"),
     "noise": (["--noise", "a=b"], "`--noise` must be left out with --sql"),
+    "workers": (["--workers", "3"], "`--workers` must be left out with --sql"),
     "keep": (["--keep"], "`--keep` must be left out with --sql"),
     "overwrite": (["--overwrite"], "`--overwrite` must be left out with --sql"),
     "a delimiter": (["--delimiter", ";"], "`--delimiter` must be left out with --sql"),

@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import file_workers
 import pytest
 from file_workers import dies, refuses, squares
+from interrupted_workers import doubles
 
 import tfgmm
 from tfgmm.common.threads import num_cores
@@ -49,6 +51,12 @@ def test_one_worker_or_one_file_needs_no_other_process(
     answers = on_workers(squares, tmp_path, range(num_files), num_workers, told.append)
     assert [answer[:2] for answer in answers] == [(number**2, os.getpid()) for number in range(num_files)]
     assert told == list(range(num_files))
+
+
+def test_ctrl_c_while_processes_start_is_left_to_the_parent(tmp_path: pathlib.Path, capfd: Any) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert on_workers(doubles, tmp_path, range(4), 2, lambda _: None) == [0, 2, 4, 6]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before and capfd.readouterr().err == ""
 
 
 # --- Failures

@@ -80,7 +80,8 @@ def score(
     """
     with shared.errors_as_one_line(_in_our_words):
         if sql:
-            of_files = (source, out, noise, keep, overwrite, delimiter, decimal, encoding, skip_rows)
+            several = workers if workers > 1 else None
+            of_files = (source, out, noise, several, keep, overwrite, delimiter, decimal, encoding, skip_rows)
             text = sql_option.select_text(model, table, columns, key, of_files)
         else:
             sql_option.check_no_sql(table, key)
@@ -258,11 +259,13 @@ def _in_words(counts: Counts) -> str:
     >>> from tfgmm.export.score_file import Counts
     >>> _in_words(Counts(20, 0, 0))
     '20 rows scored, all of them finite'
+    >>> _in_words(Counts(1, 0, 0))
+    '1 row scored, all of them finite'
     >>> _in_words(Counts(20, 3, 1))
     '20 rows scored, 3 of them with gaps, 1 of them without any value or with an infinite one (NaN, assignment -1)'
     """
     num_rows, num_incomplete, num_bad = counts
-    parts = [f"{num_rows:,} rows scored"]
+    parts = [f"{counted(num_rows, 'row')} scored"]
     if num_incomplete:
         parts.append(f"{num_incomplete:,} of them with gaps")
     if num_bad:

@@ -10,7 +10,7 @@ from tfgmm.cli import shared
 from tfgmm.cli.shared import UsageError
 
 _TABLE = "rows"
-_OF_FILES = ("in", "out", "noise", "keep", "overwrite", "delimiter", "decimal", "encoding", "skip-rows")
+_OF_FILES = ("in", "out", "noise", "workers", "keep", "overwrite", "delimiter", "decimal", "encoding", "skip-rows")
 
 
 def select_text(model: Path, table: str | None, columns: str, key: str | None, of_files: Sequence[object]) -> str:

@@ -7,12 +7,13 @@ of the parent, however it comes, stop all of them.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import pathlib
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -102,7 +103,8 @@ def _in_processes(
     start = (begin, folder, shared, max(1, num_cores() // num_workers))
     pool = ProcessPoolExecutor(num_workers, context, _start, start)
     try:
-        futures = [pool.submit(_work_on, file) for file in files]
+        with _interrupts_held_back():
+            futures = [pool.submit(_work_on, file) for file in files]
         _wait(futures, shared, progress)
         return [future.result() for future in futures]
     except BrokenProcessPool as error:
@@ -115,6 +117,22 @@ def _in_processes(
     finally:
         shared.stop.set()
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Holds back Ctrl-C while processes are begun, which inherit that: for ever, as they are told by the parent.
+
+    The parent has it afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _wait(futures: Sequence[Future[Answer]], shared: _Shared, progress: Callable[[int], None]) -> None:

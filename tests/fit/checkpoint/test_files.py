@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pathlib
+import stat
 import subprocess
 import sys
 import zipfile
@@ -23,6 +24,7 @@ from tfgmm.data.record import DataSummary
 from tfgmm.fit.checkpoint import stored
 from tfgmm.fit.checkpoint.entries import Entry, entry_of, value_of
 from tfgmm.fit.checkpoint.identity import digest, step_name
+from tfgmm.fit.checkpoint.journal import Journal
 from tfgmm.fit.options import FitOptions
 from tfgmm.fit.restarts import Move
 
@@ -110,6 +112,14 @@ def test_the_estimator_says_it_in_its_own_words(path: pathlib.Path) -> None:
         tfgmm.BayesianGaussianMixture(2, checkpoint=path).partial_fit(ROWS)
 
 
+@pytest.mark.parametrize("state", [None, np.random.RandomState(0)])
+def test_a_seed_that_is_drawn_is_refused(state: Any, path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="`random_state` must be a whole number with `checkpoint`.*random_state=0"):
+        tfgmm.BayesianGaussianMixture(2, random_state=state, checkpoint=path).fit(ROWS)
+    assert not path.exists()
+    tfgmm.BayesianGaussianMixture(2, random_state=np.int64(0), checkpoint=path, n_init=1).fit(ROWS)
+
+
 def test_callbacks_of_keras_are_refused(path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match="`callbacks` must be tfgmm.callbacks.SweepCallback.*Received: TerminateOnNaN"):
         tfgmm.fit_mixture(ROWS, **FIT, checkpoint=path, callbacks=[keras.callbacks.TerminateOnNaN()])
@@ -139,6 +149,12 @@ def with_content(change: Callable[[dict[str, Any]], Any]) -> Callable[[pathlib.P
 
 def with_bytes(change: Callable[[bytes], bytes]) -> Callable[[pathlib.Path], None]:
     return lambda path: path.write_bytes(change(path.read_bytes())) and None
+
+
+def with_flag(content: bytes, offset: int, value: int) -> bytes:
+    """Changes a byte of the first entry in the list of what a zip holds."""
+    at = content.index(b"PK\x01\x02") + offset
+    return content[:at] + bytes([value]) + content[at + 1 :]
 
 
 def first_array(content: Any) -> list[Any]:
@@ -197,6 +213,9 @@ DAMAGES: dict[str, Callable[[pathlib.Path], None]] = {
     "an array beyond the numbers": with_content(lambda content: first_array(content["steps"])[2].append(10**9)),
     "an array before them": with_content(lambda content: first_array(content["steps"]).__setitem__(1, -5)),
     "an array of objects": with_content(lambda content: first_array(content["steps"]).__setitem__(0, "object")),
+    "encrypted": with_bytes(lambda content: with_flag(content, 8, 1)),
+    "of a later zip": with_bytes(lambda content: with_flag(content, 6, 99)),
+    "no Python in a header": with_bytes(lambda content: content.replace(b"{'descr'", b"{{'desc(", 1)),
     "a deep list": with_content(lambda content: content["steps"].update(a=[json.loads("[" * 900 + "]" * 900), 0, 0])),
 }
 
@@ -231,6 +250,29 @@ def test_a_folder_and_a_place_that_cannot_be_written_are_refused_before_work(tmp
             tfgmm.fit_mixture(tmp_path / "no_such_file.csv", **FIT, checkpoint=place)
 
 
+def test_what_is_no_regular_file_is_refused_and_stays(path: pathlib.Path) -> None:
+    os.mkfifo(path)
+    loop = path.with_name("loop")
+    loop.symlink_to(loop)
+    for place in (path, pathlib.Path(os.devnull), loop):
+        with pytest.raises(FileExistsError, match=f"`checkpoint` must be a file. Received: {place}.*another name"):
+            tfgmm.fit_mixture(path.parent / "no_such_file.csv", **FIT, checkpoint=place)
+    assert stat.S_ISFIFO(path.stat().st_mode) and loop.is_symlink()
+
+
+def test_links_are_followed_and_permissions_stay(path: pathlib.Path) -> None:
+    (path.parent / "links").mkdir()
+    link = path.parent / "links" / "link"
+    link.symlink_to(path)
+    for mode in (None, 0o640, 0o600):
+        if mode is not None:
+            path.chmod(mode)
+        tfgmm.fit_mixture(ROWS, **FIT, checkpoint=link)
+        stored.write(path, stored.read(path))
+        assert link.is_symlink() and stored.read(path).steps and os.listdir(link.parent) == ["link"]
+        assert mode is None or stat.S_IMODE(path.stat().st_mode) == mode
+
+
 # --- Writing -----------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +297,56 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_says_what_to_do(
     assert path.read_bytes() == states[2] and os.listdir(path.parent) == [path.name]
     monkeypatch.undo()
     assert "checkpoint" not in str(tfgmm.fit_mixture(ROWS, **FIT, checkpoint=path))  # of restarts, and no sweep
+
+
+def step(number: float) -> Callable[[], Entry]:
+    return lambda: Entry(number, np.zeros(0))
+
+
+@pytest.mark.parametrize("is_step", [False, True])
+def test_ctrl_c_while_it_is_written_loses_no_step(
+    is_step: bool, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = stored.write
+
+    def interrupted(*_: Any) -> None:
+        monkeypatch.setattr(stored, "write", write)
+        raise KeyboardInterrupt
+
+    def interrupted_step() -> Entry:
+        if not stopped:
+            stopped.append(True)
+            raise KeyboardInterrupt
+        return step(2)()
+
+    stopped: list[bool] = []
+    with pytest.raises(KeyboardInterrupt), Journal(path, {"a": 1}) as kept:
+        kept.put("first", step(1))
+        kept._next_time = 0.0
+        if not is_step:
+            monkeypatch.setattr(stored, "write", interrupted)
+        kept.put("second", interrupted_step if is_step else step(2))
+    assert {name: entry.content for name, entry in stored.read(path).steps.items()} == {"first": 1, "second": 2}
+
+
+def test_two_fits_with_one_new_file_do_not_overwrite_each_other(path: pathlib.Path) -> None:
+    options = FitOptions()
+    fits = [Journal.opened(path, {"seed": number}, options) for number in (0, 1)]
+    fits[1].put("of the other", step(1))
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="must be the file of one fit.*another fit has written meanwhile. Start again"):
+        fits[0].put("step", step(2))
+    fits[0].write()  # it is not tried again
+    assert path.read_bytes() == before and list(stored.read(path).steps) == ["of the other"]
+
+
+def test_a_file_that_is_gone_or_copied_back_is_written_again(path: pathlib.Path) -> None:
+    kept = Journal.opened(path, {"seed": 0}, FitOptions())
+    for number, change in enumerate((path.unlink, lambda: path.write_bytes(path.read_bytes()))):
+        change()
+        kept.put(str(number), step(number))
+        kept.write()
+        assert list(stored.read(path).steps) == [*map(str, range(number + 1))]
 
 
 def test_leftovers_of_killed_writers_go(path: pathlib.Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tfgmm.cli.run.settings import RunSettings
@@ -32,10 +33,10 @@ def checked_checkpoint(checkpoint: Path | None, resume: bool, settings: RunSetti
             )
         return None
     options = FitOptions(**settings.fit_options(), checkpoint=checkpoint)
-    if out.absolute() in checkpoint.absolute().parents:
+    if _is_within(checkpoint, out):
         raise UsageError(
-            f"`--checkpoint` must be a file outside the folder that is made. Received: {checkpoint}, in {out}. Put it "
-            "beside the folder."
+            f"`--checkpoint` must be a file outside the folder that is made. Received: {checkpoint}, with the folder "
+            f"{out}. Put it beside the folder."
         )
     if checkpoint.is_file() and not resume:
         raise UsageError(
@@ -49,3 +50,10 @@ def checked_checkpoint(checkpoint: Path | None, resume: bool, settings: RunSetti
         )
     check_before_work(options)
     return Path(options.checkpoint)
+
+
+def _is_within(checkpoint: Path, out: Path) -> bool:
+    """Tells whether a file is the folder to be or in it, by its name or by where links lead."""
+    folders = {Path(os.path.abspath(out)), Path(os.path.realpath(out))}
+    files = Path(os.path.abspath(checkpoint)), Path(os.path.realpath(checkpoint))
+    return any(place in folders for file in files for place in (file, *file.parents))

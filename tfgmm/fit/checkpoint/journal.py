@@ -39,7 +39,8 @@ class Journal:
     ) -> None:
         self._path, self._fit, self._steps, self._earlier = path, fit or {}, dict(steps), frozenset(steps)
         self._new: dict[str, Callable[[], Entry]] = {}  # since it was written
-        self._next_time, self._is_broken = 0.0, False
+        self._next_time, self._is_broken, self._is_behind = 0.0, False, False
+        self._seen: stored.Identity = None  # of the file that this journal has read or written
 
     @classmethod
     def opened(cls, path: pathlib.Path | None, fit: Mapping[str, Any], options: FitOptions) -> Self:
@@ -56,12 +57,16 @@ class Journal:
         """
         if path is None:
             return cls()
+        seen = stored.identity_of(path)
         before = stored.read(path) if path.is_file() else stored.Stored(fit, {})
+        journal = cls(path, fit, before.steps)
         if before.steps:
             check_same(path, before.fit, fit, options)
+            journal._seen = seen
         else:
             stored.write(path, stored.Stored(fit, {}))  # so that a place that cannot be written is known by now
-        return cls(path, fit, before.steps)
+            journal._seen = stored.identity_of(path)
+        return journal
 
     @property
     def is_kept(self) -> bool:
@@ -107,19 +112,32 @@ class Journal:
 
         Raises:
             OSError: The disk refuses; the checkpoint before is untouched.
+            ValueError: Another fit has written it meanwhile; what that has written is untouched.
         """
-        if self._path is None or not self._new or self._is_broken:
+        if self._path is None or not (self._new or self._is_behind) or self._is_broken:
             return
         began = time.monotonic()
         self._steps |= {name: make() for name, make in self._new.items()}
+        self._is_behind = True  # until it is written: Ctrl-C may end the writing, and the end writes again
         self._new = {}
         try:
+            self._check_own(self._path)
             stored.write(self._path, stored.Stored(self._fit, self._steps))
-        except OSError:
+        except (OSError, ValueError):
             self._is_broken = True
             raise
+        self._seen, self._is_behind = stored.identity_of(self._path), False
         now = time.monotonic()
         self._next_time = now + max(_SECONDS, _TIMES * (now - began))
+
+    def _check_own(self, path: pathlib.Path) -> None:
+        """Checks that the file to replace is of this fit; it is read only where somebody else has written it."""
+        if stored.identity_of(path) in (None, self._seen) or stored.read(path).fit == self._fit:
+            return
+        raise ValueError(
+            f"`checkpoint` must be the file of one fit. Received: {path}, which another fit has written meanwhile. "
+            "Start again, with a file of its own for each fit."
+        )
 
 
 NO_JOURNAL = Journal()

@@ -13,7 +13,7 @@ NAMES = ArgumentNames("checkpoint", "another name")
 
 
 def checked_place(value: Any) -> pathlib.Path | None:
-    """Turns the argument `checkpoint` into an absolute path; None stays.
+    """Turns the argument `checkpoint` into an absolute path, that of the file which links lead to; None stays.
 
     Raises:
         TypeError: It is no path.
@@ -38,19 +38,24 @@ def checked_place(value: Any) -> pathlib.Path | None:
             f"`checkpoint` must be the path of a file on this machine. Received: {text!r:.200}. Pass a name such as "
             '"fit.checkpoint".'
         )
-    return pathlib.Path(os.path.abspath(text))
+    return pathlib.Path(os.path.realpath(text))
 
 
 def check_writable(path: pathlib.Path) -> None:
     """Checks, before hours of fitting, that a file can be written here.
 
     Raises:
-        FileExistsError: There is a folder of that name.
+        FileExistsError: There is something of that name that is no file: a folder, a pipe, a device.
         OSError: The disk refuses; the words name the path.
     """
     if path.is_dir():
         raise FileExistsError(
             f"`checkpoint` must be a file. Received: {path}, a folder. Add the name of a file within it."
+        )
+    if os.path.lexists(path) and not path.is_file():
+        raise FileExistsError(
+            f"`checkpoint` must be a file. Received: {path}, which is a pipe, a device or the like. Choose another "
+            "name."
         )
     with disk_errors_named(path, "file", NAMES):
         try_folder_beside(path)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import os
 import pathlib
+import stat
+import struct
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -20,6 +25,13 @@ FORMAT, FORMAT_VERSION = "tfgmm.checkpoint", 1
 _CONTENT, _NUMBERS = "content.npy", "numbers.npy"
 _DTYPES: dict[str, np.dtype] = {_CONTENT: np.dtype(np.uint8), _NUMBERS: np.dtype(np.float64)}
 _DAMAGED = "which is damaged"
+# What zipfile and NumPy raise for bytes that are none of theirs
+_FAULTS = (
+    zipfile.BadZipFile, ValueError, EOFError, KeyError, RuntimeError, tokenize.TokenError, struct.error, OverflowError,
+    TypeError, SyntaxError,
+)  # fmt: skip
+# Number, size and time of change of a file; None for none
+Identity = tuple[int, int, int] | None
 _FIX = "Remove it to begin anew, or name another file."
 
 
@@ -34,8 +46,19 @@ class Stored(NamedTuple):
     steps: dict[str, Entry]
 
 
+def identity_of(path: pathlib.Path) -> Identity:
+    """Tells a file from one that replaces it."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def write(path: pathlib.Path, stored: Stored) -> None:
     """Writes a checkpoint in the place of the one before, which stays until the new one is whole and on the disk.
+
+    The permissions of the one before stay.
 
     Raises:
         OSError: The disk refuses, in words that name the path; what stood there stands there still.
@@ -49,6 +72,8 @@ def write(path: pathlib.Path, stored: Stored) -> None:
     numbers = [entry.numbers for entry in stored.steps.values()]
     with written_whole(path, True, NAMES) as temporary, open(temporary, "wb") as file:
         both = {"content": np.frombuffer(text, np.uint8), "numbers": np.concatenate([np.zeros(0), *numbers])}
+        if path.is_file():
+            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
         np.savez(file, allow_pickle=False, **both)
 
 
@@ -57,10 +82,12 @@ def read(path: pathlib.Path) -> Stored:
 
     Raises:
         ValueError: It is no checkpoint, damaged, or one of another version.
+        OSError: The disk refuses.
     """
+    whole = path.read_bytes()  # at once: what fails after is a fault of what the file holds
     try:
-        content, numbers = _content_and_numbers(path)
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError, RecursionError) as error:
+        content, numbers = _content_and_numbers(whole)
+    except _FAULTS as error:
         raise _refusal(path, "which is damaged, or something else") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise _refusal(path, "which is something else")
@@ -78,18 +105,18 @@ def read(path: pathlib.Path) -> Stored:
         raise _refusal(path, _DAMAGED) from error
 
 
-def _content_and_numbers(path: pathlib.Path) -> tuple[Any, np.ndarray]:
+def _content_and_numbers(whole: bytes) -> tuple[Any, np.ndarray]:
     """Reads both parts; sizes that the file names are compared with its own before anything is made from them."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         members = {member.filename: member for member in archive.infolist()}
         if members.keys() != _DTYPES.keys():
             raise ValueError("other parts")
         for name, member in members.items():
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size > path.stat().st_size:
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(whole):
                 raise ValueError(f"{name} of {member.file_size} bytes")
             with archive.open(member) as file:
                 _check_header(file, _DTYPES[name], member.file_size)
-    with np.load(path, allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(whole), allow_pickle=False) as arrays:
         return json.loads(arrays["content"].tobytes()), arrays["numbers"]
 
 

@@ -75,6 +75,7 @@ def options_of(estimator: Any) -> EstimatorOptions:
     """Checks what an estimator was made with, before the rows are looked at, and writes it as options of a fit."""
     check_choice("weight_concentration_prior_type", estimator.weight_concentration_prior_type, WEIGHT_PRIORS)
     _check_concentration(estimator.weight_concentration_prior)
+    _check_goes_on(estimator)
     options = EstimatorOptions(
         covariance=estimator.covariance_type,
         weights=WEIGHT_PRIORS[estimator.weight_concentration_prior_type],
@@ -97,6 +98,15 @@ def options_of(estimator: Any) -> EstimatorOptions:
     check_forgetting_factor(estimator.forgetting_factor)
     check_count("verbose", int(estimator.verbose) if isinstance(estimator.verbose, bool) else estimator.verbose, 0)
     return options
+
+
+def _check_goes_on(estimator: Any) -> None:
+    """Checks that a fit with a checkpoint has a seed that a later call has too: one that is drawn is another."""
+    if estimator.checkpoint is not None and not isinstance(estimator.random_state, numbers.Integral):
+        raise ValueError(
+            "`random_state` must be a whole number with `checkpoint`: a seed that is drawn is another the next time. "
+            f"Received: {type(estimator.random_state).__name__}. Pass a number, such as random_state=0."
+        )
 
 
 def seed_of(random_state: Any) -> int:
