@@ -54,8 +54,12 @@ def test_one_worker_or_one_file_needs_no_other_process(
 
 
 def test_ctrl_c_while_processes_start_is_left_to_the_parent(tmp_path: pathlib.Path, capfd: Any) -> None:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    assert on_workers(doubles, tmp_path, range(4), 2, lambda _: None) == [0, 2, 4, 6]
+    before, handler = signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, processes inherit that
+    try:
+        assert on_workers(doubles, tmp_path, range(4), 2, lambda _: None) == [0, 2, 4, 6]
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before and capfd.readouterr().err == ""
 
 

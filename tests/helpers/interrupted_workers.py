@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-if multiprocessing.parent_process() is not None:
+if multiprocessing.current_process().name != "MainProcess":
     os.kill(os.getpid(), signal.SIGINT)
 
 
