@@ -22,7 +22,9 @@ def test_more_rows_than_a_sample_are_fitted_again():
     for num_groups, seed in ((3, 0), (6, 1)):
         mixture.partial_fit(groups(num_groups, 12_000, seed))
     numbers = [restart.number for restart in mixture.result_.restarts]
-    assert len(numbers) == len(set(numbers)) and mixture.result_.num_data == pytest.approx(1e4 * (1.0 - (1.0 - 1e-4) ** 24_000), rel=1e-6)
+    assert len(numbers) == len(set(numbers)) and mixture.result_.num_data == pytest.approx(
+        1e4 * (1.0 - (1.0 - 1e-4) ** 24_000), rel=1e-6
+    )
 
 
 def test_the_result_has_the_moves_of_the_fit():
