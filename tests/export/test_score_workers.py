@@ -53,6 +53,7 @@ def test_one_worker_or_one_file_needs_no_other_process(
     assert told == list(range(num_files))
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_processes_start_is_left_to_the_parent(tmp_path: pathlib.Path, capfd: Any) -> None:
     before, handler = signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, processes inherit that

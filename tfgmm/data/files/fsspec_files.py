@@ -86,7 +86,7 @@ def _handler(filesystem: Any, url: str) -> Any:
             self.forget_listings()
             with on_the_way(url):
                 info = self.fs.info(path)
-                return (self.fs.ukey(path), info["size"], *_tags_of(info))
+                return (self.fs.ukey(path), info.get("size"), *_tags_of(info))
 
         def open_input_stream(self, path: str) -> Any:
             with on_the_way(url):
