@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import tfgmm
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.carried.asked import CarriedColumns
 from tfgmm.data.shards import dask_engine
@@ -236,3 +237,39 @@ def test_other_doors_never_collect() -> None:
         open_source(da.zeros((3, 2)), "data", None)
     with pytest.raises(TypeError, match=r"data.to_frame\(\)"):
         open_source(data["a"], "data", None, may_be_shards=True)
+
+
+BESIDE: dict[str, tuple[str, Any, str]] = {
+    "weights, an array": ("sample_weight", da.ones(6), r"Received: a Dask Array.*Pass sample_weight.compute\(\), in"),
+    "weights, a column": (
+        "sample_weight",
+        dd.from_pandas(pd.Series(np.ones(6)), npartitions=2),
+        r"Received: dask.Series. Nothing is computed in silence: pass sample_weight.compute\(\)",
+    ),
+    "noise, an array": ("noise", da.ones((6, 2)), "Received: a Dask Array, whose rows stay where they are. Pass noise.c"),
+    "noise, a frame": (
+        "noise",
+        dd.from_pandas(pd.DataFrame({"a": np.ones(6), "b": 1.0}), npartitions=2),
+        "Received: a Dask DataFrame",
+    ),
+    "start": ("start", da.ones((2, 2)), "Received: a Dask Array"),
+    "start, in a list": (
+        "start",
+        [da.ones(2), da.zeros(2)],
+        r"Received: a list with dask.Array.*pass dask.compute\(\*start\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_what_goes_with_rows_in_memory_is_not_computed(kind: str) -> None:
+    argument, data, words = BESIDE[kind]
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 2)), columns=["a", "b"])
+    with pytest.raises(TypeError, match=f"`{argument}` must be .*{words}"):
+        tfgmm.fit_mixture(table, 2, **{argument: data})
+
+
+@pytest.mark.parametrize("rows", [[da.ones(2)] * 6, [dd.from_pandas(pd.DataFrame({"a": [1.0]}), npartitions=1)] * 2])
+def test_lists_of_rows_in_dask_are_not_computed(rows: Any) -> None:
+    with pytest.raises(TypeError, match=r"`x` must be numbers in memory. Received: a list with dask..*compute\(\*x\)"):
+        open_source(rows, "x", None)

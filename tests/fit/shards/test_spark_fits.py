@@ -56,6 +56,16 @@ def test_text_is_refused_before_any_work(spark: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_frame_beside_rows_in_memory_is_not_collected(spark: Any) -> None:
+    rows, frame = rows_and_frame(spark)
+    words = r"`noise` must be in memory.*Received: a Spark DataFrame.*Pass noise.toPandas\(\), in the order of the rows"
+    with pytest.raises(TypeError, match=words):
+        tfgmm.fit_mixture(rows, 2, noise=frame.select("a", "b"))
+    with pytest.raises(TypeError, match="`X` must be rows in memory or in files here. Received: a Spark DataFrame"):
+        tfgmm.BayesianGaussianMixture(2).fit(frame.select("a", "b"))
+
+
+@pytest.mark.slow
 def test_weights_noise_and_gaps_are_those_of_the_rows_in_memory(spark: Any) -> None:
     rows, frame = rows_and_frame(spark)
     frame = frame.selectExpr("IF(id % 11 = 0, NULL, a) AS a", "b", "1 + id % 2 AS times", "0.1 * (id % 4) AS error")
