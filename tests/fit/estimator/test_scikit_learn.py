@@ -217,7 +217,9 @@ print([name for name in ("tensorflow", "keras") if name in sys.modules])
 
 @pytest.mark.parametrize("rows", [dask.array.ones((6, 2)), dask.dataframe.from_pandas(NAMED, npartitions=2)])
 def test_rows_in_parts_are_refused_before_scikit_learn_collects_them(rows):
-    words = "`X` must be rows in memory or in files here. Received: a Dask .*, whose rows stay where they are. tfgmm.fit"
+    words = (
+        "`X` must be rows in memory or in files here. Received: a Dask .*, whose rows stay where they are. tfgmm.fit"
+    )
     with pytest.raises(TypeError, match=words):
         tfgmm.BayesianGaussianMixture(2).fit(rows)
     fitted = tfgmm.BayesianGaussianMixture(1, n_init=1).fit(NAMED)

@@ -100,6 +100,10 @@ def test_bad_rows_are_named_by_partition_and_nothing_stays(spark: Any) -> None:
         tfgmm.fit_mixture(frame.select("a", "b").filter("a > 1000"), 2)
     with pytest.raises(ValueError, match="`data` must have at least one row .* Received: no rows in 1 partition"):
         tfgmm.fit_mixture(frame.select("a", "b").limit(0), 2)
+    with pytest.raises(ValueError, match="`validation_data` must hold finite numbers"):
+        tfgmm.fit_mixture(frame.select("a", "b"), 2, validation_data=gaps)
+    with pytest.raises(ValueError, match="`validation_data` must hold finite numbers"):
+        tfgmm.fit_mixture(np.ones((5, 2)), 2, validation_data=gaps)
     assert spark._jsc.getPersistentRDDs().size() == 0
 
 
