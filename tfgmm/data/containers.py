@@ -32,7 +32,7 @@ def check_kind(name: str, data: Any) -> None:
 
 
 def check_in_memory(name: str, data: Any) -> None:
-    """Checks what goes with rows in memory, weights for example: Raises TypeError where it, or a part of it, is elsewhere.
+    """Checks what goes with rows in memory, as weights do: Raises TypeError where it, or a part of it, is elsewhere.
 
     Args:
         name: What the caller's argument is called in error messages.

@@ -163,8 +163,10 @@ def test_failures_of_workers_are_told_in_words(spark: Any, tmp_path: pathlib.Pat
     engine.release()
     for path in (tmp_path / "rows").glob("part-*"):
         path.unlink()
+    engine = engine_of(frame)
     with pytest.raises(RuntimeError, match=r"Received: \[FAILED_READ_FILE.*Write this file again, and read the frame"):
-        engine_of(frame).survey(spark_sessions.facts)
+        engine.survey(spark_sessions.facts)
+    engine.release()
 
 
 @pytest.mark.slow
@@ -172,6 +174,7 @@ def test_a_frame_without_partitions_has_one_answer(spark: Any) -> None:
     engine = engine_of(spark.range(3).limit(0))
     assert engine.num_parts == 0
     assert engine.survey(spark_sessions.facts)[0][2] == [] and engine.num_parts == 1
+    engine.release()
 
 
 class Kept:

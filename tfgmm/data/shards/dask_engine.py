@@ -261,8 +261,8 @@ def _failure(name: str, failed: Sequence[int], error: Exception, is_open: bool) 
     """Makes the error for a pass that did not get to its end."""
     if not is_open:
         return RuntimeError(
-            f"`{name}` must have an open Dask client until the fit ends. Received: a client that was closed, or that has "
-            "lost its scheduler. Start one, make the frame anew, and fit again."
+            f"`{name}` must have an open Dask client until the fit ends. Received: a client that was closed, or that "
+            "has lost its scheduler. Start one, make the frame anew, and fit again."
         )
     where = f"partition {failed[0]}" if failed else "the work on the partitions"
     if is_instance_of(error, "distributed", "KilledWorker"):
@@ -273,9 +273,9 @@ def _failure(name: str, failed: Sequence[int], error: Exception, is_open: bool) 
     said = str(error).splitlines()[0].rstrip(".")[:300] if str(error) else "no words"
     if isinstance(error, concurrent.futures.CancelledError):
         return RuntimeError(
-            f"`{name}` must be there until the fit ends. Received: {where} was cancelled ({said}). It was made by another "
-            "client, or scattered to a worker that died, or client.restart() was called. Make the frame anew with this "
-            "client, from files for example, and fit again."
+            f"`{name}` must be there until the fit ends. Received: {where} was cancelled ({said}). It was made by "
+            "another client, or scattered to a worker that died, or client.restart() was called. Make the frame anew with "
+            "this client, from files for example, and fit again."
         )
     look = f"Look at it alone: {name}.partitions[{failed[0]}].compute()." if failed else "Look at the cluster's log."
     return RuntimeError(f"{where} of `{name}` could not be worked on. Received: {type(error).__name__}: {said}. {look}")

@@ -65,8 +65,8 @@ def spark_error(name: str, message: str) -> RuntimeError:
     """Makes the error for what Spark says in many lines, `message`; see `told_in_words`."""
     if _ENDED.search(message):
         return SessionEndedError(
-            f"Spark must get through all partitions of `{name}`. Received: a session that was stopped. Start a session, "
-            "and read the frame anew."
+            f"Spark must get through all partitions of `{name}`. Received: a session that was stopped. Start a "
+            "session, and read the frame anew."
         )
     fix = next((fix for pattern, fix in _KNOWN if re.search(pattern, message)), _ELSE)
     return RuntimeError(f"Spark must get through all partitions of `{name}`. Received: {_cause(message)}. {fix}")
