@@ -52,5 +52,5 @@ def stuck_prospect():
     q, stage = posterior_and_stage()
     start = start_at_labels(q, Rows(ROWS), STUCK, np.array(survey_rows(Rows(ROWS), None, 0).summary.spread))
     end = ascend(q, [(start, stage)])[0]
-    prospect = prospect_at(q, end.values, stage.rows, FilledRows.of(stage.rows.block), stage.centre, 0)
+    prospect = prospect_at(q, end.values, stage, FilledRows.of(stage.rows.block), 0)
     return q, stage, end, prospect

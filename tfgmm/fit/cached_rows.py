@@ -44,8 +44,15 @@ class CachedRows:
 
     @property
     def share(self) -> float:
-        """How many rows each of them stands for on average, by weight: above 1 on a sample."""
+        """How many rows each of them stands for on average, by weight."""
         return self.num_data / self._groups.total_weight
+
+    @property
+    def rows_each(self) -> float:
+        """How many rows each of them stands for where those of large weight tell no more than one (Kish 1965)."""
+        weights = self.block.weights
+        num_rows = float(len(self)) if weights is None else float(weights.sum() ** 2 / np.square(weights).sum())
+        return self.num_data / num_rows
 
     @property
     def groups(self) -> RowGroups:

@@ -132,7 +132,9 @@ def stages_of_fold(stage: Stage, folds: Folds, fold: int) -> list[Stage]:
     """Lists the stages of a fit without one fold: coarsely, then the best start more finely."""
     coarse, fine = (max(stage.tolerance, least) for least in _TOLERANCES)
     rows = stage.rows.subset(*folds.entries(folds.numbers != fold))
-    first = dataclasses.replace(stage, rows=rows, tolerance=coarse, patience=1, num_starts=None, moves=None)
+    first = dataclasses.replace(
+        stage, rows=rows, tolerance=coarse, patience=1, num_starts=None, moves=None, is_sample=False
+    )
     moves = (
         None if stage.moves is None else stage.moves._replace(num_starts=_NUM_CONTENDERS, most_failures=_MOST_FAILURES)
     )

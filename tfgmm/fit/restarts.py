@@ -109,6 +109,7 @@ class Stage:
         num_starts: How many of the best starts of the stage before take part; the others are given up. None for all.
         moves: Which of them try moves between components first; None for none.
         goal: Bound, nats: a start whose gains have become too small to reach it is given up.
+        is_sample: Whether the rows are a sample, so that gains on them need not be gains on all rows.
     """
 
     rows: CachedRows
@@ -120,6 +121,7 @@ class Stage:
     num_starts: int | None = None
     moves: MoveRule | None = None
     goal: float = -math.inf
+    is_sample: bool = False
 
     @functools.cached_property
     def is_for_float32(self) -> bool:

@@ -17,7 +17,7 @@ from tfgmm.fit.checkpoint.kept_sweeps import KeptSweeps
 from tfgmm.fit.convergence import ConvergenceWarning, check_finite_bound, not_converged
 from tfgmm.fit.cross_validation import NUM_STARTS, Folds, candidates_of_folds
 from tfgmm.fit.labels import check_labels, is_labels, start_at_labels
-from tfgmm.fit.moves.over_all_rows import better_over_all_rows
+from tfgmm.fit.moves.over_all_rows import from_place, places_over_all_rows
 from tfgmm.fit.occupied import occupied_widths
 from tfgmm.fit.plateau import PATIENCE
 from tfgmm.fit.ranking import Ranking
@@ -109,15 +109,28 @@ def swept_fit(task: FitTask, fit: RunningFit, ascended: Ascended) -> Swept:
     restarts = ascended.restarts
     check_finite_bound(restarts[0].elbo, "after the restarts")
     batches = batches_of(task, fit.variational, ascended.rows)
-    if task.is_sample:
-        ends = [value for restart in restarts for value in restart.values.flat]
-        name = step_name("better over all rows", fit.covariance, fit.num_components, *ends)
-        restarts = task.journal.remembered(name, lambda: better_over_all_rows(fit.variational, batches, restarts))
-    fit.variational.assign(restarts[0].values)
+    if not task.is_sample:
+        return _swept_from(task, fit, batches, restarts, restarts[0])
+    ends = [value for restart in restarts for value in restart.values.flat]
+    name, num_data = step_name("over all rows", fit.covariance, fit.num_components, *ends), fit.num_data
+    first, *other = task.journal.remembered(
+        name, lambda: places_over_all_rows(fit.variational, batches, restarts, num_data)
+    )
+    best = _swept_from(task, fit, batches, from_place(restarts, first), restarts[first])
+    for place in other:
+        again = prepared_fit(task, fit.num_components)
+        rival = _swept_from(task, again, batches, from_place(restarts, place), restarts[place])
+        best = rival if rival.elbo > best.elbo else best
+    return best
+
+
+def _swept_from(task: FitTask, fit: RunningFit, batches: Batches, restarts: Sequence[Restart], taken: Restart) -> Swept:
+    """Sweeps over all rows from one of the restarts."""
+    fit.variational.assign(taken.values)
     plateau = StopOnPlateau(task.tolerance, patience=1 if task.is_sample else PATIENCE)
     kept = KeptSweeps(task.journal, _name_of_step("sweeps", fit.variational))
     history = _swept(task, fit, batches, plateau, kept)
-    after = _figures(task, fit, batches), history, tuple(restarts), plateau.converged, restarts[0]
+    after = _figures(task, fit, batches), history, tuple(restarts), plateau.converged, taken
     return Swept(fit, batches, *after, num_earlier=kept.num_earlier)
 
 

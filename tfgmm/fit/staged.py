@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfgmm.families.variational import Values, VariationalPosterior
+from tfgmm.fit.moves.over_all_rows import from_place
 from tfgmm.fit.moves.rounds import moved
 from tfgmm.fit.restarts import Restart, Stage, ascend, in_order_of_bounds
 
@@ -52,7 +53,9 @@ def best_first(
         starts = [[restart.values for restart in restarts] for restarts in best]
         for index, before, later in zip(going, best, _ascended_by_group(q, list(zip(starts, stages)))):
             results[index] = _after(results[index], before, later)
-    return results
+    return [
+        restarts if group.stages[-1].is_sample else from_place(restarts, 0) for restarts, group in zip(results, groups)
+    ]
 
 
 def _best(restarts: Sequence[Restart], num_starts: int | None) -> list[Restart]:
@@ -66,7 +69,7 @@ def _after_moves(
 ) -> list[list[Restart]]:
     """Lets the best of each group try moves where its stage says so; all groups side by side.
 
-    On a sample a restart that moved also stays as it was: which is better is seen over all rows.
+    A restart that moved also stays as it was: which is better is known when both are at their optimum.
     """
     trying = [
         (restart, stage)
@@ -80,18 +83,14 @@ def _after_moves(
     after = {id(restart): moved_on for (restart, _), moved_on in zip(trying, moved(q, trying))}
     return [
         in_order_of_bounds(
-            [
-                one
-                for restart in restarts
-                for one in _with_as_it_was(restart, after.get(id(restart), restart), stage.rows.share > 1.0)
-            ]
+            [one for restart in restarts for one in _with_as_it_was(restart, after.get(id(restart), restart))]
         )
         for restarts, stage in zip(groups, stages)
     ]
 
 
-def _with_as_it_was(restart: Restart, moved_on: Restart, stays: bool) -> list[Restart]:
-    return [moved_on, restart] if stays and len(moved_on.moves) > len(restart.moves) else [moved_on]
+def _with_as_it_was(restart: Restart, moved_on: Restart) -> list[Restart]:
+    return [moved_on, restart] if len(moved_on.moves) > len(restart.moves) else [moved_on]
 
 
 def _after(restarts: list[Restart], before_them: list[Restart], later: list[Restart]) -> list[Restart]:

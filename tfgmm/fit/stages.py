@@ -36,6 +36,7 @@ def stages_of(
         largest=np.fmax.reduce(np.abs(rows.values), axis=0, initial=0.0).astype(np.float64),
         max_sweeps=options.max_sweeps,
         tolerance=options.tolerance or TOLERANCE,
+        is_sample=survey.is_sample,
     )
     moves = move_rule(q, survey, options)
     if not survey.is_sample and q.num_components <= _FEW_COMPONENTS and moves is None:

@@ -9,10 +9,11 @@ import pytest
 from stuck_starts import GROUPS, ROWS, STUCK, posterior_and_stage, stuck_prospect
 
 import tfgmm
+from tfgmm.fit import staged
 from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.moves import rounds
 from tfgmm.fit.moves.divisions import FilledRows
-from tfgmm.fit.moves.over_all_rows import better_over_all_rows
+from tfgmm.fit.moves.over_all_rows import from_place, places_over_all_rows
 from tfgmm.fit.moves.rounds import moved
 from tfgmm.fit.moves.swaps import Swap, prospect_at
 from tfgmm.fit.restarts import MoveRule, ascend
@@ -26,10 +27,12 @@ def spare_rows(num_rows=30_000):
     return places[generator.integers(0, 5, num_rows)] + generator.standard_normal((num_rows, 4))
 
 
+@pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("weights", ["dirichlet", "stick_breaking"])
-def test_components_to_spare_stay_empty_and_the_bound_is_not_lower_for_it(weights):
+def test_components_to_spare_stay_empty_and_the_bound_is_not_lower_for_it(weights, is_weighted):
     rows = spare_rows()
-    plain, moving = (tfgmm.fit_mixture(rows, 9, weights=weights, restarts=3, moves=moves) for moves in (False, True))
+    options = {"weights": weights, "restarts": 2, "sample_weight": np.ones(len(rows)) if is_weighted else None}
+    plain, moving = (tfgmm.fit_mixture(rows, 9, moves=moves, **options) for moves in (False, True))
     assert moving.num_occupied <= plain.num_occupied
     assert moving.elbo > plain.elbo - 1e-5 * len(rows)
 
@@ -48,8 +51,8 @@ def test_where_groups_are_missing_components_without_rows_get_some():
 def test_on_a_sample_a_birth_must_gain_more_than_chance_does():
     q, stage, end, prospect = stuck_prospect()
     ten_times = CachedRows(q.form, stage.rows.block, 10.0 * len(ROWS))
-    assert (stage.rows.share, ten_times.share) == (1.0, 10.0)
-    of_sample = prospect_at(q, end.values, ten_times, FilledRows.of(stage.rows.block), stage.centre, 0)
+    sample = dataclasses.replace(stage, rows=ten_times, is_sample=True)
+    of_sample = prospect_at(q, end.values, sample, FilledRows.of(stage.rows.block), 0)
     np.testing.assert_allclose(of_sample.losses, 10.0 * prospect.losses, rtol=1e-9)
     numbers = 5  # weight, two locations, two widths
     assert of_sample.price == pytest.approx(numbers * (0.25 * np.log(1000.0) + 10.0))
@@ -61,22 +64,73 @@ def test_on_a_sample_a_birth_must_gain_more_than_chance_does():
     assert prospect.gain_by_chance(swaps) == 0.0
 
 
-def test_all_rows_decide_between_a_restart_that_moved_and_the_best_that_did_not():
+def stuck_and_freed():
+    """Returns a posterior, its stage, and one restart that is stuck and as it moved."""
     q, stage = posterior_and_stage()
     stuck = ascend(q, [(stuck_prospect()[2].values, stage)])[0]
     [freed] = moved(q, [(stuck, dataclasses.replace(stage, moves=MoveRule(1, 0)))])
-    batches = CachedBatch(stage.rows)
-    freed, plain, other = (
+    return q, stage, stuck, freed
+
+
+def test_all_rows_decide_between_a_restart_that_moved_and_the_best_that_did_not():
+    q, stage, stuck, freed = stuck_and_freed()
+    batches, num_data = CachedBatch(stage.rows), 600.0
+    assert places_over_all_rows(q, batches, [stuck, freed], num_data) == [0]
+    assert places_over_all_rows(q, batches, [freed, stuck], num_data) == [0]
+    # What the sample said does not count: neither for the one that moved nor against it
+    disguised, better = dataclasses.replace(stuck, moves=freed.moves), dataclasses.replace(freed, moves=())
+    assert places_over_all_rows(q, batches, [disguised, better], num_data) == [1]
+    # Within a thousandth of a nat per row both go on
+    assert places_over_all_rows(q, batches, [freed, better], num_data) == [0, 1]
+    assert places_over_all_rows(q, batches, [freed], num_data) == [0]
+
+
+def test_each_start_is_listed_once_as_it_moved_or_as_it_was():
+    _, _, stuck, freed = stuck_and_freed()
+    moved_on, as_it_was, other = (
         dataclasses.replace(restart, number=number) for restart, number in ((freed, 2), (stuck, 2), (stuck, 0))
     )
-    # What the sample said does not count: neither for the one that moved nor against it
-    [first, second] = better_over_all_rows(q, batches, [freed, plain, other])
-    assert first is freed and second is other
-    disguised = dataclasses.replace(plain, moves=freed.moves)
-    better = dataclasses.replace(freed, moves=())
-    [first, second] = better_over_all_rows(q, batches, [disguised, better, other])
-    assert first is better and second is other
-    assert better_over_all_rows(q, batches, [plain, other]) == [plain, other]
+    assert from_place([moved_on, as_it_was, other], 0) == [moved_on, other]
+    assert from_place([moved_on, as_it_was, other], 1) == [as_it_was, other]
+
+
+def test_the_better_of_two_that_are_close_is_swept_to_the_end():
+    """Overlapping rows of which a start that moved is ahead before the sweeps over all rows, and behind after them."""
+    generator = np.random.default_rng(0)
+    rows = generator.standard_normal((20_050, 2)) * generator.choice([0.5, 1.0, 2.0], (20_050, 1))
+    plain, moving = (tfgmm.fit_mixture(rows, 5, restarts=3, moves=moves) for moves in (False, True))
+    assert moving.elbo > plain.elbo - 1e-5 * len(rows)
+
+
+def test_rows_of_large_weight_make_a_sample_smaller():
+    _, stage = posterior_and_stage()
+    weights = np.ones(600)
+    weights[:100] = 11.0
+    weighted = CachedRows("independent", stage.rows.block._replace(weights=weights), 16_000.0)
+    assert weighted.rows_each == pytest.approx(16_000.0 / (1600.0**2 / (500.0 + 100.0 * 121.0)))
+    assert stage.rows.rows_each == 1.0
+
+
+def test_births_on_a_sample_must_bring_what_chance_does():
+    q, stage, end, _ = stuck_prospect()
+    for is_sample, tolerance in ((False, 1e-6), (True, 1e-3)):
+        trying = rounds._Moving(q, end, dataclasses.replace(stage, is_sample=is_sample, tolerance=tolerance))
+        plain = 1e-3 * 600 if is_sample else 0.1
+        trying._tried = [Swap(1, 0)]
+        assert trying._gain_asked == pytest.approx(plain)
+        counts = np.where(np.arange(6) == 1, 0.0, trying._prospect.statistics.counts)
+        empty = trying._prospect.statistics._replace(counts=counts)
+        trying._prospect = trying._prospect._replace(statistics=empty, chance=7.0)
+        assert trying._gain_asked == pytest.approx(plain + 7.0)
+
+
+def test_a_start_that_stands_twice_counts_as_one_of_those_that_go_on():
+    _, _, stuck, freed = stuck_and_freed()
+    one, twice, other = (
+        dataclasses.replace(restart, number=number) for restart, number in ((freed, 4), (stuck, 4), (stuck, 1))
+    )
+    assert staged._best([one, twice, other], 1) == [one, twice]
+    assert staged._best([one, twice, other], 2) == [one, twice, other]
 
 
 def test_a_restart_that_moved_on_a_sample_counts_once():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -33,6 +35,14 @@ if TYPE_CHECKING:
 _STEPS = {"held out": "held-out rows, fit", "start": "start", "occupied": "counting components that have rows,"}
 
 
+@dataclasses.dataclass
+class _Attempt:
+    """Sweeps of one attempt at a fit: what was occupied after each, and the last bound, nats."""
+
+    occupied: list[int]
+    elbo: float = math.nan
+
+
 class RunMonitor(FitWatcher):
     """Says after every batch how far the sweep is, counts occupied components, and stops when it is asked to.
 
@@ -46,7 +56,6 @@ class RunMonitor(FitWatcher):
 
     Attributes:
         occupied: Number of occupied components after each sweep.
-        occupied_of: The same for every covariance shape and number of components.
         was_stopped: Whether it ended the training.
 
     Example:
@@ -71,7 +80,7 @@ class RunMonitor(FitWatcher):
         super().__init__()
         self._show, self._is_stopped, self._with_shape = show, is_stopped, with_shape
         self.occupied: list[int] = []
-        self.occupied_of: dict[tuple[str, int], list[int]] = {}
+        self._attempts: dict[tuple[str, int], list[_Attempt]] = {}
         self.was_stopped = False
         self._num_tried, self._head = 1, ""
 
@@ -89,7 +98,8 @@ class RunMonitor(FitWatcher):
     def on_train_begin(self, logs: Any = None) -> None:
         """Forgets earlier training."""
         self.occupied, self.was_stopped, self.ends_for_now, self._bound = [], False, False, ""
-        self.occupied_of[self.model.covariance, self.model.num_components] = self.occupied
+        attempts = self._attempts.setdefault((self.model.covariance, self.model.num_components), [])
+        attempts.append(_Attempt(self.occupied))
         self._rows_per_second = ""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -107,12 +117,24 @@ class RunMonitor(FitWatcher):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Says the bound and what is occupied; stops when it was asked to."""
         self.occupied.append(num_occupied(self.model.variational))
+        self._attempts[self.model.covariance, self.model.num_components][-1].elbo = float(logs["elbo"])
         self._bound = f"bound {float(logs['elbo']):.6g}"
         self._show_sweep(1.0)
         if not self.model.stop_training:  # or it is complete
             self._end_choice_if_stopped()
         if self._is_stopped():
             self.was_stopped = self.ends_for_now = self.model.stop_training = True
+
+    def occupied_of(self, result: FitResult) -> list[int]:
+        """Lists the numbers of occupied components after each sweep of a fit, which may be one of several attempts."""
+        bounds = result.history["elbo"]
+        of_length = [
+            attempt
+            for attempt in self._attempts[result.covariance, result.num_components]
+            if len(attempt.occupied) == len(bounds)
+        ]
+        same_end = [attempt for attempt in of_length if attempt.elbo == bounds[-1]]
+        return (same_end or of_length)[-1].occupied
 
     def kept_state(self) -> list[int]:
         """Returns the numbers of occupied components so far."""
@@ -206,7 +228,7 @@ def run_fit(
         occupied = fit.occupied_posterior
     else:
         occupied = _occupied_posterior(result, survey, display, is_stopped)
-    of_sweeps = monitor.occupied_of[result.covariance, result.num_components]
+    of_sweeps = monitor.occupied_of(result)
     return Run(settings, result, of_sweeps, survey, notes, selection, occupied, facts)
 
 

@@ -23,7 +23,7 @@ _MOST_ROWS, _ENOUGH_ROWS = 400, 50
 # Numbers in the work on some components at a time
 _MOST_NUMBERS = 2**22
 # Columns up to which halves have correlations of their own: of more they take longer than all sweeps
-_MOST_COLUMNS_OF_MATRICES = 16
+_MOST_COLUMNS_OF_MATRICES = 8
 
 
 class FilledRows(NamedTuple):
@@ -128,7 +128,8 @@ def _seen(means: Mapping[str, np.ndarray], noise: np.ndarray, some: _Some) -> di
         variances = np.square(noise) if noise.ndim == 2 else np.diagonal(noise, axis1=1, axis2=2)
         of_noise = (own[:, None] @ variances[some.rows])[:, 0]
         return {LOCS: means[LOCS], "precisions": 1.0 / (1.0 / means["precisions"] + of_noise)}
-    of_noise = np.einsum("mn,mnde->mde", own, covariances_of(noise)[some.rows])
+    of_rows = covariances_of(noise[some.rows.ravel()]).reshape(*some.rows.shape, *means["whiteners"].shape[1:])
+    of_noise = np.einsum("mn,mnde->mde", own, of_rows)
     roots = np.linalg.inv(means["whiteners"])
     seen = np.linalg.cholesky(roots @ roots.swapaxes(1, 2) + of_noise)
     return {LOCS: means[LOCS], "whiteners": np.linalg.inv(seen)}

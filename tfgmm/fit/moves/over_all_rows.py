@@ -4,35 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from tfgmm.families.natural_gradient import place_at
 from tfgmm.families.variational import VariationalPosterior, stacked
 from tfgmm.fit.restarts import Restart
 from tfgmm.fit.sweep_batches import Batches
 
+# Nats per row: bounds that differ by less may change places in the sweeps over all rows
+_CLOSE = 1e-3
 
-def better_over_all_rows(q: VariationalPosterior, batches: Batches, restarts: Sequence[Restart]) -> list[Restart]:
-    """Puts the restart first that has the higher bound over all rows: the best, or the best of those without moves.
 
-    A gain on a sample need not be one over all rows. Where a restart stands twice, as it was and as it moved, the other
-    one goes.
+def places_over_all_rows(
+    q: VariationalPosterior, batches: Batches, restarts: Sequence[Restart], num_data: float
+) -> list[int]:
+    """Says from which restarts sweeps over all rows begin: from the best, or the best without moves, or both.
+
+    A gain on a sample need not be one over all rows. The one with the higher bound over all rows is taken; both where
+    they are close, and the better one is known at the end.
 
     Args:
         q: Family of the posteriors.
         batches: All rows.
         restarts: Best bound on the sample first.
+        num_data: N.
     """
-    best, *others = restarts
-    plain = next((restart for restart in others if not restart.moves), None)
-    if best.moves and plain is not None:
-        places = place_at(q, stacked([best.values, plain.values]))
-        (expected, _), _ = batches.log_likelihoods(places.coefficients)
-        bounds = expected - q.kl(q.factors_of(places.values))
-        if bounds[1] > bounds[0]:
-            best = plain
-    numbers = {best.number}
-    found = [best]
-    for restart in restarts:
-        if restart.number not in numbers:
-            numbers.add(restart.number)
-            found.append(restart)
-    return found
+    plain = next((place for place, restart in enumerate(restarts) if not restart.moves), 0)
+    if plain == 0:
+        return [0]
+    places = place_at(q, stacked([restarts[place].values for place in (0, plain)]))
+    (expected, _), _ = batches.log_likelihoods(places.coefficients)
+    moved, unmoved = (expected - q.kl(q.factors_of(places.values))).tolist()
+    if np.isfinite(moved) and np.isfinite(unmoved) and abs(moved - unmoved) < _CLOSE * num_data:
+        return [0, plain]
+    return [plain] if unmoved > moved or not np.isfinite(moved) else [0]
+
+
+def from_place(restarts: Sequence[Restart], place: int) -> list[Restart]:
+    """Lists the restarts that a fit has which goes on from one of them: each start once, best bound first.
+
+    A start that stands twice stands as it moved where moves were right, and as it was where they were not.
+    """
+    kept = restarts if restarts[place].moves else [restart for restart in restarts if not restart.moves]
+    first: dict[int, Restart] = {}
+    for restart in kept:
+        first.setdefault(restart.number, restart)
+    return list(first.values())

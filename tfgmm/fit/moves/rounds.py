@@ -18,6 +18,8 @@ from tfgmm.fit.restarts import Move, MoveRule, Restart, Stage, ascend
 _SHARES = (0.7, 0.15)
 # Share of the components that may go at a time, and what is left of it after a failure
 _SHARE_AT_A_TIME, _SHARE_AFTER_FAILURE = 0.25, 0.25
+# Moves that a restart tries at most: so many small gains that more of them would not pay
+_MOST_TRIALS = 50
 # Sweeps after a move, and the gain that it must bring: nats per row, and nats
 _NUM_SWEEPS, _LEAST_GAINS = 20, (1e-6, 0.1)
 # Restarts are at one optimum if their bounds differ by less than so many nats per row, and losses by less than a share
@@ -68,14 +70,15 @@ class _Moving:
         self._elbos, self._moves = [restart.elbos], list(restart.moves)
         self._most = self._most_at_a_time = max(1, int(_SHARE_AT_A_TIME * q.num_components))
         self._round, self._num_failures = 0, 0
-        per_row = max(_LEAST_GAINS[0], stage.tolerance if stage.rows.share > 1.0 else 0.0)
+        per_row = max(_LEAST_GAINS[0], stage.tolerance if stage.is_sample else 0.0)
         self._least_gain = max(per_row * stage.rows.num_data, _LEAST_GAINS[1])
         self._barred, self._has_births = set[Swap](), True
+        self._num_left = _MOST_TRIALS
         self._tried: list[Swap] = []
         self._prospect = self._look(restart.values)
 
     def _look(self, values: Values) -> Prospect:
-        return prospect_at(self._q, values, self.stage.rows, self._rows, self.stage.centre, self._rule.seed)
+        return prospect_at(self._q, values, self.stage, self._rows, self._rule.seed)
 
     def is_where(self, other: _Moving) -> bool:
         """Tells whether another restart over the same rows has come to the same optimum, as far as both have come."""
@@ -87,9 +90,10 @@ class _Moving:
 
     def next_trial(self) -> Values | None:
         """Makes the next swaps and says where q stands then; None where there are none left to try."""
-        while self._num_failures < self._rule.most_failures and self._round < len(_SHARES):
+        while min(self._num_left, self._rule.most_failures - self._num_failures) > 0 and self._round < len(_SHARES):
             self._tried = chosen_swaps(self._prospect, _SHARES[self._round], self._most, self._barred, self._has_births)
             if self._tried:
+                self._num_left -= 1
                 self.stage = dataclasses.replace(self.stage, goal=self._prospect.elbo + self._gain_asked)
                 return swapped(self._q, self._prospect, self._tried, self.stage.centre)
             self._round, self._most = self._round + 1, self._most_at_a_time

@@ -10,9 +10,9 @@ import numpy as np
 
 from tfgmm.families.natural_gradient import global_step, place_at
 from tfgmm.families.variational import Values, VariationalPosterior
-from tfgmm.fit.cached_rows import CachedRows
 from tfgmm.fit.moves.divisions import FilledRows, divisions_at
 from tfgmm.fit.moves.looks import Members, losses_and_members
+from tfgmm.fit.restarts import Stage
 from tfgmm.mixture.occupied import is_occupied
 from tfgmm.mixture.parameters import num_parameters
 from tfgmm.mixture.row_sums import statistics_of
@@ -68,28 +68,25 @@ class Prospect(NamedTuple):
         return self.chance * sum(bool(self.is_empty[swap.deleted]) for swap in swaps)
 
 
-def prospect_at(
-    q: VariationalPosterior, values: Values, rows: CachedRows, filled: FilledRows, centre: np.ndarray, seed: int
-) -> Prospect:
+def prospect_at(q: VariationalPosterior, values: Values, stage: Stage, filled: FilledRows, seed: int) -> Prospect:
     """Looks at all components where q stands.
 
     Args:
         q: Family of the posteriors.
         values: Numbers behind q.
-        rows: n rows.
+        stage: The rows, and whether they are a sample.
         filled: The same, their gaps filled.
-        centre: (D,) float64, data units.
         seed: Seed of the rows that halves are found with.
     """
-    place = place_at(q, values)
+    place, rows = place_at(q, values), stage.rows
     sums = rows.sums([value[None] for value in place.coefficients], np.float64)
     losses, members = losses_and_members(rows, place)
-    elbo = float(sums.log_likelihood[0]) - float(q.kl(q.factors_of(values), centre))
+    elbo = float(sums.log_likelihood[0]) - float(q.kl(q.factors_of(values), stage.centre))
     share = rows.share
     statistics = Statistics(*(value[0] for value in sums.statistics))
     gains, halves = divisions_at(q, values, filled, members, seed)
     of_bic = _SHARE_OF_PRICE * 0.5 * math.log(max(rows.num_data / q.num_components, 1.0))
-    chance = _GAIN_BY_CHANCE * share * _numbers_each(q) if share > 1.0 else 0.0
+    chance = _GAIN_BY_CHANCE * rows.rows_each * _numbers_each(q) if stage.is_sample else 0.0
     price = of_bic * _numbers_each(q) + chance
     return Prospect(values, elbo, statistics, share * losses, share * gains, share * halves, members, price, chance)
 
@@ -124,8 +121,10 @@ def chosen_swaps(
             continue
         free = (one for one in by_gain if not is_used[one] and one != deleted and (deleted, one) not in barred)
         divided = next(free, None)
-        if divided is None or len(found) == most:
+        if len(found) == most:
             break
+        if divided is None:  # of this one all pairs were tried
+            continue
         if not gains[divided] > share * losses[deleted] + prices[deleted]:
             continue  # another may pay: one without rows has a price, and here the best for this one may be taken
         found.append(Swap(deleted, divided))

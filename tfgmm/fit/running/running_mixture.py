@@ -15,7 +15,7 @@ from tfgmm.families.variational import VariationalPosterior
 from tfgmm.fit.fitting import fit_opened
 from tfgmm.fit.occupied import num_occupied
 from tfgmm.fit.options import FitOptions
-from tfgmm.fit.restarts import Restart
+from tfgmm.fit.restarts import Move, Restart
 from tfgmm.fit.result import FitResult
 from tfgmm.fit.running.first_rows import FirstFit, fit_again
 from tfgmm.fit.running.kept_rows import KeptRows, is_misfit, most_kept, swept
@@ -87,6 +87,7 @@ class RunningMixture:
     _spread: tuple[float, ...]
     _column_names: tuple[str, ...] | None
     _restarts: tuple[Restart, ...]
+    _moves: tuple[Move, ...]
     _is_swept: bool
     _is_exact: bool  # whether the sums are those of all rows at q as it stands
 
@@ -104,6 +105,7 @@ class RunningMixture:
         running._q = q
         running._place = place_at(q, q.values())
         running._priors, running._restarts, running._is_swept = result.priors, result.restarts, result.converged
+        running._moves = result.moves
         running._column_names, running._spread = summary.column_names, summary.spread
         running._history = {name: list(figures) for name, figures in result.history.items()}
         if kept is None:
@@ -234,6 +236,7 @@ class RunningMixture:
         sums = sums_of(q, place, faded(as_one(kept.blocks), self.forgetting_factor), self._name)
         self._q, self._place, self._sums = q, place, sums
         self._priors, self._restarts, self._is_swept = fitted.priors, fitted.restarts, fitted.converged
+        self._moves = fitted.moves
         self._spread, self._is_exact = fitted.spread, True
         self._kept = None if kept.is_full else kept.after_fit(num_occupied(q))
         self._note(float(q.kl()))
@@ -291,7 +294,7 @@ class RunningMixture:
         figures = expected - kl, log_likelihood, complete
         ended = dict(self._history), self._restarts, self._is_swept
         of_parts: dict[str, Any] = {"num_parts": seen.num_parts, "is_summed_over_parts": not self._is_exact}
-        of_parts["sums"] = self._sums.statistics
+        of_parts |= {"sums": self._sums.statistics, "moves": self._moves}
         return FitResult(*mixture, *figures, *ended, **of_parts)
 
 
