@@ -274,8 +274,8 @@ def _failure(name: str, failed: Sequence[int], error: Exception, is_open: bool) 
     if isinstance(error, concurrent.futures.CancelledError):
         return RuntimeError(
             f"`{name}` must be there until the fit ends. Received: {where} was cancelled ({said}). It was made by "
-            "another client, or scattered to a worker that died, or client.restart() was called. Make the frame anew with "
-            "this client, from files for example, and fit again."
+            "another client, or scattered to a worker that died, or client.restart() was called. Make the frame anew "
+            "with this client, from files for example, and fit again."
         )
     look = f"Look at it alone: {name}.partitions[{failed[0]}].compute()." if failed else "Look at the cluster's log."
     return RuntimeError(f"{where} of `{name}` could not be worked on. Received: {type(error).__name__}: {said}. {look}")
