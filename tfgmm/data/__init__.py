@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = front_door(
     {
         "blocks": ["BLOCK_ROWS", "RowBlock", "finite", "is_finite", "together"],
         "columns": ["numeric_columns"],
+        "containers": ["check_in_memory"],
         "counters": ["suspicious_columns"],
         "errors": ["check_gaps", "check_no_overflow", "no_rows_left_error", "no_value_error", "not_finite_error"],
         "fingerprint": ["sum_of_hashes"],
@@ -31,7 +32,7 @@ __getattr__, __dir__, __all__ = front_door(
         "sampling": ["SAMPLE_ROWS"],
         "scored_table": ["ScoredColumns", "scored_columns"],
         "shards.part": ["SEAL_ROWS", "rows_and_seal"],
-        "shards.recognised": ["kind_of_shards"],
+        "shards.recognised": ["check_no_shards", "kind_of_shards"],
         "shards.rows": ["ShardRows"],
         "sources": ["check_ends", "open_source"],
         "streamed": ["StreamedRows"],

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfgmm.common.checks import is_instance_of
 from tfgmm.common.words import counted
-from tfgmm.data.shards.recognised import check_no_shards
+from tfgmm.data.shards.recognised import check_no_shards, kind_of_shards
 
 
 def check_kind(name: str, data: Any) -> None:
@@ -31,6 +31,33 @@ def check_kind(name: str, data: Any) -> None:
             raise kind_error(name, data, fix.format(name))
 
 
+def check_in_memory(name: str, data: Any) -> None:
+    """Checks what goes with rows in memory, as weights do: Raises TypeError where it, or a part of it, is elsewhere.
+
+    Args:
+        name: What the caller's argument is called in error messages.
+        data: Data of any kind; of lists and tuples the parts are looked at too.
+    """
+    if isinstance(data, np.ndarray):
+        return
+    kind = kind_of_shards(data)
+    if kind is not None:
+        raise TypeError(
+            f"`{name}` must be in memory, beside rows in memory. Received: {kind.words}, whose rows stay where they "
+            f"are. Pass {kind.compute.format(name)}, in the order of the rows."
+        )
+    parts = data if isinstance(data, (list, tuple)) else [data]
+    kinds = {kind for kind in {type(part) for part in parts} if hasattr(kind, "__dask_graph__")}
+    lazy = next((part for part in parts if type(part) in kinds and _is_lazy(part)), None)
+    if lazy is not None:
+        package = f"{type(lazy).__module__.split('.')[0]}.{type(lazy).__qualname__}"
+        received = package if lazy is data else f"a {type(data).__name__} with {package}"
+        fix = f"{name}.compute()" if lazy is data else f"dask.compute(*{name})"
+        raise TypeError(
+            f"`{name}` must be numbers in memory. Received: {received}. Nothing is computed in silence: pass {fix}."
+        )
+
+
 def check_no_columns(name: str, data: Any, num_features: int | None) -> None:
     """Checks a list or tuple: Raises TypeError, with the conversion, where it seems to hold columns and not rows.
 
@@ -44,6 +71,7 @@ def check_no_columns(name: str, data: Any, num_features: int | None) -> None:
     """
     if not isinstance(data, (list, tuple)) or not len(data):
         return
+    check_in_memory(name, data)
     for package, class_name, fix in _SERIES:
         if any(is_instance_of(part, package, class_name) for part in data[:_FIRST_FEW]):
             what = f"a {type(data).__name__} of {package}.{class_name}"

@@ -119,7 +119,8 @@ def fit_mixture(
 
     Args:
         data: (N, D) rows of any kind that `GaussianMixtureModel.fit` takes: arrays, frames, paths or URLs of CSV,
-            Parquet or Arrow files or folders, which may be larger than memory, or a tf.data dataset of known length.
+            Parquet or Arrow files or folders, which may be larger than memory, or a tf.data dataset of known length; or
+            a Dask DataFrame or Array, or a Spark DataFrame, whose rows stay where they are: see docs/clusters.md.
         num_components: K; or several of them, such as range(1, 11): then all are fitted, with the same priors and held
             out rows, and what comes back is a `Selection`, with a table of criteria and a recommendation.
         covariance: Shape of the components, as in `GaussianMixtureModel`; or a list of shapes, or "auto" for all (for

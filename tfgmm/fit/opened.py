@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tfgmm.data.row_source import RowSource
 from tfgmm.data.shards.rows import ShardRows
 from tfgmm.data.sources import check_ends
 from tfgmm.data.summary import DataSummary
-from tfgmm.data.survey import finite_blocks, no_rows_error
+from tfgmm.data.survey import Survey, finite_blocks, no_rows_error
 from tfgmm.data.validation import open_validation
 
 
@@ -41,7 +42,7 @@ def opened_validation(source: RowSource, data: Any) -> tuple[RowSource | None, t
         return None, ()
     validation = open_validation(data, source, may_be_shards=True)
     if isinstance(validation, ShardRows):
-        return validation, validation.survey(0).summary.gap_columns
+        return validation, _surveyed(validation).summary.gap_columns
     check_ends(validation, None, "Use .take(n), or remove .repeat().")
     may_have_gaps = validation.missing == "integrate"
     if validation.has_own_batches:
@@ -53,6 +54,16 @@ def opened_validation(source: RowSource, data: Any) -> tuple[RowSource | None, t
         if may_have_gaps and not is_finite(block.values):
             columns |= set(np.flatnonzero(np.isnan(block.values).any(axis=0)).tolist())
     return validation, tuple(sorted(columns))
+
+
+def _surveyed(validation: ShardRows) -> Survey:
+    """Surveys rows in parts to validate on; what the engine kept for it is given back where it fails."""
+    try:
+        return validation.survey(0, stacklevel=6)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            validation.release()
+        raise
 
 
 def check_rows(summary: DataSummary, num_components: int, name: str = "num_components") -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from tfgmm.common.checks import check_choice, check_count, check_seed
+from tfgmm.data.containers import check_in_memory
 from tfgmm.fit.checkpoint.place import checked_place
 from tfgmm.mixture.registry import COVARIANCES, WEIGHT_PRIORS
 from tfgmm.posterior.record import MEAN_FIELD, check_method
@@ -77,6 +78,7 @@ class FitOptions:
         check_choice(self.name_of("weights"), self.weights, WEIGHT_PRIORS)
         check_choice("criteria_at", self.criteria_at, CRITERIA_AT)
         check_method(self.posterior)
+        check_in_memory("start", self.start)
         object.__setattr__(self, "checkpoint", checked_place(self.checkpoint))
 
     @classmethod

@@ -95,12 +95,36 @@ def test_partitions_are_read_as_numbers() -> None:
 
 
 def test_partitions_that_are_not_what_dask_says_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"Received: columns \['b', 'a'\] in partition 3"):
-        read(pd.DataFrame({"b": [1.0], "a": [1.0]}))
+    for other in ({"b": [1.0]}, {"a": [1.0], "b": [1.0], "c": [1.0]}, {"a": [1.0], "c": [1.0]}):
+        with pytest.raises(ValueError, match=r"Received: columns \[.*\] in partition 3"):
+            read(pd.DataFrame(other))
+    with pytest.raises(ValueError, match=r"Received: columns \['a', 'a'\] in partition 3"):
+        read(pd.DataFrame([[1.0, 2.0]], columns=["a", "a"]))
+    with pytest.raises(ValueError, match="Received: a NoneType in partition 3"):
+        read(None)
     with pytest.raises(ValueError, match=r"Received: shape \(2, 3\) in partition 3"):
         read(np.zeros((2, 3)))
     with pytest.raises(TypeError, match=r"Received: column 'b' \(text\) in partition 3"):
         read(pd.DataFrame({"a": [1.0], "b": ["x"]}))
+
+
+def test_columns_in_another_order_are_put_in_theirs() -> None:
+    [block] = read(pd.DataFrame({"b": [1.0, 2.0], "a": [3.0, 4.0]}))
+    assert block.values.tolist() == [[3.0, 1.0], [4.0, 2.0]]
+
+
+def test_masked_cells_of_chunks_are_gaps() -> None:
+    [block] = read(np.ma.MaskedArray([[1.0, 2.0], [3.0, 4.0]], mask=[[False, True], [False, False]]))
+    assert not isinstance(block.values, np.ma.MaskedArray)
+    np.testing.assert_array_equal(block.values, [[1.0, np.nan], [3.0, 4.0]])
+    [whole] = read(np.ma.MaskedArray([[1, 2]], mask=[[True, False]]))
+    np.testing.assert_array_equal(whole.values, [[np.nan, 2.0]])
+
+
+@pytest.mark.parametrize("kind", ["complex128", "<U3", "object"])
+def test_chunks_without_numbers_are_refused(kind: str) -> None:
+    with pytest.raises(TypeError, match=f"must hold real numbers in every partition. Received: dtype {kind} in parti"):
+        read(np.ones((2, 2)).astype(kind))
 
 
 def test_without_a_client_nothing_is_done() -> None:

@@ -163,8 +163,10 @@ def test_failures_of_workers_are_told_in_words(spark: Any, tmp_path: pathlib.Pat
     engine.release()
     for path in (tmp_path / "rows").glob("part-*"):
         path.unlink()
+    engine = engine_of(frame)
     with pytest.raises(RuntimeError, match=r"Received: \[FAILED_READ_FILE.*Write this file again, and read the frame"):
-        engine_of(frame).survey(spark_sessions.facts)
+        engine.survey(spark_sessions.facts)
+    engine.release()
 
 
 @pytest.mark.slow
@@ -172,3 +174,33 @@ def test_a_frame_without_partitions_has_one_answer(spark: Any) -> None:
     engine = engine_of(spark.range(3).limit(0))
     assert engine.num_parts == 0
     assert engine.survey(spark_sessions.facts)[0][2] == [] and engine.num_parts == 1
+    engine.release()
+
+
+class Kept:
+    """What Spark keeps, of which giving back fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.num_asked = 0
+
+    def unpersist(self) -> None:
+        self.num_asked += 1
+        raise self.error
+
+
+def test_giving_back_asks_for_both_parts_and_a_session_that_is_gone_for_none() -> None:
+    errors = pytest.importorskip("pyspark.errors")
+    engine: Any = SparkEngine.__new__(SparkEngine)
+    engine._argument = "data"
+    engine._rows, engine._blocks = one, other = (
+        Kept(errors.PySparkException("busy")),
+        Kept(errors.PySparkException("no")),
+    )
+    with pytest.raises(RuntimeError, match="Spark must get through all partitions of `data`. Received: no."):
+        engine.release()
+    assert (one.num_asked, other.num_asked) == (1, 1)
+    gone = Kept(errors.PySparkException("[SESSION_OR_CONTEXT_NOT_EXISTS] SparkContext should be created first."))
+    engine._rows = gone
+    engine.release()
+    assert gone.num_asked == 1 and engine._rows is None

@@ -46,7 +46,12 @@ PYTHON = "An exception was thrown from the Python worker:\nTraceback (most recen
         ),
         (
             "[SESSION_OR_CONTEXT_NOT_EXISTS] SparkContext or SparkSession should be created first.",
-            "[SESSION_OR_CONTEXT_NOT_EXISTS] SparkContext or SparkSession should be created first. Start a session",
+            "Received: a session that was stopped. Start a session, and read the frame anew.",
+        ),
+        (
+            'Cannot invoke "org.apache.spark.rpc.RpcEndpointRef.askSync(Object)" because the return value of '
+            '"org.apache.spark.storage.BlockManagerMaster.driverEndpoint()" is null',
+            "Received: a session that was stopped. Start a session, and read the frame anew.",
         ),
         ("", "no message. Spark's log says more"),
     ],

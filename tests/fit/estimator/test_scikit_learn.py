@@ -7,6 +7,8 @@ import subprocess
 import sys
 import warnings
 
+import dask.array
+import dask.dataframe
 import numpy as np
 import pandas as pd
 import polars
@@ -211,3 +213,20 @@ print([name for name in ("tensorflow", "keras") if name in sys.modules])
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("rows", [dask.array.ones((6, 2)), dask.dataframe.from_pandas(NAMED, npartitions=2)])
+def test_rows_in_parts_are_refused_before_scikit_learn_collects_them(rows):
+    words = (
+        "`X` must be rows in memory or in files here. Received: a Dask .*, whose rows stay where they are. tfgmm.fit"
+    )
+    with pytest.raises(TypeError, match=words):
+        tfgmm.BayesianGaussianMixture(2).fit(rows)
+    fitted = tfgmm.BayesianGaussianMixture(1, n_init=1).fit(NAMED)
+    for ask in (fitted.predict, fitted.score_samples, fitted.partial_fit):
+        with pytest.raises(TypeError, match=words):
+            ask(rows)
+    with pytest.raises(TypeError, match="`sample_weight` must be .*Received: a Dask Array"):
+        tfgmm.BayesianGaussianMixture(2).fit(NAMED, sample_weight=dask.array.ones(90))
+    with pytest.raises(TypeError, match="`noise` must be .*Received: a Dask Array"):
+        tfgmm.BayesianGaussianMixture(2).fit(NAMED, noise=dask.array.ones((90, 2)))

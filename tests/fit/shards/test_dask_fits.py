@@ -9,17 +9,22 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from dask import delayed
 from dask_clusters import GatherWatch, loaded, noted, three_clusters, workers
 
 import tfgmm
+from tfgmm.data.carried.asked import CarriedColumns
+from tfgmm.data.shards.chosen_columns import ShardColumns
+from tfgmm.data.shards.rows import ShardRows
 from tfgmm.fit.result import FitResult
+from tfgmm.fit.shard_batches import released
 
 NAMES = ["a", "b", "c"]
 START = np.array([[1.0, 4.0, 0.0], [4.0, 1.0, 2.0], [-3.0, 0.0, 0.0]])
@@ -218,3 +223,80 @@ def test_validation_rows_where_they_are(dask_client: Any) -> None:
         np.testing.assert_allclose(losses(data, validation), known, rtol=1e-9)
     with pytest.raises(ValueError, match="`validation_data` must be rows in memory or in files where several fits"):
         tfgmm.fit_mixture(frame, [2, 3], validation_data=held_out)
+
+
+def test_releasing_asks_all_and_does_not_hide_what_ended_the_fit() -> None:
+    asked: list[str] = []
+
+    class Engine:
+        name = "Dask"
+
+        def release(self) -> None:
+            asked.append("release")
+            raise OSError("gone")
+
+    columns = ShardColumns(("a",), CarriedColumns())
+    both: Any = [ShardRows(cast("Any", Engine()), columns, name) for name in ("data", "validation_data")]
+    with pytest.raises(ZeroDivisionError), released(*both, None):
+        raise ZeroDivisionError
+    assert len(asked) == 2
+    with pytest.raises(OSError, match="gone"), released(*both):
+        pass
+    assert len(asked) == 4
+
+
+def passes(folder: pathlib.Path, num_parts: int) -> float:
+    """Counts how often all partitions were read since the last count."""
+    files = list(folder.glob("*"))
+    number = sum(len(file.read_text().splitlines()) for file in files)
+    for file in files:
+        file.unlink()
+    return number / num_parts
+
+
+@pytest.mark.slow
+def test_validation_rows_are_surveyed_once_and_a_finished_checkpoint_holds_nothing(
+    dask_client: Any, tmp_path: pathlib.Path
+) -> None:
+    table = pd.DataFrame(three_clusters(300), columns=NAMES)
+    folders = [tmp_path / "data", tmp_path / "validation"]
+    for folder in folders:
+        folder.mkdir()
+    data, validation = (
+        dd.from_pandas(table, npartitions=2).map_partitions(noted, str(folder), meta=table[:0]) for folder in folders
+    )
+    options: dict[str, Any] = {"start": START, "checkpoint": tmp_path / "fit.ck", "validation_data": validation}
+    first = tfgmm.fit_mixture(data, 3, **options)
+    assert [passes(folder, 2) for folder in folders] == [2.0, 2.0]  # survey and hold
+    again = tfgmm.fit_mixture(data, 3, **options)
+    assert [passes(folder, 2) for folder in folders] == [1.0, 1.0]
+    assert same_bytes(first, again) and first.history == again.history
+
+
+@pytest.mark.slow
+def test_small_partitions_are_warned_of_at_the_line_that_fits(dask_client: Any) -> None:
+    frame = dd.from_pandas(pd.DataFrame(three_clusters(300), columns=NAMES), npartitions=2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tfgmm.fit_mixture(frame, 2, start=START[:2], validation_data=frame)
+    about_parts = [one for one in caught if "2 partitions of" in str(one.message)]
+    assert [str(one.message).split()[0] for one in about_parts] == ["`data`", "`validation_data`"]
+    assert [one.filename for one in about_parts] == [__file__] * 2
+
+
+@pytest.mark.slow
+def test_masked_chunks_and_columns_in_another_order_are_those_in_memory(dask_client: Any) -> None:
+    rows = three_clusters(300)
+    masked = da.from_array(rows, chunks=(100, 3)).map_blocks(
+        np.ma.masked_greater, 5.0, meta=np.empty((0, 0)), dtype=float
+    )
+    table = pd.DataFrame(rows, columns=NAMES)
+    parts = [delayed(part) for part in (table[:100], table[100:][["c", "a", "b"]])]
+    mixed = dd.from_delayed(parts, meta=table[:0], verify_meta=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of gaps
+        pairs = [(masked, np.where(rows > 5.0, np.nan, rows)), (mixed, rows)]
+        for data, known in pairs:
+            found, expected = (tfgmm.fit_mixture(one, 3, start=START) for one in (data, known))
+            np.testing.assert_allclose(found.elbo, expected.elbo, rtol=1e-9)
+            np.testing.assert_allclose(found.locs, expected.locs, rtol=1e-6, atol=1e-7)

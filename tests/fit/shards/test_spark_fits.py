@@ -56,6 +56,16 @@ def test_text_is_refused_before_any_work(spark: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_frame_beside_rows_in_memory_is_not_collected(spark: Any) -> None:
+    rows, frame = rows_and_frame(spark)
+    words = r"`noise` must be in memory.*Received: a Spark DataFrame.*Pass noise.toPandas\(\), in the order of the rows"
+    with pytest.raises(TypeError, match=words):
+        tfgmm.fit_mixture(rows, 2, noise=frame.select("a", "b"))
+    with pytest.raises(TypeError, match="`X` must be rows in memory or in files here. Received: a Spark DataFrame"):
+        tfgmm.BayesianGaussianMixture(2).fit(frame.select("a", "b"))
+
+
+@pytest.mark.slow
 def test_weights_noise_and_gaps_are_those_of_the_rows_in_memory(spark: Any) -> None:
     rows, frame = rows_and_frame(spark)
     frame = frame.selectExpr("IF(id % 11 = 0, NULL, a) AS a", "b", "1 + id % 2 AS times", "0.1 * (id % 4) AS error")
@@ -90,6 +100,10 @@ def test_bad_rows_are_named_by_partition_and_nothing_stays(spark: Any) -> None:
         tfgmm.fit_mixture(frame.select("a", "b").filter("a > 1000"), 2)
     with pytest.raises(ValueError, match="`data` must have at least one row .* Received: no rows in 1 partition"):
         tfgmm.fit_mixture(frame.select("a", "b").limit(0), 2)
+    with pytest.raises(ValueError, match="`validation_data` must hold finite numbers"):
+        tfgmm.fit_mixture(frame.select("a", "b"), 2, validation_data=gaps)
+    with pytest.raises(ValueError, match="`validation_data` must hold finite numbers"):
+        tfgmm.fit_mixture(np.ones((5, 2)), 2, validation_data=gaps)
     assert spark._jsc.getPersistentRDDs().size() == 0
 
 

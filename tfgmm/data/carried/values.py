@@ -12,6 +12,7 @@ from tfgmm.common.words import quoted
 from tfgmm.data.arrays import real_array
 from tfgmm.data.carried.asked import Asked, CarriedColumns, pair_words
 from tfgmm.data.columns import check_once, wanted_names
+from tfgmm.data.containers import check_in_memory
 from tfgmm.data.frames import MemoryTable, open_table
 from tfgmm.data.table_values import table_values
 
@@ -125,6 +126,7 @@ def weights_of(asked: Asked, num_rows: int) -> np.ndarray:
         ValueError: They have another shape than (N,).
     """
     argument, data = "sample_weight", asked.sample_weight
+    check_in_memory(argument, data)
     _check_is_array(argument, data, "Pass one weight per row.")
     array = _column_of(argument, data) if _is_column(data) else real_array(argument, data)
     if array.ndim != 1 or len(array) != num_rows:
@@ -172,6 +174,7 @@ def noise_of(
         TypeError: They are no real numbers.
         ValueError: The shape is another.
     """
+    check_in_memory("noise", asked.noise)  # a Spark DataFrame offers Arrow all its rows, in any order
     table = None if isinstance(asked.noise, np.ndarray) else open_table("noise", asked.noise)
     if table is None:
         _check_is_array("noise", asked.noise, "Pass one standard deviation per number, as numpy.full(x.shape, 0.1).")

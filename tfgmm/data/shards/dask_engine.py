@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import functools
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -68,22 +70,24 @@ class DaskEngine:
 
     def survey(self, function: Callable[[int, Iterator[RowBlock]], Any]) -> list[Any]:
         """Makes one pass over all partitions; lists the answers in their order."""
-        answers = self._pass(answer_of, "survey", function)
-        with self._failures_named(answers):
+        with self._failures_named() as begun:
+            answers = self._pass(answer_of, "survey", function)
+            begun += answers
             return list(self._client.gather(answers))
 
     def hold(self, function: Callable[[int, Iterator[RowBlock]], Iterator[RowBlock]]) -> None:
         """Has the workers make the blocks of each partition, and keep them until `release`."""
         self.release()
-        self._held = self._pass(blocks_of, "hold", function)
+        with self._failures_named():
+            self._held = self._pass(blocks_of, "hold", function)
 
     def sums(self, function: Callable[[int, Iterator[RowBlock]], np.ndarray]) -> np.ndarray:
         """Adds an array of the held blocks of each partition: by eights in their order, and these by eights again."""
         numbers = range(len(self._held))
-        sent = self._sent(function)
-        sums = self._client.map(sums_of, numbers, self._held, function=sent, **_task("sums"))
-        of_parts = sums
-        with self._failures_named([*self._held, *of_parts]):
+        with self._failures_named() as begun:
+            sent = self._sent(function)
+            sums = self._client.map(sums_of, numbers, self._held, function=sent, **_task("sums"))
+            begun += [*self._held, *sums]
             while len(sums) > 1:
                 groups = [sums[start : start + _TOGETHER] for start in range(0, len(sums), _TOGETHER)]
                 sums = self._client.map(added, groups, **_task("add"))
@@ -93,8 +97,7 @@ class DaskEngine:
     def release(self) -> None:
         """Has the workers forget the blocks."""
         held, self._held = self._held, []
-        if held:
-            self._client.cancel(held)
+        self._forget(held)
 
     def _pass(self, task: Callable[..., Any], key: str, function: Callable[..., Any]) -> list[Any]:
         """Begins a task for each partition; a partition is given up as soon as its task is done."""
@@ -109,21 +112,43 @@ class DaskEngine:
         return self._client.submit(same, function, **options | {"key": f"{options['key']}-{uuid.uuid4()}"})
 
     @contextlib.contextmanager
-    def _failures_named(self, futures: Sequence[Any]) -> Iterator[None]:
+    def _failures_named(self) -> Iterator[list[Any]]:
         """Says in words which partition failed, and takes back what waits when the caller leaves.
 
-        Args:
-            futures: One for each partition, or several times as many.
+        Yields:
+            A list to put futures in: one for each partition, or several times as many.
         """
+        begun: list[Any] = []
         try:
-            yield
+            yield begun
         except Exception as error:
-            failed = [number % self.num_parts for number, future in enumerate(futures) if future.status == "error"]
-            self._client.cancel(list(futures))
-            raise _failure(self._data_name, failed, error) from error
+            failed = [number % self.num_parts for number, future in enumerate(begun) if future.status == "error"]
+            is_open = self._is_open
+            self._forget(begun, is_failing=True)
+            raise _failure(self._data_name, failed, error, is_open) from error
         except BaseException:  # Ctrl-C
-            self._client.cancel(list(futures))
+            self._forget(begun, is_failing=True)
             raise
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether the client can still be asked for anything."""
+        return self._client.status not in ("closed", "closing")
+
+    def _forget(self, futures: Sequence[Any], is_failing: bool = False) -> None:
+        """Has the workers forget results; those of a client that is closed are forgotten without a word.
+
+        Args:
+            futures: The results.
+            is_failing: Whether an error is on its way, which matters more than one from here.
+        """
+        if not futures or not self._is_open:
+            return
+        try:
+            self._client.cancel(list(futures))
+        except Exception:
+            if self._is_open and not is_failing:
+                raise
 
 
 def _called(number: int, partition: Any, task: Callable[..., Any]) -> Any:
@@ -140,9 +165,15 @@ def client_of(name: str) -> Any:
 
     Raises:
         ModuleNotFoundError: distributed is not installed.
-        ValueError: There is none, or one for asynchronous use.
+        ValueError: There is none, or one for asynchronous use; or this is a task that keeps its worker busy.
     """
     distributed = imported("distributed", "Dask's distributed", "dask")
+    if _is_in_task(distributed):
+        raise ValueError(
+            f"`{name}` must be fitted outside the tasks of its cluster, or the task waits for the worker that it keeps "
+            "busy. Received: a fit inside a task. Put the call below `with distributed.worker_client():`, which frees "
+            "the worker."
+        )
     start = "Start one before: from distributed import Client; client = Client()."
     try:
         client = distributed.default_client()
@@ -157,12 +188,27 @@ def client_of(name: str) -> Any:
     return client
 
 
+def _is_in_task(distributed: Any) -> bool:
+    """Tells whether this thread does a task, and has not left the worker's threads, as `secede` has it do."""
+    task, thread = distributed.worker.thread_state, distributed.threadpoolexecutor.thread_state
+    return hasattr(task, "key") and not getattr(task, "actor", False) and getattr(thread, "proceed", False)
+
+
 def check_versions(client: Any) -> None:
     """Checks that all workers have the versions of this process: Raises RuntimeError otherwise.
 
     Other versions may add in another order, and others of tfgmm may not know what they are sent.
+
+    Warns:
+        UserWarning: There are no workers yet.
     """
     found = client.get_versions(packages=list(_COMPARED))
+    if not found["workers"]:
+        warnings.warn(
+            "The Dask cluster has no workers: the fit waits until some have come.",
+            UserWarning,
+            stacklevel=6,  # the line that calls `fit_mixture`
+        )
     here = found["client"]["packages"]
     for worker, versions in found["workers"].items():
         for package in _COMPARED:
@@ -211,8 +257,13 @@ def _delayed_partitions(data: Any, columns: ShardColumns) -> list[Any]:
     return list(data[[labels[label] for label in columns.to_read]].to_delayed())
 
 
-def _failure(name: str, failed: Sequence[int], error: Exception) -> RuntimeError:
+def _failure(name: str, failed: Sequence[int], error: Exception, is_open: bool) -> RuntimeError:
     """Makes the error for a pass that did not get to its end."""
+    if not is_open:
+        return RuntimeError(
+            f"`{name}` must have an open Dask client until the fit ends. Received: a client that was closed, or that "
+            "has lost its scheduler. Start one, make the frame anew, and fit again."
+        )
     where = f"partition {failed[0]}" if failed else "the work on the partitions"
     if is_instance_of(error, "distributed", "KilledWorker"):
         return RuntimeError(
@@ -220,5 +271,11 @@ def _failure(name: str, failed: Sequence[int], error: Exception) -> RuntimeError
             "died one after the other. Make the partitions smaller, or give the workers more memory."
         )
     said = str(error).splitlines()[0].rstrip(".")[:300] if str(error) else "no words"
+    if isinstance(error, concurrent.futures.CancelledError):
+        return RuntimeError(
+            f"`{name}` must be there until the fit ends. Received: {where} was cancelled ({said}). It was made by "
+            "another client, or scattered to a worker that died, or client.restart() was called. Make the frame anew "
+            "with this client, from files for example, and fit again."
+        )
     look = f"Look at it alone: {name}.partitions[{failed[0]}].compute()." if failed else "Look at the cluster's log."
     return RuntimeError(f"{where} of `{name}` could not be worked on. Received: {type(error).__name__}: {said}. {look}")

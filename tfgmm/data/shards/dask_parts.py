@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tfgmm.data.arrays import real_array
 from tfgmm.data.blocks import RowBlock, rows_per_block
+from tfgmm.data.containers import dtype_fix
 from tfgmm.data.frames import open_table
 from tfgmm.data.shards.chosen_columns import ShardColumns
 from tfgmm.data.table_values import table_values
@@ -39,22 +41,42 @@ class PartitionReader:
             TypeError: A column holds no numbers, whatever the data was said to hold.
         """
         is_array = isinstance(partition, np.ndarray)
-        self._check_columns(number, partition, is_array)
+        partition = self._checked_array(number, partition) if is_array else self._with_columns(number, partition)
         size = rows_per_block(len(self.columns.to_read))
         for start in range(0, len(partition), size):
             part = slice(start, start + size)
             rows = partition[part] if is_array else self._frame_rows(number, partition.iloc[part])
             yield self.columns.block(rows)
 
-    def _check_columns(self, number: int, partition: Any, is_array: bool) -> None:
-        wanted = self.columns.to_read
-        there = partition.shape[1:] == (len(wanted),) if is_array else [*map(str, partition.columns)] == [*wanted]
-        if not there:
-            received = f"shape {partition.shape}" if is_array else f"columns {[*map(str, partition.columns)]}"
-            raise ValueError(
-                f"`{self.name}` must have the columns in every partition that Dask says it has: {list(wanted)}. "
-                f"Received: {received} in partition {number}. Check the function that makes the partitions."
+    def _checked_array(self, number: int, chunk: np.ndarray) -> np.ndarray:
+        """Checks a chunk of an array, which may be of another kind than Dask was told; masked cells become NaN."""
+        if chunk.shape[1:] != (len(self.columns.to_read),):
+            raise self._columns_error(number, f"shape {chunk.shape}")
+        if chunk.dtype.kind not in NUMBER_KINDS:
+            raise TypeError(
+                f"`{self.name}` must hold real numbers in every partition. Received: dtype {chunk.dtype} in partition "
+                f"{number}. {dtype_fix(self.name, chunk.dtype)}"
             )
+        return real_array(self.name, chunk)
+
+    def _with_columns(self, number: int, frame: Any) -> Any:
+        """Puts the columns of a frame in their order; which there are must be what Dask was told."""
+        wanted = list(self.columns.to_read)
+        if not hasattr(frame, "columns"):
+            raise self._columns_error(number, f"a {type(frame).__name__}")
+        names = [*map(str, frame.columns)]
+        if names == wanted:
+            return frame
+        if sorted(names) != sorted(wanted):
+            raise self._columns_error(number, f"columns {names}")
+        return frame.iloc[:, [names.index(name) for name in wanted]]
+
+    def _columns_error(self, number: int, received: str) -> ValueError:
+        return ValueError(
+            f"`{self.name}` must have the columns in every partition that Dask says it has: "
+            f"{list(self.columns.to_read)}. Received: {received} in partition {number}. "
+            "Check the function that makes the partitions."
+        )
 
     def _frame_rows(self, number: int, frame: Any) -> np.ndarray:
         """Puts the columns of a pandas frame side by side, (n, D + E) float32 or float64; nulls are NaN."""

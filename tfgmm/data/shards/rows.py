@@ -63,6 +63,7 @@ class ShardRows:
         self.noise_columns = columns.carried.noise_columns(columns.names)
         self._counts: Counts | None = None
         self._seal = np.zeros(SEAL_ROWS)
+        self._surveyed: tuple[int, Survey] | None = None  # with its seed
         self._held: np.ndarray | None = None  # the centre
 
     @property
@@ -95,14 +96,23 @@ class ShardRows:
         """Rows of weight 0 that the survey left out."""
         return 0 if self._counts is None else self._counts.num_weightless
 
-    def survey(self, seed: int) -> Survey:
+    def survey(self, seed: int, stacklevel: int = 4) -> Survey:
         """Summarises all rows and draws a sample of them, exactly uniform without weights; as `survey_rows` does.
 
-        It takes one pass, and another where a few parts have most of the rows.
+        It takes one pass, and another where a few parts have most of the rows; the same survey again takes none.
+
+        Args:
+            seed: Seed of the sample.
+            stacklevel: How far above this the line is that calls `fit_mixture`, for warnings; this itself is 1.
 
         Raises:
             TypeError, ValueError: A part has rows that are refused; there are no rows.
         """
+        if self._surveyed is None or self._surveyed[0] != seed:
+            self._surveyed = seed, self._new_survey(seed, stacklevel + 2)
+        return self._surveyed[1]
+
+    def _new_survey(self, seed: int, stacklevel: int) -> Survey:
         most = rows_to_sample(self._engine.num_parts, self._num_to_read)
         facts = self._engine.survey(functools.partial(survey_part, self._rules, seed, most))
         check_parts(facts)
@@ -112,7 +122,7 @@ class ShardRows:
         sample = self._whole_sample(facts, seed).block(accumulator.num_data)
         summary = with_facts_of(accumulator.result(sample), self)
         self._check_within_float32(summary)
-        self._warn_of_small_parts(len(facts))
+        self._warn_of_small_parts(len(facts), stacklevel)
         return Survey(summary, *sample)
 
     def _whole_sample(self, facts: list[PartFacts], seed: int) -> RowSample:
@@ -147,7 +157,7 @@ class ShardRows:
             received = f"values up to {np.abs(limits).max(axis=0)[column]:.3g}"
             raise too_large_error(self.name, received, self.column_names, column)
 
-    def _warn_of_small_parts(self, num_parts: int) -> None:
+    def _warn_of_small_parts(self, num_parts: int, stacklevel: int) -> None:
         num_bytes = 4 * self._num_to_read * (self.num_data or 0) / max(1, num_parts)
         if num_parts > 1 and num_bytes < _FEW_BYTES:
             warnings.warn(
@@ -155,7 +165,7 @@ class ShardRows:
                 f"{self._engine.name} for each takes longer than the sums over its rows. "
                 "Make fewer and larger partitions: 16 to 128 MB each are best.",
                 UserWarning,
-                stacklevel=5,  # the line that calls `fit_mixture`
+                stacklevel=stacklevel,
             )
 
     def hold(self, centre: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pickle
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from tfgmm.data.blocks import RowBlock
 from tfgmm.data.shards import spark_part
 from tfgmm.data.shards.chosen_columns import Schema, ShardColumns
 from tfgmm.data.shards.eights import EIGHT, added_by_eights
-from tfgmm.data.shards.spark_faults import check_versions, told_in_words
+from tfgmm.data.shards.spark_faults import SessionEndedError, check_versions, told_in_words
 
 Answer = TypeVar("Answer")
 
@@ -105,8 +106,10 @@ class SparkEngine:
 
     def release(self) -> None:
         """Gives back what is held. Once is enough; twice does no harm."""
-        self._give_back("_rows")
-        self._give_back("_blocks")
+        try:
+            self._give_back("_rows")
+        finally:
+            self._give_back("_blocks")
 
     def _read(self) -> Any:
         """Makes the frame of the rows as blocks, which Spark keeps."""
@@ -119,7 +122,7 @@ class SparkEngine:
         kept = getattr(self, which)
         setattr(self, which, None)
         if kept is not None:
-            with self._words():
+            with contextlib.suppress(SessionEndedError), self._words():  # Spark forgets all with the session
                 kept.unpersist()
 
     def _words(self) -> Any:

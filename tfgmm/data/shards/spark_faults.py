@@ -24,14 +24,20 @@ _KNOWN = (
         "Make fewer partitions, as df.coalesce(n) does, or raise spark.driver.maxResultSize.",
     ),
     (r"FAILED_READ_FILE", "Write this file again, and read the frame anew."),
-    (
-        r"SESSION_OR_CONTEXT_NOT_EXISTS|stopped SparkContext|SparkContext was shut down|Connection refused",
-        "Start a session, and read the frame anew.",
-    ),
+    (r"Connection refused", "Start a session, and read the frame anew."),
+)
+# What pyspark says once the session was stopped, or its JVM is gone
+_ENDED = re.compile(
+    r"SESSION_OR_CONTEXT_NOT_EXISTS|stopped SparkContext|SparkContext was shut down|driverEndpoint\(\)\" is null"
+    r"|Answer from Java side is empty|trying to connect to the Java server"
 )
 _ELSE = "Spark's log says more: look for the first task that failed."
 # Words of Java and of Spark around what matters
 _NOISE = re.compile(r"^(?:Caused by: )?(?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error): ")
+
+
+class SessionEndedError(RuntimeError):
+    """Says that the session of Spark has ended, and with it all that Spark kept."""
 
 
 @contextlib.contextmanager
@@ -57,6 +63,11 @@ def told_in_words(name: str) -> Iterator[None]:
 
 def spark_error(name: str, message: str) -> RuntimeError:
     """Makes the error for what Spark says in many lines, `message`; see `told_in_words`."""
+    if _ENDED.search(message):
+        return SessionEndedError(
+            f"Spark must get through all partitions of `{name}`. Received: a session that was stopped. Start a "
+            "session, and read the frame anew."
+        )
     fix = next((fix for pattern, fix in _KNOWN if re.search(pattern, message)), _ELSE)
     return RuntimeError(f"Spark must get through all partitions of `{name}`. Received: {_cause(message)}. {fix}")
 

@@ -9,7 +9,9 @@ from typing import Any, cast
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
+from tfgmm.data.containers import check_in_memory
 from tfgmm.data.readers import Rows
+from tfgmm.data.shards.recognised import check_no_shards
 from tfgmm.data.sources import open_source
 
 _FLOATS = [np.float64, np.float32]
@@ -39,6 +41,9 @@ def opened(
     Raises:
         ValueError, TypeError: As scikit-learn raises them, and as `open_source` does.
     """
+    check_no_shards(_NAME, rows)  # before scikit-learn, which would collect them
+    for argument, data in ((_NAME, rows), ("sample_weight", sample_weight), ("noise", noise)):
+        check_in_memory(argument, data)
     finite: Any = "allow-nan" if estimator.missing == "integrate" else True
     reset = is_fit and is_first
     checked = validate_data(
