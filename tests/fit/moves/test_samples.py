@@ -80,8 +80,14 @@ def test_all_rows_decide_between_a_restart_that_moved_and_the_best_that_did_not(
     # What the sample said does not count: neither for the one that moved nor against it
     disguised, better = dataclasses.replace(stuck, moves=freed.moves), dataclasses.replace(freed, moves=())
     assert places_over_all_rows(q, batches, [disguised, better], num_data) == [1]
-    # Within a thousandth of a nat per row both go on
-    assert places_over_all_rows(q, batches, [freed, better], num_data) == [0, 1]
+    # Within a thousandth of a nat per row both go on, unless they are at one optimum
+    assert places_over_all_rows(q, batches, [freed, better], num_data) == [0]
+    order = [5, 0, 3, 1, 2, 4]
+    elsewhere = dataclasses.replace(better, locs=better.locs + np.array([0.0, 1.0]))
+    renamed = dataclasses.replace(better, locs=better.locs[order], weights=better.weights[order])
+    lighter = dataclasses.replace(better, weights=np.array([0.5, 0.1, 0.1, 0.1, 0.1, 0.1]))
+    found = [places_over_all_rows(q, batches, [freed, one], num_data) for one in (elsewhere, renamed, lighter)]
+    assert found == [[0, 1], [0], [0, 1]]
     assert places_over_all_rows(q, batches, [freed], num_data) == [0]
 
 

@@ -13,6 +13,8 @@ from tfgmm.fit.sweep_batches import Batches
 
 # Nats per row: bounds that differ by less may change places in the sweeps over all rows
 _CLOSE = 1e-3
+# Share of weights, and of the spread of locations, by which one optimum differs from itself while sweeps go on
+_ALIKE = 0.05
 
 
 def places_over_all_rows(
@@ -35,9 +37,18 @@ def places_over_all_rows(
     places = place_at(q, stacked([restarts[place].values for place in (0, plain)]))
     (expected, _), _ = batches.log_likelihoods(places.coefficients)
     moved, unmoved = (expected - q.kl(q.factors_of(places.values))).tolist()
-    if np.isfinite(moved) and np.isfinite(unmoved) and abs(moved - unmoved) < _CLOSE * num_data:
+    is_close = np.isfinite(moved) and np.isfinite(unmoved) and abs(moved - unmoved) < _CLOSE * num_data
+    if is_close and not _are_alike(restarts[0], restarts[plain]):
         return [0, plain]
     return [plain] if unmoved > moved or not np.isfinite(moved) else [0]
+
+
+def _are_alike(one: Restart, other: Restart) -> bool:
+    """Tells whether two restarts are at one optimum, in whatever order their components stand."""
+    if not np.allclose(np.sort(one.weights), np.sort(other.weights), rtol=_ALIKE, atol=_ALIKE / len(one.weights)):
+        return False
+    steps = np.abs(np.sort(one.locs, axis=0) - np.sort(other.locs, axis=0))
+    return bool((steps <= _ALIKE * one.locs.std(axis=0)).all())
 
 
 def from_place(restarts: Sequence[Restart], place: int) -> list[Restart]:
