@@ -6,7 +6,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 # Test processes side by side; each loads TensorFlow by itself. 0 runs all tests in one process.
 WORKERS ?= 2
-# Tests that need Spark or a Dask cluster run in one of them: each starts once.
+# A file's tests stay together: what they share, a Spark session or a fit, is made once.
 # More flags for pytest, e.g. make test PYTEST_FLAGS="-k cli"
 PYTEST_FLAGS ?=
 
@@ -47,10 +47,10 @@ demo: $(BASE)
 	@echo "The pictures are in training/figures/, the exported models in saved_models/."
 
 test: $(ALL)
-	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(PYTEST_FLAGS)
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(PYTEST_FLAGS)
 
 test-all: $(ALL)
-	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
 
 lint: $(ALL)
 	$(VENV)/bin/python -m ruff check .

@@ -133,15 +133,6 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts tests that need Spark, or a Dask cluster, into one process each: both take long to start."""
-    for item in items:
-        for fixture in ("spark", "dask_client", "dask_workers"):
-            if fixture in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(fixture.split("_")[0]))
-                break
-
-
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Spark session in this process, two workers, one for the whole test run: its JVM takes long to start."""

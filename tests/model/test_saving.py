@@ -103,7 +103,7 @@ def test_a_saved_model_goes_on_training_as_if_it_had_never_stopped(two_processes
 @pytest.mark.parametrize(
     ("name", "value", "fix"),
     [
-        ("KERAS_BACKEND", "jax", "KERAS_BACKEND=tensorflow"),
+        pytest.param("KERAS_BACKEND", "jax", "KERAS_BACKEND=tensorflow", marks=pytest.mark.slow),
         pytest.param("TF_USE_LEGACY_KERAS", "1", "Unset it", marks=pytest.mark.slow),
     ],
 )
