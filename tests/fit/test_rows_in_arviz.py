@@ -43,6 +43,7 @@ def test_leaving_one_out_is_what_fits_without_the_row_say(result):
 
 def test_the_closed_form_has_nearly_the_same_score(result):
     exact, closed = (
-        arviz.loo(draws.to_arviz(ROWS, predictive=0)) for draws in (exact_draws(result, ROWS), result.draws(1_000, seed=0))
+        arviz.loo(draws.to_arviz(ROWS, predictive=0))
+        for draws in (exact_draws(result, ROWS), result.draws(1_000, seed=0))
     )
     assert closed.elpd_loo == pytest.approx(exact.elpd_loo, abs=1.0) and closed.elpd_loo != exact.elpd_loo
