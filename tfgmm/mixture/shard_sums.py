@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,15 +37,11 @@ class PartSums:
         linear, constants = self.coefficients
         num_features, num_components = linear.shape
         size = num_components * (1 + num_features) + 3
-        totals = np.zeros(size + SEAL_ROWS)
-        for block in rows_and_seal(blocks):
-            if not isinstance(block, RowBlock):
-                totals[size:] += block
-                continue
-            with one_core():
-                groups = RowGroups(self.form, block, self.gap_columns)
-                totals[:size] += _flat(groups.sums([linear[None], constants[None]]), groups.total_weight)
-        return totals
+
+        def of_groups(groups: RowGroups) -> np.ndarray:
+            return _flat(groups.sums([linear[None], constants[None]]), groups.total_weight)
+
+        return _with_seal(blocks, size, self.form, self.gap_columns, of_groups)
 
     def of_flat(self, totals: np.ndarray) -> tuple[RowSums, float]:
         """Reads sums, and the weight of the rows, from an array that `__call__` made, or several added."""
@@ -55,6 +51,24 @@ class PartSums:
         log_likelihood, largest, weight = totals[-3:]
         statistics = Statistics(table[0].copy(), np.ascontiguousarray(first), np.ascontiguousarray(second))
         return RowSums(statistics, log_likelihood, largest), float(weight)
+
+
+def _with_seal(
+    blocks: Iterator[RowBlock],
+    size: int,
+    form: FormName,
+    gap_columns: tuple[int, ...],
+    of_groups: Callable[[RowGroups], np.ndarray],
+) -> np.ndarray:
+    """Adds what `of_groups` makes of each held block, (size,) float64, in their order; behind it stands the seal."""
+    totals = np.zeros(size + SEAL_ROWS)
+    for block in rows_and_seal(blocks):
+        if not isinstance(block, RowBlock):
+            totals[size:] += block
+            continue
+        with one_core():
+            totals[:size] += of_groups(RowGroups(form, block, gap_columns))
+    return totals
 
 
 def _flat(sums: RowSums, weight: float) -> np.ndarray:
@@ -81,16 +95,11 @@ class PartLogLikelihoods:
         """Adds logsumexp_k and max_k, 2 R numbers, and the weight of the rows; behind them stands the seal."""
         del number
         size = 2 * len(self.coefficients[1]) + 1
-        totals = np.zeros(size + SEAL_ROWS)
-        for block in rows_and_seal(blocks):
-            if not isinstance(block, RowBlock):
-                totals[size:] += block
-                continue
-            with one_core():
-                groups = RowGroups(self.form, block, self.gap_columns)
-                of_rows = groups.log_likelihoods(self.coefficients).ravel()
-                totals[:size] += np.append(of_rows, groups.total_weight)
-        return totals
+
+        def of_groups(groups: RowGroups) -> np.ndarray:
+            return np.append(groups.log_likelihoods(self.coefficients).ravel(), groups.total_weight)
+
+        return _with_seal(blocks, size, self.form, self.gap_columns, of_groups)
 
     def of_flat(self, totals: np.ndarray) -> tuple[np.ndarray, float]:
         """Reads (2, R) nats, and the weight of the rows."""
