@@ -38,10 +38,6 @@ class ArrayEngine:
         self.held: list[list[bytes]] | None = None
         self.calls: list[str] = []
 
-    @property
-    def num_parts(self) -> int:
-        return len(self._parts())
-
     def survey(self, function: Callable[[int, Iterator[RowBlock]], Any]) -> list[Any]:
         self.calls.append("survey")
         answers = [_sent(function)(number, self._blocks(part)) for number, part in enumerate(self._parts())]

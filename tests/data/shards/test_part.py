@@ -11,8 +11,7 @@ from array_engine import rows_in_parts
 
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.carried.asked import CarriedColumns
-from tfgmm.data.shards.merged import rows_to_sample
-from tfgmm.data.shards.part import ShardRules, held_part, rows_and_seal, survey_part
+from tfgmm.data.shards.part import ShardRules, held_part, rows_and_seal, rows_to_sample, survey_part
 
 PLAIN = ShardRules("data", ("a", "b"), "refuse", CarriedColumns())
 GAPS = PLAIN._replace(missing="integrate")
@@ -38,7 +37,7 @@ def with_bad(places: Sequence[tuple[int, int]], value: float = np.nan) -> np.nda
     ],
 )
 def test_bad_values_are_facts(rules: ShardRules, rows: np.ndarray, expected: str) -> None:
-    fault = survey_part(rules, 0, 20_000, 7, blocks_of(rows)).fault
+    fault = survey_part(rules, 0, 2, 7, blocks_of(rows)).fault
     assert fault is not None and not fault.is_kind
     with pytest.raises(ValueError, match=expected):
         raise ValueError(fault.words)
@@ -51,7 +50,7 @@ def test_bad_weights_and_noise_are_facts() -> None:
     for column, label in ((2, "n"), (3, "e")):
         bad = rows.copy()
         bad[3, column] = -1.0
-        fault = survey_part(rules, 0, 20_000, 0, [carried.split(bad, ("a", "b"))]).fault
+        fault = survey_part(rules, 0, 3, 0, [carried.split(bad, ("a", "b"))]).fault
         assert fault is not None and f"-1 in row 3 of partition 0, column '{label}'" in fault.words
 
 
@@ -60,7 +59,7 @@ def test_parts_of_another_kind_are_facts() -> None:
         yield RowBlock(np.zeros((1, 2)))
         raise TypeError("no numbers")
 
-    fault = survey_part(PLAIN, 0, 10, 0, failing()).fault
+    fault = survey_part(PLAIN, 0, 2, 0, failing()).fault
     assert fault is not None and fault.is_kind and fault.words == "no numbers"
 
 
@@ -76,7 +75,7 @@ def seal_of(rows: np.ndarray, number: int = 0, rules: ShardRules = PLAIN, size: 
 )
 def test_seals_tell_other_rows_and_other_orders(change: Callable[[np.ndarray], np.ndarray]) -> None:
     rows = with_bad([])
-    known = survey_part(PLAIN, 0, 10, 0, blocks_of(rows)).seal.tolist()
+    known = survey_part(PLAIN, 0, 2, 0, blocks_of(rows)).seal.tolist()
     assert seal_of(rows) == seal_of(rows, size=3) == seal_of(rows.astype(np.float32)) == known
     assert all(0 <= number < 2**16 and number == int(number) for number in known)
     assert seal_of(change(rows)) != known
@@ -100,9 +99,14 @@ def test_parts_without_a_seal_are_noticed() -> None:
 
 
 def test_few_bytes_are_sampled_in_full() -> None:
-    assert rows_to_sample(1, 10**6) == 20_000
-    assert rows_to_sample(52, 8) == 20_000 > rows_to_sample(53, 8)
+    assert rows_to_sample(0, 10**6) == 20_000
+    assert rows_to_sample(51, 8) == 20_000 > rows_to_sample(52, 8)
     assert rows_to_sample(10**6, 8) == 200
+
+
+def test_all_parts_together_give_little_more_than_twice_what_they_would_if_their_number_were_known() -> None:
+    """30,000 rows, and 200 from each part, would do."""
+    assert sum(rows_to_sample(number, 2**10) for number in range(1000)) < 2.1 * (30_000 + 1000 * 200)
 
 
 @pytest.mark.parametrize(

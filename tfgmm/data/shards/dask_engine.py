@@ -63,11 +63,6 @@ class DaskEngine:
         is_named = labels != list(range(len(labels)))
         return Schema(tuple(map(str, labels)), tuple(map(_contents, data.dtypes)), is_named)
 
-    @property
-    def num_parts(self) -> int:
-        """The number of partitions."""
-        return len(self._partitions)
-
     def survey(self, function: Callable[[int, Iterator[RowBlock]], Any]) -> list[Any]:
         """Makes one pass over all partitions; lists the answers in their order."""
         with self._failures_named() as begun:
@@ -122,7 +117,7 @@ class DaskEngine:
         try:
             yield begun
         except Exception as error:
-            failed = [number % self.num_parts for number, future in enumerate(begun) if future.status == "error"]
+            failed = [number % len(self._partitions) for number, future in enumerate(begun) if future.status == "error"]
             is_open = self._is_open
             self._forget(begun, is_failing=True)
             raise _failure(self._data_name, failed, error, is_open) from error

@@ -24,10 +24,6 @@ class Engine(Protocol):
     def name(self) -> str:
         """What users call it."""
 
-    @property
-    def num_parts(self) -> int:
-        """The number of parts, or about that: it decides how many rows each gives to the sample at first."""
-
     def survey(self, function: Callable[[int, Iterator[RowBlock]], Answer]) -> list[Answer]:
         """Makes one pass over all parts; lists the answers in the order of the parts."""
 

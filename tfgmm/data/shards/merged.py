@@ -12,27 +12,6 @@ from tfgmm.data.accumulator import SummaryAccumulator
 from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
 from tfgmm.data.shards.part import SEAL_ROWS, PartFacts, ShardRules
 
-# Rows for the sample of all: each part gives as many as its share, half as many again, and these
-_MORE = 200
-_SAMPLE_BYTES = 2**26  # with less than that, every part gives as many rows as the sample of all has
-
-
-def rows_to_sample(num_parts: int, numbers_per_row: int) -> int:
-    """Chooses how many rows each part gives to the sample of all at first.
-
-    Args:
-        num_parts: P.
-        numbers_per_row: Numbers of a row, with what it carries.
-
-    Example:
-
-    >>> rows_to_sample(10, 8), rows_to_sample(1000, 8)
-    (20000, 230)
-    """
-    if num_parts * SAMPLE_ROWS * numbers_per_row * 8 <= _SAMPLE_BYTES:
-        return SAMPLE_ROWS
-    return min(SAMPLE_ROWS, int(1.5 * SAMPLE_ROWS / num_parts) + _MORE)
-
 
 class Counts(NamedTuple):
     """Counts over all parts.

@@ -15,10 +15,13 @@ from tfgmm.data.accumulator import SummaryAccumulator
 from tfgmm.data.blocks import RowBlock, rows_per_block, together
 from tfgmm.data.carried.asked import CarriedColumns
 from tfgmm.data.carried.cleaning import Cleaning, LeftOut
-from tfgmm.data.sampling import RowSample
+from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
 from tfgmm.data.summary import centre as centre_rows
 
 SEAL_ROWS = 4
+# Rows for the sample of all: each part gives as many as its share, half as many again, and these
+_MORE = 200
+_SAMPLE_BYTES = 2**26  # with less than that, every part gives as many rows as the sample of all has
 _SEAL_OF_OTHERS = np.full(SEAL_ROWS, -1.0)  # of no rows
 
 
@@ -85,16 +88,51 @@ class PartFacts(NamedTuple):
     fault: Fault | None = None
 
 
-def survey_part(rules: ShardRules, seed: int, most: int, number: int, blocks: Iterable[RowBlock]) -> PartFacts:
+def rows_to_sample(number: int, numbers_per_row: int) -> int:
+    """Chooses how many rows a part gives to the sample of all at first.
+
+    How many parts there are is not known in a part, only that there are those before it. So the first parts give more
+    than they have to, and all of them together little more than if it were known.
+
+    Args:
+        number: Number of the part.
+        numbers_per_row: Numbers of a row, with what it carries.
+
+    Example:
+
+    >>> rows_to_sample(9, 8), rows_to_sample(999, 8)
+    (20000, 230)
+    """
+    num_parts = number + 1  # or more
+    if num_parts * SAMPLE_ROWS * numbers_per_row * 8 <= _SAMPLE_BYTES:
+        return SAMPLE_ROWS
+    return min(SAMPLE_ROWS, int(1.5 * SAMPLE_ROWS / num_parts) + _MORE)
+
+
+def survey_part(
+    rules: ShardRules, seed: int, numbers_per_row: int, number: int, blocks: Iterable[RowBlock]
+) -> PartFacts:
     """Summarises the rows of a part and draws a sample of them.
 
     Args:
         rules: What is asked of the rows.
         seed: Seed of the sample.
-        most: Rows to sample at most.
+        numbers_per_row: Numbers of a row, with what it carries.
         number: Number of the part.
         blocks: Its rows.
     """
+    return _facts(rules, seed, rows_to_sample(number, numbers_per_row), number, blocks)
+
+
+def sample_part(
+    rules: ShardRules, seed: int, asked: frozenset[int], number: int, blocks: Iterable[RowBlock]
+) -> PartFacts | None:
+    """Surveys a part once more, for a larger sample; None for a part that is not asked."""
+    return _facts(rules, seed, SAMPLE_ROWS, number, blocks) if number in asked else None
+
+
+def _facts(rules: ShardRules, seed: int, most: int, number: int, blocks: Iterable[RowBlock]) -> PartFacts:
+    """Makes the facts of a part, with a sample of `most` rows."""
     place, left_out, clean = rules.place_in(number), LeftOut(), rules.cleaning
     accumulator = SummaryAccumulator(
         name=rules.name,
@@ -116,13 +154,6 @@ def survey_part(rules: ShardRules, seed: int, most: int, number: int, blocks: It
     priorities, rows = sample.candidates()
     counts = num_used, left_out.num_empty, left_out.num_weightless
     return PartFacts(number, accumulator.kept(), priorities, rows, *counts, seal.numbers(), fault)
-
-
-def sample_part(
-    rules: ShardRules, seed: int, most: int, asked: frozenset[int], number: int, blocks: Iterable[RowBlock]
-) -> PartFacts | None:
-    """Surveys a part once more, for a larger sample; None for a part that is not asked."""
-    return survey_part(rules, seed, most, number, blocks) if number in asked else None
 
 
 def held_part(rules: ShardRules, centre: np.ndarray, number: int, blocks: Iterable[RowBlock]) -> Iterator[RowBlock]:

@@ -13,7 +13,7 @@ from tfgmm.common.words import counted
 from tfgmm.data.blocks import RowBlock
 from tfgmm.data.carried.asked import Asked
 from tfgmm.data.errors import no_rows_left_error, too_large_error
-from tfgmm.data.sampling import SAMPLE_ROWS, RowSample
+from tfgmm.data.sampling import RowSample
 from tfgmm.data.shards.chosen_columns import ShardColumns, chosen_columns
 from tfgmm.data.shards.engine import Engine
 from tfgmm.data.shards.merged import (
@@ -23,7 +23,6 @@ from tfgmm.data.shards.merged import (
     merged_sample,
     merged_seal,
     merged_summary,
-    rows_to_sample,
     too_few_from,
 )
 from tfgmm.data.shards.part import SEAL_ROWS, PartFacts, ShardRules, held_part, sample_part, survey_part
@@ -113,8 +112,7 @@ class ShardRows:
         return self._surveyed[1]
 
     def _new_survey(self, seed: int, stacklevel: int) -> Survey:
-        most = rows_to_sample(self._engine.num_parts, self._num_to_read)
-        facts = self._engine.survey(functools.partial(survey_part, self._rules, seed, most))
+        facts = self._engine.survey(functools.partial(survey_part, self._rules, seed, self._num_to_read))
         check_parts(facts)
         self._counts, self._seal = merged_counts(facts), merged_seal(facts)
         self._check_some_rows(len(facts))
@@ -131,7 +129,7 @@ class ShardRows:
         asked = too_few_from(facts, sample)
         if not asked:
             return sample
-        again = self._engine.survey(functools.partial(sample_part, self._rules, seed, SAMPLE_ROWS, asked))
+        again = self._engine.survey(functools.partial(sample_part, self._rules, seed, asked))
         seals = [one.seal for one in again if one is not None]
         if not np.array_equal(seals, [one.seal for one in facts if one.number in asked]):
             raise self._changed_error()

@@ -44,7 +44,7 @@ class SparkEngine:
         self._layout = spark_part.RowLayout(columns, "float32" if is_short else "float64")
         self._frame = _as_floats(frame, columns.to_read, self._layout.labels, "float" if is_short else "double")
         self._argument = name
-        self._num_parts: int | None = None
+        self._num_parts = 1  # known after the survey
         self._rows: Any = None  # frames that Spark keeps: of the rows, and of the blocks that are held
         self._blocks: Any = None
 
@@ -62,16 +62,6 @@ class SparkEngine:
             )
         return Schema(tuple(frame.columns), tuple(_words_if_not_numbers(kind) for _, kind in frame.dtypes))
 
-    @property
-    def num_parts(self) -> int:
-        """The number of partitions up to the last that has rows; the first time, Spark reads the rows for it."""
-        if self._num_parts is None:
-            with self._words():
-                numbers = self._read().selectExpr("spark_partition_id() AS number")
-                ((last,),) = numbers.agg({"number": "max"}).collect()
-            self._num_parts = 0 if last is None else last + 1
-        return self._num_parts
-
     def survey(self, function: Callable[[int, Iterator[RowBlock]], Answer]) -> list[Answer]:
         """Makes one pass over all parts; lists the answers in the order of the parts."""
         with self._words():
@@ -83,13 +73,14 @@ class SparkEngine:
         return [answer for _, answer in answers] or [function(0, iter(()))]  # of no partition at all
 
     def hold(self, function: Callable[[int, Iterator[RowBlock]], Iterator[RowBlock]]) -> None:
-        """Keeps the blocks that the function makes of each part, in memory, and on Spark's disks where it is full."""
+        """Has the blocks that the function makes of each part kept, in memory, and on Spark's disks where it is full.
+
+        They are made when the first sums are taken: a pass less.
+        """
         self._give_back("_blocks")
         with self._words():
             work = functools.partial(spark_part.made_of_rows, function, self._layout.columns)
             self._blocks = self._read().mapInArrow(work, spark_part.BLOCKS).persist()
-            self._blocks.count()  # makes all of them
-        self._give_back("_rows")
 
     def sums(self, function: Callable[[int, Iterator[RowBlock]], np.ndarray]) -> np.ndarray:
         """Adds an array, (F,) float64, of the held blocks of each part, by eights in the order of the parts."""
@@ -98,10 +89,11 @@ class SparkEngine:
         with self._words():
             work = functools.partial(spark_part.of_blocks, function)
             rows = self._blocks.mapInArrow(work, spark_part.ANSWERS)
-            num_rows, num_bytes = self.num_parts, len(pickle.dumps(function))  # about as many come back as go out
+            num_rows, num_bytes = self._num_parts, len(pickle.dumps(function))  # about as many come back as go out
             while num_rows > 1 and num_rows * num_bytes > _MOST_BYTES:
                 rows, num_rows = _by_eights(rows), -(-num_rows // EIGHT)
             answers = _collected(rows)
+        self._give_back("_rows")  # all blocks are made
         return added_by_eights(answers)
 
     def release(self) -> None:
