@@ -1,7 +1,7 @@
 """Rows in parts by Dask: two workers against one, processor time beside the bare kernel, and rows beyond the memory.
 
 Run: python benchmarks/bench_shards.py [--quick] [--only speed | overhead | memory]
-     [--rows 10000000] [--features 16] [--components 32] [--memory 400] [--times 10]
+     [--rows 10000000] [--features 16] [--components 32] [--memory 400] [--times 10] [--rounds 2]
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from tfgmm.mixture.parameters import form_of
 from tfgmm.mixture.shard_sums import PartSums
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-NUM_SWEEPS = 7
+NUM_SWEEPS = 4
 
 
 def main() -> None:
     """Prints the tables and writes results/bench_shards.json."""
-    sizes = {"--rows": 10_000_000, "--features": 16, "--components": 32, "--memory": 400, "--times": 10}
+    sizes = {"--rows": 10_000_000, "--features": 16, "--components": 32, "--memory": 400, "--times": 10, "--rounds": 2}
     options: dict[str, dict[str, Any]] = {name: {"type": int, "default": size} for name, size in sizes.items()}
     options["--only"] = {"choices": ["speed", "overhead", "memory"], "help": "one table alone"}
     arguments = common.arguments_of(__doc__, options=options)
     if arguments.quick:
         arguments.rows, arguments.components, arguments.times = 400_000, 8, 1
+        arguments.rounds = 1
     report = common.Report("bench_shards", arguments)
     ways = {"speed": speed, "overhead": overhead, "memory": memory}
     for name, way in ways.items():
@@ -59,7 +60,7 @@ def speed(report: common.Report, arguments: Any) -> None:
             for what, function in kinds.items()
             for number in (1, 2)
         }
-        answers = common.in_turn(ways, arguments.repeats)
+        answers = common.in_turn(ways, arguments.rounds)
         fields = {"seconds a sweep": "seconds", "processor seconds": "processor"}
         lines: list[dict[str, Any]] = [
             {"way": way} | {title: common.median_of(found, field) for title, field in fields.items()}

@@ -33,7 +33,7 @@ MOST_ITERATIONS = 200
 TOLERANCE = 1e-5  # nats per row; the default of `fit_mixture` over all rows
 SWEEPS, WARM = 14, 8  # sweeps that are timed, and from which on Java has compiled what it runs often
 COVARIANCES = {"diag": "independent", "full": "correlated"}
-WAYS = ("fit_mixture", "fit_mixture, restarts=1", "GaussianMixture of Spark")
+WAYS = ("fit_mixture", "GaussianMixture of Spark")
 
 
 @contextlib.contextmanager
@@ -92,7 +92,7 @@ def fit(way: str, folder: str, num_components: int, seed: int, master: str) -> d
     warnings.simplefilter("ignore")
     import tfgmm  # noqa: F401  an import, not work
 
-    fitted = by_spark if way == WAYS[2] else functools.partial(by_tfgmm, restarts=1 if way == WAYS[1] else 8)
+    fitted = by_spark if way == WAYS[1] else by_tfgmm
     with session(master) as spark:
         frame = spark.read.parquet(folder)
         fitted(frame.sample(0.01, seed=0), num_components, seed)
@@ -103,11 +103,10 @@ def fit(way: str, folder: str, num_components: int, seed: int, master: str) -> d
     return answer | {"held_out": held_out, "iterations": iterations, "converged": converged}
 
 
-def by_tfgmm(frame: Any, num_components: int, seed: int, restarts: int) -> tuple[common.Mixture, int, bool]:
+def by_tfgmm(frame: Any, num_components: int, seed: int) -> tuple[common.Mixture, int, bool]:
     import tfgmm
 
-    options = {"covariance": "full", "seed": seed, "restarts": restarts, "max_sweeps": MOST_ITERATIONS}
-    result = tfgmm.fit_mixture(frame, num_components, **options)
+    result = tfgmm.fit_mixture(frame, num_components, covariance="full", seed=seed, max_sweeps=MOST_ITERATIONS)
     return common.plug_in(result), len(result.history["loss"]), result.converged
 
 

@@ -138,10 +138,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Spark session in this process, two workers, one for the whole test run: its JVM takes long to start."""
     import spark_sessions
 
-    reason = spark_sessions.why_not()
-    if reason and os.environ.get("TFGMM_NEED_SPARK") == "1":
-        pytest.fail(f"TFGMM_NEED_SPARK=1, but {reason}")
-    if reason:
-        pytest.skip(reason)
+    spark_sessions.skip_without()
     with spark_sessions.session("local[2,4]", tmp_path_factory.mktemp("spark")) as opened:
         yield opened

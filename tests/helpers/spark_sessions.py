@@ -34,6 +34,17 @@ def environment() -> dict[str, str]:
     return {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
+def skip_without() -> None:
+    """Skips a test where there is no Spark; fails it where TFGMM_NEED_SPARK says that there must be."""
+    import pytest  # not on the workers
+
+    reason = why_not()
+    if reason and os.environ.get("TFGMM_NEED_SPARK") == "1":
+        pytest.fail(f"TFGMM_NEED_SPARK=1, but {reason}")
+    if reason:
+        pytest.skip(reason)
+
+
 @contextlib.contextmanager
 def session(master: str, folder: pathlib.Path) -> Iterator[Any]:
     """Opens the session of this process, which has one at a time; all that it writes is in the folder.
