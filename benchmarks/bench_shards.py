@@ -196,8 +196,8 @@ def cluster(num_workers: int, **options: Any) -> Any:
 
     from distributed import Client, LocalCluster
 
-    options = {"memory_limit": None, **options}
-    return Client(LocalCluster(num_workers, 1, dashboard_address=":0", silence_logs=logging.CRITICAL, **options))
+    sizes = {"n_workers": num_workers, "threads_per_worker": 1, "memory_limit": None}
+    return Client(LocalCluster(dashboard_address=":0", silence_logs=logging.CRITICAL, **sizes | options))
 
 
 def sums_of(covariance: str, num_features: int, num_components: int) -> PartSums:

@@ -74,10 +74,11 @@ def main(arguments: Any = None) -> None:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         write_rows(pathlib.Path(folder), options.rows, options.files)
+        sizes: Any = {"n_workers": options.workers, "threads_per_worker": 1}
         # Workers that are ended while they report say so, as an error, unless they are told not to
         quiet: Any = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
         with (
-            LocalCluster(options.workers, 1, **quiet) as cluster,  # type: ignore[no-untyped-call]
+            LocalCluster(**sizes, **quiet) as cluster,  # type: ignore[no-untyped-call]
             Client(cluster),  # type: ignore[no-untyped-call]
         ):
             fit(pathlib.Path(folder))
