@@ -104,6 +104,7 @@ def fit(way: str, folder: str, num_components: int, seed: int, master: str) -> d
 
 
 def by_tfgmm(frame: Any, num_components: int, seed: int) -> tuple[common.Mixture, int, bool]:
+    """Fits by `fit_mixture`; answers the mixture, its sweeps over all rows, and whether they converged."""
     import tfgmm
 
     result = tfgmm.fit_mixture(frame, num_components, covariance="full", seed=seed, max_sweeps=MOST_ITERATIONS)

@@ -21,7 +21,8 @@ from tfgmm.data.carried.asked import CarriedColumns
 from tfgmm.data.shards import dask_engine
 from tfgmm.data.shards.chosen_columns import ShardColumns
 from tfgmm.data.shards.dask_engine import DaskEngine
-from tfgmm.data.shards.dask_parts import PartitionReader, added
+from tfgmm.data.shards.dask_parts import PartitionReader
+from tfgmm.data.shards.eights import added
 from tfgmm.data.sources import open_source
 
 PLAIN = ShardColumns(("a", "b"), CarriedColumns())

@@ -18,9 +18,9 @@ from tfgmm.data.blocks import RowBlock
 from tfgmm.data.containers import dtype_fix
 from tfgmm.data.files.kinds import words_if_not_numbers
 from tfgmm.data.shards.chosen_columns import Schema, ShardColumns
-from tfgmm.data.shards.dask_parts import NUMBER_KINDS, PartitionReader, added, answer_of, blocks_of, same, sums_of
+from tfgmm.data.shards.dask_parts import NUMBER_KINDS, PartitionReader, answer_of, blocks_of, same, sums_of
+from tfgmm.data.shards.eights import EIGHT, added
 
-_TOGETHER = 8  # sums that one task adds
 _COMPARED = ("tfgmm", "numpy")  # what decides the bytes: the same on all workers
 
 
@@ -84,7 +84,7 @@ class DaskEngine:
             sums = self._client.map(sums_of, numbers, self._held, function=sent, **_task("sums"))
             begun += [*self._held, *sums]
             while len(sums) > 1:
-                groups = [sums[start : start + _TOGETHER] for start in range(0, len(sums), _TOGETHER)]
+                groups = [sums[start : start + EIGHT] for start in range(0, len(sums), EIGHT)]
                 sums = self._client.map(added, groups, **_task("add"))
             total: np.ndarray = self._client.gather(sums[0])
         return total

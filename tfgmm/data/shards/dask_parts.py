@@ -106,14 +106,6 @@ def sums_of(number: int, blocks: Sequence[RowBlock], function: Function) -> Any:
     return function(number, iter(blocks))
 
 
-def added(sums: Sequence[np.ndarray]) -> np.ndarray:
-    """Adds arrays in their order."""
-    total = sums[0].copy()
-    for more in sums[1:]:
-        total += more
-    return total
-
-
 def same(value: Any) -> Any:
     """Hands a value on: a task that workers fetch it from, and that is done again where its worker died."""
     return value
